@@ -1,1 +1,7 @@
 //! Server-sent events.
+
+mod error;
+mod field;
+
+pub use error::{Field, FieldError, FieldErrorKind};
+pub use field::{Comment, EventId, EventName};

@@ -1,0 +1,253 @@
+//! The single-line fields of an event, parsed: a value of one of these types cannot end its line early, so nothing
+//! after this point has to check or escape it.
+
+use std::{fmt, str::FromStr};
+
+use bytestring::ByteString;
+use memchr::{memchr2, memchr3};
+use serde::{Serialize, Serializer};
+
+use crate::{Field, FieldError, FieldErrorKind};
+
+// The three types differ in what they refuse and in nothing else.
+macro_rules! parsed_field {
+    ($(#[$attribute:meta])* $name:ident, $check:path) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(ByteString);
+
+        impl $name {
+            /// Parses the text.
+            ///
+            /// # Errors
+            ///
+            /// A [`FieldError`] that says what was found and where, if the text holds what this type refuses.
+            pub fn new(text: impl Into<String>) -> Result<Self, FieldError> {
+                let text = text.into();
+                $check(text.as_bytes())?;
+                Ok(Self(ByteString::from(text)))
+            }
+
+            /// The text, as it was given.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = FieldError;
+
+            fn from_str(text: &str) -> Result<Self, FieldError> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = FieldError;
+
+            fn try_from(text: &str) -> Result<Self, FieldError> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = FieldError;
+
+            fn try_from(text: String) -> Result<Self, FieldError> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<&String> for $name {
+            type Error = FieldError;
+
+            fn try_from(text: &String) -> Result<Self, FieldError> {
+                Self::new(text)
+            }
+        }
+
+        impl From<&$name> for $name {
+            fn from(parsed: &$name) -> Self {
+                parsed.clone()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(parsed: $name) -> Self {
+                parsed.0.into()
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+    };
+}
+
+parsed_field! {
+    /// The name of an event: what a client listens for.
+    ///
+    /// Not empty, and neither CR nor LF. All else is allowed, NUL included. There is no empty name because
+    /// clients take one for no name at all and dispatch the event as `message`
+    /// (HTML standard, 9.2.6 "Interpreting an event stream").
+    ///
+    /// `error` and `open` are allowed, since well-known APIs send them. A browser's `EventSource` fires events of
+    /// its own under these two names, though, so a listener there has to tell the two apart: only yours is a
+    /// `MessageEvent`.
+    ///
+    /// Cloning shares the text.
+    ///
+    /// ```
+    /// use tidings::{EventName, FieldErrorKind};
+    ///
+    /// let name = EventName::new("created")?;
+    /// assert_eq!(name.as_str(), "created");
+    ///
+    /// let error = EventName::new("a\ndata: forged").unwrap_err();
+    /// assert_eq!(error.kind(), FieldErrorKind::LineBreak);
+    /// assert_eq!(error.to_string(), "event name: contains a line break at byte 1");
+    /// # Ok::<(), tidings::FieldError>(())
+    /// ```
+    EventName,
+    check_name
+}
+
+parsed_field! {
+    /// The id of an event: what a client sends back as `Last-Event-ID` when it reconnects.
+    ///
+    /// Neither CR nor LF, and no NUL: clients ignore an id that holds one
+    /// (HTML standard, 9.2.6 "Interpreting an event stream"). It may be empty, which tells the client to forget
+    /// the last id.
+    ///
+    /// Cloning shares the text.
+    ///
+    /// ```
+    /// use tidings::{EventId, FieldErrorKind};
+    ///
+    /// let id: EventId = "42".parse()?;
+    /// assert_eq!(id.as_str(), "42");
+    /// assert_eq!(EventId::new("4\02").unwrap_err().kind(), FieldErrorKind::Nul);
+    /// # Ok::<(), tidings::FieldError>(())
+    /// ```
+    EventId,
+    check_id
+}
+
+parsed_field! {
+    /// A comment of one line: it travels with the stream, and clients skip it.
+    ///
+    /// Neither CR nor LF. It may be empty.
+    ///
+    /// Cloning shares the text.
+    ///
+    /// ```
+    /// use tidings::{Comment, FieldErrorKind};
+    ///
+    /// let comment = Comment::new("still here")?;
+    /// assert_eq!(comment.to_string(), "still here");
+    /// assert_eq!(Comment::new("two\rlines").unwrap_err().kind(), FieldErrorKind::LineBreak);
+    /// # Ok::<(), tidings::FieldError>(())
+    /// ```
+    Comment,
+    check_comment
+}
+
+fn check_name(text: &[u8]) -> Result<(), FieldError> {
+    if text.is_empty() {
+        return Err(FieldError::new(
+            Field::EventName,
+            FieldErrorKind::Empty,
+            None,
+        ));
+    }
+    refuse(Field::EventName, text, memchr2(b'\r', b'\n', text))
+}
+
+fn check_id(text: &[u8]) -> Result<(), FieldError> {
+    refuse(Field::EventId, text, memchr3(b'\r', b'\n', 0, text))
+}
+
+fn check_comment(text: &[u8]) -> Result<(), FieldError> {
+    refuse(Field::Comment, text, memchr2(b'\r', b'\n', text))
+}
+
+fn refuse(field: Field, text: &[u8], at: Option<usize>) -> Result<(), FieldError> {
+    let Some(at) = at else { return Ok(()) };
+    let kind = match text.get(at) {
+        Some(0) => FieldErrorKind::Nul,
+        _ => FieldErrorKind::LineBreak,
+    };
+    Err(FieldError::new(field, kind, Some(at)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind<T>(result: Result<T, FieldError>) -> Option<FieldErrorKind> {
+        result.err().map(|error| error.kind())
+    }
+
+    #[test]
+    fn each_field_refuses_what_would_break_it_and_nothing_else() {
+        use FieldErrorKind as Kind;
+
+        for (text, name, id, comment) in [
+            ("", Some(Kind::Empty), None, None),
+            (
+                "a\rb",
+                Some(Kind::LineBreak),
+                Some(Kind::LineBreak),
+                Some(Kind::LineBreak),
+            ),
+            (
+                "\n",
+                Some(Kind::LineBreak),
+                Some(Kind::LineBreak),
+                Some(Kind::LineBreak),
+            ),
+            ("a\0b", None, Some(Kind::Nul), None),
+            ("\0", None, Some(Kind::Nul), None),
+            (" : \u{feff}\u{2028}\u{85}\u{c}", None, None, None),
+        ] {
+            assert_eq!(kind(EventName::new(text)), name, "event name {text:?}");
+            assert_eq!(kind(EventId::new(text)), id, "event id {text:?}");
+            assert_eq!(kind(Comment::new(text)), comment, "comment {text:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_offending_byte_is_named() {
+        let error = EventId::new("é\0\n").unwrap_err();
+        assert_eq!(error.field(), Field::EventId);
+        assert_eq!(error.to_string(), "event id: contains a NUL at byte 2");
+    }
+
+    #[test]
+    fn every_conversion_keeps_the_text() {
+        let name = EventName::new("é x").unwrap();
+        assert_eq!("é x".parse(), Ok(name.clone()));
+        assert_eq!(EventName::try_from("é x"), Ok(name.clone()));
+        assert_eq!(EventName::try_from(&"é x".to_owned()), Ok(name.clone()));
+        assert_eq!(EventName::try_from("é x".to_owned()), Ok(name.clone()));
+        assert_eq!(EventName::from(&name), name);
+        assert_eq!(serde_json::to_string(&name).unwrap(), "\"é x\"");
+        assert_eq!(format!("{name:>5}|{name:?}"), "  é x|EventName(\"é x\")");
+        assert_eq!(String::from(name), "é x");
+    }
+}
