@@ -1,7 +1,10 @@
 //! Server-sent events.
 
+mod encode;
 mod error;
+mod event;
 mod field;
 
-pub use error::{Field, FieldError, FieldErrorKind};
+pub use error::{EventError, EventErrorKind, Field, FieldError, FieldErrorKind};
+pub use event::Event;
 pub use field::{Comment, EventId, EventName};

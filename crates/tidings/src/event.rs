@@ -1,0 +1,390 @@
+//! One event, before it is encoded.
+
+use std::{fmt, time::Duration};
+
+use bytestring::ByteString;
+use serde::Serialize;
+
+use crate::{Comment, EventError, EventId, EventName};
+
+/// What is sent to clients: an event, or one of the stream's other lines (a comment, a reconnection time, an id).
+///
+/// An `Event` is made by one of the constructors and completed by the `with_` methods. It always holds at least one
+/// field, and none that could break the stream: names, ids and comments are parsed, and data may be any text.
+///
+/// Data of several lines arrives as it was sent but for its line ends: CRLF, LF and CR are one line break each,
+/// and a client reads all three as LF.
+///
+/// What a client makes of an event is set down in the HTML standard, 9.2.6 "Interpreting an event stream".
+///
+/// Cloning is cheap: clones share the text.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidings::{Event, EventId};
+///
+/// let event = Event::named("note", "two\nlines")?
+///     .with_id(EventId::new("7")?)
+///     .with_retry(Duration::from_secs(2));
+///
+/// assert_eq!(
+///     event.encode(),
+///     "id: 7\nevent: note\nretry: 2000\ndata: two\ndata: lines\n\n",
+/// );
+/// # Ok::<(), tidings::EventError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Event {
+    name: Option<EventName>,
+    data: Option<ByteString>,
+    id: Option<EventId>,
+    // Kept as it is written, so that two events are equal exactly if their encodings are meant to be.
+    retry_millis: Option<u64>,
+    comment: Option<Comment>,
+}
+
+impl Event {
+    // Not public: an event without any field would be a lone blank line.
+    const EMPTY: Self = Self {
+        name: None,
+        data: None,
+        id: None,
+        retry_millis: None,
+        comment: None,
+    };
+
+    /// An event without a name, which clients dispatch as `message`.
+    ///
+    /// ```
+    /// use tidings::Event;
+    ///
+    /// assert_eq!(Event::new("hello").encode(), "data: hello\n\n");
+    /// ```
+    #[must_use]
+    pub fn new(data: impl Into<String>) -> Self {
+        Self::EMPTY.with_data(data)
+    }
+
+    /// An event with a name, which clients dispatch to the listeners for that name.
+    ///
+    /// The name is a `&str`, a `String` or an [`EventName`]; only text can fail. See [`EventName`] on the names
+    /// `error` and `open`.
+    ///
+    /// # Errors
+    ///
+    /// [`EventErrorKind::Field`](crate::EventErrorKind::Field) if the name is empty or holds a CR or an LF.
+    ///
+    /// ```
+    /// use tidings::Event;
+    ///
+    /// let event = Event::named("tick", "")?;
+    /// assert_eq!(event.encode(), "event: tick\ndata:\n\n");
+    ///
+    /// let error = Event::named("tick\n", "").unwrap_err();
+    /// assert_eq!(error.to_string(), "event name: contains a line break at byte 4");
+    /// # Ok::<(), tidings::EventError>(())
+    /// ```
+    pub fn named<N>(name: N, data: impl Into<String>) -> Result<Self, EventError>
+    where
+        N: TryInto<EventName>,
+        N::Error: Into<EventError>,
+    {
+        Ok(Self::new(data).with_name(name.try_into().map_err(Into::into)?))
+    }
+
+    /// An event with a name, whose data is `value` as JSON on one line.
+    ///
+    /// # Errors
+    ///
+    /// [`EventErrorKind::Field`](crate::EventErrorKind::Field) if the name is refused (see [`Event::named`]), and
+    /// [`EventErrorKind::Json`](crate::EventErrorKind::Json) if `value` cannot be written as JSON.
+    ///
+    /// ```
+    /// use serde::Serialize;
+    /// use tidings::Event;
+    ///
+    /// #[derive(Serialize)]
+    /// struct Order {
+    ///     number: u32,
+    /// }
+    ///
+    /// let event = Event::json("created", &Order { number: 7 })?;
+    /// assert_eq!(event.encode(), "event: created\ndata: {\"number\":7}\n\n");
+    /// # Ok::<(), tidings::EventError>(())
+    /// ```
+    pub fn json<N, T>(name: N, value: &T) -> Result<Self, EventError>
+    where
+        N: TryInto<EventName>,
+        N::Error: Into<EventError>,
+        T: Serialize + ?Sized,
+    {
+        // The name first: it costs less to check than the value costs to write.
+        let name = name.try_into().map_err(Into::into)?;
+        Ok(Self::json_data(value)?.with_name(name))
+    }
+
+    /// An event without a name, whose data is `value` as JSON on one line.
+    ///
+    /// # Errors
+    ///
+    /// [`EventErrorKind::Json`](crate::EventErrorKind::Json) if `value` cannot be written as JSON.
+    ///
+    /// ```
+    /// use tidings::Event;
+    ///
+    /// let event = Event::json_data(&["to", "ken"])?;
+    /// assert_eq!(event.encode(), "data: [\"to\",\"ken\"]\n\n");
+    /// # Ok::<(), tidings::EventError>(())
+    /// ```
+    pub fn json_data<T>(value: &T) -> Result<Self, EventError>
+    where
+        T: Serialize + ?Sized,
+    {
+        serde_json::to_string(value)
+            .map(Self::new)
+            .map_err(EventError::json)
+    }
+
+    /// A comment and nothing else: clients dispatch nothing, but the bytes pass through whatever is between.
+    ///
+    /// # Errors
+    ///
+    /// [`EventErrorKind::Field`](crate::EventErrorKind::Field) if the text holds a CR or an LF.
+    ///
+    /// ```
+    /// use tidings::Event;
+    ///
+    /// let event = Event::comment("still here")?;
+    /// assert_eq!(event.encode(), ": still here\n\n");
+    /// assert!(!event.is_dispatched());
+    /// # Ok::<(), tidings::EventError>(())
+    /// ```
+    pub fn comment<C>(text: C) -> Result<Self, EventError>
+    where
+        C: TryInto<Comment>,
+        C::Error: Into<EventError>,
+    {
+        Ok(Self::EMPTY.with_comment(text.try_into().map_err(Into::into)?))
+    }
+
+    /// Tells clients how long to wait before they reconnect, and nothing else. See [`Event::with_retry`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidings::Event;
+    ///
+    /// let event = Event::reconnect_after(Duration::from_millis(1500));
+    /// assert_eq!(event.encode(), "retry: 1500\n\n");
+    /// ```
+    #[must_use]
+    pub fn reconnect_after(wait: Duration) -> Self {
+        Self::EMPTY.with_retry(wait)
+    }
+
+    /// Sets the name. Where there is no data, the event is sent with empty data, so that clients dispatch it.
+    #[must_use]
+    pub fn with_name(mut self, name: EventName) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// Sets the data, which may be any text. Empty data is data: clients dispatch it.
+    #[must_use]
+    pub fn with_data(mut self, data: impl Into<String>) -> Self {
+        self.data = Some(data.into().into());
+        self
+    }
+
+    /// Sets the id, which clients keep until they are given another and send as `Last-Event-ID` on reconnecting.
+    ///
+    /// Give an id to events that are dispatched: a browser may ignore an id that comes without data, as Firefox
+    /// does.
+    #[must_use]
+    pub fn with_id(mut self, id: EventId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Sets how long clients are to wait before they reconnect, from now on.
+    ///
+    /// The wire has whole milliseconds. A part of one counts as one, so that a short wait does not become none.
+    #[must_use]
+    pub fn with_retry(mut self, wait: Duration) -> Self {
+        let millis = wait.as_nanos().div_ceil(1_000_000);
+        // Only waits of more than 500 million years are cut short by this.
+        self.retry_millis = Some(u64::try_from(millis).unwrap_or(u64::MAX));
+        self
+    }
+
+    /// Sets the comment.
+    #[must_use]
+    pub fn with_comment(mut self, comment: Comment) -> Self {
+        self.comment = Some(comment);
+        self
+    }
+
+    /// The name, if there is one. Clients dispatch an event without a name as `message`.
+    #[must_use]
+    pub fn name(&self) -> Option<&EventName> {
+        self.name.as_ref()
+    }
+
+    /// The data as it was given, with its line ends as they were.
+    #[must_use]
+    pub fn data(&self) -> Option<&str> {
+        self.data.as_deref()
+    }
+
+    /// The id, if there is one.
+    #[must_use]
+    pub fn id(&self) -> Option<&EventId> {
+        self.id.as_ref()
+    }
+
+    /// How long clients are told to wait before they reconnect, in the whole milliseconds that are sent.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_millis.map(Duration::from_millis)
+    }
+
+    /// The comment, if there is one.
+    #[must_use]
+    pub fn comment_text(&self) -> Option<&Comment> {
+        self.comment.as_ref()
+    }
+
+    /// Whether clients dispatch this: it has data or a name.
+    ///
+    /// The other fields do their work without: clients keep an id and a reconnection time, and skip a comment.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidings::{Event, EventName};
+    ///
+    /// let event = Event::reconnect_after(Duration::from_secs(1));
+    /// assert!(!event.is_dispatched());
+    /// assert!(event.with_name(EventName::new("hello")?).is_dispatched());
+    /// # Ok::<(), tidings::EventError>(())
+    /// ```
+    #[must_use]
+    pub fn is_dispatched(&self) -> bool {
+        self.data.is_some() || self.name.is_some()
+    }
+
+    pub(crate) fn retry_millis(&self) -> Option<u64> {
+        self.retry_millis
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Most events have two of the five: an absent field is left out.
+        let mut out = f.debug_struct("Event");
+        if let Some(id) = self.id() {
+            out.field("id", &id.as_str());
+        }
+        if let Some(comment) = self.comment_text() {
+            out.field("comment", &comment.as_str());
+        }
+        if let Some(name) = self.name() {
+            out.field("name", &name.as_str());
+        }
+        if let Some(wait) = self.retry_after() {
+            out.field("retry", &wait);
+        }
+        if let Some(data) = self.data() {
+            out.field("data", &data);
+        }
+        out.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, error::Error};
+
+    use super::*;
+    use crate::EventErrorKind;
+
+    #[test]
+    fn names_may_be_text_or_parsed() {
+        let name = EventName::new("tick").unwrap();
+        let expected = Event::new("1").with_name(name.clone());
+        assert_eq!(Event::named("tick", "1").unwrap(), expected);
+        assert_eq!(Event::named("tick".to_owned(), "1").unwrap(), expected);
+        assert_eq!(Event::named(&name, "1").unwrap(), expected);
+        assert_eq!(Event::json(name, &1).unwrap(), expected);
+    }
+
+    #[test]
+    fn comments_may_be_text_or_parsed() {
+        let comment = Comment::new("c").unwrap();
+        assert_eq!(
+            Event::comment(&comment).unwrap(),
+            Event::comment("c").unwrap()
+        );
+        let error = Event::comment("a\nb").unwrap_err();
+        assert_eq!(error.kind(), EventErrorKind::Field);
+        assert_eq!(
+            error.to_string(),
+            "comment: contains a line break at byte 1"
+        );
+    }
+
+    #[test]
+    fn a_value_that_json_cannot_hold_is_an_error() {
+        let error = Event::json("x", &BTreeMap::from([([1, 2], 3)])).unwrap_err();
+        assert_eq!(error.kind(), EventErrorKind::Json);
+        assert_eq!(
+            error.to_string(),
+            "data: cannot be written as JSON: key must be a string"
+        );
+        assert!(error.source().unwrap().is::<serde_json::Error>());
+    }
+
+    #[test]
+    fn a_refused_name_is_the_source_of_the_error() {
+        let error = Event::named("", "").unwrap_err();
+        assert_eq!(error.kind(), EventErrorKind::Field);
+        let source = error.source().unwrap();
+        let source = source.downcast_ref::<crate::FieldError>().unwrap();
+        assert_eq!(source.kind(), crate::FieldErrorKind::Empty);
+    }
+
+    #[test]
+    fn a_wait_is_rounded_up_to_whole_milliseconds() {
+        let sent = |wait| Event::reconnect_after(wait).retry_after();
+        assert_eq!(sent(Duration::ZERO), Some(Duration::ZERO));
+        assert_eq!(
+            sent(Duration::from_nanos(1)),
+            Some(Duration::from_millis(1))
+        );
+        assert_eq!(
+            sent(Duration::from_micros(1500)),
+            Some(Duration::from_millis(2))
+        );
+        assert_eq!(sent(Duration::MAX), Some(Duration::from_millis(u64::MAX)));
+    }
+
+    #[test]
+    fn only_data_or_a_name_is_dispatched() {
+        let comment = Event::comment("").unwrap();
+        let id = EventId::new("1").unwrap();
+        assert!(!comment.is_dispatched());
+        assert!(!comment.clone().with_id(id).is_dispatched());
+        assert!(comment.clone().with_data("").is_dispatched());
+        assert!(
+            comment
+                .with_name(EventName::new("x").unwrap())
+                .is_dispatched()
+        );
+    }
+
+    #[test]
+    fn debug_shows_the_fields_that_are_there() {
+        assert_eq!(
+            format!("{:?}", Event::named("tick", "1").unwrap()),
+            r#"Event { name: "tick", data: "1" }"#
+        );
+    }
+}
