@@ -21,12 +21,12 @@ function make(tag, className, text) {
 }
 
 function say(el, text, tone = "") {
-  el.textContent = text;
+  if (el.textContent !== text) el.textContent = text;   // do not announce it twice
   el.dataset.tone = tone;
 }
 
-const plural = (n, one) => `${n}\u00a0${one}${n === 1 ? "" : "s"}`;
-const seconds = (ms) => `${(ms / 1000).toFixed(1)}\u00a0s`;
+const plural = (n, one) => `${n} ${one}${n === 1 ? "" : "s"}`;
+const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 function parse(text) {
@@ -176,19 +176,22 @@ function onStatus(data) {
 
   if (data.status !== "resumed") clearEverything();
   const notice = $("notice");
+  clearTimeout(noticeTimer);
   notice.hidden = data.status !== "reset";
   if (data.status === "reset") {
     resets += 1;
     $("resets").textContent = resets;
     notice.textContent = `Reset (${data.reason ?? "no reason given"}): ${RESET_REASONS[data.reason] ?? ""} The page started over with everything that is retained.`;
+    noticeTimer = setTimeout(() => { notice.hidden = true; }, 20_000);
   }
   startReplay(data.status, away, before);
   updateCutButton();
 }
 
+let noticeTimer = 0;
 const RESET_REASONS = {
-  expired: "the events after the last one seen here are no longer kept.",
-  trimmed: "this page fell behind, and events it had yet to get were dropped.",
+  expired: "events after the last one seen here were too old to be kept.",
+  trimmed: "events after the last one seen here had to make room for newer ones.",
   unknown: "the server does not know the last id seen here; it may have been restarted.",
 };
 
@@ -390,7 +393,7 @@ function finishReplay() {
     chart.cutEnds(prices, away, events);
     if (away !== null) {
       say($("cut-result"),
-        `Away for ${seconds(away)}: ${plural(events, "event")} replayed, ${lost}\u00a0missing, ${twice}\u00a0doubled.`,
+        `Away for ${seconds(away)}: ${plural(events, "event")} replayed, ${lost} missing, ${twice} doubled.`,
         lost || twice ? "bad" : "good");
     }
   } else {
@@ -658,6 +661,7 @@ const chart = (() => {
     g.restore();
 
     for (const cut of cuts) band(cut, now);
+    times();
 
     // The line along the surface: dashed where there are no points, that is
     // before the first one and after the last one.
@@ -730,6 +734,12 @@ const chart = (() => {
           if (Math.abs(gy - 10 - yHead) > 13) g.fillText(v.toFixed(step < 0.1 ? 2 : 1), width - 10, gy - 6);
         }
       }
+    }
+
+    function times() {
+      g.font = `12.5px ${colors.sans}`;
+      g.fillStyle = "rgb(255 255 255 / .8)";
+      g.textBaseline = "alphabetic";
       g.textAlign = "center";
       for (let s = 5; s * 1000 * k < xHead - 20; s += 5) g.fillText(`${s} s ago`, xHead - s * 1000 * k, height - 16);
       g.fillText("now", xHead, height - 16);
@@ -745,7 +755,7 @@ const chart = (() => {
       g.fillStyle = colors.buoy;
       g.globalAlpha = 0.13;
       g.fillRect(0, 0, wide, height);
-      g.globalAlpha = 0.3;
+      g.globalAlpha = 0.26;
       g.fillStyle = hatch;
       g.fillRect(0, 0, wide, height);
       g.globalAlpha = 1;
@@ -756,7 +766,7 @@ const chart = (() => {
 
       // It sinks out of sight in the deep water.
       const fade = g.createLinearGradient(0, height * 0.72, 0, height);
-      fade.addColorStop(0, `color-mix(in srgb, ${colors.seaDeep} 0%, transparent)`);
+      fade.addColorStop(0, `${colors.seaDeep}00`);      // #rrggbb and no alpha
       fade.addColorStop(1, colors.seaDeep);
       g.fillStyle = fade;
       g.fillRect(x0, height * 0.72, wide, height);
