@@ -362,26 +362,39 @@ function updateCutButton() {
 // any other. But after the status event the server sends all of them at once,
 // while live ticks come 200 ms apart; so what belongs to the replay is what
 // comes before the first pause of more than 60 ms. Should a live event happen
-// to fall into those 60 ms it is counted too, so the number may be one high. It
-// is for show: that nothing is missing is proved by the numbers of the ticks.
+// to fall into those 60 ms it is counted too, so the number may be one or two
+// high. It is for show: that nothing is missing is proved by the numbers of the
+// ticks.
+//
+// The pause is waited for in two halves. When the page itself was busy, a timer
+// can be overdue while events are still queued behind it; these get their turn
+// before the second timer, and start the wait anew.
 const PAUSE_MS = 60;
-let replay = null;       // { status, away, before, events, prices, timer }
+let replay = null;       // { status, away, before, events, prices, lastAt, timer }
 
 function startReplay(status, away, before) {
   clearTimeout(replay?.timer);
-  replay = { status, away, before, events: 0, prices: [], timer: setTimeout(finishReplay, PAUSE_MS) };
+  replay = { status, away, before, events: 0, prices: [], lastAt: performance.now() };
+  awaitPause();
+}
+
+function awaitPause() {
+  clearTimeout(replay.timer);
+  replay.timer = setTimeout(() => {
+    replay.timer = setTimeout(finishReplay, PAUSE_MS / 2);
+  }, PAUSE_MS / 2);
 }
 
 function countReplayed() {
   if (!replay) return;
   replay.events += 1;
-  clearTimeout(replay.timer);
-  replay.timer = setTimeout(finishReplay, PAUSE_MS);
+  replay.lastAt = performance.now();
+  awaitPause();
 }
 
 function finishReplay() {
   if (!replay) return;
-  const { status, away, before, events, prices, timer } = replay;
+  const { status, away, before, events, prices, lastAt, timer } = replay;
   clearTimeout(timer);
   replay = null;
   cutting = false;
@@ -390,7 +403,7 @@ function finishReplay() {
     // What we missed belongs between the last tick before the cut and now.
     const lost = missing - before.missing;
     const twice = doubled - before.doubled;
-    chart.cutEnds(prices, away, events);
+    chart.cutEnds(prices, away, events, lastAt);
     if (away !== null) {
       say($("cut-result"),
         `Away for ${seconds(away)}: ${plural(events, "event")} replayed, ${lost} missing, ${twice} doubled.`,
@@ -399,7 +412,7 @@ function finishReplay() {
   } else {
     // Fresh or reset: the last of these prices is the newest, the others lie
     // behind it, a tick apart.
-    chart.seed(prices);
+    chart.seed(prices, lastAt);
     if (away !== null) say($("cut-result"), `Away for ${seconds(away)}, then started over with ${plural(events, "event")}.`);
   }
   updateCutButton();
@@ -544,9 +557,8 @@ const chart = (() => {
     cuts = cuts.filter((c) => c.to === null || c.to > now - KEEP_MS);
   }
 
-  function seed(prices) {
-    const now = performance.now();
-    points = prices.map((v, i) => ({ t: now - (prices.length - 1 - i) * TICK_MS, v }));
+  function seed(prices, end) {
+    points = prices.map((v, i) => ({ t: end - (prices.length - 1 - i) * TICK_MS, v }));
   }
 
   function clear() {
@@ -559,18 +571,18 @@ const chart = (() => {
     if (last()) cuts.push({ from: last().t, to: null, start: performance.now(), label: [] });
   }
 
-  function cutEnds(prices, away, events) {
+  function cutEnds(prices, away, events, end) {
     const now = performance.now();
     const cut = cuts[cuts.length - 1];
     const before = last();
-    const from = before?.t ?? now - prices.length * TICK_MS;
+    const from = before?.t ?? end - prices.length * TICK_MS;
     prices.forEach((v, i) => {
       const part = (i + 1) / prices.length;
-      points.push({ t: from + part * (now - from), v, from: before?.v ?? v, born: now + part * RISE_MS });
+      points.push({ t: from + part * (end - from), v, from: before?.v ?? v, born: now + part * RISE_MS });
     });
     if (cut && cut.to === null) {
-      cut.to = now;
-      cut.label = [`cut ${seconds(away ?? now - cut.start)}`, `${plural(events, "event")} replayed`];
+      cut.to = end;
+      cut.label = [`cut ${seconds(away ?? end - cut.start)}`, `${plural(events, "event")} replayed`];
     }
   }
 
