@@ -50,6 +50,7 @@ impl fmt::Display for FieldError {
             (FieldErrorKind::LineBreak, _) => "contains a line break",
             (FieldErrorKind::Nul, _) => "contains a NUL",
             (FieldErrorKind::TooLong, None) => "is too long",
+            (FieldErrorKind::WhiteSpace, _) => "contains white space",
             (FieldErrorKind::ForbiddenCharacter, _) => "contains a character that is not allowed",
             (FieldErrorKind::Reserved, _) => "is reserved",
         };
@@ -110,7 +111,9 @@ pub enum FieldErrorKind {
     Nul,
     /// It is longer than allowed.
     TooLong,
-    /// It holds a character that this field does not allow.
+    /// It holds a space or other white space.
+    WhiteSpace,
+    /// It holds another character that this field does not allow.
     ForbiddenCharacter,
     /// It is kept for the library's own use.
     Reserved,
@@ -224,6 +227,220 @@ impl Error for DecodeError {}
 pub enum DecodeErrorKind {
     /// An event outgrew [`Decoder::max_event_bytes`](crate::Decoder::max_event_bytes).
     TooLarge,
+}
+
+/// An event was not published. Nothing of it is in the hub.
+#[derive(Debug)]
+pub struct PublishError {
+    kind: PublishErrorKind,
+    source: Option<FieldError>,
+    /// For `TooLarge`: the event's size and the limit, in bytes.
+    size: (usize, usize),
+}
+
+impl PublishError {
+    fn of(kind: PublishErrorKind) -> Self {
+        Self {
+            kind,
+            source: None,
+            size: (0, 0),
+        }
+    }
+
+    pub(crate) fn topic(source: FieldError) -> Self {
+        Self {
+            source: Some(source),
+            ..Self::of(PublishErrorKind::Topic)
+        }
+    }
+
+    pub(crate) fn has_id() -> Self {
+        Self::of(PublishErrorKind::HasId)
+    }
+
+    pub(crate) fn reserved() -> Self {
+        Self::of(PublishErrorKind::ReservedName)
+    }
+
+    pub(crate) fn not_dispatched() -> Self {
+        Self::of(PublishErrorKind::NotDispatched)
+    }
+
+    pub(crate) fn too_large(size: usize, limit: usize) -> Self {
+        Self {
+            size: (size, limit),
+            ..Self::of(PublishErrorKind::TooLarge)
+        }
+    }
+
+    pub(crate) fn closed() -> Self {
+        Self::of(PublishErrorKind::Closed)
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> PublishErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.kind, &self.source) {
+            (_, Some(source)) => source.fmt(f),
+            (PublishErrorKind::Topic, None) => f.write_str("topic: is not valid"),
+            (PublishErrorKind::HasId, _) => {
+                f.write_str("event id: is given by the hub; publish the event without one")
+            }
+            (PublishErrorKind::ReservedName, _) => {
+                f.write_str("event name: names that begin with `tidings:` are reserved for the hub")
+            }
+            (PublishErrorKind::NotDispatched, _) => {
+                f.write_str("event: has neither name nor data, so that no client would see it")
+            }
+            (PublishErrorKind::TooLarge, _) => {
+                let (size, limit) = self.size;
+                write!(
+                    f,
+                    "event: is {size} bytes as encoded, over the limit of {limit} bytes"
+                )
+            }
+            (PublishErrorKind::Closed, _) => f.write_str("hub: is closed"),
+        }
+    }
+}
+
+impl Error for PublishError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|source| source as _)
+    }
+}
+
+/// Why an event was not published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PublishErrorKind {
+    /// The topic's name was refused; the source is the [`FieldError`].
+    Topic,
+    /// The event has an id of its own.
+    HasId,
+    /// The event has a name of the hub's.
+    ReservedName,
+    /// The event has neither name nor data.
+    NotDispatched,
+    /// The event is larger than [`HubBuilder::max_event_bytes`](crate::HubBuilder::max_event_bytes).
+    TooLarge,
+    /// The hub is closed.
+    Closed,
+}
+
+/// A subscription was not opened.
+#[derive(Debug)]
+pub struct SubscribeError {
+    source: Option<FieldError>,
+}
+
+impl SubscribeError {
+    pub(crate) fn topic(source: FieldError) -> Self {
+        Self {
+            source: Some(source),
+        }
+    }
+
+    pub(crate) fn no_topics() -> Self {
+        Self { source: None }
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> SubscribeErrorKind {
+        match self.source {
+            Some(_) => SubscribeErrorKind::Topic,
+            None => SubscribeErrorKind::NoTopics,
+        }
+    }
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(source) => source.fmt(f),
+            None => f.write_str("topic: there is none to subscribe to"),
+        }
+    }
+}
+
+impl Error for SubscribeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|source| source as _)
+    }
+}
+
+/// Why a subscription was not opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SubscribeErrorKind {
+    /// A topic's name was refused; the source is the [`FieldError`].
+    Topic,
+    /// No topic was named.
+    NoTopics,
+}
+
+/// A stream ended before its time, behind the last whole event.
+///
+/// Its cause is the application's: the source is the error that it returned.
+#[derive(Debug)]
+pub struct StreamError {
+    kind: StreamErrorKind,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl StreamError {
+    pub(crate) fn application(source: Box<dyn Error + Send + Sync>) -> Self {
+        Self {
+            kind: StreamErrorKind::Application,
+            source,
+        }
+    }
+
+    pub(crate) fn snapshot(source: Box<dyn Error + Send + Sync>) -> Self {
+        Self {
+            kind: StreamErrorKind::Snapshot,
+            source,
+        }
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> StreamErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            StreamErrorKind::Application => "event stream",
+            StreamErrorKind::Snapshot => "snapshot",
+        };
+        write!(f, "{what}: failed: {}", self.source)
+    }
+}
+
+impl Error for StreamError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+/// Where a stream's error came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StreamErrorKind {
+    /// From the stream of events that the application gave to an [`EventStream`](crate::EventStream).
+    Application,
+    /// From the hook given to [`Subscribe::snapshot`](crate::Subscribe::snapshot).
+    Snapshot,
 }
 
 #[cfg(test)]

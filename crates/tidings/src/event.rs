@@ -29,7 +29,7 @@ use crate::{Comment, EventError, EventId, EventName};
 ///
 /// assert_eq!(
 ///     event.encode(),
-///     "id: 7\nevent: note\nretry: 2000\ndata: two\ndata: lines\n\n",
+///     "event: note\nretry: 2000\ndata: two\ndata: lines\nid: 7\n\n",
 /// );
 /// # Ok::<(), tidings::EventError>(())
 /// ```

@@ -347,7 +347,6 @@ proptest! {
         prop_assert!(!wire.contains('\r'));
 
         let mut expected = Vec::new();
-        expected.extend(event.id().map(|_| "id"));
         expected.extend(event.comment_text().map(|_| ""));
         expected.extend(event.name().map(|_| "event"));
         expected.extend(event.retry_after().map(|_| "retry"));
@@ -355,6 +354,7 @@ proptest! {
             let data = normalised(event.data().unwrap_or_default());
             expected.extend(data.split('\n').map(|_| "data"));
         }
+        expected.extend(event.id().map(|_| "id"));
         let lines = wire.strip_suffix("\n\n").unwrap().split('\n');
         let fields: Vec<_> = lines.map(|line| line.split_once(':').map_or(line, |(field, _)| field)).collect();
         prop_assert_eq!(fields, expected);

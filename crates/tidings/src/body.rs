@@ -1,0 +1,41 @@
+//! Subscriptions and event streams as bodies of the `http-body` crate, which hyper, axum and warp
+//! send as they are.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use http_body::{Body, Frame};
+
+use crate::error::StreamError;
+use crate::event_stream::{EventStream, StreamItem};
+use crate::subscription::Subscription;
+
+impl Body for Subscription {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        self.poll_next(cx).map_ok(Frame::data)
+    }
+}
+
+impl<S> Body for EventStream<S>
+where
+    S: Stream,
+    S::Item: StreamItem,
+{
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        self.poll_next(cx).map_ok(Frame::data)
+    }
+}

@@ -1,0 +1,126 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use crate::timers::{Timed, TimerSlot, Timers};
+
+/// Where a hub takes its time from: heartbeats, and the age of retained events.
+///
+/// [`Clock::system`] is the default. Tests that must not wait use a [`ManualClock`].
+#[derive(Clone)]
+pub struct Clock(Arc<Inner>);
+
+struct Inner {
+    time: Time,
+    timers: Timers,
+}
+
+enum Time {
+    /// Milliseconds are counted from this instant.
+    System(Instant),
+    Manual(AtomicU64),
+}
+
+impl Clock {
+    /// The machine's monotonic clock.
+    ///
+    /// All hubs and streams of the process share one timer thread (`tidings-timer`), which starts
+    /// with the first heartbeat or retained event and sleeps while nothing is due. A thread, not a
+    /// task: streams may live on several runtimes, and each of those may end before the others.
+    pub fn system() -> Self {
+        static SYSTEM: OnceLock<Clock> = OnceLock::new();
+        SYSTEM
+            .get_or_init(|| {
+                Self(Arc::new(Inner {
+                    time: Time::System(Instant::now()),
+                    timers: Timers::new(),
+                }))
+            })
+            .clone()
+    }
+
+    /// Milliseconds since an arbitrary instant; never 0, which the callers use for "never".
+    pub(crate) fn now(&self) -> u64 {
+        match &self.0.time {
+            Time::System(origin) => 1 + u64::try_from(origin.elapsed().as_millis()).unwrap_or(0),
+            Time::Manual(now) => now.load(Ordering::Acquire),
+        }
+    }
+
+    /// Has `target` fired at `at` milliseconds or a little later, replacing its earlier date.
+    pub(crate) fn schedule<T: Timed + 'static>(&self, target: &Arc<T>, at: u64) {
+        let weak = Arc::downgrade(target);
+        self.0.timers.insert(target.timer(), weak, at);
+        if let Time::System(_) = self.0.time {
+            self.0.timers.keep_running(self);
+        }
+    }
+
+    /// Forgets a target for good.
+    pub(crate) fn cancel(&self, slot: &TimerSlot) {
+        self.0.timers.cancel(slot);
+    }
+
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.0.timers
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::system()
+    }
+}
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match self.0.time {
+            Time::System(_) => "system",
+            Time::Manual(_) => "manual",
+        };
+        f.debug_tuple("Clock").field(&kind).finish()
+    }
+}
+
+/// A clock that stands still until it is told to advance: for tests.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidings::{Hub, ManualClock};
+///
+/// let clock = ManualClock::new();
+/// let hub = Hub::builder().clock(clock.clock()).build();
+/// clock.advance(Duration::from_secs(15)); // heartbeats fall due, old events expire
+/// ```
+#[derive(Debug, Clone)]
+pub struct ManualClock(Clock);
+
+impl ManualClock {
+    /// A clock that stands at its beginning.
+    pub fn new() -> Self {
+        Self(Clock(Arc::new(Inner {
+            time: Time::Manual(AtomicU64::new(1)),
+            timers: Timers::new(),
+        })))
+    }
+
+    /// The clock, to be given to a hub or stream.
+    pub fn clock(&self) -> Clock {
+        self.0.clone()
+    }
+
+    /// Moves time on by whole milliseconds and does, before it returns, what has fallen due.
+    pub fn advance(&self, by: Duration) {
+        if let Time::Manual(now) = &self.0.0.time {
+            let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX / 2);
+            now.fetch_add(by, Ordering::AcqRel);
+        }
+        self.0.0.timers.fire_due(self.0.now());
+    }
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,185 @@
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use pin_project_lite::pin_project;
+
+use crate::clock::Clock;
+use crate::encode;
+use crate::error::StreamError;
+use crate::event::Event;
+use crate::keep_alive::{DEFAULT_HEARTBEAT, HEARTBEAT, Pulse};
+use crate::subscription::jittered;
+
+pin_project! {
+    /// Any stream of events as the bytes of an event stream: no hub, no topics, no ids of ours.
+    ///
+    /// For what one client alone is to see, such as the answer of a language model. Events are
+    /// sent as they are and as soon as they come. The stream adds heartbeats while it is idle
+    /// (comments, which clients ignore; every 15 seconds by default) and, where nothing is ready
+    /// at once, an empty comment first, so that proxies pass on the headers.
+    ///
+    /// The items are events, or results of events: an error ends the response where it stands,
+    /// behind the last whole event.
+    ///
+    /// ```
+    /// use tidings::{Event, EventStream};
+    ///
+    /// let answer = futures_util::stream::iter([
+    ///     Event::json_data(&"Hello")?,
+    ///     Event::new("[DONE]"),
+    /// ]);
+    /// let body = EventStream::new(answer);
+    /// # let chunks: Vec<_> = futures_executor::block_on_stream(body).map(Result::unwrap).collect();
+    /// # assert_eq!(chunks.concat(), b"data: \"Hello\"\n\ndata: [DONE]\n\n");
+    /// # Ok::<(), tidings::EventError>(())
+    /// ```
+    #[must_use = "a stream does nothing unless it is sent"]
+    #[derive(Debug)]
+    pub struct EventStream<S> {
+        #[pin]
+        events: S,
+        heartbeat: Beating,
+        // What is to be said before the first event.
+        prelude: Vec<u8>,
+        clock: Clock,
+        begun: bool,
+        ended: bool,
+    }
+}
+
+/// The pulse starts with the first poll, when the settings are known.
+#[derive(Debug)]
+enum Beating {
+    Every(Option<Duration>),
+    Started(Started),
+}
+
+#[derive(Debug)]
+struct Started(Arc<Pulse>);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+impl<S> EventStream<S> {
+    /// Sends the events of `events`.
+    pub fn new(events: S) -> Self {
+        Self {
+            events,
+            heartbeat: Beating::Every(Some(DEFAULT_HEARTBEAT)),
+            prelude: Vec::new(),
+            clock: Clock::system(),
+            begun: false,
+            ended: false,
+        }
+    }
+
+    /// How long the stream may be idle before it sends a heartbeat; `None` for never. Default 15
+    /// seconds.
+    pub fn heartbeat(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.heartbeat = Beating::Every(interval.into());
+        self
+    }
+
+    /// How long the client is told to wait before it connects again, give or take a fifth.
+    /// Default: the client is not told, since most of these streams are not to be repeated.
+    pub fn retry(mut self, delay: impl Into<Option<Duration>>) -> Self {
+        self.prelude.clear();
+        if let Some(delay) = delay.into() {
+            encode::retry(jittered(delay), &mut self.prelude);
+            self.prelude.push(b'\n');
+        }
+        self
+    }
+
+    /// Where the stream takes its time from. Default: the system's monotonic clock.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+}
+
+/// What an [`EventStream`] can be made of: `Event`, or `Result<Event, E>`.
+pub trait StreamItem: private::Sealed {
+    #[doc(hidden)]
+    fn into_event(self) -> Result<Event, StreamError>;
+}
+
+impl StreamItem for Event {
+    fn into_event(self) -> Result<Event, StreamError> {
+        Ok(self)
+    }
+}
+
+impl<E: Into<Box<dyn Error + Send + Sync>>> StreamItem for Result<Event, E> {
+    fn into_event(self) -> Result<Event, StreamError> {
+        self.map_err(|error| StreamError::application(error.into()))
+    }
+}
+
+mod private {
+    pub trait Sealed {}
+
+    impl Sealed for crate::Event {}
+    impl<E> Sealed for Result<crate::Event, E> {}
+}
+
+impl<S> Stream for EventStream<S>
+where
+    S: Stream,
+    S::Item: StreamItem,
+{
+    type Item = Result<Bytes, StreamError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.project();
+        if *this.ended {
+            return Poll::Ready(None);
+        }
+        if let Beating::Every(interval) = this.heartbeat {
+            let pulse = Arc::new(Pulse::new(this.clock.clone(), *interval));
+            pulse.start(&pulse);
+            *this.heartbeat = Beating::Started(Started(pulse));
+        }
+        let Beating::Started(Started(pulse)) = this.heartbeat else {
+            return Poll::Ready(None);
+        };
+        let begins = !std::mem::replace(this.begun, true);
+        let bytes = match this.events.poll_next(cx) {
+            Poll::Ready(Some(item)) => match item.into_event() {
+                Ok(event) if begins && !this.prelude.is_empty() => {
+                    this.prelude.extend_from_slice(&event.encode());
+                    std::mem::take(this.prelude).into()
+                }
+                Ok(event) => event.encode(),
+                Err(error) => {
+                    *this.ended = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
+            },
+            Poll::Ready(None) => {
+                *this.ended = true;
+                return Poll::Ready(None);
+            }
+            Poll::Pending if begins && this.prelude.is_empty() => HEARTBEAT,
+            Poll::Pending if begins => std::mem::take(this.prelude).into(),
+            Poll::Pending => {
+                // The waker first: a heartbeat that falls due from here on wakes it.
+                pulse.register(cx.waker());
+                match pulse.beat() {
+                    Some(heartbeat) => heartbeat,
+                    None => return Poll::Pending,
+                }
+            }
+        };
+        pulse.wrote();
+        Poll::Ready(Some(Ok(bytes)))
+    }
+}

@@ -1,0 +1,178 @@
+//! The hub: where events come in.
+
+pub(crate) mod builder;
+pub(crate) mod publish;
+pub(crate) mod sequencer;
+pub(crate) mod shared;
+pub(crate) mod topics;
+
+use std::sync::Arc;
+
+use crate::error::{FieldError, PublishError};
+use crate::event::Event;
+use crate::registry::Clients;
+use crate::subscription::subscribe::Subscribe;
+use crate::topic::Topic;
+use builder::HubBuilder;
+use publish::Publish;
+use shared::Shared;
+
+/// A hub of topics: events are published to it, and clients subscribe to it.
+///
+/// A cheap handle: clones are the same hub, and all methods take `&self` on any thread, in async
+/// code or outside of it. When the last handle is dropped, the open streams end.
+///
+/// ```
+/// use tidings::{Event, Hub};
+///
+/// let hub = Hub::new();
+/// let published = hub.publish("orders", Event::named("created", "order 17")?).wait()?;
+/// println!("event {} for {} clients", published.id(), published.subscribers());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Hub(Arc<Handles>);
+
+/// Exists as long as any handle does.
+#[derive(Debug)]
+struct Handles(Arc<Shared>);
+
+impl Drop for Handles {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Hub {
+    /// A hub in memory with the defaults of [`HubBuilder`].
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// A hub with other settings.
+    pub fn builder() -> HubBuilder {
+        HubBuilder::new()
+    }
+
+    pub(crate) fn from_shared(shared: Arc<Shared>) -> Self {
+        Self(Arc::new(Handles(shared)))
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0.0
+    }
+
+    /// Publishes an event to a topic: to all who are subscribed, and to those who come back to
+    /// it while it is retained.
+    ///
+    /// The event is encoded once, gets the hub's next id and wakes the clients that wait for it.
+    /// The call never waits for a client. It returns the outcome, which async code awaits and
+    /// other code asks with [`Publish::wait`]; the event is published either way.
+    ///
+    /// # Errors
+    ///
+    /// The outcome is a [`PublishError`] when the topic's name is not one, and when the event has
+    /// an id (the hub gives it one), has a reserved name (`tidings:…`), has neither name nor data
+    /// (no client would see it), is larger than [`HubBuilder::max_event_bytes`], or when the hub
+    /// is closed. Nothing is published then.
+    ///
+    /// ```
+    /// use tidings::{Event, Hub};
+    ///
+    /// # async fn example(hub: Hub) -> Result<(), Box<dyn std::error::Error>> {
+    /// let published = hub.publish("orders", Event::json("created", &17)?).await?;
+    /// println!("{}", published.id());
+    /// # Ok(()) }
+    /// ```
+    pub fn publish<T>(&self, topic: T, event: Event) -> Publish
+    where
+        T: TryInto<Topic>,
+        T::Error: Into<FieldError>,
+    {
+        publish::publish(self, topic, event)
+    }
+
+    /// Sends an event to those who are subscribed to a topic now. It has no id, is not retained
+    /// and does not move their position: "somebody is typing". Returns for how many it was.
+    ///
+    /// A client that reads too slowly may miss it without notice.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::publish`], except that an event without name and data is allowed: a comment.
+    ///
+    /// ```
+    /// use tidings::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// assert_eq!(hub.publish_ephemeral("chat", Event::named("typing", "ada")?)?, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn publish_ephemeral<T>(&self, topic: T, event: Event) -> Result<usize, PublishError>
+    where
+        T: TryInto<Topic>,
+        T::Error: Into<FieldError>,
+    {
+        publish::publish_ephemeral(self, topic, event)
+    }
+
+    /// Subscribes a client to one or many topics.
+    ///
+    /// What a client may see is decided here, by the topics that the handler passes, and anew at
+    /// every reconnect. A bad topic name, or none at all, is told by [`Subscribe::open`].
+    ///
+    /// ```
+    /// use tidings::{Hub, Resume};
+    ///
+    /// # fn handler(hub: &Hub, user_id: u64, request: Resume) -> Result<(), tidings::SubscribeError> {
+    /// let subscription = hub
+    ///     .subscribe(["orders", &format!("user:{user_id}")])
+    ///     .principal(user_id)
+    ///     .resume(request)
+    ///     .open()?;
+    /// # Ok(()) }
+    /// # handler(&Hub::new(), 1, Resume::new()).unwrap();
+    /// ```
+    pub fn subscribe<I>(&self, topics: I) -> Subscribe
+    where
+        I: IntoIterator,
+        I::Item: TryInto<Topic>,
+        <I::Item as TryInto<Topic>>::Error: Into<FieldError>,
+    {
+        let topics = topics
+            .into_iter()
+            .map(|topic| topic.try_into().map_err(Into::into))
+            .collect::<Result<Vec<Topic>, FieldError>>();
+        Subscribe::new(self.shared().clone(), topics)
+    }
+
+    /// Who is connected, and the means to disconnect them.
+    ///
+    /// ```
+    /// # let hub = tidings::Hub::new();
+    /// println!("{} clients", hub.clients().count());
+    /// let ended = hub.clients().close_principal("42");
+    /// # assert_eq!(ended, 0);
+    /// ```
+    pub fn clients(&self) -> Clients<'_> {
+        Clients::new(self)
+    }
+
+    /// Ends all streams, each once it has sent what was published until now, for a clean
+    /// shutdown: servers wait for open responses. Publishing fails from now on; a client that
+    /// connects all the same is served what it missed, and its stream ends.
+    pub fn close(&self) {
+        self.shared().close();
+    }
+
+    /// Whether [`Hub::close`] was called.
+    pub fn is_closed(&self) -> bool {
+        self.shared().is_closed()
+    }
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,137 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::Hub;
+use super::sequencer::Sequencer;
+use super::shared::{Defaults, Shared, Sweep};
+use super::topics::Topics;
+use crate::clock::Clock;
+use crate::error::FieldError;
+use crate::keep_alive::DEFAULT_HEARTBEAT;
+use crate::log::feed::{Coalescing, Feeds};
+use crate::log::retention::{Retention, RetentionRules};
+use crate::registry::Registry;
+use crate::resume::Epoch;
+use crate::subscription::DEFAULT_RETRY;
+use crate::topic::TopicPattern;
+
+/// Settings of a [`Hub`]; made by [`Hub::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use tidings::{Hub, Retention};
+///
+/// let hub = Hub::builder()
+///     .retain("price:*", Retention::default().events(1))?
+///     .retention(Retention::default().age(Duration::from_secs(3600)))
+///     .max_retained_bytes(256 * 1024 * 1024)
+///     .heartbeat(Duration::from_secs(20))
+///     .build();
+/// # Ok::<(), tidings::FieldError>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct HubBuilder {
+    rules: RetentionRules,
+    budget: usize,
+    clock: Clock,
+    defaults: Defaults,
+}
+
+impl HubBuilder {
+    /// All chunks that are written for several readers, in bytes. Enough for some 250 of the
+    /// largest; see `log/coalesce.rs` for what happens beyond.
+    const COALESCED_BYTES: usize = 16 * 1024 * 1024;
+
+    pub(super) fn new() -> Self {
+        Self {
+            rules: RetentionRules::default(),
+            budget: 64 * 1024 * 1024,
+            clock: Clock::system(),
+            defaults: Defaults {
+                heartbeat: Some(DEFAULT_HEARTBEAT),
+                retry: Some(DEFAULT_RETRY),
+                max_event_bytes: 1024 * 1024,
+            },
+        }
+    }
+
+    /// Sets the retention of the topics that match a pattern. Of several patterns that match, the
+    /// one that was given first counts.
+    ///
+    /// # Errors
+    ///
+    /// When the pattern is not one; see [`TopicPattern::new`].
+    pub fn retain<P>(mut self, pattern: P, retention: Retention) -> Result<Self, FieldError>
+    where
+        P: TryInto<TopicPattern>,
+        P::Error: Into<FieldError>,
+    {
+        let pattern = pattern.try_into().map_err(Into::into)?;
+        self.rules.rules.push((pattern, retention));
+        Ok(self)
+    }
+
+    /// Sets the retention of all other topics. Default: [`Retention::default`].
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.rules.otherwise = retention;
+        self
+    }
+
+    /// The most memory that the events of all topics together may hold, in bytes. Beyond it the
+    /// hub's oldest events go first, whatever their topic retains. Default 64 MiB.
+    pub fn max_retained_bytes(mut self, bytes: usize) -> Self {
+        self.budget = bytes;
+        self
+    }
+
+    /// The largest event that may be published, in bytes as encoded. Default 1 MiB.
+    pub fn max_event_bytes(mut self, bytes: usize) -> Self {
+        self.defaults.max_event_bytes = bytes;
+        self
+    }
+
+    /// How long a stream may be idle before it sends a heartbeat; `None` for never. Default 15
+    /// seconds. Heartbeats come up to 50 ms late. Subscriptions can set their own.
+    pub fn heartbeat(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.defaults.heartbeat = interval.into();
+        self
+    }
+
+    /// How long clients are told to wait before they connect again, give or take a fifth; `None`
+    /// to leave it to them. Default 3 seconds. Subscriptions can set their own.
+    ///
+    /// The fifth is drawn for each connection, so that a server that comes back does not meet all
+    /// of its clients at once.
+    pub fn retry(mut self, delay: impl Into<Option<Duration>>) -> Self {
+        self.defaults.retry = delay.into();
+        self
+    }
+
+    /// Where the hub takes its time from. Default: the system's monotonic clock.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Makes the hub.
+    pub fn build(self) -> Hub {
+        let shared = Arc::new_cyclic(|this| Shared {
+            epoch: Epoch::random(),
+            topics: Topics::new(self.rules),
+            registry: Registry::default(),
+            feeds: Arc::new(Feeds::default()),
+            coalescing: Coalescing::new(Self::COALESCED_BYTES, self.clock.clone()),
+            clock: self.clock,
+            sequencer: Mutex::new(Sequencer::new(self.budget)),
+            watermark: 0.into(),
+            closed: false.into(),
+            defaults: self.defaults,
+            sweep: Sweep::new(),
+            this: this.clone(),
+        });
+        Hub::from_shared(shared)
+    }
+}

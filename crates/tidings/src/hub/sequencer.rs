@@ -1,0 +1,155 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use crate::log::{State, TopicLog};
+use crate::subscription::status::ResetReason;
+
+/// Where the order of a hub's events is made. One lock: taking a number, appending the event to
+/// its topic and publishing the watermark are one step, so no reader sees 7 before 6.
+///
+/// It also keeps the hub's byte budget, and finds the topics whose events expire. Both indices
+/// hold at most one entry a topic, by the oldest event it *had* when the entry was made; entries
+/// are brought up to date when their turn comes, not at every event.
+#[derive(Debug)]
+pub(crate) struct Sequencer {
+    /// The last offset given out.
+    pub(crate) offset: u64,
+    /// The last position given out.
+    pub(crate) position: u64,
+    /// Bytes of memory that all topics hold.
+    pub(crate) cost: usize,
+    pub(crate) budget: usize,
+    pub(crate) closed: bool,
+    /// By oldest offset, then topic id.
+    oldest: BTreeMap<(u64, u64), Weak<TopicLog>>,
+    /// By date in milliseconds, then topic id.
+    expiry: BTreeMap<(u64, u64), Weak<TopicLog>>,
+}
+
+impl Sequencer {
+    pub(crate) fn new(budget: usize) -> Self {
+        Self {
+            offset: 0,
+            position: 0,
+            cost: 0,
+            budget,
+            closed: false,
+            oldest: BTreeMap::new(),
+            expiry: BTreeMap::new(),
+        }
+    }
+
+    /// Counts a frame that was appended to a topic, and enters the topic into the indices.
+    pub(crate) fn appended(
+        &mut self,
+        log: &Arc<TopicLog>,
+        state: &mut State,
+        offset: u64,
+        cost: usize,
+    ) {
+        self.cost += cost;
+        if state.oldest_key.is_none() {
+            state.oldest_key = Some(offset);
+            self.oldest.insert((offset, log.id), Arc::downgrade(log));
+        }
+        if state.expiry_key.is_none() {
+            self.enter_expiry(log, state);
+        }
+    }
+
+    fn enter_expiry(&mut self, log: &Arc<TopicLog>, state: &mut State) {
+        state.expiry_key = log.deadline(state);
+        if let Some(at) = state.expiry_key {
+            self.expiry.insert((at, log.id), Arc::downgrade(log));
+        }
+    }
+
+    /// Removes what a topic need not keep.
+    pub(crate) fn evict(&mut self, log: &TopicLog, state: &mut State, now: u64) {
+        self.cost -= log.evict(state, now);
+    }
+
+    /// Takes a topic that has vanished out of the indices.
+    pub(crate) fn forget(&mut self, log: &TopicLog) {
+        let mut state = log.lock();
+        if let Some(key) = state.oldest_key.take() {
+            self.oldest.remove(&(key, log.id));
+        }
+        if let Some(key) = state.expiry_key.take() {
+            self.expiry.remove(&(key, log.id));
+        }
+    }
+
+    /// Removes the hub's oldest events until the budget holds. Returns the topics that may have
+    /// become vacant.
+    pub(crate) fn keep_budget(&mut self) -> Vec<Arc<TopicLog>> {
+        let mut emptied = Vec::new();
+        while self.cost > self.budget {
+            let Some(((_, id), weak)) = self.oldest.pop_first() else {
+                break;
+            };
+            let Some(log) = weak.upgrade() else { continue };
+            let next = self
+                .oldest
+                .first_key_value()
+                .map_or(u64::MAX, |((offset, _), _)| *offset);
+            let mut state = log.lock();
+            while self.cost > self.budget && state.oldest().is_some_and(|oldest| oldest < next) {
+                self.cost -= match (state.durable.front(), state.ephemeral.front()) {
+                    (Some(durable), Some(ephemeral)) if ephemeral.offset < durable.offset => {
+                        state.ephemeral.pop().map_or(0, |frame| frame.cost())
+                    }
+                    (Some(_), _) => state.evict_front(ResetReason::Trimmed),
+                    (None, _) => state.ephemeral.pop().map_or(0, |frame| frame.cost()),
+                };
+            }
+            state.oldest_key = state.oldest();
+            if let Some(offset) = state.oldest_key {
+                self.oldest.insert((offset, id), Arc::downgrade(&log));
+            }
+            if state.is_vacant() {
+                drop(state);
+                emptied.push(log);
+            }
+        }
+        emptied
+    }
+
+    /// Removes what has expired. Returns the topics that may have become vacant.
+    pub(crate) fn expire(&mut self, now: u64) -> Vec<Arc<TopicLog>> {
+        let mut emptied = Vec::new();
+        while let Some(first) = self.expiry.first_entry() {
+            if first.key().0 > now {
+                break;
+            }
+            let Some(log) = first.remove().upgrade() else {
+                continue;
+            };
+            let mut state = log.lock();
+            self.evict(&log, &mut state, now);
+            self.enter_expiry(&log, &mut state);
+            // A frame may be due again only later, or the next turn would never end.
+            if let Some(key) = state.expiry_key.filter(|key| *key <= now) {
+                if let Some(weak) = self.expiry.remove(&(key, log.id)) {
+                    state.expiry_key = Some(now + 1);
+                    self.expiry.insert((now + 1, log.id), weak);
+                }
+            }
+            if state.is_vacant() {
+                drop(state);
+                emptied.push(log);
+            }
+        }
+        emptied
+    }
+
+    /// Whether a topic holds anything that will expire.
+    pub(crate) fn has_expiring(&self) -> bool {
+        !self.expiry.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn index_sizes(&self) -> (usize, usize) {
+        (self.oldest.len(), self.expiry.len())
+    }
+}

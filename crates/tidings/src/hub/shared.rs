@@ -1,0 +1,174 @@
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::sequencer::Sequencer;
+use super::topics::Topics;
+use crate::clock::Clock;
+use crate::log::TopicLog;
+use crate::log::feed::{Coalescing, Feeds};
+use crate::registry::{Client, Registry};
+use crate::resume::Epoch;
+use crate::subscription::history::Watermark;
+use crate::timers::{Timed, TimerSlot};
+
+/// What all handles and subscriptions of a hub share.
+///
+/// Locks are taken in this order: sequencer, topics, one topic's log. No lock is held while a
+/// task is woken or a client dropped.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) epoch: Epoch,
+    pub(crate) clock: Clock,
+    pub(crate) topics: Topics,
+    pub(crate) registry: Registry,
+    pub(crate) feeds: Arc<Feeds>,
+    pub(crate) coalescing: Coalescing,
+    pub(crate) sequencer: Mutex<Sequencer>,
+    /// The newest offset that readers may see. Written under the sequencer *and* the topic's
+    /// lock, so whoever sees a frame also sees a watermark that covers it.
+    pub(crate) watermark: AtomicU64,
+    pub(crate) closed: AtomicBool,
+    pub(crate) defaults: Defaults,
+    pub(super) sweep: Sweep,
+    pub(super) this: Weak<Shared>,
+}
+
+/// What subscriptions and events have unless they say otherwise.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Defaults {
+    pub(crate) heartbeat: Option<Duration>,
+    pub(crate) retry: Option<Duration>,
+    /// Of an encoded event.
+    pub(crate) max_event_bytes: usize,
+}
+
+/// The regular removal of what has expired, while there is anything to expire.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    slot: TimerSlot,
+    scheduled: AtomicBool,
+}
+
+impl Sweep {
+    /// Milliseconds.
+    const INTERVAL: u64 = 1_000;
+
+    pub(super) fn new() -> Self {
+        Self {
+            slot: TimerSlot::new(),
+            scheduled: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Shared {
+    /// The newest offset that may be read.
+    pub(crate) fn watermark(&self) -> u64 {
+        self.watermark.load(Ordering::Acquire)
+    }
+
+    /// The newest offset with its position: readable one by one, they could be of two moments.
+    pub(crate) fn present(&self) -> Watermark {
+        let sequencer = self.sequencer.lock();
+        Watermark {
+            offset: sequencer.offset,
+            position: sequencer.position,
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Ends every stream once it has sent what was published until now.
+    pub(crate) fn close(&self) {
+        self.sequencer.lock().closed = true;
+        self.closed.store(true, Ordering::Release);
+        self.registry.wake_all();
+    }
+
+    /// Ends a subscription's part in its topics.
+    pub(crate) fn unsubscribe(&self, client: &Client) {
+        self.registry.leave(client);
+        for log in &client.feed.topics {
+            let mut state = log.lock();
+            state.subscribers -= 1;
+            let is_last = state.subscribers == 0;
+            drop(state);
+            if is_last {
+                self.left_alone(log);
+            }
+        }
+    }
+
+    /// A topic has lost its last subscriber: nobody reads its live window, and it may vanish.
+    fn left_alone(&self, log: &Arc<TopicLog>) {
+        let mut sequencer = self.sequencer.lock();
+        let mut state = log.lock();
+        if state.subscribers == 0 {
+            sequencer.evict(log, &mut state, self.clock.now());
+        }
+        let vacant = state.is_vacant();
+        drop(state);
+        if vacant {
+            self.remove_vacant(&mut sequencer, [log.clone()]);
+        }
+    }
+
+    pub(super) fn remove_vacant(
+        &self,
+        sequencer: &mut Sequencer,
+        logs: impl IntoIterator<Item = Arc<TopicLog>>,
+    ) {
+        for log in logs {
+            if self.topics.remove_vacant(&log) {
+                sequencer.forget(&log);
+            }
+        }
+    }
+
+    /// Makes sure that what was just published will expire.
+    pub(super) fn keep_sweeping(&self) {
+        if self.sweep.scheduled.load(Ordering::Relaxed)
+            || self.sweep.scheduled.swap(true, Ordering::AcqRel)
+        {
+            return;
+        }
+        if let Some(this) = self.this.upgrade() {
+            self.clock
+                .schedule(&this, self.clock.now() + Sweep::INTERVAL);
+        }
+    }
+
+    /// Returns whether there is anything left that will expire.
+    fn sweep(&self, now: u64) -> bool {
+        let mut sequencer = self.sequencer.lock();
+        let emptied = sequencer.expire(now);
+        self.remove_vacant(&mut sequencer, emptied);
+        let expiring = sequencer.has_expiring();
+        drop(sequencer);
+        self.coalescing.cool(now) || expiring
+    }
+}
+
+impl Timed for Shared {
+    fn timer(&self) -> &TimerSlot {
+        &self.sweep.slot
+    }
+
+    fn fire(&self, now: u64) -> Option<u64> {
+        // Taken back before looking: an event that is published meanwhile schedules anew.
+        self.sweep.scheduled.store(false, Ordering::Release);
+        let again = self.sweep(now) && !self.sweep.scheduled.swap(true, Ordering::AcqRel);
+        again.then(|| now + Sweep::INTERVAL)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.clock.cancel(&self.sweep.slot);
+    }
+}

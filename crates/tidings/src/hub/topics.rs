@@ -1,0 +1,203 @@
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::log::retention::RetentionRules;
+use crate::log::{Floor, TopicLog};
+use crate::topic::Topic;
+
+/// The topics of a hub: created on use, gone when they have neither subscribers nor retained
+/// events.
+#[derive(Debug)]
+pub(crate) struct Topics {
+    rules: RetentionRules,
+    state: RwLock<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    logs: HashMap<Topic, Arc<TopicLog>>,
+    next_id: u64,
+    vanished: Tombstones,
+}
+
+impl Topics {
+    pub(crate) fn new(rules: RetentionRules) -> Self {
+        Self {
+            rules,
+            state: RwLock::default(),
+        }
+    }
+
+    pub(crate) fn get(&self, topic: &Topic) -> Option<Arc<TopicLog>> {
+        self.state.read().logs.get(topic).cloned()
+    }
+
+    pub(crate) fn get_or_create(&self, topic: &Topic) -> Arc<TopicLog> {
+        if let Some(log) = self.get(topic) {
+            return log;
+        }
+        self.state.write().get_or_create(topic, &self.rules)
+    }
+
+    /// Gets topics and counts one more subscriber in each, so that they stay.
+    pub(crate) fn subscribe(&self, topics: &[Topic]) -> Vec<Arc<TopicLog>> {
+        // A read lock is enough for topics that exist: they vanish under the write lock only.
+        let state = self.state.read();
+        let existing: Option<Vec<_>> = topics
+            .iter()
+            .map(|topic| state.logs.get(topic).cloned())
+            .collect();
+        if let Some(logs) = existing {
+            logs.iter().for_each(|log| log.lock().subscribers += 1);
+            return logs;
+        }
+        drop(state);
+        let mut state = self.state.write();
+        topics
+            .iter()
+            .map(|topic| {
+                let log = state.get_or_create(topic, &self.rules);
+                log.lock().subscribers += 1;
+                log
+            })
+            .collect()
+    }
+
+    /// Takes a topic out if it is vacant. Returns whether it is gone.
+    ///
+    /// The caller holds the sequencer, which alone adds and evicts events.
+    pub(crate) fn remove_vacant(&self, log: &Arc<TopicLog>) -> bool {
+        let mut state = self.state.write();
+        let mut inner = log.lock();
+        if inner.gone {
+            return true;
+        }
+        if !inner.is_vacant() {
+            return false;
+        }
+        inner.gone = true;
+        let floor = inner.floor;
+        drop(inner);
+        state.logs.remove(&log.topic);
+        if floor.position > 0 {
+            state.vanished.add(&log.topic, floor);
+        }
+        if state.logs.len() < state.logs.capacity() / 8 {
+            state.logs.shrink_to_fit();
+        }
+        true
+    }
+
+    pub(crate) fn list(&self) -> Vec<(Topic, usize)> {
+        let state = self.state.read();
+        let mut list: Vec<_> = state
+            .logs
+            .values()
+            .map(|log| (log.topic.clone(), log.lock().subscribers))
+            .collect();
+        drop(state);
+        list.sort();
+        list
+    }
+}
+
+impl State {
+    fn get_or_create(&mut self, topic: &Topic, rules: &RetentionRules) -> Arc<TopicLog> {
+        if let Some(log) = self.logs.get(topic) {
+            return log.clone();
+        }
+        self.next_id += 1;
+        let floor = self.vanished.floor(topic);
+        let log = Arc::new(TopicLog::new(
+            self.next_id,
+            topic.clone(),
+            rules.of(topic),
+            floor,
+        ));
+        self.logs.insert(topic.clone(), log.clone());
+        log
+    }
+}
+
+/// What vanished topics had lost, so that a client who comes back to one is told.
+///
+/// Without them, a topic that expired and vanished would look as if it had never had an event,
+/// and a client that missed one would be "resumed" over the hole. Bounded: when there are too
+/// many, the oldest are merged into one floor for all topics that are not remembered. That may
+/// cause a reset too many, never one too few.
+#[derive(Debug, Default)]
+struct Tombstones {
+    hasher: RandomState,
+    /// By hash of the name: two topics that share one share the stricter floor.
+    floors: HashMap<u64, Floor>,
+    order: VecDeque<u64>,
+    forgotten: Floor,
+}
+
+impl Tombstones {
+    const MAX: usize = 16 * 1024;
+
+    fn add(&mut self, topic: &Topic, floor: Floor) {
+        let hash = self.hasher.hash_one(topic);
+        match self.floors.get_mut(&hash) {
+            Some(known) => *known = known.max(floor),
+            None => {
+                self.floors.insert(hash, floor);
+                self.order.push_back(hash);
+            }
+        }
+        if self.order.len() > Self::MAX {
+            let oldest = self
+                .order
+                .pop_front()
+                .and_then(|hash| self.floors.remove(&hash));
+            self.forgotten = self.forgotten.max(oldest.unwrap_or_default());
+        }
+    }
+
+    /// What a topic begins with when it comes into being again.
+    fn floor(&self, topic: &Topic) -> Floor {
+        let known = self.floors.get(&self.hasher.hash_one(topic));
+        known.copied().unwrap_or_default().max(self.forgotten)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subscription::status::ResetReason;
+
+    fn floor(position: u64) -> Floor {
+        Floor {
+            offset: position,
+            position,
+            reason: ResetReason::Expired,
+        }
+    }
+
+    #[test]
+    fn a_vanished_topic_is_remembered_and_others_are_not_blamed() {
+        let mut tombstones = Tombstones::default();
+        let [a, b] = ["a", "b"].map(|name| Topic::new(name).unwrap());
+        tombstones.add(&a, floor(7));
+        tombstones.add(&a, floor(3));
+        assert_eq!(tombstones.floor(&a), floor(7));
+        assert_eq!(tombstones.floor(&b), Floor::default());
+    }
+
+    #[test]
+    fn too_many_tombstones_become_one_floor_for_all() {
+        let mut tombstones = Tombstones::default();
+        for n in 1..=Tombstones::MAX as u64 + 5 {
+            tombstones.add(&Topic::new(format!("t{n}")).unwrap(), floor(n));
+        }
+        assert_eq!(tombstones.order.len(), Tombstones::MAX);
+        assert_eq!(tombstones.floors.len(), Tombstones::MAX);
+        assert_eq!(tombstones.floor(&Topic::new("t2").unwrap()), floor(5));
+        assert_eq!(tombstones.floor(&Topic::new("t6").unwrap()), floor(6));
+        assert_eq!(tombstones.floor(&Topic::new("never").unwrap()), floor(5));
+    }
+}

@@ -1,0 +1,108 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Waker;
+use std::time::Duration;
+
+use atomic_waker::AtomicWaker;
+use bytes::Bytes;
+
+use crate::clock::Clock;
+use crate::timers::{Timed, TimerSlot};
+
+/// How long a stream may be idle before it sends a heartbeat, unless set: 15 seconds.
+///
+/// Below the idle time-outs that proxies and load balancers come with (60 s for nginx and AWS's
+/// ALB, 100 s for Cloudflare), also when one heartbeat is late.
+pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// The heartbeat: an empty comment, which clients ignore (HTML, section 9.2.6).
+pub(crate) const HEARTBEAT: Bytes = Bytes::from_static(b":\n\n");
+
+/// What keeps one stream alive: its waker, and when it last wrote.
+#[derive(Debug)]
+pub(crate) struct Pulse {
+    waker: AtomicWaker,
+    /// A heartbeat is to be sent.
+    due: AtomicBool,
+    last_write: AtomicU64,
+    /// Milliseconds; 0 for no heartbeats.
+    interval: u64,
+    slot: TimerSlot,
+    clock: Clock,
+}
+
+impl Pulse {
+    pub(crate) fn new(clock: Clock, interval: Option<Duration>) -> Self {
+        Self {
+            waker: AtomicWaker::new(),
+            due: AtomicBool::new(false),
+            last_write: AtomicU64::new(clock.now()),
+            interval: interval.map_or(0, |interval| {
+                u64::try_from(interval.as_millis())
+                    .unwrap_or(u64::MAX / 4)
+                    .max(1)
+            }),
+            slot: TimerSlot::new(),
+            clock,
+        }
+    }
+
+    /// Enters the stream into the shared timers; `target` is the pulse itself or its owner.
+    pub(crate) fn start<T: Timed + 'static>(&self, target: &Arc<T>) {
+        if self.interval > 0 {
+            self.clock
+                .schedule(target, self.clock.now() + self.interval);
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        if self.interval > 0 {
+            self.clock.cancel(&self.slot);
+        }
+    }
+
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    pub(crate) fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// Something was written: the stream is not idle.
+    pub(crate) fn wrote(&self) {
+        if self.interval > 0 {
+            self.last_write.store(self.clock.now(), Ordering::Relaxed);
+            self.due.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// The heartbeat, if one is to be sent.
+    pub(crate) fn beat(&self) -> Option<Bytes> {
+        // A load first: this runs at every wake-up, and a swap takes the cache line for writing.
+        if self.due.load(Ordering::Acquire) {
+            self.wrote();
+            return Some(HEARTBEAT);
+        }
+        None
+    }
+}
+
+impl Timed for Pulse {
+    fn timer(&self) -> &TimerSlot {
+        &self.slot
+    }
+
+    fn fire(&self, now: u64) -> Option<u64> {
+        let due = self
+            .last_write
+            .load(Ordering::Relaxed)
+            .saturating_add(self.interval);
+        if now < due {
+            return Some(due);
+        }
+        self.due.store(true, Ordering::Release);
+        self.waker.wake();
+        Some(now + self.interval)
+    }
+}

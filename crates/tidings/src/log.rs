@@ -1,0 +1,259 @@
+//! One topic's log: live feed and replay history at once.
+
+pub(crate) mod coalesce;
+pub(crate) mod feed;
+pub(crate) mod frame;
+pub(crate) mod retention;
+pub(crate) mod ring;
+pub(crate) mod wait_list;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+use slab::Slab;
+
+use crate::registry::Client;
+use crate::subscription::status::ResetReason;
+use crate::topic::Topic;
+use frame::Frame;
+use retention::{LIVE_WINDOW, Retention};
+use ring::Ring;
+use wait_list::{Place, WaitList};
+
+/// A topic: its events, and who waits for the next one.
+///
+/// Everything that changes is behind one lock, held for the time of an append or of copying some
+/// references; a `std` or `parking_lot` mutex, not an async one, because nothing awaits under it.
+#[derive(Debug)]
+pub(crate) struct TopicLog {
+    /// Unique within the hub, also over topics of the same name that come one after the other.
+    pub(crate) id: u64,
+    pub(crate) topic: Topic,
+    pub(crate) retention: Retention,
+    /// The newest frame's offset, 0 for none: readers see without the lock that nothing is new.
+    head: AtomicU64,
+    /// The wait list's generation, so that a waiting client sees without the lock that it is
+    /// still in the list.
+    generation: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    /// Events with a position. Retained ones, and before them those of the live window.
+    pub(crate) durable: Ring,
+    pub(crate) ephemeral: Ring,
+    /// How far back a reader may start.
+    pub(crate) floor: Floor,
+    pub(crate) subscribers: usize,
+    waiting: WaitList,
+    /// Out of the hub's map: whoever still holds it looks the topic up anew.
+    pub(crate) gone: bool,
+    /// The topic's keys in the sequencer's two indices; see there.
+    pub(crate) oldest_key: Option<u64>,
+    pub(crate) expiry_key: Option<u64>,
+}
+
+/// The newest event that the topic does not have any more. All zero: nothing was ever lost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Floor {
+    pub(crate) offset: u64,
+    pub(crate) position: u64,
+    pub(crate) reason: ResetReason,
+}
+
+impl Floor {
+    /// The stricter of two.
+    pub(crate) fn max(self, other: Floor) -> Floor {
+        if other.position > self.position {
+            other
+        } else {
+            self
+        }
+    }
+}
+
+/// The part of a topic's durable ring that is retained, as opposed to merely still readable.
+pub(crate) struct Retained {
+    /// Index of its first frame.
+    pub(crate) first: usize,
+}
+
+impl TopicLog {
+    pub(crate) fn new(id: u64, topic: Topic, retention: Retention, floor: Floor) -> Self {
+        Self {
+            id,
+            topic,
+            retention,
+            head: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
+            state: Mutex::new(State {
+                durable: Ring::default(),
+                ephemeral: Ring::default(),
+                floor,
+                subscribers: 0,
+                waiting: WaitList::default(),
+                gone: false,
+                oldest_key: None,
+                expiry_key: None,
+            }),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// The newest frame's offset.
+    pub(crate) fn head(&self) -> u64 {
+        self.head.load(Ordering::Acquire)
+    }
+
+    /// Appends a frame and takes the wait list, for the caller to wake when it holds no lock.
+    pub(crate) fn append(&self, state: &mut State, frame: Frame) -> Slab<Arc<Client>> {
+        self.head.store(frame.offset, Ordering::Release);
+        match frame.position {
+            Some(_) => state.durable.push(frame),
+            None => state.ephemeral.push(frame),
+        }
+        if state.waiting.is_empty() {
+            return Slab::new();
+        }
+        let (waiting, generation) = state.waiting.take();
+        self.generation.store(generation, Ordering::Release);
+        waiting
+    }
+
+    /// Whether the client with this place is still in the wait list: then nothing has been
+    /// appended since it joined, and the next append will wake it.
+    pub(crate) fn still_waiting(&self, place: Option<Place>) -> bool {
+        place.is_some_and(|place| place.generation == self.generation.load(Ordering::Acquire))
+    }
+
+    /// Joins the wait list, unless there is something behind `cursor` to read first.
+    pub(crate) fn wait(&self, cursor: u64, client: &Arc<Client>) -> Option<Place> {
+        let mut state = self.lock();
+        // Under the lock: an append is either seen here or finds the client in the list.
+        (self.head() <= cursor).then(|| state.waiting.join(client))
+    }
+
+    pub(crate) fn stop_waiting(&self, place: Place) {
+        let left = self.lock().waiting.leave(place);
+        // Outside the lock: it may be the last reference to the client.
+        drop(left);
+    }
+
+    /// Removes what neither retention nor the live window keeps. Returns the bytes freed.
+    pub(crate) fn evict(&self, state: &mut State, now: u64) -> usize {
+        let mut freed = 0;
+        while let Some(front) = state.durable.front() {
+            let expired = front.at.saturating_add(self.retention.age_millis()) <= now;
+            let over = state.durable.len() > self.retention.events
+                || state.durable.cost() > self.retention.bytes;
+            if !(expired || over) || state.is_live(&state.durable, now) {
+                break;
+            }
+            let reason = if over {
+                ResetReason::Trimmed
+            } else {
+                ResetReason::Expired
+            };
+            freed += state.evict_front(reason);
+        }
+        while !state.ephemeral.is_empty() && !state.is_live(&state.ephemeral, now) {
+            freed += state.ephemeral.pop().map_or(0, |frame| frame.cost());
+        }
+        freed
+    }
+
+    /// What of the durable ring is retained at this time.
+    pub(crate) fn retained(&self, state: &State, now: u64) -> Retained {
+        let ring = &state.durable;
+        let mut first = ring.len().saturating_sub(self.retention.events);
+        let mut cost = ring.cost();
+        for frame in ring.iter().take(first) {
+            cost -= frame.cost();
+        }
+        while cost > self.retention.bytes {
+            cost -= ring.get(first).map_or(cost, Frame::cost);
+            first += 1;
+        }
+        // Of age `retention.age` or more is out; a frame of the hub's first moments never is.
+        if let Some(oldest) = now.checked_sub(self.retention.age_millis()) {
+            first = first.max(ring.first_since(oldest));
+        }
+        Retained { first }
+    }
+
+    /// When the topic's oldest frame is to be looked at again, in milliseconds of the clock.
+    pub(crate) fn deadline(&self, state: &State) -> Option<u64> {
+        let window = if state.subscribers > 0 {
+            LIVE_WINDOW.age_millis()
+        } else {
+            0
+        };
+        let age = self.retention.age_millis();
+        let keep = if self.retention.events == 0 {
+            window
+        } else {
+            age.max(window)
+        };
+        let durable = state
+            .durable
+            .front()
+            .map(|frame| frame.at.saturating_add(keep));
+        let ephemeral = state
+            .ephemeral
+            .front()
+            .map(|frame| frame.at.saturating_add(window));
+        match (durable, ephemeral) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+impl State {
+    /// Whether the front of a ring is to stay for the sake of connected clients.
+    fn is_live(&self, ring: &Ring, now: u64) -> bool {
+        let Some(front) = ring.front() else {
+            return false;
+        };
+        self.subscribers > 0
+            && ring.len() <= LIVE_WINDOW.events
+            // The newest frame stays whatever its size: its readers are only just waking up.
+            && (ring.cost() <= LIVE_WINDOW.bytes || ring.len() == 1)
+            && front.at + LIVE_WINDOW.age_millis() > now
+    }
+
+    /// Removes the oldest durable frame. Returns the bytes freed.
+    pub(crate) fn evict_front(&mut self, reason: ResetReason) -> usize {
+        let Some(frame) = self.durable.pop() else {
+            return 0;
+        };
+        if let Some(position) = frame.position {
+            self.floor = Floor {
+                offset: frame.offset,
+                position,
+                reason,
+            };
+        }
+        frame.cost()
+    }
+
+    /// The oldest frame's offset.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        let durable = self.durable.front().map(|frame| frame.offset);
+        let ephemeral = self.ephemeral.front().map(|frame| frame.offset);
+        match (durable, ephemeral) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Neither subscribers nor retained events.
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.subscribers == 0 && self.durable.is_empty()
+    }
+}

@@ -1,0 +1,218 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+
+use super::frame::Frame;
+
+/// A chunk is closed once it has this many bytes; a larger event is a chunk of its own.
+pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Several frames as one run of bytes, written once and sent to every client that stands
+/// anywhere in its range.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    /// All frames behind this offset…
+    from: u64,
+    /// …up to and including this one.
+    to: u64,
+    /// Without the ephemeral events in the range: for clients that were not there.
+    pub(crate) replay: bool,
+    /// When it was written, in milliseconds of the clock.
+    pub(crate) at: u64,
+    bytes: Bytes,
+    index: Box<[Entry]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    offset: u64,
+    position: Option<u64>,
+    start: usize,
+}
+
+/// What a client is to be sent next.
+#[derive(Debug)]
+pub(crate) struct Slice {
+    pub(crate) bytes: Bytes,
+    pub(crate) events: usize,
+    /// The cursor behind the slice.
+    pub(crate) to: u64,
+    /// The newest public position in the slice, if it has any.
+    pub(crate) position: Option<u64>,
+}
+
+impl Slice {
+    pub(crate) fn of(frame: &Frame) -> Self {
+        Self {
+            bytes: frame.bytes.clone(),
+            events: 1,
+            to: frame.offset,
+            position: frame.position,
+        }
+    }
+}
+
+impl Chunk {
+    /// Writes frames, in their order, as one run of bytes, if the budget allows it.
+    pub(crate) fn write(
+        frames: &[Frame],
+        (from, to): (u64, u64),
+        (replay, at): (bool, u64),
+        budget: &Budget,
+    ) -> Option<Self> {
+        let size = frames.iter().map(|frame| frame.bytes.len()).sum();
+        let reservation = budget.reserve(size)?;
+        let mut bytes = Vec::with_capacity(size);
+        let index = frames
+            .iter()
+            .map(|frame| {
+                let start = bytes.len();
+                bytes.extend_from_slice(&frame.bytes);
+                Entry {
+                    offset: frame.offset,
+                    position: frame.position,
+                    start,
+                }
+            })
+            .collect();
+        let bytes = Bytes::from_owner(Counted {
+            bytes,
+            _reservation: reservation,
+        });
+        Some(Self {
+            from,
+            to,
+            replay,
+            at,
+            bytes,
+            index,
+        })
+    }
+
+    pub(crate) fn covers(&self, cursor: u64) -> bool {
+        self.from <= cursor && cursor < self.to
+    }
+
+    pub(crate) fn to(&self) -> u64 {
+        self.to
+    }
+
+    /// The part behind `cursor`; `None` when the rest of the range holds no event.
+    pub(crate) fn after(&self, cursor: u64) -> Option<Slice> {
+        let first = self.index.partition_point(|entry| entry.offset <= cursor);
+        let rest = &self.index[first..];
+        Some(Slice {
+            bytes: self.bytes.slice(rest.first()?.start..),
+            events: rest.len(),
+            to: self.to,
+            position: rest.iter().rev().find_map(|entry| entry.position),
+        })
+    }
+}
+
+/// Bounds the memory of all chunks that exist, be it in a cache or in a stalled connection.
+///
+/// A chunk lives as long as its slowest reader holds a slice of it. Ten thousand clients that
+/// stall at different moments could each hold one of their own; over the budget nothing more is
+/// coalesced, and clients are handed the log's own frames, one at a time, as they are.
+#[derive(Debug, Clone)]
+pub(crate) struct Budget {
+    used: Arc<AtomicUsize>,
+    limit: usize,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            used: Arc::new(AtomicUsize::new(0)),
+            limit,
+        }
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn reserve(&self, size: usize) -> Option<Reservation> {
+        let used = self.used.fetch_add(size, Ordering::Relaxed);
+        let reservation = Reservation {
+            used: self.used.clone(),
+            size,
+        };
+        (used.saturating_add(size) <= self.limit).then_some(reservation)
+    }
+}
+
+/// Gives its bytes back to the budget when it is dropped.
+#[derive(Debug)]
+struct Reservation {
+    used: Arc<AtomicUsize>,
+    size: usize,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.size, Ordering::Relaxed);
+    }
+}
+
+struct Counted {
+    bytes: Vec<u8>,
+    _reservation: Reservation,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(offset: u64) -> Frame {
+        Frame {
+            offset,
+            position: Some(offset),
+            at: 0,
+            bytes: Bytes::from(format!("data: {offset}\n\n")),
+        }
+    }
+
+    fn chunk(offsets: &[u64], range: (u64, u64), budget: &Budget) -> Option<Chunk> {
+        let frames: Vec<_> = offsets.iter().map(|offset| frame(*offset)).collect();
+        Chunk::write(&frames, range, (false, 0), budget)
+    }
+
+    #[test]
+    fn a_slice_begins_behind_the_cursor() {
+        let chunk = chunk(&[3, 5, 9], (2, 10), &Budget::new(1_000)).unwrap();
+        for (cursor, expected) in [
+            (2, "data: 3\n\ndata: 5\n\ndata: 9\n\n"),
+            (3, "data: 5\n\ndata: 9\n\n"),
+            (4, "data: 5\n\ndata: 9\n\n"),
+            (8, "data: 9\n\n"),
+        ] {
+            assert!(chunk.covers(cursor));
+            assert_eq!(chunk.after(cursor).unwrap().bytes, expected.as_bytes());
+        }
+        assert!(chunk.after(9).is_none());
+        assert!(!chunk.covers(1) && !chunk.covers(10));
+    }
+
+    #[test]
+    fn the_budget_counts_until_the_last_slice_is_dropped() {
+        let budget = Budget::new(20);
+        let chunk_a = chunk(&[1, 2], (0, 2), &budget).unwrap();
+        let slice = chunk_a.after(1).unwrap();
+        drop(chunk_a);
+        assert_eq!(budget.used(), 18);
+        assert!(chunk(&[3], (2, 3), &budget).is_none());
+        assert_eq!(budget.used(), 18, "a refused reservation is given back");
+        drop(slice);
+        assert_eq!(budget.used(), 0);
+        assert!(chunk(&[3], (2, 3), &budget).is_some());
+    }
+}

@@ -1,0 +1,363 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::TopicLog;
+use super::coalesce::{Budget, CHUNK_BYTES, Chunk, Slice};
+use super::frame::Frame;
+use super::wait_list::Place;
+use crate::clock::Clock;
+use crate::subscription::status::ResetReason;
+
+/// A set of topics read as one stream, in the hub's order. Subscriptions to the same topics share
+/// their feed, and with it the chunks that are written for them.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    /// Sorted by name, each once.
+    pub(crate) topics: Box<[Arc<TopicLog>]>,
+    cache: Mutex<Cache>,
+    siblings: Arc<Feeds>,
+}
+
+/// The newest chunk of each kind. Who lags less than a chunk finds the rest of it here.
+#[derive(Debug, Default)]
+struct Cache {
+    live: Option<Chunk>,
+    replay: Option<Chunk>,
+    /// In the list of feeds whose cache is to be emptied when it has grown cold.
+    listed: bool,
+}
+
+/// How far a subscription has read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cursor {
+    /// Everything up to here was delivered, or is not for this subscription.
+    pub(crate) offset: u64,
+    /// The hub's watermark when the subscription began: up to here it reads history, which
+    /// ephemeral events are not a part of.
+    pub(crate) joined: u64,
+}
+
+/// A subscription's relation to one of its topics.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Slot {
+    /// History of this topic begins behind this offset, if that is later than the cursor.
+    pub(crate) seen: u64,
+    pub(crate) place: Option<Place>,
+}
+
+impl Feed {
+    /// The next events behind the cursor, which moves on; `None` when there are none yet.
+    ///
+    /// `watermark` must have been read from the hub *before* this call. Frames beyond it are not
+    /// touched, in no topic: while one topic is read, another one may get event 6 and this one
+    /// event 7, and a client that is handed 7 without 6 remembers 7 and loses 6 for good.
+    ///
+    /// # Errors
+    ///
+    /// The reason, when the topics do not have all events behind the cursor any more.
+    pub(crate) fn read(
+        self: &Arc<Self>,
+        cursor: &mut Cursor,
+        slots: &[Slot],
+        watermark: u64,
+        coalescing: &Coalescing,
+    ) -> Result<Option<Slice>, ResetReason> {
+        loop {
+            let replay = cursor.offset < cursor.joined;
+            let limit = if replay { cursor.joined } else { watermark };
+            let range = Range {
+                from: cursor.offset,
+                to: limit,
+                replay,
+            };
+            let is_split = replay && slots.iter().any(|slot| slot.seen > cursor.offset);
+            let slice = if is_split {
+                // Its topics begin at different places: nobody else reads just this.
+                let gathered = self.gather(range, Some(slots))?;
+                gathered
+                    .into_slice(range, coalescing)
+                    .map(|(slice, _)| slice)
+            } else {
+                self.read_shared(range, coalescing)?
+            };
+            match slice {
+                Some(slice) => {
+                    cursor.offset = slice.to;
+                    return Ok(Some(slice));
+                }
+                None => cursor.offset = cursor.offset.max(limit),
+            }
+            if !replay {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn read_shared(
+        self: &Arc<Self>,
+        range: Range,
+        coalescing: &Coalescing,
+    ) -> Result<Option<Slice>, ResetReason> {
+        if let Some(slice) = self.read_single(range)? {
+            return Ok(slice);
+        }
+        // Held while the chunk is written: whoever else stands here waits and shares it.
+        let mut cache = self.cache.lock();
+        if let Some(chunk) = cache.of(range.replay) {
+            // A replay chunk that reaches beyond the reader's own beginning lacks ephemeral
+            // events which are for this reader.
+            if chunk.covers(range.from) && (!range.replay || chunk.to() <= range.to) {
+                if let Some(slice) = chunk.after(range.from) {
+                    return Ok(Some(slice));
+                }
+            }
+        }
+        let gathered = self.gather(range, None)?;
+        let Some((slice, chunk)) = gathered.into_slice(range, coalescing) else {
+            return Ok(None);
+        };
+        if let Some(chunk) = chunk {
+            *cache.of(range.replay) = Some(chunk);
+            if !cache.listed {
+                cache.listed = true;
+                coalescing.warm.lock().push(Arc::downgrade(self));
+            }
+        }
+        Ok(Some(slice))
+    }
+
+    /// The usual case, one event in one topic: its frame as it is. `Some(None)` for no event;
+    /// `None` when there are several, which are worth a chunk.
+    fn read_single(&self, range: Range) -> Result<Option<Option<Slice>>, ResetReason> {
+        let mut fresh = self.topics.iter().filter(|topic| topic.head() > range.from);
+        let Some(topic) = fresh.next() else {
+            return Ok(Some(None));
+        };
+        if fresh.next().is_some() {
+            return Ok(None);
+        }
+        let state = topic.lock();
+        if state.floor.offset > range.from {
+            return Err(state.floor.reason);
+        }
+        let mut durable = state
+            .durable
+            .after(range.from)
+            .take_while(|f| f.offset <= range.to);
+        let mut ephemeral = state
+            .ephemeral
+            .after(range.from)
+            .take_while(|f| f.offset <= range.to && !range.replay);
+        let (first, second) = match durable.next() {
+            Some(frame) => (Some(frame), durable.next().or_else(|| ephemeral.next())),
+            None => (ephemeral.next(), ephemeral.next()),
+        };
+        Ok(second.is_none().then(|| first.map(Slice::of)))
+    }
+
+    /// Collects the frames of all topics in a range, in the hub's order, up to a chunk's size.
+    fn gather(&self, range: Range, slots: Option<&[Slot]>) -> Result<Gathered, ResetReason> {
+        let mut frames = Vec::new();
+        let mut to = range.to;
+        for (index, topic) in self.topics.iter().enumerate() {
+            let seen = slots
+                .and_then(|slots| slots.get(index))
+                .map_or(0, |slot| slot.seen);
+            let from = range.from.max(seen);
+            if topic.head() <= from {
+                continue;
+            }
+            let state = topic.lock();
+            if state.floor.offset > from {
+                return Err(state.floor.reason);
+            }
+            let ephemeral = (!range.replay).then_some(&state.ephemeral);
+            for ring in [Some(&state.durable), ephemeral].into_iter().flatten() {
+                let mut size = 0;
+                for frame in ring.after(from).take_while(|frame| frame.offset <= to) {
+                    // Cut short here, no other topic may be read further either: what is behind
+                    // the end would come before what was left out.
+                    if size >= CHUNK_BYTES {
+                        to = frame.offset - 1;
+                        break;
+                    }
+                    size += frame.bytes.len();
+                    frames.push(frame.clone());
+                }
+            }
+            drop(state);
+            #[cfg(test)]
+            test_hook::between_topics();
+        }
+        frames.sort_unstable_by_key(|frame| frame.offset);
+        let mut size = 0;
+        let fit = frames
+            .iter()
+            .take_while(|frame| {
+                let fits =
+                    frame.offset <= to && (size == 0 || size + frame.bytes.len() <= CHUNK_BYTES);
+                size += frame.bytes.len();
+                fits
+            })
+            .count();
+        if let Some(first_out) = frames.get(fit) {
+            to = to.min(first_out.offset - 1);
+        }
+        frames.truncate(fit);
+        Ok(Gathered { frames, to })
+    }
+
+    /// Drops the cached chunks that were written before `before`. Returns whether any is left.
+    pub(crate) fn cool(&self, before: u64) -> bool {
+        let cache = &mut *self.cache.lock();
+        for chunk in [&mut cache.live, &mut cache.replay] {
+            chunk.take_if(|chunk| chunk.at < before);
+        }
+        cache.listed = cache.live.is_some() || cache.replay.is_some();
+        cache.listed
+    }
+}
+
+impl Cache {
+    fn of(&mut self, replay: bool) -> &mut Option<Chunk> {
+        if replay {
+            &mut self.replay
+        } else {
+            &mut self.live
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Range {
+    /// Exclusive.
+    from: u64,
+    /// Inclusive.
+    to: u64,
+    replay: bool,
+}
+
+struct Gathered {
+    frames: Vec<Frame>,
+    to: u64,
+}
+
+impl Gathered {
+    fn into_slice(self, range: Range, coalescing: &Coalescing) -> Option<(Slice, Option<Chunk>)> {
+        let first = self.frames.first()?;
+        let mut alone = Slice::of(first);
+        if self.frames.len() == 1 {
+            alone.to = self.to;
+            return Some((alone, None));
+        }
+        let kind = (range.replay, coalescing.clock.now());
+        match Chunk::write(
+            &self.frames,
+            (range.from, self.to),
+            kind,
+            &coalescing.budget,
+        ) {
+            Some(chunk) => Some((chunk.after(range.from)?, Some(chunk))),
+            None => Some((alone, None)),
+        }
+    }
+}
+
+/// What a hub's feeds need to write chunks.
+#[derive(Debug)]
+pub(crate) struct Coalescing {
+    pub(crate) budget: Budget,
+    clock: Clock,
+    /// The feeds that have chunks cached.
+    warm: Mutex<Vec<Weak<Feed>>>,
+}
+
+impl Coalescing {
+    /// A chunk that was not replaced for this long, in milliseconds, is no longer of use.
+    const CHUNK_AGE: u64 = 1_000;
+
+    pub(crate) fn new(budget: usize, clock: Clock) -> Self {
+        Self {
+            budget: Budget::new(budget),
+            clock,
+            warm: Mutex::default(),
+        }
+    }
+
+    /// Drops the chunks that have been read by whoever keeps up. Returns whether any is left.
+    pub(crate) fn cool(&self, now: u64) -> bool {
+        let mut feeds = std::mem::take(&mut *self.warm.lock());
+        let before = now.saturating_sub(Self::CHUNK_AGE);
+        feeds.retain(|feed| feed.upgrade().is_some_and(|feed| feed.cool(before)));
+        let mut warm = self.warm.lock();
+        warm.append(&mut feeds);
+        !warm.is_empty()
+    }
+}
+
+/// The feeds in use, by the ids of their topics.
+#[derive(Debug, Default)]
+pub(crate) struct Feeds(Mutex<HashMap<Box<[u64]>, Weak<Feed>>>);
+
+impl Feeds {
+    /// The feed of these topics, which are sorted.
+    pub(crate) fn of(self: &Arc<Self>, topics: Vec<Arc<TopicLog>>) -> Arc<Feed> {
+        let key: Box<[u64]> = topics.iter().map(|topic| topic.id).collect();
+        let mut feeds = self.0.lock();
+        if let Some(feed) = feeds.get(&key).and_then(Weak::upgrade) {
+            return feed;
+        }
+        let feed = Arc::new(Feed {
+            topics: topics.into(),
+            cache: Mutex::default(),
+            siblings: self.clone(),
+        });
+        feeds.insert(key, Arc::downgrade(&feed));
+        feed
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        let key: Box<[u64]> = self.topics.iter().map(|topic| topic.id).collect();
+        let mut feeds = self.siblings.0.lock();
+        // Unless the same topics have a new feed by now.
+        if feeds.get(&key).is_some_and(|feed| feed.strong_count() == 0) {
+            feeds.remove(&key);
+        }
+        if feeds.len() < feeds.capacity() / 8 {
+            feeds.shrink_to_fit();
+        }
+    }
+}
+
+/// Lets a test publish while a reader is between two topics.
+#[cfg(test)]
+pub(crate) mod test_hook {
+    use std::cell::RefCell;
+
+    type Hook = Box<dyn FnMut()>;
+
+    thread_local! {
+        static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
+    }
+
+    pub(crate) fn set(hook: Option<Hook>) {
+        HOOK.set(hook);
+    }
+
+    pub(crate) fn between_topics() {
+        // Taken out while it runs: it may read itself.
+        if let Some(mut hook) = HOOK.take() {
+            hook();
+            HOOK.set(Some(hook));
+        }
+    }
+}

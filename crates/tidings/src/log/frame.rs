@@ -1,0 +1,26 @@
+use bytes::Bytes;
+
+/// One encoded event in a topic's log: what goes over the wire, and its place in the order.
+///
+/// Two numbers order a frame. The *offset* is this hub's own: dense over all its events, ephemeral
+/// ones too, and what cursors are made of. The *position* is the public one, in the event's id; it
+/// is what a client remembers, so ephemeral events have none and never move it.
+#[derive(Debug, Clone)]
+pub(crate) struct Frame {
+    pub(crate) offset: u64,
+    /// `None`: ephemeral.
+    pub(crate) position: Option<u64>,
+    /// When it was published, in milliseconds of the hub's clock.
+    pub(crate) at: u64,
+    pub(crate) bytes: Bytes,
+}
+
+impl Frame {
+    /// What a frame costs besides its bytes: the ring's entry and the allocation.
+    const OVERHEAD: usize = size_of::<Frame>() + 48;
+
+    /// The bytes of memory that budgets count for this frame.
+    pub(crate) fn cost(&self) -> usize {
+        self.bytes.len() + Self::OVERHEAD
+    }
+}

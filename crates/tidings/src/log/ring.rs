@@ -1,0 +1,75 @@
+use std::collections::VecDeque;
+
+use super::frame::Frame;
+
+/// Frames of one topic in the order of their offsets: appended at the back, evicted at the front.
+#[derive(Debug, Default)]
+pub(crate) struct Ring {
+    frames: VecDeque<Frame>,
+    cost: usize,
+}
+
+impl Ring {
+    pub(crate) fn push(&mut self, frame: Frame) {
+        self.cost += frame.cost();
+        self.frames.push_back(frame);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Frame> {
+        let frame = self.frames.pop_front()?;
+        self.cost -= frame.cost();
+        // A ring that was full once gives its memory back when it is quiet again.
+        if self.frames.capacity() > 64 && self.frames.len() < self.frames.capacity() / 4 {
+            self.frames.shrink_to(self.frames.capacity() / 2);
+        }
+        Some(frame)
+    }
+
+    pub(crate) fn front(&self) -> Option<&Frame> {
+        self.frames.front()
+    }
+
+    pub(crate) fn back(&self) -> Option<&Frame> {
+        self.frames.back()
+    }
+
+    pub(crate) fn get(&self, index: usize) -> Option<&Frame> {
+        self.frames.get(index)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn cost(&self) -> usize {
+        self.cost
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Frame> + ExactSizeIterator {
+        self.frames.iter()
+    }
+
+    /// The frames behind `offset`, oldest first. A binary search: most readers stand near the end.
+    pub(crate) fn after(&self, offset: u64) -> impl Iterator<Item = &Frame> {
+        let first = self.frames.partition_point(|frame| frame.offset <= offset);
+        self.frames.range(first..)
+    }
+
+    /// The first frame behind a public position.
+    pub(crate) fn first_after_position(&self, position: u64) -> Option<&Frame> {
+        let first = self
+            .frames
+            .partition_point(|frame| frame.position.is_some_and(|p| p <= position));
+        self.frames.get(first)
+    }
+
+    /// The index of the first frame published after `at`.
+    pub(crate) fn first_since(&self, at: u64) -> usize {
+        self.frames.partition_point(|frame| frame.at <= at)
+    }
+}

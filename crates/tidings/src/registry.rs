@@ -1,0 +1,358 @@
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::field::EventId;
+use crate::hub::Hub;
+use crate::keep_alive::Pulse;
+use crate::log::feed::Feed;
+use crate::resume::Epoch;
+use crate::timers::{Timed, TimerSlot};
+use crate::topic::Topic;
+
+/// Identifies one open stream within its hub: 64 random bits, as 16 hexadecimal digits.
+///
+/// The client learns its own from the status event. Treat it as a name, not as a secret.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(u64);
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientId({self})")
+    }
+}
+
+/// The text is not a client id: it takes 16 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseClientIdError(());
+
+impl fmt::Display for ParseClientIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("client id: is not 16 hexadecimal digits")
+    }
+}
+
+impl std::error::Error for ParseClientIdError {}
+
+impl FromStr for ClientId {
+    type Err = ParseClientIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() != 16 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(ParseClientIdError(()));
+        }
+        u64::from_str_radix(text, 16)
+            .map(Self)
+            .map_err(|_| ParseClientIdError(()))
+    }
+}
+
+impl Serialize for ClientId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// One open stream, as the registry, the wait lists and the timers see it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) id: ClientId,
+    pub(crate) feed: Arc<Feed>,
+    principal: Option<Arc<str>>,
+    remote_addr: Option<SocketAddr>,
+    connected_at: SystemTime,
+    pub(crate) pulse: Pulse,
+    closed: AtomicBool,
+    // Written by the stream alone, so plain stores will do.
+    bytes: AtomicU64,
+    events: AtomicU64,
+    position: AtomicU64,
+}
+
+/// What the application and its adapter say of a client.
+#[derive(Debug, Default)]
+pub(crate) struct Identity {
+    pub(crate) principal: Option<Arc<str>>,
+    pub(crate) remote_addr: Option<SocketAddr>,
+}
+
+impl Client {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.pulse.wake();
+    }
+
+    /// Notes what was handed to the transport.
+    pub(crate) fn count(&self, bytes: usize, events: usize, position: Option<u64>) {
+        let add = |counter: &AtomicU64, more: usize| {
+            counter.store(
+                counter.load(Ordering::Relaxed) + more as u64,
+                Ordering::Relaxed,
+            );
+        };
+        add(&self.bytes, bytes);
+        add(&self.events, events);
+        if let Some(position) = position {
+            self.position.store(position, Ordering::Relaxed);
+        }
+    }
+
+    fn info(&self, epoch: &Epoch) -> ClientInfo {
+        ClientInfo {
+            id: self.id,
+            topics: self
+                .feed
+                .topics
+                .iter()
+                .map(|log| log.topic.clone())
+                .collect(),
+            principal: self.principal.clone(),
+            remote_addr: self.remote_addr,
+            connected_at: self.connected_at,
+            bytes_sent: self.bytes.load(Ordering::Relaxed),
+            events_sent: self.events.load(Ordering::Relaxed),
+            last_id: epoch.id(self.position.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+impl Timed for Client {
+    fn timer(&self) -> &TimerSlot {
+        self.pulse.timer()
+    }
+
+    fn fire(&self, now: u64) -> Option<u64> {
+        self.pulse.fire(now)
+    }
+}
+
+/// What is known of one open stream, at the moment of asking.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ClientInfo {
+    /// The stream's id.
+    pub id: ClientId,
+    /// What it is subscribed to, sorted by name.
+    pub topics: Vec<Topic>,
+    /// The user that the application named with [`Subscribe::principal`](crate::Subscribe::principal).
+    pub principal: Option<Arc<str>>,
+    /// The other end of the connection, where the server tells. Behind a proxy, this is the proxy.
+    pub remote_addr: Option<SocketAddr>,
+    /// When the subscription was opened.
+    pub connected_at: SystemTime,
+    /// Bytes handed to the transport: headers are not counted, and what the kernel still holds
+    /// for a slow client is.
+    pub bytes_sent: u64,
+    /// Events handed to the transport, the status event included; heartbeats are not counted.
+    pub events_sent: u64,
+    /// The position that the client has reached: what it would send as its Last-Event-ID.
+    pub last_id: EventId,
+}
+
+/// The open streams of a hub.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    state: Mutex<State>,
+    count: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    clients: HashMap<ClientId, Arc<Client>>,
+    principals: HashMap<Arc<str>, HashSet<ClientId>>,
+}
+
+impl Registry {
+    pub(crate) fn enter(
+        &self,
+        feed: Arc<Feed>,
+        identity: Identity,
+        pulse: Pulse,
+        position: u64,
+    ) -> Arc<Client> {
+        let mut state = self.state.lock();
+        let id = loop {
+            let id = ClientId(fastrand::u64(..));
+            if !state.clients.contains_key(&id) {
+                break id;
+            }
+        };
+        let client = Arc::new(Client {
+            id,
+            feed,
+            principal: identity.principal,
+            remote_addr: identity.remote_addr,
+            connected_at: SystemTime::now(),
+            pulse,
+            closed: AtomicBool::new(false),
+            bytes: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            position: AtomicU64::new(position),
+        });
+        if let Some(principal) = &client.principal {
+            state
+                .principals
+                .entry(principal.clone())
+                .or_default()
+                .insert(id);
+        }
+        state.clients.insert(id, client.clone());
+        self.count.store(state.clients.len(), Ordering::Relaxed);
+        client
+    }
+
+    pub(crate) fn leave(&self, client: &Client) {
+        let mut state = self.state.lock();
+        let removed = state.clients.remove(&client.id);
+        if let Some(principal) = &client.principal {
+            if let Some(ids) = state.principals.get_mut(principal) {
+                ids.remove(&client.id);
+                if ids.is_empty() {
+                    state.principals.remove(principal);
+                }
+            }
+        }
+        // After a wave of clients the table gives its memory back.
+        if state.clients.len() < state.clients.capacity() / 8 {
+            state.clients.shrink_to_fit();
+            state.principals.shrink_to_fit();
+        }
+        self.count.store(state.clients.len(), Ordering::Relaxed);
+        drop(state);
+        drop(removed);
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Copies the clients out, so that nothing is done under the lock that could come back to it.
+    fn select(&self, filter: impl Fn(&Client) -> bool) -> Vec<Arc<Client>> {
+        let state = self.state.lock();
+        state
+            .clients
+            .values()
+            .filter(|client| filter(client))
+            .cloned()
+            .collect()
+    }
+
+    fn of_principal(&self, principal: &str) -> Vec<Arc<Client>> {
+        let state = self.state.lock();
+        let ids = state.principals.get(principal).into_iter().flatten();
+        ids.filter_map(|id| state.clients.get(id).cloned())
+            .collect()
+    }
+
+    fn get(&self, id: ClientId) -> Option<Arc<Client>> {
+        self.state.lock().clients.get(&id).cloned()
+    }
+
+    /// Has every stream look at the hub's state.
+    pub(crate) fn wake_all(&self) {
+        for client in self.select(|_| true) {
+            client.pulse.wake();
+        }
+    }
+}
+
+/// The clients of a hub: who is connected, and how to end their streams. See [`Hub::clients`].
+///
+/// A client is listed from [`Subscribe::open`](crate::Subscribe::open) on until its response is
+/// dropped, which servers do when the connection ends, whether the response was ever polled or
+/// not. Closing ends the stream; a browser's EventSource will then connect again, so whoever must
+/// stay out has to be refused at the next request.
+#[derive(Debug)]
+pub struct Clients<'a> {
+    hub: &'a Hub,
+}
+
+impl<'a> Clients<'a> {
+    pub(crate) fn new(hub: &'a Hub) -> Self {
+        Self { hub }
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.hub.shared().registry
+    }
+
+    fn infos(&self, clients: Vec<Arc<Client>>) -> Vec<ClientInfo> {
+        let epoch = &self.hub.shared().epoch;
+        clients.iter().map(|client| client.info(epoch)).collect()
+    }
+
+    /// The number of open streams.
+    pub fn count(&self) -> usize {
+        self.registry().count()
+    }
+
+    /// The number of open streams that are subscribed to a topic.
+    pub fn count_of_topic(&self, topic: &Topic) -> usize {
+        self.hub
+            .shared()
+            .topics
+            .get(topic)
+            .map_or(0, |log| log.lock().subscribers)
+    }
+
+    /// The number of open streams of a principal.
+    pub fn count_of_principal(&self, principal: &str) -> usize {
+        let state = self.registry().state.lock();
+        state.principals.get(principal).map_or(0, HashSet::len)
+    }
+
+    /// Every topic that has subscribers or retained events, with its number of subscribers,
+    /// sorted by name.
+    pub fn topics(&self) -> Vec<(Topic, usize)> {
+        self.hub.shared().topics.list()
+    }
+
+    /// All open streams, those that connected first at the front.
+    pub fn list(&self) -> Vec<ClientInfo> {
+        let mut clients = self.registry().select(|_| true);
+        clients.sort_by_key(|client| (client.connected_at, client.id));
+        self.infos(clients)
+    }
+
+    /// The open streams of a principal.
+    pub fn of_principal(&self, principal: &str) -> Vec<ClientInfo> {
+        self.infos(self.registry().of_principal(principal))
+    }
+
+    /// One open stream.
+    pub fn get(&self, id: ClientId) -> Option<ClientInfo> {
+        self.registry()
+            .get(id)
+            .map(|client| client.info(&self.hub.shared().epoch))
+    }
+
+    /// Ends one stream. Returns whether there was one.
+    pub fn close(&self, id: ClientId) -> bool {
+        let client = self.registry().get(id);
+        client.inspect(|client| client.close()).is_some()
+    }
+
+    /// Ends all streams of a principal. Returns how many there were.
+    pub fn close_principal(&self, principal: &str) -> usize {
+        let clients = self.registry().of_principal(principal);
+        clients.iter().for_each(|client| client.close());
+        clients.len()
+    }
+}

@@ -1,0 +1,267 @@
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::field::EventId;
+
+/// Names one history. Ids of another history mean nothing here, and are answered with a reset.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Epoch(Arc<str>);
+
+impl Epoch {
+    /// 60 random bits, so that no restart and no other node has the same.
+    pub(crate) fn random() -> Self {
+        let digit = |_| char::from(ALPHABET[fastrand::usize(..ALPHABET.len())]);
+        Self((0..12).map(digit).collect::<String>().into())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The event id of a position in this history.
+    pub(crate) fn id(&self, position: u64) -> EventId {
+        EventId::trusted(format!("{self}-{position}"))
+    }
+
+    /// The id that makes a client come back to a reset: for a stream that has no position yet.
+    pub(crate) fn id_without_position(&self) -> EventId {
+        EventId::trusted(format!("{self}-none"))
+    }
+
+    /// The position in an id of this history; `None` for every other text.
+    pub(crate) fn position(&self, id: &[u8]) -> Option<u64> {
+        let digits = id.strip_prefix(self.0.as_bytes())?.strip_prefix(b"-")?;
+        // Exactly what `id` writes, so that there is one spelling of a position: no sign, no
+        // leading zero, no overflow.
+        let digits = std::str::from_utf8(digits).ok()?;
+        let position: u64 = digits.parse().ok()?;
+        (itoa::Buffer::new().format(position) == digits).then_some(position)
+    }
+}
+
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a client said about where it was: its Last-Event-ID, as bytes that nobody has checked.
+///
+/// There is no invalid one. What is not an id of this hub leads to a reset, never to an error: a
+/// browser's EventSource gives up for good on any status but 200.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastEventId(Claim);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Claim {
+    Id(Box<[u8]>),
+    /// Longer than any id, or several that differ.
+    Nonsense,
+}
+
+impl LastEventId {
+    /// No id of a hub is longer, in bytes.
+    const MAX_BYTES: usize = 64;
+
+    /// Takes the value of a `Last-Event-ID` header, or what a client saved elsewhere.
+    pub fn new(value: impl AsRef<[u8]>) -> Self {
+        let value = value.as_ref();
+        // Not kept when it cannot be an id: it may be as large as the server allows.
+        if value.len() > Self::MAX_BYTES {
+            return Self(Claim::Nonsense);
+        }
+        Self(Claim::Id(value.into()))
+    }
+
+    pub(crate) fn position(&self, epoch: &Epoch) -> Option<u64> {
+        match &self.0 {
+            Claim::Id(id) => epoch.position(id),
+            Claim::Nonsense => None,
+        }
+    }
+}
+
+/// What a request says about its client: where it left off, and where it calls from.
+///
+/// Adapters make one from every request; see [`Subscribe::resume`](crate::Subscribe::resume).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resume {
+    pub(crate) last_event_id: Option<LastEventId>,
+    pub(crate) remote_addr: Option<SocketAddr>,
+}
+
+impl Resume {
+    /// The name of the query parameter that stands in for the `Last-Event-ID` header, for
+    /// clients that cannot send it.
+    pub const QUERY_PARAMETER: &'static str = "lastEventId";
+
+    /// A client that says nothing: it starts fresh.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads the `Last-Event-ID` headers of a request and, where there is none, the
+    /// `lastEventId` parameter of its query (the raw text behind the `?`).
+    ///
+    /// The header comes first: a browser keeps calling the URL that it was given, with the
+    /// parameter of long ago, and tells the news in the header. An empty value is none. Headers
+    /// that contradict each other lead to a reset.
+    ///
+    /// ```
+    /// use tidings::Resume;
+    ///
+    /// let headers: [&[u8]; 1] = [b"8m2r5k0q7t1x-17"];
+    /// let resume = Resume::from_request(headers, Some("topic=a&lastEventId=8m2r5k0q7t1x-3"));
+    /// assert_eq!(resume, Resume::new().with_last_event_id("8m2r5k0q7t1x-17"));
+    /// ```
+    pub fn from_request<'a>(
+        headers: impl IntoIterator<Item = &'a [u8]>,
+        query: Option<&str>,
+    ) -> Self {
+        let mut claims = headers.into_iter().filter(|value| !value.is_empty());
+        let last_event_id = match claims.next() {
+            Some(first) if claims.any(|other| other != first) => Some(LastEventId(Claim::Nonsense)),
+            Some(first) => Some(LastEventId::new(first)),
+            None => query.and_then(from_query),
+        };
+        Self {
+            last_event_id,
+            remote_addr: None,
+        }
+    }
+
+    /// Sets where the client left off.
+    #[must_use]
+    pub fn with_last_event_id(mut self, id: impl AsRef<[u8]>) -> Self {
+        self.last_event_id = Some(LastEventId::new(id));
+        self
+    }
+
+    /// Sets the address of the other end, for the registry.
+    #[must_use]
+    pub fn with_remote_addr(mut self, addr: Option<SocketAddr>) -> Self {
+        self.remote_addr = addr;
+        self
+    }
+
+    /// Where the client says it left off.
+    pub fn last_event_id(&self) -> Option<&LastEventId> {
+        self.last_event_id.as_ref()
+    }
+
+    /// The address of the other end.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.remote_addr
+    }
+}
+
+fn from_query(query: &str) -> Option<LastEventId> {
+    let value = query.split('&').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        (name == Resume::QUERY_PARAMETER).then_some(value)
+    })?;
+    // Ids are made of unreserved characters (RFC 3986, section 2.3), but some clients escape all
+    // the same. Three characters a byte at most; anything longer is no id.
+    if value.len() > 3 * LastEventId::MAX_BYTES {
+        return Some(LastEventId(Claim::Nonsense));
+    }
+    let decoded: Vec<u8> = percent_encoding::percent_decode_str(value).collect();
+    (!decoded.is_empty()).then(|| LastEventId::new(decoded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(headers: &[&[u8]], query: Option<&str>) -> Option<LastEventId> {
+        Resume::from_request(headers.iter().copied(), query).last_event_id
+    }
+
+    #[test]
+    fn an_id_of_the_epoch_gives_its_position_and_nothing_else_does() {
+        let epoch = Epoch::random();
+        assert_eq!(epoch.position(epoch.id(42).as_str().as_bytes()), Some(42));
+        assert_eq!(
+            epoch.position(epoch.id(u64::MAX).as_str().as_bytes()),
+            Some(u64::MAX)
+        );
+        for bad in [
+            format!("{epoch}-"),
+            format!("{epoch}"),
+            format!("{epoch}-+1"),
+            format!("{epoch}-01"),
+            format!("{epoch}--1"),
+            format!("{epoch}-1 "),
+            format!("{epoch}-18446744073709551616"),
+            format!("{}-1", Epoch::random()),
+            epoch.id_without_position().to_string(),
+            String::new(),
+        ] {
+            assert_eq!(epoch.position(bad.as_bytes()), None, "{bad:?}");
+        }
+        assert!(epoch.id(u64::MAX).as_str().len() <= LastEventId::MAX_BYTES);
+    }
+
+    #[test]
+    fn the_header_comes_before_the_query() {
+        assert_eq!(
+            request(&[b"new"], Some("lastEventId=old")),
+            Some(LastEventId::new("new"))
+        );
+        assert_eq!(
+            request(&[b""], Some("lastEventId=old")),
+            Some(LastEventId::new("old"))
+        );
+        assert_eq!(
+            request(&[], Some("topic=a&lastEventId=%6Fld")),
+            Some(LastEventId::new("old"))
+        );
+    }
+
+    #[test]
+    fn an_empty_value_is_none() {
+        assert_eq!(request(&[], None), None);
+        assert_eq!(request(&[b""], Some("")), None);
+        assert_eq!(request(&[], Some("lastEventId=&lastEventIdx=1")), None);
+    }
+
+    #[test]
+    fn contradicting_headers_are_nonsense_and_repeated_ones_are_not() {
+        assert_eq!(
+            request(&[b"a", b"b"], None),
+            Some(LastEventId(Claim::Nonsense))
+        );
+        assert_eq!(request(&[b"a", b"a"], None), Some(LastEventId::new("a")));
+    }
+
+    #[test]
+    fn long_values_are_not_kept() {
+        let long = "x".repeat(64 * 1024);
+        assert_eq!(
+            request(&[long.as_bytes()], None),
+            Some(LastEventId(Claim::Nonsense))
+        );
+        let query = format!("lastEventId={long}");
+        assert_eq!(
+            request(&[], Some(&query)),
+            Some(LastEventId(Claim::Nonsense))
+        );
+    }
+
+    #[test]
+    fn escapes_that_are_none_stay_as_they_are() {
+        for (value, expected) in [("a%2Db%25", "a-b%"), ("%zz%4", "%zz%4")] {
+            let query = format!("lastEventId={value}");
+            assert_eq!(request(&[], Some(&query)), Some(LastEventId::new(expected)));
+        }
+    }
+}

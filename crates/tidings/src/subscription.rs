@@ -1,0 +1,319 @@
+//! One client's stream: from its cursor in the hub's log to the bytes of its response.
+
+pub(crate) mod history;
+pub(crate) mod snapshot;
+pub(crate) mod status;
+pub(crate) mod subscribe;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use crate::encode;
+use crate::error::StreamError;
+use crate::hub::shared::Shared;
+use crate::keep_alive::HEARTBEAT;
+use crate::log::feed::{Cursor, Slot};
+use crate::registry::{Client, ClientId};
+use history::History;
+use snapshot::{Hook, Making};
+use status::{ResetReason, Status};
+
+/// How long clients are told to wait before they connect again, unless set: 3 seconds.
+pub const DEFAULT_RETRY: Duration = Duration::from_secs(3);
+
+/// What a subscription is set to do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) status: bool,
+    pub(crate) heartbeat: Option<Duration>,
+    pub(crate) retry: Option<Duration>,
+}
+
+/// An open subscription: a stream of the bytes of an event stream.
+///
+/// It is a cursor into the logs of its topics, not a queue: a client that reads slowly costs no
+/// memory. One that falls so far behind that its next event is gone is told so by a status event
+/// (a reset), and goes on with what is retained.
+///
+/// The stream begins with the status event, sends heartbeats while it is idle, and ends when the
+/// hub is closed, when the client is closed through the registry, or when a snapshot fails, which
+/// is the only error. Dropping it takes the client out of the registry at once.
+///
+/// Adapters send it as a response body. To read it by hand, poll it as a
+/// [`Stream`](futures_core::Stream), or, with the feature `http-body`, as an `http_body::Body`.
+#[derive(Debug)]
+#[must_use = "dropping a subscription ends it"]
+pub struct Subscription {
+    shared: Arc<Shared>,
+    client: Arc<Client>,
+    cursor: Cursor,
+    slots: Box<[Slot]>,
+    settings: Settings,
+    snapshot: Option<Hook>,
+    /// How the subscription stood when it was opened.
+    status: Status,
+    /// Bytes to be sent before anything else, and how many events they are.
+    ready: Option<(Bytes, usize)>,
+    /// A snapshot to be sent before the log is read on.
+    making: Option<Announced>,
+    ended: bool,
+}
+
+/// A snapshot that the application is making, and what is to be said with it.
+struct Announced {
+    making: Making,
+    status: Status,
+    /// Where the stream goes on behind the snapshot.
+    position: u64,
+}
+
+impl Subscription {
+    fn new(
+        shared: Arc<Shared>,
+        client: Arc<Client>,
+        cursor: Cursor,
+        slots: Box<[Slot]>,
+        settings: Settings,
+        snapshot: Option<Hook>,
+    ) -> Self {
+        Self {
+            shared,
+            client,
+            cursor,
+            slots,
+            settings,
+            snapshot,
+            status: Status::Fresh,
+            ready: None,
+            making: None,
+            ended: false,
+        }
+    }
+
+    /// The client's id in the registry.
+    pub fn client_id(&self) -> ClientId {
+        self.client.id
+    }
+
+    /// Whether the client is fresh, resumed or reset, as of when the subscription was opened.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// Prepares the first bytes.
+    fn begin(&mut self, status: Status, position: u64) {
+        self.status = status;
+        let mut first = Vec::new();
+        if let Some(retry) = self.settings.retry {
+            encode::retry(jittered(retry), &mut first);
+        }
+        let events = self.announce(status, position, &mut first);
+        // The first bytes leave at once, or proxies would hold back the headers.
+        if first.is_empty() {
+            first.extend_from_slice(&HEARTBEAT);
+        }
+        self.ready = Some((first.into(), events));
+    }
+
+    /// Says how the subscription stands from here on, or has that said with a snapshot. Returns
+    /// the number of events written.
+    fn announce(&mut self, status: Status, position: u64, out: &mut Vec<u8>) -> usize {
+        let snapshot = self.snapshot.as_ref().filter(|_| status != Status::Resumed);
+        if let Some(hook) = snapshot {
+            self.making = Some(Announced {
+                making: hook.call(),
+                status,
+                position,
+            });
+        } else if self.settings.status {
+            let event = status.event(self.client.id, self.shared.epoch.id(position));
+            out.extend_from_slice(&event.encode());
+            return 1;
+        }
+        end_block(out);
+        0
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
+        let mut registered = false;
+        loop {
+            // Read before the watermark: what was published before closing is still sent.
+            let closing = self.shared.is_closed();
+            if self.ended || self.client.is_closed() || (closing && self.making.is_some()) {
+                self.ended = true;
+                return Poll::Ready(None);
+            }
+            if let Some((bytes, events)) = self.ready.take() {
+                return self.send(bytes, events, None);
+            }
+            if let Some(announced) = &mut self.making {
+                if let Poll::Ready(outcome) = announced.making.as_mut().poll(cx) {
+                    match outcome {
+                        Ok(snapshot) => self.take_snapshot(snapshot),
+                        Err(error) => {
+                            self.ended = true;
+                            return Poll::Ready(Some(Err(StreamError::snapshot(error))));
+                        }
+                    }
+                    continue;
+                }
+            } else {
+                let watermark = self.shared.watermark();
+                let coalescing = &self.shared.coalescing;
+                let feed = &self.client.feed;
+                match feed.read(&mut self.cursor, &self.slots, watermark, coalescing) {
+                    Ok(Some(slice)) => return self.send(slice.bytes, slice.events, slice.position),
+                    Ok(None) if closing => {
+                        self.ended = true;
+                        return Poll::Ready(None);
+                    }
+                    Ok(None) => {}
+                    Err(reason) => {
+                        self.restart(reason);
+                        continue;
+                    }
+                }
+            }
+            if let Some(heartbeat) = self.client.pulse.beat() {
+                return self.send(heartbeat, 0, None);
+            }
+            // The waker first, then once more around: whatever happens from here on wakes it.
+            if !registered {
+                self.client.pulse.register(cx.waker());
+                registered = true;
+                continue;
+            }
+            if self.making.is_some() || self.wait() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn send(
+        &self,
+        bytes: Bytes,
+        events: usize,
+        position: Option<u64>,
+    ) -> Poll<Option<Result<Bytes, StreamError>>> {
+        self.client.count(bytes.len(), events, position);
+        self.client.pulse.wrote();
+        Poll::Ready(Some(Ok(bytes)))
+    }
+
+    /// Joins the wait lists of all topics. Returns false when one has something new instead.
+    fn wait(&mut self) -> bool {
+        let topics = &self.client.feed.topics;
+        topics.iter().zip(&mut self.slots).all(|(topic, slot)| {
+            if !topic.still_waiting(slot.place) {
+                slot.place = topic.wait(self.cursor.offset, &self.client);
+            }
+            slot.place.is_some()
+        })
+    }
+
+    /// The next event is gone: begins anew with what there is.
+    fn restart(&mut self, reason: ResetReason) {
+        let shared = self.shared.clone();
+        let now = shared.present();
+        let topics = &self.client.feed.topics;
+        let beginning = if self.snapshot.is_some() {
+            history::live(now)
+        } else {
+            history::retained(
+                History::All,
+                topics,
+                &mut self.slots,
+                now,
+                shared.clock.now(),
+            )
+        };
+        self.cursor = beginning.cursor;
+        let mut bytes = Vec::new();
+        let events = self.announce(Status::Reset(reason), beginning.position, &mut bytes);
+        if !bytes.is_empty() {
+            self.ready = Some((bytes.into(), events));
+        }
+    }
+
+    /// Writes a snapshot that the application has made, with the status event before it.
+    ///
+    /// Only the last event carries the position behind the snapshot. Who is cut off earlier comes
+    /// back with an id that has none, and gets another snapshot.
+    fn take_snapshot(&mut self, snapshot: snapshot::Snapshot) {
+        let Some(Announced {
+            status, position, ..
+        }) = self.making.take()
+        else {
+            return;
+        };
+        let epoch = &self.shared.epoch;
+        let mut bytes = Vec::new();
+        let mut events = 0;
+        if self.settings.status {
+            let id = match snapshot.events.is_empty() {
+                true => epoch.id(position),
+                false => epoch.id_without_position(),
+            };
+            bytes.extend_from_slice(&status.event(self.client.id, id).encode());
+            events += 1;
+        }
+        let last = snapshot.events.len().saturating_sub(1);
+        for (index, event) in snapshot.events.iter().enumerate() {
+            bytes.extend(encode::fields_without_id(event, 0));
+            if index == last {
+                encode::id(epoch, position, &mut bytes);
+            }
+            end_block(&mut bytes);
+            events += 1;
+        }
+        if !bytes.is_empty() {
+            self.ready = Some((bytes.into(), events));
+        }
+    }
+}
+
+/// The empty line behind the fields of an event, if there are any.
+fn end_block(out: &mut Vec<u8>) {
+    if !out.is_empty() {
+        out.push(b'\n');
+    }
+}
+
+/// Give or take a fifth.
+pub(crate) fn jittered(delay: Duration) -> Duration {
+    delay.mul_f64(0.8 + 0.4 * fastrand::f64())
+}
+
+impl Stream for Subscription {
+    type Item = Result<Bytes, StreamError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_bytes(cx)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.client.pulse.stop();
+        for (topic, slot) in self.client.feed.topics.iter().zip(&self.slots) {
+            if let Some(place) = slot.place.filter(|place| topic.still_waiting(Some(*place))) {
+                topic.stop_waiting(place);
+            }
+        }
+        self.shared.unsubscribe(&self.client);
+    }
+}
+
+impl fmt::Debug for Announced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Announced")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,142 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::log::feed::{Cursor, Slot};
+use crate::log::{State, TopicLog};
+
+/// How much of what is retained a *fresh* client is sent before it goes live.
+///
+/// A client that resumes gets what it missed, and one that is reset all that is retained (or a
+/// snapshot), whatever is chosen here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum History {
+    /// Nothing: the client starts live.
+    #[default]
+    None,
+    /// All that is retained.
+    All,
+    /// The newest events, at most this many, of all its topics together.
+    Last(usize),
+    /// Events that are not older than this.
+    Within(Duration),
+}
+
+/// A place in the hub's order: the offset for the cursor, the position for the event id.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watermark {
+    pub(crate) offset: u64,
+    pub(crate) position: u64,
+}
+
+/// Where a subscription begins.
+pub(crate) struct Beginning {
+    pub(crate) cursor: Cursor,
+    /// The position from which it follows.
+    pub(crate) position: u64,
+}
+
+/// Begins at the hub's present: with nothing.
+pub(crate) fn live(now: Watermark) -> Beginning {
+    Beginning {
+        cursor: Cursor {
+            offset: now.offset,
+            joined: now.offset,
+        },
+        position: now.position,
+    }
+}
+
+/// Begins behind a position that the topics still reach back to, all of them.
+pub(crate) fn resumed(topics: &[Arc<TopicLog>], position: u64, now: Watermark) -> Beginning {
+    let first_missed = topics
+        .iter()
+        .filter_map(|log| {
+            log.lock()
+                .durable
+                .first_after_position(position)
+                .map(|f| f.offset)
+        })
+        .min();
+    let offset = first_missed.map_or(now.offset, |first| now.offset.min(first - 1));
+    Beginning {
+        cursor: Cursor {
+            offset,
+            joined: now.offset,
+        },
+        position,
+    }
+}
+
+/// Begins with retained events, of each topic those that it retains at time `at`.
+pub(crate) fn retained(
+    history: History,
+    topics: &[Arc<TopicLog>],
+    slots: &mut [Slot],
+    now: Watermark,
+    at: u64,
+) -> Beginning {
+    let last = |count| offset_before_last(topics, count, now, at);
+    let (floor, since) = match history {
+        History::None => return live(now),
+        History::All => (0, None),
+        History::Last(count) => (last(count), None),
+        History::Within(age) => {
+            let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+            (0, Some(at.saturating_sub(age)))
+        }
+    };
+    // The place behind which each topic begins, and the earliest of them for all.
+    let mut beginning = live(now);
+    for (log, slot) in topics.iter().zip(slots) {
+        let state = log.lock();
+        let mut first = log.retained(&state, at).first;
+        if let Some(since) = since.filter(|since| *since > 0) {
+            // Of exactly the given age is in.
+            first = first.max(state.durable.first_since(since - 1));
+        }
+        first = first.max(
+            state
+                .durable
+                .iter()
+                .take_while(|f| f.offset <= floor)
+                .count(),
+        );
+        let before = match state.durable.get(first) {
+            Some(frame) if frame.offset <= now.offset => {
+                let position = frame.position.map_or(0, |position| position - 1);
+                Watermark {
+                    offset: frame.offset - 1,
+                    position,
+                }
+            }
+            _ => now,
+        };
+        slot.seen = before.offset;
+        beginning.cursor.offset = beginning.cursor.offset.min(before.offset);
+        beginning.position = beginning.position.min(before.position);
+    }
+    beginning
+}
+
+/// The offset behind which there are exactly `count` retained events of all topics, or all.
+fn offset_before_last(topics: &[Arc<TopicLog>], count: usize, now: Watermark, at: u64) -> u64 {
+    let mut newest: Vec<u64> = Vec::new();
+    for log in topics {
+        let state: &State = &log.lock();
+        let first = log.retained(state, at).first;
+        let frames = state.durable.iter().skip(first).rev();
+        newest.extend(
+            frames
+                .map(|f| f.offset)
+                .filter(|o| *o <= now.offset)
+                .take(count),
+        );
+    }
+    newest.sort_unstable_by(|a, b| b.cmp(a));
+    match count.checked_sub(1).map(|last| newest.get(last)) {
+        Some(Some(offset)) => offset - 1,
+        Some(None) => 0,
+        None => now.offset,
+    }
+}

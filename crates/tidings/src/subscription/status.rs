@@ -1,0 +1,82 @@
+use serde::Serialize;
+
+use crate::event::Event;
+use crate::field::{EventId, EventName};
+use crate::registry::ClientId;
+
+/// The name of the status event: the first event of every hub subscription, and of a reset in
+/// mid-stream.
+///
+/// A browser cannot read the response headers of an EventSource, so the stream itself says what
+/// has become of the client's Last-Event-ID. The data is JSON:
+///
+/// - `{"status":"fresh","client":"…"}`: the client said nothing; this is where it begins.
+/// - `{"status":"resumed","client":"…"}`: everything since its last event follows.
+/// - `{"status":"reset","reason":"…","client":"…"}`: there is a hole. What the client knows is
+///   void; all that is still retained follows, oldest first, or a snapshot. See [`ResetReason`].
+///
+/// The event's id is the position from which the client now follows, so a client that is cut off
+/// before its first real event resumes all the same. `client` is the [`ClientId`].
+pub const STATUS_EVENT: &str = "tidings:status";
+
+/// Names that begin like this are the hub's own: publishing one is an error.
+const RESERVED_PREFIX: &str = "tidings:";
+
+pub(crate) fn is_reserved(name: &str) -> bool {
+    name.starts_with(RESERVED_PREFIX)
+}
+
+/// Why a client could not be resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ResetReason {
+    /// Events that it missed grew older than the topic retains them.
+    Expired,
+    /// Events that it missed had to make room: for newer ones of the topic, or of the hub.
+    Trimmed,
+    /// Its id is not one of this history: another run of the process, another service, or no id
+    /// at all.
+    #[default]
+    Unknown,
+}
+
+/// How a subscription stands at its beginning, or from a reset on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// The client did not say where it left off.
+    Fresh,
+    /// Everything since the client's last event follows.
+    Resumed,
+    /// There is a hole.
+    Reset(ResetReason),
+}
+
+impl Status {
+    /// The status event.
+    pub(crate) fn event(self, client: ClientId, id: EventId) -> Event {
+        #[derive(Serialize)]
+        struct Data {
+            status: &'static str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            reason: Option<ResetReason>,
+            client: ClientId,
+        }
+        let (status, reason) = match self {
+            Self::Fresh => ("fresh", None),
+            Self::Resumed => ("resumed", None),
+            Self::Reset(reason) => ("reset", Some(reason)),
+        };
+        // Three short strings: serialising them cannot fail, and an empty object is no lie.
+        let data = serde_json::to_string(&Data {
+            status,
+            reason,
+            client,
+        })
+        .unwrap_or("{}".into());
+        Event::new(data)
+            .with_name(EventName::trusted(STATUS_EVENT))
+            .with_id(id)
+    }
+}

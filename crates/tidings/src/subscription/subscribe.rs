@@ -1,0 +1,217 @@
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::history::{self, Beginning, History, Watermark};
+use super::snapshot::{Hook, Snapshot};
+use super::status::{ResetReason, Status};
+use super::{Settings, Subscription};
+use crate::error::{FieldError, SubscribeError};
+use crate::hub::shared::Shared;
+use crate::keep_alive::Pulse;
+use crate::log::TopicLog;
+use crate::log::feed::Slot;
+use crate::registry::Identity;
+use crate::resume::{LastEventId, Resume};
+use crate::topic::Topic;
+
+/// A subscription that is being made: see [`Hub::subscribe`](crate::Hub::subscribe).
+///
+/// Adapters turn it into a response by themselves; [`Subscribe::open`] gives the stream of bytes.
+#[must_use = "a subscription begins when it is opened or turned into a response"]
+pub struct Subscribe {
+    shared: Arc<Shared>,
+    topics: Result<Vec<Topic>, FieldError>,
+    identity: Identity,
+    last_event_id: Option<LastEventId>,
+    history: History,
+    snapshot: Option<Hook>,
+    settings: Settings,
+}
+
+impl Subscribe {
+    pub(crate) fn new(shared: Arc<Shared>, topics: Result<Vec<Topic>, FieldError>) -> Self {
+        let settings = Settings {
+            status: true,
+            heartbeat: shared.defaults.heartbeat,
+            retry: shared.defaults.retry,
+        };
+        Self {
+            shared,
+            topics,
+            identity: Identity::default(),
+            last_event_id: None,
+            history: History::default(),
+            snapshot: None,
+            settings,
+        }
+    }
+
+    /// Names the user on whose behalf the client connects, for the registry: what the
+    /// application's authentication says, not what the client says.
+    pub fn principal(mut self, principal: impl fmt::Display) -> Self {
+        self.identity.principal = Some(principal.to_string().into());
+        self
+    }
+
+    /// Resumes where the request says that the client left off, and notes its address.
+    ///
+    /// Takes what an adapter's extractor gives, or a [`Resume`].
+    pub fn resume(mut self, request: impl Into<Resume>) -> Self {
+        let Resume {
+            last_event_id,
+            remote_addr,
+        } = request.into();
+        self.last_event_id = last_event_id;
+        self.identity.remote_addr = remote_addr.or(self.identity.remote_addr);
+        self
+    }
+
+    /// Sets the address of the other end, for the registry: for instance what a trusted proxy
+    /// says of it.
+    pub fn remote_addr(mut self, addr: SocketAddr) -> Self {
+        self.identity.remote_addr = Some(addr);
+        self
+    }
+
+    /// Sets what a fresh client gets of what is retained. Default: nothing, it starts live.
+    pub fn history(mut self, history: History) -> Self {
+        self.history = history;
+        self
+    }
+
+    /// Sets what a client gets when it is reset, and when it is fresh: the current state, made of
+    /// whatever the application has, in place of old events.
+    ///
+    /// The hub takes its position first, then calls the hook, sends the events that it returns,
+    /// and goes on with everything that was published after that position. So a change must be
+    /// made *before* it is published; then the state has it, and may have some that follow as
+    /// events once more. The events of a snapshot get no ids; a client that is cut off in the
+    /// middle of one gets another.
+    ///
+    /// When the hook fails the stream ends with that error, and the client tries again. A fresh
+    /// client for whom [`history`](Self::history) is set gets that instead.
+    ///
+    /// ```
+    /// use tidings::{Event, Hub, Snapshot};
+    ///
+    /// # fn example(hub: Hub) -> Result<(), tidings::SubscribeError> {
+    /// let subscription = hub
+    ///     .subscribe(["stock"])
+    ///     .snapshot(|| async {
+    ///         let level = 17; // from the database
+    ///         Ok(Snapshot::new([Event::json("level", &level)?]))
+    ///     })
+    ///     .open()?;
+    /// # Ok(()) }
+    /// # example(Hub::new()).unwrap();
+    /// ```
+    pub fn snapshot<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Snapshot, Box<dyn std::error::Error + Send + Sync>>>
+            + Send
+            + 'static,
+    {
+        self.snapshot = Some(Hook::new(hook));
+        self
+    }
+
+    /// Whether the status event is sent. Default: yes. Without it the client cannot know of a
+    /// reset, nor resume before its first event.
+    pub fn status(mut self, send: bool) -> Self {
+        self.settings.status = send;
+        self
+    }
+
+    /// How long the stream may be idle before it sends a heartbeat; `None` for never. Default:
+    /// the hub's.
+    pub fn heartbeat(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.settings.heartbeat = interval.into();
+        self
+    }
+
+    /// How long the client is told to wait before it connects again, give or take a fifth; `None`
+    /// to leave it to the client. Default: the hub's.
+    pub fn retry(mut self, delay: impl Into<Option<Duration>>) -> Self {
+        self.settings.retry = delay.into();
+        self
+    }
+
+    /// Begins the subscription: the client is in the registry from now on, until the returned
+    /// stream is dropped, and no event that is published from now on is lost to it.
+    ///
+    /// # Errors
+    ///
+    /// When a topic's name is not one, or when there is no topic.
+    pub fn open(self) -> Result<Subscription, SubscribeError> {
+        let mut topics = self.topics.map_err(SubscribeError::topic)?;
+        if topics.is_empty() {
+            return Err(SubscribeError::no_topics());
+        }
+        topics.sort();
+        topics.dedup();
+        let shared = self.shared;
+        // In this order: from here on the topics stay, and what comes after `now` is live.
+        let logs = shared.topics.subscribe(&topics);
+        let now = shared.present();
+        let mut slots = vec![Slot::default(); logs.len()].into_boxed_slice();
+        let status = match &self.last_event_id {
+            None => Status::Fresh,
+            Some(id) => resumable(&logs, id.position(&shared.epoch), now),
+        };
+        let history = match status {
+            Status::Reset(_) => History::All,
+            _ => self.history,
+        };
+        let snapshot = self
+            .snapshot
+            .filter(|_| !matches!((status, history), (Status::Fresh, h) if h != History::None));
+        let beginning = match (status, &self.last_event_id) {
+            (Status::Resumed, Some(id)) => {
+                let position = id.position(&shared.epoch).unwrap_or(now.position);
+                history::resumed(&logs, position, now)
+            }
+            _ if snapshot.is_some() => history::live(now),
+            _ => history::retained(history, &logs, &mut slots, now, shared.clock.now()),
+        };
+        let Beginning { cursor, position } = beginning;
+        let feed = shared.feeds.of(logs);
+        let pulse = Pulse::new(shared.clock.clone(), self.settings.heartbeat);
+        let client = shared.registry.enter(feed, self.identity, pulse, position);
+        client.pulse.start(&client);
+        let mut subscription =
+            Subscription::new(shared, client, cursor, slots, self.settings, snapshot);
+        subscription.begin(status, position);
+        Ok(subscription)
+    }
+}
+
+/// Whether the topics still have everything behind the position that a client claims.
+fn resumable(logs: &[Arc<TopicLog>], position: Option<u64>, now: Watermark) -> Status {
+    // A position of the future is as unknown as one of another history.
+    let Some(position) = position.filter(|position| *position <= now.position) else {
+        return Status::Reset(ResetReason::Unknown);
+    };
+    let lost = logs
+        .iter()
+        .map(|log| log.lock().floor)
+        .filter(|floor| floor.position > position);
+    match lost.max_by_key(|floor| floor.position) {
+        Some(floor) => Status::Reset(floor.reason),
+        None => Status::Resumed,
+    }
+}
+
+impl fmt::Debug for Subscribe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscribe")
+            .field("topics", &self.topics)
+            .field("principal", &self.identity.principal)
+            .field("last_event_id", &self.last_event_id)
+            .field("history", &self.history)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,156 @@
+use crate::error::{Field, FieldError, FieldErrorKind};
+use crate::field::parsed_field;
+
+parsed_field! {
+    /// The name of a topic: what events are published to and what clients subscribe to.
+    ///
+    /// A name is 1 to [`Topic::MAX_BYTES`] bytes of UTF-8 without white space, control characters
+    /// and `*`, which stands for "any run of characters" in a [`TopicPattern`]. Nothing else has a
+    /// meaning to the hub: `orders`, `user:42` and `sensors/kitchen/temperature` are equally good.
+    ///
+    /// Cloning shares the text.
+    ///
+    /// ```
+    /// use tidings::Topic;
+    ///
+    /// let topic = Topic::new("user:42")?;
+    /// assert_eq!(topic.as_str(), "user:42");
+    /// let error = Topic::new("two words").unwrap_err();
+    /// assert_eq!(error.to_string(), "topic: contains white space at byte 3");
+    /// # Ok::<(), tidings::FieldError>(())
+    /// ```
+    Topic,
+    check_topic
+}
+
+parsed_field! {
+    /// A topic name or a family of them: `*` stands for any run of characters, also for none.
+    ///
+    /// ```
+    /// use tidings::{Topic, TopicPattern};
+    ///
+    /// let pattern = TopicPattern::new("user:*")?;
+    /// assert!(pattern.matches(&Topic::new("user:42")?));
+    /// assert!(!pattern.matches(&Topic::new("orders")?));
+    /// # Ok::<(), tidings::FieldError>(())
+    /// ```
+    TopicPattern,
+    check_pattern
+}
+
+impl Topic {
+    /// The longest name, in bytes.
+    pub const MAX_BYTES: usize = 256;
+}
+
+impl TopicPattern {
+    /// Whether `topic` belongs to the family.
+    pub fn matches(&self, topic: &Topic) -> bool {
+        let (pattern, name) = (self.as_str().as_bytes(), topic.as_str().as_bytes());
+        let (mut p, mut n) = (0, 0);
+        // Where to go on after a mismatch: behind the last star, one byte of the name further.
+        // Earlier stars need no second try, so the work is at most pattern × name bytes.
+        let mut star: Option<(usize, usize)> = None;
+        while n < name.len() {
+            match pattern.get(p) {
+                Some(b'*') => {
+                    star = Some((p + 1, n));
+                    p += 1;
+                }
+                Some(byte) if *byte == name[n] => {
+                    p += 1;
+                    n += 1;
+                }
+                _ => match &mut star {
+                    Some((after, from)) => {
+                        *from += 1;
+                        (p, n) = (*after, *from);
+                    }
+                    None => return false,
+                },
+            }
+        }
+        pattern[p..].iter().all(|byte| *byte == b'*')
+    }
+}
+
+fn check_topic(text: &str) -> Result<(), FieldError> {
+    check(Field::Topic, text)
+}
+
+fn check_pattern(text: &str) -> Result<(), FieldError> {
+    check(Field::TopicPattern, text)
+}
+
+fn check(field: Field, text: &str) -> Result<(), FieldError> {
+    let error = |kind, at| Err(FieldError::new(field, kind, at));
+    if text.is_empty() {
+        return error(FieldErrorKind::Empty, None);
+    }
+    if text.len() > Topic::MAX_BYTES {
+        return error(FieldErrorKind::TooLong, Some(Topic::MAX_BYTES));
+    }
+    for (at, c) in text.char_indices() {
+        if c.is_whitespace() {
+            return error(FieldErrorKind::WhiteSpace, Some(at));
+        }
+        if c.is_control() || (c == '*' && field == Field::Topic) {
+            return error(FieldErrorKind::ForbiddenCharacter, Some(at));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn matches(pattern: &str, topic: &str) -> bool {
+        TopicPattern::new(pattern)
+            .unwrap()
+            .matches(&Topic::new(topic).unwrap())
+    }
+
+    #[test]
+    fn star_stands_for_any_run_of_characters() {
+        assert!(matches("*", "a"));
+        assert!(matches("user:*", "user:42"));
+        assert!(matches("user:*", "user:"));
+        assert!(matches("*:42", "user:42"));
+        assert!(matches("a*b*c", "a-b-b-c"));
+        assert!(matches("a**c", "abc"));
+        assert!(!matches("user:*", "users"));
+        assert!(!matches("*:42", "user:421"));
+        assert!(!matches("a*b*c", "a-c-b"));
+    }
+
+    #[test]
+    fn pattern_without_star_is_one_topic() {
+        assert!(matches("orders", "orders"));
+        assert!(!matches("orders", "orders2"));
+        assert!(!matches("orders", "order"));
+    }
+
+    #[test]
+    fn bad_names_say_what_and_where() {
+        for (name, kind) in [
+            ("", FieldErrorKind::Empty),
+            ("two words", FieldErrorKind::WhiteSpace),
+            ("a\nb", FieldErrorKind::WhiteSpace),
+            ("a\u{7f}", FieldErrorKind::ForbiddenCharacter),
+            ("price:*", FieldErrorKind::ForbiddenCharacter),
+            ("x".repeat(257).as_str(), FieldErrorKind::TooLong),
+        ] {
+            let error = Topic::new(name).unwrap_err();
+            assert_eq!(error.kind(), kind, "{name:?}");
+            assert!(error.to_string().starts_with("topic: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn names_of_any_script_and_256_bytes_are_good() {
+        assert!(Topic::new("x".repeat(256)).is_ok());
+        assert!(Topic::new("température/cuisine").is_ok());
+    }
+}

@@ -1,0 +1,450 @@
+//! Publishing, topics, retention.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
+mod reader;
+
+use std::time::Duration;
+
+use reader::{Reader, numbered};
+use tidings::{
+    Comment, Event, EventId, History, Hub, ManualClock, PublishErrorKind, Retention, Topic,
+};
+
+#[track_caller]
+fn publish(hub: &Hub, topic: &str, data: &str) -> EventId {
+    hub.publish(topic, Event::new(data)).wait().unwrap().id()
+}
+
+fn history_of(hub: &Hub, topic: &str) -> Vec<String> {
+    let subscribe = hub.subscribe([topic]).history(History::All).status(false);
+    Reader::open(subscribe).data()
+}
+
+fn topics(hub: &Hub) -> Vec<String> {
+    hub.clients()
+        .topics()
+        .iter()
+        .map(|(topic, _)| topic.to_string())
+        .collect()
+}
+
+#[test]
+fn ids_are_one_order_over_all_topics() {
+    let hub = Hub::new();
+    let ids: Vec<String> = ["a", "b", "a", "c"]
+        .map(|topic| publish(&hub, topic, "x").to_string())
+        .to_vec();
+    let (epoch, _) = ids[0].split_once('-').unwrap();
+    let expected: Vec<String> = (1..=4)
+        .map(|position| format!("{epoch}-{position}"))
+        .collect();
+    assert_eq!(ids, expected);
+    assert!(
+        ids.iter()
+            .all(|id| id.len() <= 64 && id.bytes().all(|b| b.is_ascii_graphic()))
+    );
+}
+
+#[test]
+fn every_hub_has_an_epoch_of_its_own() {
+    assert_ne!(
+        publish(&Hub::new(), "a", "x"),
+        publish(&Hub::new(), "a", "x")
+    );
+}
+
+#[test]
+fn publish_tells_for_how_many_subscribers_it_was() {
+    let hub = Hub::new();
+    let _one = Reader::open(hub.subscribe(["a"]));
+    let two = Reader::open(hub.subscribe(["a", "b"]));
+    let count = |topic| {
+        hub.publish(topic, Event::new("x"))
+            .wait()
+            .unwrap()
+            .subscribers()
+    };
+    assert_eq!((count("a"), count("b"), count("c")), (2, 1, 0));
+    drop(two);
+    assert_eq!((count("a"), count("b"), count("c")), (1, 0, 0));
+}
+
+#[test]
+fn a_published_event_arrives_whole_and_with_its_id() {
+    let hub = Hub::new();
+    let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a"]));
+    let event = Event::named("tick", "one\r\ntwo")
+        .unwrap()
+        .with_comment(Comment::new("hello").unwrap())
+        .with_retry(Duration::from_secs(1));
+    let id = hub.publish("a", event).wait().unwrap().id();
+    let expected = format!(": hello\nevent: tick\nretry: 1000\ndata: one\ndata: two\nid: {id}\n\n");
+    assert_eq!(String::from_utf8(reader.bytes()).unwrap(), expected);
+}
+
+#[test]
+fn publish_works_from_any_thread_and_from_async_code() {
+    let hub = Hub::new();
+    let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a"]));
+    let handle = hub.clone();
+    std::thread::spawn(move || publish(&handle, "a", "thread"))
+        .join()
+        .unwrap();
+    futures_executor::block_on(hub.publish("a", Event::new("async"))).unwrap();
+    assert_eq!(reader.data(), ["thread", "async"]);
+}
+
+#[test]
+fn an_event_is_published_whether_the_outcome_is_awaited_or_not() {
+    let hub = Hub::new();
+    drop(hub.publish("a", Event::new("x")));
+    assert_eq!(history_of(&hub, "a"), ["x"]);
+}
+
+#[test]
+fn what_cannot_be_published_is_a_typed_error_and_leaves_nothing() {
+    let hub = Hub::builder().max_event_bytes(100).build();
+    let event = || Event::new("x");
+    for (outcome, kind, message) in [
+        (
+            hub.publish("a b", event()),
+            PublishErrorKind::Topic,
+            "topic: contains white space at byte 1",
+        ),
+        (
+            hub.publish("a", event().with_id(EventId::new("1").unwrap())),
+            PublishErrorKind::HasId,
+            "event id: is given by the hub; publish the event without one",
+        ),
+        (
+            hub.publish("a", Event::named("tidings:status", "x").unwrap()),
+            PublishErrorKind::ReservedName,
+            "event name: names that begin with `tidings:` are reserved for the hub",
+        ),
+        (
+            hub.publish("a", Event::comment("x").unwrap()),
+            PublishErrorKind::NotDispatched,
+            "event: has neither name nor data, so that no client would see it",
+        ),
+        (
+            hub.publish("a", Event::new("x".repeat(100))),
+            PublishErrorKind::TooLarge,
+            "event: is 107 bytes as encoded, over the limit of 100 bytes",
+        ),
+    ] {
+        let error = outcome.wait().unwrap_err();
+        assert_eq!((error.kind(), error.to_string().as_str()), (kind, message));
+    }
+    assert!(topics(&hub).is_empty());
+    assert!(
+        publish(&hub, "a", "x").as_str().ends_with("-1"),
+        "no position was used up"
+    );
+}
+
+#[test]
+fn names_that_browsers_use_themselves_are_allowed() {
+    let hub = Hub::new();
+    for name in ["error", "open", "message"] {
+        hub.publish("a", Event::named(name, "x").unwrap())
+            .wait()
+            .unwrap();
+    }
+}
+
+#[test]
+fn topics_vanish_without_subscribers_and_retained_events() {
+    let clock = ManualClock::new();
+    let hub = Hub::builder().clock(clock.clock()).build();
+    let reader = Reader::open(hub.subscribe(["quiet", "busy"]));
+    publish(&hub, "busy", "x");
+    publish(&hub, "other", "x");
+    assert_eq!(topics(&hub), ["busy", "other", "quiet"]);
+    drop(reader);
+    assert_eq!(topics(&hub), ["busy", "other"]);
+    clock.advance(Duration::from_secs(599));
+    assert_eq!(topics(&hub), ["busy", "other"]);
+    clock.advance(Duration::from_secs(2));
+    assert!(topics(&hub).is_empty());
+}
+
+#[test]
+fn a_topic_that_retains_nothing_vanishes_with_its_last_subscriber() {
+    let hub = Hub::builder().retention(Retention::none()).build();
+    publish(&hub, "a", "x");
+    assert!(topics(&hub).is_empty());
+    let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a"]));
+    publish(&hub, "a", "y");
+    assert_eq!(reader.data(), ["y"]);
+    drop(reader);
+    assert!(topics(&hub).is_empty());
+}
+
+#[test]
+fn retention_counts_events() {
+    let hub = Hub::builder()
+        .retention(Retention::default().events(3))
+        .build();
+    for n in 0..10 {
+        publish(&hub, "a", &format!("a{n}"));
+    }
+    assert_eq!(history_of(&hub, "a"), numbered("a", 7..10));
+}
+
+#[test]
+fn retention_counts_bytes() {
+    let hub = Hub::builder()
+        .retention(Retention::default().bytes(10_000))
+        .build();
+    let data = "x".repeat(1_000);
+    for _ in 0..50 {
+        publish(&hub, "a", &data);
+    }
+    let kept = history_of(&hub, "a").len();
+    assert!((6..=9).contains(&kept), "{kept} of some 1,150 bytes each");
+}
+
+#[test]
+fn retention_counts_age() {
+    let clock = ManualClock::new();
+    let hub = Hub::builder()
+        .retention(Retention::default().age(Duration::from_secs(60)))
+        .clock(clock.clock())
+        .build();
+    for n in 0..4 {
+        publish(&hub, "a", &format!("a{n}"));
+        clock.advance(Duration::from_secs(20));
+    }
+    // 80, 60, 40 and 20 seconds old.
+    assert_eq!(history_of(&hub, "a"), numbered("a", 2..4));
+}
+
+#[test]
+fn the_first_pattern_that_matches_sets_the_retention() {
+    let hub = Hub::builder()
+        .retain("price:gold", Retention::default().events(3))
+        .unwrap()
+        .retain("price:*", Retention::default().events(1))
+        .unwrap()
+        .retention(Retention::default().events(2))
+        .build();
+    for topic in ["price:gold", "price:tin", "news"] {
+        for n in 0..5 {
+            publish(&hub, topic, &n.to_string());
+        }
+    }
+    let counts = ["price:gold", "price:tin", "news"].map(|topic| history_of(&hub, topic).len());
+    assert_eq!(counts, [3, 1, 2]);
+    assert!(Hub::builder().retain("a b", Retention::none()).is_err());
+}
+
+#[test]
+fn the_budget_of_the_hub_evicts_its_oldest_events_first() {
+    let hub = Hub::builder().max_retained_bytes(100 * 1024).build();
+    let data = "x".repeat(1024);
+    publish(&hub, "old", &data);
+    publish(&hub, "middle", &data);
+    for _ in 0..40 {
+        publish(&hub, "new", &data);
+    }
+    assert_eq!(topics(&hub), ["middle", "new", "old"]);
+    publish(&hub, "big", &"x".repeat(60 * 1024));
+    assert_eq!(topics(&hub), ["big", "new"]);
+    let left = history_of(&hub, "new").len();
+    assert!((20..40).contains(&left), "{left}");
+    for n in 0..10_000 {
+        publish(&hub, &format!("topic{n}"), &data);
+    }
+    let left = topics(&hub).len();
+    assert!(
+        (80..100).contains(&left),
+        "{left} topics of some 1,180 bytes"
+    );
+}
+
+#[test]
+fn a_burst_does_not_throw_out_clients_of_a_topic_that_retains_one_event() {
+    let hub = Hub::builder()
+        .retention(Retention::default().events(1))
+        .build();
+    let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a"]));
+    for n in 0..100 {
+        publish(&hub, "a", &format!("a{n}"));
+    }
+    assert_eq!(reader.data(), numbered("a", 0..100));
+    assert_eq!(history_of(&hub, "a"), ["a99"]);
+}
+
+#[test]
+fn an_event_larger_than_its_topic_retains_reaches_who_is_there() {
+    let hub = Hub::builder()
+        .retention(Retention::default().bytes(1_000))
+        .build();
+    let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a"]));
+    let data = "x".repeat(500_000);
+    publish(&hub, "a", &data);
+    assert_eq!(reader.data(), [data]);
+}
+
+#[test]
+fn ephemeral_events_reach_who_is_there_and_nobody_else() {
+    let hub = Hub::new();
+    let (mut there, _) = Reader::open_with_status(hub.subscribe(["a"]));
+    let first = publish(&hub, "a", "one");
+    assert_eq!(hub.publish_ephemeral("a", Event::new("typing")).unwrap(), 1);
+    let (mut late, _) = Reader::open_with_status(hub.subscribe(["a"]).history(History::All));
+    publish(&hub, "a", "two");
+    assert_eq!(there.data(), ["one", "typing", "two"]);
+    assert_eq!(late.data(), ["one", "two"]);
+
+    let resume = tidings::Resume::new().with_last_event_id(first.as_str());
+    let (mut resumed, status) = Reader::open_with_status(hub.subscribe(["a"]).resume(resume));
+    assert_eq!(status["status"], "resumed");
+    assert_eq!(resumed.data(), ["two"]);
+}
+
+#[test]
+fn ephemeral_events_do_not_move_the_cursor() {
+    let hub = Hub::new();
+    let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a"]));
+    let id = publish(&hub, "a", "one");
+    hub.publish_ephemeral("a", Event::new("typing")).unwrap();
+    assert_eq!(reader.data(), ["one", "typing"]);
+    assert_eq!(reader.last_id(), id.as_str());
+    let next = publish(&hub, "a", "two");
+    let position = |id: &EventId| {
+        id.as_str()
+            .split_once('-')
+            .unwrap()
+            .1
+            .parse::<u64>()
+            .unwrap()
+    };
+    assert_eq!(position(&next), position(&id) + 1);
+}
+
+#[test]
+fn ephemeral_events_for_nobody_leave_no_topic() {
+    let hub = Hub::new();
+    assert_eq!(hub.publish_ephemeral("a", Event::new("x")).unwrap(), 0);
+    assert!(topics(&hub).is_empty());
+}
+
+#[test]
+fn ephemeral_events_that_a_slow_client_misses_are_no_reset() {
+    let hub = Hub::new();
+    let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a"]));
+    for n in 0..10_000 {
+        hub.publish_ephemeral("a", Event::new(format!("e{n}")))
+            .unwrap();
+    }
+    publish(&hub, "a", "kept");
+    let data = reader.data();
+    assert_eq!(data.last().map(String::as_str), Some("kept"));
+    assert_eq!(data.len(), 256 + 1);
+}
+
+#[test]
+fn many_readers_at_the_same_place_share_the_same_bytes() {
+    let hub = Hub::new();
+    let mut readers: Vec<_> = (0..3)
+        .map(|_| Reader::open_with_status(hub.subscribe(["a", "b"])).0)
+        .collect();
+    for n in 0..50 {
+        publish(&hub, if n % 2 == 0 { "a" } else { "b" }, &n.to_string());
+    }
+    let chunks: Vec<_> = readers
+        .iter_mut()
+        .map(|reader| reader.chunk().unwrap())
+        .collect();
+    assert!(
+        chunks
+            .iter()
+            .all(|chunk| chunk.as_ptr() == chunks[0].as_ptr())
+    );
+    // One event is the log's own frame.
+    publish(&hub, "a", "last");
+    let frames: Vec<_> = readers
+        .iter_mut()
+        .map(|reader| reader.chunk().unwrap())
+        .collect();
+    assert!(
+        frames
+            .iter()
+            .all(|frame| frame.as_ptr() == frames[0].as_ptr())
+    );
+}
+
+#[test]
+fn a_burst_wakes_a_waiting_client_once() {
+    let hub = Hub::new();
+    let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a", "b"]));
+    assert!(reader.data().is_empty());
+    for n in 0..100 {
+        publish(&hub, "a", &format!("a{n}"));
+    }
+    assert_eq!(reader.wakes.count(), 1);
+    publish(&hub, "b", "b");
+    assert_eq!(
+        reader.wakes.count(),
+        2,
+        "it still waited for the other topic"
+    );
+    assert_eq!(reader.data().len(), 101);
+    publish(&hub, "a", "a100");
+    assert_eq!(reader.wakes.count(), 3);
+}
+
+#[test]
+fn a_closed_hub_ends_its_streams_after_what_was_published() {
+    let hub = Hub::new();
+    let (mut waiting, _) = Reader::open_with_status(hub.subscribe(["a"]));
+    let (mut behind, _) = Reader::open_with_status(hub.subscribe(["a"]));
+    let id = publish(&hub, "a", "one");
+    assert_eq!(waiting.data(), ["one"]);
+    hub.close();
+    assert!(hub.is_closed());
+    assert_eq!(waiting.wakes.count(), 1);
+    assert_eq!((waiting.data().len(), waiting.ended), (0, true));
+    assert_eq!(
+        (behind.data(), behind.ended),
+        (vec!["one".to_owned()], true)
+    );
+    let error = hub.publish("a", Event::new("two")).wait().unwrap_err();
+    assert_eq!(error.kind(), PublishErrorKind::Closed);
+    assert!(hub.publish_ephemeral("a", Event::new("two")).is_err());
+
+    // Not refused: an EventSource would give up for good.
+    let (mut late, status) = Reader::open_with_status(hub.subscribe(["a"]).history(History::All));
+    assert_eq!(status["status"], "fresh");
+    assert_eq!((late.data(), late.ended), (vec!["one".to_owned()], true));
+    assert_eq!(late.last_id(), id.as_str());
+}
+
+#[test]
+fn dropping_the_last_handle_ends_the_streams() {
+    let hub = Hub::new();
+    let other = hub.clone();
+    let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a"]));
+    drop(hub);
+    assert!(reader.data().is_empty() && !reader.ended);
+    publish(&other, "a", "x");
+    drop(other);
+    assert_eq!((reader.data(), reader.ended), (vec!["x".to_owned()], true));
+}
+
+#[test]
+fn topics_are_listed_with_their_subscribers() {
+    let hub = Hub::new();
+    let _a = Reader::open(hub.subscribe(["a", "b"]));
+    let _b = Reader::open(hub.subscribe(["b", "b"]));
+    let list: Vec<_> = hub
+        .clients()
+        .topics()
+        .into_iter()
+        .map(|(topic, n)| (topic.to_string(), n))
+        .collect();
+    assert_eq!(list, [("a".to_owned(), 1), ("b".to_owned(), 2)]);
+    assert_eq!(hub.clients().count_of_topic(&Topic::new("b").unwrap()), 2);
+    assert_eq!(hub.clients().count_of_topic(&Topic::new("c").unwrap()), 0);
+}

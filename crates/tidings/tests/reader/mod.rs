@@ -1,0 +1,151 @@
+//! Reads a subscription by hand, as a client would see it: no runtime, no waiting.
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use tidings::{Decoder, Message, Resume, STATUS_EVENT, StreamError, Subscribe, Subscription};
+
+/// Counts how often a task would have been woken.
+#[derive(Default)]
+pub(crate) struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Wakes {
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Any stream of bytes, polled by hand.
+pub(crate) struct Reader<S = Subscription> {
+    stream: Pin<Box<S>>,
+    decoder: Decoder,
+    pub(crate) wakes: Arc<Wakes>,
+    /// All bytes so far.
+    pub(crate) raw: Vec<u8>,
+    pub(crate) ended: bool,
+    pub(crate) error: Option<StreamError>,
+}
+
+impl Reader<Subscription> {
+    #[track_caller]
+    pub(crate) fn open(subscribe: Subscribe) -> Self {
+        Self::new(subscribe.open().expect("the subscription opens"))
+    }
+
+    /// Opens and reads the status event, which has to be the first.
+    #[track_caller]
+    pub(crate) fn open_with_status(subscribe: Subscribe) -> (Self, serde_json::Value) {
+        let mut reader = Self::open(subscribe);
+        let status = reader.next_status();
+        (reader, status)
+    }
+
+    pub(crate) fn subscription(&self) -> &Subscription {
+        &self.stream
+    }
+}
+
+impl<S: Stream<Item = Result<Bytes, StreamError>>> Reader<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self {
+            stream: Box::pin(stream),
+            decoder: Decoder::new(),
+            wakes: Arc::default(),
+            raw: Vec::new(),
+            ended: false,
+            error: None,
+        }
+    }
+
+    /// The next chunk, if there is one now.
+    pub(crate) fn chunk(&mut self) -> Option<Bytes> {
+        let waker = Waker::from(self.wakes.clone());
+        match self
+            .stream
+            .as_mut()
+            .poll_next(&mut Context::from_waker(&waker))
+        {
+            Poll::Ready(Some(Ok(bytes))) => {
+                self.raw.extend_from_slice(&bytes);
+                self.decoder.feed(&bytes).expect("an event of a sane size");
+                Some(bytes)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.error = Some(error);
+                None
+            }
+            Poll::Ready(None) => {
+                self.ended = true;
+                None
+            }
+            Poll::Pending => None,
+        }
+    }
+
+    /// The bytes up to where the stream waits or ends.
+    pub(crate) fn bytes(&mut self) -> Vec<u8> {
+        let before = self.raw.len();
+        while self.chunk().is_some() {}
+        self.raw[before..].to_vec()
+    }
+
+    /// The messages up to where the stream waits or ends.
+    pub(crate) fn messages(&mut self) -> Vec<Message> {
+        self.bytes();
+        std::iter::from_fn(|| self.decoder.next_message()).collect()
+    }
+
+    /// The data of all events up to there; a status event is a failure.
+    #[track_caller]
+    pub(crate) fn data(&mut self) -> Vec<String> {
+        let messages = self.messages();
+        assert!(
+            messages
+                .iter()
+                .all(|message| message.event() != STATUS_EVENT),
+            "unexpected status in {messages:?}"
+        );
+        messages
+            .iter()
+            .map(|message| message.data().to_owned())
+            .collect()
+    }
+
+    /// The next message, which has to be a status event.
+    #[track_caller]
+    pub(crate) fn next_status(&mut self) -> serde_json::Value {
+        let message = loop {
+            match self.decoder.next_message() {
+                Some(message) => break message,
+                None => assert!(self.chunk().is_some(), "there is no status event"),
+            }
+        };
+        assert_eq!(message.event(), STATUS_EVENT, "{message:?}");
+        serde_json::from_str(message.data()).expect("the status is JSON")
+    }
+
+    /// What a client would send as its Last-Event-ID.
+    pub(crate) fn last_id(&self) -> &str {
+        self.decoder.last_event_id()
+    }
+
+    pub(crate) fn resume(&self) -> Resume {
+        Resume::new().with_last_event_id(self.last_id())
+    }
+}
+
+/// `["a0", "a1", …]`
+pub(crate) fn numbered(prefix: &str, range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|n| format!("{prefix}{n}")).collect()
+}
