@@ -31,10 +31,7 @@ impl Clock {
         static SYSTEM: OnceLock<Clock> = OnceLock::new();
         SYSTEM
             .get_or_init(|| {
-                Self(Arc::new(Inner {
-                    time: Time::System(Instant::now()),
-                    timers: Timers::new(),
-                }))
+                Self(Arc::new(Inner { time: Time::System(Instant::now()), timers: Timers::new() }))
             })
             .clone()
     }

@@ -232,11 +232,7 @@ impl Decoder {
             return;
         }
         self.completed.push_back(Message {
-            event: if event.is_empty() {
-                ByteString::from_static("message")
-            } else {
-                event
-            },
+            event: if event.is_empty() { ByteString::from_static("message") } else { event },
             data: to_text(data, &mut self.work),
             last_event_id: self.last_event_id.clone(),
         });
@@ -362,9 +358,7 @@ mod tests {
     #[track_caller]
     fn data_of(stream: &[u8]) -> Vec<String> {
         let mut decoder = decode(stream);
-        std::iter::from_fn(|| decoder.next_message())
-            .map(Message::into_data)
-            .collect()
+        std::iter::from_fn(|| decoder.next_message()).map(Message::into_data).collect()
     }
 
     #[test]
@@ -382,11 +376,7 @@ mod tests {
 
     #[test]
     fn retry_too_large_for_a_number_is_the_largest_one() {
-        for digits in [
-            "18446744073709551615",
-            "18446744073709551616",
-            &"9".repeat(1000),
-        ] {
+        for digits in ["18446744073709551615", "18446744073709551616", &"9".repeat(1000)] {
             let decoder = decode(format!("retry: {digits}\n").as_bytes());
             assert_eq!(decoder.retry(), Some(Duration::from_millis(u64::MAX)));
         }
@@ -428,13 +418,8 @@ mod tests {
     #[test]
     fn a_decoder_that_overflowed_stays_failed() {
         let mut decoder = Decoder::new().max_event_bytes(8);
-        let error = decoder
-            .feed(b"id:1\ndata:a\n\nid:2\ndata:bcd\n:x\n: 3456789")
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "event is larger than the limit of 8 bytes"
-        );
+        let error = decoder.feed(b"id:1\ndata:a\n\nid:2\ndata:bcd\n:x\n: 3456789").unwrap_err();
+        assert_eq!(error.to_string(), "event is larger than the limit of 8 bytes");
         assert_eq!(decoder.feed(b"\n\ndata:c\n\n"), Err(error.clone()));
         assert_eq!(decoder.feed(b""), Err(error));
         assert_eq!(decoder.next_message().unwrap().data(), "a");
@@ -446,10 +431,7 @@ mod tests {
     fn many_lines_of_data_reach_the_limit_together() {
         // Each line leaves "x\n", and the next one needs 6 bytes beside them.
         let accepted = |lines: usize| {
-            Decoder::new()
-                .max_event_bytes(12)
-                .feed("data:x\n".repeat(lines).as_bytes())
-                .is_ok()
+            Decoder::new().max_event_bytes(12).feed("data:x\n".repeat(lines).as_bytes()).is_ok()
         };
         assert!(accepted(4));
         assert!(!accepted(5));
@@ -511,9 +493,6 @@ mod tests {
         let mut decoder = decode(&stream);
         let first = decoder.next_message().unwrap();
         let second = decoder.next_message().unwrap();
-        assert_eq!(
-            first.last_event_id().as_ptr(),
-            second.last_event_id().as_ptr()
-        );
+        assert_eq!(first.last_event_id().as_ptr(), second.last_event_id().as_ptr());
     }
 }

@@ -155,10 +155,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_line_break_is_one_line_break() {
-        encodes_to(
-            Event::new("a\r\nb\nc\rd"),
-            "data: a\ndata: b\ndata: c\ndata: d\n\n",
-        );
+        encodes_to(Event::new("a\r\nb\nc\rd"), "data: a\ndata: b\ndata: c\ndata: d\n\n");
         encodes_to(Event::new("a\n\rb"), "data: a\ndata:\ndata: b\n\n");
         encodes_to(Event::new("a\r\r\nb"), "data: a\ndata:\ndata: b\n\n");
     }
@@ -179,10 +176,7 @@ mod tests {
     fn empty_values_are_sent() {
         encodes_to(Event::new(""), "data:\n\n");
         encodes_to(Event::comment("").unwrap(), ":\n\n");
-        encodes_to(
-            Event::new("a").with_id(EventId::new("").unwrap()),
-            "data: a\nid:\n\n",
-        );
+        encodes_to(Event::new("a").with_id(EventId::new("").unwrap()), "data: a\nid:\n\n");
     }
 
     #[test]

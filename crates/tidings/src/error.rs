@@ -136,9 +136,7 @@ enum Cause {
 
 impl EventError {
     pub(crate) fn json(error: serde_json::Error) -> Self {
-        Self {
-            cause: Cause::Json(error.into()),
-        }
+        Self { cause: Cause::Json(error.into()) }
     }
 
     /// What went wrong.
@@ -171,9 +169,7 @@ impl Error for EventError {
 
 impl From<FieldError> for EventError {
     fn from(error: FieldError) -> Self {
-        Self {
-            cause: Cause::Field(error),
-        }
+        Self { cause: Cause::Field(error) }
     }
 }
 
@@ -240,18 +236,11 @@ pub struct PublishError {
 
 impl PublishError {
     fn of(kind: PublishErrorKind) -> Self {
-        Self {
-            kind,
-            source: None,
-            size: (0, 0),
-        }
+        Self { kind, source: None, size: (0, 0) }
     }
 
     pub(crate) fn topic(source: FieldError) -> Self {
-        Self {
-            source: Some(source),
-            ..Self::of(PublishErrorKind::Topic)
-        }
+        Self { source: Some(source), ..Self::of(PublishErrorKind::Topic) }
     }
 
     pub(crate) fn has_id() -> Self {
@@ -267,10 +256,7 @@ impl PublishError {
     }
 
     pub(crate) fn too_large(size: usize, limit: usize) -> Self {
-        Self {
-            size: (size, limit),
-            ..Self::of(PublishErrorKind::TooLarge)
-        }
+        Self { size: (size, limit), ..Self::of(PublishErrorKind::TooLarge) }
     }
 
     pub(crate) fn closed() -> Self {
@@ -300,10 +286,7 @@ impl fmt::Display for PublishError {
             }
             (PublishErrorKind::TooLarge, _) => {
                 let (size, limit) = self.size;
-                write!(
-                    f,
-                    "event: is {size} bytes as encoded, over the limit of {limit} bytes"
-                )
+                write!(f, "event: is {size} bytes as encoded, over the limit of {limit} bytes")
             }
             (PublishErrorKind::Closed, _) => f.write_str("hub: is closed"),
         }
@@ -342,9 +325,7 @@ pub struct SubscribeError {
 
 impl SubscribeError {
     pub(crate) fn topic(source: FieldError) -> Self {
-        Self {
-            source: Some(source),
-        }
+        Self { source: Some(source) }
     }
 
     pub(crate) fn no_topics() -> Self {
@@ -397,17 +378,11 @@ pub struct StreamError {
 
 impl StreamError {
     pub(crate) fn application(source: Box<dyn Error + Send + Sync>) -> Self {
-        Self {
-            kind: StreamErrorKind::Application,
-            source,
-        }
+        Self { kind: StreamErrorKind::Application, source }
     }
 
     pub(crate) fn snapshot(source: Box<dyn Error + Send + Sync>) -> Self {
-        Self {
-            kind: StreamErrorKind::Snapshot,
-            source,
-        }
+        Self { kind: StreamErrorKind::Snapshot, source }
     }
 
     /// What went wrong.
@@ -473,10 +448,7 @@ mod tests {
             message(Field::TopicPattern, Kind::ForbiddenCharacter, Some(2)),
             "topic pattern: contains a character that is not allowed at byte 2"
         );
-        assert_eq!(
-            message(Field::EventName, Kind::Reserved, None),
-            "event name: is reserved"
-        );
+        assert_eq!(message(Field::EventName, Kind::Reserved, None), "event name: is reserved");
     }
 
     #[test]

@@ -45,13 +45,8 @@ pub struct Event {
 
 impl Event {
     // Not public: an event without any field would be a lone blank line.
-    const EMPTY: Self = Self {
-        name: None,
-        data: None,
-        id: None,
-        retry_millis: None,
-        comment: None,
-    };
+    const EMPTY: Self =
+        Self { name: None, data: None, id: None, retry_millis: None, comment: None };
 
     /// An event without a name, which clients dispatch as `message`.
     ///
@@ -140,9 +135,7 @@ impl Event {
     where
         T: Serialize + ?Sized,
     {
-        serde_json::to_string(value)
-            .map(Self::new)
-            .map_err(EventError::json)
+        serde_json::to_string(value).map(Self::new).map_err(EventError::json)
     }
 
     /// A comment and nothing else: clients dispatch nothing, but the bytes pass through whatever is between.
@@ -319,26 +312,17 @@ mod tests {
     #[test]
     fn comments_may_be_text_or_parsed() {
         let comment = Comment::new("c").unwrap();
-        assert_eq!(
-            Event::comment(&comment).unwrap(),
-            Event::comment("c").unwrap()
-        );
+        assert_eq!(Event::comment(&comment).unwrap(), Event::comment("c").unwrap());
         let error = Event::comment("a\nb").unwrap_err();
         assert_eq!(error.kind(), EventErrorKind::Field);
-        assert_eq!(
-            error.to_string(),
-            "comment: contains a line break at byte 1"
-        );
+        assert_eq!(error.to_string(), "comment: contains a line break at byte 1");
     }
 
     #[test]
     fn a_value_that_json_cannot_hold_is_an_error() {
         let error = Event::json("x", &BTreeMap::from([([1, 2], 3)])).unwrap_err();
         assert_eq!(error.kind(), EventErrorKind::Json);
-        assert_eq!(
-            error.to_string(),
-            "data: cannot be written as JSON: key must be a string"
-        );
+        assert_eq!(error.to_string(), "data: cannot be written as JSON: key must be a string");
         assert!(error.source().unwrap().is::<serde_json::Error>());
     }
 
@@ -355,14 +339,8 @@ mod tests {
     fn a_wait_is_rounded_up_to_whole_milliseconds() {
         let sent = |wait| Event::reconnect_after(wait).retry_after();
         assert_eq!(sent(Duration::ZERO), Some(Duration::ZERO));
-        assert_eq!(
-            sent(Duration::from_nanos(1)),
-            Some(Duration::from_millis(1))
-        );
-        assert_eq!(
-            sent(Duration::from_micros(1500)),
-            Some(Duration::from_millis(2))
-        );
+        assert_eq!(sent(Duration::from_nanos(1)), Some(Duration::from_millis(1)));
+        assert_eq!(sent(Duration::from_micros(1500)), Some(Duration::from_millis(2)));
         assert_eq!(sent(Duration::MAX), Some(Duration::from_millis(u64::MAX)));
     }
 
@@ -373,11 +351,7 @@ mod tests {
         assert!(!comment.is_dispatched());
         assert!(!comment.clone().with_id(id).is_dispatched());
         assert!(comment.clone().with_data("").is_dispatched());
-        assert!(
-            comment
-                .with_name(EventName::new("x").unwrap())
-                .is_dispatched()
-        );
+        assert!(comment.with_name(EventName::new("x").unwrap()).is_dispatched());
     }
 
     #[test]

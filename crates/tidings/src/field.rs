@@ -181,25 +181,13 @@ impl EventName {
 
 fn check_name(text: &str) -> Result<(), FieldError> {
     if text.is_empty() {
-        return Err(FieldError::new(
-            Field::EventName,
-            FieldErrorKind::Empty,
-            None,
-        ));
+        return Err(FieldError::new(Field::EventName, FieldErrorKind::Empty, None));
     }
-    refuse(
-        Field::EventName,
-        text,
-        memchr2(b'\r', b'\n', text.as_bytes()),
-    )
+    refuse(Field::EventName, text, memchr2(b'\r', b'\n', text.as_bytes()))
 }
 
 fn check_id(text: &str) -> Result<(), FieldError> {
-    refuse(
-        Field::EventId,
-        text,
-        memchr3(b'\r', b'\n', 0, text.as_bytes()),
-    )
+    refuse(Field::EventId, text, memchr3(b'\r', b'\n', 0, text.as_bytes()))
 }
 
 fn check_comment(text: &str) -> Result<(), FieldError> {
@@ -229,18 +217,8 @@ mod tests {
 
         for (text, name, id, comment) in [
             ("", Some(Kind::Empty), None, None),
-            (
-                "a\rb",
-                Some(Kind::LineBreak),
-                Some(Kind::LineBreak),
-                Some(Kind::LineBreak),
-            ),
-            (
-                "\n",
-                Some(Kind::LineBreak),
-                Some(Kind::LineBreak),
-                Some(Kind::LineBreak),
-            ),
+            ("a\rb", Some(Kind::LineBreak), Some(Kind::LineBreak), Some(Kind::LineBreak)),
+            ("\n", Some(Kind::LineBreak), Some(Kind::LineBreak), Some(Kind::LineBreak)),
             ("a\0b", None, Some(Kind::Nul), None),
             ("\0", None, Some(Kind::Nul), None),
             (" : \u{feff}\u{2028}\u{85}\u{c}", None, None, None),

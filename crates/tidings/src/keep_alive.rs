@@ -38,9 +38,7 @@ impl Pulse {
             due: AtomicBool::new(false),
             last_write: AtomicU64::new(clock.now()),
             interval: interval.map_or(0, |interval| {
-                u64::try_from(interval.as_millis())
-                    .unwrap_or(u64::MAX / 4)
-                    .max(1)
+                u64::try_from(interval.as_millis()).unwrap_or(u64::MAX / 4).max(1)
             }),
             slot: TimerSlot::new(),
             clock,
@@ -50,8 +48,7 @@ impl Pulse {
     /// Enters the stream into the shared timers; `target` is the pulse itself or its owner.
     pub(crate) fn start<T: Timed + 'static>(&self, target: &Arc<T>) {
         if self.interval > 0 {
-            self.clock
-                .schedule(target, self.clock.now() + self.interval);
+            self.clock.schedule(target, self.clock.now() + self.interval);
         }
     }
 
@@ -94,10 +91,7 @@ impl Timed for Pulse {
     }
 
     fn fire(&self, now: u64) -> Option<u64> {
-        let due = self
-            .last_write
-            .load(Ordering::Relaxed)
-            .saturating_add(self.interval);
+        let due = self.last_write.load(Ordering::Relaxed).saturating_add(self.interval);
         if now < due {
             return Some(due);
         }

@@ -66,11 +66,7 @@ pub(crate) struct Floor {
 impl Floor {
     /// The stricter of two.
     pub(crate) fn max(self, other: Floor) -> Floor {
-        if other.position > self.position {
-            other
-        } else {
-            self
-        }
+        if other.position > self.position { other } else { self }
     }
 }
 
@@ -154,11 +150,7 @@ impl TopicLog {
             if !(expired || over) || state.is_live(&state.durable, now) {
                 break;
             }
-            let reason = if over {
-                ResetReason::Trimmed
-            } else {
-                ResetReason::Expired
-            };
+            let reason = if over { ResetReason::Trimmed } else { ResetReason::Expired };
             freed += state.evict_front(reason);
         }
         while !state.ephemeral.is_empty() && !state.is_live(&state.ephemeral, now) {
@@ -188,25 +180,11 @@ impl TopicLog {
 
     /// When the topic's oldest frame is to be looked at again, in milliseconds of the clock.
     pub(crate) fn deadline(&self, state: &State) -> Option<u64> {
-        let window = if state.subscribers > 0 {
-            LIVE_WINDOW.age_millis()
-        } else {
-            0
-        };
+        let window = if state.subscribers > 0 { LIVE_WINDOW.age_millis() } else { 0 };
         let age = self.retention.age_millis();
-        let keep = if self.retention.events == 0 {
-            window
-        } else {
-            age.max(window)
-        };
-        let durable = state
-            .durable
-            .front()
-            .map(|frame| frame.at.saturating_add(keep));
-        let ephemeral = state
-            .ephemeral
-            .front()
-            .map(|frame| frame.at.saturating_add(window));
+        let keep = if self.retention.events == 0 { window } else { age.max(window) };
+        let durable = state.durable.front().map(|frame| frame.at.saturating_add(keep));
+        let ephemeral = state.ephemeral.front().map(|frame| frame.at.saturating_add(window));
         match (durable, ephemeral) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -233,11 +211,7 @@ impl State {
             return 0;
         };
         if let Some(position) = frame.position {
-            self.floor = Floor {
-                offset: frame.offset,
-                position,
-                reason,
-            };
+            self.floor = Floor { offset: frame.offset, position, reason };
         }
         frame.cost()
     }

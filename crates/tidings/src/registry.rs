@@ -54,9 +54,7 @@ impl FromStr for ClientId {
         if text.len() != 16 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(ParseClientIdError(()));
         }
-        u64::from_str_radix(text, 16)
-            .map(Self)
-            .map_err(|_| ParseClientIdError(()))
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| ParseClientIdError(()))
     }
 }
 
@@ -102,10 +100,7 @@ impl Client {
     /// Notes what was handed to the transport.
     pub(crate) fn count(&self, bytes: usize, events: usize, position: Option<u64>) {
         let add = |counter: &AtomicU64, more: usize| {
-            counter.store(
-                counter.load(Ordering::Relaxed) + more as u64,
-                Ordering::Relaxed,
-            );
+            counter.store(counter.load(Ordering::Relaxed) + more as u64, Ordering::Relaxed);
         };
         add(&self.bytes, bytes);
         add(&self.events, events);
@@ -117,12 +112,7 @@ impl Client {
     fn info(&self, epoch: &Epoch) -> ClientInfo {
         ClientInfo {
             id: self.id,
-            topics: self
-                .feed
-                .topics
-                .iter()
-                .map(|log| log.topic.clone())
-                .collect(),
+            topics: self.feed.topics.iter().map(|log| log.topic.clone()).collect(),
             principal: self.principal.clone(),
             remote_addr: self.remote_addr,
             connected_at: self.connected_at,
@@ -207,11 +197,7 @@ impl Registry {
             position: AtomicU64::new(position),
         });
         if let Some(principal) = &client.principal {
-            state
-                .principals
-                .entry(principal.clone())
-                .or_default()
-                .insert(id);
+            state.principals.entry(principal.clone()).or_default().insert(id);
         }
         state.clients.insert(id, client.clone());
         self.count.store(state.clients.len(), Ordering::Relaxed);
@@ -246,19 +232,13 @@ impl Registry {
     /// Copies the clients out, so that nothing is done under the lock that could come back to it.
     fn select(&self, filter: impl Fn(&Client) -> bool) -> Vec<Arc<Client>> {
         let state = self.state.lock();
-        state
-            .clients
-            .values()
-            .filter(|client| filter(client))
-            .cloned()
-            .collect()
+        state.clients.values().filter(|client| filter(client)).cloned().collect()
     }
 
     fn of_principal(&self, principal: &str) -> Vec<Arc<Client>> {
         let state = self.state.lock();
         let ids = state.principals.get(principal).into_iter().flatten();
-        ids.filter_map(|id| state.clients.get(id).cloned())
-            .collect()
+        ids.filter_map(|id| state.clients.get(id).cloned()).collect()
     }
 
     fn get(&self, id: ClientId) -> Option<Arc<Client>> {
@@ -305,11 +285,7 @@ impl<'a> Clients<'a> {
 
     /// The number of open streams that are subscribed to a topic.
     pub fn count_of_topic(&self, topic: &Topic) -> usize {
-        self.hub
-            .shared()
-            .topics
-            .get(topic)
-            .map_or(0, |log| log.lock().subscribers)
+        self.hub.shared().topics.get(topic).map_or(0, |log| log.lock().subscribers)
     }
 
     /// The number of open streams of a principal.
@@ -338,9 +314,7 @@ impl<'a> Clients<'a> {
 
     /// One open stream.
     pub fn get(&self, id: ClientId) -> Option<ClientInfo> {
-        self.registry()
-            .get(id)
-            .map(|client| client.info(&self.hub.shared().epoch))
+        self.registry().get(id).map(|client| client.info(&self.hub.shared().epoch))
     }
 
     /// Ends one stream. Returns whether there was one.

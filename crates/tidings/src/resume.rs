@@ -133,10 +133,7 @@ impl Resume {
             Some(first) => Some(LastEventId::new(first)),
             None => query.and_then(from_query),
         };
-        Self {
-            last_event_id,
-            remote_addr: None,
-        }
+        Self { last_event_id, remote_addr: None }
     }
 
     /// Sets where the client left off.
@@ -190,10 +187,7 @@ mod tests {
     fn an_id_of_the_epoch_gives_its_position_and_nothing_else_does() {
         let epoch = Epoch::random();
         assert_eq!(epoch.position(epoch.id(42).as_str().as_bytes()), Some(42));
-        assert_eq!(
-            epoch.position(epoch.id(u64::MAX).as_str().as_bytes()),
-            Some(u64::MAX)
-        );
+        assert_eq!(epoch.position(epoch.id(u64::MAX).as_str().as_bytes()), Some(u64::MAX));
         for bad in [
             format!("{epoch}-"),
             format!("{epoch}"),
@@ -213,18 +207,9 @@ mod tests {
 
     #[test]
     fn the_header_comes_before_the_query() {
-        assert_eq!(
-            request(&[b"new"], Some("lastEventId=old")),
-            Some(LastEventId::new("new"))
-        );
-        assert_eq!(
-            request(&[b""], Some("lastEventId=old")),
-            Some(LastEventId::new("old"))
-        );
-        assert_eq!(
-            request(&[], Some("topic=a&lastEventId=%6Fld")),
-            Some(LastEventId::new("old"))
-        );
+        assert_eq!(request(&[b"new"], Some("lastEventId=old")), Some(LastEventId::new("new")));
+        assert_eq!(request(&[b""], Some("lastEventId=old")), Some(LastEventId::new("old")));
+        assert_eq!(request(&[], Some("topic=a&lastEventId=%6Fld")), Some(LastEventId::new("old")));
     }
 
     #[test]
@@ -236,25 +221,16 @@ mod tests {
 
     #[test]
     fn contradicting_headers_are_nonsense_and_repeated_ones_are_not() {
-        assert_eq!(
-            request(&[b"a", b"b"], None),
-            Some(LastEventId(Claim::Nonsense))
-        );
+        assert_eq!(request(&[b"a", b"b"], None), Some(LastEventId(Claim::Nonsense)));
         assert_eq!(request(&[b"a", b"a"], None), Some(LastEventId::new("a")));
     }
 
     #[test]
     fn long_values_are_not_kept() {
         let long = "x".repeat(64 * 1024);
-        assert_eq!(
-            request(&[long.as_bytes()], None),
-            Some(LastEventId(Claim::Nonsense))
-        );
+        assert_eq!(request(&[long.as_bytes()], None), Some(LastEventId(Claim::Nonsense)));
         let query = format!("lastEventId={long}");
-        assert_eq!(
-            request(&[], Some(&query)),
-            Some(LastEventId(Claim::Nonsense))
-        );
+        assert_eq!(request(&[], Some(&query)), Some(LastEventId(Claim::Nonsense)));
     }
 
     #[test]

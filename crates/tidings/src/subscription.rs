@@ -126,11 +126,7 @@ impl Subscription {
     fn announce(&mut self, status: Status, position: u64, out: &mut Vec<u8>) -> usize {
         let snapshot = self.snapshot.as_ref().filter(|_| status != Status::Resumed);
         if let Some(hook) = snapshot {
-            self.making = Some(Announced {
-                making: hook.call(),
-                status,
-                position,
-            });
+            self.making = Some(Announced { making: hook.call(), status, position });
         } else if self.settings.status {
             let event = status.event(self.client.id, self.shared.epoch.id(position));
             out.extend_from_slice(&event.encode());
@@ -225,13 +221,7 @@ impl Subscription {
         let beginning = if self.snapshot.is_some() {
             history::live(now)
         } else {
-            history::retained(
-                History::All,
-                topics,
-                &mut self.slots,
-                now,
-                shared.clock.now(),
-            )
+            history::retained(History::All, topics, &mut self.slots, now, shared.clock.now())
         };
         self.cursor = beginning.cursor;
         let mut bytes = Vec::new();
@@ -246,10 +236,7 @@ impl Subscription {
     /// Only the last event carries the position behind the snapshot. Who is cut off earlier comes
     /// back with an id that has none, and gets another snapshot.
     fn take_snapshot(&mut self, snapshot: snapshot::Snapshot) {
-        let Some(Announced {
-            status, position, ..
-        }) = self.making.take()
-        else {
+        let Some(Announced { status, position, .. }) = self.making.take() else {
             return;
         };
         let epoch = &self.shared.epoch;
@@ -312,8 +299,6 @@ impl Drop for Subscription {
 
 impl fmt::Debug for Announced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Announced")
-            .field("status", &self.status)
-            .finish_non_exhaustive()
+        f.debug_struct("Announced").field("status", &self.status).finish_non_exhaustive()
     }
 }

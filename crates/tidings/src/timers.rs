@@ -35,10 +35,7 @@ pub(crate) struct TimerSlot {
 impl TimerSlot {
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            due: AtomicU64::new(NOT_SCHEDULED),
-        }
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), due: AtomicU64::new(NOT_SCHEDULED) }
     }
 }
 
@@ -57,10 +54,7 @@ struct State {
 impl Timers {
     pub(crate) fn new() -> Self {
         Self {
-            state: Mutex::new(State {
-                due: BTreeMap::new(),
-                running: false,
-            }),
+            state: Mutex::new(State { due: BTreeMap::new(), running: false }),
             earlier: Condvar::new(),
         }
     }
@@ -177,11 +171,7 @@ mod tests {
     }
 
     fn bell(every: u64) -> Arc<Bell> {
-        Arc::new(Bell {
-            slot: TimerSlot::new(),
-            rung: AtomicUsize::new(0),
-            every,
-        })
+        Arc::new(Bell { slot: TimerSlot::new(), rung: AtomicUsize::new(0), every })
     }
 
     #[test]

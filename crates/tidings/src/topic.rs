@@ -107,9 +107,7 @@ mod tests {
 
     #[track_caller]
     fn matches(pattern: &str, topic: &str) -> bool {
-        TopicPattern::new(pattern)
-            .unwrap()
-            .matches(&Topic::new(topic).unwrap())
+        TopicPattern::new(pattern).unwrap().matches(&Topic::new(topic).unwrap())
     }
 
     #[test]

@@ -3,10 +3,7 @@
 //! The decoder is compared with [`reference`], which holds the whole stream, takes the standards step by step and shares
 //! no code with it.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a panic is how a test fails, in its helper functions too"
-)]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helper functions too")]
 
 use std::time::Duration;
 
@@ -44,11 +41,7 @@ fn drain(mut decoder: Decoder) -> Outcome {
             last_event_id: message.last_event_id().to_owned(),
         })
         .collect();
-    Outcome {
-        messages,
-        last_event_id: decoder.last_event_id().to_owned(),
-        retry: decoder.retry(),
-    }
+    Outcome { messages, last_event_id: decoder.last_event_id().to_owned(), retry: decoder.retry() }
 }
 
 /// Cuts the bytes into chunks of the given sizes, over and over.
@@ -243,37 +236,34 @@ fn event() -> impl Strategy<Value = Event> {
         option::of(any::<u64>()),
         option::of(comment()),
     );
-    fields.prop_filter_map(
-        "an event has a field",
-        |(name, data, id, retry, comment)| {
-            let mut event: Option<Event> = None;
-            if let Some(millis) = retry {
-                event = Some(Event::reconnect_after(Duration::from_millis(millis)));
-            }
-            if let Some(data) = data {
-                event = Some(match event {
-                    Some(event) => event.with_data(data),
-                    None => Event::new(data),
-                });
-            }
-            if let Some(comment) = comment {
-                event = Some(match event {
-                    Some(event) => event.with_comment(comment),
-                    None => Event::comment(comment).unwrap(),
-                });
-            }
-            if let Some(name) = name {
-                event = Some(match event {
-                    Some(event) => event.with_name(name),
-                    None => Event::named(name, "").unwrap(),
-                });
-            }
-            match id {
-                Some(id) => event.map(|event| event.with_id(id)),
-                None => event,
-            }
-        },
-    )
+    fields.prop_filter_map("an event has a field", |(name, data, id, retry, comment)| {
+        let mut event: Option<Event> = None;
+        if let Some(millis) = retry {
+            event = Some(Event::reconnect_after(Duration::from_millis(millis)));
+        }
+        if let Some(data) = data {
+            event = Some(match event {
+                Some(event) => event.with_data(data),
+                None => Event::new(data),
+            });
+        }
+        if let Some(comment) = comment {
+            event = Some(match event {
+                Some(event) => event.with_comment(comment),
+                None => Event::comment(comment).unwrap(),
+            });
+        }
+        if let Some(name) = name {
+            event = Some(match event {
+                Some(event) => event.with_name(name),
+                None => Event::named(name, "").unwrap(),
+            });
+        }
+        match id {
+            Some(id) => event.map(|event| event.with_id(id)),
+            None => event,
+        }
+    })
 }
 
 /// Bytes that look enough like a stream to reach every branch of a decoder.

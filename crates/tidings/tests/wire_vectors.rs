@@ -1,9 +1,6 @@
 //! The vectors of `wire-vectors.json`, which say what any conforming implementation does.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a panic is how a test fails, in its helper functions too"
-)]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helper functions too")]
 
 use std::time::Duration;
 
@@ -175,11 +172,7 @@ fn every_reject_vector_is_refused_with_the_field_that_is_wrong() {
         assert_eq!(error.kind(), EventErrorKind::Field, "{}", vector.name);
         let source = std::error::Error::source(&error).unwrap();
         let source = source.downcast_ref::<FieldError>().unwrap();
-        assert!(
-            given.contains(&(true, source.field())),
-            "{}: {error}",
-            vector.name
-        );
+        assert!(given.contains(&(true, source.field())), "{}: {error}", vector.name);
     }
 }
 

@@ -79,11 +79,7 @@ where
     let shared = hub.shared();
     let outcome = accept(shared, topic, &event, event.is_dispatched()).and_then(|(topic, body)| {
         let (position, subscribers) = append(shared, &topic, body, Kind::Durable)?;
-        Ok(Published {
-            epoch: shared.epoch.clone(),
-            position,
-            subscribers,
-        })
+        Ok(Published { epoch: shared.epoch.clone(), position, subscribers })
     });
     Publish(Some(outcome))
 }
@@ -116,16 +112,11 @@ where
     T: TryInto<Topic>,
     T::Error: Into<FieldError>,
 {
-    let topic = topic
-        .try_into()
-        .map_err(|error| PublishError::topic(error.into()))?;
+    let topic = topic.try_into().map_err(|error| PublishError::topic(error.into()))?;
     if event.id().is_some() {
         return Err(PublishError::has_id());
     }
-    if event
-        .name()
-        .is_some_and(|name| status::is_reserved(name.as_str()))
-    {
+    if event.name().is_some_and(|name| status::is_reserved(name.as_str())) {
         return Err(PublishError::reserved());
     }
     if !is_dispatched {
@@ -177,12 +168,7 @@ fn append(
         body.push(b'\n');
         let now = shared.clock.now();
         let bytes = Bytes::from(body);
-        let frame = Frame {
-            offset: sequencer.offset,
-            position,
-            at: now,
-            bytes,
-        };
+        let frame = Frame { offset: sequencer.offset, position, at: now, bytes };
         let (offset, cost) = (frame.offset, frame.cost());
         let waiting = log.append(&mut state, frame);
         sequencer.appended(&log, &mut state, offset, cost);

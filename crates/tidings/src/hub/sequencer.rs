@@ -89,10 +89,7 @@ impl Sequencer {
                 break;
             };
             let Some(log) = weak.upgrade() else { continue };
-            let next = self
-                .oldest
-                .first_key_value()
-                .map_or(u64::MAX, |((offset, _), _)| *offset);
+            let next = self.oldest.first_key_value().map_or(u64::MAX, |((offset, _), _)| *offset);
             let mut state = log.lock();
             while self.cost > self.budget && state.oldest().is_some_and(|oldest| oldest < next) {
                 self.cost -= match (state.durable.front(), state.ephemeral.front()) {

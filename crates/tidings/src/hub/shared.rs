@@ -57,10 +57,7 @@ impl Sweep {
     const INTERVAL: u64 = 1_000;
 
     pub(super) fn new() -> Self {
-        Self {
-            slot: TimerSlot::new(),
-            scheduled: AtomicBool::new(false),
-        }
+        Self { slot: TimerSlot::new(), scheduled: AtomicBool::new(false) }
     }
 }
 
@@ -73,10 +70,7 @@ impl Shared {
     /// The newest offset with its position: readable one by one, they could be of two moments.
     pub(crate) fn present(&self) -> Watermark {
         let sequencer = self.sequencer.lock();
-        Watermark {
-            offset: sequencer.offset,
-            position: sequencer.position,
-        }
+        Watermark { offset: sequencer.offset, position: sequencer.position }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -138,8 +132,7 @@ impl Shared {
             return;
         }
         if let Some(this) = self.this.upgrade() {
-            self.clock
-                .schedule(&this, self.clock.now() + Sweep::INTERVAL);
+            self.clock.schedule(&this, self.clock.now() + Sweep::INTERVAL);
         }
     }
 

@@ -25,10 +25,7 @@ struct State {
 
 impl Topics {
     pub(crate) fn new(rules: RetentionRules) -> Self {
-        Self {
-            rules,
-            state: RwLock::default(),
-        }
+        Self { rules, state: RwLock::default() }
     }
 
     pub(crate) fn get(&self, topic: &Topic) -> Option<Arc<TopicLog>> {
@@ -46,10 +43,8 @@ impl Topics {
     pub(crate) fn subscribe(&self, topics: &[Topic]) -> Vec<Arc<TopicLog>> {
         // A read lock is enough for topics that exist: they vanish under the write lock only.
         let state = self.state.read();
-        let existing: Option<Vec<_>> = topics
-            .iter()
-            .map(|topic| state.logs.get(topic).cloned())
-            .collect();
+        let existing: Option<Vec<_>> =
+            topics.iter().map(|topic| state.logs.get(topic).cloned()).collect();
         if let Some(logs) = existing {
             logs.iter().for_each(|log| log.lock().subscribers += 1);
             return logs;
@@ -93,11 +88,8 @@ impl Topics {
 
     pub(crate) fn list(&self) -> Vec<(Topic, usize)> {
         let state = self.state.read();
-        let mut list: Vec<_> = state
-            .logs
-            .values()
-            .map(|log| (log.topic.clone(), log.lock().subscribers))
-            .collect();
+        let mut list: Vec<_> =
+            state.logs.values().map(|log| (log.topic.clone(), log.lock().subscribers)).collect();
         drop(state);
         list.sort();
         list
@@ -111,12 +103,7 @@ impl State {
         }
         self.next_id += 1;
         let floor = self.vanished.floor(topic);
-        let log = Arc::new(TopicLog::new(
-            self.next_id,
-            topic.clone(),
-            rules.of(topic),
-            floor,
-        ));
+        let log = Arc::new(TopicLog::new(self.next_id, topic.clone(), rules.of(topic), floor));
         self.logs.insert(topic.clone(), log.clone());
         log
     }
@@ -150,10 +137,7 @@ impl Tombstones {
             }
         }
         if self.order.len() > Self::MAX {
-            let oldest = self
-                .order
-                .pop_front()
-                .and_then(|hash| self.floors.remove(&hash));
+            let oldest = self.order.pop_front().and_then(|hash| self.floors.remove(&hash));
             self.forgotten = self.forgotten.max(oldest.unwrap_or_default());
         }
     }
@@ -171,11 +155,7 @@ mod tests {
     use crate::subscription::status::ResetReason;
 
     fn floor(position: u64) -> Floor {
-        Floor {
-            offset: position,
-            position,
-            reason: ResetReason::Expired,
-        }
+        Floor { offset: position, position, reason: ResetReason::Expired }
     }
 
     #[test]

@@ -44,12 +44,7 @@ pub(crate) struct Slice {
 
 impl Slice {
     pub(crate) fn of(frame: &Frame) -> Self {
-        Self {
-            bytes: frame.bytes.clone(),
-            events: 1,
-            to: frame.offset,
-            position: frame.position,
-        }
+        Self { bytes: frame.bytes.clone(), events: 1, to: frame.offset, position: frame.position }
     }
 }
 
@@ -69,25 +64,11 @@ impl Chunk {
             .map(|frame| {
                 let start = bytes.len();
                 bytes.extend_from_slice(&frame.bytes);
-                Entry {
-                    offset: frame.offset,
-                    position: frame.position,
-                    start,
-                }
+                Entry { offset: frame.offset, position: frame.position, start }
             })
             .collect();
-        let bytes = Bytes::from_owner(Counted {
-            bytes,
-            _reservation: reservation,
-        });
-        Some(Self {
-            from,
-            to,
-            replay,
-            at,
-            bytes,
-            index,
-        })
+        let bytes = Bytes::from_owner(Counted { bytes, _reservation: reservation });
+        Some(Self { from, to, replay, at, bytes, index })
     }
 
     pub(crate) fn covers(&self, cursor: u64) -> bool {
@@ -124,10 +105,7 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            used: Arc::new(AtomicUsize::new(0)),
-            limit,
-        }
+        Self { used: Arc::new(AtomicUsize::new(0)), limit }
     }
 
     pub(crate) fn used(&self) -> usize {
@@ -136,10 +114,7 @@ impl Budget {
 
     fn reserve(&self, size: usize) -> Option<Reservation> {
         let used = self.used.fetch_add(size, Ordering::Relaxed);
-        let reservation = Reservation {
-            used: self.used.clone(),
-            size,
-        };
+        let reservation = Reservation { used: self.used.clone(), size };
         (used.saturating_add(size) <= self.limit).then_some(reservation)
     }
 }

@@ -67,18 +67,12 @@ impl Feed {
         loop {
             let replay = cursor.offset < cursor.joined;
             let limit = if replay { cursor.joined } else { watermark };
-            let range = Range {
-                from: cursor.offset,
-                to: limit,
-                replay,
-            };
+            let range = Range { from: cursor.offset, to: limit, replay };
             let is_split = replay && slots.iter().any(|slot| slot.seen > cursor.offset);
             let slice = if is_split {
                 // Its topics begin at different places: nobody else reads just this.
                 let gathered = self.gather(range, Some(slots))?;
-                gathered
-                    .into_slice(range, coalescing)
-                    .map(|(slice, _)| slice)
+                gathered.into_slice(range, coalescing).map(|(slice, _)| slice)
             } else {
                 self.read_shared(range, coalescing)?
             };
@@ -142,14 +136,9 @@ impl Feed {
         if state.floor.offset > range.from {
             return Err(state.floor.reason);
         }
-        let mut durable = state
-            .durable
-            .after(range.from)
-            .take_while(|f| f.offset <= range.to);
-        let mut ephemeral = state
-            .ephemeral
-            .after(range.from)
-            .take_while(|f| f.offset <= range.to && !range.replay);
+        let mut durable = state.durable.after(range.from).take_while(|f| f.offset <= range.to);
+        let mut ephemeral =
+            state.ephemeral.after(range.from).take_while(|f| f.offset <= range.to && !range.replay);
         let (first, second) = match durable.next() {
             Some(frame) => (Some(frame), durable.next().or_else(|| ephemeral.next())),
             None => (ephemeral.next(), ephemeral.next()),
@@ -162,9 +151,7 @@ impl Feed {
         let mut frames = Vec::new();
         let mut to = range.to;
         for (index, topic) in self.topics.iter().enumerate() {
-            let seen = slots
-                .and_then(|slots| slots.get(index))
-                .map_or(0, |slot| slot.seen);
+            let seen = slots.and_then(|slots| slots.get(index)).map_or(0, |slot| slot.seen);
             let from = range.from.max(seen);
             if topic.head() <= from {
                 continue;
@@ -222,11 +209,7 @@ impl Feed {
 
 impl Cache {
     fn of(&mut self, replay: bool) -> &mut Option<Chunk> {
-        if replay {
-            &mut self.replay
-        } else {
-            &mut self.live
-        }
+        if replay { &mut self.replay } else { &mut self.live }
     }
 }
 
@@ -253,12 +236,7 @@ impl Gathered {
             return Some((alone, None));
         }
         let kind = (range.replay, coalescing.clock.now());
-        match Chunk::write(
-            &self.frames,
-            (range.from, self.to),
-            kind,
-            &coalescing.budget,
-        ) {
+        match Chunk::write(&self.frames, (range.from, self.to), kind, &coalescing.budget) {
             Some(chunk) => Some((chunk.after(range.from)?, Some(chunk))),
             None => Some((alone, None)),
         }
@@ -279,11 +257,7 @@ impl Coalescing {
     const CHUNK_AGE: u64 = 1_000;
 
     pub(crate) fn new(budget: usize, clock: Clock) -> Self {
-        Self {
-            budget: Budget::new(budget),
-            clock,
-            warm: Mutex::default(),
-        }
+        Self { budget: Budget::new(budget), clock, warm: Mutex::default() }
     }
 
     /// Drops the chunks that have been read by whoever keeps up. Returns whether any is left.

@@ -62,20 +62,13 @@ impl Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self {
-            events: 1_000,
-            bytes: 1024 * 1024,
-            age: Duration::from_secs(600),
-        }
+        Self { events: 1_000, bytes: 1024 * 1024, age: Duration::from_secs(600) }
     }
 }
 
 /// What connected clients may read although it is not retained: see [`Retention`].
-pub(crate) const LIVE_WINDOW: Retention = Retention {
-    events: 256,
-    bytes: 256 * 1024,
-    age: Duration::from_secs(10),
-};
+pub(crate) const LIVE_WINDOW: Retention =
+    Retention { events: 256, bytes: 256 * 1024, age: Duration::from_secs(10) };
 
 /// Retention by topic pattern: the first rule that matches counts.
 #[derive(Debug, Clone, Default)]

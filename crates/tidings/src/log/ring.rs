@@ -62,9 +62,8 @@ impl Ring {
 
     /// The first frame behind a public position.
     pub(crate) fn first_after_position(&self, position: u64) -> Option<&Frame> {
-        let first = self
-            .frames
-            .partition_point(|frame| frame.position.is_some_and(|p| p <= position));
+        let first =
+            self.frames.partition_point(|frame| frame.position.is_some_and(|p| p <= position));
         self.frames.get(first)
     }
 

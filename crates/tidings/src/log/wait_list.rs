@@ -25,10 +25,7 @@ pub(crate) struct Place {
 
 impl WaitList {
     pub(crate) fn join(&mut self, client: &Arc<Client>) -> Place {
-        Place {
-            generation: self.generation,
-            index: self.waiting.insert(client.clone()),
-        }
+        Place { generation: self.generation, index: self.waiting.insert(client.clone()) }
     }
 
     pub(crate) fn leave(&mut self, place: Place) -> Option<Arc<Client>> {

@@ -38,34 +38,17 @@ pub(crate) struct Beginning {
 
 /// Begins at the hub's present: with nothing.
 pub(crate) fn live(now: Watermark) -> Beginning {
-    Beginning {
-        cursor: Cursor {
-            offset: now.offset,
-            joined: now.offset,
-        },
-        position: now.position,
-    }
+    Beginning { cursor: Cursor { offset: now.offset, joined: now.offset }, position: now.position }
 }
 
 /// Begins behind a position that the topics still reach back to, all of them.
 pub(crate) fn resumed(topics: &[Arc<TopicLog>], position: u64, now: Watermark) -> Beginning {
     let first_missed = topics
         .iter()
-        .filter_map(|log| {
-            log.lock()
-                .durable
-                .first_after_position(position)
-                .map(|f| f.offset)
-        })
+        .filter_map(|log| log.lock().durable.first_after_position(position).map(|f| f.offset))
         .min();
     let offset = first_missed.map_or(now.offset, |first| now.offset.min(first - 1));
-    Beginning {
-        cursor: Cursor {
-            offset,
-            joined: now.offset,
-        },
-        position,
-    }
+    Beginning { cursor: Cursor { offset, joined: now.offset }, position }
 }
 
 /// Begins with retained events, of each topic those that it retains at time `at`.
@@ -95,20 +78,11 @@ pub(crate) fn retained(
             // Of exactly the given age is in.
             first = first.max(state.durable.first_since(since - 1));
         }
-        first = first.max(
-            state
-                .durable
-                .iter()
-                .take_while(|f| f.offset <= floor)
-                .count(),
-        );
+        first = first.max(state.durable.iter().take_while(|f| f.offset <= floor).count());
         let before = match state.durable.get(first) {
             Some(frame) if frame.offset <= now.offset => {
                 let position = frame.position.map_or(0, |position| position - 1);
-                Watermark {
-                    offset: frame.offset - 1,
-                    position,
-                }
+                Watermark { offset: frame.offset - 1, position }
             }
             _ => now,
         };
@@ -126,12 +100,7 @@ fn offset_before_last(topics: &[Arc<TopicLog>], count: usize, now: Watermark, at
         let state: &State = &log.lock();
         let first = log.retained(state, at).first;
         let frames = state.durable.iter().skip(first).rev();
-        newest.extend(
-            frames
-                .map(|f| f.offset)
-                .filter(|o| *o <= now.offset)
-                .take(count),
-        );
+        newest.extend(frames.map(|f| f.offset).filter(|o| *o <= now.offset).take(count));
     }
     newest.sort_unstable_by(|a, b| b.cmp(a));
     match count.checked_sub(1).map(|last| newest.get(last)) {

@@ -22,9 +22,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// A snapshot of these events, sent in this order. Ids that they carry are left out.
     pub fn new(events: impl IntoIterator<Item = Event>) -> Self {
-        Self {
-            events: events.into_iter().collect(),
-        }
+        Self { events: events.into_iter().collect() }
     }
 }
 

@@ -69,14 +69,7 @@ impl Status {
             Self::Reset(reason) => ("reset", Some(reason)),
         };
         // Three short strings: serialising them cannot fail, and an empty object is no lie.
-        let data = serde_json::to_string(&Data {
-            status,
-            reason,
-            client,
-        })
-        .unwrap_or("{}".into());
-        Event::new(data)
-            .with_name(EventName::trusted(STATUS_EVENT))
-            .with_id(id)
+        let data = serde_json::to_string(&Data { status, reason, client }).unwrap_or("{}".into());
+        Event::new(data).with_name(EventName::trusted(STATUS_EVENT)).with_id(id)
     }
 }

@@ -60,10 +60,7 @@ impl Subscribe {
     ///
     /// Takes what an adapter's extractor gives, or a [`Resume`].
     pub fn resume(mut self, request: impl Into<Resume>) -> Self {
-        let Resume {
-            last_event_id,
-            remote_addr,
-        } = request.into();
+        let Resume { last_event_id, remote_addr } = request.into();
         self.last_event_id = last_event_id;
         self.identity.remote_addr = remote_addr.or(self.identity.remote_addr);
         self
@@ -195,10 +192,7 @@ fn resumable(logs: &[Arc<TopicLog>], position: Option<u64>, now: Watermark) -> S
     let Some(position) = position.filter(|position| *position <= now.position) else {
         return Status::Reset(ResetReason::Unknown);
     };
-    let lost = logs
-        .iter()
-        .map(|log| log.lock().floor)
-        .filter(|floor| floor.position > position);
+    let lost = logs.iter().map(|log| log.lock().floor).filter(|floor| floor.position > position);
     match lost.max_by_key(|floor| floor.position) {
         Some(floor) => Status::Reset(floor.reason),
         None => Status::Resumed,

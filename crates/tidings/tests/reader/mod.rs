@@ -71,11 +71,7 @@ impl<S: Stream<Item = Result<Bytes, StreamError>>> Reader<S> {
     /// The next chunk, if there is one now.
     pub(crate) fn chunk(&mut self) -> Option<Bytes> {
         let waker = Waker::from(self.wakes.clone());
-        match self
-            .stream
-            .as_mut()
-            .poll_next(&mut Context::from_waker(&waker))
-        {
+        match self.stream.as_mut().poll_next(&mut Context::from_waker(&waker)) {
             Poll::Ready(Some(Ok(bytes))) => {
                 self.raw.extend_from_slice(&bytes);
                 self.decoder.feed(&bytes).expect("an event of a sane size");
@@ -111,15 +107,10 @@ impl<S: Stream<Item = Result<Bytes, StreamError>>> Reader<S> {
     pub(crate) fn data(&mut self) -> Vec<String> {
         let messages = self.messages();
         assert!(
-            messages
-                .iter()
-                .all(|message| message.event() != STATUS_EVENT),
+            messages.iter().all(|message| message.event() != STATUS_EVENT),
             "unexpected status in {messages:?}"
         );
-        messages
-            .iter()
-            .map(|message| message.data().to_owned())
-            .collect()
+        messages.iter().map(|message| message.data().to_owned()).collect()
     }
 
     /// The next message, which has to be a status event.
