@@ -1,0 +1,60 @@
+//! Server-sent events for axum: an application subscribes a request to topics of a
+//! [`Hub`](tidings::Hub) and publishes from anywhere.
+//!
+//! ```no_run
+//! use axum::extract::State;
+//! use axum::{Router, routing::get};
+//! use tidings_axum::tidings::{Event, Hub};
+//! use tidings_axum::{Sse, SseRequest};
+//!
+//! async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {
+//!     hub.subscribe(["news"]).resume(request).into()
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let hub = Hub::new();
+//!     let app = Router::new().route("/events", get(events)).with_state(hub.clone());
+//!     // From anywhere, at any time:
+//!     hub.publish("news", Event::named("headline", "Hello")?).await?;
+//!
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//!     axum::serve(listener, app).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! This crate only translates: [`SseRequest`] reads from a request where its client left off, and
+//! [`Sse`] makes a response of a subscription, or of any stream of events. Everything else is in
+//! the core, which is here as [`tidings`].
+//!
+//! # Shutdown
+//!
+//! A graceful shutdown waits for open responses, and event streams have no end of their own. So
+//! end them where the shutdown begins:
+//!
+//! ```no_run
+//! # async fn example(hub: tidings::Hub, app: axum::Router, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//! axum::serve(listener, app)
+//!     .with_graceful_shutdown(async move {
+//!         stop.await;
+//!         hub.close();
+//!     })
+//!     .await
+//! # }
+//! ```
+//!
+//! # Layers
+//!
+//! `Sse` is a response like any other, and works under every layer. Two kinds deserve a thought:
+//! one that limits the time of a *response body* will end streams (a limit on the time to the
+//! response, such as tower-http's `TimeoutLayer`, does not), and one that compresses should leave
+//! `text/event-stream` alone, as tower-http's `CompressionLayer` does by default.
+
+mod request;
+mod response;
+
+pub use request::SseRequest;
+pub use response::Sse;
+pub use tidings;

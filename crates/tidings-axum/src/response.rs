@@ -1,0 +1,97 @@
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use futures_core::Stream;
+use tidings::response::HEADERS;
+use tidings::{EventStream, StreamItem, Subscribe, SubscribeError, Subscription};
+
+/// A response of server-sent events.
+///
+/// It is made of a subscription to a hub:
+///
+/// ```
+/// # use axum::extract::State;
+/// # use tidings_axum::{Sse, SseRequest, tidings::Hub};
+/// async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {
+///     hub.subscribe(["news"]).resume(request).into()
+/// }
+/// ```
+///
+/// or of any stream of events, such as the answer of a language model, without hub, ids or status
+/// event:
+///
+/// ```
+/// use futures_util::stream;
+/// use tidings_axum::Sse;
+/// use tidings_axum::tidings::{Event, EventError, EventStream};
+///
+/// async fn answer() -> Result<Sse, String> {
+///     let tokens = stream::iter(["Hel", "lo"].map(|token| Event::json_data(&token)));
+///     Ok(Sse::new(tokens))
+/// }
+///
+/// async fn without_heartbeats() -> Sse {
+///     let events = stream::iter([Event::new("[DONE]")]);
+///     EventStream::new(events).heartbeat(None).into()
+/// }
+/// ```
+///
+/// The response is 200 with the headers of [`tidings::response::HEADERS`]. A subscription that
+/// cannot be opened (a bad topic name, or no topic) is answered 400 with the error as plain text;
+/// to answer it otherwise, call [`Subscribe::open`] and convert its result.
+#[derive(Debug)]
+#[must_use = "a response is sent when the handler returns it"]
+pub struct Sse(Result<Body, SubscribeError>);
+
+impl Sse {
+    /// Sends the events of any stream, with the defaults of [`EventStream`].
+    ///
+    /// The items are events or results of events. An error ends the response behind the last
+    /// whole event, and is passed to the server as the body's error.
+    pub fn new<S>(events: S) -> Self
+    where
+        S: Stream + Send + 'static,
+        S::Item: StreamItem,
+    {
+        EventStream::new(events).into()
+    }
+}
+
+impl From<Subscribe> for Sse {
+    fn from(subscribe: Subscribe) -> Self {
+        Self(subscribe.open().map(Body::new))
+    }
+}
+
+impl From<Subscription> for Sse {
+    fn from(subscription: Subscription) -> Self {
+        Self(Ok(Body::new(subscription)))
+    }
+}
+
+impl<S> From<EventStream<S>> for Sse
+where
+    S: Stream + Send + 'static,
+    S::Item: StreamItem,
+{
+    fn from(events: EventStream<S>) -> Self {
+        Self(Ok(Body::new(events)))
+    }
+}
+
+impl IntoResponse for Sse {
+    fn into_response(self) -> Response {
+        match self.0 {
+            Ok(body) => {
+                let headers: HeaderMap = HEADERS
+                    .into_iter()
+                    .map(|(name, value)| {
+                        (HeaderName::from_static(name), HeaderValue::from_static(value))
+                    })
+                    .collect();
+                (headers, body).into_response()
+            }
+            Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+        }
+    }
+}

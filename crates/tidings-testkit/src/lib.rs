@@ -1,0 +1,1 @@
+//! Suites, a wire client and fixtures.

@@ -1,0 +1,140 @@
+//! A hub of server-sent events with a live page, on axum.
+//!
+//! What is here is what an axum application writes. What the requests mean, and the page, is the
+//! same for every framework and lives in `examples/hub`.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::serve::ListenerExt;
+use axum::{Router, serve};
+use hub_example::options::Options;
+use hub_example::refusal::Refusal;
+use hub_example::shutdown::Shutdown;
+use hub_example::{clients, demo, page, publishing, query};
+use tidings_axum::tidings::Hub;
+use tidings_axum::{Sse, SseRequest};
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Options::from_command_line()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("hub-axum: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), String> {
+    let listener =
+        TcpListener::bind(options.listen).await.map_err(|error| options.cannot_listen(&error))?;
+    let address = listener.local_addr().map_err(|error| options.cannot_listen(&error))?;
+    println!("{}", Options::greeting("axum", address));
+
+    let hub = Hub::new();
+    demo::start(&hub);
+    let shutdown = Shutdown::on_signal(hub.clone()).map_err(|error| error.to_string())?;
+
+    // Events are small and each is waited for: Nagle's algorithm would hold them back.
+    let listener = listener.tap_io(|socket| {
+        if let Err(error) = socket.set_nodelay(true) {
+            eprintln!("hub-axum: cannot set TCP_NODELAY: {error}");
+        }
+    });
+    // With connect info, the registry knows the clients' addresses.
+    let service = router(hub).into_make_service_with_connect_info::<SocketAddr>();
+    tokio::select! {
+        result = serve(listener, service).with_graceful_shutdown(shutdown.clone().begun()) => {
+            result.map_err(|error| error.to_string())
+        }
+        () = shutdown.overdue() => Ok(()),
+    }
+}
+
+fn router(hub: Hub) -> Router {
+    let api = Router::new()
+        .route("/events", get(events))
+        .route("/publish", post(publish))
+        .route("/clients", get(list_clients))
+        .route("/clients/{id}", delete(close_client))
+        .route("/healthz", get(health))
+        .with_state(hub);
+    page::ASSETS.into_iter().fold(api, |router, asset| {
+        let content_type = [(header::CONTENT_TYPE, asset.content_type)];
+        router.route(asset.path, get(async move || (page::HEADERS, content_type, asset.text)))
+    })
+}
+
+/// The stream: what this client may see is decided here, at every reconnect.
+async fn events(
+    State(hub): State<Hub>,
+    RawQuery(query): RawQuery,
+    request: SseRequest,
+) -> Result<Sse, Refused> {
+    let query::Events { topics, history } = query::Events::parse(query.as_deref())?;
+    Ok(hub.subscribe(topics).history(history).resume(request).into())
+}
+
+async fn publish(
+    State(hub): State<Hub>,
+    RawQuery(query): RawQuery,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json, Refused> {
+    let body = body.map_err(|rejection| Refusal {
+        status: rejection.status().as_u16(),
+        reason: format!("body: {}", rejection.body_text()),
+    })?;
+    Ok(Json(publishing::publish(&hub, query.as_deref(), &body).await?))
+}
+
+async fn list_clients(State(hub): State<Hub>) -> Json {
+    Json(clients::list(&hub))
+}
+
+async fn close_client(
+    State(hub): State<Hub>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refused> {
+    clients::close(&hub, &id)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn health(State(hub): State<Hub>) -> (StatusCode, &'static str) {
+    match hub.is_closed() {
+        false => (StatusCode::OK, "ok\n"),
+        true => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"),
+    }
+}
+
+/// JSON that is written already.
+struct Json(String);
+
+impl IntoResponse for Json {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, "application/json")], self.0).into_response()
+    }
+}
+
+/// A refusal as a response.
+struct Refused(Refusal);
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::BAD_REQUEST);
+        (status, Json(self.0.json())).into_response()
+    }
+}

@@ -1,0 +1,43 @@
+//! `GET /clients` and `DELETE /clients/{id}`.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use serde_json::json;
+use tidings::{ClientInfo, Hub};
+
+use crate::refusal::Refusal;
+
+/// Who is connected, as JSON.
+pub fn list(hub: &Hub) -> String {
+    let topics: BTreeMap<_, _> = hub.clients().topics().into_iter().collect();
+    let clients: Vec<_> = hub.clients().list().iter().map(describe).collect();
+    json!({ "total": clients.len(), "topics": topics, "clients": clients }).to_string()
+}
+
+fn describe(client: &ClientInfo) -> serde_json::Value {
+    let connected = SystemTime::now().duration_since(client.connected_at).unwrap_or_default();
+    json!({
+        "id": client.id,
+        "topics": client.topics,
+        "principal": client.principal.as_deref(),
+        "remote_addr": client.remote_addr,
+        "connected_ms": u64::try_from(connected.as_millis()).unwrap_or(u64::MAX),
+        "events_sent": client.events_sent,
+        "bytes_sent": client.bytes_sent,
+        "last_id": client.last_id,
+    })
+}
+
+/// Ends the stream of the client with this id.
+///
+/// # Errors
+///
+/// When there is no such client.
+pub fn close(hub: &Hub, id: &str) -> Result<(), Refusal> {
+    let id = id.parse().map_err(Refusal::not_found)?;
+    match hub.clients().close(id) {
+        true => Ok(()),
+        false => Err(Refusal::not_found("client id: nobody with this id is connected")),
+    }
+}

@@ -1,0 +1,82 @@
+//! The events that the live page shows: a ticker, notifications and a long job.
+//!
+//! Publishing needs nothing but a handle to the hub; these three are ordinary tasks.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+use tidings::{Event, Hub};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Starts all three, until the hub is closed.
+pub fn start(hub: &Hub) {
+    tokio::spawn(ticker(hub.clone()));
+    tokio::spawn(notifications(hub.clone()));
+    tokio::spawn(job(hub.clone()));
+}
+
+type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// Topic `ticker`: a price that wanders, five times a second. `n` counts without a gap, so that
+/// whoever listens can check that none is missing.
+async fn ticker(hub: Hub) -> Outcome {
+    let mut every = interval(Duration::from_millis(200));
+    every.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    for n in 1_u64.. {
+        every.tick().await;
+        let price = (price_at(n) * 100.0).round() / 100.0;
+        let event = Event::json("price", &json!({ "n": n, "symbol": "TIDE", "price": price }))?;
+        hub.publish("ticker", event).await?;
+    }
+    Ok(())
+}
+
+/// Waves of four lengths, so that it looks like a market and needs no random numbers.
+fn price_at(n: u64) -> f64 {
+    let n = n as f64;
+    let wave = |length: f64, height: f64| (n / length).sin() * height;
+    100.0 + wave(97.0, 3.0) + wave(41.0, 1.2) + wave(13.3, 0.5) + wave(3.1, 0.15)
+}
+
+/// Topic `notifications`: one every few seconds.
+async fn notifications(hub: Hub) -> Outcome {
+    const TEXTS: [(&str, &str, &str); 6] = [
+        ("info", "Ada joined the room", "She left off at page 12 and goes on from there."),
+        ("success", "Backup complete", "1,204 files, 3.2 GB, nothing skipped."),
+        ("info", "New comment on your draft", "\u{201c}The second paragraph could go.\u{201d}"),
+        ("warning", "Disk 81% full", "At this rate it is full on Thursday."),
+        ("success", "Payment received", "Order 1733 is on its way."),
+        ("info", "Lunch is here", "Dumplings \u{1f95f}, first floor."),
+    ];
+    let mut every = interval(Duration::from_secs(5));
+    every.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    for (n, (level, title, text)) in (1_u64..).zip(TEXTS.into_iter().cycle()) {
+        every.tick().await;
+        let at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+        let data = json!({ "n": n, "level": level, "title": title, "text": text, "at": at as u64 });
+        hub.publish("notifications", Event::json("notification", &data)?).await?;
+    }
+    Ok(())
+}
+
+/// Topic `job`: a job of some twenty seconds that tells how far it is, over and over.
+async fn job(hub: Hub) -> Outcome {
+    const STEPS: u64 = 8;
+    let mut every = interval(Duration::from_millis(200));
+    every.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    for job in 1_u64.. {
+        let began = Instant::now();
+        for percent in 0..=100_u64 {
+            every.tick().await;
+            let step = (percent * STEPS / 100 + 1).min(STEPS);
+            let step = format!("Encoding chapter {step} of {STEPS}");
+            let data = json!({ "job": job, "percent": percent, "step": step });
+            hub.publish("job", Event::json("progress", &data)?).await?;
+        }
+        let took = u64::try_from(began.elapsed().as_millis())?;
+        let data = json!({ "job": job, "took_ms": took });
+        hub.publish("job", Event::json("done", &data)?).await?;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+    }
+    Ok(())
+}

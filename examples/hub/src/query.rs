@@ -1,0 +1,116 @@
+//! The query parameters of `/events` and `/publish`.
+
+use tidings::{History, Topic};
+
+use crate::refusal::Refusal;
+
+fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned()
+}
+
+/// What a request to `/events` asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Events {
+    /// At least one topic.
+    pub topics: Vec<Topic>,
+    /// What a fresh client gets of what is retained.
+    pub history: History,
+}
+
+impl Events {
+    /// Reads `topic=a&topic=b&history=20`; parameters of other names are left alone.
+    ///
+    /// # Errors
+    ///
+    /// When there is no topic, or a value is bad: a sentence that says what to change.
+    pub fn parse(query: Option<&str>) -> Result<Self, Refusal> {
+        let mut topics = Vec::new();
+        let mut history = History::None;
+        for (name, value) in pairs(query) {
+            match name.as_str() {
+                "topic" => topics.push(Topic::new(value).map_err(Refusal::bad_request)?),
+                "history" if value == "all" => history = History::All,
+                "history" => {
+                    history = value.parse().map(History::Last).map_err(|_| {
+                        Refusal::bad_request("history: is neither a number of events nor `all`")
+                    })?;
+                }
+                _ => {}
+            }
+        }
+        if topics.is_empty() {
+            return Err(Refusal::bad_request(
+                "topic: is missing; add at least one to the URL, such as /events?topic=news",
+            ));
+        }
+        Ok(Self { topics, history })
+    }
+}
+
+/// What a request to `/publish` says besides its body.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Publish {
+    /// Where to.
+    pub topic: Topic,
+    /// The event's name, as given.
+    pub event: Option<String>,
+}
+
+impl Publish {
+    /// Reads `topic=a&event=price`; parameters of other names are left alone.
+    ///
+    /// # Errors
+    ///
+    /// When there is not exactly one topic and at most one event name, or the topic is bad.
+    pub fn parse(query: Option<&str>) -> Result<Self, Refusal> {
+        let mut topic = None;
+        let mut event = None;
+        for (name, value) in pairs(query) {
+            let before = match name.as_str() {
+                "topic" => topic.replace(value),
+                "event" => event.replace(value),
+                _ => None,
+            };
+            if before.is_some() {
+                return Err(Refusal::bad_request(format!("{name}: is given more than once")));
+            }
+        }
+        let topic = topic.ok_or_else(|| {
+            Refusal::bad_request("topic: is missing; add one to the URL, such as /publish?topic=news")
+        })?;
+        let topic = Topic::new(topic).map_err(Refusal::bad_request)?;
+        Ok(Self { topic, event: event.filter(|event| !event.is_empty()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_take_any_number_of_topics() {
+        let events = Events::parse(Some("topic=a&x=y&topic=b%2Fc&history=20")).unwrap();
+        assert_eq!(events.topics, ["a", "b/c"].map(|topic| Topic::new(topic).unwrap()));
+        assert_eq!(events.history, History::Last(20));
+        assert_eq!(Events::parse(Some("topic=a&history=all")).unwrap().history, History::All);
+    }
+
+    #[test]
+    fn bad_requests_get_a_sentence() {
+        for (query, reason) in [
+            (None, "topic: is missing; add at least one to the URL, such as /events?topic=news"),
+            (Some("topic=two+words"), "topic: contains white space at byte 3"),
+            (Some("topic="), "topic: is empty"),
+            (Some("topic=a&history=x"), "history: is neither a number of events nor `all`"),
+        ] {
+            assert_eq!(Events::parse(query), Err(Refusal::bad_request(reason)));
+        }
+        for (query, reason) in [
+            (None, "topic: is missing; add one to the URL, such as /publish?topic=news"),
+            (Some("topic=a&topic=b"), "topic: is given more than once"),
+            (Some("topic=*"), "topic: contains a character that is not allowed at byte 0"),
+        ] {
+            assert_eq!(Publish::parse(query), Err(Refusal::bad_request(reason)));
+        }
+    }
+}

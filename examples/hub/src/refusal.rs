@@ -1,0 +1,29 @@
+//! What a request gets that cannot be served.
+
+use serde_json::json;
+
+/// A status of 400 or more, and the reason in one sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// The reason, for people.
+    pub reason: String,
+}
+
+impl Refusal {
+    /// The request is wrong.
+    pub fn bad_request(reason: impl ToString) -> Self {
+        Self { status: 400, reason: reason.to_string() }
+    }
+
+    /// There is nothing at this path.
+    pub fn not_found(reason: impl ToString) -> Self {
+        Self { status: 404, reason: reason.to_string() }
+    }
+
+    /// The body of the response: `{"error": "…"}`.
+    pub fn json(&self) -> String {
+        json!({ "error": self.reason }).to_string()
+    }
+}
