@@ -76,7 +76,9 @@ impl Publish {
             }
         }
         let topic = topic.ok_or_else(|| {
-            Refusal::bad_request("topic: is missing; add one to the URL, such as /publish?topic=news")
+            Refusal::bad_request(
+                "topic: is missing; add one to the URL, such as /publish?topic=news",
+            )
         })?;
         let topic = Topic::new(topic).map_err(Refusal::bad_request)?;
         Ok(Self { topic, event: event.filter(|event| !event.is_empty()) })
