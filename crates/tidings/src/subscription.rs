@@ -5,6 +5,9 @@ pub(crate) mod snapshot;
 pub(crate) mod status;
 pub(crate) mod subscribe;
 
+#[cfg(test)]
+mod cut_tests;
+
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
