@@ -1,0 +1,57 @@
+//! Server-sent events for actix-web: an application subscribes a request to topics of a
+//! [`Hub`](tidings::Hub) and publishes from anywhere.
+//!
+//! ```no_run
+//! use actix_web::{App, HttpServer, web};
+//! use tidings_actix_web::tidings::{Event, Hub};
+//! use tidings_actix_web::{Sse, SseRequest};
+//!
+//! async fn events(hub: web::Data<Hub>, request: SseRequest) -> Sse {
+//!     hub.subscribe(["news"]).resume(request).into()
+//! }
+//!
+//! #[actix_web::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let hub = Hub::new();
+//!     let data = web::Data::new(hub.clone());
+//!     // From anywhere, at any time:
+//!     hub.publish("news", Event::named("headline", "Hello")?).await?;
+//!
+//!     HttpServer::new(move || App::new().app_data(data.clone()).route("/events", web::get().to(events)))
+//!         .h1_allow_half_closed(false)
+//!         .bind("127.0.0.1:3000")?
+//!         .run()
+//!         .await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! This crate only translates: [`SseRequest`] reads from a request where its client left off, and
+//! [`Sse`] makes a response of a subscription, or of any stream of events. Everything else is in
+//! the core, which is here as [`tidings`].
+//!
+//! # Clients that go away
+//!
+//! By default, actix-web takes a client that closes its end for one that still reads, and keeps a
+//! silent stream until the next heartbeat fails. Browsers and HTTP libraries never half-close, so
+//! an SSE server should say
+//! [`h1_allow_half_closed(false)`](actix_web::HttpServer::h1_allow_half_closed), as above: streams
+//! then end as soon as their clients go.
+//!
+//! # Shutdown
+//!
+//! A graceful shutdown waits for open responses (30 s, unless
+//! [`shutdown_timeout`](actix_web::HttpServer::shutdown_timeout) says otherwise), and event streams
+//! have no end of their own. So call [`Hub::close`](tidings::Hub::close) where the shutdown begins.
+//!
+//! # Middleware
+//!
+//! `Compress` compresses every response that does not name its encoding, and would hold events
+//! back. So where a request accepts compression, [`Sse`] answers with `Content-Encoding: identity`.
+
+mod request;
+mod response;
+
+pub use request::SseRequest;
+pub use response::Sse;
+pub use tidings;

@@ -1,0 +1,136 @@
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+use actix_web::web::Bytes;
+use actix_web::{HttpRequest, HttpResponse, Responder};
+use futures_core::Stream;
+use tidings::response::HEADERS;
+use tidings::{EventStream, StreamError, StreamItem, Subscribe, SubscribeError, Subscription};
+
+/// A response of server-sent events.
+///
+/// It is made of a subscription to a hub:
+///
+/// ```
+/// # use actix_web::web::Data;
+/// # use tidings_actix_web::{Sse, SseRequest, tidings::Hub};
+/// async fn events(hub: Data<Hub>, request: SseRequest) -> Sse {
+///     hub.subscribe(["news"]).resume(request).into()
+/// }
+/// ```
+///
+/// or of any stream of events, such as the answer of a language model, without hub, ids or status
+/// event:
+///
+/// ```
+/// use futures_util::stream;
+/// use tidings_actix_web::Sse;
+/// use tidings_actix_web::tidings::{Event, EventStream};
+///
+/// async fn answer() -> Sse {
+///     let tokens = stream::iter(["Hel", "lo"].map(|token| Event::json_data(&token)));
+///     Sse::new(tokens)
+/// }
+///
+/// async fn without_heartbeats() -> Sse {
+///     let events = stream::iter([Event::new("[DONE]")]);
+///     EventStream::new(events).heartbeat(None).into()
+/// }
+/// ```
+///
+/// The response is 200 with the headers of [`tidings::response::HEADERS`], and `Content-Encoding:
+/// identity` where the request accepts others, so that actix-web's `Compress` leaves it alone. A
+/// subscription that cannot be opened (a bad topic name, or no topic) is answered 400 with the
+/// error as plain text; to answer it otherwise, call [`Subscribe::open`] and convert its result.
+#[must_use = "a response is sent when the handler returns it"]
+pub struct Sse(Result<BoxBody, SubscribeError>);
+
+impl Sse {
+    /// Sends the events of any stream, with the defaults of [`EventStream`].
+    ///
+    /// The items are events or results of events. An error ends the response behind the last
+    /// whole event, and is passed to the server as the body's error.
+    pub fn new<S>(events: S) -> Self
+    where
+        S: Stream + 'static,
+        S::Item: StreamItem,
+    {
+        EventStream::new(events).into()
+    }
+}
+
+impl From<Subscribe> for Sse {
+    fn from(subscribe: Subscribe) -> Self {
+        Self(subscribe.open().map(body))
+    }
+}
+
+impl From<Subscription> for Sse {
+    fn from(subscription: Subscription) -> Self {
+        Self(Ok(body(subscription)))
+    }
+}
+
+impl<S> From<EventStream<S>> for Sse
+where
+    S: Stream + 'static,
+    S::Item: StreamItem,
+{
+    fn from(events: EventStream<S>) -> Self {
+        Self(Ok(body(events)))
+    }
+}
+
+impl Responder for Sse {
+    type Body = BoxBody;
+
+    fn respond_to(self, request: &HttpRequest) -> HttpResponse {
+        match self.0 {
+            Ok(body) => {
+                let mut response = HttpResponse::Ok();
+                for header in HEADERS {
+                    response.insert_header(header);
+                }
+                if request.headers().contains_key(ACCEPT_ENCODING) {
+                    response.insert_header((CONTENT_ENCODING, "identity"));
+                }
+                response.body(body)
+            }
+            Err(error) => HttpResponse::BadRequest()
+                .content_type("text/plain; charset=utf-8")
+                .body(error.to_string()),
+        }
+    }
+}
+
+impl fmt::Debug for Sse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sse").field(&self.0.as_ref().map(|_| "body")).finish()
+    }
+}
+
+fn body(stream: impl Stream<Item = Result<Bytes, StreamError>> + 'static) -> BoxBody {
+    BoxBody::new(Body(Box::pin(stream)))
+}
+
+/// A stream of bytes as actix-web wants it.
+struct Body<S>(Pin<Box<S>>);
+
+impl<S: Stream<Item = Result<Bytes, StreamError>>> MessageBody for Body<S> {
+    type Error = Box<dyn Error>;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        self.0.as_mut().poll_next(cx).map_err(Into::into)
+    }
+}

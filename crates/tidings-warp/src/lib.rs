@@ -1,0 +1,44 @@
+//! Server-sent events for warp: an application subscribes a request to topics of a
+//! [`Hub`](tidings::Hub) and publishes from anywhere.
+//!
+//! ```no_run
+//! use tidings_warp::{Sse, SseRequest};
+//! use tidings_warp::tidings::{Event, Hub};
+//! use warp::Filter;
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let hub = Hub::new();
+//!     let topics = hub.clone();
+//!     let events = warp::path("events").and(warp::get()).and(tidings_warp::request()).map(
+//!         move |request: SseRequest| Sse::from(topics.subscribe(["news"]).resume(request)),
+//!     );
+//!     // From anywhere, at any time:
+//!     hub.publish("news", Event::named("headline", "Hello")?).await?;
+//!
+//!     warp::serve(events).run(([127, 0, 0, 1], 3000)).await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! This crate only translates: [`request()`] is a filter that reads from a request where its
+//! client left off, and [`Sse`] is a reply made of a subscription, or of any stream of events.
+//! Everything else is in the core, which is here as [`tidings`].
+//!
+//! # Shutdown
+//!
+//! A graceful shutdown waits for open responses, and event streams have no end of their own. So
+//! call [`Hub::close`](tidings::Hub::close) in the future that is passed to `graceful`, when the
+//! shutdown begins.
+//!
+//! # Compression
+//!
+//! warp's compression filters compress whatever they wrap, and would hold events back: wrap the
+//! other routes.
+
+mod request;
+mod response;
+
+pub use request::{SseRequest, request};
+pub use response::Sse;
+pub use tidings;

@@ -1,0 +1,58 @@
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use tidings::Resume;
+use tidings::response::LAST_EVENT_ID;
+use warp::Filter;
+use warp::http::HeaderMap;
+
+/// What a request says of its client: where it left off, and where it calls from. To be passed to
+/// [`Subscribe::resume`](tidings::Subscribe::resume).
+///
+/// [`request()`] is the filter that extracts it.
+#[derive(Debug, Clone)]
+pub struct SseRequest(Resume);
+
+impl SseRequest {
+    /// The address of the other end, where the server tells.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.0.remote_addr()
+    }
+}
+
+impl From<SseRequest> for Resume {
+    fn from(request: SseRequest) -> Self {
+        request.0
+    }
+}
+
+/// A filter that extracts an [`SseRequest`].
+///
+/// It reads the `Last-Event-ID` header or, where there is none, the query parameter
+/// `lastEventId`; and the address of the other end. It never rejects: a bad id is answered in the
+/// stream, by a reset.
+///
+/// ```
+/// use tidings_warp::tidings::{History, Hub};
+/// use tidings_warp::{Sse, SseRequest};
+/// use warp::Filter;
+///
+/// # let hub = Hub::new();
+/// let events = warp::path("events").and(tidings_warp::request()).map(move |request: SseRequest| {
+///     Sse::from(hub.subscribe(["news"]).history(History::Last(10)).resume(request))
+/// });
+/// ```
+pub fn request() -> impl Filter<Extract = (SseRequest,), Error = Infallible> + Copy {
+    warp::header::headers_cloned().and(query()).and(warp::addr::remote()).map(
+        |headers: HeaderMap, query: String, remote_addr: Option<SocketAddr>| {
+            let ids = headers.get_all(LAST_EVENT_ID).iter().map(|value| value.as_bytes());
+            let resume = Resume::from_request(ids, Some(&query));
+            SseRequest(resume.with_remote_addr(remote_addr))
+        },
+    )
+}
+
+/// The query, or nothing: warp's own filter rejects a request that has none.
+fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Copy {
+    warp::query::raw().or(warp::any().map(String::new)).unify()
+}

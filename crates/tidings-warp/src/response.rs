@@ -1,0 +1,111 @@
+use std::fmt;
+
+use futures_core::Stream;
+use sync_wrapper::SyncStream;
+use tidings::response::HEADERS;
+use tidings::{EventStream, StreamItem, Subscribe, SubscribeError, Subscription};
+use warp::Reply;
+use warp::http::{HeaderName, HeaderValue, StatusCode};
+use warp::reply::Response;
+
+/// A reply of server-sent events.
+///
+/// It is made of a subscription to a hub:
+///
+/// ```
+/// # use tidings_warp::{Sse, SseRequest, tidings::Hub};
+/// # use warp::Filter;
+/// # let hub = Hub::new();
+/// let events = tidings_warp::request().map(move |request: SseRequest| {
+///     Sse::from(hub.subscribe(["news"]).resume(request))
+/// });
+/// ```
+///
+/// or of any stream of events, such as the answer of a language model, without hub, ids or status
+/// event:
+///
+/// ```
+/// use futures_util::stream;
+/// use tidings_warp::Sse;
+/// use tidings_warp::tidings::{Event, EventStream};
+/// use warp::Filter;
+///
+/// let answer = warp::path("answer").map(|| {
+///     let tokens = stream::iter(["Hel", "lo"].map(|token| Event::json_data(&token)));
+///     Sse::new(tokens)
+/// });
+///
+/// let without_heartbeats = warp::path("quiet").map(|| {
+///     let events = stream::iter([Event::new("[DONE]")]);
+///     Sse::from(EventStream::new(events).heartbeat(None))
+/// });
+/// ```
+///
+/// The response is 200 with the headers of [`tidings::response::HEADERS`]. A subscription that
+/// cannot be opened (a bad topic name, or no topic) is answered 400 with the error as plain text;
+/// to answer it otherwise, call [`Subscribe::open`] and convert its result.
+#[must_use = "a reply is sent when the filter returns it"]
+pub struct Sse(Result<Response, SubscribeError>);
+
+impl Sse {
+    /// Sends the events of any stream, with the defaults of [`EventStream`].
+    ///
+    /// The items are events or results of events. An error ends the response behind the last
+    /// whole event, and is passed to the server as the body's error.
+    pub fn new<S>(events: S) -> Self
+    where
+        S: Stream + Send + 'static,
+        S::Item: StreamItem,
+    {
+        EventStream::new(events).into()
+    }
+}
+
+impl From<Subscribe> for Sse {
+    fn from(subscribe: Subscribe) -> Self {
+        match subscribe.open() {
+            Ok(subscription) => subscription.into(),
+            Err(error) => Self(Err(error)),
+        }
+    }
+}
+
+impl From<Subscription> for Sse {
+    fn from(subscription: Subscription) -> Self {
+        // warp wants bodies that threads could share, which streams need not be.
+        Self(Ok(warp::reply::stream(SyncStream::new(subscription)).into_response()))
+    }
+}
+
+impl<S> From<EventStream<S>> for Sse
+where
+    S: Stream + Send + 'static,
+    S::Item: StreamItem,
+{
+    fn from(events: EventStream<S>) -> Self {
+        Self(Ok(warp::reply::stream(SyncStream::new(events)).into_response()))
+    }
+}
+
+impl Reply for Sse {
+    fn into_response(self) -> Response {
+        match self.0 {
+            Ok(mut response) => {
+                for (name, value) in HEADERS {
+                    let name = HeaderName::from_static(name);
+                    response.headers_mut().insert(name, HeaderValue::from_static(value));
+                }
+                response
+            }
+            Err(error) => {
+                warp::reply::with_status(error.to_string(), StatusCode::BAD_REQUEST).into_response()
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Sse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sse").field(&self.0.as_ref().map(|_| "body")).finish()
+    }
+}
