@@ -1,0 +1,157 @@
+//! A hub of server-sent events with a live page, on actix-web.
+//!
+//! What is here is what an actix-web application writes. What the requests mean, and the page, is
+//! the same for every framework and lives in `examples/hub`.
+
+use std::fmt;
+use std::future::ready;
+use std::net::TcpListener;
+use std::process::ExitCode;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::ContentType;
+use actix_web::rt::net::TcpStream;
+use actix_web::web::{Bytes, Data, Path, PayloadConfig, ServiceConfig, delete, get, post, to};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError};
+use hub_example::options::Options;
+use hub_example::page::Asset;
+use hub_example::refusal::Refusal;
+use hub_example::shutdown::Shutdown;
+use hub_example::{clients, demo, page, publishing, query};
+use tidings_actix_web::tidings::Hub;
+use tidings_actix_web::{Sse, SseRequest};
+
+#[actix_web::main]
+async fn main() -> ExitCode {
+    match run(Options::from_command_line()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("hub-actix-web: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), String> {
+    let cannot_listen = |error| options.cannot_listen(&error);
+    let listener = TcpListener::bind(options.listen).map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    println!("{}", Options::greeting("actix-web", address));
+
+    let hub = Hub::new();
+    demo::start(&hub);
+    let shutdown = Shutdown::on_signal(hub.clone()).map_err(|error| error.to_string())?;
+
+    // Made once: what is made in the closure is made for every worker.
+    let data = Data::new(hub);
+    let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(routes))
+        // Events are small and each is waited for: Nagle's algorithm would hold them back.
+        .on_connect(|connection, _| {
+            let socket = connection.downcast_ref::<TcpStream>();
+            if let Some(Err(error)) = socket.map(|socket| socket.set_nodelay(true)) {
+                eprintln!("hub-actix-web: cannot set TCP_NODELAY: {error}");
+            }
+        })
+        // A client that has closed its end is gone, also from a stream that is silent.
+        .h1_allow_half_closed(false)
+        .shutdown_timeout(1)
+        .shutdown_signal(shutdown.clone().begun())
+        .listen(listener)
+        .map_err(|error| error.to_string())?
+        .run();
+    tokio::select! {
+        result = server => result.map_err(|error| error.to_string()),
+        () = shutdown.overdue() => Ok(()),
+    }
+}
+
+fn routes(config: &mut ServiceConfig) {
+    config
+        // The hub has its own limit, and says more when it is passed.
+        .app_data(PayloadConfig::new(2 * 1024 * 1024))
+        .route("/events", get().to(events))
+        .route("/publish", post().to(publish))
+        .route("/clients", get().to(list_clients))
+        .route("/clients/{id}", delete().to(close_client))
+        .route("/healthz", get().to(health));
+    for asset in page::ASSETS {
+        config.route(asset.path, get().to(move || ready(file(asset))));
+    }
+    config.default_service(to(HttpResponse::NotFound));
+}
+
+/// A file of the page.
+fn file(asset: Asset) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    for header in page::HEADERS {
+        response.insert_header(header);
+    }
+    response.content_type(asset.content_type).body(asset.text)
+}
+
+/// The stream: what this client may see is decided here, at every reconnect.
+async fn events(hub: Data<Hub>, http: HttpRequest, request: SseRequest) -> Result<Sse, Refused> {
+    let query::Events { topics, history } = query::Events::parse(http.uri().query())?;
+    Ok(hub.subscribe(topics).history(history).resume(request).into())
+}
+
+async fn publish(
+    hub: Data<Hub>,
+    http: HttpRequest,
+    body: Result<Bytes, actix_web::Error>,
+) -> Result<HttpResponse, Refused> {
+    let body = body.map_err(|error| Refusal {
+        status: error.as_response_error().status_code().as_u16(),
+        reason: format!("body: {error}"),
+    })?;
+    Ok(json(publishing::publish(&hub, http.uri().query(), &body).await?))
+}
+
+async fn list_clients(hub: Data<Hub>) -> HttpResponse {
+    json(clients::list(&hub))
+}
+
+async fn close_client(hub: Data<Hub>, id: Path<String>) -> Result<HttpResponse, Refused> {
+    clients::close(&hub, &id)?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn health(hub: Data<Hub>) -> HttpResponse {
+    match hub.is_closed() {
+        false => HttpResponse::Ok().body("ok\n"),
+        true => HttpResponse::ServiceUnavailable().body("shutting down\n"),
+    }
+}
+
+/// JSON that is written already.
+fn json(text: String) -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::json()).body(text)
+}
+
+/// A refusal as a response.
+#[derive(Debug)]
+struct Refused(Refusal);
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal)
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.reason)
+    }
+}
+
+impl ResponseError for Refused {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::BAD_REQUEST)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::build(self.status_code())
+            .content_type(ContentType::json())
+            .body(self.0.json())
+    }
+}

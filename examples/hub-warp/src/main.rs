@@ -1,0 +1,161 @@
+//! A hub of server-sent events with a live page, on warp.
+//!
+//! What is here is what a warp application writes. What the requests mean, and the page, is the
+//! same for every framework and lives in `examples/hub`.
+
+use std::convert::Infallible;
+use std::process::ExitCode;
+
+use hub_example::options::Options;
+use hub_example::refusal::Refusal;
+use hub_example::shutdown::Shutdown;
+use hub_example::{clients, demo, page, publishing, query};
+use tidings_warp::tidings::Hub;
+use tidings_warp::{Sse, SseRequest};
+use tokio::net::TcpListener;
+use warp::filters::BoxedFilter;
+use warp::http::StatusCode;
+use warp::http::header::{CONTENT_TYPE, HeaderValue};
+use warp::reject::{LengthRequired, PayloadTooLarge, Rejection};
+use warp::reply::Response;
+use warp::{Filter, Reply};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Options::from_command_line()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("hub-warp: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), String> {
+    let cannot_listen = |error| options.cannot_listen(&error);
+    let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    println!("{}", Options::greeting("warp", address));
+
+    let hub = Hub::new();
+    demo::start(&hub);
+    let shutdown = Shutdown::on_signal(hub.clone()).map_err(|error| error.to_string())?;
+
+    let server = warp::serve(routes(hub)).incoming(listener).graceful(shutdown.clone().begun());
+    tokio::select! {
+        () = server.run() => {}
+        () = shutdown.overdue() => {}
+    }
+    Ok(())
+}
+
+fn routes(hub: Hub) -> BoxedFilter<(impl Reply,)> {
+    let hub = warp::any().map(move || hub.clone());
+
+    let events = warp::path!("events")
+        .and(warp::get())
+        .and(hub.clone())
+        .and(raw_query())
+        .and(tidings_warp::request())
+        .map(events);
+    let publish = warp::path!("publish")
+        .and(warp::post())
+        .and(hub.clone())
+        .and(raw_query())
+        // The hub has its own limit, and says more when it is passed.
+        .and(warp::body::content_length_limit(2 * 1024 * 1024))
+        .and(warp::body::bytes())
+        .then(async |hub: Hub, query: String, body: bytes::Bytes| {
+            reply(publishing::publish(&hub, Some(&query), &body).await.map(json))
+        });
+    let list_clients = warp::path!("clients")
+        .and(warp::get())
+        .and(hub.clone())
+        .map(|hub: Hub| json(clients::list(&hub)));
+    let close_client = warp::path!("clients" / String).and(warp::delete()).and(hub.clone()).map(
+        |id: String, hub: Hub| {
+            reply(clients::close(&hub, &id).map(|()| StatusCode::NO_CONTENT.into_response()))
+        },
+    );
+    let health = warp::path!("healthz").and(warp::get()).and(hub).map(health);
+
+    events
+        .or(publish)
+        .unify()
+        .or(list_clients)
+        .unify()
+        .or(close_client)
+        .unify()
+        .or(health)
+        .unify()
+        .or(assets())
+        .unify()
+        .recover(rejected)
+        .boxed()
+}
+
+/// The stream: what this client may see is decided here, at every reconnect.
+fn events(hub: Hub, query: String, request: SseRequest) -> Response {
+    reply(query::Events::parse(Some(&query)).map(|query::Events { topics, history }| {
+        Sse::from(hub.subscribe(topics).history(history).resume(request)).into_response()
+    }))
+}
+
+fn health(hub: Hub) -> Response {
+    match hub.is_closed() {
+        false => "ok\n".into_response(),
+        true => warp::reply::with_status("shutting down\n", StatusCode::SERVICE_UNAVAILABLE)
+            .into_response(),
+    }
+}
+
+/// The files of the page.
+fn assets() -> BoxedFilter<(Response,)> {
+    warp::get()
+        .and(warp::path::full())
+        .and_then(async |path: warp::path::FullPath| {
+            let asset = page::ASSETS.into_iter().find(|asset| asset.path == path.as_str());
+            let asset = asset.ok_or_else(warp::reject::not_found)?;
+            let mut response = asset.text.into_response();
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
+            for (name, value) in page::HEADERS {
+                response.headers_mut().insert(name, HeaderValue::from_static(value));
+            }
+            Ok::<_, Rejection>(response)
+        })
+        .boxed()
+}
+
+/// The query as it is, or nothing.
+fn raw_query() -> impl Filter<Extract = (String,), Error = Infallible> + Copy {
+    warp::query::raw().or(warp::any().map(String::new)).unify()
+}
+
+/// JSON that is written already.
+fn json(text: String) -> Response {
+    warp::reply::with_header(text, CONTENT_TYPE, "application/json").into_response()
+}
+
+/// A response, or the refusal as one.
+fn reply(result: Result<Response, Refusal>) -> Response {
+    result.unwrap_or_else(|refusal| {
+        let mut response = json(refusal.json());
+        *response.status_mut() =
+            StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+        response
+    })
+}
+
+/// What warp's own filters refuse, in the same form.
+async fn rejected(rejection: Rejection) -> Result<Response, Rejection> {
+    let (status, reason) = if rejection.find::<PayloadTooLarge>().is_some() {
+        (413, "body: is larger than 2 MiB")
+    } else if rejection.find::<LengthRequired>().is_some() {
+        (411, "body: has no content-length")
+    } else {
+        return Err(rejection);
+    };
+    Ok(reply(Err(Refusal { status, reason: reason.to_owned() })))
+}
