@@ -51,7 +51,10 @@
 
 mod request;
 mod response;
+mod serve;
 
 pub use request::SseRequest;
 pub use response::Sse;
+pub use serve::{Serve, serve};
 pub use tidings;
+pub use tidings_net::SocketSettings;

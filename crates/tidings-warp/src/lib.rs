@@ -38,7 +38,10 @@
 
 mod request;
 mod response;
+mod serve;
 
 pub use request::{SseRequest, request};
 pub use response::Sse;
+pub use serve::{Serve, serve};
 pub use tidings;
+pub use tidings_net::SocketSettings;
