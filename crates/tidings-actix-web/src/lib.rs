@@ -17,11 +17,11 @@
 //!     // From anywhere, at any time:
 //!     hub.publish("news", Event::named("headline", "Hello")?).await?;
 //!
-//!     HttpServer::new(move || App::new().app_data(data.clone()).route("/events", web::get().to(events)))
-//!         .h1_allow_half_closed(false)
-//!         .bind("127.0.0.1:3000")?
-//!         .run()
-//!         .await?;
+//!     let app = HttpServer::new(move || {
+//!         App::new().app_data(data.clone()).route("/events", web::get().to(events))
+//!     });
+//!     let listener = std::net::TcpListener::bind("127.0.0.1:3000")?;
+//!     tidings_actix_web::serve(listener, app, &hub).await?;
 //!     Ok(())
 //! }
 //! ```
@@ -30,19 +30,21 @@
 //! [`Sse`] makes a response of a subscription, or of any stream of events. Everything else is in
 //! the core, which is here as [`tidings`].
 //!
-//! # Clients that go away
+//! # Serving
 //!
-//! By default, actix-web takes a client that closes its end for one that still reads, and keeps a
-//! silent stream until the next heartbeat fails. Browsers and HTTP libraries never half-close, so
-//! an SSE server should say
-//! [`h1_allow_half_closed(false)`](actix_web::HttpServer::h1_allow_half_closed), as above: streams
-//! then end as soon as their clients go.
+//! [`serve()`] is actix-web's own server with what event streams need. Whoever calls
+//! [`HttpServer::run`](actix_web::HttpServer::run) instead should know:
 //!
-//! # Shutdown
-//!
-//! A graceful shutdown waits for open responses (30 s, unless
-//! [`shutdown_timeout`](actix_web::HttpServer::shutdown_timeout) says otherwise), and event streams
-//! have no end of their own. So call [`Hub::close`](tidings::Hub::close) where the shutdown begins.
+//! - By default, actix-web takes a client that closes its end for one that still reads, and keeps a
+//!   silent stream until the next heartbeat fails. Browsers and HTTP libraries never half-close, so
+//!   an SSE server should say
+//!   [`h1_allow_half_closed(false)`](actix_web::HttpServer::h1_allow_half_closed): streams then end
+//!   as soon as their clients go.
+//! - A graceful shutdown waits for open responses (30 s, unless
+//!   [`shutdown_timeout`](actix_web::HttpServer::shutdown_timeout) says otherwise), and event streams
+//!   have no end of their own. So [`Hub::close`](tidings::Hub::close) belongs where it begins.
+//! - Its connections have the system's settings, which are not made for event streams: see
+//!   [`SocketSettings`].
 //!
 //! # Middleware
 //!

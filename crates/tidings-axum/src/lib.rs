@@ -19,7 +19,7 @@
 //!     hub.publish("news", Event::named("headline", "Hello")?).await?;
 //!
 //!     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-//!     axum::serve(listener, app).await?;
+//!     tidings_axum::serve(listener, app, &hub).await?;
 //!     Ok(())
 //! }
 //! ```
@@ -28,22 +28,30 @@
 //! [`Sse`] makes a response of a subscription, or of any stream of events. Everything else is in
 //! the core, which is here as [`tidings`].
 //!
-//! # Shutdown
+//! # Serving
 //!
-//! A graceful shutdown waits for open responses, and event streams have no end of their own. So
-//! end them where the shutdown begins:
+//! [`serve()`] is axum's own server with what event streams need. With [`axum::serve`](axum::serve())
+//! everything works as well, but
 //!
-//! ```no_run
-//! # async fn example(hub: tidings::Hub, app: axum::Router, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
-//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-//! axum::serve(listener, app)
-//!     .with_graceful_shutdown(async move {
-//!         stop.await;
-//!         hub.close();
-//!     })
-//!     .await
-//! # }
-//! ```
+//! - a graceful shutdown waits for open responses, and event streams have no end of their own. So
+//!   end them where the shutdown begins:
+//!
+//!   ```no_run
+//!   # async fn example(hub: tidings::Hub, app: axum::Router, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+//!   # let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//!   axum::serve(listener, app)
+//!       .with_graceful_shutdown(async move {
+//!           stop.await;
+//!           hub.close();
+//!       })
+//!       .await
+//!   # }
+//!   ```
+//!
+//! - its connections have the system's settings, which are not made for event streams: see
+//!   [`SocketSettings`];
+//! - the registry knows the clients' addresses only with
+//!   [`into_make_service_with_connect_info`](axum::Router::into_make_service_with_connect_info).
 //!
 //! # Layers
 //!

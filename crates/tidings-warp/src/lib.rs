@@ -16,7 +16,8 @@
 //!     // From anywhere, at any time:
 //!     hub.publish("news", Event::named("headline", "Hello")?).await?;
 //!
-//!     warp::serve(events).run(([127, 0, 0, 1], 3000)).await;
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//!     tidings_warp::serve(listener, events, &hub).await?;
 //!     Ok(())
 //! }
 //! ```
@@ -25,11 +26,13 @@
 //! client left off, and [`Sse`] is a reply made of a subscription, or of any stream of events.
 //! Everything else is in the core, which is here as [`tidings`].
 //!
-//! # Shutdown
+//! # Serving
 //!
-//! A graceful shutdown waits for open responses, and event streams have no end of their own. So
-//! call [`Hub::close`](tidings::Hub::close) in the future that is passed to `graceful`, when the
-//! shutdown begins.
+//! [`serve()`] is warp's own server with what event streams need. With [`warp::serve`](warp::serve())
+//! everything works as well, but a graceful shutdown waits for open responses, and event streams
+//! have no end of their own: call [`Hub::close`](tidings::Hub::close) in the future that is passed to
+//! `graceful`. And its connections have the system's settings, which are not made for event
+//! streams: see [`SocketSettings`].
 //!
 //! # Compression
 //!

@@ -10,14 +10,12 @@ use std::process::ExitCode;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
-use actix_web::rt::net::TcpStream;
 use actix_web::web::{Bytes, Data, Path, PayloadConfig, ServiceConfig, delete, get, post, to};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError};
 use hub_example::options::Options;
 use hub_example::page::Asset;
 use hub_example::refusal::Refusal;
-use hub_example::shutdown::Shutdown;
-use hub_example::{clients, demo, page, publishing, query};
+use hub_example::{clients, demo, page, publishing, query, shutdown};
 use tidings_actix_web::tidings::Hub;
 use tidings_actix_web::{Sse, SseRequest};
 
@@ -40,29 +38,15 @@ async fn run(options: Options) -> Result<(), String> {
 
     let hub = Hub::new();
     demo::start(&hub);
-    let shutdown = Shutdown::on_signal(hub.clone()).map_err(|error| error.to_string())?;
 
     // Made once: what is made in the closure is made for every worker.
-    let data = Data::new(hub);
-    let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(routes))
-        // Events are small and each is waited for: Nagle's algorithm would hold them back.
-        .on_connect(|connection, _| {
-            let socket = connection.downcast_ref::<TcpStream>();
-            if let Some(Err(error)) = socket.map(|socket| socket.set_nodelay(true)) {
-                eprintln!("hub-actix-web: cannot set TCP_NODELAY: {error}");
-            }
-        })
-        // A client that has closed its end is gone, also from a stream that is silent.
-        .h1_allow_half_closed(false)
-        .shutdown_timeout(1)
-        .shutdown_signal(shutdown.clone().begun())
-        .listen(listener)
-        .map_err(|error| error.to_string())?
-        .run();
-    tokio::select! {
-        result = server => result.map_err(|error| error.to_string()),
-        () = shutdown.overdue() => Ok(()),
-    }
+    let data = Data::new(hub.clone());
+    let app = HttpServer::new(move || App::new().app_data(data.clone()).configure(routes));
+    tidings_actix_web::serve(listener, app, &hub)
+        .with_graceful_shutdown(shutdown::signal())
+        .shutdown_timeout(shutdown::TIMEOUT)
+        .await
+        .map_err(|error| error.to_string())
 }
 
 fn routes(config: &mut ServiceConfig) {

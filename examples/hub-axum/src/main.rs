@@ -3,21 +3,18 @@
 //! What is here is what an axum application writes. What the requests mean, and the page, is the
 //! same for every framework and lives in `examples/hub`.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use axum::serve::ListenerExt;
-use axum::{Router, serve};
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
-use hub_example::shutdown::Shutdown;
-use hub_example::{clients, demo, page, publishing, query};
+use hub_example::{clients, demo, page, publishing, query, shutdown};
 use tidings_axum::tidings::Hub;
 use tidings_axum::{Sse, SseRequest};
 use tokio::net::TcpListener;
@@ -41,32 +38,21 @@ async fn run(options: Options) -> Result<(), String> {
 
     let hub = Hub::new();
     demo::start(&hub);
-    let shutdown = Shutdown::on_signal(hub.clone()).map_err(|error| error.to_string())?;
-
-    // Events are small and each is waited for: Nagle's algorithm would hold them back.
-    let listener = listener.tap_io(|socket| {
-        if let Err(error) = socket.set_nodelay(true) {
-            eprintln!("hub-axum: cannot set TCP_NODELAY: {error}");
-        }
-    });
-    // With connect info, the registry knows the clients' addresses.
-    let service = router(hub).into_make_service_with_connect_info::<SocketAddr>();
-    tokio::select! {
-        result = serve(listener, service).with_graceful_shutdown(shutdown.clone().begun()) => {
-            result.map_err(|error| error.to_string())
-        }
-        () = shutdown.overdue() => Ok(()),
-    }
+    tidings_axum::serve(listener, router(&hub), &hub)
+        .with_graceful_shutdown(shutdown::signal())
+        .shutdown_timeout(shutdown::TIMEOUT)
+        .await
+        .map_err(|error| error.to_string())
 }
 
-fn router(hub: Hub) -> Router {
+fn router(hub: &Hub) -> Router {
     let api = Router::new()
         .route("/events", get(events))
         .route("/publish", post(publish))
         .route("/clients", get(list_clients))
         .route("/clients/{id}", delete(close_client))
         .route("/healthz", get(health))
-        .with_state(hub);
+        .with_state(hub.clone());
     page::ASSETS.into_iter().fold(api, |router, asset| {
         let content_type = [(header::CONTENT_TYPE, asset.content_type)];
         router.route(asset.path, get(async move || (page::HEADERS, content_type, asset.text)))

@@ -8,8 +8,7 @@ use std::process::ExitCode;
 
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
-use hub_example::shutdown::Shutdown;
-use hub_example::{clients, demo, page, publishing, query};
+use hub_example::{clients, demo, page, publishing, query, shutdown};
 use tidings_warp::tidings::Hub;
 use tidings_warp::{Sse, SseRequest};
 use tokio::net::TcpListener;
@@ -39,14 +38,12 @@ async fn run(options: Options) -> Result<(), String> {
 
     let hub = Hub::new();
     demo::start(&hub);
-    let shutdown = Shutdown::on_signal(hub.clone()).map_err(|error| error.to_string())?;
 
-    let server = warp::serve(routes(hub)).incoming(listener).graceful(shutdown.clone().begun());
-    tokio::select! {
-        () = server.run() => {}
-        () = shutdown.overdue() => {}
-    }
-    Ok(())
+    tidings_warp::serve(listener, routes(hub.clone()), &hub)
+        .with_graceful_shutdown(shutdown::signal())
+        .shutdown_timeout(shutdown::TIMEOUT)
+        .await
+        .map_err(|error| error.to_string())
 }
 
 fn routes(hub: Hub) -> BoxedFilter<(impl Reply,)> {
