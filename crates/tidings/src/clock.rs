@@ -109,8 +109,10 @@ impl ManualClock {
     /// Moves time on by whole milliseconds and does, before it returns, what has fallen due.
     pub fn advance(&self, by: Duration) {
         if let Time::Manual(now) = &self.0.0.time {
-            let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX / 2);
-            now.fetch_add(by, Ordering::AcqRel);
+            let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+            // It stops at half of the range, so that sums with it cannot overflow.
+            let end = |now: u64| Some(now.saturating_add(by).min(u64::MAX / 2));
+            let _ = now.fetch_update(Ordering::AcqRel, Ordering::Acquire, end);
         }
         self.0.0.timers.fire_due(self.0.now());
     }

@@ -166,7 +166,11 @@ where
             },
             Poll::Ready(None) => {
                 *this.ended = true;
-                return Poll::Ready(None);
+                // The client connects again after an empty answer too.
+                match begins && !this.prelude.is_empty() {
+                    true => std::mem::take(this.prelude).into(),
+                    false => return Poll::Ready(None),
+                }
             }
             Poll::Pending if begins && this.prelude.is_empty() => HEARTBEAT,
             Poll::Pending if begins => std::mem::take(this.prelude).into(),

@@ -176,3 +176,6 @@ impl Default for Hub {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,8 +37,9 @@ impl Pulse {
             waker: AtomicWaker::new(),
             due: AtomicBool::new(false),
             last_write: AtomicU64::new(clock.now()),
+            // A quarter of the range, so that sums with the clock cannot overflow.
             interval: interval.map_or(0, |interval| {
-                u64::try_from(interval.as_millis()).unwrap_or(u64::MAX / 4).max(1)
+                u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).clamp(1, u64::MAX / 4)
             }),
             slot: TimerSlot::new(),
             clock,

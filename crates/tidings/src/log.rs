@@ -145,8 +145,7 @@ impl TopicLog {
         let mut freed = 0;
         while let Some(front) = state.durable.front() {
             let expired = front.at.saturating_add(self.retention.age_millis()) <= now;
-            let over = state.durable.len() > self.retention.events
-                || state.durable.cost() > self.retention.bytes;
+            let over = self.is_over(&state.durable);
             if !(expired || over) || state.is_live(&state.durable, now) {
                 break;
             }
@@ -157,6 +156,11 @@ impl TopicLog {
             freed += state.ephemeral.pop().map_or(0, |frame| frame.cost());
         }
         freed
+    }
+
+    /// Whether a durable ring holds more than is retained of it.
+    fn is_over(&self, ring: &Ring) -> bool {
+        ring.len() > self.retention.events || ring.cost() > self.retention.bytes
     }
 
     /// What of the durable ring is retained at this time.
@@ -181,8 +185,10 @@ impl TopicLog {
     /// When the topic's oldest frame is to be looked at again, in milliseconds of the clock.
     pub(crate) fn deadline(&self, state: &State) -> Option<u64> {
         let window = if state.subscribers > 0 { LIVE_WINDOW.age_millis() } else { 0 };
-        let age = self.retention.age_millis();
-        let keep = if self.retention.events == 0 { window } else { age.max(window) };
+        let keep = match self.is_over(&state.durable) {
+            true => window,
+            false => self.retention.age_millis().max(window),
+        };
         let durable = state.durable.front().map(|frame| frame.at.saturating_add(keep));
         let ephemeral = state.ephemeral.front().map(|frame| frame.at.saturating_add(window));
         match (durable, ephemeral) {
@@ -202,7 +208,7 @@ impl State {
             && ring.len() <= LIVE_WINDOW.events
             // The newest frame stays whatever its size: its readers are only just waking up.
             && (ring.cost() <= LIVE_WINDOW.bytes || ring.len() == 1)
-            && front.at + LIVE_WINDOW.age_millis() > now
+            && front.at.saturating_add(LIVE_WINDOW.age_millis()) > now
     }
 
     /// Removes the oldest durable frame. Returns the bytes freed.
@@ -224,6 +230,16 @@ impl State {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn cost(&self) -> usize {
+        self.durable.cost() + self.ephemeral.cost()
     }
 
     /// Neither subscribers nor retained events.

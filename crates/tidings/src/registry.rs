@@ -229,6 +229,11 @@ impl Registry {
         self.count.load(Ordering::Relaxed)
     }
 
+    #[cfg(test)]
+    pub(crate) fn principals(&self) -> usize {
+        self.state.lock().principals.len()
+    }
+
     /// Copies the clients out, so that nothing is done under the lock that could come back to it.
     fn select(&self, filter: impl Fn(&Client) -> bool) -> Vec<Arc<Client>> {
         let state = self.state.lock();

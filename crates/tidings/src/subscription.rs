@@ -61,11 +61,20 @@ pub struct Subscription {
     snapshot: Option<Hook>,
     /// How the subscription stood when it was opened.
     status: Status,
-    /// Bytes to be sent before anything else, and how many events they are.
-    ready: Option<(Bytes, usize)>,
+    /// To be sent before anything else.
+    ready: Option<Ready>,
     /// A snapshot to be sent before the log is read on.
     making: Option<Announced>,
     ended: bool,
+}
+
+/// Bytes that are not from the log.
+#[derive(Debug, Default)]
+struct Ready {
+    bytes: Vec<u8>,
+    events: usize,
+    /// The position that they leave the client with, if they have any.
+    position: Option<u64>,
 }
 
 /// A snapshot that the application is making, and what is to be said with it.
@@ -110,33 +119,35 @@ impl Subscription {
     }
 
     /// Prepares the first bytes.
-    fn begin(&mut self, status: Status, position: u64) {
+    fn begin(&mut self, status: Status, position: u64, with_snapshot: bool) {
         self.status = status;
-        let mut first = Vec::new();
+        let mut first = Ready::default();
         if let Some(retry) = self.settings.retry {
-            encode::retry(jittered(retry), &mut first);
+            encode::retry(jittered(retry), &mut first.bytes);
         }
-        let events = self.announce(status, position, &mut first);
+        self.announce(status, position, with_snapshot, &mut first);
         // The first bytes leave at once, or proxies would hold back the headers.
-        if first.is_empty() {
-            first.extend_from_slice(&HEARTBEAT);
+        if first.bytes.is_empty() {
+            first.bytes.extend_from_slice(&HEARTBEAT);
         }
-        self.ready = Some((first.into(), events));
+        self.ready = Some(first);
     }
 
-    /// Says how the subscription stands from here on, or has that said with a snapshot. Returns
-    /// the number of events written.
-    fn announce(&mut self, status: Status, position: u64, out: &mut Vec<u8>) -> usize {
-        let snapshot = self.snapshot.as_ref().filter(|_| status != Status::Resumed);
-        if let Some(hook) = snapshot {
-            self.making = Some(Announced { making: hook.call(), status, position });
-        } else if self.settings.status {
-            let event = status.event(self.client.id, self.shared.epoch.id(position));
-            out.extend_from_slice(&event.encode());
-            return 1;
+    /// Says how the subscription stands from here on, or has that said with a snapshot.
+    fn announce(&mut self, status: Status, position: u64, with_snapshot: bool, out: &mut Ready) {
+        match &self.snapshot {
+            Some(hook) if with_snapshot => {
+                self.making = Some(Announced { making: hook.call(), status, position });
+                end_block(&mut out.bytes);
+            }
+            _ if self.settings.status => {
+                let event = status.event(self.client.id, self.shared.epoch.id(position));
+                out.bytes.extend_from_slice(&event.encode());
+                out.events = 1;
+                out.position = Some(position);
+            }
+            _ => end_block(&mut out.bytes),
         }
-        end_block(out);
-        0
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
@@ -144,23 +155,29 @@ impl Subscription {
         loop {
             // Read before the watermark: what was published before closing is still sent.
             let closing = self.shared.is_closed();
-            if self.ended || self.client.is_closed() || (closing && self.making.is_some()) {
+            if self.ended || self.client.is_closed() {
                 self.ended = true;
                 return Poll::Ready(None);
             }
-            if let Some((bytes, events)) = self.ready.take() {
-                return self.send(bytes, events, None);
+            if let Some(Ready { bytes, events, position }) = self.ready.take() {
+                return self.send(bytes.into(), events, position);
             }
             if let Some(announced) = &mut self.making {
-                if let Poll::Ready(outcome) = announced.making.as_mut().poll(cx) {
-                    match outcome {
-                        Ok(snapshot) => self.take_snapshot(snapshot),
-                        Err(error) => {
-                            self.ended = true;
-                            return Poll::Ready(Some(Err(StreamError::snapshot(error))));
-                        }
+                match announced.making.as_mut().poll(cx) {
+                    Poll::Ready(Ok(snapshot)) => {
+                        self.take_snapshot(snapshot);
+                        continue;
                     }
-                    continue;
+                    Poll::Ready(Err(error)) => {
+                        self.ended = true;
+                        return Poll::Ready(Some(Err(StreamError::snapshot(error))));
+                    }
+                    // A shutdown does not wait for the application.
+                    Poll::Pending if closing => {
+                        self.ended = true;
+                        return Poll::Ready(None);
+                    }
+                    Poll::Pending => {}
                 }
             } else {
                 let watermark = self.shared.watermark();
@@ -227,11 +244,10 @@ impl Subscription {
             history::retained(History::All, topics, &mut self.slots, now, shared.clock.now())
         };
         self.cursor = beginning.cursor;
-        let mut bytes = Vec::new();
-        let events = self.announce(Status::Reset(reason), beginning.position, &mut bytes);
-        if !bytes.is_empty() {
-            self.ready = Some((bytes.into(), events));
-        }
+        let mut ready = Ready::default();
+        let with_snapshot = self.snapshot.is_some();
+        self.announce(Status::Reset(reason), beginning.position, with_snapshot, &mut ready);
+        self.ready = Some(ready).filter(|ready| !ready.bytes.is_empty());
     }
 
     /// Writes a snapshot that the application has made, with the status event before it.
@@ -263,7 +279,7 @@ impl Subscription {
             events += 1;
         }
         if !bytes.is_empty() {
-            self.ready = Some((bytes.into(), events));
+            self.ready = Some(Ready { bytes, events, position: Some(position) });
         }
     }
 }
@@ -277,7 +293,8 @@ fn end_block(out: &mut Vec<u8>) {
 
 /// Give or take a fifth.
 pub(crate) fn jittered(delay: Duration) -> Duration {
-    delay.mul_f64(0.8 + 0.4 * fastrand::f64())
+    // Half of what a duration can hold, so that a fifth more is one as well.
+    delay.min(Duration::MAX / 2).mul_f64(0.8 + 0.4 * fastrand::f64())
 }
 
 impl Stream for Subscription {

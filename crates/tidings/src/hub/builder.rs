@@ -43,7 +43,7 @@ pub struct HubBuilder {
 impl HubBuilder {
     /// All chunks that are written for several readers, in bytes. Enough for some 250 of the
     /// largest; see `log/coalesce.rs` for what happens beyond.
-    const COALESCED_BYTES: usize = 16 * 1024 * 1024;
+    pub(super) const COALESCED_BYTES: usize = 16 * 1024 * 1024;
 
     pub(super) fn new() -> Self {
         Self {
@@ -81,7 +81,8 @@ impl HubBuilder {
     }
 
     /// The most memory that the events of all topics together may hold, in bytes. Beyond it the
-    /// hub's oldest events go first, whatever their topic retains. Default 64 MiB.
+    /// hub's oldest events go first, whatever their topic retains; the newest one always stays.
+    /// Default 64 MiB.
     pub fn max_retained_bytes(mut self, bytes: usize) -> Self {
         self.budget = bytes;
         self

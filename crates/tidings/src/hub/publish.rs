@@ -92,7 +92,7 @@ where
     let shared = hub.shared();
     let (topic, body) = accept(shared, topic, &event, true)?;
     // For nobody: a topic is not made for it.
-    if shared.topics.get(&topic).is_none() {
+    if shared.topics.get(&topic).is_none() && !shared.is_closed() {
         return Ok(0);
     }
     append(shared, &topic, body, Kind::Ephemeral).map(|(_, subscribers)| subscribers)
@@ -147,17 +147,18 @@ fn append(
     let (position, subscribers, waiting) = loop {
         let log = shared.topics.get_or_create(topic);
         let mut sequencer = shared.sequencer.lock();
-        if sequencer.closed {
-            return Err(PublishError::closed());
-        }
+        let closed = sequencer.closed;
         let mut state = log.lock();
         if state.gone {
             // It vanished between the look-up and the lock.
             continue;
         }
         let subscribers = state.subscribers;
-        if kind == Kind::Ephemeral && subscribers == 0 {
-            break (0, 0, Slab::new());
+        if closed || (kind == Kind::Ephemeral && subscribers == 0) {
+            drop(state);
+            // The look-up may have made it.
+            shared.remove_vacant(&mut sequencer, [log]);
+            return if closed { Err(PublishError::closed()) } else { Ok((0, 0)) };
         }
         sequencer.offset += 1;
         let position = (kind == Kind::Durable).then(|| {
@@ -169,10 +170,9 @@ fn append(
         let now = shared.clock.now();
         let bytes = Bytes::from(body);
         let frame = Frame { offset: sequencer.offset, position, at: now, bytes };
-        let (offset, cost) = (frame.offset, frame.cost());
+        let cost = frame.cost();
         let waiting = log.append(&mut state, frame);
-        sequencer.appended(&log, &mut state, offset, cost);
-        sequencer.evict(&log, &mut state, now);
+        sequencer.appended(&log, &mut state, cost, now);
         // Still under the topic's lock: a reader that finds the frame finds the watermark too.
         shared.watermark.store(sequencer.offset, Ordering::Release);
         // A topic that retains nothing and has no subscribers is vacant again already.

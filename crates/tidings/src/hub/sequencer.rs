@@ -39,25 +39,35 @@ impl Sequencer {
         }
     }
 
-    /// Counts a frame that was appended to a topic, and enters the topic into the indices.
+    /// Counts a frame that was appended to a topic, removes what had to make room for it, and
+    /// enters the topic into the indices.
     pub(crate) fn appended(
         &mut self,
         log: &Arc<TopicLog>,
         state: &mut State,
-        offset: u64,
         cost: usize,
+        now: u64,
     ) {
         self.cost += cost;
+        self.evict(log, state, now);
         if state.oldest_key.is_none() {
-            state.oldest_key = Some(offset);
-            self.oldest.insert((offset, log.id), Arc::downgrade(log));
+            state.oldest_key = state.oldest();
+            if let Some(offset) = state.oldest_key {
+                self.oldest.insert((offset, log.id), Arc::downgrade(log));
+            }
         }
-        if state.expiry_key.is_none() {
+        // A date may come closer: an event that is not retained any more stays for the live
+        // window only.
+        let deadline = log.deadline(state);
+        if deadline.is_some_and(|at| state.expiry_key.is_none_or(|key| at < key)) {
             self.enter_expiry(log, state);
         }
     }
 
     fn enter_expiry(&mut self, log: &Arc<TopicLog>, state: &mut State) {
+        if let Some(key) = state.expiry_key {
+            self.expiry.remove(&(key, log.id));
+        }
         state.expiry_key = log.deadline(state);
         if let Some(at) = state.expiry_key {
             self.expiry.insert((at, log.id), Arc::downgrade(log));
@@ -80,16 +90,18 @@ impl Sequencer {
         }
     }
 
-    /// Removes the hub's oldest events until the budget holds. Returns the topics that may have
-    /// become vacant.
+    /// Removes the hub's oldest events until the budget holds, or only the newest is left: its
+    /// readers are just waking up. Returns the topics that may have become vacant.
     pub(crate) fn keep_budget(&mut self) -> Vec<Arc<TopicLog>> {
         let mut emptied = Vec::new();
         while self.cost > self.budget {
-            let Some(((_, id), weak)) = self.oldest.pop_first() else {
+            let Some(first) = self.oldest.first_entry().filter(|e| e.key().0 < self.offset) else {
                 break;
             };
+            let ((_, id), weak) = first.remove_entry();
             let Some(log) = weak.upgrade() else { continue };
             let next = self.oldest.first_key_value().map_or(u64::MAX, |((offset, _), _)| *offset);
+            let next = next.min(self.offset);
             let mut state = log.lock();
             while self.cost > self.budget && state.oldest().is_some_and(|oldest| oldest < next) {
                 self.cost -= match (state.durable.front(), state.ephemeral.front()) {

@@ -1,4 +1,4 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -120,7 +120,9 @@ struct Tombstones {
     hasher: RandomState,
     /// By hash of the name: two topics that share one share the stricter floor.
     floors: HashMap<u64, Floor>,
-    order: VecDeque<u64>,
+    /// Position and hash. The lowest floor goes first: it does the least harm to other topics,
+    /// and a topic that comes and goes all the time is not blamed on them.
+    order: BTreeSet<(u64, u64)>,
     forgotten: Floor,
 }
 
@@ -129,16 +131,13 @@ impl Tombstones {
 
     fn add(&mut self, topic: &Topic, floor: Floor) {
         let hash = self.hasher.hash_one(topic);
-        match self.floors.get_mut(&hash) {
-            Some(known) => *known = known.max(floor),
-            None => {
-                self.floors.insert(hash, floor);
-                self.order.push_back(hash);
-            }
-        }
+        let known = self.floors.entry(hash).or_default();
+        self.order.remove(&(known.position, hash));
+        *known = known.max(floor);
+        self.order.insert((known.position, hash));
         if self.order.len() > Self::MAX {
-            let oldest = self.order.pop_front().and_then(|hash| self.floors.remove(&hash));
-            self.forgotten = self.forgotten.max(oldest.unwrap_or_default());
+            let lowest = self.order.pop_first().and_then(|(_, hash)| self.floors.remove(&hash));
+            self.forgotten = self.forgotten.max(lowest.unwrap_or_default());
         }
     }
 
@@ -166,6 +165,20 @@ mod tests {
         tombstones.add(&a, floor(3));
         assert_eq!(tombstones.floor(&a), floor(7));
         assert_eq!(tombstones.floor(&b), Floor::default());
+    }
+
+    #[test]
+    fn a_topic_that_comes_and_goes_is_not_blamed_on_others() {
+        let mut tombstones = Tombstones::default();
+        let busy = Topic::new("busy").unwrap();
+        for n in 1..=3 * Tombstones::MAX as u64 {
+            tombstones.add(&busy, floor(2 * n));
+            if n <= Tombstones::MAX as u64 {
+                tombstones.add(&Topic::new(format!("t{n}")).unwrap(), floor(2 * n + 1));
+            }
+        }
+        assert_eq!(tombstones.floor(&busy), floor(6 * Tombstones::MAX as u64));
+        assert_eq!(tombstones.forgotten, floor(3));
     }
 
     #[test]

@@ -16,8 +16,6 @@ pub(crate) struct Chunk {
     from: u64,
     /// …up to and including this one.
     to: u64,
-    /// Without the ephemeral events in the range: for clients that were not there.
-    pub(crate) replay: bool,
     /// When it was written, in milliseconds of the clock.
     pub(crate) at: u64,
     bytes: Bytes,
@@ -53,7 +51,7 @@ impl Chunk {
     pub(crate) fn write(
         frames: &[Frame],
         (from, to): (u64, u64),
-        (replay, at): (bool, u64),
+        at: u64,
         budget: &Budget,
     ) -> Option<Self> {
         let size = frames.iter().map(|frame| frame.bytes.len()).sum();
@@ -68,7 +66,7 @@ impl Chunk {
             })
             .collect();
         let bytes = Bytes::from_owner(Counted { bytes, _reservation: reservation });
-        Some(Self { from, to, replay, at, bytes, index })
+        Some(Self { from, to, at, bytes, index })
     }
 
     pub(crate) fn covers(&self, cursor: u64) -> bool {
@@ -96,7 +94,9 @@ impl Chunk {
 ///
 /// A chunk lives as long as its slowest reader holds a slice of it. Ten thousand clients that
 /// stall at different moments could each hold one of their own; over the budget nothing more is
-/// coalesced, and clients are handed the log's own frames, one at a time, as they are.
+/// coalesced, and clients are handed the log's own frames, one at a time, as they are. Nor is more
+/// collected from the log than the budget has room for: to take a thousand frames for the sake of
+/// one would make every read cost what a chunk does.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
     used: Arc<AtomicUsize>,
@@ -108,6 +108,13 @@ impl Budget {
         Self { used: Arc::new(AtomicUsize::new(0)), limit }
     }
 
+    /// How large the next chunk may be; never 0, for the event that comes next.
+    pub(crate) fn room(&self) -> usize {
+        let left = self.limit.saturating_sub(self.used.load(Ordering::Relaxed));
+        left.clamp(1, CHUNK_BYTES)
+    }
+
+    #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
@@ -158,7 +165,7 @@ mod tests {
 
     fn chunk(offsets: &[u64], range: (u64, u64), budget: &Budget) -> Option<Chunk> {
         let frames: Vec<_> = offsets.iter().map(|offset| frame(*offset)).collect();
-        Chunk::write(&frames, range, (false, 0), budget)
+        Chunk::write(&frames, range, 0, budget)
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::TopicLog;
-use super::coalesce::{Budget, CHUNK_BYTES, Chunk, Slice};
+use super::coalesce::{Budget, Chunk, Slice};
 use super::frame::Frame;
 use super::wait_list::Place;
 use crate::clock::Clock;
@@ -71,7 +71,7 @@ impl Feed {
             let is_split = replay && slots.iter().any(|slot| slot.seen > cursor.offset);
             let slice = if is_split {
                 // Its topics begin at different places: nobody else reads just this.
-                let gathered = self.gather(range, Some(slots))?;
+                let gathered = self.gather(range, Some(slots), coalescing.budget.room())?;
                 gathered.into_slice(range, coalescing).map(|(slice, _)| slice)
             } else {
                 self.read_shared(range, coalescing)?
@@ -108,7 +108,7 @@ impl Feed {
                 }
             }
         }
-        let gathered = self.gather(range, None)?;
+        let gathered = self.gather(range, None, coalescing.budget.room())?;
         let Some((slice, chunk)) = gathered.into_slice(range, coalescing) else {
             return Ok(None);
         };
@@ -146,8 +146,14 @@ impl Feed {
         Ok(second.is_none().then(|| first.map(Slice::of)))
     }
 
-    /// Collects the frames of all topics in a range, in the hub's order, up to a chunk's size.
-    fn gather(&self, range: Range, slots: Option<&[Slot]>) -> Result<Gathered, ResetReason> {
+    /// Collects the frames of all topics in a range, in the hub's order, up to `room` bytes and
+    /// at least one.
+    fn gather(
+        &self,
+        range: Range,
+        slots: Option<&[Slot]>,
+        room: usize,
+    ) -> Result<Gathered, ResetReason> {
         let mut frames = Vec::new();
         let mut to = range.to;
         for (index, topic) in self.topics.iter().enumerate() {
@@ -166,7 +172,7 @@ impl Feed {
                 for frame in ring.after(from).take_while(|frame| frame.offset <= to) {
                     // Cut short here, no other topic may be read further either: what is behind
                     // the end would come before what was left out.
-                    if size >= CHUNK_BYTES {
+                    if size >= room {
                         to = frame.offset - 1;
                         break;
                     }
@@ -183,8 +189,7 @@ impl Feed {
         let fit = frames
             .iter()
             .take_while(|frame| {
-                let fits =
-                    frame.offset <= to && (size == 0 || size + frame.bytes.len() <= CHUNK_BYTES);
+                let fits = frame.offset <= to && (size == 0 || size + frame.bytes.len() <= room);
                 size += frame.bytes.len();
                 fits
             })
@@ -235,8 +240,8 @@ impl Gathered {
             alone.to = self.to;
             return Some((alone, None));
         }
-        let kind = (range.replay, coalescing.clock.now());
-        match Chunk::write(&self.frames, (range.from, self.to), kind, &coalescing.budget) {
+        let now = coalescing.clock.now();
+        match Chunk::write(&self.frames, (range.from, self.to), now, &coalescing.budget) {
             Some(chunk) => Some((chunk.after(range.from)?, Some(chunk))),
             None => Some((alone, None)),
         }

@@ -29,10 +29,6 @@ impl Ring {
         self.frames.front()
     }
 
-    pub(crate) fn back(&self) -> Option<&Frame> {
-        self.frames.back()
-    }
-
     pub(crate) fn get(&self, index: usize) -> Option<&Frame> {
         self.frames.get(index)
     }

@@ -45,6 +45,11 @@ impl WaitList {
         (std::mem::take(&mut self.waiting), self.generation)
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

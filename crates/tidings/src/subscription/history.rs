@@ -1,8 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::status::ResetReason;
 use crate::log::feed::{Cursor, Slot};
-use crate::log::{State, TopicLog};
+use crate::log::{Floor, State, TopicLog};
 
 /// How much of what is retained a *fresh* client is sent before it goes live.
 ///
@@ -41,14 +42,36 @@ pub(crate) fn live(now: Watermark) -> Beginning {
     Beginning { cursor: Cursor { offset: now.offset, joined: now.offset }, position: now.position }
 }
 
-/// Begins behind a position that the topics still reach back to, all of them.
-pub(crate) fn resumed(topics: &[Arc<TopicLog>], position: u64, now: Watermark) -> Beginning {
-    let first_missed = topics
-        .iter()
-        .filter_map(|log| log.lock().durable.first_after_position(position).map(|f| f.offset))
-        .min();
-    let offset = first_missed.map_or(now.offset, |first| now.offset.min(first - 1));
-    Beginning { cursor: Cursor { offset, joined: now.offset }, position }
+/// Begins behind the position that a client claims to have reached; `None` for no position.
+///
+/// # Errors
+///
+/// The reason, when the topics do not have everything behind it.
+pub(crate) fn resumed(
+    topics: &[Arc<TopicLog>],
+    position: Option<u64>,
+    now: Watermark,
+) -> Result<Beginning, ResetReason> {
+    // A position of the future is as unknown as one of another history.
+    let position =
+        position.filter(|position| *position <= now.position).ok_or(ResetReason::Unknown)?;
+    let mut lost = Floor::default();
+    let mut offset = now.offset;
+    for log in topics {
+        // Floor and first event under one lock: what is evicted between two would be a hole that
+        // nobody notices. What is evicted later is behind the cursor, and the reader notices.
+        let state = log.lock();
+        if state.floor.position > position {
+            lost = lost.max(state.floor);
+        }
+        if let Some(first) = state.durable.first_after_position(position) {
+            offset = offset.min(first.offset - 1);
+        }
+    }
+    if lost.position > 0 {
+        return Err(lost.reason);
+    }
+    Ok(Beginning { cursor: Cursor { offset, joined: now.offset }, position })
 }
 
 /// Begins with retained events, of each topic those that it retains at time `at`.

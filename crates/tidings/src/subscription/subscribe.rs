@@ -4,14 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::history::{self, Beginning, History, Watermark};
+use super::history::{self, Beginning, History};
 use super::snapshot::{Hook, Snapshot};
-use super::status::{ResetReason, Status};
+use super::status::Status;
 use super::{Settings, Subscription};
 use crate::error::{FieldError, SubscribeError};
 use crate::hub::shared::Shared;
 use crate::keep_alive::Pulse;
-use crate::log::TopicLog;
 use crate::log::feed::Slot;
 use crate::registry::Identity;
 use crate::resume::{LastEventId, Resume};
@@ -155,23 +154,22 @@ impl Subscribe {
         let logs = shared.topics.subscribe(&topics);
         let now = shared.present();
         let mut slots = vec![Slot::default(); logs.len()].into_boxed_slice();
-        let status = match &self.last_event_id {
-            None => Status::Fresh,
-            Some(id) => resumable(&logs, id.position(&shared.epoch), now),
+        let claim = self.last_event_id.map(|id| id.position(&shared.epoch));
+        let resumed = claim.map(|position| history::resumed(&logs, position, now));
+        let (status, history) = match &resumed {
+            None => (Status::Fresh, self.history),
+            Some(Ok(_)) => (Status::Resumed, History::None),
+            Some(Err(reason)) => (Status::Reset(*reason), History::All),
         };
-        let history = match status {
-            Status::Reset(_) => History::All,
-            _ => self.history,
-        };
-        let snapshot = self
-            .snapshot
-            .filter(|_| !matches!((status, history), (Status::Fresh, h) if h != History::None));
-        let beginning = match (status, &self.last_event_id) {
-            (Status::Resumed, Some(id)) => {
-                let position = id.position(&shared.epoch).unwrap_or(now.position);
-                history::resumed(&logs, position, now)
-            }
-            _ if snapshot.is_some() => history::live(now),
+        let with_snapshot = self.snapshot.is_some()
+            && match status {
+                Status::Fresh => history == History::None,
+                Status::Resumed => false,
+                Status::Reset(_) => true,
+            };
+        let beginning = match resumed {
+            Some(Ok(beginning)) => beginning,
+            _ if with_snapshot => history::live(now),
             _ => history::retained(history, &logs, &mut slots, now, shared.clock.now()),
         };
         let Beginning { cursor, position } = beginning;
@@ -180,22 +178,9 @@ impl Subscribe {
         let client = shared.registry.enter(feed, self.identity, pulse, position);
         client.pulse.start(&client);
         let mut subscription =
-            Subscription::new(shared, client, cursor, slots, self.settings, snapshot);
-        subscription.begin(status, position);
+            Subscription::new(shared, client, cursor, slots, self.settings, self.snapshot);
+        subscription.begin(status, position, with_snapshot);
         Ok(subscription)
-    }
-}
-
-/// Whether the topics still have everything behind the position that a client claims.
-fn resumable(logs: &[Arc<TopicLog>], position: Option<u64>, now: Watermark) -> Status {
-    // A position of the future is as unknown as one of another history.
-    let Some(position) = position.filter(|position| *position <= now.position) else {
-        return Status::Reset(ResetReason::Unknown);
-    };
-    let lost = logs.iter().map(|log| log.lock().floor).filter(|floor| floor.position > position);
-    match lost.max_by_key(|floor| floor.position) {
-        Some(floor) => Status::Reset(floor.reason),
-        None => Status::Resumed,
     }
 }
 

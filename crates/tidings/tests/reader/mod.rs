@@ -1,6 +1,8 @@
 //! Reads a subscription by hand, as a client would see it: no runtime, no waiting.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub(crate) mod source;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

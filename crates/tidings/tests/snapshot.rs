@@ -1,0 +1,335 @@
+//! The current state in place of old events.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
+mod reader;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use reader::{Reader, numbered};
+use tidings::{
+    Event, EventId, History, Hub, ManualClock, Resume, Retention, STATUS_EVENT, Snapshot,
+    StreamErrorKind, Subscribe,
+};
+
+#[track_caller]
+fn publish(hub: &Hub, topic: &str, data: &str) -> EventId {
+    hub.publish(topic, Event::new(data)).wait().unwrap().id()
+}
+
+type Outcome = Result<Snapshot, Box<dyn std::error::Error + Send + Sync>>;
+
+fn state(parts: usize) -> Snapshot {
+    Snapshot::new((0..parts).map(|n| Event::named("state", format!("s{n}")).unwrap()))
+}
+
+/// Subscribes with a snapshot of some events, and counts how often it is made.
+fn with_state(hub: &Hub, parts: usize) -> (Subscribe, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counter = calls.clone();
+    let subscribe = hub.subscribe(["a"]).snapshot(move || {
+        counter.fetch_add(1, Ordering::SeqCst);
+        async move { Ok(state(parts)) }
+    });
+    (subscribe, calls)
+}
+
+/// A hook that is done when it is told so.
+#[derive(Clone, Default)]
+struct Gate(Arc<(AtomicUsize, AtomicWaker)>);
+
+impl Gate {
+    fn open(&self) {
+        self.0.0.store(1, Ordering::SeqCst);
+        self.0.1.wake();
+    }
+
+    fn hook(
+        &self,
+    ) -> impl Fn() -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync + use<> {
+        let gate = self.clone();
+        move || {
+            let gate = gate.clone();
+            Box::pin(std::future::poll_fn(move |cx| {
+                gate.0.1.register(cx.waker());
+                match gate.0.0.load(Ordering::SeqCst) {
+                    0 => Poll::Pending,
+                    _ => Poll::Ready(Ok(state(2))),
+                }
+            }))
+        }
+    }
+}
+
+#[test]
+fn a_fresh_client_gets_the_state_and_then_what_is_published() {
+    let hub = Hub::new();
+    publish(&hub, "a", "before");
+    let (subscribe, calls) = with_state(&hub, 3);
+    let (mut reader, status) = Reader::open_with_status(subscribe);
+    assert_eq!(status["status"], "fresh");
+    publish(&hub, "a", "after");
+    assert_eq!(reader.data(), ["s0", "s1", "s2", "after"]);
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn only_the_last_event_of_a_snapshot_has_the_position() {
+    let hub = Hub::new();
+    let id = publish(&hub, "a", "before");
+    let (subscribe, _) = with_state(&hub, 3);
+    let mut reader = Reader::open(subscribe.retry(None));
+    let messages = reader.messages();
+    let text = String::from_utf8(reader.raw.clone()).unwrap();
+    let ids: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("id: ")).collect();
+    let (epoch, _) = id.as_str().split_once('-').unwrap();
+    assert_eq!(ids, [&format!("{epoch}-none"), id.as_str()]);
+    assert!(text.ends_with(&format!("data: s2\nid: {id}\n\n")));
+    assert_eq!(messages.len(), 4);
+    assert!(messages[..3].iter().all(|message| message.last_event_id() == ids[0]));
+    assert_eq!(messages[3].last_event_id(), id.as_str());
+}
+
+#[test]
+fn a_client_that_is_cut_before_the_last_event_gets_another_snapshot() {
+    let hub = Hub::new();
+    publish(&hub, "a", "before");
+    let (subscribe, _) = with_state(&hub, 3);
+    let mut whole = Reader::open(subscribe);
+    let messages = whole.messages();
+    for (at, message) in messages.iter().enumerate() {
+        let resume = Resume::new().with_last_event_id(message.last_event_id());
+        let (subscribe, calls) = with_state(&hub, 3);
+        let (mut reader, status) = Reader::open_with_status(subscribe.resume(resume));
+        let is_whole = at + 1 == messages.len();
+        assert_eq!(status["status"], if is_whole { "resumed" } else { "reset" }, "cut at {at}");
+        let expected = if is_whole { vec![] } else { numbered("s", 0..3) };
+        assert_eq!(
+            (reader.data(), calls.load(Ordering::SeqCst)),
+            (expected, usize::from(!is_whole))
+        );
+    }
+}
+
+#[test]
+fn a_resumed_client_gets_no_snapshot() {
+    let hub = Hub::new();
+    let id = publish(&hub, "a", "one");
+    publish(&hub, "a", "two");
+    let (subscribe, calls) = with_state(&hub, 3);
+    let resume = Resume::new().with_last_event_id(id.as_str());
+    let (mut reader, status) = Reader::open_with_status(subscribe.resume(resume));
+    assert_eq!((status["status"].as_str(), reader.data()), (Some("resumed"), vec!["two".into()]));
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_reset_client_gets_a_snapshot_instead_of_old_events() {
+    let hub = Hub::builder().retention(Retention::default().events(5)).build();
+    let id = publish(&hub, "a", "first");
+    (0..10).for_each(|n| drop(publish(&hub, "a", &format!("a{n}"))));
+    let (subscribe, _) = with_state(&hub, 2);
+    let resume = Resume::new().with_last_event_id(id.as_str());
+    let (mut reader, status) = Reader::open_with_status(subscribe.resume(resume));
+    assert_eq!((&status["status"], &status["reason"]), (&"reset".into(), &"trimmed".into()));
+    publish(&hub, "a", "next");
+    assert_eq!(reader.data(), ["s0", "s1", "next"]);
+}
+
+#[test]
+fn a_reader_that_falls_off_the_log_gets_a_snapshot_whatever_it_began_with() {
+    for history in [History::None, History::All] {
+        let hub = Hub::builder().retention(Retention::default().events(5)).build();
+        let (subscribe, calls) = with_state(&hub, 2);
+        let (mut reader, _) = Reader::open_with_status(subscribe.history(history));
+        reader.data();
+        let before = calls.load(Ordering::SeqCst);
+        assert_eq!(before, usize::from(history == History::None));
+        (0..1_000).for_each(|n| drop(publish(&hub, "a", &format!("a{n}"))));
+        assert_eq!(reader.next_status()["status"], "reset", "{history:?}");
+        publish(&hub, "a", "next");
+        assert_eq!(reader.data(), ["s0", "s1", "next"]);
+        assert_eq!(calls.load(Ordering::SeqCst), before + 1);
+        let info = hub.clients().get(reader.subscription().client_id()).unwrap();
+        assert_eq!(info.last_id.as_str(), reader.last_id());
+    }
+}
+
+#[test]
+fn a_fresh_client_with_history_gets_that_and_no_snapshot() {
+    let hub = Hub::new();
+    publish(&hub, "a", "old");
+    let (subscribe, calls) = with_state(&hub, 2);
+    let (mut reader, _) = Reader::open_with_status(subscribe.history(History::Last(1)));
+    assert_eq!((reader.data(), calls.load(Ordering::SeqCst)), (vec!["old".to_owned()], 0));
+}
+
+#[test]
+fn what_is_published_while_the_hook_runs_follows_exactly_once() {
+    let hub = Hub::new();
+    let gate = Gate::default();
+    publish(&hub, "a", "before");
+    let mut reader = Reader::open(hub.subscribe(["a"]).snapshot(gate.hook()));
+    publish(&hub, "a", "one");
+    // The first bytes do not wait for the application.
+    assert!(String::from_utf8(reader.bytes()).unwrap().starts_with("retry: "));
+    publish(&hub, "a", "two");
+    assert!(reader.messages().is_empty());
+    let wakes = reader.wakes.count();
+    gate.open();
+    assert_eq!(reader.wakes.count(), wakes + 1);
+    publish(&hub, "a", "three");
+    assert_eq!(reader.next_status()["status"], "fresh");
+    assert_eq!(reader.data(), ["s0", "s1", "one", "two", "three"]);
+}
+
+#[test]
+fn who_is_cut_behind_the_snapshot_resumes_with_what_was_published_during_it() {
+    let hub = Hub::new();
+    let gate = Gate::default();
+    let mut reader = Reader::open(hub.subscribe(["a"]).snapshot(gate.hook()));
+    reader.bytes();
+    publish(&hub, "a", "meanwhile");
+    gate.open();
+    // The snapshot is one chunk; it is cut behind that.
+    assert!(reader.chunk().is_some());
+    assert_eq!(reader.next_status()["status"], "fresh");
+    let (mut again, status) =
+        Reader::open_with_status(hub.subscribe(["a"]).resume(reader.resume()));
+    assert_eq!(
+        (status["status"].as_str(), again.data()),
+        (Some("resumed"), vec!["meanwhile".into()])
+    );
+}
+
+#[test]
+fn a_hook_that_fails_ends_the_stream_with_its_error() {
+    let hub = Hub::new();
+    let subscribe = hub.subscribe(["a"]).snapshot(|| async { Err("the database is gone".into()) });
+    let mut reader = Reader::open(subscribe);
+    reader.bytes();
+    let error = reader.error.take().unwrap();
+    assert_eq!(error.kind(), StreamErrorKind::Snapshot);
+    assert_eq!(error.to_string(), "snapshot: failed: the database is gone");
+    assert!(reader.messages().is_empty() && reader.ended, "nothing comes behind an error");
+    assert!(reader.error.is_none());
+}
+
+#[test]
+fn a_stream_that_waits_for_its_snapshot_is_kept_alive() {
+    let clock = ManualClock::new();
+    let hub = Hub::builder().clock(clock.clock()).heartbeat(Duration::from_secs(10)).build();
+    let gate = Gate::default();
+    let mut reader = Reader::open(hub.subscribe(["a"]).snapshot(gate.hook()));
+    reader.bytes();
+    for _ in 0..3 {
+        clock.advance(Duration::from_millis(10_100));
+        assert_eq!(reader.bytes(), b":\n\n");
+        assert_eq!(reader.bytes(), b"");
+    }
+    gate.open();
+    assert_eq!(reader.next_status()["status"], "fresh");
+    assert_eq!(reader.data(), ["s0", "s1"]);
+}
+
+#[test]
+fn closing_does_not_wait_for_a_hook() {
+    for close in [true, false] {
+        let hub = Hub::new();
+        let gate = Gate::default();
+        let mut reader = Reader::open(hub.subscribe(["a"]).snapshot(gate.hook()));
+        reader.bytes();
+        let wakes = reader.wakes.count();
+        match close {
+            true => hub.close(),
+            false => assert!(hub.clients().close(reader.subscription().client_id())),
+        }
+        assert_eq!(reader.wakes.count(), wakes + 1);
+        assert!(reader.bytes().is_empty() && reader.ended);
+    }
+}
+
+#[test]
+fn a_closed_hub_still_sends_a_snapshot_that_is_ready() {
+    let hub = Hub::new();
+    hub.close();
+    let (subscribe, _) = with_state(&hub, 2);
+    let (mut reader, _) = Reader::open_with_status(subscribe);
+    assert_eq!((reader.data(), reader.ended), (numbered("s", 0..2), true));
+    // And the first bytes of one that is not: how long to wait before the next attempt.
+    let mut reader = Reader::open(hub.subscribe(["a"]).snapshot(Gate::default().hook()));
+    assert!(reader.bytes().starts_with(b"retry: ") && reader.ended);
+}
+
+#[test]
+fn an_empty_snapshot_is_a_status_with_the_position() {
+    let hub = Hub::new();
+    let id = publish(&hub, "a", "before");
+    let (subscribe, _) = with_state(&hub, 0);
+    let (mut reader, _) = Reader::open_with_status(subscribe);
+    assert_eq!(reader.last_id(), id.as_str());
+    assert!(reader.data().is_empty());
+}
+
+#[test]
+fn a_snapshot_without_status_is_its_events_alone() {
+    for parts in [0, 2] {
+        let hub = Hub::new();
+        let id = publish(&hub, "a", "before");
+        let (subscribe, _) = with_state(&hub, parts);
+        let mut reader = Reader::open(subscribe.status(false).retry(None));
+        let messages = reader.messages();
+        assert!(messages.iter().all(|message| message.event() != STATUS_EVENT));
+        assert_eq!(messages.len(), parts);
+        assert!(reader.raw.starts_with(b":\n\n"));
+        assert_eq!(reader.last_id(), if parts == 0 { "" } else { id.as_str() });
+        publish(&hub, "b", "elsewhere");
+        assert!(reader.data().is_empty());
+    }
+}
+
+#[test]
+fn ids_of_a_snapshots_events_are_left_out() {
+    let hub = Hub::new();
+    let subscribe = hub.subscribe(["a"]).snapshot(|| async {
+        let event = |n: u32| Event::new(n.to_string()).with_id(EventId::new("mine").unwrap());
+        Ok(Snapshot::new([event(1), event(2)]))
+    });
+    let mut reader = Reader::open(subscribe);
+    reader.bytes();
+    assert!(!String::from_utf8(reader.raw.clone()).unwrap().contains("mine"));
+}
+
+#[test]
+fn a_hook_may_publish_and_subscribe() {
+    let hub = Hub::new();
+    let inside = hub.clone();
+    let subscribe = hub.subscribe(["a"]).snapshot(move || {
+        let hub = inside.clone();
+        publish(&hub, "a", "at the call");
+        async move {
+            publish(&hub, "a", "in the hook");
+            drop(hub.subscribe(["a"]).open()?);
+            Ok(state(1))
+        }
+    });
+    let (mut reader, _) = Reader::open_with_status(subscribe);
+    assert_eq!(reader.data(), ["s0", "at the call", "in the hook"]);
+}
+
+#[test]
+fn a_hook_that_panics_leaves_no_client() {
+    let hub = Hub::new();
+    let subscribe = hub.subscribe(["a"]).snapshot(|| -> std::future::Ready<Outcome> {
+        std::panic::resume_unwind(Box::new("in the application"))
+    });
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| subscribe.open()));
+    assert!(outcome.is_err());
+    assert_eq!(hub.clients().count(), 0);
+    assert!(hub.clients().topics().is_empty());
+}
