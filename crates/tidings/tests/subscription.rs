@@ -692,6 +692,24 @@ mod chunks {
     }
 
     #[test]
+    fn a_chunk_of_history_does_not_hide_what_was_live_to_another_reader() {
+        let hub = Hub::new();
+        let first = publish_many(&hub, "a", 0..10).remove(0);
+        let open = || {
+            let subscribe = hub.subscribe(["a"]).resume(from(first.as_str()));
+            Reader::open_with_status(subscribe).0
+        };
+        let mut early = open();
+        hub.publish_ephemeral("a", Event::new("typing")).unwrap();
+        publish_many(&hub, "a", 10..20);
+        // To this reader the ephemeral event is in the past; its chunk reaches over it.
+        assert_eq!(open().data(), numbered("a", 1..20));
+        let mut expected = numbered("a", 1..20);
+        expected.insert(9, "typing".to_owned());
+        assert_eq!(early.data(), expected);
+    }
+
+    #[test]
     fn replay_and_live_meet_without_gap_or_double() {
         let hub = Hub::new();
         let ids = publish_many(&hub, "a", 0..100);

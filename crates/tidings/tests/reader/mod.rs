@@ -101,6 +101,11 @@ impl<S: Stream<Item = Result<Bytes, StreamError>>> Reader<S> {
     /// The messages up to where the stream waits or ends.
     pub(crate) fn messages(&mut self) -> Vec<Message> {
         self.bytes();
+        self.messages_so_far()
+    }
+
+    /// The messages in what was read already.
+    pub(crate) fn messages_so_far(&mut self) -> Vec<Message> {
         std::iter::from_fn(|| self.decoder.next_message()).collect()
     }
 

@@ -1,0 +1,406 @@
+//! The hub against a naive model: a list of all events ever published, and the rules of retention.
+//!
+//! Every reader is handed what the model says, or a reset; and a reset only where the model agrees
+//! that something is lost.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
+mod reader;
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use reader::Reader;
+use tidings::{Event, History, Hub, ManualClock, Message, Resume, Retention, STATUS_EVENT};
+
+const TOPICS: [&str; 4] = ["none", "few", "short", "default"];
+
+fn retention(topic: usize) -> Retention {
+    match TOPICS[topic] {
+        "none" => Retention::none(),
+        "few" => Retention::default().events(5),
+        "short" => Retention::default().events(300).bytes(1 << 30).age(Duration::from_secs(20)),
+        _ => Retention::default().events(1_000).bytes(1 << 30),
+    }
+}
+
+/// Number of events and milliseconds.
+fn limits(topic: usize) -> (usize, u64) {
+    [(0, 600_000), (5, 600_000), (300, 20_000), (1_000, 600_000)][topic]
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Publish {
+        topic: usize,
+        size: usize,
+        times: usize,
+        ephemeral: bool,
+    },
+    Advance(u64),
+    Subscribe {
+        topics: u8,
+        history: History,
+    },
+    /// Reads some chunks, or all that there is.
+    Read {
+        reader: usize,
+        chunks: Option<usize>,
+    },
+    Drop {
+        reader: usize,
+    },
+    /// Drops a reader and comes back with its last id.
+    Resume {
+        reader: usize,
+    },
+    /// Comes with any position, counted back from the newest.
+    Claim {
+        topics: u8,
+        back: u64,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let size = prop_oneof![20 => 0..200_usize, 1 => 30_000..100_000_usize];
+    let times = prop_oneof![10 => 1..4_usize, 2 => 4..60_usize, 1 => 200..400_usize];
+    let history = prop_oneof![
+        Just(History::None),
+        Just(History::All),
+        (0..40_usize).prop_map(History::Last),
+        (0..30_000_u64).prop_map(|millis| History::Within(Duration::from_millis(millis))),
+    ];
+    let chunks = proptest::option::of(0..4_usize);
+    prop_oneof![
+        8 => (0..4_usize, size, times, prop::bool::weighted(0.2)).prop_map(
+            |(topic, size, times, ephemeral)| {
+                // Many large ones would only make the test slow.
+                let times = if size > 200 { times.min(8) } else { times };
+                Step::Publish { topic, size, times, ephemeral }
+            }
+        ),
+        2 => prop_oneof![0..3_000_u64, 0..30_000_u64, Just(700_000)].prop_map(Step::Advance),
+        3 => (1..16_u8, history).prop_map(|(topics, history)| Step::Subscribe { topics, history }),
+        8 => (0..8_usize, chunks).prop_map(|(reader, chunks)| Step::Read { reader, chunks }),
+        1 => (0..8_usize).prop_map(|reader| Step::Drop { reader }),
+        3 => (0..8_usize).prop_map(|reader| Step::Resume { reader }),
+        2 => (1..16_u8, prop_oneof![0..10_u64, 0..400_u64])
+            .prop_map(|(topics, back)| Step::Claim { topics, back }),
+    ]
+}
+
+/// An event, as the model knows it. Its number is its place in the list of all.
+#[derive(Debug, Clone)]
+struct Known {
+    topic: usize,
+    at: u64,
+    /// `None`: ephemeral.
+    position: Option<u64>,
+    size: usize,
+}
+
+#[derive(Default)]
+struct Model {
+    now: u64,
+    position: u64,
+    all: Vec<Known>,
+}
+
+impl Model {
+    fn of(&self, topics: u8) -> impl DoubleEndedIterator<Item = (u64, &Known)> {
+        self.all.iter().filter_map(move |event| {
+            let mine = topics & (1 << event.topic) != 0;
+            event.position.filter(|_| mine).map(|position| (position, event))
+        })
+    }
+
+    /// The positions that the topics retain, by the rules and no more.
+    fn retained(&self, topics: u8) -> Vec<u64> {
+        let mut retained = Vec::new();
+        for topic in 0..TOPICS.len() {
+            let (count, age) = limits(topic);
+            let newest = self.of(topics & (1 << topic)).rev().take(count);
+            let young = newest.filter(|(_, event)| event.at + age > self.now);
+            retained.extend(young.map(|(position, _)| position));
+        }
+        retained.sort_unstable();
+        retained
+    }
+
+    /// Positions that whoever is connected can read for certain, though they are not retained.
+    fn live(&self, topics: u8) -> Vec<u64> {
+        let mut live = Vec::new();
+        for topic in 0..TOPICS.len() {
+            let mut bytes = 0;
+            let newest = self.of(topics & (1 << topic)).rev().take(256).take_while(|(_, event)| {
+                bytes += event.size + 400;
+                bytes <= 256 * 1024 && event.at + 10_000 > self.now
+            });
+            live.extend(newest.map(|(position, _)| position));
+        }
+        live
+    }
+
+    /// Numbers of the ephemeral events that whoever was connected must have been handed.
+    fn live_ephemeral(&self, topics: u8) -> Vec<usize> {
+        let mut live = Vec::new();
+        for topic in 0..TOPICS.len() {
+            let mut bytes = 0;
+            let numbered = self.all.iter().enumerate().rev();
+            let mine = numbered.filter(|(_, event)| {
+                event.position.is_none() && event.topic == topic && topics & (1 << topic) != 0
+            });
+            let newest = mine.take(256).take_while(|(_, event)| {
+                bytes += event.size + 400;
+                bytes <= 256 * 1024 && event.at + 10_000 > self.now
+            });
+            live.extend(newest.map(|(number, _)| number));
+        }
+        live
+    }
+
+    fn history(&self, topics: u8, history: History) -> VecDeque<u64> {
+        let mut retained = self.retained(topics);
+        match history {
+            History::All => {}
+            History::Last(count) => drop(retained.drain(..retained.len().saturating_sub(count))),
+            History::Within(age) => {
+                let since = self.now.saturating_sub(age.as_millis() as u64);
+                let at = |position| self.of(topics).find(|(p, _)| *p == position).unwrap().1.at;
+                retained.retain(|position| at(*position) >= since);
+            }
+            _ => retained.clear(),
+        }
+        retained.into()
+    }
+}
+
+/// A client and what it has to be handed next.
+struct Client {
+    reader: Reader,
+    topics: u8,
+    /// History that is still to come.
+    past: VecDeque<u64>,
+    /// Then everything behind this position.
+    cursor: u64,
+    /// Number of the last event that was handed out, plus one; ephemeral ones count from joining.
+    joined: usize,
+    seen: usize,
+    /// Numbers of the ephemeral events that it was handed.
+    ephemeral: HashSet<usize>,
+    /// What it would send as its Last-Event-ID.
+    last: u64,
+}
+
+fn names(topics: u8) -> Vec<&'static str> {
+    (0..TOPICS.len()).filter(|n| topics & (1 << n) != 0).map(|n| TOPICS[n]).collect()
+}
+
+fn position(message: &Message) -> u64 {
+    message.last_event_id().rsplit_once('-').unwrap().1.parse().unwrap()
+}
+
+struct Test {
+    hub: Hub,
+    clock: ManualClock,
+    epoch: String,
+    model: Model,
+    clients: Vec<Client>,
+}
+
+impl Test {
+    fn new() -> Self {
+        let clock = ManualClock::new();
+        let mut builder = Hub::builder().clock(clock.clock()).heartbeat(None).retry(None);
+        for (topic, name) in TOPICS.iter().enumerate() {
+            builder = builder.retain(*name, retention(topic)).unwrap();
+        }
+        let hub = builder.max_retained_bytes(1 << 30).build();
+        let first = hub.publish("elsewhere", Event::new("x")).wait().unwrap().id();
+        let epoch = first.as_str().rsplit_once('-').unwrap().0.to_owned();
+        // The clock begins at 1.
+        let model = Model { now: 1, position: 1, all: Vec::new() };
+        Self { hub, clock, epoch, model, clients: Vec::new() }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Publish { topic, size, times, ephemeral } => {
+                (0..times).for_each(|_| self.publish(topic, size, ephemeral));
+            }
+            Step::Advance(millis) => {
+                self.clock.advance(Duration::from_millis(millis));
+                self.model.now += millis;
+            }
+            Step::Subscribe { topics, history } => {
+                let past = self.model.history(topics, history);
+                let subscribe = self.hub.subscribe(names(topics)).history(history);
+                let (reader, status) = Reader::open_with_status(subscribe);
+                assert_eq!(status["status"], "fresh");
+                self.enter(reader, topics, past, None);
+            }
+            Step::Claim { topics, back } => {
+                // Sometimes one of the future.
+                self.resume(topics, (self.model.position + 2).saturating_sub(back));
+            }
+            Step::Read { .. } | Step::Drop { .. } | Step::Resume { .. }
+                if self.clients.is_empty() => {}
+            Step::Read { reader, chunks } => self.read(reader % self.clients.len(), chunks),
+            Step::Drop { reader } => {
+                self.clients.swap_remove(reader % self.clients.len());
+            }
+            Step::Resume { reader } => {
+                let client = self.clients.swap_remove(reader % self.clients.len());
+                let (topics, last) = (client.topics, client.last);
+                drop(client);
+                self.resume(topics, last);
+            }
+        }
+    }
+
+    fn publish(&mut self, topic: usize, size: usize, ephemeral: bool) {
+        let data = format!("{} {}", self.model.all.len(), "x".repeat(size));
+        let event = Event::new(data);
+        let position = if ephemeral {
+            self.hub.publish_ephemeral(TOPICS[topic], event).unwrap();
+            None
+        } else {
+            self.model.position += 1;
+            let id = self.hub.publish(TOPICS[topic], event).wait().unwrap().id();
+            assert_eq!(id.as_str(), format!("{}-{}", self.epoch, self.model.position));
+            Some(self.model.position)
+        };
+        self.model.all.push(Known { topic, at: self.model.now, position, size });
+    }
+
+    fn resume(&mut self, topics: u8, claim: u64) {
+        let id = format!("{}-{claim}", self.epoch);
+        let subscribe =
+            self.hub.subscribe(names(topics)).resume(Resume::new().with_last_event_id(id));
+        let (reader, status) = Reader::open_with_status(subscribe);
+        let missed: Vec<u64> =
+            self.model.of(topics).map(|(p, _)| p).filter(|p| *p > claim).collect();
+        let retained = self.model.retained(topics);
+        let lost = missed.iter().any(|position| !retained.contains(position));
+        match (status["status"].as_str().unwrap(), status["reason"].as_str()) {
+            // Whether there is a hole all the same comes out when it is read.
+            ("resumed", None) => {
+                assert!(claim <= self.model.position);
+                self.enter(reader, topics, missed.into(), Some(claim));
+            }
+            ("reset", Some("unknown")) => {
+                assert!(claim > self.model.position);
+                self.enter(reader, topics, retained.into(), None);
+            }
+            ("reset", Some("expired" | "trimmed")) => {
+                assert!(lost, "reset behind {claim}, but {missed:?} are retained");
+                self.enter(reader, topics, retained.into(), None);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A client that has read its status event, whose id has to be the place before `past`.
+    fn enter(&mut self, reader: Reader, topics: u8, past: VecDeque<u64>, claim: Option<u64>) {
+        let begins = claim
+            .unwrap_or_else(|| past.front().map_or(self.model.position, |position| position - 1));
+        assert_eq!(reader.last_id(), format!("{}-{begins}", self.epoch), "id of the status event");
+        self.clients.push(Client {
+            reader,
+            topics,
+            past,
+            cursor: self.model.position,
+            joined: self.model.all.len(),
+            seen: 0,
+            ephemeral: HashSet::new(),
+            last: begins,
+        });
+    }
+
+    fn read(&mut self, index: usize, chunks: Option<usize>) {
+        let (model, client) = (&self.model, &mut self.clients[index]);
+        let mut left = chunks.unwrap_or(usize::MAX);
+        while left > 0 {
+            left -= 1;
+            let ended = client.reader.chunk().is_none();
+            for message in client.reader.messages_so_far() {
+                client.check(model, &message);
+            }
+            if ended {
+                assert!(!client.reader.ended && client.reader.error.is_none());
+                assert_eq!(client.next(model), None, "the reader waits, and something is there");
+                let ephemeral = model.live_ephemeral(client.topics);
+                let missed = ephemeral
+                    .iter()
+                    .find(|number| **number >= client.joined && !client.ephemeral.contains(number));
+                assert_eq!(missed, None, "an ephemeral event was left out");
+                break;
+            }
+        }
+    }
+}
+
+impl Client {
+    /// The position that comes next.
+    fn next(&self, model: &Model) -> Option<u64> {
+        let live = || model.of(self.topics).map(|(p, _)| p).find(|p| *p > self.cursor);
+        self.past.front().copied().or_else(live)
+    }
+
+    fn check(&mut self, model: &Model, message: &Message) {
+        if message.event() == STATUS_EVENT {
+            return self.check_reset(model, message);
+        }
+        let number: usize = message.data().split_once(' ').unwrap().0.parse().unwrap();
+        let event = &model.all[number];
+        assert!(self.topics & (1 << event.topic) != 0, "an event of another topic");
+        assert!(number >= self.seen, "event {number} is out of order or comes twice");
+        self.seen = number + 1;
+        let Some(published) = event.position else {
+            assert!(number >= self.joined, "an ephemeral event of the past");
+            assert_eq!(position(message), self.last, "ephemeral events do not move the cursor");
+            self.ephemeral.insert(number);
+            return;
+        };
+        assert_eq!(Some(published), self.next(model), "a silent hole");
+        assert_eq!(position(message), published);
+        if self.past.pop_front().is_none() {
+            self.cursor = published;
+        }
+        self.last = published;
+    }
+
+    fn check_reset(&mut self, model: &Model, message: &Message) {
+        let status: serde_json::Value = serde_json::from_str(message.data()).unwrap();
+        assert_eq!(status["status"], "reset");
+        assert!(["expired", "trimmed"].contains(&status["reason"].as_str().unwrap()));
+        let retained = model.retained(self.topics);
+        let live = model.live(self.topics);
+        let behind = model.of(self.topics).map(|(p, _)| p).filter(|p| *p > self.cursor);
+        let lost = |position: &u64| !retained.contains(position) && !live.contains(position);
+        assert!(
+            self.past.iter().copied().chain(behind).any(|position| lost(&position)),
+            "a reset, and nothing is lost"
+        );
+        self.past = retained.into();
+        self.cursor = model.position;
+        self.joined = model.all.len();
+        self.seen = 0;
+        self.last = self.past.front().map_or(model.position, |position| position - 1);
+        assert_eq!(position(message), self.last, "id of the status event");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_reader_is_handed_what_the_model_says_or_a_reset(steps in vec(step(), 1..60)) {
+        let mut test = Test::new();
+        steps.into_iter().for_each(|step| test.step(step));
+        for index in 0..test.clients.len() {
+            test.read(index, None);
+        }
+    }
+}
