@@ -436,7 +436,7 @@ async fn clients_that_do_not_read_cost_no_memory(package: &str) {
     let more = after.saturating_sub(before);
     println!(
         "{package}: {CLIENTS} stalled clients, {} MiB published: {} MiB of memory more",
-        EVENTS * BYTES >> 20,
+        (EVENTS * BYTES) >> 20,
         more >> 20
     );
     // A queue for each would be 1,600 MiB. What may be held: the topic's 1 MiB, the hub's chunks
