@@ -57,6 +57,6 @@ mod serve;
 
 pub use request::SseRequest;
 pub use response::Sse;
-pub use serve::{Serve, serve};
+pub use serve::{ActixWeb, Serve, serve};
 pub use tidings;
 pub use tidings_net::SocketSettings;

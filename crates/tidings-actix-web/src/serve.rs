@@ -1,18 +1,16 @@
-use std::fmt::Debug;
-use std::future::IntoFuture;
+use std::fmt::{self, Debug};
 use std::io;
 use std::net::TcpListener;
 use std::pin::Pin;
-use std::time::Duration;
 
 use actix_http::{Request, Response};
 use actix_service::IntoServiceFactory;
 use actix_web::body::MessageBody;
-use actix_web::dev::{AppConfig, Server, Service, ServiceFactory};
+use actix_web::dev::{self, AppConfig, Service, ServiceFactory};
 use actix_web::rt::net::TcpStream;
 use actix_web::{Error, HttpServer};
 use tidings::Hub;
-use tidings_net::{Graceful, SocketSettings};
+use tidings_net::{Graceful, Server, SocketSettings};
 
 /// Serves an application with actix-web's own server, on sockets that are set for event streams.
 ///
@@ -50,84 +48,54 @@ where
     S::Service: 'static,
     B: MessageBody + 'static,
 {
-    Serve {
-        start: Box::new(|listener, settings: SocketSettings, begun| {
-            settings.apply(&listener)?;
-            let server = app
-                .h1_allow_half_closed(false)
-                .on_connect(move |connection, _| {
-                    // Where connections inherit the listener's settings, this repeats them. It
-                    // fails when the connection is gone already, which the server will notice.
-                    let _ = connection.downcast_ref::<TcpStream>().map(|io| settings.apply(io));
-                })
-                .shutdown_signal(begun)
-                .listen(listener)?;
-            Ok(server.run())
-        }),
-        listener,
-        hub: hub.clone(),
-        sockets: SocketSettings::default(),
-        graceful: Graceful::new(),
-    }
+    let start = Box::new(|listener: TcpListener, settings: SocketSettings, begun| {
+        settings.apply(&listener)?;
+        let server = app
+            .h1_allow_half_closed(false)
+            .on_connect(move |connection, _| {
+                // Where connections inherit the listener's settings, this repeats them. It fails
+                // when the connection is gone already, which the server will notice.
+                let _ = connection.downcast_ref::<TcpStream>().map(|io| settings.apply(io));
+            })
+            .shutdown_signal(begun)
+            .listen(listener)?;
+        Ok(server.run())
+    });
+    let hub = hub.clone();
+    tidings_net::Serve::new(ActixWeb { listener, start }, move || hub.close())
 }
-
-type Start = Box<dyn FnOnce(TcpListener, SocketSettings, Signal) -> io::Result<Server>>;
-type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A server that is being set up: see [`serve`]. Runs when it is awaited.
-#[must_use = "a server does nothing unless it is awaited"]
-pub struct Serve {
-    start: Start,
+pub type Serve = tidings_net::Serve<ActixWeb>;
+
+/// actix-web's own server, for [`Serve`].
+pub struct ActixWeb {
     listener: TcpListener,
-    hub: Hub,
-    sockets: SocketSettings,
-    graceful: Graceful,
+    start: Start,
 }
 
-impl Serve {
-    /// Sets the sockets differently. Default: [`SocketSettings::default`].
-    pub fn sockets(mut self, settings: SocketSettings) -> Self {
-        self.sockets = settings;
-        self
-    }
+type Start = Box<dyn FnOnce(TcpListener, SocketSettings, Signal) -> io::Result<dev::Server>>;
+type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-    /// Shuts down when `signal` resolves: takes no more connections, closes the hub, which ends
-    /// its streams behind what was published, and waits for open responses.
-    pub fn with_graceful_shutdown(
-        mut self,
-        signal: impl Future<Output = ()> + Send + 'static,
-    ) -> Self {
-        self.graceful.set_signal(signal);
-        self
-    }
+impl Server for ActixWeb {
+    type Running = Pin<Box<dyn Future<Output = io::Result<()>>>>;
 
-    /// How long a shutdown waits for open responses. Default 10 seconds.
-    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
-        self.graceful.set_timeout(timeout);
-        self
-    }
-
-    async fn run(self) -> io::Result<()> {
-        let Self { start, listener, hub, sockets, graceful } = self;
-        let server = async |begun| start(listener, sockets, begun)?.await;
-        graceful.run(move || hub.close(), server).await
+    fn run(
+        self,
+        settings: SocketSettings,
+        graceful: Graceful,
+        close: impl FnOnce() + Send + 'static,
+    ) -> Self::Running {
+        let Self { listener, start } = self;
+        Box::pin(async move {
+            let server = async |begun| start(listener, settings, begun)?.await;
+            graceful.run(close, server).await
+        })
     }
 }
 
-impl IntoFuture for Serve {
-    type Output = io::Result<()>;
-    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<()>>>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
-}
-
-impl std::fmt::Debug for Serve {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Serve")
-            .field("listener", &self.listener)
-            .field("sockets", &self.sockets)
-            .finish_non_exhaustive()
+impl fmt::Debug for ActixWeb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActixWeb").field("listener", &self.listener).finish_non_exhaustive()
     }
 }

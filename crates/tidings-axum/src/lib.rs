@@ -66,6 +66,6 @@ mod serve;
 
 pub use request::SseRequest;
 pub use response::Sse;
-pub use serve::{Serve, serve};
+pub use serve::{Axum, Serve, serve};
 pub use tidings;
 pub use tidings_net::SocketSettings;

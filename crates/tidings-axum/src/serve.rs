@@ -2,7 +2,6 @@ use std::future::IntoFuture;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, connect_info::Connected};
@@ -10,7 +9,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
 use tidings::Hub;
-use tidings_net::{Graceful, SocketSettings, WriteLimit};
+use tidings_net::{Graceful, Server, SocketSettings, WriteLimit};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Serves an application with axum's own server, on sockets that are set for event streams.
@@ -34,73 +33,38 @@ use tokio::net::{TcpListener, TcpStream};
 /// # }
 /// ```
 pub fn serve(listener: TcpListener, app: Router, hub: &Hub) -> Serve {
-    Serve {
-        listener,
-        app,
-        hub: hub.clone(),
-        sockets: SocketSettings::default(),
-        graceful: Graceful::new(),
-    }
+    let hub = hub.clone();
+    tidings_net::Serve::new(Axum { listener, app }, move || hub.close())
 }
 
 /// A server that is being set up: see [`serve`]. Runs when it is awaited.
-#[must_use = "a server does nothing unless it is awaited"]
-pub struct Serve {
+pub type Serve = tidings_net::Serve<Axum>;
+
+/// axum's own server, for [`Serve`].
+#[derive(Debug)]
+pub struct Axum {
     listener: TcpListener,
     app: Router,
-    hub: Hub,
-    sockets: SocketSettings,
-    graceful: Graceful,
 }
 
-impl Serve {
-    /// Sets the sockets differently. Default: [`SocketSettings::default`].
-    pub fn sockets(mut self, settings: SocketSettings) -> Self {
-        self.sockets = settings;
-        self
-    }
+impl Server for Axum {
+    type Running = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
-    /// Shuts down when `signal` resolves: takes no more connections, closes the hub, which ends
-    /// its streams behind what was published, and waits for open responses.
-    pub fn with_graceful_shutdown(
-        mut self,
-        signal: impl Future<Output = ()> + Send + 'static,
-    ) -> Self {
-        self.graceful.set_signal(signal);
-        self
-    }
-
-    /// How long a shutdown waits for open responses. Default 10 seconds.
-    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
-        self.graceful.set_timeout(timeout);
-        self
-    }
-
-    async fn run(self) -> io::Result<()> {
-        let Self { listener, app, hub, sockets, graceful } = self;
-        sockets.apply(&listener)?;
+    fn run(
+        self,
+        settings: SocketSettings,
+        graceful: Graceful,
+        close: impl FnOnce() + Send + 'static,
+    ) -> Self::Running {
+        let Self { listener, app } = self;
         let app = app.layer(from_fn(connect_info)).into_make_service_with_connect_info::<Peer>();
-        let listener = Sockets { listener, settings: sockets };
-        let server = |begun| axum::serve(listener, app).with_graceful_shutdown(begun).into_future();
-        graceful.run(move || hub.close(), server).await
-    }
-}
-
-impl IntoFuture for Serve {
-    type Output = io::Result<()>;
-    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
-}
-
-impl std::fmt::Debug for Serve {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Serve")
-            .field("listener", &self.listener)
-            .field("sockets", &self.sockets)
-            .finish_non_exhaustive()
+        Box::pin(async move {
+            settings.apply(&listener)?;
+            let listener = Sockets { listener, settings };
+            let server =
+                |begun| axum::serve(listener, app).with_graceful_shutdown(begun).into_future();
+            graceful.run(close, server).await
+        })
     }
 }
 

@@ -22,16 +22,20 @@
 //! # Features
 //!
 //! - `tokio`: [`WriteLimit`], the last of these for any `AsyncWrite`, on every platform; and
-//!   [`Graceful`], for the end of a server.
+//!   [`Serve`], a server with a [`Graceful`] end.
 
 #[cfg(feature = "tokio")]
 mod graceful;
+#[cfg(feature = "tokio")]
+mod serve;
 mod settings;
 #[cfg(feature = "tokio")]
 mod write_limit;
 
 #[cfg(feature = "tokio")]
 pub use graceful::Graceful;
+#[cfg(feature = "tokio")]
+pub use serve::{Serve, Server};
 pub use settings::SocketSettings;
 #[cfg(feature = "tokio")]
 pub use write_limit::WriteLimit;

@@ -45,6 +45,6 @@ mod serve;
 
 pub use request::{SseRequest, request};
 pub use response::Sse;
-pub use serve::{Serve, serve};
+pub use serve::{Serve, Warp, serve};
 pub use tidings;
 pub use tidings_net::SocketSettings;

@@ -1,10 +1,9 @@
-use std::future::IntoFuture;
+use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::time::Duration;
 
 use tidings::Hub;
-use tidings_net::{Graceful, SocketSettings};
+use tidings_net::{Graceful, Server, SocketSettings};
 use tokio::net::TcpListener;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
@@ -39,76 +38,46 @@ where
     F::Error: Into<Rejection>,
     R: Reply + 'static,
 {
-    Serve {
-        listener,
-        filter: filter.boxed().map(R::into_response).boxed(),
-        hub: hub.clone(),
-        sockets: SocketSettings::default(),
-        graceful: Graceful::new(),
-    }
+    let filter = filter.boxed().map(R::into_response).boxed();
+    let hub = hub.clone();
+    tidings_net::Serve::new(Warp { listener, filter }, move || hub.close())
 }
 
 /// A server that is being set up: see [`serve`]. Runs when it is awaited.
 ///
-/// Like that of warp's own server, its future cannot be sent to another thread, so it is awaited where
-/// it is made (or in a `LocalSet`), not spawned.
-#[must_use = "a server does nothing unless it is awaited"]
-pub struct Serve {
+/// Like that of warp's own server, its future cannot be sent to another thread, so it is awaited
+/// where it is made (or in a `LocalSet`), not spawned.
+pub type Serve = tidings_net::Serve<Warp>;
+
+/// warp's own server, for [`Serve`].
+pub struct Warp {
     listener: TcpListener,
     filter: BoxedFilter<(Response,)>,
-    hub: Hub,
-    sockets: SocketSettings,
-    graceful: Graceful,
 }
 
-impl Serve {
-    /// Sets the sockets differently. Default: [`SocketSettings::default`].
-    pub fn sockets(mut self, settings: SocketSettings) -> Self {
-        self.sockets = settings;
-        self
-    }
+impl Server for Warp {
+    type Running = Pin<Box<dyn Future<Output = io::Result<()>>>>;
 
-    /// Shuts down when `signal` resolves: takes no more connections, closes the hub, which ends
-    /// its streams behind what was published, and waits for open responses.
-    pub fn with_graceful_shutdown(
-        mut self,
-        signal: impl Future<Output = ()> + Send + 'static,
-    ) -> Self {
-        self.graceful.set_signal(signal);
-        self
-    }
-
-    /// How long a shutdown waits for open responses. Default 10 seconds.
-    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
-        self.graceful.set_timeout(timeout);
-        self
-    }
-
-    async fn run(self) -> io::Result<()> {
-        let Self { listener, filter, hub, sockets, graceful } = self;
-        sockets.apply(&listener)?;
-        let server = async |begun| {
-            warp::serve(filter).incoming(listener).graceful(begun).run().await;
-            Ok(())
-        };
-        graceful.run(move || hub.close(), server).await
+    fn run(
+        self,
+        settings: SocketSettings,
+        graceful: Graceful,
+        close: impl FnOnce() + Send + 'static,
+    ) -> Self::Running {
+        let Self { listener, filter } = self;
+        Box::pin(async move {
+            settings.apply(&listener)?;
+            let server = async |begun| {
+                warp::serve(filter).incoming(listener).graceful(begun).run().await;
+                Ok(())
+            };
+            graceful.run(close, server).await
+        })
     }
 }
 
-impl IntoFuture for Serve {
-    type Output = io::Result<()>;
-    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<()>>>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
-}
-
-impl std::fmt::Debug for Serve {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Serve")
-            .field("listener", &self.listener)
-            .field("sockets", &self.sockets)
-            .finish_non_exhaustive()
+impl fmt::Debug for Warp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Warp").field("listener", &self.listener).finish_non_exhaustive()
     }
 }

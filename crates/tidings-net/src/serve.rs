@@ -1,0 +1,79 @@
+use std::fmt;
+use std::future::IntoFuture;
+use std::time::Duration;
+
+use crate::{Graceful, SocketSettings};
+
+/// A framework's own server, on a listener of its kind: what an adapter adds to [`Serve`].
+pub trait Server {
+    /// The running server.
+    type Running: Future<Output = std::io::Result<()>>;
+
+    /// Runs, on sockets with these settings.
+    ///
+    /// `close` ends the streams; with `graceful` it becomes part of the shutdown.
+    fn run(
+        self,
+        sockets: SocketSettings,
+        graceful: Graceful,
+        close: impl FnOnce() + Send + 'static,
+    ) -> Self::Running;
+}
+
+/// A server that is being set up. Runs when it is awaited, until it fails or is shut down.
+#[must_use = "a server does nothing unless it is awaited"]
+pub struct Serve<S> {
+    server: S,
+    close: Box<dyn FnOnce() + Send>,
+    sockets: SocketSettings,
+    graceful: Graceful,
+}
+
+impl<S: Server> Serve<S> {
+    /// A server with the default settings; `close` ends the streams that it has open.
+    pub fn new(server: S, close: impl FnOnce() + Send + 'static) -> Self {
+        Self {
+            server,
+            close: Box::new(close),
+            sockets: SocketSettings::default(),
+            graceful: Graceful::new(),
+        }
+    }
+
+    /// Sets the sockets differently. Default: [`SocketSettings::default`].
+    pub fn sockets(mut self, settings: SocketSettings) -> Self {
+        self.sockets = settings;
+        self
+    }
+
+    /// Shuts down when `signal` resolves: takes no more connections, closes the hub, which ends
+    /// its streams behind what was published, and waits for open responses.
+    pub fn with_graceful_shutdown(
+        mut self,
+        signal: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        self.graceful.set_signal(signal);
+        self
+    }
+
+    /// How long a shutdown waits for open responses. Default 10 seconds.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.graceful.set_timeout(timeout);
+        self
+    }
+}
+
+impl<S: Server> IntoFuture for Serve<S> {
+    type Output = std::io::Result<()>;
+    type IntoFuture = S::Running;
+
+    fn into_future(self) -> S::Running {
+        self.server.run(self.sockets, self.graceful, self.close)
+    }
+}
+
+impl<S> fmt::Debug for Serve<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serve").field("sockets", &self.sockets).finish_non_exhaustive()
+    }
+}

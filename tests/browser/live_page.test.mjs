@@ -1,0 +1,246 @@
+// The live page of the example hub, used as people use it.
+
+import assert from "node:assert/strict";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { launch } from "./chromium.mjs";
+import { defer } from "./cleanup.mjs";
+import { Hub } from "./hub.mjs";
+import { Proxy } from "./proxy.mjs";
+
+const timeout = 90_000;
+let browser;
+before(async () => { browser = await launch(); }, { timeout });
+after(async () => { await browser?.close(); });
+
+/**
+ * The page in a tab of its own. When the test ends, nothing may stand on its console but what
+ * `provoked` matches, nothing may have been thrown, and nothing refused by its content security
+ * policy.
+ */
+async function open(t, origin, { provoked = [], ...options } = {}) {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  page.setDefaultTimeout(0);   // the test's own limit counts
+  const complaints = [];
+  page.on("console", (message) => {
+    const text = `${message.text()} at ${message.location().url}`;
+    if (["error", "warning"].includes(message.type()) && !provoked.some((known) => known.test(text))) complaints.push(text);
+  });
+  page.on("pageerror", (error) => complaints.push(`thrown: ${error.message}`));
+  await page.exposeFunction("complain", (text) => complaints.push(text));
+  await page.addInitScript(() => {
+    addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) => {
+      complain(`refused by the content security policy: ${violatedDirective}, ${blockedURI}`);
+    });
+  });
+  defer(t, async () => {
+    await context.close();
+    assert.deepEqual(complaints, []);
+  });
+  await page.goto(origin);
+  return { page, complaints, ...controls(page) };
+}
+
+function controls(page) {
+  const text = (id) => page.locator(`#${id}`).innerText();
+  return {
+    text,
+    number: async (id) => Number(await text(id)),
+    state: (state) => page.locator(`#state[data-state="${state}"]`).waitFor(),
+    /** Resolves when this many more ticks have come. */
+    ticks: async (more) => {
+      const to = Number(await text("ticks")) + more;
+      await page.waitForFunction((to) => Number(document.getElementById("ticks").textContent) >= to, to);
+    },
+    /** Resolves when the text of an element matches; to the match. */
+    says: async (id, pattern) => {
+      await page.waitForFunction(
+        ({ id, source, flags }) => new RegExp(source, flags).test(document.getElementById(id).innerText),
+        { id, source: pattern.source, flags: pattern.flags },
+      );
+      return pattern.exec(await text(id));
+    },
+    /** Presses "Cut my connection" and resolves when the page is live again; to the replayed count. */
+    cut: async () => {
+      await page.locator('#cut[aria-disabled="false"]').click();
+      await page.locator('#state[data-state="reconnecting"]').waitFor();
+      await page.locator('#state[data-state="live"]').waitFor();
+      const pattern = /^Away for [\d.]+ s: (\d+) events? replayed, (\d+) missing, (\d+) doubled\.$/;
+      await page.waitForFunction((source) => new RegExp(source).test(document.getElementById("cut-result").innerText), pattern.source);
+      return pattern.exec(await text("cut-result")).slice(1).map(Number);
+    },
+  };
+}
+
+// What Chromium itself writes to the console when a connection is lost.
+const LOST = [/net::ERR_CONNECTION_REFUSED/, /net::ERR_INCOMPLETE_CHUNKED_ENCODING/, /net::ERR_CONNECTION_RESET/, /net::ERR_EMPTY_RESPONSE/];
+
+describe("the live page", { concurrency: 2 }, () => {
+  test("shows numbers that move", { timeout }, async (t) => {
+    const hub = await Hub.start(t);
+    const { page, text, number, state, ticks, says } = await open(t, hub.url);
+    await state("live");
+    await ticks(3);
+    const before = { price: await text("price"), id: await text("last-id"), chart: await picture(page, "chart") };
+    assert.match(before.price, /^\d+\.\d\d$/);
+    assert.match(before.id, /^[0-9a-z]+-\d+$/);
+    await page.waitForFunction((price) => document.getElementById("price").textContent !== price, before.price);
+    await ticks(3);
+    assert.notEqual(await text("last-id"), before.id);
+    assert.notEqual(await picture(page, "chart"), before.chart);
+    await page.waitForFunction(() => Number(document.getElementById("job-bar").getAttribute("aria-valuenow")) >= 3);
+    await page.locator("#notifications li").first().waitFor();
+    await says("clients-total", /^1$/);
+    assert.deepEqual([await number("missing"), await number("doubled"), await number("reconnects"), await number("resets")], [0, 0, 0, 0]);
+  });
+
+  test("comes back from a cut with what it missed, and nothing is missing or doubled", { timeout }, async (t) => {
+    const hub = await Hub.start(t);
+    const { number, state, ticks, cut } = await open(t, hub.url);
+    await state("live");
+    await ticks(3);
+    for (const reconnects of [1, 2]) {
+      const before = await number("ticks");
+      const [replayed, missing, doubled] = await cut();
+      // It was away for two seconds at least, with five ticks a second on a machine that is idle.
+      assert.ok(replayed >= 5, `${replayed} replayed`);
+      assert.ok(await number("ticks") >= before + 5);
+      assert.deepEqual([missing, doubled], [0, 0]);
+      await ticks(3);
+      assert.deepEqual([await number("reconnects"), await number("missing"), await number("doubled"), await number("resets")], [reconnects, 0, 0, 0]);
+    }
+  });
+
+  test("shows a loss where there is one", { timeout }, async (t) => {
+    const hub = await Hub.start(t);
+    // The wire is changed behind the hub's back: two ticks go missing.
+    const rewrite = (text) => text.replace(/data(: ?\{"n":1[01],)/g, "lost$1");
+    const proxy = await Proxy.start(t, hub, { rewrite });
+    const { page, number, says } = await open(t, proxy.url);
+    await says("missing", /^2$/);
+    assert.equal(await number("doubled"), 0);
+    assert.equal(await page.locator(".count.wrong").innerText(), "2 missing");
+  });
+
+  test("publishes, and shows what comes back through the stream", { timeout }, async (t) => {
+    const hub = await Hub.start(t);
+    const { page, state, says } = await open(t, hub.url);
+    await state("live");
+    await page.locator("#publish-form button[type=submit]").click();
+    await says("publish-result", /^Published as [0-9a-z]+-\d+ to 1 subscriber\.$/);
+    await page.locator("#notifications li", { hasText: "Hello from this page" }).waitFor();
+
+    await page.locator("#publish-data").fill("just words \u{1f4e8}");
+    await page.locator("#publish-form button[type=submit]").click();
+    await page.locator("#notifications li", { hasText: "just words \u{1f4e8}" }).waitFor();
+  });
+
+  test("shows markup as text", { timeout }, async (t) => {
+    const hub = await Hub.start(t);
+    const { page, state } = await open(t, hub.url);
+    await state("live");
+    const title = "<img src=x onerror=alert(1)><script>alert(2)</script>";
+    await hub.publish("notifications", JSON.stringify({ title, text: title, level: title }), "notification");
+    await page.locator("#notifications li", { hasText: title }).waitFor();
+    assert.equal(await page.locator("#notifications img, #notifications script").count(), 0);
+  });
+
+  test("says what is wrong with a bad topic", { timeout }, async (t) => {
+    const hub = await Hub.start(t);
+    const { page, state, says } = await open(t, hub.url, { provoked: [/status of 400.*\/publish/] });
+    await state("live");
+    await page.locator("#publish-topic").fill("two words");
+    await page.locator("#publish-form button[type=submit]").click();
+    await says("publish-result", /^topic: contains white space at byte 3$/);
+    assert.equal(await page.locator("#publish-topic").getAttribute("aria-invalid"), "true");
+    await page.locator("#publish-topic").fill("notifications");
+    await page.locator("#publish-form button[type=submit]").click();
+    await says("publish-result", /^Published as/);
+    assert.equal(await page.locator("#publish-topic").getAttribute("aria-invalid"), null);
+  });
+
+  test("shows a reset when the hub was killed and started again, and is live", { timeout }, async (t) => {
+    const hub = await Hub.start(t);
+    const { page, number, state, ticks, says } = await open(t, hub.url, { provoked: LOST });
+    await state("live");
+    await ticks(3);
+    await hub.kill();
+    await state("reconnecting");
+    await hub.restart();
+    await state("live");
+    await says("notice", /^Reset \(unknown\): .*restarted/);
+    assert.ok(await page.locator("#notice").isVisible());
+    await ticks(3);
+    assert.deepEqual([await number("resets"), await number("missing"), await number("doubled")], [1, 0, 0]);
+    // It is a client like any other again.
+    assert.equal((await hub.clients()).total, 1);
+  });
+
+  test("connects again by itself after an answer that makes EventSource give up", { timeout }, async (t) => {
+    const hub = await Hub.start(t);
+    let down = false;
+    const proxy = await Proxy.start(t, hub, { refuse: () => down });
+    const { number, state, ticks } = await open(t, proxy.url, { provoked: [...LOST, /status of 503/] });
+    await state("live");
+    await ticks(3);
+    down = true;
+    const [{ id }] = (await hub.clients()).clients;
+    await hub.cut(id);
+    await state("closed");
+    down = false;
+    await state("live");
+    await ticks(3);
+    assert.deepEqual([await number("missing"), await number("doubled"), await number("resets")], [0, 0, 0]);
+  });
+
+  test("runs no script but its own", { timeout }, async (t) => {
+    const hub = await Hub.start(t);
+    const { page, complaints, state } = await open(t, hub.url, { provoked: [/Content Security Policy/i] });
+    await state("live");
+    await page.evaluate(() => {
+      const script = document.createElement("script");
+      script.textContent = "window.intruded = true";
+      document.body.append(script);
+    });
+    assert.equal(await page.evaluate(() => window.intruded), undefined);
+    while (complaints.length === 0) await page.evaluate(() => new Promise(requestAnimationFrame));
+    // So the check that other tests make at their end is one that can fail.
+    assert.match(complaints.pop(), /^refused by the content security policy: script-src/);
+  });
+});
+
+describe("the live page's looks", { concurrency: 2 }, () => {
+  const folder = process.env.TIDINGS_SCREENSHOTS;
+  for (const colorScheme of ["light", "dark"]) {
+    for (const width of [1440, 390]) {
+      test(`fit ${colorScheme} at a width of ${width}`, { timeout }, async (t) => {
+        const hub = await Hub.start(t);
+        const { page, state, ticks, says, cut } = await open(t, hub.url, {
+          colorScheme,
+          viewport: { width, height: width === 390 ? 844 : 900 },
+          deviceScaleFactor: width === 390 ? 2 : 1,
+        });
+        await state("live");
+        await ticks(15);
+        await cut();
+        await page.locator("#publish-form button[type=submit]").click();
+        await page.locator("#notifications li", { hasText: "Hello from this page" }).waitFor();
+        await ticks(8);
+        await says("clients-total", /^1$/);
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+        assert.ok(wide <= width, `${wide} px wide`);
+        if (folder) {
+          await mkdir(folder, { recursive: true });
+          await page.evaluate(() => scrollTo(0, 0));
+          await page.screenshot({ path: join(folder, `live-${colorScheme}-${width}.png`), fullPage: true });
+        }
+      });
+    }
+  }
+});
+
+/** What is drawn on a canvas. */
+const picture = (page, id) => page.evaluate((id) => document.getElementById(id).toDataURL(), id);

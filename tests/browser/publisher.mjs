@@ -1,0 +1,35 @@
+// Somebody who goes on publishing, whatever happens to those who listen.
+
+import { setInterval } from "node:timers/promises";
+
+import { defer } from "./cleanup.mjs";
+
+export class Publisher {
+  #stopped = false;
+  #done;
+  /** The number that was published last. */
+  last = 0;
+
+  /** Publishes `{"n":1}`, `{"n":2}` … at this pace, to the topics in turn, until `stop`. */
+  constructor(t, hub, { topics, everyMs }) {
+    this.#done = this.#run(hub, topics, everyMs);
+    this.#done.catch(() => {});   // `stop` throws it
+    defer(t, () => { this.#stopped = true; });
+  }
+
+  async #run(hub, topics, everyMs) {
+    for await (const _ of setInterval(everyMs)) {
+      if (this.#stopped) return;
+      const n = this.last + 1;
+      await hub.publish(topics[n % topics.length], JSON.stringify({ n }), "tick");
+      this.last = n;
+    }
+  }
+
+  /** Resolves to the last number. */
+  async stop() {
+    this.#stopped = true;
+    await this.#done;
+    return this.last;
+  }
+}
