@@ -79,8 +79,10 @@ async fn come_and_go(hub: &Arc<Process>, count: usize) {
                 if n >= count {
                     return;
                 }
-                // From several addresses, so that there are ports enough.
-                let source = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2 + (n % 8) as u8));
+                // From several addresses where all of 127.0.0.0/8 are the machine's own, so that
+                // there are ports enough.
+                let last = if cfg!(target_os = "linux") { 2 + (n % 8) as u8 } else { 1 };
+                let source = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
                 let mut connection = Connection::open_from(source, hub.addr()).await;
                 if n % 3 == 0 {
                     connection.write(&request.bytes()).await;

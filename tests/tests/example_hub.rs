@@ -1,5 +1,6 @@
 //! The interface of the example hubs, which is the same on every framework: as processes, over
-//! their sockets.
+//! their sockets. On Unix, since a process elsewhere cannot be asked to end.
+#![cfg(unix)]
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -319,7 +320,6 @@ async fn anything_else_is_not_found(package: &str) {
 /// What the hubs promise, and some more for a machine that is busy.
 const A_SECOND: Duration = Duration::from_millis(1_000 + 500);
 
-#[cfg(unix)]
 async fn sigterm_ends_streams_and_the_process_within_a_second(package: &str) {
     let mut hub = Process::start(package).await;
     let mut streams = Vec::new();
@@ -339,7 +339,6 @@ async fn sigterm_ends_streams_and_the_process_within_a_second(package: &str) {
     assert_eq!(hub.complaints(), "");
 }
 
-#[cfg(unix)]
 async fn sigterm_does_not_wait_for_a_client_that_does_not_read(package: &str) {
     let mut hub = Process::start(package).await;
     let stalled = stalled(hub.addr(), "topic=a").await;

@@ -62,6 +62,7 @@ macro_rules! adapter_suite {
                 events_arrive_one_by_one_as_they_are_published
                 the_body_is_byte_for_byte_what_the_subscription_yields
                 events_of_any_size_arrive_whole
+                what_is_published_by_many_at_once_has_one_order_for_all
                 an_idle_stream_sends_heartbeats
                 a_bare_stream_has_nothing_but_events
                 a_client_that_does_not_read_delays_nobody

@@ -219,7 +219,7 @@ impl<'a> Client<'a> {
 }
 
 /// The position in an id `<epoch>-<position>`.
-fn position(id: &str) -> u64 {
+pub(crate) fn position(id: &str) -> u64 {
     let position = id.rsplit_once('-').and_then(|(_, position)| position.parse().ok());
     position.unwrap_or_else(|| panic!("{id:?} is not an id of a hub"))
 }

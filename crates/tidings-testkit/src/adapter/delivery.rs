@@ -1,11 +1,12 @@
 //! What arrives, and when.
 
 use futures_util::TryStreamExt;
+use futures_util::future::try_join_all;
 use tidings::{Hub, Resume, Retention};
 
 use super::site::Site;
 use super::{Adapter, Answer};
-use crate::checker::{Entry, Visit, check};
+use crate::checker::{Entry, Summary, Visit, check, position};
 use crate::limit::within;
 use crate::wire::{Connection, Ending, Request, Response};
 
@@ -100,6 +101,42 @@ pub async fn a_bare_stream_has_nothing_but_events<A: Adapter>() {
     // The first three bytes are for proxies that hold headers back.
     let expected = format!(":\n\ndata: before\nid: {before}\n\ndata: live\nid: {live}\n\n");
     assert_eq!(response.text(), expected);
+}
+
+pub async fn what_is_published_by_many_at_once_has_one_order_for_all<A: Adapter>() {
+    const PUBLISHERS: usize = 4;
+    const EACH: usize = 300;
+    let site = Site::open::<A>();
+    let mut clients = Vec::new();
+    for n in 0..6 {
+        let response = site.get(["/events?topic=a&topic=b", "/events?topic=b"][n % 2]).await;
+        clients.push((response, ["a", "b"].split_at(n % 2).1));
+    }
+    let publishers = (0..PUBLISHERS).map(|publisher| {
+        let hub = site.hub.clone();
+        tokio::task::spawn_blocking(move || {
+            let data = |n| format!("{publisher} {n}");
+            (0..EACH).map(|n| Entry::publish(&hub, ["a", "b"][n % 2], &data(n))).collect::<Vec<_>>()
+        })
+    });
+    let published = try_join_all(publishers.collect::<Vec<_>>());
+    let mut published = within("publishing", published).await.expect("it is published").concat();
+    published.sort_by_key(|entry| position(&entry.id));
+    for (mut response, topics) in clients {
+        let count = PUBLISHERS * EACH * topics.len() / 2;
+        // Cut somewhere, and back again.
+        response.read_messages(1 + count / 3).await;
+        let id = response.last_event_id().to_owned();
+        let before = Visit::of(None, &response);
+        response.reset();
+        let target = format!("/events?topic={}", topics.join("&topic="));
+        let mut response = site.send(Request::get(&target).header("Last-Event-ID", &id)).await;
+        let left = 1 + count - (before.messages.len() - 1);
+        response.read_messages(left).await;
+        let visits = [before, Visit::of(Some(&id), &response)];
+        let summary = check(&published, topics, &visits);
+        assert_eq!(summary, Ok(Summary { events: count, resumed: 1, resets: 0 }));
+    }
 }
 
 /// 16 MiB are more than a server and two kernels buffer for one connection.

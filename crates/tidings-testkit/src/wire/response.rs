@@ -27,9 +27,10 @@ pub enum Ending {
 
 /// A response: its head, and as much of its body as was asked for.
 ///
-/// The methods that read go on until they have what they are for, and fail the test when the
-/// server says nothing for [`LIMIT`](crate::limit::LIMIT). What was read stays:
-/// [`body`](Self::body) and [`messages`](Self::messages) are everything since the head.
+/// The methods that read go on until they have what they are for, and fail the test when they do
+/// not get it within [`LIMIT`](crate::limit::LIMIT), be it that the server is silent or that it
+/// never stops. What was read stays: [`body`](Self::body) and [`messages`](Self::messages) are
+/// everything since the head.
 #[derive(Debug)]
 pub struct Response {
     connection: Connection,
@@ -197,14 +198,14 @@ impl Response {
     #[track_caller]
     pub fn read_to_end(&mut self) -> impl Future<Output = Ending> {
         let caller = Location::caller();
-        async move {
+        within_at(caller, "the end of the response", async move {
             loop {
-                if let Some(ending) = self.ending {
-                    return ending;
+                match self.ending {
+                    Some(ending) => return ending,
+                    None => self.advance(caller, "the end of the response", usize::MAX).await,
                 }
-                self.advance(caller, "the end of the response", usize::MAX).await;
             }
-        }
+        })
     }
 
     /// The connection, for the next request.
@@ -237,12 +238,15 @@ impl Response {
         limit: usize,
         mut is_enough: impl FnMut(&Self) -> bool,
     ) {
-        while !is_enough(self) {
-            if let Some(ending) = self.ending {
-                panic!("{what}: the response ended before ({ending:?}), at {caller}: {self:?}");
+        within_at(caller, what, async {
+            while !is_enough(self) {
+                if let Some(ending) = self.ending {
+                    panic!("{what}: the response ended before ({ending:?}), at {caller}: {self:?}");
+                }
+                self.advance(caller, what, limit).await;
             }
-            self.advance(caller, what, limit).await;
-        }
+        })
+        .await;
     }
 
     /// Makes the body longer, up to `limit` bytes, or finds its end.
@@ -254,7 +258,7 @@ impl Response {
                 return;
             }
             let Connection { socket, raw } = &mut self.connection;
-            match within_at(caller, what, socket.read_buf(raw)).await {
+            match socket.read_buf(raw).await {
                 Ok(0) => {
                     let whole = matches!(self.framing, Framing::Close);
                     self.ending = Some(if whole { Ending::Whole } else { Ending::Cut });
