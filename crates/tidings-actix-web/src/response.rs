@@ -3,8 +3,9 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::body::{self, BodySize, BoxBody, MessageBody};
 use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+use actix_web::http::{ConnectionType, Method, Version};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use futures_core::Stream;
@@ -65,13 +66,13 @@ impl Sse {
 
 impl From<Subscribe> for Sse {
     fn from(subscribe: Subscribe) -> Self {
-        Self(subscribe.open().map(body))
+        Self(subscribe.open().map(boxed))
     }
 }
 
 impl From<Subscription> for Sse {
     fn from(subscription: Subscription) -> Self {
-        Self(Ok(body(subscription)))
+        Self(Ok(boxed(subscription)))
     }
 }
 
@@ -81,7 +82,7 @@ where
     S::Item: StreamItem,
 {
     fn from(events: EventStream<S>) -> Self {
-        Self(Ok(body(events)))
+        Self(Ok(boxed(events)))
     }
 }
 
@@ -98,7 +99,18 @@ impl Responder for Sse {
                 if request.headers().contains_key(ACCEPT_ENCODING) {
                     response.insert_header((CONTENT_ENCODING, "identity"));
                 }
-                response.body(body)
+                // actix-web sends no body to HEAD, but polls it to its end: a stream has none.
+                if request.method() == Method::HEAD {
+                    return response.body(body::None::new()).map_into_boxed_body();
+                }
+                let mut response = response.body(body);
+                // HTTP/1.0 has no chunks, which actix-web does not mind: the end of the body is
+                // the end of the connection there.
+                if request.version() < Version::HTTP_11 {
+                    response.head_mut().no_chunking(true);
+                    response.head_mut().set_connection_type(ConnectionType::Close);
+                }
+                response
             }
             Err(error) => HttpResponse::BadRequest()
                 .content_type("text/plain; charset=utf-8")
@@ -113,7 +125,7 @@ impl fmt::Debug for Sse {
     }
 }
 
-fn body(stream: impl Stream<Item = Result<Bytes, StreamError>> + 'static) -> BoxBody {
+fn boxed(stream: impl Stream<Item = Result<Bytes, StreamError>> + 'static) -> BoxBody {
     BoxBody::new(Body(Box::pin(stream)))
 }
 

@@ -1,1 +1,19 @@
-//! Suites, a wire client and fixtures.
+//! What the tests of Tidings stand on: the suite that every adapter must pass, a client that sees
+//! the wire as it is, and a fixture that runs the example servers.
+//!
+//! - [`adapter`]: one function for each promise to applications, whatever their framework, and
+//!   the small trait that lets an adapter's tests run them all.
+//! - [`wire`]: an HTTP/1.1 client that sends any bytes, and tells of the response what an HTTP
+//!   library would hide: how it was framed, and whether it ended or was cut.
+//! - [`checker`]: tells from what was published and what a client received whether anything was
+//!   lost, doubled, out of order or somebody else's.
+//! - [`process`]: builds and runs a program of the workspace, and ends it with the test.
+//! - [`limit`]: no test waits for ever.
+//!
+//! Everything here panics where a test fails.
+
+pub mod adapter;
+pub mod checker;
+pub mod limit;
+pub mod process;
+pub mod wire;

@@ -24,7 +24,8 @@ pin_project! {
     /// at once, an empty comment first, so that proxies pass on the headers.
     ///
     /// The items are events, or results of events: an error ends the response where it stands,
-    /// behind the last whole event.
+    /// behind the last whole event. It is passed on one turn later, so that the server can first
+    /// send the events that came before it.
     ///
     /// ```
     /// use tidings::{Event, EventStream};
@@ -48,6 +49,9 @@ pin_project! {
         prelude: Vec<u8>,
         clock: Clock,
         begun: bool,
+        // Waits for a turn: a server that meets an error throws away what it has not sent yet,
+        // and it sends nothing as long as there is more to come at once.
+        failed: Option<StreamError>,
         ended: bool,
     }
 }
@@ -77,6 +81,7 @@ impl<S> EventStream<S> {
             prelude: Vec::new(),
             clock: Clock::system(),
             begun: false,
+            failed: None,
             ended: false,
         }
     }
@@ -143,6 +148,10 @@ where
         if *this.ended {
             return Poll::Ready(None);
         }
+        if let Some(error) = this.failed.take() {
+            *this.ended = true;
+            return Poll::Ready(Some(Err(error)));
+        }
         if let Beating::Every(interval) = this.heartbeat {
             let pulse = Arc::new(Pulse::new(this.clock.clone(), *interval));
             pulse.start(&pulse);
@@ -160,8 +169,9 @@ where
                 }
                 Ok(event) => event.encode(),
                 Err(error) => {
-                    *this.ended = true;
-                    return Poll::Ready(Some(Err(error)));
+                    *this.failed = Some(error);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
             },
             Poll::Ready(None) => {
@@ -185,5 +195,35 @@ where
         };
         pulse.wrote();
         Poll::Ready(Some(Ok(bytes)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+
+    use super::*;
+
+    #[test]
+    fn an_error_leaves_the_server_a_turn_to_send_what_came_before_it() {
+        let events = futures_util::stream::iter([Ok(Event::new("one")), Err("gone")]);
+        let mut stream = pin!(EventStream::new(events));
+        let mut turns = Vec::new();
+        // The executor polls again only if it was woken.
+        futures_executor::block_on(poll_fn(|cx| {
+            loop {
+                match stream.as_mut().poll_next(cx) {
+                    Poll::Ready(Some(Ok(_))) => turns.push("event"),
+                    Poll::Ready(Some(Err(_))) => turns.push("error"),
+                    Poll::Ready(None) => return Poll::Ready(()),
+                    Poll::Pending => {
+                        turns.push("pause");
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }));
+        assert_eq!(turns, ["event", "pause", "error"]);
     }
 }

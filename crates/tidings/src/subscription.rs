@@ -65,6 +65,9 @@ pub struct Subscription {
     ready: Option<Ready>,
     /// A snapshot to be sent before the log is read on.
     making: Option<Announced>,
+    /// An error that waits for a turn, for the server to send what came before it first: see
+    /// [`EventStream`](crate::EventStream).
+    failed: Option<StreamError>,
     ended: bool,
 }
 
@@ -104,6 +107,7 @@ impl Subscription {
             status: Status::Fresh,
             ready: None,
             making: None,
+            failed: None,
             ended: false,
         }
     }
@@ -159,6 +163,10 @@ impl Subscription {
                 self.ended = true;
                 return Poll::Ready(None);
             }
+            if let Some(error) = self.failed.take() {
+                self.ended = true;
+                return Poll::Ready(Some(Err(error)));
+            }
             if let Some(Ready { bytes, events, position }) = self.ready.take() {
                 return self.send(bytes.into(), events, position);
             }
@@ -169,8 +177,10 @@ impl Subscription {
                         continue;
                     }
                     Poll::Ready(Err(error)) => {
-                        self.ended = true;
-                        return Poll::Ready(Some(Err(StreamError::snapshot(error))));
+                        self.making = None;
+                        self.failed = Some(StreamError::snapshot(error));
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
                     }
                     // A shutdown does not wait for the application.
                     Poll::Pending if closing => {

@@ -73,6 +73,7 @@ impl<S: Stream<Item = Result<Bytes, StreamError>>> Reader<S> {
     /// The next chunk, if there is one now.
     pub(crate) fn chunk(&mut self) -> Option<Bytes> {
         let waker = Waker::from(self.wakes.clone());
+        let wakes = self.wakes.count();
         match self.stream.as_mut().poll_next(&mut Context::from_waker(&waker)) {
             Poll::Ready(Some(Ok(bytes))) => {
                 self.raw.extend_from_slice(&bytes);
@@ -87,6 +88,8 @@ impl<S: Stream<Item = Result<Bytes, StreamError>>> Reader<S> {
                 self.ended = true;
                 None
             }
+            // It gave way and wants to go on.
+            Poll::Pending if self.wakes.count() > wakes => self.chunk(),
             Poll::Pending => None,
         }
     }

@@ -1,0 +1,146 @@
+//! The suite that every adapter must pass.
+//!
+//! An adapter's tests say how the framework serves an [`App`], and get a test for each promise:
+//!
+//! ```
+//! use std::io;
+//! use std::net::TcpListener;
+//!
+//! use tidings_testkit::adapter::{Adapter, App, Shutdown};
+//!
+//! struct MyFramework;
+//!
+//! impl Adapter for MyFramework {
+//!     async fn serve(app: App, listener: TcpListener, shutdown: Shutdown) -> io::Result<()> {
+//!         // Respond to every GET and HEAD request with `app.answer(path, query, resume)`.
+//! #       let _ = (app, listener);
+//! #       Ok(shutdown.await)
+//!     }
+//! }
+//!
+//! tidings_testkit::adapter_suite!(MyFramework);
+//! # fn main() {}
+//! ```
+//!
+//! Each module is a part of the contract, each function in it a promise, in the words of its name.
+
+mod app;
+mod server;
+mod site;
+
+#[allow(missing_docs, reason = "each name is a promise in full")]
+pub mod delivery;
+#[allow(missing_docs, reason = "each name is a promise in full")]
+pub mod refusal;
+#[allow(missing_docs, reason = "each name is a promise in full")]
+pub mod registry;
+#[allow(missing_docs, reason = "each name is a promise in full")]
+pub mod response;
+#[allow(missing_docs, reason = "each name is a promise in full")]
+pub mod resume;
+#[allow(missing_docs, reason = "each name is a promise in full")]
+pub mod shutdown;
+#[allow(missing_docs, reason = "each name is a promise in full")]
+pub mod stream;
+
+pub use app::{Answer, App, AppStream};
+pub use server::{Adapter, Server, Shutdown};
+
+/// Makes a test of each promise in the suite, for an [`Adapter`].
+#[macro_export]
+macro_rules! adapter_suite {
+    ($adapter:ty) => {
+        $crate::adapter_suite! { @tests $adapter;
+            response {
+                the_response_is_200_with_exactly_the_headers_of_the_contract
+                a_stream_of_any_events_has_the_same_headers
+                the_first_bytes_leave_at_once_when_there_is_no_event
+                a_head_request_gets_the_headers_and_leaves_no_client
+                an_http_1_0_client_gets_a_body_without_chunks
+            }
+            delivery {
+                events_arrive_one_by_one_as_they_are_published
+                the_body_is_byte_for_byte_what_the_subscription_yields
+                events_of_any_size_arrive_whole
+                what_is_published_by_many_at_once_has_one_order_for_all
+                an_idle_stream_sends_heartbeats
+                a_bare_stream_has_nothing_but_events
+                a_client_that_does_not_read_delays_nobody
+                a_client_that_does_not_read_is_owed_no_more_than_its_topic_retains
+            }
+            resume {
+                a_client_resumes_by_the_header
+                a_client_resumes_by_the_query
+                the_header_comes_before_the_query
+                a_cut_behind_every_byte_loses_and_doubles_nothing
+                a_client_that_was_away_too_long_is_reset_to_what_is_retained
+                a_hostile_last_event_id_is_answered_in_the_stream
+            }
+            refusal {
+                a_subscription_that_cannot_be_opened_is_400_with_a_sentence
+                a_connection_goes_on_after_a_refused_request
+                pipelined_requests_are_answered_in_order
+            }
+            registry {
+                a_client_is_listed_with_its_address_and_topics
+                a_client_that_closes_its_connection_is_gone
+                a_client_that_resets_its_connection_is_gone
+                a_client_that_leaves_before_the_response_is_gone
+                a_response_that_is_never_sent_leaves_no_client
+                a_client_that_is_closed_by_its_id_gets_a_whole_response
+                all_streams_of_a_principal_can_be_closed
+            }
+            stream {
+                a_stream_of_any_events_is_sent_to_its_end
+                events_of_a_stream_are_sent_as_they_come
+                a_connection_goes_on_after_a_stream_that_has_ended
+                an_error_cuts_the_response_behind_the_last_whole_event
+                a_panic_cuts_the_response_and_harms_nobody_else
+                a_stream_is_dropped_when_its_client_leaves
+            }
+            shutdown {
+                a_shutdown_ends_all_streams_and_the_server
+                a_shutdown_does_not_wait_for_ever
+                a_server_goes_on_when_its_hub_is_closed
+                what_was_published_before_the_end_still_arrives
+                a_client_that_comes_after_the_end_gets_what_it_missed
+            }
+        }
+    };
+    (@tests $adapter:ty; $($module:ident { $($promise:ident)+ })+) => {
+        $(mod $module {
+            use super::*;
+
+            $(
+                #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $promise() {
+                    $crate::adapter::$module::$promise::<$adapter>().await;
+                }
+            )+
+        })+
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_macro_lists_every_promise() {
+        let (macro_rules, _) = include_str!("adapter.rs").split_once("(@tests").unwrap();
+        let listed: Vec<_> = macro_rules.split_whitespace().collect();
+        let modules = [
+            include_str!("adapter/delivery.rs"),
+            include_str!("adapter/refusal.rs"),
+            include_str!("adapter/registry.rs"),
+            include_str!("adapter/response.rs"),
+            include_str!("adapter/resume.rs"),
+            include_str!("adapter/shutdown.rs"),
+            include_str!("adapter/stream.rs"),
+        ];
+        for line in modules.into_iter().flat_map(str::lines) {
+            if let Some(function) = line.strip_prefix("pub async fn ") {
+                let (promise, _) = function.split_once('<').unwrap();
+                assert!(listed.contains(&promise), "{promise} is not run");
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_core::Stream;
+use futures_util::{StreamExt, stream};
+use tidings::{Event, EventStream, History, Hub, Resume, Subscribe};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// The application that every adapter serves in the suite: what the requests mean, without
+/// framework.
+///
+/// | path | answer |
+/// |---|---|
+/// | `/events?topic=a&topic=b` | a subscription; `history=all` and `principal=x` may be added |
+/// | `/bare?topic=a` | one without status event and heartbeats |
+/// | `/beating?topic=a` | one with a heartbeat every [`App::HEARTBEAT`] |
+/// | `/dropped?topic=a` | one whose response is thrown away |
+/// | `/stream` | a stream of events that ends with `[DONE]` |
+/// | `/stream/fed` | a stream of what the test puts into [`App::feed`] |
+/// | `/stream/error` | two events, then an error |
+/// | `/stream/panic` | two events, then a panic |
+#[derive(Debug, Clone)]
+pub struct App {
+    hub: Hub,
+    feed: UnboundedSender<Event>,
+    fed: Arc<Mutex<Option<UnboundedReceiver<Event>>>>,
+}
+
+/// What to do with a request. The adapter turns it into the framework's response in the way that
+/// its users do.
+#[derive(Debug)]
+pub enum Answer {
+    /// Respond with the subscription.
+    Subscription(Subscribe),
+    /// Respond with the stream.
+    Stream(EventStream<AppStream>),
+    /// Make the response of the subscription, as for [`Answer::Subscription`], and drop it, as a
+    /// layer may do; respond 204.
+    Dropped(Subscribe),
+    /// Respond 404.
+    NotFound,
+}
+
+/// Events of any kind.
+pub struct AppStream(Pin<Box<dyn Stream<Item = Item> + Send>>);
+
+type Item = Result<Event, Box<dyn Error + Send + Sync>>;
+
+impl App {
+    /// The heartbeat of `/beating`.
+    pub const HEARTBEAT: Duration = Duration::from_millis(100);
+
+    /// How long a shutdown may wait for open responses.
+    pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
+
+    /// An application around a hub.
+    pub fn new(hub: Hub) -> Self {
+        let (feed, fed) = unbounded_channel();
+        Self { hub, feed, fed: Arc::new(Mutex::new(Some(fed))) }
+    }
+
+    /// The hub.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Sends an event to the one client of `/stream/fed`. Returns whether it is still there.
+    pub fn feed(&self, data: &str) -> bool {
+        self.feed.send(Event::new(data)).is_ok()
+    }
+
+    /// What to answer to a GET or HEAD request.
+    pub fn answer(&self, path: &str, query: Option<&str>, request: impl Into<Resume>) -> Answer {
+        match path {
+            "/events" => Answer::Subscription(self.subscribe(query).resume(request)),
+            "/bare" => {
+                let subscribe = self.subscribe(query).resume(request);
+                Answer::Subscription(subscribe.status(false).heartbeat(None))
+            }
+            "/beating" => {
+                let subscribe = self.subscribe(query).resume(request);
+                Answer::Subscription(subscribe.heartbeat(Self::HEARTBEAT))
+            }
+            "/dropped" => Answer::Dropped(self.subscribe(query).resume(request)),
+            "/stream" => stream_of(stream::iter(["Hel", "lo", "[DONE]"].map(text))),
+            "/stream/fed" => match self.fed.lock().expect("no test panics here").take() {
+                Some(mut fed) => {
+                    stream_of(stream::poll_fn(move |cx| fed.poll_recv(cx)).map(Ok).boxed())
+                }
+                None => Answer::NotFound,
+            },
+            "/stream/error" => {
+                let error = Err("the model is overloaded".into());
+                stream_of(stream::iter([text("one"), text("two"), error]))
+            }
+            "/stream/panic" => {
+                let two = stream::iter([text("one"), text("two")]);
+                // Not at once, or no server could have sent the two.
+                stream_of(two.chain(stream::once(async {
+                    tokio::task::yield_now().await;
+                    panic!("on purpose, in a stream")
+                })))
+            }
+            _ => Answer::NotFound,
+        }
+    }
+
+    fn subscribe(&self, query: Option<&str>) -> Subscribe {
+        let parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        let values = |name: &'static str| {
+            parameters.filter(move |(key, _)| key == name).map(|(_, value)| value.into_owned())
+        };
+        let mut subscribe = self.hub.subscribe(values("topic"));
+        if values("history").next().as_deref() == Some("all") {
+            subscribe = subscribe.history(History::All);
+        }
+        match values("principal").next() {
+            Some(principal) => subscribe.principal(principal),
+            None => subscribe,
+        }
+    }
+}
+
+fn text(data: &str) -> Item {
+    Ok(Event::new(data))
+}
+
+fn stream_of(events: impl Stream<Item = Item> + Send + 'static) -> Answer {
+    Answer::Stream(EventStream::new(AppStream(Box::pin(events))))
+}
+
+impl Stream for AppStream {
+    type Item = Item;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Item>> {
+        self.0.as_mut().poll_next(cx)
+    }
+}
+
+impl std::fmt::Debug for AppStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AppStream")
+    }
+}

@@ -1,0 +1,87 @@
+//! The head of the response, and how its body is framed.
+
+use tidings::response::HEADERS;
+
+use super::Adapter;
+use super::site::Site;
+use crate::limit::eventually;
+use crate::wire::{Ending, Request, Response};
+
+/// All headers but `date`, which varies.
+#[track_caller]
+fn headers(response: &Response) -> Vec<(&str, &str)> {
+    let mut headers: Vec<_> = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str(), std::str::from_utf8(value).expect("text")))
+        .filter(|(name, _)| *name != "date")
+        .collect();
+    headers.sort_unstable();
+    headers
+}
+
+/// The headers of the contract, and how HTTP/1.1 frames a body of unknown length.
+fn contract() -> Vec<(&'static str, &'static str)> {
+    let mut headers = HEADERS.to_vec();
+    headers.push(("transfer-encoding", "chunked"));
+    headers.sort_unstable();
+    headers
+}
+
+pub async fn the_response_is_200_with_exactly_the_headers_of_the_contract<A: Adapter>() {
+    let site = Site::open::<A>();
+    let response = site.get("/events?topic=a").await;
+    assert_eq!((response.status(), response.version()), (200, 1));
+    assert_eq!(response.header("content-type"), Some("text/event-stream"));
+    assert_eq!(headers(&response), contract());
+}
+
+pub async fn a_stream_of_any_events_has_the_same_headers<A: Adapter>() {
+    let site = Site::open::<A>();
+    for target in ["/stream", "/stream/fed"] {
+        let response = site.get(target).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(headers(&response), contract());
+    }
+}
+
+pub async fn the_first_bytes_leave_at_once_when_there_is_no_event<A: Adapter>() {
+    let site = Site::open::<A>();
+    // The heartbeat is no help: it comes after more time than a test may take.
+    for (target, expected) in [
+        ("/events?topic=a", "event: tidings:status\ndata: {\"status\":\"fresh\""),
+        ("/bare?topic=a", ":\n\n"),
+        ("/stream/fed", ":\n\n"),
+    ] {
+        let mut response = site.get(target).await;
+        response.read_exactly(expected.len()).await;
+        assert_eq!(response.text(), expected);
+    }
+}
+
+pub async fn a_head_request_gets_the_headers_and_leaves_no_client<A: Adapter>() {
+    let site = Site::open::<A>();
+    let mut response = site.send(Request::new("HEAD", "/events?topic=a")).await;
+    assert_eq!(response.status(), 200);
+    let expected = |header: &(&str, &str)| header.0 != "transfer-encoding";
+    let received = headers(&response).into_iter().filter(expected).collect::<Vec<_>>();
+    assert_eq!(received, contract().into_iter().filter(expected).collect::<Vec<_>>());
+    assert_eq!(response.read_to_end().await, Ending::Whole);
+    eventually("no client is left", || site.hub.clients().count() == 0).await;
+    // Nothing came behind the head that could pass for the next response.
+    let next = response.into_connection().send(&Request::get("/events?topic=a")).await;
+    assert_eq!(next.status(), 200);
+}
+
+pub async fn an_http_1_0_client_gets_a_body_without_chunks<A: Adapter>() {
+    let site = Site::open::<A>();
+    let mut response = site.send(Request::get("/bare?topic=a").http_1_0()).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.header("transfer-encoding"), None);
+    assert_eq!(response.header("content-type"), Some("text/event-stream"));
+    let id = site.publish("a", "one");
+    response.read_messages(1).await;
+    site.hub.close();
+    assert_eq!(response.read_to_end().await, Ending::Whole);
+    assert_eq!(response.text(), format!(":\n\ndata: one\nid: {id}\n\n"));
+}

@@ -1,0 +1,88 @@
+//! The end of a hub, and of its server.
+
+use std::time::Instant;
+
+use super::site::{Site, status_of};
+use super::{Adapter, App};
+use crate::limit::eventually;
+use crate::wire::{Connection, Ending, Request};
+
+pub async fn a_shutdown_ends_all_streams_and_the_server<A: Adapter>() {
+    let site = Site::open::<A>();
+    let mut streams = Vec::new();
+    for n in 0..20 {
+        streams.push(site.follow(&format!("/events?topic=a&topic=t{n}")).await);
+    }
+    let began = Instant::now();
+    let reading = async {
+        for mut stream in streams {
+            assert_eq!(stream.read_to_end().await, Ending::Whole);
+            assert_eq!(stream.messages().len(), 1);
+            stream.close().await;
+        }
+    };
+    tokio::join!(reading, site.server.shutdown());
+    assert!(began.elapsed() < App::SHUTDOWN_TIMEOUT, "nothing was left to wait for");
+    assert!(site.hub.is_closed());
+    eventually("no client is left", || site.hub.clients().count() == 0).await;
+}
+
+pub async fn a_shutdown_does_not_wait_for_ever<A: Adapter>() {
+    let site = Site::open::<A>();
+    // A stream of the application's own, which does not know of the shutdown.
+    let mut endless = site.get("/stream/fed").await;
+    endless.read_exactly(1).await;
+    // A connection that is kept for a next request.
+    let mut idle = site.get("/stream").await;
+    assert_eq!(idle.read_to_end().await, Ending::Whole);
+    // A client that does not take what it is sent.
+    let stalled = Connection::open_narrow(site.addr(), 4 * 1024).await;
+    let stalled = stalled.send(&Request::get("/events?topic=a")).await;
+    for _ in 0..16 {
+        site.publish("a", &"x".repeat(500_000));
+    }
+    site.server.shutdown().await;
+    drop((endless, idle, stalled));
+}
+
+pub async fn a_server_goes_on_when_its_hub_is_closed<A: Adapter>() {
+    let site = Site::open::<A>();
+    let mut stream = site.follow("/events?topic=a").await;
+    site.hub.close();
+    assert_eq!(stream.read_to_end().await, Ending::Whole);
+    let mut next = stream.into_connection().send(&Request::get("/stream")).await;
+    assert_eq!(next.read_to_end().await, Ending::Whole);
+    assert_eq!(next.messages().len(), 3);
+}
+
+pub async fn what_was_published_before_the_end_still_arrives<A: Adapter>() {
+    let site = Site::open::<A>();
+    let mut streams = Vec::new();
+    for _ in 0..10 {
+        streams.push(site.follow("/events?topic=a").await);
+    }
+    let large = "x".repeat(200_000);
+    site.publish("a", &large);
+    site.publish("a", "the end");
+    let reading = async {
+        for stream in &mut streams {
+            assert_eq!(stream.read_to_end().await, Ending::Whole);
+            assert_eq!(stream.messages().len(), 3);
+            assert_eq!(stream.messages()[2].data(), "the end");
+        }
+    };
+    tokio::join!(reading, site.server.shutdown());
+}
+
+pub async fn a_client_that_comes_after_the_end_gets_what_it_missed<A: Adapter>() {
+    let site = Site::open::<A>();
+    let one = site.publish("a", "one");
+    site.publish("a", "two");
+    let connection = Connection::open(site.addr()).await;
+    site.hub.close();
+    let request = Request::get("/events?topic=a").header("Last-Event-ID", one);
+    let mut response = connection.send(&request).await;
+    assert_eq!(response.read_to_end().await, Ending::Whole);
+    assert_eq!(status_of(&response.messages()[0])["status"], "resumed");
+    assert_eq!(response.messages()[1].data(), "two");
+}

@@ -1,0 +1,370 @@
+//! Tells whether a client received what it was promised, over all of its connections.
+//!
+//! The promise: every event of its topics, in the hub's order, none twice, across reconnects; or
+//! a reset that says so. [`check`] knows nothing of how a hub works: it compares what was
+//! published with what arrived.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use tidings::{Event, Hub, Message, STATUS_EVENT};
+
+use crate::wire::Response;
+
+/// One event that was published, with the id that the hub gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The event's id.
+    pub id: String,
+    /// Where it was published to.
+    pub topic: String,
+    /// Its data.
+    pub data: String,
+}
+
+impl Entry {
+    /// Publishes an event, and notes it.
+    #[track_caller]
+    pub fn publish(hub: &Hub, topic: &str, data: &str) -> Self {
+        let published = hub.publish(topic, Event::new(data)).wait().expect("an event is published");
+        Self { id: published.id().to_string(), topic: topic.to_owned(), data: data.to_owned() }
+    }
+}
+
+/// One connection of a client.
+#[derive(Debug, Clone)]
+pub struct Visit {
+    /// The `Last-Event-ID` that the client sent.
+    pub claimed: Option<String>,
+    /// All that it received.
+    pub messages: Vec<Message>,
+}
+
+impl Visit {
+    /// What a response has brought so far.
+    pub fn of(claimed: Option<&str>, response: &Response) -> Self {
+        Self { claimed: claimed.map(str::to_owned), messages: response.messages().to_vec() }
+    }
+}
+
+/// What a client that received everything has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Events, status events aside.
+    pub events: usize,
+    /// Connections that went on where the one before was cut.
+    pub resumed: usize,
+    /// Resets, at the beginning of a connection or in the middle.
+    pub resets: usize,
+}
+
+/// A broken promise; where there is an id, of the event in question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// A connection does not begin with a status event, or its data says nothing that is known.
+    NoStatus(String),
+    /// The status contradicts what the client had sent.
+    WrongStatus(String),
+    /// The event never came.
+    Lost(String),
+    /// The event came a second time, and there was no reset between.
+    Doubled(String),
+    /// The event came before one that was published earlier.
+    OutOfOrder(String),
+    /// The event is of a topic that the client did not subscribe to.
+    Foreign(String),
+    /// The event has other data than what was published, or was never published.
+    Altered(String),
+    /// The client was told that it was resumed, and the event that came next for it is missing.
+    MissingReset(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Checks all visits of a client that subscribed to `topics` and has read to the last event.
+///
+/// `published` is everything that was published to the hub, in its order.
+///
+/// # Errors
+///
+/// The first fault that is found.
+pub fn check(published: &[Entry], topics: &[&str], visits: &[Visit]) -> Result<Summary, Fault> {
+    let mut client = Client {
+        by_id: published.iter().map(|entry| (entry.id.as_str(), entry)).collect(),
+        of_topics: published
+            .iter()
+            .filter(|entry| topics.contains(&entry.topic.as_str()))
+            .map(|entry| (position(&entry.id), entry.id.as_str()))
+            .collect(),
+        topics,
+        cursor: None,
+        seen: HashSet::new(),
+        summary: Summary::default(),
+    };
+    visits.iter().try_for_each(|visit| client.visit(visit))?;
+    match client.missing_before(u64::MAX).first() {
+        Some(id) => Err(Fault::Lost((*id).to_owned())),
+        None => Ok(client.summary),
+    }
+}
+
+struct Client<'a> {
+    by_id: HashMap<&'a str, &'a Entry>,
+    /// Position and id of what the client is to see, in order.
+    of_topics: Vec<(u64, &'a str)>,
+    topics: &'a [&'a str],
+    /// The position up to which the client has everything; `None` before its first status.
+    cursor: Option<u64>,
+    /// The ids received since the last reset.
+    seen: HashSet<&'a str>,
+    summary: Summary,
+}
+
+impl<'a> Client<'a> {
+    fn visit(&mut self, visit: &'a Visit) -> Result<(), Fault> {
+        let mut resumed_just_now = false;
+        for (index, message) in visit.messages.iter().enumerate() {
+            if message.event() == STATUS_EVENT {
+                let claimed = visit.claimed.as_deref().filter(|_| index == 0);
+                resumed_just_now = self.status(message, claimed, index == 0)?;
+            } else if index == 0 {
+                return Err(Fault::NoStatus(message.last_event_id().to_owned()));
+            } else {
+                self.event(message, &visit.messages[index + 1..], resumed_just_now)?;
+                resumed_just_now = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of a status event. Returns whether the client is resumed.
+    fn status(
+        &mut self,
+        message: &Message,
+        claimed: Option<&str>,
+        is_first: bool,
+    ) -> Result<bool, Fault> {
+        let data: serde_json::Value = serde_json::from_str(message.data()).unwrap_or_default();
+        let id = message.last_event_id();
+        let wrong = || Err(Fault::WrongStatus(format!("{} at {id:?}", message.data())));
+        match data["status"].as_str() {
+            Some("fresh") if is_first && claimed.is_none() => {
+                self.cursor = Some(position(id));
+                self.seen.clear();
+            }
+            Some("resumed") if claimed == Some(id) => {
+                self.summary.resumed += 1;
+                return Ok(true);
+            }
+            Some("reset") if !is_first || claimed.is_some() => {
+                self.cursor = Some(position(id));
+                self.seen.clear();
+                self.summary.resets += 1;
+            }
+            Some("fresh" | "resumed" | "reset") => return wrong(),
+            _ => return Err(Fault::NoStatus(id.to_owned())),
+        }
+        Ok(false)
+    }
+
+    fn event(
+        &mut self,
+        message: &Message,
+        later: &[Message],
+        resumed_just_now: bool,
+    ) -> Result<(), Fault> {
+        let id = message.last_event_id().to_owned();
+        let Some((&known, entry)) = self.by_id.get_key_value(id.as_str()) else {
+            return Err(Fault::Altered(id));
+        };
+        if !self.topics.contains(&entry.topic.as_str()) {
+            return Err(Fault::Foreign(id));
+        }
+        if !self.seen.insert(known) {
+            return Err(Fault::Doubled(id));
+        }
+        if entry.data != message.data() {
+            return Err(Fault::Altered(id));
+        }
+        let at = position(&id);
+        if self.cursor.is_some_and(|cursor| at <= cursor) {
+            return Err(Fault::OutOfOrder(id));
+        }
+        if let Some(missing) = self.missing_before(at).first() {
+            return Err(if later.iter().any(|message| message.last_event_id() == *missing) {
+                Fault::OutOfOrder(id)
+            } else if resumed_just_now {
+                Fault::MissingReset((*missing).to_owned())
+            } else {
+                Fault::Lost((*missing).to_owned())
+            });
+        }
+        self.cursor = Some(at);
+        self.summary.events += 1;
+        Ok(())
+    }
+
+    /// What the client should have seen behind its cursor and before a position.
+    fn missing_before(&self, before: u64) -> Vec<&'a str> {
+        let cursor = self.cursor.unwrap_or(u64::MAX);
+        let missing = self.of_topics.iter().filter(|(at, _)| *at > cursor && *at < before);
+        missing.map(|(_, id)| *id).collect()
+    }
+}
+
+/// The position in an id `<epoch>-<position>`.
+pub(crate) fn position(id: &str) -> u64 {
+    let position = id.rsplit_once('-').and_then(|(_, position)| position.parse().ok());
+    position.unwrap_or_else(|| panic!("{id:?} is not an id of a hub"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidings::Decoder;
+
+    /// Six events: 1 to 6, of topics a, b, a, b, c, a.
+    fn published() -> Vec<Entry> {
+        let topics = ["a", "b", "a", "b", "c", "a"].into_iter();
+        topics
+            .zip(1..)
+            .map(|(topic, n)| Entry {
+                id: format!("e-{n}"),
+                topic: topic.to_owned(),
+                data: format!("{topic}{n}"),
+            })
+            .collect()
+    }
+
+    /// A connection as text: `fresh@0`, `resumed@2`, `reset@3`, or the number of an event.
+    fn visit(claimed: Option<&str>, script: &str) -> Visit {
+        let mut decoder = Decoder::new();
+        for word in script.split_whitespace() {
+            let block = match word.split_once('@') {
+                Some((status, at)) => format!(
+                    "event: {STATUS_EVENT}\ndata: {{\"status\":\"{status}\"}}\nid: e-{at}\n\n"
+                ),
+                None => {
+                    let index: usize = word.parse().unwrap();
+                    let data = published().get(index - 1).map_or(String::new(), |e| e.data.clone());
+                    format!("data: {data}\nid: e-{word}\n\n")
+                }
+            };
+            decoder.feed(block.as_bytes()).unwrap();
+        }
+        let messages = std::iter::from_fn(|| decoder.next_message()).collect();
+        Visit { claimed: claimed.map(str::to_owned), messages }
+    }
+
+    fn check_a_and_b(visits: &[(Option<&str>, &str)]) -> Result<Summary, Fault> {
+        let visits: Vec<_> =
+            visits.iter().map(|(claimed, script)| visit(*claimed, script)).collect();
+        check(&published(), &["a", "b"], &visits)
+    }
+
+    #[track_caller]
+    fn finds(fault: fn(String) -> Fault, id: &str, visits: &[(Option<&str>, &str)]) {
+        assert_eq!(check_a_and_b(visits), Err(fault(id.to_owned())));
+    }
+
+    #[test]
+    fn everything_in_order_is_right() {
+        let summary = check_a_and_b(&[(None, "fresh@0 1 2 3 4 6")]);
+        assert_eq!(summary, Ok(Summary { events: 5, resumed: 0, resets: 0 }));
+    }
+
+    #[test]
+    fn a_client_that_resumes_where_it_was_cut_is_right() {
+        let summary = check_a_and_b(&[
+            (None, ""),
+            (None, "fresh@0"),
+            (Some("e-0"), "resumed@0 1 2"),
+            (Some("e-2"), "resumed@2"),
+            (Some("e-2"), ""),
+            (Some("e-2"), "resumed@2 3 4 6"),
+        ]);
+        assert_eq!(summary, Ok(Summary { events: 5, resumed: 3, resets: 0 }));
+    }
+
+    #[test]
+    fn a_client_that_starts_live_need_not_see_what_was_before() {
+        assert!(check_a_and_b(&[(None, "fresh@3 4 6")]).is_ok());
+    }
+
+    #[test]
+    fn a_reset_may_leave_a_hole_and_repeat() {
+        let summary = check_a_and_b(&[(None, "fresh@0 1 2"), (Some("e-2"), "reset@3 4 6")]);
+        assert_eq!(summary, Ok(Summary { events: 4, resumed: 0, resets: 1 }));
+        let summary = check_a_and_b(&[(None, "fresh@0 1 2 reset@1 2 3 4 6")]);
+        assert_eq!(summary, Ok(Summary { events: 6, resumed: 0, resets: 1 }));
+    }
+
+    #[test]
+    fn a_lost_event_is_found() {
+        finds(Fault::Lost, "e-3", &[(None, "fresh@0 1 2 4 6")]);
+        finds(Fault::Lost, "e-1", &[(None, "fresh@0 2 3 4 6")]);
+        finds(Fault::Lost, "e-6", &[(None, "fresh@0 1 2 3 4")]);
+        finds(Fault::Lost, "e-4", &[(None, "fresh@0 1 2"), (Some("e-2"), "resumed@2 3 6")]);
+    }
+
+    #[test]
+    fn an_event_that_is_lost_behind_a_reset_is_found() {
+        finds(Fault::Lost, "e-4", &[(None, "fresh@0 1 reset@3 6")]);
+    }
+
+    #[test]
+    fn a_doubled_event_is_found() {
+        finds(Fault::Doubled, "e-2", &[(None, "fresh@0 1 2 2 3 4 6")]);
+        finds(Fault::Doubled, "e-2", &[(None, "fresh@0 1 2"), (Some("e-2"), "resumed@2 2 3 4 6")]);
+    }
+
+    #[test]
+    fn events_out_of_order_are_found() {
+        finds(Fault::OutOfOrder, "e-3", &[(None, "fresh@0 1 3 2 4 6")]);
+        finds(Fault::OutOfOrder, "e-3", &[(None, "fresh@3 3 4 6")]);
+    }
+
+    #[test]
+    fn an_event_of_another_topic_is_found() {
+        finds(Fault::Foreign, "e-5", &[(None, "fresh@0 1 2 3 4 5 6")]);
+    }
+
+    #[test]
+    fn a_missing_reset_is_found() {
+        finds(Fault::MissingReset, "e-3", &[(None, "fresh@0 1 2"), (Some("e-2"), "resumed@2 4 6")]);
+    }
+
+    #[test]
+    fn altered_and_invented_events_are_found() {
+        let mut visits = [visit(None, "fresh@0 1 2 3 4 6")];
+        let mut published = published();
+        published[2].data = "other".to_owned();
+        let fault = check(&published, &["a", "b"], &visits);
+        assert_eq!(fault, Err(Fault::Altered("e-3".to_owned())));
+        visits = [visit(None, "fresh@0 1 2 3 4 6 7")];
+        let fault = check(&published[..0], &["a"], &visits);
+        assert_eq!(fault, Err(Fault::Altered("e-1".to_owned())));
+    }
+
+    #[test]
+    fn a_status_that_contradicts_the_client_is_found() {
+        for visits in [
+            &[(None, "resumed@0 1")][..],
+            &[(None, "reset@0 1")],
+            &[(None, "fresh@0 1"), (Some("e-1"), "fresh@1 2")],
+            &[(None, "fresh@0 1"), (Some("e-1"), "resumed@2 3")],
+            &[(None, "fresh@0 1 fresh@2 3")],
+        ] {
+            let fault = check_a_and_b(visits);
+            assert!(matches!(fault, Err(Fault::WrongStatus(_))), "{fault:?}");
+        }
+        finds(Fault::NoStatus, "e-1", &[(None, "1 2 3 4 6")]);
+        finds(Fault::NoStatus, "e-0", &[(None, "odd@0 1")]);
+    }
+}

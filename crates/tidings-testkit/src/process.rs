@@ -1,0 +1,172 @@
+//! Programs of the workspace, as processes that end with the test.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Output, Stdio};
+use std::sync::{Arc, LazyLock, Mutex};
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::limit::within;
+
+/// A server that runs as a process of its own. It is killed when it is dropped, so also when the
+/// test panics.
+#[derive(Debug)]
+pub struct Process {
+    package: String,
+    child: Child,
+    addr: SocketAddr,
+    greeting: String,
+    /// What it has written to its standard error so far.
+    complaints: Arc<Mutex<String>>,
+}
+
+impl Process {
+    /// Builds a package of the workspace, starts its program on a free port of 127.0.0.1, and
+    /// returns when it says that it listens.
+    pub async fn start(package: &str) -> Self {
+        Self::start_on(package, "127.0.0.1:0".parse().expect("an address")).await
+    }
+
+    async fn start_on(package: &str, listen: SocketAddr) -> Self {
+        let mut child = command(package)
+            .await
+            .arg("--listen")
+            .arg(listen.to_string())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {package}: {error}"));
+        let complaints = Arc::new(Mutex::new(String::new()));
+        let mut stderr = BufReader::new(child.stderr.take().expect("standard error is piped"));
+        let collected = complaints.clone();
+        tokio::spawn(async move {
+            let mut line = String::new();
+            while stderr.read_line(&mut line).await.is_ok_and(|length| length > 0) {
+                collected.lock().expect("nothing panics here").push_str(&line);
+                line.clear();
+            }
+        });
+        let mut stdout = BufReader::new(child.stdout.take().expect("standard output is piped"));
+        let mut greeting = String::new();
+        let read = within("the first line of output", stdout.read_line(&mut greeting)).await;
+        read.expect("a line of text");
+        let addr = address_in(&greeting).unwrap_or_else(|| {
+            let complaints = complaints.lock().expect("nothing panics here");
+            panic!("{package} does not say where it listens: {greeting:?} {complaints:?}")
+        });
+        // Else it would wait one day, when nobody reads on.
+        tokio::spawn(async move { tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await });
+        Self { package: package.to_owned(), child, addr, greeting, complaints }
+    }
+
+    /// Runs a program of the workspace until it ends by itself.
+    pub async fn run(package: &str, arguments: &[&str]) -> Output {
+        let output = command(package).await.args(arguments).output();
+        within("the end of the program", output).await.expect("the program starts")
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Its first line of output.
+    pub fn greeting(&self) -> &str {
+        self.greeting.trim_end()
+    }
+
+    /// What it has written to its standard error so far.
+    pub fn complaints(&self) -> String {
+        self.complaints.lock().expect("nothing panics here").clone()
+    }
+
+    /// Kills it, as a power cut would, and starts it anew on the same port.
+    pub async fn kill_and_restart(mut self) -> Self {
+        within("the end of a killed process", self.child.kill()).await.expect("it is ours to kill");
+        Self::start_on(&self.package, self.addr).await
+    }
+
+    /// Asks it to end: SIGTERM.
+    #[cfg(unix)]
+    pub fn terminate(&self) {
+        use rustix::process::{Pid, Signal, kill_process};
+
+        let id = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        kill_process(id.expect("it has not ended"), Signal::TERM).expect("it is ours to end");
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        within("the end of the process", self.child.wait()).await.expect("it is our child")
+    }
+
+    /// The memory that it alone accounts for, in bytes: its proportional set size, anonymous
+    /// memory only, so that it does not matter which pages of the program were read from disk.
+    ///
+    /// `None` where the system does not tell: this is Linux's `/proc`.
+    pub fn memory(&self) -> Option<usize> {
+        let smaps = format!("/proc/{}/smaps_rollup", self.child.id()?);
+        let smaps = std::fs::read_to_string(smaps).ok()?;
+        let line = smaps.lines().find_map(|line| line.strip_prefix("Pss_Anon:"))?;
+        let kib: usize = line.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(kib * 1024)
+    }
+}
+
+/// The address in `… http://127.0.0.1:3000/ …`.
+fn address_in(greeting: &str) -> Option<SocketAddr> {
+    let (_, url) = greeting.split_once("http://")?;
+    url.split_once('/')?.0.parse().ok()
+}
+
+/// The program of a package, built in the profile of the tests.
+async fn command(package: &str) -> Command {
+    static BUILT: LazyLock<tokio::sync::Mutex<HashMap<String, PathBuf>>> =
+        LazyLock::new(Default::default);
+
+    let mut built = BUILT.lock().await;
+    let program = match built.get(package) {
+        Some(program) => program.clone(),
+        None => {
+            let program = build(package).await;
+            built.insert(package.to_owned(), program.clone());
+            program
+        }
+    };
+    let mut command = Command::new(program);
+    command.kill_on_drop(true).stdin(Stdio::null());
+    command
+}
+
+/// Builds with the cargo that built the tests. It has no time limit: it may have much to build.
+async fn build(package: &str) -> PathBuf {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--message-format=json-render-diagnostics", "-p", package]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let output = cargo.stderr(Stdio::inherit()).output().await.expect("cargo starts");
+    assert!(output.status.success(), "cargo cannot build {package}");
+    let messages = String::from_utf8(output.stdout).expect("cargo writes JSON");
+    let executable = messages.lines().find_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let is_it = message["target"]["name"] == package;
+        is_it.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
+    });
+    executable.unwrap_or_else(|| panic!("{package} has no program of its name"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_taken_from_the_greeting() {
+        let greeting = "Tidings hub on axum: open http://127.0.0.1:3000/ in a browser\n";
+        assert_eq!(address_in(greeting), Some(([127, 0, 0, 1], 3000).into()));
+        assert_eq!(address_in("cannot listen"), None);
+    }
+}

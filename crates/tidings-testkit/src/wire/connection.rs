@@ -1,0 +1,112 @@
+use std::net::{IpAddr, SocketAddr};
+use std::panic::Location;
+
+use bytes::BytesMut;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::{Request, Response};
+use crate::limit::within_at;
+
+/// A connection to a server, before a request or between two.
+#[derive(Debug)]
+pub struct Connection {
+    pub(super) socket: TcpStream,
+    /// Received and not yet looked at.
+    pub(super) raw: BytesMut,
+}
+
+impl Connection {
+    /// Connects.
+    #[track_caller]
+    pub fn open(server: SocketAddr) -> impl Future<Output = Self> {
+        Self::connect(Location::caller(), server, |_| {})
+    }
+
+    /// Connects from one of the addresses of this machine, such as 127.0.0.2.
+    #[track_caller]
+    pub fn open_from(source: IpAddr, server: SocketAddr) -> impl Future<Output = Self> {
+        Self::connect(Location::caller(), server, move |socket| {
+            socket.bind((source, 0).into()).expect("an address of this machine");
+        })
+    }
+
+    /// Connects with a receive buffer of about this many bytes, so that a client that does not
+    /// read is soon felt by the server.
+    #[track_caller]
+    pub fn open_narrow(server: SocketAddr, bytes: u32) -> impl Future<Output = Self> {
+        Self::connect(Location::caller(), server, move |socket| {
+            socket.set_recv_buffer_size(bytes).expect("a receive buffer of this size");
+        })
+    }
+
+    pub(super) async fn connect(
+        caller: &Location<'_>,
+        server: SocketAddr,
+        prepare: impl FnOnce(&TcpSocket),
+    ) -> Self {
+        let socket = match server {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        };
+        let socket = socket.expect("a socket");
+        prepare(&socket);
+        let connected = within_at(caller, "connecting", socket.connect(server)).await;
+        let socket = connected.unwrap_or_else(|error| panic!("connecting: {error}, at {caller}"));
+        socket.set_nodelay(true).expect("TCP_NODELAY");
+        Self { socket, raw: BytesMut::new() }
+    }
+
+    /// This end's address.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.socket.local_addr().expect("the address of a connected socket")
+    }
+
+    /// Sends any bytes.
+    #[track_caller]
+    pub fn write(&mut self, bytes: &[u8]) -> impl Future<Output = ()> {
+        let caller = Location::caller();
+        async move {
+            let written = within_at(caller, "sending", self.socket.write_all(bytes)).await;
+            written.unwrap_or_else(|error| panic!("sending: {error}, at {caller}"));
+        }
+    }
+
+    /// Sends a request and reads the head of its response.
+    #[track_caller]
+    pub fn send(self, request: &Request) -> impl Future<Output = Response> {
+        self.exchange(Location::caller(), request)
+    }
+
+    pub(super) async fn exchange(
+        mut self,
+        caller: &'static Location<'static>,
+        request: &Request,
+    ) -> Response {
+        let written = within_at(caller, "sending", self.socket.write_all(&request.bytes())).await;
+        written.unwrap_or_else(|error| panic!("sending: {error}, at {caller}"));
+        Response::begin(self, caller, request.is_head()).await
+    }
+
+    /// Reads the head of the response to a request that was sent before: one that may have a
+    /// body, so not to HEAD.
+    #[track_caller]
+    pub fn response(self) -> impl Future<Output = Response> {
+        Response::begin(self, Location::caller(), false)
+    }
+
+    /// Breaks the connection off: the server receives a reset.
+    pub fn reset(self) {
+        self.socket.set_zero_linger().expect("SO_LINGER");
+    }
+
+    /// Ends the connection in order: the server receives the end of the stream.
+    #[track_caller]
+    pub fn close(mut self) -> impl Future<Output = ()> {
+        let caller = Location::caller();
+        async move {
+            // The server may have ended it before.
+            let _ = within_at(caller, "closing", self.socket.shutdown()).await;
+        }
+    }
+}

@@ -1,0 +1,72 @@
+/// A request as the bytes that are sent. Nothing is checked, and only `host` is added.
+///
+/// ```
+/// use tidings_testkit::wire::Request;
+///
+/// let request = Request::get("/events?topic=a").header("Last-Event-ID", b"\xff\xfe");
+/// assert_eq!(
+///     request.bytes(),
+///     b"GET /events?topic=a HTTP/1.1\r\nhost: tidings.test\r\nLast-Event-ID: \xff\xfe\r\n\r\n",
+/// );
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Request {
+    method: String,
+    target: String,
+    version: &'static str,
+    headers: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Request {
+    /// A request of any method.
+    pub fn new(method: &str, target: &str) -> Self {
+        let request = Self {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            version: "1.1",
+            headers: Vec::new(),
+            body: Vec::new(),
+        };
+        request.header("host", "tidings.test")
+    }
+
+    /// A GET request.
+    pub fn get(target: &str) -> Self {
+        Self::new("GET", target)
+    }
+
+    /// A POST request with a body, and its length as a header.
+    pub fn post(target: &str, body: impl Into<Vec<u8>>) -> Self {
+        let body = body.into();
+        let length = body.len().to_string();
+        Self { body, ..Self::new("POST", target).header("content-length", length) }
+    }
+
+    /// Adds a header line, behind those that are there, also of the same name.
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.extend_from_slice(name.as_bytes());
+        self.headers.extend_from_slice(b": ");
+        self.headers.extend_from_slice(value.as_ref());
+        self.headers.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// Makes it a request of HTTP/1.0, which knows neither chunks nor connections that stay open.
+    pub fn http_1_0(mut self) -> Self {
+        self.version = "1.0";
+        self
+    }
+
+    /// What goes over the wire.
+    pub fn bytes(&self) -> Vec<u8> {
+        let line = format!("{} {} HTTP/{}\r\n", self.method, self.target, self.version);
+        [line.as_bytes(), &self.headers, b"\r\n", &self.body].concat()
+    }
+
+    /// Whether the response to it has no body, whatever its headers say.
+    pub(crate) fn is_head(&self) -> bool {
+        self.method == "HEAD"
+    }
+}

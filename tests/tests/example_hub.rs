@@ -1,0 +1,445 @@
+//! The interface of the example hubs, which is the same on every framework: as processes, over
+//! their sockets. On Unix, since a process elsewhere cannot be asked to end.
+#![cfg(unix)]
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tidings::STATUS_EVENT;
+use tidings_testkit::process::Process;
+use tidings_testkit::wire::{Connection, Ending, Request, Response};
+
+/// Makes tests of these functions for every hub.
+macro_rules! on_every_hub {
+    ($($promise:ident)+) => {
+        on_every_hub! { @hub axum "hub-axum" $($promise)+ }
+        on_every_hub! { @hub actix_web "hub-actix-web" $($promise)+ }
+        on_every_hub! { @hub warp "hub-warp" $($promise)+ }
+    };
+    (@hub $hub:ident $package:literal $($promise:ident)+) => {
+        mod $hub {
+            $(
+                #[tokio::test]
+                async fn $promise() {
+                    super::$promise($package).await;
+                }
+            )+
+        }
+    };
+}
+
+on_every_hub! {
+    the_greeting_names_the_framework_and_the_address
+    the_page_and_its_files_are_served
+    a_published_event_arrives_and_is_confirmed
+    a_bad_publication_is_refused_with_a_reason
+    a_body_that_is_too_large_is_413_as_json
+    a_bad_subscription_is_refused_with_a_reason
+    history_is_as_asked_for
+    the_demo_topics_are_alive
+    clients_are_listed
+    a_client_can_be_closed
+    the_health_check_says_ok
+    anything_else_is_not_found
+    sigterm_ends_streams_and_the_process_within_a_second
+    sigterm_does_not_wait_for_a_client_that_does_not_read
+    after_a_crash_clients_are_reset
+    bad_flags_are_told_in_a_sentence
+    a_port_in_use_is_told_in_a_sentence
+    clients_that_do_not_read_cost_no_memory
+}
+
+/// Sends a request and reads the whole response.
+async fn ask(hub: &Process, request: Request) -> Response {
+    let mut response = Response::to(hub.addr(), request).await;
+    assert_eq!(response.read_to_end().await, Ending::Whole);
+    response
+}
+
+#[track_caller]
+fn json(response: &Response) -> Value {
+    assert_eq!(response.header("content-type"), Some("application/json"), "{}", response.text());
+    serde_json::from_str(response.text()).expect("JSON")
+}
+
+/// Asserts that a response is a refusal, and returns its reason.
+#[track_caller]
+fn refusal(response: &Response, status: u16) -> String {
+    assert_eq!(response.status(), status, "{}", response.text());
+    let body = json(response);
+    assert_eq!(keys(&body), ["error"]);
+    body["error"].as_str().expect("a text").to_owned()
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    let keys: BTreeSet<_> =
+        value.as_object().into_iter().flatten().map(|(key, _)| &**key).collect();
+    keys.into_iter().collect()
+}
+
+/// Publishes, and returns the event's id and for how many it was.
+async fn publish(hub: &Process, query: &str, data: impl Into<Vec<u8>>) -> (String, u64) {
+    let response = ask(hub, Request::post(&format!("/publish?{query}"), data)).await;
+    assert_eq!(response.status(), 200, "{}", response.text());
+    let body = json(&response);
+    assert_eq!(keys(&body), ["id", "subscribers"]);
+    let id = body["id"].as_str().expect("a text").to_owned();
+    (id, body["subscribers"].as_u64().expect("a number"))
+}
+
+/// Opens a stream and reads its status event.
+async fn follow(hub: &Process, query: &str) -> (Response, Value) {
+    let mut stream = Response::to(hub.addr(), Request::get(&format!("/events?{query}"))).await;
+    assert_eq!(stream.status(), 200);
+    assert_eq!(stream.header("content-type"), Some("text/event-stream"));
+    let message = stream.next_message().await;
+    assert_eq!(message.event(), STATUS_EVENT);
+    (stream, serde_json::from_str(message.data()).expect("JSON"))
+}
+
+async fn the_greeting_names_the_framework_and_the_address(package: &str) {
+    let hub = Process::start(package).await;
+    let framework = package.trim_start_matches("hub-");
+    let address = hub.addr();
+    let expected = format!("Tidings hub on {framework}: open http://{address}/ in a browser");
+    assert_eq!(hub.greeting(), expected);
+    assert!(address.ip().is_loopback() && address.port() != 0);
+}
+
+async fn the_page_and_its_files_are_served(package: &str) {
+    let hub = Process::start(package).await;
+    for (path, content_type, beginning) in [
+        ("/", "text/html; charset=utf-8", "<!doctype html>"),
+        ("/app.css", "text/css; charset=utf-8", ""),
+        ("/app.js", "text/javascript; charset=utf-8", ""),
+        ("/icon.svg", "image/svg+xml", "<svg"),
+    ] {
+        let response = ask(&hub, Request::get(path)).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.header("content-type"), Some(content_type));
+        assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(response.header("cache-control"), Some("no-cache"));
+        let policy = response.header("content-security-policy").expect("a policy");
+        assert!(policy.starts_with("default-src 'self'"), "{policy}");
+        assert!(response.text().len() > 100 && response.text().starts_with(beginning), "{path}");
+    }
+}
+
+async fn a_published_event_arrives_and_is_confirmed(package: &str) {
+    let hub = Process::start(package).await;
+    assert_eq!(publish(&hub, "topic=a", "to nobody").await.1, 0);
+    let (mut stream, _) = follow(&hub, "topic=a&topic=b%2Fc").await;
+    for (query, data, name) in [
+        ("topic=a", "one\r\n two\n", "message"),
+        ("topic=b%2Fc&event=price", "{\"n\":1}", "price"),
+        ("topic=a&event=", "", "message"),
+        ("topic=a&event=two+words&other=x", "\u{2028}", "two words"),
+    ] {
+        let (id, subscribers) = publish(&hub, query, data).await;
+        assert_eq!(subscribers, 1);
+        let message = stream.next_message().await;
+        assert_eq!((message.event(), message.last_event_id()), (name, &*id));
+        assert_eq!(message.data(), data.replace("\r\n", "\n"));
+    }
+}
+
+async fn a_bad_publication_is_refused_with_a_reason(package: &str) {
+    let hub = Process::start(package).await;
+    for (query, body, reason) in [
+        ("", "x", "topic: is missing; add one to the URL, such as /publish?topic=news"),
+        ("?topic=a&topic=b", "x", "topic: is given more than once"),
+        ("?topic=a&event=x&event=y", "x", "event: is given more than once"),
+        ("?topic=", "x", "topic: is empty"),
+        ("?topic=two+words", "x", "topic: contains white space at byte 3"),
+        ("?topic=a&event=x%0Adata:+y", "x", "event name: contains a line break at byte 1"),
+    ] {
+        let response = ask(&hub, Request::post(&format!("/publish{query}"), body)).await;
+        assert_eq!(refusal(&response, 400), reason);
+    }
+    let reserved = Request::post("/publish?topic=a&event=tidings:status", "{}");
+    let reason = refusal(&ask(&hub, reserved).await, 400);
+    assert_eq!(reason, "event name: names that begin with `tidings:` are reserved for the hub");
+    let response = ask(&hub, Request::post("/publish?topic=a", b"a\xff".as_slice())).await;
+    let reason = refusal(&response, 400);
+    assert!(reason.starts_with("body: is not UTF-8: "), "{reason}");
+}
+
+async fn a_body_that_is_too_large_is_413_as_json(package: &str) {
+    let hub = Process::start(package).await;
+    let mib = 1024 * 1024;
+    // Over the hub's limit for an event.
+    let response = ask(&hub, Request::post("/publish?topic=a", vec![b'x'; mib * 3 / 2])).await;
+    let reason = refusal(&response, 413);
+    assert!(reason.ends_with("over the limit of 1048576 bytes"), "{reason}");
+    // Over the server's limit for a body, which it need not read to its end.
+    let head = Request::new("POST", "/publish?topic=a").header("content-length", "3145728");
+    let mut connection = Connection::open(hub.addr()).await;
+    connection.write(&[head.bytes(), vec![b'x'; 2 * mib + 1]].concat()).await;
+    let mut response = connection.response().await;
+    assert_eq!(response.read_to_end().await, Ending::Whole);
+    let reason = refusal(&response, 413);
+    assert!(reason.starts_with("body: "), "{reason}");
+}
+
+async fn a_bad_subscription_is_refused_with_a_reason(package: &str) {
+    let hub = Process::start(package).await;
+    for (query, reason) in [
+        ("", "topic: is missing; add at least one to the URL, such as /events?topic=news"),
+        ("?topic=a&topic=", "topic: is empty"),
+        ("?topic=*", "topic: contains a character that is not allowed at byte 0"),
+        ("?topic=a&history=x", "history: is neither a number of events nor `all`"),
+        ("?topic=a&history=-1", "history: is neither a number of events nor `all`"),
+    ] {
+        let response = ask(&hub, Request::get(&format!("/events{query}"))).await;
+        assert_eq!(refusal(&response, 400), reason);
+    }
+}
+
+async fn history_is_as_asked_for(package: &str) {
+    let hub = Process::start(package).await;
+    let mut ids = Vec::new();
+    for data in ["one", "two", "three"] {
+        ids.push(publish(&hub, "topic=a", data).await.0);
+    }
+    for (n, (query, expected)) in [
+        ("history=2", &["two", "three"][..]),
+        ("history=all", &["one", "two", "three"]),
+        ("history=all&lastEventId=", &["one", "two", "three"]),
+        ("history=9", &["one", "two", "three"]),
+        ("history=0", &[]),
+        ("", &[]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let live = format!("topic=live-{n}");
+        let (mut stream, status) = follow(&hub, &format!("topic=a&{live}&{query}")).await;
+        assert_eq!(status["status"], "fresh");
+        publish(&hub, &live, "").await;
+        let messages = stream.read_messages(1 + expected.len() + 1).await;
+        let data: Vec<_> = messages.iter().skip(1).map(|message| message.data()).collect();
+        assert_eq!(data, [expected, &[""]].concat(), "{query}");
+    }
+    let (mut stream, status) =
+        follow(&hub, &format!("topic=a&history=all&lastEventId={}", ids[1])).await;
+    assert_eq!(status["status"], "resumed");
+    assert_eq!(stream.next_message().await.data(), "three");
+}
+
+async fn the_demo_topics_are_alive(package: &str) {
+    let hub = Process::start(package).await;
+    let (mut stream, _) = follow(&hub, "topic=ticker&topic=job&topic=notifications").await;
+    let mut last = None;
+    stream
+        .read_until("four prices and a step of the job", |stream| {
+            let count = |name| stream.messages().iter().filter(|m| m.event() == name).count();
+            count("price") >= 4 && count("progress") >= 1
+        })
+        .await;
+    for message in stream.messages().iter().filter(|message| message.event() == "price") {
+        let price: Value = serde_json::from_str(message.data()).expect("JSON");
+        assert_eq!(keys(&price), ["n", "price", "symbol"]);
+        let n = price["n"].as_u64().expect("a number");
+        assert!(last.is_none_or(|last| n == last + 1), "{n} behind {last:?}");
+        last = Some(n);
+    }
+}
+
+async fn clients_are_listed(package: &str) {
+    let hub = Process::start(package).await;
+    let nobody = json(&ask(&hub, Request::get("/clients")).await);
+    assert_eq!(nobody, serde_json::json!({ "total": 0, "topics": {}, "clients": [] }));
+
+    let (first, status) = follow(&hub, "topic=b&topic=a").await;
+    let (_second, _) = follow(&hub, "topic=a").await;
+    let list = json(&ask(&hub, Request::get("/clients")).await);
+    assert_eq!(keys(&list), ["clients", "topics", "total"]);
+    assert_eq!(
+        (&list["total"], &list["topics"]),
+        (&2.into(), &serde_json::json!({"a": 2, "b": 1}))
+    );
+    let client = &list["clients"][0];
+    assert_eq!(
+        keys(client),
+        [
+            "bytes_sent",
+            "connected_ms",
+            "events_sent",
+            "id",
+            "last_id",
+            "principal",
+            "remote_addr",
+            "topics"
+        ]
+    );
+    assert_eq!(client["id"], status["client"]);
+    assert_eq!(client["topics"], serde_json::json!(["a", "b"]));
+    assert_eq!(client["principal"], Value::Null);
+    assert_eq!(client["remote_addr"], first.local_addr().to_string());
+    assert_eq!(client["events_sent"], 1);
+    assert_eq!(client["bytes_sent"], first.body().len());
+    assert_eq!(client["last_id"], first.last_event_id());
+    assert!(client["connected_ms"].is_u64());
+}
+
+async fn a_client_can_be_closed(package: &str) {
+    let hub = Process::start(package).await;
+    let (mut stream, status) = follow(&hub, "topic=a").await;
+    let target = format!("/clients/{}", status["client"].as_str().expect("an id"));
+    let response = ask(&hub, Request::new("DELETE", &target)).await;
+    assert_eq!((response.status(), response.text()), (204, ""));
+    assert_eq!(stream.read_to_end().await, Ending::Whole);
+    for (target, reason) in [
+        (&*target, "client id: nobody with this id is connected"),
+        ("/clients/x", "client id: is not 16 hexadecimal digits"),
+    ] {
+        assert_eq!(refusal(&ask(&hub, Request::new("DELETE", target)).await, 404), reason);
+    }
+}
+
+async fn the_health_check_says_ok(package: &str) {
+    let hub = Process::start(package).await;
+    let response = ask(&hub, Request::get("/healthz")).await;
+    assert_eq!((response.status(), response.text()), (200, "ok\n"));
+}
+
+async fn anything_else_is_not_found(package: &str) {
+    let hub = Process::start(package).await;
+    for path in ["/nothing", "/app.js.map", "/../Cargo.toml"] {
+        assert_eq!(ask(&hub, Request::get(path)).await.status(), 404, "{path}");
+    }
+    for (method, path) in [("GET", "/publish?topic=a"), ("DELETE", "/clients"), ("POST", "/events")]
+    {
+        let response = ask(&hub, Request::new(method, path).header("content-length", "0")).await;
+        assert!(matches!(response.status(), 404 | 405), "{method} {path}: {}", response.status());
+    }
+}
+
+/// What the hubs promise, and some more for a machine that is busy.
+const A_SECOND: Duration = Duration::from_millis(1_000 + 500);
+
+async fn sigterm_ends_streams_and_the_process_within_a_second(package: &str) {
+    let mut hub = Process::start(package).await;
+    let mut streams = Vec::new();
+    for _ in 0..10 {
+        streams.push(follow(&hub, "topic=a&topic=ticker").await.0);
+    }
+    publish(&hub, "topic=a", "the last").await;
+    let began = Instant::now();
+    hub.terminate();
+    for stream in &mut streams {
+        assert_eq!(stream.read_to_end().await, Ending::Whole);
+        assert!(stream.messages().iter().any(|message| message.data() == "the last"));
+    }
+    let status = hub.ended().await;
+    assert!(began.elapsed() < A_SECOND, "it took {:?}", began.elapsed());
+    assert!(status.success(), "{status}: {}", hub.complaints());
+    assert_eq!(hub.complaints(), "");
+}
+
+async fn sigterm_does_not_wait_for_a_client_that_does_not_read(package: &str) {
+    let mut hub = Process::start(package).await;
+    let stalled = stalled(hub.addr(), "topic=a").await;
+    for _ in 0..16 {
+        publish(&hub, "topic=a", "x".repeat(500_000)).await;
+    }
+    let (mut stream, _) = follow(&hub, "topic=a").await;
+    let began = Instant::now();
+    hub.terminate();
+    assert_eq!(stream.read_to_end().await, Ending::Whole);
+    let status = hub.ended().await;
+    assert!(began.elapsed() < A_SECOND, "it took {:?}", began.elapsed());
+    assert!(status.success(), "{status}: {}", hub.complaints());
+    drop(stalled);
+}
+
+/// A client that reads the head of the response and nothing more.
+async fn stalled(hub: SocketAddr, query: &str) -> Response {
+    let connection = Connection::open_narrow(hub, 4 * 1024).await;
+    connection.send(&Request::get(&format!("/events?{query}"))).await
+}
+
+async fn after_a_crash_clients_are_reset(package: &str) {
+    let hub = Process::start(package).await;
+    let address = hub.addr();
+    let (mut stream, _) = follow(&hub, "topic=a").await;
+    publish(&hub, "topic=a", "before").await;
+    stream.next_message().await;
+    let id = stream.last_event_id().to_owned();
+
+    let hub = hub.kill_and_restart().await;
+    assert_eq!(hub.addr(), address);
+    assert_ne!(stream.read_to_end().await, Ending::Whole, "a crash is no end");
+    let (mut stream, status) = follow(&hub, &format!("topic=a&lastEventId={id}")).await;
+    assert_eq!((&status["status"], &status["reason"]), (&"reset".into(), &"unknown".into()));
+    publish(&hub, "topic=a", "after").await;
+    assert_eq!(stream.next_message().await.data(), "after");
+}
+
+async fn bad_flags_are_told_in_a_sentence(package: &str) {
+    for (flags, sentence) in [
+        (&["--listen", "here"][..], "error: invalid value 'here' for '--listen <ADDRESS>': "),
+        (
+            &["--listen"],
+            "error: a value is required for '--listen <ADDRESS>' but none was supplied",
+        ),
+        (&["--port", "80"], "error: unexpected argument '--port' found"),
+    ] {
+        let output = Process::run(package, flags).await;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(complaint.starts_with(sentence), "{complaint}");
+        assert!(!output.status.success());
+        assert!(output.stdout.is_empty());
+    }
+}
+
+async fn a_port_in_use_is_told_in_a_sentence(package: &str) {
+    let hub = Process::start(package).await;
+    let address = hub.addr().to_string();
+    let output = Process::run(package, &["--listen", &address]).await;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        complaint.starts_with(&format!("{package}: cannot listen on {address}: "))
+            && complaint.ends_with("; try another --listen\n")
+            && complaint.lines().count() == 1,
+        "{complaint}"
+    );
+    assert!(!output.status.success());
+    assert!(output.stdout.is_empty());
+}
+
+async fn clients_that_do_not_read_cost_no_memory(package: &str) {
+    const CLIENTS: usize = 50;
+    const EVENTS: usize = 256;
+    const BYTES: usize = 128 * 1024;
+    let hub = Process::start(package).await;
+    let Some(before) = hub.memory() else {
+        eprintln!("skipped: this system does not tell the memory of a process");
+        return;
+    };
+    let mut stalled_clients = Vec::new();
+    for _ in 0..CLIENTS {
+        stalled_clients.push(stalled(hub.addr(), "topic=large").await);
+    }
+    let mut connection = Connection::open(hub.addr()).await;
+    let request = Request::post("/publish?topic=large", "x".repeat(BYTES));
+    for _ in 0..EVENTS {
+        let mut response = connection.send(&request).await;
+        assert_eq!(response.read_to_end().await, Ending::Whole);
+        assert_eq!(json(&response)["subscribers"], CLIENTS);
+        connection = response.into_connection();
+    }
+    let after = hub.memory().expect("it told before");
+    let more = after.saturating_sub(before);
+    println!(
+        "{package}: {CLIENTS} stalled clients, {} MiB published: {} MiB of memory more",
+        (EVENTS * BYTES) >> 20,
+        more >> 20
+    );
+    // A queue for each would be 1,600 MiB. What may be held: the topic's 1 MiB, the hub's chunks
+    // (16 MiB at most), and for each client what its server has taken and not yet written.
+    assert!(more < 48 << 20, "{} MiB more", more >> 20);
+    drop(stalled_clients);
+}
