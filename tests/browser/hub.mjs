@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 
 import { defer } from "./cleanup.mjs";
 
-const GREETING = /^Tidings hub on \w+: open http:\/\/127\.0\.0\.1:(\d+)\/ in a browser$/;
+const GREETING = /^Tidings hub on [\w-]+: open http:\/\/127\.0\.0\.1:(\d+)\/ in a browser$/;
 
 // Whatever becomes of this process, no hub outlives it.
 const running = new Set();

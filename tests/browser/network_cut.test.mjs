@@ -34,35 +34,33 @@ function shuffled(values) {
 }
 
 /**
- * Every byte of a response from `first` to `last`, and some places further out: in a random
- * order, so that the browser is never kept from the events for long.
+ * Every byte of the first `near` (head, status event, the first events), and some places further
+ * out: in a random order, so that the browser is never kept from the events for long.
  */
-function places(first, last) {
-  const near = Array.from({ length: last - first + 1 }, (_, i) => first + i);
-  const far = Array.from({ length: 40 }, () => last + Math.floor(Math.random() * 2_000));
-  return shuffled([...near, ...far]);
+function places(near) {
+  const far = Array.from({ length: 40 }, () => near + Math.floor(Math.random() * 2_000));
+  return shuffled([...Array(near).keys(), ...far]);
 }
 
-// Head, status event and the first events.
-const NEAR = 500;
-
-// When a plain HTTP connection ends inside the head, Chromium takes what it has for all of the
-// head; a head without the content type of a stream is the one answer after which an EventSource
-// does not come back. So the hub sends this field first, and from its end on a cut is harmless.
-// (A connection that is reset is lost in any case, and the browser comes back.)
-const CONTENT_TYPE = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream";
+const CASES = [
+  { name: "with a reset", near: 500, cut: { how: "reset" } },
+  // When a plain HTTP connection ends inside the head, Chromium takes what it has for all of the
+  // head; and a head without the content type of a stream is an answer after which an EventSource
+  // does not come back. No server can help that, but to send this field early; behind it, a cut
+  // does no harm.
+  { name: "with an early end", near: 400, cut: { how: "end", from: "content-type: text/event-stream" } },
+];
 
 describe("a connection that breaks after any number of bytes", { concurrency: true }, () => {
-  for (const [how, name, first] of [["end", "with an early end", CONTENT_TYPE.length], ["reset", "with a reset", 0]]) {
+  for (const { name, near, cut } of CASES) {
     test(`${name} costs no event and doubles none`, { timeout }, async (t) => {
       const { hub, context } = await setUp(t);
-      const cuts = places(first, NEAR).map((after) => ({ after, how }));
+      const cuts = places(near).map((after) => ({ ...cut, after }));
       const count = cuts.length;
       // The first stream stands for a while, and so does the one after all of the cuts.
-      cuts.push({ after: 2 * NEAR, how });
+      cuts.push({ ...cut, after: 1_000 });
       const proxy = await Proxy.start(t, hub, { cut: () => cuts.pop(), retryMs: 5 });
       const stream = await Stream.open(t, context, proxy.url, "/events?topic=a&topic=b", ["tick"]);
-      assert.ok(proxy.responses[0].startsWith(CONTENT_TYPE), proxy.responses[0]);
       const publisher = new Publisher(t, hub, { topics: ["a", "b"], everyMs: 5 });
       await stream.while(proxy.untilCut(1 + count));
       const last = await publisher.stop();

@@ -14,8 +14,6 @@ export class Proxy {
   #sockets = new Set();
   /** The heads of the requests for a stream, in the order in which they came. */
   requests = [];
-  /** The heads of the responses to these. */
-  responses = [];
   /** How many streams it has cut. */
   cuts = 0;
   #cut = new EventEmitter();
@@ -24,9 +22,10 @@ export class Proxy {
    * Starts a proxy before `hub`. For each stream (`GET /events`), these are asked once:
    *
    * - `cut()`: how many bytes of the response pass before the connection breaks, as
-   *   `{ after, how }`; `how` is `"end"` (FIN: a proxy that ends) or `"reset"` (RST: a host that
-   *   is gone). `undefined` for no cut. Bytes are those on the wire, head and chunk sizes
-   *   included, so a cut falls into the middle of an event as well as between two.
+   *   `{ after, how, from }`; `how` is `"end"` (FIN: a proxy that ends) or `"reset"` (RST: a host
+   *   that is gone). Bytes are those on the wire, head and chunk sizes included, so a cut falls
+   *   into the middle of an event as well as between two. With `from`, they count from behind
+   *   this text. `undefined` for no cut.
    * - `refuse()`: true to answer 503 in the hub's place.
    *
    * `rewrite(text)` may change what passes, at the same length; it sees whole chunks as bytes
@@ -94,8 +93,9 @@ export class Proxy {
       const body = response.start.indexOf(END_OF_HEAD) + END_OF_HEAD.length;
       if (body < END_OF_HEAD.length || !response.start.includes("\n\n", body)) return;
       response.begun = true;
-      this.responses.push(response.start.slice(0, body));
       text = this.#hurry(response.start);
+      const { from } = response.cut ?? {};
+      if (from) response.cut.after += text.indexOf(from) + from.length;
     }
     const { length } = text;
     text = this.#options.rewrite?.(text) ?? text;

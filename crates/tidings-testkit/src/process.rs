@@ -11,11 +11,15 @@ use tokio::process::{Child, Command};
 
 use crate::limit::within;
 
+/// An argument: any free port of this machine, for nobody but this machine.
+pub const ANY_PORT: &str = "127.0.0.1:0";
+
 /// A server that runs as a process of its own. It is killed when it is dropped, so also when the
 /// test panics.
 #[derive(Debug)]
 pub struct Process {
     package: String,
+    arguments: Vec<String>,
     child: Child,
     addr: SocketAddr,
     greeting: String,
@@ -27,14 +31,19 @@ impl Process {
     /// Builds a package of the workspace, starts its program on a free port of 127.0.0.1, and
     /// returns when it says that it listens.
     pub async fn start(package: &str) -> Self {
-        Self::start_on(package, "127.0.0.1:0".parse().expect("an address")).await
+        Self::start_with(package, &["--listen", ANY_PORT]).await
     }
 
-    async fn start_on(package: &str, listen: SocketAddr) -> Self {
+    /// As [`start`](Self::start), with other arguments; where it listens is for [`ANY_PORT`].
+    pub async fn start_with(package: &str, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
+        Self::spawn(package, arguments).await
+    }
+
+    async fn spawn(package: &str, arguments: Vec<String>) -> Self {
         let mut child = command(package)
             .await
-            .arg("--listen")
-            .arg(listen.to_string())
+            .args(&arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -59,7 +68,8 @@ impl Process {
         });
         // Else it would wait one day, when nobody reads on.
         tokio::spawn(async move { tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await });
-        Self { package: package.to_owned(), child, addr, greeting, complaints }
+        let package = package.to_owned();
+        Self { package, arguments, child, addr, greeting, complaints }
     }
 
     /// Runs a program of the workspace until it ends by itself.
@@ -86,7 +96,12 @@ impl Process {
     /// Kills it, as a power cut would, and starts it anew on the same port.
     pub async fn kill_and_restart(mut self) -> Self {
         within("the end of a killed process", self.child.kill()).await.expect("it is ours to kill");
-        Self::start_on(&self.package, self.addr).await
+        let on_its_port = |argument: String| match argument.as_str() {
+            ANY_PORT => self.addr.to_string(),
+            _ => argument,
+        };
+        let arguments = std::mem::take(&mut self.arguments).into_iter().map(on_its_port).collect();
+        Self::spawn(&self.package, arguments).await
     }
 
     /// Asks it to end: SIGTERM.

@@ -1,0 +1,198 @@
+//! Authentication and CORS for event streams, on actix-web.
+//!
+//! What is here is what an actix-web application writes. Who is who, and who may see what, is the
+//! same for every framework and lives in `examples/auth`.
+
+use std::fmt;
+use std::future::{Ready, ready};
+use std::net::TcpListener;
+use std::process::ExitCode;
+
+use actix_cors::Cors;
+use actix_web::cookie::Cookie;
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, SET_COOKIE, WWW_AUTHENTICATE};
+use actix_web::web::{Data, Form, Json, Path, ServiceConfig, get, post};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpServer, ResponseError};
+use auth_example::accounts::{Accounts, Caller, Credentials, SESSION_COOKIE};
+use auth_example::app::{App, Login, Message, Published, Streams};
+use auth_example::options::{Options, Origin};
+use auth_example::refusal::Refusal;
+use auth_example::shutdown;
+use tidings_actix_web::{Sse, SseRequest};
+
+#[actix_web::main]
+async fn main() -> ExitCode {
+    match run(Options::from_command_line()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("auth-actix-web: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), String> {
+    let cannot_listen = |error| options.cannot_listen(&error);
+    let listener = TcpListener::bind(options.listen).map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    println!("{}", Options::greeting("actix-web", address));
+
+    // Made once: what is made in the closure is made for every worker.
+    let app = Data::new(App::new(&options));
+    let data = app.clone();
+    let server = HttpServer::new(move || {
+        actix_web::App::new()
+            .app_data(data.clone())
+            .configure(routes)
+            // Around the routes, so that it answers preflights, which carry no credentials, and
+            // lets pages read a 401 as well.
+            .wrap(cors(&options.allow_origin))
+    });
+    tidings_actix_web::serve(listener, server, &app.hub)
+        .with_graceful_shutdown(shutdown::signal())
+        .shutdown_timeout(shutdown::TIMEOUT)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+fn routes(config: &mut ServiceConfig) {
+    config
+        .route("/events", get().to(events))
+        .route("/login", post().to(login))
+        .route("/token", post().to(token))
+        .route("/logout", post().to(logout))
+        .route("/notify/{user}", post().to(notify))
+        .route("/news", post().to(news))
+        .route("/streams", get().to(streams));
+}
+
+/// Which other origins' pages may use the server, with cookies, and with which headers.
+fn cors(origins: &[Origin]) -> Cors {
+    let cors = Cors::default()
+        .supports_credentials()
+        .allowed_methods(["GET", "POST"])
+        // What clients that read the stream with `fetch` send, and a browser asks about before.
+        .allowed_headers(["authorization", "last-event-id"]);
+    // By name: with credentials, browsers refuse `*`. To echo whatever origin asks, which is what
+    // `Cors::permissive` does, would be worse: that lets every page in the world act as whoever
+    // looks at it.
+    origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin.as_str()))
+}
+
+/// The stream: what this caller may see is decided here, at every reconnect. Who may not gets an
+/// answer before there is a stream.
+async fn events(
+    app: Data<App>,
+    viewer: Viewer,
+    http: HttpRequest,
+    request: SseRequest,
+) -> Result<Sse, Refused> {
+    Ok(app.events(viewer.0, http.uri().query(), request)?.into())
+}
+
+async fn login(app: Data<App>, login: Form<Login>) -> Result<HttpResponse, Refused> {
+    let cookie = app.login(&login)?;
+    Ok(HttpResponse::NoContent().insert_header((SET_COOKIE, cookie)).finish())
+}
+
+async fn token(app: Data<App>, user: User) -> Result<HttpResponse, Refused> {
+    let token = app.token(user.0)?;
+    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(token))
+}
+
+async fn logout(app: Data<App>, user: User) -> HttpResponse {
+    HttpResponse::NoContent().insert_header((SET_COOKIE, app.logout(user.0))).finish()
+}
+
+async fn notify(
+    app: Data<App>,
+    user: User,
+    whom: Path<String>,
+    message: Form<Message>,
+) -> Result<Json<Published>, Refused> {
+    Ok(Json(app.notify(user.0, &whom, &message).await?))
+}
+
+async fn news(
+    app: Data<App>,
+    user: User,
+    message: Form<Message>,
+) -> Result<Json<Published>, Refused> {
+    Ok(Json(app.news(user.0, &message).await?))
+}
+
+async fn streams(app: Data<App>, user: User) -> Json<Streams> {
+    Json(app.streams(user.0))
+}
+
+/// Who sends the request, by session cookie or access token. Who is unknown gets 401, and the
+/// handler is not called.
+struct User(Caller);
+
+impl FromRequest for User {
+    type Error = Refused;
+    type Future = Ready<Result<Self, Refused>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(known(request, Accounts::caller).map(Self))
+    }
+}
+
+/// Who asks for the stream: as [`User`], or by query token, which is good for nothing else.
+struct Viewer(Caller);
+
+impl FromRequest for Viewer {
+    type Error = Refused;
+    type Future = Ready<Result<Self, Refused>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let query = request.uri().query();
+        ready(known(request, |accounts, who| accounts.viewer(who, query)).map(Self))
+    }
+}
+
+fn known(
+    request: &HttpRequest,
+    look_up: impl FnOnce(&Accounts, Credentials<'_>) -> Result<Caller, Refusal>,
+) -> Result<Caller, Refused> {
+    let app = request.app_data::<Data<App>>();
+    let app = app.ok_or_else(|| Refusal::internal("the server has no application data"))?;
+    let session = request.cookie(SESSION_COOKIE);
+    let credentials = Credentials {
+        authorization: request.headers().get(AUTHORIZATION).map(|value| value.as_bytes()),
+        session: session.as_ref().map(Cookie::value),
+    };
+    Ok(look_up(&app.accounts, credentials)?)
+}
+
+/// A refusal as a response.
+#[derive(Debug)]
+struct Refused(Refusal);
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal)
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl ResponseError for Refused {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        if let Some(challenge) = self.0.challenge() {
+            response.insert_header((WWW_AUTHENTICATE, challenge));
+        }
+        response.json(self.0.body())
+    }
+}

@@ -1,0 +1,175 @@
+//! Authentication and CORS for event streams, on axum.
+//!
+//! What is here is what an axum application writes. Who is who, and who may see what, is the same
+//! for every framework and lives in `examples/auth`.
+
+use std::process::ExitCode;
+
+use auth_example::accounts::{Caller, Credentials, SESSION_COOKIE};
+use auth_example::app::{App, Login, Message, Published, Streams};
+use auth_example::options::{Options, Origin};
+use auth_example::refusal::Refusal;
+use auth_example::shutdown;
+use axum::extract::{Form, FromRequestParts, Path, RawQuery, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, SET_COOKIE, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use axum_extra::extract::CookieJar;
+use tidings_axum::{Sse, SseRequest};
+use tokio::net::TcpListener;
+use tower_http::cors::CorsLayer;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Options::from_command_line()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("auth-axum: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), String> {
+    let cannot_listen = |error| options.cannot_listen(&error);
+    let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    println!("{}", Options::greeting("axum", address));
+
+    let app = App::new(&options);
+    let router = Router::new()
+        .route("/events", get(events))
+        .route("/login", post(login))
+        .route("/token", post(token))
+        .route("/logout", post(logout))
+        .route("/notify/{user}", post(notify))
+        .route("/news", post(news))
+        .route("/streams", get(streams))
+        .with_state(app.clone())
+        // Around the routes, so that it answers preflights, which carry no credentials, and lets
+        // pages read a 401 as well.
+        .layer(cors(&options.allow_origin));
+    tidings_axum::serve(listener, router, &app.hub)
+        .with_graceful_shutdown(shutdown::signal())
+        .shutdown_timeout(shutdown::TIMEOUT)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// Which other origins' pages may use the server, with cookies, and with which headers.
+fn cors(origins: &[Origin]) -> CorsLayer {
+    let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin.as_str()).ok());
+    CorsLayer::new()
+        // By name: with credentials, browsers refuse `*`. To echo whatever origin asks would be
+        // worse: that lets every page in the world act as whoever looks at it.
+        .allow_origin(origins.collect::<Vec<_>>())
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST])
+        // What clients that read the stream with `fetch` send, and a browser asks about before.
+        .allow_headers([AUTHORIZATION, HeaderName::from_static("last-event-id")])
+}
+
+/// The stream: what this caller may see is decided here, at every reconnect. Who may not gets an
+/// answer before there is a stream.
+async fn events(
+    State(app): State<App>,
+    Viewer(caller): Viewer,
+    RawQuery(query): RawQuery,
+    request: SseRequest,
+) -> Result<Sse, Refused> {
+    Ok(app.events(caller, query.as_deref(), request)?.into())
+}
+
+async fn login(
+    State(app): State<App>,
+    Form(login): Form<Login>,
+) -> Result<impl IntoResponse, Refused> {
+    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, app.login(&login)?)]))
+}
+
+async fn token(State(app): State<App>, User(caller): User) -> Result<impl IntoResponse, Refused> {
+    Ok(([(CACHE_CONTROL, "no-store")], Json(app.token(caller)?)))
+}
+
+async fn logout(State(app): State<App>, User(caller): User) -> impl IntoResponse {
+    (StatusCode::NO_CONTENT, [(SET_COOKIE, app.logout(caller))])
+}
+
+async fn notify(
+    State(app): State<App>,
+    User(caller): User,
+    Path(user): Path<String>,
+    Form(message): Form<Message>,
+) -> Result<Json<Published>, Refused> {
+    Ok(Json(app.notify(caller, &user, &message).await?))
+}
+
+async fn news(
+    State(app): State<App>,
+    User(caller): User,
+    Form(message): Form<Message>,
+) -> Result<Json<Published>, Refused> {
+    Ok(Json(app.news(caller, &message).await?))
+}
+
+async fn streams(State(app): State<App>, User(caller): User) -> Json<Streams> {
+    Json(app.streams(caller))
+}
+
+/// Who sends the request, by session cookie or access token. Who is unknown gets 401, and the
+/// handler is not called.
+struct User(Caller);
+
+impl FromRequestParts<App> for User {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refused> {
+        let jar = CookieJar::from_headers(&parts.headers);
+        Ok(Self(app.accounts.caller(credentials(&parts.headers, &jar))?))
+    }
+}
+
+/// Who asks for the stream: as [`User`], or by query token, which is good for nothing else.
+struct Viewer(Caller);
+
+impl FromRequestParts<App> for Viewer {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refused> {
+        let jar = CookieJar::from_headers(&parts.headers);
+        let credentials = credentials(&parts.headers, &jar);
+        Ok(Self(app.accounts.viewer(credentials, parts.uri.query())?))
+    }
+}
+
+fn credentials<'a>(headers: &'a HeaderMap, jar: &'a CookieJar) -> Credentials<'a> {
+    Credentials {
+        authorization: headers.get(AUTHORIZATION).map(HeaderValue::as_bytes),
+        session: jar.get(SESSION_COOKIE).map(|cookie| cookie.value()),
+    }
+}
+
+/// A refusal as a response.
+struct Refused(Refusal);
+
+impl<E: Into<Refusal>> From<E> for Refused {
+    fn from(refusal: E) -> Self {
+        Self(refusal.into())
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self.0.body())).into_response();
+        if let Some(challenge) = self.0.challenge() {
+            let challenge = HeaderValue::from_static(challenge);
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}

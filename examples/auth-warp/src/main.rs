@@ -1,0 +1,241 @@
+//! Authentication and CORS for event streams, on warp.
+//!
+//! What is here is what a warp application writes. Who is who, and who may see what, is the same
+//! for every framework and lives in `examples/auth`.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use auth_example::accounts::{Caller, Credentials, SESSION_COOKIE};
+use auth_example::app::{App, Login, Message};
+use auth_example::options::{Options, Origin};
+use auth_example::refusal::Refusal;
+use auth_example::shutdown;
+use tidings_warp::{Sse, SseRequest};
+use tokio::net::TcpListener;
+use warp::filters::BoxedFilter;
+use warp::filters::cors::{Builder, CorsForbidden};
+use warp::http::header::{AUTHORIZATION, CACHE_CONTROL, SET_COOKIE, VARY, WWW_AUTHENTICATE};
+use warp::http::{HeaderValue, StatusCode};
+use warp::reject::{Reject, Rejection};
+use warp::reply::{Response, json, with_header, with_status};
+use warp::{Filter, Reply};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Options::from_command_line()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("auth-warp: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), String> {
+    let cannot_listen = |error| options.cannot_listen(&error);
+    let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
+    println!("{}", Options::greeting("warp", address));
+
+    let app = App::new(&options);
+    let routes = routes(&app)
+        .recover(refused)
+        // Around the routes, so that it answers preflights, which carry no credentials, and lets
+        // pages read a 401 as well.
+        .with(cors(&options.allow_origin, address))
+        .recover(forbidden)
+        // The filter for CORS does not say that its answer depends on who asks, which a cache
+        // has to know.
+        .with(warp::reply::with::header(VARY, "origin"));
+    tidings_warp::serve(listener, routes, &app.hub)
+        .with_graceful_shutdown(shutdown::signal())
+        .shutdown_timeout(shutdown::TIMEOUT)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+fn routes(app: &App) -> BoxedFilter<(impl Reply + use<>,)> {
+    let events = warp::path!("events")
+        .and(warp::get())
+        .and(with(app))
+        .and(viewer(app))
+        .and(raw_query())
+        .and(tidings_warp::request())
+        .and_then(events);
+    let login = warp::path!("login").and(warp::post()).and(with(app)).and(form()).and_then(login);
+    let token =
+        warp::path!("token").and(warp::post()).and(with(app)).and(user(app)).and_then(token);
+    let logout = warp::path!("logout").and(warp::post()).and(with(app)).and(user(app)).map(logout);
+    let notify = warp::path!("notify" / String)
+        .and(warp::post())
+        .and(with(app))
+        .and(user(app))
+        .and(form())
+        .and_then(notify);
+    let news = warp::path!("news")
+        .and(warp::post())
+        .and(with(app))
+        .and(user(app))
+        .and(form())
+        .and_then(news);
+    let streams = warp::path!("streams")
+        .and(warp::get())
+        .and(with(app))
+        .and(user(app))
+        .map(|app: App, caller| json(&app.streams(caller)));
+
+    events.or(login).or(token).or(logout).or(notify).or(news).or(streams).boxed()
+}
+
+/// Which other origins' pages may use the server, with cookies, and with which headers.
+///
+/// Unlike others, this filter does not leave it to the browser: it answers 403 to every request
+/// of an origin that it does not know. The server's own pages name theirs as well when they post,
+/// so it has to be among them. (Behind a proxy, its own is what the browser sees: then say it
+/// with `--allow-origin`.)
+fn cors(origins: &[Origin], address: SocketAddr) -> Builder {
+    let own = format!("http://{address}");
+    warp::cors()
+        // By name: with credentials, browsers refuse `*`. No list at all would be worse: then warp
+        // echoes whatever origin asks, which lets every page in the world act as whoever looks at
+        // it.
+        .allow_origins(origins.iter().map(Origin::as_str).chain([own.as_str()]))
+        .allow_credentials(true)
+        .allow_methods(["GET", "POST"])
+        // What clients that read the stream with `fetch` send, and a browser asks about before.
+        .allow_headers(["authorization", "last-event-id"])
+}
+
+/// The stream: what this caller may see is decided here, at every reconnect. Who may not gets an
+/// answer before there is a stream.
+async fn events(
+    app: App,
+    caller: Caller,
+    query: String,
+    request: SseRequest,
+) -> Result<Sse, Rejection> {
+    app.events(caller, Some(&query), request).map(Sse::from).map_err(reject)
+}
+
+async fn login(app: App, login: Login) -> Result<impl Reply, Rejection> {
+    let cookie = app.login(&login).map_err(reject)?;
+    Ok(with_header(StatusCode::NO_CONTENT, SET_COOKIE, cookie))
+}
+
+async fn token(app: App, caller: Caller) -> Result<impl Reply, Rejection> {
+    let token = app.token(caller).map_err(reject)?;
+    Ok(with_header(json(&token), CACHE_CONTROL, "no-store"))
+}
+
+fn logout(app: App, caller: Caller) -> impl Reply {
+    with_header(StatusCode::NO_CONTENT, SET_COOKIE, app.logout(caller))
+}
+
+async fn notify(
+    whom: String,
+    app: App,
+    caller: Caller,
+    message: Message,
+) -> Result<impl Reply, Rejection> {
+    app.notify(caller, &whom, &message).await.map(|published| json(&published)).map_err(reject)
+}
+
+async fn news(app: App, caller: Caller, message: Message) -> Result<impl Reply, Rejection> {
+    app.news(caller, &message).await.map(|published| json(&published)).map_err(reject)
+}
+
+fn with(app: &App) -> impl Filter<Extract = (App,), Error = Infallible> + Clone + use<> {
+    let app = app.clone();
+    warp::any().map(move || app.clone())
+}
+
+/// Who sends the request, by session cookie or access token. Who is unknown gets 401, and the
+/// handler is not called.
+fn user(app: &App) -> impl Filter<Extract = (Caller,), Error = Rejection> + Clone + use<> {
+    with(app).and(authorization()).and(session()).and_then(
+        async |app: App, authorization: Option<HeaderValue>, session: Option<String>| {
+            app.accounts.caller(credentials(&authorization, &session)).map_err(reject)
+        },
+    )
+}
+
+/// Who asks for the stream: as [`user`], or by query token, which is good for nothing else.
+fn viewer(app: &App) -> impl Filter<Extract = (Caller,), Error = Rejection> + Clone + use<> {
+    with(app).and(authorization()).and(session()).and(raw_query()).and_then(
+        async |app: App,
+               authorization: Option<HeaderValue>,
+               session: Option<String>,
+               query: String| {
+            let credentials = credentials(&authorization, &session);
+            app.accounts.viewer(credentials, Some(&query)).map_err(reject)
+        },
+    )
+}
+
+fn credentials<'a>(
+    authorization: &'a Option<HeaderValue>,
+    session: &'a Option<String>,
+) -> Credentials<'a> {
+    Credentials {
+        authorization: authorization.as_ref().map(HeaderValue::as_bytes),
+        session: session.as_deref(),
+    }
+}
+
+fn authorization() -> impl Filter<Extract = (Option<HeaderValue>,), Error = Infallible> + Copy {
+    warp::header::headers_cloned()
+        .map(|headers: warp::http::HeaderMap| headers.get(AUTHORIZATION).cloned())
+}
+
+fn session() -> impl Filter<Extract = (Option<String>,), Error = Infallible> + Copy {
+    warp::cookie::optional(SESSION_COOKIE)
+}
+
+/// The query as it is, or nothing.
+fn raw_query() -> impl Filter<Extract = (String,), Error = Infallible> + Copy {
+    warp::query::raw().or(warp::any().map(String::new)).unify()
+}
+
+/// A form, which warp would read whatever its size.
+fn form<T: serde::de::DeserializeOwned + Send>()
+-> impl Filter<Extract = (T,), Error = Rejection> + Copy {
+    warp::body::content_length_limit(64 * 1024).and(warp::body::form())
+}
+
+/// A refusal on its way to [`refused`].
+#[derive(Debug)]
+struct Refused(Refusal);
+
+impl Reject for Refused {}
+
+fn reject(refusal: Refusal) -> Rejection {
+    warp::reject::custom(Refused(refusal))
+}
+
+/// A refusal as a response.
+async fn refused(rejection: Rejection) -> Result<Response, Rejection> {
+    match rejection.find::<Refused>() {
+        Some(Refused(refusal)) => Ok(response(refusal)),
+        None => Err(rejection),
+    }
+}
+
+/// What the filter for CORS refuses. It is recovered from so that this, too, says `Vary`.
+async fn forbidden(rejection: Rejection) -> Result<impl Reply, Rejection> {
+    match rejection.find::<CorsForbidden>() {
+        Some(error) => Ok(with_status(error.to_string(), StatusCode::FORBIDDEN)),
+        None => Err(rejection),
+    }
+}
+
+fn response(refusal: &Refusal) -> Response {
+    let mut response = json(&refusal.body()).into_response();
+    *response.status_mut() =
+        StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Some(challenge) = refusal.challenge() {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    response
+}

@@ -1,0 +1,39 @@
+//! The least that an event server needs, on warp.
+
+use std::{env, error::Error, time::Duration};
+
+use tidings_warp::tidings::{Event, Hub, PublishError};
+use tidings_warp::{Sse, SseRequest};
+use tokio::{net::TcpListener, time::sleep};
+use warp::Filter;
+
+/// A client subscribes, or comes back and gets what it missed.
+fn events(hub: &Hub, request: SseRequest) -> Sse {
+    hub.subscribe(["count"]).resume(request).into()
+}
+
+/// Publishes an event every second.
+async fn count(hub: Hub) -> Result<(), PublishError> {
+    for n in 1_u64.. {
+        hub.publish("count", Event::new(n.to_string())).await?;
+        sleep(Duration::from_secs(1)).await;
+    }
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let hub = Hub::new();
+    tokio::spawn(count(hub.clone()));
+    let topics = hub.clone();
+    let app = warp::path!("events")
+        .and(warp::get())
+        .and(tidings_warp::request())
+        .map(move |request| events(&topics, request));
+
+    let address = env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned());
+    let listener = TcpListener::bind(address).await?;
+    println!("curl -N http://{}/events", listener.local_addr()?);
+    tidings_warp::serve(listener, app, &hub).await?;
+    Ok(())
+}

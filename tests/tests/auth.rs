@@ -1,0 +1,602 @@
+//! The authentication examples, which behave alike on every framework: as processes, over their
+//! sockets.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tidings::{Message, STATUS_EVENT};
+use tidings_testkit::limit::within;
+use tidings_testkit::process::{ANY_PORT, Process};
+use tidings_testkit::wire::{Connection, Ending, Request, Response};
+
+/// Makes tests of these functions for every framework.
+macro_rules! on_every_framework {
+    ($($promise:ident)+) => {
+        on_every_framework! { @framework axum "auth-axum" $($promise)+ }
+        on_every_framework! { @framework actix_web "auth-actix-web" $($promise)+ }
+        on_every_framework! { @framework warp "auth-warp" $($promise)+ }
+    };
+    (@framework $framework:ident $package:literal $($promise:ident)+) => {
+        mod $framework {
+            $(
+                #[tokio::test]
+                async fn $promise() {
+                    super::$promise($package).await;
+                }
+            )+
+        }
+    };
+}
+
+on_every_framework! {
+    the_greeting_names_the_framework_and_the_address
+    a_session_cookie_opens_the_stream_and_resumes_it
+    an_access_token_opens_the_stream_and_resumes_it
+    a_query_token_opens_the_stream_and_resumes_it
+    a_query_token_resumes_by_the_query_where_the_client_cannot_set_headers
+    the_session_cookie_is_kept_from_scripts_and_other_sites
+    bad_credentials_are_401_before_there_is_a_stream
+    a_wrong_password_is_401_and_sets_no_cookie
+    a_query_token_is_good_for_the_stream_only
+    an_expired_query_token_is_refused_while_its_open_stream_goes_on
+    the_topic_of_another_user_is_403_before_there_is_a_stream
+    a_stream_can_be_of_some_of_the_topics
+    events_of_another_user_never_arrive
+    an_id_of_another_user_gives_none_of_their_events
+    logout_ends_the_open_streams_and_the_way_back
+    logout_leaves_other_users_and_other_sessions_alone
+    an_allowed_origin_is_named_with_credentials
+    a_refusal_can_be_read_by_an_allowed_origin
+    a_preflight_of_an_allowed_origin_passes
+    a_preflight_of_another_origin_does_not_pass
+    a_preflight_for_other_headers_or_methods_does_not_pass
+    another_origin_is_not_allowed_to_read
+    without_the_flag_no_other_origin_is_allowed
+    a_page_of_the_server_itself_may_post
+    a_star_is_not_taken_for_an_origin
+}
+
+const PAGE: &str = "https://app.example";
+const OTHER_PAGE: &str = "http://localhost:8080";
+const STRANGER: &str = "https://app.example.evil.example";
+
+const AS_ADA: &str = "Bearer access-of-ada";
+const AS_GRACE: &str = "Bearer access-of-grace";
+
+async fn start(package: &str) -> Process {
+    Process::start(package).await
+}
+
+async fn start_with_origins(package: &str) -> Process {
+    let flags = ["--listen", ANY_PORT, "--allow-origin", PAGE, "--allow-origin", OTHER_PAGE];
+    Process::start_with(package, &flags).await
+}
+
+/// Sends a request and reads the whole response.
+async fn ask(server: &Process, request: Request) -> Response {
+    let mut response = Response::to(server.addr(), request).await;
+    assert_eq!(response.read_to_end().await, Ending::Whole);
+    response
+}
+
+fn post(target: &str, form: &str) -> Request {
+    Request::post(target, form).header("content-type", "application/x-www-form-urlencoded")
+}
+
+#[track_caller]
+fn json(response: &Response) -> Value {
+    assert_eq!(response.header("content-type"), Some("application/json"), "{}", response.text());
+    serde_json::from_str(response.text()).expect("JSON")
+}
+
+/// Logs in, and returns the cookie as a browser sends it.
+async fn log_in(server: &Process, user: &str, password: &str) -> String {
+    let form = format!("user={user}&password={password}");
+    let response = ask(server, post("/login", &form)).await;
+    assert_eq!(response.status(), 204, "{}", response.text());
+    let cookie = response.header("set-cookie").expect("a cookie");
+    cookie.split(';').next().expect("a first part").to_owned()
+}
+
+async fn log_in_as_ada(server: &Process) -> String {
+    log_in(server, "ada", "engine").await
+}
+
+/// Asks for a query token.
+async fn query_token(server: &Process, authorization: &str) -> String {
+    let request = post("/token", "").header("authorization", authorization);
+    let response = ask(server, request).await;
+    assert_eq!(response.status(), 200, "{}", response.text());
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    json(&response)["token"].as_str().expect("a text").to_owned()
+}
+
+/// Opens a stream and reads its status event.
+async fn follow(server: &Process, request: Request) -> (Response, Value) {
+    let mut stream = Response::to(server.addr(), request).await;
+    assert_eq!(stream.status(), 200);
+    assert_eq!(stream.header("content-type"), Some("text/event-stream"));
+    let status = stream.next_message().await;
+    assert_eq!(status.event(), STATUS_EVENT);
+    (stream, serde_json::from_str(status.data()).expect("JSON"))
+}
+
+fn as_user(authorization: &str) -> Request {
+    Request::get("/events").header("authorization", authorization)
+}
+
+/// Publishes to a user, or with `/news` to all.
+async fn publish(server: &Process, target: &str, text: &str) {
+    let request = post(target, &format!("text={text}")).header("authorization", AS_GRACE);
+    let response = ask(server, request).await;
+    assert_eq!(response.status(), 200, "{}", response.text());
+    assert!(json(&response)["id"].is_string());
+}
+
+/// The number of open streams of all users.
+async fn streams(server: &Process) -> u64 {
+    let request = Request::get("/streams").header("authorization", AS_GRACE);
+    json(&ask(server, request).await)["all"].as_u64().expect("a number")
+}
+
+#[track_caller]
+fn text(message: &Message) -> String {
+    assert_eq!(message.event(), "notification");
+    let data: Value = serde_json::from_str(message.data()).expect("JSON");
+    data["text"].as_str().expect("a text").to_owned()
+}
+
+async fn next_text(stream: &mut Response) -> String {
+    text(&stream.next_message().await)
+}
+
+/// Asserts that a response is a refusal, with all that belongs to one.
+#[track_caller]
+fn assert_refused(response: &Response, status: u16) {
+    assert_eq!(response.status(), status, "{}", response.text());
+    assert!(json(response)["error"].is_string());
+    assert_eq!(response.header("www-authenticate").is_some(), status == 401);
+}
+
+async fn the_greeting_names_the_framework_and_the_address(package: &str) {
+    let server = start(package).await;
+    let framework = package.trim_start_matches("auth-");
+    let expected = format!("Tidings auth example on {framework}: http://{}/", server.addr());
+    assert_eq!(server.greeting(), expected);
+}
+
+/// Follows, is cut, misses two events, and comes back for them with the same credentials.
+async fn opens_and_resumes(server: &Process, request: Request) {
+    let (mut stream, status) = follow(server, request.clone()).await;
+    assert_eq!(status["status"], "fresh");
+    publish(server, "/notify/ada", "one").await;
+    assert_eq!(next_text(&mut stream).await, "one");
+    let last_event_id = stream.last_event_id().to_owned();
+    stream.reset();
+
+    publish(server, "/news", "two").await;
+    publish(server, "/notify/grace", "not-for-ada").await;
+    publish(server, "/notify/ada", "three").await;
+    let request = request.header("last-event-id", last_event_id);
+    let (mut stream, status) = follow(server, request).await;
+    assert_eq!(status["status"], "resumed");
+    assert_eq!(next_text(&mut stream).await, "two");
+    assert_eq!(next_text(&mut stream).await, "three");
+    publish(server, "/notify/ada", "four").await;
+    assert_eq!(next_text(&mut stream).await, "four");
+}
+
+async fn a_session_cookie_opens_the_stream_and_resumes_it(package: &str) {
+    let server = start(package).await;
+    let cookie = log_in_as_ada(&server).await;
+    // Among other cookies, as an application has them.
+    let cookie = format!("theme=dark; {cookie}; consent=1");
+    opens_and_resumes(&server, Request::get("/events").header("cookie", cookie)).await;
+}
+
+async fn an_access_token_opens_the_stream_and_resumes_it(package: &str) {
+    let server = start(package).await;
+    opens_and_resumes(&server, as_user(AS_ADA)).await;
+}
+
+async fn a_query_token_opens_the_stream_and_resumes_it(package: &str) {
+    let server = start(package).await;
+    let token = query_token(&server, AS_ADA).await;
+    opens_and_resumes(&server, Request::get(&format!("/events?token={token}"))).await;
+}
+
+async fn a_query_token_resumes_by_the_query_where_the_client_cannot_set_headers(package: &str) {
+    let server = start(package).await;
+    let token = query_token(&server, AS_ADA).await;
+    let (stream, _) = follow(&server, Request::get(&format!("/events?token={token}"))).await;
+    let last_event_id = stream.last_event_id().to_owned();
+    stream.reset();
+    publish(&server, "/notify/ada", "missed").await;
+    // A new EventSource with a new token, after the old one has expired.
+    let token = query_token(&server, AS_ADA).await;
+    let target = format!("/events?token={token}&lastEventId={last_event_id}");
+    let (mut stream, status) = follow(&server, Request::get(&target)).await;
+    assert_eq!(status["status"], "resumed");
+    assert_eq!(next_text(&mut stream).await, "missed");
+}
+
+async fn the_session_cookie_is_kept_from_scripts_and_other_sites(package: &str) {
+    let server = start(package).await;
+    let response = ask(&server, post("/login", "user=ada&password=engine")).await;
+    let cookie = response.header("set-cookie").expect("a cookie");
+    let (session, attributes) = cookie.split_once("; ").expect("attributes");
+    assert_eq!(session.len(), "session=".len() + 64);
+    assert_eq!(attributes, "Path=/; Max-Age=43200; HttpOnly; SameSite=Strict");
+    assert!(response.text().is_empty(), "nor is it in the body");
+}
+
+async fn bad_credentials_are_401_before_there_is_a_stream(package: &str) {
+    let server = start(package).await;
+    let (_stream, _) = follow(&server, as_user(AS_GRACE)).await;
+    assert_eq!(streams(&server).await, 1);
+
+    let cookie = log_in_as_ada(&server).await;
+    let session = cookie.strip_prefix("session=").expect("the session").to_owned();
+    let token = query_token(&server, AS_ADA).await;
+    let get = Request::get;
+    for (case, request) in [
+        ("nothing", get("/events")),
+        ("a topic that all may see", get("/events?topic=news")),
+        ("another cookie", get("/events").header("cookie", "theme=dark")),
+        ("an empty session", get("/events").header("cookie", "session=")),
+        ("a wrong session", get("/events").header("cookie", format!("session={}", "0".repeat(64)))),
+        ("cookies that are not text", get("/events").header("cookie", b"session=\xff\xfe")),
+        ("no token", get("/events").header("authorization", "Bearer")),
+        ("an empty token", get("/events").header("authorization", "Bearer ")),
+        ("a wrong token", get("/events").header("authorization", "Bearer access-of-bob")),
+        ("a token that is not text", get("/events").header("authorization", b"Bearer \xff\xfe")),
+        ("another scheme", get("/events").header("authorization", "Basic YWRhOmVuZ2luZQ==")),
+        ("an empty query token", get("/events?token=")),
+        ("a wrong query token", get("/events?token=0")),
+        ("a query token that is not text", get("/events?token=%ff%00")),
+        ("an access token in the query", get("/events?token=access-of-ada")),
+        ("a session in the query", get(&format!("/events?token={session}"))),
+        ("a session as access token", as_user(&format!("Bearer {session}"))),
+        ("a query token as session", get("/events").header("cookie", format!("session={token}"))),
+        ("a query token as access token", as_user(&format!("Bearer {token}"))),
+        ("a wrong token beside a good cookie", as_user("Bearer x").header("cookie", &cookie)),
+        ("a wrong query token beside it", get("/events?token=x").header("cookie", &cookie)),
+    ] {
+        // As a client that was here before would.
+        let response = ask(&server, request.header("last-event-id", "0-0")).await;
+        assert_eq!(response.status(), 401, "{case}: {}", response.text());
+        assert_refused(&response, 401);
+        assert_eq!(streams(&server).await, 1, "{case}");
+    }
+}
+
+async fn a_wrong_password_is_401_and_sets_no_cookie(package: &str) {
+    let server = start(package).await;
+    for form in ["user=ada&password=compiler", "user=bob&password=engine", "user=&password="] {
+        let response = ask(&server, post("/login", form)).await;
+        assert_refused(&response, 401);
+        assert_eq!(response.header("set-cookie"), None);
+        assert!(response.text().contains("user or password is wrong"), "{}", response.text());
+    }
+}
+
+async fn a_query_token_is_good_for_the_stream_only(package: &str) {
+    let server = start(package).await;
+    let token = query_token(&server, AS_ADA).await;
+    for request in [
+        post(&format!("/token?token={token}"), ""),
+        post(&format!("/logout?token={token}"), ""),
+        post(&format!("/notify/grace?token={token}"), "text=x"),
+        post(&format!("/news?token={token}"), "text=x"),
+        Request::get(&format!("/streams?token={token}")),
+    ] {
+        assert_refused(&ask(&server, request).await, 401);
+    }
+}
+
+async fn an_expired_query_token_is_refused_while_its_open_stream_goes_on(package: &str) {
+    let flags = ["--listen", ANY_PORT, "--token-lifetime", "3"];
+    let server = Process::start_with(package, &flags).await;
+    let token = query_token(&server, AS_ADA).await;
+    let request = Request::get(&format!("/events?token={token}"));
+    let (mut stream, _) = follow(&server, request.clone()).await;
+    // It may be used again, as at a reconnect, until it expires.
+    let refused = async {
+        let mut again = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            again.tick().await;
+            let mut response = Response::to(server.addr(), request.clone()).await;
+            match response.status() {
+                200 => response.reset(),
+                _ => {
+                    response.read_to_end().await;
+                    return response;
+                }
+            }
+        }
+    };
+    assert_refused(&within("the end of the token", refused).await, 401);
+    publish(&server, "/notify/ada", "still here").await;
+    assert_eq!(next_text(&mut stream).await, "still here");
+}
+
+async fn the_topic_of_another_user_is_403_before_there_is_a_stream(package: &str) {
+    let server = start(package).await;
+    for topics in [
+        "topic=user:grace",
+        "topic=user%3Agrace",
+        "topic=news&topic=user:ada&topic=user:grace",
+        "topic=user:*",
+        "topic=*",
+        "topic=",
+        "topic=USER:ada",
+        "topic=no-such-topic",
+        "topic=two+words",
+    ] {
+        let request = Request::get(&format!("/events?{topics}")).header("authorization", AS_ADA);
+        assert_refused(&ask(&server, request).await, 403);
+        assert_eq!(streams(&server).await, 0, "{topics}");
+    }
+}
+
+async fn a_stream_can_be_of_some_of_the_topics(package: &str) {
+    let server = start(package).await;
+    let only = |topic| Request::get(topic).header("authorization", AS_ADA);
+    let (mut news, _) = follow(&server, only("/events?topic=news")).await;
+    let (mut own, _) = follow(&server, only("/events?topic=user%3Aada")).await;
+    publish(&server, "/notify/ada", "own").await;
+    publish(&server, "/news", "news").await;
+    publish(&server, "/notify/ada", "own-again").await;
+    assert_eq!(next_text(&mut news).await, "news");
+    assert_eq!(next_text(&mut own).await, "own");
+    assert_eq!(next_text(&mut own).await, "own-again");
+}
+
+async fn events_of_another_user_never_arrive(package: &str) {
+    const EVENTS: usize = 300;
+
+    async fn publish_many(server: &Process, user: &str) {
+        let mut connection = Connection::open(server.addr()).await;
+        for n in 0..EVENTS {
+            let request = post(&format!("/notify/{user}"), &format!("text={user}-{n}"));
+            let mut response = connection.send(&request.header("authorization", AS_GRACE)).await;
+            assert_eq!(response.read_to_end().await, Ending::Whole);
+            assert_eq!(response.status(), 200);
+            connection = response.into_connection();
+        }
+    }
+
+    let server = start(package).await;
+    let (mut ada, _) = follow(&server, as_user(AS_ADA)).await;
+    let (mut grace, _) = follow(&server, as_user(AS_GRACE)).await;
+    tokio::join!(publish_many(&server, "ada"), publish_many(&server, "grace"));
+    // Behind everything, for both.
+    publish(&server, "/news", "end").await;
+    for (user, stream) in [("ada", &mut ada), ("grace", &mut grace)] {
+        let messages = stream.read_messages(1 + EVENTS + 1).await;
+        let received: Vec<_> = messages[1..].iter().map(text).collect();
+        let own = (0..EVENTS).map(|n| format!("{user}-{n}"));
+        assert_eq!(received, own.chain(["end".to_owned()]).collect::<Vec<_>>());
+    }
+}
+
+async fn an_id_of_another_user_gives_none_of_their_events(package: &str) {
+    let server = start(package).await;
+    let (grace, _) = follow(&server, as_user(AS_GRACE)).await;
+    publish(&server, "/notify/grace", "for-grace").await;
+    publish(&server, "/notify/ada", "for-ada").await;
+    let stolen = grace.last_event_id().to_owned();
+    let (mut ada, _) = follow(&server, as_user(AS_ADA).header("last-event-id", stolen)).await;
+    assert_eq!(next_text(&mut ada).await, "for-ada");
+    publish(&server, "/news", "end").await;
+    assert_eq!(next_text(&mut ada).await, "end");
+}
+
+async fn logout_ends_the_open_streams_and_the_way_back(package: &str) {
+    let server = start(package).await;
+    let cookie = log_in_as_ada(&server).await;
+    let with_cookie = || Request::get("/events").header("cookie", &cookie);
+    let request = post("/token", "").header("cookie", &cookie);
+    let token = json(&ask(&server, request).await)["token"].as_str().expect("text").to_owned();
+    let with_token = || Request::get(&format!("/events?token={token}"));
+
+    let (mut one, _) = follow(&server, with_cookie()).await;
+    let (mut two, _) = follow(&server, with_token()).await;
+    publish(&server, "/notify/ada", "before").await;
+    let response = ask(&server, post("/logout", "").header("cookie", &cookie)).await;
+    assert_eq!(response.status(), 204);
+    let removed = response.header("set-cookie").expect("a cookie");
+    assert!(removed.starts_with("session=; ") && removed.contains("Max-Age=0"), "{removed}");
+    for stream in [&mut one, &mut two] {
+        assert_eq!(next_text(stream).await, "before");
+        // In order, and so at once: not by a connection that breaks.
+        assert_eq!(stream.read_to_end().await, Ending::Whole);
+    }
+    for request in [with_cookie(), with_token()] {
+        let request = request.header("last-event-id", one.last_event_id());
+        assert_refused(&ask(&server, request).await, 401);
+    }
+    assert_refused(&ask(&server, post("/token", "").header("cookie", &cookie)).await, 401);
+    assert_refused(&ask(&server, post("/logout", "").header("cookie", &cookie)).await, 401);
+    assert_eq!(streams(&server).await, 0);
+}
+
+async fn logout_leaves_other_users_and_other_sessions_alone(package: &str) {
+    let server = start(package).await;
+    let cookie = log_in_as_ada(&server).await;
+    let other_cookie = log_in_as_ada(&server).await;
+    assert_ne!(cookie, other_cookie);
+    let with_other = || Request::get("/events").header("cookie", &other_cookie);
+    let (mut other, _) = follow(&server, with_other()).await;
+    let (mut grace, _) = follow(&server, as_user(AS_GRACE)).await;
+    ask(&server, post("/logout", "").header("cookie", &cookie)).await;
+
+    // The stream ends, since it is the same user's; what is missed meanwhile is made up for.
+    assert_eq!(other.read_to_end().await, Ending::Whole);
+    publish(&server, "/news", "meanwhile").await;
+    let request = with_other().header("last-event-id", other.last_event_id());
+    let (mut other, status) = follow(&server, request).await;
+    assert_eq!(status["status"], "resumed");
+    assert_eq!(next_text(&mut other).await, "meanwhile");
+    assert_eq!(next_text(&mut grace).await, "meanwhile");
+    assert_eq!(streams(&server).await, 2);
+}
+
+/// Asserts that an origin may read a response, and nobody else.
+#[track_caller]
+fn assert_allowed(response: &Response, origin: &str) {
+    assert_eq!(response.header("access-control-allow-origin"), Some(origin));
+    assert_eq!(response.header("access-control-allow-credentials"), Some("true"));
+    assert_varies(response);
+}
+
+/// Asserts that no other origin may read a response.
+#[track_caller]
+fn assert_not_allowed(response: &Response) {
+    assert_eq!(response.header("access-control-allow-origin"), None);
+    assert_varies(response);
+}
+
+/// Asserts that a cache would know that the answer is for one origin, and that no header says
+/// `*`, which browsers take for a name when there are credentials.
+#[track_caller]
+fn assert_varies(response: &Response) {
+    let values = |wanted: &str| -> Vec<String> {
+        let headers = response.headers().iter().filter(|(name, _)| name.starts_with(wanted));
+        headers.map(|(_, value)| String::from_utf8_lossy(value).to_lowercase()).collect()
+    };
+    assert!(values("vary").iter().any(|value| value.contains("origin")), "{response:?}");
+    assert!(!values("access-control-").iter().any(|value| value.contains('*')), "{response:?}");
+}
+
+async fn an_allowed_origin_is_named_with_credentials(package: &str) {
+    let server = start_with_origins(package).await;
+    let cookie = log_in_as_ada(&server).await;
+    for origin in [PAGE, OTHER_PAGE] {
+        let request = Request::get("/events").header("cookie", &cookie).header("origin", origin);
+        let (mut stream, _) = follow(&server, request).await;
+        assert_allowed(&stream, origin);
+        publish(&server, "/notify/ada", "hello").await;
+        assert_eq!(next_text(&mut stream).await, "hello");
+    }
+}
+
+async fn a_refusal_can_be_read_by_an_allowed_origin(package: &str) {
+    let server = start_with_origins(package).await;
+    let response = ask(&server, Request::get("/events").header("origin", PAGE)).await;
+    assert_refused(&response, 401);
+    assert_allowed(&response, PAGE);
+    let request = Request::get("/events?topic=user:grace").header("authorization", AS_ADA);
+    let response = ask(&server, request.header("origin", PAGE)).await;
+    assert_refused(&response, 403);
+    assert_allowed(&response, PAGE);
+}
+
+fn preflight(target: &str, origin: &str, method: &str, headers: &str) -> Request {
+    let request = Request::new("OPTIONS", target)
+        .header("origin", origin)
+        .header("access-control-request-method", method);
+    match headers {
+        "" => request,
+        _ => request.header("access-control-request-headers", headers),
+    }
+}
+
+/// Whether a browser would go on after the answer to a preflight for this method and these
+/// headers.
+fn passes(response: &Response, origin: &str, method: &str, headers: &str) -> bool {
+    let list = |name: &str| -> Vec<String> {
+        let list = response.header(name).unwrap_or_default().split(',');
+        list.map(|item| item.trim().to_ascii_lowercase()).collect()
+    };
+    let allowed = list("access-control-allow-headers");
+    (200..300).contains(&response.status())
+        && response.header("access-control-allow-origin") == Some(origin)
+        && response.header("access-control-allow-credentials") == Some("true")
+        // These need no permission.
+        && (["GET", "POST"].contains(&method)
+            || list("access-control-allow-methods").contains(&method.to_ascii_lowercase()))
+        && headers.split(',').all(|header| header.is_empty() || allowed.contains(&header.into()))
+}
+
+/// What `fetch` asks about when a page reads the stream with it and resumes.
+const FETCH: &str = "authorization,last-event-id";
+
+async fn a_preflight_of_an_allowed_origin_passes(package: &str) {
+    let server = start_with_origins(package).await;
+    for origin in [PAGE, OTHER_PAGE] {
+        for (target, method, headers) in [
+            ("/events", "GET", FETCH),
+            ("/events?topic=news", "GET", "last-event-id"),
+            ("/events", "GET", "authorization"),
+            ("/notify/ada", "POST", "authorization"),
+            ("/token", "POST", "authorization"),
+        ] {
+            let response = ask(&server, preflight(target, origin, method, headers)).await;
+            assert!(passes(&response, origin, method, headers), "{target}: {response:?}");
+            assert_allowed(&response, origin);
+        }
+    }
+    assert_eq!(streams(&server).await, 0);
+}
+
+async fn a_preflight_of_another_origin_does_not_pass(package: &str) {
+    let server = start_with_origins(package).await;
+    for origin in [STRANGER, "http://app.example", "https://app.example:8443", "null"] {
+        let response = ask(&server, preflight("/events", origin, "GET", FETCH)).await;
+        assert!(!passes(&response, origin, "GET", FETCH), "{origin}: {response:?}");
+        assert_eq!(response.header("access-control-allow-origin"), None);
+    }
+}
+
+async fn a_preflight_for_other_headers_or_methods_does_not_pass(package: &str) {
+    let server = start_with_origins(package).await;
+    for (method, headers) in [("GET", "x-other"), ("GET", "last-event-id,x-other"), ("DELETE", "")]
+    {
+        let response = ask(&server, preflight("/events", PAGE, method, headers)).await;
+        assert!(!passes(&response, PAGE, method, headers), "{method} {headers}: {response:?}");
+    }
+}
+
+async fn another_origin_is_not_allowed_to_read(package: &str) {
+    let server = start_with_origins(package).await;
+    for request in [
+        Request::get("/streams").header("authorization", AS_ADA),
+        Request::get("/events"),
+        Request::get("/events?topic=user:grace").header("authorization", AS_ADA),
+    ] {
+        assert_not_allowed(&ask(&server, request.header("origin", STRANGER)).await);
+    }
+    // Some frameworks send the stream all the same, and leave it to the browser that no page gets
+    // to see it.
+    let response = Response::to(server.addr(), as_user(AS_ADA).header("origin", STRANGER)).await;
+    assert_not_allowed(&response);
+}
+
+async fn without_the_flag_no_other_origin_is_allowed(package: &str) {
+    let server = start(package).await;
+    for origin in [PAGE, "null"] {
+        let request = Request::get("/streams").header("authorization", AS_ADA);
+        assert_not_allowed(&ask(&server, request.header("origin", origin)).await);
+        let response = ask(&server, preflight("/events", origin, "GET", FETCH)).await;
+        assert!(!passes(&response, origin, "GET", FETCH), "{response:?}");
+        assert_eq!(response.header("access-control-allow-origin"), None);
+    }
+}
+
+async fn a_page_of_the_server_itself_may_post(package: &str) {
+    let server = start(package).await;
+    let origin = format!("http://{}", server.addr());
+    let request = post("/notify/ada", "text=hello").header("authorization", AS_ADA);
+    assert_eq!(ask(&server, request.header("origin", origin)).await.status(), 200);
+}
+
+async fn a_star_is_not_taken_for_an_origin(package: &str) {
+    for origin in ["*", "null", "https://app.example/"] {
+        let flags = ["--listen", ANY_PORT, "--allow-origin", origin];
+        let output = Process::run(package, &flags).await;
+        assert!(!output.status.success());
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(complaint.contains("an origin is like https://app.example"), "{complaint}");
+    }
+}

@@ -1,0 +1,58 @@
+//! The minimal examples run, and are what README shows.
+
+use std::path::Path;
+
+use tidings_testkit::process::{ANY_PORT, Process};
+use tidings_testkit::wire::{Request, Response};
+
+/// Starts one, and follows its stream.
+async fn it_publishes_an_event_every_second(package: &str) {
+    let server = Process::start_with(package, &[ANY_PORT]).await;
+    assert_eq!(server.greeting(), format!("curl -N http://{}/events", server.addr()));
+    let mut stream = Response::to(server.addr(), Request::get("/events")).await;
+    assert_eq!(stream.status(), 200);
+    let _status = stream.next_message().await;
+    let first: u64 = stream.next_message().await.data().parse().expect("a number");
+    let last_event_id = stream.last_event_id().to_owned();
+    stream.reset();
+
+    let request = Request::get("/events").header("last-event-id", last_event_id);
+    let mut stream = Response::to(server.addr(), request).await;
+    let status = stream.next_message().await;
+    assert!(status.data().contains("resumed"), "{}", status.data());
+    assert_eq!(stream.next_message().await.data(), (first + 1).to_string());
+}
+
+#[tokio::test]
+async fn on_axum() {
+    it_publishes_an_event_every_second("minimal-axum").await;
+}
+
+#[tokio::test]
+async fn on_actix_web() {
+    it_publishes_an_event_every_second("minimal-actix-web").await;
+}
+
+#[tokio::test]
+async fn on_warp() {
+    it_publishes_an_event_every_second("minimal-warp").await;
+}
+
+#[test]
+fn readme_shows_the_minimal_examples_as_they_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let read = |path: &str| {
+        std::fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    let readme = read("README.md");
+    let (_, section) = readme.split_once("\n## In your framework\n").expect("the section");
+    let section = section.split("\n## ").next().expect("its text");
+    let shown = section.split("```rust\n").skip(1).map(|block| block.split("```").next());
+    let shown: Vec<_> = shown.map(|block| block.expect("a block")).collect();
+    let packages = ["minimal-axum", "minimal-actix-web", "minimal-warp"];
+    assert_eq!(shown.len(), packages.len());
+    for (shown, package) in shown.into_iter().zip(packages) {
+        let file = read(&format!("examples/{package}/src/main.rs"));
+        assert!(shown == file, "README does not show examples/{package}/src/main.rs as it is");
+    }
+}
