@@ -23,7 +23,7 @@ def main(url: str) -> None:
                 last_event_id = event.id or last_event_id
                 if event.retry:
                     delay = int(event.retry) / 1000
-                print(json.dumps({"event": event.event, "data": event.data, "id": event.id}), flush=True)
+                print(json.dumps({"event": event.event, "data": event.data, "id": event.id or ""}), flush=True)
         except requests.exceptions.RequestException as error:
             print(f"{error!r}; once more", file=sys.stderr)
 
