@@ -236,20 +236,24 @@ pub fn python_packages(requirements: &Path, folder: &Path) -> Result<PathBuf, Mi
     }
     let remedy = "install Debian's packages python3 and python3-venv or Homebrew's python; \
                   `tests/run` does it for you";
-    let system = on_path("python3").ok_or_else(|| Missing::new("python3 is not installed", remedy))?;
+    let system =
+        on_path("python3").ok_or_else(|| Missing::new("python3 is not installed", remedy))?;
     let folder = folder.as_os_str();
     let steps: [(&Path, &[&OsStr]); 2] = [
         (&system, &["-m".as_ref(), "venv".as_ref(), "--clear".as_ref(), folder]),
-        (&python, &[
-            "-m".as_ref(),
-            "pip".as_ref(),
-            "install".as_ref(),
-            "--quiet".as_ref(),
-            "--disable-pip-version-check".as_ref(),
-            "--no-deps".as_ref(),
-            "--requirement".as_ref(),
-            requirements.as_os_str(),
-        ]),
+        (
+            &python,
+            &[
+                "-m".as_ref(),
+                "pip".as_ref(),
+                "install".as_ref(),
+                "--quiet".as_ref(),
+                "--disable-pip-version-check".as_ref(),
+                "--no-deps".as_ref(),
+                "--requirement".as_ref(),
+                requirements.as_os_str(),
+            ],
+        ),
     ];
     for (program, arguments) in steps {
         let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();

@@ -33,7 +33,7 @@ pub struct Client {
 /// Where a client comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// The machine's packages.
+    /// The machine; driven by a script.
     Browser,
     /// npm.
     Npm,
@@ -41,8 +41,20 @@ pub enum Source {
     PyPi,
     /// crates.io.
     CratesIo,
-    /// The machine's packages.
+    /// The machine.
     Shell,
+}
+
+impl Source {
+    /// The registry; `None` for what comes with the machine.
+    pub fn registry(self) -> Option<&'static str> {
+        match self {
+            Self::Browser | Self::Shell => None,
+            Self::Npm => Some("npm"),
+            Self::PyPi => Some("PyPI"),
+            Self::CratesIo => Some("crates.io"),
+        }
+    }
 }
 
 /// Something that a client does otherwise than the standard says. Every run has to show it: when
@@ -62,12 +74,7 @@ impl fmt::Debug for Deviation {
 
 /// All clients.
 pub const CLIENTS: [Client; 9] = [
-    Client {
-        name: "Chromium",
-        source: Source::Browser,
-        driver: "chromium.mjs",
-        deviations: &[],
-    },
+    Client { name: "Chromium", source: Source::Browser, driver: "chromium.mjs", deviations: &[] },
     Client { name: "eventsource", source: Source::Npm, driver: "eventsource.mjs", deviations: &[] },
     Client {
         name: "@microsoft/fetch-event-source",
@@ -99,12 +106,7 @@ pub const CLIENTS: [Client; 9] = [
         driver: "eventsource_client",
         deviations: &[],
     },
-    Client {
-        name: "sse-stream",
-        source: Source::CratesIo,
-        driver: "sse_stream",
-        deviations: &[],
-    },
+    Client { name: "sse-stream", source: Source::CratesIo, driver: "sse_stream", deviations: &[] },
     Client { name: "curl", source: Source::Shell, driver: "curl.sh", deviations: &[NO_NUL] },
 ];
 
@@ -248,7 +250,10 @@ impl Tools {
                 requirements::node()
             }),
             python: requirements::met("interop with clients from PyPI", || {
-                requirements::python_packages(&here.join("requirements.txt"), &folder.join("python"))
+                requirements::python_packages(
+                    &here.join("requirements.txt"),
+                    &folder.join("python"),
+                )
             }),
             rust: requirements::met("interop with clients from crates.io", || {
                 rust_clients(&here.join("rust"), &folder.join("rust"))
@@ -261,14 +266,10 @@ impl Tools {
     }
 
     /// The driver of a client, or `None` if something is missing, which was said.
-    pub fn command(&self, client: &Client, url: &str) -> Option<Command> {
+    pub fn command(&self, client: &Client) -> Option<Command> {
         let script = Path::new(FOLDER).join(client.driver);
-        let mut command = match client.source {
-            Source::Browser => {
-                let mut command = Command::new(requirements::on_path("node")?);
-                command.env("CHROMIUM", self.chromium.as_ref()?).arg(script);
-                command
-            }
+        Some(match client.source {
+            Source::Browser => self.chromium_script(client.driver)?,
             Source::Npm => {
                 let mut command = Command::new(self.node.as_ref()?);
                 command.arg(script);
@@ -284,8 +285,14 @@ impl Tools {
                 self.curl.as_ref()?;
                 Command::new(script)
             }
-        };
-        command.arg(url).args(NAMES);
+        })
+    }
+
+    /// A script of [`FOLDER`] that drives Chromium, or `None` if something is missing, which was
+    /// said.
+    pub fn chromium_script(&self, script: &str) -> Option<Command> {
+        let mut command = Command::new(requirements::on_path("node")?);
+        command.env("CHROMIUM", self.chromium.as_ref()?).arg(Path::new(FOLDER).join(script));
         Some(command)
     }
 
@@ -296,7 +303,8 @@ impl Tools {
         match client.source {
             Source::Browser => requirements::version(self.chromium.as_ref()?, "--version"),
             Source::Npm => {
-                let lock: serde_json::Value = serde_json::from_str(&lock("package-lock.json")?).ok()?;
+                let lock: serde_json::Value =
+                    serde_json::from_str(&lock("package-lock.json")?).ok()?;
                 let package = &lock["packages"][format!("node_modules/{}", client.name)];
                 package["version"].as_str().map(str::to_owned)
             }
@@ -347,9 +355,11 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Starts a driver.
-    pub fn start(mut command: Command) -> Self {
+    /// Starts a driver for a stream.
+    pub fn start(mut command: Command, url: &str) -> Self {
         let mut child = command
+            .arg(url)
+            .args(NAMES)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -132,8 +132,7 @@ mod tests {
         // Two of them look alike but for the id.
         let expected: Vec<_> = (1..=10).map(|n| seen("message", &(n / 2).to_string(), n)).collect();
         let (before, after) = expected.split_at(4);
-        let received =
-            [&[status("fresh", 0)], before, &[status("resumed", 4)], after].concat();
+        let received = [&[status("fresh", 0)], before, &[status("resumed", 4)], after].concat();
         (expected, received)
     }
 

@@ -99,7 +99,10 @@ impl Link {
     pub async fn until_heartbeat(&self) {
         let mut heartbeats = self.shared.heartbeats.subscribe();
         let before = *heartbeats.borrow_and_update();
-        heartbeats.wait_for(|heartbeats| *heartbeats > before).await.expect("this holds the sender");
+        heartbeats
+            .wait_for(|heartbeats| *heartbeats > before)
+            .await
+            .expect("this holds the sender");
     }
 }
 

@@ -18,16 +18,12 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How often the client is cut.
 const CUTS: usize = 3;
 
-/// Plays the script to a client. `command` makes its driver, for a URL.
+/// Plays the script to a client; `command` starts its driver.
 ///
 /// # Errors
 ///
 /// When it does not receive what it should: a text that says what, and what the driver said.
-pub async fn play(
-    client: &'static Client,
-    command: impl FnOnce(&str) -> Command,
-    hub: &Hub,
-) -> Result<(), String> {
+pub async fn play(client: &'static Client, command: Command, hub: &Hub) -> Result<(), String> {
     let link = Link::to(hub.addr()).await;
     let topic = client.slug();
     let url = format!("http://{}/events?topic={topic}", link.addr());
@@ -36,7 +32,7 @@ pub async fn play(
         hub,
         link,
         topic,
-        driver: Driver::start(command(&url)),
+        driver: Driver::start(command, &url),
         happenings: Vec::new(),
         step: "the status event",
     };

@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn every_name_is_known_beforehand() {
-        let all = [all_kinds(), while_away(1), in_the_end(), last(), vec![reset(), torn()]].concat();
+        let all =
+            [all_kinds(), while_away(1), in_the_end(), last(), vec![reset(), torn()]].concat();
         for name in all.iter().filter_map(|letter| letter.event) {
             assert!(NAMES.contains(&name), "{name}");
         }
@@ -183,7 +184,9 @@ mod tests {
     fn a_line_of_a_driver_is_an_event_or_an_error() {
         let seen = Seen::parse(r#"{"event":"price","data":"1","id":"1-1"}"#).unwrap();
         assert_eq!((&*seen.event, &*seen.data, &*seen.id), ("price", "1", "1-1"));
-        for line in ["", "hello", r#"{"event":"price","data":"1"}"#, r#"{"event":"","data":1,"id":""}"#] {
+        for line in
+            ["", "hello", r#"{"event":"price","data":"1"}"#, r#"{"event":"","data":1,"id":""}"#]
+        {
             assert_eq!(Seen::parse(line), Err(line.to_owned()));
         }
     }
