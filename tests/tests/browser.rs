@@ -1,18 +1,18 @@
-//! The example hubs in a real Chromium. The tests themselves are JavaScript, in `tests/browser`.
+//! The examples in a real Chromium. The tests themselves are JavaScript, in `tests/browser`.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tidings_tests::{examples, requirements};
 
-/// The hubs, and the files of tests for each; none for all of them. The page is the same
+/// The frameworks, and the files of tests for each; none for all of them. The page is the same
 /// everywhere, so one hub is enough for it.
-const HUBS: [(&str, &[&str]); 3] =
-    [("hub-axum", &[]), ("hub-actix-web", STREAMS), ("hub-warp", STREAMS)];
-const STREAMS: &[&str] = &["event_source.test.mjs", "resume.test.mjs", "network_cut.test.mjs"];
+const FRAMEWORKS: [(&str, &[&str]); 3] = [("axum", &[]), ("actix-web", STREAMS), ("warp", STREAMS)];
+const STREAMS: &[&str] =
+    &["auth.test.mjs", "event_source.test.mjs", "resume.test.mjs", "network_cut.test.mjs"];
 
 #[test]
-fn chromium_gets_every_event_of_the_example_hubs() {
+fn chromium_gets_every_event_of_the_examples() {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/browser"));
     let found = requirements::met("browser tests", || {
         let node = requirements::node()?;
@@ -22,7 +22,7 @@ fn chromium_gets_every_event_of_the_example_hubs() {
     });
     let Some((node, chromium)) = found else { return };
 
-    let failed = HUBS.into_iter().filter(|(hub, files)| {
+    let failed = FRAMEWORKS.into_iter().filter(|(framework, files)| {
         // Each of the tests has a time limit of its own, and waits more than it works. What they
         // say goes where ours goes.
         let status = Command::new(&node)
@@ -30,12 +30,13 @@ fn chromium_gets_every_event_of_the_example_hubs() {
             .args(*files)
             .current_dir(folder)
             .env("CHROMIUM", &chromium)
-            .env("TIDINGS_HUB", examples::build(hub))
+            .env("TIDINGS_HUB", examples::build(&format!("hub-{framework}")))
+            .env("TIDINGS_AUTH", examples::build(&format!("auth-{framework}")))
             .stdin(Stdio::null())
             .status()
             .expect("node runs");
         !status.success()
     });
-    let failed: Vec<_> = failed.map(|(hub, _)| hub).collect();
+    let failed: Vec<_> = failed.map(|(framework, _)| framework).collect();
     assert!(failed.is_empty(), "browser tests failed on {failed:?}; what they said is above");
 }

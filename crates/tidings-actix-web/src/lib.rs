@@ -32,7 +32,8 @@
 //!
 //! # Serving
 //!
-//! [`serve()`] is actix-web's own server with what event streams need. Whoever calls
+//! [`serve()`] is actix-web's own server with what event streams need, and [`serve_with`] the same
+//! with TLS or HTTP/2. Whoever calls
 //! [`HttpServer::run`](actix_web::HttpServer::run) instead should know:
 //!
 //! - By default, actix-web takes a client that closes its end for one that still reads, and keeps a
@@ -46,6 +47,9 @@
 //! - Its connections have the system's settings, which are not made for event streams: see
 //!   [`SocketSettings`].
 //!
+//! Over HTTP/2, actix-web notices that a client has cancelled a stream, or is gone, when it next
+//! writes to it: at the next event or heartbeat. Until then the registry lists the client.
+//!
 //! # Middleware
 //!
 //! `Compress` compresses every response that does not name its encoding, and would hold events
@@ -57,6 +61,6 @@ mod serve;
 
 pub use request::SseRequest;
 pub use response::Sse;
-pub use serve::{ActixWeb, Serve, serve};
+pub use serve::{ActixWeb, Serve, serve, serve_with};
 pub use tidings;
 pub use tidings_net::SocketSettings;

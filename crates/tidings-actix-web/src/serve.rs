@@ -48,18 +48,60 @@ where
     S::Service: 'static,
     B: MessageBody + 'static,
 {
+    serve_with(listener, app, hub, HttpServer::listen)
+}
+
+/// Serves as [`serve`] does, but listens in a way of the application's choice: one of the
+/// `listen_` methods of [`HttpServer`], which are behind features of actix-web.
+///
+/// They are how clients get HTTP/2: `listen_auto_h2c` takes those that begin with it, without TLS,
+/// beside those of HTTP/1.1; those with TLS offer both.
+///
+/// ```
+/// use actix_web::{App, HttpServer};
+/// use tidings_actix_web::tidings::Hub;
+/// use tidings_actix_web::{Serve, serve_with};
+/// # use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
+///
+/// fn without_tls(listener: std::net::TcpListener, hub: &Hub) -> Serve {
+///     serve_with(listener, HttpServer::new(App::new), hub, HttpServer::listen_auto_h2c)
+/// }
+///
+/// fn with_tls(listener: std::net::TcpListener, hub: &Hub, tls: ServerConfig) -> Serve {
+///     serve_with(listener, HttpServer::new(App::new), hub, |server, listener| {
+///         server.listen_rustls_0_23(listener, tls)
+///     })
+/// }
+/// ```
+pub fn serve_with<F, I, S, B>(
+    listener: TcpListener,
+    app: HttpServer<F, I, S, B>,
+    hub: &Hub,
+    listen: impl FnOnce(HttpServer<F, I, S, B>, TcpListener) -> io::Result<HttpServer<F, I, S, B>>
+    + 'static,
+) -> Serve
+where
+    F: Fn() -> I + Send + Clone + 'static,
+    I: IntoServiceFactory<S, Request> + 'static,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Error: Into<Error> + 'static,
+    S::InitError: Debug,
+    S::Response: Into<Response<B>> + 'static,
+    <S::Service as Service<Request>>::Future: 'static,
+    S::Service: 'static,
+    B: MessageBody + 'static,
+{
     let start = Box::new(|listener: TcpListener, settings: SocketSettings, begun| {
         settings.apply(&listener)?;
-        let server = app
+        let app = app
             .h1_allow_half_closed(false)
             .on_connect(move |connection, _| {
                 // Where connections inherit the listener's settings, this repeats them. It fails
                 // when the connection is gone already, which the server will notice.
                 let _ = connection.downcast_ref::<TcpStream>().map(|io| settings.apply(io));
             })
-            .shutdown_signal(begun)
-            .listen(listener)?;
-        Ok(server.run())
+            .shutdown_signal(begun);
+        Ok(listen(app, listener)?.run())
     });
     let hub = hub.clone();
     tidings_net::Serve::new(ActixWeb { listener, start }, move || hub.close())

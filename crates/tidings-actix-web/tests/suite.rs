@@ -3,24 +3,51 @@
 use std::io;
 use std::net::TcpListener;
 
-use actix_web::web::{Data, get, head, resource};
+use actix_web::web::{Data, ServiceConfig, get, head, resource};
 use actix_web::{HttpRequest, HttpResponse, HttpServer, Responder};
-use tidings_actix_web::{Sse, SseRequest};
+use tidings_actix_web::{SocketSettings, Sse, SseRequest, serve, serve_with};
 use tidings_testkit::adapter::{Adapter, Answer, App, Shutdown};
+use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
 
 struct ActixWeb;
 
+/// The application on two workers. A macro, since actix-web's types of it cannot be named.
+macro_rules! server {
+    ($app:expr) => {{
+        let data = Data::new($app.clone());
+        HttpServer::new(move || actix_web::App::new().app_data(data.clone()).configure(routes))
+            .workers(2)
+    }};
+}
+
+fn routes(config: &mut ServiceConfig) {
+    config.service(resource("/{path:.*}").route(get().to(answer)).route(head().to(answer)));
+}
+
 impl Adapter for ActixWeb {
+    // Its HTTP/2 looks after a stream when it writes to it.
+    const CANCELS_AT_ONCE: bool = false;
+
     async fn serve(app: App, listener: TcpListener, shutdown: Shutdown) -> io::Result<()> {
-        let data = Data::new(app.clone());
-        let server = HttpServer::new(move || {
-            let all = resource("/{path:.*}").route(get().to(answer)).route(head().to(answer));
-            actix_web::App::new().app_data(data.clone()).service(all)
-        });
-        tidings_actix_web::serve(listener, server.workers(2), app.hub())
+        serve(listener, server!(app), app.hub())
+            .sockets(SocketSettings::default().write_timeout(app.write_timeout()))
             .with_graceful_shutdown(shutdown)
             .shutdown_timeout(App::SHUTDOWN_TIMEOUT)
             .await
+    }
+
+    async fn serve_h2c(app: App, listener: TcpListener, shutdown: Shutdown) -> io::Result<()> {
+        serve_with(listener, server!(app), app.hub(), HttpServer::listen_auto_h2c)
+            .with_graceful_shutdown(shutdown)
+            .shutdown_timeout(App::SHUTDOWN_TIMEOUT)
+            .await
+    }
+
+    async fn serve_tls(app: App, listener: TcpListener, tls: ServerConfig) -> io::Result<()> {
+        serve_with(listener, server!(app), app.hub(), |server, listener| {
+            server.listen_rustls_0_23(listener, tls)
+        })
+        .await
     }
 }
 

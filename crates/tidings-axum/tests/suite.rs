@@ -1,26 +1,66 @@
 //! The suite that every adapter must pass, on axum.
 
+use std::future::pending;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tidings_axum::{Sse, SseRequest};
+use axum::serve::Listener;
+use tidings_axum::{SocketSettings, Sse, SseRequest};
 use tidings_testkit::adapter::{Adapter, Answer, App, Shutdown};
+use tidings_testkit::tls::accept;
+use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
+use tidings_testkit::tls::tokio_rustls::server::TlsStream;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::Receiver;
 
 struct Axum;
 
 impl Adapter for Axum {
     async fn serve(app: App, listener: TcpListener, shutdown: Shutdown) -> io::Result<()> {
-        let router = Router::new().route("/{*path}", get(answer)).with_state(app.clone());
-        tidings_axum::serve(tokio::net::TcpListener::from_std(listener)?, router, app.hub())
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        tidings_axum::serve(listener, router(&app), app.hub())
+            .sockets(SocketSettings::default().write_timeout(app.write_timeout()))
             .with_graceful_shutdown(shutdown)
             .shutdown_timeout(App::SHUTDOWN_TIMEOUT)
             .await
     }
+
+    async fn serve_tls(app: App, listener: TcpListener, tls: ServerConfig) -> io::Result<()> {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let listener = Tls { addr: listener.local_addr()?, accepted: accept(listener, tls) };
+        axum::serve(listener, router(&app)).await
+    }
+}
+
+/// TLS is for axum a listener like any other.
+struct Tls {
+    addr: SocketAddr,
+    accepted: Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+}
+
+impl Listener for Tls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        match self.accepted.recv().await {
+            Some(connection) => connection,
+            None => pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.addr)
+    }
+}
+
+fn router(app: &App) -> Router {
+    Router::new().route("/{*path}", get(answer)).with_state(app.clone())
 }
 
 async fn answer(State(app): State<App>, uri: Uri, request: SseRequest) -> Response {

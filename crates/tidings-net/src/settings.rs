@@ -13,18 +13,24 @@ use socket2::{SockRef, TcpKeepalive};
 /// | setting | default | what for |
 /// |---|---|---|
 /// | `TCP_NODELAY` | on | events leave at once |
+/// | `TCP_NOTSENT_LOWAT` | 64 KiB | a slow client has little waiting in the kernel, and its progress is seen: without it, a write may wait until a third of some megabytes is read |
 /// | [`keepalive`](Self::keepalive) | after 30 s, every 10 s, 3 times | a silent client that is gone is found within a minute |
 /// | [`write_timeout`](Self::write_timeout) | 30 s | a client that takes nothing is let go: `TCP_USER_TIMEOUT` (RFC 5482) where the system has it |
 ///
 /// Connections inherit all of them from their listener on Linux; on other systems at least
-/// `TCP_NODELAY` and keep-alive. `TCP_USER_TIMEOUT` is set on Linux, Android and FreeBSD's kin only;
-/// elsewhere `WriteLimit` does its part.
+/// `TCP_NODELAY` and keep-alive. `TCP_USER_TIMEOUT` and `TCP_NOTSENT_LOWAT` are set on Linux and
+/// Android only; elsewhere `WriteLimit` does its part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct SocketSettings {
     keepalive: Option<Duration>,
     write_timeout: Option<Duration>,
 }
+
+/// How many bytes may wait in the kernel that were not even sent. A write that is stalled goes on
+/// when half of them are: with the default limit, a client has to read some 1 KiB a second.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const NOT_SENT: u32 = 64 * 1024;
 
 impl SocketSettings {
     /// How long a connection may be silent before the system asks whether the other end is still
@@ -65,7 +71,10 @@ impl SocketSettings {
             socket.set_tcp_keepalive(&keepalive)?;
         }
         #[cfg(any(target_os = "android", target_os = "linux"))]
-        socket.set_tcp_user_timeout(self.write_timeout)?;
+        {
+            socket.set_tcp_user_timeout(self.write_timeout)?;
+            socket.set_tcp_notsent_lowat(NOT_SENT)?;
+        }
         Ok(())
     }
 }
@@ -97,6 +106,7 @@ mod tests {
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(7)));
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), NOT_SENT);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! use std::net::TcpListener;
 //!
 //! use tidings_testkit::adapter::{Adapter, App, Shutdown};
+//! use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
 //!
 //! struct MyFramework;
 //!
@@ -15,6 +16,12 @@
 //!         // Respond to every GET and HEAD request with `app.answer(path, query, resume)`.
 //! #       let _ = (app, listener);
 //! #       Ok(shutdown.await)
+//!     }
+//!
+//!     async fn serve_tls(app: App, listener: TcpListener, tls: ServerConfig) -> io::Result<()> {
+//!         // The same, over TLS.
+//! #       let _ = (app, listener, tls);
+//! #       std::future::pending().await
 //!     }
 //! }
 //!
@@ -31,6 +38,8 @@ mod site;
 #[allow(missing_docs, reason = "each name is a promise in full")]
 pub mod delivery;
 #[allow(missing_docs, reason = "each name is a promise in full")]
+pub mod http2;
+#[allow(missing_docs, reason = "each name is a promise in full")]
 pub mod refusal;
 #[allow(missing_docs, reason = "each name is a promise in full")]
 pub mod registry;
@@ -41,7 +50,11 @@ pub mod resume;
 #[allow(missing_docs, reason = "each name is a promise in full")]
 pub mod shutdown;
 #[allow(missing_docs, reason = "each name is a promise in full")]
+pub mod stall;
+#[allow(missing_docs, reason = "each name is a promise in full")]
 pub mod stream;
+#[allow(missing_docs, reason = "each name is a promise in full")]
+pub mod tls;
 
 pub use app::{Answer, App, AppStream};
 pub use server::{Adapter, Server, Shutdown};
@@ -56,6 +69,7 @@ macro_rules! adapter_suite {
                 a_stream_of_any_events_has_the_same_headers
                 the_first_bytes_leave_at_once_when_there_is_no_event
                 a_head_request_gets_the_headers_and_leaves_no_client
+                a_conditional_or_range_request_gets_the_whole_stream
                 an_http_1_0_client_gets_a_body_without_chunks
             }
             delivery {
@@ -105,6 +119,28 @@ macro_rules! adapter_suite {
                 what_was_published_before_the_end_still_arrives
                 a_client_that_comes_after_the_end_gets_what_it_missed
             }
+            http2 {
+                the_response_has_exactly_the_headers_of_the_contract
+                a_head_request_gets_the_same_headers_and_no_body
+                the_body_is_the_same_as_over_http_1_1
+                many_streams_share_a_connection
+                a_stream_that_is_not_read_stalls_no_other
+                a_stream_that_is_cancelled_leaves_the_registry
+                a_connection_that_ends_takes_its_streams_with_it
+                a_stream_that_is_cancelled_while_it_is_not_read_is_gone
+                the_end_of_the_hub_ends_all_streams_and_not_the_connection
+                an_error_resets_its_stream_behind_the_last_whole_event
+                a_shutdown_ends_all_streams_of_a_connection
+            }
+            tls {
+                the_client_chooses_the_protocol
+                events_arrive_one_by_one_over_http_1_1_and_http_2
+                a_client_resumes_over_both_with_the_same_body
+            }
+            stall {
+                a_client_that_takes_nothing_is_let_go
+                a_client_that_reads_slowly_but_steadily_stays
+            }
         }
     };
     (@tests $adapter:ty; $($module:ident { $($promise:ident)+ })+) => {
@@ -129,12 +165,15 @@ mod tests {
         let listed: Vec<_> = macro_rules.split_whitespace().collect();
         let modules = [
             include_str!("adapter/delivery.rs"),
+            include_str!("adapter/http2.rs"),
             include_str!("adapter/refusal.rs"),
             include_str!("adapter/registry.rs"),
             include_str!("adapter/response.rs"),
             include_str!("adapter/resume.rs"),
             include_str!("adapter/shutdown.rs"),
+            include_str!("adapter/stall.rs"),
             include_str!("adapter/stream.rs"),
+            include_str!("adapter/tls.rs"),
         ];
         for line in modules.into_iter().flat_map(str::lines) {
             if let Some(function) = line.strip_prefix("pub async fn ") {

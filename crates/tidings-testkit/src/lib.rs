@@ -4,7 +4,8 @@
 //! - [`adapter`]: one function for each promise to applications, whatever their framework, and
 //!   the small trait that lets an adapter's tests run them all.
 //! - [`wire`]: an HTTP/1.1 client that sends any bytes, and tells of the response what an HTTP
-//!   library would hide: how it was framed, and whether it ended or was cut.
+//!   library would hide: how it was framed, and whether it ended or was cut; and one for HTTP/2.
+//! - [`tls`]: a certificate, and both ends of TLS with it.
 //! - [`checker`]: tells from what was published and what a client received whether anything was
 //!   lost, doubled, out of order or somebody else's.
 //! - [`process`]: builds and runs a program of the workspace, and ends it with the test.
@@ -16,4 +17,5 @@ pub mod adapter;
 pub mod checker;
 pub mod limit;
 pub mod process;
+pub mod tls;
 pub mod wire;

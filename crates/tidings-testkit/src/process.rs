@@ -129,6 +129,11 @@ impl Process {
         let kib: usize = line.trim().strip_suffix(" kB")?.parse().ok()?;
         Some(kib * 1024)
     }
+
+    /// How many files, and so connections, it has open. `None` where the system does not tell.
+    pub fn open_files(&self) -> Option<usize> {
+        Some(std::fs::read_dir(format!("/proc/{}/fd", self.child.id()?)).ok()?.count())
+    }
 }
 
 /// The address in `… http://127.0.0.1:3000/ …`.

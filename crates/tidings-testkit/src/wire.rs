@@ -1,15 +1,19 @@
-//! An HTTP/1.1 client that hides nothing.
+//! An HTTP/1.1 client that hides nothing, and one for HTTP/2.
 //!
 //! Clients for applications normalise: they join header lines, refuse odd requests, follow
 //! framing errors with errors of their own. Here a request is the bytes that the test says, and a
-//! [`Response`] tells what came over the socket and how it ended.
+//! [`Response`] tells what came over the socket and how it ended. [`Http2`] is
+//! for what HTTP/2 adds: many streams on one connection.
 
 mod chunked;
 mod connection;
 mod head;
+mod http2;
 mod request;
 mod response;
+mod socket;
 
 pub use connection::Connection;
+pub use http2::{Http2, Http2Response};
 pub use request::Request;
 pub use response::{Ending, Response};

@@ -1,22 +1,29 @@
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use futures_core::Stream;
 use tidings::Hub;
 use tidings_net::{Graceful, Server, SocketSettings};
 use tokio::net::TcpListener;
 use warp::filters::BoxedFilter;
+use warp::http::Method;
+use warp::http::header::CONTENT_TYPE;
 use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
 /// Serves a filter with warp's own server, on sockets that are set for event streams.
 ///
-/// It is [`warp::serve`](warp::serve()) with two things added: the [`SocketSettings`] on every
-/// connection, and a graceful shutdown that ends the hub's streams and does not wait for ever.
+/// It is [`warp::serve`](warp::serve()) with three things added: the [`SocketSettings`] on every
+/// connection; a graceful shutdown that ends the hub's streams and does not wait for ever; and
+/// responses to HEAD that end at once, where over HTTP/2 warp would send the stream.
 ///
 /// warp takes connections itself, so the settings go to the listener, from which connections
 /// inherit them. On Linux those are all of them, with `TCP_USER_TIMEOUT` as the limit on stalled
-/// writes; other systems have no such limit here.
+/// writes; other systems have no such limit here. A connection that was made before this runs has
+/// the system's settings.
 ///
 /// ```no_run
 /// use tidings_warp::tidings::Hub;
@@ -39,8 +46,30 @@ where
     R: Reply + 'static,
 {
     let filter = filter.boxed().map(R::into_response).boxed();
+    let filter = warp::method().and(filter).map(without_body).boxed();
     let hub = hub.clone();
     tidings_net::Serve::new(Warp { listener, filter }, move || hub.close())
+}
+
+/// Takes the stream out of the response to HEAD, of which warp sends the body over HTTP/2.
+fn without_body(method: Method, mut response: Response) -> Response {
+    let content_type = response.headers().get(CONTENT_TYPE);
+    if method == Method::HEAD && content_type.is_some_and(|value| value == "text/event-stream") {
+        let nothing = warp::reply::stream(Nothing).into_response();
+        *response.body_mut() = nothing.into_body();
+    }
+    response
+}
+
+/// A body of no known length, so that the headers are as for GET.
+struct Nothing;
+
+impl Stream for Nothing {
+    type Item = Result<Vec<u8>, Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(None)
+    }
 }
 
 /// A server that is being set up: see [`serve`]. Runs when it is awaited.

@@ -3,8 +3,14 @@
 use std::io;
 use std::net::TcpListener;
 
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
 use tidings_testkit::adapter::{Adapter, Answer, App, Shutdown};
-use tidings_warp::{Sse, SseRequest};
+use tidings_testkit::tls::accept;
+use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
+use tidings_warp::{SocketSettings, Sse, SseRequest};
+use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
 use warp::path::FullPath;
 use warp::reply::Response;
@@ -14,21 +20,41 @@ struct Warp;
 
 impl Adapter for Warp {
     async fn serve(app: App, listener: TcpListener, shutdown: Shutdown) -> io::Result<()> {
-        let hub = app.hub().clone();
-        let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-        let routes = warp::get()
-            .or(warp::head())
-            .unify()
-            .map(move || app.clone())
-            .and(warp::path::full())
-            .and(query)
-            .and(tidings_warp::request())
-            .map(answer);
-        tidings_warp::serve(tokio::net::TcpListener::from_std(listener)?, routes, &hub)
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        tidings_warp::serve(listener, routes(&app), app.hub())
+            .sockets(SocketSettings::default().write_timeout(app.write_timeout()))
             .with_graceful_shutdown(shutdown)
             .shutdown_timeout(App::SHUTDOWN_TIMEOUT)
             .await
     }
+
+    async fn serve_tls(app: App, listener: TcpListener, tls: ServerConfig) -> io::Result<()> {
+        let mut accepted = accept(tokio::net::TcpListener::from_std(listener)?, tls);
+        while let Some((io, _)) = accepted.recv().await {
+            // warp listens on TCP only: this is what it does with a connection.
+            let service = TowerToHyperService::new(warp::service(routes(&app)));
+            tokio::spawn(async move {
+                let server = Builder::new(TokioExecutor::new());
+                // An error is a client that has gone.
+                drop(server.serve_connection(TokioIo::new(io), service).await);
+            });
+        }
+        Ok(())
+    }
+}
+
+fn routes(app: &App) -> BoxedFilter<(Response,)> {
+    let app = app.clone();
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::get()
+        .or(warp::head())
+        .unify()
+        .map(move || app.clone())
+        .and(warp::path::full())
+        .and(query)
+        .and(tidings_warp::request())
+        .map(answer)
+        .boxed()
 }
 
 fn answer(app: App, path: FullPath, query: String, request: SseRequest) -> Response {

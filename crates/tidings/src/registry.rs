@@ -262,8 +262,14 @@ impl Registry {
 ///
 /// A client is listed from [`Subscribe::open`](crate::Subscribe::open) on until its response is
 /// dropped, which servers do when the connection ends, whether the response was ever polled or
-/// not. Closing ends the stream; a browser's EventSource will then connect again, so whoever must
-/// stay out has to be refused at the next request.
+/// not.
+///
+/// Closing ends the stream at once: what was published and not yet sent is left out, and comes when
+/// the client resumes. A browser's EventSource will connect again by itself, so whoever must stay
+/// out has to be refused at the next request. That refusal has to be in force *before* the streams
+/// are closed; and a handler that authenticates first and subscribes later should look once more
+/// in between ([`Subscribe::open`](crate::Subscribe::open), check, respond), or a request that was on
+/// its way at that moment slips through.
 #[derive(Debug)]
 pub struct Clients<'a> {
     hub: &'a Hub,

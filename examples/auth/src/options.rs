@@ -15,7 +15,7 @@ pub struct Options {
     #[arg(long, default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
     pub listen: SocketAddr,
 
-    /// An origin whose pages may use the server, such as https://app.example; may be repeated
+    /// An origin whose pages may use the server, besides its own; may be repeated
     #[arg(long, value_name = "ORIGIN")]
     pub allow_origin: Vec<Origin>,
 

@@ -26,6 +26,7 @@ pub struct App {
     hub: Hub,
     feed: UnboundedSender<Event>,
     fed: Arc<Mutex<Option<UnboundedReceiver<Event>>>>,
+    write_timeout: Duration,
 }
 
 /// What to do with a request. The adapter turns it into the framework's response in the way that
@@ -58,7 +59,19 @@ impl App {
     /// An application around a hub.
     pub fn new(hub: Hub) -> Self {
         let (feed, fed) = unbounded_channel();
-        Self { hub, feed, fed: Arc::new(Mutex::new(Some(fed))) }
+        let fed = Arc::new(Mutex::new(Some(fed)));
+        Self { hub, feed, fed, write_timeout: Duration::from_secs(30) }
+    }
+
+    /// Sets how long a client may take nothing before its connection is ended.
+    pub fn with_write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout;
+        self
+    }
+
+    /// How long a client may take nothing before its connection is ended. 30 seconds unless set.
+    pub fn write_timeout(&self) -> Duration {
+        self.write_timeout
     }
 
     /// The hub.

@@ -66,7 +66,7 @@ pub async fn the_body_is_byte_for_byte_what_the_subscription_yields<A: Adapter>(
 }
 
 /// Every stream has a client id of its own, of 16 digits, in its status event.
-fn without_client(body: &str) -> String {
+pub(super) fn without_client(body: &str) -> String {
     match body.split_once("\"client\":\"") {
         Some((before, client)) => format!("{before}{}", &client[16..]),
         None => body.to_owned(),

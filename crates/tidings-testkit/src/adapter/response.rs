@@ -73,6 +73,38 @@ pub async fn a_head_request_gets_the_headers_and_leaves_no_client<A: Adapter>() 
     assert_eq!(next.status(), 200);
 }
 
+/// What a client, or a cache between, may ask for that a stream cannot be.
+const PARTIAL: [&[(&str, &str)]; 5] = [
+    &[("if-none-match", "*")],
+    &[("if-modified-since", "Fri, 01 Jan 2100 00:00:00 GMT")],
+    &[("range", "bytes=0-10")],
+    &[("range", "bytes=0-10"), ("if-range", "\"tag\"")],
+    &[("range", "bytes=5-"), ("if-unmodified-since", "Thu, 01 Jan 1970 00:00:00 GMT")],
+];
+
+pub async fn a_conditional_or_range_request_gets_the_whole_stream<A: Adapter>() {
+    let site = Site::open::<A>();
+    let id = site.publish("a", "one");
+    for headers in PARTIAL {
+        let request = |method| {
+            headers
+                .iter()
+                .fold(Request::new(method, "/bare?topic=a&history=all"), |r, (name, value)| {
+                    r.header(name, value)
+                })
+        };
+        let mut response = site.send(request("GET")).await;
+        assert_eq!(response.status(), 200, "{headers:?}");
+        assert_eq!(self::headers(&response), contract(), "{headers:?}");
+        response.read_messages(1).await;
+        assert_eq!(response.text(), format!(":\n\ndata: one\nid: {id}\n\n"), "{headers:?}");
+        let mut response = site.send(request("HEAD")).await;
+        assert_eq!(response.status(), 200, "HEAD {headers:?}");
+        assert_eq!(response.read_to_end().await, Ending::Whole);
+        assert!(response.body().is_empty());
+    }
+}
+
 pub async fn an_http_1_0_client_gets_a_body_without_chunks<A: Adapter>() {
     let site = Site::open::<A>();
     let mut response = site.send(Request::get("/bare?topic=a").http_1_0()).await;

@@ -4,20 +4,43 @@ use std::pin::Pin;
 
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
+use tokio_rustls::rustls::ServerConfig;
 
 use super::App;
 use crate::limit::within;
 
 /// A framework, as far as the suite needs one.
 pub trait Adapter {
+    /// Whether the server drops the response as soon as its client cancels a stream of HTTP/2;
+    /// else it does so at the next heartbeat or event.
+    const CANCELS_AT_ONCE: bool = true;
+
     /// Serves the application until `shutdown` resolves; then shuts down gracefully, for no longer
     /// than [`App::SHUTDOWN_TIMEOUT`].
     ///
-    /// GET and HEAD of every path are [`App::answer`]. The listener does not block.
+    /// GET and HEAD of every path are [`App::answer`]. The listener does not block. Writes may be
+    /// stalled for [`App::write_timeout`].
     fn serve(
         app: App,
         listener: TcpListener,
         shutdown: Shutdown,
+    ) -> impl Future<Output = io::Result<()>>;
+
+    /// The same, for clients of HTTP/1.1 and for those that begin with HTTP/2.
+    fn serve_h2c(
+        app: App,
+        listener: TcpListener,
+        shutdown: Shutdown,
+    ) -> impl Future<Output = io::Result<()>> {
+        Self::serve(app, listener, shutdown)
+    }
+
+    /// Serves the application over TLS, until it is dropped. The configuration offers HTTP/2 and
+    /// HTTP/1.1.
+    fn serve_tls(
+        app: App,
+        listener: TcpListener,
+        config: ServerConfig,
     ) -> impl Future<Output = io::Result<()>>;
 }
 

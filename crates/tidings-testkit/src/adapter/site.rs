@@ -1,8 +1,10 @@
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tidings::{Hub, HubBuilder, Message, STATUS_EVENT};
 
 use super::{Adapter, App, Server};
+use crate::tls::Certificate;
 use crate::wire::{Request, Response};
 
 /// An application that is being served.
@@ -20,11 +22,48 @@ impl Site {
     }
 
     pub(super) fn with<A: Adapter>(hub: HubBuilder) -> Self {
-        let hub = hub.retry(None).build();
-        let app = App::new(hub.clone());
+        let app = Self::app(hub);
         let served = app.clone();
         let server = Server::start(async |listener, begun| A::serve(served, listener, begun).await);
-        Self { hub, app, server }
+        Self::of(app, server)
+    }
+
+    /// The same, for clients that begin with HTTP/2 as well.
+    pub(super) fn open_h2c<A: Adapter>() -> Self {
+        let app = Self::app(Hub::builder());
+        let served = app.clone();
+        let serve = async |listener, begun| A::serve_h2c(served, listener, begun).await;
+        Self::of(app, Server::start(serve))
+    }
+
+    /// The same, over TLS.
+    pub(super) fn open_tls<A: Adapter>() -> (Self, Certificate) {
+        let certificate = Certificate::new();
+        let app = Self::app(Hub::builder());
+        let (served, config) = (app.clone(), certificate.server(&["h2", "http/1.1"]));
+        let serve = async |listener, begun| {
+            tokio::select! {
+                outcome = A::serve_tls(served, listener, config) => outcome,
+                () = begun => Ok(()),
+            }
+        };
+        (Self::of(app, Server::start(serve)), certificate)
+    }
+
+    /// The same, with a client being let go when it takes nothing for this long.
+    pub(super) fn with_write_timeout<A: Adapter>(timeout: Duration) -> Self {
+        let app = Self::app(Hub::builder()).with_write_timeout(timeout);
+        let served = app.clone();
+        let server = Server::start(async |listener, begun| A::serve(served, listener, begun).await);
+        Self::of(app, server)
+    }
+
+    fn app(hub: HubBuilder) -> App {
+        App::new(hub.retry(None).build())
+    }
+
+    fn of(app: App, server: Server) -> Self {
+        Self { hub: app.hub().clone(), app, server }
     }
 
     pub(super) fn addr(&self) -> SocketAddr {

@@ -1,17 +1,22 @@
 use std::net::{IpAddr, SocketAddr};
 use std::panic::Location;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::socket::Socket;
 use super::{Request, Response};
 use crate::limit::within_at;
 
 /// A connection to a server, before a request or between two.
 #[derive(Debug)]
 pub struct Connection {
-    pub(super) socket: TcpStream,
+    pub(super) socket: Socket,
     /// Received and not yet looked at.
     pub(super) raw: BytesMut,
 }
@@ -40,6 +45,13 @@ impl Connection {
         })
     }
 
+    /// Connects over TLS.
+    #[track_caller]
+    pub fn open_tls(server: SocketAddr, config: Arc<ClientConfig>) -> impl Future<Output = Self> {
+        let caller = Location::caller();
+        Self::connect_tls(caller, server, config)
+    }
+
     pub(super) async fn connect(
         caller: &Location<'_>,
         server: SocketAddr,
@@ -54,12 +66,32 @@ impl Connection {
         let connected = within_at(caller, "connecting", socket.connect(server)).await;
         let socket = connected.unwrap_or_else(|error| panic!("connecting: {error}, at {caller}"));
         socket.set_nodelay(true).expect("TCP_NODELAY");
-        Self { socket, raw: BytesMut::new() }
+        Self { socket: Socket::Plain(socket), raw: BytesMut::new() }
+    }
+
+    pub(super) async fn connect_tls(
+        caller: &Location<'_>,
+        server: SocketAddr,
+        config: Arc<ClientConfig>,
+    ) -> Self {
+        let Self { socket, raw } = Self::connect(caller, server, |_| {}).await;
+        let Socket::Plain(socket) = socket else { unreachable!("it was just connected") };
+        let host = ServerName::try_from(crate::tls::HOST).expect("a name");
+        let connecting = TlsConnector::from(config).connect(host, socket);
+        let connected = within_at(caller, "the handshake of TLS", connecting).await;
+        let socket = connected.unwrap_or_else(|error| panic!("no TLS: {error}, at {caller}"));
+        Self { socket: Socket::Tls(Box::new(socket)), raw }
+    }
+
+    /// The protocol that the server has chosen by ALPN.
+    pub fn protocol(&self) -> Option<String> {
+        let Socket::Tls(tls) = &self.socket else { return None };
+        Some(String::from_utf8_lossy(tls.get_ref().1.alpn_protocol()?).into_owned())
     }
 
     /// This end's address.
     pub fn local_addr(&self) -> SocketAddr {
-        self.socket.local_addr().expect("the address of a connected socket")
+        self.socket.tcp().local_addr().expect("the address of a connected socket")
     }
 
     /// Sends any bytes.
@@ -97,7 +129,7 @@ impl Connection {
 
     /// Breaks the connection off: the server receives a reset.
     pub fn reset(self) {
-        self.socket.set_zero_linger().expect("SO_LINGER");
+        self.socket.tcp().set_zero_linger().expect("SO_LINGER");
     }
 
     /// Ends the connection in order: the server receives the end of the stream.

@@ -1,0 +1,60 @@
+//! Clients that take what they are sent slowly, or not at all.
+
+use std::time::{Duration, Instant};
+
+use super::Adapter;
+use super::site::Site;
+use crate::limit::eventually;
+use crate::wire::{Connection, Request};
+
+/// What the suite sets; in use it would be half a minute.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+
+const LARGE: usize = 64 * 1024;
+
+/// On Linux, where the adapters promise it whatever the server: for some, the limit is the system's.
+pub async fn a_client_that_takes_nothing_is_let_go<A: Adapter>() {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let site = Site::with_write_timeout::<A>(WRITE_TIMEOUT);
+    // First: where the system passes the settings on from the listener, connections that were made
+    // before the server began have none.
+    let mut other = site.follow("/events?topic=b").await;
+    let mut stalled = Vec::new();
+    for _ in 0..4 {
+        let connection = Connection::open_narrow(site.addr(), 16 * 1024).await;
+        stalled.push(connection.send(&Request::get("/events?topic=a")).await);
+    }
+    assert_eq!(site.hub.clients().count(), 5);
+    let data = "x".repeat(LARGE);
+    eventually("only the other is left", || {
+        site.publish("a", &data);
+        site.hub.clients().count() == 1
+    })
+    .await;
+    site.publish("b", "still there");
+    assert_eq!(other.next_message().await.data(), "still there");
+}
+
+pub async fn a_client_that_reads_slowly_but_steadily_stays<A: Adapter>() {
+    let site = Site::with_write_timeout::<A>(WRITE_TIMEOUT);
+    site.follow("/events?topic=b").await.reset();
+    let connection = Connection::open_narrow(site.addr(), 16 * 1024).await;
+    let mut slow = connection.send(&Request::get("/events?topic=a")).await;
+    slow.read_messages(1).await;
+    let data = "x".repeat(LARGE);
+    let began = Instant::now();
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    while began.elapsed() < WRITE_TIMEOUT * 3 {
+        // There is always more for it than it takes.
+        for _ in 0..8 {
+            site.publish("a", &data);
+        }
+        pace.tick().await;
+        slow.read_exactly(slow.body().len() + 4096).await;
+    }
+    assert_eq!(site.hub.clients().count(), 1);
+    let last = site.publish("a", "the last");
+    slow.read_until("the last event", |response| response.last_event_id() == last).await;
+}

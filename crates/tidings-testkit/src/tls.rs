@@ -1,0 +1,85 @@
+//! A certificate of the tests' own, and both ends of TLS with it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, server};
+
+pub use tokio_rustls;
+
+/// The host that the certificate is for.
+pub(crate) const HOST: &str = "tidings.test";
+
+/// A certificate that nobody trusts but the clients made here.
+#[derive(Debug)]
+pub struct Certificate {
+    certificate: CertificateDer<'static>,
+    key: Vec<u8>,
+}
+
+impl Certificate {
+    /// Makes one.
+    pub fn new() -> Self {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed([HOST.to_owned()]).expect("a certificate");
+        Self { certificate: cert.der().clone(), key: signing_key.serialize_der() }
+    }
+
+    /// A server's configuration, with the protocols that it offers by ALPN.
+    pub fn server(&self, protocols: &[&str]) -> ServerConfig {
+        let key = PrivatePkcs8KeyDer::from(self.key.clone()).into();
+        let mut config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate.clone()], key)
+            .expect("a certificate with its key");
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config
+    }
+
+    /// The configuration of a client that asks for these protocols.
+    pub fn client(&self, protocols: &[&str]) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).expect("a certificate");
+        let mut config =
+            ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Arc::new(config)
+    }
+}
+
+impl Default for Certificate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Accepts connections and their handshakes, for servers that have no TLS of their own. A client
+/// that is slow with its handshake, or fails, is in nobody's way.
+pub fn accept(
+    listener: TcpListener,
+    config: ServerConfig,
+) -> Receiver<(server::TlsStream<TcpStream>, SocketAddr)> {
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let (accepted, connections) = channel(16);
+    tokio::spawn(async move {
+        loop {
+            let (socket, addr) = tokio::select! {
+                connection = listener.accept() => connection.expect("a connection"),
+                () = accepted.closed() => return,
+            };
+            let (acceptor, accepted) = (acceptor.clone(), accepted.clone());
+            tokio::spawn(async move {
+                if let Ok(connection) = acceptor.accept(socket).await {
+                    // An error means that the server has ended.
+                    let _ = accepted.send((connection, addr)).await;
+                }
+            });
+        }
+    });
+    connections
+}

@@ -1,0 +1,69 @@
+// A program of the workspace as a process of its own, which ends with the test that started it.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+
+import { defer } from "./cleanup.mjs";
+
+// Whatever becomes of this process, no server outlives it.
+const running = new Set();
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
+
+export class Server {
+  #child;
+  #flags;
+
+  /** The environment variable that names the program, and what it greets with, port included. */
+  static variable;
+  static greeting;
+
+  /** Starts one on any free port. `t` is the test, or whatever has an `after`, that it is for. */
+  static async start(t, flags = []) {
+    const server = new this();
+    defer(t, () => server.kill());
+    server.#flags = flags;
+    await server.#run(0);
+    return server;
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  async #run(port) {
+    const { variable, greeting } = this.constructor;
+    const program = process.env[variable];
+    if (!program) throw new Error(`${variable}: is not set; it is the path of a program, see ../tests/browser.rs`);
+    const flags = ["--listen", `127.0.0.1:${port}`, ...this.#flags];
+    const child = spawn(program, flags, { stdio: ["ignore", "pipe", "inherit"] });
+    this.#child = child;
+    running.add(child);
+    child.on("exit", () => running.delete(child));
+    const failed = new Promise((_, reject) => {
+      child.on("error", reject);
+      child.on("exit", (code, signal) => reject(new Error(`${program} ended with ${signal ?? code}`)));
+    });
+    failed.catch(() => {});   // after the greeting its end is nobody's error
+    const [line] = await Promise.race([once(createInterface(child.stdout), "line"), failed]);
+    const found = greeting.exec(line);
+    if (!found) throw new Error(`${program} greets with ${JSON.stringify(line)}`);
+    this.port = Number(found[1]);
+  }
+
+  /** SIGKILL: no goodbye to anybody. Resolves when the process is gone. */
+  async kill() {
+    const child = this.#child;
+    if (!running.has(child)) return;
+    const gone = once(child, "exit");
+    child.kill("SIGKILL");
+    await gone;
+  }
+
+  /** A new process on the port of the old one. */
+  async restart() {
+    await this.kill();
+    await this.#run(this.port);
+  }
+}
