@@ -1,7 +1,10 @@
 //! Tests across crates; they are in `tests/tests`.
 //!
 //! Here is what they share: [`requirements`] decides what becomes of a test whose tools are not
-//! installed, and [`examples`] builds the programs that are tested.
+//! installed, [`examples`] builds the programs that are tested, and [`interop`] has the clients and
+//! proxies that other people wrote.
 
 pub mod examples;
+#[cfg(unix)]
+pub mod interop;
 pub mod requirements;

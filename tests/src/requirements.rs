@@ -184,6 +184,92 @@ fn absent_packages(folder: &Path) -> Vec<String> {
         .collect()
 }
 
+/// The program of this name; `package` is what it comes with.
+///
+/// # Errors
+///
+/// When it is not there.
+pub fn program(name: &str, package: &str) -> Result<PathBuf, Missing> {
+    // Where Debian has servers, which are not for everybody's `PATH` there.
+    const PLACES: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
+    let in_places = || PLACES.iter().map(|place| Path::new(place).join(name));
+    on_path(name).or_else(|| in_places().find(|path| path.is_file())).ok_or_else(|| {
+        let remedy = format!("install the package {package}; `tests/run` does it for you");
+        Missing::new(format!("{name} is not installed"), remedy)
+    })
+}
+
+/// The version that a program tells when it is asked with `argument`: the first word of its answer
+/// that has a digit first, perhaps behind a slash.
+pub fn version(program: &Path, argument: &str) -> Option<String> {
+    let output = Command::new(program).arg(argument).stdin(Stdio::null()).output().ok()?;
+    let answer = [output.stdout, output.stderr].concat();
+    version_in(&String::from_utf8_lossy(&answer)).map(str::to_owned)
+}
+
+fn version_in(answer: &str) -> Option<&str> {
+    answer
+        .split_whitespace()
+        .map(|word| word.rsplit('/').next().unwrap_or(word).trim_start_matches('v'))
+        .find(|word| word.starts_with(|char: char| char.is_ascii_digit()))
+}
+
+/// Python, in a virtual environment in `folder` that has the packages of a `requirements.txt`. If
+/// it is not there, it is made.
+///
+/// # Errors
+///
+/// When it is not there, and cannot be made.
+///
+/// # Panics
+///
+/// When there is no readable `requirements.txt`: that is a mistake in the repository, not in the
+/// machine.
+pub fn python_packages(requirements: &Path, folder: &Path) -> Result<PathBuf, Missing> {
+    let wanted = std::fs::read_to_string(requirements)
+        .unwrap_or_else(|error| panic!("{}: {error}", requirements.display()));
+    let python = folder.join("bin/python");
+    // Written when all the rest is done.
+    let installed = folder.join("installed.txt");
+    if python.is_file() && std::fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
+        return Ok(python);
+    }
+    let remedy = "install Debian's packages python3 and python3-venv or Homebrew's python; \
+                  `tests/run` does it for you";
+    let system =
+        on_path("python3").ok_or_else(|| Missing::new("python3 is not installed", remedy))?;
+    let folder = folder.as_os_str();
+    let steps: [(&Path, &[&OsStr]); 2] = [
+        (&system, &["-m".as_ref(), "venv".as_ref(), "--clear".as_ref(), folder]),
+        (
+            &python,
+            &[
+                "-m".as_ref(),
+                "pip".as_ref(),
+                "install".as_ref(),
+                "--quiet".as_ref(),
+                "--disable-pip-version-check".as_ref(),
+                "--no-deps".as_ref(),
+                "--requirement".as_ref(),
+                requirements.as_os_str(),
+            ],
+        ),
+    ];
+    for (program, arguments) in steps {
+        let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+        let said = match output {
+            Ok(output) if output.status.success() => continue,
+            Ok(output) => String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into(),
+            Err(error) => error.to_string(),
+        };
+        let what = format!("the packages of {} are not installed", requirements.display());
+        return Err(Missing::new(what, format!("{remedy}. It said: {}", said.trim())));
+    }
+    std::fs::write(&installed, wanted)
+        .map_err(|error| Missing::new(format!("{}: {error}", installed.display()), remedy))?;
+    Ok(python)
+}
+
 /// The program of this name, from the folders of `PATH`.
 pub fn on_path(name: impl AsRef<OsStr>) -> Option<PathBuf> {
     let name = name.as_ref();
@@ -211,6 +297,20 @@ mod tests {
     fn a_suite_is_skipped_with_a_notice() {
         let notice = "skipped: browser tests: chromium is not installed\n".to_owned();
         assert_eq!(decide::<()>("browser tests", Err(missing()), false), Decision::Skip(notice));
+    }
+
+    #[test]
+    fn versions_are_found_in_what_programs_answer() {
+        for (answer, version) in [
+            ("curl 7.88.1 (x86_64) libcurl/7.88.1", "7.88.1"),
+            ("Chromium 140.0.1 built on Debian GNU/Linux 12", "140.0.1"),
+            ("nginx version: nginx/1.22.1", "1.22.1"),
+            ("v2.8.4 h1:abc", "2.8.4"),
+            ("HAProxy version 2.6.12-1 2026/10/17 - https://haproxy.org/", "2.6.12-1"),
+        ] {
+            assert_eq!(version_in(answer), Some(version));
+        }
+        assert_eq!(version_in("no idea"), None);
     }
 
     #[test]

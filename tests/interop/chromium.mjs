@@ -1,0 +1,20 @@
+// The EventSource of Chromium. It comes back by itself.
+
+import { launch } from "../browser/chromium.mjs";
+import { print } from "./print.mjs";
+
+const [url, ...names] = process.argv.slice(2);
+const browser = await launch();
+const end = () => browser.close().finally(() => process.exit());
+process.on("SIGTERM", end);
+const page = await browser.newPage();
+await page.exposeFunction("print", print);
+// A page of the same origin, and without a content security policy.
+await page.goto(new URL("/healthz", url).href);
+await page.evaluate(({ url, names }) => {
+  // Calls into Node.js arrive in the order in which they are made.
+  const source = new EventSource(url);
+  for (const name of names) {
+    source.addEventListener(name, ({ type, data, lastEventId }) => window.print(type, data, lastEventId));
+  }
+}, { url, names: ["message", "tidings:status", ...names] });

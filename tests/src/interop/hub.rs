@@ -1,0 +1,71 @@
+//! The interface of the example hubs.
+
+use std::net::SocketAddr;
+
+use form_urlencoded::Serializer;
+use serde_json::Value;
+use tidings_testkit::limit::within;
+use tidings_testkit::process::Process;
+use tidings_testkit::wire::{Request, Response};
+use tokio::time::{Duration, interval};
+
+use super::script::{Letter, Seen};
+
+/// An example hub that runs.
+#[derive(Debug)]
+pub struct Hub {
+    process: Process,
+}
+
+impl Hub {
+    /// Builds and starts one.
+    pub async fn start(package: &str) -> Self {
+        Self { process: Process::start(package).await }
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.process.addr()
+    }
+
+    /// Publishes a letter. Returns what a client is to receive.
+    pub async fn publish(&self, topic: &str, letter: &Letter) -> Seen {
+        let target = {
+            let mut query = Serializer::for_suffix("/publish?".to_owned(), "/publish?".len());
+            query.append_pair("topic", topic);
+            query.extend_pairs(letter.event.map(|event| ("event", event)));
+            query.finish()
+        };
+        let answer = self.ask(Request::post(&target, letter.data.as_bytes())).await;
+        Seen::of(letter, answer["id"].as_str().expect("what was published has an id"))
+    }
+
+    /// Ends the stream of a client.
+    pub async fn close(&self, client: &str) {
+        self.ask(Request::new("DELETE", &format!("/clients/{client}"))).await;
+    }
+
+    /// How many clients follow a topic.
+    pub async fn clients(&self, topic: &str) -> u64 {
+        self.ask(Request::get("/clients")).await["topics"][topic].as_u64().unwrap_or(0)
+    }
+
+    /// Waits until nobody follows a topic.
+    pub async fn until_nobody_follows(&self, topic: &str) {
+        let gone = async {
+            // Nothing announces it.
+            let mut look = interval(Duration::from_millis(10));
+            while self.clients(topic).await > 0 {
+                look.tick().await;
+            }
+        };
+        within("the hub to notice that a client is gone", gone).await;
+    }
+
+    async fn ask(&self, request: Request) -> Value {
+        let mut response = Response::to(self.addr(), request).await;
+        response.read_to_end().await;
+        assert!(matches!(response.status(), 200 | 204), "{}", response.text());
+        serde_json::from_slice(response.body()).unwrap_or_default()
+    }
+}

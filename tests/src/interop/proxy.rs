@@ -1,0 +1,457 @@
+//! nginx, Caddy and HAProxy as processes, and what must pass through them.
+//!
+//! Nothing here takes as long as a heartbeat, 15 seconds, but for what is about heartbeats: so
+//! what arrives was not pushed along by one, and what was noticed was not noticed by one.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tidings::{Message, STATUS_EVENT};
+use tidings_testkit::limit::within;
+use tidings_testkit::wire::{Ending, Request, Response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::time::{interval, timeout};
+
+use super::hub::Hub;
+use super::script::{Letter, Seen, all_kinds, while_away};
+use crate::requirements::{self, Missing};
+
+/// Where the configurations are.
+pub const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/proxies");
+
+/// A proxy in one of its configurations.
+#[derive(Debug)]
+pub struct Setup {
+    /// As tables call it.
+    pub name: &'static str,
+    /// The program.
+    pub program: Program,
+    /// Its configuration, in [`FOLDER`].
+    pub file: &'static str,
+    /// Its idle time-outs, if the configuration has any.
+    idle: Option<&'static str>,
+    /// What is not as it should be. Every run has to show it.
+    pub flaw: Option<Flaw>,
+}
+
+/// What a proxy does not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// Takes no notice of a client that has left before something is sent to it.
+    NoticesLate,
+}
+
+impl Flaw {
+    /// A sentence for docs/COMPARISON.md.
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::NoticesLate => {
+                "A client that has left is noticed only when something is sent to it: with the \
+                 next event or heartbeat. `option abortonclose` mends it."
+            }
+        }
+    }
+}
+
+/// A proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they say it all")]
+pub enum Program {
+    Nginx,
+    Caddy,
+    Haproxy,
+}
+
+/// All proxies in all configurations.
+pub const SETUPS: [Setup; 6] = [
+    Setup {
+        name: "nginx, `proxy_pass` and no more",
+        program: Program::Nginx,
+        file: "nginx-default.conf",
+        idle: None,
+        flaw: None,
+    },
+    Setup {
+        name: "nginx, as recommended",
+        program: Program::Nginx,
+        file: "nginx.conf",
+        idle: Some("60s"),
+        flaw: None,
+    },
+    Setup {
+        name: "Caddy, `reverse_proxy` and no more",
+        program: Program::Caddy,
+        file: "Caddyfile-default",
+        idle: None,
+        flaw: None,
+    },
+    Setup {
+        name: "Caddy, with `encode gzip zstd`",
+        program: Program::Caddy,
+        file: "Caddyfile",
+        idle: None,
+        flaw: None,
+    },
+    Setup {
+        name: "HAProxy, with Debian's defaults",
+        program: Program::Haproxy,
+        file: "haproxy-default.cfg",
+        idle: Some("50000"),
+        flaw: Some(Flaw::NoticesLate),
+    },
+    Setup {
+        name: "HAProxy, as recommended",
+        program: Program::Haproxy,
+        file: "haproxy.cfg",
+        idle: Some("60s"),
+        flaw: None,
+    },
+];
+
+/// Caddy with a certificate of its own, and so with HTTP/2.
+pub const HTTPS: Setup = Setup {
+    name: "Caddy, with HTTPS",
+    program: Program::Caddy,
+    file: "Caddyfile-https",
+    idle: None,
+    flaw: None,
+};
+
+impl Program {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Nginx, Self::Caddy, Self::Haproxy];
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Caddy => "Caddy",
+            Self::Haproxy => "HAProxy",
+        }
+    }
+
+    /// Where it is installed.
+    ///
+    /// # Errors
+    ///
+    /// When it is not.
+    pub fn find(self) -> Result<PathBuf, Missing> {
+        let package = self.name().to_lowercase();
+        requirements::program(&package, &package)
+    }
+
+    /// Its version.
+    pub fn version(self) -> Option<String> {
+        let argument = if self == Self::Caddy { "version" } else { "-v" };
+        requirements::version(&self.find().ok()?, argument)
+    }
+}
+
+/// What is put in the place of [`Setup::idle`] to see that heartbeats keep a stream: more than one
+/// heartbeat, less than two.
+const SHORT_IDLE: Duration = Duration::from_secs(20);
+
+/// A proxy that runs. It is killed when it is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    child: Child,
+    addr: SocketAddr,
+    complaints: Arc<Mutex<String>>,
+}
+
+impl Proxy {
+    /// Starts a proxy before `hub`, with everything that it writes in `folder`.
+    pub async fn start(setup: &Setup, program: &Path, hub: SocketAddr, folder: &Path) -> Self {
+        let file = Path::new(FOLDER).join(setup.file);
+        let text = std::fs::read_to_string(&file);
+        let text = text.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        Self::with_configuration(setup, &text, program, hub, folder).await
+    }
+
+    /// Starts one whose idle time-outs are [`SHORT_IDLE`], if its configuration has any.
+    async fn start_impatient(
+        setup: &Setup,
+        program: &Path,
+        hub: SocketAddr,
+        folder: &Path,
+    ) -> Option<Self> {
+        let idle = setup.idle?;
+        let text =
+            std::fs::read_to_string(Path::new(FOLDER).join(setup.file)).expect("it is there");
+        assert!(text.contains(idle), "{}: has no {idle}", setup.file);
+        let short = format!("{}s", SHORT_IDLE.as_secs());
+        let text = text.replace(idle, &short);
+        Some(Self::with_configuration(setup, &text, program, hub, folder).await)
+    }
+
+    async fn with_configuration(
+        setup: &Setup,
+        text: &str,
+        program: &Path,
+        hub: SocketAddr,
+        folder: &Path,
+    ) -> Self {
+        // Somebody else may take the port before it does.
+        for _ in 0..3 {
+            let addr = free_address().await;
+            let mut proxy = Self::spawn(setup, text, program, hub, addr, folder);
+            if proxy.listens().await {
+                return proxy;
+            }
+        }
+        panic!("{} does not listen", setup.name);
+    }
+
+    fn spawn(
+        setup: &Setup,
+        text: &str,
+        program: &Path,
+        hub: SocketAddr,
+        addr: SocketAddr,
+        folder: &Path,
+    ) -> Self {
+        std::fs::create_dir_all(folder).expect("a folder for a proxy");
+        let file = folder.join(setup.file);
+        assert!(text.contains("127.0.0.1:3000") && text.contains("8080"), "{text}");
+        let text = text.replace("127.0.0.1:3000", &hub.to_string());
+        let mut command = Command::new(program);
+        let text = match setup.program {
+            Program::Nginx => {
+                let main = folder.join("main.conf");
+                std::fs::write(&main, nginx_main(folder, &file)).expect("nginx's configuration");
+                command.arg("-e").arg("stderr").arg("-p").arg(folder).arg("-c").arg(main);
+                text.replace("listen 8080", &format!("listen {addr}"))
+            }
+            Program::Caddy => {
+                command.args(["run", "--adapter", "caddyfile", "--config"]).arg(&file);
+                for place in ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
+                    command.env(place, folder);
+                }
+                // Caddy prints what it does unless something is wrong.
+                let here = "{\n\tadmin off\n\tskip_install_trust\n\tauto_https disable_redirects\n\t\
+                            log {\n\t\tlevel WARN\n\t}\n}\n";
+                let (port, bind) = (addr.port(), format!("\tbind {}", addr.ip()));
+                let text = match text.strip_prefix(":8080 {\n") {
+                    Some(site) => format!("http://:{port} {{\n{bind}\n{site}"),
+                    None => text.replace(":8080 {", &format!(":{port} {{\n{bind}")),
+                };
+                format!("{here}{text}")
+            }
+            Program::Haproxy => {
+                command.arg("-db").arg("-f").arg(&file);
+                text.replace("bind :8080", &format!("bind {addr}"))
+            }
+        };
+        std::fs::write(&file, text).expect("a proxy's configuration");
+        let mut child = command
+            .kill_on_drop(true)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let complaints = Arc::new(Mutex::new(String::new()));
+        let collected = complaints.clone();
+        let mut stderr = child.stderr.take().expect("it is piped");
+        tokio::spawn(async move {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = stderr.read(&mut buffer).await {
+                let text = String::from_utf8_lossy(&buffer[..length]);
+                collected.lock().expect("nothing panics here").push_str(&text);
+            }
+        });
+        Self { child, addr, complaints }
+    }
+
+    /// Waits until it can be connected to; or until it has ended.
+    async fn listens(&mut self) -> bool {
+        let listens = async {
+            let mut look = interval(Duration::from_millis(10));
+            while TcpStream::connect(self.addr).await.is_err() {
+                if let Ok(Some(status)) = self.child.try_wait() {
+                    eprintln!("{status}: {}", self.complaints());
+                    return false;
+                }
+                look.tick().await;
+            }
+            true
+        };
+        within("a proxy to listen", listens).await
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// What it wrote to its standard error.
+    pub fn complaints(&self) -> String {
+        self.complaints.lock().expect("nothing panics here").clone()
+    }
+}
+
+/// An address that nothing listens on; below the ports that systems give to connections, since
+/// there are many of these here.
+async fn free_address() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const PORTS: Range<u32> = 20_000..32_000;
+
+    // Other processes of this kind begin elsewhere.
+    let first = std::process::id().wrapping_mul(97);
+    loop {
+        let next = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + next % (PORTS.end - PORTS.start);
+        let addr = ([127, 0, 0, 1], u16::try_from(port).expect("a port")).into();
+        if TcpListener::bind(addr).await.is_ok() {
+            return addr;
+        }
+    }
+}
+
+/// What is around a `server` block: everything as it comes, but nothing outside of `folder`.
+fn nginx_main(folder: &Path, server: &Path) -> String {
+    let folder = folder.display();
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("{name}_temp_path {folder}/{name};"))
+        .join(" ");
+    format!(
+        "daemon off; master_process off; pid {folder}/pid;\n\
+         events {{}}\n\
+         http {{ gzip on; access_log off; {temporary} include {}; }}\n",
+        server.display()
+    )
+}
+
+/// Checks everything that must pass through a proxy in one of its configurations.
+///
+/// # Panics
+///
+/// When something does not.
+pub async fn pass(setup: &Setup, program: &Path, hub: &Hub, folder: &Path) {
+    let proxy = Proxy::start(setup, program, hub.addr(), &folder.join("usual")).await;
+    let impatient =
+        Proxy::start_impatient(setup, program, hub.addr(), &folder.join("impatient")).await;
+    let topic = |check: &str| format!("{}/{check}", setup.file);
+    tokio::join!(
+        one_by_one(hub, &proxy, topic("live")),
+        resumed(hub, &proxy, topic("resumed")),
+        noticed(hub, &proxy, topic("noticed"), setup.flaw),
+        heartbeats(proxy.addr, topic("silent"), 1),
+        async {
+            if let Some(impatient) = &impatient {
+                heartbeats(impatient.addr, topic("impatient"), 2).await;
+            }
+        },
+    );
+}
+
+/// As a browser asks.
+fn request(topic: &str) -> Request {
+    Request::get(&format!("/events?topic={topic}"))
+        .header("accept", "text/event-stream")
+        .header("accept-encoding", "gzip, deflate, br, zstd")
+        .header("cache-control", "no-store")
+}
+
+fn seen(message: &Message) -> Seen {
+    Seen {
+        event: message.event().to_owned(),
+        data: message.data().to_owned(),
+        id: message.last_event_id().to_owned(),
+    }
+}
+
+/// The status that a stream begins with, and the client's id.
+async fn status(response: &mut Response) -> (String, String) {
+    let message = response.next_message().await;
+    assert_eq!(message.event(), STATUS_EVENT);
+    let status: Value = serde_json::from_str(message.data()).expect("a status is JSON");
+    let text = |name: &str| status[name].as_str().expect("a text").to_owned();
+    (text("status"), text("client"))
+}
+
+/// Head and status event arrive while nothing is published; and each event before the next one is
+/// published. So nothing was held back, in either.
+async fn one_by_one(hub: &Hub, proxy: &Proxy, topic: String) {
+    let mut response = Response::to(proxy.addr, request(&topic)).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.header("content-type"), Some("text/event-stream"));
+    assert_eq!(response.header("cache-control"), Some("no-cache, no-transform"));
+    // Some frameworks say that it has none, so that their own middleware adds none.
+    assert!(matches!(response.header("content-encoding"), None | Some("identity")));
+    assert_eq!(response.header("content-length"), None);
+    assert_eq!(status(&mut response).await.0, "fresh");
+    for letter in all_kinds() {
+        let published = hub.publish(&topic, &letter).await;
+        assert_eq!(seen(&response.next_message().await), published);
+    }
+}
+
+/// A stream that ends is resumed with all that was published in between.
+async fn resumed(hub: &Hub, proxy: &Proxy, topic: String) {
+    let mut response = Response::to(proxy.addr, request(&topic)).await;
+    let (_, client) = status(&mut response).await;
+    let letter = Letter { event: None, data: "before".to_owned() };
+    let before = hub.publish(&topic, &letter).await;
+    assert_eq!(seen(&response.next_message().await), before);
+    hub.close(&client).await;
+    assert_eq!(response.read_to_end().await, Ending::Whole);
+    let mut away = Vec::new();
+    for letter in while_away(1) {
+        away.push(hub.publish(&topic, &letter).await);
+    }
+    let again = request(&topic).header("last-event-id", before.id);
+    let mut response = Response::to(proxy.addr, again).await;
+    assert_eq!(status(&mut response).await.0, "resumed");
+    for missed in away {
+        assert_eq!(seen(&response.next_message().await), missed);
+    }
+}
+
+/// The hub notices that a client has left, in whichever way.
+async fn noticed(hub: &Hub, proxy: &Proxy, topic: String, flaw: Option<Flaw>) {
+    let began = Instant::now();
+    let (mut closing, mut resetting) = tokio::join!(
+        Response::to(proxy.addr, request(&topic)),
+        Response::to(proxy.addr, request(&topic))
+    );
+    status(&mut closing).await;
+    status(&mut resetting).await;
+    assert_eq!(hub.clients(&topic).await, 2);
+    closing.close().await;
+    resetting.reset();
+    let gone = async {
+        let mut look = interval(Duration::from_millis(10));
+        while hub.clients(&topic).await > 0 {
+            look.tick().await;
+        }
+    };
+    // Two heartbeats: what is sent first is answered with a reset, and then nothing can be sent.
+    assert!(timeout(Duration::from_secs(40), gone).await.is_ok(), "the hub does not notice");
+    let is_late = began.elapsed() > Duration::from_secs(10);
+    assert_eq!(is_late.then_some(Flaw::NoticesLate), flaw, "noticed after {:?}", began.elapsed());
+}
+
+/// Heartbeats pass, and nobody ends the stream while they do.
+async fn heartbeats(proxy: SocketAddr, topic: String, count: usize) {
+    let mut stream = TcpStream::connect(proxy).await.expect("it listens");
+    stream.write_all(&request(&topic).bytes()).await.expect("it reads");
+    let mut all = Vec::new();
+    let come = async {
+        while all.windows(3).filter(|bytes| bytes == b":\n\n").count() < count {
+            let read = stream.read_buf(&mut all).await.expect("it is not reset");
+            assert_ne!(read, 0, "ended: {}", String::from_utf8_lossy(&all));
+        }
+    };
+    // Each comes after 15 seconds.
+    let limit = Duration::from_secs(20) * u32::try_from(count).expect("a few");
+    assert!(timeout(limit, come).await.is_ok(), "no heartbeat: {}", String::from_utf8_lossy(&all));
+}

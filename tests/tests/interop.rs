@@ -1,0 +1,141 @@
+//! Clients and proxies that other people wrote, at each of the example hubs; and the report of it,
+//! docs/COMPARISON.md.
+#![cfg(unix)]
+
+use std::any::Any;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings_tests::interop::client::{CLIENTS, Tools};
+use tidings_tests::interop::hub::Hub;
+use tidings_tests::interop::proxy::{self, HTTPS, Program, Proxy, SETUPS};
+use tidings_tests::interop::{report, run};
+use tidings_tests::requirements;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+const HUBS: [&str; 3] = ["hub-axum", "hub-actix-web", "hub-warp"];
+
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
+
+/// All runs at the same time: they wait more than they work.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_client_and_every_proxy_at_every_hub() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop");
+    let tools = Arc::new(Tools::find(&folder));
+    let mut runs = Vec::new();
+    let mut skipped = 0;
+    for package in HUBS {
+        let hub = Arc::new(Hub::start(package).await);
+        for client in &CLIENTS {
+            let Some(command) = tools.command(client) else {
+                skipped += 1;
+                continue;
+            };
+            let hub = hub.clone();
+            let run = tokio::spawn(async move { run::play(client, command, &hub).await });
+            runs.push((format!("{package}, {}", client.name), run));
+        }
+        for setup in &SETUPS {
+            let Some(program) = found(setup.program) else {
+                skipped += 1;
+                continue;
+            };
+            let (hub, folder) = (hub.clone(), folder.join(package).join(setup.file));
+            let run = tokio::spawn(async move {
+                proxy::pass(setup, &program, &hub, &folder).await;
+                Ok(())
+            });
+            runs.push((format!("{package}, {}", setup.name), run));
+        }
+    }
+    let count = runs.len();
+    let mut failures = Vec::new();
+    for (name, run) in runs {
+        if let Err(error) = outcome(run).await {
+            failures.push(format!("{name}: {error}"));
+        }
+    }
+    assert!(failures.is_empty(), "{} of {count} runs:\n{}", failures.len(), failures.join("\n"));
+    if skipped == 0 {
+        check_report(&report::report(&HUBS, &tools));
+    }
+}
+
+async fn outcome(run: JoinHandle<Result<(), String>>) -> Result<(), String> {
+    match run.await {
+        Ok(outcome) => outcome,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => Err(message(&*panic)),
+            Err(error) => Err(error.to_string()),
+        },
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+}
+
+fn found(program: Program) -> Option<std::path::PathBuf> {
+    requirements::met(&format!("interop with {}", program.name()), || program.find())
+}
+
+/// Writes docs/COMPARISON.md where that is asked for, or sees that it is as the runs have shown.
+fn check_report(report: &str) {
+    let path = Path::new(DOCS).join("COMPARISON.md");
+    let file = std::fs::read_to_string(&path).unwrap_or_default();
+    if std::env::var_os("TIDINGS_WRITE_DOCS").is_some_and(|value| value == "1") {
+        std::fs::write(&path, report::put(&file, report)).expect("docs/COMPARISON.md");
+    } else {
+        assert!(
+            report::is_in(&file, report),
+            "docs/COMPARISON.md is not what the runs have shown; with TIDINGS_WRITE_DOCS=1, this \
+             test writes it"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_browser_has_six_streams_over_http_1_and_many_over_http_2() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop");
+    let tools = Tools::find(&folder);
+    let (Some(mut chromium), Some(caddy)) =
+        (tools.chromium_script("connections.mjs"), found(Program::Caddy))
+    else {
+        return;
+    };
+    let hub = Hub::start("hub-axum").await;
+    let proxy = Proxy::start(&HTTPS, &caddy, hub.addr(), &folder.join("https")).await;
+    let child = chromium
+        .arg(format!("http://{}", hub.addr()))
+        .arg(format!("https://localhost:{}", proxy.addr().port()))
+        .kill_on_drop(true)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("node runs");
+    let output = timeout(Duration::from_secs(60), child.wait_with_output()).await;
+    let output = output.expect("it ends in time").expect("it is our child");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{}", proxy.complaints());
+}
+
+#[test]
+fn docs_show_the_configurations_that_are_tested() {
+    let docs = std::fs::read_to_string(Path::new(DOCS).join("DEPLOYING.md")).expect("it is there");
+    for setup in SETUPS.iter().chain([&HTTPS]) {
+        let file = Path::new(proxy::FOLDER).join(setup.file);
+        let text = std::fs::read_to_string(&file).expect("a configuration");
+        if !setup.file.contains("default") && setup.file != HTTPS.file {
+            assert!(
+                docs.contains(&format!("\n{text}```\n")),
+                "docs/DEPLOYING.md: no {}",
+                setup.file
+            );
+        }
+    }
+}
