@@ -8,7 +8,7 @@
 //! - [`hub`]: the interface of the example hubs.
 //! - [`link`](mod@link): a network that breaks where the script wants it to.
 //! - [`proxy`]: nginx, Caddy and HAProxy as processes, and what must pass through them.
-//! - [`report`]: docs/COMPARISON.md.
+//! - [`report`] writes docs/COMPARISON.md.
 
 pub mod client;
 pub mod hub;

@@ -3,9 +3,9 @@
 #![cfg(unix)]
 
 use std::any::Any;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tidings_tests::interop::client::{CLIENTS, Tools};
@@ -20,17 +20,23 @@ const HUBS: [&str; 3] = ["hub-axum", "hub-actix-web", "hub-warp"];
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
 
+/// Looked for, and installed, once.
+static TOOLS: LazyLock<Tools> = LazyLock::new(|| Tools::find(&folder()));
+
+/// For everything that is written.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop")
+}
+
 /// All runs at the same time: they wait more than they work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_client_and_every_proxy_at_every_hub() {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop");
-    let tools = Arc::new(Tools::find(&folder));
     let mut runs = Vec::new();
     let mut skipped = 0;
     for package in HUBS {
         let hub = Arc::new(Hub::start(package).await);
         for client in &CLIENTS {
-            let Some(command) = tools.command(client) else {
+            let Some(command) = TOOLS.command(client) else {
                 skipped += 1;
                 continue;
             };
@@ -43,7 +49,7 @@ async fn every_client_and_every_proxy_at_every_hub() {
                 skipped += 1;
                 continue;
             };
-            let (hub, folder) = (hub.clone(), folder.join(package).join(setup.file));
+            let (hub, folder) = (hub.clone(), folder().join(package).join(setup.file));
             let run = tokio::spawn(async move {
                 proxy::pass(setup, &program, &hub, &folder).await;
                 Ok(())
@@ -60,7 +66,7 @@ async fn every_client_and_every_proxy_at_every_hub() {
     }
     assert!(failures.is_empty(), "{} of {count} runs:\n{}", failures.len(), failures.join("\n"));
     if skipped == 0 {
-        check_report(&report::report(&HUBS, &tools));
+        check_report(&report::report(&HUBS, &TOOLS));
     }
 }
 
@@ -79,7 +85,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
 
-fn found(program: Program) -> Option<std::path::PathBuf> {
+fn found(program: Program) -> Option<PathBuf> {
     requirements::met(&format!("interop with {}", program.name()), || program.find())
 }
 
@@ -100,15 +106,13 @@ fn check_report(report: &str) {
 
 #[tokio::test]
 async fn a_browser_has_six_streams_over_http_1_and_many_over_http_2() {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop");
-    let tools = Tools::find(&folder);
     let (Some(mut chromium), Some(caddy)) =
-        (tools.chromium_script("connections.mjs"), found(Program::Caddy))
+        (TOOLS.chromium_script("connections.mjs"), found(Program::Caddy))
     else {
         return;
     };
     let hub = Hub::start("hub-axum").await;
-    let proxy = Proxy::start(&HTTPS, &caddy, hub.addr(), &folder.join("https")).await;
+    let proxy = Proxy::start(&HTTPS, &caddy, hub.addr(), &folder().join("https")).await;
     let child = chromium
         .arg(format!("http://{}", hub.addr()))
         .arg(format!("https://localhost:{}", proxy.addr().port()))
@@ -124,18 +128,20 @@ async fn a_browser_has_six_streams_over_http_1_and_many_over_http_2() {
     assert!(output.status.success(), "{said}\n{}", proxy.complaints());
 }
 
+#[tokio::test]
+async fn a_proxy_that_holds_events_back_would_be_noticed() {
+    let Some(nginx) = found(Program::Nginx) else { return };
+    let hub = Hub::start("hub-axum").await;
+    proxy::buffering_is_noticed(&nginx, &hub, &folder().join("buffering")).await;
+}
+
 #[test]
 fn docs_show_the_configurations_that_are_tested() {
     let docs = std::fs::read_to_string(Path::new(DOCS).join("DEPLOYING.md")).expect("it is there");
-    for setup in SETUPS.iter().chain([&HTTPS]) {
-        let file = Path::new(proxy::FOLDER).join(setup.file);
-        let text = std::fs::read_to_string(&file).expect("a configuration");
-        if !setup.file.contains("default") && setup.file != HTTPS.file {
-            assert!(
-                docs.contains(&format!("\n{text}```\n")),
-                "docs/DEPLOYING.md: no {}",
-                setup.file
-            );
-        }
+    for file in SETUPS.iter().chain([&HTTPS]).map(|setup| setup.file) {
+        let text = std::fs::read_to_string(Path::new(proxy::FOLDER).join(file));
+        let text = text.expect("a configuration");
+        let is_shown = docs.contains(&format!("\n{text}```\n"));
+        assert!(is_shown || file.contains("default"), "docs/DEPLOYING.md does not show {file}");
     }
 }

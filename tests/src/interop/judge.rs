@@ -28,9 +28,9 @@ pub enum Fault {
         /// Its number.
         number: usize,
         /// As it should be.
-        expected: Seen,
+        expected: Box<Seen>,
         /// As it was.
-        received: Seen,
+        received: Box<Seen>,
     },
 }
 
@@ -69,7 +69,11 @@ pub fn judge(expected: &[Seen], received: &[Seen], cuts: usize) -> Result<(), Fa
         return Err(match wanted {
             Some(wanted) if is_late(wanted) => Fault::OutOfOrder(number, received),
             Some(wanted) if expected[number..].contains(&received) => Fault::Lost(wanted.clone()),
-            Some(wanted) => Fault::Altered { number, expected: wanted.clone(), received },
+            Some(wanted) => Fault::Altered {
+                number,
+                expected: Box::new(wanted.clone()),
+                received: Box::new(received),
+            },
             None => Fault::Doubled(number, received),
         });
     }

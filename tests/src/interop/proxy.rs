@@ -353,6 +353,24 @@ pub async fn pass(setup: &Setup, program: &Path, hub: &Hub, folder: &Path) {
     );
 }
 
+/// Sees that [`pass`] would notice a proxy that holds events back: nginx, when it is told not to
+/// listen to the hub.
+///
+/// # Panics
+///
+/// When it would not.
+pub async fn buffering_is_noticed(nginx: &Path, hub: &Hub, folder: &Path) {
+    let setup = &SETUPS[0];
+    let text = std::fs::read_to_string(Path::new(FOLDER).join(setup.file)).expect("it is there");
+    let deaf = "proxy_ignore_headers X-Accel-Buffering;\n        proxy_pass";
+    let text = text.replacen("proxy_pass", deaf, 1);
+    assert!(text.contains(deaf), "{text}");
+    let proxy = Proxy::with_configuration(setup, &text, nginx, hub.addr(), folder).await;
+    // It takes no more than a moment where nothing is held back.
+    let check = one_by_one(hub, &proxy, "buffering".to_owned());
+    assert!(timeout(Duration::from_secs(5), check).await.is_err(), "nothing was held back");
+}
+
 /// As a browser asks.
 fn request(topic: &str) -> Request {
     Request::get(&format!("/events?topic={topic}"))
