@@ -9,6 +9,7 @@
 //! - [`checker`]: tells from what was published and what a client received whether anything was
 //!   lost, doubled, out of order or somebody else's.
 //! - [`process`]: builds and runs a program of the workspace, and ends it with the test.
+//! - [`tasks`]: vanished clients leave none behind.
 //! - [`limit`]: no test waits for ever.
 //!
 //! Everything here panics where a test fails.
@@ -17,5 +18,6 @@ pub mod adapter;
 pub mod checker;
 pub mod limit;
 pub mod process;
+pub mod tasks;
 pub mod tls;
 pub mod wire;

@@ -12,7 +12,7 @@ use crate::timers::{Timed, TimerSlot};
 /// How long a stream may be idle before it sends a heartbeat, unless set: 15 seconds.
 ///
 /// Below the idle time-outs that proxies and load balancers come with (60 s for nginx and AWS's
-/// ALB, 100 s for Cloudflare), also when one heartbeat is late.
+/// ALB, 100 s or more for Cloudflare), also when one heartbeat is late.
 pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// The heartbeat: an empty comment, which clients ignore (HTML, section 9.2.6).

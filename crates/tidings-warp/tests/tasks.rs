@@ -1,0 +1,28 @@
+//! Clients that vanish leave no task behind.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+use tidings_testkit::tasks;
+use tidings_warp::tidings::Hub;
+use tidings_warp::{Sse, SseRequest};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use warp::Filter;
+
+#[test]
+fn clients_that_vanish_leave_no_task() {
+    let runtime = Runtime::new().unwrap();
+    let metrics = runtime.metrics();
+    let hub = Hub::new();
+    let subscribed = hub.clone();
+    let events = warp::path("events")
+        .and(tidings_warp::request())
+        .map(move |request: SseRequest| Sse::from(subscribed.subscribe(["quiet"]).resume(request)));
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let served = hub.clone();
+    // Its future stays on its thread; the connections are tasks of the runtime.
+    std::thread::spawn(move || {
+        runtime.block_on(async move { tidings_warp::serve(listener, events, &served).await })
+    });
+    tasks::none_is_left_behind(addr, &hub, &metrics);
+}
