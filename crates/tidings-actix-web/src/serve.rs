@@ -91,7 +91,7 @@ where
     S::Service: 'static,
     B: MessageBody + 'static,
 {
-    let start = Box::new(|listener: TcpListener, settings: SocketSettings, begun| {
+    let start = Box::new(|listener: TcpListener, settings: SocketSettings, seconds, begun| {
         settings.apply(&listener)?;
         let app = app
             .h1_allow_half_closed(false)
@@ -100,6 +100,7 @@ where
                 // when the connection is gone already, which the server will notice.
                 let _ = connection.downcast_ref::<TcpStream>().map(|io| settings.apply(io));
             })
+            .shutdown_timeout(seconds)
             .shutdown_signal(begun);
         Ok(listen(app, listener)?.run())
     });
@@ -116,7 +117,7 @@ pub struct ActixWeb {
     start: Start,
 }
 
-type Start = Box<dyn FnOnce(TcpListener, SocketSettings, Signal) -> io::Result<dev::Server>>;
+type Start = Box<dyn FnOnce(TcpListener, SocketSettings, u64, Signal) -> io::Result<dev::Server>>;
 type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Server for ActixWeb {
@@ -130,7 +131,9 @@ impl Server for ActixWeb {
     ) -> Self::Running {
         let Self { listener, start } = self;
         Box::pin(async move {
-            let server = async |begun| start(listener, settings, begun)?.await;
+            // actix-web counts whole seconds, and waits for nothing at none.
+            let seconds = graceful.timeout().as_secs().max(1);
+            let server = async |begun| start(listener, settings, seconds, begun)?.await;
             graceful.run(close, server).await
         })
     }

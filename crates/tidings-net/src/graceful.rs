@@ -33,6 +33,11 @@ impl Graceful {
         self.timeout = timeout;
     }
 
+    /// How long open responses are waited for.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Runs a server to its end, or until a shutdown has taken too long.
     ///
     /// `close` ends the streams. `server` gets the signal that it has to shut down on, which
