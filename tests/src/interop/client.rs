@@ -39,7 +39,7 @@ pub enum Source {
     Npm,
     /// PyPI.
     PyPi,
-    /// crates.io.
+    /// Cargo.
     CratesIo,
     /// The machine.
     Shell,
@@ -52,7 +52,7 @@ impl Source {
             Self::Browser | Self::Shell => None,
             Self::Npm => Some("npm"),
             Self::PyPi => Some("PyPI"),
-            Self::CratesIo => Some("crates.io"),
+            Self::CratesIo => Some("Cargo"),
         }
     }
 }
@@ -255,7 +255,7 @@ impl Tools {
                     &folder.join("python"),
                 )
             }),
-            rust: requirements::met("interop with clients from crates.io", || {
+            rust: requirements::met("interop with clients from Cargo", || {
                 rust_clients(&here.join("rust"), &folder.join("rust"))
             }),
             curl: requirements::met("interop with curl", || {

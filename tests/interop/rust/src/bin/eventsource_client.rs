@@ -1,4 +1,4 @@
-//! `eventsource-client` of crates.io. It comes back by itself.
+//! `eventsource-client`. It comes back by itself.
 
 use std::error::Error;
 use std::time::Duration;

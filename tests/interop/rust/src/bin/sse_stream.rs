@@ -1,4 +1,4 @@
-//! `sse-stream` of crates.io, on the body of a response of `reqwest`. Coming back is up to its
+//! `sse-stream`, on the body of a response of `reqwest`. Coming back is up to its
 //! users.
 
 use std::error::Error;
