@@ -85,8 +85,15 @@ fn message(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
 
+/// Where a proxy is installed, or `None` if it is not, which is said once.
 fn found(program: Program) -> Option<PathBuf> {
-    requirements::met(&format!("interop with {}", program.name()), || program.find())
+    static PROXIES: LazyLock<[Option<PathBuf>; 3]> = LazyLock::new(|| {
+        Program::ALL.map(|program| {
+            requirements::met(&format!("interop with {}", program.name()), || program.find())
+        })
+    });
+    let place = Program::ALL.iter().position(|other| *other == program)?;
+    PROXIES[place].clone()
 }
 
 /// Writes docs/COMPARISON.md where that is asked for, or sees that it is as the runs have shown.
