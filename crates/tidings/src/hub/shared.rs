@@ -84,9 +84,9 @@ impl Shared {
         self.registry.wake_all();
     }
 
-    /// Ends a subscription's part in its topics.
+    /// Ends a subscription's part in its topics, and then in the registry: when that is empty, no
+    /// topic counts a subscriber any more.
     pub(crate) fn unsubscribe(&self, client: &Client) {
-        self.registry.leave(client);
         for log in &client.feed.topics {
             let mut state = log.lock();
             state.subscribers -= 1;
@@ -96,6 +96,7 @@ impl Shared {
                 self.left_alone(log);
             }
         }
+        self.registry.leave(client);
     }
 
     /// A topic has lost its last subscriber: nobody reads its live window, and it may vanish.
