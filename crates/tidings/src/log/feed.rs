@@ -72,6 +72,11 @@ impl Feed {
         watermark: u64,
         coalescing: &Coalescing,
     ) -> Result<Option<Slice>, ResetReason> {
+        // Asked twice for each event, by servers that poll a body until it is pending.
+        if cursor.offset >= cursor.joined && !self.has_news(cursor.offset) {
+            cursor.offset = cursor.offset.max(watermark);
+            return Ok(None);
+        }
         loop {
             let replay = cursor.offset < cursor.joined;
             let limit = if replay { cursor.joined } else { watermark };
@@ -95,6 +100,12 @@ impl Feed {
                 return Ok(None);
             }
         }
+    }
+
+    /// Whether a topic has a frame behind this offset.
+    #[inline]
+    fn has_news(&self, offset: u64) -> bool {
+        self.topics.iter().any(|topic| topic.head() > offset)
     }
 
     fn read_shared(

@@ -50,9 +50,16 @@ impl Ring {
         self.frames.iter()
     }
 
-    /// The frames behind `offset`, oldest first. A binary search: most readers stand near the end.
+    /// The frames behind `offset`, oldest first.
     pub(crate) fn after(&self, offset: u64) -> impl Iterator<Item = &Frame> {
-        let first = self.frames.partition_point(|frame| frame.offset <= offset);
+        let last = self.frames.len().saturating_sub(1);
+        // Most readers lack the newest frame only; a few have to be searched for.
+        let first = match self.frames.get(last.wrapping_sub(1)) {
+            Some(frame) if frame.offset <= offset => {
+                last + usize::from(self.frames[last].offset <= offset)
+            }
+            _ => self.frames.partition_point(|frame| frame.offset <= offset),
+        };
         self.frames.range(first..)
     }
 
