@@ -31,11 +31,7 @@ impl Clock {
     /// task: streams may live on several runtimes, and each of those may end before the others.
     pub fn system() -> Self {
         static SYSTEM: OnceLock<Clock> = OnceLock::new();
-        SYSTEM
-            .get_or_init(|| {
-                Self::new(Time::System(Instant::now()))
-            })
-            .clone()
+        SYSTEM.get_or_init(|| Self::new(Time::System(Instant::now()))).clone()
     }
 
     fn new(time: Time) -> Self {

@@ -218,7 +218,7 @@ impl Subscription {
         limit: Option<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, StreamError>>> {
-        let mut registered = false;
+        let (mut registered, mut look) = (false, true);
         loop {
             // Read before the watermark: what was published before closing is still sent.
             let closing = self.shared.is_closed();
@@ -235,7 +235,7 @@ impl Subscription {
                     Next::Log => {}
                 }
             }
-            if !is_making {
+            if !is_making && (look || closing) {
                 match self.read(limit.filter(|_| !closing)) {
                     Ok(Some(bytes)) => return Poll::Ready(Some(Ok(bytes))),
                     Ok(None) if closing => {
@@ -258,6 +258,8 @@ impl Subscription {
             if !registered {
                 self.client.pulse.register(cx.waker());
                 registered = true;
+                // The wait lists look for themselves.
+                look = false;
                 continue;
             }
             if limit.is_some() {
@@ -277,6 +279,7 @@ impl Subscription {
             if self.client.feed.wait(self.cursor, &mut self.slots, &self.client) {
                 return Poll::Pending;
             }
+            look = true;
         }
     }
 

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use super::TopicLog;
 use super::coalesce::{Budget, Chunk, Slice};
 use super::frame::Frame;
+use super::ring::Newest;
 use super::wait_list::Place;
 use crate::clock::Clock;
 use crate::subscription::status::ResetReason;
@@ -155,14 +156,17 @@ impl Feed {
         if state.floor.offset > range.from {
             return Err(state.floor.reason);
         }
-        let mut durable = state.durable.after(range.from).take_while(|f| f.offset <= range.to);
-        let mut ephemeral =
-            state.ephemeral.after(range.from).take_while(|f| f.offset <= range.to && !range.replay);
-        let (first, second) = match durable.next() {
-            Some(frame) => (Some(frame), durable.next().or_else(|| ephemeral.next())),
-            None => (ephemeral.next(), ephemeral.next()),
+        let ephemeral = match range.replay {
+            true => Newest::None,
+            false => state.ephemeral.newest_after(range.from),
         };
-        Ok(second.is_none().then(|| first.map(Slice::of)))
+        let frame = match (state.durable.newest_after(range.from), ephemeral) {
+            (Newest::One(frame), Newest::None) | (Newest::None, Newest::One(frame)) => frame,
+            (Newest::None, Newest::None) => return Ok(Some(None)),
+            _ => return Ok(None),
+        };
+        // Beyond the range, there is nothing in it.
+        Ok(Some((frame.offset <= range.to).then(|| Slice::of(frame))))
     }
 
     /// Collects the frames of all topics in a range, in the hub's order, up to `room` bytes and
