@@ -87,10 +87,15 @@ impl Pulse {
         self.due.store(false, Ordering::Relaxed);
     }
 
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
+        self.due.load(Ordering::Acquire)
+    }
+
     /// The heartbeat, if one is to be sent.
     pub(crate) fn beat(&self) -> Option<Bytes> {
         // A load first: this runs at every wake-up, and a swap takes the cache line for writing.
-        if self.due.load(Ordering::Acquire) {
+        if self.is_due() {
             self.wrote();
             return Some(HEARTBEAT);
         }
