@@ -67,23 +67,6 @@ pub struct Subscription {
     /// Whether status events are sent.
     tells_status: bool,
     ended: bool,
-    waits: Option<WakerId>,
-}
-
-/// A waker that is registered, without holding it.
-///
-/// The registered one cannot have been freed, and another one be in its place, without its having
-/// been woken; and whoever wakes it leaves a mark for [`Subscription::is_quiet`] first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct WakerId {
-    data: usize,
-    vtable: usize,
-}
-
-impl WakerId {
-    fn of(waker: &Waker) -> Self {
-        Self { data: waker.data().addr(), vtable: std::ptr::from_ref(waker.vtable()).addr() }
-    }
 }
 
 /// What is to be sent that is not from the log.
@@ -145,7 +128,6 @@ impl Subscription {
             status: Status::Fresh,
             tells_status,
             ended: false,
-            waits: None,
         }
     }
 
@@ -239,7 +221,6 @@ impl Subscription {
         if self.is_quiet(cx.waker()) && limit.is_none() {
             return Poll::Pending;
         }
-        self.waits = None;
         let (mut registered, mut look) = (false, true);
         loop {
             // Read before the watermark: what was published before closing is still sent.
@@ -299,7 +280,6 @@ impl Subscription {
                 self.slots = Slot::of(&self.client.feed.topics);
             }
             if self.client.feed.wait(self.cursor, &mut self.slots, &self.client) {
-                self.waits = Some(WakerId::of(cx.waker()));
                 return Poll::Pending;
             }
             look = true;
@@ -310,11 +290,11 @@ impl Subscription {
     #[inline]
     fn is_quiet(&self, waker: &Waker) -> bool {
         let Client { feed, pulse, .. } = &*self.client;
-        self.waits == Some(WakerId::of(waker))
-            && feed.is_waited_for(&self.slots)
+        feed.is_waited_for(&self.slots)
             && !pulse.is_due()
             && !self.client.is_closed()
             && !self.shared.is_closed()
+            && pulse.is_registered(waker)
     }
 
     /// The next bytes of the log.
