@@ -60,22 +60,36 @@ impl SubscriptionBody {
 impl Stream for SubscriptionBody {
     type Item = Result<Bytes, StreamError>;
 
+    #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let state = &mut self.get_mut().0;
         match state {
-            State::Streaming(subscription) => return Pin::new(subscription).poll_next(cx),
-            State::Claimed => return Poll::Pending,
-            State::Claimable(_) if cx.waker().will_wake(&PROBE) => {
-                return Poll::Ready(Some(Ok(mark())));
-            }
-            State::Claimable(claim) => {
-                *state = claim.take().map_or(State::Claimed, State::Streaming);
-            }
-        }
-        // One step: it is not claimable any more.
-        match state {
             State::Streaming(subscription) => Pin::new(subscription).poll_next(cx),
-            State::Claimable(_) | State::Claimed => Poll::Pending,
+            State::Claimed => Poll::Pending,
+            State::Claimable(_) => state.poll_claimable(cx),
+        }
+    }
+}
+
+impl State {
+    /// The first time.
+    fn poll_claimable(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
+        if cx.waker().will_wake(&PROBE) {
+            return Poll::Ready(Some(Ok(mark())));
+        }
+        let Self::Claimable(claim) = self else {
+            return Poll::Pending;
+        };
+        match claim.take() {
+            Some(mut subscription) => {
+                let first = Pin::new(&mut subscription).poll_next(cx);
+                *self = Self::Streaming(subscription);
+                first
+            }
+            None => {
+                *self = Self::Claimed;
+                Poll::Pending
+            }
         }
     }
 }
@@ -84,6 +98,7 @@ impl Body for SubscriptionBody {
     type Data = Bytes;
     type Error = StreamError;
 
+    #[inline]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -16,6 +16,7 @@ impl Body for Subscription {
     type Data = Bytes;
     type Error = StreamError;
 
+    #[inline]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
