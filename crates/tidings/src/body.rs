@@ -21,7 +21,13 @@ impl Body for Subscription {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
-        self.poll_next(cx).map_ok(Frame::data)
+        let this = self.get_mut();
+        // hyper asks three times for each event: for the event, whether there is more, and, when
+        // it has written, once again.
+        if this.is_quiet(cx.waker()) {
+            return Poll::Pending;
+        }
+        this.poll_bytes(None, cx).map_ok(Frame::data)
     }
 }
 

@@ -285,9 +285,10 @@ impl Subscription {
         self.client.pulse.is_due() || self.client.is_closed() || self.shared.is_closed() != closing
     }
 
-    /// Whether nothing has happened since this waker was told to wait: servers ask once more.
+    /// Whether nothing has happened since this waker was told to wait.
+    #[cfg(feature = "http-body")]
     #[inline]
-    fn is_quiet(&self, waker: &Waker) -> bool {
+    pub(crate) fn is_quiet(&self, waker: &Waker) -> bool {
         self.client.feed.is_waited_for(&self.slots)
             && !self.is_called(false)
             && self.client.pulse.is_registered(waker)
@@ -415,14 +416,8 @@ pub(crate) fn jittered(delay: Duration) -> Duration {
 impl Stream for Subscription {
     type Item = Result<Bytes, StreamError>;
 
-    // Inlined into the server's body, which asks for each event three times.
-    #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        if this.is_quiet(cx.waker()) {
-            return Poll::Pending;
-        }
-        this.poll_bytes(None, cx)
+        self.get_mut().poll_bytes(None, cx)
     }
 }
 
