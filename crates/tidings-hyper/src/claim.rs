@@ -57,45 +57,45 @@ impl SubscriptionBody {
     }
 }
 
-impl Body for SubscriptionBody {
-    type Data = Bytes;
-    type Error = StreamError;
+impl Stream for SubscriptionBody {
+    type Item = Result<Bytes, StreamError>;
 
     #[inline]
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Next>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let state = &mut self.get_mut().0;
         match state {
-            State::Streaming(subscription) => Pin::new(subscription).poll_frame(cx),
+            State::Streaming(subscription) => subscription.poll_data(cx),
             State::Claimed => Poll::Pending,
             State::Claimable(_) => state.poll_claimable(cx),
         }
     }
 }
 
-impl Stream for SubscriptionBody {
-    type Item = Result<Bytes, StreamError>;
+impl Body for SubscriptionBody {
+    type Data = Bytes;
+    type Error = StreamError;
 
     #[inline]
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        // All of its frames are data.
-        self.poll_frame(cx).map_ok(|frame| frame.into_data().unwrap_or_default())
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        self.poll_next(cx).map_ok(Frame::data)
     }
 }
 
-type Next = Result<Frame<Bytes>, StreamError>;
-
 impl State {
     /// The first time.
-    fn poll_claimable(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next>> {
+    fn poll_claimable(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
         if cx.waker().will_wake(&PROBE) {
-            return Poll::Ready(Some(Ok(Frame::data(mark()))));
+            return Poll::Ready(Some(Ok(mark())));
         }
         let Self::Claimable(claim) = self else {
             return Poll::Pending;
         };
         match claim.take() {
             Some(mut subscription) => {
-                let first = Pin::new(&mut subscription).poll_frame(cx);
+                let first = subscription.poll_data(cx);
                 *self = Self::Streaming(subscription);
                 first
             }

@@ -11,7 +11,7 @@ mod cut_tests;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -288,7 +288,7 @@ impl Subscription {
     /// Whether nothing has happened since this waker was told to wait.
     #[cfg(feature = "http-body")]
     #[inline]
-    pub(crate) fn is_quiet(&self, waker: &Waker) -> bool {
+    pub(crate) fn is_quiet(&self, waker: &std::task::Waker) -> bool {
         self.client.feed.is_waited_for(&self.slots)
             && !self.is_called(false)
             && self.client.pulse.is_registered(waker)
