@@ -66,6 +66,9 @@ pub(crate) async fn live(fleet: Arc<Shared>, client: usize) {
     loop {
         storm.mark_unchanged();
         let end = connection(&fleet, client, kind, stay, &mut storm).await;
+        if matches!(end, End::Over) {
+            return;
+        }
         let pause = {
             let mut measures = fleet.measures.lock();
             let had_stream = measures.stream_ended(client);

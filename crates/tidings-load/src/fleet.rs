@@ -180,9 +180,9 @@ impl Fleet {
         }
     }
 
-    /// Why the first of the clients has given up, if one has.
-    pub(crate) fn failure(&self) -> Option<LoadError> {
-        failure(&self.shared.measures.lock().tally, &self.shared.plan)
+    /// Why most of those clients that have given up did so.
+    pub(crate) fn reason(&self) -> String {
+        reason(&self.shared.measures.lock().tally).unwrap_or_default().to_owned()
     }
 
     /// Waits until a client has given up before any other has streamed.
@@ -249,8 +249,12 @@ impl Drop for Fleet {
 }
 
 fn failure(tally: &Tally, plan: &Plan) -> Option<LoadError> {
-    let (reason, _) = tally.gave_up.iter().max_by_key(|(_, clients)| **clients)?;
-    Some(crate::report::refusal(&plan.target, reason))
+    reason(tally).map(|reason| crate::report::refusal(&plan.target, reason))
+}
+
+fn reason(tally: &Tally) -> Option<&str> {
+    let most = tally.gave_up.iter().max_by_key(|(_, clients)| **clients);
+    most.map(|(reason, _)| reason.as_str())
 }
 
 async fn run(shared: Arc<Shared>, stopped: oneshot::Receiver<()>) {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::LoadError;
+
 /// Which fields of an event's data are read.
 ///
 /// The data is a JSON object, or begins with a number, which is then the time. A time is a whole
@@ -44,6 +46,18 @@ pub(crate) struct Reading {
 }
 
 impl Fields {
+    /// Reads `name=text`, for [`expected`](Self::expected).
+    ///
+    /// # Errors
+    ///
+    /// [`LoadErrorKind::Settings`](crate::LoadErrorKind::Settings) if there is no name or no `=`.
+    pub fn parse_expected(text: &str) -> Result<(String, String), LoadError> {
+        match text.split_once('=') {
+            Some((name, text)) if !name.is_empty() => Ok((name.to_owned(), text.to_owned())),
+            _ => Err(LoadError::settings("expect: must be a field and its text, name=text")),
+        }
+    }
+
     pub(crate) fn read(&self, name: &[u8], data: &[u8]) -> Reading {
         let mut reading =
             Reading { at: None, number: None, stream: hash(HASH_START, name), foreign: false };

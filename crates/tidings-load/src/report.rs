@@ -1,3 +1,6 @@
+mod html;
+mod table;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -232,6 +235,21 @@ impl Report {
         let rates = self.timeline.iter().map(|moment| moment.per_second);
         self.deliveries.peak_per_second = rates.fold(0.0, f64::max);
         self
+    }
+
+    /// The report as one line of JSON.
+    #[must_use]
+    pub fn json(&self) -> String {
+        // Numbers, strings and lists of them: it cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// No fault was found, every client had its stream, and all that was to be published was.
+    /// That slow readers were let go is no fault.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        let published = self.published.is_none_or(|published| published.failed == 0);
+        self.clean && self.clients.streamed >= self.clients.wanted && published
     }
 
     /// Where clients were not served as they should have been, in sentences; empty if they were.
