@@ -186,8 +186,7 @@ impl Options {
     fn target(&self, url: &str) -> Result<Target, LoadError> {
         let mut target = Target::parse(url)?;
         for header in &self.headers {
-            let (name, value) = header.split_once(':').unwrap_or((header, ""));
-            target = target.header(name, value)?;
+            target = target.header_line(header)?;
         }
         Ok(target)
     }

@@ -90,6 +90,19 @@ impl Target {
         Ok(self)
     }
 
+    /// As [`header`](Self::header), from a line `Name: value`.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadErrorKind::Settings`] if there is no colon, and as `header`.
+    pub fn header_line(self, line: &str) -> Result<Self, LoadError> {
+        let Some((name, value)) = line.split_once(':') else {
+            let message = format!("header: {line:?} must be a name and its value, 'Name: value'");
+            return Err(LoadError::settings(message));
+        };
+        self.header(name, value)
+    }
+
     /// The address to connect to; the first one, if the name has several.
     ///
     /// # Errors
@@ -209,6 +222,9 @@ mod tests {
         assert!(sent.contains("accept: x\r\n") && !sent.contains("text/event-stream"), "{sent}");
         assert!(target.clone().header("a b", "x").is_err());
         assert!(target.clone().header("", "x").is_err());
-        assert!(target.header("a", "x\r\ny: z").is_err());
+        assert!(target.clone().header("a", "x\r\ny: z").is_err());
+        let line = target.clone().header_line("a: b").unwrap();
+        assert_eq!(line, target.clone().header("a", "b").unwrap());
+        assert!(target.header_line("nonsense").is_err());
     }
 }
