@@ -81,7 +81,7 @@ impl Report {
     }
 
     fn plots(&self, page: &mut String) {
-        let end = self.timeline.last().map_or(self.seconds, |moment| moment.at_seconds);
+        let end = self.timeline.last().map_or(0.0, |moment| moment.at_seconds).max(self.seconds);
         let over_time = |read: fn(&Moment) -> Option<f64>| -> Vec<(f64, f64)> {
             let points = self.timeline.iter();
             points.filter_map(|moment| Some((moment.at_seconds, read(moment)?))).collect()

@@ -7,7 +7,7 @@ use crate::report::table::count;
 const WIDTH: f64 = 840.0;
 const HEIGHT: f64 = 230.0;
 const LEFT: f64 = 68.0;
-const RIGHT: f64 = 28.0;
+const RIGHT: f64 = 52.0;
 const TOP: f64 = 22.0;
 const BOTTOM: f64 = 26.0;
 
@@ -183,7 +183,8 @@ impl Plot {
 
     fn axes(&self, page: &mut String) {
         let (left, right, base) = (LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM);
-        for tick in self.y.ticks(5.0) {
+        let most = if self.y.is_logarithmic { 7.0 } else { 5.0 };
+        for tick in self.y.ticks(most) {
             let y = self.at_y(tick);
             let _ = writeln!(
                 page,
