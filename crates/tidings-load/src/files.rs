@@ -30,7 +30,7 @@ fn raise() -> usize {
 
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        let raised = rustix::process::Rlimit { current: limit.maximum, ..limit.clone() };
+        let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
         if setrlimit(Resource::Nofile, raised).is_ok() {
             limit = getrlimit(Resource::Nofile);
         }

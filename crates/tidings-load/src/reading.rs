@@ -118,11 +118,10 @@ fn number(value: &[u8]) -> Option<u64> {
 /// A time since the Unix epoch in microseconds. From 1973 on, and until 5138, the magnitudes of the
 /// three units do not touch.
 fn micros(time: u64) -> Option<u64> {
-    const TO_MILLIS: u64 = 100_000_000_000;
     match time {
-        0..TO_MILLIS => None,
-        ..100_000_000_000_000 => Some(time * 1000),
-        ..100_000_000_000_000_000 => Some(time),
+        0..100_000_000_000 => None,
+        100_000_000_000..100_000_000_000_000 => Some(time * 1000),
+        100_000_000_000_000..100_000_000_000_000_000 => Some(time),
         _ => Some(time / 1000),
     }
 }

@@ -1,6 +1,7 @@
 //! Fleets of clients against a real hub, and against servers with faults.
 
-#[expect(clippy::unwrap_used, reason = "it is a test's server")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod scripted;
 
 use std::time::Duration;

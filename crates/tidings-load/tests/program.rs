@@ -1,6 +1,7 @@
 //! The program as people run it.
 
-#[expect(clippy::unwrap_used, reason = "it is a test's server")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod scripted;
 
 use std::process::{Output, Stdio};

@@ -47,8 +47,8 @@ impl Report {
             "deliveries",
             &[
                 (deliveries.total, "events"),
-                (deliveries.per_second as u64, "a second"),
-                (deliveries.peak_per_second as u64, "at the peak"),
+                (deliveries.per_second.round() as u64, "a second"),
+                (deliveries.peak_per_second.round() as u64, "at the peak"),
             ],
         );
         table.row("", &[(deliveries.bytes, "bytes")]);
@@ -65,7 +65,7 @@ impl Report {
                 "published",
                 &[
                     (published.events, "events"),
-                    (published.per_second as u64, "a second"),
+                    (published.per_second.round() as u64, "a second"),
                     (published.failed, "failed"),
                 ],
             );
