@@ -15,7 +15,9 @@ use crate::{Fleet, LoadError, Plan, Publishing, Report, files, report};
 /// How long clients may take for the last events after the last one was published.
 const SETTLE: Duration = Duration::from_secs(2);
 /// So many samples make a plot.
-const SAMPLES: f64 = 120.0;
+const SAMPLES: f64 = 100.0;
+/// The shortest and the longest time that a sample is about, in seconds.
+const SAMPLE_SECONDS: (f64, f64) = (0.25, 60.0);
 
 /// A whole run: clients, over as many processes as it takes, for some time, and maybe a publisher.
 ///
@@ -125,7 +127,8 @@ impl Load {
         mut told: impl FnMut(Progress),
     ) -> Result<Report, LoadError> {
         self.check()?;
-        let every = (self.run_for.as_secs_f64() / SAMPLES).clamp(0.1, 60.0);
+        let (shortest, longest) = SAMPLE_SECONDS;
+        let every = (self.run_for.as_secs_f64() / SAMPLES).clamp(shortest, longest);
         let every = Duration::from_secs_f64(every);
         let server = self.plan.target.resolve().await?;
         let plan = self.plan.clone().with_sources_for(server).sample_every(every);
@@ -149,7 +152,7 @@ impl Load {
             }
         };
         let began = Instant::now();
-        let mut history = History::new(every);
+        let mut history = History::new(every, processes);
         let mut interrupted = false;
         {
             let mut publisher = pin!(publisher);
@@ -258,34 +261,39 @@ impl Crew {
 /// The samples of all processes, by their numbers.
 struct History {
     every: Duration,
-    samples: Vec<Sample>,
+    processes: usize,
+    /// With how many processes have added to each.
+    samples: Vec<(Sample, usize)>,
     deliveries: u64,
-    /// How many processes have added to the newest sample is not known; the one before it is
-    /// complete.
-    newest: usize,
 }
 
 impl History {
-    fn new(every: Duration) -> Self {
-        Self { every, samples: Vec::new(), deliveries: 0, newest: 0 }
+    fn new(every: Duration, processes: usize) -> Self {
+        Self { every, processes, samples: Vec::new(), deliveries: 0 }
     }
 
     fn add(&mut self, samples: Vec<Sample>) {
         for sample in samples {
             while self.samples.len() <= sample.number {
                 let number = self.samples.len();
-                self.samples.push(Sample { number, ..Sample::default() });
+                self.samples.push((Sample { number, ..Sample::default() }, 0));
             }
             self.deliveries += sample.deliveries;
-            self.newest = self.newest.max(sample.number);
-            if let Some(all) = self.samples.get_mut(sample.number) {
+            if let Some((all, processes)) = self.samples.get_mut(sample.number) {
                 all.add(&sample);
+                *processes += 1;
             }
         }
     }
 
+    /// Those to which every process has added.
+    fn complete(&self) -> impl DoubleEndedIterator<Item = &Sample> {
+        let complete = self.samples.iter().filter(|(_, from)| *from == self.processes);
+        complete.map(|(sample, _)| sample)
+    }
+
     fn progress(&self, elapsed: Duration, run_for: Duration, clients: usize) -> Progress {
-        let sample = self.samples.get(self.newest.saturating_sub(1));
+        let sample = self.complete().next_back();
         let per_second =
             |sample: &Sample| report::rate(sample.deliveries, self.every.as_secs_f64());
         Progress {
@@ -300,9 +308,26 @@ impl History {
         }
     }
 
-    /// Without those that were taken after the end.
+    /// Without those that were taken after the end, when nothing is published any more.
     fn until(self, took: Duration) -> Vec<Sample> {
-        let most = (took.as_secs_f64() / self.every.as_secs_f64() + 0.5) as usize;
-        self.samples.into_iter().take(most).collect()
+        let most = (took.as_secs_f64() / self.every.as_secs_f64()) as usize;
+        self.complete().take(most).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_that_not_every_process_has_taken_is_left_out() {
+        let sample = |number| Sample { number, connected: 5, deliveries: 10, ..Sample::default() };
+        let mut history = History::new(Duration::from_secs(1), 2);
+        history.add(vec![sample(0), sample(1), sample(2)]);
+        history.add(vec![sample(0), sample(1)]);
+        let progress = history.progress(Duration::from_secs(2), Duration::from_secs(9), 10);
+        assert_eq!((progress.connected, progress.deliveries), (10, 50));
+        assert_eq!(progress.per_second, 20.0);
+        assert_eq!(history.until(Duration::from_millis(1500)).len(), 1);
     }
 }

@@ -1,6 +1,6 @@
 //! The program as people run it.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 mod scripted;
 
@@ -102,7 +102,7 @@ async fn the_json_has_its_documented_fields() {
     for verdict in ["missed", "duplicates", "disordered", "foreign", "resets", "unjudged"] {
         assert_eq!(report["verdict"][verdict], 0, "{verdict}");
     }
-    let moment = &report["timeline"][5];
+    let moment = &report["timeline"][1];
     for field in ["at_seconds", "connected", "per_second", "latency_p99_ms", "latency_max_ms"] {
         assert!(moment.get(field).is_some(), "{field}: {moment}");
     }

@@ -68,7 +68,7 @@ impl Report {
         let figures = [
             (count(self.clients.streamed), "clients streamed".to_owned()),
             (count(self.deliveries.total), "deliveries".to_owned()),
-            (count(self.deliveries.per_second as u64), "deliveries a second".to_owned()),
+            (count(self.deliveries.per_second.round() as u64), "deliveries a second".to_owned()),
             times("latency, median", &self.latency_ms, self.latency_ms.p50),
             times("latency, 99 %", &self.latency_ms, self.latency_ms.p99),
             times("first byte, 99 %", &self.first_byte_ms, self.first_byte_ms.p99),
@@ -217,7 +217,7 @@ fn millis(value: f64) -> String {
     match value {
         0.0..10.0 => format!("{value:.2} ms"),
         10.0..100.0 => format!("{value:.1} ms"),
-        _ => format!("{} ms", count(value as u64)),
+        _ => format!("{} ms", count(value.round() as u64)),
     }
 }
 

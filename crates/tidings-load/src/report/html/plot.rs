@@ -172,13 +172,13 @@ impl Plot {
         }
         let _ = writeln!(
             page,
-            "<h2>{heading}</h2>\n<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
+            "<h2>{heading}</h2>\n<div class=\"wide\"><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
              aria-label=\"{heading}\">"
         );
         self.axes(page);
         page.push_str(&self.drawn);
         self.write_marks(page);
-        page.push_str("</svg></section>\n");
+        page.push_str("</svg></div></section>\n");
     }
 
     fn axes(&self, page: &mut String) {
