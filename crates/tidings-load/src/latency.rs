@@ -9,7 +9,7 @@ const LONGEST: u64 = 600_000_000;
 /// Several of them make one: distributions of processes are merged, not averaged. Serialised it is
 /// a list of pairs: a time, and how often it was.
 #[derive(Debug, Clone)]
-pub struct Latency {
+pub(crate) struct Latency {
     /// `None` while it is empty: an empty one would hold its buckets, too.
     histogram: Option<Histogram<u64>>,
 }
@@ -42,32 +42,28 @@ impl Latency {
     }
 
     /// How many times were recorded.
-    #[must_use]
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.histogram.as_ref().map_or(0, Histogram::len)
     }
 
     /// The time in microseconds that this part of all, between 0 and 1, does not exceed; 0 if
     /// there are none.
-    #[must_use]
-    pub fn quantile(&self, part: f64) -> u64 {
+    pub(crate) fn quantile(&self, part: f64) -> u64 {
         self.histogram.as_ref().map_or(0, |histogram| histogram.value_at_quantile(part))
     }
 
     /// The longest time, in microseconds.
-    #[must_use]
-    pub fn max(&self) -> u64 {
+    pub(crate) fn max(&self) -> u64 {
         self.histogram.as_ref().map_or(0, Histogram::max)
     }
 
     /// The average, in microseconds.
-    #[must_use]
-    pub fn mean(&self) -> f64 {
+    pub(crate) fn mean(&self) -> f64 {
         self.histogram.as_ref().map_or(0.0, Histogram::mean)
     }
 
     /// Each time that was recorded, rounded, in microseconds, and how often; ascending.
-    pub fn counts(&self) -> impl Iterator<Item = (u64, u64)> {
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (u64, u64)> {
         let recorded = self.histogram.iter().flat_map(Histogram::iter_recorded);
         recorded.map(|step| (step.value_iterated_to(), step.count_at_value()))
     }

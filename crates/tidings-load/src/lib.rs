@@ -66,13 +66,13 @@
 //!
 //! # How many clients
 //!
-//! A client is a socket and some two kilobytes. What one process may not open, several do: it
+//! A client is a socket and some three kilobytes. What one process may not open, several do: it
 //! raises its limit of open files as far as it may, then starts itself as often as it takes. From
 //! one address a system connects some 28,000 times to the same server. If the server is at a
 //! loopback address of IPv4, on Linux, clients are spread over 127.0.0.2, 127.0.0.3 and so on;
 //! elsewhere, use several machines.
 //!
-//! All clients of a process share one thread, which takes some 100,000 deliveries a second. If
+//! All clients of a process share one thread, which takes more than 100,000 deliveries a second. If
 //! `own lag` (`generator_lag_ms`), the time by which the load generator itself is late, is not far
 //! below the latency, then the latency is its own, or that of a machine that is too small for both
 //! ends.
@@ -124,9 +124,8 @@
 //!
 //! # What it does not do
 //!
-//! There is no TLS and no HTTP/2: both cost the load generator more than the server, and measure
-//! libraries. Put them in front of the server, and measure that. Redirects are not followed, and
-//! compression is not asked for.
+//! There is no TLS and no HTTP/2: `https://` is refused. Redirects are not followed, compression is
+//! not asked for, and of the addresses that a name has only the first is used.
 
 mod chunked;
 mod client;
@@ -152,7 +151,7 @@ mod workers;
 pub use error::{LoadError, LoadErrorKind};
 pub use fleet::Fleet;
 pub use judge::Verdict;
-pub use latency::Latency;
+
 pub use load::{Load, Progress};
 pub use plan::Plan;
 pub use publisher::Publishing;

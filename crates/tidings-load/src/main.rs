@@ -3,6 +3,7 @@
 mod options;
 mod progress;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use tidings_load::{LoadError, LoadErrorKind, Report, WORKER_ARGUMENT, work};
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
         match Options::read() {
             Call::Run(options) => run(*options).await,
             Call::Say(text) => {
-                print!("{text}");
+                write(&text);
                 ExitCode::SUCCESS
             }
             Call::Refuse(sentence) => complain(&sentence, BAD_ARGUMENTS),
@@ -63,11 +64,7 @@ async fn run(options: Options) -> ExitCode {
 
 /// Writes the report in every form that was asked for.
 fn tell(options: &Options, report: &Report) -> ExitCode {
-    if options.json {
-        println!("{}", report.json());
-    } else {
-        print!("{}", report.table());
-    }
+    write(&if options.json { report.json() + "\n" } else { report.table() });
     for complaint in report.complaints() {
         eprintln!("tidings-load: {complaint}");
     }
@@ -81,6 +78,11 @@ fn tell(options: &Options, report: &Report) -> ExitCode {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(FAILED),
     }
+}
+
+fn write(text: &str) {
+    // Whoever reads may have enough, as `head` does.
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn failed(error: &LoadError) -> ExitCode {

@@ -1,12 +1,13 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::Fields;
 use crate::comparison::Comparison;
 use crate::events::Block;
 use crate::judge::Judge;
+use crate::latency::Latency;
 use crate::plan::Kind;
 use crate::reading;
 use crate::tally::{Sample, Tally};
-use crate::{Fields, Latency};
 
 /// The event with which a Tidings hub says how the client stands.
 const STATUS_EVENT: &[u8] = b"tidings:status";

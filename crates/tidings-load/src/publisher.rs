@@ -8,10 +8,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::latency::Latency;
 use crate::measures::wall_micros;
 use crate::report::{Published, Times, rate, refusal};
 use crate::response::Response;
-use crate::{Latency, LoadError, Target};
+use crate::{LoadError, Target};
 
 /// How long an answer may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);

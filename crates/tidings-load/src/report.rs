@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::latency::Latency;
 use crate::tally::{Sample, Tally};
-use crate::{Latency, LoadError, LoadErrorKind, Target, Verdict};
+use crate::{LoadError, LoadErrorKind, Target, Verdict};
 
 /// What a load has measured.
 ///

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Latency, Verdict};
+use crate::Verdict;
+use crate::latency::Latency;
 
 /// What the clients of one process, or of all, have measured.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

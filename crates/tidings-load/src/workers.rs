@@ -4,6 +4,7 @@
 //! standard input, [`Order`]s, and writes lines of JSON to its standard output, [`Word`]s. When
 //! its input ends, so does it: no worker outlives the process that has started it.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -211,6 +212,7 @@ async fn next_order(orders: &mut Lines<BufReader<Stdin>>) -> Option<Order> {
 
 fn say(word: &Word) {
     if let Ok(line) = serde_json::to_string(word) {
-        println!("{line}");
+        // Nobody may listen any more; then standard input ends, too.
+        let _ = writeln!(std::io::stdout(), "{line}");
     }
 }
