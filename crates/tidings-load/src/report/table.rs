@@ -57,7 +57,7 @@ impl Report {
             &[
                 (deliveries.replayed, "replayed"),
                 (deliveries.without_timestamp, "no timestamp"),
-                (deliveries.from_the_future, "from the future"),
+                (deliveries.from_the_future, "in future"),
             ],
         );
         if let Some(published) = &self.published {
@@ -165,6 +165,27 @@ pub(super) fn count(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_of_every_row_is_at_most_a_hundred_columns_long() {
+        let tally = crate::tally::Tally {
+            planned: 1,
+            stalled: 1,
+            slow: 1,
+            replayed: 1,
+            verdict: crate::Verdict { resets: 1, compared: 1, unjudged: 1, ..Default::default() },
+            ..Default::default()
+        };
+        let target = crate::Target::parse("http://a/").unwrap();
+        let mut report = Report::new(&target, 1, std::time::Duration::from_secs(1), &tally);
+        report.published = Some(crate::Published::default());
+        report.behind_at_end = 1;
+        let table = report.table();
+        for row in ["stalled", "slow", "closed", "not timed", "published", "resets", "not judged"] {
+            assert!(table.lines().any(|line| line.starts_with(row)), "{row}: {table}");
+        }
+        assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
+    }
 
     #[test]
     fn thousands_are_parted() {
