@@ -125,7 +125,7 @@ impl Table {
         for (last, (number, what)) in cells.iter().enumerate() {
             let what =
                 if last + 1 == cells.len() { what.to_string() } else { format!("{what:<14}") };
-            let _ = write!(self.text, "{:>15} {what}", count(*number));
+            let _ = write!(self.text, "{:>14} {what}", count(*number));
         }
         self.text.push('\n');
     }
