@@ -82,9 +82,9 @@ pub(crate) async fn live(fleet: Arc<Shared>, client: usize) {
             let retry = retry.unwrap_or(fleet.plan.retry);
             let tally = &mut measures.tally;
             match end {
-                End::Planned => tally.planned += 1,
-                End::Storm => tally.stormed += 1,
-                End::Server => tally.ended_by_server += 1,
+                End::Planned if had_stream => tally.planned += 1,
+                End::Storm if had_stream => tally.stormed += 1,
+                End::Server if had_stream => tally.ended_by_server += 1,
                 End::Broken(_) if had_stream => tally.broken += 1,
                 _ => {}
             }

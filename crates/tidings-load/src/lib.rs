@@ -125,7 +125,7 @@
 //! # What it does not do
 //!
 //! There is no TLS and no HTTP/2: `https://` is refused. Redirects are not followed, compression is
-//! not asked for, and of the addresses that a name has only the first is used.
+//! not asked for, and of the addresses that a name has all clients use the same one.
 
 mod chunked;
 mod client;

@@ -26,7 +26,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// ```
 ///
 /// `at` is the time in microseconds, taken just before it is sent; `n` counts from 1; `stream` is
-/// different for every run; `pad` makes it as long as it shall be.
+/// different for every run; `pad` makes it as long as it shall be. An event that is not taken is
+/// sent again, with the same number, when the next one is due.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Publishing {

@@ -1,10 +1,16 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
 
 use crate::{LoadError, LoadErrorKind};
+
+/// How long one of several addresses may take to answer.
+const TRY_LIMIT: Duration = Duration::from_secs(2);
 
 /// Where the clients connect to: an `http://` URL, and the headers of every request.
 ///
@@ -103,18 +109,29 @@ impl Target {
         self.header(name, value)
     }
 
-    /// The address to connect to; the first one, if the name has several.
+    /// The address to connect to. If the name has several, as `localhost` may, it is the first one
+    /// that takes a connection, or else the first one.
     ///
     /// # Errors
     ///
     /// [`LoadErrorKind::Unreachable`] if the host's name is unknown.
     pub async fn resolve(&self) -> Result<SocketAddr, LoadError> {
         let unknown = || format!("url: the host {} is unknown", self.host);
-        let mut found =
-            tokio::net::lookup_host((self.host.as_str(), self.port)).await.map_err(|error| {
-                LoadError::new(LoadErrorKind::Unreachable, unknown()).with_source(error)
-            })?;
-        found.next().ok_or_else(|| LoadError::new(LoadErrorKind::Unreachable, unknown()))
+        let found = lookup_host((self.host.as_str(), self.port)).await.map_err(|error| {
+            LoadError::new(LoadErrorKind::Unreachable, unknown()).with_source(error)
+        })?;
+        let found: Vec<_> = found.collect();
+        let Some(first) = found.first() else {
+            return Err(LoadError::new(LoadErrorKind::Unreachable, unknown()));
+        };
+        if found.len() > 1 {
+            for address in &found {
+                if let Ok(Ok(_)) = timeout(TRY_LIMIT, TcpStream::connect(address)).await {
+                    return Ok(*address);
+                }
+            }
+        }
+        Ok(*first)
     }
 
     /// The head of a `GET`, all but the `Last-Event-ID` and the blank line.
@@ -212,6 +229,15 @@ mod tests {
         }
         let cause = "url: spaces, control and non-ASCII characters must be percent-encoded";
         assert_eq!(refusal("http://a/b c"), cause);
+    }
+
+    #[tokio::test]
+    async fn of_several_addresses_the_one_that_answers_is_taken() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        let target = Target::parse(&format!("http://localhost:{}/", address.port())).unwrap();
+        let resolved = tidings_testkit::limit::within("the address", target.resolve()).await;
+        assert_eq!(resolved.unwrap(), address);
     }
 
     #[test]
