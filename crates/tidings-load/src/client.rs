@@ -15,12 +15,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::events::Events;
 use crate::fleet::Shared;
-use crate::measures::wall_micros;
+use crate::http2;
+use crate::measures::{Measures, wall_micros};
 use crate::plan::Kind;
-use crate::response::Response;
+use crate::response::{Head, Response};
 
 /// How long a connection may take.
-const CONNECT_LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 /// How long the last look at a stalled connection may take.
 pub(crate) const LAST_LOOK: Duration = Duration::from_secs(1);
 /// What a client that never got a connection does before it gives up.
@@ -38,7 +39,7 @@ thread_local! {
 
 /// Why a connection is over.
 #[derive(Debug)]
-enum End {
+pub(crate) enum End {
     /// It was this client's turn.
     Planned,
     /// It was everybody's.
@@ -65,7 +66,10 @@ pub(crate) async fn live(fleet: Arc<Shared>, client: usize) {
     let mut stay = fleet.plan.reconnect_every.map(|interval| interval.mul_f64(fastrand::f64()));
     loop {
         storm.mark_unchanged();
-        let end = connection(&fleet, client, kind, stay, &mut storm).await;
+        let end = match &fleet.http2 {
+            None => connection(&fleet, client, kind, stay, &mut storm).await,
+            Some(_) => http2::stream(&fleet, client, kind, stay, &mut storm).await,
+        };
         if matches!(end, End::Over) {
             return;
         }
@@ -159,16 +163,7 @@ async fn connection(
         }
         request.extend_from_slice(b"\r\n");
     }
-    let mut reader = Reader {
-        fleet,
-        client,
-        response: Response::new(),
-        events: Events::new(),
-        asked: Instant::now(),
-        asked_wall: wall_micros(),
-        has_body: false,
-        is_streaming: false,
-    };
+    let mut http1 = Http1 { response: Response::new(), reader: Reader::new(fleet, client) };
     if let Err(error) = stream.write_all(&request).await {
         return End::Broken(reason(&error));
     }
@@ -179,21 +174,21 @@ async fn connection(
         let end = tokio::select! {
             biased;
             end = &mut leave => return end,
-            read = poll_fn(|cx| reader.poll(&mut stream, cx, kind)) => read,
+            read = poll_fn(|cx| http1.poll(&mut stream, cx, kind)) => read,
         };
         match end {
             Ok(()) => {}
             Err(end) => return end,
         }
         match kind {
-            Kind::Stalled if reader.is_streaming => return stall(fleet, &mut stream).await,
-            Kind::Slow if reader.is_streaming => sleep(fleet.slow_pause).await,
+            Kind::Stalled if http1.reader.is_streaming => return stall(fleet, &mut stream).await,
+            Kind::Slow if http1.reader.is_streaming => sleep(fleet.slow_pause).await,
             _ => {}
         }
     }
 }
 
-async fn connect(fleet: &Shared, client: usize, kind: Kind) -> io::Result<TcpStream> {
+pub(crate) async fn connect(fleet: &Shared, client: usize, kind: Kind) -> io::Result<TcpStream> {
     let socket = match fleet.server.is_ipv4() {
         true => TcpSocket::new_v4()?,
         false => TcpSocket::new_v6()?,
@@ -214,7 +209,11 @@ async fn connect(fleet: &Shared, client: usize, kind: Kind) -> io::Result<TcpStr
 }
 
 /// When this client, or every client, is to come back.
-async fn leave(stay: Option<Duration>, storm: &mut watch::Receiver<u64>, kind: Kind) -> End {
+pub(crate) async fn leave(
+    stay: Option<Duration>,
+    storm: &mut watch::Receiver<u64>,
+    kind: Kind,
+) -> End {
     if kind == Kind::Stalled {
         return pending().await;
     }
@@ -266,19 +265,13 @@ fn poll_read<T>(
     })
 }
 
-/// Reads one response.
-struct Reader<'a> {
-    fleet: &'a Shared,
-    client: usize,
+/// Reads one response of HTTP/1.1.
+struct Http1<'a> {
     response: Response,
-    events: Events,
-    asked: Instant,
-    asked_wall: u64,
-    has_body: bool,
-    is_streaming: bool,
+    reader: Reader<'a>,
 }
 
-impl Reader<'_> {
+impl Http1<'_> {
     fn poll(
         &mut self,
         stream: &mut TcpStream,
@@ -286,8 +279,7 @@ impl Reader<'_> {
         kind: Kind,
     ) -> Poll<Result<(), End>> {
         let limit = match kind {
-            Kind::Slow if self.is_streaming => self.fleet.slow_bytes,
-            // No further than the head, if it comes alone.
+            Kind::Slow if self.reader.is_streaming => self.reader.fleet.slow_bytes,
             _ => READ_BYTES,
         };
         let taken = ready!(poll_read(stream, cx, limit, |bytes| self.take(bytes)));
@@ -305,58 +297,98 @@ impl Reader<'_> {
                 Some(_) => End::Server,
             });
         }
-        let now = wall_micros();
-        let mut measures = self.fleet.measures.lock();
+        let reader = &mut self.reader;
+        let mut measures = reader.fleet.measures.lock();
         measures.tally.bytes += bytes.len() as u64;
-        let (events, has_body) = (&mut self.events, &mut self.has_body);
+        let now = wall_micros();
         let mut is_good = Ok(());
-        let mut fulfilled = false;
         let fed = self.response.feed(bytes, |head, body| {
-            if body.is_empty() || head.status != 200 || !head.is_event_stream() {
-                return;
+            if !body.is_empty() && head.status == 200 && head.is_event_stream() && is_good.is_ok() {
+                is_good = reader.body(&mut measures, body, now);
             }
-            if !std::mem::replace(has_body, true) {
-                measures.tally.first_byte.record(micros_since(self.asked));
-            }
-            let fed = events.feed(body, |block| {
-                let (fields, asked) = (&self.fleet.plan.fields, self.asked_wall);
-                fulfilled |= measures.block(self.client, &block, fields, asked, now);
-            });
-            is_good = is_good.and(fed);
         });
-        if fulfilled {
-            self.fleet.changed.notify_waiters();
-        }
         fed.map_err(|bad| End::Broken(bad.to_string()))?;
-        is_good.map_err(|_| End::Broken("an event is longer than 16 MiB".into()))?;
+        is_good?;
         let Some(head) = self.response.head() else { return Ok(()) };
-        if !self.is_streaming {
-            if head.status != 200 {
-                return Err(End::Refused(format!("the server answers {}", head.status)));
-            }
-            if !head.is_event_stream() {
-                let content_type = match head.content_type.as_str() {
-                    "" => "missing",
-                    named => named,
-                };
-                let reason = format!("the content type is {content_type}, not text/event-stream");
-                return Err(End::Refused(reason));
-            }
-            self.is_streaming = true;
-            measures.stream_began(self.client);
-            drop(measures);
-            self.fleet.changed.notify_waiters();
+        if !reader.is_streaming {
+            reader.begin(&mut measures, head)?;
         }
         if self.response.is_done() { Err(End::Server) } else { Ok(()) }
     }
 }
 
-fn micros_since(began: Instant) -> u64 {
+/// Reads the stream of one response, over whatever protocol it came.
+pub(crate) struct Reader<'a> {
+    fleet: &'a Shared,
+    client: usize,
+    events: Events,
+    /// When the request was sent.
+    asked: Instant,
+    asked_wall: u64,
+    has_body: bool,
+    is_streaming: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(fleet: &'a Shared, client: usize) -> Self {
+        Self {
+            fleet,
+            client,
+            events: Events::new(),
+            asked: Instant::now(),
+            asked_wall: wall_micros(),
+            has_body: false,
+            is_streaming: false,
+        }
+    }
+
+    /// The head has come: it is a stream, or the client is not wanted.
+    pub(crate) fn begin(&mut self, measures: &mut Measures, head: &Head) -> Result<(), End> {
+        if head.status != 200 {
+            return Err(End::Refused(format!("the server answers {}", head.status)));
+        }
+        if !head.is_event_stream() {
+            let content_type = match head.content_type.as_str() {
+                "" => "missing",
+                named => named,
+            };
+            let reason = format!("the content type is {content_type}, not text/event-stream");
+            return Err(End::Refused(reason));
+        }
+        self.is_streaming = true;
+        measures.stream_began(self.client);
+        self.fleet.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// A part of the body has come.
+    pub(crate) fn body(
+        &mut self,
+        measures: &mut Measures,
+        bytes: &[u8],
+        now: u64,
+    ) -> Result<(), End> {
+        if !std::mem::replace(&mut self.has_body, true) {
+            measures.tally.first_byte.record(micros_since(self.asked));
+        }
+        let (fields, asked) = (&self.fleet.plan.fields, self.asked_wall);
+        let mut fulfilled = false;
+        let fed = self.events.feed(bytes, |block| {
+            fulfilled |= measures.block(self.client, &block, fields, asked, now);
+        });
+        if fulfilled {
+            self.fleet.changed.notify_waiters();
+        }
+        fed.map_err(|_| End::Broken("an event is longer than 16 MiB".into()))
+    }
+}
+
+pub(crate) fn micros_since(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The kind's words where it has some, so that the same reason is counted as one.
-fn reason(error: &io::Error) -> String {
+pub(crate) fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused
         | io::ErrorKind::ConnectionReset

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 
 use crate::client;
+use crate::http2::Connections;
 use crate::measures::Measures;
 use crate::tally::{Sample, Tally};
 use crate::{LoadError, LoadErrorKind, Plan, Report, Target};
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) changed: Notify,
     pub(crate) storm: watch::Sender<u64>,
     pub(crate) thaw: watch::Sender<bool>,
+    /// The connections that clients share.
+    pub(crate) http2: Option<Connections>,
 }
 
 impl Fleet {
@@ -102,6 +105,7 @@ impl Fleet {
             changed: Notify::new(),
             storm: watch::Sender::new(0),
             thaw: watch::Sender::new(false),
+            http2: plan.http2.map(|streams| Connections::new(plan.clients, streams)),
             plan,
         });
         let (stop, stopped) = oneshot::channel();

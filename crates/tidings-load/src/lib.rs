@@ -38,6 +38,7 @@
 //! | `--clients`, `--for` | so many clients for so long, the ramp included | 100, 10 s |
 //! | `--ramp`, `--connect-rate` | they connect over a time, or so many a second | 5,000 a second, and not longer than half of the run |
 //! | `--header 'Name: value'` | a header of every request; may be repeated | |
+//! | `--http2`, `--streams-per-connection` | clients share connections of HTTP/2, which the server must expect (no TLS, no upgrade) | HTTP/1.1; 100 |
 //! | `--publish URL` | POSTs events, `--rate` a second, `--burst` at a time, of `--size` bytes: see [`Publishing`] | 10 a second, one at a time, 200 bytes |
 //! | `--reconnect-every` | each client closes and resumes at this interval, spread over it | never |
 //! | `--storm` | all clients close and resume at once, at this interval | never |
@@ -124,7 +125,7 @@
 //!
 //! # What it does not do
 //!
-//! There is no TLS and no HTTP/2: `https://` is refused. Redirects are not followed, compression is
+//! There is no TLS: `https://` is refused. Events are published over HTTP/1.1, also with `--http2`. Redirects are not followed, compression is
 //! not asked for, and of the addresses that a name has all clients use the same one.
 
 mod chunked;
@@ -134,6 +135,7 @@ mod error;
 mod events;
 mod files;
 mod fleet;
+mod http2;
 mod judge;
 mod latency;
 mod load;

@@ -36,6 +36,14 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", conflicts_with = "ramp", value_parser = positive)]
     pub(crate) connect_rate: Option<f64>,
 
+    /// Speaks HTTP/2 from the first byte on, with many clients on a connection
+    #[arg(long)]
+    pub(crate) http2: bool,
+
+    /// How many clients share a connection of HTTP/2
+    #[arg(long, default_value_t = 100, value_name = "N", requires = "http2")]
+    pub(crate) streams_per_connection: usize,
+
     /// A header of every request, 'Name: value'; may be repeated
     #[arg(long = "header", short = 'H', value_name = "HEADER")]
     pub(crate) headers: Vec<String>,
@@ -168,6 +176,7 @@ impl Options {
             .stalled(self.stalled)
             .slow(self.slow, self.slow_rate)
             .retry(self.retry)
+            .http2(self.http2.then_some(self.streams_per_connection))
             .fields(self.fields()?)
             .sources(self.sources);
         let publishing = self.publish.as_deref().map(|url| {

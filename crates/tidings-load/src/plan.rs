@@ -29,6 +29,8 @@ pub struct Plan {
     pub(crate) slow: f64,
     pub(crate) slow_rate: u64,
     pub(crate) retry: Duration,
+    /// How many clients share a connection of HTTP/2.
+    pub(crate) http2: Option<usize>,
     pub(crate) fields: Fields,
     /// Over how many source addresses the clients are spread; 0 for as many as it takes.
     pub(crate) sources: usize,
@@ -56,6 +58,7 @@ impl Plan {
             slow: 0.0,
             slow_rate: 1024,
             retry: Duration::from_secs(3),
+            http2: None,
             fields: Fields::default(),
             sources: 0,
             sample_every: Duration::from_millis(250),
@@ -103,6 +106,13 @@ impl Plan {
         self
     }
 
+    /// Speaks HTTP/2, of which the server must know, with so many clients on each connection; not
+    /// more than the server allows, for the rest would wait. Default `None`: HTTP/1.1.
+    pub fn http2(mut self, streams_per_connection: impl Into<Option<usize>>) -> Self {
+        self.http2 = streams_per_connection.into();
+        self
+    }
+
     /// Which fields of the events' data are read.
     pub fn fields(mut self, fields: Fields) -> Self {
         self.fields = fields;
@@ -138,6 +148,9 @@ impl Plan {
         }
         if self.slow_rate == 0 {
             return refuse("slow-rate: must be at least 1 byte a second");
+        }
+        if self.http2 == Some(0) {
+            return refuse("streams-per-connection: must be at least 1");
         }
         if self.reconnect_every.is_some_and(|interval| interval.is_zero()) {
             return refuse("reconnect-every: must be longer than nothing");

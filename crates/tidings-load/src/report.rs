@@ -256,21 +256,26 @@ impl Report {
     /// Where clients were not served as they should have been, in sentences; empty if they were.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
+        use table::count;
+
         let mut said = Vec::new();
         for (reason, clients) in &self.clients.gave_up {
-            let of = self.clients.wanted;
+            let (clients, of) = (count(*clients), count(self.clients.wanted));
             said.push(format!("{clients} of {of} clients gave up: {reason}."));
         }
         let without = self.clients.wanted
             - self.clients.streamed.min(self.clients.wanted)
             - self.clients.gave_up.values().sum::<u64>().min(self.clients.wanted);
         if without > 0 && self.clients.streamed < self.clients.wanted {
-            let of = self.clients.wanted;
+            let (without, of) = (count(without), count(self.clients.wanted));
             said.push(format!("{without} of {of} clients had not got a stream when it ended."));
         }
         for (reason, times) in &self.connections.failures {
             if !self.clients.gave_up.contains_key(reason) {
-                said.push(format!("{times} connections failed and were tried again: {reason}."));
+                said.push(format!(
+                    "{} connections failed and were tried again: {reason}.",
+                    count(*times)
+                ));
             }
         }
         let verdict = &self.verdict;
@@ -283,11 +288,11 @@ impl Report {
         ];
         for (times, what) in faults {
             if times > 0 {
-                said.push(format!("{times} {what}."));
+                said.push(format!("{} {what}.", count(times)));
             }
         }
         if let Some(failed) = self.published.map(|published| published.failed).filter(|n| *n > 0) {
-            said.push(format!("{failed} events could not be published."));
+            said.push(format!("{} events could not be published.", count(failed)));
         }
         said
     }

@@ -9,6 +9,9 @@ use tokio::time::timeout;
 
 use crate::{LoadError, LoadErrorKind};
 
+/// What a client of an event stream says.
+const ACCEPT: &[(&str, &str)] = &[("Accept", "text/event-stream"), ("Cache-Control", "no-cache")];
+
 /// How long one of several addresses may take to answer.
 const TRY_LIMIT: Duration = Duration::from_secs(2);
 
@@ -137,11 +140,23 @@ impl Target {
     /// The head of a `GET`, all but the `Last-Event-ID` and the blank line.
     pub(crate) fn get(&self) -> Vec<u8> {
         let mut head = format!("GET {} HTTP/1.1\r\n", self.path_and_query);
-        self.headers_into(
-            &mut head,
-            &[("Accept", "text/event-stream"), ("Cache-Control", "no-cache")],
-        );
+        self.headers_into(&mut head, ACCEPT);
         head.into_bytes()
+    }
+
+    /// A `GET` over HTTP/2.
+    pub(crate) fn get_http2(&self, last_id: &[u8]) -> Result<http::Request<()>, http::Error> {
+        let mut request = http::Request::get(self.to_string());
+        for (name, value) in self.all_headers(ACCEPT) {
+            // The URL says it already.
+            if !name.eq_ignore_ascii_case("host") {
+                request = request.header(name, value);
+            }
+        }
+        if !last_id.is_empty() {
+            request = request.header("last-event-id", last_id);
+        }
+        request.body(())
     }
 
     /// A whole `POST` of `body`.
@@ -154,14 +169,26 @@ impl Target {
         request
     }
 
-    fn headers_into(&self, head: &mut String, defaults: &[(&str, &str)]) {
-        let defaults = [("Host", self.authority.as_str())].into_iter().chain(defaults.to_vec());
-        let is_replaced =
-            |name: &str| self.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
-        let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in defaults.filter(|(name, _)| !is_replaced(name)).chain(own) {
+    fn headers_into(&self, head: &mut String, defaults: &[(&'static str, &'static str)]) {
+        let host = ("Host", self.authority.as_str());
+        let has_host = self.replaces(host.0);
+        let all = (!has_host).then_some(host).into_iter().chain(self.all_headers(defaults));
+        for (name, value) in all {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
+    }
+
+    /// Those of the defaults that are not replaced, and the target's own.
+    fn all_headers<'a>(
+        &'a self,
+        defaults: &'a [(&'static str, &'static str)],
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let defaults = defaults.iter().copied().filter(|(name, _)| !self.replaces(name));
+        defaults.chain(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+
+    fn replaces(&self, name: &str) -> bool {
+        self.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name))
     }
 }
 
