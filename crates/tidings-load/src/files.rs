@@ -8,18 +8,18 @@ const OTHERS: usize = 64;
 #[cfg(not(unix))]
 const ASSUMED: usize = 16_000;
 
-/// How many clients one process can have.
+/// How many connections one process can have.
 pub(crate) fn clients_per_process() -> usize {
     raise().saturating_sub(OTHERS).max(1)
 }
 
-/// Makes sure that the process can have so many clients.
-pub(crate) fn allow(clients: usize) -> Result<(), LoadError> {
+/// Makes sure that the process can have so many connections.
+pub(crate) fn allow(sockets: usize) -> Result<(), LoadError> {
     let most = clients_per_process();
-    if clients <= most {
+    if sockets <= most {
         return Ok(());
     }
-    let message = format!("clients: one process may have {most} of them, for its open files");
+    let message = format!("clients: one process may have {most} connections, for its open files");
     Err(LoadError::new(LoadErrorKind::System, message))
 }
 

@@ -87,7 +87,7 @@ impl Fleet {
     /// the process may not open as many files.
     pub async fn start(plan: Plan) -> Result<Self, LoadError> {
         plan.check()?;
-        crate::files::allow(plan.clients)?;
+        crate::files::allow(plan.sockets())?;
         let server = plan.target.resolve().await?;
         Self::start_at(plan.with_sources_for(server), server)
     }

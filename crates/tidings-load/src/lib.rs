@@ -81,7 +81,8 @@
 //! # What is measured
 //!
 //! - **connect**: from the first packet until the connection is made. A full queue of the server
-//!   shows as a second, the time after which systems try again.
+//!   shows as a second, the time after which systems try again, and then two and four; or, when the
+//!   system takes a connection that it has no room for, as a first byte that late.
 //! - **first byte**: from the request until the first byte of the stream.
 //! - **latency**: from the time in the event's data until it was read. That is a field of a JSON
 //!   object, `at`, or the number with which the data begins; milliseconds, microseconds and
@@ -125,8 +126,9 @@
 //!
 //! # What it does not do
 //!
-//! There is no TLS: `https://` is refused. Events are published over HTTP/1.1, also with `--http2`. Redirects are not followed, compression is
-//! not asked for, and of the addresses that a name has all clients use the same one.
+//! There is no TLS: `https://` is refused. Events are published over HTTP/1.1, also with `--http2`.
+//! Redirects are not followed, compression is not asked for, and of the addresses that a name has
+//! all clients use the same one.
 
 mod chunked;
 mod client;

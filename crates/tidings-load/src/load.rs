@@ -87,7 +87,8 @@ impl Load {
         self
     }
 
-    /// How many clients one process may have. Default: as many as it may open files, less 64.
+    /// How many clients one process may have, or connections of HTTP/2. Default: as many as it may
+    /// open files, less 64.
     pub fn clients_per_process(mut self, clients: impl Into<Option<usize>>) -> Self {
         self.clients_per_process = clients.into();
         self
@@ -133,7 +134,7 @@ impl Load {
         let server = self.plan.target.resolve().await?;
         let plan = self.plan.clone().with_sources_for(server).sample_every(every);
         let per_process = self.clients_per_process.unwrap_or_else(files::clients_per_process);
-        let processes = plan.clients.div_ceil(per_process.max(1));
+        let processes = plan.sockets().div_ceil(per_process.max(1));
         let mut crew = match processes {
             1 => Crew::Own(Fleet::start(plan.clone()).await?),
             _ => {

@@ -161,6 +161,11 @@ impl Plan {
         Ok(())
     }
 
+    /// How many connections the clients have.
+    pub(crate) fn sockets(&self) -> usize {
+        self.clients.div_ceil(self.http2.unwrap_or(1).max(1))
+    }
+
     /// The part of a plan that one of several processes carries out.
     pub(crate) fn share(&self, process: usize, processes: usize) -> Self {
         let begin = self.clients * process / processes;
@@ -178,7 +183,7 @@ impl Plan {
             let resting = intervals.into_iter().flatten().map(|interval| {
                 (PORT_RESTS.as_secs_f64() / interval.as_secs_f64()).clamp(1.0, 30.0) as usize
             });
-            let ports = self.clients * (1 + resting.sum::<usize>());
+            let ports = self.sockets() * (1 + resting.sum::<usize>());
             self.sources = ports.div_ceil(PER_SOURCE).min(50_000);
         }
         self

@@ -174,7 +174,7 @@ pub async fn work() -> Result<(), LoadError> {
     let Some(Order::Start { plan, server }) = next_order(&mut orders).await else {
         return Ok(());
     };
-    crate::files::allow(plan.clients)?;
+    crate::files::allow(plan.sockets())?;
     let every = plan.sample_every;
     let fleet = Fleet::start_at(*plan, server)?;
     let mut ticks = tokio::time::interval(every);
