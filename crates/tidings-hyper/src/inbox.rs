@@ -3,7 +3,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
 use mio::{Registry, Token};
-use tidings::Subscription;
 
 use crate::writer::Stream;
 
@@ -15,7 +14,7 @@ pub(crate) struct Inbox<B> {
 
 pub(crate) enum Message<B> {
     /// Serve this stream.
-    Serve(Box<(Stream<B>, Box<Subscription>)>),
+    Serve(Box<Stream<B>>),
     /// There is something for the stream with this key alone.
     Stream(usize),
     /// There is something for all who are in the cohort with this key.

@@ -18,21 +18,16 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::chunk::{self, Outgoing};
-use crate::connection::Returned;
+use crate::connection::{Returned, Taken};
 use crate::head::Framing;
 use crate::inbox::{Inbox, Message, cohort_waker, stream_waker};
 
 /// A stream that was taken from its server, as a writer gets it.
 pub(crate) struct Stream<B> {
+    pub(crate) taken: Taken<B>,
     pub(crate) socket: std::net::TcpStream,
-    /// Of the response, as bytes.
-    pub(crate) head: Vec<u8>,
-    pub(crate) framing: Framing,
     /// What the client has sent behind its request.
     pub(crate) pipelined: Bytes,
-    /// The response's body, which is never polled: what layers have put around it lives as long
-    /// as the stream.
-    pub(crate) body: B,
     pub(crate) back: UnboundedSender<Returned>,
 }
 
@@ -177,8 +172,9 @@ impl<B: Send + 'static> Writer<B> {
     }
 
     /// Takes a new stream: sends its head, and its first bytes with it.
-    fn accept(&mut self, (stream, subscription): (Stream<B>, Box<Subscription>)) {
-        let Stream { socket, head, framing, pipelined, body, back } = stream;
+    fn accept(&mut self, stream: Stream<B>) {
+        let Stream { taken, socket, pipelined, back } = stream;
+        let Taken { subscription, head, framing, body } = taken;
         let subscription = *subscription;
         let group = self.group_of(&subscription);
         // Up to the present, which is where the new stream begins at the latest.
