@@ -1,5 +1,6 @@
 //! Where the instructions go.
 
+use std::collections::HashMap;
 use std::process::{Command, Stdio};
 
 use crate::cost::Bench;
@@ -36,27 +37,32 @@ pub(crate) fn profile(server: Server, load: Load, functions: usize) -> Result<St
     Ok(shorten(&annotated, deliveries, functions))
 }
 
-/// The first functions, each with its instructions per delivery and without its file.
+/// The most expensive functions, each with its instructions per delivery, what was inlined into it
+/// included: callgrind_annotate lists a function once for each file that its code is from.
 fn shorten(annotated: &str, deliveries: u64, functions: usize) -> String {
-    let mut text = String::new();
-    let lines = annotated.lines().filter_map(|line| {
-        let line = line.trim_start();
-        let end = line.find(|char: char| !char.is_ascii_digit() && char != ',')?;
-        let count: f64 = line[..end].replace(',', "").parse().ok()?;
-        let what = line[end..].trim_start();
-        // A share in brackets, which newer versions add.
-        let what = match what.strip_prefix('(') {
-            Some(rest) => rest.split_once(')')?.1.trim_start(),
-            None => what,
-        };
-        let what = what.split_once(':').map_or(what, |(_, function)| function);
-        let what = what.split(" [").next().unwrap_or(what);
-        Some((count / deliveries as f64, what.to_owned()))
-    });
-    for (count, function) in lines.take(functions + 1) {
-        text += &format!("{count:>10.1}  {function}\n");
+    let mut costs = HashMap::<&str, f64>::new();
+    for (count, function) in annotated.lines().filter_map(cost_of_function) {
+        *costs.entry(function).or_default() += count / deliveries as f64;
     }
-    text
+    let mut costs: Vec<_> = costs.into_iter().collect();
+    costs.sort_by(|(one, one_cost), (other, other_cost)| {
+        other_cost.total_cmp(one_cost).then(one.cmp(other))
+    });
+    let lines = costs.iter().take(functions + 1);
+    lines.map(|(function, cost)| format!("{cost:>10.1}  {function}\n")).collect()
+}
+
+/// Reads `12,000 (60.00%)  ./src/hub.rs:publish [/bin/server]`.
+fn cost_of_function(line: &str) -> Option<(f64, &str)> {
+    let line = line.trim_start();
+    let end = line.find(|char: char| !char.is_ascii_digit() && char != ',')?;
+    let count = line[..end].replace(',', "").parse().ok()?;
+    let what = line[end..].trim_start();
+    // The share is not there in every version.
+    let what = what.strip_prefix('(').and_then(|rest| rest.split_once(')')).map_or(what, |it| it.1);
+    let what = what.trim_start();
+    let function = what.split_once(':').map_or(what, |(_, function)| function);
+    Some((count, function.split(" [").next().unwrap_or(function)))
 }
 
 #[cfg(test)]
@@ -67,8 +73,9 @@ mod tests {
     fn a_profile_tells_instructions_per_delivery() {
         let annotated = "----\nIr\n----\n20,000 (100.0%)  PROGRAM TOTALS\n\n----\nIr  file:function\n\
              ----\n12,000 (60.00%)  ./src/hub.rs:<tidings::Hub>::publish [/bin/x]\n\
-             1,000 ( 5.00%)  ???:memcpy [/lib/libc.so.6]\n";
-        let expected = "      20.0  PROGRAM TOTALS\n      12.0  <tidings::Hub>::publish\n";
+             1,000 ( 5.00%)  ???:memcpy [/lib/libc.so.6]\n\
+             500 ( 2.50%)  ./src/log.rs:<tidings::Hub>::publish [/bin/x]\n";
+        let expected = "      20.0  PROGRAM TOTALS\n      12.5  <tidings::Hub>::publish\n";
         assert_eq!(shorten(annotated, 1000, 1), expected);
     }
 }
