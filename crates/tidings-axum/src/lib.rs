@@ -68,4 +68,4 @@ pub use request::SseRequest;
 pub use response::Sse;
 pub use serve::{Axum, Serve, serve};
 pub use tidings;
-pub use tidings_net::SocketSettings;
+pub use tidings_net::{SocketSettings, Transport};

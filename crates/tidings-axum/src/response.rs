@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
 use tidings::response::HEADERS;
 use tidings::{EventStream, StreamItem, Subscribe, SubscribeError, Subscription};
+use tidings_hyper::{Claim, SubscriptionBody};
 
 /// A response of server-sent events.
 ///
@@ -41,7 +42,7 @@ use tidings::{EventStream, StreamItem, Subscribe, SubscribeError, Subscription};
 /// to answer it otherwise, call [`Subscribe::open`] and convert its result.
 #[derive(Debug)]
 #[must_use = "a response is sent when the handler returns it"]
-pub struct Sse(Result<Body, SubscribeError>);
+pub struct Sse(Result<(Body, Option<Claim>), SubscribeError>);
 
 impl Sse {
     /// Sends the events of any stream, with the defaults of [`EventStream`].
@@ -59,13 +60,18 @@ impl Sse {
 
 impl From<Subscribe> for Sse {
     fn from(subscribe: Subscribe) -> Self {
-        Self(subscribe.open().map(Body::new))
+        match subscribe.open() {
+            Ok(subscription) => subscription.into(),
+            Err(error) => Self(Err(error)),
+        }
     }
 }
 
 impl From<Subscription> for Sse {
     fn from(subscription: Subscription) -> Self {
-        Self(Ok(Body::new(subscription)))
+        let body = SubscriptionBody::new(subscription);
+        let claim = body.claim();
+        Self(Ok((Body::new(body), claim)))
     }
 }
 
@@ -75,21 +81,25 @@ where
     S::Item: StreamItem,
 {
     fn from(events: EventStream<S>) -> Self {
-        Self(Ok(Body::new(events)))
+        Self(Ok((Body::new(events), None)))
     }
 }
 
 impl IntoResponse for Sse {
     fn into_response(self) -> Response {
         match self.0 {
-            Ok(body) => {
+            Ok((body, claim)) => {
                 let headers: HeaderMap = HEADERS
                     .into_iter()
                     .map(|(name, value)| {
                         (HeaderName::from_static(name), HeaderValue::from_static(value))
                     })
                     .collect();
-                (headers, body).into_response()
+                let mut response = (headers, body).into_response();
+                if let Some(claim) = claim {
+                    response.extensions_mut().insert(claim);
+                }
+                response
             }
             Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
         }

@@ -4,20 +4,26 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, connect_info::Connected};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
 use tidings::Hub;
-use tidings_net::{Graceful, Server, SocketSettings, WriteLimit};
+use tidings_net::{Graceful, Server, SocketSettings, Transport, WithTransport, WriteLimit};
 use tokio::net::{TcpListener, TcpStream};
+use tower_service::Service;
 
-/// Serves an application with axum's own server, on sockets that are set for event streams.
+/// Serves an application as axum's own server does, and its event streams by the direct transport.
 ///
-/// It is [`axum::serve`](axum::serve()) with three things added: the [`SocketSettings`] on every
+/// It is [`axum::serve`](axum::serve()) with four things added: the [`SocketSettings`] on every
 /// connection, with a limit on stalled writes; a graceful shutdown that ends the hub's streams and
-/// does not wait for ever; and the address of the other end as
-/// [`ConnectInfo<SocketAddr>`](ConnectInfo), for the registry and for handlers.
+/// does not wait for ever; the address of the other end as [`ConnectInfo<SocketAddr>`](ConnectInfo),
+/// for the registry and for handlers; and the direct transport of [`tidings_hyper`], by which a
+/// subscription costs half a kilobyte and no task. Requests go through the router and all its layers
+/// as ever. What the direct transport cannot send, HTTP/2 and bodies that a layer changes among it,
+/// is sent as always; and so is everything with
+/// [`transport(Transport::Body)`](tidings_net::Serve::transport).
 ///
 /// ```no_run
 /// use axum::Router;
@@ -34,7 +40,8 @@ use tokio::net::{TcpListener, TcpStream};
 /// ```
 pub fn serve(listener: TcpListener, app: Router, hub: &Hub) -> Serve {
     let hub = hub.clone();
-    tidings_net::Serve::new(Axum { listener, app }, move || hub.close())
+    let axum = Axum { listener, app, transport: Transport::default() };
+    tidings_net::Serve::new(axum, move || hub.close())
 }
 
 /// A server that is being set up: see [`serve`]. Runs when it is awaited.
@@ -45,6 +52,13 @@ pub type Serve = tidings_net::Serve<Axum>;
 pub struct Axum {
     listener: TcpListener,
     app: Router,
+    transport: Transport,
+}
+
+impl WithTransport for Axum {
+    fn set_transport(&mut self, transport: Transport) {
+        self.transport = transport;
+    }
 }
 
 impl Server for Axum {
@@ -56,14 +70,29 @@ impl Server for Axum {
         graceful: Graceful,
         close: impl FnOnce() + Send + 'static,
     ) -> Self::Running {
-        let Self { listener, app } = self;
-        let app = app.layer(from_fn(connect_info)).into_make_service_with_connect_info::<Peer>();
+        let Self { listener, app, transport } = self;
         Box::pin(async move {
-            settings.apply(&listener)?;
-            let listener = Sockets { listener, settings };
-            let server =
-                |begun| axum::serve(listener, app).with_graceful_shutdown(begun).into_future();
-            graceful.run(close, server).await
+            match transport {
+                Transport::Body => {
+                    settings.apply(&listener)?;
+                    let app = app
+                        .layer(from_fn(connect_info))
+                        .into_make_service_with_connect_info::<Peer>();
+                    let listener = Sockets { listener, settings };
+                    let server = |begun| {
+                        axum::serve(listener, app).with_graceful_shutdown(begun).into_future()
+                    };
+                    graceful.run(close, server).await
+                }
+                _ => {
+                    let app = move |mut request: axum::http::Request<_>, peer: SocketAddr| {
+                        request.extensions_mut().insert(ConnectInfo(peer));
+                        app.clone().call(request.map(Body::new))
+                    };
+                    let server = |begun| tidings_hyper::serve(listener, app, settings, begun);
+                    graceful.run(close, server).await
+                }
+            }
         })
     }
 }

@@ -29,13 +29,15 @@ mod graceful;
 #[cfg(feature = "tokio")]
 mod serve;
 mod settings;
+mod transport;
 #[cfg(feature = "tokio")]
 mod write_limit;
 
 #[cfg(feature = "tokio")]
 pub use graceful::Graceful;
 #[cfg(feature = "tokio")]
-pub use serve::{Serve, Server};
+pub use serve::{Serve, Server, WithTransport};
 pub use settings::SocketSettings;
+pub use transport::{ParseTransportError, Transport};
 #[cfg(feature = "tokio")]
 pub use write_limit::WriteLimit;

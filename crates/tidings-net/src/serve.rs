@@ -2,7 +2,7 @@ use std::fmt;
 use std::future::IntoFuture;
 use std::time::Duration;
 
-use crate::{Graceful, SocketSettings};
+use crate::{Graceful, SocketSettings, Transport};
 
 /// A framework's own server, on a listener of its kind: what an adapter adds to [`Serve`].
 pub trait Server {
@@ -18,6 +18,12 @@ pub trait Server {
         graceful: Graceful,
         close: impl FnOnce() + Send + 'static,
     ) -> Self::Running;
+}
+
+/// A server that has a choice of transports.
+pub trait WithTransport: Server {
+    /// Chooses one. Default: [`Transport::Auto`].
+    fn set_transport(&mut self, transport: Transport);
 }
 
 /// A server that is being set up. Runs when it is awaited, until it fails or is shut down.
@@ -43,6 +49,15 @@ impl<S: Server> Serve<S> {
     /// Sets the sockets differently. Default: [`SocketSettings::default`].
     pub fn sockets(mut self, settings: SocketSettings) -> Self {
         self.sockets = settings;
+        self
+    }
+
+    /// Sets how responses of subscriptions are sent. Default: [`Transport::Auto`].
+    pub fn transport(mut self, transport: Transport) -> Self
+    where
+        S: WithTransport,
+    {
+        self.server.set_transport(transport);
         self
     }
 

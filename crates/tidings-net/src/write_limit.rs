@@ -41,6 +41,11 @@ impl<IO> WriteLimit<IO> {
         &self.io
     }
 
+    /// The connection itself, without limit.
+    pub fn into_inner(self) -> IO {
+        self.io
+    }
+
     /// Passes on the outcome of a write, or says that it has been stalled for too long.
     fn watch<T>(
         &mut self,

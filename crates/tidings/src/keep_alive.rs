@@ -70,9 +70,14 @@ impl Pulse {
     /// Something was written: the stream is not idle.
     pub(crate) fn wrote(&self) {
         if self.interval > 0 {
-            self.last_write.store(self.clock.now(), Ordering::Relaxed);
-            self.due.store(false, Ordering::Relaxed);
+            self.wrote_at(self.clock.now());
         }
+    }
+
+    /// The same, for whoever has read the clock already.
+    pub(crate) fn wrote_at(&self, now: u64) {
+        self.last_write.store(now, Ordering::Relaxed);
+        self.due.store(false, Ordering::Relaxed);
     }
 
     /// The heartbeat, if one is to be sent.

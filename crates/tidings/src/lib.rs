@@ -58,6 +58,7 @@
 //! The format is that of the HTML standard, section 9.2 "Server-sent events".
 
 mod clock;
+mod cohort;
 mod decode;
 mod encode;
 mod error;
@@ -73,11 +74,13 @@ mod resume;
 mod subscription;
 mod timers;
 mod topic;
+mod waking;
 
 #[cfg(feature = "http-body")]
 mod body;
 
 pub use clock::{Clock, ManualClock};
+pub use cohort::{Batch, Cohort, CohortKey, Lagging};
 pub use decode::{Decoder, Message};
 pub use error::{
     DecodeError, DecodeErrorKind, EventError, EventErrorKind, Field, FieldError, FieldErrorKind,

@@ -11,11 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
-use slab::Slab;
 
-use crate::registry::Client;
 use crate::subscription::status::ResetReason;
 use crate::topic::Topic;
+use crate::waking::{Waiter, Waiters};
 use frame::Frame;
 use retention::{LIVE_WINDOW, Retention};
 use ring::Ring;
@@ -33,7 +32,7 @@ pub(crate) struct TopicLog {
     pub(crate) retention: Retention,
     /// The newest frame's offset, 0 for none: readers see without the lock that nothing is new.
     head: AtomicU64,
-    /// The wait list's generation, so that a waiting client sees without the lock that it is
+    /// The wait list's generation, so that a waiting stream sees without the lock that it is
     /// still in the list.
     generation: AtomicU64,
     state: Mutex<State>,
@@ -107,36 +106,36 @@ impl TopicLog {
     }
 
     /// Appends a frame and takes the wait list, for the caller to wake when it holds no lock.
-    pub(crate) fn append(&self, state: &mut State, frame: Frame) -> Slab<Arc<Client>> {
+    pub(crate) fn append(&self, state: &mut State, frame: Frame) -> Waiters {
         self.head.store(frame.offset, Ordering::Release);
         match frame.position {
             Some(_) => state.durable.push(frame),
             None => state.ephemeral.push(frame),
         }
         if state.waiting.is_empty() {
-            return Slab::new();
+            return Waiters::new();
         }
         let (waiting, generation) = state.waiting.take();
         self.generation.store(generation, Ordering::Release);
         waiting
     }
 
-    /// Whether the client with this place is still in the wait list: then nothing has been
+    /// Whether the stream with this place is still in the wait list: then nothing has been
     /// appended since it joined, and the next append will wake it.
     pub(crate) fn still_waiting(&self, place: Option<Place>) -> bool {
         place.is_some_and(|place| place.generation == self.generation.load(Ordering::Acquire))
     }
 
     /// Joins the wait list, unless there is something behind `cursor` to read first.
-    pub(crate) fn wait(&self, cursor: u64, client: &Arc<Client>) -> Option<Place> {
+    pub(crate) fn wait<W: Waiter + 'static>(&self, cursor: u64, waiter: &Arc<W>) -> Option<Place> {
         let mut state = self.lock();
-        // Under the lock: an append is either seen here or finds the client in the list.
-        (self.head() <= cursor).then(|| state.waiting.join(client))
+        // Under the lock: an append is either seen here or finds the stream in the list.
+        (self.head() <= cursor).then(|| state.waiting.join(waiter.clone()))
     }
 
     pub(crate) fn stop_waiting(&self, place: Place) {
         let left = self.lock().waiting.leave(place);
-        // Outside the lock: it may be the last reference to the client.
+        // Outside the lock: it may be the last reference to the stream.
         drop(left);
     }
 
@@ -240,6 +239,11 @@ impl State {
     #[cfg(test)]
     pub(crate) fn cost(&self) -> usize {
         self.durable.cost() + self.ephemeral.cost()
+    }
+
+    /// The last subscriber has left.
+    pub(crate) fn left_alone(&mut self) {
+        self.waiting.shrink();
     }
 
     /// Neither subscribers nor retained events.

@@ -16,6 +16,7 @@ use crate::log::feed::Feed;
 use crate::resume::Epoch;
 use crate::timers::{Timed, TimerSlot};
 use crate::topic::Topic;
+use crate::waking::Waiter;
 
 /// Identifies one open stream within its hub: 64 random bits, as 16 hexadecimal digits.
 ///
@@ -120,6 +121,12 @@ impl Client {
             events_sent: self.events.load(Ordering::Relaxed),
             last_id: epoch.id(self.position.load(Ordering::Relaxed)),
         }
+    }
+}
+
+impl Waiter for Client {
+    fn wake(&self) {
+        self.pulse.wake();
     }
 }
 

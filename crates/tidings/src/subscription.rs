@@ -21,6 +21,7 @@ use crate::encode;
 use crate::error::StreamError;
 use crate::hub::shared::Shared;
 use crate::keep_alive::HEARTBEAT;
+use crate::log::coalesce::Slice;
 use crate::log::feed::{Cursor, Slot};
 use crate::registry::{Client, ClientId};
 use history::History;
@@ -57,18 +58,38 @@ pub struct Subscription {
     client: Arc<Client>,
     cursor: Cursor,
     slots: Box<[Slot]>,
-    settings: Settings,
     snapshot: Option<Hook>,
+    /// What is not from the log. Most of the time there is nothing, and thousands of idle streams
+    /// pay for what they hold; so it is in a box.
+    apart: Option<Box<Apart>>,
     /// How the subscription stood when it was opened.
     status: Status,
-    /// To be sent before anything else.
+    /// Whether status events are sent.
+    tells_status: bool,
+    ended: bool,
+}
+
+/// What is to be sent that is not from the log.
+#[derive(Debug, Default)]
+struct Apart {
+    /// Before anything else.
     ready: Option<Ready>,
-    /// A snapshot to be sent before the log is read on.
+    /// A snapshot, before the log is read on.
     making: Option<Announced>,
     /// An error that waits for a turn, for the server to send what came before it first: see
     /// [`EventStream`](crate::EventStream).
     failed: Option<StreamError>,
-    ended: bool,
+}
+
+/// What there is apart from the log.
+enum Next {
+    Send(Option<Result<Bytes, StreamError>>),
+    /// A snapshot that is being made.
+    Making,
+    /// Something that waits for a turn.
+    Turn,
+    /// Nothing: the log is next.
+    Log,
 }
 
 /// Bytes that are not from the log.
@@ -94,7 +115,7 @@ impl Subscription {
         client: Arc<Client>,
         cursor: Cursor,
         slots: Box<[Slot]>,
-        settings: Settings,
+        tells_status: bool,
         snapshot: Option<Hook>,
     ) -> Self {
         Self {
@@ -102,12 +123,10 @@ impl Subscription {
             client,
             cursor,
             slots,
-            settings,
             snapshot,
+            apart: None,
             status: Status::Fresh,
-            ready: None,
-            making: None,
-            failed: None,
+            tells_status,
             ended: false,
         }
     }
@@ -122,11 +141,44 @@ impl Subscription {
         self.status
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    /// Whether everything up to this offset was delivered, and nothing else is due.
+    pub(crate) fn stands_at(&self, offset: u64) -> bool {
+        self.cursor.offset == offset && self.apart.is_none() && !self.ended
+    }
+
+    /// Notes events that somebody else has read, and delivered in this subscription's place.
+    pub(crate) fn note(
+        &mut self,
+        bytes: usize,
+        events: usize,
+        position: Option<u64>,
+        to: u64,
+        at: u64,
+    ) {
+        self.cursor.offset = to;
+        self.client.count(bytes, events, position);
+        self.client.pulse.wrote_at(at);
+    }
+
     /// Prepares the first bytes.
-    fn begin(&mut self, status: Status, position: u64, with_snapshot: bool) {
+    fn begin(
+        &mut self,
+        status: Status,
+        position: u64,
+        with_snapshot: bool,
+        retry: Option<Duration>,
+    ) {
         self.status = status;
         let mut first = Ready::default();
-        if let Some(retry) = self.settings.retry {
+        if let Some(retry) = retry {
             encode::retry(jittered(retry), &mut first.bytes);
         }
         self.announce(status, position, with_snapshot, &mut first);
@@ -134,17 +186,22 @@ impl Subscription {
         if first.bytes.is_empty() {
             first.bytes.extend_from_slice(&HEARTBEAT);
         }
-        self.ready = Some(first);
+        self.apart().ready = Some(first);
+    }
+
+    fn apart(&mut self) -> &mut Apart {
+        self.apart.get_or_insert_default()
     }
 
     /// Says how the subscription stands from here on, or has that said with a snapshot.
     fn announce(&mut self, status: Status, position: u64, with_snapshot: bool, out: &mut Ready) {
         match &self.snapshot {
             Some(hook) if with_snapshot => {
-                self.making = Some(Announced { making: hook.call(), status, position });
+                let making = hook.call();
+                self.apart().making = Some(Announced { making, status, position });
                 end_block(&mut out.bytes);
             }
-            _ if self.settings.status => {
+            _ if self.tells_status => {
                 let event = status.event(self.client.id, self.shared.epoch.id(position));
                 out.bytes.extend_from_slice(&event.encode());
                 out.events = 1;
@@ -154,7 +211,13 @@ impl Subscription {
         }
     }
 
-    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
+    /// The next bytes, of events up to `limit`, or all that are published. Whoever gives a limit
+    /// waits for more himself.
+    pub(crate) fn poll_bytes(
+        &mut self,
+        limit: Option<u64>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, StreamError>>> {
         let mut registered = false;
         loop {
             // Read before the watermark: what was published before closing is still sent.
@@ -163,38 +226,22 @@ impl Subscription {
                 self.ended = true;
                 return Poll::Ready(None);
             }
-            if let Some(error) = self.failed.take() {
-                self.ended = true;
-                return Poll::Ready(Some(Err(error)));
-            }
-            if let Some(Ready { bytes, events, position }) = self.ready.take() {
-                return self.send(bytes.into(), events, position);
-            }
-            if let Some(announced) = &mut self.making {
-                match announced.making.as_mut().poll(cx) {
-                    Poll::Ready(Ok(snapshot)) => {
-                        self.take_snapshot(snapshot);
-                        continue;
-                    }
-                    Poll::Ready(Err(error)) => {
-                        self.making = None;
-                        self.failed = Some(StreamError::snapshot(error));
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
-                    // A shutdown does not wait for the application.
-                    Poll::Pending if closing => {
-                        self.ended = true;
-                        return Poll::Ready(None);
-                    }
-                    Poll::Pending => {}
-                }
-            } else {
+            let is_making = match self.poll_apart(closing, cx) {
+                Next::Send(next) => return Poll::Ready(next),
+                Next::Turn => return Poll::Pending,
+                Next::Making => true,
+                Next::Log => false,
+            };
+            if !is_making {
                 let watermark = self.shared.watermark();
+                let limit =
+                    limit.filter(|_| !closing).map_or(watermark, |limit| limit.min(watermark));
                 let coalescing = &self.shared.coalescing;
                 let feed = &self.client.feed;
-                match feed.read(&mut self.cursor, &self.slots, watermark, coalescing) {
-                    Ok(Some(slice)) => return self.send(slice.bytes, slice.events, slice.position),
+                match feed.read(&mut self.cursor, &self.slots, limit, coalescing) {
+                    Ok(Some(Slice { bytes, events, position, .. })) => {
+                        return Poll::Ready(Some(Ok(self.sent(bytes, events, position))));
+                    }
                     Ok(None) if closing => {
                         self.ended = true;
                         return Poll::Ready(None);
@@ -207,7 +254,7 @@ impl Subscription {
                 }
             }
             if let Some(heartbeat) = self.client.pulse.beat() {
-                return self.send(heartbeat, 0, None);
+                return Poll::Ready(Some(Ok(self.sent(heartbeat, 0, None))));
             }
             // The waker first, then once more around: whatever happens from here on wakes it.
             if !registered {
@@ -215,32 +262,66 @@ impl Subscription {
                 registered = true;
                 continue;
             }
-            if self.making.is_some() || self.wait() {
+            if limit.is_some() {
+                // They are for reading history, and for waiting.
+                if self.cursor.offset >= self.cursor.joined {
+                    self.client.feed.stop_waiting(&self.slots);
+                    self.slots = Box::default();
+                }
+                return Poll::Pending;
+            }
+            if is_making {
+                return Poll::Pending;
+            }
+            if self.slots.is_empty() {
+                self.slots = Slot::of(&self.client.feed.topics);
+            }
+            if self.client.feed.wait(self.cursor, &mut self.slots, &self.client) {
                 return Poll::Pending;
             }
         }
     }
 
-    fn send(
-        &self,
-        bytes: Bytes,
-        events: usize,
-        position: Option<u64>,
-    ) -> Poll<Option<Result<Bytes, StreamError>>> {
-        self.client.count(bytes.len(), events, position);
-        self.client.pulse.wrote();
-        Poll::Ready(Some(Ok(bytes)))
+    /// What is to be sent before the log is read on.
+    fn poll_apart(&mut self, closing: bool, cx: &mut Context<'_>) -> Next {
+        loop {
+            let Some(apart) = &mut self.apart else {
+                return Next::Log;
+            };
+            if let Some(error) = apart.failed.take() {
+                self.ended = true;
+                return Next::Send(Some(Err(error)));
+            }
+            if let Some(Ready { bytes, events, position }) = apart.ready.take() {
+                return Next::Send(Some(Ok(self.sent(bytes.into(), events, position))));
+            }
+            let Some(announced) = &mut apart.making else {
+                self.apart = None;
+                return Next::Log;
+            };
+            match announced.making.as_mut().poll(cx) {
+                Poll::Ready(Ok(snapshot)) => self.take_snapshot(snapshot),
+                Poll::Ready(Err(error)) => {
+                    apart.making = None;
+                    apart.failed = Some(StreamError::snapshot(error));
+                    cx.waker().wake_by_ref();
+                    return Next::Turn;
+                }
+                // A shutdown does not wait for the application.
+                Poll::Pending if closing => {
+                    self.ended = true;
+                    return Next::Send(None);
+                }
+                Poll::Pending => return Next::Making,
+            }
+        }
     }
 
-    /// Joins the wait lists of all topics. Returns false when one has something new instead.
-    fn wait(&mut self) -> bool {
-        let topics = &self.client.feed.topics;
-        topics.iter().zip(&mut self.slots).all(|(topic, slot)| {
-            if !topic.still_waiting(slot.place) {
-                slot.place = topic.wait(self.cursor.offset, &self.client);
-            }
-            slot.place.is_some()
-        })
+    /// Notes what is handed to the transport.
+    fn sent(&self, bytes: Bytes, events: usize, position: Option<u64>) -> Bytes {
+        self.client.count(bytes.len(), events, position);
+        self.client.pulse.wrote();
+        bytes
     }
 
     /// The next event is gone: begins anew with what there is.
@@ -248,6 +329,9 @@ impl Subscription {
         let shared = self.shared.clone();
         let now = shared.present();
         let topics = &self.client.feed.topics;
+        if self.slots.is_empty() {
+            self.slots = Slot::of(topics);
+        }
         let beginning = if self.snapshot.is_some() {
             history::live(now)
         } else {
@@ -257,7 +341,9 @@ impl Subscription {
         let mut ready = Ready::default();
         let with_snapshot = self.snapshot.is_some();
         self.announce(Status::Reset(reason), beginning.position, with_snapshot, &mut ready);
-        self.ready = Some(ready).filter(|ready| !ready.bytes.is_empty());
+        if !ready.bytes.is_empty() {
+            self.apart().ready = Some(ready);
+        }
     }
 
     /// Writes a snapshot that the application has made, with the status event before it.
@@ -265,13 +351,13 @@ impl Subscription {
     /// Only the last event carries the position behind the snapshot. Who is cut off earlier comes
     /// back with an id that has none, and gets another snapshot.
     fn take_snapshot(&mut self, snapshot: snapshot::Snapshot) {
-        let Some(Announced { status, position, .. }) = self.making.take() else {
+        let Some(Announced { status, position, .. }) = self.apart().making.take() else {
             return;
         };
         let epoch = &self.shared.epoch;
         let mut bytes = Vec::new();
         let mut events = 0;
-        if self.settings.status {
+        if self.tells_status {
             let id = match snapshot.events.is_empty() {
                 true => epoch.id(position),
                 false => epoch.id_without_position(),
@@ -289,7 +375,7 @@ impl Subscription {
             events += 1;
         }
         if !bytes.is_empty() {
-            self.ready = Some(Ready { bytes, events, position: Some(position) });
+            self.apart().ready = Some(Ready { bytes, events, position: Some(position) });
         }
     }
 }
@@ -311,18 +397,14 @@ impl Stream for Subscription {
     type Item = Result<Bytes, StreamError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.get_mut().poll_bytes(cx)
+        self.get_mut().poll_bytes(None, cx)
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.client.pulse.stop();
-        for (topic, slot) in self.client.feed.topics.iter().zip(&self.slots) {
-            if let Some(place) = slot.place.filter(|place| topic.still_waiting(Some(*place))) {
-                topic.stop_waiting(place);
-            }
-        }
+        self.client.feed.stop_waiting(&self.slots);
         self.shared.unsubscribe(&self.client);
     }
 }

@@ -1,11 +1,9 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use slab::Slab;
 
 use super::Hub;
 use super::shared::Shared;
@@ -14,10 +12,10 @@ use crate::error::{FieldError, PublishError};
 use crate::event::Event;
 use crate::field::EventId;
 use crate::log::frame::Frame;
-use crate::registry::Client;
 use crate::resume::Epoch;
 use crate::subscription::status;
 use crate::topic::Topic;
+use crate::waking;
 
 /// The outcome of a publication: a future for async code, [`Publish::wait`] for any other.
 ///
@@ -188,13 +186,7 @@ fn append(
         break (position.unwrap_or(0), subscribers, waiting);
     };
     shared.keep_sweeping();
-    wake(waiting);
+    // No lock is held here: a woken task may be polled, or dropped, before this returns.
+    waking::wake(waiting);
     Ok((position, subscribers))
-}
-
-/// No lock is held here: a woken task may be polled, or dropped, before `wake` returns.
-fn wake(waiting: Slab<Arc<Client>>) {
-    for (_, client) in waiting {
-        client.pulse.wake();
-    }
 }

@@ -104,6 +104,7 @@ impl Shared {
         let mut sequencer = self.sequencer.lock();
         let mut state = log.lock();
         if state.subscribers == 0 {
+            state.left_alone();
             sequencer.evict(log, &mut state, self.clock.now());
         }
         let vacant = state.is_vacant();

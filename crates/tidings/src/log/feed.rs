@@ -9,6 +9,7 @@ use super::frame::Frame;
 use super::wait_list::Place;
 use crate::clock::Clock;
 use crate::subscription::status::ResetReason;
+use crate::waking::Waiter;
 
 /// A set of topics read as one stream, in the hub's order. Subscriptions to the same topics share
 /// their feed, and with it the chunks that are written for them.
@@ -45,6 +46,13 @@ pub(crate) struct Slot {
     /// History of this topic begins behind this offset, if that is later than the cursor.
     pub(crate) seen: u64,
     pub(crate) place: Option<Place>,
+}
+
+impl Slot {
+    /// One for each topic.
+    pub(crate) fn of(topics: &[Arc<TopicLog>]) -> Box<[Slot]> {
+        vec![Slot::default(); topics.len()].into_boxed_slice()
+    }
 }
 
 impl Feed {
@@ -199,6 +207,30 @@ impl Feed {
         }
         frames.truncate(fit);
         Ok(Gathered { frames, to })
+    }
+
+    /// Joins the wait lists of all topics. Returns false when one has something new instead.
+    pub(crate) fn wait<W: Waiter + 'static>(
+        &self,
+        cursor: Cursor,
+        slots: &mut [Slot],
+        waiter: &Arc<W>,
+    ) -> bool {
+        self.topics.iter().zip(slots).all(|(topic, slot)| {
+            if !topic.still_waiting(slot.place) {
+                slot.place = topic.wait(cursor.offset, waiter);
+            }
+            slot.place.is_some()
+        })
+    }
+
+    /// Leaves the wait lists.
+    pub(crate) fn stop_waiting(&self, slots: &[Slot]) {
+        for (topic, slot) in self.topics.iter().zip(slots) {
+            if let Some(place) = slot.place.filter(|place| topic.still_waiting(Some(*place))) {
+                topic.stop_waiting(place);
+            }
+        }
     }
 
     /// Drops the cached chunks that were written before `before`. Returns whether any is left.

@@ -1,17 +1,15 @@
 use std::sync::Arc;
 
-use slab::Slab;
+use crate::waking::{Waiter, Waiters};
 
-use crate::registry::Client;
-
-/// The clients that wait for a topic's next event.
+/// The streams that wait for a topic's next event.
 ///
-/// A client is in the list only while it waits. An event *takes* the list, whole: the other events
-/// of a burst find it empty, and nobody scans those who are busy. A client that leaves while it
+/// A stream is in the list only while it waits. An event *takes* the list, whole: the other events
+/// of a burst find it empty, and nobody scans those who are busy. A stream that ends while it
 /// waits takes itself out, so a quiet topic does not collect the dead.
 #[derive(Debug, Default)]
 pub(crate) struct WaitList {
-    waiting: Slab<Arc<Client>>,
+    waiting: Waiters,
     /// Counts how often the list was taken, so that a place in an earlier list means nothing.
     generation: u64,
 }
@@ -24,25 +22,34 @@ pub(crate) struct Place {
 }
 
 impl WaitList {
-    pub(crate) fn join(&mut self, client: &Arc<Client>) -> Place {
-        Place { generation: self.generation, index: self.waiting.insert(client.clone()) }
+    pub(crate) fn join(&mut self, waiter: Arc<dyn Waiter>) -> Place {
+        Place { generation: self.generation, index: self.waiting.insert(waiter) }
     }
 
-    pub(crate) fn leave(&mut self, place: Place) -> Option<Arc<Client>> {
+    pub(crate) fn leave(&mut self, place: Place) -> Option<Arc<dyn Waiter>> {
         if place.generation != self.generation {
             return None;
         }
-        let client = self.waiting.try_remove(place.index);
+        let waiter = self.waiting.try_remove(place.index);
         if self.waiting.is_empty() && self.waiting.capacity() > 16 {
-            self.waiting = Slab::new();
+            self.waiting = Waiters::new();
         }
-        client
+        waiter
+    }
+
+    /// Gives back the memory of a list in which nobody waits any more.
+    pub(crate) fn shrink(&mut self) {
+        if self.waiting.is_empty() {
+            self.waiting = Waiters::new();
+        }
     }
 
     /// Empties the list and returns who waited, with the list's new generation.
-    pub(crate) fn take(&mut self) -> (Slab<Arc<Client>>, u64) {
+    pub(crate) fn take(&mut self) -> (Waiters, u64) {
         self.generation += 1;
-        (std::mem::take(&mut self.waiting), self.generation)
+        // Those who are woken will come back: the list need not grow in steps again.
+        let empty = Waiters::with_capacity(self.waiting.len());
+        (std::mem::replace(&mut self.waiting, empty), self.generation)
     }
 
     #[cfg(test)]

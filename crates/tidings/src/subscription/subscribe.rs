@@ -153,7 +153,7 @@ impl Subscribe {
         // In this order: from here on the topics stay, and what comes after `now` is live.
         let logs = shared.topics.subscribe(&topics);
         let now = shared.present();
-        let mut slots = vec![Slot::default(); logs.len()].into_boxed_slice();
+        let mut slots = Slot::of(&logs);
         let claim = self.last_event_id.map(|id| id.position(&shared.epoch));
         let resumed = claim.map(|position| history::resumed(&logs, position, now));
         let (status, history) = match &resumed {
@@ -178,8 +178,8 @@ impl Subscribe {
         let client = shared.registry.enter(feed, self.identity, pulse, position);
         client.pulse.start(&client);
         let mut subscription =
-            Subscription::new(shared, client, cursor, slots, self.settings, self.snapshot);
-        subscription.begin(status, position, with_snapshot);
+            Subscription::new(shared, client, cursor, slots, self.settings.status, self.snapshot);
+        subscription.begin(status, position, with_snapshot, self.settings.retry);
         Ok(subscription)
     }
 }

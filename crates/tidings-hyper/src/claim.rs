@@ -1,0 +1,228 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use http::response::Parts;
+use http_body::{Body, Frame};
+use tidings::{StreamError, Subscription};
+
+/// A subscription as the body of a response, which the direct transport can take over.
+///
+/// An adapter makes the body, and puts its [`claim`](Self::claim) into the extensions of the
+/// response. Polled by any other server, it is the subscription.
+#[derive(Debug)]
+pub struct SubscriptionBody(State);
+
+#[derive(Debug)]
+enum State {
+    /// Nobody has asked for bytes yet.
+    Claimable(Claim),
+    Streaming(Box<Subscription>),
+    /// Somebody else sends it. The body stays pending: what wraps it shall not see its end.
+    Claimed,
+}
+
+/// The right to a subscription that is a response's body: whoever is first has it, the body when
+/// it is polled, or a direct transport.
+#[derive(Clone)]
+pub struct Claim(Arc<Mutex<Option<Box<Subscription>>>>);
+
+impl Claim {
+    fn take(&self) -> Option<Box<Subscription>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim").finish_non_exhaustive()
+    }
+}
+
+impl SubscriptionBody {
+    /// The body of a subscription.
+    pub fn new(subscription: Subscription) -> Self {
+        Self(State::Claimable(Claim(Arc::new(Mutex::new(Some(Box::new(subscription)))))))
+    }
+
+    /// The claim to it, for the extensions of the response; `None` once the body was polled.
+    pub fn claim(&self) -> Option<Claim> {
+        match &self.0 {
+            State::Claimable(claim) => Some(claim.clone()),
+            State::Streaming(_) | State::Claimed => None,
+        }
+    }
+}
+
+impl Stream for SubscriptionBody {
+    type Item = Result<Bytes, StreamError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let state = &mut self.get_mut().0;
+        if let State::Claimable(claim) = state {
+            if cx.waker().will_wake(&PROBE) {
+                return Poll::Ready(Some(Ok(mark())));
+            }
+            *state = claim.take().map_or(State::Claimed, State::Streaming);
+        }
+        match state {
+            State::Streaming(subscription) => Pin::new(subscription).poll_next(cx),
+            State::Claimable(_) | State::Claimed => Poll::Pending,
+        }
+    }
+}
+
+impl Body for SubscriptionBody {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        self.poll_next(cx).map_ok(Frame::data)
+    }
+}
+
+/// Takes the subscription out of a response, if its body would be the subscription's bytes and
+/// nothing else. The body is pending for ever then.
+///
+/// Layers may have wrapped the body and left the extension, so the body is asked: it is polled
+/// with a waker that a [`SubscriptionBody`] knows, and answers with an empty frame that is known
+/// by its address. A layer that hands frames through, as tracing and metrics do, hands that
+/// through; one that compresses, encrypts or rewrites does not. A body that was asked in vain
+/// goes on as if nothing had happened.
+pub(crate) fn take<B>(head: &mut Parts, body: &mut B) -> Option<Box<Subscription>>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let claim = head.extensions.remove::<Claim>()?;
+    let answer = Pin::new(&mut *body).poll_frame(&mut Context::from_waker(&PROBE));
+    let Poll::Ready(Some(Ok(frame))) = answer else {
+        return None;
+    };
+    if !frame.data_ref().is_some_and(is_mark) {
+        return None;
+    }
+    let subscription = claim.take()?;
+    drop(claim);
+    // The body lets go of its claim when it finds that it came too late.
+    let _ = Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop()));
+    Some(subscription)
+}
+
+static MARK: [u8; 1] = [0];
+
+fn mark() -> Bytes {
+    Bytes::from_static(&MARK[..0])
+}
+
+fn is_mark(bytes: &Bytes) -> bool {
+    bytes.is_empty() && bytes.as_ptr() == MARK.as_ptr()
+}
+
+static PROBE: LazyLock<Waker> = LazyLock::new(|| Waker::from(Arc::new(Probe)));
+
+/// Wakes nobody: it is only there to be recognised.
+struct Probe;
+
+impl Wake for Probe {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Response;
+    use std::task::ready;
+    use tidings::{Event, Hub};
+
+    /// A layer's body that does something to each frame.
+    struct Mapped<F>(SubscriptionBody, F);
+
+    impl<F: Fn(Bytes) -> Bytes + Unpin> Body for Mapped<F> {
+        type Data = Bytes;
+        type Error = StreamError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+            let frame = ready!(Pin::new(&mut self.0).poll_frame(cx));
+            Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(&self.1))))
+        }
+    }
+
+    fn response<B>(wrap: impl FnOnce(SubscriptionBody) -> B) -> (Hub, Response<B>) {
+        let hub = Hub::builder().retry(None).build();
+        let subscription = hub.subscribe(["news"]).status(false).open().unwrap();
+        let body = SubscriptionBody::new(subscription);
+        let claim = body.claim().unwrap();
+        let mut response = Response::new(wrap(body));
+        response.extensions_mut().insert(claim);
+        (hub, response)
+    }
+
+    fn next<B: Body<Data = Bytes> + Unpin>(body: &mut B) -> Poll<Bytes> {
+        match Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(frame.into_data().ok().unwrap()),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(_) => panic!("the stream has no end and no error"),
+        }
+    }
+
+    #[test]
+    fn an_untouched_body_is_taken_and_stays_pending() {
+        let (hub, response) = response(|body| body);
+        let (mut head, mut body) = response.into_parts();
+        let subscription = take(&mut head, &mut body).unwrap();
+        assert!(next(&mut body).is_pending());
+        assert!(matches!(body.0, State::Claimed));
+        assert_eq!(hub.clients().count(), 1);
+        drop(body);
+        assert_eq!(hub.clients().count(), 1);
+        drop(subscription);
+        assert_eq!(hub.clients().count(), 0);
+    }
+
+    #[test]
+    fn a_layer_that_hands_frames_through_does_not_matter() {
+        let (_hub, response) = response(|body| Mapped(body, |bytes| bytes));
+        let (mut head, mut body) = response.into_parts();
+        assert!(take(&mut head, &mut body).is_some());
+    }
+
+    #[test]
+    fn a_body_that_a_layer_changes_stays_as_it_is() {
+        let shout = |bytes: Bytes| Bytes::from(bytes.to_ascii_uppercase());
+        let (hub, response) = response(|body| Mapped(body, shout));
+        let (mut head, mut body) = response.into_parts();
+        assert!(take(&mut head, &mut body).is_none());
+        assert_eq!(next(&mut body), Poll::Ready(Bytes::from_static(b":\n\n")));
+        hub.publish("news", Event::new("hello")).wait().unwrap();
+        let Poll::Ready(event) = next(&mut body) else { panic!("an event was published") };
+        assert!(event.starts_with(b"DATA: HELLO\n"));
+    }
+
+    #[test]
+    fn a_body_that_was_polled_before_stays_as_it_is() {
+        let (hub, response) = response(|body| body);
+        let (mut head, mut body) = response.into_parts();
+        assert!(next(&mut body).is_ready());
+        assert!(take(&mut head, &mut body).is_none());
+        hub.publish("news", Event::new("hello")).wait().unwrap();
+        assert!(next(&mut body).is_ready());
+    }
+
+    #[test]
+    fn a_response_without_claim_is_not_asked() {
+        let (_hub, response) = response(|body| body);
+        let (mut head, mut body) = response.into_parts();
+        head.extensions.clear();
+        assert!(take(&mut head, &mut body).is_none());
+        assert!(matches!(body.0, State::Claimable(_)));
+    }
+}

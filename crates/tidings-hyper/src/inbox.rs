@@ -1,0 +1,89 @@
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+
+use mio::{Registry, Token};
+use tidings::Subscription;
+
+use crate::writer::Stream;
+
+/// What others have to say to a writer.
+pub(crate) struct Inbox<B> {
+    messages: Mutex<Vec<Message<B>>>,
+    waker: mio::Waker,
+}
+
+pub(crate) enum Message<B> {
+    /// Serve this stream.
+    Serve(Box<(Stream<B>, Box<Subscription>)>),
+    /// There is something for the stream with this key alone.
+    Stream(usize),
+    /// There is something for all who are in the cohort with this key.
+    Cohort(usize),
+    /// The server ends: streams that end now end their connections.
+    Close,
+    /// The server is gone.
+    Stop,
+}
+
+impl<B> Inbox<B> {
+    /// An inbox that wakes a poll with this token.
+    pub(crate) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
+        Ok(Self { messages: Mutex::default(), waker: mio::Waker::new(registry, token)? })
+    }
+
+    fn messages(&self) -> MutexGuard<'_, Vec<Message<B>>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn send(&self, message: Message<B>) {
+        let mut messages = self.messages();
+        let is_first = messages.is_empty();
+        messages.push(message);
+        drop(messages);
+        // Behind the first, the writer is on its way. Waking is a write to an event counter, which
+        // only fails when the writer is gone.
+        if is_first {
+            let _ = self.waker.wake();
+        }
+    }
+
+    /// Takes all messages, in their order, and leaves an empty list of the caller's.
+    pub(crate) fn take(&self, messages: &mut Vec<Message<B>>) {
+        std::mem::swap(&mut *self.messages(), messages);
+    }
+}
+
+/// Who is woken by a [`Waker`] of the core.
+enum Addressee {
+    Stream(usize),
+    Cohort(usize),
+}
+
+struct Call<B> {
+    inbox: Arc<Inbox<B>>,
+    addressee: Addressee,
+}
+
+impl<B: Send + 'static> Wake for Call<B> {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.inbox.send(match self.addressee {
+            Addressee::Stream(key) => Message::Stream(key),
+            Addressee::Cohort(key) => Message::Cohort(key),
+        });
+    }
+}
+
+/// A waker for the stream with this key.
+pub(crate) fn stream_waker<B: Send + 'static>(inbox: &Arc<Inbox<B>>, key: usize) -> Waker {
+    Waker::from(Arc::new(Call { inbox: inbox.clone(), addressee: Addressee::Stream(key) }))
+}
+
+/// A waker for the cohort with this key.
+pub(crate) fn cohort_waker<B: Send + 'static>(inbox: &Arc<Inbox<B>>, key: usize) -> Waker {
+    Waker::from(Arc::new(Call { inbox: inbox.clone(), addressee: Addressee::Cohort(key) }))
+}

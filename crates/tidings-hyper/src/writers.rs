@@ -1,0 +1,69 @@
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use tidings::Subscription;
+use tokio::runtime::Handle;
+
+use crate::inbox::{Inbox, Message};
+use crate::writer::{self, Stream};
+
+/// The writers of a server: a thread each.
+pub(crate) struct Writers<B> {
+    inboxes: Vec<Arc<Inbox<B>>>,
+    next: AtomicUsize,
+}
+
+impl<B: Send + 'static> Writers<B> {
+    /// One for two processors, and at least one: most of a write is the kernel's work, and the
+    /// application wants to run as well.
+    pub(crate) fn start(write_timeout: Option<Duration>) -> io::Result<Self> {
+        let count = available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
+        let mut writers = Self { inboxes: Vec::new(), next: AtomicUsize::new(0) };
+        for number in 0..count {
+            match writer::start(number, write_timeout, Handle::current()) {
+                Ok(inbox) => writers.inboxes.push(inbox),
+                Err(error) => {
+                    writers.stop();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(writers)
+    }
+
+    /// Has a stream served by one of them.
+    pub(crate) fn serve(&self, stream: Stream<B>, subscription: Box<Subscription>) {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        if let Some(inbox) = self.inboxes.get(next % self.inboxes.len().max(1)) {
+            inbox.send(Message::Serve(Box::new((stream, subscription))));
+        }
+    }
+
+    /// The server shuts down: streams that end from now on end their connections.
+    pub(crate) fn close(&self) {
+        self.inboxes.iter().for_each(|inbox| inbox.send(Message::Close));
+    }
+
+    /// Stops them when the server is dropped; connections may outlive it.
+    pub(crate) fn stop_on_drop(self: &Arc<Self>) -> StopOnDrop<B> {
+        StopOnDrop(self.clone())
+    }
+}
+
+impl<B> Writers<B> {
+    fn stop(&self) {
+        self.inboxes.iter().for_each(|inbox| inbox.send(Message::Stop));
+    }
+}
+
+/// See [`Writers::stop_on_drop`].
+pub(crate) struct StopOnDrop<B>(Arc<Writers<B>>);
+
+impl<B> Drop for StopOnDrop<B> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}

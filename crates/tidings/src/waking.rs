@@ -1,0 +1,155 @@
+//! Waking those who wait for an event, without keeping the publisher.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+use slab::Slab;
+
+/// Somebody who waits for a topic's next event: one stream, or a cohort of them.
+pub(crate) trait Waiter: Send + Sync + fmt::Debug {
+    /// Runs with no lock held: it may run, or drop, what it wakes.
+    fn wake(&self);
+}
+
+/// Who waited, in no order.
+pub(crate) type Waiters = Slab<Arc<dyn Waiter>>;
+
+/// More than this many are woken by a thread of their own: publishing costs its caller a few
+/// microseconds, however many wait.
+const AT_ONCE: usize = 16;
+
+/// Wakes them all: a few at once, many from the thread `tidings-waker`.
+///
+/// A thread, not a task: there may be several runtimes, or none. Waking from outside a runtime has
+/// a second effect: runtimes queue what comes from outside behind what their own workers wake, so
+/// thousands of streams that become ready at one moment do not stand before a request that has just
+/// arrived.
+pub(crate) fn wake(waiters: Waiters) {
+    static WAKING: Waking = Waking::new();
+
+    if waiters.len() <= AT_ONCE {
+        wake_all(waiters);
+    } else {
+        WAKING.add(waiters);
+    }
+}
+
+fn wake_all(waiters: Waiters) {
+    for (_, waiter) in waiters {
+        waiter.wake();
+    }
+}
+
+/// The lists that the thread has before it.
+struct Waking {
+    state: Mutex<State>,
+    more: Condvar,
+}
+
+struct State {
+    lists: VecDeque<Waiters>,
+    running: bool,
+}
+
+impl Waking {
+    const fn new() -> Self {
+        let state = State { lists: VecDeque::new(), running: false };
+        Self { state: Mutex::new(state), more: Condvar::new() }
+    }
+
+    fn add(&'static self, waiters: Waiters) {
+        let mut state = self.state.lock();
+        if !state.running {
+            state.running = std::thread::Builder::new()
+                .name("tidings-waker".into())
+                .spawn(move || self.run())
+                .is_ok();
+        }
+        if state.running {
+            state.lists.push_back(waiters);
+            drop(state);
+            self.more.notify_one();
+        } else {
+            // There is no thread to be had: then the publisher does it.
+            drop(state);
+            wake_all(waiters);
+        }
+    }
+
+    fn run(&self) {
+        loop {
+            let mut state = self.state.lock();
+            let waiters = loop {
+                match state.lists.pop_front() {
+                    Some(waiters) => break waiters,
+                    None => self.more.wait(&mut state),
+                }
+            };
+            drop(state);
+            for (_, waiter) in waiters {
+                // An executor's waker that panics must not take the others' wake-ups with it.
+                let _ = catch_unwind(AssertUnwindSafe(|| waiter.wake()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::{Sender, channel};
+    use std::thread::{self, ThreadId};
+    use std::time::Duration;
+
+    #[derive(Debug)]
+    struct Sleeper {
+        woken: AtomicUsize,
+        tell: Sender<ThreadId>,
+        panics: bool,
+    }
+
+    impl Waiter for Sleeper {
+        fn wake(&self) {
+            self.woken.fetch_add(1, Ordering::Relaxed);
+            self.tell.send(thread::current().id()).unwrap();
+            assert!(!self.panics, "woken");
+        }
+    }
+
+    /// Wakes that many, and tells by which threads.
+    fn woken_by(count: usize, panics: bool) -> Vec<ThreadId> {
+        let (tell, told) = channel();
+        let sleepers: Vec<_> = (0..count)
+            .map(|_| Arc::new(Sleeper { woken: AtomicUsize::new(0), tell: tell.clone(), panics }))
+            .collect();
+        let mut waiters = Waiters::new();
+        for sleeper in &sleepers {
+            waiters.insert(sleeper.clone());
+        }
+        wake(waiters);
+        let threads = (0..count).map(|_| told.recv_timeout(Duration::from_secs(10)).unwrap());
+        let threads = threads.collect();
+        assert!(sleepers.iter().all(|sleeper| sleeper.woken.load(Ordering::Relaxed) == 1));
+        threads
+    }
+
+    #[test]
+    fn a_few_are_woken_at_once() {
+        assert!(woken_by(AT_ONCE, false).iter().all(|by| *by == thread::current().id()));
+    }
+
+    #[test]
+    fn many_are_woken_by_another_thread_each_once() {
+        assert!(woken_by(AT_ONCE + 1, false).iter().all(|by| *by != thread::current().id()));
+    }
+
+    #[test]
+    fn a_waker_that_panics_does_not_take_the_others_with_it() {
+        woken_by(AT_ONCE + 1, true);
+        woken_by(AT_ONCE + 1, false);
+    }
+}
