@@ -10,7 +10,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::Listener;
-use tidings_axum::{SocketSettings, Sse, SseRequest};
+use tidings_axum::{SocketSettings, Sse, SseRequest, Transport};
 use tidings_testkit::adapter::{Adapter, Answer, App, Shutdown};
 use tidings_testkit::tls::accept;
 use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
@@ -18,12 +18,14 @@ use tidings_testkit::tls::tokio_rustls::server::TlsStream;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::Receiver;
 
-struct Axum;
+/// With the direct transport where it can be, or with the other one.
+struct Axum<const DIRECT: bool>;
 
-impl Adapter for Axum {
+impl<const DIRECT: bool> Adapter for Axum<DIRECT> {
     async fn serve(app: App, listener: TcpListener, shutdown: Shutdown) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         tidings_axum::serve(listener, router(&app), app.hub())
+            .transport(if DIRECT { Transport::Auto } else { Transport::Body })
             .sockets(SocketSettings::default().write_timeout(app.write_timeout()))
             .with_graceful_shutdown(shutdown)
             .shutdown_timeout(App::SHUTDOWN_TIMEOUT)
@@ -75,4 +77,14 @@ async fn answer(State(app): State<App>, uri: Uri, request: SseRequest) -> Respon
     }
 }
 
-tidings_testkit::adapter_suite!(Axum);
+mod direct {
+    use super::*;
+
+    tidings_testkit::adapter_suite!(Axum<true>);
+}
+
+mod body {
+    use super::*;
+
+    tidings_testkit::adapter_suite!(Axum<false>);
+}

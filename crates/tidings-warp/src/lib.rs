@@ -43,8 +43,8 @@ mod request;
 mod response;
 mod serve;
 
-pub use request::{SseRequest, request};
+pub use request::{SseRequest, remote_addr, request};
 pub use response::Sse;
 pub use serve::{Serve, Warp, serve};
 pub use tidings;
-pub use tidings_net::SocketSettings;
+pub use tidings_net::{SocketSettings, Transport};

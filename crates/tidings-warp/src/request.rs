@@ -43,7 +43,7 @@ impl From<SseRequest> for Resume {
 /// });
 /// ```
 pub fn request() -> impl Filter<Extract = (SseRequest,), Error = Infallible> + Copy {
-    warp::header::headers_cloned().and(query()).and(warp::addr::remote()).map(
+    warp::header::headers_cloned().and(query()).and(remote_addr()).map(
         |headers: HeaderMap, query: String, remote_addr: Option<SocketAddr>| {
             let ids = headers.get_all(LAST_EVENT_ID).iter().map(|value| value.as_bytes());
             let resume = Resume::from_request(ids, Some(&query));
@@ -51,6 +51,29 @@ pub fn request() -> impl Filter<Extract = (SseRequest,), Error = Infallible> + C
         },
     )
 }
+
+/// A filter that extracts the address of the other end, under [`serve`](crate::serve()) by either
+/// transport.
+///
+/// warp's own, [`warp::addr::remote`], knows it only where warp takes the connections: with
+/// [`Transport::Body`](crate::Transport::Body).
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use warp::Filter;
+///
+/// let who = tidings_warp::remote_addr().map(|addr: Option<SocketAddr>| format!("{addr:?}"));
+/// ```
+pub fn remote_addr() -> impl Filter<Extract = (Option<SocketAddr>,), Error = Infallible> + Copy {
+    warp::ext::optional().and(warp::addr::remote()).map(
+        |peer: Option<Peer>, remote: Option<SocketAddr>| peer.map(|Peer(addr)| addr).or(remote),
+    )
+}
+
+/// The other end of a connection that [`serve`](crate::serve()) has taken, in the extensions of
+/// its requests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// The query, or nothing: warp's own filter rejects a request that has none.
 fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Copy {

@@ -4,6 +4,7 @@ use futures_core::Stream;
 use sync_wrapper::SyncStream;
 use tidings::response::HEADERS;
 use tidings::{EventStream, StreamItem, Subscribe, SubscribeError, Subscription};
+use tidings_hyper::SubscriptionBody;
 use warp::Reply;
 use warp::http::{HeaderName, HeaderValue, StatusCode};
 use warp::reply::Response;
@@ -72,8 +73,14 @@ impl From<Subscribe> for Sse {
 
 impl From<Subscription> for Sse {
     fn from(subscription: Subscription) -> Self {
+        let body = SubscriptionBody::new(subscription);
+        let claim = body.claim();
         // warp wants bodies that threads could share, which streams need not be.
-        Self(Ok(warp::reply::stream(SyncStream::new(subscription)).into_response()))
+        let mut response = warp::reply::stream(SyncStream::new(body)).into_response();
+        if let Some(claim) = claim {
+            response.extensions_mut().insert(claim);
+        }
+        Self(Ok(response))
     }
 }
 

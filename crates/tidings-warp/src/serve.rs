@@ -6,24 +6,32 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use tidings::Hub;
-use tidings_net::{Graceful, Server, SocketSettings};
+use tidings_net::{Graceful, Server, SocketSettings, Transport, WithTransport};
 use tokio::net::TcpListener;
+use tower_service::Service;
 use warp::filters::BoxedFilter;
 use warp::http::Method;
 use warp::http::header::CONTENT_TYPE;
 use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
-/// Serves a filter with warp's own server, on sockets that are set for event streams.
+use crate::request::Peer;
+
+/// Serves a filter as warp's own server does, and its event streams by the direct transport.
 ///
-/// It is [`warp::serve`](warp::serve()) with three things added: the [`SocketSettings`] on every
-/// connection; a graceful shutdown that ends the hub's streams and does not wait for ever; and
-/// responses to HEAD that end at once, where over HTTP/2 warp would send the stream.
+/// It is [`warp::serve`](warp::serve()) with four things added: the [`SocketSettings`] on every
+/// connection, with a limit on stalled writes; a graceful shutdown that ends the hub's streams and
+/// does not wait for ever; responses to HEAD that end at once, where over HTTP/2 warp would send
+/// the stream; and the direct transport of [`tidings_hyper`], by which a subscription costs half a
+/// kilobyte and no task. Requests go through all filters as ever. What the direct transport cannot
+/// send, HTTP/2 and bodies that a wrapper changes among it, is sent as always.
 ///
-/// warp takes connections itself, so the settings go to the listener, from which connections
-/// inherit them. On Linux those are all of them, with `TCP_USER_TIMEOUT` as the limit on stalled
-/// writes; other systems have no such limit here. A connection that was made before this runs has
-/// the system's settings.
+/// One thing is different: warp tells the address of the other end only where it takes the
+/// connections itself, so [`warp::addr::remote`] yields nothing. Use
+/// [`remote_addr`](crate::remote_addr), or [`transport(Transport::Body)`](tidings_net::Serve::transport),
+/// with which this *is* warp's own server. The settings go to the listener there, from which
+/// connections inherit them: on Linux all of them, with `TCP_USER_TIMEOUT` as the limit on stalled
+/// writes; other systems have no such limit then.
 ///
 /// ```no_run
 /// use tidings_warp::tidings::Hub;
@@ -48,7 +56,8 @@ where
     let filter = filter.boxed().map(R::into_response).boxed();
     let filter = warp::method().and(filter).map(without_body).boxed();
     let hub = hub.clone();
-    tidings_net::Serve::new(Warp { listener, filter }, move || hub.close())
+    let warp = Warp { listener, filter, transport: Transport::default() };
+    tidings_net::Serve::new(warp, move || hub.close())
 }
 
 /// Takes the stream out of the response to HEAD, of which warp sends the body over HTTP/2.
@@ -82,6 +91,13 @@ pub type Serve = tidings_net::Serve<Warp>;
 pub struct Warp {
     listener: TcpListener,
     filter: BoxedFilter<(Response,)>,
+    transport: Transport,
+}
+
+impl WithTransport for Warp {
+    fn set_transport(&mut self, transport: Transport) {
+        self.transport = transport;
+    }
 }
 
 impl Server for Warp {
@@ -93,14 +109,27 @@ impl Server for Warp {
         graceful: Graceful,
         close: impl FnOnce() + Send + 'static,
     ) -> Self::Running {
-        let Self { listener, filter } = self;
+        let Self { listener, filter, transport } = self;
         Box::pin(async move {
-            settings.apply(&listener)?;
-            let server = async |begun| {
-                warp::serve(filter).incoming(listener).graceful(begun).run().await;
-                Ok(())
-            };
-            graceful.run(close, server).await
+            match transport {
+                Transport::Body => {
+                    settings.apply(&listener)?;
+                    let server = async |begun| {
+                        warp::serve(filter).incoming(listener).graceful(begun).run().await;
+                        Ok(())
+                    };
+                    graceful.run(close, server).await
+                }
+                _ => {
+                    let service = warp::service(filter);
+                    let app = move |mut request: warp::http::Request<_>, peer| {
+                        request.extensions_mut().insert(Peer(peer));
+                        service.clone().call(request)
+                    };
+                    let server = |begun| tidings_hyper::serve(listener, app, settings, begun);
+                    graceful.run(close, server).await
+                }
+            }
         })
     }
 }

@@ -9,19 +9,21 @@ use hyper_util::service::TowerToHyperService;
 use tidings_testkit::adapter::{Adapter, Answer, App, Shutdown};
 use tidings_testkit::tls::accept;
 use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
-use tidings_warp::{SocketSettings, Sse, SseRequest};
+use tidings_warp::{SocketSettings, Sse, SseRequest, Transport};
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
 use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
-struct Warp;
+/// With the direct transport where it can be, or with the other one.
+struct Warp<const DIRECT: bool>;
 
-impl Adapter for Warp {
+impl<const DIRECT: bool> Adapter for Warp<DIRECT> {
     async fn serve(app: App, listener: TcpListener, shutdown: Shutdown) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         tidings_warp::serve(listener, routes(&app), app.hub())
+            .transport(if DIRECT { Transport::Auto } else { Transport::Body })
             .sockets(SocketSettings::default().write_timeout(app.write_timeout()))
             .with_graceful_shutdown(shutdown)
             .shutdown_timeout(App::SHUTDOWN_TIMEOUT)
@@ -69,4 +71,14 @@ fn answer(app: App, path: FullPath, query: String, request: SseRequest) -> Respo
     }
 }
 
-tidings_testkit::adapter_suite!(Warp);
+mod direct {
+    use super::*;
+
+    tidings_testkit::adapter_suite!(Warp<true>);
+}
+
+mod body {
+    use super::*;
+
+    tidings_testkit::adapter_suite!(Warp<false>);
+}

@@ -3,13 +3,22 @@
 
 use tidings_testkit::tasks;
 use tidings_warp::tidings::Hub;
-use tidings_warp::{Sse, SseRequest};
+use tidings_warp::{Sse, SseRequest, Transport};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use warp::Filter;
 
 #[test]
 fn clients_that_vanish_leave_no_task() {
+    vanish(Transport::Body, 0, 1);
+}
+
+#[test]
+fn a_stream_of_the_direct_transport_is_no_task() {
+    vanish(Transport::Auto, 0, 0);
+}
+
+fn vanish(transport: Transport, own: usize, each: usize) {
     let runtime = Runtime::new().unwrap();
     let metrics = runtime.metrics();
     let hub = Hub::new();
@@ -22,7 +31,9 @@ fn clients_that_vanish_leave_no_task() {
     let served = hub.clone();
     // Its future stays on its thread; the connections are tasks of the runtime.
     std::thread::spawn(move || {
-        runtime.block_on(async move { tidings_warp::serve(listener, events, &served).await })
+        runtime.block_on(async move {
+            tidings_warp::serve(listener, events, &served).transport(transport).await
+        })
     });
-    tasks::none_is_left_behind(addr, &hub, &metrics);
+    tasks::none_is_left_behind(addr, &hub, &metrics, own, each);
 }

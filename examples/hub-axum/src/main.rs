@@ -39,6 +39,7 @@ async fn run(options: Options) -> Result<(), String> {
     let hub = Hub::new();
     demo::start(&hub);
     tidings_axum::serve(listener, router(&hub), &hub)
+        .transport(options.transport)
         .with_graceful_shutdown(shutdown::signal())
         .shutdown_timeout(shutdown::TIMEOUT)
         .await

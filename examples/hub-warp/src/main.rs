@@ -40,6 +40,7 @@ async fn run(options: Options) -> Result<(), String> {
     demo::start(&hub);
 
     tidings_warp::serve(listener, routes(hub.clone()), &hub)
+        .transport(options.transport)
         .with_graceful_shutdown(shutdown::signal())
         .shutdown_timeout(shutdown::TIMEOUT)
         .await

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::Parser;
+use tidings_net::Transport;
 
 /// A hub of server-sent events with a live page.
 #[derive(Debug, Clone, Parser)]
@@ -11,6 +12,10 @@ pub struct Options {
     /// The address to listen on; port 0 takes any that is free
     #[arg(long, default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
     pub listen: SocketAddr,
+
+    /// How streams are sent: `auto` (direct where it can be) or `body`. actix-web has `body` only
+    #[arg(long, default_value_t, value_name = "auto|body")]
+    pub transport: Transport,
 }
 
 impl Options {
