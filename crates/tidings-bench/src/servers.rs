@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use ::tidings_axum::Transport;
 
 /// A server, by what it is made of.
 #[derive(
@@ -33,10 +34,14 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Server {
     /// The floor: mio and write(2), nothing else
     RawEpoll,
-    /// Tidings on axum
-    TidingsAxum,
-    /// Tidings on warp
-    TidingsWarp,
+    /// Tidings on axum, direct transport
+    TidingsAxumDirect,
+    /// Tidings on warp, direct transport
+    TidingsWarpDirect,
+    /// Tidings on axum, body transport
+    TidingsAxumBody,
+    /// Tidings on warp, body transport
+    TidingsWarpBody,
     /// Tidings on actix-web
     TidingsActixWeb,
     /// axum's `Sse` over a tokio broadcast channel
@@ -74,8 +79,10 @@ impl Server {
     pub(crate) fn description(self) -> &'static str {
         match self {
             Self::RawEpoll => "raw epoll + write(2), the floor",
-            Self::TidingsAxum => "**Tidings on axum**",
-            Self::TidingsWarp => "**Tidings on warp**",
+            Self::TidingsAxumDirect => "**Tidings on axum**, direct transport",
+            Self::TidingsWarpDirect => "**Tidings on warp**, direct transport",
+            Self::TidingsAxumBody => "**Tidings on axum**, body transport",
+            Self::TidingsWarpBody => "**Tidings on warp**, body transport",
             Self::TidingsActixWeb => "**Tidings on actix-web**",
             Self::AxumSse => "axum `Sse` + tokio broadcast",
             Self::AxumBytes => "axum, hand-framed `Bytes` + tokio broadcast",
@@ -92,8 +99,12 @@ impl Server {
     /// Its framework's server that only holds connections.
     pub(crate) fn empty(self) -> Option<Self> {
         match self {
-            Self::TidingsAxum | Self::AxumSse | Self::AxumBytes => Some(Self::AxumEmpty),
-            Self::TidingsWarp | Self::WarpSse => Some(Self::WarpEmpty),
+            Self::TidingsAxumDirect | Self::TidingsAxumBody | Self::AxumSse | Self::AxumBytes => {
+                Some(Self::AxumEmpty)
+            }
+            Self::TidingsWarpDirect | Self::TidingsWarpBody | Self::WarpSse => {
+                Some(Self::WarpEmpty)
+            }
             Self::TidingsActixWeb | Self::ActixBytes | Self::ActixLab => Some(Self::ActixEmpty),
             _ => None,
         }
@@ -102,8 +113,8 @@ impl Server {
     /// What an application of the same framework has without Tidings: what people write.
     pub(crate) fn own_peer(self) -> Option<Self> {
         match self {
-            Self::TidingsAxum => Some(Self::AxumSse),
-            Self::TidingsWarp => Some(Self::WarpSse),
+            Self::TidingsAxumDirect | Self::TidingsAxumBody => Some(Self::AxumSse),
+            Self::TidingsWarpDirect | Self::TidingsWarpBody => Some(Self::WarpSse),
             Self::TidingsActixWeb => Some(Self::ActixLab),
             _ => None,
         }
@@ -111,7 +122,14 @@ impl Server {
 
     /// Whether it is one of ours.
     pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Self::TidingsAxum | Self::TidingsWarp | Self::TidingsActixWeb)
+        matches!(
+            self,
+            Self::TidingsAxumDirect
+                | Self::TidingsWarpDirect
+                | Self::TidingsAxumBody
+                | Self::TidingsWarpBody
+                | Self::TidingsActixWeb
+        )
     }
 
     /// Whether events can be published to it.
@@ -128,8 +146,12 @@ impl Server {
     pub(crate) fn packages(self) -> &'static [&'static str] {
         match self {
             Self::RawEpoll => &["mio"],
-            Self::TidingsAxum => &["tidings-axum", "axum", "hyper", "tokio"],
-            Self::TidingsWarp => &["tidings-warp", "warp", "hyper", "tokio"],
+            Self::TidingsAxumDirect | Self::TidingsAxumBody => {
+                &["tidings-axum", "axum", "hyper", "tokio"]
+            }
+            Self::TidingsWarpDirect | Self::TidingsWarpBody => {
+                &["tidings-warp", "warp", "hyper", "tokio"]
+            }
             Self::TidingsActixWeb => &["tidings-actix-web", "actix-web", "tokio"],
             Self::AxumSse | Self::AxumBytes | Self::AxumEmpty => &["axum", "hyper", "tokio"],
             Self::WarpSse | Self::WarpEmpty => &["warp", "hyper", "tokio"],
@@ -148,8 +170,10 @@ impl Server {
         let listener = listener::listen(listen)?;
         match self {
             Self::RawEpoll => raw_epoll::serve(listener),
-            Self::TidingsAxum => tidings_axum::serve(listener),
-            Self::TidingsWarp => tidings_warp::serve(listener),
+            Self::TidingsAxumDirect => tidings_axum::serve(listener, Transport::Auto),
+            Self::TidingsAxumBody => tidings_axum::serve(listener, Transport::Body),
+            Self::TidingsWarpDirect => tidings_warp::serve(listener, Transport::Auto),
+            Self::TidingsWarpBody => tidings_warp::serve(listener, Transport::Body),
             Self::TidingsActixWeb => tidings_actix_web::serve(listener),
             Self::AxumSse => axum_sse::serve(listener),
             Self::AxumBytes => axum_bytes::serve(listener),

@@ -5,13 +5,13 @@ use std::net::TcpListener;
 
 use bytes::Bytes;
 use tidings::Hub;
-use tidings_warp::{Sse, SseRequest};
+use tidings_warp::{Sse, SseRequest, Transport};
 use warp::Filter;
 
 use super::query::Query;
 use super::{runtime, tidings_hub};
 
-pub(super) fn serve(listener: TcpListener) -> io::Result<()> {
+pub(super) fn serve(listener: TcpListener, transport: Transport) -> io::Result<()> {
     let hub = Hub::new();
     let topics = hub.clone();
     let events = warp::path("events")
@@ -34,6 +34,6 @@ pub(super) fn serve(listener: TcpListener) -> io::Result<()> {
     let ping = warp::path("ping").map(|| "pong");
     let routes = events.or(publish).or(ping);
     runtime::run_here(listener, async move |listener| {
-        tidings_warp::serve(listener, routes, &hub).await
+        tidings_warp::serve(listener, routes, &hub).transport(transport).await
     })
 }
