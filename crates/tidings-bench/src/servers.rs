@@ -22,9 +22,9 @@ mod warp_sse;
 use std::io;
 use std::net::SocketAddr;
 
+use ::tidings_axum::Transport;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use ::tidings_axum::Transport;
 
 /// A server, by what it is made of.
 #[derive(

@@ -20,7 +20,9 @@ pub(super) fn serve(listener: TcpListener, transport: Transport) -> io::Result<(
         .route("/publish", post(publish))
         .route("/ping", get(async || "pong"))
         .with_state(hub.clone());
-    runtime::run(listener, move |listener| tidings_axum::serve(listener, app, &hub).transport(transport).into_future())
+    runtime::run(listener, move |listener| {
+        tidings_axum::serve(listener, app, &hub).transport(transport).into_future()
+    })
 }
 
 async fn events(State(hub): State<Hub>, RawQuery(query): RawQuery, request: SseRequest) -> Sse {
