@@ -186,11 +186,6 @@ impl Fleet {
         self.wait("events for each client", |fleet| fleet.reached == fleet.clients.len())
     }
 
-    /// Whether every client has what was [expected](Self::expect).
-    pub(crate) fn each_has_all(&self) -> bool {
-        self.reached == self.clients.len()
-    }
-
     /// Waits until all clients together have received this many events.
     ///
     /// # Errors

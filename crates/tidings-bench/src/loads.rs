@@ -120,11 +120,6 @@ impl Load {
         };
         deliveries as u64
     }
-
-    /// Whether a server can be asked for it.
-    pub(crate) fn fits(self, server: Server) -> bool {
-        server.publishes()
-    }
 }
 
 /// The topic of a number.

@@ -132,6 +132,11 @@ impl Server {
         )
     }
 
+    /// Whether it is drawn by number of clients.
+    pub(crate) fn is_on_the_plots(self) -> bool {
+        self.is_ours() || matches!(self, Self::RawEpoll | Self::AxumSse)
+    }
+
     /// Whether events can be published to it.
     pub(crate) fn publishes(self) -> bool {
         !matches!(self, Self::AxumEmpty | Self::WarpEmpty | Self::ActixEmpty)
