@@ -1,6 +1,7 @@
 //! What it costs the server to deliver one event to one client.
 
 use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,7 @@ use crate::clients::Fleet;
 use crate::error::Error;
 use crate::instrument::{Counts, Instrument};
 use crate::loads::Load;
-use crate::process::Process;
+use crate::process::{CpuTime, Process};
 use crate::publisher::Publisher;
 use crate::servers::Server;
 use crate::stamp::Clock;
@@ -55,6 +56,18 @@ impl Bench {
         fleet.connect(clients, |client| load.path(server, client))?;
         let publisher = Publisher::connect(process.addr(), server != Server::Nchan)?;
         Ok(Self { fleet, publisher, clock, load, round: 0 })
+    }
+
+    /// Publishes without measuring: buffers grow, and code is met for the first time.
+    ///
+    /// # Errors
+    ///
+    /// As [`round`](Self::round).
+    pub(crate) fn warm_up(&mut self) -> Result<(), Error> {
+        for _ in 0..if self.load.burst() < 100 { 2 } else { 1 } {
+            self.round()?;
+        }
+        Ok(())
     }
 
     /// Publishes once, and waits until all clients have it. Returns the number of deliveries.
@@ -108,9 +121,7 @@ pub(crate) fn count(
     let instrumented = instrument.start(server)?;
     let mut bench = Bench::connect(&instrumented.process, server, load, clients)?;
     instrumented.prepare()?;
-    // Twice: buffers grow, and code is seen for the first time.
-    bench.round()?;
-    bench.round()?;
+    bench.warm_up()?;
     let mut deliveries = 0;
     let counting = instrumented.begin()?;
     for _ in 0..load.rounds(quick) {
@@ -137,18 +148,22 @@ fn per_delivery(counts: Counts, deliveries: u64) -> Cost {
 pub(crate) fn time(server: Server, load: Load, quick: bool) -> Result<Time, Error> {
     let process = Process::start(server)?;
     let mut bench = Bench::connect(&process, server, load, load.clients())?;
-    bench.round()?;
-    bench.round()?;
+    bench.warm_up()?;
     let before = process.cpu_time()?;
     let mut deliveries = 0;
+    let enough = Duration::from_millis(if quick { 300 } else { 1_500 });
     // The clock of processor time is coarse.
-    for _ in 0..load.rounds(quick) * 10 {
+    let used = loop {
         deliveries += bench.round()?;
-    }
-    let after = process.cpu_time()?;
-    let micros = |time: std::time::Duration| time.as_secs_f64() * 1e6 / deliveries as f64;
-    Ok(Time {
-        user_micros: micros(after.user.saturating_sub(before.user)),
-        system_micros: micros(after.system.saturating_sub(before.system)),
-    })
+        let now = process.cpu_time()?;
+        let used = CpuTime {
+            user: now.user.saturating_sub(before.user),
+            system: now.system.saturating_sub(before.system),
+        };
+        if used.user + used.system >= enough {
+            break used;
+        }
+    };
+    let micros = |time: Duration| time.as_secs_f64() * 1e6 / deliveries as f64;
+    Ok(Time { user_micros: micros(used.user), system_micros: micros(used.system) })
 }

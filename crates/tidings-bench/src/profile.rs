@@ -19,8 +19,7 @@ pub(crate) fn profile(server: Server, load: Load, functions: usize) -> Result<St
     let instrumented = Instrument::Callgrind.start(server)?;
     let mut bench = Bench::connect(&instrumented.process, server, load, load.clients())?;
     instrumented.prepare()?;
-    bench.round()?;
-    bench.round()?;
+    bench.warm_up()?;
     let counting = instrumented.begin()?;
     let mut deliveries = 0;
     for _ in 0..load.rounds(false) {

@@ -75,9 +75,12 @@ fn instrument(instrument: Instrument) -> &'static str {
 
 const FAN_OUT: &str = "Events of 200 bytes of JSON to 1,000 connections. ins:u is user \
     instructions per delivered event, the publication itself included; KB is process memory (PSS) \
-    per idle connection at 15,000; p99 is from publication to receipt at 50 events a second.";
-const RATIOS: &str = "User instructions: how many times those of the floor, and how many times \
-    fewer than what people write on the same framework.";
+    per idle connection at 15,000; p99 is from publication to receipt at 50 events a second. A \
+    burst is published by one request in the server, except in nchan, which takes a request for \
+    each event.";
+const RATIOS: &str = "User instructions: how many times those of the floor; and how many times as \
+    many has what people usually write on the same framework: axum's and warp's own SSE over a \
+    broadcast channel, actix-web-lab's with a channel for each client.";
 const SIZES: &str = "User instructions per delivery. Data has 200 bytes unless it says otherwise. \
     With 10,000 topics of one client, 100 of them get an event in one request, so a delivery \
     bears a publication and a hundredth of a request; nchan takes a request for each.";
@@ -127,10 +130,10 @@ fn fan_out(results: &Results) -> Table {
 fn ratios(results: &Results) -> Table {
     let mut table = Table::new([
         "server",
-        "one event: of the floor",
-        "the framework's own, of this",
-        "burst of 100: of the floor",
-        "the framework's own, of this",
+        "one event: this / floor",
+        "usual / this",
+        "burst of 100: this / floor",
+        "usual / this",
     ]);
     for (server, _) in rows(results).filter(|(server, _)| server.publishes()) {
         let of = |server: Option<Server>, load| results.instructions(server?, load);
