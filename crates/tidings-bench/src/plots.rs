@@ -37,7 +37,7 @@ pub(crate) fn write(folder: &Path, results: &Results) -> Result<(), Error> {
         ("one-event", Load::One, "One event to 1,000 clients"),
         ("burst", Load::Burst100, "Burst of 100 events to 1,000 clients"),
     ] {
-        let title = format!("{title}: user instructions per delivery");
+        let title = format!("{title}: user instructions per delivery (logarithmic)");
         draw(&folder.join(format!("{name}.svg")), |path| bar_chart(path, &title, &bars(load)))?;
     }
     let lines: Vec<_> = results
@@ -49,7 +49,7 @@ pub(crate) fn write(folder: &Path, results: &Results) -> Result<(), Error> {
             (*server, points.collect())
         })
         .collect();
-    let title = "One event: user instructions per delivery, by number of clients";
+    let title = "One event: user instructions per delivery (logarithmic), by number of clients";
     draw(&folder.join("clients.svg"), |path| {
         line_chart(path, title, ("clients", "user instructions per delivery"), &lines, Scale::Log)
     })?;
