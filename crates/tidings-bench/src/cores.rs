@@ -1,21 +1,14 @@
 //! Which core does what: the server has one of its own, so that its work is not mixed with the
 //! load's.
 
-use std::thread;
-
-/// How the work is shared out, for the report.
+/// How the work is shared out, for the report. To be asked before this process is pinned.
 pub(crate) fn description() -> String {
-    if is_pinned() {
+    if pinned::is_possible() {
         "the server pinned to core 0, the load generator to core 1".into()
     } else {
         "server and load generator not pinned: there is one core, or the system has no affinity"
             .into()
     }
-}
-
-fn is_pinned() -> bool {
-    cfg!(target_os = "linux") && thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
-        || pinned::has_pinned()
 }
 
 /// Starts something that inherits the server's core.
@@ -30,31 +23,30 @@ pub(crate) fn keep_off_server() {
 
 #[cfg(target_os = "linux")]
 mod pinned {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::LazyLock;
 
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-    static PINNED: AtomicBool = AtomicBool::new(false);
+    /// Asked once, before this process is pinned: then it has one core.
+    static POSSIBLE: LazyLock<bool> = LazyLock::new(|| {
+        sched_getaffinity(None).is_ok_and(|cores| cores.is_set(0) && cores.is_set(1))
+    });
 
-    /// Whether this thread was pinned, which the system then tells as a single core.
-    pub(super) fn has_pinned() -> bool {
-        PINNED.load(Ordering::Relaxed)
+    pub(super) fn is_possible() -> bool {
+        *POSSIBLE
     }
 
     /// Runs something on a core, then moves this thread to another. Where there are not two, it
     /// stays where it is.
     pub(super) fn on<T>(core: usize, after: usize, run: impl FnOnce() -> T) -> T {
-        let all_of_them = has_pinned()
-            || sched_getaffinity(None).is_ok_and(|set| set.is_set(core) && set.is_set(after));
-        if !all_of_them {
+        if !is_possible() {
             return run();
         }
-        PINNED.store(true, Ordering::Relaxed);
         let pin = |core| {
-            let mut set = CpuSet::new();
-            set.set(core);
+            let mut cores = CpuSet::new();
+            cores.set(core);
             // Without it the figures are noisier, no more.
-            let _ = sched_setaffinity(None, &set);
+            let _ = sched_setaffinity(None, &cores);
         };
         pin(core);
         let outcome = run();
@@ -65,7 +57,7 @@ mod pinned {
 
 #[cfg(not(target_os = "linux"))]
 mod pinned {
-    pub(super) fn has_pinned() -> bool {
+    pub(super) fn is_possible() -> bool {
         false
     }
 

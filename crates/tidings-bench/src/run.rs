@@ -124,7 +124,7 @@ impl Run {
             Figure::Memory => told(server, "memory", || {
                 let memory = memory::idle(server, quick)?;
                 figures.memory = Some(memory);
-                Ok(format!("{memory:.1?}"))
+                Ok(format!("{memory:.2?}"))
             }),
             Figure::Latency if server.publishes() => told(server, "latency", || {
                 let receipt = latency::receipt(server, quick)?;
