@@ -147,6 +147,23 @@ impl Process {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
         cpu_time(&stat).ok_or_else(|| Error::new("the system does not tell processor time"))
     }
+
+    /// The processor time of the threads that it has now, to the nanosecond, wherever it was spent.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not tell: this is Linux's `/proc`.
+    pub(crate) fn time_on_cpu(&self) -> Result<Duration, Error> {
+        let mut nanoseconds = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            // A thread that has just ended has nothing to tell.
+            let schedstat = fs::read_to_string(thread?.path().join("schedstat"));
+            let schedstat = schedstat.unwrap_or_default();
+            let on_cpu = schedstat.split(' ').next().and_then(|field| field.parse::<u64>().ok());
+            nanoseconds += on_cpu.unwrap_or(0);
+        }
+        Ok(Duration::from_nanos(nanoseconds))
+    }
 }
 
 impl Drop for Process {

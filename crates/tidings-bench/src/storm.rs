@@ -67,17 +67,17 @@ fn once(server: Server) -> Result<Storm, Error> {
     witness.wait_for_total(1 + MISSED as u64)?;
 
     let mut fleet = Fleet::new(process.addr(), clock)?;
-    let before = process.cpu_time()?;
+    let before = process.time_on_cpu()?;
     let began = Instant::now();
     fleet.storm(CLIENTS, &path, &last_id)?;
     fleet.expect(MISSED as u64);
     fleet.wait_for_each()?;
     let took = began.elapsed();
-    let after = process.cpu_time()?;
+    let after = process.time_on_cpu()?;
     if !fleet.each_has_exactly(MISSED as u64) {
         return Err(Error::new("a client got more than it had missed"));
     }
-    let used = after.user + after.system - (before.user + before.system);
+    let used = after.saturating_sub(before);
     Ok(Storm {
         millis: took.as_secs_f64() * 1e3,
         cpu_micros: used.as_secs_f64() * 1e6 / CLIENTS as f64,
