@@ -94,6 +94,20 @@ fn color(server: Server) -> RGBColor {
     }
 }
 
+/// The color and width of a server's line. Of two that often coincide, the one that is drawn last
+/// is thin, so that both are seen.
+fn stroke(server: Server) -> (RGBColor, u32) {
+    match server {
+        Server::TidingsAxumDirect => (RGBColor(86, 180, 233), 6),
+        Server::TidingsWarpDirect => (RGBColor(0, 80, 150), 2),
+        Server::TidingsAxumBody => (RGBColor(130, 205, 120), 6),
+        Server::TidingsWarpBody => (RGBColor(0, 110, 70), 2),
+        Server::TidingsActixWeb => (RGBColor(204, 121, 167), 3),
+        Server::AxumSse => (RGBColor(213, 94, 0), 3),
+        _ => (FLOOR, 3),
+    }
+}
+
 /// Horizontal bars on a logarithmic scale, each with its figure.
 fn bar_chart(path: &Path, title: &str, bars: &[(Server, f64)]) -> Drawing {
     const NAMES: i32 = 330;
@@ -177,16 +191,6 @@ where
     Y: AsRangedCoord<Value = f64>,
     Y::CoordDescType: ValueFormatter<f64>,
 {
-    const COLORS: [RGBColor; 8] = [
-        FLOOR,
-        RGBColor(0, 110, 180),
-        RGBColor(86, 180, 233),
-        RGBColor(0, 140, 100),
-        RGBColor(120, 190, 90),
-        RGBColor(204, 121, 167),
-        RGBColor(213, 94, 0),
-        RGBColor(150, 110, 60),
-    ];
     const LEGEND: i32 = 270;
 
     let root = SVGBackend::new(path, (WIDTH, 440)).into_drawing_area();
@@ -218,14 +222,15 @@ where
         .light_line_style(TRANSPARENT)
         .draw()?;
     for (index, (server, points)) in lines.iter().enumerate() {
-        let color = COLORS[index % COLORS.len()];
-        chart.draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(3)))?;
+        let (color, width) = stroke(*server);
+        chart.draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(width)))?;
         if points.len() < 20 {
-            let dots = points.iter().map(|point| Circle::new(*point, 4, color.filled()));
+            let size = width + 1;
+            let dots = points.iter().map(|point| Circle::new(*point, size, color.filled()));
             chart.draw_series(dots)?;
         }
         let y = 70 + 26 * i32::try_from(index)?;
-        right.draw(&PathElement::new([(0, y), (22, y)], color.stroke_width(3)))?;
+        right.draw(&PathElement::new([(0, y), (22, y)], color.stroke_width(width)))?;
         let style = text(13).pos(Pos::new(HPos::Left, VPos::Center));
         right.draw(&Text::new(label(*server), (30, y), style))?;
     }

@@ -125,17 +125,15 @@ impl Process {
         self.child.id()
     }
 
-    /// Its proportional set size, in KiB.
+    /// Its proportional set size in KiB, without the pages of files: how many of those count
+    /// depends on who else runs the same program.
     ///
     /// # Errors
     ///
     /// When the system does not tell: this is Linux's `/proc`.
     pub(crate) fn memory(&self) -> Result<u64, Error> {
         let smaps = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.id()))?;
-        smaps
-            .lines()
-            .find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse().ok())
-            .ok_or_else(|| Error::new("the system does not tell a process's memory"))
+        memory(&smaps).ok_or_else(|| Error::new("the system does not tell a process's memory"))
     }
 
     /// The processor time that it has used.
@@ -172,6 +170,15 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What is anonymous, and what is shared memory: nginx keeps its messages there.
+fn memory(smaps: &str) -> Option<u64> {
+    let kib = |name: &str| -> Option<u64> {
+        let line = smaps.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
+    };
+    Some(kib("Pss_Anon:")? + kib("Pss_Shmem:")?)
 }
 
 /// Fields 14 and 15 of `/proc/PID/stat`, of which the second may have spaces in it.
@@ -213,6 +220,14 @@ impl Drop for Folder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_what_is_not_from_files() {
+        let smaps = "Rss: 900 kB\nPss: 700 kB\nPss_Dirty: 1 kB\nPss_Anon:  400 kB\n\
+                     Pss_File: 250 kB\nPss_Shmem: 50 kB\n";
+        assert_eq!(memory(smaps), Some(450));
+        assert_eq!(memory("Rss: 900 kB\n"), None);
+    }
 
     #[test]
     fn processor_time_is_found_behind_a_name_with_spaces() {

@@ -74,7 +74,7 @@ fn instrument(instrument: Instrument) -> &'static str {
 }
 
 const FAN_OUT: &str = "Events of 200 bytes of JSON to 1,000 connections. ins:u is user \
-    instructions per delivered event, the publication itself included; KB is process memory (PSS) \
+    instructions per delivered event, the publication itself included; KB is process memory \
     per idle connection at 15,000; p99 is from publication to receipt at 50 events a second. A \
     burst is published by one request in the server, except in nchan, which takes a request for \
     each event.";
@@ -87,7 +87,7 @@ const SIZES: &str = "User instructions per delivery. Data has 200 bytes unless i
 const TIME: &str = "Microseconds of processor time per delivery, user + system, of the server's \
     process without an instrument. Noisy.";
 const KERNEL: &str = "Kernel instructions and cycles per delivery.";
-const MEMORY: &str = "KB of process memory (PSS) per idle connection, what the process has without \
+const MEMORY: &str = "KB of process memory per idle connection, what the process has without \
     them subtracted; and the difference to a stream of the same framework on which nothing \
     happens.";
 const LATENCY: &str = "Milliseconds from when an event is due to when a client has it: 50 events a \
