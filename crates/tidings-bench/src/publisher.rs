@@ -1,13 +1,18 @@
 //! The one who publishes: a client that waits for each answer.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 use crate::error::Error;
 
 /// Longer than any answer takes, also under an instrument.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A loopback address that no client connects from.
+const SPARE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 200);
 
 /// A connection that requests are sent on, one after the other.
 #[derive(Debug)]
@@ -25,7 +30,16 @@ impl Publisher {
     ///
     /// When there is no connection to be had.
     pub(crate) fn connect(addr: SocketAddr, bursts: bool) -> Result<Self, Error> {
-        let stream = TcpStream::connect(addr)?;
+        let stream = match TcpStream::connect(addr) {
+            // The clients have used up the ports of the usual address.
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+                socket.bind(&SocketAddr::from((SPARE, 0)).into())?;
+                socket.connect(&addr.into())?;
+                socket.into()
+            }
+            outcome => outcome?,
+        };
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self { addr, bursts, stream: BufReader::new(stream) })
