@@ -59,12 +59,12 @@ pub(crate) fn write(folder: &Path, results: &Results) -> Result<(), Error> {
         .filter(|(_, figures)| figures.steadiness.len() > 1)
         .map(|(server, figures)| {
             let points = figures.steadiness.iter();
-            (*server, points.map(|(events, kib)| (*events as f64, kib / 1024.0)).collect())
+            (*server, points.map(|(events, kib)| (*events as f64, *kib)).collect())
         })
         .collect();
     let title = "Process memory over published events, 100 clients connected";
     draw(&folder.join("memory.svg"), |path| {
-        line_chart(path, title, ("events published", "MB"), &lines, Scale::Linear)
+        line_chart(path, title, ("events published", "KB"), &lines, Scale::Linear)
     })
 }
 
