@@ -55,6 +55,7 @@ pub(crate) fn start<B: Send + 'static>(
         write_timeout,
         framed: Vec::new(),
         closing: false,
+        back: None,
     };
     std::thread::Builder::new().name(format!("tidings-writer-{number}")).spawn(move || {
         // A snapshot that an application makes may need its runtime's timers and sockets.
@@ -76,6 +77,9 @@ struct Writer<B> {
     /// A batch with its framing: the same for all.
     framed: Vec<u8>,
     closing: bool,
+    /// Where connections go that outlive their streams. There only as long as there are streams: a
+    /// server that shuts down waits for it to be dropped.
+    back: Option<UnboundedSender<Returned>>,
 }
 
 /// A cohort, and who is in it.
@@ -91,7 +95,7 @@ struct Group {
 /// One stream.
 struct Member<B> {
     socket: TcpStream,
-    group: usize,
+    group: u32,
     /// Where it is among those who are level.
     level: Option<u32>,
     framing: Framing,
@@ -100,7 +104,6 @@ struct Member<B> {
     stalled: Option<Box<Stalled>>,
     /// What the client has sent behind its request, if anything.
     pipelined: Option<Box<Bytes>>,
-    back: UnboundedSender<Returned>,
     _body: B,
 }
 
@@ -148,6 +151,9 @@ impl<B: Send + 'static> Writer<B> {
                 }
             }
             self.give_up_stalled();
+            if self.members.is_empty() {
+                self.back = None;
+            }
         }
     }
 
@@ -176,19 +182,19 @@ impl<B: Send + 'static> Writer<B> {
         let Stream { taken, socket, pipelined, back } = stream;
         let Taken { subscription, head, framing, body } = taken;
         let subscription = *subscription;
+        self.back = Some(back);
         let group = self.group_of(&subscription);
         // Up to the present, which is where the new stream begins at the latest.
         self.advance(group);
         let key = self.members.insert(Member {
             socket: TcpStream::from_std(socket),
-            group,
+            group: group as u32,
             level: None,
             framing,
             is_ending: false,
             subscription,
             stalled: None,
             pipelined: Some(pipelined).filter(|bytes| !bytes.is_empty()).map(Box::new),
-            back,
             _body: body,
         });
         self.cohorts[group].size += 1;
@@ -326,7 +332,7 @@ impl<B: Send + 'static> Writer<B> {
     /// Asks a stream's subscription for what is due to it alone.
     fn poll_stream(&mut self, key: usize) -> Poll<Next> {
         let member = &mut self.members[key];
-        let cohort = &self.cohorts[member.group].cohort;
+        let cohort = &self.cohorts[member.group as usize].cohort;
         let waker = stream_waker(&self.inbox, key);
         let mut cx = Context::from_waker(&waker);
         // It may run a hook of the application, whose panic is the end of this stream only.
@@ -393,7 +399,7 @@ impl<B: Send + 'static> Writer<B> {
 
     fn join_level(&mut self, key: usize) {
         let member = &mut self.members[key];
-        let Group { cohort, level, .. } = &mut self.cohorts[member.group];
+        let Group { cohort, level, .. } = &mut self.cohorts[member.group as usize];
         // Else it waits for a snapshot.
         if cohort.is_level(&member.subscription) {
             member.level = Some(level.len() as u32);
@@ -406,7 +412,7 @@ impl<B: Send + 'static> Writer<B> {
         let Some(index) = member.level.take() else {
             return;
         };
-        let level = &mut self.cohorts[member.group].level;
+        let level = &mut self.cohorts[member.group as usize].level;
         level.swap_remove(index as usize);
         if let Some(moved) = level.get(index as usize) {
             self.members[*moved as usize].level = Some(index);
@@ -418,13 +424,15 @@ impl<B: Send + 'static> Writer<B> {
         let Some(member) = self.take(key) else {
             return;
         };
-        let Member { mut socket, framing, pipelined, back, subscription, .. } = member;
+        let Member { mut socket, framing, pipelined, subscription, .. } = member;
         drop(subscription);
         let goes_on = framing.keep_alive && !self.closing;
         if goes_on && self.poll.registry().deregister(&mut socket).is_ok() {
             let pipelined = pipelined.map_or_else(Bytes::new, |bytes| *bytes);
             // A server that is gone takes nothing back.
-            let _ = back.send(Returned { socket: socket.into(), pipelined });
+            if let Some(back) = &self.back {
+                let _ = back.send(Returned { socket: socket.into(), pipelined });
+            }
         } else {
             let _ = socket.shutdown(Shutdown::Write);
         }
@@ -442,10 +450,10 @@ impl<B: Send + 'static> Writer<B> {
         if let Some(deadline) = member.stalled.as_ref().and_then(|stalled| stalled.deadline) {
             self.deadlines.remove(&(deadline, key));
         }
-        let group = &mut self.cohorts[member.group];
+        let group = &mut self.cohorts[member.group as usize];
         group.size -= 1;
         if group.size == 0 {
-            let group = self.cohorts.remove(member.group);
+            let group = self.cohorts.remove(member.group as usize);
             self.keys.remove(&group.key);
         }
         Some(member)

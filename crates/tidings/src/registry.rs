@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -77,7 +77,6 @@ pub(crate) struct Client {
     /// Microseconds since the Unix epoch.
     connected_at: u64,
     pub(crate) pulse: Pulse,
-    closed: AtomicBool,
     // Written by the stream alone, so plain stores will do.
     bytes: AtomicU64,
     events: AtomicU64,
@@ -121,12 +120,11 @@ pub(crate) struct Identity {
 
 impl Client {
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.pulse.is_stopped()
     }
 
     fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.pulse.wake();
+        self.pulse.stop();
     }
 
     /// Notes what was handed to the transport.
@@ -255,7 +253,6 @@ impl Registry {
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX)),
             pulse,
-            closed: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
             events: AtomicU64::new(0),
             position: AtomicU64::new(position),
