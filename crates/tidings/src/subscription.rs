@@ -67,6 +67,18 @@ pub struct Subscription {
     /// Whether status events are sent.
     tells_status: bool,
     ended: bool,
+    rejoin: Rejoin,
+}
+
+/// Which wait lists are to be joined before the stream waits, if nothing was published to the hub
+/// since it was last read. With a hundred topics it makes a difference that it is one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rejoin {
+    Nothing,
+    /// That of the topic that was read last.
+    One(u32),
+    /// It is not known.
+    All,
 }
 
 /// What is to be sent that is not from the log.
@@ -128,6 +140,7 @@ impl Subscription {
             status: Status::Fresh,
             tells_status,
             ended: false,
+            rejoin: Rejoin::All,
         }
     }
 
@@ -264,19 +277,41 @@ impl Subscription {
                 if self.cursor.offset >= self.cursor.joined {
                     self.client.feed.stop_waiting(&self.slots);
                     self.slots = Box::default();
+                    self.rejoin = Rejoin::All;
                 }
                 return Poll::Pending;
             }
             if is_making {
                 return Poll::Pending;
             }
-            if self.slots.is_empty() {
-                self.slots = Slot::of(&self.client.feed.topics);
-            }
-            if self.client.feed.wait(self.cursor, &mut self.slots, &self.client) {
+            if self.wait() {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Joins the wait lists of all topics. Returns false when one has something new instead.
+    ///
+    /// The waker is registered. So where the watermark says that nothing was published since the
+    /// last look, places that were good then are good, or are being taken by a publisher who
+    /// will wake the stream.
+    fn wait(&mut self) -> bool {
+        let Client { feed, .. } = &*self.client;
+        let is_good = self.shared.watermark() == self.cursor.offset;
+        let waits = match self.rejoin {
+            Rejoin::Nothing if is_good => true,
+            Rejoin::One(topic) if is_good => {
+                feed.wait_for(topic, self.cursor, &mut self.slots, &self.client)
+            }
+            _ => {
+                if self.slots.is_empty() {
+                    self.slots = Slot::of(&feed.topics);
+                }
+                feed.wait(self.cursor, &mut self.slots, &self.client)
+            }
+        };
+        self.rejoin = if waits { Rejoin::Nothing } else { Rejoin::All };
+        waits
     }
 
     /// Whether there is anything to be done that is not in the log.
@@ -289,9 +324,13 @@ impl Subscription {
     #[cfg(feature = "http-body")]
     #[inline]
     pub(crate) fn is_quiet(&self, waker: &std::task::Waker) -> bool {
-        self.client.feed.is_waited_for(&self.slots)
+        // In this order: a stream that was woken is seen at once.
+        self.client.pulse.is_registered(waker)
             && !self.is_called(false)
-            && self.client.pulse.is_registered(waker)
+            && self.apart.is_none()
+            && self.rejoin == Rejoin::Nothing
+            && (self.shared.watermark() == self.cursor.offset
+                || self.client.feed.is_waited_for(&self.slots))
     }
 
     /// The next bytes of the log.
@@ -300,11 +339,17 @@ impl Subscription {
         let limit = limit.map_or(watermark, |limit| limit.min(watermark));
         let Client { feed, pulse, .. } = &*self.client;
         let slice = feed.read(&mut self.cursor, &self.slots, limit, &self.shared.coalescing)?;
-        Ok(slice.map(|Slice { bytes, events, position, .. }| {
-            self.client.count(bytes.len(), events, position);
-            pulse.wrote_published();
-            bytes
-        }))
+        let Some(Slice { bytes, events, position, topic, .. }) = slice else {
+            return Ok(None);
+        };
+        self.rejoin = match (self.rejoin, topic) {
+            (Rejoin::Nothing, Some(topic)) => Rejoin::One(topic),
+            (Rejoin::One(before), Some(topic)) if before == topic => self.rejoin,
+            _ => Rejoin::All,
+        };
+        self.client.count(bytes.len(), events, position);
+        pulse.wrote_published();
+        Ok(Some(bytes))
     }
 
     /// What is to be sent before the log is read on.
@@ -348,6 +393,7 @@ impl Subscription {
     fn restart(&mut self, reason: ResetReason) {
         let shared = self.shared.clone();
         let now = shared.present();
+        self.rejoin = Rejoin::All;
         let topics = &self.client.feed.topics;
         if self.slots.is_empty() {
             self.slots = Slot::of(topics);

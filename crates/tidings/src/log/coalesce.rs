@@ -38,11 +38,19 @@ pub(crate) struct Slice {
     pub(crate) to: u64,
     /// The newest public position in the slice, if it has any.
     pub(crate) position: Option<u64>,
+    /// The one topic that it is from, by its place in the feed.
+    pub(crate) topic: Option<u32>,
 }
 
 impl Slice {
     pub(crate) fn of(frame: &Frame) -> Self {
-        Self { bytes: frame.bytes.clone(), events: 1, to: frame.offset, position: frame.position }
+        Self {
+            bytes: frame.bytes.clone(),
+            events: 1,
+            to: frame.offset,
+            position: frame.position,
+            topic: None,
+        }
     }
 }
 
@@ -86,6 +94,7 @@ impl Chunk {
             events: rest.len(),
             to: self.to,
             position: rest.iter().rev().find_map(|entry| entry.position),
+            topic: None,
         })
     }
 }

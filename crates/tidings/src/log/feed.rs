@@ -75,8 +75,7 @@ impl Feed {
         coalescing: &Coalescing,
     ) -> Result<Option<Slice>, ResetReason> {
         // Every second time: servers poll a body until it is pending.
-        if cursor.offset >= cursor.joined && !self.has_news(cursor.offset) {
-            cursor.offset = cursor.offset.max(watermark);
+        if cursor.offset >= cursor.joined && cursor.offset >= watermark {
             return Ok(None);
         }
         self.read_news(cursor, slots, watermark, coalescing)
@@ -112,12 +111,6 @@ impl Feed {
                 return Ok(None);
             }
         }
-    }
-
-    /// Whether a topic has a frame behind this offset.
-    #[inline]
-    fn has_news(&self, offset: u64) -> bool {
-        self.topics.iter().any(|topic| topic.head() > offset)
     }
 
     fn read_shared(
@@ -156,8 +149,9 @@ impl Feed {
     /// The usual case, one event in one topic: its frame as it is. `Some(None)` for no event;
     /// `None` when there are several, which are worth a chunk.
     fn read_single(&self, range: Range) -> Result<Option<Option<Slice>>, ResetReason> {
-        let mut fresh = self.topics.iter().filter(|topic| topic.head() > range.from);
-        let Some(topic) = fresh.next() else {
+        let topics = self.topics.iter().enumerate();
+        let mut fresh = topics.filter(|(_, topic)| topic.head() > range.from);
+        let Some((index, topic)) = fresh.next() else {
             return Ok(Some(None));
         };
         if fresh.next().is_some() {
@@ -177,7 +171,10 @@ impl Feed {
             _ => return Ok(None),
         };
         // Beyond the range, there is nothing in it.
-        Ok(Some((frame.offset <= range.to).then(|| Slice::of(frame))))
+        Ok(Some((frame.offset <= range.to).then(|| {
+            let topic = u32::try_from(index).ok();
+            Slice { topic, ..Slice::of(frame) }
+        })))
     }
 
     /// Collects the frames of all topics in a range, in the hub's order, up to `room` bytes and
@@ -256,6 +253,22 @@ impl Feed {
             }
             slot.place.is_some()
         })
+    }
+
+    /// Joins the wait list of one topic, by its place. Returns false when it has something new.
+    pub(crate) fn wait_for<W: Waiter + 'static>(
+        &self,
+        topic: u32,
+        cursor: Cursor,
+        slots: &mut [Slot],
+        waiter: &Arc<W>,
+    ) -> bool {
+        let index = topic as usize;
+        let (Some(topic), Some(slot)) = (self.topics.get(index), slots.get_mut(index)) else {
+            return false;
+        };
+        slot.place = topic.wait(cursor.offset, waiter);
+        slot.place.is_some()
     }
 
     /// Leaves the wait lists.
