@@ -48,19 +48,8 @@ pub(crate) fn start<B: Send + 'static>(
     write_timeout: Option<Duration>,
     runtime: Handle,
 ) -> io::Result<Arc<Inbox<B>>> {
-    let poll = mio::Poll::new()?;
-    let inbox = Arc::new(Inbox::new(poll.registry(), INBOX)?);
-    let writer = Writer {
-        poll,
-        inbox: inbox.clone(),
-        members: Slab::new(),
-        cohorts: Slab::new(),
-        keys: HashMap::new(),
-        deadlines: BTreeSet::new(),
-        write_timeout,
-        framed: Vec::new(),
-        closing: false,
-    };
+    let writer = Writer::new(write_timeout)?;
+    let inbox = writer.inbox.clone();
     std::thread::Builder::new().name(format!("tidings-writer-{number}")).spawn(move || {
         // A snapshot that an application makes may need its runtime's timers and sockets.
         let _runtime = runtime.enter();
@@ -123,6 +112,22 @@ enum Next {
 }
 
 impl<B: Send + 'static> Writer<B> {
+    fn new(write_timeout: Option<Duration>) -> io::Result<Self> {
+        let poll = mio::Poll::new()?;
+        let inbox = Arc::new(Inbox::new(poll.registry(), INBOX)?);
+        Ok(Self {
+            poll,
+            inbox,
+            members: Slab::new(),
+            cohorts: Slab::new(),
+            keys: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            write_timeout,
+            framed: Vec::new(),
+            closing: false,
+        })
+    }
+
     fn run(mut self) {
         let mut events = Events::with_capacity(1024);
         let mut messages = Vec::new();
@@ -181,6 +186,8 @@ impl<B: Send + 'static> Writer<B> {
         let Stream { socket, head, framing, pipelined, body, back } = stream;
         let subscription = *subscription;
         let group = self.group_of(&subscription);
+        // Before anything is sent: whoever is found gone must not take the cohort along.
+        self.cohorts[group].size += 1;
         // Up to the present, which is where the new stream begins at the latest.
         self.advance(group);
         let key = self.members.insert(Member {
@@ -195,7 +202,6 @@ impl<B: Send + 'static> Writer<B> {
             back,
             _body: body,
         });
-        self.cohorts[group].size += 1;
         let interest = Interest::READABLE | Interest::WRITABLE;
         let socket = &mut self.members[key].socket;
         if self.poll.registry().register(socket, Token(key), interest).is_err() {
@@ -480,3 +486,6 @@ fn stall<B>(member: &mut Member<B>, batch: &Batch, written: usize) {
 fn is_temporary(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
+
+#[cfg(test)]
+mod tests;

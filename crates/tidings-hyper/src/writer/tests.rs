@@ -1,0 +1,121 @@
+//! A writer by hand: what comes first is the test's choice, not the kernel's.
+
+use super::*;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream as StdStream};
+
+use tidings::{Event, Hub, Retention, Subscribe};
+use tokio::sync::mpsc::unbounded_channel;
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+struct Desk {
+    writer: Writer<()>,
+    listener: TcpListener,
+    back: UnboundedSender<Returned>,
+}
+
+impl Desk {
+    fn new(write_timeout: Option<Duration>) -> Self {
+        let writer = Writer::new(write_timeout).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self { writer, listener, back: unbounded_channel().0 }
+    }
+
+    /// The two ends of a connection, the client's first.
+    fn connect(&self) -> (StdStream, StdStream) {
+        let client = StdStream::connect(self.listener.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(LIMIT)).unwrap();
+        let (server, _) = self.listener.accept().unwrap();
+        server.set_nonblocking(true).unwrap();
+        (client, server)
+    }
+
+    /// Has a stream served, without a head; returns its client.
+    fn serve(&mut self, subscribe: Subscribe) -> StdStream {
+        let (client, server) = self.connect();
+        self.serve_on(server, subscribe);
+        client
+    }
+
+    fn serve_on(&mut self, socket: StdStream, subscribe: Subscribe) {
+        let stream = Stream {
+            socket,
+            head: Vec::new(),
+            framing: Framing { chunked: true, keep_alive: true },
+            pipelined: Bytes::new(),
+            body: (),
+            back: self.back.clone(),
+        };
+        let subscribe = subscribe.heartbeat(None).retry(None);
+        self.writer.accept((stream, Box::new(subscribe.open().unwrap())));
+    }
+
+    /// Handles what is in the inbox.
+    fn turn(&mut self) {
+        let mut messages = Vec::new();
+        self.writer.inbox.take(&mut messages);
+        for message in messages {
+            match message {
+                Message::Serve(stream) => self.writer.accept(*stream),
+                Message::Stream(key) => self.writer.stream_woken(key),
+                Message::Cohort(key) => self.writer.advance(key),
+                Message::Close | Message::Stop => {}
+            }
+        }
+    }
+
+    /// Writes to the first stream until it stalls.
+    fn stall_first(&mut self, hub: &Hub, topic: &str) {
+        while self.writer.members[0].stalled.is_none() {
+            publish(hub, topic, &"x".repeat(100_000));
+            self.turn();
+        }
+    }
+}
+
+fn publish(hub: &Hub, topic: &str, data: &str) {
+    let _ = hub.publish(topic, Event::new(data)).wait().unwrap();
+}
+
+fn reset(client: StdStream) {
+    socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+/// Reads until `wanted` has come.
+#[track_caller]
+fn read_until(client: &mut StdStream, wanted: &str) -> String {
+    let mut all = Vec::new();
+    while !String::from_utf8_lossy(&all).contains(wanted) {
+        let mut some = [0; 65_536];
+        let length = client.read(&mut some).expect("it comes in time");
+        assert!(length > 0, "the stream ends without {wanted:?}");
+        all.extend_from_slice(&some[..length]);
+    }
+    String::from_utf8(all).unwrap()
+}
+
+/// Waits until the server's end knows what the client's has done.
+fn wait_for_reset(socket: &TcpStream) {
+    let began = Instant::now();
+    while socket.take_error().unwrap().is_none() {
+        assert!(began.elapsed() < LIMIT, "the reset never came");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_stream_may_come_while_the_last_one_of_its_cohort_is_found_gone() {
+    let hub = Hub::new();
+    let mut desk = Desk::new(None);
+    let first = desk.serve(hub.subscribe(["news"]));
+    reset(first);
+    wait_for_reset(&desk.writer.members[0].socket);
+    // Nobody has told the writer of either yet.
+    publish(&hub, "news", "for nobody");
+    let mut second = desk.serve(hub.subscribe(["news"]));
+    publish(&hub, "news", "for the second");
+    desk.turn();
+    read_until(&mut second, "for the second");
+    assert_eq!(hub.clients().count(), 1);
+}
