@@ -369,14 +369,13 @@ impl<B: Send + 'static> Writer<B> {
             return Ok(true);
         };
         let before = stalled.outgoing.written();
-        let is_done = stalled.outgoing.write_to(&self.members[key].socket)?;
-        if is_done || stalled.outgoing.written() > before {
-            if let Some(deadline) = stalled.deadline {
-                self.deadlines.remove(&(deadline, key));
-            }
-            stalled.deadline = None;
+        let outcome = stalled.outgoing.write_to(&self.members[key].socket);
+        let is_stuck = matches!(outcome, Ok(false)) && stalled.outgoing.written() == before;
+        if let Some(deadline) = stalled.deadline.take_if(|_| !is_stuck) {
+            // Also where it failed, or the deadline would be for the next one with this key.
+            self.deadlines.remove(&(deadline, key));
         }
-        if is_done {
+        if outcome? {
             return Ok(true);
         }
         if stalled.deadline.is_none() {

@@ -119,3 +119,18 @@ fn a_stream_may_come_while_the_last_one_of_its_cohort_is_found_gone() {
     read_until(&mut second, "for the second");
     assert_eq!(hub.clients().count(), 1);
 }
+
+#[test]
+fn a_stalled_stream_that_fails_leaves_no_deadline_to_whoever_comes_next() {
+    let hub = Hub::new();
+    let mut desk = Desk::new(Some(Duration::from_secs(60)));
+    let first = desk.serve(hub.subscribe(["news"]));
+    desk.stall_first(&hub, "news");
+    assert_eq!(desk.writer.deadlines.len(), 1);
+    reset(first);
+    wait_for_reset(&desk.writer.members[0].socket);
+    // As when it became writable, and then was reset.
+    desk.writer.serve(0);
+    assert!(desk.writer.members.is_empty());
+    assert!(desk.writer.deadlines.is_empty());
+}
