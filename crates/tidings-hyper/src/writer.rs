@@ -328,6 +328,9 @@ impl<B: Send + 'static> Writer<B> {
                 }
                 Poll::Ready(Next::End) => return self.end(key),
                 Poll::Ready(Next::Failed) => return self.remove(key),
+                // A reset has taken it to the hub's present, and nobody has told the cohort: its
+                // topics need not have anything new.
+                Poll::Pending if self.is_ahead(key) => self.advance(self.members[key].group),
                 Poll::Pending => return self.join_level(key),
             }
         }
@@ -398,6 +401,11 @@ impl<B: Send + 'static> Writer<B> {
             Ok(false) => {}
             Err(_) => self.remove(key),
         }
+    }
+
+    fn is_ahead(&self, key: usize) -> bool {
+        let member = &self.members[key];
+        self.cohorts[member.group].cohort.is_behind(&member.subscription)
     }
 
     fn join_level(&mut self, key: usize) {

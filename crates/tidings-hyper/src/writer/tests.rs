@@ -134,3 +134,35 @@ fn a_stalled_stream_that_fails_leaves_no_deadline_to_whoever_comes_next() {
     assert!(desk.writer.members.is_empty());
     assert!(desk.writer.deadlines.is_empty());
 }
+
+#[test]
+fn a_stream_that_was_reset_is_level_again_though_the_hub_has_moved_on_elsewhere() {
+    let hub = Hub::builder().retain("news", Retention::none()).unwrap().build();
+    let mut desk = Desk::new(None);
+    let mut client = desk.serve(hub.subscribe(["news"]));
+    desk.stall_first(&hub, "news");
+    // It falls off the log, and the hub's present goes beyond the newest event of its topics.
+    for _ in 0..300 {
+        publish(&hub, "news", "gone");
+    }
+    desk.turn();
+    publish(&hub, "elsewhere", "for others");
+    // It reads again, all that the kernel has, and the writer is told.
+    let mut rest = [0; 65_536];
+    client.set_nonblocking(true).unwrap();
+    while desk.writer.members[0].level.is_none() {
+        match client.read(&mut rest) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+        }
+        if desk.writer.members[0].stalled.is_some() {
+            desk.writer.serve(0);
+        } else {
+            assert!(desk.writer.members[0].level.is_some(), "nobody would wake it");
+        }
+    }
+    client.set_nonblocking(false).unwrap();
+    publish(&hub, "news", "for all");
+    desk.turn();
+    read_until(&mut client, "for all");
+}
