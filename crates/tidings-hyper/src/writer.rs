@@ -480,6 +480,13 @@ impl<B: Send + 'static> Writer<B> {
     }
 }
 
+impl<B> Drop for Writer<B> {
+    /// However it ends: whoever comes too late is let go, and does not wait for ever.
+    fn drop(&mut self) {
+        self.inbox.close();
+    }
+}
+
 /// What is left of a batch is the stream's own business.
 fn stall<B>(member: &mut Member<B>, batch: &Batch, written: usize) {
     let bytes = batch.bytes().clone();

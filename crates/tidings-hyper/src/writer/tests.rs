@@ -166,3 +166,32 @@ fn a_stream_that_was_reset_is_level_again_though_the_hub_has_moved_on_elsewhere(
     desk.turn();
     read_until(&mut client, "for all");
 }
+
+#[test]
+fn a_stream_that_comes_after_the_end_is_dropped() {
+    let hub = Hub::new();
+    let inbox = start::<()>(7, None, tokio::runtime::Runtime::new().unwrap().handle().clone());
+    let inbox = inbox.unwrap();
+    inbox.send(Message::Stop);
+    let desk = Desk::new(None);
+    let began = Instant::now();
+    // The first may find the writer's last turn.
+    for _ in 0..2 {
+        let (mut client, socket) = desk.connect();
+        let stream = Stream {
+            socket,
+            head: Vec::new(),
+            framing: Framing { chunked: true, keep_alive: true },
+            pipelined: Bytes::new(),
+            body: (),
+            back: desk.back.clone(),
+        };
+        let subscription = Box::new(hub.subscribe(["news"]).open().unwrap());
+        inbox.send(Message::Serve(Box::new((stream, subscription))));
+        assert_eq!(client.read(&mut [0; 64]).expect("its end comes in time"), 0);
+    }
+    while hub.clients().count() > 0 {
+        assert!(began.elapsed() < LIMIT, "it is still in the registry");
+        std::thread::yield_now();
+    }
+}
