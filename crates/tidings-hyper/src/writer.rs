@@ -210,20 +210,18 @@ impl<B: Send + 'static> Writer<B> {
         }
         let mut first = head;
         let next = self.poll_stream(key);
-        if let Poll::Ready(Next::Bytes(bytes)) = &next {
-            match framing.chunked {
-                true => chunk::write(bytes, &mut first),
-                false => first.extend_from_slice(bytes),
-            }
+        match &next {
+            Poll::Ready(Next::Bytes(bytes)) if framing.chunked => chunk::write(bytes, &mut first),
+            Poll::Ready(Next::Bytes(bytes)) => first.extend_from_slice(bytes),
+            Poll::Ready(Next::End) if framing.chunked => first.extend_from_slice(chunk::END),
+            _ => {}
         }
+        self.members[key].is_ending = matches!(next, Poll::Ready(Next::End));
         match self.send(key, Outgoing::raw(first.into(), 0)) {
+            Ok(_) if matches!(next, Poll::Ready(Next::Failed)) => self.remove(key),
+            Ok(true) => self.serve(key),
+            Ok(false) => {}
             Err(_) => self.remove(key),
-            Ok(false) => self.members[key].is_ending = matches!(next, Poll::Ready(Next::End)),
-            Ok(true) => match next {
-                Poll::Ready(Next::Bytes(_)) | Poll::Pending => self.serve(key),
-                Poll::Ready(Next::End) => self.end(key),
-                Poll::Ready(Next::Failed) => self.remove(key),
-            },
         }
     }
 
