@@ -1,12 +1,9 @@
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
-use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::field::EventId;
@@ -14,6 +11,8 @@ use crate::hub::Hub;
 use crate::keep_alive::Pulse;
 use crate::log::feed::Feed;
 use crate::resume::Epoch;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{HashMap, HashSet, Mutex};
 use crate::timers::{Timed, TimerSlot};
 use crate::topic::Topic;
 use crate::waking::Waiter;

@@ -1,11 +1,10 @@
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::clock::Clock;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, thread};
 
 /// Dates are rounded up to this many milliseconds, so that thousands of heartbeats share a
 /// wake-up of the timer thread.
@@ -34,7 +33,8 @@ pub(crate) struct TimerSlot {
 
 impl TimerSlot {
     pub(crate) fn new() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
+        // A number and nothing else: models need not look at it.
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         Self { id: NEXT.fetch_add(1, Ordering::Relaxed), due: AtomicU64::new(NOT_SCHEDULED) }
     }
 }
@@ -117,7 +117,7 @@ impl Timers {
         }
         let clock = clock.clone();
         // Without the thread there are no heartbeats; with the next date it is tried again.
-        state.running = std::thread::Builder::new()
+        state.running = thread::Builder::new()
             .name("tidings-timer".into())
             .spawn(move || clock.timers().run(&clock))
             .is_ok();
