@@ -16,16 +16,15 @@ async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {
 
 #[test]
 fn clients_that_vanish_leave_no_task() {
-    // axum has one for the signal beside the server.
-    vanish(Transport::Body, 2, 1);
+    vanish(Transport::Body, 1);
 }
 
 #[test]
 fn a_stream_of_the_direct_transport_is_no_task() {
-    vanish(Transport::Auto, 1, 0);
+    vanish(Transport::Auto, 0);
 }
 
-fn vanish(transport: Transport, own: usize, each: usize) {
+fn vanish(transport: Transport, each: usize) {
     let runtime = Runtime::new().unwrap();
     let hub = Hub::new();
     let app = Router::new().route("/events", get(events)).with_state(hub.clone());
@@ -33,5 +32,5 @@ fn vanish(transport: Transport, own: usize, each: usize) {
     let addr = listener.local_addr().unwrap();
     let server = tidings_axum::serve(listener, app, &hub).transport(transport);
     runtime.spawn(async move { server.await });
-    tasks::none_is_left_behind(addr, &hub, &runtime.metrics(), own, each);
+    tasks::none_is_left_behind(addr, &hub, &runtime.metrics(), each);
 }

@@ -100,9 +100,10 @@ where
     let io = TokioIo::new(WriteLimit::new(io, server.write_timeout));
     let handoff = Arc::new(Mutex::new(None));
     let taken = handoff.clone();
+    let is_direct = !server.writers.is_empty();
     let service = service_fn(move |request: Request<Incoming>| {
         let (head, body) = request.into_parts();
-        let framing = Framing::of(&head, &body);
+        let framing = is_direct.then(|| Framing::of(&head, &body)).flatten();
         let answer = app(Request::from_parts(head, body), peer);
         let handoff = handoff.clone();
         async move {
@@ -121,10 +122,13 @@ where
     });
     let mut connection = http1::Builder::new().serve_connection(io, service).with_upgrades();
     let mut closing = server.closing.clone();
-    let mut closed = pin!(closing.wait_for(|closing| *closing));
-    let mut was_told = false;
+    let mut closed = pin!(closing.changed());
+    let (mut is_first, mut was_told) = (true, false);
     let taken = poll_fn(|cx| {
-        if !was_told && closed.as_mut().poll(cx).is_ready() {
+        // The first time has this task woken, and it stays one task. Later, the version is asked,
+        // not the future: this runs for each event of a body.
+        let asked = std::mem::take(&mut is_first) && closed.as_mut().poll(cx).is_ready();
+        if !was_told && (asked || server.closing.has_changed().unwrap_or(true)) {
             was_told = true;
             Pin::new(&mut connection).graceful_shutdown();
         }

@@ -13,7 +13,7 @@
 //! use tidings::Hub;
 //! use tidings::response::HEADERS;
 //! use tidings_hyper::{SubscriptionBody, serve};
-//! use tidings_net::SocketSettings;
+//! use tidings_net::{SocketSettings, Transport};
 //!
 //! # async fn example(hub: Hub) -> std::io::Result<()> {
 //! let app = move |_request: Request<Incoming>, _peer: SocketAddr| {
@@ -30,7 +30,8 @@
 //!     async { Ok::<_, Infallible>(response) }
 //! };
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-//! serve(listener, app, SocketSettings::default(), std::future::pending()).await
+//! let sockets = SocketSettings::default();
+//! serve(listener, app, sockets, Transport::Auto, std::future::pending()).await
 //! # }
 //! ```
 //!

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
-use tidings_net::SocketSettings;
+use tidings_net::{SocketSettings, Transport};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
@@ -15,7 +15,7 @@ use crate::connection::{self, App, Returned};
 use crate::io::Io;
 use crate::writers::Writers;
 
-/// Serves an application, its streams by the direct transport where that is possible.
+/// Serves an application, its streams by the direct transport where that is possible and wanted.
 ///
 /// `app` is called for each request, with the address of the other end. Whatever the response, it
 /// is sent as hyper would send it.
@@ -32,6 +32,7 @@ pub async fn serve<A, B>(
     listener: TcpListener,
     app: A,
     settings: SocketSettings,
+    transport: Transport,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()>
 where
@@ -41,7 +42,10 @@ where
 {
     settings.apply(&listener)?;
     let write_timeout = settings.write_timeout_value();
-    let writers = Arc::new(Writers::start(write_timeout)?);
+    let writers = Arc::new(match transport {
+        Transport::Body => Writers::none(),
+        _ => Writers::start(write_timeout)?,
+    });
     let _stop = writers.stop_on_drop();
     let (close, closing) = watch::channel(false);
     let (back, mut returned) = mpsc::unbounded_channel();

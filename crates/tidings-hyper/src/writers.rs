@@ -17,11 +17,21 @@ pub(crate) struct Writers<B> {
 }
 
 impl<B: Send + 'static> Writers<B> {
+    /// None: nothing is for them.
+    pub(crate) fn none() -> Self {
+        Self { inboxes: Vec::new(), next: AtomicUsize::new(0) }
+    }
+
+    /// Whether there is any.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inboxes.is_empty()
+    }
+
     /// One for two processors, and at least one: most of a write is the kernel's work, and the
     /// application wants to run as well.
     pub(crate) fn start(write_timeout: Option<Duration>) -> io::Result<Self> {
         let count = available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
-        let mut writers = Self { inboxes: Vec::new(), next: AtomicUsize::new(0) };
+        let mut writers = Self::none();
         for number in 0..count {
             match writer::start(number, write_timeout, Handle::current()) {
                 Ok(inbox) => writers.inboxes.push(inbox),

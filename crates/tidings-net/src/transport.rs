@@ -17,7 +17,7 @@ pub enum Transport {
     /// comes out of the application as it went in. Any other by the body transport.
     #[default]
     Auto,
-    /// As bodies of responses, by the framework's own server.
+    /// As bodies of responses, by hyper.
     Body,
 }
 

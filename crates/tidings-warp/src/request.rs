@@ -52,11 +52,8 @@ pub fn request() -> impl Filter<Extract = (SseRequest,), Error = Infallible> + C
     )
 }
 
-/// A filter that extracts the address of the other end, under [`serve`](crate::serve()) by either
-/// transport.
-///
-/// warp's own, [`warp::addr::remote`], knows it only where warp takes the connections: with
-/// [`Transport::Body`](crate::Transport::Body).
+/// A filter that extracts the address of the other end, under [`serve`](crate::serve()) and under
+/// [`warp::serve`](warp::serve()), where [`warp::addr::remote`] knows the latter only.
 ///
 /// ```
 /// use std::net::SocketAddr;

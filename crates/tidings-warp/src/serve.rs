@@ -10,8 +10,8 @@ use tidings_net::{Graceful, Server, SocketSettings, Transport, WithTransport};
 use tokio::net::TcpListener;
 use tower_service::Service;
 use warp::filters::BoxedFilter;
-use warp::http::Method;
 use warp::http::header::CONTENT_TYPE;
+use warp::http::{Method, Request};
 use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
@@ -19,19 +19,17 @@ use crate::request::Peer;
 
 /// Serves a filter as warp's own server does, and its event streams by the direct transport.
 ///
-/// It is [`warp::serve`](warp::serve()) with four things added: the [`SocketSettings`] on every
-/// connection, with a limit on stalled writes; a graceful shutdown that ends the hub's streams and
-/// does not wait for ever; responses to HEAD that end at once, where over HTTP/2 warp would send
-/// the stream; and the direct transport of [`tidings_hyper`], by which a subscription costs half a
-/// kilobyte and no task. Requests go through all filters as ever. What the direct transport cannot
-/// send, HTTP/2 and bodies that a wrapper changes among it, is sent as always.
+/// What [`warp::serve`](warp::serve()) does, this does, and four things more: the [`SocketSettings`]
+/// on every connection, with a limit on stalled writes; a graceful shutdown that ends the hub's
+/// streams and does not wait for ever; responses to HEAD that end at once, where over HTTP/2 warp
+/// would send the stream; and the direct transport of [`tidings_hyper`], by which a subscription
+/// costs half a kilobyte and no task. Requests go through all filters as ever. What the direct
+/// transport cannot send, HTTP/2 and bodies that a wrapper changes among it, is sent by hyper as
+/// always; and so is everything with [`transport(Transport::Body)`](tidings_net::Serve::transport).
 ///
-/// One thing is different: warp tells the address of the other end only where it takes the
-/// connections itself, so [`warp::addr::remote`] yields nothing. Use
-/// [`remote_addr`](crate::remote_addr), or [`transport(Transport::Body)`](tidings_net::Serve::transport),
-/// with which this *is* warp's own server. The settings go to the listener there, from which
-/// connections inherit them: on Linux all of them, with `TCP_USER_TIMEOUT` as the limit on stalled
-/// writes; other systems have no such limit then.
+/// One thing is different: warp knows the address of the other end only where it takes the
+/// connections itself, so [`warp::addr::remote`] yields nothing here. Use
+/// [`remote_addr`](crate::remote_addr).
 ///
 /// ```no_run
 /// use tidings_warp::tidings::Hub;
@@ -82,12 +80,9 @@ impl Stream for Nothing {
 }
 
 /// A server that is being set up: see [`serve`]. Runs when it is awaited.
-///
-/// Like that of warp's own server, its future cannot be sent to another thread, so it is awaited
-/// where it is made (or in a `LocalSet`), not spawned.
 pub type Serve = tidings_net::Serve<Warp>;
 
-/// warp's own server, for [`Serve`].
+/// A filter of warp on its listener, for [`Serve`].
 pub struct Warp {
     listener: TcpListener,
     filter: BoxedFilter<(Response,)>,
@@ -101,7 +96,7 @@ impl WithTransport for Warp {
 }
 
 impl Server for Warp {
-    type Running = Pin<Box<dyn Future<Output = io::Result<()>>>>;
+    type Running = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
     fn run(
         self,
@@ -110,27 +105,13 @@ impl Server for Warp {
         close: impl FnOnce() + Send + 'static,
     ) -> Self::Running {
         let Self { listener, filter, transport } = self;
-        Box::pin(async move {
-            match transport {
-                Transport::Body => {
-                    settings.apply(&listener)?;
-                    let server = async |begun| {
-                        warp::serve(filter).incoming(listener).graceful(begun).run().await;
-                        Ok(())
-                    };
-                    graceful.run(close, server).await
-                }
-                _ => {
-                    let service = warp::service(filter);
-                    let app = move |mut request: warp::http::Request<_>, peer| {
-                        request.extensions_mut().insert(Peer(peer));
-                        service.clone().call(request)
-                    };
-                    let server = |begun| tidings_hyper::serve(listener, app, settings, begun);
-                    graceful.run(close, server).await
-                }
-            }
-        })
+        let service = warp::service(filter);
+        let app = move |mut request: Request<_>, peer| {
+            request.extensions_mut().insert(Peer(peer));
+            service.clone().call(request)
+        };
+        let server = move |begun| tidings_hyper::serve(listener, app, settings, transport, begun);
+        Box::pin(graceful.run(close, server))
     }
 }
 

@@ -10,17 +10,16 @@ use warp::Filter;
 
 #[test]
 fn clients_that_vanish_leave_no_task() {
-    vanish(Transport::Body, 0, 1);
+    vanish(Transport::Body, 1);
 }
 
 #[test]
 fn a_stream_of_the_direct_transport_is_no_task() {
-    vanish(Transport::Auto, 0, 0);
+    vanish(Transport::Auto, 0);
 }
 
-fn vanish(transport: Transport, own: usize, each: usize) {
+fn vanish(transport: Transport, each: usize) {
     let runtime = Runtime::new().unwrap();
-    let metrics = runtime.metrics();
     let hub = Hub::new();
     let subscribed = hub.clone();
     let events = warp::path("events")
@@ -28,12 +27,7 @@ fn vanish(transport: Transport, own: usize, each: usize) {
         .map(move |request: SseRequest| Sse::from(subscribed.subscribe(["quiet"]).resume(request)));
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let addr = listener.local_addr().unwrap();
-    let served = hub.clone();
-    // Its future stays on its thread; the connections are tasks of the runtime.
-    std::thread::spawn(move || {
-        runtime.block_on(async move {
-            tidings_warp::serve(listener, events, &served).transport(transport).await
-        })
-    });
-    tasks::none_is_left_behind(addr, &hub, &metrics, own, each);
+    let server = tidings_warp::serve(listener, events, &hub).transport(transport);
+    runtime.spawn(async move { server.await });
+    tasks::none_is_left_behind(addr, &hub, &runtime.metrics(), each);
 }

@@ -12,6 +12,8 @@ pub struct Clock(Arc<Inner>);
 
 struct Inner {
     time: Time,
+    /// The newest time that anybody has read.
+    recent: AtomicU64,
     timers: Timers,
 }
 
@@ -29,17 +31,33 @@ impl Clock {
     /// task: streams may live on several runtimes, and each of those may end before the others.
     pub fn system() -> Self {
         static SYSTEM: OnceLock<Clock> = OnceLock::new();
-        SYSTEM
-            .get_or_init(|| {
-                Self(Arc::new(Inner { time: Time::System(Instant::now()), timers: Timers::new() }))
-            })
-            .clone()
+        SYSTEM.get_or_init(|| Self::new(Time::System(Instant::now()))).clone()
+    }
+
+    fn new(time: Time) -> Self {
+        Self(Arc::new(Inner { time, recent: AtomicU64::new(1), timers: Timers::new() }))
     }
 
     /// Milliseconds since an arbitrary instant; never 0, which the callers use for "never".
     pub(crate) fn now(&self) -> u64 {
         match &self.0.time {
-            Time::System(origin) => 1 + u64::try_from(origin.elapsed().as_millis()).unwrap_or(0),
+            Time::System(origin) => {
+                let elapsed = origin.elapsed();
+                // Not `as_millis`, which is a division of 128 bits.
+                let now = 1 + elapsed.as_secs() * 1_000 + u64::from(elapsed.subsec_millis());
+                self.0.recent.store(now, Ordering::Relaxed);
+                now
+            }
+            Time::Manual(now) => now.load(Ordering::Acquire),
+        }
+    }
+
+    /// The time when somebody last asked for it: every publication does. Good enough for the note
+    /// that a stream is not idle, which is taken for each stream and event; to read the clock for
+    /// that costs as much as the rest of the delivery.
+    pub(crate) fn recent(&self) -> u64 {
+        match &self.0.time {
+            Time::System(_) => self.0.recent.load(Ordering::Relaxed),
             Time::Manual(now) => now.load(Ordering::Acquire),
         }
     }
@@ -95,10 +113,7 @@ pub struct ManualClock(Clock);
 impl ManualClock {
     /// A clock that stands at its beginning.
     pub fn new() -> Self {
-        Self(Clock(Arc::new(Inner {
-            time: Time::Manual(AtomicU64::new(1)),
-            timers: Timers::new(),
-        })))
+        Self(Clock::new(Time::Manual(AtomicU64::new(1))))
     }
 
     /// The clock, to be given to a hub or stream.

@@ -130,7 +130,7 @@ impl Cohort {
                         events: slice.events,
                         to: slice.to,
                         position: slice.position,
-                        at: self.shared.clock.now(),
+                        at: self.shared.clock.recent(),
                     }));
                 }
                 Ok(None) if self.feed.wait(self.cursor, &mut self.slots, &self.waiter) => {

@@ -74,6 +74,13 @@ impl Pulse {
         }
     }
 
+    /// The same for what was read from a log, where the clock was read as it was published.
+    pub(crate) fn wrote_published(&self) {
+        if self.interval > 0 {
+            self.wrote_at(self.clock.recent());
+        }
+    }
+
     /// The same, for whoever has read the clock already.
     pub(crate) fn wrote_at(&self, now: u64) {
         self.last_write.store(now, Ordering::Relaxed);

@@ -223,7 +223,7 @@ impl Subscription {
         limit: Option<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, StreamError>>> {
-        let mut registered = false;
+        let (mut registered, mut look) = (false, true);
         loop {
             // Read before the watermark: what was published before closing is still sent.
             let closing = self.shared.is_closed();
@@ -231,22 +231,18 @@ impl Subscription {
                 self.ended = true;
                 return Poll::Ready(None);
             }
-            let is_making = match self.poll_apart(closing, cx) {
-                Next::Send(next) => return Poll::Ready(next),
-                Next::Turn => return Poll::Pending,
-                Next::Making => true,
-                Next::Log => false,
-            };
-            if !is_making {
-                let watermark = self.shared.watermark();
-                let limit =
-                    limit.filter(|_| !closing).map_or(watermark, |limit| limit.min(watermark));
-                let coalescing = &self.shared.coalescing;
-                let feed = &self.client.feed;
-                match feed.read(&mut self.cursor, &self.slots, limit, coalescing) {
-                    Ok(Some(Slice { bytes, events, position, .. })) => {
-                        return Poll::Ready(Some(Ok(self.sent(bytes, events, position))));
-                    }
+            let mut is_making = false;
+            if self.apart.is_some() {
+                match self.poll_apart(closing, cx) {
+                    Next::Send(next) => return Poll::Ready(next),
+                    Next::Turn => return Poll::Pending,
+                    Next::Making => is_making = true,
+                    Next::Log => {}
+                }
+            }
+            if !is_making && (look || closing) {
+                match self.read(limit.filter(|_| !closing)) {
+                    Ok(Some(bytes)) => return Poll::Ready(Some(Ok(bytes))),
                     Ok(None) if closing => {
                         self.ended = true;
                         return Poll::Ready(None);
@@ -259,12 +255,16 @@ impl Subscription {
                 }
             }
             if let Some(heartbeat) = self.client.pulse.beat() {
-                return Poll::Ready(Some(Ok(self.sent(heartbeat, 0, None))));
+                self.client.pulse.wrote();
+                self.client.count(heartbeat.len(), 0, None);
+                return Poll::Ready(Some(Ok(heartbeat)));
             }
             // The waker first, then once more around: whatever happens from here on wakes it.
             if !registered {
                 self.client.pulse.register(cx.waker());
                 registered = true;
+                // The wait lists look for themselves.
+                look = false;
                 continue;
             }
             if limit.is_some() {
@@ -284,7 +284,21 @@ impl Subscription {
             if self.client.feed.wait(self.cursor, &mut self.slots, &self.client) {
                 return Poll::Pending;
             }
+            look = true;
         }
+    }
+
+    /// The next bytes of the log.
+    fn read(&mut self, limit: Option<u64>) -> Result<Option<Bytes>, ResetReason> {
+        let watermark = self.shared.watermark();
+        let limit = limit.map_or(watermark, |limit| limit.min(watermark));
+        let Client { feed, pulse, .. } = &*self.client;
+        let slice = feed.read(&mut self.cursor, &self.slots, limit, &self.shared.coalescing)?;
+        Ok(slice.map(|Slice { bytes, events, position, .. }| {
+            self.client.count(bytes.len(), events, position);
+            pulse.wrote_published();
+            bytes
+        }))
     }
 
     /// What is to be sent before the log is read on.
@@ -298,7 +312,9 @@ impl Subscription {
                 return Next::Send(Some(Err(error)));
             }
             if let Some(Ready { bytes, events, position }) = apart.ready.take() {
-                return Next::Send(Some(Ok(self.sent(bytes.into(), events, position))));
+                self.client.count(bytes.len(), events, position);
+                self.client.pulse.wrote();
+                return Next::Send(Some(Ok(bytes.into())));
             }
             let Some(announced) = &mut apart.making else {
                 self.apart = None;
@@ -320,13 +336,6 @@ impl Subscription {
                 Poll::Pending => return Next::Making,
             }
         }
-    }
-
-    /// Notes what is handed to the transport.
-    fn sent(&self, bytes: Bytes, events: usize, position: Option<u64>) -> Bytes {
-        self.client.count(bytes.len(), events, position);
-        self.client.pulse.wrote();
-        bytes
     }
 
     /// The next event is gone: begins anew with what there is.

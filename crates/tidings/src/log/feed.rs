@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 use super::TopicLog;
 use super::coalesce::{Budget, Chunk, Slice};
 use super::frame::Frame;
+use super::ring::Newest;
 use super::wait_list::Place;
 use crate::clock::Clock;
 use crate::subscription::status::ResetReason;
@@ -71,6 +72,11 @@ impl Feed {
         watermark: u64,
         coalescing: &Coalescing,
     ) -> Result<Option<Slice>, ResetReason> {
+        // Asked twice for each event, by servers that poll a body until it is pending.
+        if cursor.offset >= cursor.joined && !self.has_news(cursor.offset) {
+            cursor.offset = cursor.offset.max(watermark);
+            return Ok(None);
+        }
         loop {
             let replay = cursor.offset < cursor.joined;
             let limit = if replay { cursor.joined } else { watermark };
@@ -94,6 +100,12 @@ impl Feed {
                 return Ok(None);
             }
         }
+    }
+
+    /// Whether a topic has a frame behind this offset.
+    #[inline]
+    fn has_news(&self, offset: u64) -> bool {
+        self.topics.iter().any(|topic| topic.head() > offset)
     }
 
     fn read_shared(
@@ -143,14 +155,17 @@ impl Feed {
         if state.floor.offset > range.from {
             return Err(state.floor.reason);
         }
-        let mut durable = state.durable.after(range.from).take_while(|f| f.offset <= range.to);
-        let mut ephemeral =
-            state.ephemeral.after(range.from).take_while(|f| f.offset <= range.to && !range.replay);
-        let (first, second) = match durable.next() {
-            Some(frame) => (Some(frame), durable.next().or_else(|| ephemeral.next())),
-            None => (ephemeral.next(), ephemeral.next()),
+        let ephemeral = match range.replay {
+            true => Newest::None,
+            false => state.ephemeral.newest_after(range.from),
         };
-        Ok(second.is_none().then(|| first.map(Slice::of)))
+        let frame = match (state.durable.newest_after(range.from), ephemeral) {
+            (Newest::One(frame), Newest::None) | (Newest::None, Newest::One(frame)) => frame,
+            (Newest::None, Newest::None) => return Ok(Some(None)),
+            _ => return Ok(None),
+        };
+        // Beyond the range, there is nothing in it.
+        Ok(Some((frame.offset <= range.to).then(|| Slice::of(frame))))
     }
 
     /// Collects the frames of all topics in a range, in the hub's order, up to `room` bytes and

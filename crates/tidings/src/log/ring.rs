@@ -2,6 +2,13 @@ use std::collections::VecDeque;
 
 use super::frame::Frame;
 
+/// See [`Ring::newest_after`].
+pub(crate) enum Newest<'a> {
+    None,
+    One(&'a Frame),
+    Several,
+}
+
 /// Frames of one topic in the order of their offsets: appended at the back, evicted at the front.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
@@ -54,6 +61,18 @@ impl Ring {
     pub(crate) fn after(&self, offset: u64) -> impl Iterator<Item = &Frame> {
         let first = self.frames.partition_point(|frame| frame.offset <= offset);
         self.frames.range(first..)
+    }
+
+    /// What is behind `offset`, where it is one frame or none, as it is for most readers.
+    #[inline]
+    pub(crate) fn newest_after(&self, offset: u64) -> Newest<'_> {
+        let Some(newest) = self.frames.back().filter(|newest| newest.offset > offset) else {
+            return Newest::None;
+        };
+        match self.frames.len().checked_sub(2).and_then(|index| self.frames.get(index)) {
+            Some(frame) if frame.offset > offset => Newest::Several,
+            _ => Newest::One(newest),
+        }
     }
 
     /// The first frame behind a public position.
