@@ -48,10 +48,6 @@ impl<T> DerefMut for MutexGuard<'_, T> {
 pub(crate) struct RwLock<T>(sync::RwLock<T>);
 
 impl<T> RwLock<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self(sync::RwLock::new(value))
-    }
-
     pub(crate) fn read(&self) -> sync::RwLockReadGuard<'_, T> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
