@@ -62,12 +62,17 @@ impl Stream for SubscriptionBody {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let state = &mut self.get_mut().0;
-        if let State::Claimable(claim) = state {
-            if cx.waker().will_wake(&PROBE) {
+        match state {
+            State::Streaming(subscription) => return Pin::new(subscription).poll_next(cx),
+            State::Claimed => return Poll::Pending,
+            State::Claimable(_) if cx.waker().will_wake(&PROBE) => {
                 return Poll::Ready(Some(Ok(mark())));
             }
-            *state = claim.take().map_or(State::Claimed, State::Streaming);
+            State::Claimable(claim) => {
+                *state = claim.take().map_or(State::Claimed, State::Streaming);
+            }
         }
+        // One step: it is not claimable any more.
         match state {
             State::Streaming(subscription) => Pin::new(subscription).poll_next(cx),
             State::Claimable(_) | State::Claimed => Poll::Pending,

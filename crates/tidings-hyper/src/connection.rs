@@ -137,7 +137,7 @@ where
         }
         // Responses to earlier requests leave first. A turn of the connection ends with a flush,
         // so what is unflushed here waits for the socket, which wakes this.
-        if unflushed.load(Ordering::Relaxed) {
+        if !is_direct || unflushed.load(Ordering::Relaxed) {
             return Poll::Pending;
         }
         match taken.lock().unwrap_or_else(PoisonError::into_inner).take() {

@@ -3,6 +3,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::sync::AtomicWaker;
@@ -21,7 +22,9 @@ pub(crate) const HEARTBEAT: Bytes = Bytes::from_static(b":\n\n");
 /// What keeps one stream alive: its waker, and when it last wrote.
 #[derive(Debug)]
 pub(crate) struct Pulse {
-    waker: AtomicWaker,
+    /// A lock, not an atomic waker: one can ask whether it is still there, which a stream that is
+    /// polled in vain has to know.
+    waker: Mutex<Option<Waker>>,
     /// A heartbeat is to be sent.
     due: AtomicBool,
     last_write: AtomicU64,
@@ -34,7 +37,7 @@ pub(crate) struct Pulse {
 impl Pulse {
     pub(crate) fn new(clock: Clock, interval: Option<Duration>) -> Self {
         Self {
-            waker: AtomicWaker::new(),
+            waker: Mutex::new(None),
             due: AtomicBool::new(false),
             last_write: AtomicU64::new(clock.now()),
             // A quarter of the range, so that sums with the clock cannot overflow.
@@ -60,11 +63,26 @@ impl Pulse {
     }
 
     pub(crate) fn register(&self, waker: &Waker) {
-        self.waker.register(waker);
+        let mut registered = self.waker.lock();
+        if !registered.as_ref().is_some_and(|registered| registered.will_wake(waker)) {
+            let before = registered.replace(waker.clone());
+            drop(registered);
+            // Outside the lock: it may be the last reference to a task.
+            drop(before);
+        }
+    }
+
+    /// Whether this waker is registered, and was not woken since.
+    #[inline]
+    pub(crate) fn is_registered(&self, waker: &Waker) -> bool {
+        self.waker.lock().as_ref().is_some_and(|registered| registered.will_wake(waker))
     }
 
     pub(crate) fn wake(&self) {
-        self.waker.wake();
+        let waker = self.waker.lock().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     /// Something was written: the stream is not idle.
@@ -87,10 +105,15 @@ impl Pulse {
         self.due.store(false, Ordering::Relaxed);
     }
 
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
+        self.due.load(Ordering::Acquire)
+    }
+
     /// The heartbeat, if one is to be sent.
     pub(crate) fn beat(&self) -> Option<Bytes> {
         // A load first: this runs at every wake-up, and a swap takes the cache line for writing.
-        if self.due.load(Ordering::Acquire) {
+        if self.is_due() {
             self.wrote();
             return Some(HEARTBEAT);
         }
@@ -109,7 +132,7 @@ impl Timed for Pulse {
             return Some(due);
         }
         self.due.store(true, Ordering::Release);
-        self.waker.wake();
+        self.wake();
         Some(now + self.interval)
     }
 }

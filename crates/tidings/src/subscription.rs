@@ -11,7 +11,7 @@ mod cut_tests;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -223,6 +223,9 @@ impl Subscription {
         limit: Option<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, StreamError>>> {
+        if self.is_quiet(cx.waker()) && limit.is_none() {
+            return Poll::Pending;
+        }
         let (mut registered, mut look) = (false, true);
         loop {
             // Read before the watermark: what was published before closing is still sent.
@@ -286,6 +289,17 @@ impl Subscription {
             }
             look = true;
         }
+    }
+
+    /// Whether nothing has happened since this waker was told to wait: servers ask once more.
+    #[inline]
+    fn is_quiet(&self, waker: &Waker) -> bool {
+        let Client { feed, pulse, .. } = &*self.client;
+        feed.is_waited_for(&self.slots)
+            && !pulse.is_due()
+            && !self.client.is_closed()
+            && !self.shared.is_closed()
+            && pulse.is_registered(waker)
     }
 
     /// The next bytes of the log.

@@ -65,6 +65,7 @@ impl Feed {
     /// # Errors
     ///
     /// The reason, when the topics do not have all events behind the cursor any more.
+    #[inline]
     pub(crate) fn read(
         self: &Arc<Self>,
         cursor: &mut Cursor,
@@ -72,11 +73,21 @@ impl Feed {
         watermark: u64,
         coalescing: &Coalescing,
     ) -> Result<Option<Slice>, ResetReason> {
-        // Asked twice for each event, by servers that poll a body until it is pending.
+        // Every second time: servers poll a body until it is pending.
         if cursor.offset >= cursor.joined && !self.has_news(cursor.offset) {
             cursor.offset = cursor.offset.max(watermark);
             return Ok(None);
         }
+        self.read_news(cursor, slots, watermark, coalescing)
+    }
+
+    fn read_news(
+        self: &Arc<Self>,
+        cursor: &mut Cursor,
+        slots: &[Slot],
+        watermark: u64,
+        coalescing: &Coalescing,
+    ) -> Result<Option<Slice>, ResetReason> {
         loop {
             let replay = cursor.offset < cursor.joined;
             let limit = if replay { cursor.joined } else { watermark };
@@ -221,6 +232,13 @@ impl Feed {
         }
         frames.truncate(fit);
         Ok(Gathered { frames, to })
+    }
+
+    /// Whether nothing was appended since all wait lists were joined.
+    #[inline]
+    pub(crate) fn is_waited_for(&self, slots: &[Slot]) -> bool {
+        self.topics.len() == slots.len()
+            && self.topics.iter().zip(slots).all(|(topic, slot)| topic.still_waiting(slot.place))
     }
 
     /// Joins the wait lists of all topics. Returns false when one has something new instead.
