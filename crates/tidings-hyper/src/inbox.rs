@@ -1,8 +1,16 @@
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
+#[cfg(not(shuttle))]
+use std::sync::{Mutex, MutexGuard};
 use std::task::{Wake, Waker};
 
+#[cfg(not(shuttle))]
+use mio::Waker as Bell;
 use mio::{Registry, Token};
+#[cfg(shuttle)]
+use models::Bell;
+#[cfg(shuttle)]
+use shuttle::sync::{Mutex, MutexGuard};
 use tidings::Subscription;
 
 use crate::writer::Stream;
@@ -10,7 +18,7 @@ use crate::writer::Stream;
 /// What others have to say to a writer.
 pub(crate) struct Inbox<B> {
     messages: Mutex<Messages<B>>,
-    waker: mio::Waker,
+    waker: Bell,
 }
 
 struct Messages<B> {
@@ -36,7 +44,7 @@ impl<B> Inbox<B> {
     /// An inbox that wakes a poll with this token.
     pub(crate) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
         let messages = Mutex::new(Messages { list: Vec::new(), closed: false });
-        Ok(Self { messages, waker: mio::Waker::new(registry, token)? })
+        Ok(Self { messages, waker: Bell::new(registry, token)? })
     }
 
     fn messages(&self) -> MutexGuard<'_, Messages<B>> {
@@ -109,3 +117,6 @@ pub(crate) fn stream_waker<B: Send + 'static>(inbox: &Arc<Inbox<B>>, key: usize)
 pub(crate) fn cohort_waker<B: Send + 'static>(inbox: &Arc<Inbox<B>>, key: usize) -> Waker {
     Waker::from(Arc::new(Call { inbox: inbox.clone(), addressee: Addressee::Cohort(key) }))
 }
+
+#[cfg(shuttle)]
+mod models;

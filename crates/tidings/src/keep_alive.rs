@@ -3,10 +3,9 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 
 use crate::clock::Clock;
-use crate::sync::AtomicWaker;
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::timers::{Timed, TimerSlot};
 

@@ -17,11 +17,13 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_core::Stream;
 use shuttle::Runner;
 use shuttle::future::block_on;
+use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::thread::{self, JoinHandle};
 
@@ -110,7 +112,14 @@ impl Client {
 
     /// The next bytes, as text, which are also decoded.
     fn bytes(&mut self) -> Option<String> {
-        let next = block_on(poll_fn(|cx| Pin::new(&mut self.stream).poll_next(cx)));
+        let next = block_on(poll_fn(|cx| {
+            let mut stream = Pin::new(&mut self.stream);
+            // Servers also poll when nothing has woken them.
+            match stream.as_mut().poll_next(cx) {
+                Poll::Pending if thread_rng().gen_bool(0.5) => stream.poll_next(cx),
+                next => next,
+            }
+        }));
         let bytes = next?.expect("no snapshot that could fail");
         self.decoder.feed(&bytes).expect("an event of a sane size");
         Some(String::from_utf8(bytes.to_vec()).expect("text"))

@@ -8,7 +8,6 @@ mod real {
     pub(crate) use std::sync::atomic;
     pub(crate) use std::thread;
 
-    pub(crate) use atomic_waker::AtomicWaker;
     pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 }
 

@@ -3,7 +3,6 @@
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
-use std::task::Waker;
 use std::time::Duration;
 
 use shuttle::sync;
@@ -77,25 +76,6 @@ impl Condvar {
     pub(crate) fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _: Duration) {
         // Models have a clock of their own: time passes when they say so.
         self.wait(guard);
-    }
-}
-
-/// As `atomic_waker`'s, and others may run before each of its operations.
-#[derive(Debug, Default)]
-pub(crate) struct AtomicWaker(Mutex<Option<Waker>>);
-
-impl AtomicWaker {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    pub(crate) fn register(&self, waker: &Waker) {
-        *self.0.lock() = Some(waker.clone());
-    }
-
-    pub(crate) fn wake(&self) {
-        let waker = self.0.lock().take();
-        waker.inspect(Waker::wake_by_ref);
     }
 }
 
