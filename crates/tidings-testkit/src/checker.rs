@@ -159,6 +159,8 @@ impl<'a> Client<'a> {
                 self.seen.clear();
             }
             Some("resumed") if claimed == Some(id) => {
+                // Of a client that is not known from before, this is where it begins.
+                self.cursor.get_or_insert(position(id));
                 self.summary.resumed += 1;
                 return Ok(true);
             }
@@ -366,5 +368,153 @@ mod tests {
         }
         finds(Fault::NoStatus, "e-1", &[(None, "1 2 3 4 6")]);
         finds(Fault::NoStatus, "e-0", &[(None, "odd@0 1")]);
+    }
+
+    #[test]
+    fn a_client_that_is_known_by_its_claim_only_is_checked_from_there() {
+        assert!(check_a_and_b(&[(Some("e-2"), "resumed@2 3 4 6")]).is_ok());
+        finds(Fault::MissingReset, "e-3", &[(Some("e-2"), "resumed@2 4 6")]);
+        finds(Fault::Lost, "e-6", &[(Some("e-2"), "resumed@2 3 4")]);
+    }
+
+    /// Forty events of topics a, b and c in turn, and a client of a and b that received all of
+    /// them, over several connections of many lengths.
+    fn clean() -> (Vec<Entry>, Vec<Visit>) {
+        let published: Vec<_> = (1..=40)
+            .map(|n| {
+                let topic = ["a", "b", "c"][n % 3];
+                Entry { id: format!("e-{n}"), topic: topic.to_owned(), data: format!("{topic}{n}") }
+            })
+            .collect();
+        let mut mine = published.iter().filter(|entry| entry.topic != "c").peekable();
+        let mut visits = Vec::new();
+        let mut last = "e-0".to_owned();
+        for length in (0..=4).cycle() {
+            let mut text = vec![(last.clone(), None)];
+            text.extend(mine.by_ref().take(length).map(|e| (e.id.clone(), Some(e.data.clone()))));
+            let is_first = visits.is_empty();
+            let claimed = (!is_first).then(|| last.clone());
+            last = text.last().unwrap().0.clone();
+            let messages = text.iter().map(|(id, data)| message(id, data.as_deref(), is_first));
+            visits.push(Visit { claimed, messages: messages.collect() });
+            if mine.peek().is_none() {
+                break;
+            }
+        }
+        (published, visits)
+    }
+
+    /// An event; without data, a status event.
+    fn message(id: &str, data: Option<&str>, is_fresh: bool) -> Message {
+        let status = if is_fresh { "fresh" } else { "resumed" };
+        let block = match data {
+            Some(data) => format!("data: {data}\nid: {id}\n\n"),
+            None => {
+                format!("event: {STATUS_EVENT}\ndata: {{\"status\":\"{status}\"}}\nid: {id}\n\n")
+            }
+        };
+        let mut decoder = Decoder::new();
+        decoder.feed(block.as_bytes()).unwrap();
+        decoder.next_message().unwrap()
+    }
+
+    /// Breaks a clean history at every event, one at a time, and has each found.
+    fn every_place(
+        breaks: impl Fn(&mut Vec<Visit>, usize, usize) -> Option<fn(&Fault) -> bool>,
+    ) -> usize {
+        let (published, clean) = clean();
+        let summary = check(&published, &["a", "b"], &clean).expect("it is clean");
+        assert_eq!(summary.events, 27);
+        let mut broken = 0;
+        for visit in 0..clean.len() {
+            for index in 1..clean[visit].messages.len() {
+                let mut visits = clean.clone();
+                if let Some(is_it) = breaks(&mut visits, visit, index) {
+                    let found = check(&published, &["a", "b"], &visits).expect_err("it is broken");
+                    assert!(is_it(&found), "{found} at {visit}, {index}");
+                    broken += 1;
+                }
+            }
+        }
+        broken
+    }
+
+    #[test]
+    fn a_loss_is_found_wherever_it_is() {
+        let broken = every_place(|visits, visit, index| {
+            visits[visit].messages.remove(index);
+            Some(|fault| matches!(fault, Fault::Lost(_) | Fault::MissingReset(_)))
+        });
+        assert_eq!(broken, 27);
+    }
+
+    #[test]
+    fn a_double_is_found_wherever_it_is() {
+        let broken = every_place(|visits, visit, index| {
+            let again = visits[visit].messages[index].clone();
+            visits[visit].messages.insert(index, again);
+            Some(|fault| matches!(fault, Fault::Doubled(_)))
+        });
+        assert_eq!(broken, 27);
+        // And when it comes much later.
+        let broken = every_place(|visits, visit, index| {
+            let again = visits[visit].messages[index].clone();
+            visits.last_mut().unwrap().messages.push(again);
+            Some(|fault| matches!(fault, Fault::Doubled(_)))
+        });
+        assert_eq!(broken, 27);
+    }
+
+    #[test]
+    fn a_wrong_order_is_found_wherever_it_is() {
+        let within = every_place(|visits, visit, index| {
+            let messages = &mut visits[visit].messages;
+            (index + 1 < messages.len()).then(|| messages.swap(index, index + 1))?;
+            Some(|fault| matches!(fault, Fault::OutOfOrder(_)))
+        });
+        // Also from one connection to the next.
+        let across = every_place(|visits, visit, index| {
+            let is_last = index + 1 == visits[visit].messages.len();
+            let next = (visit + 1..visits.len()).find(|next| visits[*next].messages.len() > 1);
+            let next = next.filter(|_| is_last)?;
+            let (one, other) = visits.split_at_mut(next);
+            std::mem::swap(&mut one[visit].messages[index], &mut other[0].messages[1]);
+            Some(|fault| {
+                matches!(fault, Fault::OutOfOrder(_) | Fault::Lost(_) | Fault::MissingReset(_))
+            })
+        });
+        // Each event with the one behind it.
+        assert_eq!(within + across, 26);
+    }
+
+    #[test]
+    fn an_event_of_another_topic_is_found_wherever_it_is() {
+        let broken = every_place(|visits, visit, index| {
+            let foreign = message("e-20", Some("c20"), false);
+            visits[visit].messages.insert(index, foreign);
+            Some(|fault| matches!(fault, Fault::Foreign(id) if id == "e-20"))
+        });
+        assert_eq!(broken, 27);
+    }
+
+    #[test]
+    fn a_gap_behind_which_a_client_is_resumed_is_found() {
+        // It never received the end of a connection, and yet claims it in the next one.
+        let broken = every_place(|visits, visit, index| {
+            visits[visit].messages.truncate(index);
+            Some(|fault| matches!(fault, Fault::Lost(_) | Fault::MissingReset(_)))
+        });
+        assert_eq!(broken, 27);
+    }
+
+    #[test]
+    fn altered_data_is_found_wherever_it_is() {
+        let broken = every_place(|visits, visit, index| {
+            let messages = &mut visits[visit].messages;
+            let id = messages[index].last_event_id().to_owned();
+            messages[index] = message(&id, Some("other"), false);
+            Some(|fault| matches!(fault, Fault::Altered(_)))
+        });
+        assert_eq!(broken, 27);
     }
 }
