@@ -95,30 +95,60 @@ impl std::error::Error for Fault {}
 ///
 /// The first fault that is found.
 pub fn check(published: &[Entry], topics: &[&str], visits: &[Visit]) -> Result<Summary, Fault> {
+    check_all(published, topics, visits, (true, true))
+}
+
+/// As [`check`], where one topic keeps its events for longer than another: behind a reset follows
+/// what is retained, and of each topic that begins at a place of its own.
+///
+/// # Errors
+///
+/// The first fault that is found.
+pub fn check_uneven(
+    published: &[Entry],
+    topics: &[&str],
+    visits: &[Visit],
+    finished: bool,
+) -> Result<Summary, Fault> {
+    check_all(published, topics, visits, (false, finished))
+}
+
+fn check_all(
+    published: &[Entry],
+    topics: &[&str],
+    visits: &[Visit],
+    (even, finished): (bool, bool),
+) -> Result<Summary, Fault> {
     let mut client = Client {
         by_id: published.iter().map(|entry| (entry.id.as_str(), entry)).collect(),
         of_topics: published
             .iter()
             .filter(|entry| topics.contains(&entry.topic.as_str()))
-            .map(|entry| (position(&entry.id), entry.id.as_str()))
+            .map(|entry| (position(&entry.id), entry))
             .collect(),
         topics,
+        even,
+        to_begin: HashSet::new(),
         cursor: None,
         seen: HashSet::new(),
         summary: Summary::default(),
     };
     visits.iter().try_for_each(|visit| client.visit(visit))?;
     match client.missing_before(u64::MAX).first() {
-        Some(id) => Err(Fault::Lost((*id).to_owned())),
-        None => Ok(client.summary),
+        Some(id) if finished => Err(Fault::Lost((*id).to_owned())),
+        _ => Ok(client.summary),
     }
 }
 
 struct Client<'a> {
     by_id: HashMap<&'a str, &'a Entry>,
-    /// Position and id of what the client is to see, in order.
-    of_topics: Vec<(u64, &'a str)>,
+    /// Position and event of what the client is to see, in order.
+    of_topics: Vec<(u64, &'a Entry)>,
     topics: &'a [&'a str],
+    /// Whether all topics keep the same.
+    even: bool,
+    /// Else: the topics of which nothing has come since a reset.
+    to_begin: HashSet<&'a str>,
     /// The position up to which the client has everything; `None` before its first status.
     cursor: Option<u64>,
     /// The ids received since the last reset.
@@ -157,16 +187,22 @@ impl<'a> Client<'a> {
             Some("fresh") if is_first && claimed.is_none() => {
                 self.cursor = Some(position(id));
                 self.seen.clear();
+                self.to_begin.clear();
             }
             Some("resumed") if claimed == Some(id) => {
                 // Of a client that is not known from before, this is where it begins.
                 self.cursor.get_or_insert(position(id));
+                // Whatever began later than others: the client has it all now.
+                self.to_begin.clear();
                 self.summary.resumed += 1;
                 return Ok(true);
             }
             Some("reset") if !is_first || claimed.is_some() => {
                 self.cursor = Some(position(id));
                 self.seen.clear();
+                if !self.even {
+                    self.to_begin.extend(self.topics);
+                }
                 self.summary.resets += 1;
             }
             Some("fresh" | "resumed" | "reset") => return wrong(),
@@ -208,6 +244,7 @@ impl<'a> Client<'a> {
             });
         }
         self.cursor = Some(at);
+        self.to_begin.remove(entry.topic.as_str());
         self.summary.events += 1;
         Ok(())
     }
@@ -215,8 +252,13 @@ impl<'a> Client<'a> {
     /// What the client should have seen behind its cursor and before a position.
     fn missing_before(&self, before: u64) -> Vec<&'a str> {
         let cursor = self.cursor.unwrap_or(u64::MAX);
-        let missing = self.of_topics.iter().filter(|(at, _)| *at > cursor && *at < before);
-        missing.map(|(_, id)| *id).collect()
+        let behind = self.of_topics.partition_point(|(at, _)| *at <= cursor);
+        let missing = self.of_topics[behind..].iter().take_while(|(at, _)| *at < before);
+        let missing = missing.map(|(_, entry)| *entry);
+        missing
+            .filter(|entry| !self.to_begin.contains(entry.topic.as_str()))
+            .map(|entry| entry.id.as_str())
+            .collect()
     }
 }
 
@@ -318,6 +360,24 @@ mod tests {
     #[test]
     fn an_event_that_is_lost_behind_a_reset_is_found() {
         finds(Fault::Lost, "e-4", &[(None, "fresh@0 1 reset@3 6")]);
+    }
+
+    #[test]
+    fn topics_that_keep_different_lengths_begin_at_different_places_behind_a_reset() {
+        let check =
+            |script| check_uneven(&published(), &["a", "b"], &[visit(Some("x-1"), script)], true);
+        assert!(check("reset@0 1 3 4 6").is_ok());
+        assert!(check("reset@0 2 4 6").is_ok_and(|summary| summary.events == 3));
+        // But where one has begun, it goes on.
+        assert_eq!(check("reset@0 1 2 3 6"), Err(Fault::Lost("e-4".to_owned())));
+        assert_eq!(check("reset@0 1 2 4 6"), Err(Fault::Lost("e-3".to_owned())));
+        assert_eq!(check("reset@0 1 2 3 4"), Err(Fault::Lost("e-6".to_owned())));
+        let unfinished = [visit(Some("x-1"), "reset@0 1 2 3 4")];
+        assert!(check_uneven(&published(), &["a", "b"], &unfinished, false).is_ok());
+        assert_eq!(check("reset@0 1 3 2 4 6"), Err(Fault::OutOfOrder("e-2".to_owned())));
+        let visits = [visit(Some("x-1"), "reset@0 1 3"), visit(Some("e-3"), "resumed@3 6")];
+        let fault = check_uneven(&published(), &["a", "b"], &visits, true);
+        assert_eq!(fault, Err(Fault::MissingReset("e-4".to_owned())));
     }
 
     #[test]
