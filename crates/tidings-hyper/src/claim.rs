@@ -60,22 +60,13 @@ impl SubscriptionBody {
 impl Stream for SubscriptionBody {
     type Item = Result<Bytes, StreamError>;
 
+    #[inline]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let state = &mut self.get_mut().0;
         match state {
-            State::Streaming(subscription) => return Pin::new(subscription).poll_next(cx),
-            State::Claimed => return Poll::Pending,
-            State::Claimable(_) if cx.waker().will_wake(&PROBE) => {
-                return Poll::Ready(Some(Ok(mark())));
-            }
-            State::Claimable(claim) => {
-                *state = claim.take().map_or(State::Claimed, State::Streaming);
-            }
-        }
-        // One step: it is not claimable any more.
-        match state {
-            State::Streaming(subscription) => Pin::new(subscription).poll_next(cx),
-            State::Claimable(_) | State::Claimed => Poll::Pending,
+            State::Streaming(subscription) => subscription.poll_data(cx),
+            State::Claimed => Poll::Pending,
+            State::Claimable(_) => state.poll_claimable(cx),
         }
     }
 }
@@ -84,11 +75,35 @@ impl Body for SubscriptionBody {
     type Data = Bytes;
     type Error = StreamError;
 
+    #[inline]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
         self.poll_next(cx).map_ok(Frame::data)
+    }
+}
+
+impl State {
+    /// The first time.
+    fn poll_claimable(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
+        if cx.waker().will_wake(&PROBE) {
+            return Poll::Ready(Some(Ok(mark())));
+        }
+        let Self::Claimable(claim) = self else {
+            return Poll::Pending;
+        };
+        match claim.take() {
+            Some(mut subscription) => {
+                let first = subscription.poll_data(cx);
+                *self = Self::Streaming(subscription);
+                first
+            }
+            None => {
+                *self = Self::Claimed;
+                Poll::Pending
+            }
+        }
     }
 }
 

@@ -71,10 +71,12 @@ where
         _ = closing.wait_for(|closing| *closing) => return,
     };
     match is_http2 {
-        Ok(true) => serve_http2(io, peer, app, server).await,
+        // In boxes, so that a connection's task is as large as what it does, not as what it might
+        // do.
+        Ok(true) => Box::pin(serve_http2(io, peer, app, server)).await,
         Ok(false) => {
             if let Some((taken, socket, pipelined)) = serve_http1(io, peer, app, &server).await {
-                let Taken { subscription, head, framing, body } = taken;
+                let Taken { subscription, head, framing, body } = *taken;
                 let back = server.back.clone();
                 let stream = Stream { socket, head, framing, pipelined, body, back };
                 server.writers.serve(stream, subscription);
@@ -90,7 +92,7 @@ async fn serve_http1<A, B>(
     peer: SocketAddr,
     app: A,
     server: &Server<B>,
-) -> Option<(Taken<B>, std::net::TcpStream, Bytes)>
+) -> Option<(Box<Taken<B>>, std::net::TcpStream, Bytes)>
 where
     A: App<B>,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -98,7 +100,7 @@ where
 {
     let unflushed = io.unflushed();
     let io = TokioIo::new(WriteLimit::new(io, server.write_timeout));
-    let handoff = Arc::new(Mutex::new(None));
+    let handoff = Arc::new(Mutex::new(None::<Box<Taken<B>>>));
     let taken = handoff.clone();
     let is_direct = !server.writers.is_empty();
     let service = service_fn(move |request: Request<Incoming>| {
@@ -106,19 +108,20 @@ where
         let framing = is_direct.then(|| Framing::of(&head, &body)).flatten();
         let answer = app(Request::from_parts(head, body), peer);
         let handoff = handoff.clone();
-        async move {
+        // hyper keeps the room for it as long as the connection.
+        Box::pin(async move {
             let (mut head, mut body) = answer.await?.into_parts();
             if let Some(framing) = framing.filter(|_| head::is_plain(&head)) {
                 if let Some(subscription) = claim::take(&mut head, &mut body) {
                     let head = head::write(&head, framing);
                     let taken = Taken { subscription, head, framing, body };
-                    *handoff.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
+                    *handoff.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(taken));
                     // hyper gets no answer: it is not asked any more.
                     return pending().await;
                 }
             }
             Ok::<_, Infallible>(Response::from_parts(head, body))
-        }
+        })
     });
     let mut connection = http1::Builder::new().serve_connection(io, service).with_upgrades();
     let mut closing = server.closing.clone();
@@ -163,7 +166,7 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let io = TokioIo::new(WriteLimit::new(io, server.write_timeout));
-    let service = service_fn(move |request| app(request, peer));
+    let service = service_fn(move |request| Box::pin(app(request, peer)));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // For WebSockets over HTTP/2: RFC 8441.
     builder.http2().enable_connect_protocol();

@@ -12,15 +12,31 @@ use crate::error::StreamError;
 use crate::event_stream::{EventStream, StreamItem};
 use crate::subscription::Subscription;
 
+impl Subscription {
+    /// What `poll_frame` yields, as bytes: all frames of a subscription are data.
+    ///
+    /// It is the stream's `poll_next`, for servers such as hyper, which asks three times for each
+    /// event: for the event, whether there is more, and, when it has written, once again. Where
+    /// nothing has happened since, that is seen at once.
+    #[inline]
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
+        if self.is_quiet(cx.waker()) {
+            return Poll::Pending;
+        }
+        self.poll_bytes(None, cx)
+    }
+}
+
 impl Body for Subscription {
     type Data = Bytes;
     type Error = StreamError;
 
+    #[inline]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
-        self.poll_next(cx).map_ok(Frame::data)
+        self.get_mut().poll_data(cx).map_ok(Frame::data)
     }
 }
 

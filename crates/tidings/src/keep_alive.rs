@@ -72,6 +72,7 @@ impl Pulse {
     }
 
     /// Whether this waker is registered, and was not woken since.
+    #[cfg(feature = "http-body")]
     #[inline]
     pub(crate) fn is_registered(&self, waker: &Waker) -> bool {
         self.waker.lock().as_ref().is_some_and(|registered| registered.will_wake(waker))

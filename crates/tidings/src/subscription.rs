@@ -11,7 +11,7 @@ mod cut_tests;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -223,10 +223,6 @@ impl Subscription {
         limit: Option<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, StreamError>>> {
-        if self.is_quiet(cx.waker()) && limit.is_none() {
-            return Poll::Pending;
-        }
-        let (mut registered, mut look) = (false, true);
         loop {
             // Read before the watermark: what was published before closing is still sent.
             let closing = self.shared.is_closed();
@@ -243,7 +239,7 @@ impl Subscription {
                     Next::Log => {}
                 }
             }
-            if !is_making && (look || closing) {
+            if !is_making {
                 match self.read(limit.filter(|_| !closing)) {
                     Ok(Some(bytes)) => return Poll::Ready(Some(Ok(bytes))),
                     Ok(None) if closing => {
@@ -262,12 +258,10 @@ impl Subscription {
                 self.client.count(heartbeat.len(), 0, None);
                 return Poll::Ready(Some(Ok(heartbeat)));
             }
-            // The waker first, then once more around: whatever happens from here on wakes it.
-            if !registered {
-                self.client.pulse.register(cx.waker());
-                registered = true;
-                // The wait lists look for themselves.
-                look = false;
+            // The waker first, then another look: whatever happens from here on wakes it. For
+            // events, the wait lists do that.
+            self.client.pulse.register(cx.waker());
+            if self.is_called(closing) {
                 continue;
             }
             if limit.is_some() {
@@ -287,19 +281,22 @@ impl Subscription {
             if self.client.feed.wait(self.cursor, &mut self.slots, &self.client) {
                 return Poll::Pending;
             }
-            look = true;
         }
     }
 
-    /// Whether nothing has happened since this waker was told to wait: servers ask once more.
+    /// Whether there is anything to be done that is not in the log.
     #[inline]
-    fn is_quiet(&self, waker: &Waker) -> bool {
-        let Client { feed, pulse, .. } = &*self.client;
-        feed.is_waited_for(&self.slots)
-            && !pulse.is_due()
-            && !self.client.is_closed()
-            && !self.shared.is_closed()
-            && pulse.is_registered(waker)
+    fn is_called(&self, closing: bool) -> bool {
+        self.client.pulse.is_due() || self.client.is_closed() || self.shared.is_closed() != closing
+    }
+
+    /// Whether nothing has happened since this waker was told to wait.
+    #[cfg(feature = "http-body")]
+    #[inline]
+    pub(crate) fn is_quiet(&self, waker: &std::task::Waker) -> bool {
+        self.client.feed.is_waited_for(&self.slots)
+            && !self.is_called(false)
+            && self.client.pulse.is_registered(waker)
     }
 
     /// The next bytes of the log.

@@ -2,8 +2,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use slab::Slab;
+
 use crate::clock::Clock;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, thread};
 
 /// Dates are rounded up to this many milliseconds, so that thousands of heartbeats share a
@@ -27,51 +29,70 @@ pub(crate) trait Timed: Send + Sync {
 /// A target's place in the timers. Read and written under their lock only.
 #[derive(Debug)]
 pub(crate) struct TimerSlot {
-    id: u64,
     due: AtomicU64,
+    /// Where it is among those with the same date.
+    index: AtomicUsize,
 }
 
 impl TimerSlot {
     pub(crate) fn new() -> Self {
-        // A number and nothing else: models need not look at it.
-        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), due: AtomicU64::new(NOT_SCHEDULED) }
+        Self { due: AtomicU64::new(NOT_SCHEDULED), index: AtomicUsize::new(0) }
     }
 }
 
-/// The dates of all streams and hubs of one clock: one ordered map instead of a timer each.
+/// The dates of all streams and hubs of one clock, instead of a timer each. Dates are few, since
+/// they are rounded, and those who share one are in a list: 16 bytes each.
 pub(crate) struct Timers {
     state: Mutex<State>,
     earlier: Condvar,
 }
 
 struct State {
-    /// By date, then by the target's id.
-    due: BTreeMap<(u64, u64), Weak<dyn Timed>>,
+    due: BTreeMap<u64, Slab<Weak<dyn Timed>>>,
+    /// The last date that was fired. There is no list for it, or for an earlier one, ever again:
+    /// the slots of its targets still name their places in it.
+    fired: u64,
     running: bool,
+}
+
+impl State {
+    /// Takes a target out, if it is there.
+    fn remove(&mut self, slot: &TimerSlot) -> Option<Weak<dyn Timed>> {
+        let at = slot.due.load(Ordering::Relaxed);
+        let targets = self.due.get_mut(&at)?;
+        let target = targets.try_remove(slot.index.load(Ordering::Relaxed));
+        if targets.is_empty() {
+            self.due.remove(&at);
+        }
+        target
+    }
 }
 
 impl Timers {
     pub(crate) fn new() -> Self {
         Self {
-            state: Mutex::new(State { due: BTreeMap::new(), running: false }),
+            state: Mutex::new(State { due: BTreeMap::new(), fired: 0, running: false }),
             earlier: Condvar::new(),
         }
     }
 
     pub(crate) fn insert(&self, slot: &TimerSlot, target: Weak<dyn Timed>, at: u64) {
-        let at = at.clamp(1, CANCELLED - QUANTUM).next_multiple_of(QUANTUM);
         let mut state = self.state.lock();
-        let before = slot.due.load(Ordering::Relaxed);
+        let at = at.clamp(state.fired + 1, CANCELLED - QUANTUM).next_multiple_of(QUANTUM);
         // A cancelled target stays so: its date may be set by a `fire` that ran meanwhile.
-        if before == CANCELLED {
+        if slot.due.load(Ordering::Relaxed) == CANCELLED {
             return;
         }
-        state.due.remove(&(before, slot.id));
+        let removed = state.remove(slot);
         slot.due.store(at, Ordering::Relaxed);
-        state.due.insert((at, slot.id), target);
-        let is_first = state.due.first_key_value().map(|(key, _)| *key) == Some((at, slot.id));
+        let targets = state.due.entry(at).or_default();
+        let index = targets.insert(target);
+        let is_new = targets.len() == 1;
+        slot.index.store(index, Ordering::Relaxed);
+        let is_first = is_new && state.due.first_key_value().map(|(first, _)| *first) == Some(at);
         drop(state);
+        // Outside the lock: it may be the last reference.
+        drop(removed);
         if is_first {
             self.earlier.notify_one();
         }
@@ -79,8 +100,8 @@ impl Timers {
 
     pub(crate) fn cancel(&self, slot: &TimerSlot) {
         let mut state = self.state.lock();
-        let before = slot.due.swap(CANCELLED, Ordering::Relaxed);
-        let removed = state.due.remove(&(before, slot.id));
+        let removed = state.remove(slot);
+        slot.due.store(CANCELLED, Ordering::Relaxed);
         drop(state);
         // Outside the lock: it may be the last reference.
         drop(removed);
@@ -92,14 +113,16 @@ impl Timers {
         {
             let mut state = self.state.lock();
             while let Some(first) = state.due.first_entry() {
-                if first.key().0 > now {
+                if *first.key() > now {
                     break;
                 }
-                due.push(first.remove());
+                let (at, targets) = first.remove_entry();
+                due.push(targets);
+                state.fired = at;
             }
         }
         // The lock is free here: waking a task may drop its stream, which cancels a date.
-        for target in due {
+        for (_, target) in due.into_iter().flatten() {
             let Some(target) = target.upgrade() else {
                 continue;
             };
@@ -127,7 +150,7 @@ impl Timers {
         loop {
             let mut state = self.state.lock();
             let now = clock.now();
-            match state.due.first_key_value().map(|((at, _), _)| *at) {
+            match state.due.first_key_value().map(|(at, _)| *at) {
                 Some(at) if at <= now => {
                     drop(state);
                     self.fire_due(now);
@@ -143,7 +166,7 @@ impl Timers {
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.state.lock().due.len()
+        self.state.lock().due.values().map(Slab::len).sum()
     }
 }
 

@@ -235,6 +235,7 @@ impl Feed {
     }
 
     /// Whether nothing was appended since all wait lists were joined.
+    #[cfg(feature = "http-body")]
     #[inline]
     pub(crate) fn is_waited_for(&self, slots: &[Slot]) -> bool {
         self.topics.len() == slots.len()

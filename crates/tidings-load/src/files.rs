@@ -1,0 +1,45 @@
+//! How many files, and so connections, a process may have open.
+
+use crate::{LoadError, LoadErrorKind};
+
+/// What a process needs besides its clients' sockets.
+const OTHERS: usize = 64;
+/// What is assumed where the system does not say.
+#[cfg(not(unix))]
+const ASSUMED: usize = 16_000;
+
+/// How many connections one process can have.
+pub(crate) fn clients_per_process() -> usize {
+    raise().saturating_sub(OTHERS).max(1)
+}
+
+/// Makes sure that the process can have so many connections.
+pub(crate) fn allow(sockets: usize) -> Result<(), LoadError> {
+    let most = clients_per_process();
+    if sockets <= most {
+        return Ok(());
+    }
+    let message = format!("clients: one process may have {most} connections, for its open files");
+    Err(LoadError::new(LoadErrorKind::System, message))
+}
+
+/// Raises the limit of this process as far as it may; returns it.
+#[cfg(unix)]
+fn raise() -> usize {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            limit = getrlimit(Resource::Nofile);
+        }
+    }
+    // None is no limit at all; beyond a million the ports are the limit.
+    limit.current.map_or(1_000_000, |current| usize::try_from(current).unwrap_or(usize::MAX))
+}
+
+#[cfg(not(unix))]
+fn raise() -> usize {
+    ASSUMED
+}

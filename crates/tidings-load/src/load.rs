@@ -1,0 +1,334 @@
+use std::future::pending;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::publisher::{PublishTally, publish};
+use crate::tally::{Sample, Tally};
+use crate::workers::Workers;
+use crate::{Fleet, LoadError, Plan, Publishing, Report, files, report};
+
+/// How long clients may take for the last events after the last one was published.
+const SETTLE: Duration = Duration::from_secs(2);
+/// So many samples make a plot.
+const SAMPLES: f64 = 100.0;
+/// The shortest and the longest time that a sample is about, in seconds.
+const SAMPLE_SECONDS: (f64, f64) = (0.25, 60.0);
+
+/// A whole run: clients, over as many processes as it takes, for some time, and maybe a publisher.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use tidings_load::{Load, Plan, Publishing, Target};
+///
+/// # async fn run() -> Result<(), tidings_load::LoadError> {
+/// let target = Target::parse("http://127.0.0.1:3000/events?topic=load")?;
+/// let publish = Target::parse("http://127.0.0.1:3000/publish?topic=load")?;
+/// let report = Load::new(Plan::new(target, 1000))
+///     .run_for(Duration::from_secs(5))
+///     .publish(Publishing::new(publish).rate(50.0))
+///     .run()
+///     .await?;
+/// assert!(report.clean);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Load {
+    plan: Plan,
+    run_for: Duration,
+    publishing: Option<Publishing>,
+    clients_per_process: Option<usize>,
+    worker: Option<PathBuf>,
+}
+
+/// How a run stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Since it began.
+    pub elapsed: Duration,
+    /// How long it is to last.
+    pub run_for: Duration,
+    /// Clients that stream.
+    pub connected: u64,
+    /// Clients that are to be there.
+    pub clients: u64,
+    /// Events that were received so far, over all clients.
+    pub deliveries: u64,
+    /// Of the last sample.
+    pub per_second: f64,
+    /// 99 % of the deliveries of the last sample took no longer. Milliseconds; 0 if there were
+    /// none.
+    pub latency_p99_ms: f64,
+}
+
+impl Load {
+    /// Carries out a plan, for 10 seconds.
+    pub fn new(plan: Plan) -> Self {
+        let run_for = Duration::from_secs(10);
+        Self { plan, run_for, publishing: None, clients_per_process: None, worker: None }
+    }
+
+    /// How long it lasts, with the ramp. Default 10 seconds.
+    pub fn run_for(mut self, duration: Duration) -> Self {
+        self.run_for = duration;
+        self
+    }
+
+    /// Publishes while the clients listen. Default: somebody else does.
+    pub fn publish(mut self, publishing: impl Into<Option<Publishing>>) -> Self {
+        self.publishing = publishing.into();
+        self
+    }
+
+    /// How many clients one process may have, or connections of HTTP/2. Default: as many as it may
+    /// open files, less 64.
+    pub fn clients_per_process(mut self, clients: impl Into<Option<usize>>) -> Self {
+        self.clients_per_process = clients.into();
+        self
+    }
+
+    /// The program of further processes: it must call [`work`](crate::work) when its only argument
+    /// is [`WORKER_ARGUMENT`](crate::WORKER_ARGUMENT). Default: this program.
+    pub fn worker(mut self, program: impl Into<PathBuf>) -> Self {
+        self.worker = Some(program.into());
+        self
+    }
+
+    /// Runs to its end.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadErrorKind::Settings`](crate::LoadErrorKind::Settings) if something makes no sense. If
+    /// nobody gets a stream, or the first event cannot be published,
+    /// [`Unreachable`](crate::LoadErrorKind::Unreachable) or
+    /// [`Refused`](crate::LoadErrorKind::Refused).
+    /// [`System`](crate::LoadErrorKind::System) if a process or thread cannot be had.
+    ///
+    /// That some clients fail is no error: it is in the report.
+    pub async fn run(self) -> Result<Report, LoadError> {
+        self.run_until(pending(), |_| {}).await
+    }
+
+    /// As [`run`](Self::run), but ends early when `ended` does, and tells how it stands several
+    /// times a second.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub async fn run_until(
+        self,
+        ended: impl Future<Output = ()>,
+        mut told: impl FnMut(Progress),
+    ) -> Result<Report, LoadError> {
+        self.check()?;
+        let (shortest, longest) = SAMPLE_SECONDS;
+        let every = (self.run_for.as_secs_f64() / SAMPLES).clamp(shortest, longest);
+        let every = Duration::from_secs_f64(every);
+        let server = self.plan.target.resolve().await?;
+        let plan = self.plan.clone().with_sources_for(server).sample_every(every);
+        let per_process = self.clients_per_process.unwrap_or_else(files::clients_per_process);
+        let processes = plan.sockets().div_ceil(per_process.max(1));
+        let mut crew = match processes {
+            1 => Crew::Own(Fleet::start(plan.clone()).await?),
+            _ => {
+                let program = self.worker.as_deref();
+                Crew::Workers(Workers::start(&plan, server, processes, program).await?)
+            }
+        };
+
+        let published = Arc::new(Mutex::new(PublishTally::default()));
+        let tally = published.clone();
+        let publishing = self.publishing.clone();
+        let publisher = async move {
+            match publishing {
+                Some(publishing) => publish(publishing, tally).await,
+                None => pending().await,
+            }
+        };
+        let began = Instant::now();
+        let mut history = History::new(every, processes);
+        let mut interrupted = false;
+        {
+            let mut publisher = pin!(publisher);
+            let mut ended = pin!(ended);
+            let mut over = pin!(sleep_until(began + self.run_for));
+            let mut ticks = interval(every.min(Duration::from_millis(250)));
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = &mut ended => {
+                        interrupted = true;
+                        break;
+                    }
+                    () = &mut over => break,
+                    reason = crew.failed() => {
+                        return Err(report::refusal(&plan.target, &reason));
+                    }
+                    failed = &mut publisher => match failed {
+                        Err(error) => return Err(error),
+                        Ok(never) => match never {},
+                    },
+                    _ = ticks.tick() => {
+                        history.add(crew.take_samples());
+                        told(history.progress(began.elapsed(), self.run_for, plan.clients));
+                    }
+                }
+            }
+        }
+        // The publisher is gone with its scope; the time for the last deliveries does not count.
+        let took = began.elapsed();
+        let settle = if self.publishing.is_some() { SETTLE } else { Duration::ZERO };
+        let tally = crew.finish(settle).await?;
+        history.add(crew.take_samples());
+        let samples = history.until(took);
+        let mut report =
+            Report::new(&plan.target, plan.clients, took, &tally).with_timeline(&samples, every);
+        report.processes = processes;
+        report.interrupted = interrupted;
+        if self.publishing.is_some() {
+            report.published = Some(published.lock().report(took));
+            report.behind_at_end = tally.behind;
+            report.clean &= tally.behind == 0;
+        }
+        if let Crew::Own(fleet) = crew {
+            fleet.close().await;
+        }
+        Ok(report)
+    }
+
+    fn check(&self) -> Result<(), LoadError> {
+        self.plan.check()?;
+        if let Some(publishing) = &self.publishing {
+            publishing.check()?;
+        }
+        if self.run_for.is_zero() {
+            return Err(LoadError::settings("for: must be longer than nothing"));
+        }
+        if self.plan.ramp >= self.run_for {
+            return Err(LoadError::settings("ramp: must be shorter than the whole run"));
+        }
+        if self.clients_per_process == Some(0) {
+            return Err(LoadError::settings("clients per process: must be at least 1"));
+        }
+        Ok(())
+    }
+}
+
+/// Who has the clients.
+enum Crew {
+    Own(Fleet),
+    Workers(Workers),
+}
+
+impl Crew {
+    fn take_samples(&mut self) -> Vec<Sample> {
+        match self {
+            Self::Own(fleet) => fleet.take_samples(),
+            Self::Workers(workers) => workers.take_samples(),
+        }
+    }
+
+    /// Waits until it is sure that nobody gets a stream: why.
+    async fn failed(&mut self) -> String {
+        match self {
+            Self::Own(fleet) => {
+                fleet.failed().await;
+                fleet.reason()
+            }
+            Self::Workers(workers) => workers.failed().await,
+        }
+    }
+
+    async fn finish(&mut self, settle: Duration) -> Result<Tally, LoadError> {
+        match self {
+            Self::Own(fleet) => {
+                fleet.settle(settle).await;
+                fleet.thaw().await;
+                Ok(fleet.tally())
+            }
+            Self::Workers(workers) => workers.finish(settle).await,
+        }
+    }
+}
+
+/// The samples of all processes, by their numbers.
+struct History {
+    every: Duration,
+    processes: usize,
+    /// With how many processes have added to each.
+    samples: Vec<(Sample, usize)>,
+    deliveries: u64,
+}
+
+impl History {
+    fn new(every: Duration, processes: usize) -> Self {
+        Self { every, processes, samples: Vec::new(), deliveries: 0 }
+    }
+
+    fn add(&mut self, samples: Vec<Sample>) {
+        for sample in samples {
+            while self.samples.len() <= sample.number {
+                let number = self.samples.len();
+                self.samples.push((Sample { number, ..Sample::default() }, 0));
+            }
+            self.deliveries += sample.deliveries;
+            if let Some((all, processes)) = self.samples.get_mut(sample.number) {
+                all.add(&sample);
+                *processes += 1;
+            }
+        }
+    }
+
+    /// Those to which every process has added.
+    fn complete(&self) -> impl DoubleEndedIterator<Item = &Sample> {
+        let complete = self.samples.iter().filter(|(_, from)| *from == self.processes);
+        complete.map(|(sample, _)| sample)
+    }
+
+    fn progress(&self, elapsed: Duration, run_for: Duration, clients: usize) -> Progress {
+        let sample = self.complete().next_back();
+        let per_second =
+            |sample: &Sample| report::rate(sample.deliveries, self.every.as_secs_f64());
+        Progress {
+            elapsed,
+            run_for,
+            connected: sample.map_or(0, |sample| sample.connected),
+            clients: clients as u64,
+            deliveries: self.deliveries,
+            per_second: sample.map_or(0.0, per_second),
+            latency_p99_ms: sample
+                .map_or(0.0, |sample| sample.latency.quantile(0.99) as f64 / 1000.0),
+        }
+    }
+
+    /// Without those that were taken after the end, when nothing is published any more.
+    fn until(self, took: Duration) -> Vec<Sample> {
+        let most = (took.as_secs_f64() / self.every.as_secs_f64()) as usize;
+        self.complete().take(most).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_that_not_every_process_has_taken_is_left_out() {
+        let sample = |number| Sample { number, connected: 5, deliveries: 10, ..Sample::default() };
+        let mut history = History::new(Duration::from_secs(1), 2);
+        history.add(vec![sample(0), sample(1), sample(2)]);
+        history.add(vec![sample(0), sample(1)]);
+        let progress = history.progress(Duration::from_secs(2), Duration::from_secs(9), 10);
+        assert_eq!((progress.connected, progress.deliveries), (10, 50));
+        assert_eq!(progress.per_second, 20.0);
+        assert_eq!(history.until(Duration::from_millis(1500)).len(), 1);
+    }
+}

@@ -1,0 +1,206 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::latency::Latency;
+use crate::measures::wall_micros;
+use crate::report::{Published, Times, rate, refusal};
+use crate::response::Response;
+use crate::{LoadError, Target};
+
+/// How long an answer may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// Events to publish while the clients listen.
+///
+/// Each is a `POST` whose body is the event's data, one after the other on one connection:
+///
+/// ```json
+/// {"at":1700000000000000,"n":1,"stream":"load-5eed","pad":"xxxx"}
+/// ```
+///
+/// `at` is the time in microseconds, taken just before it is sent; `n` counts from 1; `stream` is
+/// different for every run; `pad` makes it as long as it shall be. An event that is not taken is
+/// sent again, with the same number, when the next one is due.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Publishing {
+    target: Target,
+    rate: f64,
+    size: usize,
+    burst: u32,
+}
+
+impl Publishing {
+    /// Publishes to this URL, one event a second of 200 bytes.
+    pub fn new(target: Target) -> Self {
+        Self { target, rate: 1.0, size: 200, burst: 1 }
+    }
+
+    /// How many events a second. Default 1.
+    pub fn rate(mut self, per_second: f64) -> Self {
+        self.rate = per_second;
+        self
+    }
+
+    /// How many bytes of data an event has, at least; 80 or so are always there. Default 200.
+    pub fn size(mut self, bytes: usize) -> Self {
+        self.size = bytes;
+        self
+    }
+
+    /// How many events are published at a time, as fast as the server answers, with the pause that
+    /// keeps the rate. Default 1.
+    pub fn burst(mut self, events: u32) -> Self {
+        self.burst = events;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), LoadError> {
+        let refuse = |message: &str| Err(LoadError::settings(message));
+        if !self.rate.is_finite() || self.rate <= 0.0 || self.rate > 1e6 {
+            return refuse("rate: must be more than 0 and not more than 1,000,000 a second");
+        }
+        if self.burst == 0 {
+            return refuse("burst: must be at least 1");
+        }
+        if self.size > 8 * 1024 * 1024 {
+            return refuse("size: must not exceed 8 MiB");
+        }
+        Ok(())
+    }
+}
+
+/// What has been published.
+#[derive(Debug, Default)]
+pub(crate) struct PublishTally {
+    events: u64,
+    failed: u64,
+    round_trip: Latency,
+}
+
+impl PublishTally {
+    pub(crate) fn report(&self, took: Duration) -> Published {
+        Published {
+            events: self.events,
+            failed: self.failed,
+            per_second: rate(self.events, took.as_secs_f64()),
+            round_trip_ms: Times::of(&self.round_trip),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    at: u64,
+    n: u64,
+    stream: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pad: &'a str,
+}
+
+/// Publishes until it is dropped.
+///
+/// # Errors
+///
+/// When the very first event is not taken. Later ones are counted, and tried again.
+pub(crate) async fn publish(
+    publishing: Publishing,
+    tally: Arc<Mutex<PublishTally>>,
+) -> Result<std::convert::Infallible, LoadError> {
+    let Publishing { target, rate, size, burst } = publishing;
+    let server = target.resolve().await?;
+    let stream = format!("load-{:08x}", fastrand::u32(..));
+    let empty = Data { at: wall_micros(), n: 0, stream: &stream, pad: "" };
+    let bare = serde_json::to_string(&empty).map_or(0, |data| data.len());
+    let pad = "x".repeat(size.saturating_sub(bare + r#","pad":"""#.len()));
+    let mut post = Post { server, target: &target, stream: None };
+    let mut number = 1;
+    let mut due = Instant::now();
+    loop {
+        sleep_until(due).await;
+        for _ in 0..burst {
+            let data = Data { at: wall_micros(), n: number, stream: &stream, pad: &pad };
+            let body = serde_json::to_vec(&data).unwrap_or_default();
+            let began = Instant::now();
+            let posted = match timeout(ANSWER_LIMIT, post.send(&body)).await {
+                Ok(posted) => posted,
+                Err(_) => Err("no answer within 10 seconds".to_owned()),
+            };
+            let mut tally = tally.lock();
+            match posted {
+                Ok(()) => {
+                    let micros = began.elapsed().as_micros();
+                    tally.round_trip.record(u64::try_from(micros).unwrap_or(u64::MAX));
+                    tally.events += 1;
+                    number += 1;
+                }
+                Err(reason) => {
+                    post.stream = None;
+                    tally.failed += 1;
+                    if tally.events == 0 {
+                        return Err(refusal(&target, &format!("the publisher fails: {reason}")));
+                    }
+                }
+            }
+        }
+        due += Duration::from_secs_f64(f64::from(burst) / rate);
+        // What it is late is made up for, but not without end.
+        due = due.max(Instant::now() - Duration::from_secs(1));
+    }
+}
+
+/// A connection that is kept.
+struct Post<'a> {
+    server: SocketAddr,
+    target: &'a Target,
+    stream: Option<TcpStream>,
+}
+
+impl Post<'_> {
+    async fn send(&mut self, body: &[u8]) -> Result<(), String> {
+        let request = self.target.post(body);
+        // A kept connection may have been closed while nobody looked.
+        if self.stream.is_some() {
+            if let Ok(status) = self.exchange(&request).await {
+                return accepted(status);
+            }
+        }
+        let stream = TcpStream::connect(self.server).await.map_err(|error| error.to_string())?;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        self.stream = Some(stream);
+        accepted(self.exchange(&request).await?)
+    }
+
+    async fn exchange(&mut self, request: &[u8]) -> Result<u16, String> {
+        let Some(mut stream) = self.stream.take() else { return Err("no connection".into()) };
+        stream.write_all(request).await.map_err(|error| error.to_string())?;
+        let mut response = Response::new();
+        let mut buffer = [0; 2048];
+        let mut is_over = false;
+        while !response.is_done() && !is_over {
+            let read = stream.read(&mut buffer).await.map_err(|error| error.to_string())?;
+            is_over = read == 0;
+            let bytes = buffer.get(..read).unwrap_or_default();
+            response.feed(bytes, |_, _| {}).map_err(|bad| bad.to_string())?;
+        }
+        let head = response.head().ok_or("the connection ended before the answer")?;
+        if !is_over && !head.close {
+            self.stream = Some(stream);
+        }
+        Ok(head.status)
+    }
+}
+
+fn accepted(status: u16) -> Result<(), String> {
+    match status {
+        200..300 => Ok(()),
+        _ => Err(format!("the server answers {status}")),
+    }
+}

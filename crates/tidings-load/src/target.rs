@@ -1,0 +1,283 @@
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+
+use crate::{LoadError, LoadErrorKind};
+
+/// What a client of an event stream says.
+const ACCEPT: &[(&str, &str)] = &[("Accept", "text/event-stream"), ("Cache-Control", "no-cache")];
+
+/// How long one of several addresses may take to answer.
+const TRY_LIMIT: Duration = Duration::from_secs(2);
+
+/// Where the clients connect to: an `http://` URL, and the headers of every request.
+///
+/// ```
+/// use tidings_load::Target;
+///
+/// let target = Target::parse("http://127.0.0.1:3000/events?topic=load")?
+///     .header("Authorization", "Bearer abc")?;
+/// assert_eq!(target.to_string(), "http://127.0.0.1:3000/events?topic=load");
+///
+/// let error = Target::parse("https://example.com/").unwrap_err();
+/// assert_eq!(error.to_string(), "url: https is not supported, only http:// is");
+/// # Ok::<(), tidings_load::LoadError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// As in the URL, without the brackets of an IPv6 address.
+    host: String,
+    port: u16,
+    /// What the `Host` header says.
+    authority: String,
+    path_and_query: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Target {
+    /// Reads a URL such as `http://127.0.0.1:3000/events?topic=load`. Without a port it is 80; a
+    /// fragment is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadErrorKind::Settings`] if it is not an `http://` URL with a host, has a user name in
+    /// it, or bytes that a request line cannot have.
+    pub fn parse(url: &str) -> Result<Self, LoadError> {
+        let refuse = |cause: &str| Err(LoadError::settings(format!("url: {cause}")));
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return refuse("must begin with http://");
+        };
+        if scheme.eq_ignore_ascii_case("https") {
+            return refuse("https is not supported, only http:// is");
+        }
+        if !scheme.eq_ignore_ascii_case("http") {
+            return refuse("must begin with http://");
+        }
+        if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return refuse("spaces, control and non-ASCII characters must be percent-encoded");
+        }
+        let rest = rest.split('#').next().unwrap_or(rest);
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path_and_query) = rest.split_at(end);
+        if authority.contains('@') {
+            return refuse("a user name is not supported; use a header");
+        }
+        let Some((host, port)) = host_and_port(authority) else {
+            return refuse("must have a host, and a port between 1 and 65535 or none");
+        };
+        let path_and_query = match path_and_query.strip_prefix('/') {
+            Some(_) => path_and_query.to_owned(),
+            None => format!("/{path_and_query}"),
+        };
+        let (host, authority) = (host.to_owned(), authority.to_owned());
+        Ok(Self { host, port, authority, path_and_query, headers: Vec::new() })
+    }
+
+    /// Adds a header to every request. `Host`, `Accept`, `Cache-Control` and `Last-Event-ID` are
+    /// sent anyway; one that is named here replaces the first three.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadErrorKind::Settings`] if the name is not an HTTP token, or the value has control
+    /// characters.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, LoadError> {
+        let is_token =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_token) {
+            return Err(LoadError::settings(format!("header: {name:?} is not a header's name")));
+        }
+        if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
+            let message = format!("header: the value of {name} has a control character");
+            return Err(LoadError::settings(message));
+        }
+        self.headers.push((name.to_owned(), value.trim().to_owned()));
+        Ok(self)
+    }
+
+    /// As [`header`](Self::header), from a line `Name: value`.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadErrorKind::Settings`] if there is no colon, and as `header`.
+    pub fn header_line(self, line: &str) -> Result<Self, LoadError> {
+        let Some((name, value)) = line.split_once(':') else {
+            let message = format!("header: {line:?} must be a name and its value, 'Name: value'");
+            return Err(LoadError::settings(message));
+        };
+        self.header(name, value)
+    }
+
+    /// The address to connect to. If the name has several, as `localhost` may, it is the first one
+    /// that takes a connection, or else the first one.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadErrorKind::Unreachable`] if the host's name is unknown.
+    pub async fn resolve(&self) -> Result<SocketAddr, LoadError> {
+        let unknown = || format!("url: the host {} is unknown", self.host);
+        let found = lookup_host((self.host.as_str(), self.port)).await.map_err(|error| {
+            LoadError::new(LoadErrorKind::Unreachable, unknown()).with_source(error)
+        })?;
+        let found: Vec<_> = found.collect();
+        let Some(first) = found.first() else {
+            return Err(LoadError::new(LoadErrorKind::Unreachable, unknown()));
+        };
+        if found.len() > 1 {
+            for address in &found {
+                if let Ok(Ok(_)) = timeout(TRY_LIMIT, TcpStream::connect(address)).await {
+                    return Ok(*address);
+                }
+            }
+        }
+        Ok(*first)
+    }
+
+    /// The head of a `GET`, all but the `Last-Event-ID` and the blank line.
+    pub(crate) fn get(&self) -> Vec<u8> {
+        let mut head = format!("GET {} HTTP/1.1\r\n", self.path_and_query);
+        self.headers_into(&mut head, ACCEPT);
+        head.into_bytes()
+    }
+
+    /// A `GET` over HTTP/2.
+    pub(crate) fn get_http2(&self, last_id: &[u8]) -> Result<http::Request<()>, http::Error> {
+        let mut request = http::Request::get(self.to_string());
+        for (name, value) in self.all_headers(ACCEPT) {
+            // The URL says it already.
+            if !name.eq_ignore_ascii_case("host") {
+                request = request.header(name, value);
+            }
+        }
+        if !last_id.is_empty() {
+            request = request.header("last-event-id", last_id);
+        }
+        request.body(())
+    }
+
+    /// A whole `POST` of `body`.
+    pub(crate) fn post(&self, body: &[u8]) -> Vec<u8> {
+        let mut head = format!("POST {} HTTP/1.1\r\n", self.path_and_query);
+        self.headers_into(&mut head, &[("Content-Type", "application/json")]);
+        head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        let mut request = head.into_bytes();
+        request.extend_from_slice(body);
+        request
+    }
+
+    fn headers_into(&self, head: &mut String, defaults: &[(&'static str, &'static str)]) {
+        let host = ("Host", self.authority.as_str());
+        let has_host = self.replaces(host.0);
+        let all = (!has_host).then_some(host).into_iter().chain(self.all_headers(defaults));
+        for (name, value) in all {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+    }
+
+    /// Those of the defaults that are not replaced, and the target's own.
+    fn all_headers<'a>(
+        &'a self,
+        defaults: &'a [(&'static str, &'static str)],
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let defaults = defaults.iter().copied().filter(|(name, _)| !self.replaces(name));
+        defaults.chain(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+
+    fn replaces(&self, name: &str) -> bool {
+        self.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name))
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.path_and_query)
+    }
+}
+
+impl FromStr for Target {
+    type Err = LoadError;
+
+    fn from_str(url: &str) -> Result<Self, LoadError> {
+        Self::parse(url)
+    }
+}
+
+fn host_and_port(authority: &str) -> Option<(&str, u16)> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']')?;
+            (host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
+        }
+        None => match authority.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        },
+    };
+    let port = match port {
+        Some(port) => port.parse().ok().filter(|port| *port != 0)?,
+        None => 80,
+    };
+    (!host.is_empty()).then_some((host, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refusal(url: &str) -> String {
+        Target::parse(url).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_url_is_read_with_and_without_its_parts() {
+        let request =
+            |url: &str| String::from_utf8(Target::parse(url).unwrap().get()).expect("it is text");
+        assert!(request("http://a").starts_with("GET / HTTP/1.1\r\nHost: a\r\n"));
+        assert!(request("HTTP://a:8080?x=1#y").starts_with("GET /?x=1 HTTP/1.1\r\nHost: a:8080"));
+        assert!(request("http://[::1]:3000/e").starts_with("GET /e HTTP/1.1\r\nHost: [::1]:3000"));
+        assert_eq!(Target::parse("http://[::1]/").unwrap().host, "::1");
+        assert_eq!(Target::parse("http://a").unwrap().port, 80);
+    }
+
+    #[test]
+    fn a_bad_url_is_refused_with_its_cause() {
+        assert_eq!(refusal("127.0.0.1:3000"), "url: must begin with http://");
+        assert_eq!(refusal("ftp://a/"), "url: must begin with http://");
+        assert_eq!(refusal("https://a/"), "url: https is not supported, only http:// is");
+        assert_eq!(refusal("http://u:p@a/"), "url: a user name is not supported; use a header");
+        for url in ["http://", "http://:80/", "http://a:0/", "http://a:x/", "http://[::1/"] {
+            let cause = "url: must have a host, and a port between 1 and 65535 or none";
+            assert_eq!(refusal(url), cause, "{url}");
+        }
+        let cause = "url: spaces, control and non-ASCII characters must be percent-encoded";
+        assert_eq!(refusal("http://a/b c"), cause);
+    }
+
+    #[tokio::test]
+    async fn of_several_addresses_the_one_that_answers_is_taken() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        let target = Target::parse(&format!("http://localhost:{}/", address.port())).unwrap();
+        let resolved = tidings_testkit::limit::within("the address", target.resolve()).await;
+        assert_eq!(resolved.unwrap(), address);
+    }
+
+    #[test]
+    fn headers_are_sent_and_cannot_break_the_request() {
+        let target = Target::parse("http://a/").unwrap();
+        let sent = target.clone().header("accept", " x ").unwrap().get();
+        let sent = String::from_utf8(sent).unwrap();
+        assert!(sent.contains("accept: x\r\n") && !sent.contains("text/event-stream"), "{sent}");
+        assert!(target.clone().header("a b", "x").is_err());
+        assert!(target.clone().header("", "x").is_err());
+        assert!(target.clone().header("a", "x\r\ny: z").is_err());
+        let line = target.clone().header_line("a: b").unwrap();
+        assert_eq!(line, target.clone().header("a", "b").unwrap());
+        assert!(target.header_line("nonsense").is_err());
+    }
+}

@@ -1,0 +1,234 @@
+//! Fleets of clients against a real hub, and against servers with faults.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
+mod scripted;
+
+use std::time::Duration;
+
+use scripted::{Answer, STREAM, Scripted, events};
+use tidings_load::{Fields, Fleet, LoadErrorKind, Plan, Report, Target};
+use tidings_testkit::limit::{eventually, within};
+use tidings_testkit::process::Process;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+async fn request(hub: &Process, request: String) -> String {
+    let mut stream = TcpStream::connect(hub.addr()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    within("the answer", stream.read_to_string(&mut answer)).await.unwrap();
+    answer
+}
+
+async fn publish(hub: &Process, topic: &str, data: &str) {
+    let length = data.len();
+    let post = format!(
+        "POST /publish?topic={topic} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Content-Length: {length}\r\n\r\n{data}"
+    );
+    let answer = request(hub, post).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+fn events_of(hub: &Process, topic: &str) -> Target {
+    Target::parse(&format!("http://{}/events?topic={topic}", hub.addr())).unwrap()
+}
+
+/// Two clients, of which the first gets `first` and the second `second`; both have then received
+/// `deliveries` events.
+async fn two_clients(first: &str, second: &str, deliveries: u64, fields: Fields) -> Report {
+    let answers = [first, second].map(|body| Answer::stays(format!("{STREAM}{body}")));
+    let server = Scripted::start(move |number| answers[number % 2].clone()).await;
+    let plan = Plan::new(Target::parse(&server.url()).unwrap(), 2).fields(fields);
+    let fleet = within("the start", Fleet::start(plan)).await.unwrap();
+    eventually("all deliveries", || fleet.deliveries() == deliveries).await;
+    fleet.report()
+}
+
+#[tokio::test]
+async fn every_client_receives_every_event_of_the_hub() {
+    let hub = Process::start("hub-axum").await;
+    let fleet = within("all clients", Fleet::connect(&events_of(&hub, "load"), 50)).await.unwrap();
+    assert_eq!(fleet.connected(), 50);
+    for n in 0..10 {
+        publish(&hub, "other", "not for them").await;
+        publish(&hub, "load", &format!("{{\"n\":{n}}}")).await;
+    }
+    within("ten events each", fleet.wait_for_deliveries(10)).await.unwrap();
+    let report = fleet.report();
+    assert!(report.clean, "{report:?}");
+    assert_eq!((report.deliveries.total, report.deliveries.without_timestamp), (500, 500));
+    assert_eq!((report.verdict.judged_by_id, report.verdict.judged_by_number), (500, 500));
+    assert_eq!((report.clients.streamed, report.first_byte_ms.count), (50, 50));
+    within("the end", fleet.close()).await;
+}
+
+#[tokio::test]
+async fn measuring_can_begin_anew() {
+    let hub = Process::start("hub-axum").await;
+    let target = events_of(&hub, "load");
+    let mut fleet = within("all clients", Fleet::connect(&target, 10)).await.unwrap();
+    publish(&hub, "load", "one").await;
+    within("an event each", fleet.wait_for_deliveries(1)).await.unwrap();
+    fleet.restart_measuring();
+    assert_eq!((fleet.deliveries(), fleet.connected()), (0, 10));
+    publish(&hub, "load", "two").await;
+    publish(&hub, "load", "three").await;
+    within("two events each", fleet.wait_for_deliveries(2)).await.unwrap();
+    within("what they have", fleet.wait_for_deliveries(1)).await.unwrap();
+    assert_eq!(fleet.report().deliveries.total, 20);
+}
+
+#[tokio::test]
+async fn a_storm_loses_nothing() {
+    let hub = Process::start("hub-axum").await;
+    let plan = Plan::new(events_of(&hub, "load"), 30).storm(Duration::from_millis(150));
+    let fleet = within("the start", Fleet::start(plan)).await.unwrap();
+    within("all clients", fleet.wait_connected()).await.unwrap();
+    for n in 0..100 {
+        publish(&hub, "load", &format!("{{\"n\":{n}}}")).await;
+    }
+    within("all events", fleet.wait_for_deliveries(100)).await.unwrap();
+    eventually("two storms", || fleet.report().connections.closed_by_storm >= 60).await;
+    let report = fleet.report();
+    assert!(report.clean, "{report:?}");
+    assert_eq!(report.deliveries.total, 3000);
+}
+
+#[tokio::test]
+async fn clients_that_take_turns_lose_nothing() {
+    let hub = Process::start("hub-axum").await;
+    let plan = Plan::new(events_of(&hub, "load"), 30).reconnect_every(Duration::from_millis(50));
+    let fleet = within("the start", Fleet::start(plan)).await.unwrap();
+    within("all clients", fleet.wait_connected()).await.unwrap();
+    for n in 0..100 {
+        publish(&hub, "load", &format!("{{\"n\":{n}}}")).await;
+    }
+    within("all events", fleet.wait_for_deliveries(100)).await.unwrap();
+    eventually("turns", || fleet.report().connections.closed_as_planned >= 60).await;
+    let report = fleet.report();
+    assert!(report.clean, "{report:?}");
+    assert_eq!(report.deliveries.total, 3000);
+}
+
+#[tokio::test]
+async fn a_stream_that_the_server_ends_is_resumed_after_its_retry_delay() {
+    let server = Scripted::start(|number| match number {
+        0 => Answer::ends(format!("{STREAM}retry: 20\n\n{}", events([1, 2]))),
+        _ => Answer::stays(format!("{STREAM}{}", events([3]))),
+    })
+    .await;
+    // The delay of the plan would be too long for the test.
+    let plan = Plan::new(Target::parse(&server.url()).unwrap(), 1).retry(Duration::from_secs(600));
+    let fleet = within("the start", Fleet::start(plan)).await.unwrap();
+    within("all events", fleet.wait_for_deliveries(3)).await.unwrap();
+    let requests = server.requests();
+    assert!(!requests[0].contains("Last-Event-ID"), "{requests:?}");
+    assert!(requests[1].contains("\r\nLast-Event-ID: e-2\r\n"), "{requests:?}");
+    let report = fleet.report();
+    assert_eq!((report.connections.ended_by_server, report.connections.opened), (1, 2));
+    assert!(report.clean, "{report:?}");
+}
+
+#[tokio::test]
+async fn a_clean_stream_is_clean() {
+    let stream = events(1..20);
+    let report = two_clients(&stream, &stream, 38, Fields::default()).await;
+    assert!(report.clean && report.complaints().is_empty(), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_drops_doubles_or_reorders_is_caught() {
+    let clean = events(1..20);
+    let fields = Fields::default;
+    let dropped = two_clients(&clean, &events((1..20).filter(|n| *n != 7)), 37, fields()).await;
+    assert_eq!(dropped.verdict.missed, 1);
+    let doubled = two_clients(&clean, &events((1..10).chain(9..20)), 39, fields()).await;
+    assert_eq!(doubled.verdict.duplicates, 1);
+    let order = (1..9).chain([10, 9]).chain(11..20);
+    let disordered = two_clients(&clean, &events(order), 38, fields()).await;
+    let verdict = disordered.verdict;
+    assert_eq!((verdict.disordered, verdict.missed, verdict.duplicates), (1, 0, 0));
+    for report in [dropped, doubled, disordered] {
+        assert!(!report.clean && !report.is_good() && report.complaints().len() == 1);
+    }
+}
+
+#[tokio::test]
+async fn without_numbers_what_only_others_received_was_missed() {
+    let unnumbered =
+        |ids: &[u64]| ids.iter().map(|id| format!("id: e-{id}\ndata: x\n\n")).collect::<String>();
+    let (all, some) = (unnumbered(&[2, 5, 9, 12]), unnumbered(&[2, 9, 12]));
+    let report = two_clients(&all, &some, 7, Fields::default()).await;
+    assert_eq!((report.verdict.missed, report.verdict.compared), (1, 7));
+}
+
+#[tokio::test]
+async fn another_topics_event_is_caught() {
+    let event = |topic: &str| format!("data: {{\"topic\":\"{topic}\"}}\n\n");
+    let fields = Fields { expected: Some(("topic".into(), "load".into())), ..Fields::default() };
+    let (own, mixed) = (event("load").repeat(2), event("load") + &event("other"));
+    let report = two_clients(&own, &mixed, 4, fields).await;
+    assert_eq!(report.verdict.foreign, 1);
+}
+
+#[tokio::test]
+async fn what_a_reset_repeats_is_counted_apart() {
+    let reset = "event: tidings:status\ndata: {\"status\":\"reset\",\"reason\":\"expired\"}\n\n";
+    let stream = events(1..10) + reset + &events(5..15);
+    let report = two_clients(&events(1..20), &stream, 38, Fields::default()).await;
+    let verdict = report.verdict;
+    assert_eq!((verdict.resets, verdict.repeated_after_reset), (1, 5));
+    assert!(report.clean, "{report:?}");
+}
+
+#[tokio::test]
+async fn latency_is_taken_from_the_data_and_replayed_events_have_none() {
+    let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let past = format!("data: {{\"at\":{}}}\n\n", at.as_millis() - 5000);
+    let future = format!("data: {}\n\n", at.as_nanos() + 3_600_000_000_000);
+    let report = two_clients(&past, &future, 2, Fields::default()).await;
+    let deliveries = &report.deliveries;
+    assert_eq!((deliveries.replayed, deliveries.from_the_future), (1, 1));
+    assert_eq!((report.latency_ms.count, deliveries.without_timestamp), (1, 0));
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_what_its_rate_allows() {
+    let server = Scripted::start(|_| Answer::stays(format!("{STREAM}{}", events(1..500)))).await;
+    let plan = Plan::new(Target::parse(&server.url()).unwrap(), 2).slow(0.5, 50_000);
+    let fleet = within("the start", Fleet::start(plan)).await.unwrap();
+    within("all events", fleet.wait_for_deliveries(499)).await.unwrap();
+    let report = fleet.report();
+    assert_eq!((report.clients.slow, report.clients.slow_let_go), (1, 0));
+    assert!(report.clean, "{report:?}");
+}
+
+#[tokio::test]
+async fn clients_that_are_refused_say_why() {
+    async fn refusal(answer: &'static str) -> (LoadErrorKind, String) {
+        let server = Scripted::start(move |_| Answer::ends(answer)).await;
+        let target = Target::parse(&server.url()).unwrap();
+        let error = within("the end", Fleet::connect(&target, 3)).await.unwrap_err();
+        (error.kind(), error.to_string().replace(&target.to_string(), "url"))
+    }
+    let not_found = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+    let (kind, message) = refusal(not_found).await;
+    assert_eq!((kind, &*message), (LoadErrorKind::Refused, "url: the server answers 404"));
+    let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 0\r\n\r\n";
+    let (kind, message) = refusal(page).await;
+    let expected = "url: the content type is text/html, not text/event-stream";
+    assert_eq!((kind, &*message), (LoadErrorKind::Refused, expected));
+    assert_eq!(refusal("SSH-2.0-x\r\n").await.1, "url: the answer is not HTTP/1.1");
+    assert_eq!(refusal("").await.1, "url: the connection ended before the answer");
+}
+
+#[tokio::test]
+async fn nobody_there_is_said_so() {
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let target = Target::parse(&format!("http://{free}/")).unwrap();
+    let error = within("the end", Fleet::connect(&target, 3)).await.unwrap_err();
+    assert_eq!(error.kind(), LoadErrorKind::Unreachable);
+    assert_eq!(error.to_string(), format!("http://{free}/: connection refused"));
+}

@@ -1,0 +1,279 @@
+//! The program as people run it.
+
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
+mod scripted;
+
+use std::process::{Output, Stdio};
+
+use scripted::{Answer, STREAM, Scripted, events};
+use serde_json::Value;
+use tidings_testkit::limit::{LIMIT, within};
+use tidings_testkit::process::Process;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidings-load"));
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+async fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    ended(within("the program", program(arguments).output()).await.unwrap())
+}
+
+fn ended(output: Output) -> (Option<i32>, String, String) {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Runs with the events and the publisher of a hub.
+async fn run_at(hub: &Process, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let events = format!("http://{}/events?topic=load", hub.addr());
+    let publish = format!("http://{}/publish?topic=load", hub.addr());
+    run(&[&[events.as_str(), "--publish", &publish], arguments].concat()).await
+}
+
+/// How many clients the hub has.
+async fn clients_of(hub: &Process) -> u64 {
+    let mut stream = TcpStream::connect(hub.addr()).await.unwrap();
+    let get = "GET /clients HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    stream.write_all(get.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    within("the answer", stream.read_to_string(&mut answer)).await.unwrap();
+    json(answer.split_once("\r\n\r\n").unwrap().1)["total"].as_u64().unwrap()
+}
+
+async fn has_clients(hub: &Process, clients: u64) {
+    let reached = async { while clients_of(hub).await != clients {} };
+    tokio::time::timeout(LIMIT, reached).await.expect("the hub has so many clients");
+}
+
+#[tokio::test]
+async fn one_command_measures_a_hub_from_end_to_end() {
+    let hub = Process::start("hub-axum").await;
+    let page = std::env::temp_dir().join(format!("tidings-load-{}.html", std::process::id()));
+    let html = page.to_str().unwrap();
+    let arguments = ["-c", "40", "--for", "1s", "--rate", "50", "--burst", "2", "--html", html];
+    let (code, table, complaints) = run_at(&hub, &arguments).await;
+    assert_eq!((code, &*complaints), (Some(0), ""), "{table}");
+    for part in ["40 clients", "latency", "first byte", "p99.9", "faults", "own lag"] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
+    let text = std::fs::read_to_string(&page).unwrap();
+    std::fs::remove_file(&page).unwrap();
+    assert_eq!(text.matches("<svg").count(), 4, "{text}");
+    for reference in ["src=", "href=", "url(", "@import", "<script", "<link", "NaN"] {
+        assert!(!text.contains(reference), "{reference}");
+    }
+    // But for the target's name, nothing in it is an address.
+    assert_eq!(text.matches("://").count(), 2);
+}
+
+#[tokio::test]
+async fn the_json_has_its_documented_fields() {
+    let hub = Process::start("hub-axum").await;
+    let arguments = ["-c", "40", "--for", "1s", "--rate", "50", "--size", "1KiB", "--json"];
+    let (code, text, complaints) = run_at(&hub, &arguments).await;
+    assert_eq!((code, &*complaints), (Some(0), ""), "{text}");
+    let report = json(&text);
+    assert_eq!(text.lines().count(), 1);
+    assert_eq!(report["clients"]["streamed"], 40);
+    assert_eq!(report["clean"], true);
+    assert_eq!(report["processes"], 1);
+    assert_eq!(report["published"]["failed"], 0);
+    let published = report["published"]["events"].as_u64().unwrap();
+    let deliveries = report["deliveries"]["total"].as_u64().unwrap();
+    assert!(published > 10 && deliveries > 10 * published, "{text}");
+    assert!(report["deliveries"]["bytes"].as_u64().unwrap() > 1000 * deliveries, "{text}");
+    for times in ["connect_ms", "first_byte_ms", "latency_ms", "generator_lag_ms"] {
+        for field in ["count", "mean", "p50", "p90", "p99", "p999", "max"] {
+            assert!(report[times][field].as_f64().unwrap() > 0.0, "{times}.{field}: {text}");
+        }
+    }
+    for verdict in ["missed", "duplicates", "disordered", "foreign", "resets", "unjudged"] {
+        assert_eq!(report["verdict"][verdict], 0, "{verdict}");
+    }
+    let moment = &report["timeline"][1];
+    for field in ["at_seconds", "connected", "per_second", "latency_p99_ms", "latency_max_ms"] {
+        assert!(moment.get(field).is_some(), "{field}: {moment}");
+    }
+    assert!(!report["latency_distribution"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn several_processes_share_the_clients() {
+    let hub = Process::start("hub-axum").await;
+    let arguments =
+        ["-c", "100", "--for", "2s", "--rate", "50", "--files-per-process", "50", "--json"];
+    let storm = ["--storm", "700ms", "--sources", "3"];
+    let (code, text, complaints) = run_at(&hub, &[&arguments[..], &storm].concat()).await;
+    assert_eq!((code, &*complaints), (Some(0), ""), "{text}");
+    let report = json(&text);
+    assert_eq!((&report["processes"], &report["clients"]["streamed"]), (&3.into(), &100.into()));
+    assert_eq!(report["connections"]["closed_by_storm"], 200);
+    let count = |field: &str| report["deliveries"][field].as_u64().unwrap();
+    let timed = report["latency_ms"]["count"].as_u64().unwrap();
+    assert_eq!(count("total"), timed + count("replayed"));
+    assert_eq!(report["verdict"]["judged_by_id"].as_u64(), Some(count("total")));
+    has_clients(&hub, 0).await;
+}
+
+#[tokio::test]
+async fn workers_end_with_the_process_that_started_them() {
+    let hub = Process::start("hub-axum").await;
+    let events = format!("http://{}/events?topic=load", hub.addr());
+    let arguments = [&events, "-c", "60", "--for", "1h", "--files-per-process", "50"];
+    let mut child = program(&arguments).spawn().unwrap();
+    has_clients(&hub, 60).await;
+    child.kill().await.unwrap();
+    has_clients(&hub, 0).await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn ctrl_c_ends_early_with_what_was_measured() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let hub = Process::start("hub-axum").await;
+    let events = format!("http://{}/events?topic=load", hub.addr());
+    let child = program(&[&events, "-c", "20", "--for", "1h", "--ramp", "0s", "--json"]);
+    let child = { child }.spawn().unwrap();
+    has_clients(&hub, 20).await;
+    let id = Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
+    kill_process(id, Signal::INT).unwrap();
+    let output = within("the end", child.wait_with_output()).await.unwrap();
+    let (code, text, complaints) = ended(output);
+    assert_eq!((code, &*complaints), (Some(0), ""), "{text}");
+    let report = json(&text);
+    assert_eq!(
+        (&report["interrupted"], &report["clients"]["streamed"]),
+        (&true.into(), &20.into())
+    );
+}
+
+#[tokio::test]
+async fn bad_arguments_get_one_sentence_and_2() {
+    let url = "http://127.0.0.1:1/";
+    for (arguments, cause) in [
+        (&[][..], "<URL>"),
+        (&["127.0.0.1:3000"], "url: must begin with http://"),
+        (&["https://127.0.0.1/"], "url: https is not supported, only http:// is"),
+        (&[url, "--clients", "0"], "clients: must be at least 1"),
+        (&[url, "--for", "10"], "must be a time with its unit"),
+        (&[url, "--for", "0s"], "for: must be longer than nothing"),
+        (&[url, "--ramp", "20s"], "ramp: must be shorter than the whole run"),
+        (&[url, "--stalled", "60%", "--slow", "60%"], "must not exceed 100% together"),
+        (&[url, "--header", "nonsense"], "must be a name and its value"),
+        (&[url, "--rate", "5"], "--publish"),
+        (&[url, "--publish", "x"], "url: must begin with http://"),
+        (&[url, "--publish", url, "--size", "9MiB"], "size: must not exceed 8 MiB"),
+        (&[url, "--expect", "x"], "expect: must be a field and its text"),
+        (&[url, "--clint", "5"], "--clint"),
+    ] {
+        let (code, out, complaints) = run(arguments).await;
+        assert_eq!((code, &*out), (Some(2), ""), "{arguments:?}: {complaints}");
+        assert_eq!(complaints.lines().count(), 1, "{complaints}");
+        assert!(
+            complaints.starts_with("tidings-load: ") && complaints.contains(cause),
+            "{complaints}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_stream_gets_one_sentence_and_1() {
+    let server =
+        Scripted::start(|_| Answer::ends("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"))
+            .await;
+    let url = server.url();
+    for more in [&[][..], &["--files-per-process", "40"]] {
+        let arguments = [&[&*url, "-c", "60", "--for", "5s"], more].concat();
+        let (code, out, complaints) = run(&arguments).await;
+        assert_eq!((code, &*out), (Some(1), ""));
+        assert_eq!(complaints, format!("tidings-load: {url}: the server answers 403\n"));
+    }
+    let (code, _, complaints) = run(&["http://127.0.0.1:1/x"]).await;
+    assert_eq!(code, Some(1));
+    assert_eq!(complaints, "tidings-load: http://127.0.0.1:1/x: connection refused\n");
+}
+
+#[tokio::test]
+async fn a_publisher_that_is_refused_ends_the_run() {
+    let hub = Process::start("hub-axum").await;
+    let events = format!("http://{}/events?topic=load", hub.addr());
+    let publish = format!("http://{}/nowhere", hub.addr());
+    let (code, _, complaints) = run(&[&events, "--publish", &publish]).await;
+    assert_eq!(code, Some(1));
+    let cause = format!("{publish}: the publisher fails: the server answers 404");
+    assert_eq!(complaints, format!("tidings-load: {cause}\n"));
+}
+
+#[tokio::test]
+async fn clients_that_are_refused_in_part_are_told() {
+    let server = Scripted::start(|number| match number {
+        3 => Answer::ends("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"),
+        _ => Answer::stays(STREAM),
+    })
+    .await;
+    let arguments = [&*server.url(), "-c", "10", "--for", "1s"];
+    let (code, _, complaints) = run(&arguments).await;
+    assert_eq!(code, Some(1));
+    assert_eq!(complaints, "tidings-load: 1 of 10 clients gave up: the server answers 503.\n");
+}
+
+#[tokio::test]
+async fn faults_end_with_1_unless_they_are_tolerated() {
+    let spoilt = format!("{STREAM}{}", events([1, 2, 4, 4, 7, 6]));
+    let server = Scripted::start(move |_| Answer::stays(spoilt.clone())).await;
+    let arguments = [&*server.url(), "-c", "2", "--for", "500ms", "--json"];
+    let (code, text, complaints) = run(&arguments).await;
+    assert_eq!(code, Some(1), "{complaints}");
+    let verdict = &json(&text)["verdict"];
+    assert_eq!((&verdict["missed"], &verdict["duplicates"]), (&4.into(), &2.into()), "{text}");
+    assert_eq!(verdict["disordered"], 2);
+    assert_eq!(complaints.lines().count(), 3, "{complaints}");
+    let (code, ..) = run(&[&arguments[..], &["--tolerate"]].concat()).await;
+    assert_eq!(code, Some(0));
+}
+
+#[tokio::test]
+async fn stalled_clients_that_are_let_go_are_told_from_those_that_are_not() {
+    for (stays, let_go) in [(true, 0), (false, 5)] {
+        let body = format!("{STREAM}{}", events(1..10));
+        let server = Scripted::start(move |_| match stays {
+            true => Answer::stays(body.clone()),
+            false => Answer::ends(body.clone()),
+        })
+        .await;
+        let arguments =
+            [&*server.url(), "-c", "5", "--stalled", "100%", "--for", "500ms", "--json"];
+        let (code, text, complaints) = run(&arguments).await;
+        assert_eq!(code, Some(0), "{complaints}");
+        let clients = &json(&text)["clients"];
+        assert_eq!((&clients["stalled"], &clients["stalled_let_go"]), (&5.into(), &let_go.into()));
+    }
+}
+
+#[tokio::test]
+async fn headers_are_sent_with_every_request() {
+    let server = Scripted::start(|_| Answer::stays(STREAM)).await;
+    let url = server.url();
+    let arguments =
+        [&*url, "-c", "2", "--for", "500ms", "--header", "Authorization: Bearer a", "-H", "X-Y: z"];
+    let (code, ..) = run(&arguments).await;
+    assert_eq!(code, Some(0));
+    let requests = server.requests();
+    assert_eq!(requests.len(), 2);
+    for request in requests {
+        assert!(request.contains("\r\nAuthorization: Bearer a\r\nX-Y: z\r\n"), "{request}");
+    }
+}

@@ -1,0 +1,81 @@
+//! A server that says what a test wants it to say, faults and all.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+pub(crate) const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+
+/// What a connection is answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    text: String,
+    stays: bool,
+}
+
+impl Answer {
+    /// This, and then the end of the connection.
+    pub(crate) fn ends(text: impl Into<String>) -> Self {
+        Self { text: text.into(), stays: false }
+    }
+
+    /// This, and then nothing more, but the connection stays.
+    pub(crate) fn stays(text: impl Into<String>) -> Self {
+        Self { text: text.into(), stays: true }
+    }
+}
+
+/// It runs until the test's runtime ends.
+#[derive(Debug)]
+pub(crate) struct Scripted {
+    addr: SocketAddr,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Scripted {
+    /// Answers each connection with what `answer` says to its number, which counts from 0.
+    pub(crate) async fn start(answer: impl Fn(usize) -> Answer + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let requests = Arc::<Mutex<Vec<String>>>::default();
+        let heard = requests.clone();
+        tokio::spawn(async move {
+            for number in 0.. {
+                let Ok((stream, _)) = listener.accept().await else { return };
+                tokio::spawn(serve(stream, answer(number), heard.clone()));
+            }
+        });
+        Self { addr, requests }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/events", self.addr)
+    }
+
+    /// The heads of the requests so far.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+async fn serve(mut stream: TcpStream, answer: Answer, heard: Arc<Mutex<Vec<String>>>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => return,
+        }
+    }
+    heard.lock().unwrap().push(String::from_utf8(head).unwrap());
+    if stream.write_all(answer.text.as_bytes()).await.is_ok() && answer.stays {
+        // Until the client goes.
+        let _ = stream.read_u8().await;
+    }
+}
+
+/// Events with these numbers, and ids to match.
+pub(crate) fn events(numbers: impl IntoIterator<Item = u64>) -> String {
+    numbers.into_iter().map(|n| format!("id: e-{n}\ndata: {{\"n\":{n}}}\n\n")).collect()
+}
