@@ -21,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use tidings::response::HEADERS;
 use tidings::{ClientId, Event, Hub, Snapshot, StreamError};
 use tidings_hyper::{SubscriptionBody, serve};
-use tidings_net::SocketSettings;
+use tidings_net::{SocketSettings, Transport};
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::wire::{Request as WireRequest, Response as WireResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -101,7 +101,7 @@ impl Site {
                 answer(hub.clone(), watches.clone(), request)
             }
         };
-        let server = tokio::spawn(serve(listener, app, settings, async move {
+        let server = tokio::spawn(serve(listener, app, settings, Transport::Auto, async move {
             let _ = closing.await;
         }));
         Self { hub, addr, watches, shutdown: Some(shutdown), server }
