@@ -66,13 +66,13 @@ impl Sse {
 
 impl From<Subscribe> for Sse {
     fn from(subscribe: Subscribe) -> Self {
-        Self(subscribe.open().map(boxed))
+        Self(subscribe.open().map(|subscription| BoxBody::new(Body(subscription))))
     }
 }
 
 impl From<Subscription> for Sse {
     fn from(subscription: Subscription) -> Self {
-        Self(Ok(boxed(subscription)))
+        Self(Ok(BoxBody::new(Body(subscription))))
     }
 }
 
@@ -82,7 +82,7 @@ where
     S::Item: StreamItem,
 {
     fn from(events: EventStream<S>) -> Self {
-        Self(Ok(boxed(events)))
+        Self(Ok(BoxBody::new(Body(Box::pin(events)))))
     }
 }
 
@@ -125,14 +125,10 @@ impl fmt::Debug for Sse {
     }
 }
 
-fn boxed(stream: impl Stream<Item = Result<Bytes, StreamError>> + 'static) -> BoxBody {
-    BoxBody::new(Body(Box::pin(stream)))
-}
-
 /// A stream of bytes as actix-web wants it.
-struct Body<S>(Pin<Box<S>>);
+struct Body<S>(S);
 
-impl<S: Stream<Item = Result<Bytes, StreamError>>> MessageBody for Body<S> {
+impl<S: Stream<Item = Result<Bytes, StreamError>> + Unpin> MessageBody for Body<S> {
     type Error = Box<dyn Error>;
 
     fn size(&self) -> BodySize {
@@ -143,6 +139,6 @@ impl<S: Stream<Item = Result<Bytes, StreamError>>> MessageBody for Body<S> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        self.0.as_mut().poll_next(cx).map_err(Into::into)
+        Pin::new(&mut self.0).poll_next(cx).map_err(Into::into)
     }
 }

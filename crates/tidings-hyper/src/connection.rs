@@ -5,7 +5,7 @@ use std::error::Error;
 use std::future::{pending, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
@@ -24,7 +24,6 @@ use crate::claim;
 use crate::head::{self, Framing};
 use crate::io::Io;
 use crate::server::Server;
-use crate::writer::Stream;
 
 /// A connection that goes on behind a stream.
 pub(crate) struct Returned {
@@ -50,15 +49,33 @@ where
 }
 
 /// A response that is for a writer.
-struct Taken<B> {
-    subscription: Box<Subscription>,
-    head: Vec<u8>,
-    framing: Framing,
-    body: B,
+pub(crate) struct Taken<B> {
+    pub(crate) subscription: Box<Subscription>,
+    /// As bytes.
+    pub(crate) head: Vec<u8>,
+    pub(crate) framing: Framing,
+    /// It is never polled: what layers have put around it lives as long as the stream.
+    pub(crate) body: B,
 }
 
-/// Serves a connection until it ends, or until a writer has taken it over.
-pub(crate) async fn serve<A, B>(mut io: Io, peer: SocketAddr, app: A, server: Server<B>)
+impl<B: Body<Data = Bytes> + Unpin> Taken<B> {
+    /// Takes a response over, or gives it back.
+    fn from_response(response: Response<B>, framing: Framing) -> Result<Box<Self>, Response<B>> {
+        let (mut head, mut body) = response.into_parts();
+        if head::is_plain(&head) {
+            if let Some(subscription) = claim::take(&mut head, &mut body) {
+                let head = head::write(&head, framing);
+                return Ok(Box::new(Self { subscription, head, framing, body }));
+            }
+        }
+        Err(Response::from_parts(head, body))
+    }
+}
+
+/// Finds out what a connection speaks, and has it served by a task that is made for that: most of
+/// the memory of an idle client is its task, and an async function reserves room for all that it
+/// might do.
+pub(crate) async fn begin<A, B>(mut io: Io, peer: SocketAddr, app: A, server: Server<B>)
 where
     A: App<B>,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -71,92 +88,99 @@ where
         _ = closing.wait_for(|closing| *closing) => return,
     };
     match is_http2 {
-        // In boxes, so that a connection's task is as large as what it does, not as what it might
-        // do.
-        Ok(true) => Box::pin(serve_http2(io, peer, app, server)).await,
-        Ok(false) => {
-            if let Some((taken, socket, pipelined)) = serve_http1(io, peer, app, &server).await {
-                let Taken { subscription, head, framing, body } = *taken;
-                let back = server.back.clone();
-                let stream = Stream { socket, head, framing, pipelined, body, back };
-                server.writers.serve(stream, subscription);
-            }
-        }
+        Ok(true) => drop(tokio::spawn(serve_http2(io, peer, app, server))),
+        Ok(false) => drop(tokio::spawn(serve_http1(io, peer, app, server))),
         Err(_) => {}
     }
 }
 
 /// Serves requests as hyper does, until a response comes that a writer can send.
-async fn serve_http1<A, B>(
+fn serve_http1<A, B>(
     io: Io,
     peer: SocketAddr,
     app: A,
-    server: &Server<B>,
-) -> Option<(Box<Taken<B>>, std::net::TcpStream, Bytes)>
+    server: Server<B>,
+) -> impl Future<Output = ()> + Send + 'static
 where
     A: App<B>,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let unflushed = io.unflushed();
-    let io = TokioIo::new(WriteLimit::new(io, server.write_timeout));
-    let handoff = Arc::new(Mutex::new(None::<Box<Taken<B>>>));
-    let taken = handoff.clone();
     let is_direct = !server.writers.is_empty();
+    let handoff = is_direct.then(|| Handoff { taken: Arc::default(), unflushed: io.unflushed() });
+    let taken = handoff.as_ref().map(|handoff| handoff.taken.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let (head, body) = request.into_parts();
-        let framing = is_direct.then(|| Framing::of(&head, &body)).flatten();
+        let handoff = taken.clone().zip(Framing::of(&head, &body));
         let answer = app(Request::from_parts(head, body), peer);
-        let handoff = handoff.clone();
-        // hyper keeps the room for it as long as the connection.
+        // In a box: hyper keeps the room for it as long as the connection.
         Box::pin(async move {
-            let (mut head, mut body) = answer.await?.into_parts();
-            if let Some(framing) = framing.filter(|_| head::is_plain(&head)) {
-                if let Some(subscription) = claim::take(&mut head, &mut body) {
-                    let head = head::write(&head, framing);
-                    let taken = Taken { subscription, head, framing, body };
-                    *handoff.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(taken));
+            let response = answer.await?;
+            let Some((taken, framing)) = handoff else {
+                return Ok(response);
+            };
+            match Taken::from_response(response, framing) {
+                Ok(response) => {
+                    *taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(response);
                     // hyper gets no answer: it is not asked any more.
-                    return pending().await;
+                    pending().await
                 }
+                Err(response) => Ok::<_, Infallible>(response),
             }
-            Ok::<_, Infallible>(Response::from_parts(head, body))
         })
     });
+    let io = TokioIo::new(WriteLimit::new(io, server.write_timeout));
     let mut connection = http1::Builder::new().serve_connection(io, service).with_upgrades();
-    let mut closing = server.closing.clone();
-    let mut closed = pin!(closing.changed());
-    let (mut is_first, mut was_told) = (true, false);
-    let taken = poll_fn(|cx| {
-        // The first time has this task woken, and it stays one task. Later, the version is asked,
-        // not the future: this runs for each event of a body.
-        let asked = std::mem::take(&mut is_first) && closed.as_mut().poll(cx).is_ready();
-        if !was_told && (asked || server.closing.has_changed().unwrap_or(true)) {
-            was_told = true;
-            Pin::new(&mut connection).graceful_shutdown();
+    // A block, not a function: what a function is called with, its future holds twice.
+    async move {
+        let mut closing = server.closing.clone();
+        let mut closed = pin!(closing.changed());
+        let (mut is_first, mut was_told) = (true, false);
+        let taken = poll_fn(|cx| {
+            // The first time has this task woken, and it stays one task. Later, the version is
+            // asked, not the future: this runs for each event of a body.
+            let asked = std::mem::take(&mut is_first) && closed.as_mut().poll(cx).is_ready();
+            if !was_told && (asked || server.closing.has_changed().unwrap_or(true)) {
+                was_told = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            if Pin::new(&mut connection).poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            match handoff.as_ref().and_then(Handoff::take) {
+                Some(taken) => Poll::Ready(Some(taken)),
+                None => Poll::Pending,
+            }
+        });
+        if let (Some(taken), Some(parts)) = (taken.await, connection.into_parts()) {
+            let io = parts.io.into_inner().into_inner();
+            let pipelined = match (parts.read_buf, io.before()) {
+                (read, before) if before.is_empty() => read,
+                (read, before) => [&read[..], &before[..]].concat().into(),
+            };
+            // Else there is no socket any more.
+            if let Ok(socket) = io.into_socket().into_std() {
+                server.writers.serve(*taken, socket, pipelined, server.back.clone());
+            }
         }
-        if Pin::new(&mut connection).poll(cx).is_ready() {
-            return Poll::Ready(None);
+    }
+}
+
+/// Where a response waits for its connection.
+struct Handoff<B> {
+    taken: Arc<Mutex<Option<Box<Taken<B>>>>>,
+    unflushed: Arc<AtomicBool>,
+}
+
+impl<B> Handoff<B> {
+    /// The response, when all before it has left. A turn of hyper's connection ends with a flush,
+    /// so what is unflushed behind one waits for the socket, which will wake the task.
+    fn take(&self) -> Option<Box<Taken<B>>> {
+        if self.unflushed.load(Ordering::Relaxed) {
+            return None;
         }
-        // Responses to earlier requests leave first. A turn of the connection ends with a flush,
-        // so what is unflushed here waits for the socket, which wakes this.
-        if !is_direct || unflushed.load(Ordering::Relaxed) {
-            return Poll::Pending;
-        }
-        match taken.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(taken) => Poll::Ready(Some(taken)),
-            None => Poll::Pending,
-        }
-    });
-    let taken = taken.await?;
-    let parts = connection.into_parts()?;
-    let io = parts.io.into_inner().into_inner();
-    let pipelined = match (parts.read_buf, io.before()) {
-        (read, before) if before.is_empty() => read,
-        (read, before) => [&read[..], &before[..]].concat().into(),
-    };
-    let socket = io.into_socket().into_std().ok()?;
-    Some((taken, socket, pipelined))
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 async fn serve_http2<A, B>(io: Io, peer: SocketAddr, app: A, server: Server<B>)

@@ -11,7 +11,6 @@ use mio::{Registry, Token};
 use models::Bell;
 #[cfg(shuttle)]
 use shuttle::sync::{Mutex, MutexGuard};
-use tidings::Subscription;
 
 use crate::writer::Stream;
 
@@ -29,7 +28,7 @@ struct Messages<B> {
 
 pub(crate) enum Message<B> {
     /// Serve this stream.
-    Serve(Box<(Stream<B>, Box<Subscription>)>),
+    Serve(Box<Stream<B>>),
     /// There is something for the stream with this key alone.
     Stream(usize),
     /// There is something for all who are in the cohort with this key.

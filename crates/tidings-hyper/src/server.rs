@@ -69,7 +69,7 @@ where
         };
         // Without one, it is gone already.
         if let Ok(peer) = io.peer_addr() {
-            tokio::spawn(connection::serve(io, peer, app.clone(), server.clone()));
+            tokio::spawn(connection::begin(io, peer, app.clone(), server.clone()));
         }
     }
     drop(listener);

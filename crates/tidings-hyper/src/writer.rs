@@ -18,21 +18,16 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::chunk::{self, Outgoing};
-use crate::connection::Returned;
+use crate::connection::{Returned, Taken};
 use crate::head::Framing;
 use crate::inbox::{Inbox, Message, cohort_waker, stream_waker};
 
 /// A stream that was taken from its server, as a writer gets it.
 pub(crate) struct Stream<B> {
+    pub(crate) taken: Taken<B>,
     pub(crate) socket: std::net::TcpStream,
-    /// Of the response, as bytes.
-    pub(crate) head: Vec<u8>,
-    pub(crate) framing: Framing,
     /// What the client has sent behind its request.
     pub(crate) pipelined: Bytes,
-    /// The response's body, which is never polled: what layers have put around it lives as long
-    /// as the stream.
-    pub(crate) body: B,
     pub(crate) back: UnboundedSender<Returned>,
 }
 
@@ -70,6 +65,9 @@ struct Writer<B> {
     /// A batch with its framing: the same for all.
     framed: Vec<u8>,
     closing: bool,
+    /// Where connections go that outlive their streams. There only as long as there are streams: a
+    /// server that shuts down waits for it to be dropped.
+    back: Option<UnboundedSender<Returned>>,
 }
 
 /// A cohort, and who is in it.
@@ -85,7 +83,7 @@ struct Group {
 /// One stream.
 struct Member<B> {
     socket: TcpStream,
-    group: usize,
+    group: u32,
     /// Where it is among those who are level.
     level: Option<u32>,
     framing: Framing,
@@ -94,7 +92,6 @@ struct Member<B> {
     stalled: Option<Box<Stalled>>,
     /// What the client has sent behind its request, if anything.
     pipelined: Option<Box<Bytes>>,
-    back: UnboundedSender<Returned>,
     _body: B,
 }
 
@@ -125,6 +122,7 @@ impl<B: Send + 'static> Writer<B> {
             write_timeout,
             framed: Vec::new(),
             closing: false,
+            back: None,
         })
     }
 
@@ -158,6 +156,9 @@ impl<B: Send + 'static> Writer<B> {
                 }
             }
             self.give_up_stalled();
+            if self.members.is_empty() {
+                self.back = None;
+            }
         }
     }
 
@@ -182,9 +183,11 @@ impl<B: Send + 'static> Writer<B> {
     }
 
     /// Takes a new stream: sends its head, and its first bytes with it.
-    fn accept(&mut self, (stream, subscription): (Stream<B>, Box<Subscription>)) {
-        let Stream { socket, head, framing, pipelined, body, back } = stream;
+    fn accept(&mut self, stream: Stream<B>) {
+        let Stream { taken, socket, pipelined, back } = stream;
+        let Taken { subscription, head, framing, body } = taken;
         let subscription = *subscription;
+        self.back = Some(back);
         let group = self.group_of(&subscription);
         // Before anything is sent: whoever is found gone must not take the cohort along.
         self.cohorts[group].size += 1;
@@ -192,14 +195,13 @@ impl<B: Send + 'static> Writer<B> {
         self.advance(group);
         let key = self.members.insert(Member {
             socket: TcpStream::from_std(socket),
-            group,
+            group: group as u32,
             level: None,
             framing,
             is_ending: false,
             subscription,
             stalled: None,
             pipelined: Some(pipelined).filter(|bytes| !bytes.is_empty()).map(Box::new),
-            back,
             _body: body,
         });
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -328,7 +330,9 @@ impl<B: Send + 'static> Writer<B> {
                 Poll::Ready(Next::Failed) => return self.remove(key),
                 // A reset has taken it to the hub's present, and nobody has told the cohort: its
                 // topics need not have anything new.
-                Poll::Pending if self.is_ahead(key) => self.advance(self.members[key].group),
+                Poll::Pending if self.is_ahead(key) => {
+                    self.advance(self.members[key].group as usize);
+                }
                 Poll::Pending => return self.join_level(key),
             }
         }
@@ -337,7 +341,7 @@ impl<B: Send + 'static> Writer<B> {
     /// Asks a stream's subscription for what is due to it alone.
     fn poll_stream(&mut self, key: usize) -> Poll<Next> {
         let member = &mut self.members[key];
-        let cohort = &self.cohorts[member.group].cohort;
+        let cohort = &self.cohorts[member.group as usize].cohort;
         let waker = stream_waker(&self.inbox, key);
         let mut cx = Context::from_waker(&waker);
         // It may run a hook of the application, whose panic is the end of this stream only.
@@ -403,12 +407,12 @@ impl<B: Send + 'static> Writer<B> {
 
     fn is_ahead(&self, key: usize) -> bool {
         let member = &self.members[key];
-        self.cohorts[member.group].cohort.is_behind(&member.subscription)
+        self.cohorts[member.group as usize].cohort.is_behind(&member.subscription)
     }
 
     fn join_level(&mut self, key: usize) {
         let member = &mut self.members[key];
-        let Group { cohort, level, .. } = &mut self.cohorts[member.group];
+        let Group { cohort, level, .. } = &mut self.cohorts[member.group as usize];
         // Else it waits for a snapshot.
         if cohort.is_level(&member.subscription) {
             member.level = Some(level.len() as u32);
@@ -421,7 +425,7 @@ impl<B: Send + 'static> Writer<B> {
         let Some(index) = member.level.take() else {
             return;
         };
-        let level = &mut self.cohorts[member.group].level;
+        let level = &mut self.cohorts[member.group as usize].level;
         level.swap_remove(index as usize);
         if let Some(moved) = level.get(index as usize) {
             self.members[*moved as usize].level = Some(index);
@@ -433,13 +437,15 @@ impl<B: Send + 'static> Writer<B> {
         let Some(member) = self.take(key) else {
             return;
         };
-        let Member { mut socket, framing, pipelined, back, subscription, .. } = member;
+        let Member { mut socket, framing, pipelined, subscription, .. } = member;
         drop(subscription);
         let goes_on = framing.keep_alive && !self.closing;
         if goes_on && self.poll.registry().deregister(&mut socket).is_ok() {
             let pipelined = pipelined.map_or_else(Bytes::new, |bytes| *bytes);
             // A server that is gone takes nothing back.
-            let _ = back.send(Returned { socket: socket.into(), pipelined });
+            if let Some(back) = &self.back {
+                let _ = back.send(Returned { socket: socket.into(), pipelined });
+            }
         } else {
             let _ = socket.shutdown(Shutdown::Write);
         }
@@ -457,10 +463,10 @@ impl<B: Send + 'static> Writer<B> {
         if let Some(deadline) = member.stalled.as_ref().and_then(|stalled| stalled.deadline) {
             self.deadlines.remove(&(deadline, key));
         }
-        let group = &mut self.cohorts[member.group];
+        let group = &mut self.cohorts[member.group as usize];
         group.size -= 1;
         if group.size == 0 {
-            let group = self.cohorts.remove(member.group);
+            let group = self.cohorts.remove(member.group as usize);
             self.keys.remove(&group.key);
         }
         Some(member)

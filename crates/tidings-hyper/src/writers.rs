@@ -1,12 +1,15 @@
 use std::io;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use tidings::Subscription;
+use bytes::Bytes;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::UnboundedSender;
 
+use crate::connection::{Returned, Taken};
 use crate::inbox::{Inbox, Message};
 use crate::writer::{self, Stream};
 
@@ -45,10 +48,16 @@ impl<B: Send + 'static> Writers<B> {
     }
 
     /// Has a stream served by one of them.
-    pub(crate) fn serve(&self, stream: Stream<B>, subscription: Box<Subscription>) {
+    pub(crate) fn serve(
+        &self,
+        taken: Taken<B>,
+        socket: TcpStream,
+        pipelined: Bytes,
+        back: UnboundedSender<Returned>,
+    ) {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         if let Some(inbox) = self.inboxes.get(next % self.inboxes.len().max(1)) {
-            inbox.send(Message::Serve(Box::new((stream, subscription))));
+            inbox.send(Message::Serve(Box::new(Stream { taken, socket, pipelined, back })));
         }
     }
 

@@ -68,7 +68,7 @@ struct Started(Arc<Pulse>);
 
 impl Drop for Started {
     fn drop(&mut self) {
-        self.0.stop();
+        self.0.leave();
     }
 }
 

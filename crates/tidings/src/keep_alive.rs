@@ -26,6 +26,8 @@ pub(crate) struct Pulse {
     waker: Mutex<Option<Waker>>,
     /// A heartbeat is to be sent.
     due: AtomicBool,
+    /// The stream is to end.
+    stopped: AtomicBool,
     last_write: AtomicU64,
     /// Milliseconds; 0 for no heartbeats.
     interval: u64,
@@ -38,6 +40,7 @@ impl Pulse {
         Self {
             waker: Mutex::new(None),
             due: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
             last_write: AtomicU64::new(clock.now()),
             // A quarter of the range, so that sums with the clock cannot overflow.
             interval: interval.map_or(0, |interval| {
@@ -55,10 +58,21 @@ impl Pulse {
         }
     }
 
-    pub(crate) fn stop(&self) {
+    /// Forgets the stream's date.
+    pub(crate) fn leave(&self) {
         if self.interval > 0 {
             self.clock.cancel(&self.slot);
         }
+    }
+
+    /// Has the stream end.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
     }
 
     pub(crate) fn register(&self, waker: &Waker) {

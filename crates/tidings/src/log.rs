@@ -81,7 +81,7 @@ impl TopicLog {
             topic,
             retention,
             head: AtomicU64::new(0),
-            generation: AtomicU64::new(0),
+            generation: AtomicU64::new(1),
             state: Mutex::new(State {
                 durable: Ring::default(),
                 ephemeral: Ring::default(),
@@ -115,14 +115,14 @@ impl TopicLog {
             return Waiters::new();
         }
         let (waiting, generation) = state.waiting.take();
-        self.generation.store(generation, Ordering::Release);
+        self.generation.store(generation.get(), Ordering::Release);
         waiting
     }
 
     /// Whether the stream with this place is still in the wait list: then nothing has been
     /// appended since it joined, and the next append will wake it.
     pub(crate) fn still_waiting(&self, place: Option<Place>) -> bool {
-        place.is_some_and(|place| place.generation == self.generation.load(Ordering::Acquire))
+        place.is_some_and(|place| place.generation.get() == self.generation.load(Ordering::Acquire))
     }
 
     /// Joins the wait list, unless there is something behind `cursor` to read first.

@@ -1,8 +1,10 @@
+use std::borrow::Borrow;
 use std::fmt;
-use std::net::SocketAddr;
+use std::hash::{Hash, Hasher};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -11,7 +13,7 @@ use crate::hub::Hub;
 use crate::keep_alive::Pulse;
 use crate::log::feed::Feed;
 use crate::resume::Epoch;
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{HashMap, HashSet, Mutex};
 use crate::timers::{Timed, TimerSlot};
 use crate::topic::Topic;
@@ -70,14 +72,42 @@ pub(crate) struct Client {
     pub(crate) id: ClientId,
     pub(crate) feed: Arc<Feed>,
     principal: Option<Arc<str>>,
-    remote_addr: Option<SocketAddr>,
-    connected_at: SystemTime,
+    remote_addr: RemoteAddr,
+    /// Microseconds since the Unix epoch.
+    connected_at: u64,
     pub(crate) pulse: Pulse,
-    closed: AtomicBool,
     // Written by the stream alone, so plain stores will do.
     bytes: AtomicU64,
     events: AtomicU64,
     position: AtomicU64,
+}
+
+/// An address in half the room: most of them are of version 4.
+#[derive(Debug)]
+enum RemoteAddr {
+    Unknown,
+    V4(SocketAddrV4),
+    V6(Box<SocketAddrV6>),
+}
+
+impl From<Option<SocketAddr>> for RemoteAddr {
+    fn from(addr: Option<SocketAddr>) -> Self {
+        match addr {
+            None => Self::Unknown,
+            Some(SocketAddr::V4(addr)) => Self::V4(addr),
+            Some(SocketAddr::V6(addr)) => Self::V6(Box::new(addr)),
+        }
+    }
+}
+
+impl RemoteAddr {
+    fn get(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Unknown => None,
+            Self::V4(addr) => Some((*addr).into()),
+            Self::V6(addr) => Some((**addr).into()),
+        }
+    }
 }
 
 /// What the application and its adapter say of a client.
@@ -89,12 +119,11 @@ pub(crate) struct Identity {
 
 impl Client {
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.pulse.is_stopped()
     }
 
     fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.pulse.wake();
+        self.pulse.stop();
     }
 
     /// Notes what was handed to the transport.
@@ -114,8 +143,8 @@ impl Client {
             id: self.id,
             topics: self.feed.topics.iter().map(|log| log.topic.clone()).collect(),
             principal: self.principal.clone(),
-            remote_addr: self.remote_addr,
-            connected_at: self.connected_at,
+            remote_addr: self.remote_addr.get(),
+            connected_at: UNIX_EPOCH + Duration::from_micros(self.connected_at),
             bytes_sent: self.bytes.load(Ordering::Relaxed),
             events_sent: self.events.load(Ordering::Relaxed),
             last_id: epoch.id(self.position.load(Ordering::Relaxed)),
@@ -169,9 +198,33 @@ pub(crate) struct Registry {
     count: AtomicUsize,
 }
 
+/// A client under its id, without holding that twice: there are many of them.
+#[derive(Debug)]
+struct ById(Arc<Client>);
+
+impl Borrow<ClientId> for ById {
+    fn borrow(&self) -> &ClientId {
+        &self.0.id
+    }
+}
+
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.hash(state);
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for ById {}
+
 #[derive(Debug, Default)]
 struct State {
-    clients: HashMap<ClientId, Arc<Client>>,
+    clients: HashSet<ById>,
     principals: HashMap<Arc<str>, HashSet<ClientId>>,
 }
 
@@ -186,7 +239,7 @@ impl Registry {
         let mut state = self.state.lock();
         let id = loop {
             let id = ClientId(fastrand::u64(..));
-            if !state.clients.contains_key(&id) {
+            if !state.clients.contains(&id) {
                 break id;
             }
         };
@@ -194,10 +247,11 @@ impl Registry {
             id,
             feed,
             principal: identity.principal,
-            remote_addr: identity.remote_addr,
-            connected_at: SystemTime::now(),
+            remote_addr: identity.remote_addr.into(),
+            connected_at: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX)),
             pulse,
-            closed: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
             events: AtomicU64::new(0),
             position: AtomicU64::new(position),
@@ -205,14 +259,14 @@ impl Registry {
         if let Some(principal) = &client.principal {
             state.principals.entry(principal.clone()).or_default().insert(id);
         }
-        state.clients.insert(id, client.clone());
+        state.clients.insert(ById(client.clone()));
         self.count.store(state.clients.len(), Ordering::Relaxed);
         client
     }
 
     pub(crate) fn leave(&self, client: &Client) {
         let mut state = self.state.lock();
-        let removed = state.clients.remove(&client.id);
+        let removed = state.clients.take(&client.id);
         if let Some(principal) = &client.principal {
             if let Some(ids) = state.principals.get_mut(principal) {
                 ids.remove(&client.id);
@@ -243,17 +297,18 @@ impl Registry {
     /// Copies the clients out, so that nothing is done under the lock that could come back to it.
     fn select(&self, filter: impl Fn(&Client) -> bool) -> Vec<Arc<Client>> {
         let state = self.state.lock();
-        state.clients.values().filter(|client| filter(client)).cloned().collect()
+        let clients = state.clients.iter().map(|ById(client)| client);
+        clients.filter(|client| filter(client)).cloned().collect()
     }
 
     fn of_principal(&self, principal: &str) -> Vec<Arc<Client>> {
         let state = self.state.lock();
         let ids = state.principals.get(principal).into_iter().flatten();
-        ids.filter_map(|id| state.clients.get(id).cloned()).collect()
+        ids.filter_map(|id| state.clients.get(id)).map(|ById(client)| client.clone()).collect()
     }
 
     fn get(&self, id: ClientId) -> Option<Arc<Client>> {
-        self.state.lock().clients.get(&id).cloned()
+        self.state.lock().clients.get(&id).map(|ById(client)| client.clone())
     }
 
     /// Has every stream look at the hub's state.

@@ -58,7 +58,7 @@ pub struct Subscription {
     client: Arc<Client>,
     cursor: Cursor,
     slots: Box<[Slot]>,
-    snapshot: Option<Hook>,
+    snapshot: Option<Box<Hook>>,
     /// What is not from the log. Most of the time there is nothing, and thousands of idle streams
     /// pay for what they hold; so it is in a box.
     apart: Option<Box<Apart>>,
@@ -116,7 +116,7 @@ impl Subscription {
         cursor: Cursor,
         slots: Box<[Slot]>,
         tells_status: bool,
-        snapshot: Option<Hook>,
+        snapshot: Option<Box<Hook>>,
     ) -> Self {
         Self {
             shared,
@@ -428,7 +428,7 @@ impl Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.client.pulse.stop();
+        self.client.pulse.leave();
         self.client.feed.stop_waiting(&self.slots);
         self.shared.unsubscribe(&self.client);
     }

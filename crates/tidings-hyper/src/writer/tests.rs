@@ -39,16 +39,19 @@ impl Desk {
     }
 
     fn serve_on(&mut self, socket: StdStream, subscribe: Subscribe) {
-        let stream = Stream {
-            socket,
+        let subscribe = subscribe.heartbeat(None).retry(None);
+        let stream = self.stream(socket, subscribe);
+        self.writer.accept(stream);
+    }
+
+    fn stream(&self, socket: StdStream, subscribe: Subscribe) -> Stream<()> {
+        let taken = Taken {
+            subscription: Box::new(subscribe.open().unwrap()),
             head: Vec::new(),
             framing: Framing { chunked: true, keep_alive: true },
-            pipelined: Bytes::new(),
             body: (),
-            back: self.back.clone(),
         };
-        let subscribe = subscribe.heartbeat(None).retry(None);
-        self.writer.accept((stream, Box::new(subscribe.open().unwrap())));
+        Stream { taken, socket, pipelined: Bytes::new(), back: self.back.clone() }
     }
 
     /// Handles what is in the inbox.
@@ -178,16 +181,8 @@ fn a_stream_that_comes_after_the_end_is_dropped() {
     // The first may find the writer's last turn.
     for _ in 0..2 {
         let (mut client, socket) = desk.connect();
-        let stream = Stream {
-            socket,
-            head: Vec::new(),
-            framing: Framing { chunked: true, keep_alive: true },
-            pipelined: Bytes::new(),
-            body: (),
-            back: desk.back.clone(),
-        };
-        let subscription = Box::new(hub.subscribe(["news"]).open().unwrap());
-        inbox.send(Message::Serve(Box::new((stream, subscription))));
+        let stream = desk.stream(socket, hub.subscribe(["news"]));
+        inbox.send(Message::Serve(Box::new(stream)));
         assert_eq!(client.read(&mut [0; 64]).expect("its end comes in time"), 0);
     }
     while hub.clients().count() > 0 {

@@ -1,3 +1,4 @@
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crate::waking::{Waiter, Waiters};
@@ -7,18 +8,24 @@ use crate::waking::{Waiter, Waiters};
 /// A stream is in the list only while it waits. An event *takes* the list, whole: the other events
 /// of a burst find it empty, and nobody scans those who are busy. A stream that ends while it
 /// waits takes itself out, so a quiet topic does not collect the dead.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct WaitList {
     waiting: Waiters,
-    /// Counts how often the list was taken, so that a place in an earlier list means nothing.
-    generation: u64,
+    /// Counts, from 1, how often the list was taken, so that a place in an earlier list means nothing.
+    generation: NonZeroU64,
 }
 
 /// A place in a wait list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
-    pub(crate) generation: u64,
+    pub(crate) generation: NonZeroU64,
     index: usize,
+}
+
+impl Default for WaitList {
+    fn default() -> Self {
+        Self { waiting: Waiters::new(), generation: NonZeroU64::MIN }
+    }
 }
 
 impl WaitList {
@@ -45,8 +52,8 @@ impl WaitList {
     }
 
     /// Empties the list and returns who waited, with the list's new generation.
-    pub(crate) fn take(&mut self) -> (Waiters, u64) {
-        self.generation += 1;
+    pub(crate) fn take(&mut self) -> (Waiters, NonZeroU64) {
+        self.generation = self.generation.saturating_add(1);
         // Those who are woken will come back: the list need not grow in steps again.
         let empty = Waiters::with_capacity(self.waiting.len());
         (std::mem::replace(&mut self.waiting, empty), self.generation)

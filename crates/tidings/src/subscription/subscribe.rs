@@ -177,8 +177,14 @@ impl Subscribe {
         let pulse = Pulse::new(shared.clock.clone(), self.settings.heartbeat);
         let client = shared.registry.enter(feed, self.identity, pulse, position);
         client.pulse.start(&client);
-        let mut subscription =
-            Subscription::new(shared, client, cursor, slots, self.settings.status, self.snapshot);
+        let mut subscription = Subscription::new(
+            shared,
+            client,
+            cursor,
+            slots,
+            self.settings.status,
+            self.snapshot.map(Box::new),
+        );
         subscription.begin(status, position, with_snapshot, self.settings.retry);
         Ok(subscription)
     }

@@ -1,0 +1,177 @@
+//! A run: every figure of every server that was asked for, one after the other.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::ValueEnum;
+
+use crate::error::Error;
+use crate::instrument::Instrument;
+use crate::loads::Load;
+use crate::machine::Machine;
+use crate::results::{Figures, Results};
+use crate::servers::Server;
+use crate::{cores, cost, document, latency, memory, plots, report, storm, versions};
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Figure {
+    /// Instructions per delivery
+    Cost,
+    /// Processor time per delivery
+    Time,
+    /// Memory of idle connections
+    Memory,
+    /// From publication to receipt
+    Latency,
+    /// What happens around an event to 15,000 clients
+    Crowd,
+    /// Clients that come back at once
+    Storm,
+    /// Instructions per delivery, by number of clients
+    Scaling,
+    /// Memory over a million events
+    Steadiness,
+}
+
+/// What is to be measured.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) servers: Vec<Server>,
+    pub(crate) figures: Vec<Figure>,
+    pub(crate) loads: Vec<Load>,
+    pub(crate) quick: bool,
+    /// Where the document is written, if it is to be.
+    pub(crate) docs: Option<PathBuf>,
+}
+
+impl Run {
+    /// Measures, and writes the results after each server; or only writes them.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can be counted or written; and, when all the rest is done, if a measurement
+    /// could not be made.
+    pub(crate) fn run(&self, only_write: bool) -> Result<(), Error> {
+        let machine = Machine::here();
+        let instrument = Instrument::find()?;
+        let mut results = match &self.docs {
+            Some(docs) => Results::load(&docs.join("benchmarks/results.json"), machine, instrument),
+            None => Results::new(machine, instrument),
+        };
+        cores::keep_off_server();
+        let mut failures = 0;
+        if !only_write {
+            for server in &self.servers {
+                let figures = results.servers.entry(*server).or_default();
+                figures.versions = versions::of(*server);
+                for figure in &self.figures {
+                    failures += self.take(instrument, *server, *figure, figures);
+                }
+                self.write(&results)?;
+            }
+        }
+        self.write(&results)?;
+        println!("\n{}", report::report(&results));
+        match failures {
+            0 => Ok(()),
+            1 => Err(Error::new("a measurement could not be made")),
+            _ => Err(Error::new(format!("{failures} measurements could not be made"))),
+        }
+    }
+
+    fn write(&self, results: &Results) -> Result<(), Error> {
+        let Some(docs) = &self.docs else { return Ok(()) };
+        let pictures = docs.join("benchmarks");
+        plots::write(&pictures, results)?;
+        results.save(&pictures.join("results.json"))?;
+        document::write(&docs.join("BENCHMARKS.md"), &report::report(results))
+    }
+
+    /// Takes a figure of a server, and tells of it. Returns how many measurements failed.
+    fn take(
+        &self,
+        instrument: Instrument,
+        server: Server,
+        figure: Figure,
+        figures: &mut Figures,
+    ) -> usize {
+        let Self { quick, loads, .. } = self;
+        let quick = *quick;
+        let loads = loads.iter().copied();
+        match figure {
+            Figure::Cost if server.publishes() => loads
+                .map(|load| {
+                    let clients = load.clients();
+                    told(server, &load.name(), || {
+                        let cost = cost::count(instrument, server, load, clients, quick)?;
+                        figures.cost.insert(load, cost);
+                        Ok(format!("{:.1} user instructions per delivery", cost.user_instructions))
+                    })
+                })
+                .sum(),
+            Figure::Time if server.publishes() => loads
+                .filter(|load| matches!(load, Load::One | Load::Burst10 | Load::Burst100))
+                .map(|load| {
+                    told(server, &format!("time, {}", load.name()), || {
+                        let time = cost::time(server, load, quick)?;
+                        figures.time.insert(load, time);
+                        let (user, system) = (time.user_micros, time.system_micros);
+                        Ok(format!("{user:.2} µs user and {system:.2} µs system per delivery"))
+                    })
+                })
+                .sum(),
+            Figure::Memory => told(server, "memory", || {
+                let memory = memory::idle(server, quick)?;
+                figures.memory = Some(memory);
+                Ok(format!("{memory:.2?}"))
+            }),
+            Figure::Latency if server.publishes() => told(server, "latency", || {
+                let receipt = latency::receipt(server, quick)?;
+                figures.receipt = Some(receipt);
+                Ok(format!("{receipt:.0?}"))
+            }),
+            Figure::Crowd if server.publishes() => told(server, "crowd", || {
+                let crowd = latency::crowd(server, quick)?;
+                figures.crowd = Some(crowd);
+                Ok(format!("{crowd:.0?}"))
+            }),
+            Figure::Storm if server.replays() => told(server, "storm", || {
+                let storm = storm::storm(server, quick)?;
+                figures.storm = Some(storm);
+                Ok(format!("{storm:.0?}"))
+            }),
+            Figure::Scaling if server.is_on_the_plots() => told(server, "scaling", || {
+                let sizes: &[usize] =
+                    if quick { &[500, 1_000] } else { &[1_000, 2_000, 5_000, 10_000, 15_000] };
+                let mut points = Vec::new();
+                for clients in sizes {
+                    let cost = cost::count(instrument, server, Load::One, *clients, quick)?;
+                    points.push((*clients, cost.user_instructions));
+                }
+                figures.scaling = points;
+                Ok(format!("{:.0?}", figures.scaling))
+            }),
+            Figure::Steadiness if server.is_ours() => told(server, "steadiness", || {
+                figures.steadiness = memory::over_events(server, quick)?;
+                let kib = figures.steadiness.iter().map(|(_, kib)| *kib);
+                let (least, most) = (kib.clone().fold(f64::MAX, f64::min), kib.fold(0.0, f64::max));
+                Ok(format!("{least:.0} to {most:.0} KB"))
+            }),
+            _ => 0,
+        }
+    }
+}
+
+/// Measures, and says what came out. Returns 1 if that is an error.
+fn told(server: Server, what: &str, measure: impl FnOnce() -> Result<String, Error>) -> usize {
+    let began = Instant::now();
+    let outcome = measure();
+    let seconds = began.elapsed().as_secs_f64();
+    let name = server.name();
+    match &outcome {
+        Ok(said) => println!("{name:20} {what:16} {said}  ({seconds:.1} s)"),
+        Err(error) => eprintln!("{name:20} {what:16} failed: {error}  ({seconds:.1} s)"),
+    }
+    usize::from(outcome.is_err())
+}

@@ -1,0 +1,55 @@
+use std::time::{Duration, Instant};
+
+/// What a request asks for: `topic=…` any number of times, `count=…`, `history=all`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Query {
+    pub(super) topics: Vec<String>,
+    pub(super) count: usize,
+    pub(super) history: bool,
+}
+
+impl Query {
+    /// Reads the part of a URL behind the question mark.
+    pub(super) fn parse(query: &str) -> Self {
+        let mut read = Self { topics: Vec::new(), count: 1, history: false };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "topic" => read.topics.push(value.into_owned()),
+                "count" => read.count = value.parse().unwrap_or(1),
+                "history" => read.history = value == "all",
+                _ => {}
+            }
+        }
+        read
+    }
+
+    /// The topics of the events to publish, in order: each topic as often as was asked for.
+    pub(super) fn publications(&self) -> impl Iterator<Item = &str> {
+        self.topics.iter().flat_map(|topic| std::iter::repeat_n(topic.as_str(), self.count))
+    }
+}
+
+/// The answer to a publication: how long it took, without the request around it.
+pub(super) fn answer(took: Duration) -> String {
+    format!("{{\"nanoseconds\":{}}}", took.as_nanos())
+}
+
+/// Runs a publication and says how long it took.
+pub(super) fn timed(publish: impl FnOnce()) -> String {
+    let began = Instant::now();
+    publish();
+    answer(began.elapsed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_repeat_and_the_rest_has_defaults() {
+        let query = Query::parse("topic=a&topic=b%2Fc");
+        let topics = vec!["a".to_owned(), "b/c".to_owned()];
+        assert_eq!(query, Query { topics, count: 1, history: false });
+        assert_eq!(Query::parse("topic=a&count=100&history=all").count, 100);
+    }
+}

@@ -1,0 +1,31 @@
+use std::future::Future;
+use std::io;
+use std::net::TcpListener;
+
+/// Runs a server of tokio as applications do, on the multi-thread runtime, with one worker, since
+/// it has one core. `serve` begins on that worker.
+pub(super) fn run<F, Fut>(listener: TcpListener, serve: F) -> io::Result<()>
+where
+    F: FnOnce(tokio::net::TcpListener) -> Fut + Send + 'static,
+    Fut: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let runtime = multi_thread()?;
+    let serving =
+        runtime.spawn(async move { serve(tokio::net::TcpListener::from_std(listener)?).await });
+    runtime.block_on(serving).map_err(io::Error::other)?
+}
+
+/// As [`run`], for a future that cannot be sent to the worker: it accepts on the main thread, and
+/// its connections are the worker's.
+pub(super) fn run_here<F, Fut>(listener: TcpListener, serve: F) -> io::Result<()>
+where
+    F: FnOnce(tokio::net::TcpListener) -> Fut,
+    Fut: Future<Output = io::Result<()>>,
+{
+    let runtime = multi_thread()?;
+    runtime.block_on(async move { serve(tokio::net::TcpListener::from_std(listener)?).await })
+}
+
+fn multi_thread() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()
+}

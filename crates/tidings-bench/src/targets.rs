@@ -1,0 +1,86 @@
+//! What Tidings is to reach.
+
+use crate::loads::Load;
+use crate::results::Results;
+use crate::servers::Server;
+use crate::table::{Table, figure, figure_or_dash};
+
+/// A figure that is to be no more than so much.
+#[derive(Debug, Clone, Copy)]
+struct Target {
+    server: Server,
+    what: What,
+    limit: f64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Instructions(Load),
+    /// KiB per idle connection.
+    Memory,
+    /// The same, beyond what the framework's empty stream has.
+    MemoryOverEmpty,
+}
+
+/// All of them: 200 bytes, 1,000 clients for instructions, 15,000 for memory.
+fn targets() -> Vec<Target> {
+    use Server::{
+        TidingsActixWeb, TidingsAxumBody, TidingsAxumDirect, TidingsWarpBody, TidingsWarpDirect,
+    };
+    let body = [(TidingsAxumBody, 3_700.0), (TidingsWarpBody, 3_700.0), (TidingsActixWeb, 3_000.0)];
+    let mut targets = Vec::new();
+    for server in [TidingsAxumDirect, TidingsWarpDirect] {
+        targets.extend([
+            Target { server, what: What::Instructions(Load::One), limit: 200.0 },
+            Target { server, what: What::Instructions(Load::Burst100), limit: 40.0 },
+            Target { server, what: What::Memory, limit: 0.6 },
+        ]);
+    }
+    for (server, limit) in body {
+        targets.extend([
+            Target { server, what: What::Instructions(Load::One), limit },
+            Target { server, what: What::Instructions(Load::Burst100), limit: 150.0 },
+            Target { server, what: What::MemoryOverEmpty, limit: 0.5 },
+        ]);
+    }
+    targets
+}
+
+impl Target {
+    fn measured(self, results: &Results) -> Option<f64> {
+        let memory = |server| results.memory(server)?.at_15_000;
+        match self.what {
+            What::Instructions(load) => results.instructions(self.server, load),
+            What::Memory => memory(self.server),
+            What::MemoryOverEmpty => Some(memory(self.server)? - memory(self.server.empty()?)?),
+        }
+    }
+}
+
+/// The targets beside what was measured.
+pub(crate) fn table(results: &Results) -> Table {
+    let mut table = Table::new(["server", "figure", "target", "measured", "met"]);
+    for target in targets() {
+        let what = match target.what {
+            What::Instructions(load) => format!("ins:u, {}", load.title()),
+            What::Memory => "KB per idle connection at 15,000".to_owned(),
+            What::MemoryOverEmpty => {
+                "KB per idle connection at 15,000, over the empty stream".to_owned()
+            }
+        };
+        let measured = target.measured(results);
+        let met = match measured {
+            Some(measured) if measured <= target.limit => "yes",
+            Some(_) => "**no**",
+            None => "not measured",
+        };
+        table.row([
+            target.server.description().to_owned(),
+            what,
+            format!("≤ {}", figure(target.limit)),
+            figure_or_dash(measured),
+            met.to_owned(),
+        ]);
+    }
+    table
+}
