@@ -1,15 +1,29 @@
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
+#[cfg(not(shuttle))]
+use std::sync::{Mutex, MutexGuard};
 use std::task::{Wake, Waker};
 
+#[cfg(not(shuttle))]
+use mio::Waker as Bell;
 use mio::{Registry, Token};
+#[cfg(shuttle)]
+use models::Bell;
+#[cfg(shuttle)]
+use shuttle::sync::{Mutex, MutexGuard};
 
 use crate::writer::Stream;
 
 /// What others have to say to a writer.
 pub(crate) struct Inbox<B> {
-    messages: Mutex<Vec<Message<B>>>,
-    waker: mio::Waker,
+    messages: Mutex<Messages<B>>,
+    waker: Bell,
+}
+
+struct Messages<B> {
+    list: Vec<Message<B>>,
+    /// There is no writer any more.
+    closed: bool,
 }
 
 pub(crate) enum Message<B> {
@@ -28,17 +42,24 @@ pub(crate) enum Message<B> {
 impl<B> Inbox<B> {
     /// An inbox that wakes a poll with this token.
     pub(crate) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
-        Ok(Self { messages: Mutex::default(), waker: mio::Waker::new(registry, token)? })
+        let messages = Mutex::new(Messages { list: Vec::new(), closed: false });
+        Ok(Self { messages, waker: Bell::new(registry, token)? })
     }
 
-    fn messages(&self) -> MutexGuard<'_, Vec<Message<B>>> {
+    fn messages(&self) -> MutexGuard<'_, Messages<B>> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Without a writer, a stream that is sent is dropped, which ends its connection.
     pub(crate) fn send(&self, message: Message<B>) {
         let mut messages = self.messages();
-        let is_first = messages.is_empty();
-        messages.push(message);
+        if messages.closed {
+            // The lock first: a stream that is dropped may have more to say.
+            drop(messages);
+            return drop(message);
+        }
+        let is_first = messages.list.is_empty();
+        messages.list.push(message);
         drop(messages);
         // Behind the first, the writer is on its way. Waking is a write to an event counter, which
         // only fails when the writer is gone.
@@ -49,7 +70,16 @@ impl<B> Inbox<B> {
 
     /// Takes all messages, in their order, and leaves an empty list of the caller's.
     pub(crate) fn take(&self, messages: &mut Vec<Message<B>>) {
-        std::mem::swap(&mut *self.messages(), messages);
+        std::mem::swap(&mut self.messages().list, messages);
+    }
+
+    /// The writer ends: drops what was sent to it, and what will be.
+    pub(crate) fn close(&self) {
+        let mut messages = self.messages();
+        messages.closed = true;
+        let left = std::mem::take(&mut messages.list);
+        drop(messages);
+        drop(left);
     }
 }
 
@@ -86,3 +116,6 @@ pub(crate) fn stream_waker<B: Send + 'static>(inbox: &Arc<Inbox<B>>, key: usize)
 pub(crate) fn cohort_waker<B: Send + 'static>(inbox: &Arc<Inbox<B>>, key: usize) -> Waker {
     Waker::from(Arc::new(Call { inbox: inbox.clone(), addressee: Addressee::Cohort(key) }))
 }
+
+#[cfg(shuttle)]
+mod models;

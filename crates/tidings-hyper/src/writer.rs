@@ -43,20 +43,8 @@ pub(crate) fn start<B: Send + 'static>(
     write_timeout: Option<Duration>,
     runtime: Handle,
 ) -> io::Result<Arc<Inbox<B>>> {
-    let poll = mio::Poll::new()?;
-    let inbox = Arc::new(Inbox::new(poll.registry(), INBOX)?);
-    let writer = Writer {
-        poll,
-        inbox: inbox.clone(),
-        members: Slab::new(),
-        cohorts: Slab::new(),
-        keys: HashMap::new(),
-        deadlines: BTreeSet::new(),
-        write_timeout,
-        framed: Vec::new(),
-        closing: false,
-        back: None,
-    };
+    let writer = Writer::new(write_timeout)?;
+    let inbox = writer.inbox.clone();
     std::thread::Builder::new().name(format!("tidings-writer-{number}")).spawn(move || {
         // A snapshot that an application makes may need its runtime's timers and sockets.
         let _runtime = runtime.enter();
@@ -121,6 +109,23 @@ enum Next {
 }
 
 impl<B: Send + 'static> Writer<B> {
+    fn new(write_timeout: Option<Duration>) -> io::Result<Self> {
+        let poll = mio::Poll::new()?;
+        let inbox = Arc::new(Inbox::new(poll.registry(), INBOX)?);
+        Ok(Self {
+            poll,
+            inbox,
+            members: Slab::new(),
+            cohorts: Slab::new(),
+            keys: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            write_timeout,
+            framed: Vec::new(),
+            closing: false,
+            back: None,
+        })
+    }
+
     fn run(mut self) {
         let mut events = Events::with_capacity(1024);
         let mut messages = Vec::new();
@@ -184,6 +189,8 @@ impl<B: Send + 'static> Writer<B> {
         let subscription = *subscription;
         self.back = Some(back);
         let group = self.group_of(&subscription);
+        // Before anything is sent: whoever is found gone must not take the cohort along.
+        self.cohorts[group].size += 1;
         // Up to the present, which is where the new stream begins at the latest.
         self.advance(group);
         let key = self.members.insert(Member {
@@ -197,7 +204,6 @@ impl<B: Send + 'static> Writer<B> {
             pipelined: Some(pipelined).filter(|bytes| !bytes.is_empty()).map(Box::new),
             _body: body,
         });
-        self.cohorts[group].size += 1;
         let interest = Interest::READABLE | Interest::WRITABLE;
         let socket = &mut self.members[key].socket;
         if self.poll.registry().register(socket, Token(key), interest).is_err() {
@@ -206,20 +212,18 @@ impl<B: Send + 'static> Writer<B> {
         }
         let mut first = head;
         let next = self.poll_stream(key);
-        if let Poll::Ready(Next::Bytes(bytes)) = &next {
-            match framing.chunked {
-                true => chunk::write(bytes, &mut first),
-                false => first.extend_from_slice(bytes),
-            }
+        match &next {
+            Poll::Ready(Next::Bytes(bytes)) if framing.chunked => chunk::write(bytes, &mut first),
+            Poll::Ready(Next::Bytes(bytes)) => first.extend_from_slice(bytes),
+            Poll::Ready(Next::End) if framing.chunked => first.extend_from_slice(chunk::END),
+            _ => {}
         }
+        self.members[key].is_ending = matches!(next, Poll::Ready(Next::End));
         match self.send(key, Outgoing::raw(first.into(), 0)) {
+            Ok(_) if matches!(next, Poll::Ready(Next::Failed)) => self.remove(key),
+            Ok(true) => self.serve(key),
+            Ok(false) => {}
             Err(_) => self.remove(key),
-            Ok(false) => self.members[key].is_ending = matches!(next, Poll::Ready(Next::End)),
-            Ok(true) => match next {
-                Poll::Ready(Next::Bytes(_)) | Poll::Pending => self.serve(key),
-                Poll::Ready(Next::End) => self.end(key),
-                Poll::Ready(Next::Failed) => self.remove(key),
-            },
         }
     }
 
@@ -324,6 +328,11 @@ impl<B: Send + 'static> Writer<B> {
                 }
                 Poll::Ready(Next::End) => return self.end(key),
                 Poll::Ready(Next::Failed) => return self.remove(key),
+                // A reset has taken it to the hub's present, and nobody has told the cohort: its
+                // topics need not have anything new.
+                Poll::Pending if self.is_ahead(key) => {
+                    self.advance(self.members[key].group as usize);
+                }
                 Poll::Pending => return self.join_level(key),
             }
         }
@@ -365,14 +374,13 @@ impl<B: Send + 'static> Writer<B> {
             return Ok(true);
         };
         let before = stalled.outgoing.written();
-        let is_done = stalled.outgoing.write_to(&self.members[key].socket)?;
-        if is_done || stalled.outgoing.written() > before {
-            if let Some(deadline) = stalled.deadline {
-                self.deadlines.remove(&(deadline, key));
-            }
-            stalled.deadline = None;
+        let outcome = stalled.outgoing.write_to(&self.members[key].socket);
+        let is_stuck = matches!(outcome, Ok(false)) && stalled.outgoing.written() == before;
+        if let Some(deadline) = stalled.deadline.take_if(|_| !is_stuck) {
+            // Also where it failed, or the deadline would be for the next one with this key.
+            self.deadlines.remove(&(deadline, key));
         }
-        if is_done {
+        if outcome? {
             return Ok(true);
         }
         if stalled.deadline.is_none() {
@@ -395,6 +403,11 @@ impl<B: Send + 'static> Writer<B> {
             Ok(false) => {}
             Err(_) => self.remove(key),
         }
+    }
+
+    fn is_ahead(&self, key: usize) -> bool {
+        let member = &self.members[key];
+        self.cohorts[member.group as usize].cohort.is_behind(&member.subscription)
     }
 
     fn join_level(&mut self, key: usize) {
@@ -471,6 +484,13 @@ impl<B: Send + 'static> Writer<B> {
     }
 }
 
+impl<B> Drop for Writer<B> {
+    /// However it ends: whoever comes too late is let go, and does not wait for ever.
+    fn drop(&mut self) {
+        self.inbox.close();
+    }
+}
+
 /// What is left of a batch is the stream's own business.
 fn stall<B>(member: &mut Member<B>, batch: &Batch, written: usize) {
     let bytes = batch.bytes().clone();
@@ -484,3 +504,6 @@ fn stall<B>(member: &mut Member<B>, batch: &Batch, written: usize) {
 fn is_temporary(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,30 +95,60 @@ impl std::error::Error for Fault {}
 ///
 /// The first fault that is found.
 pub fn check(published: &[Entry], topics: &[&str], visits: &[Visit]) -> Result<Summary, Fault> {
+    check_all(published, topics, visits, (true, true))
+}
+
+/// As [`check`], where one topic keeps its events for longer than another: behind a reset follows
+/// what is retained, and of each topic that begins at a place of its own.
+///
+/// # Errors
+///
+/// The first fault that is found.
+pub fn check_uneven(
+    published: &[Entry],
+    topics: &[&str],
+    visits: &[Visit],
+    finished: bool,
+) -> Result<Summary, Fault> {
+    check_all(published, topics, visits, (false, finished))
+}
+
+fn check_all(
+    published: &[Entry],
+    topics: &[&str],
+    visits: &[Visit],
+    (even, finished): (bool, bool),
+) -> Result<Summary, Fault> {
     let mut client = Client {
         by_id: published.iter().map(|entry| (entry.id.as_str(), entry)).collect(),
         of_topics: published
             .iter()
             .filter(|entry| topics.contains(&entry.topic.as_str()))
-            .map(|entry| (position(&entry.id), entry.id.as_str()))
+            .map(|entry| (position(&entry.id), entry))
             .collect(),
         topics,
+        even,
+        to_begin: HashSet::new(),
         cursor: None,
         seen: HashSet::new(),
         summary: Summary::default(),
     };
     visits.iter().try_for_each(|visit| client.visit(visit))?;
     match client.missing_before(u64::MAX).first() {
-        Some(id) => Err(Fault::Lost((*id).to_owned())),
-        None => Ok(client.summary),
+        Some(id) if finished => Err(Fault::Lost((*id).to_owned())),
+        _ => Ok(client.summary),
     }
 }
 
 struct Client<'a> {
     by_id: HashMap<&'a str, &'a Entry>,
-    /// Position and id of what the client is to see, in order.
-    of_topics: Vec<(u64, &'a str)>,
+    /// Position and event of what the client is to see, in order.
+    of_topics: Vec<(u64, &'a Entry)>,
     topics: &'a [&'a str],
+    /// Whether all topics keep the same.
+    even: bool,
+    /// Else: the topics of which nothing has come since a reset.
+    to_begin: HashSet<&'a str>,
     /// The position up to which the client has everything; `None` before its first status.
     cursor: Option<u64>,
     /// The ids received since the last reset.
@@ -157,14 +187,22 @@ impl<'a> Client<'a> {
             Some("fresh") if is_first && claimed.is_none() => {
                 self.cursor = Some(position(id));
                 self.seen.clear();
+                self.to_begin.clear();
             }
             Some("resumed") if claimed == Some(id) => {
+                // Of a client that is not known from before, this is where it begins.
+                self.cursor.get_or_insert(position(id));
+                // Whatever began later than others: the client has it all now.
+                self.to_begin.clear();
                 self.summary.resumed += 1;
                 return Ok(true);
             }
             Some("reset") if !is_first || claimed.is_some() => {
                 self.cursor = Some(position(id));
                 self.seen.clear();
+                if !self.even {
+                    self.to_begin.extend(self.topics);
+                }
                 self.summary.resets += 1;
             }
             Some("fresh" | "resumed" | "reset") => return wrong(),
@@ -206,6 +244,7 @@ impl<'a> Client<'a> {
             });
         }
         self.cursor = Some(at);
+        self.to_begin.remove(entry.topic.as_str());
         self.summary.events += 1;
         Ok(())
     }
@@ -213,8 +252,13 @@ impl<'a> Client<'a> {
     /// What the client should have seen behind its cursor and before a position.
     fn missing_before(&self, before: u64) -> Vec<&'a str> {
         let cursor = self.cursor.unwrap_or(u64::MAX);
-        let missing = self.of_topics.iter().filter(|(at, _)| *at > cursor && *at < before);
-        missing.map(|(_, id)| *id).collect()
+        let behind = self.of_topics.partition_point(|(at, _)| *at <= cursor);
+        let missing = self.of_topics[behind..].iter().take_while(|(at, _)| *at < before);
+        let missing = missing.map(|(_, entry)| *entry);
+        missing
+            .filter(|entry| !self.to_begin.contains(entry.topic.as_str()))
+            .map(|entry| entry.id.as_str())
+            .collect()
     }
 }
 
@@ -319,6 +363,24 @@ mod tests {
     }
 
     #[test]
+    fn topics_that_keep_different_lengths_begin_at_different_places_behind_a_reset() {
+        let check =
+            |script| check_uneven(&published(), &["a", "b"], &[visit(Some("x-1"), script)], true);
+        assert!(check("reset@0 1 3 4 6").is_ok());
+        assert!(check("reset@0 2 4 6").is_ok_and(|summary| summary.events == 3));
+        // But where one has begun, it goes on.
+        assert_eq!(check("reset@0 1 2 3 6"), Err(Fault::Lost("e-4".to_owned())));
+        assert_eq!(check("reset@0 1 2 4 6"), Err(Fault::Lost("e-3".to_owned())));
+        assert_eq!(check("reset@0 1 2 3 4"), Err(Fault::Lost("e-6".to_owned())));
+        let unfinished = [visit(Some("x-1"), "reset@0 1 2 3 4")];
+        assert!(check_uneven(&published(), &["a", "b"], &unfinished, false).is_ok());
+        assert_eq!(check("reset@0 1 3 2 4 6"), Err(Fault::OutOfOrder("e-2".to_owned())));
+        let visits = [visit(Some("x-1"), "reset@0 1 3"), visit(Some("e-3"), "resumed@3 6")];
+        let fault = check_uneven(&published(), &["a", "b"], &visits, true);
+        assert_eq!(fault, Err(Fault::MissingReset("e-4".to_owned())));
+    }
+
+    #[test]
     fn a_doubled_event_is_found() {
         finds(Fault::Doubled, "e-2", &[(None, "fresh@0 1 2 2 3 4 6")]);
         finds(Fault::Doubled, "e-2", &[(None, "fresh@0 1 2"), (Some("e-2"), "resumed@2 2 3 4 6")]);
@@ -366,5 +428,153 @@ mod tests {
         }
         finds(Fault::NoStatus, "e-1", &[(None, "1 2 3 4 6")]);
         finds(Fault::NoStatus, "e-0", &[(None, "odd@0 1")]);
+    }
+
+    #[test]
+    fn a_client_that_is_known_by_its_claim_only_is_checked_from_there() {
+        assert!(check_a_and_b(&[(Some("e-2"), "resumed@2 3 4 6")]).is_ok());
+        finds(Fault::MissingReset, "e-3", &[(Some("e-2"), "resumed@2 4 6")]);
+        finds(Fault::Lost, "e-6", &[(Some("e-2"), "resumed@2 3 4")]);
+    }
+
+    /// Forty events of topics a, b and c in turn, and a client of a and b that received all of
+    /// them, over several connections of many lengths.
+    fn clean() -> (Vec<Entry>, Vec<Visit>) {
+        let published: Vec<_> = (1..=40)
+            .map(|n| {
+                let topic = ["a", "b", "c"][n % 3];
+                Entry { id: format!("e-{n}"), topic: topic.to_owned(), data: format!("{topic}{n}") }
+            })
+            .collect();
+        let mut mine = published.iter().filter(|entry| entry.topic != "c").peekable();
+        let mut visits = Vec::new();
+        let mut last = "e-0".to_owned();
+        for length in (0..=4).cycle() {
+            let mut text = vec![(last.clone(), None)];
+            text.extend(mine.by_ref().take(length).map(|e| (e.id.clone(), Some(e.data.clone()))));
+            let is_first = visits.is_empty();
+            let claimed = (!is_first).then(|| last.clone());
+            last = text.last().unwrap().0.clone();
+            let messages = text.iter().map(|(id, data)| message(id, data.as_deref(), is_first));
+            visits.push(Visit { claimed, messages: messages.collect() });
+            if mine.peek().is_none() {
+                break;
+            }
+        }
+        (published, visits)
+    }
+
+    /// An event; without data, a status event.
+    fn message(id: &str, data: Option<&str>, is_fresh: bool) -> Message {
+        let status = if is_fresh { "fresh" } else { "resumed" };
+        let block = match data {
+            Some(data) => format!("data: {data}\nid: {id}\n\n"),
+            None => {
+                format!("event: {STATUS_EVENT}\ndata: {{\"status\":\"{status}\"}}\nid: {id}\n\n")
+            }
+        };
+        let mut decoder = Decoder::new();
+        decoder.feed(block.as_bytes()).unwrap();
+        decoder.next_message().unwrap()
+    }
+
+    /// Breaks a clean history at every event, one at a time, and has each found.
+    fn every_place(
+        breaks: impl Fn(&mut Vec<Visit>, usize, usize) -> Option<fn(&Fault) -> bool>,
+    ) -> usize {
+        let (published, clean) = clean();
+        let summary = check(&published, &["a", "b"], &clean).expect("it is clean");
+        assert_eq!(summary.events, 27);
+        let mut broken = 0;
+        for visit in 0..clean.len() {
+            for index in 1..clean[visit].messages.len() {
+                let mut visits = clean.clone();
+                if let Some(is_it) = breaks(&mut visits, visit, index) {
+                    let found = check(&published, &["a", "b"], &visits).expect_err("it is broken");
+                    assert!(is_it(&found), "{found} at {visit}, {index}");
+                    broken += 1;
+                }
+            }
+        }
+        broken
+    }
+
+    #[test]
+    fn a_loss_is_found_wherever_it_is() {
+        let broken = every_place(|visits, visit, index| {
+            visits[visit].messages.remove(index);
+            Some(|fault| matches!(fault, Fault::Lost(_) | Fault::MissingReset(_)))
+        });
+        assert_eq!(broken, 27);
+    }
+
+    #[test]
+    fn a_double_is_found_wherever_it_is() {
+        let broken = every_place(|visits, visit, index| {
+            let again = visits[visit].messages[index].clone();
+            visits[visit].messages.insert(index, again);
+            Some(|fault| matches!(fault, Fault::Doubled(_)))
+        });
+        assert_eq!(broken, 27);
+        // And when it comes much later.
+        let broken = every_place(|visits, visit, index| {
+            let again = visits[visit].messages[index].clone();
+            visits.last_mut().unwrap().messages.push(again);
+            Some(|fault| matches!(fault, Fault::Doubled(_)))
+        });
+        assert_eq!(broken, 27);
+    }
+
+    #[test]
+    fn a_wrong_order_is_found_wherever_it_is() {
+        let within = every_place(|visits, visit, index| {
+            let messages = &mut visits[visit].messages;
+            (index + 1 < messages.len()).then(|| messages.swap(index, index + 1))?;
+            Some(|fault| matches!(fault, Fault::OutOfOrder(_)))
+        });
+        // Also from one connection to the next.
+        let across = every_place(|visits, visit, index| {
+            let is_last = index + 1 == visits[visit].messages.len();
+            let next = (visit + 1..visits.len()).find(|next| visits[*next].messages.len() > 1);
+            let next = next.filter(|_| is_last)?;
+            let (one, other) = visits.split_at_mut(next);
+            std::mem::swap(&mut one[visit].messages[index], &mut other[0].messages[1]);
+            Some(|fault| {
+                matches!(fault, Fault::OutOfOrder(_) | Fault::Lost(_) | Fault::MissingReset(_))
+            })
+        });
+        // Each event with the one behind it.
+        assert_eq!(within + across, 26);
+    }
+
+    #[test]
+    fn an_event_of_another_topic_is_found_wherever_it_is() {
+        let broken = every_place(|visits, visit, index| {
+            let foreign = message("e-20", Some("c20"), false);
+            visits[visit].messages.insert(index, foreign);
+            Some(|fault| matches!(fault, Fault::Foreign(id) if id == "e-20"))
+        });
+        assert_eq!(broken, 27);
+    }
+
+    #[test]
+    fn a_gap_behind_which_a_client_is_resumed_is_found() {
+        // It never received the end of a connection, and yet claims it in the next one.
+        let broken = every_place(|visits, visit, index| {
+            visits[visit].messages.truncate(index);
+            Some(|fault| matches!(fault, Fault::Lost(_) | Fault::MissingReset(_)))
+        });
+        assert_eq!(broken, 27);
+    }
+
+    #[test]
+    fn altered_data_is_found_wherever_it_is() {
+        let broken = every_place(|visits, visit, index| {
+            let messages = &mut visits[visit].messages;
+            let id = messages[index].last_event_id().to_owned();
+            messages[index] = message(&id, Some("other"), false);
+            Some(|fault| matches!(fault, Fault::Altered(_)))
+        });
+        assert_eq!(broken, 27);
     }
 }

@@ -1,7 +1,7 @@
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::timers::{Timed, TimerSlot, Timers};
 
 /// Where a hub takes its time from: heartbeats, and the age of retained events.

@@ -164,6 +164,13 @@ impl Cohort {
         subscription.stands_at(self.cursor.offset)
     }
 
+    /// Whether a subscription has got beyond where the cohort stands, for instance by a reset, which
+    /// takes it to the hub's present. The cohort has to be read to its end then: nothing else would
+    /// bring the two together again before the next event.
+    pub fn is_behind(&self, subscription: &Subscription) -> bool {
+        subscription.stands_behind(self.cursor.offset)
+    }
+
     /// Notes that a batch was handed to the transport for a subscription that was level.
     pub fn note(&self, batch: &Batch, subscription: &mut Subscription) {
         subscription.note(batch.bytes.len(), batch.events, batch.position, batch.to, batch.at);

@@ -72,12 +72,16 @@ mod registry;
 pub mod response;
 mod resume;
 mod subscription;
+mod sync;
 mod timers;
 mod topic;
 mod waking;
 
 #[cfg(feature = "http-body")]
 mod body;
+
+#[cfg(all(test, shuttle))]
+mod models;
 
 pub use clock::{Clock, ManualClock};
 pub use cohort::{Batch, Cohort, CohortKey, Lagging};

@@ -8,11 +8,10 @@ pub(crate) mod ring;
 pub(crate) mod wait_list;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::subscription::status::ResetReason;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 use crate::topic::Topic;
 use crate::waking::{Waiter, Waiters};
 use frame::Frame;

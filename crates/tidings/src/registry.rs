@@ -1,14 +1,11 @@
 use std::borrow::Borrow;
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::field::EventId;
@@ -16,6 +13,8 @@ use crate::hub::Hub;
 use crate::keep_alive::Pulse;
 use crate::log::feed::Feed;
 use crate::resume::Epoch;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{HashMap, HashSet, Mutex};
 use crate::timers::{Timed, TimerSlot};
 use crate::topic::Topic;
 use crate::waking::Waiter;

@@ -167,6 +167,11 @@ impl Subscription {
         self.cursor.offset == offset && self.apart.is_none() && !self.ended
     }
 
+    /// Whether more than what is up to this offset was delivered.
+    pub(crate) fn stands_behind(&self, offset: u64) -> bool {
+        self.cursor.offset > offset
+    }
+
     /// Notes events that somebody else has read, and delivered in this subscription's place.
     pub(crate) fn note(
         &mut self,

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
 use slab::Slab;
 
 use crate::clock::Clock;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex, thread};
 
 /// Dates are rounded up to this many milliseconds, so that thousands of heartbeats share a
 /// wake-up of the timer thread.
@@ -140,7 +140,7 @@ impl Timers {
         }
         let clock = clock.clone();
         // Without the thread there are no heartbeats; with the next date it is tried again.
-        state.running = std::thread::Builder::new()
+        state.running = thread::Builder::new()
             .name("tidings-timer".into())
             .spawn(move || clock.timers().run(&clock))
             .is_ok();

@@ -5,8 +5,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
 use slab::Slab;
+
+use crate::sync::{Condvar, Mutex, thread};
 
 /// Somebody who waits for a topic's next event: one stream, or a cohort of them.
 pub(crate) trait Waiter: Send + Sync + fmt::Debug {
@@ -19,7 +20,7 @@ pub(crate) type Waiters = Slab<Arc<dyn Waiter>>;
 
 /// More than this many are woken by a thread of their own: publishing costs its caller a few
 /// microseconds, however many wait.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = if cfg!(shuttle) { 1 } else { 16 };
 
 /// Wakes them all: a few at once, many from the thread `tidings-waker`.
 ///
@@ -28,7 +29,13 @@ const AT_ONCE: usize = 16;
 /// thousands of streams that become ready at one moment do not stand before a request that has just
 /// arrived.
 pub(crate) fn wake(waiters: Waiters) {
+    #[cfg(not(shuttle))]
     static WAKING: Waking = Waking::new();
+    // Each run of a model begins anew.
+    #[cfg(shuttle)]
+    shuttle::lazy_static! {
+        static ref WAKING: Waking = Waking::new();
+    }
 
     if waiters.len() <= AT_ONCE {
         wake_all(waiters);
@@ -63,7 +70,7 @@ impl Waking {
     fn add(&'static self, waiters: Waiters) {
         let mut state = self.state.lock();
         if !state.running {
-            state.running = std::thread::Builder::new()
+            state.running = thread::Builder::new()
                 .name("tidings-waker".into())
                 .spawn(move || self.run())
                 .is_ok();

@@ -1,18 +1,22 @@
 //! The hub against a naive model: a list of all events ever published, and the rules of retention.
 //!
 //! Every reader is handed what the model says, or a reset; and a reset only where the model agrees
-//! that something is lost.
+//! that something is lost. Some read by themselves, others are served through a cohort, which they
+//! join, leave by stalling, and come back to.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 mod reader;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use reader::Reader;
-use tidings::{Event, History, Hub, ManualClock, Message, Resume, Retention, STATUS_EVENT};
+use tidings::{
+    Cohort, CohortKey, Event, History, Hub, ManualClock, Message, Resume, Retention, STATUS_EVENT,
+};
 
 const TOPICS: [&str; 4] = ["none", "few", "short", "default"];
 
@@ -42,6 +46,7 @@ enum Step {
     Subscribe {
         topics: u8,
         history: History,
+        in_cohort: bool,
     },
     /// Reads some chunks, or all that there is.
     Read {
@@ -51,14 +56,24 @@ enum Step {
     Drop {
         reader: usize,
     },
+    /// A transport's turn: what the reader's cohort has is handed to all who are level.
+    Turn {
+        reader: usize,
+    },
+    /// The reader's socket takes nothing more for now.
+    Stall {
+        reader: usize,
+    },
     /// Drops a reader and comes back with its last id.
     Resume {
         reader: usize,
+        in_cohort: bool,
     },
     /// Comes with any position, counted back from the newest.
     Claim {
         topics: u8,
         back: u64,
+        in_cohort: bool,
     },
 }
 
@@ -81,12 +96,17 @@ fn step() -> impl Strategy<Value = Step> {
             }
         ),
         2 => prop_oneof![0..3_000_u64, 0..30_000_u64, Just(700_000)].prop_map(Step::Advance),
-        3 => (1..16_u8, history).prop_map(|(topics, history)| Step::Subscribe { topics, history }),
+        3 => (1..16_u8, history, any::<bool>()).prop_map(
+            |(topics, history, in_cohort)| Step::Subscribe { topics, history, in_cohort }
+        ),
         8 => (0..8_usize, chunks).prop_map(|(reader, chunks)| Step::Read { reader, chunks }),
         1 => (0..8_usize).prop_map(|reader| Step::Drop { reader }),
-        3 => (0..8_usize).prop_map(|reader| Step::Resume { reader }),
-        2 => (1..16_u8, prop_oneof![0..10_u64, 0..400_u64])
-            .prop_map(|(topics, back)| Step::Claim { topics, back }),
+        3 => (0..8_usize).prop_map(|reader| Step::Turn { reader }),
+        1 => (0..8_usize).prop_map(|reader| Step::Stall { reader }),
+        3 => (0..8_usize, any::<bool>())
+            .prop_map(|(reader, in_cohort)| Step::Resume { reader, in_cohort }),
+        2 => (1..16_u8, prop_oneof![0..10_u64, 0..400_u64], any::<bool>())
+            .prop_map(|(topics, back, in_cohort)| Step::Claim { topics, back, in_cohort }),
     ]
 }
 
@@ -191,6 +211,14 @@ struct Client {
     ephemeral: HashSet<usize>,
     /// What it would send as its Last-Event-ID.
     last: u64,
+    /// For one that is served through a cohort.
+    member: Option<Member>,
+}
+
+struct Member {
+    key: CohortKey,
+    /// Whether it is handed what its cohort has.
+    is_level: bool,
 }
 
 fn names(topics: u8) -> Vec<&'static str> {
@@ -207,6 +235,7 @@ struct Test {
     epoch: String,
     model: Model,
     clients: Vec<Client>,
+    cohorts: HashMap<CohortKey, Cohort>,
 }
 
 impl Test {
@@ -221,7 +250,7 @@ impl Test {
         let epoch = first.as_str().rsplit_once('-').unwrap().0.to_owned();
         // The clock begins at 1.
         let model = Model { now: 1, position: 1, all: Vec::new() };
-        Self { hub, clock, epoch, model, clients: Vec::new() }
+        Self { hub, clock, epoch, model, clients: Vec::new(), cohorts: HashMap::new() }
     }
 
     fn step(&mut self, step: Step) {
@@ -233,28 +262,103 @@ impl Test {
                 self.clock.advance(Duration::from_millis(millis));
                 self.model.now += millis;
             }
-            Step::Subscribe { topics, history } => {
+            Step::Subscribe { topics, history, in_cohort } => {
                 let past = self.model.history(topics, history);
                 let subscribe = self.hub.subscribe(names(topics)).history(history);
                 let (reader, status) = Reader::open_with_status(subscribe);
                 assert_eq!(status["status"], "fresh");
-                self.enter(reader, topics, past, None);
+                self.enter(reader, topics, past, None, in_cohort);
             }
-            Step::Claim { topics, back } => {
+            Step::Claim { topics, back, in_cohort } => {
                 // Sometimes one of the future.
-                self.resume(topics, (self.model.position + 2).saturating_sub(back));
+                let claim = (self.model.position + 2).saturating_sub(back);
+                self.resume(topics, claim, in_cohort);
             }
-            Step::Read { .. } | Step::Drop { .. } | Step::Resume { .. }
-                if self.clients.is_empty() => {}
+            _ if self.clients.is_empty() => {}
             Step::Read { reader, chunks } => self.read(reader % self.clients.len(), chunks),
-            Step::Drop { reader } => {
-                self.clients.swap_remove(reader % self.clients.len());
+            Step::Drop { reader } => drop(self.leave(reader)),
+            Step::Turn { reader } => {
+                let reader = reader % self.clients.len();
+                if let Some(Member { key, .. }) = self.clients[reader].member {
+                    self.turn(key);
+                }
             }
-            Step::Resume { reader } => {
-                let client = self.clients.swap_remove(reader % self.clients.len());
+            Step::Stall { reader } => {
+                let reader = reader % self.clients.len();
+                if let Some(member) = &mut self.clients[reader].member {
+                    member.is_level = false;
+                }
+            }
+            Step::Resume { reader, in_cohort } => {
+                let client = self.leave(reader);
                 let (topics, last) = (client.topics, client.last);
                 drop(client);
-                self.resume(topics, last);
+                self.resume(topics, last, in_cohort);
+            }
+        }
+    }
+
+    fn leave(&mut self, reader: usize) -> Client {
+        let client = self.clients.swap_remove(reader % self.clients.len());
+        if let Some(Member { key, .. }) = client.member {
+            let is_its = |other: &Client| other.member.as_ref().is_some_and(|m| m.key == key);
+            if !self.clients.iter().any(is_its) {
+                self.cohorts.remove(&key);
+            }
+        }
+        client
+    }
+
+    /// Hands what a cohort has to all who are level.
+    fn turn(&mut self, key: CohortKey) {
+        loop {
+            let (model, cohort) = (&self.model, self.cohorts.get_mut(&key).unwrap());
+            match cohort.next_batch() {
+                Ok(Some(batch)) => {
+                    for client in self.clients.iter_mut().filter(|client| client.is_level_in(key)) {
+                        cohort.note(&batch, client.reader.subscription_mut());
+                        client.reader.feed(batch.bytes());
+                        for message in client.reader.messages_so_far() {
+                            client.check(model, &message);
+                        }
+                    }
+                }
+                Ok(None) => return,
+                // Each is told by itself.
+                Err(_) => {
+                    for index in 0..self.clients.len() {
+                        if self.clients[index].is_level_in(key) {
+                            self.read(index, None);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A member's next bytes, of what is for it alone. `None` when it is level.
+    fn poll_member(&mut self, index: usize) -> Option<()> {
+        loop {
+            let client = &mut self.clients[index];
+            let member = client.member.as_mut().unwrap();
+            let cohort = &self.cohorts[&member.key];
+            let subscription = client.reader.subscription_mut();
+            let mut cx = Context::from_waker(Waker::noop());
+            match cohort.poll_member(subscription, &mut cx) {
+                Poll::Ready(bytes) => {
+                    member.is_level = false;
+                    client.reader.feed(&bytes.expect("the hub is open").unwrap());
+                    return Some(());
+                }
+                Poll::Pending if cohort.is_behind(subscription) => {
+                    let key = member.key;
+                    self.turn(key);
+                }
+                Poll::Pending => {
+                    assert!(cohort.is_level(subscription), "nobody would wake it");
+                    member.is_level = true;
+                    return None;
+                }
             }
         }
     }
@@ -274,7 +378,7 @@ impl Test {
         self.model.all.push(Known { topic, at: self.model.now, position, size });
     }
 
-    fn resume(&mut self, topics: u8, claim: u64) {
+    fn resume(&mut self, topics: u8, claim: u64, in_cohort: bool) {
         let id = format!("{}-{claim}", self.epoch);
         let subscribe =
             self.hub.subscribe(names(topics)).resume(Resume::new().with_last_event_id(id));
@@ -287,22 +391,29 @@ impl Test {
             // Whether there is a hole all the same comes out when it is read.
             ("resumed", None) => {
                 assert!(claim <= self.model.position);
-                self.enter(reader, topics, missed.into(), Some(claim));
+                self.enter(reader, topics, missed.into(), Some(claim), in_cohort);
             }
             ("reset", Some("unknown")) => {
                 assert!(claim > self.model.position);
-                self.enter(reader, topics, retained.into(), None);
+                self.enter(reader, topics, retained.into(), None, in_cohort);
             }
             ("reset", Some("expired" | "trimmed")) => {
                 assert!(lost, "reset behind {claim}, but {missed:?} are retained");
-                self.enter(reader, topics, retained.into(), None);
+                self.enter(reader, topics, retained.into(), None, in_cohort);
             }
             other => panic!("{other:?}"),
         }
     }
 
     /// A client that has read its status event, whose id has to be the place before `past`.
-    fn enter(&mut self, reader: Reader, topics: u8, past: VecDeque<u64>, claim: Option<u64>) {
+    fn enter(
+        &mut self,
+        reader: Reader,
+        topics: u8,
+        past: VecDeque<u64>,
+        claim: Option<u64>,
+        in_cohort: bool,
+    ) {
         let begins = claim
             .unwrap_or_else(|| past.front().map_or(self.model.position, |position| position - 1));
         assert_eq!(reader.last_id(), format!("{}-{begins}", self.epoch), "id of the status event");
@@ -315,15 +426,32 @@ impl Test {
             seen: 0,
             ephemeral: HashSet::new(),
             last: begins,
+            member: None,
         });
+        if in_cohort {
+            let client = self.clients.last_mut().unwrap();
+            let subscription = client.reader.subscription();
+            let key = CohortKey::of(subscription);
+            let new = || Cohort::of(subscription, Waker::noop().clone());
+            self.cohorts.entry(key).or_insert_with(new);
+            client.member = Some(Member { key, is_level: false });
+            self.turn(key);
+        }
     }
 
     fn read(&mut self, index: usize, chunks: Option<usize>) {
-        let (model, client) = (&self.model, &mut self.clients[index]);
+        let key = self.clients[index].member.as_ref().map(|member| member.key);
         let mut left = chunks.unwrap_or(usize::MAX);
         while left > 0 {
             left -= 1;
-            let ended = client.reader.chunk().is_none();
+            let ended = match key {
+                Some(_) => self.poll_member(index).is_none(),
+                None => self.clients[index].reader.chunk().is_none(),
+            };
+            if let Some(key) = key.filter(|_| ended) {
+                self.turn(key);
+            }
+            let (model, client) = (&self.model, &mut self.clients[index]);
             for message in client.reader.messages_so_far() {
                 client.check(model, &message);
             }
@@ -342,6 +470,10 @@ impl Test {
 }
 
 impl Client {
+    fn is_level_in(&self, key: CohortKey) -> bool {
+        self.member.as_ref().is_some_and(|member| member.is_level && member.key == key)
+    }
+
     /// The position that comes next.
     fn next(&self, model: &Model) -> Option<u64> {
         let live = || model.of(self.topics).map(|(p, _)| p).find(|p| *p > self.cursor);

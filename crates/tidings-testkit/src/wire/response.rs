@@ -194,6 +194,19 @@ impl Response {
         }
     }
 
+    /// Reads a little more: until the body is longer, by no more than up to `limit` bytes in all,
+    /// or has ended. Returns the end, if that is what came. May be cancelled, and called again.
+    #[track_caller]
+    pub fn read_some(&mut self, limit: usize) -> impl Future<Output = Option<Ending>> {
+        let caller = Location::caller();
+        async move {
+            if self.ending.is_none() {
+                self.advance(caller, "more", limit).await;
+            }
+            self.ending
+        }
+    }
+
     /// Reads to the end of the body.
     #[track_caller]
     pub fn read_to_end(&mut self) -> impl Future<Output = Ending> {

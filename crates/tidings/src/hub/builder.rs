@@ -1,8 +1,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use super::Hub;
 use super::sequencer::Sequencer;
 use super::shared::{Defaults, Shared, Sweep};
@@ -15,6 +13,7 @@ use crate::log::retention::{Retention, RetentionRules};
 use crate::registry::Registry;
 use crate::resume::Epoch;
 use crate::subscription::DEFAULT_RETRY;
+use crate::sync::Mutex;
 use crate::topic::TopicPattern;
 
 /// Settings of a [`Hub`]; made by [`Hub::builder`].

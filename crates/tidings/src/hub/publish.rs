@@ -1,6 +1,5 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use crate::field::EventId;
 use crate::log::frame::Frame;
 use crate::resume::Epoch;
 use crate::subscription::status;
+use crate::sync::atomic::Ordering;
 use crate::topic::Topic;
 use crate::waking;
 

@@ -1,8 +1,5 @@
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-
-use parking_lot::Mutex;
 
 use super::sequencer::Sequencer;
 use super::topics::Topics;
@@ -12,6 +9,8 @@ use crate::log::feed::{Coalescing, Feeds};
 use crate::registry::{Client, Registry};
 use crate::resume::Epoch;
 use crate::subscription::history::Watermark;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::timers::{Timed, TimerSlot};
 
 /// What all handles and subscriptions of a hub share.

@@ -2,10 +2,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
 use crate::log::retention::RetentionRules;
 use crate::log::{Floor, TopicLog};
+use crate::sync::RwLock;
 use crate::topic::Topic;
 
 /// The topics of a hub: created on use, gone when they have neither subscribers nor retained

@@ -1,9 +1,9 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
 use super::frame::Frame;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// A chunk is closed once it has this many bytes; a larger event is a chunk of its own.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;

@@ -1,8 +1,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-
 use super::TopicLog;
 use super::coalesce::{Budget, Chunk, Slice};
 use super::frame::Frame;
@@ -10,6 +8,7 @@ use super::ring::Newest;
 use super::wait_list::Place;
 use crate::clock::Clock;
 use crate::subscription::status::ResetReason;
+use crate::sync::Mutex;
 use crate::waking::Waiter;
 
 /// A set of topics read as one stream, in the hub's order. Subscriptions to the same topics share

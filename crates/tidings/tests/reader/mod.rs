@@ -56,6 +56,10 @@ impl Reader<Subscription> {
     pub(crate) fn subscription(&self) -> &Subscription {
         &self.stream
     }
+
+    pub(crate) fn subscription_mut(&mut self) -> &mut Subscription {
+        &mut self.stream
+    }
 }
 
 impl<S: Stream<Item = Result<Bytes, StreamError>>> Reader<S> {
@@ -92,6 +96,12 @@ impl<S: Stream<Item = Result<Bytes, StreamError>>> Reader<S> {
             Poll::Pending if self.wakes.count() > wakes => self.chunk(),
             Poll::Pending => None,
         }
+    }
+
+    /// Bytes that came by another way than by polling.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        self.raw.extend_from_slice(bytes);
+        self.decoder.feed(bytes).expect("an event of a sane size");
     }
 
     /// The bytes up to where the stream waits or ends.

@@ -1,0 +1,192 @@
+//! A writer by hand: what comes first is the test's choice, not the kernel's.
+
+use super::*;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream as StdStream};
+
+use tidings::{Event, Hub, Retention, Subscribe};
+use tokio::sync::mpsc::unbounded_channel;
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+struct Desk {
+    writer: Writer<()>,
+    listener: TcpListener,
+    back: UnboundedSender<Returned>,
+}
+
+impl Desk {
+    fn new(write_timeout: Option<Duration>) -> Self {
+        let writer = Writer::new(write_timeout).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self { writer, listener, back: unbounded_channel().0 }
+    }
+
+    /// The two ends of a connection, the client's first.
+    fn connect(&self) -> (StdStream, StdStream) {
+        let client = StdStream::connect(self.listener.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(LIMIT)).unwrap();
+        let (server, _) = self.listener.accept().unwrap();
+        server.set_nonblocking(true).unwrap();
+        (client, server)
+    }
+
+    /// Has a stream served, without a head; returns its client.
+    fn serve(&mut self, subscribe: Subscribe) -> StdStream {
+        let (client, server) = self.connect();
+        self.serve_on(server, subscribe);
+        client
+    }
+
+    fn serve_on(&mut self, socket: StdStream, subscribe: Subscribe) {
+        let subscribe = subscribe.heartbeat(None).retry(None);
+        let stream = self.stream(socket, subscribe);
+        self.writer.accept(stream);
+    }
+
+    fn stream(&self, socket: StdStream, subscribe: Subscribe) -> Stream<()> {
+        let taken = Taken {
+            subscription: Box::new(subscribe.open().unwrap()),
+            head: Vec::new(),
+            framing: Framing { chunked: true, keep_alive: true },
+            body: (),
+        };
+        Stream { taken, socket, pipelined: Bytes::new(), back: self.back.clone() }
+    }
+
+    /// Handles what is in the inbox.
+    fn turn(&mut self) {
+        let mut messages = Vec::new();
+        self.writer.inbox.take(&mut messages);
+        for message in messages {
+            match message {
+                Message::Serve(stream) => self.writer.accept(*stream),
+                Message::Stream(key) => self.writer.stream_woken(key),
+                Message::Cohort(key) => self.writer.advance(key),
+                Message::Close | Message::Stop => {}
+            }
+        }
+    }
+
+    /// Writes to the first stream until it stalls.
+    fn stall_first(&mut self, hub: &Hub, topic: &str) {
+        while self.writer.members[0].stalled.is_none() {
+            publish(hub, topic, &"x".repeat(100_000));
+            self.turn();
+        }
+    }
+}
+
+fn publish(hub: &Hub, topic: &str, data: &str) {
+    let _ = hub.publish(topic, Event::new(data)).wait().unwrap();
+}
+
+fn reset(client: StdStream) {
+    socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+/// Reads until `wanted` has come.
+#[track_caller]
+fn read_until(client: &mut StdStream, wanted: &str) -> String {
+    let mut all = Vec::new();
+    while !String::from_utf8_lossy(&all).contains(wanted) {
+        let mut some = [0; 65_536];
+        let length = client.read(&mut some).expect("it comes in time");
+        assert!(length > 0, "the stream ends without {wanted:?}");
+        all.extend_from_slice(&some[..length]);
+    }
+    String::from_utf8(all).unwrap()
+}
+
+/// Waits until the server's end knows what the client's has done.
+fn wait_for_reset(socket: &TcpStream) {
+    let began = Instant::now();
+    while socket.take_error().unwrap().is_none() {
+        assert!(began.elapsed() < LIMIT, "the reset never came");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_stream_may_come_while_the_last_one_of_its_cohort_is_found_gone() {
+    let hub = Hub::new();
+    let mut desk = Desk::new(None);
+    let first = desk.serve(hub.subscribe(["news"]));
+    reset(first);
+    wait_for_reset(&desk.writer.members[0].socket);
+    // Nobody has told the writer of either yet.
+    publish(&hub, "news", "for nobody");
+    let mut second = desk.serve(hub.subscribe(["news"]));
+    publish(&hub, "news", "for the second");
+    desk.turn();
+    read_until(&mut second, "for the second");
+    assert_eq!(hub.clients().count(), 1);
+}
+
+#[test]
+fn a_stalled_stream_that_fails_leaves_no_deadline_to_whoever_comes_next() {
+    let hub = Hub::new();
+    let mut desk = Desk::new(Some(Duration::from_secs(60)));
+    let first = desk.serve(hub.subscribe(["news"]));
+    desk.stall_first(&hub, "news");
+    assert_eq!(desk.writer.deadlines.len(), 1);
+    reset(first);
+    wait_for_reset(&desk.writer.members[0].socket);
+    // As when it became writable, and then was reset.
+    desk.writer.serve(0);
+    assert!(desk.writer.members.is_empty());
+    assert!(desk.writer.deadlines.is_empty());
+}
+
+#[test]
+fn a_stream_that_was_reset_is_level_again_though_the_hub_has_moved_on_elsewhere() {
+    let hub = Hub::builder().retain("news", Retention::none()).unwrap().build();
+    let mut desk = Desk::new(None);
+    let mut client = desk.serve(hub.subscribe(["news"]));
+    desk.stall_first(&hub, "news");
+    // It falls off the log, and the hub's present goes beyond the newest event of its topics.
+    for _ in 0..300 {
+        publish(&hub, "news", "gone");
+    }
+    desk.turn();
+    publish(&hub, "elsewhere", "for others");
+    // It reads again, all that the kernel has, and the writer is told.
+    let mut rest = [0; 65_536];
+    client.set_nonblocking(true).unwrap();
+    while desk.writer.members[0].level.is_none() {
+        match client.read(&mut rest) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+        }
+        if desk.writer.members[0].stalled.is_some() {
+            desk.writer.serve(0);
+        } else {
+            assert!(desk.writer.members[0].level.is_some(), "nobody would wake it");
+        }
+    }
+    client.set_nonblocking(false).unwrap();
+    publish(&hub, "news", "for all");
+    desk.turn();
+    read_until(&mut client, "for all");
+}
+
+#[test]
+fn a_stream_that_comes_after_the_end_is_dropped() {
+    let hub = Hub::new();
+    let inbox = start::<()>(7, None, tokio::runtime::Runtime::new().unwrap().handle().clone());
+    let inbox = inbox.unwrap();
+    inbox.send(Message::Stop);
+    let desk = Desk::new(None);
+    let began = Instant::now();
+    // The first may find the writer's last turn.
+    for _ in 0..2 {
+        let (mut client, socket) = desk.connect();
+        let stream = desk.stream(socket, hub.subscribe(["news"]));
+        inbox.send(Message::Serve(Box::new(stream)));
+        assert_eq!(client.read(&mut [0; 64]).expect("its end comes in time"), 0);
+    }
+    while hub.clients().count() > 0 {
+        assert!(began.elapsed() < LIMIT, "it is still in the registry");
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,258 @@
+//! An application as plain as can be, served by the direct transport.
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, UPGRADE};
+use http::{Request, Response, StatusCode};
+use http_body::{Body, Frame};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tidings::response::HEADERS;
+use tidings::{ClientId, Event, Hub, Snapshot, StreamError};
+use tidings_hyper::{SubscriptionBody, serve};
+use tidings_net::{SocketSettings, Transport};
+use tidings_testkit::limit::{eventually, within};
+use tidings_testkit::wire::{Request as WireRequest, Response as WireResponse};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// What the application sends.
+pub(crate) enum Answer {
+    Whole(Option<Bytes>),
+    Stream(SubscriptionBody),
+    /// A layer has an eye on the stream, and hands its frames through.
+    Watched(SubscriptionBody, Watch),
+    /// A layer changes what is sent.
+    Loud(SubscriptionBody),
+}
+
+/// Something that a layer keeps in a body.
+pub(crate) struct Watch(Arc<AtomicUsize>);
+
+impl Watch {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(body) | Self::Watched(body, _) => Pin::new(body).poll_frame(cx),
+            Self::Loud(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(cx));
+                let loud = |bytes: Bytes| Bytes::from(bytes.to_ascii_uppercase());
+                Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(loud))))
+            }
+        }
+    }
+}
+
+/// A server on a free port, as a task of the test's runtime.
+pub(crate) struct Site {
+    pub(crate) hub: Hub,
+    pub(crate) addr: SocketAddr,
+    /// How many watches there are.
+    pub(crate) watches: Arc<AtomicUsize>,
+    pub(crate) shutdown: Option<oneshot::Sender<()>>,
+    pub(crate) server: JoinHandle<io::Result<()>>,
+}
+
+impl Site {
+    pub(crate) async fn new() -> Self {
+        Self::with(Hub::new(), SocketSettings::default()).await
+    }
+
+    pub(crate) async fn with(hub: Hub, settings: SocketSettings) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let watches = Arc::new(AtomicUsize::new(0));
+        let (shutdown, closing) = oneshot::channel();
+        let app = {
+            let (hub, watches) = (hub.clone(), watches.clone());
+            move |request: Request<Incoming>, _: SocketAddr| {
+                answer(hub.clone(), watches.clone(), request)
+            }
+        };
+        let server = tokio::spawn(serve(listener, app, settings, Transport::Auto, async move {
+            let _ = closing.await;
+        }));
+        Self { hub, addr, watches, shutdown: Some(shutdown), server }
+    }
+
+    /// A response, and its status event.
+    #[track_caller]
+    pub(crate) fn follow(&self, target: &str) -> impl Future<Output = WireResponse> {
+        let connecting = WireResponse::to(self.addr, WireRequest::get(target));
+        async move {
+            let mut response = connecting.await;
+            assert_eq!(response.status(), 200);
+            response.next_message().await;
+            response
+        }
+    }
+
+    /// Publishes, and returns the event's id.
+    pub(crate) fn publish(&self, topic: &str, data: &str) -> String {
+        self.hub.publish(topic, Event::new(data)).wait().unwrap().id().to_string()
+    }
+
+    /// Waits until there are that many clients, and that many of them have a task. The server is
+    /// one as well.
+    #[track_caller]
+    pub(crate) fn has(&self, clients: usize, tasks: usize) -> impl Future<Output = ()> + '_ {
+        let caller = Location::caller();
+        let metrics = tokio::runtime::Handle::current().metrics();
+        let what = format!("{clients} clients, {tasks} of them tasks, at {caller}");
+        async move {
+            eventually(&what, || {
+                self.hub.clients().count() == clients && metrics.num_alive_tasks() == 1 + tasks
+            })
+            .await;
+        }
+    }
+
+    /// The one client that there is.
+    pub(crate) fn client(&self) -> ClientId {
+        let list = self.hub.clients().list();
+        assert_eq!(list.len(), 1);
+        list[0].id
+    }
+
+    /// Ends the stream of the one client that there is.
+    pub(crate) fn close_client(&self) {
+        assert!(self.hub.clients().close(self.client()));
+    }
+}
+
+async fn answer(
+    hub: Hub,
+    watches: Arc<AtomicUsize>,
+    mut request: Request<Incoming>,
+) -> Result<Response<Answer>, Infallible> {
+    let (kind, topic) = request.uri().path()[1..].split_once('/').unwrap_or_default();
+    let subscribe = hub.subscribe([topic]);
+    let body = match kind {
+        "events" => Answer::Stream(stream(subscribe)),
+        "loud" => Answer::Loud(stream(subscribe)),
+        "watched" => Answer::Watched(stream(subscribe), Watch::new(&watches)),
+        "timed" => Answer::Stream(stream(subscribe.snapshot(|| async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Ok(Snapshot::new([Event::new("a snapshot that took its time")]))
+        }))),
+        "panics" => Answer::Stream(stream(subscribe.snapshot(|| async {
+            // Not before the writer has it.
+            assert!(is_on_writer(), "on purpose, in a snapshot");
+            panic!("on purpose, in a snapshot");
+        }))),
+        "late" => Answer::Stream(stream(subscribe.snapshot(|| async {
+            tokio::task::yield_now().await;
+            let thread = std::thread::current().name().unwrap_or_default().to_owned();
+            Ok(Snapshot::new([Event::new(thread)]))
+        }))),
+        "echo" => {
+            let mut all = BytesMut::new();
+            while let Some(frame) =
+                std::future::poll_fn(|cx| Pin::new(request.body_mut()).poll_frame(cx)).await
+            {
+                match frame.ok().and_then(|frame| frame.into_data().ok()) {
+                    Some(data) => all.extend_from_slice(&data),
+                    None => break,
+                }
+            }
+            Answer::Whole(Some(all.freeze()))
+        }
+        "upgrade" => {
+            tokio::spawn(async move {
+                let upgraded = hyper::upgrade::on(request).await.expect("an upgrade");
+                echo_a_line(TokioIo::new(upgraded)).await.expect("a line to echo");
+            });
+            let mut response = Response::new(Answer::Whole(None));
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            response.headers_mut().insert(CONNECTION, "upgrade".parse().unwrap());
+            response.headers_mut().insert(UPGRADE, "echo".parse().unwrap());
+            return Ok(response);
+        }
+        _ => Answer::Whole(Some(Bytes::from(request.uri().path().to_owned()))),
+    };
+    let claim = match &body {
+        Answer::Stream(body) | Answer::Loud(body) | Answer::Watched(body, _) => body.claim(),
+        Answer::Whole(_) => None,
+    };
+    let mut response = Response::new(body);
+    if let Some(claim) = claim {
+        for (name, value) in HEADERS {
+            response.headers_mut().insert(name, value.parse().unwrap());
+        }
+        response.extensions_mut().insert(claim);
+    }
+    Ok(response)
+}
+
+fn stream(subscribe: tidings::Subscribe) -> SubscriptionBody {
+    // Nothing but what a test asks for.
+    SubscriptionBody::new(subscribe.retry(None).heartbeat(None).open().unwrap())
+}
+
+fn is_on_writer() -> bool {
+    std::thread::current().name().is_some_and(|name| name.starts_with("tidings-writer-"))
+}
+
+async fn echo_a_line(
+    mut io: impl AsyncReadExt + AsyncWriteExt + Unpin,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let mut line = Vec::new();
+    while line.last() != Some(&b'\n') {
+        line.push(io.read_u8().await?);
+    }
+    io.write_all(&line).await?;
+    io.shutdown().await?;
+    Ok(())
+}
+
+/// All that comes over a socket until its end.
+pub(crate) async fn read_to_end(socket: &mut tokio::net::TcpStream) -> String {
+    let mut all = Vec::new();
+    within("the end of the connection", socket.read_to_end(&mut all)).await.expect("its end");
+    String::from_utf8(all).expect("text")
+}
+
+/// What comes over a socket until `wanted` does.
+pub(crate) async fn read_until(socket: &mut tokio::net::TcpStream, wanted: &str) -> String {
+    within(wanted, async {
+        let mut all = Vec::new();
+        while !String::from_utf8_lossy(&all).contains(wanted) {
+            let length = socket.read_buf(&mut all).await.expect("more");
+            assert!(length > 0, "no {wanted:?} in {:?}", String::from_utf8_lossy(&all));
+        }
+        String::from_utf8(all).expect("text")
+    })
+    .await
+}

@@ -1,0 +1,142 @@
+//! Models of what is concurrent: the core itself, run by shuttle with one interleaving after the
+//! other. A wake-up that is lost shows as a deadlock.
+//!
+//! ```sh
+//! RUSTFLAGS="--cfg shuttle" cargo test -p tidings --lib models::
+//! ```
+//!
+//! Each model runs for a fixed number of interleavings, the same in each run; for others, set
+//! `TIDINGS_MODEL_SEED` and `TIDINGS_MODEL_ITERATIONS`. One that fails prints its schedule;
+//! `TIDINGS_MODEL_REPLAY=<schedule>`, with the name of the test, runs that one again.
+
+mod cohort;
+mod delivery;
+mod leaving;
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_core::Stream;
+use shuttle::Runner;
+use shuttle::future::block_on;
+use shuttle::rand::{Rng, thread_rng};
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
+use shuttle::thread::{self, JoinHandle};
+
+use crate::{Decoder, Event, Hub, HubBuilder, ManualClock, Message, STATUS_EVENT, Subscription};
+
+fn set<T: FromStr>(name: &str) -> Option<T> {
+    let value = std::env::var(name).ok()?;
+    Some(value.trim().parse().unwrap_or_else(|_| panic!("{name} cannot be {value:?}")))
+}
+
+/// Runs a model under many schedules: half of them random, half of them with few changes of
+/// thread, which find what random ones rarely do.
+fn explore(model: fn()) {
+    let run = move || {
+        // Or it would not be the same again.
+        fastrand::seed(1);
+        model();
+    };
+    if let Some(schedule) = set::<String>("TIDINGS_MODEL_REPLAY") {
+        return shuttle::replay(run, &schedule);
+    }
+    let iterations = set("TIDINGS_MODEL_ITERATIONS").unwrap_or(1_000);
+    let seed = set("TIDINGS_MODEL_SEED").unwrap_or(1);
+    let _hint = Hint;
+    let config = || {
+        let mut config = shuttle::Config::new();
+        // That it takes all atomics for sequentially consistent.
+        config.silence_warnings = true;
+        config
+    };
+    Runner::new(RandomScheduler::new_from_seed(seed, iterations), config()).run(run);
+    Runner::new(PctScheduler::new_from_seed(seed, 3, iterations), config()).run(run);
+}
+
+/// Says how to run a schedule again.
+struct Hint;
+
+impl Drop for Hint {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("with TIDINGS_MODEL_REPLAY set to the schedule above, this test replays it");
+        }
+    }
+}
+
+/// A hub whose time stands still, without heartbeats.
+fn hub() -> HubBuilder {
+    Hub::builder().clock(ManualClock::new().clock()).heartbeat(None).retry(None)
+}
+
+/// Publishes, and returns the event's position; `None` when the hub is closed.
+fn publish(hub: &Hub, topic: &str, data: &str) -> Option<u64> {
+    let published = hub.publish(topic, Event::new(data)).wait().ok()?;
+    Some(position(published.id().as_str()))
+}
+
+fn position(id: &str) -> u64 {
+    id.rsplit_once('-').expect("an id of a hub").1.parse().expect("a position")
+}
+
+/// A client that blocks its thread while it waits.
+struct Client {
+    stream: Subscription,
+    decoder: Decoder,
+}
+
+impl Client {
+    /// A client of these topics, and the position behind which its events begin.
+    fn new(hub: &Hub, topics: &[&str]) -> (Self, u64) {
+        let stream = hub.subscribe(topics.iter().copied()).open().expect("good topics");
+        let mut client = Self { stream, decoder: Decoder::new() };
+        let status = client.next().expect("a status event");
+        assert_eq!(status.event(), STATUS_EVENT);
+        (client, position(status.last_event_id()))
+    }
+
+    /// The next message; `None` at the end. Comments are left out.
+    fn next(&mut self) -> Option<Message> {
+        loop {
+            if let Some(message) = self.decoder.next_message() {
+                return Some(message);
+            }
+            self.bytes()?;
+        }
+    }
+
+    /// The next bytes, as text, which are also decoded.
+    fn bytes(&mut self) -> Option<String> {
+        let next = block_on(poll_fn(|cx| {
+            let mut stream = Pin::new(&mut self.stream);
+            // Servers also poll when nothing has woken them.
+            match stream.as_mut().poll_next(cx) {
+                Poll::Pending if thread_rng().gen_bool(0.5) => stream.poll_next(cx),
+                next => next,
+            }
+        }));
+        let bytes = next?.expect("no snapshot that could fail");
+        self.decoder.feed(&bytes).expect("an event of a sane size");
+        Some(String::from_utf8(bytes.to_vec()).expect("text"))
+    }
+
+    /// The next one's position; a status event is a failure.
+    fn next_position(&mut self) -> Option<u64> {
+        let message = self.next()?;
+        assert_ne!(message.event(), STATUS_EVENT, "nothing is lost here");
+        Some(position(message.last_event_id()))
+    }
+}
+
+fn spawn<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    thread::spawn(run)
+}
+
+fn join<T>(threads: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {
+    threads.into_iter().map(|thread| thread.join().expect("it does not panic")).collect()
+}

@@ -1,0 +1,111 @@
+//! Whoever leaves leaves nothing behind.
+
+use super::*;
+use crate::{Retention, Topic};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A subscription that waits, and who counts how often it is woken.
+fn waiting(hub: &Hub, topics: &[&str]) -> (Subscription, Arc<Wakes>) {
+    let (Client { mut stream, .. }, _) = Client::new(hub, topics);
+    let wakes = Arc::<Wakes>::default();
+    let waker = Waker::from(wakes.clone());
+    assert!(Pin::new(&mut stream).poll_next(&mut Context::from_waker(&waker)).is_pending());
+    (stream, wakes)
+}
+
+/// Nobody is subscribed, and nobody waits.
+fn assert_nobody_is_left(hub: &Hub, topics: &[&str]) {
+    assert_eq!(hub.clients().count(), 0);
+    let shared = hub.shared();
+    for topic in topics {
+        if let Some(log) = shared.topics.get(&Topic::new(*topic).expect("a good name")) {
+            let state = log.lock();
+            assert_eq!((state.subscribers, state.waiting()), (0, 0), "{topic}");
+        }
+    }
+    // The thread that wakes may not have got round to those it was given.
+    while shared.feeds.len() > 0 {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_subscriber_that_is_dropped_while_a_publish_takes_the_list_leaves_nothing() {
+    explore(|| {
+        let hub = hub().build();
+        let (first, wakes) = waiting(&hub, &["a", "b"]);
+        let (second, _) = waiting(&hub, &["a", "b"]);
+        let leaving = [first, second].map(|stream| spawn(move || drop(stream)));
+        publish(&hub, "a", "x").expect("it is open");
+        join(leaving);
+        assert_nobody_is_left(&hub, &["a", "b"]);
+        // Those who have gone are not woken any more.
+        let woken = wakes.0.load(Ordering::Relaxed);
+        publish(&hub, "a", "x").expect("it is open");
+        publish(&hub, "b", "x").expect("it is open");
+        assert!(woken <= 1 && wakes.0.load(Ordering::Relaxed) == woken);
+    });
+}
+
+#[test]
+fn a_topic_that_vanishes_and_comes_back_hides_no_event() {
+    explore(|| {
+        let hub = hub().retention(Retention::none()).build();
+        let (last, _) = waiting(&hub, &["a"]);
+        let leaving = spawn(move || drop(last));
+        let joining = {
+            let hub = hub.clone();
+            spawn(move || {
+                let (mut client, begin) = Client::new(&hub, &["a"]);
+                for n in begin + 1..=3 {
+                    assert_eq!(client.next_position(), Some(n));
+                }
+            })
+        };
+        for _ in 0..3 {
+            publish(&hub, "a", "x").expect("it is open");
+        }
+        join([leaving, joining]);
+        assert_nobody_is_left(&hub, &["a"]);
+        assert_eq!(hub.clients().topics(), []);
+        assert_eq!(hub.shared().sequencer.lock().index_sizes(), (0, 0));
+    });
+}
+
+#[test]
+fn whoever_comes_back_to_a_vanished_topic_is_told_what_is_lost() {
+    explore(|| {
+        let hub = hub().retention(Retention::none()).build();
+        let (Client { stream, .. }, begin) = Client::new(&hub, &["a"]);
+        let id = hub.shared().epoch.id(begin);
+        let leaving = spawn(move || drop(stream));
+        publish(&hub, "a", "x").expect("it is open");
+        join([leaving]);
+        let resume = crate::Resume::new().with_last_event_id(id.as_str());
+        let stream = hub.subscribe(["a"]).resume(resume).open().expect("a good topic");
+        assert!(matches!(stream.status(), crate::Status::Reset(_)), "{:?}", stream.status());
+    });
+}
+
+#[test]
+fn two_that_leave_at_once_leave_nothing() {
+    explore(|| {
+        let hub = hub().retention(Retention::none()).build();
+        let streams = [waiting(&hub, &["a", "b"]).0, waiting(&hub, &["b"]).0];
+        publish(&hub, "b", "x").expect("it is open");
+        join(streams.map(|stream| spawn(move || drop(stream))));
+        assert_nobody_is_left(&hub, &["a", "b"]);
+        assert_eq!(hub.clients().topics(), []);
+        assert_eq!(hub.shared().sequencer.lock().index_sizes(), (0, 0));
+    });
+}

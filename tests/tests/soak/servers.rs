@@ -1,0 +1,92 @@
+//! The same application on every adapter.
+
+use actix_web::web::{self, Data};
+use actix_web::{HttpRequest, HttpServer};
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::routing::get;
+use tidings::Hub;
+use tidings_axum::Transport;
+use tidings_testkit::adapter::Server;
+use warp::Filter;
+
+/// Serves a hub.
+pub(crate) type Serve = fn(&Hub) -> Server;
+
+/// `a,b` of `?topics=a,b`.
+fn topics(query: &str) -> Vec<String> {
+    let topics = query.strip_prefix("topics=").unwrap_or_default();
+    topics.split(',').map(str::to_owned).collect()
+}
+
+pub(crate) fn axum_body(hub: &Hub) -> Server {
+    axum(hub, Transport::Body)
+}
+
+pub(crate) fn axum_direct(hub: &Hub) -> Server {
+    axum(hub, Transport::Auto)
+}
+
+fn axum(hub: &Hub, transport: Transport) -> Server {
+    use tidings_axum::{Sse, SseRequest};
+
+    async fn events(State(hub): State<Hub>, RawQuery(query): RawQuery, request: SseRequest) -> Sse {
+        hub.subscribe(topics(&query.unwrap_or_default())).resume(request).into()
+    }
+
+    let hub = hub.clone();
+    Server::start(async move |listener, shutdown| {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let router = Router::new().route("/events", get(events)).with_state(hub.clone());
+        tidings_axum::serve(listener, router, &hub)
+            .transport(transport)
+            .with_graceful_shutdown(shutdown)
+            .await
+    })
+}
+
+pub(crate) fn actix_web(hub: &Hub) -> Server {
+    use tidings_actix_web::{Sse, SseRequest};
+
+    async fn events(hub: Data<Hub>, http: HttpRequest, request: SseRequest) -> Sse {
+        hub.subscribe(topics(http.query_string())).resume(request).into()
+    }
+
+    let hub = hub.clone();
+    Server::start(async move |listener, shutdown| {
+        let data = Data::new(hub.clone());
+        let server = HttpServer::new(move || {
+            actix_web::App::new().app_data(data.clone()).route("/events", web::get().to(events))
+        });
+        tidings_actix_web::serve(listener, server.workers(2), &hub)
+            .with_graceful_shutdown(shutdown)
+            .await
+    })
+}
+
+pub(crate) fn warp_body(hub: &Hub) -> Server {
+    warp(hub, Transport::Body)
+}
+
+pub(crate) fn warp_direct(hub: &Hub) -> Server {
+    warp(hub, Transport::Auto)
+}
+
+fn warp(hub: &Hub, transport: Transport) -> Server {
+    use tidings_warp::Sse;
+
+    let hub = hub.clone();
+    Server::start(async move |listener, shutdown| {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let served = hub.clone();
+        let routes = warp::path("events").and(warp::query::raw()).and(tidings_warp::request()).map(
+            move |query: String, request| {
+                Sse::from(served.subscribe(topics(&query)).resume(request))
+            },
+        );
+        tidings_warp::serve(listener, routes, &hub)
+            .transport(transport)
+            .with_graceful_shutdown(shutdown)
+            .await
+    })
+}
