@@ -2,7 +2,7 @@
 //! other. A wake-up that is lost shows as a deadlock.
 //!
 //! ```sh
-//! RUSTFLAGS="--cfg shuttle" cargo test -p tidings --lib models::
+//! RUSTFLAGS="--cfg shuttle" cargo test -p tidings --all-features --lib models::
 //! ```
 //!
 //! Each model runs for a fixed number of interleavings, the same in each run; for others, set
@@ -17,7 +17,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -27,7 +27,9 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::thread::{self, JoinHandle};
 
-use crate::{Decoder, Event, Hub, HubBuilder, ManualClock, Message, STATUS_EVENT, Subscription};
+use crate::{
+    Decoder, Event, Hub, HubBuilder, ManualClock, Message, STATUS_EVENT, StreamError, Subscription,
+};
 
 fn set<T: FromStr>(name: &str) -> Option<T> {
     let value = std::env::var(name).ok()?;
@@ -113,10 +115,9 @@ impl Client {
     /// The next bytes, as text, which are also decoded.
     fn bytes(&mut self) -> Option<String> {
         let next = block_on(poll_fn(|cx| {
-            let mut stream = Pin::new(&mut self.stream);
             // Servers also poll when nothing has woken them.
-            match stream.as_mut().poll_next(cx) {
-                Poll::Pending if thread_rng().gen_bool(0.5) => stream.poll_next(cx),
+            match poll(&mut self.stream, cx) {
+                Poll::Pending if thread_rng().gen_bool(0.5) => poll(&mut self.stream, cx),
                 next => next,
             }
         }));
@@ -132,6 +133,17 @@ impl Client {
         Some(position(message.last_event_id()))
     }
 }
+
+/// Polls as any server does, or as hyper does, which has a way of its own.
+fn poll(stream: &mut Subscription, cx: &mut Context<'_>) -> Poll<Option<Chunk>> {
+    #[cfg(feature = "http-body")]
+    if thread_rng().gen_bool(0.5) {
+        return stream.poll_data(cx);
+    }
+    Pin::new(stream).poll_next(cx)
+}
+
+type Chunk = Result<bytes::Bytes, StreamError>;
 
 fn spawn<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     thread::spawn(run)

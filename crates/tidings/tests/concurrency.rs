@@ -11,10 +11,13 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+#[cfg(not(feature = "http-body"))]
 use futures_core::Stream;
 use reader::Reader;
 use tidings::{
-    Decoder, Event, History, Hub, Message, Resume, Retention, STATUS_EVENT, Subscribe, Subscription,
+    Decoder, Event, History, Hub, Message, Resume, Retention, STATUS_EVENT, StreamError, Subscribe,
+    Subscription,
 };
 
 /// Fails if `body` is not done after a minute: a deadlock or a lost wake-up.
@@ -63,7 +66,7 @@ impl Client {
             if let Some(message) = self.decoder.next_message() {
                 return Some(message);
             }
-            match self.subscription.as_mut().poll_next(&mut Context::from_waker(&waker)) {
+            match self.poll(&mut Context::from_waker(&waker)) {
                 Poll::Ready(Some(bytes)) => self.decoder.feed(&bytes.unwrap()).unwrap(),
                 Poll::Ready(None) => return None,
                 // Only a wake-up goes on: a lost one is a test that does not end.
@@ -74,6 +77,20 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Polls as hyper does, where that is there, which asks once more whether it is pending.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
+        #[cfg(feature = "http-body")]
+        {
+            let subscription = self.subscription.as_mut().get_mut();
+            match subscription.poll_data(cx) {
+                Poll::Pending => subscription.poll_data(cx),
+                next => next,
+            }
+        }
+        #[cfg(not(feature = "http-body"))]
+        self.subscription.as_mut().poll_next(cx)
     }
 
     fn next_status(&mut self) -> Option<serde_json::Value> {
