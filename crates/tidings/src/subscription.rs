@@ -7,6 +7,8 @@ pub(crate) mod subscribe;
 
 #[cfg(test)]
 mod cut_tests;
+#[cfg(test)]
+mod wait_tests;
 
 use std::fmt;
 use std::pin::Pin;
@@ -271,6 +273,8 @@ impl Subscription {
                 self.client.count(heartbeat.len(), 0, None);
                 return Poll::Ready(Some(Ok(heartbeat)));
             }
+            #[cfg(test)]
+            wait_tests::before_waiting();
             // The waker first, then another look: whatever happens from here on wakes it. For
             // events, the wait lists do that.
             self.client.pulse.register(cx.waker());

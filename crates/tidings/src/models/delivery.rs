@@ -47,6 +47,26 @@ fn events_of_two_publishers_on_two_topics_come_in_one_order_without_a_gap() {
 }
 
 #[test]
+fn an_event_that_comes_while_another_topic_is_read_is_never_missed() {
+    explore(|| {
+        let hub = hub().build();
+        let (mut client, _) = Client::new(&hub, &["a", "b"]);
+        let publisher = {
+            let hub = hub.clone();
+            spawn(move || {
+                for topic in ["a", "b"] {
+                    publish(&hub, topic, "x").expect("it is open");
+                }
+            })
+        };
+        for n in 1..=2 {
+            assert_eq!(client.next_position(), Some(n));
+        }
+        join([publisher]);
+    });
+}
+
+#[test]
 fn whoever_subscribes_while_events_are_published_gets_all_behind_its_status() {
     explore(|| {
         let hub = hub().build();

@@ -1,0 +1,83 @@
+//! A publisher comes in between a stream's last look and its wait, for each topic and each state
+//! that the wait lists can be in: the stream is woken, or has not begun to wait.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_core::Stream;
+
+use super::Subscription;
+use crate::event::Event;
+use crate::hub::Hub;
+
+type Hook = Box<dyn FnOnce()>;
+
+thread_local! {
+    static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
+}
+
+/// Called by a stream that has found nothing, before its waker is registered.
+pub(super) fn before_waiting() {
+    if let Some(hook) = HOOK.take() {
+        hook();
+    }
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn poll(stream: &mut Subscription, wakes: &Arc<Wakes>) -> Option<String> {
+    let waker = Waker::from(wakes.clone());
+    match Pin::new(stream).poll_next(&mut Context::from_waker(&waker)) {
+        Poll::Ready(Some(Ok(bytes))) => Some(String::from_utf8(bytes.to_vec()).unwrap()),
+        Poll::Ready(_) => panic!("it neither ends nor fails"),
+        Poll::Pending => None,
+    }
+}
+
+fn publish(hub: &Hub, topic: &'static str) {
+    hub.publish(topic, Event::new(topic)).wait().unwrap();
+}
+
+#[test]
+fn an_event_between_the_last_look_and_the_wait_is_not_missed() {
+    const TOPICS: [&str; 3] = ["a", "b", "c"];
+    // What was read before the stream waits again; and what comes in between.
+    let before: [&[&'static str]; 5] = [&[], &["a"], &["c"], &["a", "b"], &["b", "b"]];
+    for first in before {
+        for waited in [false, true] {
+            for between in TOPICS {
+                let hub = Hub::builder().retry(None).build();
+                let mut stream = hub.subscribe(TOPICS).status(false).open().unwrap();
+                let wakes = Arc::new(Wakes::default());
+                assert!(poll(&mut stream, &wakes).is_some(), "the first bytes");
+                if waited {
+                    assert!(poll(&mut stream, &wakes).is_none());
+                }
+                first.iter().for_each(|topic| publish(&hub, topic));
+                if !first.is_empty() {
+                    assert!(poll(&mut stream, &wakes).is_some(), "what was published first");
+                }
+                let woken = wakes.0.load(Ordering::Relaxed);
+                let publisher = hub.clone();
+                HOOK.set(Some(Box::new(move || publish(&publisher, between))));
+                let mut next = poll(&mut stream, &wakes);
+                if next.is_none() && wakes.0.load(Ordering::Relaxed) > woken {
+                    next = poll(&mut stream, &wakes);
+                }
+                let expected = format!("data: {between}\n");
+                let came = next.is_some_and(|bytes| bytes.starts_with(&expected));
+                assert!(came, "{first:?} {waited} {between}");
+            }
+        }
+    }
+}
