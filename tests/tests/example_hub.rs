@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tidings::STATUS_EVENT;
-use tidings_testkit::process::Process;
+use tidings_testkit::process::{ANY_PORT, Process};
 use tidings_testkit::wire::{Connection, Ending, Request, Response};
 
 /// Makes tests of these functions for every hub.
@@ -46,6 +46,7 @@ on_every_hub! {
     sigterm_ends_streams_and_the_process_within_a_second
     sigterm_does_not_wait_for_a_client_that_does_not_read
     after_a_crash_clients_are_reset
+    both_transports_serve_the_same
     bad_flags_are_told_in_a_sentence
     a_port_in_use_is_told_in_a_sentence
     clients_that_do_not_read_cost_no_memory
@@ -378,6 +379,28 @@ async fn after_a_crash_clients_are_reset(package: &str) {
     assert_eq!(stream.next_message().await.data(), "after");
 }
 
+/// actix-web has one transport, whatever is asked for.
+async fn both_transports_serve_the_same(package: &str) {
+    let mut seen = Vec::new();
+    for transport in ["auto", "body"] {
+        let arguments = ["--listen", ANY_PORT, "--transport", transport];
+        let hub = Process::start_with(package, &arguments).await;
+        let (mut stream, status) = follow(&hub, "topic=a").await;
+        let (id, _) = publish(&hub, "topic=a&event=price", "one\ntwo").await;
+        let message = stream.next_message().await;
+        assert_eq!(message.last_event_id(), id);
+        let headers: Vec<_> =
+            stream.headers().iter().filter(|(name, _)| name != "date").cloned().collect();
+        let told = (message.event().to_owned(), message.data().to_owned(), headers);
+        seen.push((status["status"].clone(), told));
+        if let Some(threads) = hub.threads() {
+            let writers = threads.iter().any(|name| name.starts_with("tidings-writer"));
+            assert_eq!(writers, transport == "auto" && package != "hub-actix-web", "{threads:?}");
+        }
+    }
+    assert_eq!(seen[0], seen[1]);
+}
+
 async fn bad_flags_are_told_in_a_sentence(package: &str) {
     for (flags, sentence) in [
         (&["--listen", "here"][..], "error: invalid value 'here' for '--listen <ADDRESS>': "),
@@ -386,6 +409,10 @@ async fn bad_flags_are_told_in_a_sentence(package: &str) {
             "error: a value is required for '--listen <ADDRESS>' but none was supplied",
         ),
         (&["--port", "80"], "error: unexpected argument '--port' found"),
+        (
+            &["--transport", "pigeon"],
+            "error: invalid value 'pigeon' for '--transport <auto|body>': transport: is neither",
+        ),
     ] {
         let output = Process::run(package, flags).await;
         let complaint = String::from_utf8_lossy(&output.stderr);

@@ -437,8 +437,8 @@ impl<B: Send + 'static> Writer<B> {
         let Some(member) = self.take(key) else {
             return;
         };
-        let Member { mut socket, framing, pipelined, subscription, .. } = member;
-        drop(subscription);
+        let Member { mut socket, framing, pipelined, subscription, _body: body, .. } = member;
+        let_go((subscription, body));
         let goes_on = framing.keep_alive && !self.closing;
         if goes_on && self.poll.registry().deregister(&mut socket).is_ok() {
             let pipelined = pipelined.map_or_else(Bytes::new, |bytes| *bytes);
@@ -453,7 +453,7 @@ impl<B: Send + 'static> Writer<B> {
 
     /// Ends a connection where it stands.
     fn remove(&mut self, key: usize) {
-        drop(self.take(key));
+        let_go(self.take(key));
     }
 
     fn take(&mut self, key: usize) -> Option<Member<B>> {
@@ -489,6 +489,12 @@ impl<B> Drop for Writer<B> {
     fn drop(&mut self) {
         self.inbox.close();
     }
+}
+
+/// Drops what may be the application's: a snapshot's hook, what layers keep in a body. If that
+/// panics, the writer's other streams go on.
+fn let_go<T>(what: T) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(what)));
 }
 
 /// What is left of a batch is the stream's own business.

@@ -264,6 +264,31 @@ async fn what_a_layer_keeps_in_the_body_is_dropped_when_the_stream_ends() {
 }
 
 #[tokio::test]
+async fn a_panic_where_a_layers_things_are_dropped_ends_no_other_stream() {
+    let site = Site::new().await;
+    for ending in ["closed", "gone"] {
+        let mut other = site.follow("/events/a").await;
+        let mut cursed = site.follow("/cursed/b").await;
+        site.has(2, 0).await;
+        match ending {
+            "closed" => {
+                let clients = site.hub.clients().list();
+                let cursed = clients.iter().find(|client| client.topics[0].as_str() == "b");
+                assert!(site.hub.clients().close(cursed.unwrap().id));
+            }
+            _ => drop(cursed.close().await),
+        }
+        let is_gone = || site.hub.clients().count() == 1;
+        tidings_testkit::limit::eventually(ending, is_gone).await;
+        site.publish("a", "hello");
+        assert_eq!(other.next_message().await.data(), "hello");
+        other.close().await;
+        let is_empty = || site.hub.clients().count() == 0;
+        tidings_testkit::limit::eventually(ending, is_empty).await;
+    }
+}
+
+#[tokio::test]
 async fn a_snapshot_may_use_the_runtimes_timers() {
     let site = Site::new().await;
     let connection = Connection::open(site.addr).await;

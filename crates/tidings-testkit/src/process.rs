@@ -130,6 +130,17 @@ impl Process {
         Some(kib * 1024)
     }
 
+    /// The names of its threads, of which the system keeps the first 15 bytes. `None` where it does
+    /// not tell.
+    pub fn threads(&self) -> Option<Vec<String>> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()?)).ok()?;
+        let names = tasks.filter_map(|task| {
+            let name = std::fs::read_to_string(task.ok()?.path().join("comm")).ok()?;
+            Some(name.trim_end().to_owned())
+        });
+        Some(names.collect())
+    }
+
     /// How many files, and so connections, it has open. `None` where the system does not tell.
     pub fn open_files(&self) -> Option<usize> {
         Some(std::fs::read_dir(format!("/proc/{}/fd", self.child.id()?)).ok()?.count())

@@ -40,18 +40,22 @@ pub(crate) enum Answer {
 }
 
 /// Something that a layer keeps in a body.
-pub(crate) struct Watch(Arc<AtomicUsize>);
+pub(crate) struct Watch {
+    count: Arc<AtomicUsize>,
+    is_cursed: bool,
+}
 
 impl Watch {
-    fn new(count: &Arc<AtomicUsize>) -> Self {
+    fn new(count: &Arc<AtomicUsize>, is_cursed: bool) -> Self {
         count.fetch_add(1, Ordering::SeqCst);
-        Self(count.clone())
+        Self { count: count.clone(), is_cursed }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.count.fetch_sub(1, Ordering::SeqCst);
+        assert!(!self.is_cursed, "on purpose, in a layer's drop");
     }
 }
 
@@ -162,7 +166,8 @@ async fn answer(
     let body = match kind {
         "events" => Answer::Stream(stream(subscribe)),
         "loud" => Answer::Loud(stream(subscribe)),
-        "watched" => Answer::Watched(stream(subscribe), Watch::new(&watches)),
+        "watched" => Answer::Watched(stream(subscribe), Watch::new(&watches, false)),
+        "cursed" => Answer::Watched(stream(subscribe), Watch::new(&watches, true)),
         "timed" => Answer::Stream(stream(subscribe.snapshot(|| async {
             tokio::time::sleep(Duration::from_millis(5)).await;
             Ok(Snapshot::new([Event::new("a snapshot that took its time")]))
