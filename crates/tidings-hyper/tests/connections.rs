@@ -268,7 +268,7 @@ async fn a_panic_where_a_layers_things_are_dropped_ends_no_other_stream() {
     let site = Site::new().await;
     for ending in ["closed", "gone"] {
         let mut other = site.follow("/events/a").await;
-        let mut cursed = site.follow("/cursed/b").await;
+        let cursed = site.follow("/cursed/b").await;
         site.has(2, 0).await;
         match ending {
             "closed" => {
@@ -276,7 +276,7 @@ async fn a_panic_where_a_layers_things_are_dropped_ends_no_other_stream() {
                 let cursed = clients.iter().find(|client| client.topics[0].as_str() == "b");
                 assert!(site.hub.clients().close(cursed.unwrap().id));
             }
-            _ => drop(cursed.close().await),
+            _ => cursed.close().await,
         }
         let is_gone = || site.hub.clients().count() == 1;
         tidings_testkit::limit::eventually(ending, is_gone).await;
