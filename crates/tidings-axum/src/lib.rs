@@ -30,8 +30,9 @@
 //!
 //! # Serving
 //!
-//! [`serve()`] is axum's own server with what event streams need. With [`axum::serve`](axum::serve())
-//! everything works as well, but
+//! [`serve()`] does what axum's own server does, with what event streams need, and sends them by the
+//! direct transport of `tidings-hyper` where it can. With [`axum::serve`](axum::serve()) everything
+//! works as well, by the body transport, but
 //!
 //! - a graceful shutdown waits for open responses, and event streams have no end of their own. So
 //!   end them where the shutdown begins:
@@ -56,8 +57,9 @@
 //! # Layers
 //!
 //! `Sse` is a response like any other, and works under every layer. Two kinds deserve a thought:
-//! one that limits the time of a *response body* will end streams (a limit on the time to the
-//! response, such as tower-http's `TimeoutLayer`, does not), and one that compresses should leave
+//! one that limits the time of a *response body* will end streams of the body transport (a limit on
+//! the time to the response, such as tower-http's `TimeoutLayer`, does not), and does not see those
+//! of the direct one, whose bodies are not polled; and one that compresses should leave
 //! `text/event-stream` alone, as tower-http's `CompressionLayer` does by default.
 
 mod request;

@@ -17,7 +17,7 @@ use tower_service::Service;
 /// on every connection, with a limit on stalled writes; a graceful shutdown that ends the hub's
 /// streams and does not wait for ever; the address of the other end as
 /// [`ConnectInfo<SocketAddr>`](ConnectInfo), for the registry and for handlers; and the direct
-/// transport of [`tidings_hyper`], by which a subscription costs half a kilobyte and no task.
+/// transport of [`tidings_hyper`], by which a subscription costs less than a kilobyte and no task.
 /// Requests go through the router and all its layers as ever. What the direct transport cannot
 /// send, HTTP/2 and bodies that a layer changes among it, is sent by hyper as always; and so is
 /// everything with [`transport(Transport::Body)`](tidings_net::Serve::transport).

@@ -43,7 +43,7 @@
 //! *writer*, a thread that serves thousands. Streams of the same topics that have got everything
 //! are a [`Cohort`](tidings::Cohort) there: an event is read and framed once, and written to each
 //! socket. What is left of a connection in memory is its socket, its cursor, and its place in the
-//! registry: some 500 bytes.
+//! registry: some 500 bytes, to which the allocator adds.
 //!
 //! Everything else goes as it always does, by itself: HTTP/2, upgrades such as WebSockets, HEAD,
 //! requests with a body, responses that are no subscriptions or whose body a layer changes. What

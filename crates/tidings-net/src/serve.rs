@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::{Graceful, SocketSettings, Transport};
 
-/// A framework's own server, on a listener of its kind: what an adapter adds to [`Serve`].
+/// A server of a framework's applications, on a listener of its kind: what an adapter adds to
+/// [`Serve`].
 pub trait Server {
     /// The running server.
     type Running: Future<Output = std::io::Result<()>>;

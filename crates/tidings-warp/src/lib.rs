@@ -28,8 +28,9 @@
 //!
 //! # Serving
 //!
-//! [`serve()`] is warp's own server with what event streams need. With [`warp::serve`](warp::serve())
-//! everything works as well, but a graceful shutdown waits for open responses, and event streams
+//! [`serve()`] does what warp's own server does, with what event streams need, and sends them by the
+//! direct transport of `tidings-hyper` where it can. With [`warp::serve`](warp::serve()) everything
+//! works as well, by the body transport, but a graceful shutdown waits for open responses, and event streams
 //! have no end of their own: call [`Hub::close`](tidings::Hub::close) in the future that is passed to
 //! `graceful`. And its connections have the system's settings, which are not made for event
 //! streams: see [`SocketSettings`].

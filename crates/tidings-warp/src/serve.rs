@@ -23,7 +23,7 @@ use crate::request::Peer;
 /// on every connection, with a limit on stalled writes; a graceful shutdown that ends the hub's
 /// streams and does not wait for ever; responses to HEAD that end at once, where over HTTP/2 warp
 /// would send the stream; and the direct transport of [`tidings_hyper`], by which a subscription
-/// costs half a kilobyte and no task. Requests go through all filters as ever. What the direct
+/// costs less than a kilobyte and no task. Requests go through all filters as ever. What the direct
 /// transport cannot send, HTTP/2 and bodies that a wrapper changes among it, is sent by hyper as
 /// always; and so is everything with [`transport(Transport::Body)`](tidings_net::Serve::transport).
 ///
