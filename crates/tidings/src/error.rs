@@ -85,6 +85,10 @@ pub enum Field {
     Topic,
     /// A pattern that matches topics.
     TopicPattern,
+    /// An [`IdempotencyKey`](crate::IdempotencyKey).
+    IdempotencyKey,
+    /// The name of a history: an [`Epoch`](crate::backend::Epoch).
+    Epoch,
 }
 
 impl fmt::Display for Field {
@@ -95,6 +99,8 @@ impl fmt::Display for Field {
             Self::Comment => "comment",
             Self::Topic => "topic",
             Self::TopicPattern => "topic pattern",
+            Self::IdempotencyKey => "idempotency key",
+            Self::Epoch => "epoch",
         })
     }
 }

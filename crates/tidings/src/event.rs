@@ -181,6 +181,11 @@ impl Event {
         self
     }
 
+    /// An event that has a name and nothing else.
+    pub(crate) fn of_name(name: EventName) -> Self {
+        Self::EMPTY.with_name(name)
+    }
+
     /// Sets the data, which may be any text. Empty data is data: clients dispatch it.
     #[must_use]
     pub fn with_data(mut self, data: impl Into<String>) -> Self {

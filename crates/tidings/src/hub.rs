@@ -2,6 +2,7 @@
 
 pub(crate) mod builder;
 pub(crate) mod publish;
+pub(crate) mod replication;
 pub(crate) mod sequencer;
 pub(crate) mod shared;
 pub(crate) mod topics;

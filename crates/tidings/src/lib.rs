@@ -57,6 +57,7 @@
 //!
 //! The format is that of the HTML standard, section 9.2 "Server-sent events".
 
+pub mod backend;
 mod clock;
 mod cohort;
 mod decode;
@@ -83,6 +84,7 @@ mod body;
 #[cfg(all(test, shuttle))]
 mod models;
 
+pub use backend::IdempotencyKey;
 pub use clock::{Clock, ManualClock};
 pub use cohort::{Batch, Cohort, CohortKey, Lagging};
 pub use decode::{Decoder, Message};

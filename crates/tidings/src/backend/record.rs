@@ -1,0 +1,238 @@
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use super::error::LogError;
+use super::key::IdempotencyKey;
+use crate::error::FieldError;
+use crate::event::Event;
+use crate::field::{Comment, EventName};
+use crate::subscription::status;
+use crate::topic::Topic;
+
+/// An event that is to be appended. The hub has checked it.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// Where to.
+    pub topic: Topic,
+    /// What; it has no id.
+    pub event: Event,
+    /// Appended only if no event with this key was, within the backend's window.
+    pub key: Option<IdempotencyKey>,
+}
+
+/// An event was appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Its position; where it was a duplicate, that of the first.
+    pub position: u64,
+    /// It had the key of an event that was there already.
+    pub is_duplicate: bool,
+}
+
+/// An event as the log has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its place in the log's order.
+    pub position: u64,
+    /// When it was appended, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// Its topic.
+    pub topic: Topic,
+    /// The event; it has no id.
+    pub event: Event,
+}
+
+/// The names and order of the fields of a record in engines that know fields: see
+/// [`Record::from_fields`].
+const FIELDS: [&str; 5] = ["topic", "event", "data", "retry", "comment"];
+
+impl Append {
+    /// The event as fields with names, for engines that know such: `topic`, then those of `event`,
+    /// `data`, `retry` (milliseconds) and `comment` that there are.
+    ///
+    /// ```
+    /// use tidings::backend::Append;
+    /// use tidings::{Event, Topic};
+    ///
+    /// let append = Append {
+    ///     topic: Topic::new("orders")?,
+    ///     event: Event::named("created", "order 17")?,
+    ///     key: None,
+    /// };
+    /// let fields: Vec<_> = append.fields().collect();
+    /// assert_eq!(fields[0], ("topic", "orders".into()));
+    /// assert_eq!(fields[1..], [("event", "created".into()), ("data", "order 17".into())]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
+        let event = &self.event;
+        let values = [
+            Some(self.topic.as_str().to_owned()),
+            event.name().map(|name| name.as_str().to_owned()),
+            event.data().map(ToOwned::to_owned),
+            event.retry_after().map(|wait| wait.as_millis().to_string()),
+            event.comment_text().map(|comment| comment.as_str().to_owned()),
+        ];
+        FIELDS.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
+impl Record {
+    /// Reads a record from fields with names, as [`Append::fields`] gives them or as somebody else has
+    /// written them. Fields of other names are left alone.
+    ///
+    /// # Errors
+    ///
+    /// When the topic is missing, a field stands twice or is not what it has to be, the name is one of the
+    /// hub's own (`tidings:…`), or there is neither name nor data.
+    ///
+    /// ```
+    /// use tidings::backend::Record;
+    ///
+    /// let fields = [("topic", "orders"), ("data", "order 17"), ("colour", "red")];
+    /// let record = Record::from_fields(7, 0, fields.map(|(name, value)| (name.as_bytes(), value.as_bytes())))?;
+    /// assert_eq!(record.event.data(), Some("order 17"));
+    ///
+    /// let error = Record::from_fields(7, 0, [(&b"data"[..], &b"x"[..])]).unwrap_err();
+    /// assert_eq!(error.to_string(), "topic: is missing");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_fields<'a>(
+        position: u64,
+        at: u64,
+        fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<Self, RecordError> {
+        let mut values: [Option<&str>; FIELDS.len()] = [None; FIELDS.len()];
+        for (name, value) in fields {
+            let known = FIELDS.iter().zip(&mut values).find(|(field, _)| field.as_bytes() == name);
+            let Some((field, slot)) = known else { continue };
+            let value = std::str::from_utf8(value)
+                .map_err(|error| RecordError::new(field, format!("is not UTF-8: {error}")))?;
+            if slot.replace(value).is_some() {
+                return Err(RecordError::new(field, "is given more than once"));
+            }
+        }
+        let [topic, name, data, retry, comment] = values;
+        let topic = topic.ok_or_else(|| RecordError::new("topic", "is missing"))?;
+        let topic = Topic::new(topic)?;
+        // An empty name is what people write for none.
+        let name = name.filter(|name| !name.is_empty()).map(EventName::new).transpose()?;
+        if name.as_ref().is_some_and(|name| status::is_reserved(name.as_str())) {
+            return Err(RecordError::new("event", "names that begin with `tidings:` are reserved"));
+        }
+        let mut event = match (name, data) {
+            (None, None) => return Err(RecordError::new("data", "is missing, and so is the name")),
+            (None, Some(data)) => Event::new(data),
+            (Some(name), data) => match data {
+                Some(data) => Event::new(data).with_name(name),
+                None => Event::of_name(name),
+            },
+        };
+        if let Some(retry) = retry {
+            let retry = retry
+                .parse()
+                .map_err(|_| RecordError::new("retry", "is not a number of milliseconds"))?;
+            event = event.with_retry(Duration::from_millis(retry));
+        }
+        if let Some(comment) = comment {
+            event = event.with_comment(Comment::new(comment)?);
+        }
+        Ok(Self { position, at, topic, event })
+    }
+}
+
+/// Something in the engine is not a record. Whoever wrote it did so past the hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordError(String);
+
+impl RecordError {
+    /// An error of a field, in lower case.
+    pub fn new(field: &str, cause: impl fmt::Display) -> Self {
+        Self(format!("{field}: {cause}"))
+    }
+}
+
+impl From<FieldError> for RecordError {
+    fn from(error: FieldError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for RecordError {}
+
+/// Why a [`Replica`](super::Replica) does not take what it is given: the hub is gone, and the log's
+/// work with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused(pub(crate) ());
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("hub: is gone")
+    }
+}
+
+impl Error for Refused {}
+
+impl From<Refused> for LogError {
+    fn from(refused: Refused) -> Self {
+        Self::new(super::LogErrorKind::Closed, refused.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(fields: &[(&str, &str)]) -> Result<Record, String> {
+        let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        Record::from_fields(1, 2, fields).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn fields_are_read_as_they_were_written() {
+        let event = Event::named("created", "a\r\nb")
+            .unwrap()
+            .with_retry(Duration::from_millis(1_500))
+            .with_comment(Comment::new("c").unwrap());
+        for event in [event, Event::new(""), Event::of_name(EventName::new("n").unwrap())] {
+            let append =
+                Append { topic: Topic::new("t").unwrap(), event: event.clone(), key: None };
+            let fields: Vec<_> = append.fields().collect();
+            let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, &**value)).collect();
+            let record = read(&fields).unwrap();
+            assert_eq!((record.position, record.at), (1, 2));
+            assert_eq!((record.topic.as_str(), record.event), ("t", event));
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_is_refused_with_the_field_and_the_cause() {
+        for (fields, message) in [
+            (&[("data", "x")][..], "topic: is missing"),
+            (&[("topic", "two words"), ("data", "x")], "topic: contains white space at byte 3"),
+            (&[("topic", "t")], "data: is missing, and so is the name"),
+            (&[("topic", "t"), ("event", "")], "data: is missing, and so is the name"),
+            (&[("topic", "t"), ("event", "a\nb")], "event name: contains a line break at byte 1"),
+            (
+                &[("topic", "t"), ("event", "tidings:x")],
+                "event: names that begin with `tidings:` are reserved",
+            ),
+            (&[("topic", "t"), ("data", "x"), ("data", "y")], "data: is given more than once"),
+            (
+                &[("topic", "t"), ("data", "x"), ("retry", "-1")],
+                "retry: is not a number of milliseconds",
+            ),
+        ] {
+            assert_eq!(read(fields).unwrap_err(), message);
+        }
+        let error = Record::from_fields(1, 2, [(&b"topic"[..], &b"\xff"[..])]).unwrap_err();
+        assert!(error.to_string().starts_with("topic: is not UTF-8"), "{error}");
+    }
+}
