@@ -2,10 +2,12 @@
 //!
 //! Here is what they share: [`requirements`] decides what becomes of a test whose tools are not
 //! installed, [`examples`] builds the programs that are tested, [`interop`] has the clients and
-//! proxies that other people wrote, and [`proxy`] is a link that can be cut.
+//! proxies that other people wrote, [`proxy`] is a link that can be
+//! cut, and [`random`] decides by a seed.
 
 pub mod examples;
 #[cfg(unix)]
 pub mod interop;
 pub mod proxy;
+pub mod random;
 pub mod requirements;

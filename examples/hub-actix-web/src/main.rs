@@ -34,10 +34,11 @@ async fn run(options: Options) -> Result<(), String> {
     let cannot_listen = |error| options.cannot_listen(&error);
     let listener = TcpListener::bind(options.listen).map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
+    let hub = options.log.hub().await?;
+    if options.demo() {
+        demo::start(&hub);
+    }
     println!("{}", Options::greeting("actix-web", address));
-
-    let hub = Hub::new();
-    demo::start(&hub);
 
     // Made once: what is made in the closure is made for every worker.
     let data = Data::new(hub.clone());

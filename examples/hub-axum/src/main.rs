@@ -34,10 +34,11 @@ async fn run(options: Options) -> Result<(), String> {
     let listener =
         TcpListener::bind(options.listen).await.map_err(|error| options.cannot_listen(&error))?;
     let address = listener.local_addr().map_err(|error| options.cannot_listen(&error))?;
+    let hub = options.log.hub().await?;
+    if options.demo() {
+        demo::start(&hub);
+    }
     println!("{}", Options::greeting("axum", address));
-
-    let hub = Hub::new();
-    demo::start(&hub);
     tidings_axum::serve(listener, router(&hub), &hub)
         .transport(options.transport)
         .with_graceful_shutdown(shutdown::signal())

@@ -34,10 +34,11 @@ async fn run(options: Options) -> Result<(), String> {
     let cannot_listen = |error| options.cannot_listen(&error);
     let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
+    let hub = options.log.hub().await?;
+    if options.demo() {
+        demo::start(&hub);
+    }
     println!("{}", Options::greeting("warp", address));
-
-    let hub = Hub::new();
-    demo::start(&hub);
 
     tidings_warp::serve(listener, routes(hub.clone()), &hub)
         .transport(options.transport)

@@ -13,10 +13,11 @@
 //!
 //! Here is what these requests *mean*: [`query`] reads them, [`publishing`] and [`clients`] answer
 //! them, [`page`] has the files of the live page and [`demo`] the events that it shows.
-//! [`options`] are the flags, [`shutdown`] is the end.
+//! [`options`] are the flags, [`log`] is where events are kept, [`shutdown`] is the end.
 
 pub mod clients;
 pub mod demo;
+pub mod log;
 pub mod options;
 pub mod page;
 pub mod publishing;
