@@ -2,9 +2,10 @@
 //!
 //! Here is what they share: [`requirements`] decides what becomes of a test whose tools are not
 //! installed, [`examples`] builds the programs that are tested, [`interop`] has the clients and
-//! proxies that other people wrote, [`proxy`] is a link that can be
-//! cut, and [`random`] decides by a seed.
+//! proxies that other people wrote, [`proxy`] is a link that can be cut, [`random`] decides by a seed,
+//! and [`document`] is for what tests write down.
 
+pub mod document;
 pub mod examples;
 #[cfg(unix)]
 pub mod interop;

@@ -85,7 +85,7 @@ async fn publish(hub: &Process, query: &str, data: impl Into<Vec<u8>>) -> (Strin
     let response = ask(hub, Request::post(&format!("/publish?{query}"), data)).await;
     assert_eq!(response.status(), 200, "{}", response.text());
     let body = json(&response);
-    assert_eq!(keys(&body), ["id", "subscribers"]);
+    assert_eq!(keys(&body), ["duplicate", "id", "subscribers"]);
     let id = body["id"].as_str().expect("a text").to_owned();
     (id, body["subscribers"].as_u64().expect("a number"))
 }

@@ -5,7 +5,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /events?topic=a&topic=b&history=20` | the stream; `history` is for fresh clients, and may be left out |
-//! | `POST /publish?topic=a&event=price` | publishes the body as data; JSON `{"id": "…", "subscribers": 1}` |
+//! | `POST /publish?topic=a&event=price&key=order-17` | publishes the body as data; JSON `{"id": "…", "subscribers": 1, "duplicate": false}`. With a `key` it can be sent again. 503 and 507: nothing has happened; 504: it may have |
 //! | `GET /clients` | JSON: `total`, `topics` with a count each, and the `clients` |
 //! | `DELETE /clients/{id}` | ends that client's stream |
 //! | `GET /healthz` | `ok`, or 503 when the hub is shutting down |

@@ -1,6 +1,6 @@
 //! The query parameters of `/events` and `/publish`.
 
-use tidings::{History, Topic};
+use tidings::{History, IdempotencyKey, Topic};
 
 use crate::refusal::Refusal;
 
@@ -54,21 +54,25 @@ pub struct Publish {
     pub topic: Topic,
     /// The event's name, as given.
     pub event: Option<String>,
+    /// Names this publication, so that it can be asked for again.
+    pub key: Option<IdempotencyKey>,
 }
 
 impl Publish {
-    /// Reads `topic=a&event=price`; parameters of other names are left alone.
+    /// Reads `topic=a&event=price&key=order-17`; parameters of other names are left alone.
     ///
     /// # Errors
     ///
-    /// When there is not exactly one topic and at most one event name, or the topic is bad.
+    /// When there is not exactly one topic and at most one event name and key, or one of them is bad.
     pub fn parse(query: Option<&str>) -> Result<Self, Refusal> {
         let mut topic = None;
         let mut event = None;
+        let mut key = None;
         for (name, value) in pairs(query) {
             let before = match name.as_str() {
                 "topic" => topic.replace(value),
                 "event" => event.replace(value),
+                "key" => key.replace(value),
                 _ => None,
             };
             if before.is_some() {
@@ -81,7 +85,8 @@ impl Publish {
             )
         })?;
         let topic = Topic::new(topic).map_err(Refusal::bad_request)?;
-        Ok(Self { topic, event: event.filter(|event| !event.is_empty()) })
+        let key = key.map(IdempotencyKey::new).transpose().map_err(Refusal::bad_request)?;
+        Ok(Self { topic, event: event.filter(|event| !event.is_empty()), key })
     }
 }
 
@@ -111,6 +116,8 @@ mod tests {
             (None, "topic: is missing; add one to the URL, such as /publish?topic=news"),
             (Some("topic=a&topic=b"), "topic: is given more than once"),
             (Some("topic=*"), "topic: contains a character that is not allowed at byte 0"),
+            (Some("topic=a&key="), "idempotency key: is empty"),
+            (Some("topic=a&key=x&key=x"), "key: is given more than once"),
         ] {
             assert_eq!(Publish::parse(query), Err(Refusal::bad_request(reason)));
         }

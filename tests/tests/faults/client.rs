@@ -24,6 +24,8 @@ pub(crate) enum Call {
     StayAway,
     /// Come, and leave for good with the last events of all topics: topic and id.
     Reach(Arc<Vec<(String, String)>>),
+    /// Leave for good, with what there is.
+    Leave,
 }
 
 pub(crate) struct Client {
@@ -48,6 +50,7 @@ impl Client {
                     self.call.changed().await.expect("somebody calls");
                     continue;
                 }
+                Call::Leave => return self.receipts,
                 Call::Reach(goals) if self.has(goals, &self.last) => return self.receipts,
                 _ => {}
             }

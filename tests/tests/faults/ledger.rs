@@ -216,10 +216,7 @@ mod tests {
             decoder.feed(format!("data: {data}\nid: {id}\n\n").as_bytes()).unwrap();
         }
         let messages = std::iter::from_fn(|| decoder.next_message()).collect();
-        Receipts {
-            topics: vec!["a".to_owned()],
-            visits: vec![Visit { claimed: None, messages }],
-        }
+        Receipts { topics: vec!["a".to_owned()], visits: vec![Visit { claimed: None, messages }] }
     }
 
     fn of_three() -> Vec<Publication> {

@@ -1,5 +1,6 @@
 //! Publishers: those who give up at once, and one who retries with a key.
 
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,14 +83,16 @@ pub(crate) async fn publish(
     let key = key.map_or(String::new(), |key| format!("&key={key}"));
     let request = Request::post(&format!("/publish?topic={topic}{key}"), data);
     let exchange = async {
-        let mut response = Connection::try_send(node, &request).await.ok()?;
+        let mut response = Connection::try_send(node, &request).await?;
         while response.ending().is_none() {
             response.read_some(usize::MAX).await;
         }
-        Some(response)
+        Ok::<_, io::Error>(response)
     };
     match timeout(PATIENCE, exchange).await {
-        Ok(Some(response)) if response.ending() == Some(Ending::Whole) => outcome(&response),
+        Ok(Ok(response)) if response.ending() == Some(Ending::Whole) => outcome(&response),
+        // Nobody was there to whom it could be sent.
+        Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => Outcome::Refused,
         _ => Outcome::Unknown,
     }
 }
