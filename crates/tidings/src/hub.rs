@@ -1,6 +1,7 @@
 //! The hub: where events come in.
 
 pub(crate) mod builder;
+pub(crate) mod keys;
 pub(crate) mod publish;
 pub(crate) mod replication;
 pub(crate) mod sequencer;
@@ -9,6 +10,7 @@ pub(crate) mod topics;
 
 use std::sync::Arc;
 
+use crate::backend::IdempotencyKey;
 use crate::error::{FieldError, PublishError};
 use crate::event::Event;
 use crate::registry::Clients;
@@ -41,6 +43,9 @@ struct Handles(Arc<Shared>);
 impl Drop for Handles {
     fn drop(&mut self) {
         self.0.close();
+        if let Some(replication) = &self.0.replication {
+            replication.log.stop();
+        }
     }
 }
 
@@ -75,7 +80,8 @@ impl Hub {
     /// The outcome is a [`PublishError`] when the topic's name is not one, and when the event has
     /// an id (the hub gives it one), has a reserved name (`tidings:…`), has neither name nor data
     /// (no client would see it), is larger than [`HubBuilder::max_event_bytes`], or when the hub
-    /// is closed. Nothing is published then.
+    /// is closed. Nothing is published then. On a hub with a [log](crate::backend), also when that does not
+    /// take it, or does not say so in time.
     ///
     /// ```
     /// use tidings::{Event, Hub};
@@ -90,7 +96,39 @@ impl Hub {
         T: TryInto<Topic>,
         T::Error: Into<FieldError>,
     {
-        publish::publish(self, topic, event)
+        publish::publish(self, None, topic, event)
+    }
+
+    /// Publishes an event unless one with the same key was published before: for whoever tries again,
+    /// after a time-out or a restart, and does not know whether the first attempt got through.
+    ///
+    /// A key holds for the whole hub, and for every node on its log, for a window: two minutes unless it is
+    /// set, by [`HubBuilder::idempotency_window`] or by the log. The outcome is the same as the first one's,
+    /// and [`Published::is_duplicate`](publish::Published::is_duplicate) says so; topic and event are not
+    /// compared.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::publish`], and when the key is not one.
+    ///
+    /// ```
+    /// use tidings::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// let publish = || hub.publish_once("order-17/created", "orders", Event::new("order 17")).wait();
+    /// let (first, second) = (publish()?, publish()?);
+    /// assert_eq!(first.id(), second.id());
+    /// assert!(second.is_duplicate());
+    /// # Ok::<(), tidings::PublishError>(())
+    /// ```
+    pub fn publish_once<K, T>(&self, key: K, topic: T, event: Event) -> Publish
+    where
+        K: TryInto<IdempotencyKey>,
+        K::Error: Into<FieldError>,
+        T: TryInto<Topic>,
+        T::Error: Into<FieldError>,
+    {
+        publish::publish(self, Some(key.try_into().map_err(Into::into)), topic, event)
     }
 
     /// Sends an event to those who are subscribed to a topic now. It has no id, is not retained

@@ -138,6 +138,11 @@ impl Client {
         }
     }
 
+    /// The position that it has reached.
+    pub(crate) fn position(&self) -> u64 {
+        self.position.load(Ordering::Relaxed)
+    }
+
     fn info(&self, epoch: &Epoch) -> ClientInfo {
         ClientInfo {
             id: self.id,
@@ -346,8 +351,8 @@ impl<'a> Clients<'a> {
     }
 
     fn infos(&self, clients: Vec<Arc<Client>>) -> Vec<ClientInfo> {
-        let epoch = &self.hub.shared().epoch;
-        clients.iter().map(|client| client.info(epoch)).collect()
+        let epoch = self.hub.shared().epoch();
+        clients.iter().map(|client| client.info(&epoch)).collect()
     }
 
     /// The number of open streams.
@@ -386,7 +391,7 @@ impl<'a> Clients<'a> {
 
     /// One open stream.
     pub fn get(&self, id: ClientId) -> Option<ClientInfo> {
-        self.registry().get(id).map(|client| client.info(&self.hub.shared().epoch))
+        self.registry().get(id).map(|client| client.info(&self.hub.shared().epoch()))
     }
 
     /// Ends one stream. Returns whether there was one.

@@ -1,6 +1,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::replication::Replication;
 use super::sequencer::Sequencer;
 use super::topics::Topics;
 use crate::clock::Clock;
@@ -19,7 +20,6 @@ use crate::timers::{Timed, TimerSlot};
 /// task is woken or a client dropped.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) epoch: Epoch,
     pub(crate) clock: Clock,
     pub(crate) topics: Topics,
     pub(crate) registry: Registry,
@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) watermark: AtomicU64,
     pub(crate) closed: AtomicBool,
     pub(crate) defaults: Defaults,
+    /// For a hub that is the replica of a log.
+    pub(crate) replication: Option<Replication>,
     pub(super) sweep: Sweep,
     pub(super) this: Weak<Shared>,
 }
@@ -60,16 +62,33 @@ impl Sweep {
     }
 }
 
+/// Where the hub is, and in which history.
+#[derive(Debug, Clone)]
+pub(crate) struct Present {
+    pub(crate) mark: Watermark,
+    pub(crate) epoch: Epoch,
+    /// The offset at which this history began.
+    pub(crate) began: u64,
+}
+
 impl Shared {
     /// The newest offset that may be read.
     pub(crate) fn watermark(&self) -> u64 {
         self.watermark.load(Ordering::Acquire)
     }
 
-    /// The newest offset with its position: readable one by one, they could be of two moments.
-    pub(crate) fn present(&self) -> Watermark {
+    /// The newest offset with its position, and the history that they are of: read one by one, they
+    /// could be of two moments.
+    pub(crate) fn present(&self) -> Present {
         let sequencer = self.sequencer.lock();
-        Watermark { offset: sequencer.offset, position: sequencer.position }
+        let mark = Watermark { offset: sequencer.offset, position: sequencer.position };
+        // It changes under this lock, too.
+        let began = self.replication.as_ref().map_or(0, Replication::history_began);
+        Present { mark, epoch: sequencer.epoch.clone(), began }
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.sequencer.lock().epoch.clone()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -164,5 +183,8 @@ impl Timed for Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.clock.cancel(&self.sweep.slot);
+        if let Some(replication) = &self.replication {
+            self.clock.cancel(replication.timer());
+        }
     }
 }
