@@ -8,9 +8,9 @@ use crate::limit::within;
 
 /// Publishes under a key. Returns the id, and whether it was there before.
 pub(super) async fn publish_once(hub: &Hub, key: &str, topic: &str) -> (String, bool) {
-    let publish = hub.publish(topic, Event::new(key));
+    let publish = hub.publish_once(key, topic, Event::new(key));
     let published = within("an acknowledgement", publish).await.expect("an event is published");
-    (published.id().to_string(), false)
+    (published.id().to_string(), published.is_duplicate())
 }
 
 pub async fn a_retried_publication_is_not_doubled<E: Engine>() {
