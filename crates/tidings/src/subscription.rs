@@ -228,6 +228,7 @@ impl Subscription {
     /// Says how the subscription stands from here on, or has that said with a snapshot.
     fn announce(&mut self, announce: Announce, with_snapshot: bool, out: &mut Ready) {
         let Announce { status, position, epoch } = announce;
+        self.shared.counters.told(status);
         if self.status == Status::Pending {
             self.status = status;
         }

@@ -70,6 +70,7 @@ impl Future for Publish {
             Outcome::Appending(appending) => {
                 let answer = std::task::ready!(Pin::new(&mut appending.answer).poll(cx));
                 let published = answer.map(|appended| appending.published(appended));
+                appending.shared.counters.published(published.is_ok());
                 self.0 = Outcome::Known(None);
                 Poll::Ready(published.map_err(PublishError::log))
             }
@@ -124,9 +125,12 @@ where
     T::Error: Into<FieldError>,
 {
     let shared = hub.shared();
-    Publish(
-        begin(shared, key, topic, event).unwrap_or_else(|error| Outcome::Known(Some(Err(error)))),
-    )
+    let outcome = begin(shared, key, topic, event);
+    let outcome = outcome.unwrap_or_else(|error| Outcome::Known(Some(Err(error))));
+    if let Outcome::Known(Some(outcome)) = &outcome {
+        shared.counters.published(outcome.is_ok());
+    }
+    Publish(outcome)
 }
 
 fn begin<T>(
@@ -159,6 +163,7 @@ where
 {
     let shared = hub.shared();
     let (topic, body) = accept(shared, topic, &event, true)?;
+    shared.share_ephemeral(&topic, &event);
     // For nobody: a topic is not made for it.
     if shared.topics.get(&topic).is_none() && !shared.is_closed() {
         return Ok(0);

@@ -2,9 +2,11 @@ use std::sync::{Arc, Weak};
 
 use super::publish::{self, Kind};
 use super::shared::Shared;
-use crate::backend::{Log, LogError, Origin, Record, RecordError};
+use crate::backend::{Append, Log, LogError, Origin, Record, RecordError};
 use crate::clock;
+use crate::cluster::{self, Content};
 use crate::encode;
+use crate::event::Event;
 use crate::log::Floor;
 use crate::registry::{Client, ClientId};
 use crate::subscription::status::ResetReason;
@@ -24,23 +26,24 @@ pub(crate) struct Replication {
     has_bystanders: AtomicBool,
     /// Counts the occasions at which what has failed is tried again.
     occasions: AtomicU64,
-    pub(super) link: Mutex<Link>,
+    link: Mutex<Link>,
+    pub(crate) cluster: cluster::State,
     tick: Arc<Tick>,
 }
 
 /// What the log says of itself.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Link {
-    /// Why it is down; `None` for up. Before the log has said anything, it is neither.
-    pub(super) down: Option<String>,
-    pub(super) is_up: bool,
+pub(crate) struct Link {
+    /// Why it is down. Before the log has said anything, it is neither down nor up.
+    pub(crate) down: Option<String>,
+    pub(crate) is_up: bool,
     /// When that changed, in milliseconds of the hub's clock.
-    pub(super) since: u64,
+    pub(crate) since: u64,
     /// When the replica last had everything.
-    pub(super) caught_up: Option<u64>,
-    pub(super) rejected: u64,
+    pub(crate) caught_up: Option<u64>,
+    pub(crate) rejected: u64,
     /// The last thing that was rejected, and why.
-    pub(super) last_rejected: Option<String>,
+    pub(crate) last_rejected: Option<String>,
 }
 
 impl Replication {
@@ -52,8 +55,13 @@ impl Replication {
             has_bystanders: AtomicBool::new(false),
             occasions: AtomicU64::new(0),
             link: Mutex::default(),
+            cluster: cluster::State::new(),
             tick: Arc::new(Tick { slot: TimerSlot::new(), shared }),
         }
+    }
+
+    pub(crate) fn link(&self) -> Link {
+        self.link.lock().clone()
     }
 
     pub(super) fn timer(&self) -> &TimerSlot {
@@ -131,6 +139,25 @@ impl Shared {
         // The only error is that the hub is closed, and its streams end.
         let _ = publish::append(self, &topic, body, Kind::Placed { position, at });
         replication.call_bystanders();
+    }
+
+    /// Hands an ephemeral event to the other nodes.
+    pub(super) fn share_ephemeral(&self, topic: &Topic, event: &Event) {
+        if self.replication.as_ref().is_some_and(|replication| replication.log.is_shared()) {
+            let append = Append { topic: topic.clone(), event: event.clone(), key: None };
+            let fields = append.fields().map(|(name, value)| (name.to_owned(), value)).collect();
+            self.signal(Content::Ephemeral { fields });
+        }
+    }
+
+    /// Takes an ephemeral event of another node.
+    pub(crate) fn deliver_ephemeral(&self, fields: &[(String, String)]) {
+        let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let Ok(Record { topic, event, .. }) = Record::from_fields(0, 0, fields) else { return };
+        if self.topics.get(&topic).is_some() {
+            let body = encode::fields_without_id(&event, 0);
+            let _ = publish::append(self, &topic, body, Kind::Ephemeral);
+        }
     }
 
     pub(crate) fn reached(&self, position: u64) {
@@ -235,6 +262,7 @@ impl Timed for Tick {
     fn fire(&self, now: u64) -> Option<u64> {
         let shared = self.shared.upgrade()?;
         shared.replication.as_ref()?.next_occasion();
+        shared.tell_cluster();
         Some(now + Self::INTERVAL)
     }
 }

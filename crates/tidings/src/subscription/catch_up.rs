@@ -187,6 +187,7 @@ impl CatchUp {
             }
         }
         let (reply, page) = Reply::new();
+        shared.counters.read_log();
         replication.log.read(
             Read {
                 topics: topics.iter().map(|log| log.topic.clone()).collect(),
