@@ -1,6 +1,6 @@
 //! The query parameters of `/events` and `/publish`.
 
-use tidings::{History, IdempotencyKey, Topic};
+use tidings::{History, Hub, IdempotencyKey, Subscribe, Topic};
 
 use crate::refusal::Refusal;
 
@@ -15,10 +15,12 @@ pub struct Events {
     pub topics: Vec<Topic>,
     /// What a fresh client gets of what is retained.
     pub history: History,
+    /// Whose stream it is. Here anybody may say so; `examples/auth` shows who really may.
+    pub principal: Option<String>,
 }
 
 impl Events {
-    /// Reads `topic=a&topic=b&history=20`; parameters of other names are left alone.
+    /// Reads `topic=a&topic=b&history=20&principal=ada`; parameters of other names are left alone.
     ///
     /// # Errors
     ///
@@ -26,9 +28,11 @@ impl Events {
     pub fn parse(query: Option<&str>) -> Result<Self, Refusal> {
         let mut topics = Vec::new();
         let mut history = History::None;
+        let mut principal = None;
         for (name, value) in pairs(query) {
             match name.as_str() {
                 "topic" => topics.push(Topic::new(value).map_err(Refusal::bad_request)?),
+                "principal" => principal = Some(value).filter(|value| !value.is_empty()),
                 "history" if value == "all" => history = History::All,
                 "history" => {
                     history = value.parse().map(History::Last).map_err(|_| {
@@ -43,7 +47,16 @@ impl Events {
                 "topic: is missing; add at least one to the URL, such as /events?topic=news",
             ));
         }
-        Ok(Self { topics, history })
+        Ok(Self { topics, history, principal })
+    }
+
+    /// What is asked for, as a subscription to be resumed.
+    pub fn subscribe(self, hub: &Hub) -> Subscribe {
+        let subscribe = hub.subscribe(self.topics).history(self.history);
+        match self.principal {
+            Some(principal) => subscribe.principal(principal),
+            None => subscribe,
+        }
     }
 }
 
@@ -98,7 +111,7 @@ mod tests {
     fn events_take_any_number_of_topics() {
         let events = Events::parse(Some("topic=a&x=y&topic=b%2Fc&history=20")).unwrap();
         assert_eq!(events.topics, ["a", "b/c"].map(|topic| Topic::new(topic).unwrap()));
-        assert_eq!(events.history, History::Last(20));
+        assert_eq!((events.history, events.principal), (History::Last(20), None));
         assert_eq!(Events::parse(Some("topic=a&history=all")).unwrap().history, History::All);
     }
 
