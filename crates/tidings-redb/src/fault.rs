@@ -8,7 +8,10 @@ use tidings::backend::{LogError, LogErrorKind};
 /// What can go wrong with the file, before anybody is told.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    Engine(redb::Error),
+    Engine(Box<redb::Error>),
+    System(io::Error),
+    /// Somebody else has the file open.
+    Taken,
     /// The file holds what this crate has not written.
     Damaged(String),
     /// redb gave up on what it found.
@@ -28,44 +31,41 @@ impl Fault {
 
     pub(crate) fn kind(&self) -> LogErrorKind {
         match self {
-            Self::Engine(redb::Error::Io(error)) => kind_of(error),
-            Self::Engine(redb::Error::PreviousIo) => LogErrorKind::Unavailable,
-            Self::Engine(redb::Error::DatabaseAlreadyOpen | redb::Error::UpgradeRequired(_))
-            | Self::Foreign(_) => LogErrorKind::Refused,
+            Self::System(error) => kind_of(error),
+            Self::Engine(error) => match **error {
+                redb::Error::PreviousIo => LogErrorKind::Unavailable,
+                redb::Error::UpgradeRequired(_) => LogErrorKind::Refused,
+                _ => LogErrorKind::Corrupt,
+            },
+            Self::Taken | Self::Foreign(_) => LogErrorKind::Refused,
             Self::Trimmed => LogErrorKind::Trimmed,
             Self::Closed => LogErrorKind::Unavailable,
-            Self::Engine(_) | Self::Damaged(_) | Self::Panicked(_) => LogErrorKind::Corrupt,
+            Self::Damaged(_) | Self::Panicked(_) => LogErrorKind::Corrupt,
         }
     }
 
     /// The error of the log in the file at `path`.
     pub(crate) fn at(self, path: &Path) -> LogError {
         let kind = self.kind();
-        let path = path.display();
-        let engine = |cause: &dyn Display| match kind {
-            LogErrorKind::Full => format!("redb: {path}: there is no room: {cause}"),
-            LogErrorKind::Corrupt => format!("redb: {path}: is damaged: {cause}"),
-            _ => format!("redb: {path}: {cause}"),
+        let cause = match &self {
+            Self::Engine(error) => error.to_string(),
+            Self::System(error) => error.to_string(),
+            Self::Damaged(what) | Self::Foreign(what) => what.clone(),
+            Self::Panicked(said) => format!("the engine gave up on it: {said}"),
+            Self::Taken => "is open already, in this process or another".to_owned(),
+            Self::Trimmed => "what was asked for is not kept any more".to_owned(),
+            Self::Closed => "is not open".to_owned(),
         };
+        let what = match kind {
+            LogErrorKind::Full => "there is no room: ",
+            LogErrorKind::Corrupt => "is damaged: ",
+            _ => "",
+        };
+        let error = LogError::new(kind, format!("redb: {}: {what}{cause}", path.display()));
         match self {
-            Self::Engine(redb::Error::DatabaseAlreadyOpen) => LogError::new(
-                kind,
-                format!("redb: {path}: is open already, in this process or another"),
-            ),
-            Self::Engine(redb::Error::Io(error)) => {
-                LogError::new(kind, engine(&error)).with_source(error)
-            }
-            Self::Engine(error) => LogError::new(kind, engine(&error)).with_source(error),
-            Self::Damaged(what) => LogError::new(kind, engine(&what)),
-            Self::Panicked(said) => {
-                LogError::new(kind, engine(&format_args!("the engine gave up on it: {said}")))
-            }
-            Self::Foreign(what) => LogError::new(kind, format!("redb: {path}: {what}")),
-            Self::Trimmed => LogError::new(
-                kind,
-                "redb: events behind the position that was asked for are not kept any more",
-            ),
-            Self::Closed => LogError::new(kind, format!("redb: {path}: is not open")),
+            Self::Engine(engine) => error.with_source(engine),
+            Self::System(system) => error.with_source(system),
+            _ => error,
         }
     }
 }
@@ -83,23 +83,33 @@ fn kind_of(error: &io::Error) -> LogErrorKind {
     }
 }
 
-macro_rules! from_engine {
+impl From<redb::Error> for Fault {
+    fn from(error: redb::Error) -> Self {
+        match error {
+            redb::Error::Io(error) => Self::System(error),
+            redb::Error::DatabaseAlreadyOpen => Self::Taken,
+            error => Self::Engine(Box::new(error)),
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+macro_rules! from_parts {
     ($($error:ident)+) => {
         $(impl From<redb::$error> for Fault {
             fn from(error: redb::$error) -> Self {
-                Self::Engine(error.into())
+                redb::Error::from(error).into()
             }
         })+
     };
 }
 
-from_engine! { StorageError TableError TransactionError CommitError DatabaseError CompactionError }
-
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Self {
-        Self::Engine(redb::Error::Io(error))
-    }
-}
+from_parts! { StorageError TableError TransactionError CommitError DatabaseError CompactionError }
 
 /// Calls into redb. It checks what it reads from a file by assertions as well as by errors; where that is
 /// the content of a damaged file, both have to come out as errors.

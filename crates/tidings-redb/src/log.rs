@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 
+use parking_lot::Mutex;
 use tidings::backend::{
-    Append, Appended, Log, LogError, LogErrorKind, Origin, Page, Read, Replica, Reply,
+    Append, Appended, Epoch, Log, LogError, LogErrorKind, Origin, Page, Read, Replica, Reply,
 };
 
 use crate::builder::RedbLogBuilder;
@@ -25,14 +26,14 @@ use crate::writer::Writer;
 /// # Ok::<(), tidings::backend::LogError>(())
 /// ```
 ///
-/// It has three threads of its own: one that writes and two that read. Dropping it writes what was given to
-/// it, ends them, and returns when the file can be opened again.
+/// It has three threads of its own: one that writes and two that read. They end with the hub: when its last
+/// handle is dropped, what was published is written and answered, and the file can be opened again.
 pub struct RedbLog {
     shelf: Arc<Shelf>,
     queue: Arc<Queue>,
     reads: Arc<Reads>,
     origin: Origin,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 const READERS: usize = 2;
@@ -70,11 +71,10 @@ impl RedbLog {
         Stats(self.shelf.clone())
     }
 
-    pub(crate) fn run(writer: Writer, epoch: tidings::backend::Epoch) -> Result<Self, LogError> {
+    pub(crate) fn run(writer: Writer, epoch: Epoch) -> Result<Self, LogError> {
         let (shelf, queue) = (writer.shelf.clone(), writer.queue.clone());
-        let origin = Origin { epoch, position: writer.origin };
-        let threads = Vec::with_capacity(1 + READERS);
-        let mut log = Self { shelf, queue, reads: Arc::default(), origin, threads };
+        let origin = Origin { epoch, position: writer.origin, end: writer.state.last };
+        let log = Self { shelf, queue, reads: Arc::default(), origin, threads: Mutex::default() };
         for _ in 0..READERS {
             let (shelf, reads) = (log.shelf.clone(), log.reads.clone());
             log.spawn("tidings-redb-r", move || reader::run(&shelf, &reads))?;
@@ -83,12 +83,12 @@ impl RedbLog {
         Ok(log)
     }
 
-    fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), LogError> {
+    fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), LogError> {
         let thread = thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| {
             let message = format!("redb: the system has no thread for it: {error}");
             LogError::new(LogErrorKind::Refused, message).with_source(error)
         })?;
-        self.threads.push(thread);
+        self.threads.lock().push(thread);
         Ok(())
     }
 }
@@ -108,20 +108,28 @@ impl Log for RedbLog {
     }
 
     fn end(&self, reply: Reply<u64>) {
+        if self.queue.is_closed() {
+            return reply.send(Err(LogError::new(LogErrorKind::Closed, "redb: the log is closed")));
+        }
         reply.send(Ok(self.shelf.counts.last.load(Ordering::Acquire)));
     }
-}
 
-impl Drop for RedbLog {
-    fn drop(&mut self) {
+    fn stop(&self) {
         self.reads.close();
         self.queue.close();
-        for thread in self.threads.drain(..) {
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
             // The hub may end in the hands of a thread that delivers to it. That one cannot wait for itself.
             if thread.thread().id() != thread::current().id() {
                 let _ = thread.join();
             }
         }
+    }
+}
+
+impl Drop for RedbLog {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

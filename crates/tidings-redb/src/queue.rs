@@ -76,6 +76,10 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().work.is_closed
+    }
+
     /// All that there is to do; nothing if there was nothing for so long.
     pub(crate) fn take(&self, wait: Duration) -> Work {
         let mut state = self.state.lock();

@@ -82,8 +82,7 @@ impl Writer {
                 outcome => {
                     let fault = outcome.err().unwrap_or_else(|| Fault::damaged("it ends early"));
                     let _ = replica.link(Err(&self.shelf.error(fault)));
-                    let epoch = self.state.epoch.clone();
-                    let _ = replica.restart(Origin { epoch, position: self.state.last });
+                    let _ = replica.restart(self.hole());
                     break;
                 }
             }
@@ -98,7 +97,7 @@ impl Writer {
             return answer_all(replies, || LogError::new(pause.kind, &*pause.message));
         }
         if let Err(error) = self.open_if_needed() {
-            return answer_all(replies, || LogError::new(error.kind(), error.to_string()));
+            return answer_all(replies, || same(&error));
         }
         let time = self.clock.now();
         let committed = self.shelf.with(|store| {
@@ -126,7 +125,7 @@ impl Writer {
             }
             Err(fault) => {
                 let error = self.recover(fault);
-                answer_all(replies, || LogError::new(error.kind(), error.to_string()));
+                answer_all(replies, || same(&error));
             }
         }
     }
@@ -138,7 +137,7 @@ impl Writer {
         let error = match self.shelf.reopen() {
             Ok(state) if state.last == before && state.epoch == self.state.epoch => {
                 self.state = state;
-                failure
+                same(&failure)
             }
             // It is: the disk has failed after it was written, so it may not be on it.
             Ok(state) if state.last > before && state.epoch == self.state.epoch => {
@@ -172,10 +171,15 @@ impl Writer {
                 }
             }
             Err(_) => {
-                let epoch = self.state.epoch.clone();
-                let _ = replica.restart(Origin { epoch, position: self.state.last });
+                let _ = replica.restart(self.hole());
             }
         }
+    }
+
+    /// For a replica that is not given what there is until now.
+    fn hole(&self) -> Origin {
+        let State { epoch, last, .. } = self.state.clone();
+        Origin { epoch, position: last, end: last }
     }
 
     fn pause(&mut self, error: &LogError) {
@@ -250,4 +254,9 @@ fn answer_all(replies: Vec<Reply<Appended>>, error: impl Fn() -> LogError) {
     for reply in replies {
         reply.send(Err(error()));
     }
+}
+
+/// An error once more, for somebody else.
+fn same(error: &LogError) -> LogError {
+    LogError::new(error.kind(), error.to_string())
 }
