@@ -49,7 +49,6 @@ impl RedbLog {
     }
 
     /// A log with other settings.
-    #[must_use]
     pub fn builder() -> RedbLogBuilder {
         RedbLogBuilder::new()
     }
