@@ -11,8 +11,11 @@ pub(crate) mod topics;
 use std::sync::Arc;
 
 use crate::backend::IdempotencyKey;
+use crate::cluster::Cluster;
 use crate::error::{FieldError, PublishError};
 use crate::event::Event;
+use crate::health::Health;
+use crate::metrics::Metrics;
 use crate::registry::Clients;
 use crate::subscription::subscribe::Subscribe;
 use crate::topic::Topic;
@@ -44,6 +47,7 @@ impl Drop for Handles {
     fn drop(&mut self) {
         self.0.close();
         if let Some(replication) = &self.0.replication {
+            self.0.leave_cluster();
             replication.log.stop();
         }
     }
@@ -131,8 +135,10 @@ impl Hub {
         publish::publish(self, Some(key.try_into().map_err(Into::into)), topic, event)
     }
 
-    /// Sends an event to those who are subscribed to a topic now. It has no id, is not retained
-    /// and does not move their position: "somebody is typing". Returns for how many it was.
+    /// Sends an event to those who are subscribed to a topic now, on this node and, on a shared log, on the
+    /// others. It has no id, is not retained
+    /// and does not move their position: "somebody is typing". Returns for how many it was on
+    /// this node.
     ///
     /// A client that reads too slowly may miss it without notice.
     ///
@@ -194,7 +200,44 @@ impl Hub {
     /// # assert_eq!(ended, 0);
     /// ```
     pub fn clients(&self) -> Clients<'_> {
-        Clients::new(self)
+        Clients::new(self.shared())
+    }
+
+    /// How the hub is: whether it can be sent new clients, and why not. What a readiness probe asks for.
+    ///
+    /// ```
+    /// let hub = tidings::Hub::new();
+    /// let health = hub.health();
+    /// assert!(health.is_ready());
+    /// println!("{health}");
+    /// ```
+    pub fn health(&self) -> Health {
+        Health::of(self.shared())
+    }
+
+    /// Figures of this hub, which print themselves as Prometheus reads them.
+    ///
+    /// ```
+    /// let hub = tidings::Hub::new();
+    /// assert!(hub.metrics().to_string().contains("\ntidings_clients 0\n"));
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        Metrics::of(self.shared())
+    }
+
+    /// The other nodes on the hub's log, and the clients of all of them.
+    ///
+    /// ```
+    /// # async fn example(hub: tidings::Hub) {
+    /// println!("{} clients on {} nodes", hub.cluster().count(), hub.cluster().nodes().len());
+    /// let answer = hub.cluster().close_principal("42").await;
+    /// if !answer.silent.is_empty() {
+    ///     println!("{} streams closed; {} nodes did not answer", answer.total, answer.silent.len());
+    /// }
+    /// # }
+    /// ```
+    pub fn cluster(&self) -> Cluster<'_> {
+        Cluster::new(self)
     }
 
     /// Ends all streams, each once it has sent what was published until now, for a clean

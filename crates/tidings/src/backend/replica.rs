@@ -131,7 +131,7 @@ impl Replica {
     /// When the hub is gone.
     pub fn signalled(&self, signal: &Bytes) -> Result<(), Refused> {
         let shared = self.0.upgrade().ok_or(Refused(()))?;
-        let _ = (shared, signal);
+        shared.signalled(signal);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use crate::error::FieldError;
 use crate::keep_alive::DEFAULT_HEARTBEAT;
 use crate::log::feed::{Coalescing, Feeds};
 use crate::log::retention::{Retention, RetentionRules};
+use crate::metrics::Counters;
 use crate::registry::Registry;
 use crate::resume::Epoch;
 use crate::subscription::DEFAULT_RETRY;
@@ -58,6 +59,7 @@ impl HubBuilder {
                 heartbeat: Some(DEFAULT_HEARTBEAT),
                 retry: Some(DEFAULT_RETRY),
                 max_event_bytes: 1024 * 1024,
+                max_lag: Duration::from_secs(5),
             },
         }
     }
@@ -122,6 +124,12 @@ impl HubBuilder {
         self
     }
 
+    /// How far a hub may lag behind its log and still be [ready](crate::Health::is_ready). Default 5 seconds.
+    pub fn max_lag(mut self, lag: Duration) -> Self {
+        self.defaults.max_lag = lag;
+        self
+    }
+
     /// Where the hub takes its time from. Default: the system's monotonic clock.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -154,6 +162,7 @@ impl HubBuilder {
             watermark: 0.into(),
             closed: false.into(),
             defaults: self.defaults,
+            counters: Counters::default(),
             sweep: Sweep::new(),
             replication: log.map(|log| Replication::new(log, this.clone())),
             this: this.clone(),

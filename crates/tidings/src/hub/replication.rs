@@ -1,10 +1,14 @@
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 
 use super::publish::{self, Kind};
 use super::shared::Shared;
-use crate::backend::{Log, LogError, Origin, Record, RecordError};
+use crate::backend::{Append, Log, LogError, Origin, Record, RecordError};
 use crate::clock;
+use crate::cluster::{self, Content};
 use crate::encode;
+use crate::event::Event;
 use crate::log::Floor;
 use crate::registry::{Client, ClientId};
 use crate::subscription::status::ResetReason;
@@ -19,28 +23,33 @@ use crate::waking::{self, Waiters};
 pub(crate) struct Replication {
     pub(crate) log: Arc<dyn Log>,
     history_began: AtomicU64,
+    /// Up to here the log had been filled when the replica began.
+    end: AtomicU64,
     /// Streams that wait for something else than the next event of their topics.
     bystanders: Mutex<HashMap<ClientId, Arc<Client>>>,
     has_bystanders: AtomicBool,
+    /// Publications of this node that the log has acknowledged and not delivered yet, by position.
+    unseen: Mutex<BTreeMap<(u64, u64), Waker>>,
     /// Counts the occasions at which what has failed is tried again.
     occasions: AtomicU64,
-    pub(super) link: Mutex<Link>,
+    link: Mutex<Link>,
+    pub(crate) cluster: cluster::State,
     tick: Arc<Tick>,
 }
 
 /// What the log says of itself.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Link {
-    /// Why it is down; `None` for up. Before the log has said anything, it is neither.
-    pub(super) down: Option<String>,
-    pub(super) is_up: bool,
+pub(crate) struct Link {
+    /// Why it is down. Before the log has said anything, it is neither down nor up.
+    pub(crate) down: Option<String>,
+    pub(crate) is_up: bool,
     /// When that changed, in milliseconds of the hub's clock.
-    pub(super) since: u64,
+    pub(crate) since: u64,
     /// When the replica last had everything.
-    pub(super) caught_up: Option<u64>,
-    pub(super) rejected: u64,
+    pub(crate) caught_up: Option<u64>,
+    pub(crate) rejected: u64,
     /// The last thing that was rejected, and why.
-    pub(super) last_rejected: Option<String>,
+    pub(crate) last_rejected: Option<String>,
 }
 
 impl Replication {
@@ -48,16 +57,28 @@ impl Replication {
         Self {
             log,
             history_began: AtomicU64::new(0),
+            end: AtomicU64::new(0),
             bystanders: Mutex::default(),
             has_bystanders: AtomicBool::new(false),
+            unseen: Mutex::default(),
             occasions: AtomicU64::new(0),
             link: Mutex::default(),
+            cluster: cluster::State::new(),
             tick: Arc::new(Tick { slot: TimerSlot::new(), shared }),
         }
     }
 
+    pub(crate) fn link(&self) -> Link {
+        self.link.lock().clone()
+    }
+
     pub(super) fn timer(&self) -> &TimerSlot {
         &self.tick.slot
+    }
+
+    /// Where news begins: before the replica has reached this position, it has nothing but history.
+    pub(crate) fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
     }
 
     /// The offset at which the present history began: a cursor before it stands in another.
@@ -71,6 +92,29 @@ impl Replication {
         let mut bystanders = self.bystanders.lock();
         bystanders.insert(client.id, client.clone());
         self.has_bystanders.store(true, Ordering::Release);
+    }
+
+    /// Has a waker woken when the replica has reached a position. `number` tells apart who waits for the
+    /// same one; the caller has to look once more behind this.
+    pub(super) fn wait_for(&self, position: u64, number: u64, waker: &Waker) {
+        self.unseen.lock().insert((position, number), waker.clone());
+    }
+
+    pub(super) fn stop_waiting_for(&self, position: u64, number: u64) {
+        let waker = self.unseen.lock().remove(&(position, number));
+        drop(waker);
+    }
+
+    /// The replica has reached a position.
+    fn call_reached(&self, position: u64) {
+        let mut unseen = self.unseen.lock();
+        if !unseen.is_empty() {
+            let rest = unseen.split_off(&(position.saturating_add(1), 0));
+            let reached = std::mem::replace(&mut *unseen, rest);
+            drop(unseen);
+            reached.into_values().for_each(Waker::wake);
+        }
+        self.call_bystanders();
     }
 
     fn call_bystanders(&self) {
@@ -95,6 +139,9 @@ impl Replication {
 
     fn next_occasion(&self) {
         self.occasions.fetch_add(1, Ordering::AcqRel);
+        // Those who wait for a position give up after a while.
+        let unseen = std::mem::take(&mut *self.unseen.lock());
+        unseen.into_values().for_each(Waker::wake);
         self.call_bystanders();
     }
 }
@@ -104,7 +151,8 @@ impl Shared {
     pub(super) fn follow(&self, replication: &Replication, start: impl FnOnce() -> Origin) {
         // Held, so that what is delivered from now on waits until it is known what it is a part of.
         let mut sequencer = self.sequencer.lock();
-        let Origin { epoch, position } = start();
+        let Origin { epoch, position, end } = start();
+        replication.end.store(end, Ordering::Release);
         sequencer.epoch = epoch;
         sequencer.position = position;
         self.topics.forget(Floor { offset: 0, position, reason: ResetReason::Trimmed });
@@ -130,7 +178,26 @@ impl Shared {
         let at = self.clock.now().saturating_sub(age);
         // The only error is that the hub is closed, and its streams end.
         let _ = publish::append(self, &topic, body, Kind::Placed { position, at });
-        replication.call_bystanders();
+        replication.call_reached(position);
+    }
+
+    /// Hands an ephemeral event to the other nodes.
+    pub(super) fn share_ephemeral(&self, topic: &Topic, event: &Event) {
+        if self.replication.as_ref().is_some_and(|replication| replication.log.is_shared()) {
+            let append = Append { topic: topic.clone(), event: event.clone(), key: None };
+            let fields = append.fields().map(|(name, value)| (name.to_owned(), value)).collect();
+            self.signal(Content::Ephemeral { fields });
+        }
+    }
+
+    /// Takes an ephemeral event of another node.
+    pub(crate) fn deliver_ephemeral(&self, fields: &[(String, String)]) {
+        let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let Ok(Record { topic, event, .. }) = Record::from_fields(0, 0, fields) else { return };
+        if self.topics.get(&topic).is_some() {
+            let body = encode::fields_without_id(&event, 0);
+            let _ = publish::append(self, &topic, body, Kind::Ephemeral);
+        }
     }
 
     pub(crate) fn reached(&self, position: u64) {
@@ -138,7 +205,7 @@ impl Shared {
         let mut sequencer = self.sequencer.lock();
         sequencer.position = sequencer.position.max(position);
         drop(sequencer);
-        replication.call_bystanders();
+        replication.call_reached(position);
     }
 
     pub(crate) fn rejected(&self, position: u64, error: &RecordError) {
@@ -167,6 +234,7 @@ impl Shared {
             ResetReason::Unknown
         };
         let floor = Floor { offset, position: sequencer.position, reason };
+        replication.end.store(origin.end, Ordering::Release);
         // First for topics that come into being meanwhile.
         self.topics.forget(floor);
         let logs = self.topics.all();
@@ -235,6 +303,7 @@ impl Timed for Tick {
     fn fire(&self, now: u64) -> Option<u64> {
         let shared = self.shared.upgrade()?;
         shared.replication.as_ref()?.next_occasion();
+        shared.tell_cluster();
         Some(now + Self::INTERVAL)
     }
 }

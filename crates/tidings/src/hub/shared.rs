@@ -7,6 +7,7 @@ use super::topics::Topics;
 use crate::clock::Clock;
 use crate::log::TopicLog;
 use crate::log::feed::{Coalescing, Feeds};
+use crate::metrics::Counters;
 use crate::registry::{Client, Registry};
 use crate::resume::Epoch;
 use crate::subscription::history::Watermark;
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) watermark: AtomicU64,
     pub(crate) closed: AtomicBool,
     pub(crate) defaults: Defaults,
+    pub(crate) counters: Counters,
     /// For a hub that is the replica of a log.
     pub(crate) replication: Option<Replication>,
     pub(super) sweep: Sweep,
@@ -44,6 +46,8 @@ pub(crate) struct Defaults {
     pub(crate) retry: Option<Duration>,
     /// Of an encoded event.
     pub(crate) max_event_bytes: usize,
+    /// How far a hub that is ready may lag behind its log.
+    pub(crate) max_lag: Duration,
 }
 
 /// The regular removal of what has expired, while there is anything to expire.

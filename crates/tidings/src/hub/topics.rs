@@ -122,6 +122,10 @@ impl Topics {
         log
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.state.read().logs.len()
+    }
+
     pub(crate) fn list(&self) -> Vec<(Topic, usize)> {
         let state = self.state.read();
         let mut list: Vec<_> =

@@ -167,6 +167,15 @@ impl Subscribe {
         let catch_up = replication.and_then(|replication| match (claim.flatten(), status) {
             (_, Status::Resumed) => None,
             (Some(position), _) => Some(CatchUp::after(position, began, Some(Status::Resumed))),
+            // The replica has only begun, and not got to what is news.
+            (None, Status::Fresh)
+                if history == History::None && now.position < replication.end() =>
+            {
+                Some(CatchUp::from_news(replication.end(), began))
+            }
+            (None, Status::Fresh) if now.position < replication.end() => {
+                Some(CatchUp::retained(history, &logs, began, status))
+            }
             (None, _) if !replication.log.is_selective() => None,
             (None, Status::Fresh) if history == History::None => None,
             (None, Status::Reset(_)) if self.snapshot.is_some() => None,
