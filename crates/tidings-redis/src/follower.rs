@@ -203,9 +203,10 @@ impl<'a> Follower<'a> {
                 self.is_up = false;
                 self.replica.link(Err(&error))?;
             }
-            News::Trimmed(to) => {
+            News::Trimmed { to, newest } => {
                 self.merge.skip(index, to);
-                self.hole(to.position(index).unwrap_or(self.position))?;
+                let position = |id: EntryId| id.position(index).unwrap_or(self.position);
+                self.hole(position(to), position(newest))?;
             }
             News::Another => return Ok(Turn::Another),
         }
@@ -224,14 +225,14 @@ impl<'a> Follower<'a> {
     /// An entry has come that should have been in front of others: those who have these have a hole.
     fn is_late(&mut self, index: usize) -> Result<(), Refused> {
         let to = self.merge.frontier(index).position(index).unwrap_or(self.position);
-        self.hole(to)
+        self.hole(to, to)
     }
 
     /// What is up to there is missing.
-    fn hole(&mut self, to: u64) -> Result<(), Refused> {
+    fn hole(&mut self, to: u64, end: u64) -> Result<(), Refused> {
         self.position = self.position.max(to);
-        let epoch = self.beginning.tag.epoch.clone();
-        self.replica.restart(Origin { epoch, position: self.position })
+        let (epoch, position) = (self.beginning.tag.epoch.clone(), self.position);
+        self.replica.restart(Origin { epoch, position, end: end.max(position) })
     }
 
     fn hand_on(&mut self) -> Result<(), Refused> {
@@ -256,10 +257,7 @@ impl<'a> Follower<'a> {
         self.position = position;
         match entry.record(position) {
             Ok(record) => self.replica.deliver(record),
-            Err(error) => {
-                self.replica.rejected(position, &error)?;
-                self.replica.reached(position)
-            }
+            Err(error) => self.replica.rejected(position, &error),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The names of what a log has in Redis.
 
-use tidings::{IdempotencyKey, Topic};
+use tidings::IdempotencyKey;
+use tidings::backend::Append;
 
 /// How the keys of a log are called: all have its name, and those that one command touches share a
 /// hash tag, so that they are on one node of a cluster.
@@ -38,18 +39,22 @@ impl Keys {
         format!("{}:signal", self.tags[0])
     }
 
-    /// The stream that a topic's events go to: CRC-32 of its name, which every language has, modulo
-    /// the number of keys.
-    pub(crate) fn index_of(&self, topic: &Topic) -> usize {
+    /// The stream that an event goes to: CRC-32, which every language has, modulo the number of keys.
+    /// It is taken of the topic's name, or of the idempotency key: that holds for the whole hub, so
+    /// whoever uses it again has to come to the same stream, whatever the topic.
+    pub(crate) fn index_of(&self, append: &Append) -> usize {
+        let text = append.key.as_ref().map_or(append.topic.as_str(), IdempotencyKey::as_str);
         match self.count() {
             1 => 0,
-            count => crc32fast::hash(topic.as_str().as_bytes()) as usize % count,
+            count => crc32fast::hash(text.as_bytes()) as usize % count,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tidings::{Event, Topic};
+
     use super::*;
 
     #[test]
@@ -68,6 +73,9 @@ mod tests {
         let indices =
             ["orders", "news", "chat/1"].map(|topic| keys.index_of(&Topic::new(topic).unwrap()));
         assert_eq!(indices, [2, 2, 1]);
-        assert_eq!(Keys::new("shop", 1).index_of(&Topic::new("orders").unwrap()), 0);
+        for topic in ["a", "b", "c"] {
+            assert_eq!(index(&keys, topic, Some("news")), indices[1]);
+        }
+        assert_eq!(index(&Keys::new("shop", 1), "orders", None), 0);
     }
 }

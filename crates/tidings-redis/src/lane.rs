@@ -28,8 +28,8 @@ pub(crate) enum News {
     Verified(EntryId),
     /// The server cannot be reached.
     Down(LogError),
-    /// Entries up to this one, and perhaps it, are gone.
-    Trimmed(EntryId),
+    /// Entries up to `to`, and perhaps it, are gone. The newest is this one.
+    Trimmed { to: EntryId, newest: EntryId },
     /// The stream is of another history. This is the last word.
     Another,
 }
@@ -149,7 +149,8 @@ impl Lane {
             Verdict::Trimmed(to) => {
                 self.cursor = self.cursor.max(to);
                 self.is_entry = true;
-                self.tell(News::Trimmed(self.cursor)).await?;
+                let newest = state.newest.unwrap_or_default();
+                self.tell(News::Trimmed { to: self.cursor, newest }).await?;
             }
             Verdict::Another => {
                 self.tell(News::Another).await?;

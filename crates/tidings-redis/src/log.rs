@@ -125,7 +125,7 @@ impl Log for RedisLog {
             let message = format!("redis: {limit} events are waiting to be appended already");
             return reply.send(Err(LogError::new(LogErrorKind::Busy, message)));
         };
-        let index = self.streams.keys.index_of(&append.topic);
+        let index = self.streams.keys.index_of(&append);
         let patience = self.streams.settings.append_timeout;
         let writers = self.writers.read().unwrap_or_else(PoisonError::into_inner);
         let Some(writer) = writers.get(index) else { return reply.send(Err(closed())) };

@@ -177,7 +177,8 @@ impl<'a> Reader<'a> {
     async fn check(&self, from: Option<u64>) -> Result<(), LogError> {
         for index in 0..self.streams.keys.count() {
             let state = self.streams.state(index, None).await?;
-            let state = state.filter(|state| state.has_tag(self.tag.as_str())).ok_or_else(another)?;
+            let state =
+                state.filter(|state| state.has_tag(self.tag.as_str())).ok_or_else(another)?;
             let Some(from) = from else { continue };
             if state.may_lack_behind(EntryId::up_to(from, index)) {
                 let message = format!("redis: events behind position {from} may have been trimmed");

@@ -33,11 +33,13 @@ pub(crate) struct Streams {
 pub(crate) struct Beginning {
     pub(crate) tag: Tag,
     pub(crate) position: u64,
+    /// The newest event there is.
+    end: u64,
 }
 
 impl Beginning {
     pub(crate) fn origin(&self) -> Origin {
-        Origin { epoch: self.tag.epoch.clone(), position: self.position }
+        Origin { epoch: self.tag.epoch.clone(), position: self.position, end: self.end }
     }
 }
 
@@ -59,9 +61,9 @@ impl Streams {
     /// that is `broken`.
     pub(crate) async fn begin(&self, broken: Option<&Tag>) -> Result<Beginning, LogError> {
         let tag = self.history(broken.cloned()).await?;
-        let position = self.origin().await?;
+        let (position, end) = self.reach().await?;
         *self.tag.lock().unwrap_or_else(PoisonError::into_inner) = Some(tag.clone());
-        Ok(Beginning { tag, position })
+        Ok(Beginning { tag, position, end })
     }
 
     async fn history(&self, mut broken: Option<Tag>) -> Result<Tag, LogError> {
@@ -121,35 +123,40 @@ impl Streams {
         self.ask(0, "begin a history", &claim).await.map(drop)
     }
 
-    /// The position behind which all events are there, far enough back for a replica.
-    async fn origin(&self) -> Result<u64, LogError> {
-        let mut origin = 0;
+    /// The position behind which all events are there, far enough back for a replica, and that of the
+    /// newest event.
+    async fn reach(&self) -> Result<(u64, u64), LogError> {
+        let (mut origin, mut end) = (0, 0);
         for index in 0..self.keys.count() {
-            let id = self.stream_origin(index).await?;
-            let position = id.position(index).ok_or_else(|| {
-                let cause = "which is beyond the ids that Redis generates";
-                let message =
-                    format!("redis: {} has the id {id}, {cause}", self.keys.stream(index));
-                LogError::new(LogErrorKind::Corrupt, message)
-            })?;
-            origin = origin.max(position);
+            let Some(state) = self.state(index, None).await? else { continue };
+            let position = |id: EntryId| {
+                id.position(index).ok_or_else(|| {
+                    let stream = self.keys.stream(index);
+                    let cause = "beyond the ids that Redis generates";
+                    let message = format!("redis: {stream} has come to the id {id}, {cause}");
+                    LogError::new(LogErrorKind::Corrupt, message)
+                })
+            };
+            end = end.max(position(state.newest.unwrap_or_default())?);
+            origin = origin.max(position(self.stream_origin(index, &state).await?)?);
         }
-        Ok(origin)
+        Ok((origin, end.max(origin)))
     }
 
-    async fn stream_origin(&self, index: usize) -> Result<EntryId, LogError> {
+    async fn stream_origin(&self, index: usize, state: &State) -> Result<EntryId, LogError> {
         const STEP: u64 = 500;
 
-        let Some(state) = self.state(index, None).await? else { return Ok(EntryId::ZERO) };
-        let wanted = (self.settings.replay / self.keys.count() as u64).max(1);
-        if state.length <= wanted {
-            let oldest = state.first.unwrap_or(state.last_generated);
-            return Ok(if state.is_complete() { EntryId::ZERO } else { oldest });
+        let mut left = (self.settings.replay / self.keys.count() as u64).max(1);
+        if state.length <= left && state.is_complete() {
+            return Ok(EntryId::ZERO);
         }
-        let mut reached = None;
-        let mut left = wanted;
+        // An entry that is there, so that it shows whether the stream goes on behind it.
+        let mut reached = state.first.unwrap_or(state.last_generated);
+        if state.length <= left {
+            return Ok(reached);
+        }
+        let mut before = "+".to_owned();
         while left > 0 {
-            let before = reached.map_or_else(|| "+".to_owned(), |id| format!("({id}"));
             let mut range = cmd("XREVRANGE");
             range
                 .arg(self.keys.stream(index))
@@ -160,10 +167,11 @@ impl Streams {
             let step = self.ask(index, "read", &range).await.map(entries)?;
             let step = step.map_err(|error| failed("read", &error))?;
             let Some(oldest) = step.last() else { break };
-            reached = Some(oldest.id);
+            reached = oldest.id;
+            before = format!("({reached}");
             left = left.saturating_sub(step.len() as u64);
         }
-        Ok(reached.unwrap_or(state.last_generated))
+        Ok(reached)
     }
 
     /// How a stream is; `None` where there is none.
