@@ -70,8 +70,14 @@ mod tests {
     fn a_topic_is_on_the_key_that_others_compute() {
         // python3 -c 'import zlib; print(zlib.crc32(b"orders") % 3)'
         let keys = Keys::new("shop", 3);
-        let indices =
-            ["orders", "news", "chat/1"].map(|topic| keys.index_of(&Topic::new(topic).unwrap()));
+        let index = |keys: &Keys, topic: &str, key: Option<&str>| {
+            keys.index_of(&Append {
+                topic: Topic::new(topic).unwrap(),
+                event: Event::new("x"),
+                key: key.map(|key| IdempotencyKey::new(key).unwrap()),
+            })
+        };
+        let indices = ["orders", "news", "chat/1"].map(|topic| index(&keys, topic, None));
         assert_eq!(indices, [2, 2, 1]);
         for topic in ["a", "b", "c"] {
             assert_eq!(index(&keys, topic, Some("news")), indices[1]);
