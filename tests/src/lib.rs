@@ -1,9 +1,9 @@
 //! Tests across crates; they are in `tests/tests`.
 //!
 //! Here is what they share: [`requirements`] decides what becomes of a test whose tools are not
-//! installed, [`examples`] builds the programs that are tested, [`interop`] has the clients and
-//! proxies that other people wrote, [`proxy`] is a link that can be cut, [`random`] decides by a seed,
-//! and [`document`] is for what tests write down.
+//! installed, [`redis`] starts servers of that name, [`examples`] builds the programs that are tested,
+//! [`interop`] has the clients and proxies that other people wrote, [`proxy`] is a link that can be cut,
+//! [`random`] decides by a seed, and [`document`] is for what tests write down.
 
 pub mod document;
 pub mod examples;
@@ -11,4 +11,6 @@ pub mod examples;
 pub mod interop;
 pub mod proxy;
 pub mod random;
+#[cfg(unix)]
+pub mod redis;
 pub mod requirements;
