@@ -1,8 +1,9 @@
-//! What the tests of Tidings stand on: the suite that every adapter must pass, a client that sees
+//! What the tests of Tidings stand on: the suites that every adapter and every log must pass, a client that sees
 //! the wire as it is, and a fixture that runs the example servers.
 //!
 //! - [`adapter`]: one function for each promise to applications, whatever their framework, and
 //!   the small trait that lets an adapter's tests run them all.
+//! - [`log`]: the same for what a hub's log promises, whatever it stands on.
 //! - [`wire`]: an HTTP/1.1 client that sends any bytes, and tells of the response what an HTTP
 //!   library would hide: how it was framed, and whether it ended or was cut; and one for HTTP/2.
 //! - [`tls`]: a certificate, and both ends of TLS with it.
@@ -17,6 +18,7 @@
 pub mod adapter;
 pub mod checker;
 pub mod limit;
+pub mod log;
 pub mod process;
 pub mod tasks;
 pub mod tls;

@@ -32,7 +32,7 @@
 //! 3. An event is acknowledged when it is as safe as the backend says it is, and never before.
 //! 4. An append with an [`IdempotencyKey`] that was used within the backend's window appends nothing and
 //!    is answered with the first one's position.
-//! 5. No method blocks or panics, and none calls back into the replica: they put work into a queue.
+//! 5. No method but [`Log::stop`] blocks, none panics, and none calls back into the replica: they put work into a queue.
 //!    Appends that are called one after the other are appended in that order.
 //!
 //! `tidings-testkit` has a suite that shows all this.
@@ -63,7 +63,6 @@ pub use reply::{Receiver, Reply};
 /// A log of events on some engine. See the [module](self) for what it promises.
 ///
 /// Made by the backend, which has connected to its engine, or opened its file, and knows the epoch.
-/// Dropped with the last handle of the hub; what it has running should end then.
 pub trait Log: fmt::Debug + Send + Sync + 'static {
     /// Begins to follow. Called once, before all else. Returns which history this is and from where
     /// the replica will be given all of it; events may be delivered from now on, also before this
@@ -83,6 +82,13 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
     /// replica does. The replica must reach it without further events: if nothing that it is
     /// delivered says so, through [`Replica::reached`].
     fn end(&self, reply: Reply<u64>);
+
+    /// Ends its work: the last handle of the hub was dropped. What was appended before is finished and
+    /// answered; what is asked from now on is answered with
+    /// [`LogErrorKind::Closed`](LogErrorKind::Closed). The log itself is dropped later, when nobody holds a
+    /// stream of the hub any more; so what it holds exclusively, such as a file, should be free when this
+    /// returns. It may block for that.
+    fn stop(&self);
 
     /// Whether other processes may have replicas of this log. Default: no.
     fn is_shared(&self) -> bool {

@@ -1,5 +1,5 @@
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::timers::{Timed, TimerSlot, Timers};
@@ -79,6 +79,12 @@ impl Clock {
     pub(crate) fn timers(&self) -> &Timers {
         &self.0.timers
     }
+}
+
+/// Milliseconds since the Unix epoch, by a clock that may be set; 0 for all that is before it.
+pub(crate) fn unix_millis() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Default for Clock {

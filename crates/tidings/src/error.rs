@@ -5,6 +5,8 @@
 
 use std::{convert::Infallible, error::Error, fmt};
 
+use crate::backend::{LogError, LogErrorKind};
+
 /// Text was refused as an event name, an event id, a comment or a topic.
 ///
 /// The message names the field and the cause: `event name: contains a line break at byte 3`. Bytes are counted
@@ -231,22 +233,35 @@ pub enum DecodeErrorKind {
     TooLarge,
 }
 
-/// An event was not published. Nothing of it is in the hub.
+/// An event was not published. Nothing of it is in the hub, unless its log says otherwise: see
+/// [`PublishErrorKind::Log`].
 #[derive(Debug)]
 pub struct PublishError {
     kind: PublishErrorKind,
     source: Option<FieldError>,
+    log: Option<LogError>,
     /// For `TooLarge`: the event's size and the limit, in bytes.
     size: (usize, usize),
 }
 
 impl PublishError {
     fn of(kind: PublishErrorKind) -> Self {
-        Self { kind, source: None, size: (0, 0) }
+        Self { kind, source: None, log: None, size: (0, 0) }
     }
 
     pub(crate) fn topic(source: FieldError) -> Self {
         Self { source: Some(source), ..Self::of(PublishErrorKind::Topic) }
+    }
+
+    pub(crate) fn key(source: FieldError) -> Self {
+        Self { source: Some(source), ..Self::of(PublishErrorKind::Key) }
+    }
+
+    pub(crate) fn log(source: LogError) -> Self {
+        match source.kind() {
+            LogErrorKind::Closed => Self::closed(),
+            _ => Self { log: Some(source), ..Self::of(PublishErrorKind::Log) },
+        }
     }
 
     pub(crate) fn has_id() -> Self {
@@ -274,6 +289,12 @@ impl PublishError {
     pub fn kind(&self) -> PublishErrorKind {
         self.kind
     }
+
+    /// What the hub's log says, for [`PublishErrorKind::Log`].
+    #[must_use]
+    pub fn log_error(&self) -> Option<&LogError> {
+        self.log.as_ref()
+    }
 }
 
 impl fmt::Display for PublishError {
@@ -281,6 +302,11 @@ impl fmt::Display for PublishError {
         match (self.kind, &self.source) {
             (_, Some(source)) => source.fmt(f),
             (PublishErrorKind::Topic, None) => f.write_str("topic: is not valid"),
+            (PublishErrorKind::Key, None) => f.write_str("idempotency key: is not valid"),
+            (PublishErrorKind::Log, _) => match &self.log {
+                Some(error) => error.fmt(f),
+                None => f.write_str("log: has failed"),
+            },
             (PublishErrorKind::HasId, _) => {
                 f.write_str("event id: is given by the hub; publish the event without one")
             }
@@ -301,7 +327,11 @@ impl fmt::Display for PublishError {
 
 impl Error for PublishError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_ref().map(|source| source as _)
+        match (&self.source, &self.log) {
+            (Some(source), _) => Some(source),
+            (None, Some(log)) => Some(log),
+            (None, None) => None,
+        }
     }
 }
 
@@ -319,6 +349,11 @@ pub enum PublishErrorKind {
     NotDispatched,
     /// The event is larger than [`HubBuilder::max_event_bytes`](crate::HubBuilder::max_event_bytes).
     TooLarge,
+    /// The idempotency key was refused; the source is the [`FieldError`].
+    Key,
+    /// The hub's log did not take it; the source is the [`LogError`], whose
+    /// [`kind`](LogError::kind) tells whether it may be there all the same.
+    Log,
     /// The hub is closed.
     Closed,
 }

@@ -1,6 +1,7 @@
 //! The hub: where events come in.
 
 pub(crate) mod builder;
+pub(crate) mod keys;
 pub(crate) mod publish;
 pub(crate) mod replication;
 pub(crate) mod sequencer;
@@ -9,8 +10,12 @@ pub(crate) mod topics;
 
 use std::sync::Arc;
 
+use crate::backend::IdempotencyKey;
+use crate::cluster::Cluster;
 use crate::error::{FieldError, PublishError};
 use crate::event::Event;
+use crate::health::Health;
+use crate::metrics::Metrics;
 use crate::registry::Clients;
 use crate::subscription::subscribe::Subscribe;
 use crate::topic::Topic;
@@ -41,6 +46,10 @@ struct Handles(Arc<Shared>);
 impl Drop for Handles {
     fn drop(&mut self) {
         self.0.close();
+        if let Some(replication) = &self.0.replication {
+            self.0.leave_cluster();
+            replication.log.stop();
+        }
     }
 }
 
@@ -75,7 +84,8 @@ impl Hub {
     /// The outcome is a [`PublishError`] when the topic's name is not one, and when the event has
     /// an id (the hub gives it one), has a reserved name (`tidings:…`), has neither name nor data
     /// (no client would see it), is larger than [`HubBuilder::max_event_bytes`], or when the hub
-    /// is closed. Nothing is published then.
+    /// is closed. Nothing is published then. On a hub with a [log](crate::backend), also when that does not
+    /// take it, or does not say so in time.
     ///
     /// ```
     /// use tidings::{Event, Hub};
@@ -90,11 +100,45 @@ impl Hub {
         T: TryInto<Topic>,
         T::Error: Into<FieldError>,
     {
-        publish::publish(self, topic, event)
+        publish::publish(self, None, topic, event)
     }
 
-    /// Sends an event to those who are subscribed to a topic now. It has no id, is not retained
-    /// and does not move their position: "somebody is typing". Returns for how many it was.
+    /// Publishes an event unless one with the same key was published before: for whoever tries again,
+    /// after a time-out or a restart, and does not know whether the first attempt got through.
+    ///
+    /// A key holds for the whole hub, and for every node on its log, for a window: two minutes unless it is
+    /// set, by [`HubBuilder::idempotency_window`] or by the log. The outcome is the same as the first one's,
+    /// and [`Published::is_duplicate`](publish::Published::is_duplicate) says so; topic and event are not
+    /// compared.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::publish`], and when the key is not one.
+    ///
+    /// ```
+    /// use tidings::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// let publish = || hub.publish_once("order-17/created", "orders", Event::new("order 17")).wait();
+    /// let (first, second) = (publish()?, publish()?);
+    /// assert_eq!(first.id(), second.id());
+    /// assert!(second.is_duplicate());
+    /// # Ok::<(), tidings::PublishError>(())
+    /// ```
+    pub fn publish_once<K, T>(&self, key: K, topic: T, event: Event) -> Publish
+    where
+        K: TryInto<IdempotencyKey>,
+        K::Error: Into<FieldError>,
+        T: TryInto<Topic>,
+        T::Error: Into<FieldError>,
+    {
+        publish::publish(self, Some(key.try_into().map_err(Into::into)), topic, event)
+    }
+
+    /// Sends an event to those who are subscribed to a topic now, on this node and, on a shared log, on the
+    /// others. It has no id, is not retained
+    /// and does not move their position: "somebody is typing". Returns for how many it was on
+    /// this node.
     ///
     /// A client that reads too slowly may miss it without notice.
     ///
@@ -156,7 +200,44 @@ impl Hub {
     /// # assert_eq!(ended, 0);
     /// ```
     pub fn clients(&self) -> Clients<'_> {
-        Clients::new(self)
+        Clients::new(self.shared())
+    }
+
+    /// How the hub is: whether it can be sent new clients, and why not. What a readiness probe asks for.
+    ///
+    /// ```
+    /// let hub = tidings::Hub::new();
+    /// let health = hub.health();
+    /// assert!(health.is_ready());
+    /// println!("{health}");
+    /// ```
+    pub fn health(&self) -> Health {
+        Health::of(self.shared())
+    }
+
+    /// Figures of this hub, which print themselves as Prometheus reads them.
+    ///
+    /// ```
+    /// let hub = tidings::Hub::new();
+    /// assert!(hub.metrics().to_string().contains("\ntidings_clients 0\n"));
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        Metrics::of(self.shared())
+    }
+
+    /// The other nodes on the hub's log, and the clients of all of them.
+    ///
+    /// ```
+    /// # async fn example(hub: tidings::Hub) {
+    /// println!("{} clients on {} nodes", hub.cluster().count(), hub.cluster().nodes().len());
+    /// let answer = hub.cluster().close_principal("42").await;
+    /// if !answer.silent.is_empty() {
+    ///     println!("{} streams closed; {} nodes did not answer", answer.total, answer.silent.len());
+    /// }
+    /// # }
+    /// ```
+    pub fn cluster(&self) -> Cluster<'_> {
+        Cluster::new(self)
     }
 
     /// Ends all streams, each once it has sent what was published until now, for a clean

@@ -59,6 +59,7 @@
 
 pub mod backend;
 mod clock;
+mod cluster;
 mod cohort;
 mod decode;
 mod encode;
@@ -66,9 +67,11 @@ mod error;
 mod event;
 mod event_stream;
 mod field;
+mod health;
 mod hub;
 mod keep_alive;
 mod log;
+mod metrics;
 mod registry;
 pub mod response;
 mod resume;
@@ -86,6 +89,7 @@ mod models;
 
 pub use backend::IdempotencyKey;
 pub use clock::{Clock, ManualClock};
+pub use cluster::{Answer, Ask, Cluster, NodeId, NodeInfo};
 pub use cohort::{Batch, Cohort, CohortKey, Lagging};
 pub use decode::{Decoder, Message};
 pub use error::{
@@ -96,11 +100,13 @@ pub use error::{
 pub use event::Event;
 pub use event_stream::{EventStream, StreamItem};
 pub use field::{Comment, EventId, EventName};
+pub use health::{Health, Link};
 pub use hub::Hub;
 pub use hub::builder::HubBuilder;
 pub use hub::publish::{Publish, Published};
 pub use keep_alive::DEFAULT_HEARTBEAT;
 pub use log::retention::Retention;
+pub use metrics::Metrics;
 pub use registry::{ClientId, ClientInfo, Clients, ParseClientIdError};
 pub use resume::{LastEventId, Resume};
 pub use subscription::history::History;

@@ -62,6 +62,14 @@ pub(crate) struct Floor {
 }
 
 impl Floor {
+    /// Of a topic that the hub's log does not deliver yet: nothing is known of it.
+    pub(crate) const UNFOLLOWED: Self =
+        Self { offset: u64::MAX, position: u64::MAX, reason: ResetReason::Trimmed };
+
+    pub(crate) fn is_unfollowed(&self) -> bool {
+        self.position == u64::MAX
+    }
+
     /// The stricter of two.
     pub(crate) fn max(self, other: Floor) -> Floor {
         if other.position > self.position { other } else { self }
@@ -111,6 +119,20 @@ impl TopicLog {
             Some(_) => state.durable.push(frame),
             None => state.ephemeral.push(frame),
         }
+        self.take_waiting(state)
+    }
+
+    /// Throws away all frames and sets the floor, as if something had been appended there and lost:
+    /// takes the wait list, for the caller to wake when it holds no lock.
+    pub(crate) fn empty(&self, state: &mut State, floor: Floor) -> Waiters {
+        self.head.store(floor.offset, Ordering::Release);
+        state.durable = Ring::default();
+        state.ephemeral = Ring::default();
+        state.floor = floor;
+        self.take_waiting(state)
+    }
+
+    fn take_waiting(&self, state: &mut State) -> Waiters {
         if state.waiting.is_empty() {
             return Waiters::new();
         }
@@ -235,7 +257,6 @@ impl State {
         self.waiting.len()
     }
 
-    #[cfg(test)]
     pub(crate) fn cost(&self) -> usize {
         self.durable.cost() + self.ephemeral.cost()
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use crate::field::EventId;
-use crate::hub::Hub;
+use crate::hub::shared::Shared;
 use crate::keep_alive::Pulse;
 use crate::log::feed::Feed;
 use crate::resume::Epoch;
@@ -136,6 +136,11 @@ impl Client {
         if let Some(position) = position {
             self.position.store(position, Ordering::Relaxed);
         }
+    }
+
+    /// The position that it has reached.
+    pub(crate) fn position(&self) -> u64 {
+        self.position.load(Ordering::Relaxed)
     }
 
     fn info(&self, epoch: &Epoch) -> ClientInfo {
@@ -333,21 +338,21 @@ impl Registry {
 /// its way at that moment slips through.
 #[derive(Debug)]
 pub struct Clients<'a> {
-    hub: &'a Hub,
+    shared: &'a Shared,
 }
 
 impl<'a> Clients<'a> {
-    pub(crate) fn new(hub: &'a Hub) -> Self {
-        Self { hub }
+    pub(crate) fn new(shared: &'a Shared) -> Self {
+        Self { shared }
     }
 
     fn registry(&self) -> &Registry {
-        &self.hub.shared().registry
+        &self.shared.registry
     }
 
     fn infos(&self, clients: Vec<Arc<Client>>) -> Vec<ClientInfo> {
-        let epoch = &self.hub.shared().epoch;
-        clients.iter().map(|client| client.info(epoch)).collect()
+        let epoch = self.shared.epoch();
+        clients.iter().map(|client| client.info(&epoch)).collect()
     }
 
     /// The number of open streams.
@@ -357,7 +362,7 @@ impl<'a> Clients<'a> {
 
     /// The number of open streams that are subscribed to a topic.
     pub fn count_of_topic(&self, topic: &Topic) -> usize {
-        self.hub.shared().topics.get(topic).map_or(0, |log| log.lock().subscribers)
+        self.shared.topics.get(topic).map_or(0, |log| log.lock().subscribers)
     }
 
     /// The number of open streams of a principal.
@@ -369,7 +374,7 @@ impl<'a> Clients<'a> {
     /// Every topic that has subscribers or retained events, with its number of subscribers,
     /// sorted by name.
     pub fn topics(&self) -> Vec<(Topic, usize)> {
-        self.hub.shared().topics.list()
+        self.shared.topics.list()
     }
 
     /// All open streams, those that connected first at the front.
@@ -386,7 +391,7 @@ impl<'a> Clients<'a> {
 
     /// One open stream.
     pub fn get(&self, id: ClientId) -> Option<ClientInfo> {
-        self.registry().get(id).map(|client| client.info(&self.hub.shared().epoch))
+        self.registry().get(id).map(|client| client.info(&self.shared.epoch()))
     }
 
     /// Ends one stream. Returns whether there was one.

@@ -1,5 +1,6 @@
 //! One client's stream: from its cursor in the hub's log to the bytes of its response.
 
+mod catch_up;
 pub(crate) mod history;
 pub(crate) mod snapshot;
 pub(crate) mod status;
@@ -21,11 +22,13 @@ use futures_core::Stream;
 
 use crate::encode;
 use crate::error::StreamError;
-use crate::hub::shared::Shared;
+use crate::hub::shared::{Present, Shared};
 use crate::keep_alive::HEARTBEAT;
 use crate::log::coalesce::Slice;
 use crate::log::feed::{Cursor, Slot};
 use crate::registry::{Client, ClientId};
+use crate::resume::Epoch;
+use catch_up::{Announce, CatchUp, Progress};
 use history::History;
 use snapshot::{Hook, Making};
 use status::{ResetReason, Status};
@@ -88,6 +91,8 @@ enum Rejoin {
 struct Apart {
     /// Before anything else.
     ready: Option<Ready>,
+    /// Events of the hub's log that are not in memory.
+    catch_up: Option<Box<CatchUp>>,
     /// A snapshot, before the log is read on.
     making: Option<Announced>,
     /// An error that waits for a turn, for the server to send what came before it first: see
@@ -98,7 +103,7 @@ struct Apart {
 /// What there is apart from the log.
 enum Next {
     Send(Option<Result<Bytes, StreamError>>),
-    /// A snapshot that is being made.
+    /// Something that is not there yet: a snapshot, or a page of the hub's log.
     Making,
     /// Something that waits for a turn.
     Turn,
@@ -121,6 +126,7 @@ struct Announced {
     status: Status,
     /// Where the stream goes on behind the snapshot.
     position: u64,
+    epoch: Epoch,
 }
 
 impl Subscription {
@@ -151,7 +157,8 @@ impl Subscription {
         self.client.id
     }
 
-    /// Whether the client is fresh, resumed or reset, as of when the subscription was opened.
+    /// Whether the client is fresh, resumed or reset, as of when the subscription was opened. On a hub with
+    /// a log it may take until the first bytes to know.
     pub fn status(&self) -> Status {
         self.status
     }
@@ -189,19 +196,17 @@ impl Subscription {
     }
 
     /// Prepares the first bytes.
-    fn begin(
-        &mut self,
-        status: Status,
-        position: u64,
-        with_snapshot: bool,
-        retry: Option<Duration>,
-    ) {
-        self.status = status;
+    fn begin(&mut self, announce: Announce, with_snapshot: bool, retry: Option<Duration>) {
+        self.status = announce.status;
         let mut first = Ready::default();
         if let Some(retry) = retry {
             encode::retry(jittered(retry), &mut first.bytes);
         }
-        self.announce(status, position, with_snapshot, &mut first);
+        if self.status == Status::Pending {
+            end_block(&mut first.bytes);
+        } else {
+            self.announce(announce, with_snapshot, &mut first);
+        }
         // The first bytes leave at once, or proxies would hold back the headers.
         if first.bytes.is_empty() {
             first.bytes.extend_from_slice(&HEARTBEAT);
@@ -209,20 +214,32 @@ impl Subscription {
         self.apart().ready = Some(first);
     }
 
+    /// Has what is in the hub's log read first, if there is any need to.
+    fn catch_up(&mut self, catch_up: Option<Box<CatchUp>>) {
+        if catch_up.is_some() {
+            self.apart().catch_up = catch_up;
+        }
+    }
+
     fn apart(&mut self) -> &mut Apart {
         self.apart.get_or_insert_default()
     }
 
     /// Says how the subscription stands from here on, or has that said with a snapshot.
-    fn announce(&mut self, status: Status, position: u64, with_snapshot: bool, out: &mut Ready) {
+    fn announce(&mut self, announce: Announce, with_snapshot: bool, out: &mut Ready) {
+        let Announce { status, position, epoch } = announce;
+        self.shared.counters.told(status);
+        if self.status == Status::Pending {
+            self.status = status;
+        }
         match &self.snapshot {
             Some(hook) if with_snapshot => {
                 let making = hook.call();
-                self.apart().making = Some(Announced { making, status, position });
+                self.apart().making = Some(Announced { making, status, position, epoch });
                 end_block(&mut out.bytes);
             }
             _ if self.tells_status => {
-                let event = status.event(self.client.id, self.shared.epoch.id(position));
+                let event = status.event(self.client.id, epoch.id(position));
                 out.bytes.extend_from_slice(&event.encode());
                 out.events = 1;
                 out.position = Some(position);
@@ -263,7 +280,7 @@ impl Subscription {
                     }
                     Ok(None) => {}
                     Err(reason) => {
-                        self.restart(reason);
+                        self.fall_off(reason);
                         continue;
                     }
                 }
@@ -376,6 +393,17 @@ impl Subscription {
                 self.client.pulse.wrote();
                 return Next::Send(Some(Ok(bytes.into())));
             }
+            if let Some(catch_up) = apart.catch_up.take() {
+                if self.poll_catch_up(catch_up, cx).is_ready() {
+                    continue;
+                }
+                // The client comes back, here or elsewhere.
+                if closing {
+                    self.ended = true;
+                    return Next::Send(None);
+                }
+                return Next::Making;
+            }
             let Some(announced) = &mut apart.making else {
                 self.apart = None;
                 return Next::Log;
@@ -398,24 +426,89 @@ impl Subscription {
         }
     }
 
-    /// The next event is gone: begins anew with what there is.
+    /// The next event is not in memory any more. The hub's log may have it.
+    fn fall_off(&mut self, reason: ResetReason) {
+        let began = self.shared.replication.as_ref().map(|log| log.history_began());
+        match began.filter(|began| self.cursor.offset >= *began) {
+            Some(began) => {
+                let position = self.client.position();
+                self.apart().catch_up = Some(CatchUp::after(position, began, None));
+            }
+            None => self.restart(reason),
+        }
+    }
+
+    /// Reads on in the hub's log. Ready when there is something to be done.
+    fn poll_catch_up(&mut self, mut catch_up: Box<CatchUp>, cx: &mut Context<'_>) -> Poll<()> {
+        let shared = self.shared.clone();
+        let Some(replication) = &shared.replication else {
+            return Poll::Ready(());
+        };
+        self.client.pulse.register(cx.waker());
+        let Poll::Ready(progress) = catch_up.poll(&shared, replication, &self.client, cx) else {
+            self.apart().catch_up = Some(catch_up);
+            return Poll::Pending;
+        };
+        let mut ready = Ready::default();
+        match progress {
+            Progress::Page { bytes, events, position, announce } => {
+                if let Some(announce) = announce {
+                    self.announce(announce, false, &mut ready);
+                }
+                ready.bytes.extend(bytes);
+                ready.events += events;
+                ready.position = Some(position);
+                self.apart().catch_up = Some(catch_up);
+            }
+            Progress::Arrived(beginning, announce) => {
+                self.cursor = beginning.cursor;
+                self.client.count(0, 0, Some(beginning.position));
+                self.rejoin = Rejoin::All;
+                // What was left out of memory's history was read from the log.
+                self.slots.iter_mut().for_each(|slot| slot.seen = 0);
+                if let Some(announce) = announce {
+                    self.announce(announce, false, &mut ready);
+                }
+            }
+            Progress::Reset(reason) => self.restart(reason),
+        }
+        if !ready.bytes.is_empty() {
+            self.apart().ready = Some(ready);
+        } else if let Some(position) = ready.position {
+            self.client.count(0, 0, Some(position));
+        }
+        Poll::Ready(())
+    }
+
+    /// What the client missed is gone: begins anew with what there is.
     fn restart(&mut self, reason: ResetReason) {
         let shared = self.shared.clone();
-        let now = shared.present();
+        let Present { mark: now, epoch, began } = shared.present();
+        let status = Status::Reset(reason);
         self.rejoin = Rejoin::All;
         let topics = &self.client.feed.topics;
         if self.slots.is_empty() {
             self.slots = Slot::of(topics);
         }
+        let is_selective = shared.replication.as_ref().is_some_and(|r| r.log.is_selective());
         let beginning = if self.snapshot.is_some() {
             history::live(now)
+        } else if is_selective {
+            self.client.count(0, 0, Some(now.position));
+            self.cursor = history::live(now).cursor;
+            let topics = &self.client.feed.topics;
+            let catch_up = CatchUp::retained(History::All, topics, began, status);
+            self.apart().catch_up = Some(catch_up);
+            return;
         } else {
             history::retained(History::All, topics, &mut self.slots, now, shared.clock.now())
         };
         self.cursor = beginning.cursor;
+        self.client.count(0, 0, Some(beginning.position));
         let mut ready = Ready::default();
         let with_snapshot = self.snapshot.is_some();
-        self.announce(Status::Reset(reason), beginning.position, with_snapshot, &mut ready);
+        let announce = Announce { status, position: beginning.position, epoch };
+        self.announce(announce, with_snapshot, &mut ready);
         if !ready.bytes.is_empty() {
             self.apart().ready = Some(ready);
         }
@@ -426,10 +519,9 @@ impl Subscription {
     /// Only the last event carries the position behind the snapshot. Who is cut off earlier comes
     /// back with an id that has none, and gets another snapshot.
     fn take_snapshot(&mut self, snapshot: snapshot::Snapshot) {
-        let Some(Announced { status, position, .. }) = self.apart().making.take() else {
+        let Some(Announced { status, position, epoch, .. }) = self.apart().making.take() else {
             return;
         };
-        let epoch = &self.shared.epoch;
         let mut bytes = Vec::new();
         let mut events = 0;
         if self.tells_status {
@@ -444,7 +536,7 @@ impl Subscription {
         for (index, event) in snapshot.events.iter().enumerate() {
             bytes.extend(encode::fields_without_id(event, 0));
             if index == last {
-                encode::id(epoch, position, &mut bytes);
+                encode::id(&epoch, position, &mut bytes);
             }
             end_block(&mut bytes);
             events += 1;

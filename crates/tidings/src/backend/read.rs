@@ -1,3 +1,4 @@
+use super::Epoch;
 use super::record::Record;
 use crate::topic::Topic;
 
@@ -33,6 +34,8 @@ pub enum Start {
 /// Some of what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
+    /// The history that was read: taken in one step with the records, where the engine has a way to.
+    pub epoch: Epoch,
     /// In the order of their positions.
     pub records: Vec<Record>,
     /// Behind this position begins what was read: for [`Start::After`] the position given there.

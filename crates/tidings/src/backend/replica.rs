@@ -96,7 +96,7 @@ impl Replica {
     /// When the hub is gone.
     pub fn position(&self) -> Result<u64, Refused> {
         let shared = self.0.upgrade().ok_or(Refused(()))?;
-        Ok(shared.present().position)
+        Ok(shared.present().mark.position)
     }
 
     /// Says that the engine answers, and that the replica has all that it holds. To be called at least

@@ -2,15 +2,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Hub;
+use super::keys::Keys;
+use super::replication::Replication;
 use super::sequencer::Sequencer;
 use super::shared::{Defaults, Shared, Sweep};
 use super::topics::Topics;
-use crate::backend::Log;
+use crate::backend::{Log, Replica};
 use crate::clock::Clock;
 use crate::error::FieldError;
 use crate::keep_alive::DEFAULT_HEARTBEAT;
 use crate::log::feed::{Coalescing, Feeds};
 use crate::log::retention::{Retention, RetentionRules};
+use crate::metrics::Counters;
 use crate::registry::Registry;
 use crate::resume::Epoch;
 use crate::subscription::DEFAULT_RETRY;
@@ -36,6 +39,7 @@ use crate::topic::TopicPattern;
 pub struct HubBuilder {
     rules: RetentionRules,
     budget: usize,
+    idempotency_window: Duration,
     clock: Clock,
     defaults: Defaults,
 }
@@ -49,11 +53,13 @@ impl HubBuilder {
         Self {
             rules: RetentionRules::default(),
             budget: 64 * 1024 * 1024,
+            idempotency_window: Duration::from_secs(120),
             clock: Clock::system(),
             defaults: Defaults {
                 heartbeat: Some(DEFAULT_HEARTBEAT),
                 retry: Some(DEFAULT_RETRY),
                 max_event_bytes: 1024 * 1024,
+                max_lag: Duration::from_secs(5),
             },
         }
     }
@@ -94,6 +100,13 @@ impl HubBuilder {
         self
     }
 
+    /// For how long a hub in memory knows the key of an event: see [`Hub::publish_once`]. Default 2
+    /// minutes, and no more than the newest 100,000 keys. A hub on a log has the log's own window.
+    pub fn idempotency_window(mut self, window: Duration) -> Self {
+        self.idempotency_window = window;
+        self
+    }
+
     /// How long a stream may be idle before it sends a heartbeat; `None` for never. Default 15
     /// seconds. Heartbeats come up to 50 ms late. Subscriptions can set their own.
     pub fn heartbeat(mut self, interval: impl Into<Option<Duration>>) -> Self {
@@ -111,6 +124,12 @@ impl HubBuilder {
         self
     }
 
+    /// How far a hub may lag behind its log and still be [ready](crate::Health::is_ready). Default 5 seconds.
+    pub fn max_lag(mut self, lag: Duration) -> Self {
+        self.defaults.max_lag = lag;
+        self
+    }
+
     /// Where the hub takes its time from. Default: the system's monotonic clock.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -118,27 +137,40 @@ impl HubBuilder {
     }
 
     /// Makes a hub on a log: on disk, or shared with other nodes. See [`backend`](crate::backend).
+    ///
+    /// The settings of retention say what the hub has in memory; what the log keeps is a setting of the
+    /// log. Clients that ask for what memory does not reach are served from the log.
     pub fn build_on(self, log: impl Log) -> Hub {
-        let _ = log;
-        self.build()
+        self.build_with(Some(Arc::new(log)))
     }
 
     /// Makes a hub in memory.
     pub fn build(self) -> Hub {
+        self.build_with(None)
+    }
+
+    fn build_with(self, log: Option<Arc<dyn Log>>) -> Hub {
+        let window = u64::try_from(self.idempotency_window.as_millis()).unwrap_or(u64::MAX);
+        let sequencer = Sequencer::new(Epoch::random(), self.budget, Keys::new(window));
         let shared = Arc::new_cyclic(|this| Shared {
-            epoch: Epoch::random(),
-            topics: Topics::new(self.rules),
+            topics: Topics::new(self.rules, log.clone()),
             registry: Registry::default(),
             feeds: Arc::new(Feeds::default()),
             coalescing: Coalescing::new(Self::COALESCED_BYTES, self.clock.clone()),
             clock: self.clock,
-            sequencer: Mutex::new(Sequencer::new(self.budget)),
+            sequencer: Mutex::new(sequencer),
             watermark: 0.into(),
             closed: false.into(),
             defaults: self.defaults,
+            counters: Counters::default(),
             sweep: Sweep::new(),
+            replication: log.map(|log| Replication::new(log, this.clone())),
             this: this.clone(),
         });
+        if let Some(replication) = &shared.replication {
+            let replica = Replica::new(Arc::downgrade(&shared));
+            shared.follow(replication, || replication.log.start(replica));
+        }
         Hub::from_shared(shared)
     }
 }

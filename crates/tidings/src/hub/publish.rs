@@ -1,11 +1,13 @@
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
 use super::Hub;
 use super::shared::Shared;
+use crate::backend::{Append, Appended, IdempotencyKey, Receiver, Reply};
 use crate::encode;
 use crate::error::{FieldError, PublishError};
 use crate::event::Event;
@@ -21,31 +23,67 @@ use crate::waking;
 ///
 /// The event is on its way from the call of [`Hub::publish`] on, in the order of the calls,
 /// whether this is awaited or not. Awaiting it tells when the event is safe in the hub's log, and
-/// with what id; in memory that is at once.
+/// with what id: in memory that is at once, on a [log](crate::backend) when the log has acknowledged it.
 #[derive(Debug)]
 #[must_use = "awaiting this tells whether the event was accepted"]
-pub struct Publish(Option<Result<Published, PublishError>>);
+pub struct Publish(Outcome);
+
+#[derive(Debug)]
+enum Outcome {
+    /// Until it is taken.
+    Known(Option<Result<Published, PublishError>>),
+    Appending(Appending),
+}
+
+/// The log has not answered yet.
+#[derive(Debug)]
+struct Appending {
+    answer: Receiver<Appended>,
+    shared: Arc<Shared>,
+    topic: Topic,
+}
 
 impl Publish {
     /// The outcome, for code that is not async. On a hub in memory this never blocks.
+    ///
+    /// On a hub with a log it blocks the thread until the log has answered. A log whose tasks run on the
+    /// caller's own runtime cannot answer then: do not call it from async code.
     ///
     /// # Errors
     ///
     /// See [`Hub::publish`].
     pub fn wait(self) -> Result<Published, PublishError> {
-        self.0.unwrap_or_else(|| Err(PublishError::closed()))
+        waking::block_on(self)
     }
 }
 
 impl Future for Publish {
     type Output = Result<Published, PublishError>;
 
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.0.take() {
-            Some(outcome) => Poll::Ready(outcome),
-            // Polled after it was ready: there is nothing left to give.
-            None => Poll::Pending,
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Outcome::Known(outcome) => match outcome.take() {
+                Some(outcome) => Poll::Ready(outcome),
+                // Polled after it was ready: there is nothing left to give.
+                None => Poll::Pending,
+            },
+            Outcome::Appending(appending) => {
+                let answer = std::task::ready!(Pin::new(&mut appending.answer).poll(cx));
+                let published = answer.map(|appended| appending.published(appended));
+                appending.shared.counters.published(published.is_ok());
+                self.0 = Outcome::Known(None);
+                Poll::Ready(published.map_err(PublishError::log))
+            }
         }
+    }
+}
+
+impl Appending {
+    fn published(&self, appended: Appended) -> Published {
+        let Appended { position, is_duplicate } = appended;
+        let log = self.shared.topics.get(&self.topic);
+        let subscribers = log.map_or(0, |log| log.lock().subscribers);
+        Published { epoch: self.shared.epoch(), position, subscribers, is_duplicate }
     }
 }
 
@@ -55,6 +93,7 @@ pub struct Published {
     epoch: Epoch,
     position: u64,
     subscribers: usize,
+    is_duplicate: bool,
 }
 
 impl Published {
@@ -63,23 +102,58 @@ impl Published {
         self.epoch.id(self.position)
     }
 
-    /// The number of streams that were subscribed to the topic at that moment.
+    /// The number of streams of this hub that were subscribed to the topic at that moment.
     pub fn subscribers(&self) -> usize {
         self.subscribers
     }
+
+    /// Whether an event with the same [`IdempotencyKey`] was published before: then nothing happened, and
+    /// the id is that of the first.
+    pub fn is_duplicate(&self) -> bool {
+        self.is_duplicate
+    }
 }
 
-pub(super) fn publish<T>(hub: &Hub, topic: T, event: Event) -> Publish
+pub(super) fn publish<T>(
+    hub: &Hub,
+    key: Option<Result<IdempotencyKey, FieldError>>,
+    topic: T,
+    event: Event,
+) -> Publish
 where
     T: TryInto<Topic>,
     T::Error: Into<FieldError>,
 {
     let shared = hub.shared();
-    let outcome = accept(shared, topic, &event, event.is_dispatched()).and_then(|(topic, body)| {
-        let (position, subscribers) = append(shared, &topic, body, Kind::Durable)?;
-        Ok(Published { epoch: shared.epoch.clone(), position, subscribers })
-    });
-    Publish(Some(outcome))
+    let outcome = begin(shared, key, topic, event);
+    let outcome = outcome.unwrap_or_else(|error| Outcome::Known(Some(Err(error))));
+    if let Outcome::Known(Some(outcome)) = &outcome {
+        shared.counters.published(outcome.is_ok());
+    }
+    Publish(outcome)
+}
+
+fn begin<T>(
+    shared: &Arc<Shared>,
+    key: Option<Result<IdempotencyKey, FieldError>>,
+    topic: T,
+    event: Event,
+) -> Result<Outcome, PublishError>
+where
+    T: TryInto<Topic>,
+    T::Error: Into<FieldError>,
+{
+    let key = key.transpose().map_err(PublishError::key)?;
+    let (topic, body) = accept(shared, topic, &event, event.is_dispatched())?;
+    let Some(replication) = &shared.replication else {
+        return Ok(Outcome::Known(Some(append(shared, &topic, body, Kind::Durable(key)))));
+    };
+    if shared.is_closed() {
+        return Err(PublishError::closed());
+    }
+    let (reply, answer) = Reply::new();
+    replication.log.append(Append { topic: topic.clone(), event, key }, reply);
+    Ok(Outcome::Appending(Appending { answer, shared: shared.clone(), topic }))
 }
 
 pub(super) fn publish_ephemeral<T>(hub: &Hub, topic: T, event: Event) -> Result<usize, PublishError>
@@ -89,15 +163,16 @@ where
 {
     let shared = hub.shared();
     let (topic, body) = accept(shared, topic, &event, true)?;
+    shared.share_ephemeral(&topic, &event);
     // For nobody: a topic is not made for it.
     if shared.topics.get(&topic).is_none() && !shared.is_closed() {
         return Ok(0);
     }
-    append(shared, &topic, body, Kind::Ephemeral).map(|(_, subscribers)| subscribers)
+    append(shared, &topic, body, Kind::Ephemeral).map(|published| published.subscribers)
 }
 
 /// Room for the id that a durable event gets: `id: `, epoch, `-`, 20 digits, line end.
-const ID_ROOM: usize = 48;
+pub(super) const ID_ROOM: usize = 48;
 
 /// Checks an event and encodes it, all but its id and the empty line at its end.
 fn accept<T>(
@@ -128,21 +203,27 @@ where
     Ok((topic, body))
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Durable,
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It gets the next position, unless there was an event with its key.
+    Durable(Option<IdempotencyKey>),
+    /// It has a position, from the hub's log.
+    Placed {
+        position: u64,
+        /// Milliseconds of the hub's clock.
+        at: u64,
+    },
     Ephemeral,
 }
 
-/// Gives the event its place and wakes who waits for it. Returns its position and for how many
-/// subscribers it is.
-fn append(
+/// Gives the event its place and wakes who waits for it.
+pub(super) fn append(
     shared: &Shared,
     topic: &Topic,
     mut body: Vec<u8>,
     kind: Kind,
-) -> Result<(u64, usize), PublishError> {
-    let (position, subscribers, waiting) = loop {
+) -> Result<Published, PublishError> {
+    let (published, waiting) = loop {
         let log = shared.topics.get_or_create(topic);
         let mut sequencer = shared.sequencer.lock();
         let closed = sequencer.closed;
@@ -151,23 +232,57 @@ fn append(
             // It vanished between the look-up and the lock.
             continue;
         }
-        let subscribers = state.subscribers;
-        if closed || (kind == Kind::Ephemeral && subscribers == 0) {
+        let mut published = Published {
+            epoch: sequencer.epoch.clone(),
+            position: 0,
+            subscribers: state.subscribers,
+            is_duplicate: false,
+        };
+        let now = shared.clock.now();
+        let mut at = now;
+        // The position of an event that is here already.
+        let known = match &kind {
+            Kind::Durable(Some(key)) => sequencer.keys.get(key, now),
+            Kind::Placed { position, .. } if *position <= sequencer.position => Some(*position),
+            _ => None,
+        };
+        let is_for_nobody = kind == Kind::Ephemeral && state.subscribers == 0;
+        if closed || is_for_nobody || known.is_some() {
             drop(state);
             // The look-up may have made it.
             shared.remove_vacant(&mut sequencer, [log]);
-            return if closed { Err(PublishError::closed()) } else { Ok((0, 0)) };
+            if closed {
+                return Err(PublishError::closed());
+            }
+            if let Some(position) = known {
+                published = Published { position, is_duplicate: true, ..published };
+            }
+            return Ok(published);
         }
         sequencer.offset += 1;
-        let position = (kind == Kind::Durable).then(|| {
-            sequencer.position += 1;
-            encode::id(&shared.epoch, sequencer.position, &mut body);
-            sequencer.position
-        });
+        let position = match &kind {
+            Kind::Durable(key) => {
+                sequencer.position += 1;
+                let position = sequencer.position;
+                if let Some(key) = key {
+                    sequencer.keys.insert(key.clone(), position, now);
+                }
+                Some(position)
+            }
+            Kind::Placed { position, at: then } => {
+                sequencer.position = *position;
+                at = now.min(*then);
+                Some(*position)
+            }
+            Kind::Ephemeral => None,
+        };
+        if let Some(position) = position {
+            published.position = position;
+            encode::id(&sequencer.epoch, position, &mut body);
+        }
         body.push(b'\n');
-        let now = shared.clock.now();
         let bytes = Bytes::from(body);
-        let frame = Frame { offset: sequencer.offset, position, at: now, bytes };
+        let frame = Frame { offset: sequencer.offset, position, at, bytes };
         let cost = frame.cost();
         let waiting = log.append(&mut state, frame);
         sequencer.appended(&log, &mut state, cost, now);
@@ -183,10 +298,10 @@ fn append(
             let emptied = sequencer.keep_budget();
             shared.remove_vacant(&mut sequencer, emptied);
         }
-        break (position.unwrap_or(0), subscribers, waiting);
+        break (published, waiting);
     };
     shared.keep_sweeping();
     // No lock is held here: a woken task may be polled, or dropped, before this returns.
     waking::wake(waiting);
-    Ok((position, subscribers))
+    Ok(published)
 }

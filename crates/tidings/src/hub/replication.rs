@@ -1,37 +1,268 @@
-use bytes::Bytes;
+use std::sync::{Arc, Weak};
 
+use super::publish::{self, Kind};
 use super::shared::Shared;
-use crate::backend::{LogError, Origin, Record, RecordError};
+use crate::backend::{Append, Log, LogError, Origin, Record, RecordError};
+use crate::clock;
+use crate::cluster::{self, Content};
+use crate::encode;
+use crate::event::Event;
+use crate::log::Floor;
+use crate::registry::{Client, ClientId};
+use crate::subscription::status::ResetReason;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{HashMap, Mutex};
+use crate::timers::{Timed, TimerSlot};
 use crate::topic::Topic;
+use crate::waking::{self, Waiters};
+
+/// What a hub has besides if it is the replica of a log.
+#[derive(Debug)]
+pub(crate) struct Replication {
+    pub(crate) log: Arc<dyn Log>,
+    history_began: AtomicU64,
+    /// Streams that wait for something else than the next event of their topics.
+    bystanders: Mutex<HashMap<ClientId, Arc<Client>>>,
+    has_bystanders: AtomicBool,
+    /// Counts the occasions at which what has failed is tried again.
+    occasions: AtomicU64,
+    link: Mutex<Link>,
+    pub(crate) cluster: cluster::State,
+    tick: Arc<Tick>,
+}
+
+/// What the log says of itself.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Link {
+    /// Why it is down. Before the log has said anything, it is neither down nor up.
+    pub(crate) down: Option<String>,
+    pub(crate) is_up: bool,
+    /// When that changed, in milliseconds of the hub's clock.
+    pub(crate) since: u64,
+    /// When the replica last had everything.
+    pub(crate) caught_up: Option<u64>,
+    pub(crate) rejected: u64,
+    /// The last thing that was rejected, and why.
+    pub(crate) last_rejected: Option<String>,
+}
+
+impl Replication {
+    pub(super) fn new(log: Arc<dyn Log>, shared: Weak<Shared>) -> Self {
+        Self {
+            log,
+            history_began: AtomicU64::new(0),
+            bystanders: Mutex::default(),
+            has_bystanders: AtomicBool::new(false),
+            occasions: AtomicU64::new(0),
+            link: Mutex::default(),
+            cluster: cluster::State::new(),
+            tick: Arc::new(Tick { slot: TimerSlot::new(), shared }),
+        }
+    }
+
+    pub(crate) fn link(&self) -> Link {
+        self.link.lock().clone()
+    }
+
+    pub(super) fn timer(&self) -> &TimerSlot {
+        &self.tick.slot
+    }
+
+    /// The offset at which the present history began: a cursor before it stands in another.
+    pub(crate) fn history_began(&self) -> u64 {
+        self.history_began.load(Ordering::Acquire)
+    }
+
+    /// Has a stream woken when anything comes from the log. Its waker must be registered before, and it
+    /// has to look once more behind this.
+    pub(crate) fn stand_by(&self, client: &Arc<Client>) {
+        let mut bystanders = self.bystanders.lock();
+        bystanders.insert(client.id, client.clone());
+        self.has_bystanders.store(true, Ordering::Release);
+    }
+
+    fn call_bystanders(&self) {
+        if !self.has_bystanders.load(Ordering::Acquire) {
+            return;
+        }
+        let mut bystanders = self.bystanders.lock();
+        self.has_bystanders.store(false, Ordering::Release);
+        let called = std::mem::take(&mut *bystanders);
+        drop(bystanders);
+        let mut waiters = Waiters::new();
+        for (_, client) in called {
+            waiters.insert(client);
+        }
+        waking::wake(waiters);
+    }
+
+    /// The number of the occasion that has passed: see [`Tick`].
+    pub(crate) fn occasion(&self) -> u64 {
+        self.occasions.load(Ordering::Acquire)
+    }
+
+    fn next_occasion(&self) {
+        self.occasions.fetch_add(1, Ordering::AcqRel);
+        self.call_bystanders();
+    }
+}
 
 impl Shared {
+    /// Begins to follow a log. The hub has just been made, and nobody has seen it.
+    pub(super) fn follow(&self, replication: &Replication, start: impl FnOnce() -> Origin) {
+        // Held, so that what is delivered from now on waits until it is known what it is a part of.
+        let mut sequencer = self.sequencer.lock();
+        let Origin { epoch, position } = start();
+        sequencer.epoch = epoch;
+        sequencer.position = position;
+        self.topics.forget(Floor { offset: 0, position, reason: ResetReason::Trimmed });
+        drop(sequencer);
+        replication.link.lock().since = self.clock.now();
+        self.clock.schedule(&replication.tick, self.clock.now() + Tick::INTERVAL);
+    }
+
     pub(crate) fn deliver(&self, record: Record) {
-        let _ = record;
+        let Some(replication) = &self.replication else { return };
+        let Record { position, at, topic, event } = record;
+        let body = encode::fields_without_id(&event, publish::ID_ROOM);
+        let limit = self.defaults.max_event_bytes;
+        if body.len() > limit {
+            let cause = format!("is {} bytes as encoded, over the limit of {limit}", body.len());
+            return self.rejected(position, &RecordError::new("event", cause));
+        }
+        if replication.log.is_selective() && self.topics.get(&topic).is_none() {
+            return self.reached(position);
+        }
+        // How old it is by the wall clock, which may have been set; never from the future.
+        let age = clock::unix_millis().saturating_sub(at);
+        let at = self.clock.now().saturating_sub(age);
+        // The only error is that the hub is closed, and its streams end.
+        let _ = publish::append(self, &topic, body, Kind::Placed { position, at });
+        replication.call_bystanders();
+    }
+
+    /// Hands an ephemeral event to the other nodes.
+    pub(super) fn share_ephemeral(&self, topic: &Topic, event: &Event) {
+        if self.replication.as_ref().is_some_and(|replication| replication.log.is_shared()) {
+            let append = Append { topic: topic.clone(), event: event.clone(), key: None };
+            let fields = append.fields().map(|(name, value)| (name.to_owned(), value)).collect();
+            self.signal(Content::Ephemeral { fields });
+        }
+    }
+
+    /// Takes an ephemeral event of another node.
+    pub(crate) fn deliver_ephemeral(&self, fields: &[(String, String)]) {
+        let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let Ok(Record { topic, event, .. }) = Record::from_fields(0, 0, fields) else { return };
+        if self.topics.get(&topic).is_some() {
+            let body = encode::fields_without_id(&event, 0);
+            let _ = publish::append(self, &topic, body, Kind::Ephemeral);
+        }
     }
 
     pub(crate) fn reached(&self, position: u64) {
-        let _ = position;
+        let Some(replication) = &self.replication else { return };
+        let mut sequencer = self.sequencer.lock();
+        sequencer.position = sequencer.position.max(position);
+        drop(sequencer);
+        replication.call_bystanders();
     }
 
     pub(crate) fn rejected(&self, position: u64, error: &RecordError) {
-        let _ = (position, error);
+        let Some(replication) = &self.replication else { return };
+        let mut link = replication.link.lock();
+        link.rejected += 1;
+        link.last_rejected = Some(format!("position {position}: {error}"));
+        drop(link);
+        self.reached(position);
     }
 
+    /// Begins anew behind a hole, or in another history.
     pub(crate) fn restart(&self, origin: Origin) {
-        let _ = origin;
+        let Some(replication) = &self.replication else { return };
+        let mut sequencer = self.sequencer.lock();
+        // An offset of its own, behind which nobody stands yet: so everybody will notice.
+        sequencer.offset += 1;
+        let offset = sequencer.offset;
+        let reason = if sequencer.epoch == origin.epoch {
+            sequencer.position = sequencer.position.max(origin.position);
+            ResetReason::Trimmed
+        } else {
+            sequencer.epoch = origin.epoch;
+            sequencer.position = origin.position;
+            replication.history_began.store(offset, Ordering::Release);
+            ResetReason::Unknown
+        };
+        let floor = Floor { offset, position: sequencer.position, reason };
+        // First for topics that come into being meanwhile.
+        self.topics.forget(floor);
+        let logs = self.topics.all();
+        let floor = self.topics.first_floor(floor);
+        let waiting: Vec<_> = logs.iter().map(|log| sequencer.empty(log, floor)).collect();
+        // Last: who knows of the new offset must find every topic emptied.
+        self.watermark.store(offset, Ordering::Release);
+        self.remove_vacant(&mut sequencer, logs);
+        drop(sequencer);
+        waiting.into_iter().for_each(waking::wake);
+        replication.next_occasion();
     }
 
     pub(crate) fn followed<'a>(&self, topics: impl IntoIterator<Item = &'a Topic>, position: u64) {
-        let _ = (topics.into_iter().count(), position);
+        let Some(replication) = &self.replication else { return };
+        let mut sequencer = self.sequencer.lock();
+        sequencer.position = sequencer.position.max(position);
+        sequencer.offset += 1;
+        let offset = sequencer.offset;
+        // Who has subscribed meanwhile may have missed something, and looks into the log.
+        let floor = Floor { offset, position: sequencer.position, reason: ResetReason::Trimmed };
+        let logs = topics.into_iter().filter_map(|topic| self.topics.get(topic));
+        let logs: Vec<_> = logs.filter(|log| log.lock().floor.is_unfollowed()).collect();
+        let waiting: Vec<_> = logs.iter().map(|log| sequencer.empty(log, floor)).collect();
+        self.watermark.store(offset, Ordering::Release);
+        drop(sequencer);
+        waiting.into_iter().for_each(waking::wake);
+        replication.call_bystanders();
     }
 
-    pub(crate) fn link_caught_up(&self) {}
+    pub(crate) fn link_caught_up(&self) {
+        let Some(replication) = &self.replication else { return };
+        replication.link.lock().caught_up = Some(self.clock.now());
+    }
 
     pub(crate) fn link_changed(&self, link: Result<(), &LogError>) {
-        let _ = link;
+        let Some(replication) = &self.replication else { return };
+        let mut known = replication.link.lock();
+        if known.is_up != link.is_ok() {
+            known.since = self.clock.now();
+        }
+        known.is_up = link.is_ok();
+        known.down = link.err().map(ToString::to_string);
+        drop(known);
+        replication.next_occasion();
+    }
+}
+
+/// The regular occasion to try again what has failed: a log may be slow, and say nothing.
+#[derive(Debug)]
+struct Tick {
+    slot: TimerSlot,
+    shared: Weak<Shared>,
+}
+
+impl Tick {
+    /// Milliseconds.
+    const INTERVAL: u64 = 1_000;
+}
+
+impl Timed for Tick {
+    fn timer(&self) -> &TimerSlot {
+        &self.slot
     }
 
-    pub(crate) fn signalled(&self, signal: &Bytes) {
-        let _ = signal;
+    fn fire(&self, now: u64) -> Option<u64> {
+        let shared = self.shared.upgrade()?;
+        shared.replication.as_ref()?.next_occasion();
+        shared.tell_cluster();
+        Some(now + Self::INTERVAL)
     }
 }

@@ -1,8 +1,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use crate::log::{State, TopicLog};
+use super::keys::Keys;
+use crate::log::{Floor, State, TopicLog};
+use crate::resume::Epoch;
 use crate::subscription::status::ResetReason;
+use crate::waking::Waiters;
 
 /// Where the order of a hub's events is made. One lock: taking a number, appending the event to
 /// its topic and publishing the watermark are one step, so no reader sees 7 before 6.
@@ -12,14 +15,18 @@ use crate::subscription::status::ResetReason;
 /// are brought up to date when their turn comes, not at every event.
 #[derive(Debug)]
 pub(crate) struct Sequencer {
+    /// Names the history that the positions belong to.
+    pub(crate) epoch: Epoch,
     /// The last offset given out.
     pub(crate) offset: u64,
-    /// The last position given out.
+    /// The last position given out, or reached in the hub's log.
     pub(crate) position: u64,
     /// Bytes of memory that all topics hold.
     pub(crate) cost: usize,
     pub(crate) budget: usize,
     pub(crate) closed: bool,
+    /// Of a hub in memory.
+    pub(crate) keys: Keys,
     /// By oldest offset, then topic id.
     oldest: BTreeMap<(u64, u64), Weak<TopicLog>>,
     /// By date in milliseconds, then topic id.
@@ -27,13 +34,15 @@ pub(crate) struct Sequencer {
 }
 
 impl Sequencer {
-    pub(crate) fn new(budget: usize) -> Self {
+    pub(crate) fn new(epoch: Epoch, budget: usize, keys: Keys) -> Self {
         Self {
+            epoch,
             offset: 0,
             position: 0,
             cost: 0,
             budget,
             closed: false,
+            keys,
             oldest: BTreeMap::new(),
             expiry: BTreeMap::new(),
         }
@@ -79,9 +88,21 @@ impl Sequencer {
         self.cost -= log.evict(state, now);
     }
 
+    /// Empties a topic: what it had is void, or not all that there is. Whoever stands before the floor
+    /// will notice; returned is who is to be woken for that.
+    pub(crate) fn empty(&mut self, log: &TopicLog, floor: Floor) -> Waiters {
+        let mut state = log.lock();
+        self.cost -= state.cost();
+        self.unlist(log, &mut state);
+        log.empty(&mut state, floor)
+    }
+
     /// Takes a topic that has vanished out of the indices.
     pub(crate) fn forget(&mut self, log: &TopicLog) {
-        let mut state = log.lock();
+        self.unlist(log, &mut log.lock());
+    }
+
+    fn unlist(&mut self, log: &TopicLog, state: &mut State) {
         if let Some(key) = state.oldest_key.take() {
             self.oldest.remove(&(key, log.id));
         }

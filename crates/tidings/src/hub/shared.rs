@@ -1,11 +1,13 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::replication::Replication;
 use super::sequencer::Sequencer;
 use super::topics::Topics;
 use crate::clock::Clock;
 use crate::log::TopicLog;
 use crate::log::feed::{Coalescing, Feeds};
+use crate::metrics::Counters;
 use crate::registry::{Client, Registry};
 use crate::resume::Epoch;
 use crate::subscription::history::Watermark;
@@ -19,7 +21,6 @@ use crate::timers::{Timed, TimerSlot};
 /// task is woken or a client dropped.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) epoch: Epoch,
     pub(crate) clock: Clock,
     pub(crate) topics: Topics,
     pub(crate) registry: Registry,
@@ -31,6 +32,9 @@ pub(crate) struct Shared {
     pub(crate) watermark: AtomicU64,
     pub(crate) closed: AtomicBool,
     pub(crate) defaults: Defaults,
+    pub(crate) counters: Counters,
+    /// For a hub that is the replica of a log.
+    pub(crate) replication: Option<Replication>,
     pub(super) sweep: Sweep,
     pub(super) this: Weak<Shared>,
 }
@@ -42,6 +46,8 @@ pub(crate) struct Defaults {
     pub(crate) retry: Option<Duration>,
     /// Of an encoded event.
     pub(crate) max_event_bytes: usize,
+    /// How far a hub that is ready may lag behind its log.
+    pub(crate) max_lag: Duration,
 }
 
 /// The regular removal of what has expired, while there is anything to expire.
@@ -60,16 +66,33 @@ impl Sweep {
     }
 }
 
+/// Where the hub is, and in which history.
+#[derive(Debug, Clone)]
+pub(crate) struct Present {
+    pub(crate) mark: Watermark,
+    pub(crate) epoch: Epoch,
+    /// The offset at which this history began.
+    pub(crate) began: u64,
+}
+
 impl Shared {
     /// The newest offset that may be read.
     pub(crate) fn watermark(&self) -> u64 {
         self.watermark.load(Ordering::Acquire)
     }
 
-    /// The newest offset with its position: readable one by one, they could be of two moments.
-    pub(crate) fn present(&self) -> Watermark {
+    /// The newest offset with its position, and the history that they are of: read one by one, they
+    /// could be of two moments.
+    pub(crate) fn present(&self) -> Present {
         let sequencer = self.sequencer.lock();
-        Watermark { offset: sequencer.offset, position: sequencer.position }
+        let mark = Watermark { offset: sequencer.offset, position: sequencer.position };
+        // It changes under this lock, too.
+        let began = self.replication.as_ref().map_or(0, Replication::history_began);
+        Present { mark, epoch: sequencer.epoch.clone(), began }
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.sequencer.lock().epoch.clone()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -164,5 +187,8 @@ impl Timed for Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.clock.cancel(&self.sweep.slot);
+        if let Some(replication) = &self.replication {
+            self.clock.cancel(replication.timer());
+        }
     }
 }

@@ -218,7 +218,7 @@ fn stalled_readers_pin_the_budget_and_one_event_each_at_most() {
 
     // Over the budget, whoever reads on still gets everything, and memory comes back.
     let (mut reader, _) = stalled.swap_remove(0);
-    let from = Resume::new().with_last_event_id(hub.shared().epoch.id(10_000).as_str());
+    let from = Resume::new().with_last_event_id(hub.shared().epoch().id(10_000).as_str());
     let rest = hub.subscribe(["a"]).resume(from).open().map(|mut rest| read_all(&mut rest));
     assert!(rest.unwrap().len() > 700 * EVENT);
     read_all(&mut reader);

@@ -2,6 +2,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use crate::backend::Log;
 use crate::log::retention::RetentionRules;
 use crate::log::{Floor, TopicLog};
 use crate::sync::RwLock;
@@ -12,6 +13,8 @@ use crate::topic::Topic;
 #[derive(Debug)]
 pub(crate) struct Topics {
     rules: RetentionRules,
+    /// Told which topics there are: a log that delivers only those.
+    selective: Option<Arc<dyn Log>>,
     state: RwLock<State>,
 }
 
@@ -23,8 +26,24 @@ struct State {
 }
 
 impl Topics {
-    pub(crate) fn new(rules: RetentionRules) -> Self {
-        Self { rules, state: RwLock::default() }
+    /// `log` is that of the hub, if it has one.
+    pub(crate) fn new(rules: RetentionRules, log: Option<Arc<dyn Log>>) -> Self {
+        let selective = log.filter(|log| log.is_selective());
+        Self { rules, selective, state: RwLock::default() }
+    }
+
+    /// All topics that were never known had lost this.
+    pub(crate) fn forget(&self, floor: Floor) {
+        self.state.write().vanished = Tombstones { forgotten: floor, ..Tombstones::default() };
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<TopicLog>> {
+        self.state.read().logs.values().cloned().collect()
+    }
+
+    /// What a topic begins with, in place of what it had lost before, if the log says what is delivered.
+    pub(crate) fn first_floor(&self, otherwise: Floor) -> Floor {
+        if self.selective.is_some() { Floor::UNFOLLOWED } else { otherwise }
     }
 
     pub(crate) fn get(&self, topic: &Topic) -> Option<Arc<TopicLog>> {
@@ -35,7 +54,7 @@ impl Topics {
         if let Some(log) = self.get(topic) {
             return log;
         }
-        self.state.write().get_or_create(topic, &self.rules)
+        self.create(&mut self.state.write(), topic)
     }
 
     /// Gets topics and counts one more subscriber in each, so that they stay.
@@ -53,7 +72,7 @@ impl Topics {
         topics
             .iter()
             .map(|topic| {
-                let log = state.get_or_create(topic, &self.rules);
+                let log = self.create(&mut state, topic);
                 log.lock().subscribers += 1;
                 log
             })
@@ -76,13 +95,35 @@ impl Topics {
         let floor = inner.floor;
         drop(inner);
         state.logs.remove(&log.topic);
-        if floor.position > 0 {
-            state.vanished.add(&log.topic, floor);
+        match &self.selective {
+            Some(selective) => selective.want(&log.topic, false),
+            None if floor.position > 0 => state.vanished.add(&log.topic, floor),
+            None => {}
         }
         if state.logs.len() < state.logs.capacity() / 8 {
             state.logs.shrink_to_fit();
         }
         true
+    }
+
+    fn create(&self, state: &mut State, topic: &Topic) -> Arc<TopicLog> {
+        if let Some(log) = state.logs.get(topic) {
+            return log.clone();
+        }
+        state.next_id += 1;
+        let floor = self.first_floor(state.vanished.floor(topic));
+        let retention = self.rules.of(topic);
+        let log = Arc::new(TopicLog::new(state.next_id, topic.clone(), retention, floor));
+        state.logs.insert(topic.clone(), log.clone());
+        // Under the lock, so that what is wanted and what is not comes in the order in which it happened.
+        if let Some(selective) = &self.selective {
+            selective.want(topic, true);
+        }
+        log
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.state.read().logs.len()
     }
 
     pub(crate) fn list(&self) -> Vec<(Topic, usize)> {
@@ -92,19 +133,6 @@ impl Topics {
         drop(state);
         list.sort();
         list
-    }
-}
-
-impl State {
-    fn get_or_create(&mut self, topic: &Topic, rules: &RetentionRules) -> Arc<TopicLog> {
-        if let Some(log) = self.logs.get(topic) {
-            return log.clone();
-        }
-        self.next_id += 1;
-        let floor = self.vanished.floor(topic);
-        let log = Arc::new(TopicLog::new(self.next_id, topic.clone(), rules.of(topic), floor));
-        self.logs.insert(topic.clone(), log.clone());
-        log
     }
 }
 

@@ -87,7 +87,7 @@ fn whoever_comes_back_to_a_vanished_topic_is_told_what_is_lost() {
     explore(|| {
         let hub = hub().retention(Retention::none()).build();
         let (Client { stream, .. }, begin) = Client::new(&hub, &["a"]);
-        let id = hub.shared().epoch.id(begin);
+        let id = hub.shared().epoch().id(begin);
         let leaving = spawn(move || drop(stream));
         publish(&hub, "a", "x").expect("it is open");
         join([leaving]);

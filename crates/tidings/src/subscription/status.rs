@@ -51,6 +51,9 @@ pub enum Status {
     Resumed,
     /// There is a hole.
     Reset(ResetReason),
+    /// The hub is looking in its [log](crate::backend): the stream will say `resumed` or `reset`. Not on
+    /// a hub in memory.
+    Pending,
 }
 
 impl Status {
@@ -65,7 +68,8 @@ impl Status {
         }
         let (status, reason) = match self {
             Self::Fresh => ("fresh", None),
-            Self::Resumed => ("resumed", None),
+            // Nothing is announced before it is known.
+            Self::Resumed | Self::Pending => ("resumed", None),
             Self::Reset(reason) => ("reset", Some(reason)),
         };
         // Three short strings: serialising them cannot fail, and an empty object is no lie.

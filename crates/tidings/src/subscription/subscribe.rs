@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::catch_up::{Announce, CatchUp};
 use super::history::{self, Beginning, History};
 use super::snapshot::{Hook, Snapshot};
 use super::status::Status;
 use super::{Settings, Subscription};
 use crate::error::{FieldError, SubscribeError};
-use crate::hub::shared::Shared;
+use crate::hub::shared::{Present, Shared};
 use crate::keep_alive::Pulse;
 use crate::log::feed::Slot;
 use crate::registry::Identity;
@@ -152,23 +153,34 @@ impl Subscribe {
         let shared = self.shared;
         // In this order: from here on the topics stay, and what comes after `now` is live.
         let logs = shared.topics.subscribe(&topics);
-        let now = shared.present();
+        let Present { mark: now, epoch, began } = shared.present();
         let mut slots = Slot::of(&logs);
-        let claim = self.last_event_id.map(|id| id.position(&shared.epoch));
+        let claim = self.last_event_id.map(|id| id.position(&epoch));
         let resumed = claim.map(|position| history::resumed(&logs, position, now));
         let (status, history) = match &resumed {
             None => (Status::Fresh, self.history),
             Some(Ok(_)) => (Status::Resumed, History::None),
             Some(Err(reason)) => (Status::Reset(*reason), History::All),
         };
+        // What memory cannot tell, the hub's log can.
+        let replication = shared.replication.as_ref();
+        let catch_up = replication.and_then(|replication| match (claim.flatten(), status) {
+            (_, Status::Resumed) => None,
+            (Some(position), _) => Some(CatchUp::after(position, began, Some(Status::Resumed))),
+            (None, _) if !replication.log.is_selective() => None,
+            (None, Status::Fresh) if history == History::None => None,
+            (None, Status::Reset(_)) if self.snapshot.is_some() => None,
+            (None, status) => Some(CatchUp::retained(history, &logs, began, status)),
+        });
         let with_snapshot = self.snapshot.is_some()
             && match status {
                 Status::Fresh => history == History::None,
-                Status::Resumed => false,
+                Status::Resumed | Status::Pending => false,
                 Status::Reset(_) => true,
             };
         let beginning = match resumed {
             Some(Ok(beginning)) => beginning,
+            _ if catch_up.is_some() => history::live(now),
             _ if with_snapshot => history::live(now),
             _ => history::retained(history, &logs, &mut slots, now, shared.clock.now()),
         };
@@ -185,7 +197,10 @@ impl Subscribe {
             self.settings.status,
             self.snapshot.map(Box::new),
         );
-        subscription.begin(status, position, with_snapshot, self.settings.retry);
+        let status = if catch_up.is_some() { Status::Pending } else { status };
+        let announce = Announce { status, position, epoch };
+        subscription.begin(announce, with_snapshot, self.settings.retry);
+        subscription.catch_up(catch_up);
         Ok(subscription)
     }
 }

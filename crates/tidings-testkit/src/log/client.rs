@@ -1,0 +1,126 @@
+use std::fmt;
+use std::pin::Pin;
+
+use futures_util::StreamExt;
+use serde_json::Value;
+use tidings::{Decoder, Hub, Message, Resume, STATUS_EVENT, Subscription};
+
+use crate::checker::Visit;
+use crate::limit::within;
+
+/// A client that reads its stream in the test's own process.
+pub struct Client {
+    stream: Pin<Box<Subscription>>,
+    decoder: Decoder,
+    claimed: Option<String>,
+    /// All bytes so far.
+    raw: Vec<u8>,
+    messages: Vec<Message>,
+}
+
+impl Client {
+    /// Subscribes to topics, as a client that was never there or that comes back with an id.
+    #[track_caller]
+    pub fn connect(hub: &Hub, topics: &[&str], id: Option<&str>) -> Self {
+        let resume = match id {
+            Some(id) => Resume::new().with_last_event_id(id),
+            None => Resume::new(),
+        };
+        let subscribe = hub.subscribe(topics.iter().copied()).retry(None).heartbeat(None);
+        Self {
+            stream: Box::pin(subscribe.resume(resume).open().expect("the subscription opens")),
+            decoder: Decoder::new(),
+            claimed: id.map(str::to_owned),
+            raw: Vec::new(),
+            messages: Vec::new(),
+        }
+    }
+
+    /// As [`connect`](Self::connect), and reads the status event that comes first.
+    ///
+    /// # Panics
+    ///
+    /// When its status is not the one that is expected: `fresh`, `resumed`, or the reason of a reset.
+    #[track_caller]
+    pub fn expect(
+        hub: &Hub,
+        topics: &[&str],
+        id: Option<&str>,
+        expected: &str,
+    ) -> impl Future<Output = Self> + use<> {
+        let mut client = Self::connect(hub, topics, id);
+        let expected = expected.to_owned();
+        async move {
+            let status = client.status().await;
+            let said = status["reason"].as_str().or(status["status"].as_str());
+            assert_eq!(said, Some(&*expected), "{status}, to {:?}", client.claimed);
+            client
+        }
+    }
+
+    /// The next message; `None` at the end of the stream.
+    pub async fn next(&mut self) -> Option<Message> {
+        loop {
+            if let Some(message) = self.decoder.next_message() {
+                self.messages.push(message.clone());
+                return Some(message);
+            }
+            let bytes = within("the next bytes of a stream", self.stream.next()).await?;
+            let bytes = bytes.expect("the stream goes on");
+            self.raw.extend_from_slice(&bytes);
+            self.decoder.feed(&bytes).expect("the stream is an event stream");
+        }
+    }
+
+    /// The next message, which is a status event: its data.
+    pub async fn status(&mut self) -> Value {
+        let message = self.next().await.expect("a status event");
+        assert_eq!(message.event(), STATUS_EVENT);
+        serde_json::from_str(message.data()).expect("its data is JSON")
+    }
+
+    /// Reads this many messages.
+    pub async fn read(&mut self, count: usize) -> &[Message] {
+        for _ in 0..count {
+            self.next().await.expect("more messages");
+        }
+        &self.messages[self.messages.len() - count..]
+    }
+
+    /// Reads up to the event with an id.
+    pub async fn read_to(&mut self, id: &str) {
+        while self.last_event_id() != id {
+            let next = self.next().await;
+            assert!(next.is_some(), "the stream ends before {id}");
+        }
+    }
+
+    /// What a browser would remember: the id of the last message that was taken.
+    pub fn last_event_id(&self) -> &str {
+        self.messages.last().map_or("", Message::last_event_id)
+    }
+
+    /// All messages so far.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// All bytes so far.
+    pub fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// Ends the connection.
+    pub fn leave(self) -> Visit {
+        Visit { claimed: self.claimed, messages: self.messages }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("claimed", &self.claimed)
+            .field("messages", &self.messages)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,218 @@
+//! Reading what a client missed from the hub's log, where memory does not reach back so far.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::history::{self, Beginning, History};
+use super::status::{ResetReason, Status};
+use crate::backend::{Epoch, LogErrorKind, Page, Read, Receiver, Reply, Start};
+use crate::encode;
+use crate::hub::replication::Replication;
+use crate::hub::shared::{Present, Shared};
+use crate::log::TopicLog;
+use crate::registry::Client;
+
+/// A subscription that stands somewhere behind what the hub has in memory, or before what it has yet.
+///
+/// It reads page after page from the log, and after each of them looks whether memory has what follows.
+/// No page reaches beyond the hub's present, so there is a place where the two meet.
+#[derive(Debug)]
+pub(super) struct CatchUp {
+    /// What the client is to be told as soon as it is known to be so.
+    announce: Option<Status>,
+    start: Start,
+    /// When the history began that `start` is a part of.
+    began: u64,
+    /// The client's place lies before the hub's present, but it is one that the log has reached.
+    is_ahead: bool,
+    step: Step,
+}
+
+#[derive(Debug)]
+enum Step {
+    Look,
+    /// For the log's end.
+    Asking(Receiver<u64>),
+    /// For a page of this history.
+    Reading(Epoch, Receiver<Page>),
+    /// For another occasion than the one with this number.
+    Waiting(u64),
+}
+
+/// What has come of it.
+pub(super) enum Progress {
+    /// Some events, perhaps none, and what they begin with.
+    Page { bytes: Vec<u8>, events: usize, position: u64, announce: Option<Announce> },
+    /// Memory has the rest.
+    Arrived(Beginning, Option<Announce>),
+    /// The log has not got all of it.
+    Reset(ResetReason),
+}
+
+/// To be said before what follows.
+pub(super) struct Announce {
+    pub(super) status: Status,
+    pub(super) position: u64,
+    pub(super) epoch: Epoch,
+}
+
+impl CatchUp {
+    /// A page of the log, in bytes of data.
+    const PAGE_BYTES: usize = 256 * 1024;
+
+    /// Goes on behind a position of the history that began at an offset.
+    pub(super) fn after(position: u64, began: u64, announce: Option<Status>) -> Box<Self> {
+        Self::from(Start::After(position), began, announce)
+    }
+
+    /// Begins with what the log retains of these topics. As much as `history` says, and no more than
+    /// their retention would keep in memory.
+    pub(super) fn retained(
+        history: History,
+        topics: &[Arc<TopicLog>],
+        began: u64,
+        status: Status,
+    ) -> Box<Self> {
+        let (mut count, mut age) = (0, 0);
+        for topic in topics {
+            count = topic.retention.events.saturating_add(count);
+            age = topic.retention.age_millis().max(age);
+        }
+        match history {
+            History::None => count = 0,
+            History::All => {}
+            History::Last(last) => count = count.min(last),
+            History::Within(within) => {
+                age = age.min(u64::try_from(within.as_millis()).unwrap_or(u64::MAX));
+            }
+        }
+        let since = crate::clock::unix_millis().saturating_sub(age);
+        Self::from(Start::Newest { count, since }, began, Some(status))
+    }
+
+    fn from(start: Start, began: u64, announce: Option<Status>) -> Box<Self> {
+        Box::new(Self { announce, start, began, is_ahead: false, step: Step::Look })
+    }
+
+    /// `client.pulse` has the waker of `cx`.
+    pub(super) fn poll(
+        &mut self,
+        shared: &Shared,
+        replication: &Replication,
+        client: &Arc<Client>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Progress> {
+        loop {
+            match &mut self.step {
+                Step::Look => {
+                    if let Poll::Ready(progress) = self.look(shared, replication, client) {
+                        return Poll::Ready(progress);
+                    }
+                    if let Step::Look = self.step {
+                        return Poll::Pending;
+                    }
+                }
+                Step::Asking(end) => {
+                    let end = std::task::ready!(Pin::new(end).poll(cx));
+                    self.step = Step::Look;
+                    match (end, self.start) {
+                        // Nobody was ever there.
+                        (Ok(end), Start::After(position)) if position > end => {
+                            return Poll::Ready(Progress::Reset(ResetReason::Unknown));
+                        }
+                        (Ok(_), _) => self.is_ahead = true,
+                        (Err(_), _) => self.step = Step::Waiting(replication.occasion()),
+                    }
+                }
+                Step::Reading(epoch, page) => {
+                    let epoch = epoch.clone();
+                    let page = std::task::ready!(Pin::new(page).poll(cx));
+                    self.step = Step::Look;
+                    match page {
+                        Ok(page) if page.epoch == epoch => {
+                            return Poll::Ready(self.take(page));
+                        }
+                        Err(error) if error.kind() == LogErrorKind::Trimmed => {
+                            return Poll::Ready(Progress::Reset(ResetReason::Trimmed));
+                        }
+                        // The link will be back, or the hub will learn of the other history.
+                        _ => self.step = Step::Waiting(replication.occasion()),
+                    }
+                }
+                Step::Waiting(since) => {
+                    let since = *since;
+                    replication.stand_by(client);
+                    if replication.occasion() == since {
+                        return Poll::Pending;
+                    }
+                    self.step = Step::Look;
+                }
+            }
+        }
+    }
+
+    /// Looks whether the hub has what follows, and asks the log if it has not.
+    fn look(
+        &mut self,
+        shared: &Shared,
+        replication: &Replication,
+        client: &Arc<Client>,
+    ) -> Poll<Progress> {
+        // First, so that nothing that happens behind the look is missed.
+        replication.stand_by(client);
+        let Present { mark: now, epoch, began } = shared.present();
+        if began != self.began {
+            return Poll::Ready(Progress::Reset(ResetReason::Unknown));
+        }
+        let topics = &client.feed.topics;
+        // What is not followed yet would only have to be read again.
+        if topics.iter().any(|topic| topic.lock().floor.is_unfollowed()) {
+            return Poll::Pending;
+        }
+        if let Start::After(position) = self.start {
+            if position > now.position {
+                if !self.is_ahead {
+                    let (reply, end) = Reply::new();
+                    replication.log.end(reply);
+                    self.step = Step::Asking(end);
+                }
+                return Poll::Pending;
+            }
+            if let Ok(beginning) = history::resumed(topics, Some(position), now) {
+                let announce = self.announce.take();
+                let announce = announce.map(|status| Announce { status, position, epoch });
+                return Poll::Ready(Progress::Arrived(beginning, announce));
+            }
+        }
+        let (reply, page) = Reply::new();
+        shared.counters.read_log();
+        replication.log.read(
+            Read {
+                topics: topics.iter().map(|log| log.topic.clone()).collect(),
+                start: self.start,
+                to: now.position,
+                max_bytes: Self::PAGE_BYTES,
+            },
+            reply,
+        );
+        self.step = Step::Reading(epoch, page);
+        Poll::Pending
+    }
+
+    fn take(&mut self, page: Page) -> Progress {
+        let Page { epoch, records, from, to } = page;
+        self.start = Start::After(to);
+        let mut bytes = Vec::new();
+        let events = records.len();
+        for record in &records {
+            bytes.extend(encode::fields_without_id(&record.event, 0));
+            encode::id(&epoch, record.position, &mut bytes);
+            bytes.push(b'\n');
+        }
+        let announce = self.announce.take();
+        let announce = announce.map(|status| Announce { status, position: from, epoch });
+        Progress::Page { bytes, events, position: to, announce }
+    }
+}
