@@ -4,6 +4,7 @@
 //! - [`adapter`]: one function for each promise to applications, whatever their framework, and
 //!   the small trait that lets an adapter's tests run them all.
 //! - [`log`]: the same for what a hub's log promises, whatever it stands on.
+//! - [`shared_log`]: a log that several hubs of one process share, and that can be cut, held, trimmed and wiped.
 //! - [`wire`]: an HTTP/1.1 client that sends any bytes, and tells of the response what an HTTP
 //!   library would hide: how it was framed, and whether it ended or was cut; and one for HTTP/2.
 //! - [`tls`]: a certificate, and both ends of TLS with it.
@@ -20,6 +21,7 @@ pub mod checker;
 pub mod limit;
 pub mod log;
 pub mod process;
+pub mod shared_log;
 pub mod tasks;
 pub mod tls;
 pub mod wire;

@@ -121,4 +121,7 @@ pub struct Origin {
     pub epoch: Epoch,
     /// Events behind this position will be delivered; those up to it will not.
     pub position: u64,
+    /// The position of the newest event there is, or of the origin if there is none behind that: what is up
+    /// to here is history, and no news to a client that is fresh.
+    pub end: u64,
 }

@@ -384,6 +384,9 @@ impl Subscription {
             let Some(apart) = &mut self.apart else {
                 return Next::Log;
             };
+            if self.ended {
+                return Next::Send(None);
+            }
             if let Some(error) = apart.failed.take() {
                 self.ended = true;
                 return Next::Send(Some(Err(error)));
@@ -394,13 +397,8 @@ impl Subscription {
                 return Next::Send(Some(Ok(bytes.into())));
             }
             if let Some(catch_up) = apart.catch_up.take() {
-                if self.poll_catch_up(catch_up, cx).is_ready() {
+                if self.poll_catch_up(catch_up, closing, cx).is_ready() {
                     continue;
-                }
-                // The client comes back, here or elsewhere.
-                if closing {
-                    self.ended = true;
-                    return Next::Send(None);
                 }
                 return Next::Making;
             }
@@ -439,15 +437,22 @@ impl Subscription {
     }
 
     /// Reads on in the hub's log. Ready when there is something to be done.
-    fn poll_catch_up(&mut self, mut catch_up: Box<CatchUp>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_catch_up(
+        &mut self,
+        mut catch_up: Box<CatchUp>,
+        closing: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         let shared = self.shared.clone();
         let Some(replication) = &shared.replication else {
             return Poll::Ready(());
         };
         self.client.pulse.register(cx.waker());
         let Poll::Ready(progress) = catch_up.poll(&shared, replication, &self.client, cx) else {
+            // The client comes back, here or elsewhere.
+            self.ended = closing && catch_up.is_hopeless(replication);
             self.apart().catch_up = Some(catch_up);
-            return Poll::Pending;
+            return if self.ended { Poll::Ready(()) } else { Poll::Pending };
         };
         let mut ready = Ready::default();
         match progress {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::Hub;
 use super::shared::Shared;
-use crate::backend::{Append, Appended, IdempotencyKey, Receiver, Reply};
+use crate::backend::{Append, Appended, IdempotencyKey, LogError, Receiver, Reply};
 use crate::encode;
 use crate::error::{FieldError, PublishError};
 use crate::event::Event;
@@ -35,12 +35,14 @@ enum Outcome {
     Appending(Appending),
 }
 
-/// The log has not answered yet.
+/// The log has not answered yet, or has not shown the event to this hub.
 #[derive(Debug)]
 struct Appending {
     answer: Receiver<Appended>,
+    appended: Option<(Appended, u64)>,
     shared: Arc<Shared>,
     topic: Topic,
+    number: u64,
 }
 
 impl Publish {
@@ -68,8 +70,7 @@ impl Future for Publish {
                 None => Poll::Pending,
             },
             Outcome::Appending(appending) => {
-                let answer = std::task::ready!(Pin::new(&mut appending.answer).poll(cx));
-                let published = answer.map(|appended| appending.published(appended));
+                let published = std::task::ready!(appending.poll(cx));
                 appending.shared.counters.published(published.is_ok());
                 self.0 = Outcome::Known(None);
                 Poll::Ready(published.map_err(PublishError::log))
@@ -78,7 +79,49 @@ impl Future for Publish {
     }
 }
 
+impl Drop for Appending {
+    fn drop(&mut self) {
+        if let (Some(replication), Some((appended, _))) = (&self.shared.replication, self.appended)
+        {
+            replication.stop_waiting_for(appended.position, self.number);
+        }
+    }
+}
+
 impl Appending {
+    /// For how many occasions an event that is safe is waited for to appear here: some seconds. A link
+    /// that is cut one way must not keep the caller for ever.
+    const PATIENCE: u64 = 3;
+
+    /// Ready when the event is safe and this hub has it: who publishes and then subscribes finds it.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Published, LogError>> {
+        let Some(replication) = &self.shared.replication else {
+            return Poll::Ready(Err(LogError::unanswered()));
+        };
+        let (appended, since) = match self.appended {
+            Some(appended) => appended,
+            None => match std::task::ready!(Pin::new(&mut self.answer).poll(cx)) {
+                Ok(appended) => *self.appended.insert((appended, replication.occasion())),
+                Err(error) => return Poll::Ready(Err(error)),
+            },
+        };
+        // Registered first, so that nothing that happens behind the look is missed.
+        replication.wait_for(appended.position, self.number, cx.waker());
+        if self.is_to_come(appended.position) && replication.occasion() < since + Self::PATIENCE {
+            return Poll::Pending;
+        }
+        replication.stop_waiting_for(appended.position, self.number);
+        Poll::Ready(Ok(self.published(appended)))
+    }
+
+    /// Whether the event is one that this hub will be given, and was not yet.
+    fn is_to_come(&self, position: u64) -> bool {
+        let Some(replication) = &self.shared.replication else { return false };
+        self.shared.present().mark.position < position
+            && !self.shared.is_closed()
+            && (!replication.log.is_selective() || self.shared.topics.get(&self.topic).is_some())
+    }
+
     fn published(&self, appended: Appended) -> Published {
         let Appended { position, is_duplicate } = appended;
         let log = self.shared.topics.get(&self.topic);
@@ -153,7 +196,9 @@ where
     }
     let (reply, answer) = Reply::new();
     replication.log.append(Append { topic: topic.clone(), event, key }, reply);
-    Ok(Outcome::Appending(Appending { answer, shared: shared.clone(), topic }))
+    let number = fastrand::u64(..);
+    let appending = Appending { answer, appended: None, shared: shared.clone(), topic, number };
+    Ok(Outcome::Appending(appending))
 }
 
 pub(super) fn publish_ephemeral<T>(hub: &Hub, topic: T, event: Event) -> Result<usize, PublishError>

@@ -1,4 +1,6 @@
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 
 use super::publish::{self, Kind};
 use super::shared::Shared;
@@ -21,9 +23,13 @@ use crate::waking::{self, Waiters};
 pub(crate) struct Replication {
     pub(crate) log: Arc<dyn Log>,
     history_began: AtomicU64,
+    /// Up to here the log had been filled when the replica began.
+    end: AtomicU64,
     /// Streams that wait for something else than the next event of their topics.
     bystanders: Mutex<HashMap<ClientId, Arc<Client>>>,
     has_bystanders: AtomicBool,
+    /// Publications of this node that the log has acknowledged and not delivered yet, by position.
+    unseen: Mutex<BTreeMap<(u64, u64), Waker>>,
     /// Counts the occasions at which what has failed is tried again.
     occasions: AtomicU64,
     link: Mutex<Link>,
@@ -51,8 +57,10 @@ impl Replication {
         Self {
             log,
             history_began: AtomicU64::new(0),
+            end: AtomicU64::new(0),
             bystanders: Mutex::default(),
             has_bystanders: AtomicBool::new(false),
+            unseen: Mutex::default(),
             occasions: AtomicU64::new(0),
             link: Mutex::default(),
             cluster: cluster::State::new(),
@@ -68,6 +76,11 @@ impl Replication {
         &self.tick.slot
     }
 
+    /// Where news begins: before the replica has reached this position, it has nothing but history.
+    pub(crate) fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
     /// The offset at which the present history began: a cursor before it stands in another.
     pub(crate) fn history_began(&self) -> u64 {
         self.history_began.load(Ordering::Acquire)
@@ -79,6 +92,29 @@ impl Replication {
         let mut bystanders = self.bystanders.lock();
         bystanders.insert(client.id, client.clone());
         self.has_bystanders.store(true, Ordering::Release);
+    }
+
+    /// Has a waker woken when the replica has reached a position. `number` tells apart who waits for the
+    /// same one; the caller has to look once more behind this.
+    pub(super) fn wait_for(&self, position: u64, number: u64, waker: &Waker) {
+        self.unseen.lock().insert((position, number), waker.clone());
+    }
+
+    pub(super) fn stop_waiting_for(&self, position: u64, number: u64) {
+        let waker = self.unseen.lock().remove(&(position, number));
+        drop(waker);
+    }
+
+    /// The replica has reached a position.
+    fn call_reached(&self, position: u64) {
+        let mut unseen = self.unseen.lock();
+        if !unseen.is_empty() {
+            let rest = unseen.split_off(&(position.saturating_add(1), 0));
+            let reached = std::mem::replace(&mut *unseen, rest);
+            drop(unseen);
+            reached.into_values().for_each(Waker::wake);
+        }
+        self.call_bystanders();
     }
 
     fn call_bystanders(&self) {
@@ -103,6 +139,9 @@ impl Replication {
 
     fn next_occasion(&self) {
         self.occasions.fetch_add(1, Ordering::AcqRel);
+        // Those who wait for a position give up after a while.
+        let unseen = std::mem::take(&mut *self.unseen.lock());
+        unseen.into_values().for_each(Waker::wake);
         self.call_bystanders();
     }
 }
@@ -112,7 +151,8 @@ impl Shared {
     pub(super) fn follow(&self, replication: &Replication, start: impl FnOnce() -> Origin) {
         // Held, so that what is delivered from now on waits until it is known what it is a part of.
         let mut sequencer = self.sequencer.lock();
-        let Origin { epoch, position } = start();
+        let Origin { epoch, position, end } = start();
+        replication.end.store(end, Ordering::Release);
         sequencer.epoch = epoch;
         sequencer.position = position;
         self.topics.forget(Floor { offset: 0, position, reason: ResetReason::Trimmed });
@@ -138,7 +178,7 @@ impl Shared {
         let at = self.clock.now().saturating_sub(age);
         // The only error is that the hub is closed, and its streams end.
         let _ = publish::append(self, &topic, body, Kind::Placed { position, at });
-        replication.call_bystanders();
+        replication.call_reached(position);
     }
 
     /// Hands an ephemeral event to the other nodes.
@@ -165,7 +205,7 @@ impl Shared {
         let mut sequencer = self.sequencer.lock();
         sequencer.position = sequencer.position.max(position);
         drop(sequencer);
-        replication.call_bystanders();
+        replication.call_reached(position);
     }
 
     pub(crate) fn rejected(&self, position: u64, error: &RecordError) {
@@ -194,6 +234,7 @@ impl Shared {
             ResetReason::Unknown
         };
         let floor = Floor { offset, position: sequencer.position, reason };
+        replication.end.store(origin.end, Ordering::Release);
         // First for topics that come into being meanwhile.
         self.topics.forget(floor);
         let logs = self.topics.all();

@@ -28,6 +28,8 @@ pub(super) struct CatchUp {
     /// The client's place lies before the hub's present, but it is one that the log has reached.
     is_ahead: bool,
     step: Step,
+    /// The occasion since which the hub is closing.
+    closing: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,13 @@ impl CatchUp {
         Self::from(Start::After(position), began, announce)
     }
 
+    /// Begins fresh behind a position that the replica is going to reach.
+    pub(super) fn from_news(position: u64, began: u64) -> Box<Self> {
+        let mut this = Self::after(position, began, Some(Status::Fresh));
+        this.is_ahead = true;
+        this
+    }
+
     /// Begins with what the log retains of these topics. As much as `history` says, and no more than
     /// their retention would keep in memory.
     pub(super) fn retained(
@@ -93,7 +102,13 @@ impl CatchUp {
     }
 
     fn from(start: Start, began: u64, announce: Option<Status>) -> Box<Self> {
-        Box::new(Self { announce, start, began, is_ahead: false, step: Step::Look })
+        Box::new(Self { announce, start, began, is_ahead: false, step: Step::Look, closing: None })
+    }
+
+    /// Whether a hub that is closing should wait for this no longer: the log does not answer.
+    pub(super) fn is_hopeless(&mut self, replication: &Replication) -> bool {
+        let since = *self.closing.get_or_insert(replication.occasion());
+        matches!(self.step, Step::Waiting(_)) || replication.occasion() > since + 1
     }
 
     /// `client.pulse` has the waker of `cx`.
@@ -170,6 +185,11 @@ impl CatchUp {
         // What is not followed yet would only have to be read again.
         if topics.iter().any(|topic| topic.lock().floor.is_unfollowed()) {
             return Poll::Pending;
+        }
+        if let Start::Newest { .. } = self.start {
+            if now.position < replication.end() {
+                return Poll::Pending;
+            }
         }
         if let Start::After(position) = self.start {
             if position > now.position {
