@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use tidings::Hub;
+use tidings::backend::LogError;
+use tidings_nats::NatsLog;
+use tidings_redb::RedbLog;
+use tidings_redis::RedisLog;
 
 /// Where a hub keeps its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +30,16 @@ impl Engine {
     ///
     /// When the file cannot be opened, or the server not be reached: a sentence that says why.
     pub async fn hub(&self) -> Result<Hub, String> {
-        Ok(Hub::new())
+        let cannot_open = |error: LogError| format!("cannot open the log: {error}");
+        let hub = Hub::builder();
+        match self {
+            Self::Memory => Ok(hub.build()),
+            Self::Redb(path) => Ok(hub.build_on(RedbLog::open(path).map_err(cannot_open)?)),
+            Self::Redis(url) => {
+                Ok(hub.build_on(RedisLog::connect(url).await.map_err(cannot_open)?))
+            }
+            Self::Nats(url) => Ok(hub.build_on(NatsLog::connect(url).await.map_err(cannot_open)?)),
+        }
     }
 }
 
