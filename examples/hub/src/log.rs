@@ -51,7 +51,7 @@ impl FromStr for Engine {
         match (text, text.strip_prefix("redb:"), scheme) {
             ("memory", ..) => Ok(Self::Memory),
             (_, Some(path), _) if !path.is_empty() => Ok(Self::Redb(path.into())),
-            (_, _, "redis" | "rediss") => Ok(Self::Redis(text.to_owned())),
+            (_, _, "redis" | "rediss" | "redis+cluster") => Ok(Self::Redis(text.to_owned())),
             (_, _, "nats" | "tls") => Ok(Self::Nats(text.to_owned())),
             _ => Err("must be memory, redb:PATH, redis://HOST or nats://HOST".to_owned()),
         }
@@ -80,6 +80,7 @@ mod tests {
             ("memory", Engine::Memory),
             ("redb:hub.redb", Engine::Redb("hub.redb".into())),
             ("redis://127.0.0.1:6379", Engine::Redis("redis://127.0.0.1:6379".to_owned())),
+            ("redis+cluster://a,b", Engine::Redis("redis+cluster://a,b".to_owned())),
             ("rediss://u:p@a/", Engine::Redis("rediss://u:p@a/".to_owned())),
             ("nats://a:4222", Engine::Nats("nats://a:4222".to_owned())),
         ] {
