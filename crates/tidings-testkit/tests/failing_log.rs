@@ -1,4 +1,5 @@
 //! What a hub does when its log fails.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 use std::future::Future;
 use std::time::Duration;

@@ -28,7 +28,7 @@ use crate::log::coalesce::Slice;
 use crate::log::feed::{Cursor, Slot};
 use crate::registry::{Client, ClientId};
 use crate::resume::Epoch;
-use catch_up::{Announce, CatchUp, Progress};
+use catch_up::{Announce, CatchUp};
 use history::History;
 use snapshot::{Hook, Making};
 use status::{ResetReason, Status};
@@ -214,13 +214,6 @@ impl Subscription {
         self.apart().ready = Some(first);
     }
 
-    /// Has what is in the hub's log read first, if there is any need to.
-    fn catch_up(&mut self, catch_up: Option<Box<CatchUp>>) {
-        if catch_up.is_some() {
-            self.apart().catch_up = catch_up;
-        }
-    }
-
     fn apart(&mut self) -> &mut Apart {
         self.apart.get_or_insert_default()
     }
@@ -384,9 +377,6 @@ impl Subscription {
             let Some(apart) = &mut self.apart else {
                 return Next::Log;
             };
-            if self.ended {
-                return Next::Send(None);
-            }
             if let Some(error) = apart.failed.take() {
                 self.ended = true;
                 return Next::Send(Some(Err(error)));
@@ -397,10 +387,10 @@ impl Subscription {
                 return Next::Send(Some(Ok(bytes.into())));
             }
             if let Some(catch_up) = apart.catch_up.take() {
-                if self.poll_catch_up(catch_up, closing, cx).is_ready() {
-                    continue;
+                match self.poll_catch_up(catch_up, closing, cx) {
+                    Some(next) => return next,
+                    None => continue,
                 }
-                return Next::Making;
             }
             let Some(announced) = &mut apart.making else {
                 self.apart = None;
@@ -422,67 +412,6 @@ impl Subscription {
                 Poll::Pending => return Next::Making,
             }
         }
-    }
-
-    /// The next event is not in memory any more. The hub's log may have it.
-    fn fall_off(&mut self, reason: ResetReason) {
-        let began = self.shared.replication.as_ref().map(|log| log.history_began());
-        match began.filter(|began| self.cursor.offset >= *began) {
-            Some(began) => {
-                let position = self.client.position();
-                self.apart().catch_up = Some(CatchUp::after(position, began, None));
-            }
-            None => self.restart(reason),
-        }
-    }
-
-    /// Reads on in the hub's log. Ready when there is something to be done.
-    fn poll_catch_up(
-        &mut self,
-        mut catch_up: Box<CatchUp>,
-        closing: bool,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
-        let shared = self.shared.clone();
-        let Some(replication) = &shared.replication else {
-            return Poll::Ready(());
-        };
-        self.client.pulse.register(cx.waker());
-        let Poll::Ready(progress) = catch_up.poll(&shared, replication, &self.client, cx) else {
-            // The client comes back, here or elsewhere.
-            self.ended = closing && catch_up.is_hopeless(replication);
-            self.apart().catch_up = Some(catch_up);
-            return if self.ended { Poll::Ready(()) } else { Poll::Pending };
-        };
-        let mut ready = Ready::default();
-        match progress {
-            Progress::Page { bytes, events, position, announce } => {
-                if let Some(announce) = announce {
-                    self.announce(announce, false, &mut ready);
-                }
-                ready.bytes.extend(bytes);
-                ready.events += events;
-                ready.position = Some(position);
-                self.apart().catch_up = Some(catch_up);
-            }
-            Progress::Arrived(beginning, announce) => {
-                self.cursor = beginning.cursor;
-                self.client.count(0, 0, Some(beginning.position));
-                self.rejoin = Rejoin::All;
-                // What was left out of memory's history was read from the log.
-                self.slots.iter_mut().for_each(|slot| slot.seen = 0);
-                if let Some(announce) = announce {
-                    self.announce(announce, false, &mut ready);
-                }
-            }
-            Progress::Reset(reason) => self.restart(reason),
-        }
-        if !ready.bytes.is_empty() {
-            self.apart().ready = Some(ready);
-        } else if let Some(position) = ready.position {
-            self.client.count(0, 0, Some(position));
-        }
-        Poll::Ready(())
     }
 
     /// What the client missed is gone: begins anew with what there is.
