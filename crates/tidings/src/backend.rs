@@ -84,7 +84,7 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
 
     /// Ends its work: the last handle of the hub was dropped. What was appended before is finished and
     /// answered; what is asked from now on is answered with
-    /// [`LogErrorKind::Closed`](LogErrorKind::Closed). The log itself is dropped later, when nobody holds a
+    /// [`LogErrorKind::Closed`]. The log itself is dropped later, when nobody holds a
     /// stream of the hub any more; so what it holds exclusively, such as a file, should be free when this
     /// returns. It may block for that.
     fn stop(&self);
