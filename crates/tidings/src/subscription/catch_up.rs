@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::apart::{Next, Ready};
 use super::history::{self, Beginning, History};
 use super::status::{ResetReason, Status};
-use super::{Next, Ready, Rejoin, Subscription};
+use super::{Rejoin, Subscription};
 use crate::backend::{Epoch, LogErrorKind, Read, Receiver, Reply, Start};
 use crate::hub::pages::{EncodedPage, Reading};
 use crate::hub::replication::Replication;
