@@ -338,3 +338,25 @@ async fn publications_can_be_awaited_on_any_thread() {
     assert!(!published.is_duplicate());
     let _: &dyn Future<Output = _> = &hub.publish("a", Event::new("y"));
 }
+
+#[tokio::test]
+async fn a_page_of_another_history_is_not_sent() {
+    let log = SharedLog::new();
+    let link = log.node();
+    let little = Hub::builder().retention(Retention::none()).max_retained_bytes(2_000);
+    let hub = little.build_on(link.clone());
+    let old = publish_all(&hub, (0..50).map(|n| ("a", n.to_string()))).await;
+    // It does not know yet that the log's history is another one, and reads from that.
+    link.hold();
+    log.wipe();
+    let (other, _) = node(&log);
+    let new = publish_all(&other, (0..60).map(|n| ("a", n.to_string()))).await;
+    let client = Client::expect(&hub, &["a"], Some(&old[2].id), "unknown");
+    let mut client = std::pin::pin!(client);
+    for _ in 0..100 {
+        assert!(client.as_mut().now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    link.release();
+    client.await.read_to(&new[59].id).await;
+}
