@@ -63,7 +63,7 @@ impl LogFile {
             return Ok(());
         }
         // redb had not begun yet when the process ended, or something has cut it off.
-        match self.mark() {
+        match mark_in(&head[MARK_AT as usize..][..MARK_BYTES]) {
             Ok(None) => self.begin(),
             _ => Err(Fault::damaged("all but its first page is missing")),
         }
@@ -82,14 +82,7 @@ impl LogFile {
     /// The last position that was acknowledged: at least, for after a power cut it may be that of the commit
     /// before. `None` where nothing ever was.
     pub(crate) fn mark(&self) -> Result<Option<u64>, Fault> {
-        let mark = self.0.file.read(MARK_AT, MARK_BYTES)?;
-        if mark.iter().all(|byte| *byte == 0) {
-            return Ok(None);
-        }
-        if crc32fast::hash(&mark[..8]) != u32_at(&mark, 8) {
-            return Err(Fault::damaged("its mark is not as it was written"));
-        }
-        Ok(Some(u64_at(&mark, 0)))
+        mark_in(&self.0.file.read(MARK_AT, MARK_BYTES)?)
     }
 
     /// Notes what is about to be acknowledged. It gets to the disk with the next commit: without a
@@ -109,6 +102,16 @@ impl LogFile {
     pub(crate) fn sync(&self) -> Result<(), Fault> {
         Ok(self.sync_data(false)?)
     }
+}
+
+fn mark_in(bytes: &[u8]) -> Result<Option<u64>, Fault> {
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Ok(None);
+    }
+    if crc32fast::hash(&bytes[..8]) != u32_at(bytes, 8) {
+        return Err(Fault::damaged("its mark is not as it was written"));
+    }
+    Ok(Some(u64_at(bytes, 0)))
 }
 
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
