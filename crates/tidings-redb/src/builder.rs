@@ -136,10 +136,10 @@ impl RedbLogBuilder {
     pub fn open(self, path: impl AsRef<Path>) -> Result<RedbLog, LogError> {
         let path = path.as_ref();
         let counts = Counts::default();
-        let opened = Store::open(path, counts.syncs.clone()).or_else(|fault| {
+        let opened = Store::open(path, counts.disk.clone()).or_else(|fault| {
             if self.salvage && fault.kind() == LogErrorKind::Corrupt {
                 salvage(path)?;
-                return Store::open(path, counts.syncs.clone());
+                return Store::open(path, counts.disk.clone());
             }
             Err(fault)
         });
