@@ -58,7 +58,7 @@ impl Store {
         Ok(state)
     }
 
-    /// Writes what a log begins with.
+    /// Writes what a history begins with.
     pub(crate) fn begin(&self, state: State) -> Result<State, Fault> {
         let txn = self.begin_write()?;
         txn.open_table(EVENTS)?;

@@ -122,3 +122,29 @@ async fn a_topic_of_which_nothing_is_gone_is_resumed_however_much_else_is() {
     let (epoch, _) = early.id.rsplit_once('-').unwrap();
     Client::expect(&hub, &["quiet"], Some(&format!("{epoch}-0")), "trimmed").await;
 }
+
+#[tokio::test]
+async fn a_copy_that_is_put_back_can_be_another_history() {
+    let folder = TempDir::new().unwrap();
+    let [path, copy] = ["events.redb", "copy.redb"].map(|name| folder.path().join(name));
+    let (hub, _) = open(RedbLog::builder(), &path);
+    let first = publish(&hub, "a", "first").await;
+    drop(hub);
+    std::fs::copy(&path, &copy).unwrap();
+    let (hub, _) = open(RedbLog::builder(), &path);
+    let lost = publish(&hub, "a", "lost").await;
+    drop(hub);
+
+    std::fs::rename(&copy, &path).unwrap();
+    let (hub, _) = open(RedbLog::builder().restored(true), &path);
+    let second = publish(&hub, "a", "second").await;
+    for id in [&first.id, &lost.id] {
+        let mut client = Client::expect(&hub, &["a"], Some(id), "unknown").await;
+        let data: Vec<_> = client.read(2).await.iter().map(|m| m.data()).collect();
+        assert_eq!(data, ["first", "second"]);
+    }
+    drop(hub);
+    // It stays that.
+    let (hub, _) = open(RedbLog::builder(), &path);
+    Client::expect(&hub, &["a"], Some(&second.id), "resumed").await;
+}
