@@ -360,3 +360,26 @@ async fn a_page_of_another_history_is_not_sent() {
     link.release();
     client.await.read_to(&new[59].id).await;
 }
+
+#[tokio::test]
+async fn a_client_without_status_that_has_seen_nothing_falls_off_behind_its_place() {
+    let log = SharedLog::new();
+    let (one, _) = node(&log);
+    let link = log.node();
+    let little = Hub::builder().retention(Retention::none()).max_retained_bytes(2_000);
+    let hub = little.build_on(link.clone());
+    publish_all(&hub, (0..5).map(|n| ("a", n.to_string()))).await;
+    link.hold();
+    let ahead = publish(&one, "a", "ahead").await;
+    let resume = Resume::new().with_last_event_id(&ahead.id);
+    let subscribe = hub.subscribe(["a"]).status(false).resume(resume).retry(None);
+    let mut client = Client::of(subscribe.open().unwrap(), Some(&ahead.id));
+    assert!(client.next().now_or_never().is_none());
+    link.release();
+    // It arrives, and has nothing to read yet.
+    publish(&hub, "b", "elsewhere").await;
+    assert!(client.next().now_or_never().is_none());
+    let more = publish_all(&hub, (0..200).map(|n| ("a", n.to_string()))).await;
+    client.read_to(&more[199].id).await;
+    assert_eq!(ids(&client), more.iter().map(|entry| &*entry.id).collect::<Vec<_>>());
+}
