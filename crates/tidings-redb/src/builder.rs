@@ -2,9 +2,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tidings::backend::{LogError, LogErrorKind};
+use tidings::backend::{Epoch, LogError, LogErrorKind};
 
 use crate::clock::LogClock;
+use crate::fault::guarded;
 use crate::log::RedbLog;
 use crate::queue::Queue;
 use crate::retention::Limits;
@@ -34,6 +35,7 @@ pub struct RedbLogBuilder {
     max_waiting_bytes: usize,
     compact: bool,
     salvage: bool,
+    restored: bool,
 }
 
 impl RedbLogBuilder {
@@ -50,6 +52,7 @@ impl RedbLogBuilder {
             max_waiting_bytes: 64 * 1024 * 1024,
             compact: false,
             salvage: false,
+            restored: false,
         }
     }
 
@@ -123,6 +126,15 @@ impl RedbLogBuilder {
         self
     }
 
+    /// Says that the file is a copy from earlier, which was put back: its events begin another history. Every client
+    /// that comes back is reset, and gets what is retained. Default: no.
+    ///
+    /// For the one time that it is opened first. Nothing in a file tells that there was ever more in it.
+    pub fn restored(mut self, restored: bool) -> Self {
+        self.restored = restored;
+        self
+    }
+
     /// Opens the log in a file, or makes one. An empty file is a log that has not begun.
     ///
     /// All of the file is read and its checksums compared, by some hundred MiB a second or as fast as the disk
@@ -136,14 +148,18 @@ impl RedbLogBuilder {
     pub fn open(self, path: impl AsRef<Path>) -> Result<RedbLog, LogError> {
         let path = path.as_ref();
         let counts = Counts::default();
-        let opened = Store::open(path, counts.syncs.clone()).or_else(|fault| {
+        let opened = Store::open(path, counts.disk.clone()).or_else(|fault| {
             if self.salvage && fault.kind() == LogErrorKind::Corrupt {
                 salvage(path)?;
-                return Store::open(path, counts.syncs.clone());
+                return Store::open(path, counts.disk.clone());
             }
             Err(fault)
         });
-        let (mut store, state) = opened.map_err(|fault| fault.at(path))?;
+        let (mut store, mut state) = opened.map_err(|fault| fault.at(path))?;
+        if self.restored {
+            state.epoch = Epoch::random();
+            state = guarded(|| store.begin(state)).map_err(|fault| fault.at(path))?;
+        }
         if self.compact {
             store.compact().map_err(|fault| fault.at(path))?;
         }

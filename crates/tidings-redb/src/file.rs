@@ -1,4 +1,4 @@
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,28 @@ pub(crate) struct LogFile(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     file: FileBackend,
-    syncs: Arc<AtomicU64>,
+    disk: Arc<Disk>,
+}
+
+/// What a log does with its disk, over all the times that the file is opened.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    /// How often it was synchronised.
+    pub(crate) syncs: AtomicU64,
+    /// The one of them that fails.
+    #[cfg(test)]
+    pub(crate) failing_sync: AtomicU64,
+}
+
+impl Disk {
+    fn count_sync(&self) -> io::Result<()> {
+        let _number = 1 + self.syncs.fetch_add(1, Ordering::Relaxed);
+        #[cfg(test)]
+        if self.failing_sync.load(Ordering::Relaxed) == _number {
+            return Err(io::Error::other("on purpose"));
+        }
+        Ok(())
+    }
 }
 
 const HEAD_BYTES: u64 = 4096;
@@ -31,20 +52,21 @@ const MARK_AT: u64 = 512;
 const MARK_BYTES: usize = 12;
 
 impl LogFile {
-    /// Opens and locks a file, or makes it. Counts how often it is synchronised.
-    pub(crate) fn open(path: &Path, syncs: Arc<AtomicU64>) -> Result<Self, Fault> {
+    /// Opens and locks a file, or makes it.
+    pub(crate) fn open(path: &Path, disk: Arc<Disk>) -> Result<Self, Fault> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
-        let file = Self(Arc::new(Shared { file: FileBackend::new(file)?, syncs }));
-        file.check_head()?;
+        let file = Self(Arc::new(Shared { file: FileBackend::new(file)?, disk }));
+        file.check_head(path)?;
         Ok(file)
     }
 
-    fn check_head(&self) -> Result<(), Fault> {
+    fn check_head(&self, path: &Path) -> Result<(), Fault> {
         let file = &self.0.file;
         let length = file.len()?;
         if length == 0 {
-            return self.begin();
+            self.begin()?;
+            return sync_folder_of(path);
         }
         let mut head = file.read(0, usize::try_from(length.min(HEAD_BYTES)).unwrap_or_default())?;
         head.resize(HEAD_BYTES as usize, 0);
@@ -63,7 +85,7 @@ impl LogFile {
             return Ok(());
         }
         // redb had not begun yet when the process ended, or something has cut it off.
-        match self.mark() {
+        match mark_in(&head[MARK_AT as usize..][..MARK_BYTES]) {
             Ok(None) => self.begin(),
             _ => Err(Fault::damaged("all but its first page is missing")),
         }
@@ -75,21 +97,13 @@ impl LogFile {
         head[MAGIC.len()..][..4].copy_from_slice(&VERSION.to_le_bytes());
         self.0.file.set_len(0)?;
         self.0.file.write(0, &head)?;
-        self.0.file.sync_data(false)?;
-        Ok(())
+        self.sync()
     }
 
     /// The last position that was acknowledged: at least, for after a power cut it may be that of the commit
     /// before. `None` where nothing ever was.
     pub(crate) fn mark(&self) -> Result<Option<u64>, Fault> {
-        let mark = self.0.file.read(MARK_AT, MARK_BYTES)?;
-        if mark.iter().all(|byte| *byte == 0) {
-            return Ok(None);
-        }
-        if crc32fast::hash(&mark[..8]) != u32_at(&mark, 8) {
-            return Err(Fault::damaged("its mark is not as it was written"));
-        }
-        Ok(Some(u64_at(&mark, 0)))
+        mark_in(&self.0.file.read(MARK_AT, MARK_BYTES)?)
     }
 
     /// Notes what is about to be acknowledged. It gets to the disk with the next commit: without a
@@ -109,6 +123,26 @@ impl LogFile {
     pub(crate) fn sync(&self) -> Result<(), Fault> {
         Ok(self.sync_data(false)?)
     }
+}
+
+/// A new name in a folder is on disk when the folder is. Where folders cannot be opened as files, the system
+/// sees to it.
+pub(crate) fn sync_folder_of(path: &Path) -> Result<(), Fault> {
+    if cfg!(unix) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn mark_in(bytes: &[u8]) -> Result<Option<u64>, Fault> {
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Ok(None);
+    }
+    if crc32fast::hash(&bytes[..8]) != u32_at(bytes, 8) {
+        return Err(Fault::damaged("its mark is not as it was written"));
+    }
+    Ok(Some(u64_at(bytes, 0)))
 }
 
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -138,7 +172,7 @@ impl StorageBackend for LogFile {
     }
 
     fn sync_data(&self, eventual: bool) -> io::Result<()> {
-        self.0.syncs.fetch_add(1, Ordering::Relaxed);
+        self.0.disk.count_sync()?;
         self.0.file.sync_data(eventual)
     }
 

@@ -82,6 +82,11 @@ impl RedbLog {
         Ok(log)
     }
 
+    #[cfg(test)]
+    pub(crate) fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
     fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), LogError> {
         let thread = thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| {
             let message = format!("redb: the system has no thread for it: {error}");

@@ -97,3 +97,54 @@ impl Queue {
 fn bytes_of(append: &Append) -> usize {
     append.topic.as_str().len() + append.event.data().map_or(0, str::len)
 }
+
+#[cfg(test)]
+mod tests {
+    use tidings::backend::Receiver;
+    use tidings::{Event, Topic};
+
+    use super::*;
+
+    fn push(queue: &Queue, bytes: usize) -> Receiver<Appended> {
+        let event = Event::new("x".repeat(bytes));
+        let (reply, appended) = Reply::new();
+        queue.push(Append { topic: Topic::new("a").unwrap(), event, key: None }, reply);
+        appended
+    }
+
+    #[track_caller]
+    fn refused(appended: Receiver<Appended>, kind: LogErrorKind, message: &str) {
+        let error = appended.wait().unwrap_err();
+        assert_eq!((error.kind(), &*error.to_string()), (kind, message));
+    }
+
+    #[test]
+    fn too_many_events_are_refused_until_some_were_taken() {
+        let queue = Queue::new(2, 1_000);
+        let _kept = [push(&queue, 1), push(&queue, 1)];
+        let message = "redb: 2 events of 4 bytes wait for the disk already";
+        refused(push(&queue, 1), LogErrorKind::Busy, message);
+        assert_eq!(queue.take(Duration::ZERO).appends.len(), 2);
+        let _kept = push(&queue, 1);
+        assert_eq!(queue.take(Duration::ZERO).appends.len(), 1);
+    }
+
+    #[test]
+    fn too_many_bytes_are_refused_but_not_the_first() {
+        let queue = Queue::new(10, 1_000);
+        let _kept = push(&queue, 2_000);
+        let message = "redb: 1 events of 2001 bytes wait for the disk already";
+        refused(push(&queue, 1), LogErrorKind::Busy, message);
+    }
+
+    #[test]
+    fn a_closed_queue_refuses_events_and_keeps_what_it_has() {
+        let queue = Queue::new(10, 1_000);
+        let _kept = push(&queue, 1);
+        queue.close();
+        refused(push(&queue, 1), LogErrorKind::Closed, "redb: the log is closed");
+        let work = queue.take(Duration::from_secs(60));
+        assert!(work.is_closed && work.appends.len() == 1);
+        assert!(queue.take(Duration::from_secs(60)).appends.is_empty());
+    }
+}

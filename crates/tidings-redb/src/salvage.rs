@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::entry::Entry;
 use crate::fault::{Fault, guarded};
+use crate::file::sync_folder_of;
 use crate::store::Store;
 use crate::tables::{EVENTS, INDEX, State};
 
@@ -34,7 +35,7 @@ pub(crate) fn salvage(path: &Path) -> Result<(), Fault> {
     }
     fs::rename(path, beside(path, ".damaged"))?;
     fs::rename(&rescued, path)?;
-    Ok(())
+    sync_folder_of(path)
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {

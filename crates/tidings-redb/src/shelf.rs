@@ -6,6 +6,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use tidings::backend::LogError;
 
 use crate::fault::{Fault, guarded};
+use crate::file::Disk;
 use crate::store::Store;
 use crate::tables::State;
 
@@ -23,7 +24,7 @@ pub(crate) struct Shelf {
 pub(crate) struct Counts {
     pub(crate) events: AtomicU64,
     pub(crate) commits: AtomicU64,
-    pub(crate) syncs: Arc<AtomicU64>,
+    pub(crate) disk: Arc<Disk>,
     pub(crate) last: AtomicU64,
     pub(crate) trimmed: AtomicU64,
 }
@@ -48,7 +49,7 @@ impl Shelf {
     pub(crate) fn reopen(&self) -> Result<State, Fault> {
         let mut store = self.store.write();
         *store = None;
-        let (opened, state) = Store::open(&self.path, self.counts.syncs.clone())?;
+        let (opened, state) = Store::open(&self.path, self.counts.disk.clone())?;
         *store = Some(opened);
         Ok(state)
     }

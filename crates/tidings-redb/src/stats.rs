@@ -20,11 +20,11 @@ impl Stats {
         read(&self.0.counts.commits)
     }
 
-    /// How often the file was synchronised with the disk. It takes two for a commit, and some at the
-    /// beginning and when the file grows old events off.
+    /// How often the file was synchronised with the disk: twice for a commit, and some times while the file is
+    /// opened.
     #[must_use]
     pub fn syncs(&self) -> u64 {
-        read(&self.0.counts.syncs)
+        read(&self.0.counts.disk.syncs)
     }
 
     /// The newest position, 0 for none.

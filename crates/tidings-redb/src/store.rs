@@ -1,11 +1,11 @@
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{Database, Durability, ReadableTableMetadata, WriteTransaction};
 
 use crate::fault::{Fault, guarded};
-use crate::file::LogFile;
+use crate::file::{Disk, LogFile};
 use crate::tables::{EVENTS, INDEX, KEY_ORDER, KEYS, State};
 
 /// An open file: the database in it.
@@ -21,18 +21,15 @@ const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 impl Store {
     /// Opens a file or makes it, and checks all of it.
-    pub(crate) fn open(path: &Path, syncs: Arc<AtomicU64>) -> Result<(Self, State), Fault> {
-        let (mut store, was_checked) = Self::open_unchecked(path, syncs)?;
+    pub(crate) fn open(path: &Path, disk: Arc<Disk>) -> Result<(Self, State), Fault> {
+        let (mut store, was_checked) = Self::open_unchecked(path, disk)?;
         let state = guarded(|| store.load_or_begin(was_checked))?;
         Ok((store, state))
     }
 
     /// Opens a file, and checks no more than redb does. Says whether that was all: behind a crash it is.
-    pub(crate) fn open_unchecked(
-        path: &Path,
-        syncs: Arc<AtomicU64>,
-    ) -> Result<(Self, bool), Fault> {
-        let file = LogFile::open(path, syncs)?;
+    pub(crate) fn open_unchecked(path: &Path, disk: Arc<Disk>) -> Result<(Self, bool), Fault> {
+        let file = LogFile::open(path, disk)?;
         let was_checked = Arc::new(AtomicBool::new(false));
         let db = guarded(|| {
             let noticed = was_checked.clone();
@@ -61,7 +58,7 @@ impl Store {
         Ok(state)
     }
 
-    /// Writes what a log begins with.
+    /// Writes what a history begins with.
     pub(crate) fn begin(&self, state: State) -> Result<State, Fault> {
         let txn = self.begin_write()?;
         txn.open_table(EVENTS)?;

@@ -38,8 +38,10 @@ pub(crate) struct Pause {
 
 /// How often the replica is told that nothing is missing; a second is the least.
 const TICK: Duration = Duration::from_millis(300);
-/// Opening a file anew means reading all of it.
+/// After a failure: the least, and how many times as long as it took to open the file anew. That is reading
+/// all of it, and nobody else reads meanwhile.
 const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_FACTOR: u32 = 10;
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 /// How many events are handed to a new replica at a time.
 const BACKLOG_PAGE: usize = 1_000;
@@ -132,7 +134,7 @@ impl Writer {
 
     /// Finds out, after a commit has failed, whether it is in the file all the same.
     fn recover(&mut self, fault: Fault) -> LogError {
-        let failure = self.shelf.error(fault);
+        let (failure, began) = (self.shelf.error(fault), Instant::now());
         let before = self.state.last;
         let error = match self.shelf.reopen() {
             Ok(state) if state.last == before && state.epoch == self.state.epoch => {
@@ -157,7 +159,7 @@ impl Writer {
         };
         self.shelf.note(&self.state);
         // The next attempts are refused for the cause, and are clean.
-        self.pause(&failure);
+        self.pause(&failure, began);
         error
     }
 
@@ -182,11 +184,12 @@ impl Writer {
         Origin { epoch, position: last, end: last }
     }
 
-    fn pause(&mut self, error: &LogError) {
+    /// After a failure, with which one was busy since `began`.
+    fn pause(&mut self, error: &LogError, began: Instant) {
         if let Some(replica) = &self.replica {
             let _ = replica.link(Err(error));
         }
-        let until = Instant::now() + PAUSE;
+        let until = Instant::now() + PAUSE.max(began.elapsed() * PAUSE_FACTOR);
         self.pause = Some(Pause { until, kind: error.kind(), message: error.to_string() });
     }
 
@@ -201,6 +204,7 @@ impl Writer {
         if self.shelf.with(|_| Ok(())).is_ok() {
             return Ok(());
         }
+        let began = Instant::now();
         let opened = self.shelf.reopen().map_err(|fault| self.shelf.error(fault));
         let opened = opened.and_then(|state| {
             if state.epoch == self.state.epoch && state.last >= self.state.last {
@@ -219,7 +223,7 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
-                self.pause(&error);
+                self.pause(&error, began);
                 Err(error)
             }
         }
@@ -259,4 +263,60 @@ fn answer_all(replies: Vec<Reply<Appended>>, error: impl Fn() -> LogError) {
 /// An error once more, for somebody else.
 fn same(error: &LogError) -> LogError {
     LogError::new(error.kind(), error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use tempfile::TempDir;
+    use tidings::backend::{IdempotencyKey, Log};
+    use tidings::{Event, Topic};
+
+    use super::*;
+    use crate::RedbLog;
+
+    fn append(log: &RedbLog, key: &str) -> Result<Appended, LogError> {
+        let topic = Topic::new("a").unwrap();
+        let key = Some(IdempotencyKey::new(key).unwrap());
+        let (reply, appended) = Reply::new();
+        log.append(Append { topic, event: Event::new("x"), key }, reply);
+        appended.wait()
+    }
+
+    /// Tries again until it is appended.
+    fn insist(log: &RedbLog, key: &str) -> Appended {
+        let began = Instant::now();
+        loop {
+            match append(log, key) {
+                Ok(appended) => break appended,
+                Err(error) => assert!(began.elapsed() < Duration::from_secs(30), "{error}"),
+            }
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_commit_that_fails_is_not_there_or_is_said_to_be_in_doubt() {
+        let folder = TempDir::new().unwrap();
+        let log = RedbLog::open(folder.path().join("events.redb")).unwrap();
+        let mut last = insist(&log, "first").position;
+        // The first synchronisation is that of the events, the second that which makes them count.
+        for (failing, kind) in [(1, LogErrorKind::Unavailable), (2, LogErrorKind::Unacknowledged)] {
+            let disk = &log.shelf().counts.disk;
+            let next = disk.syncs.load(Ordering::Relaxed) + failing;
+            disk.failing_sync.store(next, Ordering::Relaxed);
+            let key = format!("sync-{failing}");
+            let error = append(&log, &key).unwrap_err();
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.to_string().contains("on purpose"), "{error}");
+            // For a while nothing is tried, and nothing in doubt.
+            let error = append(&log, "later").unwrap_err();
+            assert_eq!(error.kind(), LogErrorKind::Unavailable, "{error}");
+            let Appended { position, is_duplicate } = insist(&log, &key);
+            assert_eq!((position, is_duplicate), (last + 1, kind == LogErrorKind::Unacknowledged));
+            last = position;
+        }
+        assert_eq!(insist(&log, "later").position, last + 1);
+    }
 }

@@ -1,9 +1,13 @@
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use tempfile::TempDir;
+use tidings::Hub;
 use tidings::backend::Epoch;
+use tidings_redb::RedbLog;
+use tidings_testkit::log::{Client, publish};
 
 use crate::child::{PUBLISHERS, Process, TOPICS};
 use crate::history;
@@ -39,7 +43,7 @@ impl Ledger {
     }
 
     /// Everything that was acknowledged is there, where it was; nothing is there twice, and nothing between.
-    fn check(&self, path: &std::path::Path, round: u64) {
+    fn check(&self, path: &Path, round: u64) {
         let (epoch, records) = history::read(path, &TOPICS);
         assert_eq!(epoch, self.epoch, "round {round}");
         let dense = records.iter().zip(1..).all(|(record, position)| record.position == position);
@@ -82,9 +86,29 @@ pub(crate) fn what_was_acknowledged_outlives_any_kill() {
         ledger.check(&path, round);
     }
     let Ledger { acknowledged, retries_that_were_there, .. } = ledger;
+    clients_resume(&path, acknowledged.len());
     println!(
         "{ROUNDS} kills, {} events acknowledged, {retries_that_were_there} of them only when they were retried",
         acknowledged.len(),
     );
     assert!(retries_that_were_there > 0, "no kill came between a commit and its acknowledgement");
+}
+
+/// Somebody who was there before the first kill gets all that came since, or what is newer.
+fn clients_resume(path: &Path, count: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.expect("a runtime").block_on(async {
+        let log = RedbLog::builder().replayed_events(100).open(path).expect("the log opens");
+        let last = log.stats().last();
+        assert!(last >= count as u64);
+        let hub = Hub::builder().build_on(log);
+        let entry = publish(&hub, "a", "the last").await;
+        let (epoch, _) = entry.id.rsplit_once('-').expect("an id");
+        for position in [1, last / 2, last - 1] {
+            let id = format!("{epoch}-{position}");
+            let mut client = Client::expect(&hub, &TOPICS, Some(&id), "resumed").await;
+            client.read_to(&entry.id).await;
+            assert_eq!(client.messages().len() as u64, 1 + last - position + 1);
+        }
+    });
 }
