@@ -223,11 +223,13 @@ async fn a_failover_to_a_replica_that_lacks_something_is_another_history() {
     let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
     let before = id_of(&hub, "a", "before").await;
     replica.until(&["XRANGE", "{tidings}:log", "-", "+"], "before").await;
-    replica.pause();
+    // The replica is cut off, and does not come in again.
+    primary.cli(&["CONFIG", "SET", "requirepass", "secret"]).await;
+    primary.cli(&["-a", "secret", "CLIENT", "KILL", "TYPE", "replica"]).await;
+    replica.until(&["INFO", "replication"], "master_link_status:down").await;
     let lost = id_of(&hub, "a", "lost").await;
     client.read_to(&lost).await;
     primary.kill().await;
-    replica.resume();
     let after = published_at_last(&hub).await;
     client.read_to(&after).await;
     let reset = client.messages().iter().any(|m| m.data().contains(r#""reason":"unknown""#));
