@@ -2,8 +2,10 @@
 
 #![cfg(unix)]
 
+mod bridge;
 mod history;
 mod keys;
+mod publishers;
 mod refusals;
 mod servers;
 mod suite;
