@@ -38,6 +38,8 @@ struct State {
     keep: usize,
     replay: usize,
     nodes: Vec<Arc<Mutex<Node>>>,
+    /// Every event that there ever was: epoch, position and topic.
+    ever: Vec<(Epoch, u64, Topic)>,
 }
 
 impl Default for State {
@@ -52,6 +54,7 @@ impl Default for State {
             keep: usize::MAX,
             replay: 10_000,
             nodes: Vec::new(),
+            ever: Vec::new(),
         }
     }
 }
@@ -67,6 +70,8 @@ struct Node {
     is_held: bool,
     is_stopped: bool,
     is_selective: bool,
+    /// How many records are to be delivered again: logs may begin too early after a lost link.
+    repeats: usize,
     /// What the replica was told of the link.
     told: Option<bool>,
     /// Topics that are followed, and those that are to be.
@@ -113,6 +118,7 @@ impl State {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let Append { topic, event, key } = append;
+        self.ever.push((self.epoch.clone(), position, topic.clone()));
         self.records.push(Record { position, at, topic, event });
         if let Some(key) = key {
             self.keys.insert(key, (position, Instant::now()));
@@ -207,8 +213,25 @@ impl SharedLog {
         let mut state = self.0.state.lock();
         let State { window, keep, replay, .. } = *state;
         let nodes = mem::take(&mut state.nodes);
-        *state = State { window, keep, replay, nodes, ..State::default() };
+        let ever = mem::take(&mut state.ever);
+        *state = State { window, keep, replay, nodes, ever, ..State::default() };
         self.0.changed.notify_all();
+    }
+
+    /// Every event that there ever was, in order: its epoch, position and topic.
+    pub fn ever(&self) -> Vec<(String, u64, String)> {
+        let state = self.0.state.lock();
+        let text = |text: &str| text.to_owned();
+        let ever = state.ever.iter();
+        ever.map(|(epoch, at, topic)| (text(epoch.as_str()), *at, text(topic.as_str()))).collect()
+    }
+
+    /// The epoch and position of the newest event of some topics that it still holds.
+    pub fn newest(&self, topics: &[&str]) -> Option<(String, u64)> {
+        let state = self.0.state.lock();
+        let newest =
+            state.records.iter().rev().find(|record| topics.contains(&record.topic.as_str()))?;
+        Some((state.epoch.as_str().to_owned(), newest.position))
     }
 
     /// The number of events that it holds.
@@ -235,9 +258,12 @@ impl SharedNode {
         self.change(|node| node.is_cut = true);
     }
 
-    /// Mends the link.
+    /// Mends the link. What was delivered last before it was cut is delivered again.
     pub fn mend(&self) {
-        self.change(|node| node.is_cut = false);
+        self.change(|node| {
+            node.repeats = if node.is_cut { 3 } else { 0 };
+            node.is_cut = false;
+        });
     }
 
     /// Delivers nothing more, and says nothing of it.
@@ -319,7 +345,10 @@ impl SharedNode {
             node.followed.extend(wanted.iter().cloned());
             return Ok(Some(Box::new(move |replica| replica.followed(&wanted, position))));
         }
-        let Some(record) = state.records.get(state.index(position)).cloned() else {
+        let next = state.index(position);
+        let repeats = mem::take(&mut node.repeats).min(next);
+        node.repeats = repeats.saturating_sub(1);
+        let Some(record) = state.records.get(next - repeats).cloned() else {
             replica.caught_up()?;
             return Ok(None);
         };

@@ -1,11 +1,8 @@
 //! A hub on a log: what the suite for logs asks of each, and what happens when the log fails.
 
-use std::future::Future;
-use std::time::Duration;
-
-use tidings::{Hub, HubBuilder, Link, Retention};
-use tidings_testkit::log::{Client, Engine, Settings, publish, publish_all};
-use tidings_testkit::shared_log::{SharedLog, SharedNode};
+use tidings::{Hub, HubBuilder};
+use tidings_testkit::log::{Engine, Settings};
+use tidings_testkit::shared_log::SharedLog;
 
 /// Every node is delivered everything.
 struct Following(SharedLog);

@@ -27,8 +27,14 @@ impl Client {
             None => Resume::new(),
         };
         let subscribe = hub.subscribe(topics.iter().copied()).retry(None).heartbeat(None);
+        let subscription = subscribe.resume(resume).open().expect("the subscription opens");
+        Self::of(subscription, id)
+    }
+
+    /// Reads a subscription that was opened with an id, or without.
+    pub fn of(subscription: Subscription, id: Option<&str>) -> Self {
         Self {
-            stream: Box::pin(subscribe.resume(resume).open().expect("the subscription opens")),
+            stream: Box::pin(subscription),
             decoder: Decoder::new(),
             claimed: id.map(str::to_owned),
             raw: Vec::new(),

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
+use super::pages::Pages;
 use super::publish::{self, Kind};
 use super::shared::Shared;
 use crate::backend::{Append, Log, LogError, Origin, Record, RecordError};
@@ -25,6 +26,7 @@ pub(crate) struct Replication {
     history_began: AtomicU64,
     /// Up to here the log had been filled when the replica began.
     end: AtomicU64,
+    pub(crate) pages: Pages,
     /// Streams that wait for something else than the next event of their topics.
     bystanders: Mutex<HashMap<ClientId, Arc<Client>>>,
     has_bystanders: AtomicBool,
@@ -58,6 +60,7 @@ impl Replication {
             log,
             history_began: AtomicU64::new(0),
             end: AtomicU64::new(0),
+            pages: Pages::default(),
             bystanders: Mutex::default(),
             has_bystanders: AtomicBool::new(false),
             unseen: Mutex::default(),

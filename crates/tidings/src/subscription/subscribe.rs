@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::catch_up::{Announce, CatchUp};
-use super::history::{self, Beginning, History};
+use super::history::{self, Beginning, History, Watermark};
 use super::snapshot::{Hook, Snapshot};
 use super::status::Status;
 use super::{Settings, Subscription};
 use crate::error::{FieldError, SubscribeError};
+use crate::hub::replication::Replication;
 use crate::hub::shared::{Present, Shared};
 use crate::keep_alive::Pulse;
+use crate::log::TopicLog;
 use crate::log::feed::Slot;
 use crate::registry::Identity;
 use crate::resume::{LastEventId, Resume};
@@ -143,43 +145,28 @@ impl Subscribe {
     /// # Errors
     ///
     /// When a topic's name is not one, or when there is no topic.
-    pub fn open(self) -> Result<Subscription, SubscribeError> {
-        let mut topics = self.topics.map_err(SubscribeError::topic)?;
+    pub fn open(mut self) -> Result<Subscription, SubscribeError> {
+        let topics = std::mem::replace(&mut self.topics, Ok(Vec::new()));
+        let mut topics = topics.map_err(SubscribeError::topic)?;
         if topics.is_empty() {
             return Err(SubscribeError::no_topics());
         }
         topics.sort();
         topics.dedup();
-        let shared = self.shared;
+        let shared = self.shared.clone();
         // In this order: from here on the topics stay, and what comes after `now` is live.
         let logs = shared.topics.subscribe(&topics);
         let Present { mark: now, epoch, began } = shared.present();
         let mut slots = Slot::of(&logs);
-        let claim = self.last_event_id.map(|id| id.position(&epoch));
+        let claim = self.last_event_id.as_ref().map(|id| id.position(&epoch));
         let resumed = claim.map(|position| history::resumed(&logs, position, now));
         let (status, history) = match &resumed {
             None => (Status::Fresh, self.history),
             Some(Ok(_)) => (Status::Resumed, History::None),
             Some(Err(reason)) => (Status::Reset(*reason), History::All),
         };
-        // What memory cannot tell, the hub's log can.
-        let replication = shared.replication.as_ref();
-        let catch_up = replication.and_then(|replication| match (claim.flatten(), status) {
-            (_, Status::Resumed) => None,
-            (Some(position), _) => Some(CatchUp::after(position, began, Some(Status::Resumed))),
-            // The replica has only begun, and not got to what is news.
-            (None, Status::Fresh)
-                if history == History::None && now.position < replication.end() =>
-            {
-                Some(CatchUp::from_news(replication.end(), began))
-            }
-            (None, Status::Fresh) if now.position < replication.end() => {
-                Some(CatchUp::retained(history, &logs, began, status))
-            }
-            (None, _) if !replication.log.is_selective() => None,
-            (None, Status::Fresh) if history == History::None => None,
-            (None, Status::Reset(_)) if self.snapshot.is_some() => None,
-            (None, status) => Some(CatchUp::retained(history, &logs, began, status)),
+        let catch_up = shared.replication.as_ref().and_then(|replication| {
+            self.catch_up(replication, (status, history), claim.flatten(), &logs, (now, began))
         });
         let with_snapshot = self.snapshot.is_some()
             && match status {
@@ -211,6 +198,32 @@ impl Subscribe {
         subscription.begin(announce, with_snapshot, self.settings.retry);
         subscription.catch_up(catch_up);
         Ok(subscription)
+    }
+
+    /// What is to be read from the hub's log first: what memory cannot tell.
+    fn catch_up(
+        &self,
+        replication: &Replication,
+        (status, history): (Status, History),
+        claim: Option<u64>,
+        logs: &[Arc<TopicLog>],
+        (now, began): (Watermark, u64),
+    ) -> Option<Box<CatchUp>> {
+        let retained = || Some(CatchUp::retained(history, logs, began, status));
+        // The replica has only begun, and is not where news begins.
+        let is_behind = now.position < replication.end();
+        match (status, claim) {
+            (Status::Resumed, _) => None,
+            (_, Some(position)) => Some(CatchUp::after(position, began, Some(Status::Resumed))),
+            (Status::Fresh, None) if history == History::None => {
+                let is_to_wait = is_behind && self.snapshot.is_none();
+                is_to_wait.then(|| CatchUp::from_news(replication.end(), began))
+            }
+            (Status::Fresh, None) if is_behind => retained(),
+            (Status::Reset(_), None) if self.snapshot.is_some() => None,
+            _ if replication.log.is_selective() => retained(),
+            _ => None,
+        }
     }
 }
 
