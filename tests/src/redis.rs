@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tidings_testkit::limit::within;
@@ -79,6 +80,37 @@ impl Server {
             }
         }
         panic!("redis-server does not start with {arguments:?}: {said}");
+    }
+
+    /// Starts a replica of another server, and waits until it has all that the other has.
+    ///
+    /// # Errors
+    ///
+    /// When Redis is not installed.
+    pub async fn start_replica(primary: &Self) -> Result<Self, Missing> {
+        let of = format!("127.0.0.1 {}", primary.port);
+        let replica = Self::start_with(&["--appendonly", "yes", "--replicaof", &of]).await?;
+        replica.until(&["INFO", "replication"], "master_link_status:up").await;
+        Ok(replica)
+    }
+
+    /// Starts a Sentinel that fails over by itself when it has not heard for half a second from a primary,
+    /// which it calls `main`.
+    ///
+    /// # Errors
+    ///
+    /// When Redis is not installed.
+    pub async fn start_sentinel(primary: &Self) -> Result<Self, Missing> {
+        let config = primary.folder.with_extension("sentinel");
+        let text = format!(
+            "sentinel monitor main 127.0.0.1 {} 1\n\
+             sentinel down-after-milliseconds main 500\n\
+             sentinel failover-timeout main 3000\n",
+            primary.port,
+        );
+        std::fs::write(&config, text).expect("a file for the configuration");
+        let config = config.to_str().expect("a path in UTF-8");
+        Self::start_with(&[config, "--sentinel"]).await
     }
 
     fn new(arguments: &[&str]) -> Self {
@@ -190,6 +222,21 @@ impl Server {
         ended.expect("it is our child")
     }
 
+    /// Asks until the answer has this in it.
+    ///
+    /// # Panics
+    ///
+    /// When it never has.
+    pub async fn until(&self, question: &[&str], wanted: &str) {
+        let answered = async {
+            let mut ask = tokio::time::interval(Duration::from_millis(20));
+            while !self.cli(question).await.contains(wanted) {
+                ask.tick().await;
+            }
+        };
+        within(&format!("{wanted} in the answer to {question:?}"), answered).await;
+    }
+
     /// Asks it something by `redis-cli`, and returns its answer.
     ///
     /// # Panics
@@ -219,6 +266,7 @@ impl Drop for Server {
             let _ = kill_process(running.pid, Signal::KILL);
         }
         let _ = std::fs::remove_dir_all(&self.folder);
+        let _ = std::fs::remove_file(self.folder.with_extension("sentinel"));
     }
 }
 

@@ -93,9 +93,22 @@ impl Endpoint {
         self.connect_by(&client, patience).await
     }
 
-    /// Connects to some server for Pub/Sub: nodes of a cluster hand on what is published.
-    pub(crate) async fn subscribe(&self, key: &str) -> RedisResult<PubSub> {
-        let client = self.client(key).await?;
+    /// Connects for Pub/Sub. In a cluster any node will do: they tell each other what is published.
+    pub(crate) async fn subscribe(&self) -> RedisResult<PubSub> {
+        if self.kind != Kind::Cluster {
+            return self.subscribe_by(&self.client("").await?).await;
+        }
+        let mut last = no_address();
+        for server in self.shuffled() {
+            match self.subscribe_by(&self.open(server)?).await {
+                Ok(subscription) => return Ok(subscription),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn subscribe_by(&self, client: &Client) -> RedisResult<PubSub> {
         let info = client.get_connection_info();
         // What is pushed comes apart from the answers in RESP3, and PubSub knows only RESP2.
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
@@ -125,16 +138,20 @@ impl Endpoint {
 
     /// The node of the cluster that answers for a key instead of naming another.
     async fn node_of(&self, key: &str) -> RedisResult<Client> {
-        let mut servers = self.servers.clone();
-        fastrand::shuffle(&mut servers);
-        let mut last = RedisError::from((ErrorKind::InvalidClientConfig, "no address"));
-        for server in servers {
+        let mut last = no_address();
+        for server in self.shuffled() {
             match self.followed(server, key).await {
                 Ok(client) => return Ok(client),
                 Err(error) => last = error,
             }
         }
         Err(last)
+    }
+
+    fn shuffled(&self) -> Vec<ConnectionInfo> {
+        let mut servers = self.servers.clone();
+        fastrand::shuffle(&mut servers);
+        servers
     }
 
     async fn followed(&self, mut server: ConnectionInfo, key: &str) -> RedisResult<Client> {
@@ -209,6 +226,10 @@ impl Endpoint {
             Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
         }
     }
+}
+
+fn no_address() -> RedisError {
+    (ErrorKind::InvalidClientConfig, "no address").into()
 }
 
 fn tcp_settings() -> TcpSettings {

@@ -24,6 +24,11 @@ impl Entry {
         self.fields.iter().find(|(name, _)| name == b"topic").map(|(_, value)| value.as_slice())
     }
 
+    #[cfg(test)]
+    pub(crate) fn empty(id: EntryId) -> Self {
+        Self { id, fields: Vec::new() }
+    }
+
     /// Its size, in bytes.
     pub(crate) fn size(&self) -> usize {
         self.fields.iter().map(|(name, value)| name.len() + value.len()).sum()

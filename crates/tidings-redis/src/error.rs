@@ -56,7 +56,8 @@ pub(crate) fn is_passing(error: &RedisError) -> bool {
 
 /// Whether the connection is of no use any more, or leads to the wrong server.
 pub(crate) fn is_of_the_link(error: &RedisError) -> bool {
-    code(error).is_none() && error.kind() != ErrorKind::UnexpectedReturnType || is_passing(error)
+    let is_of_ours = matches!(error.kind(), ErrorKind::UnexpectedReturnType | ErrorKind::Client);
+    code(error).is_none() && !is_of_ours || is_passing(error)
 }
 
 fn kind(error: &RedisError) -> LogErrorKind {
@@ -89,6 +90,7 @@ fn code(error: &RedisError) -> Option<&str> {
 fn cause(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
+        (None, Some(detail)) if error.kind() == ErrorKind::Client => detail.to_owned(),
         _ if error.is_timeout() => "no answer in time".to_owned(),
         _ => error.to_string(),
     }

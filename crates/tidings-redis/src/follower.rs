@@ -68,7 +68,8 @@ struct Follower<'a> {
     turn: usize,
     merge: Merge,
     lanes: Vec<LaneState>,
-    is_up: bool,
+    /// What the replica was told of the link.
+    is_up: Option<bool>,
     /// Streams that are being raised.
     raising: JoinSet<(usize, EntryId, Result<EntryId, LogError>)>,
     is_raising: Vec<bool>,
@@ -128,7 +129,7 @@ impl<'a> Follower<'a> {
             turn: 0,
             merge: Merge::new((0..count).map(cursor)),
             lanes: vec![LaneState::default(); count],
-            is_up: false,
+            is_up: None,
             raising: JoinSet::new(),
             is_raising: vec![false; count],
             raise_failed: None,
@@ -200,8 +201,9 @@ impl<'a> Follower<'a> {
             }
             News::Down(error) => {
                 self.lanes[index] = LaneState::default();
-                self.is_up = false;
-                self.replica.link(Err(&error))?;
+                if self.is_up.replace(false) != Some(false) {
+                    self.replica.link(Err(&error))?;
+                }
             }
             News::Trimmed { to, newest } => {
                 self.merge.skip(index, to);
@@ -214,11 +216,9 @@ impl<'a> Follower<'a> {
     }
 
     fn link(&mut self) -> Result<(), Refused> {
-        let is_up = self.lanes.iter().all(|lane| lane.is_up);
-        if is_up && !self.is_up {
+        if self.lanes.iter().all(|lane| lane.is_up) && self.is_up.replace(true) != Some(true) {
             self.replica.link(Ok(()))?;
         }
-        self.is_up = is_up;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod backoff;
 mod batch;
+mod bridge;
 mod builder;
 mod endpoint;
 mod entry;
@@ -23,5 +24,6 @@ mod subscriber;
 mod tag;
 mod writer;
 
+pub use bridge::{PubSubBridge, PubSubBridgeBuilder};
 pub use builder::RedisLogBuilder;
 pub use log::RedisLog;

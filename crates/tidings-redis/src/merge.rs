@@ -126,3 +126,134 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn id(ms: u64) -> EntryId {
+        EntryId::new(ms, 0)
+    }
+
+    fn entries(ids: &[u64]) -> Vec<Entry> {
+        ids.iter().map(|ms| Entry::empty(id(*ms))).collect()
+    }
+
+    fn popped(merge: &mut Merge) -> Vec<(usize, u64)> {
+        std::iter::from_fn(|| merge.pop()).map(|(index, entry)| (index, entry.id.ms)).collect()
+    }
+
+    #[test]
+    fn one_stream_waits_for_nobody() {
+        let mut merge = Merge::new([id(1)]);
+        merge.push(0, entries(&[2, 3])).unwrap();
+        assert_eq!(merge.wanted(), None);
+        assert_eq!(popped(&mut merge), [(0, 2), (0, 3)]);
+        assert!(merge.is_empty());
+    }
+
+    #[test]
+    fn an_entry_waits_until_no_other_stream_can_come_before_it() {
+        let mut merge = Merge::new([id(1), id(1), id(1)]);
+        merge.push(0, entries(&[5])).unwrap();
+        merge.push(2, entries(&[7])).unwrap();
+        assert_eq!(popped(&mut merge), []);
+        assert_eq!(merge.wanted(), Some((vec![1], id(7))));
+        // Something was there that is not read yet.
+        merge.raised(1, id(7), id(6));
+        assert_eq!(popped(&mut merge), []);
+        merge.push(1, entries(&[4, 6])).unwrap();
+        assert_eq!(popped(&mut merge), [(1, 4), (0, 5), (1, 6)]);
+        // The first stream may still get an entry in front of the seventh.
+        assert_eq!(merge.wanted(), Some((vec![0], id(7))));
+        merge.raised(0, id(7), id(5));
+        assert_eq!(popped(&mut merge), [(2, 7)]);
+        assert_eq!(merge.wanted(), None);
+    }
+
+    #[test]
+    fn equal_ids_are_in_the_order_of_the_streams() {
+        let mut merge = Merge::new([id(1), id(1)]);
+        merge.push(1, entries(&[5])).unwrap();
+        merge.push(0, entries(&[5])).unwrap();
+        assert_eq!(popped(&mut merge), [(0, 5), (1, 5)]);
+    }
+
+    #[test]
+    fn an_entry_that_was_ruled_out_is_late() {
+        let mut merge = Merge::new([id(1), id(1)]);
+        merge.push(0, entries(&[5])).unwrap();
+        merge.raised(1, id(5), EntryId::ZERO);
+        assert_eq!(popped(&mut merge), [(0, 5)]);
+        assert_eq!(merge.push(1, entries(&[4])), Err(Late));
+        assert_eq!(merge.frontier(1), id(5));
+        merge.push(1, entries(&[6])).unwrap();
+    }
+
+    #[test]
+    fn what_is_gone_is_skipped() {
+        let mut merge = Merge::new([id(1), id(1)]);
+        merge.push(0, entries(&[5])).unwrap();
+        merge.skip(1, id(8));
+        assert_eq!(popped(&mut merge), [(0, 5)]);
+        merge.push(1, entries(&[9])).unwrap();
+        assert_eq!(merge.wanted(), Some((vec![0], id(9))));
+    }
+
+    /// Servers as they are: each with a clock of its own, and streams that can be raised.
+    #[derive(Debug)]
+    struct Stream {
+        all: Vec<u64>,
+        last: u64,
+        read: usize,
+    }
+
+    proptest! {
+        #[test]
+        fn any_streams_are_read_as_one_without_a_gap(
+            steps in prop::collection::vec((0..3usize, 0..4u8, 1..50u64), 1..200),
+        ) {
+            let mut streams = [const { Stream { all: Vec::new(), last: 0, read: 0 } }; 3];
+            let mut merge = Merge::new([EntryId::ZERO; 3]);
+            let mut seen = Vec::new();
+            for (index, action, clock) in steps {
+                let stream = &mut streams[index];
+                match action {
+                    0 | 1 => {
+                        stream.last = clock.max(stream.last + 1);
+                        stream.all.push(stream.last);
+                    }
+                    2 => {
+                        let new = stream.all[stream.read..].to_vec();
+                        stream.read = stream.all.len();
+                        prop_assert!(merge.push(index, entries(&new)).is_ok());
+                    }
+                    _ => if let Some((behind, to)) = merge.wanted() {
+                        for index in behind {
+                            let stream = &mut streams[index];
+                            stream.last = stream.last.max(to.ms);
+                            let newest = stream.all.last().copied().unwrap_or(0);
+                            merge.raised(index, to, id(newest));
+                        }
+                    }
+                }
+                seen.extend(popped(&mut merge).into_iter().map(|(index, ms)| (ms, index)));
+            }
+            // At last, all is read and all are raised.
+            for (index, stream) in streams.iter().enumerate() {
+                prop_assert!(merge.push(index, entries(&stream.all[stream.read..])).is_ok());
+                merge.raised(index, id(1_000), id(stream.all.last().copied().unwrap_or(0)));
+            }
+            seen.extend(popped(&mut merge).into_iter().map(|(index, ms)| (ms, index)));
+            let mut all: Vec<_> = streams
+                .iter()
+                .enumerate()
+                .flat_map(|(index, stream)| stream.all.iter().map(move |ms| (*ms, index)))
+                .collect();
+            all.sort_unstable();
+            prop_assert_eq!(seen, all);
+        }
+    }
+}

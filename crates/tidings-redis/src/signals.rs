@@ -29,8 +29,7 @@ pub(crate) async fn receive(streams: Arc<Streams>, replica: Replica) {
     let mut backoff = Backoff::default();
     let channels = [streams.keys.signals()];
     loop {
-        let key = streams.keys.stream(0);
-        let subscriber = Subscriber::new(&streams.endpoint, &key, &channels, &[]).await;
+        let subscriber = Subscriber::new(&streams.endpoint, &channels, &[]).await;
         if let Ok(subscriber) = subscriber {
             backoff.reset();
             if hand_on(subscriber, &replica).await.is_err() {

@@ -22,11 +22,10 @@ impl Subscriber {
     /// Subscribes to channels and patterns.
     pub(crate) async fn new(
         endpoint: &Endpoint,
-        key: &str,
         channels: &[String],
         patterns: &[String],
     ) -> RedisResult<Self> {
-        let (mut sink, messages) = endpoint.subscribe(key).await?.split();
+        let (mut sink, messages) = endpoint.subscribe().await?.split();
         let subscribe = async {
             if !channels.is_empty() {
                 sink.subscribe(channels).await?;

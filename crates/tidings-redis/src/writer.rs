@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Pipeline, RedisError, RedisResult, Value, cmd};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, Value, cmd};
 use tidings::backend::{Append, Appended, LogError, LogErrorKind, Reply};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
@@ -349,7 +349,7 @@ fn replicated(answer: Option<Value>, wanted: u32) -> RedisResult<()> {
         Some(Value::Int(count)) if count >= i64::from(wanted) => Ok(()),
         Some(Value::Int(count)) => {
             let cause = format!("{count} of {wanted} replicas have it");
-            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, cause).into())
+            Err((ErrorKind::Client, "not replicated", cause).into())
         }
         other => Err(unexpected("a number of replicas", &other.unwrap_or(Value::Nil))),
     }
