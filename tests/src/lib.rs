@@ -1,10 +1,14 @@
 //! Tests across crates; they are in `tests/tests`.
 //!
 //! Here is what they share: [`requirements`] decides what becomes of a test whose tools are not
-//! installed, [`examples`] builds the programs that are tested, and [`interop`] has the clients and
-//! proxies that other people wrote.
+//! installed, [`examples`] builds the programs that are tested, [`interop`] has the clients and proxies
+//! that other people wrote, and [`nats`] runs servers of NATS.
 
 pub mod examples;
 #[cfg(unix)]
+pub mod guarded;
+#[cfg(unix)]
 pub mod interop;
+#[cfg(unix)]
+pub mod nats;
 pub mod requirements;

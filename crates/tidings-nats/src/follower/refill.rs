@@ -151,7 +151,7 @@ impl Follower {
         if has_hole {
             let epoch = state.history.epoch.clone();
             self.witness = None;
-            self.replica.restart(Origin { epoch, position: end })?;
+            self.replica.restart(Origin { epoch, position: end, end })?;
         }
         self.complete = end;
         self.certain = end;
