@@ -199,10 +199,10 @@ impl Follower {
                 Err(broken) => broken,
             };
             match broken {
-                Break::Gone => { eprintln!("GONE"); return },
-                Break::Missed(e) => { eprintln!("MISSED {e}"); self.wishes.put_back() },
+                Break::Gone => return,
+                Break::Missed(_) => self.wishes.put_back(),
                 Break::Lost(error) => {
-                    eprintln!("LOST {error}"); self.wishes.fail(&error);
+                    self.wishes.fail(&error);
                     if self.replica.link(Err(&error)).is_err() {
                         return;
                     }
