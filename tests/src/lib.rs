@@ -1,14 +1,18 @@
 //! Tests across crates; they are in `tests/tests`.
 //!
 //! Here is what they share: [`requirements`] decides what becomes of a test whose tools are not
-//! installed, [`redis`] starts servers of that name, [`examples`] builds the programs that are tested,
-//! [`interop`] has the clients and proxies that other people wrote, [`proxy`] is a link that can be cut,
-//! [`random`] decides by a seed, and [`document`] is for what tests write down.
+//! installed, [`redis`] and [`nats`] start servers of these names, [`examples`] builds the programs that
+//! are tested, [`interop`] has the clients and proxies that other people wrote, [`proxy`] is a link that
+//! can be cut, [`random`] decides by a seed, and [`document`] is for what tests write down.
 
 pub mod document;
 pub mod examples;
 #[cfg(unix)]
+pub mod guarded;
+#[cfg(unix)]
 pub mod interop;
+#[cfg(unix)]
+pub mod nats;
 pub mod proxy;
 pub mod random;
 #[cfg(unix)]

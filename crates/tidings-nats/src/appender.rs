@@ -14,6 +14,7 @@ use std::time::Duration;
 use async_nats::jetstream::context::{Context, ContextBuilder, PublishError};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
+use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -41,7 +42,6 @@ pub(crate) struct Publication {
     reply: Reply<Appended>,
 }
 
-const MESSAGE_ID: &str = "Nats-Msg-Id";
 const NONCE: &str = "Tidings-Append";
 
 impl Publication {
@@ -55,10 +55,10 @@ impl Publication {
         let nonce = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
         match &append.key {
             Some(key) => {
-                headers.insert(MESSAGE_ID, key.as_str());
+                headers.insert(NATS_MESSAGE_ID, key.as_str());
                 headers.insert(NONCE, nonce.as_str());
             }
-            None => headers.insert(MESSAGE_ID, nonce.as_str()),
+            None => headers.insert(NATS_MESSAGE_ID, nonce.as_str()),
         }
         Self {
             subject,

@@ -35,6 +35,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use async_nats::header::{HeaderName, NATS_LAST_SEQUENCE, NATS_MESSAGE_ID, NATS_SEQUENCE};
 use async_nats::{HeaderMap, Message, Subscriber};
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -148,10 +149,8 @@ const PAUSES: [Duration; 4] = [
     Duration::from_secs(1),
 ];
 
-const SEQUENCE: &str = "Nats-Sequence";
-const PREVIOUS: &str = "Nats-Last-Sequence";
-const TIME: &str = "Nats-Time-Stamp";
-const MESSAGE_ID: &str = "Nats-Msg-Id";
+const TIME: HeaderName = HeaderName::from_static("Nats-Time-Stamp");
+const ROLLUP: HeaderName = HeaderName::from_static("Nats-Rollup");
 
 impl Follower {
     /// Begins behind `position`.
@@ -452,7 +451,7 @@ impl Follower {
         self.count += 1;
         let text = Bytes::from(format!("{} {}", self.name, self.count));
         let mut headers = HeaderMap::new();
-        headers.insert("Nats-Rollup", "sub");
+        headers.insert(ROLLUP, "sub");
         let subject = self.engine.subjects.marker();
         let sent = self.engine.client.publish_with_headers(subject, headers, text.clone());
         match timeout(MARKER, sent).await {
@@ -467,7 +466,7 @@ impl Follower {
 
 impl Witness {
     fn new(sequence: u64, headers: Option<&HeaderMap>, payload: &Bytes) -> Self {
-        let id = headers.and_then(|headers| headers.get(MESSAGE_ID));
+        let id = headers.and_then(|headers| headers.get(NATS_MESSAGE_ID));
         let id = id.map(|id| id.as_str().to_owned());
         // A copy, because the payload is a slice of much more.
         let payload = Bytes::copy_from_slice(payload);
@@ -482,7 +481,7 @@ fn missed(what: impl Display) -> Break {
 /// What has come by a subscription, if it was the stream that has sent it.
 fn read_live(message: Message) -> Option<Live<Message>> {
     let number = |name| message.headers.as_ref()?.get(name)?.as_str().parse().ok();
-    let (sequence, previous) = (number(SEQUENCE)?, number(PREVIOUS).unwrap_or(0));
+    let (sequence, previous) = (number(NATS_SEQUENCE)?, number(NATS_LAST_SEQUENCE).unwrap_or(0));
     Some(Live { sequence, previous, message })
 }
 

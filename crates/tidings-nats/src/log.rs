@@ -167,14 +167,14 @@ impl Log for NatsLog {
     fn start(&self, replica: Replica) -> Origin {
         let Some(Start { state, commands, signals }) = self.start.lock().take() else {
             // Called twice, which the contract excludes: nothing would be delivered.
-            return Origin { epoch: self.engine.history().epoch, position: 0 };
+            return Origin { epoch: self.engine.history().epoch, position: 0, end: 0 };
         };
         let oldest = state.first.saturating_sub(1);
         let position = match self.settings.is_selective {
             true => state.last,
             false => oldest.max(state.last.saturating_sub(Self::RECENT)),
         };
-        let epoch = state.history.epoch.clone();
+        let (epoch, end) = (state.history.epoch.clone(), state.last);
         let is_selective = self.settings.is_selective;
         let engine = self.engine.clone();
         let follower =
@@ -182,7 +182,7 @@ impl Log for NatsLog {
         self.spawn(follower.run());
         self.spawn(send_signals(self.engine.clone(), signals));
         self.spawn(take_signals(self.engine.clone(), replica));
-        Origin { epoch, position }
+        Origin { epoch, position, end }
     }
 
     fn append(&self, append: Append, reply: Reply<Appended>) {

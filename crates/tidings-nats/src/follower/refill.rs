@@ -1,12 +1,13 @@
 //! Begins to follow, and begins anew.
 
 use async_nats::Message;
+use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::message::StreamMessage;
 use tidings::backend::{LogError, Origin};
 use tokio::time::{Instant, timeout};
 
 use super::taps::{Batch, Live};
-use super::{Break, Follower, MARKER, MESSAGE_ID, missed};
+use super::{Break, Follower, MARKER, missed};
 use crate::engine::State;
 use crate::error::{link_is_down, no_answer};
 use crate::reader::{Filter, millis};
@@ -56,7 +57,7 @@ impl Follower {
         let Some(found) = found.filter(|found| found.sequence == witness.sequence) else {
             return Ok(true);
         };
-        let id = found.headers.get(MESSAGE_ID).map(|id| id.as_str());
+        let id = found.headers.get(NATS_MESSAGE_ID).map(|id| id.as_str());
         Ok(id == witness.id.as_deref() && found.payload == witness.payload)
     }
 
@@ -151,7 +152,7 @@ impl Follower {
         if has_hole {
             let epoch = state.history.epoch.clone();
             self.witness = None;
-            self.replica.restart(Origin { epoch, position: end })?;
+            self.replica.restart(Origin { epoch, position: end, end })?;
         }
         self.complete = end;
         self.certain = end;

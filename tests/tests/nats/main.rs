@@ -1,0 +1,4 @@
+//! A hub's log on a server of NATS.
+#![cfg(unix)]
+
+mod suite;
