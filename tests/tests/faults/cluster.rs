@@ -36,10 +36,7 @@ impl Cluster {
     pub(crate) async fn start(engine: Engine, folder: &Path) -> Self {
         let _ = std::fs::remove_dir_all(folder);
         std::fs::create_dir_all(folder).expect("a folder of the test's own");
-        let broker = match engine {
-            Engine::Redb => None,
-            Engine::Redis | Engine::Nats => Some(Broker::start(engine, folder).await),
-        };
+        let broker = Broker::start(engine).await;
         let mut nodes = Vec::new();
         for number in 0..engine.nodes() {
             nodes.push(Node::start(engine, number, broker.as_ref(), folder).await);

@@ -15,6 +15,9 @@ use crate::ledger::{Ledger, Outcome, Publication};
 /// How long a publisher waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long it waits when something was not published.
+const RETRY: Duration = Duration::from_millis(50);
+
 /// Where, what and how somebody publishes.
 #[derive(Debug, Clone)]
 pub(crate) struct Publisher {
@@ -43,6 +46,9 @@ impl Publisher {
                 true => self.insist(&topic, &data, count, &ending).await,
                 false => publish(self.nodes[0], &topic, None, &data).await,
             };
+            if !matches!(outcome, Outcome::Acknowledged(_)) {
+                sleep(RETRY).await;
+            }
             ledger.note(Publication { publisher: self.number, topic, data, outcome });
         }
     }
@@ -67,7 +73,7 @@ impl Publisher {
             if *ending.borrow() {
                 break;
             }
-            sleep(Duration::from_millis(50)).await;
+            sleep(RETRY).await;
         }
         if is_clean { Outcome::Refused } else { Outcome::Unknown }
     }

@@ -20,7 +20,7 @@ const TOPICS: usize = 24;
 const CLIENTS: usize = 24;
 
 /// How many events are acknowledged before something happens, and behind it.
-const SOME: usize = 150;
+const SOME: usize = 300;
 
 /// How long that may take, and clients to come to the end.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -117,7 +117,10 @@ impl Trouble {
                 let broker = cluster.broker.as_mut().expect("its log has a server");
                 broker.kill().await;
                 sleep(AWAY).await;
-                broker.restart(self == Self::KillServer).await;
+                if self == Self::WipeServer {
+                    broker.wipe();
+                }
+                broker.restart().await;
             }
             Self::CutToServer => cut(cluster, place, Passing::ToClient).await,
             Self::CutToNode => cut(cluster, place, Passing::ToServer).await,

@@ -44,9 +44,11 @@ async fn all_nodes_show_one_order_and_each_topic_in_the_order_of_its_publication
     let mut orders = Vec::new();
     for client in &mut clients {
         let seen = client.read(3 * EVENTS).await;
-        assert!(seen.windows(2).all(|pair| {
-            position(pair[0].last_event_id()) < position(pair[1].last_event_id())
-        }));
+        assert!(
+            seen.windows(2).all(|pair| {
+                position(pair[0].last_event_id()) < position(pair[1].last_event_id())
+            })
+        );
         orders.push(seen.iter().map(|message| message.data().to_owned()).collect::<Vec<_>>());
     }
     assert!(orders.iter().all(|order| *order == orders[0]));
