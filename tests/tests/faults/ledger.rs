@@ -60,8 +60,8 @@ pub(crate) enum Breach {
     Client(usize, checker::Fault),
     /// An event stands twice in the log, by these ids.
     Doubled(String, String),
-    /// Two events have this id.
-    Ambiguous(String),
+    /// Two events have this id, by what clients received or publishers were told.
+    Ambiguous { id: String, events: [String; 2] },
     /// An event with this id was refused, or never published.
     Invented(String),
     /// Of one publisher, the event with this id stands before one that was acknowledged earlier.
@@ -130,6 +130,12 @@ fn reset(message: &tidings::Message) -> Option<String> {
 }
 
 impl Publication {
+    /// For people.
+    fn describe(&self) -> String {
+        let name = self.data.split(' ').next().unwrap_or_default();
+        format!("{name} on {}, {:?}", self.topic, self.outcome)
+    }
+
     fn id(&self) -> Option<&str> {
         match &self.outcome {
             Outcome::Acknowledged(id) => Some(id),
@@ -153,8 +159,9 @@ pub(crate) fn entries(all: &[Publication], clients: &[Receipts]) -> Result<Vec<E
     for (id, data) in acknowledged.chain(received) {
         let known = by_data.get(data).filter(|one| one.outcome != Outcome::Refused);
         let publication = known.ok_or_else(|| Breach::Invented(id.to_owned()))?;
-        if by_id.insert(id, publication).is_some_and(|other| other.data != data) {
-            return Err(Breach::Ambiguous(id.to_owned()));
+        if let Some(other) = by_id.insert(id, publication).filter(|other| other.data != data) {
+            let events = [other, publication].map(Publication::describe);
+            return Err(Breach::Ambiguous { id: id.to_owned(), events });
         }
         match ids.insert((place(id).0, data), id) {
             Some(other) if other != id => {
@@ -265,8 +272,8 @@ mod tests {
 
     #[test]
     fn an_id_is_of_one_event() {
-        let ambiguous = Err(Breach::Ambiguous("e-1".to_owned()));
-        assert_eq!(judge(&of_three(), &[client("one@e-1 two@e-1 three@e-3")]), ambiguous);
+        let breach = judge(&of_three(), &[client("one@e-1 two@e-1 three@e-3")]).unwrap_err();
+        assert!(matches!(breach, Breach::Ambiguous { id, .. } if id == "e-1"));
     }
 
     #[test]
