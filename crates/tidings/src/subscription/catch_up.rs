@@ -247,12 +247,13 @@ impl Subscription {
     /// The next event is not in memory any more. The hub's log may have it.
     pub(super) fn fall_off(&mut self, reason: ResetReason) {
         let began = self.shared.replication.as_ref().map(|log| log.history_began());
-        match began.filter(|began| self.cursor.offset >= *began) {
-            Some(began) => {
+        match began {
+            None => self.restart(reason),
+            Some(began) if self.cursor.offset >= began => {
                 let position = self.client.position();
                 self.apart().catch_up = Some(CatchUp::after(position, began, None));
             }
-            None => self.restart(reason),
+            Some(_) => self.restart(ResetReason::Unknown),
         }
     }
 
