@@ -1,8 +1,9 @@
 //! Tests across crates; they are in `tests/tests`.
 //!
 //! Here is what they share: [`requirements`] decides what becomes of a test whose tools are not
-//! installed, [`examples`] builds the programs that are tested, [`interop`] has the clients and proxies
-//! that other people wrote, and [`nats`] runs servers of NATS.
+//! installed, [`examples`] builds the programs that are tested, [`interop`] has the clients and
+//! proxies that other people wrote, [`proxy`] is a link that can be cut, [`guarded`] runs servers that end
+//! with the test, and [`nats`] those of NATS.
 
 pub mod examples;
 #[cfg(unix)]
@@ -11,4 +12,5 @@ pub mod guarded;
 pub mod interop;
 #[cfg(unix)]
 pub mod nats;
+pub mod proxy;
 pub mod requirements;
