@@ -70,6 +70,8 @@ struct Node {
     is_held: bool,
     is_stopped: bool,
     is_selective: bool,
+    /// How many records are to be delivered again: logs may begin too early after a lost link.
+    repeats: usize,
     /// What the replica was told of the link.
     told: Option<bool>,
     /// Topics that are followed, and those that are to be.
@@ -256,9 +258,12 @@ impl SharedNode {
         self.change(|node| node.is_cut = true);
     }
 
-    /// Mends the link.
+    /// Mends the link. What was delivered last before it was cut is delivered again.
     pub fn mend(&self) {
-        self.change(|node| node.is_cut = false);
+        self.change(|node| {
+            node.repeats = if node.is_cut { 3 } else { 0 };
+            node.is_cut = false;
+        });
     }
 
     /// Delivers nothing more, and says nothing of it.
@@ -340,7 +345,10 @@ impl SharedNode {
             node.followed.extend(wanted.iter().cloned());
             return Ok(Some(Box::new(move |replica| replica.followed(&wanted, position))));
         }
-        let Some(record) = state.records.get(state.index(position)).cloned() else {
+        let next = state.index(position);
+        let repeats = mem::take(&mut node.repeats).min(next);
+        node.repeats = repeats.saturating_sub(1);
+        let Some(record) = state.records.get(next - repeats).cloned() else {
             replica.caught_up()?;
             return Ok(None);
         };

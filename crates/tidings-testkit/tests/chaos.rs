@@ -1,5 +1,6 @@
 //! Three hubs on one log, clients that hop between them, and a log that fails in every way that it can, in an
 //! order that a seed decides. What the clients saw is compared with what the log had.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 use std::collections::HashMap;
 use std::pin::Pin;

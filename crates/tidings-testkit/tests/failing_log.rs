@@ -1,4 +1,5 @@
 //! What a hub does when its log fails.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 use std::future::Future;
 use std::time::Duration;
@@ -336,4 +337,49 @@ async fn publications_can_be_awaited_on_any_thread() {
     let published = std::thread::spawn(move || publish.wait()).join().unwrap().unwrap();
     assert!(!published.is_duplicate());
     let _: &dyn Future<Output = _> = &hub.publish("a", Event::new("y"));
+}
+
+#[tokio::test]
+async fn a_page_of_another_history_is_not_sent() {
+    let log = SharedLog::new();
+    let link = log.node();
+    let little = Hub::builder().retention(Retention::none()).max_retained_bytes(2_000);
+    let hub = little.build_on(link.clone());
+    let old = publish_all(&hub, (0..50).map(|n| ("a", n.to_string()))).await;
+    // It does not know yet that the log's history is another one, and reads from that.
+    link.hold();
+    log.wipe();
+    let (other, _) = node(&log);
+    let new = publish_all(&other, (0..60).map(|n| ("a", n.to_string()))).await;
+    let client = Client::expect(&hub, &["a"], Some(&old[2].id), "unknown");
+    let mut client = std::pin::pin!(client);
+    for _ in 0..100 {
+        assert!(client.as_mut().now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    link.release();
+    client.await.read_to(&new[59].id).await;
+}
+
+#[tokio::test]
+async fn a_client_without_status_that_has_seen_nothing_falls_off_behind_its_place() {
+    let log = SharedLog::new();
+    let (one, _) = node(&log);
+    let link = log.node();
+    let little = Hub::builder().retention(Retention::none()).max_retained_bytes(2_000);
+    let hub = little.build_on(link.clone());
+    publish_all(&hub, (0..5).map(|n| ("a", n.to_string()))).await;
+    link.hold();
+    let ahead = publish(&one, "a", "ahead").await;
+    let resume = Resume::new().with_last_event_id(&ahead.id);
+    let subscribe = hub.subscribe(["a"]).status(false).resume(resume).retry(None);
+    let mut client = Client::of(subscribe.open().unwrap(), Some(&ahead.id));
+    assert!(client.next().now_or_never().is_none());
+    link.release();
+    // It arrives, and has nothing to read yet.
+    publish(&hub, "b", "elsewhere").await;
+    assert!(client.next().now_or_never().is_none());
+    let more = publish_all(&hub, (0..200).map(|n| ("a", n.to_string()))).await;
+    client.read_to(&more[199].id).await;
+    assert_eq!(ids(&client), more.iter().map(|entry| &*entry.id).collect::<Vec<_>>());
 }

@@ -33,7 +33,8 @@
 //! 4. An append with an [`IdempotencyKey`] that was used within the backend's window appends nothing and
 //!    is answered with the first one's position.
 //! 5. No method but [`Log::stop`] blocks, none panics, and none calls back into the replica: they put work into a queue.
-//!    Appends that are called one after the other are appended in that order.
+//!    Appends to one topic that are called one after the other are appended in that order. A log on one
+//!    engine keeps it over all topics; one that is spread over several may not, and says so.
 //!
 //! `tidings-testkit` has a suite that shows all this.
 
@@ -85,7 +86,7 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
 
     /// Ends its work: the last handle of the hub was dropped. What was appended before is finished and
     /// answered; what is asked from now on is answered with
-    /// [`LogErrorKind::Closed`](LogErrorKind::Closed). The log itself is dropped later, when nobody holds a
+    /// [`LogErrorKind::Closed`]. The log itself is dropped later, when nobody holds a
     /// stream of the hub any more; so what it holds exclusively, such as a file, should be free when this
     /// returns. It may block for that.
     fn stop(&self);

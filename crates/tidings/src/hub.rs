@@ -2,6 +2,7 @@
 
 pub(crate) mod builder;
 pub(crate) mod keys;
+pub(crate) mod pages;
 pub(crate) mod publish;
 pub(crate) mod replication;
 pub(crate) mod sequencer;

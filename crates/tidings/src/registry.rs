@@ -324,7 +324,7 @@ impl Registry {
     }
 }
 
-/// The clients of a hub: who is connected, and how to end their streams. See [`Hub::clients`].
+/// The clients of a hub: who is connected, and how to end their streams. See [`Hub::clients`](crate::Hub::clients).
 ///
 /// A client is listed from [`Subscribe::open`](crate::Subscribe::open) on until its response is
 /// dropped, which servers do when the connection ends, whether the response was ever polled or

@@ -1,5 +1,6 @@
 //! One client's stream: from its cursor in the hub's log to the bytes of its response.
 
+mod apart;
 mod catch_up;
 pub(crate) mod history;
 pub(crate) mod snapshot;
@@ -11,7 +12,6 @@ mod cut_tests;
 #[cfg(test)]
 mod wait_tests;
 
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,17 +20,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 
-use crate::encode;
 use crate::error::StreamError;
 use crate::hub::shared::{Present, Shared};
-use crate::keep_alive::HEARTBEAT;
 use crate::log::coalesce::Slice;
 use crate::log::feed::{Cursor, Slot};
 use crate::registry::{Client, ClientId};
-use crate::resume::Epoch;
-use catch_up::{Announce, CatchUp, Progress};
+use apart::{Apart, Next, Ready};
+use catch_up::{Announce, CatchUp};
 use history::History;
-use snapshot::{Hook, Making};
+use snapshot::Hook;
 use status::{ResetReason, Status};
 
 /// How long clients are told to wait before they connect again, unless set: 3 seconds.
@@ -84,49 +82,6 @@ enum Rejoin {
     One(u32),
     /// It is not known.
     All,
-}
-
-/// What is to be sent that is not from the log.
-#[derive(Debug, Default)]
-struct Apart {
-    /// Before anything else.
-    ready: Option<Ready>,
-    /// Events of the hub's log that are not in memory.
-    catch_up: Option<Box<CatchUp>>,
-    /// A snapshot, before the log is read on.
-    making: Option<Announced>,
-    /// An error that waits for a turn, for the server to send what came before it first: see
-    /// [`EventStream`](crate::EventStream).
-    failed: Option<StreamError>,
-}
-
-/// What there is apart from the log.
-enum Next {
-    Send(Option<Result<Bytes, StreamError>>),
-    /// Something that is not there yet: a snapshot, or a page of the hub's log.
-    Making,
-    /// Something that waits for a turn.
-    Turn,
-    /// Nothing: the log is next.
-    Log,
-}
-
-/// Bytes that are not from the log.
-#[derive(Debug, Default)]
-struct Ready {
-    bytes: Vec<u8>,
-    events: usize,
-    /// The position that they leave the client with, if they have any.
-    position: Option<u64>,
-}
-
-/// A snapshot that the application is making, and what is to be said with it.
-struct Announced {
-    making: Making,
-    status: Status,
-    /// Where the stream goes on behind the snapshot.
-    position: u64,
-    epoch: Epoch,
 }
 
 impl Subscription {
@@ -193,59 +148,6 @@ impl Subscription {
         self.cursor.offset = to;
         self.client.count(bytes, events, position);
         self.client.pulse.wrote_at(at);
-    }
-
-    /// Prepares the first bytes.
-    fn begin(&mut self, announce: Announce, with_snapshot: bool, retry: Option<Duration>) {
-        self.status = announce.status;
-        let mut first = Ready::default();
-        if let Some(retry) = retry {
-            encode::retry(jittered(retry), &mut first.bytes);
-        }
-        if self.status == Status::Pending {
-            end_block(&mut first.bytes);
-        } else {
-            self.announce(announce, with_snapshot, &mut first);
-        }
-        // The first bytes leave at once, or proxies would hold back the headers.
-        if first.bytes.is_empty() {
-            first.bytes.extend_from_slice(&HEARTBEAT);
-        }
-        self.apart().ready = Some(first);
-    }
-
-    /// Has what is in the hub's log read first, if there is any need to.
-    fn catch_up(&mut self, catch_up: Option<Box<CatchUp>>) {
-        if catch_up.is_some() {
-            self.apart().catch_up = catch_up;
-        }
-    }
-
-    fn apart(&mut self) -> &mut Apart {
-        self.apart.get_or_insert_default()
-    }
-
-    /// Says how the subscription stands from here on, or has that said with a snapshot.
-    fn announce(&mut self, announce: Announce, with_snapshot: bool, out: &mut Ready) {
-        let Announce { status, position, epoch } = announce;
-        self.shared.counters.told(status);
-        if self.status == Status::Pending {
-            self.status = status;
-        }
-        match &self.snapshot {
-            Some(hook) if with_snapshot => {
-                let making = hook.call();
-                self.apart().making = Some(Announced { making, status, position, epoch });
-                end_block(&mut out.bytes);
-            }
-            _ if self.tells_status => {
-                let event = status.event(self.client.id, epoch.id(position));
-                out.bytes.extend_from_slice(&event.encode());
-                out.events = 1;
-                out.position = Some(position);
-            }
-            _ => end_block(&mut out.bytes),
-        }
     }
 
     /// The next bytes, of events up to `limit`, or all that are published. Whoever gives a limit
@@ -378,113 +280,6 @@ impl Subscription {
         Ok(Some(bytes))
     }
 
-    /// What is to be sent before the log is read on.
-    fn poll_apart(&mut self, closing: bool, cx: &mut Context<'_>) -> Next {
-        loop {
-            let Some(apart) = &mut self.apart else {
-                return Next::Log;
-            };
-            if self.ended {
-                return Next::Send(None);
-            }
-            if let Some(error) = apart.failed.take() {
-                self.ended = true;
-                return Next::Send(Some(Err(error)));
-            }
-            if let Some(Ready { bytes, events, position }) = apart.ready.take() {
-                self.client.count(bytes.len(), events, position);
-                self.client.pulse.wrote();
-                return Next::Send(Some(Ok(bytes.into())));
-            }
-            if let Some(catch_up) = apart.catch_up.take() {
-                if self.poll_catch_up(catch_up, closing, cx).is_ready() {
-                    continue;
-                }
-                return Next::Making;
-            }
-            let Some(announced) = &mut apart.making else {
-                self.apart = None;
-                return Next::Log;
-            };
-            match announced.making.as_mut().poll(cx) {
-                Poll::Ready(Ok(snapshot)) => self.take_snapshot(snapshot),
-                Poll::Ready(Err(error)) => {
-                    apart.making = None;
-                    apart.failed = Some(StreamError::snapshot(error));
-                    cx.waker().wake_by_ref();
-                    return Next::Turn;
-                }
-                // A shutdown does not wait for the application.
-                Poll::Pending if closing => {
-                    self.ended = true;
-                    return Next::Send(None);
-                }
-                Poll::Pending => return Next::Making,
-            }
-        }
-    }
-
-    /// The next event is not in memory any more. The hub's log may have it.
-    fn fall_off(&mut self, reason: ResetReason) {
-        let began = self.shared.replication.as_ref().map(|log| log.history_began());
-        match began.filter(|began| self.cursor.offset >= *began) {
-            Some(began) => {
-                let position = self.client.position();
-                self.apart().catch_up = Some(CatchUp::after(position, began, None));
-            }
-            None => self.restart(reason),
-        }
-    }
-
-    /// Reads on in the hub's log. Ready when there is something to be done.
-    fn poll_catch_up(
-        &mut self,
-        mut catch_up: Box<CatchUp>,
-        closing: bool,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
-        let shared = self.shared.clone();
-        let Some(replication) = &shared.replication else {
-            return Poll::Ready(());
-        };
-        self.client.pulse.register(cx.waker());
-        let Poll::Ready(progress) = catch_up.poll(&shared, replication, &self.client, cx) else {
-            // The client comes back, here or elsewhere.
-            self.ended = closing && catch_up.is_hopeless(replication);
-            self.apart().catch_up = Some(catch_up);
-            return if self.ended { Poll::Ready(()) } else { Poll::Pending };
-        };
-        let mut ready = Ready::default();
-        match progress {
-            Progress::Page { bytes, events, position, announce } => {
-                if let Some(announce) = announce {
-                    self.announce(announce, false, &mut ready);
-                }
-                ready.bytes.extend(bytes);
-                ready.events += events;
-                ready.position = Some(position);
-                self.apart().catch_up = Some(catch_up);
-            }
-            Progress::Arrived(beginning, announce) => {
-                self.cursor = beginning.cursor;
-                self.client.count(0, 0, Some(beginning.position));
-                self.rejoin = Rejoin::All;
-                // What was left out of memory's history was read from the log.
-                self.slots.iter_mut().for_each(|slot| slot.seen = 0);
-                if let Some(announce) = announce {
-                    self.announce(announce, false, &mut ready);
-                }
-            }
-            Progress::Reset(reason) => self.restart(reason),
-        }
-        if !ready.bytes.is_empty() {
-            self.apart().ready = Some(ready);
-        } else if let Some(position) = ready.position {
-            self.client.count(0, 0, Some(position));
-        }
-        Poll::Ready(())
-    }
-
     /// What the client missed is gone: begins anew with what there is.
     fn restart(&mut self, reason: ResetReason) {
         let shared = self.shared.clone();
@@ -518,45 +313,6 @@ impl Subscription {
             self.apart().ready = Some(ready);
         }
     }
-
-    /// Writes a snapshot that the application has made, with the status event before it.
-    ///
-    /// Only the last event carries the position behind the snapshot. Who is cut off earlier comes
-    /// back with an id that has none, and gets another snapshot.
-    fn take_snapshot(&mut self, snapshot: snapshot::Snapshot) {
-        let Some(Announced { status, position, epoch, .. }) = self.apart().making.take() else {
-            return;
-        };
-        let mut bytes = Vec::new();
-        let mut events = 0;
-        if self.tells_status {
-            let id = match snapshot.events.is_empty() {
-                true => epoch.id(position),
-                false => epoch.id_without_position(),
-            };
-            bytes.extend_from_slice(&status.event(self.client.id, id).encode());
-            events += 1;
-        }
-        let last = snapshot.events.len().saturating_sub(1);
-        for (index, event) in snapshot.events.iter().enumerate() {
-            bytes.extend(encode::fields_without_id(event, 0));
-            if index == last {
-                encode::id(&epoch, position, &mut bytes);
-            }
-            end_block(&mut bytes);
-            events += 1;
-        }
-        if !bytes.is_empty() {
-            self.apart().ready = Some(Ready { bytes, events, position: Some(position) });
-        }
-    }
-}
-
-/// The empty line behind the fields of an event, if there are any.
-fn end_block(out: &mut Vec<u8>) {
-    if !out.is_empty() {
-        out.push(b'\n');
-    }
 }
 
 /// Give or take a fifth.
@@ -578,11 +334,5 @@ impl Drop for Subscription {
         self.client.pulse.leave();
         self.client.feed.stop_waiting(&self.slots);
         self.shared.unsubscribe(&self.client);
-    }
-}
-
-impl fmt::Debug for Announced {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Announced").field("status", &self.status).finish_non_exhaustive()
     }
 }

@@ -3,7 +3,7 @@ use super::record::Record;
 use crate::topic::Topic;
 
 /// A wish to read events back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Read {
     /// Of these topics: at least one, sorted by name, each once.
     pub topics: Vec<Topic>,
@@ -16,7 +16,7 @@ pub struct Read {
 }
 
 /// Where a [`Read`] begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Start {
     /// With the first event behind this position. If one that was there may be gone, the answer is
     /// [`LogErrorKind::Trimmed`](super::LogErrorKind::Trimmed).

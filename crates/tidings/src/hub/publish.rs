@@ -101,7 +101,10 @@ impl Appending {
         let (appended, since) = match self.appended {
             Some(appended) => appended,
             None => match std::task::ready!(Pin::new(&mut self.answer).poll(cx)) {
-                Ok(appended) => *self.appended.insert((appended, replication.occasion())),
+                Ok(appended) => {
+                    replication.acknowledged(appended.position);
+                    *self.appended.insert((appended, replication.occasion()))
+                }
                 Err(error) => return Poll::Ready(Err(error)),
             },
         };

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
+use super::pages::Pages;
 use super::publish::{self, Kind};
 use super::shared::Shared;
 use crate::backend::{Append, Log, LogError, Origin, Record, RecordError};
@@ -25,6 +26,9 @@ pub(crate) struct Replication {
     history_began: AtomicU64,
     /// Up to here the log had been filled when the replica began.
     end: AtomicU64,
+    /// The newest position that a publication of this node was acknowledged with, in the present history.
+    acknowledged: AtomicU64,
+    pub(crate) pages: Pages,
     /// Streams that wait for something else than the next event of their topics.
     bystanders: Mutex<HashMap<ClientId, Arc<Client>>>,
     has_bystanders: AtomicBool,
@@ -58,6 +62,8 @@ impl Replication {
             log,
             history_began: AtomicU64::new(0),
             end: AtomicU64::new(0),
+            acknowledged: AtomicU64::new(0),
+            pages: Pages::default(),
             bystanders: Mutex::default(),
             has_bystanders: AtomicBool::new(false),
             unseen: Mutex::default(),
@@ -79,6 +85,17 @@ impl Replication {
     /// Where news begins: before the replica has reached this position, it has nothing but history.
     pub(crate) fn end(&self) -> u64 {
         self.end.load(Ordering::Acquire)
+    }
+
+    /// Notes that a publication of this node is in the log.
+    pub(super) fn acknowledged(&self, position: u64) {
+        self.acknowledged.fetch_max(position, Ordering::AcqRel);
+    }
+
+    /// Where news begins for topics that are not followed: what this node has published there before is
+    /// none, though the replica need not have come so far.
+    pub(crate) fn end_of_unfollowed(&self) -> u64 {
+        self.end().max(self.acknowledged.load(Ordering::Acquire))
     }
 
     /// The offset at which the present history began: a cursor before it stands in another.
@@ -231,6 +248,7 @@ impl Shared {
             sequencer.epoch = origin.epoch;
             sequencer.position = origin.position;
             replication.history_began.store(offset, Ordering::Release);
+            replication.acknowledged.store(0, Ordering::Release);
             ResetReason::Unknown
         };
         let floor = Floor { offset, position: sequencer.position, reason };

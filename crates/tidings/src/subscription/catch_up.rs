@@ -5,10 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::apart::{Next, Ready};
 use super::history::{self, Beginning, History};
 use super::status::{ResetReason, Status};
-use crate::backend::{Epoch, LogErrorKind, Page, Read, Receiver, Reply, Start};
-use crate::encode;
+use super::{Rejoin, Subscription};
+use crate::backend::{Epoch, LogErrorKind, Read, Receiver, Reply, Start};
+use crate::hub::pages::{EncodedPage, Reading};
 use crate::hub::replication::Replication;
 use crate::hub::shared::{Present, Shared};
 use crate::log::TopicLog;
@@ -38,15 +40,19 @@ enum Step {
     /// For the log's end.
     Asking(Receiver<u64>),
     /// For a page of this history.
-    Reading(Epoch, Receiver<Page>),
+    Reading(Epoch, Reading),
+    /// A page that was announced, and is to be sent.
+    Sending(EncodedPage),
     /// For another occasion than the one with this number.
     Waiting(u64),
 }
 
 /// What has come of it.
 pub(super) enum Progress {
-    /// Some events, perhaps none, and what they begin with.
-    Page { bytes: Vec<u8>, events: usize, position: u64, announce: Option<Announce> },
+    /// How the client stands is known; there is more to come.
+    Announce(Announce),
+    /// Some events, perhaps none.
+    Page(EncodedPage),
     /// Memory has the rest.
     Arrived(Beginning, Option<Announce>),
     /// The log has not got all of it.
@@ -147,14 +153,25 @@ impl CatchUp {
                     self.step = Step::Look;
                     match page {
                         Ok(page) if page.epoch == epoch => {
-                            return Poll::Ready(self.take(page));
+                            self.start = Start::After(page.to);
+                            let (position, status) = (page.from, self.announce.take());
+                            self.step = Step::Sending(page);
+                            if let Some(status) = status {
+                                let announce = Announce { status, position, epoch };
+                                return Poll::Ready(Progress::Announce(announce));
+                            }
                         }
-                        Err(error) if error.kind() == LogErrorKind::Trimmed => {
+                        Err(LogErrorKind::Trimmed) => {
                             return Poll::Ready(Progress::Reset(ResetReason::Trimmed));
                         }
                         // The link will be back, or the hub will learn of the other history.
                         _ => self.step = Step::Waiting(replication.occasion()),
                     }
+                }
+                Step::Sending(page) => {
+                    let page = page.clone();
+                    self.step = Step::Look;
+                    return Poll::Ready(Progress::Page(page));
                 }
                 Step::Waiting(since) => {
                     let since = *since;
@@ -206,33 +223,93 @@ impl CatchUp {
                 return Poll::Ready(Progress::Arrived(beginning, announce));
             }
         }
-        let (reply, page) = Reply::new();
-        shared.counters.read_log();
-        replication.log.read(
-            Read {
-                topics: topics.iter().map(|log| log.topic.clone()).collect(),
-                start: self.start,
-                to: now.position,
-                max_bytes: Self::PAGE_BYTES,
-            },
-            reply,
-        );
+        let read = Read {
+            topics: topics.iter().map(|log| log.topic.clone()).collect(),
+            start: self.start,
+            to: now.position,
+            max_bytes: Self::PAGE_BYTES,
+        };
+        let asked = || shared.counters.read_log();
+        let page = replication.pages.read(read, &*replication.log, asked);
         self.step = Step::Reading(epoch, page);
         Poll::Pending
     }
+}
 
-    fn take(&mut self, page: Page) -> Progress {
-        let Page { epoch, records, from, to } = page;
-        self.start = Start::After(to);
-        let mut bytes = Vec::new();
-        let events = records.len();
-        for record in &records {
-            bytes.extend(encode::fields_without_id(&record.event, 0));
-            encode::id(&epoch, record.position, &mut bytes);
-            bytes.push(b'\n');
+impl Subscription {
+    /// Has what is in the hub's log read first, if there is any need to.
+    pub(super) fn catch_up(&mut self, catch_up: Option<Box<CatchUp>>) {
+        if catch_up.is_some() {
+            self.apart().catch_up = catch_up;
         }
-        let announce = self.announce.take();
-        let announce = announce.map(|status| Announce { status, position: from, epoch });
-        Progress::Page { bytes, events, position: to, announce }
+    }
+
+    /// The next event is not in memory any more. The hub's log may have it.
+    pub(super) fn fall_off(&mut self, reason: ResetReason) {
+        let began = self.shared.replication.as_ref().map(|log| log.history_began());
+        match began {
+            None => self.restart(reason),
+            Some(began) if self.cursor.offset >= began => {
+                let position = self.client.position();
+                self.apart().catch_up = Some(CatchUp::after(position, began, None));
+            }
+            Some(_) => self.restart(ResetReason::Unknown),
+        }
+    }
+
+    /// Reads on in the hub's log. `None` when something else is next.
+    pub(super) fn poll_catch_up(
+        &mut self,
+        mut catch_up: Box<CatchUp>,
+        closing: bool,
+        cx: &mut Context<'_>,
+    ) -> Option<Next> {
+        let shared = self.shared.clone();
+        let replication = shared.replication.as_ref()?;
+        self.client.pulse.register(cx.waker());
+        let Poll::Ready(progress) = catch_up.poll(&shared, replication, &self.client, cx) else {
+            // The client comes back, here or elsewhere.
+            if closing && catch_up.is_hopeless(replication) {
+                self.ended = true;
+                return Some(Next::Send(None));
+            }
+            self.apart().catch_up = Some(catch_up);
+            return Some(Next::Making);
+        };
+        let announce = match progress {
+            Progress::Reset(reason) => {
+                self.restart(reason);
+                return None;
+            }
+            Progress::Page(EncodedPage { bytes, events, to, .. }) => {
+                self.apart().catch_up = Some(catch_up);
+                self.client.count(bytes.len(), events, Some(to));
+                if bytes.is_empty() {
+                    return None;
+                }
+                self.client.pulse.wrote();
+                return Some(Next::Send(Some(Ok(bytes))));
+            }
+            Progress::Announce(announce) => {
+                self.apart().catch_up = Some(catch_up);
+                Some(announce)
+            }
+            Progress::Arrived(beginning, announce) => {
+                self.cursor = beginning.cursor;
+                self.client.count(0, 0, Some(beginning.position));
+                self.rejoin = Rejoin::All;
+                // What was left out of memory's history was read from the log.
+                self.slots.iter_mut().for_each(|slot| slot.seen = 0);
+                announce
+            }
+        };
+        let mut ready = Ready::default();
+        if let Some(announce) = announce {
+            self.announce(announce, false, &mut ready);
+        }
+        if !ready.bytes.is_empty() {
+            self.apart().ready = Some(ready);
+        }
+        None
     }
 }

@@ -210,14 +210,19 @@ impl Subscribe {
         (now, began): (Watermark, u64),
     ) -> Option<Box<CatchUp>> {
         let retained = || Some(CatchUp::retained(history, logs, began, status));
-        // The replica has only begun, and is not where news begins.
-        let is_behind = now.position < replication.end();
+        // The replica is not where news begins: it has only begun, or does not follow the topics yet.
+        let is_unfollowed = || logs.iter().any(|log| log.lock().floor.is_unfollowed());
+        let news = match replication.log.is_selective() && is_unfollowed() {
+            true => replication.end_of_unfollowed(),
+            false => replication.end(),
+        };
+        let is_behind = now.position < news;
         match (status, claim) {
             (Status::Resumed, _) => None,
             (_, Some(position)) => Some(CatchUp::after(position, began, Some(Status::Resumed))),
             (Status::Fresh, None) if history == History::None => {
                 let is_to_wait = is_behind && self.snapshot.is_none();
-                is_to_wait.then(|| CatchUp::from_news(replication.end(), began))
+                is_to_wait.then(|| CatchUp::from_news(news, began))
             }
             (Status::Fresh, None) if is_behind => retained(),
             (Status::Reset(_), None) if self.snapshot.is_some() => None,

@@ -1,0 +1,75 @@
+use std::convert::Infallible;
+use std::error::Error;
+use std::fmt;
+
+use super::field::FieldError;
+
+/// An event could not be built.
+///
+/// The message says all that [`source`](Error::source) says; the source is there to be downcast.
+#[derive(Debug)]
+pub struct EventError {
+    cause: Cause,
+}
+
+#[derive(Debug)]
+enum Cause {
+    Field(FieldError),
+    // Boxed, so that the JSON library is no part of what this crate promises.
+    Json(Box<dyn Error + Send + Sync>),
+}
+
+impl EventError {
+    pub(crate) fn json(error: serde_json::Error) -> Self {
+        Self { cause: Cause::Json(error.into()) }
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> EventErrorKind {
+        match self.cause {
+            Cause::Field(_) => EventErrorKind::Field,
+            Cause::Json(_) => EventErrorKind::Json,
+        }
+    }
+}
+
+impl fmt::Display for EventError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            Cause::Field(error) => error.fmt(f),
+            Cause::Json(error) => write!(f, "data: cannot be written as JSON: {error}"),
+        }
+    }
+}
+
+impl Error for EventError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(match &self.cause {
+            Cause::Field(error) => error,
+            Cause::Json(error) => &**error,
+        })
+    }
+}
+
+impl From<FieldError> for EventError {
+    fn from(error: FieldError) -> Self {
+        Self { cause: Cause::Field(error) }
+    }
+}
+
+impl From<Infallible> for EventError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// What went wrong in building an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EventErrorKind {
+    /// A name, an id or a comment was refused; the source is the [`FieldError`].
+    Field,
+    /// The value's `Serialize` failed, or JSON has no way to write it, such as a map whose keys are no strings.
+    Json,
+}
