@@ -158,6 +158,28 @@ impl Server {
         std::fs::remove_dir_all(self.folder.join("store")).expect("its own folder");
     }
 
+    /// Copies all that is stored. The server must not be running.
+    ///
+    /// # Panics
+    ///
+    /// When that cannot be.
+    pub fn copy(&self) -> Copy {
+        assert!(self.running.is_none(), "the server is running");
+        let copy = self.folder.join("copy");
+        copy_folder(&self.folder.join("store"), &copy);
+        Copy(copy)
+    }
+
+    /// Puts a copy in the place of what is stored. The server must not be running.
+    ///
+    /// # Panics
+    ///
+    /// When that cannot be.
+    pub fn put_back(&mut self, copy: Copy) {
+        self.wipe();
+        std::fs::rename(copy.0, self.folder.join("store")).expect("its own folders");
+    }
+
     /// Has it do nothing for a while: SIGSTOP.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
@@ -177,6 +199,22 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.running.take());
         let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// What a server had stored at some time.
+#[derive(Debug)]
+pub struct Copy(PathBuf);
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder for temporary files");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry of a folder");
+        let to = to.join(entry.file_name());
+        match entry.path() {
+            folder if folder.is_dir() => copy_folder(&folder, &to),
+            file => drop(std::fs::copy(file, to).expect("a file is copied")),
+        }
     }
 }
 

@@ -81,6 +81,9 @@ impl LogFile {
             let what = format!("is a log of format {version}, and this is for format {VERSION}");
             return Err(Fault::Foreign(what));
         }
+        if length < HEAD_BYTES {
+            return Err(Fault::damaged("it ends within its first page"));
+        }
         if length > HEAD_BYTES && self.read(0, 4)? != [0; 4] {
             return Ok(());
         }

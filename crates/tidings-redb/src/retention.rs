@@ -136,3 +136,82 @@ fn trim_keys(
     }
     Ok(any)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use redb::ReadableTableMetadata;
+    use tempfile::TempDir;
+    use tidings::backend::{Append, IdempotencyKey};
+    use tidings::{Event, Topic};
+
+    use super::*;
+    use crate::append::append;
+
+    const LIMITS: Limits = Limits {
+        events: 100,
+        bytes: u64::MAX,
+        age: Some(Duration::from_millis(10_000)),
+        idempotency_window: Duration::from_millis(2_000),
+    };
+
+    fn batch(keys: std::ops::Range<usize>) -> Vec<Append> {
+        let key = |n: usize| Some(IdempotencyKey::new(n.to_string()).unwrap());
+        let append =
+            |n| Append { topic: Topic::new("a").unwrap(), event: Event::new("x"), key: key(n) };
+        keys.map(append).collect()
+    }
+
+    fn keys(store: &Store) -> (u64, u64) {
+        let txn = store.begin_read().unwrap();
+        let keys = txn.open_table(KEYS).unwrap().len().unwrap();
+        (keys, txn.open_table(KEY_ORDER).unwrap().len().unwrap())
+    }
+
+    #[test]
+    fn what_grows_old_goes_when_it_is_time_and_not_before() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("events.redb");
+        let (store, state) = Store::open(&path, Arc::default()).unwrap();
+        let began = state.time + 1_000;
+        let mut state = append(&store, &state, &LIMITS, began, &batch(0..10)).unwrap().state;
+        // A key is used again behind its window: it has a new place in the order.
+        let later = began + 2_000;
+        let committed = append(&store, &state, &LIMITS, later, &batch(0..1)).unwrap();
+        assert!(!committed.appended[0].is_duplicate);
+        state = committed.state;
+        assert_eq!(keys(&store), (1, 1));
+        let committed = append(&store, &state, &LIMITS, later + 1_999, &batch(0..1)).unwrap();
+        assert!(committed.appended[0].is_duplicate && committed.records.is_empty());
+        assert_eq!(committed.appended[0].position, 11);
+
+        assert_eq!(tidy(&store, &LIMITS, &state, later + 1_999, false).unwrap(), None);
+        state = tidy(&store, &LIMITS, &state, later + 2_000, false).unwrap().unwrap();
+        assert_eq!((keys(&store), state.trimmed), ((0, 0), 0));
+        assert_eq!(tidy(&store, &LIMITS, &state, began + 9_999, false).unwrap(), None);
+        state = tidy(&store, &LIMITS, &state, began + 10_000, false).unwrap().unwrap();
+        assert_eq!((state.trimmed, state.last), (10, 11));
+        // A clock that goes back brings nothing about.
+        state = append(&store, &state, &LIMITS, 0, &batch(20..21)).unwrap().state;
+        assert_eq!((state.trimmed, state.last, state.time), (10, 12, began + 10_000));
+        state = tidy(&store, &LIMITS, &state, later + 10_000, false).unwrap().unwrap();
+        assert_eq!((state.trimmed, state.last, state.bytes > 0), (11, 12, true));
+    }
+
+    #[test]
+    fn a_key_outlives_its_event() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("events.redb");
+        let (store, state) = Store::open(&path, Arc::default()).unwrap();
+        let now = state.time;
+        let mut state = append(&store, &state, &LIMITS, now, &batch(0..1)).unwrap().state;
+        for n in 1..10 {
+            state =
+                append(&store, &state, &LIMITS, now, &batch(n * 50..n * 50 + 50)).unwrap().state;
+        }
+        assert!(state.trimmed > 300 && state.events() <= 106, "{state:?}");
+        let retried = append(&store, &state, &LIMITS, now, &batch(0..1)).unwrap();
+        assert_eq!((retried.appended[0].position, retried.appended[0].is_duplicate), (1, true));
+    }
+}

@@ -291,14 +291,20 @@ fn an_interrupted_beginning_begins_again() {
     head[512..524].fill(0);
     let mut unwritten = head.clone();
     unwritten.resize(100_000, 0);
-    for beginning in [Vec::new(), head[..20].to_vec(), head, unwritten] {
+    for beginning in [Vec::new(), head, unwritten] {
         fs::write(&path, beginning).unwrap();
         let log = RedbLog::open(&path).unwrap();
         assert_eq!(append(&log, 0, "first".into()).unwrap(), 1);
     }
-    // This is none: there were events.
-    fs::write(&path, &image[..4096]).unwrap();
-    let (kind, message) = refused(&path);
-    assert_eq!(kind, LogErrorKind::Corrupt);
-    assert!(message.ends_with("all but its first page is missing"), "{message}");
+    // These are none: there were events.
+    for (length, cause) in [
+        (4096, "all but its first page is missing"),
+        (4095, "it ends within its first page"),
+        (20, "it ends within its first page"),
+    ] {
+        fs::write(&path, &image[..length]).unwrap();
+        let (kind, message) = refused(&path);
+        assert_eq!(kind, LogErrorKind::Corrupt);
+        assert!(message.ends_with(cause), "{message}");
+    }
 }

@@ -1,19 +1,16 @@
 //! From Redis's Pub/Sub into a hub.
 
-mod message;
-
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::Msg;
-use tidings::backend::{LogError, LogErrorKind};
+use tidings::backend::{Envelope, LogError, LogErrorKind};
 use tidings::{EventName, FieldError, Hub, PublishErrorKind, Topic};
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinSet};
 
-use self::message::Payload;
 use crate::backoff::Backoff;
 use crate::endpoint::Endpoint;
 use crate::error::{failed, refused};
@@ -73,7 +70,8 @@ impl PubSubBridge {
             url: url.into(),
             channels: Vec::new(),
             patterns: Vec::new(),
-            payload: Payload::Raw(None),
+            envelope: Envelope::Raw,
+            event: None,
             topic: Arc::new(|channel| Some(channel.to_owned())),
             connect_timeout: Duration::from_secs(2),
             #[cfg(feature = "tls")]
@@ -138,7 +136,8 @@ pub struct PubSubBridgeBuilder {
     url: String,
     channels: Vec<String>,
     patterns: Vec<String>,
-    payload: Payload,
+    envelope: Envelope,
+    event: Option<EventName>,
     topic: Arc<TopicOf>,
     connect_timeout: Duration,
     #[cfg(feature = "tls")]
@@ -176,28 +175,24 @@ impl PubSubBridgeBuilder {
         self
     }
 
-    /// Payloads are the events' data, and the events have this name. Default: no name.
+    /// How payloads are written. Default: [`Envelope::Raw`], they are the events' data.
+    pub fn envelope(mut self, envelope: Envelope) -> Self {
+        self.envelope = envelope;
+        self
+    }
+
+    /// The name of events that have none of their own. Default: none.
     ///
     /// # Errors
     ///
-    /// When the name contains a line break.
+    /// When it contains a line break.
     pub fn event<N>(mut self, name: N) -> Result<Self, FieldError>
     where
         N: TryInto<EventName>,
         N::Error: Into<FieldError>,
     {
-        self.payload = Payload::Raw(Some(name.try_into().map_err(Into::into)?));
+        self.event = Some(name.try_into().map_err(Into::into)?);
         Ok(self)
-    }
-
-    /// Payloads are JSON objects: `{"topic": …, "event": …, "data": …, "retry": …, "key": …}`.
-    ///
-    /// Only `data` is needed. A string is taken for what it says, everything else for its JSON as it was
-    /// written. `topic` is in place of what the channel says, `retry` is in milliseconds, and with `key`
-    /// the event is published [once](Hub::publish_once). Other members are left alone.
-    pub fn json(mut self) -> Self {
-        self.payload = Payload::Json;
-        self
     }
 
     /// How long making a connection may take. Default: 2 s.
@@ -256,7 +251,7 @@ impl fmt::Debug for PubSubBridgeBuilder {
         f.debug_struct("PubSubBridgeBuilder")
             .field("channels", &self.channels)
             .field("patterns", &self.patterns)
-            .field("payload", &self.payload)
+            .field("envelope", &self.envelope)
             .finish_non_exhaustive()
     }
 }
@@ -312,16 +307,18 @@ impl Bridging {
     }
 
     fn publish(&mut self, message: &Msg) -> Result<(), String> {
-        let read = self.settings.payload.read(message.get_payload_bytes())?;
-        let topic = match read.topic {
-            Some(topic) => topic,
-            None => (self.settings.topic)(message.get_channel_name())
-                .ok_or_else(|| "is of no topic".to_owned())?,
+        let topic = (self.settings.topic)(message.get_channel_name());
+        let topic = Topic::new(topic.ok_or_else(|| "is of no topic".to_owned())?);
+        let topic = topic.map_err(|error| error.to_string())?;
+        let append = self.settings.envelope.open(&topic, message.get_payload_bytes());
+        let append = append.map_err(|error| error.to_string())?;
+        let event = match &self.settings.event {
+            Some(name) if append.event.name().is_none() => append.event.with_name(name.clone()),
+            _ => append.event,
         };
-        let topic = Topic::new(topic).map_err(|error| error.to_string())?;
-        let publish = match read.key {
-            Some(key) => self.hub.publish_once(key, topic, read.event),
-            None => self.hub.publish(topic, read.event),
+        let publish = match append.key {
+            Some(key) => self.hub.publish_once(key, append.topic, event),
+            None => self.hub.publish(append.topic, event),
         };
         let state = self.state.clone();
         self.publishing.spawn(async move {

@@ -186,8 +186,9 @@ impl<'a> Follower<'a> {
         match news {
             News::Entries { entries, is_end } => {
                 self.lanes[index].is_at_end = is_end;
+                // It has forgotten what was promised, and those who have read on have missed something.
                 if self.merge.push(index, entries).is_err() {
-                    self.is_late(index)?;
+                    return Ok(Turn::Another);
                 }
             }
             News::Verified(last_generated) => {
@@ -220,12 +221,6 @@ impl<'a> Follower<'a> {
             self.replica.link(Ok(()))?;
         }
         Ok(())
-    }
-
-    /// An entry has come that should have been in front of others: those who have these have a hole.
-    fn is_late(&mut self, index: usize) -> Result<(), Refused> {
-        let to = self.merge.frontier(index).position(index).unwrap_or(self.position);
-        self.hole(to, to)
     }
 
     /// What is up to there is missing.

@@ -1,7 +1,7 @@
 //! What services publish by Pub/Sub, in a hub.
 
 use tidings::Hub;
-use tidings::backend::LogErrorKind;
+use tidings::backend::{Envelope, LogErrorKind};
 use tidings_redis::{PubSubBridge, PubSubBridgeBuilder};
 use tidings_testkit::limit::eventually;
 use tidings_testkit::log::Client;
@@ -83,7 +83,7 @@ async fn an_envelope_says_topic_name_and_key() {
     // Also on a hub whose log is Redis itself, with a bridge on two nodes.
     let hubs = [node(&server.url()).await, node(&server.url()).await];
     let mut client = Client::expect(&hubs[0], &["a", "b"], None, "fresh").await;
-    let builder = || PubSubBridge::builder(server.url()).channel("a").json();
+    let builder = || PubSubBridge::builder(server.url()).channel("a").envelope(Envelope::Json);
     let bridges = [run(builder(), &hubs[0]).await, run(builder(), &hubs[1]).await];
     publish(&server, "a", r#"{"event": "e", "data": {"n": 1}, "key": "k1"}"#).await;
     publish(&server, "a", r#"{"topic": "b", "data": "two", "key": "k2"}"#).await;

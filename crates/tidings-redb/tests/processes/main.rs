@@ -7,7 +7,7 @@ mod full;
 mod history;
 mod killed;
 
-use std::env;
+use std::{env, panic, process};
 
 const TESTS: [(&str, fn()); 2] = [
     ("what_was_acknowledged_outlives_any_kill", killed::what_was_acknowledged_outlives_any_kill),
@@ -25,10 +25,16 @@ fn main() {
     }
     // As the harness has it: names, or parts of them.
     let names: Vec<_> = arguments.iter().filter(|name| !name.starts_with('-')).collect();
+    let mut failed = false;
     for (name, test) in TESTS {
         if names.is_empty() || names.iter().any(|part| name.contains(part.as_str())) {
-            test();
-            println!("test {name} ... ok");
+            let outcome = panic::catch_unwind(test);
+            println!("test {name} ... {}", if outcome.is_ok() { "ok" } else { "FAILED" });
+            failed |= outcome.is_err();
         }
+    }
+    if failed {
+        println!("test result: FAILED");
+        process::exit(101);
     }
 }
