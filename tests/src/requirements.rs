@@ -199,6 +199,15 @@ pub fn program(name: &str, package: &str) -> Result<PathBuf, Missing> {
     })
 }
 
+/// The server of Redis; `redis-cli` comes with it.
+///
+/// # Errors
+///
+/// When it is not there.
+pub fn redis_server() -> Result<PathBuf, Missing> {
+    program("redis-cli", "redis-server").and_then(|_| program("redis-server", "redis-server"))
+}
+
 /// The version that a program tells when it is asked with `argument`: the first word of its answer
 /// that has a digit first, perhaps behind a slash.
 pub fn version(program: &Path, argument: &str) -> Option<String> {

@@ -38,6 +38,7 @@
 //!
 //! `tidings-testkit` has a suite that shows all this.
 
+mod envelope;
 mod error;
 mod key;
 mod read;
@@ -52,6 +53,7 @@ use bytes::Bytes;
 use crate::topic::Topic;
 
 pub use crate::resume::Epoch;
+pub use envelope::Envelope;
 pub use error::{LogError, LogErrorKind};
 pub use key::IdempotencyKey;
 pub use read::{Page, Read, Start};

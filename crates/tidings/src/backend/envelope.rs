@@ -1,0 +1,174 @@
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::key::IdempotencyKey;
+use super::record::{Append, Record, RecordError};
+use crate::topic::Topic;
+
+/// How the messages are written that a bridge takes in, from services that know nothing of the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Envelope {
+    /// A message is an event's data, as it is: UTF-8 text.
+    #[default]
+    Raw,
+    /// A message is a JSON object:
+    ///
+    /// | field | |
+    /// |---|---|
+    /// | `data` | text; anything else is JSON, and becomes the event's data as it is written |
+    /// | `event` | the event's name, where it has one; it may then be without data |
+    /// | `retry` | milliseconds: see [`Event::with_retry`](crate::Event::with_retry) |
+    /// | `topic` | the topic, instead of that to which the bridge would publish it |
+    /// | `key` | an [`IdempotencyKey`]: several messages with one key are one event |
+    ///
+    /// A field that is `null` is as one that is not there; fields of other names are left alone.
+    Json,
+}
+
+impl Envelope {
+    /// What a message says is to be published; to `topic`, unless it names one itself.
+    ///
+    /// # Errors
+    ///
+    /// When the message is not what the envelope says it is, or a field is not what it has to be.
+    ///
+    /// ```
+    /// use tidings::Topic;
+    /// use tidings::backend::Envelope;
+    ///
+    /// let topic = Topic::new("orders")?;
+    /// let append = Envelope::Raw.open(&topic, b"order 17")?;
+    /// assert_eq!(append.event.data(), Some("order 17"));
+    ///
+    /// let append = Envelope::Json.open(&topic, br#"{"event":"created","data":{"order":17}}"#)?;
+    /// assert_eq!(append.event.name().unwrap().as_str(), "created");
+    /// assert_eq!(append.event.data(), Some(r#"{"order":17}"#));
+    ///
+    /// let error = Envelope::Json.open(&topic, br#"{"topic":"two words","data":""}"#).unwrap_err();
+    /// assert_eq!(error.to_string(), "topic: contains white space at byte 3");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn open(self, topic: &Topic, message: &[u8]) -> Result<Append, RecordError> {
+        match self {
+            Self::Raw => append(topic.as_str(), [("data", message)], None),
+            Self::Json => open_json(topic, message),
+        }
+    }
+}
+
+/// Borrowed where JSON allows it: text without escapes.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow, default)]
+    topic: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    event: Option<Cow<'a, str>>,
+    // Not a `Value`, which would put the fields of objects in order, and round large numbers.
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+    #[serde(default)]
+    retry: Option<u64>,
+    #[serde(default)]
+    key: Option<String>,
+}
+
+fn open_json(topic: &Topic, message: &[u8]) -> Result<Append, RecordError> {
+    let not_json = |error| RecordError::new("envelope", error);
+    let fields: Fields<'_> = serde_json::from_slice(message).map_err(not_json)?;
+    let data = match fields.data.map(RawValue::get) {
+        None => None,
+        Some(text) if text.starts_with('"') => {
+            Some(serde_json::from_str::<String>(text).map_err(not_json)?)
+        }
+        Some(json) => Some(json.to_owned()),
+    };
+    let key = fields.key.map(IdempotencyKey::new).transpose()?;
+    let retry = fields.retry.map(|millis| millis.to_string());
+    let event = [
+        ("event", fields.event.as_deref()),
+        ("data", data.as_deref()),
+        ("retry", retry.as_deref()),
+    ];
+    let event = event.into_iter().filter_map(|(name, value)| Some((name, value?.as_bytes())));
+    append(fields.topic.as_deref().unwrap_or(topic.as_str()), event, key)
+}
+
+fn append<'a>(
+    topic: &'a str,
+    event: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    key: Option<IdempotencyKey>,
+) -> Result<Append, RecordError> {
+    let fields = [("topic", topic.as_bytes())].into_iter().chain(event);
+    let fields = fields.map(|(name, value)| (name.as_bytes(), value));
+    // It has no place in any log yet.
+    let Record { topic, event, .. } = Record::from_fields(0, 0, fields)?;
+    Ok(Append { topic, event, key })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+
+    fn open(envelope: Envelope, message: &[u8]) -> Result<Append, String> {
+        let topic = Topic::new("channel").unwrap();
+        envelope.open(&topic, message).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_raw_message_is_the_data() {
+        for data in ["", "a\r\nb", r#"{"topic":"other"}"#] {
+            let append = open(Envelope::Raw, data.as_bytes()).unwrap();
+            assert_eq!(append.topic.as_str(), "channel");
+            assert_eq!(append.event, Event::new(data));
+            assert_eq!(append.key, None);
+        }
+        assert!(open(Envelope::Raw, b"\xff").unwrap_err().starts_with("data: is not UTF-8"));
+    }
+
+    #[test]
+    fn a_json_message_says_all_that_an_event_has() {
+        let message = br#"{"topic":"o\u0072ders","event":"created","data":"a\nb","retry":1500,
+            "key":"order-17","colour":"red"}"#;
+        let append = open(Envelope::Json, message).unwrap();
+        assert_eq!(append.topic.as_str(), "orders");
+        let event = Event::named("created", "a\nb").unwrap();
+        assert_eq!(append.event, event.with_retry(std::time::Duration::from_millis(1_500)));
+        assert_eq!(append.key.unwrap().as_str(), "order-17");
+    }
+
+    #[test]
+    fn data_that_is_not_text_stays_as_it_is_written() {
+        for json in [r#"{"b": 1, "a": [2]}"#, "12345678901234567890123", "true", "[]"] {
+            let message = format!(r#"{{"data":{json}}}"#);
+            let append = open(Envelope::Json, message.as_bytes()).unwrap();
+            assert_eq!(append.event.data(), Some(json));
+        }
+    }
+
+    #[test]
+    fn null_is_as_nothing() {
+        let message = br#"{"topic":null,"event":"tick","data":null,"retry":null,"key":null}"#;
+        let append = open(Envelope::Json, message).unwrap();
+        assert_eq!((append.topic.as_str(), append.event.data()), ("channel", None));
+    }
+
+    #[test]
+    fn what_is_no_envelope_is_refused_with_the_field_and_the_cause() {
+        for (message, start) in [
+            ("hello", "envelope: expected value at line 1 column 1"),
+            ("{}", "data: is missing, and so is the name"),
+            (r#"{"data":"x","data":"y"}"#, "envelope: duplicate field `data`"),
+            (r#"{"data":"x","retry":-1}"#, "envelope: invalid value: integer `-1`"),
+            (r#"{"data":"x","event":"a\nb"}"#, "event name: contains a line break at byte 1"),
+            (r#"{"data":"x","event":"tidings:x"}"#, "event: names that begin with `tidings:`"),
+            (r#"{"data":"x","key":"a b"}"#, "idempotency key: contains white space at byte 1"),
+        ] {
+            let error = open(Envelope::Json, message.as_bytes()).unwrap_err();
+            assert!(error.starts_with(start), "{message}: {error}");
+        }
+    }
+}
