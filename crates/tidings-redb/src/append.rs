@@ -94,7 +94,6 @@ impl<'txn> Writer<'txn> {
         let previous = self.newest_of(&append.topic, state)?;
         let place = Place { position, previous, at, time: state.time };
         let bytes = Entry::encode(append, place);
-        let entry = Entry::checked(&bytes, position)?;
         self.events.insert(position, &*bytes)?;
         self.index.insert((append.topic.as_str(), position), ())?;
         if let Some(key) = &append.key {
@@ -107,7 +106,7 @@ impl<'txn> Writer<'txn> {
         }
         self.newest.insert(append.topic.clone(), position);
         state.last = position;
-        state.bytes += entry.cost();
+        state.bytes += Entry::cost_of(&bytes);
         Ok(position)
     }
 
