@@ -41,7 +41,8 @@ pub(crate) fn append(
             Some(position) => position,
             None => writer.insert(append, at, &mut state)?,
         };
-        appended.push(Appended { position, is_duplicate: first.is_some() });
+        let epoch = before.epoch.clone();
+        appended.push(Appended { epoch, position, is_duplicate: first.is_some() });
         if first.is_none() {
             let Append { topic, event, .. } = append.clone();
             records.push(Record { position, at, topic, event });
@@ -94,7 +95,6 @@ impl<'txn> Writer<'txn> {
         let previous = self.newest_of(&append.topic, state)?;
         let place = Place { position, previous, at, time: state.time };
         let bytes = Entry::encode(append, place);
-        let entry = Entry::checked(&bytes, position)?;
         self.events.insert(position, &*bytes)?;
         self.index.insert((append.topic.as_str(), position), ())?;
         if let Some(key) = &append.key {
@@ -107,7 +107,7 @@ impl<'txn> Writer<'txn> {
         }
         self.newest.insert(append.topic.clone(), position);
         state.last = position;
-        state.bytes += entry.cost();
+        state.bytes += Entry::cost_of(&bytes);
         Ok(position)
     }
 

@@ -52,7 +52,12 @@ impl<'a> Entry<'a> {
 
     /// How many bytes of it count towards the limit of the log.
     pub(crate) fn cost(self) -> u64 {
-        self.0.len() as u64 + BOOKKEEPING
+        Self::cost_of(self.0)
+    }
+
+    /// The same, of one that was just written.
+    pub(crate) fn cost_of(bytes: &[u8]) -> u64 {
+        bytes.len() as u64 + BOOKKEEPING
     }
 
     pub(crate) fn record(self) -> Result<Record, Fault> {

@@ -31,16 +31,29 @@ pub(crate) struct Disk {
     /// The one of them that fails.
     #[cfg(test)]
     pub(crate) failing_sync: AtomicU64,
+    /// All that was done to the file, where that is wanted.
+    #[cfg(test)]
+    pub(crate) journal: parking_lot::Mutex<Option<Vec<power_cut::Step>>>,
 }
+
+#[cfg(test)]
+mod power_cut;
 
 impl Disk {
     fn count_sync(&self) -> io::Result<()> {
-        let _number = 1 + self.syncs.fetch_add(1, Ordering::Relaxed);
+        self.syncs.fetch_add(1, Ordering::Relaxed);
         #[cfg(test)]
-        if self.failing_sync.load(Ordering::Relaxed) == _number {
+        if self.failing_sync.load(Ordering::Relaxed) == self.syncs.load(Ordering::Relaxed) {
             return Err(io::Error::other("on purpose"));
         }
         Ok(())
+    }
+
+    #[cfg(test)]
+    fn note(&self, step: impl FnOnce() -> power_cut::Step) {
+        if let Some(journal) = &mut *self.journal.lock() {
+            journal.push(step());
+        }
     }
 }
 
@@ -98,8 +111,8 @@ impl LogFile {
         let mut head = vec![0; HEAD_BYTES as usize];
         head[..MAGIC.len()].copy_from_slice(MAGIC);
         head[MAGIC.len()..][..4].copy_from_slice(&VERSION.to_le_bytes());
-        self.0.file.set_len(0)?;
-        self.0.file.write(0, &head)?;
+        self.set_length(0)?;
+        self.put(0, &head)?;
         self.sync()
     }
 
@@ -114,8 +127,19 @@ impl LogFile {
     pub(crate) fn set_mark(&self, position: u64) -> Result<(), Fault> {
         let position = position.to_le_bytes();
         let mark = [&position[..], &crc32fast::hash(&position).to_le_bytes()].concat();
-        self.0.file.write(MARK_AT, &mark)?;
-        Ok(())
+        Ok(self.put(MARK_AT, &mark)?)
+    }
+
+    fn put(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        #[cfg(test)]
+        self.0.disk.note(|| power_cut::Step::Write(at, bytes.to_vec()));
+        self.0.file.write(at, bytes)
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        #[cfg(test)]
+        self.0.disk.note(|| power_cut::Step::Length(length));
+        self.0.file.set_len(length)
     }
 
     /// Its size, in bytes.
@@ -171,15 +195,18 @@ impl StorageBackend for LogFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.file.set_len(HEAD_BYTES + len)
+        self.set_length(HEAD_BYTES + len)
     }
 
     fn sync_data(&self, eventual: bool) -> io::Result<()> {
         self.0.disk.count_sync()?;
-        self.0.file.sync_data(eventual)
+        self.0.file.sync_data(eventual)?;
+        #[cfg(test)]
+        self.0.disk.note(|| power_cut::Step::Sync);
+        Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.file.write(HEAD_BYTES + offset, data)
+        self.put(HEAD_BYTES + offset, data)
     }
 }

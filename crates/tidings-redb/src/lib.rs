@@ -39,8 +39,8 @@
 //! do with one. It then tells an unfinished commit by its checksums, and goes back to the one before. But a page
 //! that is damaged *after* its commit was finished looks the same, so acknowledged events would go without a
 //! word, and their ids would be given out once more. And the checksums are not made to stand against somebody
-//! who chooses what is written; events are often just that. Half the events a second, for one publisher alone, is
-//! what it costs.
+//! who chooses what is written, and events often hold what strangers have sent. With one phase, a publisher alone
+//! gets through some 2.5 times as many events; a thousand at a time, a tenth more.
 //!
 //! # What is on disk
 //!
@@ -75,12 +75,12 @@
 //! | what | what happens |
 //! |---|---|
 //! | the process is killed, or the machine | at the next start everything acknowledged is there; of what was not, all or nothing of a commit |
-//! | the disk is full | publishing fails with [`Full`](LogErrorKind::Full), nothing has happened; streams go on, and clients are resumed; it is tried again every second |
-//! | writing fails otherwise | the file is opened anew; publishing fails with [`Unavailable`](LogErrorKind::Unavailable) if the events are not there, with [`Unacknowledged`](LogErrorKind::Unacknowledged) if they are: the disk may or may not have them, and a [key](tidings::Hub::publish_once) makes it safe to try again |
-//! | publishers are faster than the disk | with 10,000 events or 64 MiB waiting, publishing fails with [`Busy`](LogErrorKind::Busy) |
-//! | the file is damaged | opening it fails with [`Corrupt`](LogErrorKind::Corrupt); with [`RedbLogBuilder::salvage`], what is whole before the damage is kept, in a new history, and clients are reset |
-//! | the file is damaged while it is open | reading it fails with [`Corrupt`](LogErrorKind::Corrupt), never with other events; clients of what is in memory notice nothing |
-//! | the file is open already, something else, or of another format | [`Refused`](LogErrorKind::Refused), and it is not touched |
+//! | the disk is full | publishing fails with [`Full`], nothing has happened; streams go on, and clients are resumed; it is tried again every second |
+//! | writing fails otherwise | the file is opened anew; publishing fails with [`Unavailable`] if the events are not there, with [`Unacknowledged`] if they are: the disk may or may not have them, and a [key](tidings::Hub::publish_once) makes it safe to try again |
+//! | publishers are faster than the disk | with 10,000 events or 64 MiB waiting, publishing fails with [`Busy`] |
+//! | the file is damaged | opening it fails with [`Corrupt`]; with [`RedbLogBuilder::salvage`], what is whole before the damage is kept, in a new history, and clients are reset |
+//! | the file is damaged while it is open | reading it fails with [`Corrupt`], never with other events; clients of what is in memory notice nothing |
+//! | the file is open already, something else, or of another format | [`Refused`], and it is not touched |
 //! | the file is gone | an empty log in a new history: clients are reset |
 //! | the clock is set | events and keys grow old by a clock that is not, and that goes on where it was at a restart; only their dates are by the wall clock |
 //!
@@ -91,6 +91,13 @@
 //!
 //! No file is shared by processes, nothing is compressed or encrypted, and topics have no retention of their own on
 //! disk.
+//!
+//! [`Busy`]: tidings::backend::LogErrorKind::Busy
+//! [`Corrupt`]: tidings::backend::LogErrorKind::Corrupt
+//! [`Full`]: tidings::backend::LogErrorKind::Full
+//! [`Refused`]: tidings::backend::LogErrorKind::Refused
+//! [`Unacknowledged`]: tidings::backend::LogErrorKind::Unacknowledged
+//! [`Unavailable`]: tidings::backend::LogErrorKind::Unavailable
 
 mod append;
 mod builder;
@@ -113,6 +120,3 @@ mod writer;
 pub use builder::RedbLogBuilder;
 pub use log::RedbLog;
 pub use stats::Stats;
-
-#[cfg(doc)]
-use tidings::backend::LogErrorKind;
