@@ -2,12 +2,16 @@
 //!
 //! Here is what they share: [`requirements`] decides what becomes of a test whose tools are not
 //! installed, [`examples`] builds the programs that are tested, [`interop`] has the clients and
-//! proxies that other people wrote, [`proxy`] is a link that can be cut, and [`redis`] starts servers.
+//! proxies that other people wrote, [`proxy`] is a link that can be cut, [`guarded`] runs servers that end
+//! with the test, and [`nats`] and [`redis`] those of NATS and Redis.
 
 pub mod examples;
 #[cfg(unix)]
-pub mod interop;
-pub mod proxy;
+pub mod guarded;
 #[cfg(unix)]
+pub mod interop;
+#[cfg(unix)]
+pub mod nats;
+pub mod proxy;
 pub mod redis;
 pub mod requirements;

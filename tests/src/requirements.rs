@@ -132,6 +132,15 @@ pub fn node() -> Result<PathBuf, Missing> {
     }
 }
 
+/// A server of NATS.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn nats_server() -> Result<PathBuf, Missing> {
+    program("nats-server", "nats-server")
+}
+
 /// The packages of `folder/package-lock.json`, in `folder/node_modules`. If they are not there,
 /// `npm ci` is run.
 ///

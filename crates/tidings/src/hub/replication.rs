@@ -11,13 +11,12 @@ use crate::cluster::{self, Content};
 use crate::encode;
 use crate::event::Event;
 use crate::log::Floor;
-use crate::registry::{Client, ClientId};
 use crate::subscription::status::ResetReason;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{HashMap, Mutex};
 use crate::timers::{Timed, TimerSlot};
 use crate::topic::Topic;
-use crate::waking::{self, Waiters};
+use crate::waking::{self, Waiter, Waiters};
 
 /// What a hub has besides if it is the replica of a log.
 #[derive(Debug)]
@@ -29,8 +28,8 @@ pub(crate) struct Replication {
     /// The newest position that a publication of this node was acknowledged with, in the present history.
     acknowledged: AtomicU64,
     pub(crate) pages: Pages,
-    /// Streams that wait for something else than the next event of their topics.
-    bystanders: Mutex<HashMap<ClientId, Arc<Client>>>,
+    /// Those who wait for something else than the next event of their topics, by their addresses.
+    bystanders: Mutex<HashMap<usize, Arc<dyn Waiter>>>,
     has_bystanders: AtomicBool,
     /// Publications of this node that the log has acknowledged and not delivered yet, by position.
     unseen: Mutex<BTreeMap<(u64, u64), Waker>>,
@@ -103,11 +102,11 @@ impl Replication {
         self.history_began.load(Ordering::Acquire)
     }
 
-    /// Has a stream woken when anything comes from the log. Its waker must be registered before, and it
-    /// has to look once more behind this.
-    pub(crate) fn stand_by(&self, client: &Arc<Client>) {
+    /// Has somebody woken when anything comes from the log. Whoever calls this has to look once more
+    /// behind it.
+    pub(crate) fn stand_by<W: Waiter + 'static>(&self, waiter: &Arc<W>) {
         let mut bystanders = self.bystanders.lock();
-        bystanders.insert(client.id, client.clone());
+        bystanders.insert(Arc::as_ptr(waiter).addr(), waiter.clone());
         self.has_bystanders.store(true, Ordering::Release);
     }
 
@@ -143,8 +142,8 @@ impl Replication {
         let called = std::mem::take(&mut *bystanders);
         drop(bystanders);
         let mut waiters = Waiters::new();
-        for (_, client) in called {
-            waiters.insert(client);
+        for (_, waiter) in called {
+            waiters.insert(waiter);
         }
         waking::wake(waiters);
     }

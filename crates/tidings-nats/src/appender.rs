@@ -1,0 +1,310 @@
+//! Publishes events, many at a time and in order.
+//!
+//! Each has a message id, so that it can be sent again when the connection was lost before the answer
+//! came: the stream leaves out what it has. But then some of what was sent before the loss may still be in
+//! the client's hands and go out by the new connection, while what was sent before that is lost. Sent again,
+//! it would come behind what it was before. So a marker is published first: its acknowledgement comes
+//! behind those of all that was still on its way. What then has no answer is sent again if nothing that came
+//! after it was acknowledged, and given up otherwise.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::context::{Context, ContextBuilder, PublishError};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::publish::PublishAck;
+use async_nats::header::NATS_MESSAGE_ID;
+use async_nats::{HeaderMap, jetstream};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::FuturesUnordered;
+use tidings::backend::{Append, Appended, LogError, LogErrorKind, Reply};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::engine::Engine;
+use crate::error::{error, link_is_down, publishing};
+use crate::message;
+
+/// An event on its way to the stream.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    subject: String,
+    headers: HeaderMap,
+    payload: Bytes,
+    has_key: bool,
+    /// Tells this publication from another with the same key.
+    nonce: String,
+    deadline: Instant,
+    attempts: u32,
+    reply: Reply<Appended>,
+}
+
+const NONCE: &str = "Tidings-Append";
+
+impl Publication {
+    pub(crate) fn new(
+        append: &Append,
+        subject: String,
+        timeout: Duration,
+        reply: Reply<Appended>,
+    ) -> Self {
+        let mut headers = message::headers(append);
+        let nonce = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+        match &append.key {
+            Some(key) => {
+                headers.insert(NATS_MESSAGE_ID, key.as_str());
+                headers.insert(NONCE, nonce.as_str());
+            }
+            None => headers.insert(NATS_MESSAGE_ID, nonce.as_str()),
+        }
+        Self {
+            subject,
+            headers,
+            payload: message::payload(append),
+            has_key: append.key.is_some(),
+            nonce,
+            deadline: Instant::now() + timeout,
+            attempts: 0,
+            reply,
+        }
+    }
+
+    /// As the server counts it.
+    fn size(&self) -> usize {
+        let header = |name: &str, value: &str| name.len() + value.len() + ": \r\n".len();
+        let headers = self.headers.iter().flat_map(|(name, values)| {
+            values.iter().map(move |value| header(name.as_ref(), value.as_str()))
+        });
+        self.payload.len() + headers.sum::<usize>() + "NATS/1.0\r\n\r\n".len()
+    }
+}
+
+/// Publishes for one log.
+#[derive(Debug)]
+pub(crate) struct Appender {
+    engine: Arc<Engine>,
+    context: Context,
+    queue: mpsc::Receiver<Publication>,
+    /// Those that were sent, by the order in which they came.
+    sent: BTreeMap<u64, Publication>,
+    answers: FuturesUnordered<BoxFuture<'static, Answer>>,
+    next: u64,
+    /// The latest one that was acknowledged.
+    acknowledged: Option<u64>,
+    connects: u64,
+}
+
+#[derive(Debug)]
+struct Answer {
+    number: u64,
+    attempt: u32,
+    outcome: Result<PublishAck, PublishError>,
+}
+
+/// The number of what is published to see whether all before it has gone out.
+const MARKER: u64 = u64::MAX;
+
+impl Appender {
+    /// How many may be without an answer.
+    const IN_FLIGHT: usize = 4_096;
+    /// How often deadlines and the link are looked at.
+    const LOOK: Duration = Duration::from_millis(50);
+
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        queue: mpsc::Receiver<Publication>,
+        timeout: Duration,
+    ) -> Self {
+        let context = ContextBuilder::new()
+            .timeout(timeout)
+            // Those of markers and of attempts that were lost are among them for a while.
+            .max_ack_inflight(4 * Self::IN_FLIGHT)
+            .build(engine.client.clone());
+        let connects = engine.connects();
+        Self {
+            engine,
+            context,
+            queue,
+            sent: BTreeMap::new(),
+            answers: FuturesUnordered::new(),
+            next: 0,
+            acknowledged: None,
+            connects,
+        }
+    }
+
+    /// Runs until the queue is closed, and all in it is answered.
+    pub(crate) async fn run(mut self) {
+        let mut look = interval(Self::LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut held: Option<Publication> = None;
+        let mut is_open = true;
+        while is_open || held.is_some() || !self.sent.is_empty() {
+            if self.engine.connects() != self.connects {
+                self.recover().await;
+            }
+            if self.engine.is_connected() && self.engine.connects() == self.connects {
+                if let Some(publication) = held.take() {
+                    self.publish(publication).await;
+                }
+            }
+            let has_room = held.is_none() && self.sent.len() < Self::IN_FLIGHT;
+            tokio::select! {
+                Some(answer) = self.answers.next() => self.take(answer),
+                publication = self.queue.recv(), if is_open && has_room => match publication {
+                    Some(publication) => held = still_in_time(publication),
+                    None => is_open = false,
+                },
+                _ = look.tick() => {
+                    self.give_up_late_ones();
+                    held = held.and_then(still_in_time);
+                }
+            }
+        }
+    }
+
+    async fn publish(&mut self, publication: Publication) {
+        let limit = self.engine.client.server_info().max_payload;
+        let size = publication.size();
+        if size > limit {
+            let cause = format!("event: is {size} bytes, over the server's max_payload of {limit}");
+            return publication.reply.send(Err(error(LogErrorKind::Refused, cause)));
+        }
+        let number = self.next;
+        self.next += 1;
+        self.sent.insert(number, publication);
+        self.send(number).await;
+    }
+
+    async fn send(&mut self, number: u64) {
+        let Some(publication) = self.sent.get_mut(&number) else { return };
+        publication.attempts += 1;
+        let attempt = publication.attempts;
+        let message = PublishMessage::build()
+            .headers(publication.headers.clone())
+            .payload(publication.payload.clone());
+        match self.context.send_publish(publication.subject.clone(), message).await {
+            Ok(answer) => self.expect(number, attempt, answer),
+            Err(refusal) => self.take(Answer { number, attempt, outcome: Err(refusal) }),
+        }
+    }
+
+    fn expect(&self, number: u64, attempt: u32, answer: jetstream::context::PublishAckFuture) {
+        let answer = answer.into_future();
+        let answer = answer.map(move |outcome| Answer { number, attempt, outcome });
+        self.answers.push(answer.boxed());
+    }
+
+    fn take(&mut self, answer: Answer) {
+        let Answer { number, attempt, outcome } = answer;
+        match outcome {
+            Ok(acknowledgement) => {
+                if number != MARKER {
+                    self.acknowledged = self.acknowledged.max(Some(number));
+                }
+                let Some(publication) = self.sent.remove(&number) else { return };
+                self.answer(publication, &acknowledgement);
+            }
+            Err(refusal) => {
+                let is_last = |publication: &Publication| publication.attempts == attempt;
+                if self.sent.get(&number).is_some_and(is_last) {
+                    let refusal = publishing(refusal);
+                    // Once it was sent twice, the first may have been stored.
+                    let refusal = match attempt {
+                        1 => refusal,
+                        _ => LogError::new(LogErrorKind::Unacknowledged, refusal.to_string()),
+                    };
+                    self.fail(number, refusal);
+                }
+            }
+        }
+    }
+
+    fn answer(&self, publication: Publication, acknowledgement: &PublishAck) {
+        let position = acknowledgement.sequence;
+        let is_duplicate = acknowledgement.duplicate && publication.has_key;
+        if !is_duplicate || publication.attempts == 1 {
+            return publication.reply.send(Ok(Appended { position, is_duplicate }));
+        }
+        // It may be the duplicate of its own first attempt.
+        let engine = self.engine.clone();
+        tokio::spawn(async move {
+            let first = engine.next(&engine.subjects.all(), position).await;
+            let first = first.ok().flatten().filter(|first| first.sequence == position);
+            let nonce = first.as_ref().and_then(|first| first.headers.get(NONCE));
+            let is_own = nonce.is_some_and(|nonce| nonce.as_str() == publication.nonce);
+            publication.reply.send(Ok(Appended { position, is_duplicate: !is_own }));
+        });
+    }
+
+    fn fail(&mut self, number: u64, error: LogError) {
+        if let Some(publication) = self.sent.remove(&number) {
+            publication.reply.send(Err(error));
+        }
+    }
+
+    fn give_up_late_ones(&mut self) {
+        let now = Instant::now();
+        while let Some(entry) = self.sent.first_entry() {
+            if entry.get().deadline > now {
+                return;
+            }
+            entry.remove().reply.send(Err(unacknowledged()));
+        }
+    }
+
+    /// Sends again what was lost with a connection.
+    async fn recover(&mut self) {
+        let connects = self.engine.connects();
+        let message = PublishMessage::build().header("Nats-Rollup", "sub").payload("append".into());
+        let sent = self.context.send_publish(self.engine.subjects.marker(), message).await;
+        let Ok(answer) = sent else { return };
+        self.expect(MARKER, 0, answer);
+        let mut look = interval(Self::LOOK);
+        loop {
+            tokio::select! {
+                Some(answer) = self.answers.next() => {
+                    let is_marker = answer.number == MARKER;
+                    let is_there = answer.outcome.is_ok();
+                    self.take(answer);
+                    match (is_marker, is_there) {
+                        (true, true) => break,
+                        (true, false) => return,
+                        _ => {}
+                    }
+                }
+                _ = look.tick() => {
+                    self.give_up_late_ones();
+                    if self.engine.connects() != connects {
+                        return;
+                    }
+                }
+            }
+        }
+        self.connects = connects;
+        let numbers: Vec<_> = self.sent.keys().copied().collect();
+        for number in numbers {
+            if Some(number) < self.acknowledged {
+                self.fail(number, unacknowledged());
+            } else {
+                self.send(number).await;
+            }
+        }
+    }
+}
+
+/// What has not been sent yet when its time is over.
+fn still_in_time(publication: Publication) -> Option<Publication> {
+    if publication.deadline > Instant::now() {
+        return Some(publication);
+    }
+    publication.reply.send(Err(link_is_down()));
+    None
+}
+
+fn unacknowledged() -> LogError {
+    error(LogErrorKind::Unacknowledged, "publish: no acknowledgement in time")
+}

@@ -1,0 +1,496 @@
+//! Follows the stream, for one replica.
+//!
+//! The stream sends each message on, once it is stored, to a second tree of subjects. The node subscribes
+//! there to what its clients want, with plain subscriptions, which cost the server next to nothing, and
+//! [puts the messages back in order](taps).
+//!
+//! # Markers
+//!
+//! A *marker* is a message that a node publishes to the stream, and that all nodes subscribe to. When it
+//! comes back as message `m`, the node has been sent all before `m` that it has subscribed to before it
+//! published the marker. So a marker tells from where on a topic is complete, how far the stream is, and
+//! that everything works that lies between. Each replaces the one before it in the stream, so only one is
+//! kept, and a node that sees another's needs none of its own.
+//!
+//! # What may be missing, and how that is noticed
+//!
+//! - The connection was lost: the number of connections made has changed. It is read behind the messages,
+//!   so none of a new connection is handed on as if it followed on what came before.
+//! - A channel was full: as much as fits into one has come since all were empty.
+//! - The stream's leader has changed: what was stored and not yet sent on is not sent on any more. The
+//!   leader is asked for twice a second.
+//! - Anything else: a message names the one before it on its subject, and that was not seen.
+//!
+//! Then the follower begins anew: a marker, everything from the last place that is certain up to the
+//! marker read from the stream itself, and on with what has come meanwhile. Where events are gone, or
+//! belong between those that were handed on already, the replica is told of a hole.
+
+pub(crate) mod taps;
+
+mod refill;
+mod wishes;
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_nats::header::{HeaderName, NATS_LAST_SEQUENCE, NATS_MESSAGE_ID, NATS_SEQUENCE};
+use async_nats::{HeaderMap, Message, Subscriber};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{AbortHandle, Fuse, FusedFuture};
+use tidings::Topic;
+use tidings::backend::{LogError, LogErrorKind, RecordError, Refused, Replica, Reply};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use crate::engine::{Engine, State};
+use crate::error::{asking, error, link_is_down, no_answer};
+use crate::message;
+use crate::subject::Purpose;
+use taps::{Live, Taps};
+use wishes::Wishes;
+
+/// What a hub asks of its follower.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Want(Topic),
+    Unwant(Topic),
+    End(Reply<u64>),
+}
+
+/// Follows the stream until the hub is gone.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    engine: Arc<Engine>,
+    replica: Replica,
+    commands: mpsc::UnboundedReceiver<Command>,
+    taps: Taps<Subscriber, Message>,
+    is_selective: bool,
+    /// By the subject of the stream.
+    topics: HashMap<String, Followed>,
+    wishes: Wishes,
+    /// The marker that is on its way, and when it was sent.
+    marker: Option<(Bytes, Instant)>,
+    last_marker: Instant,
+    /// What is counted here: markers that were sent, topics that were wanted.
+    count: u64,
+    /// Tells this node's markers from others'.
+    name: String,
+    /// The replica has everything up to here.
+    complete: u64,
+    /// Up to here, it had everything while the leader was the one below.
+    certain: u64,
+    /// What was handed on behind that.
+    handed: Vec<u64>,
+    leader: Option<String>,
+    state: State,
+    connects: u64,
+    has_tapped: bool,
+    /// The newest event that was seen, to know it again.
+    witness: Option<Witness>,
+}
+
+/// A topic that the replica wants.
+#[derive(Debug)]
+struct Followed {
+    topic: Topic,
+    /// Its subscription; none where everything is subscribed to.
+    tap: Option<AbortHandle>,
+    /// Tells it from the same topic, if that was wanted before.
+    number: u64,
+    /// Behind this position its events are handed on; `None` before that is known.
+    since: Option<u64>,
+    /// The newest of them, or where they began.
+    known: u64,
+}
+
+/// What is at a position of the stream.
+#[derive(Debug)]
+struct Witness {
+    sequence: u64,
+    id: Option<String>,
+    payload: Bytes,
+}
+
+/// Why following was broken off.
+#[derive(Debug)]
+enum Break {
+    /// The link is down, or nobody answers.
+    Lost(LogError),
+    /// Something may be missing.
+    Missed(LogError),
+    /// The hub is gone.
+    Gone,
+}
+
+impl From<LogError> for Break {
+    fn from(error: LogError) -> Self {
+        Self::Lost(error)
+    }
+}
+
+impl From<Refused> for Break {
+    fn from(_: Refused) -> Self {
+        Self::Gone
+    }
+}
+
+/// How often the stream's state is asked for. The replica has to be told every second that all is well.
+const CHECK: Duration = Duration::from_millis(500);
+/// How long a marker may take.
+const MARKER: Duration = Duration::from_secs(2);
+/// Between attempts to begin anew, times 0.5 to 1.5.
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(50),
+    Duration::from_millis(200),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+];
+
+const TIME: HeaderName = HeaderName::from_static("Nats-Time-Stamp");
+const ROLLUP: HeaderName = HeaderName::from_static("Nats-Rollup");
+
+impl Follower {
+    /// Begins behind `position`.
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        replica: Replica,
+        commands: mpsc::UnboundedReceiver<Command>,
+        state: State,
+        position: u64,
+        is_selective: bool,
+    ) -> Self {
+        Self {
+            taps: Taps::new(read_live, crate::log::CAPACITY),
+            engine,
+            replica,
+            commands,
+            is_selective,
+            topics: HashMap::new(),
+            wishes: Wishes::default(),
+            marker: None,
+            last_marker: Instant::now(),
+            count: 0,
+            name: format!("{:016x}", fastrand::u64(..)),
+            complete: position,
+            certain: position,
+            handed: Vec::new(),
+            leader: state.leader.clone(),
+            state,
+            // Nothing was subscribed to yet.
+            connects: 0,
+            has_tapped: false,
+            witness: None,
+        }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let mut failures = 0;
+        loop {
+            let broken = match self.refill().await {
+                Ok(()) => {
+                    failures = 0;
+                    self.follow().await
+                }
+                // It goes on to be missing.
+                Err(Break::Missed(error)) => Break::Lost(error),
+                Err(broken) => broken,
+            };
+            match broken {
+                Break::Gone => return,
+                Break::Missed(_) => self.wishes.put_back(),
+                Break::Lost(error) => {
+                    self.wishes.fail(&error);
+                    if self.replica.link(Err(&error)).is_err() {
+                        return;
+                    }
+                    self.rest(failures).await;
+                    failures += 1;
+                }
+            }
+        }
+    }
+
+    async fn rest(&self, failures: usize) {
+        let pause = PAUSES[usize::min(failures, PAUSES.len() - 1)];
+        sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+        // A link that works in one direction only is never noticed by the client, as long as anything
+        // comes by it. Pointless if it is down, and harmless.
+        if failures > 0 && self.engine.is_connected() {
+            let _ = timeout(MARKER, self.engine.client.force_reconnect()).await;
+        }
+    }
+
+    /// Hands on what comes, for as long as nothing can be missing.
+    async fn follow(&mut self) -> Break {
+        let mut check = interval(CHECK);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut seen = self.complete;
+        let mut question = Fuse::terminated();
+        loop {
+            let done = tokio::select! {
+                command = self.commands.recv() => match command {
+                    None => Err(Break::Gone),
+                    Some(command) => self.take_commands(command).await,
+                },
+                batch = self.taps.batch() => self.take_batch(batch),
+                _ = check.tick(), if question.is_terminated() => {
+                    seen = self.complete;
+                    let engine = self.engine.clone();
+                    question = async move { engine.state().await }.boxed().fuse();
+                    self.look_for_marker()
+                }
+                state = &mut question => self.take_state(seen, state),
+            };
+            let done = match done {
+                Ok(()) => self.send_marker_if_needed().await,
+                broken => broken,
+            };
+            if let Err(broken) = done {
+                return broken;
+            }
+        }
+    }
+
+    async fn take_commands(&mut self, first: Command) -> Result<(), Break> {
+        self.take_command(first).await?;
+        while let Ok(command) = self.commands.try_recv() {
+            self.take_command(command).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_command(&mut self, command: Command) -> Result<(), Break> {
+        match command {
+            Command::Want(topic) => self.want(topic).await?,
+            Command::Unwant(topic) => {
+                let followed = self.topics.remove(&self.engine.subjects.topic(&topic));
+                if let Some(tap) = followed.and_then(|followed| followed.tap) {
+                    tap.abort();
+                }
+            }
+            Command::End(reply) => self.wishes.ends(reply),
+        }
+        Ok(())
+    }
+
+    async fn want(&mut self, topic: Topic) -> Result<(), Break> {
+        let subject = self.engine.subjects.topic(&topic);
+        if self.topics.contains_key(&subject) {
+            return Ok(());
+        }
+        let tap = match self.is_selective {
+            true => Some(self.tap(self.engine.subjects.live(&topic)).await?),
+            false => None,
+        };
+        self.count += 1;
+        let number = self.count;
+        self.wishes.follow(subject.clone(), number);
+        self.topics.insert(subject, Followed { topic, tap, number, since: None, known: 0 });
+        Ok(())
+    }
+
+    async fn tap(&mut self, subject: String) -> Result<AbortHandle, LogError> {
+        // Waits only if very much is waiting for the link.
+        let subscribed = timeout(MARKER, self.engine.client.subscribe(subject)).await;
+        let subscription = subscribed
+            .map_err(|_| no_answer("subscribe"))?
+            .map_err(|error| asking("subscribe", error))?;
+        Ok(self.taps.add(subscription))
+    }
+
+    fn take_batch(&mut self, batch: taps::Batch<Message>) -> Result<(), Break> {
+        if self.engine.connects() != self.connects {
+            return Err(missed("link was lost"));
+        }
+        if batch.has_overflowed {
+            return Err(missed("too much came at once"));
+        }
+        batch.messages.into_iter().try_for_each(|live| self.take(live))
+    }
+
+    /// Hands on one message, behind all those before it.
+    fn take(&mut self, live: Live<Message>) -> Result<(), Break> {
+        let Live { sequence, previous, message } = live;
+        if sequence <= self.complete {
+            return Ok(());
+        }
+        if !self.is_selective && sequence != self.complete + 1 {
+            return Err(missed(format_args!("position {} did not come", self.complete + 1)));
+        }
+        let purpose = self.engine.subjects.purpose(&message.subject);
+        if purpose == Ok(Purpose::Own) {
+            return self.take_own(sequence, &message);
+        }
+        if let (true, Ok(Purpose::Topic(topic))) = (self.is_selective, &purpose) {
+            let subject = self.engine.subjects.topic(topic);
+            // Those that are not wanted any more, or not yet.
+            let followed = self.topics.get_mut(&subject);
+            let Some(followed) = followed.filter(|followed| followed.since.is_some()) else {
+                return Ok(());
+            };
+            if previous > followed.known {
+                return Err(missed(format_args!("position {previous} did not come")));
+            }
+            followed.known = sequence;
+        }
+        let headers = message.headers.as_ref();
+        self.hand_on(sequence, appended_at(headers), purpose, headers, &message.payload)
+    }
+
+    fn hand_on(
+        &mut self,
+        sequence: u64,
+        at: u64,
+        purpose: Result<Purpose, RecordError>,
+        headers: Option<&HeaderMap>,
+        payload: &Bytes,
+    ) -> Result<(), Break> {
+        let record = match &purpose {
+            Ok(Purpose::Own) => return Ok(()),
+            Ok(Purpose::Topic(topic)) => {
+                message::record(sequence, at, topic.as_str(), headers, payload)
+            }
+            Err(error) => Err(error.clone()),
+        };
+        match record {
+            Ok(record) => self.replica.deliver(record)?,
+            Err(error) => self.replica.rejected(sequence, &error)?,
+        }
+        self.witness = Some(Witness::new(sequence, headers, payload));
+        self.handed.push(sequence);
+        self.complete = sequence;
+        Ok(())
+    }
+
+    fn take_own(&mut self, sequence: u64, message: &Message) -> Result<(), Break> {
+        self.complete = sequence;
+        self.replica.reached(sequence)?;
+        if *message.subject == *self.engine.subjects.live_marker() {
+            self.take_marker(sequence, &message.payload)?;
+        }
+        Ok(())
+    }
+
+    fn take_marker(&mut self, sequence: u64, text: &Bytes) -> Result<(), Break> {
+        self.last_marker = Instant::now();
+        if self.marker.as_ref().is_some_and(|(sent, _)| sent == text) {
+            self.marker = None;
+            let (topics, ends) = self.wishes.fulfilled();
+            self.activate(topics, sequence)?;
+            ends.into_iter().for_each(|reply| reply.send(Ok(sequence)));
+        }
+        self.replica.caught_up()?;
+        Ok(())
+    }
+
+    /// Says that topics are followed from a position on.
+    fn activate(
+        &mut self,
+        subjects: impl IntoIterator<Item = (String, u64)>,
+        position: u64,
+    ) -> Result<(), Break> {
+        let mut followed = Vec::new();
+        for (subject, number) in subjects {
+            if let Some(topic) = self.topics.get_mut(&subject) {
+                if topic.number == number {
+                    (topic.since, topic.known) = (Some(position), position);
+                    followed.push(topic.topic.clone());
+                }
+            }
+        }
+        if !followed.is_empty() {
+            self.replica.followed(&followed, position)?;
+        }
+        Ok(())
+    }
+
+    fn look_for_marker(&self) -> Result<(), Break> {
+        match self.marker {
+            Some((_, sent)) if sent.elapsed() > MARKER => Err(no_answer("marker").into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks whether the stream and its leader are still the same, and how far it is. The replica had
+    /// everything up to `seen` when they were asked for.
+    fn take_state(&mut self, seen: u64, state: Result<State, LogError>) -> Result<(), Break> {
+        let state = state?;
+        if state.history != self.state.history {
+            return Err(missed("the history is another"));
+        }
+        if state.leader != self.leader {
+            return Err(missed("the stream has another leader"));
+        }
+        if state.last < seen {
+            return Err(missed("the stream has gone back"));
+        }
+        // What had come before the question was sent on by this leader.
+        self.certain = seen;
+        self.handed.drain(..self.handed.partition_point(|sequence| *sequence <= seen));
+        if state.last <= self.complete {
+            self.replica.caught_up()?;
+        } else if self.last_marker.elapsed() >= CHECK {
+            self.wishes.look();
+        }
+        self.state = state;
+        Ok(())
+    }
+
+    async fn send_marker_if_needed(&mut self) -> Result<(), Break> {
+        if self.marker.is_none() && self.wishes.are_there() {
+            self.wishes.send();
+            self.send_marker().await?;
+        }
+        Ok(())
+    }
+
+    async fn send_marker(&mut self) -> Result<(), LogError> {
+        self.count += 1;
+        let text = Bytes::from(format!("{} {}", self.name, self.count));
+        let mut headers = HeaderMap::new();
+        headers.insert(ROLLUP, "sub");
+        let subject = self.engine.subjects.marker();
+        let sent = self.engine.client.publish_with_headers(subject, headers, text.clone());
+        match timeout(MARKER, sent).await {
+            Ok(Ok(())) => {
+                self.marker = Some((text, Instant::now()));
+                Ok(())
+            }
+            _ => Err(link_is_down()),
+        }
+    }
+}
+
+impl Witness {
+    fn new(sequence: u64, headers: Option<&HeaderMap>, payload: &Bytes) -> Self {
+        let id = headers.and_then(|headers| headers.get(NATS_MESSAGE_ID));
+        let id = id.map(|id| id.as_str().to_owned());
+        // A copy, because the payload is a slice of much more.
+        let payload = Bytes::copy_from_slice(payload);
+        Self { sequence, id, payload }
+    }
+}
+
+fn missed(what: impl Display) -> Break {
+    Break::Missed(error(LogErrorKind::Unavailable, format_args!("something is missing: {what}")))
+}
+
+/// What has come by a subscription, if it was the stream that has sent it.
+fn read_live(message: Message) -> Option<Live<Message>> {
+    let number = |name| message.headers.as_ref()?.get(name)?.as_str().parse().ok();
+    let (sequence, previous) = (number(NATS_SEQUENCE)?, number(NATS_LAST_SEQUENCE).unwrap_or(0));
+    Some(Live { sequence, previous, message })
+}
+
+/// When a message was stored, in milliseconds since the Unix epoch: what the server says, where it
+/// does, or now.
+fn appended_at(headers: Option<&HeaderMap>) -> u64 {
+    let told = headers.and_then(|headers| headers.get(TIME)).map(|time| time.as_str());
+    let told = told.and_then(|time| humantime::parse_rfc3339(time).ok());
+    let time = told.unwrap_or_else(SystemTime::now);
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

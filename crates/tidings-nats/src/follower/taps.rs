@@ -1,0 +1,203 @@
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::stream::{AbortHandle, Abortable, SelectAll};
+use futures_util::{Stream, future};
+
+/// Many subscriptions of one connection, each with a channel of its own, put back into the order in
+/// which the connection had them.
+///
+/// The stream sends its messages on in order, and one connection keeps them so; the task that reads it
+/// puts each into its channel before it looks at the next. So when message `m` was seen, all before it
+/// are in their channels. The channels are emptied, which tells the highest `m`, and emptied once
+/// more: then everything up to `m` is there, and can be sorted.
+///
+/// "Empty" has to be true: see [`Flag`].
+#[derive(Debug)]
+pub(crate) struct Taps<S: Stream, T> {
+    streams: SelectAll<Abortable<S>>,
+    held: Vec<Live<T>>,
+    /// Reads what a subscription yields; what gives `None` is left out.
+    read: fn(S::Item) -> Option<Live<T>>,
+    capacity: usize,
+}
+
+/// A message that has come by a subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Live<T> {
+    /// Its place in the stream.
+    pub(crate) sequence: u64,
+    /// That of the message before it on the same subject, if the stream has it still; or 0.
+    pub(crate) previous: u64,
+    pub(crate) message: T,
+}
+
+/// Messages in order, each once, and all that there are between the first and the last of them.
+#[derive(Debug)]
+pub(crate) struct Batch<T> {
+    pub(crate) messages: Vec<Live<T>>,
+    /// So many have come that a channel may have been full: some may be missing.
+    pub(crate) has_overflowed: bool,
+}
+
+impl<S: Stream + Unpin, T> Taps<S, T> {
+    /// `capacity` is that of a subscription's channel.
+    pub(crate) fn new(read: fn(S::Item) -> Option<Live<T>>, capacity: usize) -> Self {
+        Self { streams: SelectAll::new(), held: Vec::new(), read, capacity }
+    }
+
+    /// Adds a subscription, which ends with the handle.
+    pub(crate) fn add(&mut self, subscription: S) -> AbortHandle {
+        let (handle, registration) = AbortHandle::new_pair();
+        self.streams.push(Abortable::new(subscription, registration));
+        handle
+    }
+
+    /// The next messages, at least one. Nothing is lost when it is dropped before it is ready.
+    pub(crate) async fn batch(&mut self) -> Batch<T> {
+        // A runtime that wants this task to rest would make channels look empty that are not.
+        tokio::task::unconstrained(future::poll_fn(|cx| self.poll_batch(cx))).await
+    }
+
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Batch<T>> {
+        let mut taken = self.empty(cx);
+        let Some(complete) = self.held.iter().map(|live| live.sequence).max() else {
+            return Poll::Pending;
+        };
+        taken += self.empty(cx);
+        self.held.sort_by_key(|live| live.sequence);
+        self.held.dedup_by_key(|live| live.sequence);
+        let beyond = self.held.partition_point(|live| live.sequence <= complete);
+        let rest = self.held.split_off(beyond);
+        let messages = std::mem::replace(&mut self.held, rest);
+        // All that a channel could hold has come since it was empty, or not.
+        Poll::Ready(Batch { messages, has_overflowed: taken >= self.capacity })
+    }
+
+    /// Takes everything out of the channels, and returns how much that was.
+    fn empty(&mut self, cx: &mut Context<'_>) -> usize {
+        let flag = Arc::new(Flag { is_raised: AtomicBool::new(false), waker: cx.waker().clone() });
+        let waker = Waker::from(flag.clone());
+        let mut flagged = Context::from_waker(&waker);
+        let mut taken = 0;
+        while taken < 2 * self.capacity {
+            match Pin::new(&mut self.streams).poll_next(&mut flagged) {
+                Poll::Ready(Some(item)) => {
+                    taken += 1;
+                    self.held.extend((self.read)(item));
+                }
+                Poll::Ready(None) => return taken,
+                Poll::Pending if flag.is_raised.swap(false, Ordering::AcqRel) => {}
+                Poll::Pending => return taken,
+            }
+        }
+        taken
+    }
+}
+
+/// Tells whether a set of streams has nothing, or only rests: it is pending in both cases, but wakes its
+/// task at once in the latter.
+struct Flag {
+    is_raised: AtomicBool,
+    waker: Waker,
+}
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is_raised.store(true, Ordering::Release);
+        self.waker.wake_by_ref();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::sync::mpsc::{Receiver, Sender, channel};
+    use tokio::time::timeout;
+
+    /// A subscription, as a client has it.
+    struct Channel(Receiver<u64>);
+
+    impl Stream for Channel {
+        type Item = u64;
+
+        fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<u64>> {
+            self.0.poll_recv(cx)
+        }
+    }
+
+    fn taps(channels: usize, capacity: usize) -> (Taps<Channel, ()>, Vec<Sender<u64>>) {
+        let read = |sequence| Some(Live { sequence, previous: 0, message: () });
+        let mut taps = Taps::new(read, capacity);
+        let senders = (0..channels).map(|_| {
+            let (sender, receiver) = channel(capacity);
+            taps.add(Channel(receiver));
+            sender
+        });
+        let senders = senders.collect();
+        (taps, senders)
+    }
+
+    async fn next(taps: &mut Taps<Channel, ()>) -> Batch<()> {
+        timeout(Duration::from_secs(10), taps.batch()).await.expect("a batch in time")
+    }
+
+    #[tokio::test]
+    async fn messages_of_many_channels_come_in_one_order() {
+        let (mut taps, senders) = taps(3, 16);
+        for (sequence, channel) in [(1, 2), (2, 0), (3, 1), (4, 2), (5, 0)] {
+            senders[channel].try_send(sequence).unwrap();
+        }
+        let batch = next(&mut taps).await;
+        let sequences: Vec<_> = batch.messages.iter().map(|live| live.sequence).collect();
+        assert_eq!(sequences, [1, 2, 3, 4, 5]);
+        assert!(!batch.has_overflowed);
+    }
+
+    #[tokio::test]
+    async fn a_message_that_came_twice_is_there_once() {
+        let (mut taps, senders) = taps(2, 16);
+        for channel in &senders {
+            channel.try_send(1).unwrap();
+        }
+        assert_eq!(next(&mut taps).await.messages.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn as_much_as_a_channel_holds_may_be_too_much() {
+        let (mut taps, senders) = taps(1, 4);
+        (1..=4).for_each(|sequence| senders[0].try_send(sequence).unwrap());
+        assert!(next(&mut taps).await.has_overflowed);
+        senders[0].try_send(6).unwrap();
+        assert!(!next(&mut taps).await.has_overflowed);
+    }
+
+    /// A connection on a thread of its own puts messages into channels as they come; whatever the
+    /// reader is doing meanwhile, no message may be handed on before one that came sooner.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nothing_overtakes_while_messages_come() {
+        const MESSAGES: u64 = 200_000;
+        let (mut taps, senders) = taps(50, 1 << 16);
+        let sender = std::thread::spawn(move || {
+            for sequence in 1..=MESSAGES {
+                let channel = (sequence.wrapping_mul(2_654_435_761) >> 7) as usize % senders.len();
+                senders[channel].blocking_send(sequence).unwrap();
+            }
+        });
+        let mut expected = 1;
+        while expected <= MESSAGES {
+            for live in next(&mut taps).await.messages {
+                assert_eq!(live.sequence, expected);
+                expected += 1;
+            }
+        }
+        sender.join().unwrap();
+    }
+}

@@ -1,0 +1,66 @@
+//! Events that others publish, past the hubs.
+
+use async_nats::HeaderMap;
+use tidings::Hub;
+use tidings_nats::NatsLog;
+use tidings_testkit::limit::{eventually, within};
+use tidings_testkit::log::{Client, publish};
+use tidings_tests::nats::Server;
+use tidings_tests::requirements::met;
+
+async fn begin() -> Option<(Server, Hub, async_nats::Client)> {
+    let server = Server::start().await;
+    let server = met("logs on NATS", || server)?;
+    let log = NatsLog::connect(server.url()).await.expect("the server is there");
+    let client = async_nats::connect(server.url()).await.expect("the server is there");
+    Some((server, Hub::builder().build_on(log), client))
+}
+
+#[tokio::test]
+async fn any_client_of_nats_publishes_events() {
+    let Some((_server, hub, nats)) = begin().await else { return };
+    let mut client = Client::expect(&hub, &["orders.eu"], None, "fresh").await;
+    nats.publish("tidings.orders.eu", "hello".into()).await.unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert("Tidings-Event", "cr%C3%A9%C3%A9");
+    headers.insert("Tidings-Retry", "1500");
+    nats.publish_with_headers("tidings.orders.eu", headers, "a\nb".into()).await.unwrap();
+    let messages = client.read(2).await;
+    assert_eq!((messages[0].event(), messages[0].data()), ("message", "hello"));
+    assert_eq!((messages[1].event(), messages[1].data()), ("créé", "a\nb"));
+}
+
+#[tokio::test]
+async fn what_is_no_event_is_left_out_and_counted() {
+    let Some((_server, hub, nats)) = begin().await else { return };
+    let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
+    nats.publish("tidings.a", (&b"\xff"[..]).into()).await.unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert("Tidings-Event", "tidings:status");
+    nats.publish_with_headers("tidings.a", headers, "x".into()).await.unwrap();
+    nats.flush().await.unwrap();
+    let event = publish(&hub, "a", "good").await;
+    let message = client.read(1).await[0].clone();
+    assert_eq!((message.data(), message.last_event_id()), ("good", &*event.id));
+    eventually("two rejections", || hub.health().rejected == 2).await;
+    // They are left out of what is read back, too.
+    let late = within("a log", NatsLog::connect(_server.url())).await.unwrap();
+    let late = Hub::builder().build_on(late);
+    let id = format!("{}-1", event.id.split_once('-').unwrap().0);
+    let mut client = Client::expect(&late, &["a"], Some(&id), "resumed").await;
+    assert_eq!(client.read(1).await[0].last_event_id(), event.id);
+}
+
+#[tokio::test]
+async fn a_message_id_is_an_idempotency_key() {
+    let Some((_server, hub, nats)) = begin().await else { return };
+    let jetstream = async_nats::jetstream::new(nats);
+    let mut headers = HeaderMap::new();
+    headers.insert(async_nats::header::NATS_MESSAGE_ID, "order-17");
+    let sent = jetstream.publish_with_headers("tidings.a", headers, "x".into()).await.unwrap();
+    let first = within("an acknowledgement", sent).await.unwrap().sequence;
+    let again = hub.publish_once("order-17", "a", tidings::Event::new("x"));
+    let again = within("an acknowledgement", again).await.unwrap();
+    assert!(again.is_duplicate());
+    assert!(again.id().as_str().ends_with(&format!("-{first}")));
+}
