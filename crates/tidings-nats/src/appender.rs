@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream::context::{Context, ContextBuilder, PublishError};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
-use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -226,8 +226,9 @@ impl Appender {
     fn answer(&self, publication: Publication, acknowledgement: &PublishAck) {
         let position = acknowledgement.sequence;
         let is_duplicate = acknowledgement.duplicate && publication.has_key;
+        let epoch = self.engine.history().epoch;
         if !is_duplicate || publication.attempts == 1 {
-            return publication.reply.send(Ok(Appended { position, is_duplicate }));
+            return publication.reply.send(Ok(Appended { epoch, position, is_duplicate }));
         }
         // It may be the duplicate of its own first attempt.
         let engine = self.engine.clone();
@@ -236,7 +237,7 @@ impl Appender {
             let first = first.ok().flatten().filter(|first| first.sequence == position);
             let nonce = first.as_ref().and_then(|first| first.headers.get(NONCE));
             let is_own = nonce.is_some_and(|nonce| nonce.as_str() == publication.nonce);
-            publication.reply.send(Ok(Appended { position, is_duplicate: !is_own }));
+            publication.reply.send(Ok(Appended { epoch, position, is_duplicate: !is_own }));
         });
     }
 

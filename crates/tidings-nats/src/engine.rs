@@ -7,9 +7,7 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::connection::State as Connection;
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{
-    Context, ContextBuilder, GetStreamError, GetStreamErrorKind,
-};
+use async_nats::jetstream::context::{Context, ContextBuilder, GetStreamError, GetStreamErrorKind};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use parking_lot::Mutex;

@@ -41,7 +41,8 @@ pub(crate) fn append(
             Some(position) => position,
             None => writer.insert(append, at, &mut state)?,
         };
-        appended.push(Appended { position, is_duplicate: first.is_some() });
+        let epoch = before.epoch.clone();
+        appended.push(Appended { epoch, position, is_duplicate: first.is_some() });
         if first.is_none() {
             let Append { topic, event, .. } = append.clone();
             records.push(Record { position, at, topic, event });

@@ -30,9 +30,9 @@ use crate::writer::Writer;
 #[must_use = "a builder does nothing until `open` is called"]
 pub struct RedbLogBuilder {
     limits: Limits,
-    replayed_events: u64,
-    max_waiting_events: usize,
-    max_waiting_bytes: usize,
+    replay: u64,
+    max_pending: usize,
+    max_pending_bytes: usize,
     compact: bool,
     salvage: bool,
     restored: bool,
@@ -47,9 +47,9 @@ impl RedbLogBuilder {
                 age: Some(Duration::from_secs(7 * 24 * 3600)),
                 idempotency_window: Duration::from_secs(120),
             },
-            replayed_events: 10_000,
-            max_waiting_events: 10_000,
-            max_waiting_bytes: 64 * 1024 * 1024,
+            replay: 10_000,
+            max_pending: 10_000,
+            max_pending_bytes: 64 * 1024 * 1024,
             compact: false,
             salvage: false,
             restored: false,
@@ -87,22 +87,22 @@ impl RedbLogBuilder {
 
     /// How many of the newest events a hub is given to begin with. Default 10,000. Clients that missed more
     /// are served from the file.
-    pub fn replayed_events(mut self, events: u64) -> Self {
-        self.replayed_events = events;
+    pub fn replay(mut self, events: u64) -> Self {
+        self.replay = events;
         self
     }
 
     /// How many events may wait to be written. Beyond it publishing fails with
     /// [`LogErrorKind::Busy`]. Default 10,000.
-    pub fn max_waiting_events(mut self, events: usize) -> Self {
-        self.max_waiting_events = events;
+    pub fn max_pending(mut self, events: usize) -> Self {
+        self.max_pending = events;
         self
     }
 
     /// How many bytes of events may wait to be written. Beyond it publishing fails with
     /// [`LogErrorKind::Busy`]. Default 64 MiB.
-    pub fn max_waiting_bytes(mut self, bytes: usize) -> Self {
-        self.max_waiting_bytes = bytes;
+    pub fn max_pending_bytes(mut self, bytes: usize) -> Self {
+        self.max_pending_bytes = bytes;
         self
     }
 
@@ -165,11 +165,11 @@ impl RedbLogBuilder {
         }
         let shelf = Arc::new(Shelf::new(path.to_owned(), store, counts));
         shelf.note(&state);
-        let origin = state.last.saturating_sub(self.replayed_events).max(state.trimmed);
+        let origin = state.last.saturating_sub(self.replay).max(state.trimmed);
         let epoch = state.epoch.clone();
         let writer = Writer {
             shelf,
-            queue: Arc::new(Queue::new(self.max_waiting_events, self.max_waiting_bytes)),
+            queue: Arc::new(Queue::new(self.max_pending, self.max_pending_bytes)),
             limits: self.limits,
             clock: LogClock::behind(state.time),
             state,

@@ -313,7 +313,7 @@ mod tests {
             // For a while nothing is tried, and nothing in doubt.
             let error = append(&log, "later").unwrap_err();
             assert_eq!(error.kind(), LogErrorKind::Unavailable, "{error}");
-            let Appended { position, is_duplicate } = insist(&log, &key);
+            let Appended { position, is_duplicate, .. } = insist(&log, &key);
             assert_eq!((position, is_duplicate), (last + 1, kind == LogErrorKind::Unacknowledged));
             last = position;
         }

@@ -45,7 +45,7 @@ async fn the_file_levels_off_under_steady_publishing() {
     const ROUND: usize = 2_000;
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("events.redb");
-    let log = RedbLog::builder().max_events(5_000).max_waiting_events(ROUND);
+    let log = RedbLog::builder().max_events(5_000).max_pending(ROUND);
     let (hub, stats) = open(log, &path);
     let mut sizes = Vec::new();
     for _ in 0..60 {
@@ -114,7 +114,7 @@ async fn a_topic_of_which_nothing_is_gone_is_resumed_however_much_else_is() {
     publish_all(&hub, rest()).await;
     assert!((1..902).contains(&stats.trimmed()), "the early one is gone, and the late one is not");
     drop(hub);
-    let (hub, _) = open(RedbLog::builder().replayed_events(0), &path);
+    let (hub, _) = open(RedbLog::builder().replay(0), &path);
     let mut client = Client::expect(&hub, &["quiet"], Some(&early.id), "resumed").await;
     assert_eq!(client.read(1).await[0].last_event_id(), late.id);
     Client::expect(&hub, &["loud"], Some(&early.id), "trimmed").await;

@@ -18,6 +18,7 @@ use crate::error::{failed, is_of_the_link, is_passing, unacknowledged};
 use crate::position::EntryId;
 use crate::script::{APPEND_ONCE, RAISE};
 use crate::streams::Streams;
+use crate::tag::Tag;
 
 /// An event that is to be appended.
 #[derive(Debug)]
@@ -311,7 +312,9 @@ impl Writer {
             return;
         };
         self.newest.fetch_max(position, Ordering::AcqRel);
-        job.reply.send(Ok(Appended { position, is_duplicate }));
+        // The log has one since it was connected.
+        let Some(Tag { epoch, .. }) = self.streams.tag() else { return };
+        job.reply.send(Ok(Appended { epoch, position, is_duplicate }));
     }
 
     /// Puts a job back in front if it can be tried again, and answers it if not.

@@ -63,9 +63,8 @@ async fn nothing_acknowledged_is_lost_when_the_leader_is_killed() {
     });
     clients[0].read(200).await;
     servers[leader].kill().await;
-    let acknowledged = within("a new leader", async {
-        tokio::time::timeout(ELECTION, publishing).await
-    });
+    let acknowledged =
+        within("a new leader", async { tokio::time::timeout(ELECTION, publishing).await });
     let acknowledged = acknowledged.await.expect("in time").expect("it does not panic");
     for (number, mut client) in clients.into_iter().enumerate() {
         client.read_to(acknowledged.last().unwrap()).await;

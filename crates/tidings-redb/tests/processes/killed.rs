@@ -98,7 +98,7 @@ pub(crate) fn what_was_acknowledged_outlives_any_kill() {
 fn clients_resume(path: &Path, count: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime").block_on(async {
-        let log = RedbLog::builder().replayed_events(100).open(path).expect("the log opens");
+        let log = RedbLog::builder().replay(100).open(path).expect("the log opens");
         let last = log.stats().last();
         assert!(last >= count as u64);
         let hub = Hub::builder().build_on(log);

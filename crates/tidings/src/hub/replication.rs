@@ -5,7 +5,7 @@ use std::task::Waker;
 use super::pages::Pages;
 use super::publish::{self, Kind};
 use super::shared::Shared;
-use crate::backend::{Append, Log, LogError, Origin, Record, RecordError};
+use crate::backend::{Append, Appended, Log, LogError, Origin, Record, RecordError};
 use crate::clock;
 use crate::cluster::{self, Content};
 use crate::encode;
@@ -84,11 +84,6 @@ impl Replication {
     /// Where news begins: before the replica has reached this position, it has nothing but history.
     pub(crate) fn end(&self) -> u64 {
         self.end.load(Ordering::Acquire)
-    }
-
-    /// Notes that a publication of this node is in the log.
-    pub(super) fn acknowledged(&self, position: u64) {
-        self.acknowledged.fetch_max(position, Ordering::AcqRel);
     }
 
     /// Where news begins for topics that are not followed: what this node has published there before is
@@ -175,6 +170,17 @@ impl Shared {
         drop(sequencer);
         replication.link.lock().since = self.clock.now();
         self.clock.schedule(&replication.tick, self.clock.now() + Tick::INTERVAL);
+    }
+
+    /// Notes that a publication of this node is in the log. Returns whether it is in the history that the
+    /// hub knows.
+    pub(super) fn acknowledged(&self, replication: &Replication, appended: &Appended) -> bool {
+        let sequencer = self.sequencer.lock();
+        if sequencer.epoch != appended.epoch {
+            return false;
+        }
+        replication.acknowledged.fetch_max(appended.position, Ordering::AcqRel);
+        true
     }
 
     pub(crate) fn deliver(&self, record: Record) {

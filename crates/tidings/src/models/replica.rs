@@ -261,7 +261,8 @@ fn who_publishes_and_then_subscribes_begins_behind_it() {
                     }
                 };
                 drop(state);
-                reply.send(Ok(Appended { position: 1, is_duplicate: false }));
+                let epoch = epoch("one");
+                reply.send(Ok(Appended { epoch, position: 1, is_duplicate: false }));
             })
         };
         let delivering = spawn(move || script.run());
