@@ -13,5 +13,6 @@ pub mod interop;
 #[cfg(unix)]
 pub mod nats;
 pub mod proxy;
+#[cfg(unix)]
 pub mod redis;
 pub mod requirements;
