@@ -12,8 +12,8 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 
 /// Starts a program, says which process it is, and kills it when the standard input ends. That is at the
-/// latest when the test's process is gone, also if it was killed.
-const GUARD: &str = r#""$@" </dev/null & echo "$!"; read -r _; kill -9 "$!""#;
+/// latest when the test's process is gone, also if it was killed. What it says ends with the program.
+const GUARD: &str = r#""$@" </dev/null & echo "$!"; exec >&- 2>&-; read -r _; kill -9 "$!""#;
 
 /// A program that runs until it is [killed](Self::kill) or dropped.
 #[derive(Debug)]

@@ -31,7 +31,12 @@ impl Epochs {
     /// How often another node may be faster.
     const ATTEMPTS: usize = 16;
 
-    pub(crate) fn new(context: Context, stream: &str, subjects: &Subjects, replicas: usize) -> Self {
+    pub(crate) fn new(
+        context: Context,
+        stream: &str,
+        subjects: &Subjects,
+        replicas: usize,
+    ) -> Self {
         let (name, subject) = (format!("{stream}_EPOCH"), subjects.epoch());
         Self { context, name, subject, replicas }
     }
@@ -89,7 +94,8 @@ impl Epochs {
             created,
             revision: message.sequence,
         });
-        let corrupt = || error(LogErrorKind::Corrupt, format_args!("{}: is no epoch", self.subject));
+        let corrupt =
+            || error(LogErrorKind::Corrupt, format_args!("{}: is no epoch", self.subject));
         entry.map(Some).ok_or_else(corrupt)
     }
 

@@ -189,7 +189,7 @@ impl Follower {
     pub(crate) async fn run(mut self) {
         let mut failures = 0;
         loop {
-            let broken = match self.refill().await {
+            let broken = match self.refill_unless_link_is_lost().await {
                 Ok(()) => {
                     failures = 0;
                     self.follow().await
@@ -200,7 +200,7 @@ impl Follower {
             };
             match broken {
                 Break::Gone => return,
-                Break::Missed(_) => self.wishes.put_back(),
+                Break::Missed(e) => self.wishes.put_back(),
                 Break::Lost(error) => {
                     self.wishes.fail(&error);
                     if self.replica.link(Err(&error)).is_err() {
@@ -213,12 +213,25 @@ impl Follower {
         }
     }
 
+    async fn refill_unless_link_is_lost(&mut self) -> Result<(), Break> {
+        let engine = self.engine.clone();
+        if !engine.is_connected() {
+            return Err(link_is_down().into());
+        }
+        let connects = engine.connects();
+        tokio::select! {
+            refilled = self.refill(connects) => refilled,
+            () = engine.is_lost(connects) => Err(link_is_down().into()),
+        }
+    }
+
     async fn rest(&self, failures: usize) {
         let pause = PAUSES[usize::min(failures, PAUSES.len() - 1)];
         sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
         // A link that works in one direction only is never noticed by the client, as long as anything
-        // comes by it. Pointless if it is down, and harmless.
-        if failures > 0 && self.engine.is_connected() {
+        // comes by it.
+        let is_same = self.engine.is_connected() && self.engine.connects() == self.connects;
+        if failures > 0 && is_same {
             let _ = timeout(MARKER, self.engine.client.force_reconnect()).await;
         }
     }
@@ -229,8 +242,12 @@ impl Follower {
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen = self.complete;
         let mut question = Fuse::terminated();
+        let engine = self.engine.clone();
+        let lost = engine.is_lost(self.connects);
+        tokio::pin!(lost);
         loop {
             let done = tokio::select! {
+                () = &mut lost => Err(link_is_down().into()),
                 command = self.commands.recv() => match command {
                     None => Err(Break::Gone),
                     Some(command) => self.take_commands(command).await,

@@ -107,12 +107,7 @@ impl Engine {
     }
 
     /// The newest messages: goes backwards in steps that grow, until it has enough.
-    async fn newest(
-        &self,
-        read: &Read,
-        count: usize,
-        since: u64,
-    ) -> Result<(u64, Span), LogError> {
+    async fn newest(&self, read: &Read, count: usize, since: u64) -> Result<(u64, Span), LogError> {
         let first = self.state().await?.first;
         let mut found: Vec<StreamMessage> = Vec::new();
         let (mut end, mut step) = (read.to, 256);

@@ -1,7 +1,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use async_nats::jetstream::stream::{Config, DiscardPolicy, Republish, RetentionPolicy, StorageType};
+use async_nats::jetstream::stream::{
+    Config, DiscardPolicy, Republish, RetentionPolicy, StorageType,
+};
 use async_nats::{ConnectOptions, ToServerAddrs};
 use tidings::backend::{LogError, LogErrorKind};
 
@@ -170,7 +172,9 @@ impl NatsLogBuilder {
         let refused = |cause: String| Err(error(LogErrorKind::Refused, cause));
         let Self { stream, prefix, .. } = self;
         if !is_prefix(stream) || stream.contains('.') {
-            return refused(format!("stream: `{stream}` is not a name of letters, digits, - and _"));
+            return refused(format!(
+                "stream: `{stream}` is not a name of letters, digits, - and _"
+            ));
         }
         if !is_prefix(prefix) {
             return refused(format!(
@@ -239,7 +243,8 @@ impl Limits {
         match needed.into_iter().chain(set).find(|(_, is_so)| !is_so) {
             None => Ok(()),
             Some((field, _)) => {
-                let cause = format!("stream {}: its {field} is not what this log needs", found.name);
+                let cause =
+                    format!("stream {}: its {field} is not what this log needs", found.name);
                 Err(error(LogErrorKind::Refused, cause))
             }
         }
@@ -278,10 +283,7 @@ mod tests {
         config.max_messages = 6;
         let error = limits.check(&config, &subjects()).unwrap_err();
         assert_eq!(error.kind(), LogErrorKind::Refused);
-        assert_eq!(
-            error.to_string(),
-            "nats: stream S: its max_msgs is not what this log needs"
-        );
+        assert_eq!(error.to_string(), "nats: stream S: its max_msgs is not what this log needs");
         config.republish = None;
         let error = Limits::default().check(&config, &subjects()).unwrap_err();
         assert!(error.to_string().contains("its republish is not"), "{error}");
