@@ -70,9 +70,9 @@ impl Follower {
             self.has_tapped = true;
         }
         while let Ok(command) = self.commands.try_recv() {
-            self.take_command(command).await?;
+            self.take_command(command);
         }
-        Ok(())
+        Ok(self.tap_topics().await?)
     }
 
     /// Sends a marker, and waits until it is back. Returns its position, and what has come behind it.
