@@ -2,31 +2,15 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tidings_testkit::limit::within;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::Command;
 
+use crate::guarded::Guarded;
 use crate::requirements::{self, Missing};
-
-/// Runs a program until its standard input ends, which it does at the latest with the process that has
-/// the other end: so the program ends even if the test is killed. Says first which process it is.
-const GUARD: &str = r#"
-  exec 3<&0
-  "$@" </dev/null & server=$!
-  echo "$server"
-  { cat <&3; kill -9 "$server"; } >/dev/null 2>&1 & guard=$!
-  wait "$server"
-  kill "$guard"
-"#;
-
-/// What Redis says when clients may come, and Sentinel when it knows its primary.
-const READY: [&str; 2] = ["Ready to accept connections", "+monitor"];
 
 /// A server. It is killed when it is dropped.
 #[derive(Debug)]
@@ -34,16 +18,7 @@ pub struct Server {
     arguments: Vec<String>,
     port: u16,
     folder: PathBuf,
-    running: Option<Running>,
-}
-
-#[derive(Debug)]
-struct Running {
-    guard: Child,
-    // Closing it ends the server.
-    _stdin: ChildStdin,
-    pid: Pid,
-    log: Arc<Mutex<String>>,
+    running: Option<Guarded>,
 }
 
 impl Server {
@@ -131,29 +106,21 @@ impl Server {
     /// Starts it; what it said if it ends instead.
     async fn run(&mut self) -> Result<(), String> {
         let server = requirements::redis_server().expect("it was there before");
-        let mut command = Command::new("sh");
-        command.args(["-c", GUARD, "guard"]).arg(server);
         // A configuration file comes before all options.
         let is_file = |argument: &&String| !argument.starts_with("--");
-        let (file, options) = match self.arguments.first().filter(is_file) {
-            Some(_) => self.arguments.split_at(1),
-            None => (&[][..], &self.arguments[..]),
-        };
-        command.args(file).arg("--port").arg(self.port.to_string()).arg("--dir").arg(&self.folder);
-        command.args(["--bind", "127.0.0.1", "--save", ""]).args(options);
-        command.kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut guard = command.spawn().expect("a shell starts");
-        let stdin = guard.stdin.take().expect("it is piped");
-        let mut lines = BufReader::new(guard.stdout.take().expect("it is piped")).lines();
-        let line = within("the guard's first line", lines.next_line()).await;
-        let pid = line.expect("a line of text").and_then(|line| Pid::from_raw(line.parse().ok()?));
-        let log = Arc::default();
-        within("a server that is ready", ready(&mut lines, &log)).await?;
-        let collected = log.clone();
-        tokio::spawn(async move { while read_line(&mut lines, &collected).await.is_some() {} });
-        let pid = pid.expect("the guard names a process");
-        self.running = Some(Running { guard, _stdin: stdin, pid, log });
+        let files = self.arguments.iter().take_while(is_file).count();
+        let (file, options) = self.arguments.split_at(files);
+        let (port, folder) = (self.port.to_string(), self.folder.to_string_lossy());
+        let own = ["--port", &port, "--dir", &folder, "--bind", "127.0.0.1", "--save", ""];
+        let arguments = file.iter().map(String::as_str).chain(own);
+        let arguments = arguments.chain(options.iter().map(String::as_str));
+        let mut running = Guarded::start(&server, arguments).await;
+        let is_sentinel = options.iter().any(|option| option == "--sentinel");
+        let ready = if is_sentinel { "+monitor" } else { "Ready to accept connections" };
+        match running.says(ready).await {
+            Some(_) => self.running = Some(running),
+            None => return Err(running.said()),
+        }
         Ok(())
     }
 
@@ -174,14 +141,12 @@ impl Server {
 
     /// What it has said since its last start.
     pub fn log(&self) -> String {
-        let Some(running) = &self.running else { return String::new() };
-        running.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.running.as_ref().map_or_else(String::new, Guarded::said)
     }
 
     /// Kills it, as a power cut would (but for what the system still writes to its disk).
     pub async fn kill(&mut self) {
-        self.signal(Signal::KILL);
-        self.ended().await;
+        self.running.take().expect("it runs").kill().await;
     }
 
     /// Starts it again on the same port, with what is in its folder.
@@ -212,14 +177,7 @@ impl Server {
     }
 
     fn signal(&self, signal: Signal) {
-        let running = self.running.as_ref().expect("it runs");
-        kill_process(running.pid, signal).expect("it is ours");
-    }
-
-    async fn ended(&mut self) -> ExitStatus {
-        let mut running = self.running.take().expect("it runs");
-        let ended = within("the end of a server", running.guard.wait()).await;
-        ended.expect("it is our child")
+        self.running.as_ref().expect("it runs").signal(signal);
     }
 
     /// Asks until the answer has this in it.
@@ -261,32 +219,11 @@ pub async fn cli(port: u16, arguments: &[&str]) -> String {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The guard would do it as well, but the folder is to be left alone first.
-        if let Some(running) = &self.running {
-            let _ = kill_process(running.pid, Signal::KILL);
-        }
+        // First: it would still write there.
+        drop(self.running.take());
         let _ = std::fs::remove_dir_all(&self.folder);
         let _ = std::fs::remove_file(self.folder.with_extension("sentinel"));
     }
-}
-
-type Lines = tokio::io::Lines<BufReader<ChildStdout>>;
-
-async fn ready(lines: &mut Lines, log: &Mutex<String>) -> Result<(), String> {
-    while let Some(line) = read_line(lines, log).await {
-        if READY.iter().any(|ready| line.contains(ready)) {
-            return Ok(());
-        }
-    }
-    Err(log.lock().unwrap_or_else(PoisonError::into_inner).clone())
-}
-
-async fn read_line(lines: &mut Lines, log: &Mutex<String>) -> Option<String> {
-    let line = lines.next_line().await.ok().flatten()?;
-    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-    log.push_str(&line);
-    log.push('\n');
-    Some(line)
 }
 
 /// A port that nobody has now. It leaves room for a cluster's second port, which is 10,000 further on.

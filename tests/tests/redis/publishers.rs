@@ -40,6 +40,16 @@ async fn publishes(server: &Server, program: impl AsRef<OsStr>, script: &str) {
     }
 }
 
+#[test]
+fn the_documentation_has_these_programs() {
+    let documentation = here().join("../../../docs/REDIS.md");
+    let documentation = std::fs::read_to_string(documentation).expect("it is there");
+    for script in ["publish.sh", "publish.py", "publish.mjs"] {
+        let program = std::fs::read_to_string(here().join(script)).expect("it is there");
+        assert!(documentation.contains(&program), "docs/REDIS.md has another {script}");
+    }
+}
+
 #[tokio::test]
 async fn a_shell_publishes_by_redis_cli() {
     let Some(server) = server().await else { return };
