@@ -59,16 +59,24 @@ pub(crate) struct Line {
     pub(crate) cpu: Option<f64>,
 }
 
-/// Starts the load at one hub.
+/// Starts the load at one hub, with its part of the events.
 ///
 /// # Errors
 ///
 /// When it does not start.
-pub(crate) fn start(program: &Path, url: &str, options: &Options) -> Result<Running, String> {
+pub(crate) fn start(
+    program: &Path,
+    url: &str,
+    options: &Options,
+    publishes: bool,
+) -> Result<Running, String> {
     let mut command = Command::new(program);
     command.arg(format!("{url}/events?topic=load"));
-    command.args(["--publish", &format!("{url}/publish?topic=load")]);
-    command.args(["--rate", &(options.rate / f64::from(options.nodes)).to_string()]);
+    if publishes {
+        let rate = options.rate / f64::from(options.publishers());
+        command.args(["--publish", &format!("{url}/publish?topic=load")]);
+        command.args(["--rate", &rate.to_string()]);
+    }
     command.args(["--clients", &options.clients.to_string()]);
     command.args(["--for", &humantime::format_duration(options.run_for).to_string()]);
     command.args(["--json", "--tolerate"]);

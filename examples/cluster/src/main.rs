@@ -122,8 +122,10 @@ async fn measure(
     program: &std::path::Path,
 ) -> Result<Vec<Line>, String> {
     let (began, before) = (Instant::now(), stage.cpu_times());
-    let loads: Result<Vec<_>, _> =
-        stage.hubs.iter().map(|hub| load::start(program, &hub.url, options)).collect();
+    let start = |(hub, number): (&Hub, _)| {
+        load::start(program, &hub.url, options, number < options.publishers())
+    };
+    let loads: Result<Vec<_>, _> = stage.hubs.iter().zip(0..).map(start).collect();
     let mut reports = Vec::new();
     for load in loads? {
         reports.push(load::report(load).await?);

@@ -27,9 +27,13 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub(crate) clients: u32,
 
-    /// How many events are published a second, by all hubs together
+    /// How many events are published a second, in all
     #[arg(long, default_value_t = 30.0, value_name = "N", value_parser = positive)]
     pub(crate) rate: f64,
+
+    /// At how many of the hubs they are published. Default: at each
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) publishers: Option<u16>,
 
     /// How long the load lasts: 10s, 2m
     #[arg(long = "for", default_value = "10s", value_name = "TIME", value_parser = humantime::parse_duration)]
@@ -49,6 +53,11 @@ impl Options {
     /// The package, and the program, of the hubs.
     pub(crate) fn hub(&self) -> String {
         format!("hub-{}", self.framework)
+    }
+
+    /// At how many hubs events are published.
+    pub(crate) fn publishers(&self) -> u16 {
+        self.publishers.map_or(self.nodes, |publishers| publishers.min(self.nodes))
     }
 
     /// # Errors
