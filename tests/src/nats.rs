@@ -1,6 +1,8 @@
 //! NATS servers, each a process with a folder of its own that ends with the test.
 
+use std::collections::hash_map::RandomState;
 use std::fmt::Write;
+use std::hash::{BuildHasher, Hasher};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -65,8 +67,8 @@ impl Server {
         let path = folder.to_str().expect("a path in UTF-8");
         let mut configuration = configuration.replace("{folder}", path);
         writeln!(configuration, "\nserver_name: {name}").expect("memory");
-        // The server's own choice, at first.
-        let mut server = Self { program, folder, port: 0, configuration, running: None };
+        let [port] = free_ports();
+        let mut server = Self { program, folder, port, configuration, running: None };
         server.restart().await;
         Ok(server)
     }
@@ -126,25 +128,17 @@ impl Server {
     /// When it does not start.
     pub async fn restart(&mut self) {
         self.kill().await;
-        let port = match self.port {
-            0 => "-1".to_owned(),
-            port => port.to_string(),
-        };
         let store = self.folder.join("store");
         let mut configuration = self.configuration.clone();
         writeln!(configuration, "jetstream {{ store_dir: {store:?} }}").expect("memory");
         let file = self.folder.join("nats.conf");
         std::fs::write(&file, configuration).expect("a configuration is written");
         let file = file.to_str().expect("a path in UTF-8");
+        let port = self.port.to_string();
         let arguments = ["--config", file, "--addr", "127.0.0.1", "--port", &port];
         let mut running = Guarded::start(&self.program, arguments).await;
-        let port = running.says("Listening for client connections on").await;
-        let port = port.and_then(|line| line.rsplit(':').next()?.parse().ok());
         let ready = running.says("Server is ready").await;
-        match (port, ready) {
-            (Some(port), Some(_)) => self.port = port,
-            _ => panic!("nats-server does not start: {}", running.said()),
-        }
+        assert!(ready.is_some(), "nats-server does not start: {}", running.said());
         self.running = Some(running);
     }
 
@@ -219,7 +213,16 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// Ports that nobody listens on, all different.
+///
+/// None of those that the system hands out: while a server is down, a client that connects to it again and
+/// again from such ports is one day given the server's, and then connected to itself.
 fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    let free = || {
+        let random = RandomState::new().build_hasher().finish();
+        let port = 10_000 + u16::try_from(random % 20_000).expect("a small number");
+        TcpListener::bind(("127.0.0.1", port)).ok()
+    };
+    let listeners =
+        [(); N].map(|()| (0..1_000).find_map(|_| free()).expect("one port of a thousand is free"));
     listeners.map(|listener| listener.local_addr().expect("it is bound").port())
 }

@@ -208,6 +208,23 @@ pub fn program(name: &str, package: &str) -> Result<PathBuf, Missing> {
     })
 }
 
+/// The library that shows another time to a program that is started with it.
+///
+/// # Errors
+///
+/// When it is not there.
+pub fn faketime() -> Result<PathBuf, Missing> {
+    const NAME: &str = "faketime/libfaketime.so.1";
+    let folders = ["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(PathBuf::from);
+    // Debian has a folder for each architecture.
+    let below = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let folders = folders.into_iter().chain(below.map(|entry| entry.path()));
+    folders.map(|folder| folder.join(NAME)).find(|path| path.is_file()).ok_or_else(|| {
+        let remedy = "install the package faketime; `tests/run` does it for you";
+        Missing::new("libfaketime is not installed", remedy)
+    })
+}
+
 /// The server of Redis; `redis-cli` comes with it.
 ///
 /// # Errors

@@ -5,7 +5,8 @@
 //! the client's hands and go out by the new connection, while what was sent before that is lost. Sent again,
 //! it would come behind what it was before. So a marker is published first: its acknowledgement comes
 //! behind those of all that was still on its way. What then has no answer is sent again if nothing that came
-//! after it was acknowledged, and given up otherwise.
+//! after it was acknowledged, and given up otherwise. And the client is not given much at a time: the next
+//! few when those before them are in the socket.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use async_nats::jetstream::publish::PublishAck;
 use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::{BoxFuture, Fuse, FusedFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use tidings::backend::{Append, Appended, LogError, LogErrorKind, Reply};
 use tokio::sync::mpsc;
@@ -39,6 +40,8 @@ pub(crate) struct Publication {
     nonce: String,
     deadline: Instant,
     attempts: u32,
+    /// One that came after it is in the stream already.
+    is_overtaken: bool,
     reply: Reply<Appended>,
 }
 
@@ -68,6 +71,7 @@ impl Publication {
             nonce,
             deadline: Instant::now() + timeout,
             attempts: 0,
+            is_overtaken: false,
             reply,
         }
     }
@@ -83,7 +87,6 @@ impl Publication {
 }
 
 /// Publishes for one log.
-#[derive(Debug)]
 pub(crate) struct Appender {
     engine: Arc<Engine>,
     context: Context,
@@ -92,8 +95,10 @@ pub(crate) struct Appender {
     sent: BTreeMap<u64, Publication>,
     answers: FuturesUnordered<BoxFuture<'static, Answer>>,
     next: u64,
-    /// The latest one that was acknowledged.
-    acknowledged: Option<u64>,
+    /// The client writes what it was given.
+    flushing: Fuse<BoxFuture<'static, ()>>,
+    /// How many it was given since it last did.
+    unflushed: usize,
     connects: u64,
 }
 
@@ -110,6 +115,8 @@ const MARKER: u64 = u64::MAX;
 impl Appender {
     /// How many may be without an answer.
     const IN_FLIGHT: usize = 4_096;
+    /// How many the client is given at a time.
+    const AT_ONCE: usize = 16;
     /// How often deadlines and the link are looked at.
     const LOOK: Duration = Duration::from_millis(50);
 
@@ -131,7 +138,8 @@ impl Appender {
             sent: BTreeMap::new(),
             answers: FuturesUnordered::new(),
             next: 0,
-            acknowledged: None,
+            flushing: Fuse::terminated(),
+            unflushed: 0,
             connects,
         }
     }
@@ -146,7 +154,7 @@ impl Appender {
             if self.engine.connects() != self.connects {
                 self.recover().await;
             }
-            if self.engine.is_connected() && self.engine.connects() == self.connects {
+            if self.may_send() {
                 if let Some(publication) = held.take() {
                     self.publish(publication).await;
                 }
@@ -158,12 +166,18 @@ impl Appender {
                     Some(publication) => held = still_in_time(publication),
                     None => is_open = false,
                 },
+                () = &mut self.flushing, if !self.flushing.is_terminated() => {}
                 _ = look.tick() => {
                     self.give_up_late_ones();
                     held = held.and_then(still_in_time);
                 }
             }
         }
+    }
+
+    fn may_send(&self) -> bool {
+        let is_same = self.engine.is_connected() && self.engine.connects() == self.connects;
+        is_same && self.flushing.is_terminated()
     }
 
     async fn publish(&mut self, publication: Publication) {
@@ -177,6 +191,13 @@ impl Appender {
         self.next += 1;
         self.sent.insert(number, publication);
         self.send(number).await;
+        self.unflushed += 1;
+        if self.unflushed == Self::AT_ONCE {
+            self.unflushed = 0;
+            let client = self.engine.client.clone();
+            // It fails when the client has ended, and with it all else.
+            self.flushing = async move { drop(client.flush().await) }.boxed().fuse();
+        }
     }
 
     async fn send(&mut self, number: u64) {
@@ -202,10 +223,11 @@ impl Appender {
         let Answer { number, attempt, outcome } = answer;
         match outcome {
             Ok(acknowledgement) => {
-                if number != MARKER {
-                    self.acknowledged = self.acknowledged.max(Some(number));
-                }
                 let Some(publication) = self.sent.remove(&number) else { return };
+                // Answers come in order, so there is nothing before it but what was lost.
+                for (_, before) in self.sent.range_mut(..number) {
+                    before.is_overtaken = true;
+                }
                 self.answer(publication, &acknowledgement);
             }
             Err(refusal) => {
@@ -286,12 +308,13 @@ impl Appender {
             }
         }
         self.connects = connects;
-        let numbers: Vec<_> = self.sent.keys().copied().collect();
-        for number in numbers {
-            if Some(number) < self.acknowledged {
-                self.fail(number, unacknowledged());
-            } else {
-                self.send(number).await;
+        self.flushing = Fuse::terminated();
+        let sent: Vec<_> =
+            self.sent.iter().map(|(number, sent)| (*number, sent.is_overtaken)).collect();
+        for (number, is_overtaken) in sent {
+            match is_overtaken {
+                true => self.fail(number, unacknowledged()),
+                false => self.send(number).await,
             }
         }
     }

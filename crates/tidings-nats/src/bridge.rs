@@ -1,13 +1,16 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Message, Subscriber, ToServerAddrs};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{FuturesUnordered, SelectAll};
 use tidings::backend::{Append, Envelope, LogError, LogErrorKind, RecordError};
 use tidings::{Hub, Publish, Topic};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::error::{asking, connecting, error, no_answer};
 use crate::log::connection;
@@ -74,6 +77,9 @@ pub struct BridgeCounts {
     /// Events that the hub did not take, or of which it does not know.
     pub failed: u64,
 }
+
+/// How long the server may take to see a subscription.
+const ROUND_TRIP: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 struct Counters {
@@ -171,8 +177,7 @@ impl CoreBridgeBuilder {
         for subject in self.subjects {
             subscriptions.push(subscribe(&client, subject, self.queue_group.clone()).await?);
         }
-        // The server has seen all of that when it has answered.
-        client.flush().await.map_err(|_| no_answer("subscribe"))?;
+        timeout(ROUND_TRIP, settle(&client)).await.map_err(|_| no_answer("subscribe"))??;
         let counters = Arc::new(Counters::default());
         let task = run(subscriptions, hub, self.reading, counters.clone());
         Ok(CoreBridge { counters, task: tokio::spawn(task) })
@@ -208,6 +213,15 @@ async fn subscribe(
         None => client.subscribe(subject).await,
     };
     subscribed.map_err(|error| asking("subscribe", error))
+}
+
+/// Waits until the server has seen what this client has sent so far: a message to itself comes back
+/// behind that.
+async fn settle(client: &Client) -> Result<(), LogError> {
+    let inbox = client.new_inbox();
+    let mut messages = subscribe(client, inbox.clone(), None).await?;
+    client.publish(inbox, Bytes::new()).await.map_err(|_| no_answer("subscribe"))?;
+    messages.next().await.map(|_| ()).ok_or_else(|| no_answer("subscribe"))
 }
 
 async fn run(

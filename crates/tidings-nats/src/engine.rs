@@ -12,6 +12,7 @@ use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use parking_lot::Mutex;
 use tidings::backend::{Epoch, LogError};
+use tokio::time::interval;
 
 use crate::epoch::Epochs;
 use crate::error::{asking, publishing};
@@ -86,6 +87,15 @@ impl Engine {
 
     pub(crate) fn is_connected(&self) -> bool {
         self.client.connection_state() == Connection::Connected
+    }
+
+    /// Waits until the link is not the one of this number any more.
+    pub(crate) async fn is_lost(&self, connects: u64) {
+        // The client tells nobody, so it has to be asked.
+        let mut look = interval(Duration::from_millis(50));
+        while self.is_connected() && self.connects() == connects {
+            look.tick().await;
+        }
     }
 
     pub(crate) fn history(&self) -> History {

@@ -27,28 +27,28 @@
 
 pub(crate) mod taps;
 
+mod delivery;
 mod refill;
 mod wishes;
 
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use async_nats::header::{HeaderName, NATS_LAST_SEQUENCE, NATS_MESSAGE_ID, NATS_SEQUENCE};
+use async_nats::header::{HeaderName, NATS_LAST_SEQUENCE, NATS_SEQUENCE};
 use async_nats::{HeaderMap, Message, Subscriber};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, Fuse, FusedFuture};
 use tidings::Topic;
-use tidings::backend::{LogError, LogErrorKind, RecordError, Refused, Replica, Reply};
+use tidings::backend::{LogError, LogErrorKind, Refused, Replica, Reply};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::engine::{Engine, State};
 use crate::error::{asking, error, link_is_down, no_answer};
-use crate::message;
-use crate::subject::Purpose;
+use delivery::Witness;
 use taps::{Live, Taps};
 use wishes::Wishes;
 
@@ -70,6 +70,8 @@ pub(crate) struct Follower {
     is_selective: bool,
     /// By the subject of the stream.
     topics: HashMap<String, Followed>,
+    /// Those that have no subscription yet.
+    untapped: Vec<String>,
     wishes: Wishes,
     /// The marker that is on its way, and when it was sent.
     marker: Option<(Bytes, Instant)>,
@@ -96,7 +98,7 @@ pub(crate) struct Follower {
 #[derive(Debug)]
 struct Followed {
     topic: Topic,
-    /// Its subscription; none where everything is subscribed to.
+    /// Its subscription, once there is one.
     tap: Option<AbortHandle>,
     /// Tells it from the same topic, if that was wanted before.
     number: u64,
@@ -104,14 +106,6 @@ struct Followed {
     since: Option<u64>,
     /// The newest of them, or where they began.
     known: u64,
-}
-
-/// What is at a position of the stream.
-#[derive(Debug)]
-struct Witness {
-    sequence: u64,
-    id: Option<String>,
-    payload: Bytes,
 }
 
 /// Why following was broken off.
@@ -149,7 +143,6 @@ const PAUSES: [Duration; 4] = [
     Duration::from_secs(1),
 ];
 
-const TIME: HeaderName = HeaderName::from_static("Nats-Time-Stamp");
 const ROLLUP: HeaderName = HeaderName::from_static("Nats-Rollup");
 
 impl Follower {
@@ -169,6 +162,7 @@ impl Follower {
             commands,
             is_selective,
             topics: HashMap::new(),
+            untapped: Vec::new(),
             wishes: Wishes::default(),
             marker: None,
             last_marker: Instant::now(),
@@ -189,7 +183,7 @@ impl Follower {
     pub(crate) async fn run(mut self) {
         let mut failures = 0;
         loop {
-            let broken = match self.refill().await {
+            let broken = match self.refill_unless_link_is_lost().await {
                 Ok(()) => {
                     failures = 0;
                     self.follow().await
@@ -213,12 +207,25 @@ impl Follower {
         }
     }
 
+    async fn refill_unless_link_is_lost(&mut self) -> Result<(), Break> {
+        let engine = self.engine.clone();
+        if !engine.is_connected() {
+            return Err(link_is_down().into());
+        }
+        let connects = engine.connects();
+        tokio::select! {
+            refilled = self.refill(connects) => refilled,
+            () = engine.is_lost(connects) => Err(link_is_down().into()),
+        }
+    }
+
     async fn rest(&self, failures: usize) {
         let pause = PAUSES[usize::min(failures, PAUSES.len() - 1)];
         sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
         // A link that works in one direction only is never noticed by the client, as long as anything
-        // comes by it. Pointless if it is down, and harmless.
-        if failures > 0 && self.engine.is_connected() {
+        // comes by it.
+        let is_same = self.engine.is_connected() && self.engine.connects() == self.connects;
+        if failures > 0 && is_same {
             let _ = timeout(MARKER, self.engine.client.force_reconnect()).await;
         }
     }
@@ -229,8 +236,12 @@ impl Follower {
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen = self.complete;
         let mut question = Fuse::terminated();
+        let engine = self.engine.clone();
+        let lost = engine.is_lost(self.connects);
+        tokio::pin!(lost);
         loop {
             let done = tokio::select! {
+                () = &mut lost => Err(link_is_down().into()),
                 command = self.commands.recv() => match command {
                     None => Err(Break::Gone),
                     Some(command) => self.take_commands(command).await,
@@ -255,16 +266,16 @@ impl Follower {
     }
 
     async fn take_commands(&mut self, first: Command) -> Result<(), Break> {
-        self.take_command(first).await?;
+        self.take_command(first);
         while let Ok(command) = self.commands.try_recv() {
-            self.take_command(command).await?;
+            self.take_command(command);
         }
-        Ok(())
+        Ok(self.tap_topics().await?)
     }
 
-    async fn take_command(&mut self, command: Command) -> Result<(), Break> {
+    fn take_command(&mut self, command: Command) {
         match command {
-            Command::Want(topic) => self.want(topic).await?,
+            Command::Want(topic) => self.want(topic),
             Command::Unwant(topic) => {
                 let followed = self.topics.remove(&self.engine.subjects.topic(&topic));
                 if let Some(tap) = followed.and_then(|followed| followed.tap) {
@@ -273,22 +284,33 @@ impl Follower {
             }
             Command::End(reply) => self.wishes.ends(reply),
         }
-        Ok(())
     }
 
-    async fn want(&mut self, topic: Topic) -> Result<(), Break> {
+    fn want(&mut self, topic: Topic) {
         let subject = self.engine.subjects.topic(&topic);
         if self.topics.contains_key(&subject) {
-            return Ok(());
+            return;
         }
-        let tap = match self.is_selective {
-            true => Some(self.tap(self.engine.subjects.live(&topic)).await?),
-            false => None,
-        };
         self.count += 1;
         let number = self.count;
         self.wishes.follow(subject.clone(), number);
-        self.topics.insert(subject, Followed { topic, tap, number, since: None, known: 0 });
+        self.untapped.push(subject.clone());
+        let followed = Followed { topic, tap: None, number, since: None, known: 0 };
+        self.topics.insert(subject, followed);
+    }
+
+    /// Subscribes to the topics that are wanted. What it did not get to is left for the next time.
+    async fn tap_topics(&mut self) -> Result<(), LogError> {
+        while let Some(subject) = self.untapped.last().cloned() {
+            let topic = self.topics.get(&subject).filter(|topic| topic.tap.is_none());
+            if let Some(live) = topic.map(|topic| self.engine.subjects.live(&topic.topic)) {
+                let tap = self.tap(live).await?;
+                if let Some(topic) = self.topics.get_mut(&subject) {
+                    topic.tap = Some(tap);
+                }
+            }
+            self.untapped.pop();
+        }
         Ok(())
     }
 
@@ -299,112 +321,6 @@ impl Follower {
             .map_err(|_| no_answer("subscribe"))?
             .map_err(|error| asking("subscribe", error))?;
         Ok(self.taps.add(subscription))
-    }
-
-    fn take_batch(&mut self, batch: taps::Batch<Message>) -> Result<(), Break> {
-        if self.engine.connects() != self.connects {
-            return Err(missed("link was lost"));
-        }
-        if batch.has_overflowed {
-            return Err(missed("too much came at once"));
-        }
-        batch.messages.into_iter().try_for_each(|live| self.take(live))
-    }
-
-    /// Hands on one message, behind all those before it.
-    fn take(&mut self, live: Live<Message>) -> Result<(), Break> {
-        let Live { sequence, previous, message } = live;
-        if sequence <= self.complete {
-            return Ok(());
-        }
-        if !self.is_selective && sequence != self.complete + 1 {
-            return Err(missed(format_args!("position {} did not come", self.complete + 1)));
-        }
-        let purpose = self.engine.subjects.purpose(&message.subject);
-        if purpose == Ok(Purpose::Own) {
-            return self.take_own(sequence, &message);
-        }
-        if let (true, Ok(Purpose::Topic(topic))) = (self.is_selective, &purpose) {
-            let subject = self.engine.subjects.topic(topic);
-            // Those that are not wanted any more, or not yet.
-            let followed = self.topics.get_mut(&subject);
-            let Some(followed) = followed.filter(|followed| followed.since.is_some()) else {
-                return Ok(());
-            };
-            if previous > followed.known {
-                return Err(missed(format_args!("position {previous} did not come")));
-            }
-            followed.known = sequence;
-        }
-        let headers = message.headers.as_ref();
-        self.hand_on(sequence, appended_at(headers), purpose, headers, &message.payload)
-    }
-
-    fn hand_on(
-        &mut self,
-        sequence: u64,
-        at: u64,
-        purpose: Result<Purpose, RecordError>,
-        headers: Option<&HeaderMap>,
-        payload: &Bytes,
-    ) -> Result<(), Break> {
-        let record = match &purpose {
-            Ok(Purpose::Own) => return Ok(()),
-            Ok(Purpose::Topic(topic)) => {
-                message::record(sequence, at, topic.as_str(), headers, payload)
-            }
-            Err(error) => Err(error.clone()),
-        };
-        match record {
-            Ok(record) => self.replica.deliver(record)?,
-            Err(error) => self.replica.rejected(sequence, &error)?,
-        }
-        self.witness = Some(Witness::new(sequence, headers, payload));
-        self.handed.push(sequence);
-        self.complete = sequence;
-        Ok(())
-    }
-
-    fn take_own(&mut self, sequence: u64, message: &Message) -> Result<(), Break> {
-        self.complete = sequence;
-        self.replica.reached(sequence)?;
-        if *message.subject == *self.engine.subjects.live_marker() {
-            self.take_marker(sequence, &message.payload)?;
-        }
-        Ok(())
-    }
-
-    fn take_marker(&mut self, sequence: u64, text: &Bytes) -> Result<(), Break> {
-        self.last_marker = Instant::now();
-        if self.marker.as_ref().is_some_and(|(sent, _)| sent == text) {
-            self.marker = None;
-            let (topics, ends) = self.wishes.fulfilled();
-            self.activate(topics, sequence)?;
-            ends.into_iter().for_each(|reply| reply.send(Ok(sequence)));
-        }
-        self.replica.caught_up()?;
-        Ok(())
-    }
-
-    /// Says that topics are followed from a position on.
-    fn activate(
-        &mut self,
-        subjects: impl IntoIterator<Item = (String, u64)>,
-        position: u64,
-    ) -> Result<(), Break> {
-        let mut followed = Vec::new();
-        for (subject, number) in subjects {
-            if let Some(topic) = self.topics.get_mut(&subject) {
-                if topic.number == number {
-                    (topic.since, topic.known) = (Some(position), position);
-                    followed.push(topic.topic.clone());
-                }
-            }
-        }
-        if !followed.is_empty() {
-            self.replica.followed(&followed, position)?;
-        }
-        Ok(())
     }
 
     fn look_for_marker(&self) -> Result<(), Break> {
@@ -464,16 +380,6 @@ impl Follower {
     }
 }
 
-impl Witness {
-    fn new(sequence: u64, headers: Option<&HeaderMap>, payload: &Bytes) -> Self {
-        let id = headers.and_then(|headers| headers.get(NATS_MESSAGE_ID));
-        let id = id.map(|id| id.as_str().to_owned());
-        // A copy, because the payload is a slice of much more.
-        let payload = Bytes::copy_from_slice(payload);
-        Self { sequence, id, payload }
-    }
-}
-
 fn missed(what: impl Display) -> Break {
     Break::Missed(error(LogErrorKind::Unavailable, format_args!("something is missing: {what}")))
 }
@@ -483,14 +389,4 @@ fn read_live(message: Message) -> Option<Live<Message>> {
     let number = |name| message.headers.as_ref()?.get(name)?.as_str().parse().ok();
     let (sequence, previous) = (number(NATS_SEQUENCE)?, number(NATS_LAST_SEQUENCE).unwrap_or(0));
     Some(Live { sequence, previous, message })
-}
-
-/// When a message was stored, in milliseconds since the Unix epoch: what the server says, where it
-/// does, or now.
-fn appended_at(headers: Option<&HeaderMap>) -> u64 {
-    let told = headers.and_then(|headers| headers.get(TIME)).map(|time| time.as_str());
-    let told = told.and_then(|time| humantime::parse_rfc3339(time).ok());
-    let time = told.unwrap_or_else(SystemTime::now);
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

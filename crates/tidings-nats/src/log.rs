@@ -118,7 +118,8 @@ impl NatsLog {
         options: ConnectOptions,
         servers: impl ToServerAddrs,
     ) -> Result<Self, LogError> {
-        let client = connection(options).connect(servers).await.map_err(connecting)?;
+        let options = connection(options).request_timeout(Some(settings.request_timeout));
+        let client = options.connect(servers).await.map_err(connecting)?;
         let subjects = Subjects::new(settings.prefix.clone());
         let (name, limits) = (settings.stream.clone(), settings.limits.clone());
         let (engine, state) =

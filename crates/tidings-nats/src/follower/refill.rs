@@ -20,11 +20,8 @@ const TOPICS_ONE_BY_ONE: usize = 8;
 
 impl Follower {
     /// Brings the replica to where the subscriptions are complete.
-    pub(super) async fn refill(&mut self) -> Result<(), Break> {
-        if !self.engine.is_connected() {
-            return Err(link_is_down().into());
-        }
-        self.connects = self.engine.connects();
+    pub(super) async fn refill(&mut self, connects: u64) -> Result<(), Break> {
+        self.connects = connects;
         self.marker = None;
         self.engine.restore().await?;
         let state = self.examine().await?;
@@ -73,9 +70,9 @@ impl Follower {
             self.has_tapped = true;
         }
         while let Ok(command) = self.commands.try_recv() {
-            self.take_command(command).await?;
+            self.take_command(command);
         }
-        Ok(())
+        Ok(self.tap_topics().await?)
     }
 
     /// Sends a marker, and waits until it is back. Returns its position, and what has come behind it.
@@ -112,10 +109,14 @@ impl Follower {
             return Ok(false);
         }
         let is_same_leader = state.leader == self.leader;
-        let begin = if is_same_leader { self.complete } else { self.certain };
-        let mut at = begin;
+        let mut at = if is_same_leader { self.complete } else { self.certain };
         while at < end {
             let span = self.engine.span(&self.filter(), at, end, READ_BYTES).await?;
+            // Asked afterwards, so that nothing can have gone in between; and before any of it is
+            // handed on as if it followed on what the replica has.
+            if self.engine.state().await?.first > at + 1 {
+                return Ok(true);
+            }
             for stored in span.messages {
                 let purpose = self.engine.subjects.purpose(&stored.subject);
                 if purpose == Ok(Purpose::Own) || !self.is_followed_at(&stored) {
@@ -130,8 +131,7 @@ impl Follower {
             }
             at = span.to;
         }
-        // Asked afterwards, so that nothing can have gone in between.
-        Ok(self.engine.state().await?.first > begin + 1)
+        Ok(false)
     }
 
     fn is_followed_at(&self, stored: &StreamMessage) -> bool {

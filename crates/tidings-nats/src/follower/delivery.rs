@@ -1,0 +1,152 @@
+//! Hands on what comes.
+
+use std::time::SystemTime;
+
+use async_nats::header::{HeaderName, NATS_MESSAGE_ID};
+use async_nats::{HeaderMap, Message};
+use bytes::Bytes;
+use tidings::backend::RecordError;
+use tokio::time::Instant;
+
+use super::taps::{Batch, Live};
+use super::{Break, Follower, missed};
+use crate::message;
+use crate::subject::Purpose;
+
+const TIME: HeaderName = HeaderName::from_static("Nats-Time-Stamp");
+
+/// What is at a position of the stream.
+#[derive(Debug)]
+pub(super) struct Witness {
+    pub(super) sequence: u64,
+    pub(super) id: Option<String>,
+    pub(super) payload: Bytes,
+}
+
+impl Follower {
+    pub(super) fn take_batch(&mut self, batch: Batch<Message>) -> Result<(), Break> {
+        if self.engine.connects() != self.connects {
+            return Err(missed("link was lost"));
+        }
+        if batch.has_overflowed {
+            return Err(missed("too much came at once"));
+        }
+        batch.messages.into_iter().try_for_each(|live| self.take(live))
+    }
+
+    /// Hands on one message, behind all those before it.
+    pub(super) fn take(&mut self, live: Live<Message>) -> Result<(), Break> {
+        let Live { sequence, previous, message } = live;
+        if sequence <= self.complete {
+            return Ok(());
+        }
+        if !self.is_selective && sequence != self.complete + 1 {
+            return Err(missed(format_args!("position {} did not come", self.complete + 1)));
+        }
+        let purpose = self.engine.subjects.purpose(&message.subject);
+        if purpose == Ok(Purpose::Own) {
+            return self.take_own(sequence, &message);
+        }
+        if let (true, Ok(Purpose::Topic(topic))) = (self.is_selective, &purpose) {
+            let subject = self.engine.subjects.topic(topic);
+            // Those that are not wanted any more, or not yet.
+            let followed = self.topics.get_mut(&subject);
+            let Some(followed) = followed.filter(|followed| followed.since.is_some()) else {
+                return Ok(());
+            };
+            if previous > followed.known {
+                return Err(missed(format_args!("position {previous} did not come")));
+            }
+            followed.known = sequence;
+        }
+        let headers = message.headers.as_ref();
+        self.hand_on(sequence, appended_at(headers), purpose, headers, &message.payload)
+    }
+
+    pub(super) fn hand_on(
+        &mut self,
+        sequence: u64,
+        at: u64,
+        purpose: Result<Purpose, RecordError>,
+        headers: Option<&HeaderMap>,
+        payload: &Bytes,
+    ) -> Result<(), Break> {
+        let record = match &purpose {
+            Ok(Purpose::Own) => return Ok(()),
+            Ok(Purpose::Topic(topic)) => {
+                message::record(sequence, at, topic.as_str(), headers, payload)
+            }
+            Err(error) => Err(error.clone()),
+        };
+        match record {
+            Ok(record) => self.replica.deliver(record)?,
+            Err(error) => self.replica.rejected(sequence, &error)?,
+        }
+        self.witness = Some(Witness::new(sequence, headers, payload));
+        self.handed.push(sequence);
+        self.complete = sequence;
+        Ok(())
+    }
+
+    fn take_own(&mut self, sequence: u64, message: &Message) -> Result<(), Break> {
+        self.complete = sequence;
+        self.replica.reached(sequence)?;
+        if *message.subject == *self.engine.subjects.live_marker() {
+            self.take_marker(sequence, &message.payload)?;
+        }
+        Ok(())
+    }
+
+    fn take_marker(&mut self, sequence: u64, text: &Bytes) -> Result<(), Break> {
+        self.last_marker = Instant::now();
+        if self.marker.as_ref().is_some_and(|(sent, _)| sent == text) {
+            self.marker = None;
+            let (topics, ends) = self.wishes.fulfilled();
+            self.activate(topics, sequence)?;
+            ends.into_iter().for_each(|reply| reply.send(Ok(sequence)));
+        }
+        self.replica.caught_up()?;
+        Ok(())
+    }
+
+    /// Says that topics are followed from a position on.
+    pub(super) fn activate(
+        &mut self,
+        subjects: impl IntoIterator<Item = (String, u64)>,
+        position: u64,
+    ) -> Result<(), Break> {
+        let mut followed = Vec::new();
+        for (subject, number) in subjects {
+            if let Some(topic) = self.topics.get_mut(&subject) {
+                if topic.number == number {
+                    (topic.since, topic.known) = (Some(position), position);
+                    followed.push(topic.topic.clone());
+                }
+            }
+        }
+        if !followed.is_empty() {
+            self.replica.followed(&followed, position)?;
+        }
+        Ok(())
+    }
+}
+
+impl Witness {
+    fn new(sequence: u64, headers: Option<&HeaderMap>, payload: &Bytes) -> Self {
+        let id = headers.and_then(|headers| headers.get(NATS_MESSAGE_ID));
+        let id = id.map(|id| id.as_str().to_owned());
+        // A copy, because the payload is a slice of much more.
+        let payload = Bytes::copy_from_slice(payload);
+        Self { sequence, id, payload }
+    }
+}
+
+/// When a message was stored, in milliseconds since the Unix epoch: what the server says, where it
+/// does, or now.
+fn appended_at(headers: Option<&HeaderMap>) -> u64 {
+    let told = headers.and_then(|headers| headers.get(TIME)).map(|time| time.as_str());
+    let told = told.and_then(|time| humantime::parse_rfc3339(time).ok());
+    let time = told.unwrap_or_else(SystemTime::now);
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
