@@ -220,6 +220,9 @@ async fn a_server_that_lost_everything_resets_the_clients() {
     server.kill().await;
     server.wipe();
     server.restart().await;
+    for hub in [&hub, &other] {
+        is_ready(hub, true).await;
+    }
     for client in &mut clients {
         assert_eq!(client.status().await["reason"], "unknown");
     }
@@ -247,6 +250,7 @@ async fn a_server_that_went_back_resets_the_clients() {
     server.kill().await;
     server.put_back(copy);
     server.restart().await;
+    is_ready(&hub, true).await;
     assert_eq!(client.status().await["reason"], "unknown");
     let event = publish(&hub, "a", "new").await;
     client.read_to(&event.id).await;
