@@ -11,9 +11,15 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 
-/// Starts a program, says which process it is, and kills it when the standard input ends. That is at the
-/// latest when the test's process is gone, also if it was killed. What it says ends with the program.
-const GUARD: &str = r#""$@" </dev/null & echo "$!"; exec >&- 2>&-; read -r _; kill -9 "$!""#;
+/// Runs a program, which says first which process it is, and kills it when the standard input ends. That is
+/// at the latest when the test's process is gone, also if it was killed. Ends with the program.
+const GUARD: &str = r#"
+  exec 3<&0
+  sh -c 'echo "$$"; exec "$@"' guarded "$@" </dev/null 3<&- & program=$!
+  { cat <&3; kill -9 "$program"; } >/dev/null 2>&1 & guard=$!
+  wait "$program"
+  kill "$guard"
+"#;
 
 /// A program that runs until it is [killed](Self::kill) or dropped.
 #[derive(Debug)]

@@ -208,6 +208,32 @@ pub fn program(name: &str, package: &str) -> Result<PathBuf, Missing> {
     })
 }
 
+/// The library that shows another time to a program that is started with it.
+///
+/// # Errors
+///
+/// When it is not there.
+pub fn faketime() -> Result<PathBuf, Missing> {
+    const NAME: &str = "faketime/libfaketime.so.1";
+    let folders = ["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(PathBuf::from);
+    // Debian has a folder for each architecture.
+    let below = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let folders = folders.into_iter().chain(below.map(|entry| entry.path()));
+    folders.map(|folder| folder.join(NAME)).find(|path| path.is_file()).ok_or_else(|| {
+        let remedy = "install the package faketime; `tests/run` does it for you";
+        Missing::new("libfaketime is not installed", remedy)
+    })
+}
+
+/// The server of Redis; `redis-cli` comes with it.
+///
+/// # Errors
+///
+/// When it is not there.
+pub fn redis_server() -> Result<PathBuf, Missing> {
+    program("redis-cli", "redis-server").and_then(|_| program("redis-server", "redis-server"))
+}
+
 /// The version that a program tells when it is asked with `argument`: the first word of its answer
 /// that has a digit first, perhaps behind a slash.
 pub fn version(program: &Path, argument: &str) -> Option<String> {

@@ -41,7 +41,12 @@ on_every_hub! {
     the_demo_topics_are_alive
     clients_are_listed
     a_client_can_be_closed
+    the_streams_of_a_principal_can_be_closed
+    the_cluster_is_described
+    a_publication_with_a_key_is_there_once
     the_health_check_says_ok
+    metrics_are_there_for_prometheus
+    without_the_demo_its_topics_are_silent
     anything_else_is_not_found
     sigterm_ends_streams_and_the_process_within_a_second
     sigterm_does_not_wait_for_a_client_that_does_not_read
@@ -85,7 +90,7 @@ async fn publish(hub: &Process, query: &str, data: impl Into<Vec<u8>>) -> (Strin
     let response = ask(hub, Request::post(&format!("/publish?{query}"), data)).await;
     assert_eq!(response.status(), 200, "{}", response.text());
     let body = json(&response);
-    assert_eq!(keys(&body), ["id", "subscribers"]);
+    assert_eq!(keys(&body), ["duplicate", "id", "subscribers"]);
     let id = body["id"].as_str().expect("a text").to_owned();
     (id, body["subscribers"].as_u64().expect("a number"))
 }
@@ -298,6 +303,64 @@ async fn a_client_can_be_closed(package: &str) {
     ] {
         assert_eq!(refusal(&ask(&hub, Request::new("DELETE", target)).await, 404), reason);
     }
+}
+
+async fn the_streams_of_a_principal_can_be_closed(package: &str) {
+    let hub = Process::start(package).await;
+    let (mut hers, _) = follow(&hub, "topic=a&principal=ada+b").await;
+    let (mut other, _) = follow(&hub, "topic=a&principal=ada").await;
+    for closed in [1, 0] {
+        let response = ask(&hub, Request::new("DELETE", "/principals/ada%20b")).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(json(&response), serde_json::json!({ "closed": closed, "silent": [] }));
+    }
+    assert_eq!(hers.read_to_end().await, Ending::Whole);
+    publish(&hub, "topic=a", "still there").await;
+    assert_eq!(other.next_message().await.data(), "still there");
+}
+
+async fn the_cluster_is_described(package: &str) {
+    let hub = Process::start(package).await;
+    let (_stream, _) = follow(&hub, "topic=a").await;
+    let cluster = json(&ask(&hub, Request::get("/cluster")).await);
+    let id = "0000000000000000";
+    let node = serde_json::json!({
+        "id": id, "self": true, "clients": 1, "ready": true, "lost": false, "heard_ms": 0,
+    });
+    assert_eq!(cluster, serde_json::json!({ "clients": 1, "nodes": [node] }));
+}
+
+async fn a_publication_with_a_key_is_there_once(package: &str) {
+    let hub = Process::start(package).await;
+    let (mut stream, _) = follow(&hub, "topic=a").await;
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        let response = ask(&hub, Request::post("/publish?topic=a&key=order-17", "17")).await;
+        answers.push(json(&response));
+    }
+    assert_eq!(answers[0]["id"], answers[1]["id"]);
+    assert_eq!(answers.iter().map(|a| a["duplicate"] == true).collect::<Vec<_>>(), [false, true]);
+    publish(&hub, "topic=a", "18").await;
+    let data = [stream.next_message().await, stream.next_message().await];
+    assert_eq!(data.map(|message| message.data().to_owned()), ["17", "18"]);
+}
+
+async fn metrics_are_there_for_prometheus(package: &str) {
+    let hub = Process::start(package).await;
+    let (_stream, _) = follow(&hub, "topic=a").await;
+    let response = ask(&hub, Request::get("/metrics")).await;
+    assert_eq!(response.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert!(response.text().contains("\ntidings_clients 1\n"), "{}", response.text());
+}
+
+async fn without_the_demo_its_topics_are_silent(package: &str) {
+    let arguments = ["--listen", ANY_PORT, "--demo", "false"];
+    let hub = Process::start_with(package, &arguments).await;
+    // The demo's first events come at once.
+    let (mut other, _) =
+        follow(&hub, "topic=job&topic=ticker&topic=notifications&history=all").await;
+    publish(&hub, "topic=ticker", "the first").await;
+    assert_eq!(other.next_message().await.data(), "the first");
 }
 
 async fn the_health_check_says_ok(package: &str) {

@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use tidings_tests::document;
 use tidings_tests::interop::client::{CLIENTS, Tools};
 use tidings_tests::interop::hub::Hub;
 use tidings_tests::interop::proxy::{self, HTTPS, Program, Proxy, SETUPS};
@@ -100,7 +101,7 @@ fn found(program: Program) -> Option<PathBuf> {
 fn check_report(report: &str) {
     let path = Path::new(DOCS).join("COMPARISON.md");
     let file = std::fs::read_to_string(&path).unwrap_or_default();
-    if std::env::var_os("TIDINGS_WRITE_DOCS").is_some_and(|value| value == "1") {
+    if document::is_written() {
         std::fs::write(&path, report::put(&file, report)).expect("docs/COMPARISON.md");
     } else {
         assert!(

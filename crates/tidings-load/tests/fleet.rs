@@ -184,7 +184,7 @@ async fn what_a_reset_repeats_is_counted_apart() {
 }
 
 #[tokio::test]
-async fn latency_is_taken_from_the_data_and_replayed_events_have_none() {
+async fn latency_is_taken_from_the_data_and_replay_have_none() {
     let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let past = format!("data: {{\"at\":{}}}\n\n", at.as_millis() - 5000);
     let future = format!("data: {}\n\n", at.as_nanos() + 3_600_000_000_000);

@@ -248,8 +248,9 @@ impl Appender {
     fn answer(&self, publication: Publication, acknowledgement: &PublishAck) {
         let position = acknowledgement.sequence;
         let is_duplicate = acknowledgement.duplicate && publication.has_key;
+        let epoch = self.engine.history().epoch;
         if !is_duplicate || publication.attempts == 1 {
-            return publication.reply.send(Ok(Appended { position, is_duplicate }));
+            return publication.reply.send(Ok(Appended { epoch, position, is_duplicate }));
         }
         // It may be the duplicate of its own first attempt.
         let engine = self.engine.clone();
@@ -258,7 +259,7 @@ impl Appender {
             let first = first.ok().flatten().filter(|first| first.sequence == position);
             let nonce = first.as_ref().and_then(|first| first.headers.get(NONCE));
             let is_own = nonce.is_some_and(|nonce| nonce.as_str() == publication.nonce);
-            publication.reply.send(Ok(Appended { position, is_duplicate: !is_own }));
+            publication.reply.send(Ok(Appended { epoch, position, is_duplicate: !is_own }));
         });
     }
 

@@ -89,7 +89,7 @@ impl std::error::Error for Fault {}
 
 /// Checks all visits of a client that subscribed to `topics` and has read to the last event.
 ///
-/// `published` is everything that was published to the hub, in its order.
+/// `published` is everything that was published to the hub, in its order: one epoch behind the other.
 ///
 /// # Errors
 ///
@@ -119,13 +119,14 @@ fn check_all(
     visits: &[Visit],
     (even, finished): (bool, bool),
 ) -> Result<Summary, Fault> {
+    let mut of_topics: HashMap<&str, Vec<_>> = HashMap::new();
+    for entry in published.iter().filter(|entry| topics.contains(&entry.topic.as_str())) {
+        let Place { epoch, position } = Place::of(&entry.id);
+        of_topics.entry(epoch).or_default().push((position, entry));
+    }
     let mut client = Client {
         by_id: published.iter().map(|entry| (entry.id.as_str(), entry)).collect(),
-        of_topics: published
-            .iter()
-            .filter(|entry| topics.contains(&entry.topic.as_str()))
-            .map(|entry| (position(&entry.id), entry))
-            .collect(),
+        of_topics,
         topics,
         even,
         to_begin: HashSet::new(),
@@ -134,23 +135,39 @@ fn check_all(
         summary: Summary::default(),
     };
     visits.iter().try_for_each(|visit| client.visit(visit))?;
-    match client.missing_before(u64::MAX).first() {
+    match client.missing_at_the_end(published).first() {
         Some(id) if finished => Err(Fault::Lost((*id).to_owned())),
         _ => Ok(client.summary),
     }
 }
 
+/// What an id `<epoch>-<position>` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place<'a> {
+    epoch: &'a str,
+    position: u64,
+}
+
+impl<'a> Place<'a> {
+    fn of(id: &'a str) -> Self {
+        let place = id
+            .rsplit_once('-')
+            .and_then(|(epoch, position)| Some(Self { epoch, position: position.parse().ok()? }));
+        place.unwrap_or_else(|| panic!("{id:?} is not an id of a hub"))
+    }
+}
+
 struct Client<'a> {
     by_id: HashMap<&'a str, &'a Entry>,
-    /// Position and event of what the client is to see, in order.
-    of_topics: Vec<(u64, &'a Entry)>,
+    /// Position and event of what the client is to see, in order, for each epoch.
+    of_topics: HashMap<&'a str, Vec<(u64, &'a Entry)>>,
     topics: &'a [&'a str],
     /// Whether all topics keep the same.
     even: bool,
     /// Else: the topics of which nothing has come since a reset.
     to_begin: HashSet<&'a str>,
-    /// The position up to which the client has everything; `None` before its first status.
-    cursor: Option<u64>,
+    /// Up to where the client has everything; `None` before its first status.
+    cursor: Option<Place<'a>>,
     /// The ids received since the last reset.
     seen: HashSet<&'a str>,
     summary: Summary,
@@ -176,7 +193,7 @@ impl<'a> Client<'a> {
     /// Takes note of a status event. Returns whether the client is resumed.
     fn status(
         &mut self,
-        message: &Message,
+        message: &'a Message,
         claimed: Option<&str>,
         is_first: bool,
     ) -> Result<bool, Fault> {
@@ -185,20 +202,20 @@ impl<'a> Client<'a> {
         let wrong = || Err(Fault::WrongStatus(format!("{} at {id:?}", message.data())));
         match data["status"].as_str() {
             Some("fresh") if is_first && claimed.is_none() => {
-                self.cursor = Some(position(id));
+                self.cursor = Some(Place::of(id));
                 self.seen.clear();
                 self.to_begin.clear();
             }
             Some("resumed") if claimed == Some(id) => {
                 // Of a client that is not known from before, this is where it begins.
-                self.cursor.get_or_insert(position(id));
+                self.cursor.get_or_insert(Place::of(id));
                 // Whatever began later than others: the client has it all now.
                 self.to_begin.clear();
                 self.summary.resumed += 1;
                 return Ok(true);
             }
             Some("reset") if !is_first || claimed.is_some() => {
-                self.cursor = Some(position(id));
+                self.cursor = Some(Place::of(id));
                 self.seen.clear();
                 if !self.even {
                     self.to_begin.extend(self.topics);
@@ -230,9 +247,14 @@ impl<'a> Client<'a> {
         if entry.data != message.data() {
             return Err(Fault::Altered(id));
         }
-        let at = position(&id);
-        if self.cursor.is_some_and(|cursor| at <= cursor) {
-            return Err(Fault::OutOfOrder(id));
+        let at = Place::of(known);
+        if let Some(cursor) = self.cursor {
+            if at.epoch != cursor.epoch {
+                return Err(Fault::MissingReset(id));
+            }
+            if at.position <= cursor.position {
+                return Err(Fault::OutOfOrder(id));
+            }
         }
         if let Some(missing) = self.missing_before(at).first() {
             return Err(if later.iter().any(|message| message.last_event_id() == *missing) {
@@ -249,11 +271,26 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// What the client should have seen behind its cursor and before a position.
-    fn missing_before(&self, before: u64) -> Vec<&'a str> {
-        let cursor = self.cursor.unwrap_or(u64::MAX);
-        let behind = self.of_topics.partition_point(|(at, _)| *at <= cursor);
-        let missing = self.of_topics[behind..].iter().take_while(|(at, _)| *at < before);
+    /// What the client should have seen in the end.
+    fn missing_at_the_end(&self, published: &'a [Entry]) -> Vec<&'a str> {
+        let last = published.last().map(|entry| Place::of(&entry.id).epoch);
+        let of_last = last.and_then(|epoch| self.of_topics.get(epoch));
+        match (self.cursor, of_last, last) {
+            // It was never told that its history has ended.
+            (Some(cursor), Some(entries), Some(last)) if cursor.epoch != last => {
+                entries.iter().map(|(_, entry)| entry.id.as_str()).collect()
+            }
+            (Some(cursor), ..) => self.missing_before(Place { position: u64::MAX, ..cursor }),
+            (None, ..) => Vec::new(),
+        }
+    }
+
+    /// What the client should have seen behind its cursor and before another place of that epoch.
+    fn missing_before(&self, before: Place<'_>) -> Vec<&'a str> {
+        let Some(cursor) = self.cursor else { return Vec::new() };
+        let entries = self.of_topics.get(cursor.epoch).map_or(&[][..], Vec::as_slice);
+        let behind = entries.partition_point(|(at, _)| *at <= cursor.position);
+        let missing = entries[behind..].iter().take_while(|(at, _)| *at < before.position);
         let missing = missing.map(|(_, entry)| *entry);
         missing
             .filter(|entry| !self.to_begin.contains(entry.topic.as_str()))
@@ -264,8 +301,7 @@ impl<'a> Client<'a> {
 
 /// The position in an id `<epoch>-<position>`.
 pub(crate) fn position(id: &str) -> u64 {
-    let position = id.rsplit_once('-').and_then(|(_, position)| position.parse().ok());
-    position.unwrap_or_else(|| panic!("{id:?} is not an id of a hub"))
+    Place::of(id).position
 }
 
 #[cfg(test)]
@@ -435,6 +471,41 @@ mod tests {
         assert!(check_a_and_b(&[(Some("e-2"), "resumed@2 3 4 6")]).is_ok());
         finds(Fault::MissingReset, "e-3", &[(Some("e-2"), "resumed@2 4 6")]);
         finds(Fault::Lost, "e-6", &[(Some("e-2"), "resumed@2 3 4")]);
+    }
+
+    /// Events of two epochs, e and f, of topic a.
+    fn of_two_epochs() -> Vec<Entry> {
+        let ids = ["e-1", "e-2", "f-1", "f-2"];
+        let entry = |id: &str| Entry { id: id.into(), topic: "a".into(), data: id.into() };
+        ids.into_iter().map(entry).collect()
+    }
+
+    /// Checks a client of all that which has received these ids; `!` before one is a reset to there.
+    fn check_epochs(script: &str) -> Result<Summary, Fault> {
+        let mut decoder = Decoder::new();
+        for (index, word) in script.split_whitespace().enumerate() {
+            let status = if index == 0 { "fresh" } else { "reset" };
+            let block = match word.strip_prefix('!') {
+                Some(id) => format!(
+                    "event: {STATUS_EVENT}\ndata: {{\"status\":\"{status}\"}}\nid: {id}\n\n"
+                ),
+                None => format!("data: {word}\nid: {word}\n\n"),
+            };
+            decoder.feed(block.as_bytes()).unwrap();
+        }
+        let messages = std::iter::from_fn(|| decoder.next_message()).collect();
+        check(&of_two_epochs(), &["a"], &[Visit { claimed: None, messages }])
+    }
+
+    #[test]
+    fn a_new_epoch_has_to_be_said() {
+        assert_eq!(check_epochs("!e-0 e-1 e-2 !f-0 f-1 f-2").unwrap().resets, 1);
+        // What is left of the old one will never come.
+        assert!(check_epochs("!e-0 e-1 !f-0 f-1 f-2").is_ok());
+        assert_eq!(check_epochs("!e-0 e-1 e-2 f-1 f-2"), Err(Fault::MissingReset("f-1".into())));
+        assert_eq!(check_epochs("!e-0 e-1 e-2"), Err(Fault::Lost("f-1".into())));
+        assert_eq!(check_epochs("!e-0 e-1 e-2 !f-0 f-2"), Err(Fault::Lost("f-1".into())));
+        assert_eq!(check_epochs("!e-0 !f-0 f-1 f-2 e-1"), Err(Fault::MissingReset("e-1".into())));
     }
 
     /// Forty events of topics a, b and c in turn, and a client of a and b that received all of

@@ -61,6 +61,7 @@ macro_rules! log_suite {
             delivery {
                 an_event_is_acknowledged_with_its_id_and_seen_once
                 ids_rise_over_all_topics
+                events_are_in_the_order_of_the_calls
                 a_thousand_publishers_at_once_lose_nothing
                 all_clients_see_the_same_order
                 events_of_every_kind_survive

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, LazyLock, Mutex};
 
+#[cfg(unix)]
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -20,6 +22,7 @@ pub const ANY_PORT: &str = "127.0.0.1:0";
 pub struct Process {
     package: String,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     child: Child,
     addr: SocketAddr,
     greeting: String,
@@ -36,14 +39,26 @@ impl Process {
 
     /// As [`start`](Self::start), with other arguments; where it listens is for [`ANY_PORT`].
     pub async fn start_with(package: &str, arguments: &[&str]) -> Self {
-        let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
-        Self::spawn(package, arguments).await
+        Self::start_in(package, arguments, &[]).await
     }
 
-    async fn spawn(package: &str, arguments: Vec<String>) -> Self {
+    /// As [`start_with`](Self::start_with), with variables of the environment besides those of the test.
+    pub async fn start_in(package: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
+        let environment =
+            environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        Self::spawn(package, arguments, environment).await
+    }
+
+    async fn spawn(
+        package: &str,
+        arguments: Vec<String>,
+        environment: Vec<(String, String)>,
+    ) -> Self {
         let mut child = command(package)
             .await
             .args(&arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -69,7 +84,7 @@ impl Process {
         // Else it would wait one day, when nobody reads on.
         tokio::spawn(async move { tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await });
         let package = package.to_owned();
-        Self { package, arguments, child, addr, greeting, complaints }
+        Self { package, arguments, environment, child, addr, greeting, complaints }
     }
 
     /// Runs a program of the workspace until it ends by itself.
@@ -93,24 +108,54 @@ impl Process {
         self.complaints.lock().expect("nothing panics here").clone()
     }
 
-    /// Kills it, as a power cut would, and starts it anew on the same port.
-    pub async fn kill_and_restart(mut self) -> Self {
+    /// Kills it, as a power cut would.
+    pub async fn kill(&mut self) {
         within("the end of a killed process", self.child.kill()).await.expect("it is ours to kill");
+    }
+
+    /// Kills it, and starts it anew on the same port.
+    pub async fn kill_and_restart(mut self) -> Self {
+        self.kill().await;
+        self.restart().await
+    }
+
+    /// Starts it anew on the same port, when it has ended.
+    pub async fn restart(mut self) -> Self {
         let on_its_port = |argument: String| match argument.as_str() {
             ANY_PORT => self.addr.to_string(),
             _ => argument,
         };
         let arguments = std::mem::take(&mut self.arguments).into_iter().map(on_its_port).collect();
-        Self::spawn(&self.package, arguments).await
+        Self::spawn(&self.package, arguments, self.environment).await
     }
 
     /// Asks it to end: SIGTERM.
     #[cfg(unix)]
     pub fn terminate(&self) {
-        use rustix::process::{Pid, Signal, kill_process};
+        self.signal(Signal::TERM);
+    }
 
-        let id = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        kill_process(id.expect("it has not ended"), Signal::TERM).expect("it is ours to end");
+    /// Stops it, so that it does nothing at all until [`resume`](Self::resume): SIGSTOP.
+    #[cfg(unix)]
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Has it go on: SIGCONT.
+    #[cfg(unix)]
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, signal: Signal) {
+        let id = self.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        kill_process(id.expect("it has not ended"), signal).expect("it is our child");
+    }
+
+    /// Its number in the system, until it has ended.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Waits for its end.

@@ -110,7 +110,7 @@ impl State {
         let window = self.window;
         self.keys.retain(|_, (_, at)| at.elapsed() < window);
         if let Some((position, _)) = append.key.as_ref().and_then(|key| self.keys.get(key)) {
-            return Appended { position: *position, is_duplicate: true };
+            return Appended { epoch: self.epoch.clone(), position: *position, is_duplicate: true };
         }
         // Positions are not dense: some engines' are not.
         self.position += 1 + u64::from(self.position % 5 == 0);
@@ -126,7 +126,7 @@ impl State {
         if self.records.len() > self.keep.saturating_mul(2) {
             self.trim(self.keep);
         }
-        Appended { position, is_duplicate: false }
+        Appended { epoch: self.epoch.clone(), position, is_duplicate: false }
     }
 
     fn trim(&mut self, keep: usize) {

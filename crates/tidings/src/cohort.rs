@@ -136,6 +136,9 @@ impl Cohort {
                 Ok(None) if self.feed.wait(self.cursor, &mut self.slots, &self.waiter) => {
                     return Ok(None);
                 }
+                Ok(None) if self.shared.is_between(self.cursor.offset, &self.waiter) => {
+                    return Ok(None);
+                }
                 Ok(None) => {}
                 Err(_) => {
                     let offset = self.shared.watermark();

@@ -30,7 +30,8 @@
 //! of a subscription, named [`STATUS_EVENT`], says whether that worked: a client is fresh, resumed,
 //! or [reset](ResetReason) because something that it missed is gone.
 //!
-//! [`Hub::clients`] tells who is connected. [`Hub::publish_ephemeral`] is for events of the moment.
+//! [`Hub::clients`] tells who is connected, and [`Hub::cluster`] the same of all nodes on a log. [`Hub::health`] and
+//! [`Hub::metrics`] are for those who operate it. [`Hub::publish_ephemeral`] is for events of the moment.
 //! [`EventStream`] sends a stream of events to one client, without any hub. [`Decoder`] is the other
 //! end, for tests and clients.
 //!
@@ -47,8 +48,10 @@
 //!
 //! # What it does not do
 //!
-//! It has no HTTP, no runtime and no sockets; adapters and servers have. The log is in memory: a
-//! restart is a reset. It does not authenticate, and does not limit the number of clients.
+//! It has no HTTP, no runtime and no sockets; adapters and servers have. It does not authenticate, and does
+//! not limit the number of clients. A hub that is [built](HubBuilder::build) in memory ends with its process, and a
+//! restart is a reset; one that is [built on a log](HubBuilder::build_on) goes on, on one node or many: see
+//! [`backend`].
 //!
 //! # Features
 //!

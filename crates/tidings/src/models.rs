@@ -12,6 +12,7 @@
 mod cohort;
 mod delivery;
 mod leaving;
+mod replica;
 
 use std::future::poll_fn;
 use std::pin::Pin;

@@ -212,7 +212,7 @@ impl Subscription {
             if is_making {
                 return Poll::Pending;
             }
-            if self.wait() {
+            if self.wait() || self.shared.is_between(self.cursor.offset, &self.client) {
                 return Poll::Pending;
             }
         }

@@ -15,7 +15,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError};
 use hub_example::options::Options;
 use hub_example::page::Asset;
 use hub_example::refusal::Refusal;
-use hub_example::{clients, demo, page, publishing, query, shutdown};
+use hub_example::{clients, cluster, demo, health, page, publishing, query, shutdown};
 use tidings_actix_web::tidings::Hub;
 use tidings_actix_web::{Sse, SseRequest};
 
@@ -34,10 +34,11 @@ async fn run(options: Options) -> Result<(), String> {
     let cannot_listen = |error| options.cannot_listen(&error);
     let listener = TcpListener::bind(options.listen).map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
+    let hub = options.log.hub().await?;
+    if options.demo() {
+        demo::start(&hub);
+    }
     println!("{}", Options::greeting("actix-web", address));
-
-    let hub = Hub::new();
-    demo::start(&hub);
 
     // Made once: what is made in the closure is made for every worker.
     let data = Data::new(hub.clone());
@@ -57,7 +58,10 @@ fn routes(config: &mut ServiceConfig) {
         .route("/publish", post().to(publish))
         .route("/clients", get().to(list_clients))
         .route("/clients/{id}", delete().to(close_client))
-        .route("/healthz", get().to(health));
+        .route("/cluster", get().to(describe_cluster))
+        .route("/principals/{principal}", delete().to(close_principal))
+        .route("/healthz", get().to(check_health))
+        .route("/metrics", get().to(metrics));
     for asset in page::ASSETS {
         config.route(asset.path, get().to(move || ready(file(asset))));
     }
@@ -75,8 +79,7 @@ fn file(asset: Asset) -> HttpResponse {
 
 /// The stream: what this client may see is decided here, at every reconnect.
 async fn events(hub: Data<Hub>, http: HttpRequest, request: SseRequest) -> Result<Sse, Refused> {
-    let query::Events { topics, history } = query::Events::parse(http.uri().query())?;
-    Ok(hub.subscribe(topics).history(history).resume(request).into())
+    Ok(query::Events::parse(http.uri().query())?.subscribe(&hub).resume(request).into())
 }
 
 async fn publish(
@@ -96,15 +99,26 @@ async fn list_clients(hub: Data<Hub>) -> HttpResponse {
 }
 
 async fn close_client(hub: Data<Hub>, id: Path<String>) -> Result<HttpResponse, Refused> {
-    clients::close(&hub, &id)?;
+    cluster::close_client(&hub, &id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-async fn health(hub: Data<Hub>) -> HttpResponse {
-    match hub.is_closed() {
-        false => HttpResponse::Ok().body("ok\n"),
-        true => HttpResponse::ServiceUnavailable().body("shutting down\n"),
-    }
+async fn describe_cluster(hub: Data<Hub>) -> HttpResponse {
+    json(cluster::describe(&hub))
+}
+
+async fn close_principal(hub: Data<Hub>, principal: Path<String>) -> HttpResponse {
+    json(cluster::close_principal(&hub, &principal).await)
+}
+
+async fn check_health(hub: Data<Hub>) -> HttpResponse {
+    let (status, text) = health::check(&hub);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    HttpResponse::build(status).content_type(ContentType::plaintext()).body(text)
+}
+
+async fn metrics(hub: Data<Hub>) -> HttpResponse {
+    HttpResponse::Ok().content_type(health::METRICS_TYPE).body(health::metrics(&hub))
 }
 
 /// JSON that is written already.

@@ -9,12 +9,12 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
-use hub_example::{clients, demo, page, publishing, query, shutdown};
+use hub_example::{clients, cluster, demo, health, page, publishing, query, shutdown};
 use tidings_axum::tidings::Hub;
 use tidings_axum::{Sse, SseRequest};
 use tokio::net::TcpListener;
@@ -34,10 +34,11 @@ async fn run(options: Options) -> Result<(), String> {
     let listener =
         TcpListener::bind(options.listen).await.map_err(|error| options.cannot_listen(&error))?;
     let address = listener.local_addr().map_err(|error| options.cannot_listen(&error))?;
+    let hub = options.log.hub().await?;
+    if options.demo() {
+        demo::start(&hub);
+    }
     println!("{}", Options::greeting("axum", address));
-
-    let hub = Hub::new();
-    demo::start(&hub);
     tidings_axum::serve(listener, router(&hub), &hub)
         .transport(options.transport)
         .with_graceful_shutdown(shutdown::signal())
@@ -52,7 +53,10 @@ fn router(hub: &Hub) -> Router {
         .route("/publish", post(publish))
         .route("/clients", get(list_clients))
         .route("/clients/{id}", delete(close_client))
-        .route("/healthz", get(health))
+        .route("/cluster", get(describe_cluster))
+        .route("/principals/{principal}", delete(close_principal))
+        .route("/healthz", get(check_health))
+        .route("/metrics", get(metrics))
         .with_state(hub.clone());
     page::ASSETS.into_iter().fold(api, |router, asset| {
         let content_type = [(header::CONTENT_TYPE, asset.content_type)];
@@ -66,8 +70,7 @@ async fn events(
     RawQuery(query): RawQuery,
     request: SseRequest,
 ) -> Result<Sse, Refused> {
-    let query::Events { topics, history } = query::Events::parse(query.as_deref())?;
-    Ok(hub.subscribe(topics).history(history).resume(request).into())
+    Ok(query::Events::parse(query.as_deref())?.subscribe(&hub).resume(request).into())
 }
 
 async fn publish(
@@ -90,15 +93,25 @@ async fn close_client(
     State(hub): State<Hub>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refused> {
-    clients::close(&hub, &id)?;
+    cluster::close_client(&hub, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn health(State(hub): State<Hub>) -> (StatusCode, &'static str) {
-    match hub.is_closed() {
-        false => (StatusCode::OK, "ok\n"),
-        true => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"),
-    }
+async fn describe_cluster(State(hub): State<Hub>) -> Json {
+    Json(cluster::describe(&hub))
+}
+
+async fn close_principal(State(hub): State<Hub>, Path(principal): Path<String>) -> Json {
+    Json(cluster::close_principal(&hub, &principal).await)
+}
+
+async fn check_health(State(hub): State<Hub>) -> (StatusCode, String) {
+    let (status, text) = health::check(&hub);
+    (StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE), text)
+}
+
+async fn metrics(State(hub): State<Hub>) -> ([(HeaderName, &'static str); 1], String) {
+    ([(header::CONTENT_TYPE, health::METRICS_TYPE)], health::metrics(&hub))
 }
 
 /// JSON that is written already.

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
-use hub_example::{clients, demo, page, publishing, query, shutdown};
+use hub_example::{clients, cluster, demo, health, page, publishing, query, shutdown};
+use percent_encoding::percent_decode_str;
 use tidings_warp::tidings::Hub;
 use tidings_warp::{Sse, SseRequest};
 use tokio::net::TcpListener;
@@ -34,10 +35,11 @@ async fn run(options: Options) -> Result<(), String> {
     let cannot_listen = |error| options.cannot_listen(&error);
     let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
+    let hub = options.log.hub().await?;
+    if options.demo() {
+        demo::start(&hub);
+    }
     println!("{}", Options::greeting("warp", address));
-
-    let hub = Hub::new();
-    demo::start(&hub);
 
     tidings_warp::serve(listener, routes(hub.clone()), &hub)
         .transport(options.transport)
@@ -70,12 +72,28 @@ fn routes(hub: Hub) -> BoxedFilter<(impl Reply,)> {
         .and(warp::get())
         .and(hub.clone())
         .map(|hub: Hub| json(clients::list(&hub)));
-    let close_client = warp::path!("clients" / String).and(warp::delete()).and(hub.clone()).map(
-        |id: String, hub: Hub| {
-            reply(clients::close(&hub, &id).map(|()| StatusCode::NO_CONTENT.into_response()))
+    let close_client = warp::path!("clients" / String).and(warp::delete()).and(hub.clone()).then(
+        async |id: String, hub: Hub| {
+            let closed = cluster::close_client(&hub, &id).await;
+            reply(closed.map(|()| StatusCode::NO_CONTENT.into_response()))
         },
     );
-    let health = warp::path!("healthz").and(warp::get()).and(hub).map(health);
+    let describe_cluster = warp::path!("cluster")
+        .and(warp::get())
+        .and(hub.clone())
+        .map(|hub: Hub| json(cluster::describe(&hub)));
+    let close_principal = warp::path!("principals" / String)
+        .and(warp::delete())
+        .and(hub.clone())
+        .then(async |principal: String, hub: Hub| {
+            let principal = percent_decode_str(&principal).decode_utf8_lossy();
+            json(cluster::close_principal(&hub, &principal).await)
+        });
+    let check_health = warp::path!("healthz").and(warp::get()).and(hub.clone()).map(check_health);
+    let metrics = warp::path!("metrics").and(warp::get()).and(hub).map(|hub: Hub| {
+        let text = health::metrics(&hub);
+        warp::reply::with_header(text, CONTENT_TYPE, health::METRICS_TYPE).into_response()
+    });
 
     events
         .or(publish)
@@ -84,7 +102,13 @@ fn routes(hub: Hub) -> BoxedFilter<(impl Reply,)> {
         .unify()
         .or(close_client)
         .unify()
-        .or(health)
+        .or(describe_cluster)
+        .unify()
+        .or(close_principal)
+        .unify()
+        .or(check_health)
+        .unify()
+        .or(metrics)
         .unify()
         .or(assets())
         .unify()
@@ -94,17 +118,16 @@ fn routes(hub: Hub) -> BoxedFilter<(impl Reply,)> {
 
 /// The stream: what this client may see is decided here, at every reconnect.
 fn events(hub: Hub, query: String, request: SseRequest) -> Response {
-    reply(query::Events::parse(Some(&query)).map(|query::Events { topics, history }| {
-        Sse::from(hub.subscribe(topics).history(history).resume(request)).into_response()
-    }))
+    reply(
+        query::Events::parse(Some(&query))
+            .map(|events| Sse::from(events.subscribe(&hub).resume(request)).into_response()),
+    )
 }
 
-fn health(hub: Hub) -> Response {
-    match hub.is_closed() {
-        false => "ok\n".into_response(),
-        true => warp::reply::with_status("shutting down\n", StatusCode::SERVICE_UNAVAILABLE)
-            .into_response(),
-    }
+fn check_health(hub: Hub) -> Response {
+    let (status, text) = health::check(&hub);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    warp::reply::with_status(text, status).into_response()
 }
 
 /// The files of the page.

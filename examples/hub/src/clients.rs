@@ -1,4 +1,4 @@
-//! `GET /clients` and `DELETE /clients/{id}`.
+//! `GET /clients`.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -6,9 +6,7 @@ use std::time::SystemTime;
 use serde_json::json;
 use tidings::{ClientInfo, Hub};
 
-use crate::refusal::Refusal;
-
-/// Who is connected, as JSON.
+/// Who is connected to this node, as JSON.
 pub fn list(hub: &Hub) -> String {
     // In this order: a client that leaves in between is counted by no topic when it is not listed.
     let clients: Vec<_> = hub.clients().list().iter().map(describe).collect();
@@ -30,17 +28,4 @@ fn describe(client: &ClientInfo) -> serde_json::Value {
         "bytes_sent": client.bytes_sent,
         "last_id": client.last_id,
     })
-}
-
-/// Ends the stream of the client with this id.
-///
-/// # Errors
-///
-/// When there is no such client.
-pub fn close(hub: &Hub, id: &str) -> Result<(), Refusal> {
-    let id = id.parse().map_err(Refusal::not_found)?;
-    match hub.clients().close(id) {
-        true => Ok(()),
-        false => Err(Refusal::not_found("client id: nobody with this id is connected")),
-    }
 }

@@ -1,12 +1,16 @@
 //! The events that the live page shows: a ticker, notifications and a long job.
 //!
-//! Publishing needs nothing but a handle to the hub; these three are ordinary tasks.
+//! Publishing needs nothing but a handle to the hub; these three are ordinary tasks. An event that the
+//! hub's log does not take is published again, with a key, so that it is there once.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use serde_json::json;
-use tidings::{Event, Hub};
-use tokio::time::{MissedTickBehavior, interval};
+use serde_json::{Value, json};
+use tidings::{Event, Hub, PublishErrorKind};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+/// How long a task waits when the log has not taken its event.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Starts all three, until the hub is closed.
 pub fn start(hub: &Hub) {
@@ -17,6 +21,21 @@ pub fn start(hub: &Hub) {
 
 type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
+/// Publishes until it is done. An error that trying again does not mend is returned.
+async fn publish(hub: &Hub, topic: &str, name: &str, data: &Value) -> Outcome {
+    let key = format!("{topic}/{}", since_1970()?.as_nanos());
+    loop {
+        match hub.publish_once(&*key, topic, Event::json(name, data)?).await {
+            Err(error) if error.kind() == PublishErrorKind::Log => sleep(RETRY).await,
+            outcome => return outcome.map(drop).map_err(Into::into),
+        }
+    }
+}
+
+fn since_1970() -> Result<Duration, std::time::SystemTimeError> {
+    SystemTime::now().duration_since(UNIX_EPOCH)
+}
+
 /// Topic `ticker`: a price that wanders, five times a second. `n` counts without a gap, so that
 /// whoever listens can check that none is missing.
 async fn ticker(hub: Hub) -> Outcome {
@@ -25,8 +44,8 @@ async fn ticker(hub: Hub) -> Outcome {
     for n in 1_u64.. {
         every.tick().await;
         let price = (price_at(n) * 100.0).round() / 100.0;
-        let event = Event::json("price", &json!({ "n": n, "symbol": "TIDE", "price": price }))?;
-        hub.publish("ticker", event).await?;
+        let data = json!({ "n": n, "symbol": "TIDE", "price": price });
+        publish(&hub, "ticker", "price", &data).await?;
     }
     Ok(())
 }
@@ -52,9 +71,9 @@ async fn notifications(hub: Hub) -> Outcome {
     every.set_missed_tick_behavior(MissedTickBehavior::Skip);
     for (n, (level, title, text)) in (1_u64..).zip(TEXTS.into_iter().cycle()) {
         every.tick().await;
-        let at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
-        let data = json!({ "n": n, "level": level, "title": title, "text": text, "at": at as u64 });
-        hub.publish("notifications", Event::json("notification", &data)?).await?;
+        let at = u64::try_from(since_1970()?.as_millis())?;
+        let data = json!({ "n": n, "level": level, "title": title, "text": text, "at": at });
+        publish(&hub, "notifications", "notification", &data).await?;
     }
     Ok(())
 }
@@ -71,12 +90,12 @@ async fn job(hub: Hub) -> Outcome {
             let step = (percent * STEPS / 100 + 1).min(STEPS);
             let step = format!("Encoding chapter {step} of {STEPS}");
             let data = json!({ "job": job, "percent": percent, "step": step });
-            hub.publish("job", Event::json("progress", &data)?).await?;
+            publish(&hub, "job", "progress", &data).await?;
         }
         let took = u64::try_from(began.elapsed().as_millis())?;
         let data = json!({ "job": job, "took_ms": took });
-        hub.publish("job", Event::json("done", &data)?).await?;
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        publish(&hub, "job", "done", &data).await?;
+        sleep(Duration::from_secs(4)).await;
     }
     Ok(())
 }

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
-use clap::Parser;
+use clap::{ArgAction, Parser};
 use tidings_net::Transport;
+
+use crate::log::Engine;
 
 /// A hub of server-sent events with a live page.
 #[derive(Debug, Clone, Parser)]
@@ -16,12 +18,27 @@ pub struct Options {
     /// How streams are sent: `auto` (direct where it can be) or `body`. actix-web has `body` only
     #[arg(long, default_value_t, value_name = "auto|body")]
     pub transport: Transport,
+
+    /// Where events are kept: `memory`, `redb:PATH`, or the URL of a Redis or NATS server, which several
+    /// hubs may share
+    #[arg(long, default_value = "memory", value_name = "LOG")]
+    pub log: Engine,
+
+    /// Whether the events of the live page are published; else what others publish is all there is.
+    /// Default: true in memory
+    #[arg(long, action = ArgAction::Set, value_name = "true|false")]
+    demo: Option<bool>,
 }
 
 impl Options {
     /// Reads the command line; ends the process with a message if it makes no sense.
     pub fn from_command_line() -> Self {
         Self::parse()
+    }
+
+    /// Whether to publish the events of the live page. Of several hubs on one log, each would.
+    pub fn demo(&self) -> bool {
+        self.demo.unwrap_or(self.log == Engine::Memory)
     }
 
     /// What to say when the address cannot be had.

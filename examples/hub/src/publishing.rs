@@ -1,32 +1,50 @@
 //! `POST /publish`.
 
 use serde_json::json;
-use tidings::{Event, Hub, PublishErrorKind};
+use tidings::backend::{LogError, LogErrorKind};
+use tidings::{Event, Hub, PublishError, PublishErrorKind};
 
 use crate::query;
 use crate::refusal::Refusal;
 
 /// Publishes a request's body as an event. Returns the body of the response: JSON with the
-/// event's `id` and the number of `subscribers` that it was for.
+/// event's `id`, the number of `subscribers` that it was for, and whether it is a `duplicate`: one with
+/// its key was there already, and the id is that one's.
 ///
 /// # Errors
 ///
-/// When the query, the body or the event's name is bad, and when the hub is closed.
+/// When the query, the body or the event's name is bad, when the hub is closed, and when its log does
+/// not take the event.
 pub async fn publish(hub: &Hub, query: Option<&str>, body: &[u8]) -> Result<String, Refusal> {
-    let query::Publish { topic, event } = query::Publish::parse(query)?;
+    let query::Publish { topic, event, key } = query::Publish::parse(query)?;
     let data = std::str::from_utf8(body)
         .map_err(|error| Refusal::bad_request(format!("body: is not UTF-8: {error}")))?;
     let event = match event {
         Some(name) => Event::named(name, data).map_err(Refusal::bad_request)?,
         None => Event::new(data),
     };
-    let published = hub.publish(topic, event).await.map_err(|error| Refusal {
-        status: match error.kind() {
-            PublishErrorKind::TooLarge => 413,
-            PublishErrorKind::Closed => 503,
-            _ => 400,
-        },
-        reason: error.to_string(),
-    })?;
-    Ok(json!({ "id": published.id(), "subscribers": published.subscribers() }).to_string())
+    let publish = match key {
+        Some(key) => hub.publish_once(key, topic, event),
+        None => hub.publish(topic, event),
+    };
+    let published = publish
+        .await
+        .map_err(|error| Refusal { status: status(&error), reason: error.to_string() })?;
+    Ok(json!({
+        "id": published.id(),
+        "subscribers": published.subscribers(),
+        "duplicate": published.is_duplicate(),
+    })
+    .to_string())
+}
+
+/// 503 and 507 say that nothing has happened; 504 that the event may be there.
+fn status(error: &PublishError) -> u16 {
+    match (error.kind(), error.log_error().map(LogError::kind)) {
+        (PublishErrorKind::TooLarge, _) => 413,
+        (PublishErrorKind::Log, Some(LogErrorKind::Unacknowledged)) => 504,
+        (PublishErrorKind::Log, Some(LogErrorKind::Full)) => 507,
+        (PublishErrorKind::Log | PublishErrorKind::Closed, _) => 503,
+        _ => 400,
+    }
 }

@@ -1,6 +1,6 @@
 //! The query parameters of `/events` and `/publish`.
 
-use tidings::{History, Topic};
+use tidings::{History, Hub, IdempotencyKey, Subscribe, Topic};
 
 use crate::refusal::Refusal;
 
@@ -15,10 +15,12 @@ pub struct Events {
     pub topics: Vec<Topic>,
     /// What a fresh client gets of what is retained.
     pub history: History,
+    /// Whose stream it is. Here anybody may say so; `examples/auth` shows who really may.
+    pub principal: Option<String>,
 }
 
 impl Events {
-    /// Reads `topic=a&topic=b&history=20`; parameters of other names are left alone.
+    /// Reads `topic=a&topic=b&history=20&principal=ada`; parameters of other names are left alone.
     ///
     /// # Errors
     ///
@@ -26,9 +28,11 @@ impl Events {
     pub fn parse(query: Option<&str>) -> Result<Self, Refusal> {
         let mut topics = Vec::new();
         let mut history = History::None;
+        let mut principal = None;
         for (name, value) in pairs(query) {
             match name.as_str() {
                 "topic" => topics.push(Topic::new(value).map_err(Refusal::bad_request)?),
+                "principal" => principal = Some(value).filter(|value| !value.is_empty()),
                 "history" if value == "all" => history = History::All,
                 "history" => {
                     history = value.parse().map(History::Last).map_err(|_| {
@@ -43,7 +47,16 @@ impl Events {
                 "topic: is missing; add at least one to the URL, such as /events?topic=news",
             ));
         }
-        Ok(Self { topics, history })
+        Ok(Self { topics, history, principal })
+    }
+
+    /// What is asked for, as a subscription to be resumed.
+    pub fn subscribe(self, hub: &Hub) -> Subscribe {
+        let subscribe = hub.subscribe(self.topics).history(self.history);
+        match self.principal {
+            Some(principal) => subscribe.principal(principal),
+            None => subscribe,
+        }
     }
 }
 
@@ -54,21 +67,25 @@ pub struct Publish {
     pub topic: Topic,
     /// The event's name, as given.
     pub event: Option<String>,
+    /// Names this publication, so that it can be asked for again.
+    pub key: Option<IdempotencyKey>,
 }
 
 impl Publish {
-    /// Reads `topic=a&event=price`; parameters of other names are left alone.
+    /// Reads `topic=a&event=price&key=order-17`; parameters of other names are left alone.
     ///
     /// # Errors
     ///
-    /// When there is not exactly one topic and at most one event name, or the topic is bad.
+    /// When there is not exactly one topic and at most one event name and key, or one of them is bad.
     pub fn parse(query: Option<&str>) -> Result<Self, Refusal> {
         let mut topic = None;
         let mut event = None;
+        let mut key = None;
         for (name, value) in pairs(query) {
             let before = match name.as_str() {
                 "topic" => topic.replace(value),
                 "event" => event.replace(value),
+                "key" => key.replace(value),
                 _ => None,
             };
             if before.is_some() {
@@ -81,7 +98,8 @@ impl Publish {
             )
         })?;
         let topic = Topic::new(topic).map_err(Refusal::bad_request)?;
-        Ok(Self { topic, event: event.filter(|event| !event.is_empty()) })
+        let key = key.map(IdempotencyKey::new).transpose().map_err(Refusal::bad_request)?;
+        Ok(Self { topic, event: event.filter(|event| !event.is_empty()), key })
     }
 }
 
@@ -93,7 +111,7 @@ mod tests {
     fn events_take_any_number_of_topics() {
         let events = Events::parse(Some("topic=a&x=y&topic=b%2Fc&history=20")).unwrap();
         assert_eq!(events.topics, ["a", "b/c"].map(|topic| Topic::new(topic).unwrap()));
-        assert_eq!(events.history, History::Last(20));
+        assert_eq!((events.history, events.principal), (History::Last(20), None));
         assert_eq!(Events::parse(Some("topic=a&history=all")).unwrap().history, History::All);
     }
 
@@ -111,6 +129,8 @@ mod tests {
             (None, "topic: is missing; add one to the URL, such as /publish?topic=news"),
             (Some("topic=a&topic=b"), "topic: is given more than once"),
             (Some("topic=*"), "topic: contains a character that is not allowed at byte 0"),
+            (Some("topic=a&key="), "idempotency key: is empty"),
+            (Some("topic=a&key=x&key=x"), "key: is given more than once"),
         ] {
             assert_eq!(Publish::parse(query), Err(Refusal::bad_request(reason)));
         }

@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use super::client::{CLIENTS, Client, Tools};
 use super::proxy::{Program, SETUPS};
+use crate::document;
 
-/// Where the report begins in its file, and where it ends. The rest of the file is not ours.
-const MARKS: [&str; 2] = ["<!-- interop: begin -->\n", "<!-- interop: end -->\n"];
+/// The part of its file that is the report.
+const PART: &str = "interop";
 
 /// The line that differs from machine to machine.
 const MACHINE: &str = "Of the machine that wrote this: ";
@@ -118,13 +119,7 @@ fn numbered(text: &mut String, notes: &[String]) {
 
 /// Puts a report into the text of its file.
 pub fn put(file: &str, report: &str) -> String {
-    let [begin, end] = MARKS;
-    let around = file.split_once(begin).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(end)?;
-        Some((before, after))
-    });
-    let (before, after) = around.unwrap_or(("# Comparison\n\n", ""));
-    format!("{before}{begin}{report}{end}{after}")
+    document::put(if file.is_empty() { "# Comparison\n\n" } else { file }, PART, report)
 }
 
 /// Whether a file has this report; but for the versions of a machine's programs.
@@ -138,15 +133,6 @@ pub fn is_in(file: &str, report: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_report_takes_the_place_of_the_last_one() {
-        let new = put("", "one\n");
-        assert_eq!(new, "# Comparison\n\n<!-- interop: begin -->\none\n<!-- interop: end -->\n");
-        let around = format!("before\n{}after\n", &new["# Comparison\n\n".len()..]);
-        let text = put(&around, "two\n");
-        assert_eq!(text, "before\n<!-- interop: begin -->\ntwo\n<!-- interop: end -->\nafter\n");
-    }
 
     #[test]
     fn only_the_versions_of_the_machine_may_differ() {

@@ -8,11 +8,11 @@ use tidings::STATUS_EVENT;
 use tidings_testkit::checker::{Entry, Fault, Summary, Visit, check_uneven};
 use tidings_testkit::limit::LIMIT;
 use tidings_testkit::wire::{Connection, Request, Response};
+use tidings_tests::random::Random;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::TOPICS;
-use crate::random::Random;
 
 /// Where a client connects.
 #[derive(Clone, Copy)]

@@ -12,7 +12,6 @@
 
 mod client;
 mod meddler;
-mod random;
 mod servers;
 
 use std::sync::{Arc, Mutex};
@@ -20,10 +19,10 @@ use std::time::{Duration, Instant};
 
 use client::{Client, Plan};
 use meddler::{Meddler, Meddling};
-use random::Random;
 use servers::Serve;
 use tidings::{Hub, Retention};
 use tidings_testkit::checker::{Entry, Fault, Summary};
+use tidings_tests::random::Random;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 

@@ -36,6 +36,15 @@ pub async fn ids_rise_over_all_topics<E: Engine>() {
     assert!(positions.is_sorted_by(|one, next| one < next), "{positions:?}");
 }
 
+pub async fn events_are_in_the_order_of_the_calls<E: Engine>() {
+    let Some(engine) = E::begin(Settings::default()).await else { return };
+    let hub = engine.node(Hub::builder()).await;
+    let events = (0..200).map(|n| (["a", "b", "c"][n % 3], n.to_string()));
+    let published = publish_all(&hub, events).await;
+    let numbers = published.iter().map(|entry| entry.data.parse::<usize>().expect("a number"));
+    assert!(E::IS_SPREAD || numbers.is_sorted(), "{published:?}");
+}
+
 pub async fn a_thousand_publishers_at_once_lose_nothing<E: Engine>() {
     let Some(engine) = E::begin(Settings::default()).await else { return };
     let hub = engine.node(Hub::builder()).await;

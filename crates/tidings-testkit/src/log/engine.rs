@@ -5,6 +5,10 @@ use tidings::{Hub, HubBuilder, Retention};
 
 /// One log for one test, and the means to make hubs on it. Dropping it ends what runs for it.
 pub trait Engine: Sized + Send + Sync + 'static {
+    /// Whether the log is spread over several places, so that events of different topics that do not wait
+    /// for each other may come in another order than they were published in. Default: no.
+    const IS_SPREAD: bool = false;
+
     /// Begins a log that nobody else uses, with nothing in it.
     ///
     /// `None` where the engine is not on this machine; it has been told then, and the test is skipped.

@@ -1,10 +1,11 @@
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::Location;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -65,8 +66,24 @@ impl Connection {
         prepare(&socket);
         let connected = within_at(caller, "connecting", socket.connect(server)).await;
         let socket = connected.unwrap_or_else(|error| panic!("connecting: {error}, at {caller}"));
+        Self::of(socket)
+    }
+
+    fn of(socket: TcpStream) -> Self {
         socket.set_nodelay(true).expect("TCP_NODELAY");
         Self { socket: Socket::Plain(socket), raw: BytesMut::new() }
+    }
+
+    /// Connects, sends a request and reads the head of its response, with a server that may be gone at
+    /// any moment. There is no time limit.
+    ///
+    /// # Errors
+    ///
+    /// When there is no connection, or it ends before the response.
+    pub async fn try_send(server: SocketAddr, request: &Request) -> io::Result<Response> {
+        let mut connection = Self::of(TcpStream::connect(server).await?);
+        connection.socket.write_all(&request.bytes()).await?;
+        Response::try_begin(connection, request.is_head()).await
     }
 
     pub(super) async fn connect_tls(

@@ -1,4 +1,4 @@
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::panic::Location;
 use std::time::Duration;
@@ -55,11 +55,17 @@ impl Response {
         }
     }
 
-    pub(super) async fn begin(mut connection: Connection, caller: Caller, is_head: bool) -> Self {
+    pub(super) async fn begin(connection: Connection, caller: Caller, is_head: bool) -> Self {
+        let begun = Self::try_begin(connection, is_head);
+        let response = within_at(caller, "the head of the response", begun).await;
+        response.unwrap_or_else(|error| panic!("no response: {error}, at {caller}"))
+    }
+
+    pub(super) async fn try_begin(mut connection: Connection, is_head: bool) -> io::Result<Self> {
         loop {
             if let Some((end, head)) = Head::parse(&connection.raw) {
                 connection.raw.advance(end);
-                return Self {
+                return Ok(Self {
                     connection,
                     framing: head.framing(is_head),
                     head,
@@ -68,13 +74,10 @@ impl Response {
                     messages: Vec::new(),
                     taken: 0,
                     ending: None,
-                };
+                });
             }
-            let read = connection.socket.read_buf(&mut connection.raw);
-            match within_at(caller, "the head of the response", read).await {
-                Ok(0) => panic!("closed before the response, at {caller}"),
-                Ok(_) => {}
-                Err(error) => panic!("no response: {error}, at {caller}"),
+            if connection.socket.read_buf(&mut connection.raw).await? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
             }
         }
     }

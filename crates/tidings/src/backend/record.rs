@@ -2,6 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use super::Epoch;
 use super::error::LogError;
 use super::key::IdempotencyKey;
 use crate::error::FieldError;
@@ -22,8 +23,11 @@ pub struct Append {
 }
 
 /// An event was appended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
+    /// The history that it was appended to. A log that is not sure, because its link was lost in between and
+    /// it has not looked yet what is behind the new one, looks first.
+    pub epoch: Epoch,
     /// Its position; where it was a duplicate, that of the first.
     pub position: u64,
     /// It had the key of an event that was there already.

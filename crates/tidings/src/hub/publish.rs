@@ -81,7 +81,7 @@ impl Future for Publish {
 
 impl Drop for Appending {
     fn drop(&mut self) {
-        if let (Some(replication), Some((appended, _))) = (&self.shared.replication, self.appended)
+        if let (Some(replication), Some((appended, _))) = (&self.shared.replication, &self.appended)
         {
             replication.stop_waiting_for(appended.position, self.number);
         }
@@ -98,15 +98,17 @@ impl Appending {
         let Some(replication) = &self.shared.replication else {
             return Poll::Ready(Err(LogError::unanswered()));
         };
-        let (appended, since) = match self.appended {
-            Some(appended) => appended,
-            None => match std::task::ready!(Pin::new(&mut self.answer).poll(cx)) {
-                Ok(appended) => {
-                    replication.acknowledged(appended.position);
-                    *self.appended.insert((appended, replication.occasion()))
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            },
+        if self.appended.is_none() {
+            let appended = std::task::ready!(Pin::new(&mut self.answer).poll(cx))?;
+            if self.shared.acknowledged(replication, &appended) {
+                self.appended = Some((appended, replication.occasion()));
+            } else {
+                // This hub has not learned of the other history yet.
+                return Poll::Ready(Ok(self.published(&appended)));
+            }
+        }
+        let Some((appended, since)) = &self.appended else {
+            return Poll::Pending;
         };
         // Registered first, so that nothing that happens behind the look is missed.
         replication.wait_for(appended.position, self.number, cx.waker());
@@ -125,11 +127,11 @@ impl Appending {
             && (!replication.log.is_selective() || self.shared.topics.get(&self.topic).is_some())
     }
 
-    fn published(&self, appended: Appended) -> Published {
-        let Appended { position, is_duplicate } = appended;
+    fn published(&self, appended: &Appended) -> Published {
+        let Appended { epoch, position, is_duplicate } = appended.clone();
         let log = self.shared.topics.get(&self.topic);
         let subscribers = log.map_or(0, |log| log.lock().subscribers);
-        Published { epoch: self.shared.epoch(), position, subscribers, is_duplicate }
+        Published { epoch, position, subscribers, is_duplicate }
     }
 }
 

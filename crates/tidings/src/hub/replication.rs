@@ -5,19 +5,18 @@ use std::task::Waker;
 use super::pages::Pages;
 use super::publish::{self, Kind};
 use super::shared::Shared;
-use crate::backend::{Append, Log, LogError, Origin, Record, RecordError};
+use crate::backend::{Append, Appended, Log, LogError, Origin, Record, RecordError};
 use crate::clock;
 use crate::cluster::{self, Content};
 use crate::encode;
 use crate::event::Event;
 use crate::log::Floor;
-use crate::registry::{Client, ClientId};
 use crate::subscription::status::ResetReason;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{HashMap, Mutex};
 use crate::timers::{Timed, TimerSlot};
 use crate::topic::Topic;
-use crate::waking::{self, Waiters};
+use crate::waking::{self, Waiter, Waiters};
 
 /// What a hub has besides if it is the replica of a log.
 #[derive(Debug)]
@@ -29,8 +28,8 @@ pub(crate) struct Replication {
     /// The newest position that a publication of this node was acknowledged with, in the present history.
     acknowledged: AtomicU64,
     pub(crate) pages: Pages,
-    /// Streams that wait for something else than the next event of their topics.
-    bystanders: Mutex<HashMap<ClientId, Arc<Client>>>,
+    /// Those who wait for something else than the next event of their topics, by their addresses.
+    bystanders: Mutex<HashMap<usize, Arc<dyn Waiter>>>,
     has_bystanders: AtomicBool,
     /// Publications of this node that the log has acknowledged and not delivered yet, by position.
     unseen: Mutex<BTreeMap<(u64, u64), Waker>>,
@@ -87,11 +86,6 @@ impl Replication {
         self.end.load(Ordering::Acquire)
     }
 
-    /// Notes that a publication of this node is in the log.
-    pub(super) fn acknowledged(&self, position: u64) {
-        self.acknowledged.fetch_max(position, Ordering::AcqRel);
-    }
-
     /// Where news begins for topics that are not followed: what this node has published there before is
     /// none, though the replica need not have come so far.
     pub(crate) fn end_of_unfollowed(&self) -> u64 {
@@ -103,11 +97,11 @@ impl Replication {
         self.history_began.load(Ordering::Acquire)
     }
 
-    /// Has a stream woken when anything comes from the log. Its waker must be registered before, and it
-    /// has to look once more behind this.
-    pub(crate) fn stand_by(&self, client: &Arc<Client>) {
+    /// Has somebody woken when anything comes from the log. Whoever calls this has to look once more
+    /// behind it.
+    pub(crate) fn stand_by<W: Waiter + 'static>(&self, waiter: &Arc<W>) {
         let mut bystanders = self.bystanders.lock();
-        bystanders.insert(client.id, client.clone());
+        bystanders.insert(Arc::as_ptr(waiter).addr(), waiter.clone());
         self.has_bystanders.store(true, Ordering::Release);
     }
 
@@ -143,8 +137,8 @@ impl Replication {
         let called = std::mem::take(&mut *bystanders);
         drop(bystanders);
         let mut waiters = Waiters::new();
-        for (_, client) in called {
-            waiters.insert(client);
+        for (_, waiter) in called {
+            waiters.insert(waiter);
         }
         waking::wake(waiters);
     }
@@ -176,6 +170,17 @@ impl Shared {
         drop(sequencer);
         replication.link.lock().since = self.clock.now();
         self.clock.schedule(&replication.tick, self.clock.now() + Tick::INTERVAL);
+    }
+
+    /// Notes that a publication of this node is in the log. Returns whether it is in the history that the
+    /// hub knows.
+    pub(super) fn acknowledged(&self, replication: &Replication, appended: &Appended) -> bool {
+        let sequencer = self.sequencer.lock();
+        if sequencer.epoch != appended.epoch {
+            return false;
+        }
+        replication.acknowledged.fetch_max(appended.position, Ordering::AcqRel);
+        true
     }
 
     pub(crate) fn deliver(&self, record: Record) {

@@ -14,6 +14,7 @@ use crate::subscription::history::Watermark;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::timers::{Timed, TimerSlot};
+use crate::waking::Waiter;
 
 /// What all handles and subscriptions of a hub share.
 ///
@@ -146,6 +147,17 @@ impl Shared {
                 sequencer.forget(&log);
             }
         }
+    }
+
+    /// Whether a reader at an offset has nothing to read although a topic says so: a log is just about to
+    /// tell all of them of a hole. It will wake this one when it has.
+    pub(crate) fn is_between<W: Waiter + 'static>(&self, offset: u64, waiter: &Arc<W>) -> bool {
+        let Some(replication) = self.replication.as_ref().filter(|_| self.watermark() == offset)
+        else {
+            return false;
+        };
+        replication.stand_by(waiter);
+        self.watermark() == offset
     }
 
     /// Makes sure that what was just published will expire.

@@ -1,8 +1,12 @@
+//! Decisions that a seed makes again.
+
 /// A sequence of decisions: different for each number, the same for each seed.
-pub(crate) struct Random(u64);
+#[derive(Debug, Clone)]
+pub struct Random(u64);
 
 impl Random {
-    pub(crate) fn new(seed: u64, number: u64) -> Self {
+    /// The sequence of this seed that has this number.
+    pub fn new(seed: u64, number: u64) -> Self {
         Self(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ number.wrapping_mul(0x9e37_79b9))
     }
 
@@ -16,16 +20,17 @@ impl Random {
     }
 
     /// Less than `limit`, which is not 0.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
+    pub fn below(&mut self, limit: usize) -> usize {
         (self.next() % limit as u64) as usize
     }
 
-    pub(crate) fn one_in(&mut self, count: usize) -> bool {
+    /// Whether something is so that is so once in `count` times.
+    pub fn one_in(&mut self, count: usize) -> bool {
         self.below(count) == 0
     }
 
     /// From 1 to `most`, as often between 10 and 100 as between 100 and 1,000.
-    pub(crate) fn logarithmic(&mut self, most: usize) -> usize {
+    pub fn logarithmic(&mut self, most: usize) -> usize {
         let part = self.next() as f64 / u64::MAX as f64;
         (most as f64).powf(part) as usize
     }

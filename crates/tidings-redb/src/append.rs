@@ -1,0 +1,123 @@
+use std::collections::HashMap;
+
+use redb::{ReadableTable, Table, WriteTransaction};
+use tidings::Topic;
+use tidings::backend::{Append, Appended, Record};
+
+use crate::clock::unix_millis;
+use crate::entry::{Entry, Place};
+use crate::fault::Fault;
+use crate::retention::{Limits, trim};
+use crate::store::Store;
+use crate::tables::{EVENTS, INDEX, KEY_ORDER, KEYS, State};
+
+/// What has become of a batch.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    pub(crate) state: State,
+    /// The answer to each, in order.
+    pub(crate) appended: Vec<Appended>,
+    /// Those that are new.
+    pub(crate) records: Vec<Record>,
+}
+
+/// Appends a batch in one commit. When this returns, it is on disk; when it fails, whether it is has to be
+/// found out.
+pub(crate) fn append(
+    store: &Store,
+    before: &State,
+    limits: &Limits,
+    time: u64,
+    batch: &[Append],
+) -> Result<Committed, Fault> {
+    let txn = store.begin_write()?;
+    let mut state = State { time: time.max(before.time), ..before.clone() };
+    let mut writer = Writer::open(&txn, limits)?;
+    let (mut appended, mut records) = (Vec::with_capacity(batch.len()), Vec::new());
+    let at = unix_millis();
+    for append in batch {
+        let first = writer.first_with_key(append, &state)?;
+        let position = match first {
+            Some(position) => position,
+            None => writer.insert(append, at, &mut state)?,
+        };
+        let epoch = before.epoch.clone();
+        appended.push(Appended { epoch, position, is_duplicate: first.is_some() });
+        if first.is_none() {
+            let Append { topic, event, .. } = append.clone();
+            records.push(Record { position, at, topic, event });
+        }
+    }
+    drop(writer);
+    if records.is_empty() {
+        txn.abort()?;
+        return Ok(Committed { state: before.clone(), appended, records });
+    }
+    trim(&txn, limits, &mut state, batch.len())?;
+    state.save(&txn)?;
+    txn.commit()?;
+    Ok(Committed { state, appended, records })
+}
+
+struct Writer<'txn> {
+    limits: &'txn Limits,
+    events: Table<'txn, u64, &'static [u8]>,
+    index: Table<'txn, (&'static str, u64), ()>,
+    keys: Table<'txn, &'static str, (u64, u64)>,
+    key_order: Table<'txn, u64, &'static str>,
+    /// The newest positions of the batch's topics.
+    newest: HashMap<Topic, u64>,
+}
+
+impl<'txn> Writer<'txn> {
+    fn open(txn: &'txn WriteTransaction, limits: &'txn Limits) -> Result<Self, Fault> {
+        Ok(Self {
+            limits,
+            events: txn.open_table(EVENTS)?,
+            index: txn.open_table(INDEX)?,
+            keys: txn.open_table(KEYS)?,
+            key_order: txn.open_table(KEY_ORDER)?,
+            newest: HashMap::new(),
+        })
+    }
+
+    /// The position of the event that was appended with the same key, within the window.
+    fn first_with_key(&self, append: &Append, state: &State) -> Result<Option<u64>, Fault> {
+        let Some(key) = &append.key else { return Ok(None) };
+        let first = self.keys.get(key.as_str())?;
+        let first = first.map(|first| first.value());
+        let is_within = |time| !self.limits.is_key_expired(time, state.time);
+        Ok(first.filter(|(_, time)| is_within(*time)).map(|(position, _)| position))
+    }
+
+    fn insert(&mut self, append: &Append, at: u64, state: &mut State) -> Result<u64, Fault> {
+        let position = state.last + 1;
+        let previous = self.newest_of(&append.topic, state)?;
+        let place = Place { position, previous, at, time: state.time };
+        let bytes = Entry::encode(append, place);
+        self.events.insert(position, &*bytes)?;
+        self.index.insert((append.topic.as_str(), position), ())?;
+        if let Some(key) = &append.key {
+            let replaced = self.keys.insert(key.as_str(), (position, state.time))?;
+            let replaced = replaced.map(|replaced| replaced.value().0);
+            if let Some(position) = replaced {
+                self.key_order.remove(position)?;
+            }
+            self.key_order.insert(position, key.as_str())?;
+        }
+        self.newest.insert(append.topic.clone(), position);
+        state.last = position;
+        state.bytes += Entry::cost_of(&bytes);
+        Ok(position)
+    }
+
+    /// See [`Place::previous`].
+    fn newest_of(&self, topic: &Topic, state: &State) -> Result<u64, Fault> {
+        if let Some(position) = self.newest.get(topic) {
+            return Ok(*position);
+        }
+        let name = topic.as_str();
+        let newest = self.index.range((name, 0)..=(name, u64::MAX))?.next_back().transpose()?;
+        Ok(newest.map_or(state.trimmed, |(key, _)| key.value().1))
+    }
+}

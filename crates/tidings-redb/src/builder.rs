@@ -1,0 +1,183 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tidings::backend::{Epoch, LogError, LogErrorKind};
+
+use crate::clock::LogClock;
+use crate::fault::guarded;
+use crate::log::RedbLog;
+use crate::queue::Queue;
+use crate::retention::Limits;
+use crate::salvage::salvage;
+use crate::shelf::{Counts, Shelf};
+use crate::store::Store;
+use crate::writer::Writer;
+
+/// Settings of a [`RedbLog`]; made by [`RedbLog::builder`].
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use tidings_redb::RedbLog;
+///
+/// let log = RedbLog::builder()
+///     .max_events(10_000_000)
+///     .max_age(Duration::from_secs(24 * 3600))
+///     .open("events.redb")?;
+/// # Ok::<(), tidings::backend::LogError>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `open` is called"]
+pub struct RedbLogBuilder {
+    limits: Limits,
+    replay: u64,
+    max_pending: usize,
+    max_pending_bytes: usize,
+    compact: bool,
+    salvage: bool,
+    restored: bool,
+}
+
+impl RedbLogBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            limits: Limits {
+                events: 1_000_000,
+                bytes: 1024 * 1024 * 1024,
+                age: Some(Duration::from_secs(7 * 24 * 3600)),
+                idempotency_window: Duration::from_secs(120),
+            },
+            replay: 10_000,
+            max_pending: 10_000,
+            max_pending_bytes: 64 * 1024 * 1024,
+            compact: false,
+            salvage: false,
+            restored: false,
+        }
+    }
+
+    /// How many events the log keeps, of all topics together. Default 1,000,000. There may be a sixteenth or
+    /// 1,024 more, whichever is less.
+    pub fn max_events(mut self, events: u64) -> Self {
+        self.limits.events = events;
+        self
+    }
+
+    /// How many bytes of events the log keeps: their data, names and topics, and some 130 bytes each besides.
+    /// Default 1 GiB. There may be a sixteenth more. See the [crate](crate#size) for the size of the file.
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.limits.bytes = bytes;
+        self
+    }
+
+    /// For how long the log keeps an event; `None` for as long as there is room. Default 7 days. What has
+    /// expired is gone some five seconds later.
+    pub fn max_age(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.limits.age = age.into();
+        self
+    }
+
+    /// For how long the key of a publication is remembered: see
+    /// [`Hub::publish_once`](tidings::Hub::publish_once). Default 2 minutes. Keys are kept even where their
+    /// events are not, some 400 bytes each at most.
+    pub fn idempotency_window(mut self, window: Duration) -> Self {
+        self.limits.idempotency_window = window;
+        self
+    }
+
+    /// How many of the newest events a hub is given to begin with. Default 10,000. Clients that missed more
+    /// are served from the file.
+    pub fn replay(mut self, events: u64) -> Self {
+        self.replay = events;
+        self
+    }
+
+    /// How many events may wait to be written. Beyond it publishing fails with
+    /// [`LogErrorKind::Busy`]. Default 10,000.
+    pub fn max_pending(mut self, events: usize) -> Self {
+        self.max_pending = events;
+        self
+    }
+
+    /// How many bytes of events may wait to be written. Beyond it publishing fails with
+    /// [`LogErrorKind::Busy`]. Default 64 MiB.
+    pub fn max_pending_bytes(mut self, bytes: usize) -> Self {
+        self.max_pending_bytes = bytes;
+        self
+    }
+
+    /// Makes the file as small as it can be while it is opened. Default: no. It takes as long as writing all
+    /// of it, and there is little to gain unless much less is kept than used to be: room that has become free
+    /// is used again without it.
+    pub fn compact(mut self, compact: bool) -> Self {
+        self.compact = compact;
+        self
+    }
+
+    /// If the file is damaged, begins a new one with the events before the damage. Default: no, opening it
+    /// fails.
+    ///
+    /// The damaged file stays beside the new one, with `.damaged` added to its name, in place of an earlier one.
+    /// The new one is another history, so every client that comes back is reset, and keys are forgotten.
+    /// Nothing may be left at all, if what is damaged is where all reading begins, or if the process was also
+    /// killed: then redb does not open the file.
+    pub fn salvage(mut self, salvage: bool) -> Self {
+        self.salvage = salvage;
+        self
+    }
+
+    /// Says that the file is a copy from earlier, which was put back: its events begin another history. Every client
+    /// that comes back is reset, and gets what is retained. Default: no.
+    ///
+    /// For the one time that it is opened first. Nothing in a file tells that there was ever more in it.
+    pub fn restored(mut self, restored: bool) -> Self {
+        self.restored = restored;
+        self
+    }
+
+    /// Opens the log in a file, or makes one. An empty file is a log that has not begun.
+    ///
+    /// All of the file is read and its checksums compared, by some hundred MiB a second or as fast as the disk
+    /// is.
+    ///
+    /// # Errors
+    ///
+    /// [`LogErrorKind::Refused`] when the file is open already, is not a log or one of another format, or may
+    /// not be written; [`LogErrorKind::Corrupt`] when it is damaged; [`LogErrorKind::Full`] when there is no
+    /// room; [`LogErrorKind::Unavailable`] for all else that the system may say.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<RedbLog, LogError> {
+        let path = path.as_ref();
+        let counts = Counts::default();
+        let opened = Store::open(path, counts.disk.clone()).or_else(|fault| {
+            if self.salvage && fault.kind() == LogErrorKind::Corrupt {
+                salvage(path)?;
+                return Store::open(path, counts.disk.clone());
+            }
+            Err(fault)
+        });
+        let (mut store, mut state) = opened.map_err(|fault| fault.at(path))?;
+        if self.restored {
+            state.epoch = Epoch::random();
+            state = guarded(|| store.begin(state)).map_err(|fault| fault.at(path))?;
+        }
+        if self.compact {
+            store.compact().map_err(|fault| fault.at(path))?;
+        }
+        let shelf = Arc::new(Shelf::new(path.to_owned(), store, counts));
+        shelf.note(&state);
+        let origin = state.last.saturating_sub(self.replay).max(state.trimmed);
+        let epoch = state.epoch.clone();
+        let writer = Writer {
+            shelf,
+            queue: Arc::new(Queue::new(self.max_pending, self.max_pending_bytes)),
+            limits: self.limits,
+            clock: LogClock::behind(state.time),
+            state,
+            origin,
+            replica: None,
+            pause: None,
+            tidied: Instant::now(),
+        };
+        RedbLog::run(writer, epoch)
+    }
+}

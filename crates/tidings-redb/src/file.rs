@@ -1,0 +1,212 @@
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use redb::StorageBackend;
+use redb::backends::FileBackend;
+
+use crate::fault::Fault;
+
+/// The file of a log: a page of its own, and behind it redb's pages.
+///
+/// The page says what the file is, before redb is let at it, and holds the *mark*: the last position that
+/// was acknowledged, written behind every commit and before every acknowledgement. redb keeps its last two
+/// commits, and a single bit says which of them counts; with the mark it is noticed if that bit is wrong.
+#[derive(Debug, Clone)]
+pub(crate) struct LogFile(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    file: FileBackend,
+    disk: Arc<Disk>,
+}
+
+/// What a log does with its disk, over all the times that the file is opened.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    /// How often it was synchronised.
+    pub(crate) syncs: AtomicU64,
+    /// The one of them that fails.
+    #[cfg(test)]
+    pub(crate) failing_sync: AtomicU64,
+    /// All that was done to the file, where that is wanted.
+    #[cfg(test)]
+    pub(crate) journal: parking_lot::Mutex<Option<Vec<power_cut::Step>>>,
+}
+
+#[cfg(test)]
+mod power_cut;
+
+impl Disk {
+    fn count_sync(&self) -> io::Result<()> {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+        #[cfg(test)]
+        if self.failing_sync.load(Ordering::Relaxed) == self.syncs.load(Ordering::Relaxed) {
+            return Err(io::Error::other("on purpose"));
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    fn note(&self, step: impl FnOnce() -> power_cut::Step) {
+        if let Some(journal) = &mut *self.journal.lock() {
+            journal.push(step());
+        }
+    }
+}
+
+const HEAD_BYTES: u64 = 4096;
+const MAGIC: &[u8; 16] = b"tidings-redb log";
+const VERSION: u32 = 1;
+/// In another sector than the magic, so that writing it cannot harm that.
+const MARK_AT: u64 = 512;
+const MARK_BYTES: usize = 12;
+
+impl LogFile {
+    /// Opens and locks a file, or makes it.
+    pub(crate) fn open(path: &Path, disk: Arc<Disk>) -> Result<Self, Fault> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = Self(Arc::new(Shared { file: FileBackend::new(file)?, disk }));
+        file.check_head(path)?;
+        Ok(file)
+    }
+
+    fn check_head(&self, path: &Path) -> Result<(), Fault> {
+        let file = &self.0.file;
+        let length = file.len()?;
+        if length == 0 {
+            self.begin()?;
+            return sync_folder_of(path);
+        }
+        let mut head = file.read(0, usize::try_from(length.min(HEAD_BYTES)).unwrap_or_default())?;
+        head.resize(HEAD_BYTES as usize, 0);
+        if head.starts_with(b"redb") {
+            return Err(Fault::Foreign("is a database of redb, but not a log".to_owned()));
+        }
+        if !head.starts_with(MAGIC) {
+            return Err(Fault::Foreign("is not a log".to_owned()));
+        }
+        let version = u32_at(&head, MAGIC.len());
+        if version != VERSION {
+            let what = format!("is a log of format {version}, and this is for format {VERSION}");
+            return Err(Fault::Foreign(what));
+        }
+        if length < HEAD_BYTES {
+            return Err(Fault::damaged("it ends within its first page"));
+        }
+        if length > HEAD_BYTES && self.read(0, 4)? != [0; 4] {
+            return Ok(());
+        }
+        // redb had not begun yet when the process ended, or something has cut it off.
+        match mark_in(&head[MARK_AT as usize..][..MARK_BYTES]) {
+            Ok(None) => self.begin(),
+            _ => Err(Fault::damaged("all but its first page is missing")),
+        }
+    }
+
+    fn begin(&self) -> Result<(), Fault> {
+        let mut head = vec![0; HEAD_BYTES as usize];
+        head[..MAGIC.len()].copy_from_slice(MAGIC);
+        head[MAGIC.len()..][..4].copy_from_slice(&VERSION.to_le_bytes());
+        self.set_length(0)?;
+        self.put(0, &head)?;
+        self.sync()
+    }
+
+    /// The last position that was acknowledged: at least, for after a power cut it may be that of the commit
+    /// before. `None` where nothing ever was.
+    pub(crate) fn mark(&self) -> Result<Option<u64>, Fault> {
+        mark_in(&self.0.file.read(MARK_AT, MARK_BYTES)?)
+    }
+
+    /// Notes what is about to be acknowledged. It gets to the disk with the next commit: without a
+    /// synchronisation of its own.
+    pub(crate) fn set_mark(&self, position: u64) -> Result<(), Fault> {
+        let position = position.to_le_bytes();
+        let mark = [&position[..], &crc32fast::hash(&position).to_le_bytes()].concat();
+        Ok(self.put(MARK_AT, &mark)?)
+    }
+
+    fn put(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        #[cfg(test)]
+        self.0.disk.note(|| power_cut::Step::Write(at, bytes.to_vec()));
+        self.0.file.write(at, bytes)
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        #[cfg(test)]
+        self.0.disk.note(|| power_cut::Step::Length(length));
+        self.0.file.set_len(length)
+    }
+
+    /// Its size, in bytes.
+    pub(crate) fn bytes(&self) -> Result<u64, Fault> {
+        Ok(self.0.file.len()?)
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), Fault> {
+        Ok(self.sync_data(false)?)
+    }
+}
+
+/// A new name in a folder is on disk when the folder is. Where folders cannot be opened as files, the system
+/// sees to it.
+pub(crate) fn sync_folder_of(path: &Path) -> Result<(), Fault> {
+    if cfg!(unix) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn mark_in(bytes: &[u8]) -> Result<Option<u64>, Fault> {
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Ok(None);
+    }
+    if crc32fast::hash(&bytes[..8]) != u32_at(bytes, 8) {
+        return Err(Fault::damaged("its mark is not as it was written"));
+    }
+    Ok(Some(u64_at(bytes, 0)))
+}
+
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
+}
+
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
+}
+
+/// What is behind the first page, for redb.
+impl StorageBackend for LogFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.file.len()?.saturating_sub(HEAD_BYTES))
+    }
+
+    fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        // A damaged file may have redb ask for anything.
+        if offset.checked_add(len as u64).is_none_or(|end| end > self.len().unwrap_or(0)) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.0.file.read(HEAD_BYTES + offset, len)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.set_length(HEAD_BYTES + len)
+    }
+
+    fn sync_data(&self, eventual: bool) -> io::Result<()> {
+        self.0.disk.count_sync()?;
+        self.0.file.sync_data(eventual)?;
+        #[cfg(test)]
+        self.0.disk.note(|| power_cut::Step::Sync);
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.put(HEAD_BYTES + offset, data)
+    }
+}

@@ -1,0 +1,111 @@
+//! The power goes: of what was written since the last synchronisation, any part may be on the disk.
+
+use std::fs;
+use std::sync::Arc;
+
+use fastrand::Rng;
+use tempfile::TempDir;
+use tidings::backend::{Append, Appended, Log, Receiver, Reply};
+use tidings::{Event, Topic};
+
+use crate::RedbLog;
+use crate::page::read_all;
+use crate::store::Store;
+
+/// What was done to a file.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Write(u64, Vec<u8>),
+    Length(u64),
+    Sync,
+    /// Somebody was told that the events up to here are safe.
+    Acknowledged(u64),
+}
+
+fn append(log: &RedbLog, n: u64) -> Receiver<Appended> {
+    let event = Event::new(data(n));
+    let (reply, appended) = Reply::new();
+    log.append(Append { topic: Topic::new("a").unwrap(), event, key: None }, reply);
+    appended
+}
+
+/// The data of the event at a position.
+fn data(position: u64) -> String {
+    format!("{position} {}", "x".repeat((position as usize * 37) % 3_000))
+}
+
+/// What is done to a file from its beginning, while events are published one by one and in batches, and old ones
+/// go.
+fn journal() -> Vec<Step> {
+    let folder = TempDir::new().unwrap();
+    let log = RedbLog::builder().max_events(200).open(folder.path().join("events.redb")).unwrap();
+    let disk = log.shelf().counts.disk.clone();
+    // From the beginning as a new log would have it.
+    let begun = fs::read(folder.path().join("events.redb")).unwrap();
+    *disk.journal.lock() = Some(vec![Step::Write(0, begun), Step::Sync]);
+    let mut last = 0;
+    for size in (1..30).chain([1; 20]) {
+        let batch: Vec<_> = (last + 1..=last + size).map(|n| append(&log, n)).collect();
+        for appended in batch {
+            last = appended.wait().unwrap().position;
+            disk.note(|| Step::Acknowledged(last));
+        }
+    }
+    drop(log);
+    disk.journal.lock().take().unwrap()
+}
+
+/// What is on the disk, if the power goes behind so many steps; and what was acknowledged by then.
+fn image(steps: &[Step], random: &mut Rng) -> (Vec<u8>, u64) {
+    let synced = steps.iter().rposition(|step| matches!(step, Step::Sync)).unwrap_or_default();
+    let (mut image, mut acknowledged) = (Vec::new(), 0);
+    for (n, step) in steps.iter().enumerate() {
+        match step {
+            Step::Write(at, bytes) => {
+                let sectors = |sectors: usize| (sectors * 512).min(bytes.len());
+                let kept = match random.u8(..3) {
+                    _ if n < synced => 0..bytes.len(),
+                    0 => 0..0,
+                    1 => 0..bytes.len(),
+                    // Torn between two sectors: only the first, or the last.
+                    _ => {
+                        let at = sectors(random.usize(..=bytes.len() / 512));
+                        if random.bool() { 0..at } else { at..bytes.len() }
+                    }
+                };
+                let at = *at as usize;
+                image.resize(image.len().max(at + bytes.len()), 0);
+                image[at + kept.start..at + kept.end].copy_from_slice(&bytes[kept]);
+            }
+            Step::Length(length) => image.resize(*length as usize, 0),
+            Step::Sync => {}
+            Step::Acknowledged(position) => acknowledged = *position,
+        }
+    }
+    (image, acknowledged)
+}
+
+#[test]
+fn what_was_acknowledged_outlives_a_power_cut() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("events.redb");
+    let steps = journal();
+    let cuts = std::env::var("TIDINGS_POWER_CUTS").map_or(60, |cuts| cuts.parse().unwrap());
+    let mut unacknowledged = 0;
+    for seed in 0..cuts {
+        let mut random = Rng::with_seed(seed);
+        let cut = random.usize(2..=steps.len());
+        let (image, acknowledged) = image(&steps[..cut], &mut random);
+        fs::write(&path, image).unwrap();
+        let (store, state) = Store::open(&path, Arc::default())
+            .unwrap_or_else(|fault| panic!("seed {seed}, {cut} steps: {fault:?}"));
+        assert!(state.last >= acknowledged, "seed {seed}: {acknowledged} is lost, {state:?}");
+        unacknowledged += u64::from(state.last > acknowledged);
+        let records = read_all(&store, state.trimmed, usize::MAX).unwrap();
+        assert_eq!(records.len() as u64, state.events(), "seed {seed}");
+        for record in records {
+            assert_eq!(record.event.data(), Some(&*data(record.position)), "seed {seed}");
+        }
+    }
+    assert!(unacknowledged > 0, "no cut came between a commit and its acknowledgement");
+}

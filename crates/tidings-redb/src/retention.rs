@@ -1,0 +1,217 @@
+use std::time::Duration;
+
+use redb::{ReadableTable, WriteTransaction};
+
+use crate::clock::millis;
+use crate::entry::Entry;
+use crate::fault::Fault;
+use crate::store::Store;
+use crate::tables::{EVENTS, INDEX, KEY_ORDER, KEYS, State};
+
+/// What the log keeps.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
+    pub(crate) age: Option<Duration>,
+    pub(crate) idempotency_window: Duration,
+}
+
+/// The most that one commit takes away beyond what it adds, so that none takes long: a log that was opened
+/// with less room than it fills becomes smaller bit by bit.
+const MAX_EXCESS: usize = 4_096;
+
+impl Limits {
+    /// How far a limit may be exceeded before anything is done about it: a sixteenth, and no more than some
+    /// thousand events. Taking away touches other pages than adding, so it is done by the thousand.
+    fn slack(limit: u64) -> u64 {
+        (limit / 16).min(1_024)
+    }
+
+    /// Whether there is so much too much that it is to be trimmed.
+    fn are_exceeded(&self, state: &State) -> bool {
+        state.events() > self.events.saturating_add(Self::slack(self.events))
+            || state.bytes > self.bytes.saturating_add(self.bytes / 16)
+    }
+
+    fn are_kept(&self, state: &State) -> bool {
+        state.events() <= self.events && state.bytes <= self.bytes
+    }
+
+    fn is_expired(&self, time: u64, now: u64) -> bool {
+        self.age.is_some_and(|age| time.saturating_add(millis(age)) <= now)
+    }
+
+    pub(crate) fn is_key_expired(&self, time: u64, now: u64) -> bool {
+        time.saturating_add(millis(self.idempotency_window)) <= now
+    }
+}
+
+/// Trims without appending: what has grown old while nothing was published. `None` if there was nothing to
+/// do, unless something has to be written in any case, to see whether it can be.
+pub(crate) fn tidy(
+    store: &Store,
+    limits: &Limits,
+    state: &State,
+    time: u64,
+    in_any_case: bool,
+) -> Result<Option<State>, Fault> {
+    let mut after = State { time: time.max(state.time), ..state.clone() };
+    let txn = store.begin_write()?;
+    if !trim(&txn, limits, &mut after, 0)? && !in_any_case {
+        txn.abort()?;
+        return Ok(None);
+    }
+    after.save(&txn)?;
+    txn.commit()?;
+    Ok(Some(after))
+}
+
+/// Takes away events and keys that are not to be kept. `added` were added in the same transaction.
+pub(crate) fn trim(
+    txn: &WriteTransaction,
+    limits: &Limits,
+    state: &mut State,
+    added: usize,
+) -> Result<bool, Fault> {
+    let most = added + MAX_EXCESS;
+    let events = trim_events(txn, limits, state, most)?;
+    let keys = trim_keys(txn, limits, state.time, most)?;
+    Ok(events || keys)
+}
+
+fn trim_events(
+    txn: &WriteTransaction,
+    limits: &Limits,
+    state: &mut State,
+    most: usize,
+) -> Result<bool, Fault> {
+    let mut events = txn.open_table(EVENTS)?;
+    let mut index = txn.open_table(INDEX)?;
+    let before = state.trimmed;
+    let too_many = limits.are_exceeded(state);
+    while state.trimmed < state.last && state.trimmed - before < most as u64 {
+        let position = state.trimmed + 1;
+        let bytes = events.get(position)?;
+        let bytes = bytes.ok_or_else(|| missing(position))?;
+        let entry = Entry::checked(bytes.value(), position)?;
+        let goes = too_many && !limits.are_kept(state);
+        if !goes && !limits.is_expired(entry.place().time, state.time) {
+            break;
+        }
+        let (topic, cost) = (entry.topic()?, entry.cost());
+        drop(bytes);
+        events.remove(position)?;
+        index.remove((topic.as_str(), position))?;
+        state.trimmed = position;
+        state.bytes = state.bytes.saturating_sub(cost);
+    }
+    Ok(state.trimmed > before)
+}
+
+pub(crate) fn missing(position: u64) -> Fault {
+    Fault::damaged(format_args!("the event at position {position} is missing"))
+}
+
+fn trim_keys(
+    txn: &WriteTransaction,
+    limits: &Limits,
+    time: u64,
+    most: usize,
+) -> Result<bool, Fault> {
+    let mut keys = txn.open_table(KEYS)?;
+    let mut key_order = txn.open_table(KEY_ORDER)?;
+    let mut any = false;
+    for _ in 0..most {
+        let Some(oldest) = key_order.first()? else { break };
+        let (position, key) = (oldest.0.value(), oldest.1.value().to_owned());
+        drop(oldest);
+        let used = keys.get(&*key)?.map(|used| used.value().1);
+        if used.is_some_and(|used| !limits.is_key_expired(used, time)) {
+            break;
+        }
+        keys.remove(&*key)?;
+        key_order.remove(position)?;
+        any = true;
+    }
+    Ok(any)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use redb::ReadableTableMetadata;
+    use tempfile::TempDir;
+    use tidings::backend::{Append, IdempotencyKey};
+    use tidings::{Event, Topic};
+
+    use super::*;
+    use crate::append::append;
+
+    const LIMITS: Limits = Limits {
+        events: 100,
+        bytes: u64::MAX,
+        age: Some(Duration::from_millis(10_000)),
+        idempotency_window: Duration::from_millis(2_000),
+    };
+
+    fn batch(keys: std::ops::Range<usize>) -> Vec<Append> {
+        let key = |n: usize| Some(IdempotencyKey::new(n.to_string()).unwrap());
+        let append =
+            |n| Append { topic: Topic::new("a").unwrap(), event: Event::new("x"), key: key(n) };
+        keys.map(append).collect()
+    }
+
+    fn keys(store: &Store) -> (u64, u64) {
+        let txn = store.begin_read().unwrap();
+        let keys = txn.open_table(KEYS).unwrap().len().unwrap();
+        (keys, txn.open_table(KEY_ORDER).unwrap().len().unwrap())
+    }
+
+    #[test]
+    fn what_grows_old_goes_when_it_is_time_and_not_before() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("events.redb");
+        let (store, state) = Store::open(&path, Arc::default()).unwrap();
+        let began = state.time + 1_000;
+        let mut state = append(&store, &state, &LIMITS, began, &batch(0..10)).unwrap().state;
+        // A key is used again behind its window: it has a new place in the order.
+        let later = began + 2_000;
+        let committed = append(&store, &state, &LIMITS, later, &batch(0..1)).unwrap();
+        assert!(!committed.appended[0].is_duplicate);
+        state = committed.state;
+        assert_eq!(keys(&store), (1, 1));
+        let committed = append(&store, &state, &LIMITS, later + 1_999, &batch(0..1)).unwrap();
+        assert!(committed.appended[0].is_duplicate && committed.records.is_empty());
+        assert_eq!(committed.appended[0].position, 11);
+
+        assert_eq!(tidy(&store, &LIMITS, &state, later + 1_999, false).unwrap(), None);
+        state = tidy(&store, &LIMITS, &state, later + 2_000, false).unwrap().unwrap();
+        assert_eq!((keys(&store), state.trimmed), ((0, 0), 0));
+        assert_eq!(tidy(&store, &LIMITS, &state, began + 9_999, false).unwrap(), None);
+        state = tidy(&store, &LIMITS, &state, began + 10_000, false).unwrap().unwrap();
+        assert_eq!((state.trimmed, state.last), (10, 11));
+        // A clock that goes back brings nothing about.
+        state = append(&store, &state, &LIMITS, 0, &batch(20..21)).unwrap().state;
+        assert_eq!((state.trimmed, state.last, state.time), (10, 12, began + 10_000));
+        state = tidy(&store, &LIMITS, &state, later + 10_000, false).unwrap().unwrap();
+        assert_eq!((state.trimmed, state.last, state.bytes > 0), (11, 12, true));
+    }
+
+    #[test]
+    fn a_key_outlives_its_event() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("events.redb");
+        let (store, state) = Store::open(&path, Arc::default()).unwrap();
+        let now = state.time;
+        let mut state = append(&store, &state, &LIMITS, now, &batch(0..1)).unwrap().state;
+        for n in 1..10 {
+            state =
+                append(&store, &state, &LIMITS, now, &batch(n * 50..n * 50 + 50)).unwrap().state;
+        }
+        assert!(state.trimmed > 300 && state.events() <= 106, "{state:?}");
+        let retried = append(&store, &state, &LIMITS, now, &batch(0..1)).unwrap();
+        assert_eq!((retried.appended[0].position, retried.appended[0].is_duplicate), (1, true));
+    }
+}

@@ -1,0 +1,84 @@
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::entry::Entry;
+use crate::fault::{Fault, guarded};
+use crate::file::sync_folder_of;
+use crate::store::Store;
+use crate::tables::{EVENTS, INDEX, State};
+
+/// How many bytes of events are copied in one commit.
+const COPIED_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Begins a new file with what is whole before the first damage, and puts it in the place of the damaged one.
+pub(crate) fn salvage(path: &Path) -> Result<(), Fault> {
+    let rescued = beside(path, ".salvaged");
+    match fs::remove_file(&rescued) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    {
+        // Held until the end, so that nobody else opens it meanwhile.
+        let damaged = Store::open_unchecked(path, Arc::default());
+        let (target, mut state) = Store::open(&rescued, Arc::default())?;
+        match &damaged {
+            Ok((damaged, _)) => copy(damaged, &target, &mut state)?,
+            // Nothing of it can be read. If it is only that somebody else has it, that is no damage.
+            Err(fault) if fault.kind() != tidings::backend::LogErrorKind::Corrupt => {
+                return damaged.map(drop);
+            }
+            Err(_) => {}
+        }
+        target.file.set_mark(state.last)?;
+    }
+    fs::rename(path, beside(path, ".damaged"))?;
+    fs::rename(&rescued, path)?;
+    sync_folder_of(path)
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
+}
+
+/// Copies events in the order of their positions until one cannot be read.
+fn copy(damaged: &Store, target: &Store, state: &mut State) -> Result<(), Fault> {
+    let known = guarded(|| State::load(&damaged.begin_read()?)).ok().flatten();
+    let Some(known) = known else { return Ok(()) };
+    (state.trimmed, state.last, state.time) = (known.trimmed, known.trimmed, known.time);
+    loop {
+        let before = state.last;
+        let txn = target.begin_write()?;
+        {
+            let (mut events, mut index) = (txn.open_table(EVENTS)?, txn.open_table(INDEX)?);
+            let limit = state.bytes + COPIED_BYTES;
+            while state.bytes < limit {
+                let Some((bytes, topic, cost)) = whole(damaged, state.last + 1) else { break };
+                state.last += 1;
+                state.bytes += cost;
+                events.insert(state.last, &*bytes)?;
+                index.insert((topic.as_str(), state.last), ())?;
+            }
+        }
+        state.save(&txn)?;
+        txn.commit()?;
+        if state.last == before {
+            return Ok(());
+        }
+    }
+}
+
+/// The event at a position, if all of it is well.
+fn whole(damaged: &Store, position: u64) -> Option<(Vec<u8>, tidings::Topic, u64)> {
+    let read = guarded(|| {
+        let events = damaged.begin_read()?.open_table(EVENTS)?;
+        let Some(bytes) = events.get(position)? else { return Ok(None) };
+        let entry = Entry::checked(bytes.value(), position)?;
+        entry.record()?;
+        Ok(Some((bytes.value().to_vec(), entry.topic()?, entry.cost())))
+    });
+    read.ok().flatten()
+}

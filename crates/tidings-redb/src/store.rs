@@ -1,0 +1,139 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redb::{Database, Durability, ReadableTableMetadata, WriteTransaction};
+
+use crate::fault::{Fault, guarded};
+use crate::file::{Disk, LogFile};
+use crate::tables::{EVENTS, INDEX, KEY_ORDER, KEYS, State};
+
+/// An open file: the database in it.
+#[derive(Debug)]
+pub(crate) struct Store {
+    /// There until it is dropped.
+    db: Option<Database>,
+    pub(crate) file: LogFile,
+}
+
+/// Memory for pages that were read or are to be written. redb's default is a gigabyte.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
+
+impl Store {
+    /// Opens a file or makes it, and checks all of it.
+    pub(crate) fn open(path: &Path, disk: Arc<Disk>) -> Result<(Self, State), Fault> {
+        let (mut store, was_checked) = Self::open_unchecked(path, disk)?;
+        let state = guarded(|| store.load_or_begin(was_checked))?;
+        Ok((store, state))
+    }
+
+    /// Opens a file, and checks no more than redb does. Says whether that was all: behind a crash it is.
+    pub(crate) fn open_unchecked(path: &Path, disk: Arc<Disk>) -> Result<(Self, bool), Fault> {
+        let file = LogFile::open(path, disk)?;
+        let was_checked = Arc::new(AtomicBool::new(false));
+        let db = guarded(|| {
+            let noticed = was_checked.clone();
+            let db = Database::builder()
+                .set_cache_size(CACHE_BYTES)
+                .create_with_file_format_v3(true)
+                .set_repair_callback(move |_| noticed.store(true, Ordering::Relaxed))
+                .create_with_backend(file.clone())?;
+            Ok(db)
+        })?;
+        Ok((Self { db: Some(db), file }, was_checked.load(Ordering::Relaxed)))
+    }
+
+    fn load_or_begin(&mut self, was_checked: bool) -> Result<State, Fault> {
+        let mark = self.file.mark()?;
+        let Some(state) = State::load(&self.begin_read()?)? else {
+            return match mark {
+                None => self.begin(State::new()),
+                Some(_) => Err(Fault::damaged("its state is missing")),
+            };
+        };
+        if let Some(db) = self.db.as_mut().filter(|_| !was_checked) {
+            db.check_integrity()?;
+        }
+        self.check(&state, mark)?;
+        Ok(state)
+    }
+
+    /// Writes what a history begins with.
+    pub(crate) fn begin(&self, state: State) -> Result<State, Fault> {
+        let txn = self.begin_write()?;
+        txn.open_table(EVENTS)?;
+        txn.open_table(INDEX)?;
+        txn.open_table(KEYS)?;
+        txn.open_table(KEY_ORDER)?;
+        state.save(&txn)?;
+        txn.commit()?;
+        self.file.set_mark(state.last)?;
+        self.file.sync()?;
+        Ok(state)
+    }
+
+    /// Whether the parts fit together. What is in the pages, redb has checked.
+    fn check(&self, state: &State, mark: Option<u64>) -> Result<(), Fault> {
+        match mark {
+            None if state.last > 0 => return Err(Fault::damaged("its mark is missing")),
+            Some(mark) if mark > state.last => {
+                let last = state.last;
+                return Err(Fault::damaged(format_args!(
+                    "it ends at position {last}, and {mark} was acknowledged"
+                )));
+            }
+            _ => {}
+        }
+        let txn = self.begin_read()?;
+        let (events, index) = (txn.open_table(EVENTS)?.len()?, txn.open_table(INDEX)?.len()?);
+        if (events, index) != (state.events(), state.events()) {
+            return Err(Fault::damaged(format_args!(
+                "it has {events} events and {index} in its index, and should have {}",
+                state.events()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Makes the file as small as it can be.
+    pub(crate) fn compact(&mut self) -> Result<(), Fault> {
+        guarded(|| {
+            if let Some(db) = &mut self.db {
+                db.compact()?;
+            }
+            Ok(())
+        })
+    }
+
+    fn db(&self) -> Result<&Database, Fault> {
+        self.db.as_ref().ok_or_else(|| Fault::damaged("it is closed"))
+    }
+
+    pub(crate) fn begin_read(&self) -> Result<redb::ReadTransaction, Fault> {
+        Ok(self.db()?.begin_read()?)
+    }
+
+    /// Begins a transaction whose commit is on disk when it returns.
+    ///
+    /// In two phases: with one, redb tells a commit that was not finished by its checksums, and goes back to
+    /// the one before. It would do so, too, if a page of a commit that was acknowledged is damaged later, and
+    /// what was acknowledged would be gone without a word.
+    pub(crate) fn begin_write(&self) -> Result<WriteTransaction, Fault> {
+        let mut txn = self.db()?.begin_write()?;
+        txn.set_durability(Durability::Immediate);
+        txn.set_two_phase_commit(true);
+        Ok(txn)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // redb writes something at the end, which may fail on a damaged file; it says nothing then, and at
+        // the next start the file is checked as behind a crash.
+        let _ = guarded(|| {
+            self.db = None;
+            Ok(())
+        });
+        let _ = self.file.sync();
+    }
+}

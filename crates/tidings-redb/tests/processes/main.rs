@@ -1,0 +1,45 @@
+//! Processes that are killed, and one that has no room on its disk.
+//!
+//! The program starts itself as those processes, so it has a `main` of its own.
+
+mod child;
+#[cfg(target_os = "linux")]
+mod full;
+mod history;
+mod killed;
+
+use std::{env, panic, process};
+
+const TESTS: &[(&str, fn())] = &[
+    ("what_was_acknowledged_outlives_any_kill", killed::what_was_acknowledged_outlives_any_kill),
+    #[cfg(target_os = "linux")]
+    ("a_full_disk_refuses_events_and_loses_none", full::a_full_disk_refuses_events_and_loses_none),
+];
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [role, path] = &arguments[..] {
+        match role.as_str() {
+            "publish" => return child::publish(path),
+            "fill" => return child::fill(path),
+            _ => {}
+        }
+    }
+    // As the harness has it: names, or parts of them.
+    let names: Vec<_> = arguments.iter().filter(|name| !name.starts_with('-')).collect();
+    let mut failed = false;
+    for &(name, test) in TESTS {
+        if names.is_empty() || names.iter().any(|part| name.contains(part.as_str())) {
+            let outcome = panic::catch_unwind(test);
+            println!("test {name} ... {}", if outcome.is_ok() { "ok" } else { "FAILED" });
+            failed |= outcome.is_err();
+        }
+    }
+    if cfg!(not(target_os = "linux")) {
+        println!("skipped: a full disk: only Linux lifts the limit of a process that runs");
+    }
+    if failed {
+        println!("test result: FAILED");
+        process::exit(101);
+    }
+}

@@ -1,0 +1,39 @@
+//! What every log must do, on disk.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use tidings::{Hub, HubBuilder};
+use tidings_redb::RedbLog;
+use tidings_testkit::log::{Engine, Settings};
+
+struct Redb {
+    settings: Settings,
+    folder: TempDir,
+}
+
+impl Redb {
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("events.redb")
+    }
+}
+
+impl Engine for Redb {
+    async fn begin(settings: Settings) -> Option<Self> {
+        Some(Self { settings, folder: TempDir::new().expect("a folder") })
+    }
+
+    async fn node(&self, hub: HubBuilder) -> Hub {
+        let log = RedbLog::builder()
+            .max_events(self.settings.max_events as u64)
+            .idempotency_window(self.settings.idempotency_window)
+            .open(self.path());
+        hub.build_on(log.expect("the log opens"))
+    }
+
+    async fn wipe(&self) {
+        std::fs::remove_file(self.path()).expect("the file is there");
+    }
+}
+
+tidings_testkit::log_suite!(Redb, durable);

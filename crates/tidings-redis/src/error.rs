@@ -1,0 +1,161 @@
+//! What Redis and its client say, as errors of a log.
+
+use redis::{ErrorKind, RedisError};
+use tidings::backend::{LogError, LogErrorKind};
+
+/// Codes of errors that Redis answers with, and what they mean for a log. Nothing has happened where
+/// one of them is the answer.
+const CODES: [(&str, LogErrorKind); 17] = [
+    ("OOM", LogErrorKind::Full),
+    // It can no longer write its snapshots or its AOF.
+    ("MISCONF", LogErrorKind::Full),
+    ("READONLY", LogErrorKind::Refused),
+    ("NOAUTH", LogErrorKind::Refused),
+    ("WRONGPASS", LogErrorKind::Refused),
+    ("NOPERM", LogErrorKind::Refused),
+    ("WRONGTYPE", LogErrorKind::Refused),
+    ("CROSSSLOT", LogErrorKind::Refused),
+    ("LOADING", LogErrorKind::Unavailable),
+    ("BUSY", LogErrorKind::Unavailable),
+    ("CLUSTERDOWN", LogErrorKind::Unavailable),
+    ("MASTERDOWN", LogErrorKind::Unavailable),
+    ("TRYAGAIN", LogErrorKind::Unavailable),
+    ("MOVED", LogErrorKind::Unavailable),
+    ("ASK", LogErrorKind::Unavailable),
+    ("NOREPLICAS", LogErrorKind::Unavailable),
+    ("NOSCRIPT", LogErrorKind::Unavailable),
+];
+
+/// An error with what has failed and why: `redis: cannot append: OOM command not allowed …`.
+pub(crate) fn failed(action: &str, error: &RedisError) -> LogError {
+    let message = format!("redis: cannot {action}: {}", cause(error));
+    LogError::new(kind(error), message).with_source(error.clone())
+}
+
+/// As [`failed`], for what was sent and may have happened, unless the server has said that it has not.
+pub(crate) fn unacknowledged(action: &str, error: &RedisError) -> LogError {
+    let kind = match code(error) {
+        Some(_) => kind(error),
+        None => LogErrorKind::Unacknowledged,
+    };
+    let message = format!("redis: cannot {action}: {}", cause(error));
+    LogError::new(kind, message).with_source(error.clone())
+}
+
+/// An address, a setting or a server that this log does not do with.
+pub(crate) fn refused(cause: impl std::fmt::Display) -> LogError {
+    LogError::new(LogErrorKind::Refused, format!("redis: {cause}"))
+}
+
+/// Whether the server answered that it cannot now, or not this one: another attempt, perhaps at
+/// another server, may do, and nothing has happened.
+pub(crate) fn is_passing(error: &RedisError) -> bool {
+    let code = code(error);
+    code == Some("READONLY") || code.is_some() && kind(error) == LogErrorKind::Unavailable
+}
+
+/// Whether the connection is of no use any more, or leads to the wrong server.
+pub(crate) fn is_of_the_link(error: &RedisError) -> bool {
+    let is_of_ours = matches!(error.kind(), ErrorKind::UnexpectedReturnType | ErrorKind::Client);
+    code(error).is_none() && !is_of_ours || is_passing(error)
+}
+
+fn kind(error: &RedisError) -> LogErrorKind {
+    if let Some(code) = code(error) {
+        let known = CODES.iter().find(|(known, _)| *known == code);
+        return known.map_or(LogErrorKind::Refused, |(_, kind)| *kind);
+    }
+    match error.kind() {
+        ErrorKind::AuthenticationFailed
+        | ErrorKind::InvalidClientConfig
+        | ErrorKind::EmptySentinelList
+        | ErrorKind::RESP3NotSupported => LogErrorKind::Refused,
+        ErrorKind::UnexpectedReturnType => LogErrorKind::Corrupt,
+        _ => LogErrorKind::Unavailable,
+    }
+}
+
+/// The code of an error that the server has answered with.
+fn code(error: &RedisError) -> Option<&str> {
+    let code = error.code()?;
+    // Up to 6.2, what fails in a script is an error of the script, with the cause in its text.
+    let details = error.detail().unwrap_or_default();
+    let within = || CODES.iter().find(|(code, _)| details.contains(&format!(": {code} ")));
+    match code {
+        "ERR" if details.contains("@user_script") => Some(within().map_or(code, |(code, _)| code)),
+        _ => Some(code),
+    }
+}
+
+fn cause(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        (None, Some(detail)) if error.kind() == ErrorKind::Client => detail.to_owned(),
+        _ if error.is_timeout() => "no answer in time".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(line: &str) -> RedisError {
+        let value = redis::parse_redis_value(line.as_bytes()).unwrap();
+        value.extract_error().unwrap_err()
+    }
+
+    #[test]
+    fn answers_are_errors_of_their_kind_with_their_cause() {
+        for (line, kind, message) in [
+            (
+                "-OOM command not allowed when used memory > 'maxmemory'.\r\n",
+                LogErrorKind::Full,
+                "redis: cannot append: OOM command not allowed when used memory > 'maxmemory'.",
+            ),
+            (
+                "-NOPERM this user has no permissions\r\n",
+                LogErrorKind::Refused,
+                "redis: cannot append: NOPERM this user has no permissions",
+            ),
+            (
+                "-LOADING Redis is loading\r\n",
+                LogErrorKind::Unavailable,
+                "redis: cannot append: LOADING Redis is loading",
+            ),
+            (
+                "-ERR syntax error\r\n",
+                LogErrorKind::Refused,
+                "redis: cannot append: ERR syntax error",
+            ),
+        ] {
+            for error in [failed, unacknowledged].map(|error| error("append", &answered(line))) {
+                assert_eq!((error.kind(), error.to_string().as_str()), (kind, message));
+            }
+        }
+    }
+
+    #[test]
+    fn the_cause_within_a_script_is_found_in_older_servers_answers() {
+        let line = "-ERR Error running script (call to f_1): @user_script:4: @user_script: 4: \
+                    -OOM command not allowed\r\n";
+        let line = line.replace(": -OOM", ": OOM");
+        assert_eq!(failed("append", &answered(&line)).kind(), LogErrorKind::Full);
+    }
+
+    #[test]
+    fn a_lost_link_leaves_open_what_has_happened() {
+        let lost = RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+        assert_eq!(failed("append", &lost).kind(), LogErrorKind::Unavailable);
+        assert_eq!(unacknowledged("append", &lost).kind(), LogErrorKind::Unacknowledged);
+        assert!(is_of_the_link(&lost) && !is_passing(&lost));
+    }
+
+    #[test]
+    fn a_replica_is_the_wrong_server_and_not_the_end() {
+        let replica = answered("-READONLY You can't write against a read only replica.\r\n");
+        assert!(is_passing(&replica) && is_of_the_link(&replica));
+        let full = answered("-OOM command not allowed\r\n");
+        assert!(!is_passing(&full) && !is_of_the_link(&full));
+    }
+}

@@ -1,0 +1,131 @@
+//! What is done in Redis in one step.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, Script, cmd};
+
+/// A script in Lua, and the sum that Redis knows it by once it has run.
+#[derive(Debug)]
+pub(crate) struct Lua {
+    text: &'static str,
+    hash: String,
+}
+
+impl Lua {
+    fn new(text: &'static str) -> Self {
+        Self { text, hash: Script::new(text).get_hash().to_owned() }
+    }
+
+    /// A command that runs it, with one key; arguments follow.
+    pub(crate) fn on(&self, key: &str) -> Cmd {
+        let mut command = cmd("EVAL");
+        command.arg(self.text).arg(1).arg(key);
+        command
+    }
+
+    /// As [`on`](Self::on), with two keys.
+    pub(crate) fn on_both(&self, keys: [&str; 2]) -> Cmd {
+        let mut command = cmd("EVAL");
+        command.arg(self.text).arg(2).arg(&keys);
+        command
+    }
+
+    /// As [`on_both`](Self::on_both), where it has run before on the same connection: some bytes
+    /// instead of all of the script.
+    pub(crate) fn again_on_both(&self, keys: [&str; 2]) -> Cmd {
+        let mut command = cmd("EVALSHA");
+        command.arg(&self.hash).arg(2).arg(&keys);
+        command
+    }
+}
+
+/// `APPEND_ONCE stream once max_events window nonce field value …` appends, unless `once` says that
+/// it was done; `once` then has the entry's id and whose it was, for `window` milliseconds.
+pub(crate) static APPEND_ONCE: LazyLock<Lua> = LazyLock::new(|| {
+    Lua::new(
+        "local done = redis.call('GET', KEYS[2])\n\
+         if done then return done end\n\
+         local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 4))\n\
+         done = id .. ' ' .. ARGV[3]\n\
+         redis.call('SET', KEYS[2], done, 'PX', ARGV[2])\n\
+         return done",
+    )
+});
+
+/// `STATE stream id max_events max_age` trims the stream to what is to be kept, with `max_age` in
+/// milliseconds or 0, and says how it is: its length, last generated id, entries ever added (or
+/// nothing), largest deleted id (or nothing), first and newest id (or nothing), whether `id` is there,
+/// and the names of its groups. Nothing at all where there is no stream.
+///
+/// Trimming is also what makes a replica refuse. Other reasons not to trim now do not matter.
+pub(crate) static STATE: LazyLock<Lua> = LazyLock::new(|| {
+    Lua::new(
+        "local trimmed = redis.pcall('XTRIM', KEYS[1], 'MAXLEN', '~', ARGV[2])\n\
+         if type(trimmed) == 'table' and string.find(trimmed.err, 'READONLY') then\n\
+           return trimmed\n\
+         end\n\
+         if ARGV[3] ~= '0' then\n\
+           local now = redis.call('TIME')\n\
+           local oldest = now[1] * 1000 + math.floor(now[2] / 1000) - ARGV[3]\n\
+           redis.pcall('XTRIM', KEYS[1], 'MINID', string.format('%.0f', oldest))\n\
+         end\n\
+         if redis.call('EXISTS', KEYS[1]) == 0 then return {} end\n\
+         local info, of = redis.call('XINFO', 'STREAM', KEYS[1]), {}\n\
+         for i = 1, #info, 2 do of[info[i]] = info[i + 1] end\n\
+         local function id(entry) return entry and entry[1] or '' end\n\
+         local function number(n) return n and string.format('%.0f', n) or '' end\n\
+         local there = 0\n\
+         if ARGV[1] ~= '' then there = #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1]) end\n\
+         local state = {\n\
+           number(of['length']), of['last-generated-id'], number(of['entries-added']),\n\
+           of['max-deleted-entry-id'] or '', id(of['first-entry']), id(of['last-entry']),\n\
+           number(there)\n\
+         }\n\
+         for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do\n\
+           for i = 1, #group, 2 do\n\
+             if group[i] == 'name' then table.insert(state, group[i + 1]) end\n\
+           end\n\
+         end\n\
+         return state",
+    )
+});
+
+/// `CLAIM stream before after` replaces the group that names the history, or makes the first if
+/// `before` is empty; unless the stream has another than `before`. Answers with the one that it has.
+pub(crate) static CLAIM: LazyLock<Lua> = LazyLock::new(|| {
+    Lua::new(
+        "local found = ''\n\
+         if redis.call('EXISTS', KEYS[1]) == 1 then\n\
+           for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do\n\
+             for i = 1, #group, 2 do\n\
+               if group[i] == 'name' and string.find(group[i + 1], 'tidings:', 1, true) == 1 then\n\
+                 found = group[i + 1]\n\
+               end\n\
+             end\n\
+           end\n\
+         end\n\
+         if found ~= ARGV[1] then return found end\n\
+         redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[2], '$', 'MKSTREAM')\n\
+         if found ~= '' then redis.call('XGROUP', 'DESTROY', KEYS[1], found) end\n\
+         return ARGV[2]",
+    )
+});
+
+/// `RAISE stream ms seq` sees to it that all further entries have larger ids than this. Answers with
+/// the newest id that is there, or nothing.
+pub(crate) static RAISE: LazyLock<Lua> = LazyLock::new(|| {
+    Lua::new(
+        "if redis.call('EXISTS', KEYS[1]) == 0 then\n\
+           return redis.error_reply('TRYAGAIN the stream is gone')\n\
+         end\n\
+         local info, of = redis.call('XINFO', 'STREAM', KEYS[1]), {}\n\
+         for i = 1, #info, 2 do of[info[i]] = info[i + 1] end\n\
+         local ms, seq = string.match(of['last-generated-id'], '^(%d+)-(%d+)$')\n\
+         ms, seq = tonumber(ms), tonumber(seq)\n\
+         local to_ms, to_seq = tonumber(ARGV[1]), tonumber(ARGV[2])\n\
+         if ms < to_ms or ms == to_ms and seq < to_seq then\n\
+           redis.call('XSETID', KEYS[1], ARGV[1] .. '-' .. ARGV[2])\n\
+         end\n\
+         return of['last-entry'] and of['last-entry'][1] or ''",
+    )
+});

@@ -1,0 +1,63 @@
+//! Messages of Pub/Sub, over one connection after the other.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_core::Stream;
+use redis::aio::{PubSubSink, PubSubStream};
+use redis::{ErrorKind, Msg, RedisError, RedisResult};
+
+use crate::endpoint::Endpoint;
+
+/// A subscription that notices when its link is dead, although nothing may be said for hours.
+pub(crate) struct Subscriber {
+    sink: PubSubSink,
+    messages: Pin<Box<PubSubStream>>,
+}
+
+impl Subscriber {
+    /// After so long a silence the server is asked whether it is there.
+    const SILENCE: Duration = Duration::from_secs(1);
+
+    /// Subscribes to channels and patterns.
+    pub(crate) async fn new(
+        endpoint: &Endpoint,
+        channels: &[String],
+        patterns: &[String],
+    ) -> RedisResult<Self> {
+        let (mut sink, messages) = endpoint.subscribe().await?.split();
+        let subscribe = async {
+            if !channels.is_empty() {
+                sink.subscribe(channels).await?;
+            }
+            if !patterns.is_empty() {
+                sink.psubscribe(patterns).await?;
+            }
+            Ok(())
+        };
+        in_time(endpoint.connect_timeout, subscribe).await?;
+        Ok(Self { sink, messages: Box::pin(messages) })
+    }
+
+    /// The next message. Cancelling it loses none.
+    pub(crate) async fn next(&mut self) -> RedisResult<Msg> {
+        loop {
+            let message = std::future::poll_fn(|cx| self.messages.as_mut().poll_next(cx));
+            match tokio::time::timeout(Self::SILENCE, message).await {
+                Ok(Some(message)) => return Ok(message),
+                Ok(None) => return Err((ErrorKind::Io, "connection closed").into()),
+                Err(_) => {
+                    let pong = async { self.sink.ping::<redis::Value>().await.map(drop) };
+                    in_time(Self::SILENCE, pong).await?;
+                }
+            }
+        }
+    }
+}
+
+async fn in_time<T>(limit: Duration, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(result) => result,
+        Err(_) => Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))),
+    }
+}

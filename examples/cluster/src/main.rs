@@ -1,0 +1,164 @@
+//! A cluster on one machine: several hubs on one log, and load on all of them.
+//!
+//! ```sh
+//! cargo run -p cluster-example
+//! cargo run -p cluster-example -- --log nats://127.0.0.1:4222 --nodes 5 --clients 0
+//! ```
+//!
+//! `server.rs` starts a Redis server, if nothing else is named, `program.rs` the hubs of `examples/hub-…`, and `load.rs`
+//! `tidings-load` at each of them: every client receives what is published at every hub.
+
+mod load;
+mod options;
+mod program;
+mod server;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use load::{Line, Report};
+use options::Options;
+use program::Running;
+use server::{Kind, Server};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    let mut stage = Stage::default();
+    let outcome = tokio::select! {
+        outcome = play(&options, &mut stage) => outcome,
+        () = stopped() => Ok(true),
+    };
+    stage.end().await;
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("cluster-example: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What runs until the end.
+#[derive(Debug, Default)]
+struct Stage {
+    server: Option<Server>,
+    hubs: Vec<Hub>,
+}
+
+#[derive(Debug)]
+struct Hub {
+    running: Running,
+    url: String,
+}
+
+impl Stage {
+    /// Ends the hubs, and then what they stand on.
+    async fn end(self) {
+        for hub in self.hubs {
+            hub.running.end().await;
+        }
+        if let Some(server) = self.server {
+            server.end().await;
+        }
+    }
+
+    /// The processor time of every hub, and of the server.
+    fn cpu_times(&self) -> Vec<Option<Duration>> {
+        let server = self.server.iter().map(Server::running);
+        let all = self.hubs.iter().map(|hub| &hub.running).chain(server);
+        all.map(Running::cpu_time).collect()
+    }
+}
+
+/// Starts everything, and makes load. Returns whether all clients received what they had to.
+async fn play(options: &Options, stage: &mut Stage) -> Result<bool, String> {
+    options.check()?;
+    let hub = options.hub();
+    let say = |text: String| {
+        if !options.json {
+            println!("{text}")
+        }
+    };
+    let log = match Kind::named(&options.log) {
+        None => options.log.clone(),
+        Some(kind) => {
+            let server = stage.server.insert(Server::start(kind).await?);
+            say(format!("server  {}", server.describe()));
+            server.url().to_owned()
+        }
+    };
+    say(format!("        building {hub} and tidings-load"));
+    let [hub, load] = program::build([&*hub, "tidings-load"]).await?;
+    for number in 1..=options.nodes {
+        let (running, url) = Running::start_hub(&hub, &log).await?;
+        say(format!("hub {number:<3} {url}/, process {}", running.id()));
+        stage.hubs.push(Hub { running, url });
+    }
+    if options.clients == 0 {
+        say("        Ctrl-C ends all of them".to_owned());
+        return std::future::pending().await;
+    }
+    let Options { clients, rate, run_for, .. } = options;
+    say(format!(
+        "load    {clients} clients at each hub for {}, {rate} events a second in all",
+        humantime::format_duration(*run_for)
+    ));
+    let lines = measure(options, stage, &load).await?;
+    match options.json {
+        true => println!("{}", serde_json::json!(lines)),
+        false => print!("\n{}", load::table(&lines)),
+    }
+    let mut judged = lines.iter().map(|line| &line.report).filter(|report| !report.is_idle());
+    Ok(judged.all(Report::is_good))
+}
+
+/// Runs the load at every hub. Returns a line for each, one for all together, and one for the server.
+async fn measure(
+    options: &Options,
+    stage: &Stage,
+    program: &std::path::Path,
+) -> Result<Vec<Line>, String> {
+    let (began, before) = (Instant::now(), stage.cpu_times());
+    let loads: Result<Vec<_>, _> =
+        stage.hubs.iter().map(|hub| load::start(program, &hub.url, options)).collect();
+    let mut reports = Vec::new();
+    for load in loads? {
+        reports.push(load::report(load).await?);
+    }
+    let (time, after) = (began.elapsed(), stage.cpu_times());
+    let cpu = before.into_iter().zip(after).map(|(before, after)| load::cpu(before, after, time));
+    let cpu: Vec<_> = cpu.collect();
+    let all = Report::sum(&reports);
+    let hubs = reports.into_iter().zip(1..).zip(&cpu).map(|((report, number), cpu)| Line {
+        name: format!("hub {number}"),
+        report,
+        cpu: *cpu,
+    });
+    let of_all = cpu[..stage.hubs.len()].iter().copied().sum();
+    let mut lines: Vec<_> = hubs.collect();
+    lines.push(Line { name: "all".to_owned(), report: all, cpu: of_all });
+    if let Some(cpu) = cpu.get(stage.hubs.len()) {
+        lines.push(Line { name: "server".to_owned(), report: Report::default(), cpu: *cpu });
+    }
+    Ok(lines)
+}
+
+/// Resolves at Ctrl-C, and where there is such a thing, at SIGTERM.
+async fn stopped() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

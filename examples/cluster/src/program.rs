@@ -1,0 +1,137 @@
+//! Programs of the workspace, and others, as processes that end with this one.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// How long a program may take to start or to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Builds packages of the workspace as this one was built. Returns where their programs are.
+///
+/// # Errors
+///
+/// When Cargo cannot be run, or does not build them; it says more on standard error.
+pub(crate) async fn build<const N: usize>(packages: [&str; N]) -> Result<[PathBuf; N], String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--message-format=json-render-diagnostics"]);
+    command.args(packages.iter().flat_map(|package| ["--package", package]));
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = command.output().await.map_err(|error| format!("cargo does not run: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("cargo cannot build {}", packages.join(" and ")));
+    }
+    let said = String::from_utf8_lossy(&output.stdout);
+    let messages: Vec<serde_json::Value> =
+        said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let mut programs = std::array::from_fn(|_| PathBuf::new());
+    for (program, package) in programs.iter_mut().zip(packages) {
+        let mut made = messages.iter().filter(|message| message["target"]["name"] == package);
+        *program = made
+            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+            .ok_or_else(|| format!("{package} has no program of its name"))?;
+    }
+    Ok(programs)
+}
+
+/// A program that runs. It is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    id: u32,
+}
+
+impl Running {
+    /// Starts a program. Ctrl-C does not reach it, so that this process decides what ends first.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub(crate) fn start(mut command: Command) -> Result<Self, String> {
+        let name = command.as_std().get_program().to_string_lossy().into_owned();
+        #[cfg(unix)]
+        command.process_group(0);
+        command.kill_on_drop(true).stdin(Stdio::null());
+        let child = command.spawn().map_err(|error| format!("{name}: does not start: {error}"))?;
+        let id = child.id().unwrap_or_default();
+        Ok(Self { child, id })
+    }
+
+    /// Starts a hub, and waits for it to say where it listens: `http://127.0.0.1:3000`.
+    ///
+    /// # Errors
+    ///
+    /// When it does not; its own complaints are on standard error.
+    pub(crate) async fn start_hub(program: &Path, log: &str) -> Result<(Self, String), String> {
+        let mut command = Command::new(program);
+        command.args(["--listen", "127.0.0.1:0", "--demo", "false", "--log", log]);
+        command.stdout(Stdio::piped());
+        let mut running = Self::start(command)?;
+        let Some(stdout) = running.child.stdout.take() else {
+            return Err("hub: has no standard output".to_owned());
+        };
+        let mut greeting = String::new();
+        let mut stdout = BufReader::new(stdout);
+        let said = timeout(PATIENCE, stdout.read_line(&mut greeting)).await;
+        let url = greeting.split_whitespace().find(|word| word.starts_with("http://"));
+        match (said, url) {
+            (Ok(Ok(_)), Some(url)) => Ok((running, url.trim_end_matches('/').to_owned())),
+            _ => Err("hub: does not say where it listens".to_owned()),
+        }
+    }
+
+    /// Its number in the system.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// The processor time that it has taken. `None` where the system does not tell: this is Linux's
+    /// `/proc`.
+    pub(crate) fn cpu_time(&self) -> Option<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id)).ok()?;
+        // Behind the name, which may have anything in it, come the state and ten more.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+        let mut ticks = || fields.next()?.parse::<u64>().ok();
+        // A tick is a hundredth of a second on every Linux.
+        Some(Duration::from_millis((ticks()? + ticks()?) * 10))
+    }
+
+    /// What it writes, until it ends.
+    pub(crate) async fn output(self) -> std::io::Result<std::process::Output> {
+        self.child.wait_with_output().await
+    }
+
+    /// Asks it to end, and waits until it has; not for long.
+    pub(crate) async fn end(mut self) {
+        #[cfg(unix)]
+        ask_to_end(self.id);
+        #[cfg(not(unix))]
+        drop(self.child.start_kill());
+        // Else it is killed.
+        let _ = timeout(PATIENCE, self.child.wait()).await;
+    }
+}
+
+/// SIGTERM.
+#[cfg(unix)]
+fn ask_to_end(id: u32) {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    if let Some(id) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+        // It may have ended already.
+        let _ = kill_process(id, Signal::TERM);
+    }
+}

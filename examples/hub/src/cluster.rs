@@ -1,0 +1,51 @@
+//! `GET /cluster`, and what ends streams on whatever node they are: `DELETE /clients/{id}` and
+//! `DELETE /principals/{principal}`.
+
+use serde_json::{Value, json};
+use tidings::{Hub, NodeInfo};
+
+use crate::refusal::Refusal;
+
+/// The nodes on the hub's log with the number of their clients, as JSON.
+pub fn describe(hub: &Hub) -> String {
+    let nodes: Vec<_> = hub.cluster().nodes().iter().map(node).collect();
+    json!({ "clients": hub.cluster().count(), "nodes": nodes }).to_string()
+}
+
+fn node(node: &NodeInfo) -> Value {
+    json!({
+        "id": node.id,
+        "self": node.is_self,
+        "clients": node.clients,
+        "ready": node.is_ready,
+        "lost": node.is_lost,
+        "heard_ms": u64::try_from(node.heard.as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+/// Ends the stream of the client with this id.
+///
+/// # Errors
+///
+/// When there is no such client, and when it may be on a node that has not answered.
+pub async fn close_client(hub: &Hub, id: &str) -> Result<(), Refusal> {
+    let id = id.parse().map_err(Refusal::not_found)?;
+    let answer = hub.cluster().close(id).await;
+    match (answer.total, answer.silent.len()) {
+        (1.., _) => Ok(()),
+        (0, 0) => Err(Refusal::not_found("client id: nobody with this id is connected")),
+        (0, silent) => Err(Refusal {
+            status: 504,
+            reason: format!(
+                "client id: is on none of the nodes that have answered; {silent} have not"
+            ),
+        }),
+    }
+}
+
+/// Ends all streams of a principal. Returns how many there were, and the nodes that have not answered, as
+/// JSON.
+pub async fn close_principal(hub: &Hub, principal: &str) -> String {
+    let answer = hub.cluster().close_principal(principal).await;
+    json!({ "closed": answer.total, "silent": answer.silent }).to_string()
+}

@@ -1,0 +1,100 @@
+//! The log that a hub stands on: what `--log` says, and how it is opened.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use tidings::Hub;
+use tidings::backend::LogError;
+use tidings_nats::NatsLog;
+use tidings_redb::RedbLog;
+use tidings_redis::RedisLog;
+
+/// Where a hub keeps its events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Engine {
+    /// In the memory of the process.
+    Memory,
+    /// In a file of redb's.
+    Redb(PathBuf),
+    /// In Redis, with this URL.
+    Redis(String),
+    /// In NATS JetStream, with this URL.
+    Nats(String),
+}
+
+impl Engine {
+    /// Opens the log, and makes a hub on it.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened, or the server not be reached: a sentence that says why.
+    pub async fn hub(&self) -> Result<Hub, String> {
+        let cannot_open = |error: LogError| format!("cannot open the log: {error}");
+        let hub = Hub::builder();
+        match self {
+            Self::Memory => Ok(hub.build()),
+            Self::Redb(path) => Ok(hub.build_on(RedbLog::open(path).map_err(cannot_open)?)),
+            Self::Redis(url) => {
+                Ok(hub.build_on(RedisLog::connect(url).await.map_err(cannot_open)?))
+            }
+            Self::Nats(url) => Ok(hub.build_on(NatsLog::connect(url).await.map_err(cannot_open)?)),
+        }
+    }
+}
+
+impl FromStr for Engine {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+        match (text, text.strip_prefix("redb:"), scheme) {
+            ("memory", ..) => Ok(Self::Memory),
+            (_, Some(path), _) if !path.is_empty() => Ok(Self::Redb(path.into())),
+            (_, _, "redis" | "rediss" | "redis+cluster") => Ok(Self::Redis(text.to_owned())),
+            (_, _, "nats" | "tls") => Ok(Self::Nats(text.to_owned())),
+            _ => Err("must be memory, redb:PATH, redis://HOST or nats://HOST".to_owned()),
+        }
+    }
+}
+
+/// Its name; without the URL, which may have a password.
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory",
+            Self::Redb(_) => "redb",
+            Self::Redis(_) => "redis",
+            Self::Nats(_) => "nats",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_is_read_from_what_it_is_called() {
+        for (text, engine) in [
+            ("memory", Engine::Memory),
+            ("redb:hub.redb", Engine::Redb("hub.redb".into())),
+            ("redis://127.0.0.1:6379", Engine::Redis("redis://127.0.0.1:6379".to_owned())),
+            ("redis+cluster://a,b", Engine::Redis("redis+cluster://a,b".to_owned())),
+            ("rediss://u:p@a/", Engine::Redis("rediss://u:p@a/".to_owned())),
+            ("nats://a:4222", Engine::Nats("nats://a:4222".to_owned())),
+        ] {
+            assert_eq!(text.parse(), Ok(engine));
+        }
+        for text in ["", "redb:", "redis", "http://a/", "disk"] {
+            let error = Err("must be memory, redb:PATH, redis://HOST or nats://HOST".to_owned());
+            assert_eq!(text.parse::<Engine>(), error);
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let engine: Engine = "redis://user:secret@a/".parse().unwrap();
+        assert_eq!(engine.to_string(), "redis");
+    }
+}

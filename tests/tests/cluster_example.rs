@@ -1,0 +1,94 @@
+//! `examples/cluster`: one command starts it all, and nothing is left of it.
+#![cfg(target_os = "linux")]
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tidings_testkit::limit::eventually;
+use tidings_tests::{examples, requirements};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// It starts several processes, and makes load for two seconds.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The program, with what it starts built already: that takes its own time.
+fn cluster() -> Command {
+    examples::build("hub-axum");
+    examples::build("tidings-load");
+    let mut command = Command::new(examples::build("cluster-example"));
+    command.env("CARGO", env!("CARGO")).kill_on_drop(true).stdin(Stdio::null());
+    command
+}
+
+#[tokio::test]
+async fn every_client_receives_what_is_published_at_every_hub() {
+    for (log, server) in [("redis", "redis-server"), ("nats", "nats-server")] {
+        let found = || requirements::program(server, server);
+        if requirements::met(&format!("examples/cluster on {log}"), found).is_none() {
+            continue;
+        }
+        let mut command = cluster();
+        command.args(["--log", log, "--clients", "20", "--rate", "60", "--for", "2s", "--json"]);
+        let output = timeout(LIMIT, command.output()).await.expect("it ends").expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{log}: {said}");
+        let lines: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let names: Vec<_> =
+            lines.as_array().into_iter().flatten().map(|line| &line["name"]).collect();
+        assert_eq!(names, ["hub 1", "hub 2", "hub 3", "all", "server"]);
+        let all = &lines[3];
+        assert_eq!(all["clients"]["connected_at_end"], 60, "{all}");
+        // 40 events at each hub, for 60 clients; but some come before the last client does.
+        let deliveries = all["deliveries"]["total"].as_u64().expect("a number");
+        assert!(deliveries > 60 * 60, "{deliveries} deliveries: each hub has its own");
+    }
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_all_that_was_started() {
+    let found = || requirements::program("redis-server", "redis-server");
+    let Some(_) = requirements::met("examples/cluster", found) else { return };
+    let mut command = cluster();
+    let mut child = command
+        .args(["--clients", "0", "--nodes", "2"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let mut started = Vec::new();
+    let all_told = async {
+        while let Some(line) = lines.next_line().await.expect("text") {
+            if let Some((_, process)) = line.split_once(", process ") {
+                started.push(process.to_owned());
+            }
+            if line.contains("Ctrl-C") {
+                break;
+            }
+        }
+    };
+    timeout(LIMIT, all_told).await.expect("it tells where everything is");
+    assert_eq!(started.len(), 3, "a server and two hubs: {started:?}");
+    let exists = |process: &String| Path::new("/proc").join(process).exists();
+    assert!(started.iter().all(exists));
+    let id = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    kill_process(id.expect("it runs"), Signal::INT).expect("it is our child");
+    let status = timeout(LIMIT, child.wait()).await.expect("it ends").expect("it is our child");
+    assert!(status.success(), "{status}");
+    eventually("nothing is left", || !started.iter().any(exists)).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_installed_is_told_in_a_sentence() {
+    let mut command = cluster();
+    let output = command.env("PATH", "/nowhere").output();
+    let output = timeout(LIMIT, output).await.expect("it ends").expect("it starts");
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("cluster-example: redis-server: does not start: "), "{said}");
+    assert!(said.contains("install it, or name a server: --log redis://"), "{said}");
+}

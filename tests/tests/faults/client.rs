@@ -1,0 +1,122 @@
+//! A client that is cut at random, and comes back to another node each time.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings_testkit::checker::Visit;
+use tidings_testkit::wire::{Connection, Request, Response};
+use tidings_tests::random::Random;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::ledger::{Receipts, place};
+
+/// How long a client waits for the head of a response, before it tries another node.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What clients are to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// Come and go.
+    Roam,
+    /// Every other one is to stay away; the rest comes and goes.
+    StayAway,
+    /// Come, and leave for good with the last events of all topics: topic and id.
+    Reach(Arc<Vec<(String, String)>>),
+    /// Leave for good, with what there is.
+    Leave,
+}
+
+pub(crate) struct Client {
+    pub(crate) number: usize,
+    pub(crate) nodes: Vec<SocketAddr>,
+    pub(crate) random: Random,
+    pub(crate) call: watch::Receiver<Call>,
+    pub(crate) receipts: Receipts,
+    /// What it sends as its Last-Event-ID; empty for nothing.
+    pub(crate) last: String,
+    /// The node where it was.
+    pub(crate) node: usize,
+}
+
+impl Client {
+    /// Comes and goes, until it has what it is to reach.
+    pub(crate) async fn run(mut self) -> Receipts {
+        loop {
+            let call = self.call.borrow_and_update().clone();
+            match &call {
+                Call::StayAway if self.number % 2 == 1 => {
+                    self.call.changed().await.expect("somebody calls");
+                    continue;
+                }
+                Call::Leave => return self.receipts,
+                Call::Reach(goals) if self.has(goals, &self.last) => return self.receipts,
+                _ => {}
+            }
+            // Always another one, if there are several.
+            self.node += 1 + self.random.below(self.nodes.len().max(2) - 1);
+            self.visit(&call).await;
+        }
+    }
+
+    /// Whether a client that received this id, and what came before, has all of its topics.
+    fn has(&self, goals: &[(String, String)], last: &str) -> bool {
+        let mut mine = goals.iter().filter(|(topic, _)| self.receipts.topics.contains(topic));
+        let (epoch, position) = place(last);
+        mine.all(|(_, goal)| place(goal).0 == epoch && place(goal).1 <= position)
+    }
+
+    /// One connection, which ends somehow.
+    async fn visit(&mut self, call: &Call) {
+        let node = self.nodes[self.node % self.nodes.len()];
+        let response = timeout(PATIENCE, Connection::try_send(node, &self.request())).await;
+        let Ok(Ok(mut response)) = response else {
+            // It is gone, or stopped.
+            return sleep(Duration::from_millis(20)).await;
+        };
+        assert_eq!(response.status(), 200, "a native EventSource would give up");
+        let stay = match call {
+            Call::Reach(_) => PATIENCE,
+            _ => Duration::from_millis(self.random.logarithmic(3_000) as u64),
+        };
+        let mut called = self.call.clone();
+        let reading = async {
+            while response.ending().is_none() {
+                if matches!(call, Call::Reach(goals) if self.has(goals, response.last_event_id())) {
+                    return;
+                }
+                response.read_some(usize::MAX).await;
+            }
+        };
+        tokio::select! {
+            () = reading => {}
+            () = sleep(stay) => {}
+            _ = called.changed() => {}
+        }
+        self.note(&response);
+        match self.random.below(3) {
+            0 => response.reset(),
+            1 => drop(timeout(PATIENCE, response.close()).await),
+            _ => drop(response),
+        }
+    }
+
+    fn request(&self) -> Request {
+        let topics: Vec<_> =
+            self.receipts.topics.iter().map(|topic| format!("topic={topic}")).collect();
+        let request = Request::get(&format!("/events?{}", topics.join("&")));
+        match self.last.as_str() {
+            "" => request,
+            last => request.header("last-event-id", last),
+        }
+    }
+
+    fn note(&mut self, response: &Response) {
+        let claimed = (!self.last.is_empty()).then(|| self.last.clone());
+        self.receipts.visits.push(Visit::of(claimed.as_deref(), response));
+        if !response.last_event_id().is_empty() {
+            self.last = response.last_event_id().to_owned();
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Publishers: those who give up at once, and one who retries with a key.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings_testkit::wire::{Connection, Ending, Request, Response};
+use tidings_tests::random::Random;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::ledger::{Ledger, Outcome, Publication};
+
+/// How long a publisher waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long it waits when something was not published.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// Where, what and how somebody publishes.
+#[derive(Debug, Clone)]
+pub(crate) struct Publisher {
+    pub(crate) number: usize,
+    /// In this order, if one does not answer; without a key, only the first.
+    pub(crate) nodes: Vec<SocketAddr>,
+    pub(crate) topics: Vec<String>,
+    pub(crate) has_key: bool,
+    pub(crate) random: Random,
+}
+
+impl Publisher {
+    /// Publishes until it is to end.
+    pub(crate) async fn run(mut self, ledger: Arc<Ledger>, mut ending: watch::Receiver<bool>) {
+        for count in 0_u64.. {
+            let pause = Duration::from_millis(self.random.logarithmic(40) as u64);
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = ending.wait_for(|ending| *ending) => return,
+            }
+            let topic = self.topics[self.random.below(self.topics.len())].clone();
+            let mut data = format!("{}-{count} ", self.number);
+            let length = self.random.logarithmic(2_000);
+            data.extend(std::iter::repeat_n('x', length));
+            let outcome = match self.has_key {
+                true => self.insist(&topic, &data, count, &ending).await,
+                false => publish(self.nodes[0], &topic, None, &data).await,
+            };
+            if !matches!(outcome, Outcome::Acknowledged(_)) {
+                sleep(RETRY).await;
+            }
+            ledger.note(Publication { publisher: self.number, topic, data, outcome });
+        }
+    }
+
+    /// Publishes with a key, at one node after the other, until one has acknowledged it.
+    async fn insist(
+        &self,
+        topic: &str,
+        data: &str,
+        count: u64,
+        ending: &watch::Receiver<bool>,
+    ) -> Outcome {
+        let key = format!("{}/{count}", self.number);
+        let mut is_clean = true;
+        for attempt in 0.. {
+            let node = self.nodes[(count as usize + attempt) % self.nodes.len()];
+            match publish(node, topic, Some(&key), data).await {
+                Outcome::Refused => {}
+                Outcome::Unknown => is_clean = false,
+                acknowledged => return acknowledged,
+            }
+            if *ending.borrow() {
+                break;
+            }
+            sleep(RETRY).await;
+        }
+        if is_clean { Outcome::Refused } else { Outcome::Unknown }
+    }
+}
+
+/// Publishes once.
+pub(crate) async fn publish(
+    node: SocketAddr,
+    topic: &str,
+    key: Option<&str>,
+    data: &str,
+) -> Outcome {
+    let key = key.map_or(String::new(), |key| format!("&key={key}"));
+    let request = Request::post(&format!("/publish?topic={topic}{key}"), data);
+    let exchange = async {
+        let mut response = Connection::try_send(node, &request).await?;
+        while response.ending().is_none() {
+            response.read_some(usize::MAX).await;
+        }
+        Ok::<_, io::Error>(response)
+    };
+    match timeout(PATIENCE, exchange).await {
+        Ok(Ok(response)) if response.ending() == Some(Ending::Whole) => outcome(&response),
+        // Nobody was there to whom it could be sent.
+        Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => Outcome::Refused,
+        _ => Outcome::Unknown,
+    }
+}
+
+fn outcome(response: &Response) -> Outcome {
+    match response.status() {
+        200 => {
+            let body: serde_json::Value = serde_json::from_str(response.text()).expect("JSON");
+            Outcome::Acknowledged(body["id"].as_str().expect("an id").to_owned())
+        }
+        503 | 507 => Outcome::Refused,
+        504 => Outcome::Unknown,
+        status => panic!("{status}: {}", response.text()),
+    }
+}

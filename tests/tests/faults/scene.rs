@@ -1,0 +1,169 @@
+//! A cluster with its clients and publishers, and something that happens to it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidings_tests::random::Random;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{interval, sleep, timeout};
+
+use crate::client::{Call, Client};
+use crate::cluster::Cluster;
+use crate::engine::Engine;
+use crate::ledger::{Breach, Counts, Ledger, Outcome, Publication, Receipts, judge};
+use crate::publisher::{self, Publisher};
+use crate::trouble::Trouble;
+
+const TOPICS: usize = 24;
+const CLIENTS: usize = 24;
+
+/// How many events are acknowledged before something happens, and behind it.
+const SOME: usize = 300;
+
+/// How long that may take, and clients to come to the end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Scene {
+    ledger: Arc<Ledger>,
+    call: watch::Sender<Call>,
+    end: watch::Sender<bool>,
+    clients: JoinSet<Receipts>,
+    publishers: JoinSet<()>,
+}
+
+/// What a scene has brought.
+pub(crate) struct Outcomes {
+    pub(crate) publications: Vec<Publication>,
+    pub(crate) receipts: Vec<Receipts>,
+}
+
+impl Outcomes {
+    pub(crate) fn judge(&self) -> Result<Counts, Breach> {
+        judge(&self.publications, &self.receipts)
+    }
+}
+
+/// Plays a scene to its end, in which these things happen one after the other.
+/// The name is no other scene's at the same time.
+pub(crate) async fn play(name: &str, engine: Engine, troubles: &[Trouble], seed: u64) -> Outcomes {
+    let mut random = Random::new(seed, 0);
+    let mut cluster = Cluster::start(engine, &folder(name)).await;
+    let scene = Scene::begin(&cluster, seed);
+    scene.go_on().await;
+    for trouble in troubles {
+        trouble.strike(&mut cluster, &scene, &mut random).await;
+        scene.go_on().await;
+    }
+    cluster.are_ready().await;
+    scene.end(&cluster).await
+}
+
+/// For the data of this scene.
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults").join(name)
+}
+
+fn topic(number: usize) -> String {
+    format!("topic-{}", number % TOPICS)
+}
+
+impl Scene {
+    fn begin(cluster: &Cluster, seed: u64) -> Self {
+        let ledger = Arc::<Ledger>::default();
+        let (call, called) = watch::channel(Call::Roam);
+        let (end, ending) = watch::channel(false);
+        let nodes = cluster.addrs();
+        let mut clients = JoinSet::new();
+        for number in 0..CLIENTS {
+            let mut random = Random::new(seed, 1_000 + number as u64);
+            let count = 1 + random.below(4);
+            // All topics have somebody, and the first one many.
+            let topics = (0..count).map(|n| topic(number + 7 * n)).chain([topic(0)]);
+            let mut topics: Vec<_> = topics.take(if number % 3 == 0 { 5 } else { count }).collect();
+            topics.sort();
+            topics.dedup();
+            let receipts = Receipts { topics, visits: Vec::new() };
+            let (nodes, call) = (nodes.clone(), called.clone());
+            let client =
+                Client { number, nodes, random, call, receipts, last: String::new(), node: number };
+            clients.spawn(client.run());
+        }
+        let mut publishers = JoinSet::new();
+        for number in 0..4 {
+            let mut nodes = nodes.clone();
+            let count = nodes.len();
+            nodes.rotate_left(number % count);
+            let topics = match number {
+                // Two at two nodes for one topic.
+                0 | 1 => vec![topic(0)],
+                _ => (0..TOPICS).map(topic).collect(),
+            };
+            let random = Random::new(seed, 2_000 + number as u64);
+            let publisher = Publisher { number, nodes, topics, has_key: number == 3, random };
+            publishers.spawn(publisher.run(ledger.clone(), ending.clone()));
+        }
+        Self { ledger, call, end, clients, publishers }
+    }
+
+    pub(crate) fn call(&self, call: Call) {
+        self.call.send_replace(call);
+    }
+
+    /// Waits until some more events are acknowledged.
+    pub(crate) async fn go_on(&self) {
+        let enough = self.ledger.acknowledged() + SOME;
+        let mut look = interval(Duration::from_millis(20));
+        let come = async {
+            while self.ledger.acknowledged() < enough {
+                look.tick().await;
+            }
+        };
+        assert!(timeout(PATIENCE, come).await.is_ok(), "nothing is acknowledged any more");
+    }
+
+    /// Has all clients receive all.
+    async fn end(mut self, cluster: &Cluster) -> Outcomes {
+        self.end.send_replace(true);
+        while let Some(publisher) = self.publishers.join_next().await {
+            publisher.expect("nobody panics");
+        }
+        let goals = timeout(PATIENCE, self.publish_the_last(cluster)).await;
+        self.call(Call::Reach(Arc::new(goals.expect("the last events are acknowledged"))));
+        let (mut receipts, patience) = (Vec::new(), sleep(PATIENCE));
+        tokio::pin!(patience);
+        loop {
+            tokio::select! {
+                client = self.clients.join_next() => match client {
+                    Some(client) => receipts.push(client.expect("nobody panics")),
+                    None => break,
+                },
+                // What they have not received by now is lost.
+                () = &mut patience, if *self.call.borrow() != Call::Leave => self.call(Call::Leave),
+            }
+        }
+        Outcomes { publications: self.ledger.publications(), receipts }
+    }
+
+    /// Publishes each topic's last event; topics and ids.
+    async fn publish_the_last(&self, cluster: &Cluster) -> Vec<(String, String)> {
+        let nodes = cluster.addrs();
+        let mut goals = Vec::new();
+        for number in 0..TOPICS {
+            let (topic, data) = (topic(number), format!("last-{number}"));
+            for attempt in 0.. {
+                let node = nodes[(number + attempt) % nodes.len()];
+                let outcome = publisher::publish(node, &topic, Some(&data), &data).await;
+                if let Outcome::Acknowledged(id) = outcome.clone() {
+                    let (publisher, topic, data) = (4, topic.clone(), data);
+                    self.ledger.note(Publication { publisher, topic, data, outcome });
+                    goals.push(id);
+                    break;
+                }
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+        (0..TOPICS).map(topic).zip(goals).collect()
+    }
+}
