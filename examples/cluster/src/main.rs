@@ -91,7 +91,7 @@ async fn play(options: &Options, stage: &mut Stage) -> Result<bool, String> {
         }
     };
     say(format!("        building {hub} and tidings-load"));
-    let [hub, load] = program::build([&*hub, "tidings-load"]).await?;
+    let (hub, load) = (program::build(&hub).await?, program::build("tidings-load").await?);
     for number in 1..=options.nodes {
         let (running, url) = Running::start_hub(&hub, &log).await?;
         say(format!("hub {number:<3} {url}/, process {}", running.id()));

@@ -11,35 +11,34 @@ use tokio::time::timeout;
 /// How long a program may take to start or to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Builds packages of the workspace as this one was built. Returns where their programs are.
+/// Builds a package of the workspace as this one was built. Returns where its program is.
+///
+/// One at a time: of several, Cargo would unite the features, and build what they depend on anew.
 ///
 /// # Errors
 ///
-/// When Cargo cannot be run, or does not build them; it says more on standard error.
-pub(crate) async fn build<const N: usize>(packages: [&str; N]) -> Result<[PathBuf; N], String> {
+/// When Cargo cannot be run, or does not build it; it says more on standard error.
+pub(crate) async fn build(package: &str) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--message-format=json-render-diagnostics"]);
-    command.args(packages.iter().flat_map(|package| ["--package", package]));
+    command.args(["--package", package]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
     command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).stderr(Stdio::inherit());
+    command.kill_on_drop(true);
     let output = command.output().await.map_err(|error| format!("cargo does not run: {error}"))?;
     if !output.status.success() {
-        return Err(format!("cargo cannot build {}", packages.join(" and ")));
+        return Err(format!("cargo cannot build {package}"));
     }
     let said = String::from_utf8_lossy(&output.stdout);
-    let messages: Vec<serde_json::Value> =
-        said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let mut programs = std::array::from_fn(|_| PathBuf::new());
-    for (program, package) in programs.iter_mut().zip(packages) {
-        let mut made = messages.iter().filter(|message| message["target"]["name"] == package);
-        *program = made
-            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-            .ok_or_else(|| format!("{package} has no program of its name"))?;
-    }
-    Ok(programs)
+    let mut messages = said.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let program = messages.find_map(|message: serde_json::Value| {
+        let is_it = message["target"]["name"] == package;
+        is_it.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
+    });
+    program.ok_or_else(|| format!("{package} has no program of its name"))
 }
 
 /// A program that runs. It is killed when this is dropped.

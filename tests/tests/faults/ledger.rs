@@ -87,7 +87,8 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    pub(crate) fn add(&mut self, other: Self) {
+    /// Both together.
+    pub(crate) fn and(mut self, other: Self) -> Self {
         self.acknowledged += other.acknowledged;
         self.failed += other.failed;
         self.received += other.received;
@@ -95,6 +96,7 @@ impl Counts {
         for (reason, count) in other.resets {
             *self.resets.entry(reason).or_default() += count;
         }
+        self
     }
 }
 

@@ -27,6 +27,7 @@ mod report;
 mod scene;
 mod trouble;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use engine::Engine;
@@ -55,68 +56,89 @@ fn logs() -> impl Iterator<Item = Engine> {
     Engine::ALL.into_iter().filter(is_wanted).filter(|engine| engine.is_there())
 }
 
-/// All at the same time, one after the other for each log: they wait more than they work.
+/// What was run; several faults at random come last.
+type Run = (Happening, Engine);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    One(Trouble),
+    Several,
+}
+
+impl Happening {
+    fn name(self) -> &'static str {
+        match self {
+            Self::One(trouble) => trouble.name(),
+            Self::Several => "several of these, in random order",
+        }
+    }
+}
+
+/// All logs at the same time, and for each one thing after the other: they wait more than they work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_fault_on_every_log() {
-    let mut runs = JoinSet::new();
-    for engine in logs() {
-        runs.spawn(run(engine));
+    let mut logs: JoinSet<_> = logs().map(run).collect();
+    let mut runs = BTreeMap::new();
+    while let Some(log) = logs.join_next().await {
+        runs.extend(log.expect("what panics is caught"));
     }
-    let mut rows = Vec::new();
-    while let Some(run) = runs.join_next().await {
-        rows.extend(run.expect("nothing is lost"));
-    }
-    // By what happened, then by the log.
-    rows.sort_by_key(|(trouble, row)| {
-        (trouble.unwrap_or(Trouble::ResetLinks), trouble.is_none(), row.engine)
-    });
+    let failures: Vec<_> = runs.values().filter_map(|run| run.as_ref().err()).collect();
+    assert!(failures.is_empty(), "{} of {} runs: {failures:#?}", failures.len(), runs.len());
+    let rows: Vec<_> = runs
+        .into_iter()
+        .filter_map(|((what, engine), counts)| {
+            Some(Row { what: what.name().to_owned(), engine, counts: counts.ok()? })
+        })
+        .collect();
     let is_all = std::env::var_os("TIDINGS_FAULTS_ONLY").is_none();
-    let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
     if is_all && Engine::ALL.iter().all(|engine| rows.iter().any(|row| row.engine == *engine)) {
         report::check(&rows);
     }
 }
 
 /// Every fault alone, and several.
-async fn run(engine: Engine) -> Vec<(Option<Trouble>, Row)> {
+async fn run(engine: Engine) -> Vec<(Run, Result<Counts, String>)> {
     let seed = variable("TIDINGS_FAULTS_SEED").unwrap_or(1);
     let only = std::env::var("TIDINGS_FAULTS_ONLY").unwrap_or_default();
-    let mut rows = Vec::new();
     let all = Trouble::ALL.into_iter().filter(|trouble| trouble.befalls(engine));
     let all: Vec<_> = all.filter(|trouble| trouble.name().contains(&only)).collect();
+    let mut runs = Vec::new();
     for trouble in &all {
-        let counts = befall(engine, &[*trouble], seed).await;
-        let what = trouble.name().to_owned();
-        rows.push((Some(*trouble), Row { what, engine, counts }));
+        runs.push(((Happening::One(*trouble), engine), befall(engine, vec![*trouble], seed).await));
     }
-    let until =
-        Instant::now() + Duration::from_secs(variable("TIDINGS_FAULTS_SECONDS").unwrap_or(0));
-    let mut counts = Counts::default();
+    let time = Duration::from_secs(variable("TIDINGS_FAULTS_SECONDS").unwrap_or(0));
+    let (until, mut counts) = (Instant::now() + time, Ok(Counts::default()));
     for seed in seed.. {
         let mut random = Random::new(seed, 3_000);
-        let troubles: Vec<_> = (0..SEVERAL).map(|_| all[random.below(all.len())]).collect();
-        counts.add(befall(engine, &troubles, seed).await);
-        if Instant::now() >= until {
+        let troubles = (0..SEVERAL).map(|_| all[random.below(all.len())]).collect();
+        match befall(engine, troubles, seed).await {
+            Ok(more) => counts = counts.map(|counts: Counts| counts.and(more)),
+            Err(failure) => counts = Err(failure),
+        }
+        if Instant::now() >= until || counts.is_err() {
             break;
         }
     }
-    let what = "several of these, in random order".to_owned();
-    rows.push((None, Row { what, engine, counts }));
-    rows
+    runs.push(((Happening::Several, engine), counts));
+    runs
 }
 
-/// Has something happen, and sees that all was well.
-async fn befall(engine: Engine, troubles: &[Trouble], seed: u64) -> Counts {
+/// Has something happen, and sees that all was well; else, what was not.
+async fn befall(engine: Engine, troubles: Vec<Trouble>, seed: u64) -> Result<Counts, String> {
     let began = Instant::now();
-    let counts = scene::play(&engine.to_string(), engine, troubles, seed).await.judge();
-    let counts = counts.unwrap_or_else(|breach| {
-        panic!("{engine}: TIDINGS_FAULTS_SEED={seed}: {troubles:?}: {breach}")
-    });
-    println!("{engine}: seed {seed}: {troubles:?}: {counts:?}, in {:?}", began.elapsed());
+    let name = format!("{engine}: TIDINGS_FAULTS_SEED={seed}: {troubles:?}");
+    let played = troubles.clone();
+    let scene = async move { scene::play(&engine.to_string(), engine, &played, seed).await };
+    let counts = match tokio::spawn(scene).await {
+        Ok(outcomes) => outcomes.judge().map_err(|breach| format!("{name}: {breach}"))?,
+        Err(panic) => return Err(format!("{name}: {panic}")),
+    };
+    println!("{name}: {counts:?}, in {:?}", began.elapsed());
     let may_be = |reason: &str| troubles.iter().any(|trouble| trouble.resets().contains(&reason));
-    let needless = counts.resets.keys().find(|reason| !may_be(reason));
-    assert_eq!(needless, None, "{engine}: TIDINGS_FAULTS_SEED={seed}: {troubles:?}: {counts:?}");
-    counts
+    match counts.resets.keys().find(|reason| !may_be(reason)) {
+        Some(_) => Err(format!("{name}: is no reason for a reset: {counts:?}")),
+        None => Ok(counts),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
