@@ -23,7 +23,7 @@ use futures_util::future::{BoxFuture, Fuse, FusedFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use tidings::backend::{Append, Appended, LogError, LogErrorKind, Reply};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use crate::engine::Engine;
 use crate::error::{error, link_is_down, publishing};
@@ -248,18 +248,23 @@ impl Appender {
     fn answer(&self, publication: Publication, acknowledgement: &PublishAck) {
         let position = acknowledgement.sequence;
         let is_duplicate = acknowledgement.duplicate && publication.has_key;
-        let epoch = self.engine.history().epoch;
-        if !is_duplicate || publication.attempts == 1 {
+        // It may be the duplicate of its own first attempt.
+        let is_doubtful = is_duplicate && publication.attempts > 1;
+        if !is_doubtful && self.engine.is_verified() {
+            let epoch = self.engine.history().epoch;
             return publication.reply.send(Ok(Appended { epoch, position, is_duplicate }));
         }
-        // It may be the duplicate of its own first attempt.
         let engine = self.engine.clone();
         tokio::spawn(async move {
-            let first = engine.next(&engine.subjects.all(), position).await;
-            let first = first.ok().flatten().filter(|first| first.sequence == position);
-            let nonce = first.as_ref().and_then(|first| first.headers.get(NONCE));
-            let is_own = nonce.is_some_and(|nonce| nonce.as_str() == publication.nonce);
-            publication.reply.send(Ok(Appended { epoch, position, is_duplicate: !is_own }));
+            // The connection may be a new one, and what is behind it another history.
+            let epoch = timeout_at(publication.deadline, engine.verified_epoch()).await;
+            let Ok(epoch) = epoch else {
+                let what = "history: it is stored, and not known in which";
+                return publication.reply.send(Err(error(LogErrorKind::Unacknowledged, what)));
+            };
+            let is_own = is_doubtful && is_own(&engine, position, &publication).await;
+            let is_duplicate = is_duplicate && !is_own;
+            publication.reply.send(Ok(Appended { epoch, position, is_duplicate }));
         });
     }
 
@@ -331,4 +336,11 @@ fn still_in_time(publication: Publication) -> Option<Publication> {
 
 fn unacknowledged() -> LogError {
     error(LogErrorKind::Unacknowledged, "publish: no acknowledgement in time")
+}
+/// Whether the message at a position is this very publication.
+async fn is_own(engine: &Engine, position: u64, publication: &Publication) -> bool {
+    let found = engine.next(&engine.subjects.all(), position).await;
+    let found = found.ok().flatten().filter(|found| found.sequence == position);
+    let nonce = found.as_ref().and_then(|found| found.headers.get(NONCE));
+    nonce.is_some_and(|nonce| nonce.as_str() == publication.nonce)
 }

@@ -12,6 +12,7 @@ use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use parking_lot::Mutex;
 use tidings::backend::{Epoch, LogError};
+use tokio::sync::watch;
 use tokio::time::interval;
 
 use crate::epoch::Epochs;
@@ -31,6 +32,8 @@ pub(crate) struct Engine {
     epochs: Epochs,
     /// What is known of the history by now.
     history: Mutex<History>,
+    /// Behind so many connects it was found out which history it is.
+    verified: watch::Sender<u64>,
 }
 
 /// Which history it is.
@@ -70,7 +73,9 @@ impl Engine {
         let stream = stream.map_err(|error| asking("stream", error))?;
         // Known in a moment.
         let history = Mutex::new(History { epoch: Epoch::random(), created: 0 });
-        let engine = Self { client, context, subjects, stream, name, limits, epochs, history };
+        let verified = watch::Sender::new(0);
+        let engine =
+            Self { client, context, subjects, stream, name, limits, epochs, history, verified };
         let state = engine.state().await?;
         Ok((Arc::new(engine), state))
     }
@@ -96,6 +101,26 @@ impl Engine {
         while self.is_connected() && self.connects() == connects {
             look.tick().await;
         }
+    }
+
+    /// Notes that the history is known of the connection of this number.
+    pub(crate) fn verified(&self, connects: u64) {
+        self.verified.send_replace(connects);
+    }
+
+    pub(crate) fn is_verified(&self) -> bool {
+        *self.verified.borrow() == self.connects()
+    }
+
+    /// The epoch of what was acknowledged by the present connection, which may be another one's than
+    /// that of the connection before.
+    pub(crate) async fn verified_epoch(&self) -> Epoch {
+        let mut verified = self.verified.subscribe();
+        while !self.is_verified() {
+            // The sender is held here.
+            let _ = verified.changed().await;
+        }
+        self.history().epoch
     }
 
     pub(crate) fn history(&self) -> History {

@@ -41,8 +41,10 @@
 //!
 //! The stream sends each message on, once it is stored, to `tidings-live.` and the rest of its subject; a
 //! node subscribes there to the topics that its clients want, and to no others. It is sent only what it
-//! needs, over one connection, in order; a message names its predecessor, so a gap is noticed. What a
-//! node has missed it reads from the stream. With [`selective(false)`](NatsLogBuilder::selective) a node
+//! needs, over one connection, in order; a message names its predecessor, so a gap is noticed, and clients
+//! are caught up or reset. (On a cluster of servers a message that is lost between two of them while both go
+//! on, is noticed with the next one of its topic; who leaves before that has not been told.) What a node has
+//! missed it reads from the stream. With [`selective(false)`](NatsLogBuilder::selective) a node
 //! takes everything.
 //!
 //! # What acknowledged means

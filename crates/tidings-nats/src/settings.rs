@@ -127,7 +127,7 @@ impl NatsLogBuilder {
     }
 
     /// Whether this node is sent only what its clients want: it has a subscription for each topic that
-    /// somebody is subscribed to, of some 8 KB. Else it has one subscription for everything, which is
+    /// somebody is subscribed to, of some 6 KB. Else it has one subscription for everything, which is
     /// better where its clients want most of it, or more than some 10,000 topics. Default: yes.
     pub fn selective(mut self, is_selective: bool) -> Self {
         self.is_selective = is_selective;

@@ -99,7 +99,7 @@ impl RedisLogBuilder {
     }
 
     /// How long an event waits for a connection, and how long one with an idempotency key is tried again
-    /// over lost connections. Default: 5 s.
+    /// over lost connections; give or take an attempt to connect. Default: 5 s.
     pub fn append_timeout(mut self, timeout: Duration) -> Self {
         self.settings.append_timeout = timeout;
         self

@@ -17,6 +17,7 @@ use crate::entry::{bytes, unexpected};
 use crate::error::{failed, is_of_the_link, is_passing, unacknowledged};
 use crate::position::EntryId;
 use crate::script::{APPEND_ONCE, RAISE};
+use crate::state::State;
 use crate::streams::Streams;
 use crate::tag::Tag;
 
@@ -168,7 +169,12 @@ impl Writer {
         if self.connection.is_none() {
             let stream = self.streams.keys.stream(self.index);
             let patience = self.streams.settings.answer_timeout + self.replicas_timeout();
-            match self.streams.endpoint.connect(&stream, patience).await {
+            let connected = self.streams.endpoint.connect(&stream, patience).await;
+            let verified = match connected {
+                Ok(connection) => self.verify(connection).await,
+                Err(error) => Err(error),
+            };
+            match verified {
                 Ok(connection) => self.connection = Some(connection),
                 Err(error) => {
                     self.trouble = Some(error);
@@ -177,6 +183,23 @@ impl Writer {
             }
         }
         self.connection.clone()
+    }
+
+    /// What is appended over a new connection must belong to the history that this node knows: the server
+    /// may have come back with another, which the follower finds out.
+    async fn verify(
+        &self,
+        mut connection: MultiplexedConnection,
+    ) -> RedisResult<MultiplexedConnection> {
+        let command = self.streams.state_command(self.index, None);
+        let state = State::read(connection.send_packed_command(&command).await?)?;
+        let tag = self.streams.tag();
+        let is_known = state.zip(tag).is_some_and(|(state, tag)| state.has_tag(tag.as_str()));
+        if is_known {
+            return Ok(connection);
+        }
+        let message = "the history is another, and not known yet";
+        Err((ErrorKind::Io, message).into())
     }
 
     fn replicas_timeout(&self) -> Duration {

@@ -105,9 +105,9 @@ fn judge(client: Client, acknowledged: &HashMap<usize, String>) {
     let events = messages.iter().filter(|message| message.event() == "message");
     let (mut last, mut seen) = (0, HashMap::new());
     for message in events {
-        let number: usize = message.data().parse().unwrap();
-        let (_, at) = message.last_event_id().split_once('-').unwrap();
-        let at: u64 = at.parse().unwrap();
+        let number: usize = message.data().parse().expect("a number");
+        let (_, at) = message.last_event_id().split_once('-').expect("an id");
+        let at: u64 = at.parse().expect("a position");
         assert!(at > last, "{number} is at {at}, behind {last}");
         last = at;
         let before = seen.insert(number, message.last_event_id().to_owned());
@@ -220,6 +220,9 @@ async fn a_server_that_lost_everything_resets_the_clients() {
     server.kill().await;
     server.wipe();
     server.restart().await;
+    for hub in [&hub, &other] {
+        is_ready(hub, true).await;
+    }
     for client in &mut clients {
         assert_eq!(client.status().await["reason"], "unknown");
     }
@@ -247,6 +250,7 @@ async fn a_server_that_went_back_resets_the_clients() {
     server.kill().await;
     server.put_back(copy);
     server.restart().await;
+    is_ready(&hub, true).await;
     assert_eq!(client.status().await["reason"], "unknown");
     let event = publish(&hub, "a", "new").await;
     client.read_to(&event.id).await;

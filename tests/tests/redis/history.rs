@@ -45,6 +45,7 @@ async fn a_server_that_comes_back_with_its_data_resets_nobody() {
     }
     let mut ids = vec![id_of(&hubs[0], "a", "one").await];
     for round in 0..3 {
+        eventually("nodes that are ready", || hubs.iter().all(|hub| hub.health().is_ready())).await;
         server.kill().await;
         eventually("a link that is down", || hubs.iter().all(|hub| !hub.health().is_ready())).await;
         server.start_again().await;

@@ -1,6 +1,6 @@
 //! The ways to a server: credentials, TLS, protocols, Sentinel, Cluster.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tidings::backend::LogErrorKind;
@@ -122,8 +122,8 @@ fn certificate() -> (PathBuf, PathBuf, String) {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(names).expect("a certificate");
     let file = |name: &str, text: &str| {
-        let name = format!("tidings-redis-{}-{name}.pem", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let name = format!("redis-{name}.pem");
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::write(&path, text).expect("a file");
         path
     };

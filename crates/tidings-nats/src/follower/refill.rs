@@ -25,6 +25,7 @@ impl Follower {
         self.marker = None;
         self.engine.restore().await?;
         let state = self.examine().await?;
+        self.engine.verified(connects);
         self.subscribe().await?;
         let (end, later) = self.meet_marker().await?;
         let broken = self.read_up_to(end, &state).await?;
