@@ -53,6 +53,25 @@ pub(crate) struct Receipts {
     pub(crate) visits: Vec<Visit>,
 }
 
+/// What happened, for people.
+impl fmt::Display for Receipts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "topics {:?}", self.topics)?;
+        for Visit { claimed, messages } in &self.visits {
+            write!(f, "claims {claimed:?}:")?;
+            for message in messages {
+                let id = message.last_event_id();
+                match message.event() {
+                    STATUS_EVENT => write!(f, " {}@{id}", message.data())?,
+                    _ => write!(f, " {}", place(id).1)?,
+                }
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
 /// A broken promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Breach {

@@ -41,7 +41,11 @@ pub(crate) struct Outcomes {
 
 impl Outcomes {
     pub(crate) fn judge(&self) -> Result<Counts, Breach> {
-        judge(&self.publications, &self.receipts)
+        let judged = judge(&self.publications, &self.receipts);
+        if let Err(Breach::Client(number, _)) = &judged {
+            eprintln!("client {number}: {}", self.receipts[*number]);
+        }
+        judged
     }
 }
 
