@@ -55,7 +55,7 @@ use wishes::Wishes;
 /// What a hub asks of its follower.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Want(Topic),
+    Want(Topic, u64),
     Unwant(Topic),
     End(Reply<u64>),
 }
@@ -76,7 +76,7 @@ pub(crate) struct Follower {
     /// The marker that is on its way, and when it was sent.
     marker: Option<(Bytes, Instant)>,
     last_marker: Instant,
-    /// What is counted here: markers that were sent, topics that were wanted.
+    /// Markers that were sent.
     count: u64,
     /// Tells this node's markers from others'.
     name: String,
@@ -100,7 +100,7 @@ struct Followed {
     topic: Topic,
     /// Its subscription, once there is one.
     tap: Option<AbortHandle>,
-    /// Tells it from the same topic, if that was wanted before.
+    /// The hub's wish: tells it from the same topic, if that was wanted before.
     number: u64,
     /// Behind this position its events are handed on; `None` before that is known.
     since: Option<u64>,
@@ -275,7 +275,7 @@ impl Follower {
 
     fn take_command(&mut self, command: Command) {
         match command {
-            Command::Want(topic) => self.want(topic),
+            Command::Want(topic, wish) => self.want(topic, wish),
             Command::Unwant(topic) => {
                 let followed = self.topics.remove(&self.engine.subjects.topic(&topic));
                 if let Some(tap) = followed.and_then(|followed| followed.tap) {
@@ -286,13 +286,11 @@ impl Follower {
         }
     }
 
-    fn want(&mut self, topic: Topic) {
+    fn want(&mut self, topic: Topic, number: u64) {
         let subject = self.engine.subjects.topic(&topic);
         if self.topics.contains_key(&subject) {
             return;
         }
-        self.count += 1;
-        let number = self.count;
         self.wishes.follow(subject.clone(), number);
         self.untapped.push(subject.clone());
         let followed = Followed { topic, tap: None, number, since: None, known: 0 };

@@ -236,10 +236,10 @@ impl Log for NatsLog {
         self.settings.is_selective
     }
 
-    fn want(&self, topic: &Topic, wanted: bool) {
-        self.command(match wanted {
-            true => Command::Want(topic.clone()),
-            false => Command::Unwant(topic.clone()),
+    fn want(&self, topic: &Topic, wish: Option<u64>) {
+        self.command(match wish {
+            Some(wish) => Command::Want(topic.clone(), wish),
+            None => Command::Unwant(topic.clone()),
         });
     }
 }

@@ -1,7 +1,7 @@
 //! A log in the test's own process that several hubs share, and that does at a word what a broker does in a bad
 //! hour.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 use std::thread;
@@ -75,8 +75,8 @@ struct Node {
     /// What the replica was told of the link.
     told: Option<bool>,
     /// Topics that are followed, and those that are to be.
-    followed: HashSet<Topic>,
-    wanted: Vec<Topic>,
+    followed: HashMap<Topic, u64>,
+    wanted: Vec<(Topic, u64)>,
 }
 
 /// What one hub is built on. Clones are handles to the same connection.
@@ -86,7 +86,7 @@ pub struct SharedNode {
     node: Arc<Mutex<Node>>,
     /// Topics that have become wanted, or no longer so. Apart from the rest: it is written with the hub's locks
     /// held, which are taken with those of the rest held.
-    wishes: Arc<Mutex<Vec<(Topic, bool)>>>,
+    wishes: Wishes,
 }
 
 impl State {
@@ -319,12 +319,12 @@ impl SharedNode {
         if node.is_cut || node.is_held {
             return Ok(None);
         }
-        for (topic, wanted) in mem::take(&mut *self.wishes.lock()) {
-            match wanted {
-                true => node.wanted.push(topic),
-                false => {
+        for (topic, wish) in mem::take(&mut *self.wishes.lock()) {
+            match wish {
+                Some(wish) => node.wanted.push((topic, wish)),
+                None => {
                     node.followed.remove(&topic);
-                    node.wanted.retain(|other| *other != topic);
+                    node.wanted.retain(|(other, _)| *other != topic);
                 }
             }
         }
@@ -343,7 +343,9 @@ impl SharedNode {
         if !node.wanted.is_empty() {
             let wanted = mem::take(&mut node.wanted);
             node.followed.extend(wanted.iter().cloned());
-            return Ok(Some(Box::new(move |replica| replica.followed(&wanted, position))));
+            return Ok(Some(Box::new(move |replica| {
+                replica.followed(wanted.iter().map(|(topic, wish)| (topic, *wish)), position)
+            })));
         }
         let next = state.index(position);
         let repeats = mem::take(&mut node.repeats).min(next);
@@ -352,13 +354,16 @@ impl SharedNode {
             replica.caught_up()?;
             return Ok(None);
         };
-        let is_wanted = !node.is_selective || node.followed.contains(&record.topic);
+        let is_wanted = !node.is_selective || node.followed.contains_key(&record.topic);
         Ok(Some(Box::new(move |replica| match is_wanted {
             true => replica.deliver(record),
             false => replica.reached(record.position),
         })))
     }
 }
+
+/// Topics, each with the wish for it, or with none.
+type Wishes = Arc<Mutex<Vec<(Topic, Option<u64>)>>>;
 
 type Work = Box<dyn FnOnce(&Replica) -> Result<(), Refused>>;
 
@@ -424,8 +429,8 @@ impl Log for SharedNode {
         self.node.lock().is_selective
     }
 
-    fn want(&self, topic: &Topic, wanted: bool) {
-        self.wishes.lock().push((topic.clone(), wanted));
+    fn want(&self, topic: &Topic, wish: Option<u64>) {
+        self.wishes.lock().push((topic.clone(), wish));
         self.engine.changed.notify_all();
     }
 }

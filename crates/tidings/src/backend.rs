@@ -108,10 +108,11 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
         false
     }
 
-    /// For a selective log: the replica begins or ceases to want a topic's events. When they are being
-    /// delivered, the log says so with [`Replica::followed`]. Called with locks held.
-    fn want(&self, topic: &Topic, wanted: bool) {
-        let _ = (topic, wanted);
+    /// For a selective log: the replica begins to want a topic's events, or ceases to (`None`). The number names
+    /// this wish: a topic may be left and wanted again before the log has got round to it, and
+    /// [`Replica::followed`] says which of the two it is about. Called with locks held.
+    fn want(&self, topic: &Topic, wish: Option<u64>) {
+        let _ = (topic, wish);
     }
 }
 

@@ -120,12 +120,13 @@ impl Follower {
             if let Some(topic) = self.topics.get_mut(&subject) {
                 if topic.number == number {
                     (topic.since, topic.known) = (Some(position), position);
-                    followed.push(topic.topic.clone());
+                    followed.push((topic.topic.clone(), number));
                 }
             }
         }
         if !followed.is_empty() {
-            self.replica.followed(&followed, position)?;
+            let followed = followed.iter().map(|(topic, wish)| (topic, *wish));
+            self.replica.followed(followed, position)?;
         }
         Ok(())
     }

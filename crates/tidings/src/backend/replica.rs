@@ -73,14 +73,15 @@ impl Replica {
     }
 
     /// For a selective log: says that events of these topics are delivered from now on, all those behind
-    /// the position, which is that of the last thing delivered, or behind it.
+    /// the position, which is that of the last thing delivered, or behind it. With each topic comes the
+    /// number of the [wish](super::Log::want) that this is the answer to; to one that is no more, it is none.
     ///
     /// # Errors
     ///
     /// When the hub is gone.
     pub fn followed<'a>(
         &self,
-        topics: impl IntoIterator<Item = &'a Topic>,
+        topics: impl IntoIterator<Item = (&'a Topic, u64)>,
         position: u64,
     ) -> Result<(), Refused> {
         let shared = self.0.upgrade().ok_or(Refused(()))?;

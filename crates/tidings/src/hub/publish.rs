@@ -296,7 +296,15 @@ pub(super) fn append(
             Kind::Placed { position, .. } if *position <= sequencer.position => Some(*position),
             _ => None,
         };
-        let is_for_nobody = kind == Kind::Ephemeral && state.subscribers == 0;
+        let is_for_nobody = match &kind {
+            Kind::Ephemeral => state.subscribers == 0,
+            // It is of a wish that is no more, and the topic was wanted anew: it will be read.
+            Kind::Placed { position, .. } if state.floor.is_unfollowed() => {
+                sequencer.position = sequencer.position.max(*position);
+                true
+            }
+            _ => false,
+        };
         if closed || is_for_nobody || known.is_some() {
             drop(state);
             // The look-up may have made it.

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::cluster::{self, Content};
 use crate::encode;
 use crate::event::Event;
-use crate::log::Floor;
+use crate::log::{Floor, TopicLog};
 use crate::subscription::status::ResetReason;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{HashMap, Mutex};
@@ -271,7 +271,11 @@ impl Shared {
         replication.next_occasion();
     }
 
-    pub(crate) fn followed<'a>(&self, topics: impl IntoIterator<Item = &'a Topic>, position: u64) {
+    pub(crate) fn followed<'a>(
+        &self,
+        topics: impl IntoIterator<Item = (&'a Topic, u64)>,
+        position: u64,
+    ) {
         let Some(replication) = &self.replication else { return };
         let mut sequencer = self.sequencer.lock();
         sequencer.position = sequencer.position.max(position);
@@ -279,8 +283,11 @@ impl Shared {
         let offset = sequencer.offset;
         // Who has subscribed meanwhile may have missed something, and looks into the log.
         let floor = Floor { offset, position: sequencer.position, reason: ResetReason::Trimmed };
-        let logs = topics.into_iter().filter_map(|topic| self.topics.get(topic));
-        let logs: Vec<_> = logs.filter(|log| log.lock().floor.is_unfollowed()).collect();
+        let is_wanted = |log: &TopicLog, wish| log.id == wish && log.lock().floor.is_unfollowed();
+        let logs = topics
+            .into_iter()
+            .filter_map(|(topic, wish)| self.topics.get(topic).filter(|log| is_wanted(log, wish)));
+        let logs: Vec<_> = logs.collect();
         let waiting: Vec<_> = logs.iter().map(|log| sequencer.empty(log, floor)).collect();
         self.watermark.store(offset, Ordering::Release);
         drop(sequencer);

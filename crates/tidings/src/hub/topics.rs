@@ -96,7 +96,7 @@ impl Topics {
         drop(inner);
         state.logs.remove(&log.topic);
         match &self.selective {
-            Some(selective) => selective.want(&log.topic, false),
+            Some(selective) => selective.want(&log.topic, None),
             None if floor.position > 0 => state.vanished.add(&log.topic, floor),
             None => {}
         }
@@ -117,7 +117,7 @@ impl Topics {
         state.logs.insert(topic.clone(), log.clone());
         // Under the lock, so that what is wanted and what is not comes in the order in which it happened.
         if let Some(selective) = &self.selective {
-            selective.want(topic, true);
+            selective.want(topic, Some(log.id));
         }
         log
     }

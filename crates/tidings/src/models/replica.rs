@@ -17,7 +17,7 @@ struct State {
     records: Vec<Record>,
     is_selective: bool,
     replica: Option<Replica>,
-    wanted: Vec<Topic>,
+    wanted: Vec<(Topic, u64)>,
     /// Nobody will want anything more.
     is_done: bool,
     appended: Vec<(Append, Reply<Appended>)>,
@@ -82,8 +82,9 @@ impl Script {
         let wanted = std::mem::take(&mut self.0.lock().wanted);
         if !wanted.is_empty() {
             let position = replica.position().expect("the hub is there");
-            replica.followed(&wanted, position).expect("the hub is there");
-            followed.extend(wanted);
+            let wishes = wanted.iter().map(|(topic, wish)| (topic, *wish));
+            replica.followed(wishes, position).expect("the hub is there");
+            followed.extend(wanted.into_iter().map(|(topic, _)| topic));
         }
     }
 }
@@ -123,9 +124,9 @@ impl Log for Script {
         self.0.lock().is_selective
     }
 
-    fn want(&self, topic: &Topic, wanted: bool) {
-        if wanted {
-            self.0.lock().wanted.push(topic.clone());
+    fn want(&self, topic: &Topic, wish: Option<u64>) {
+        if let Some(wish) = wish {
+            self.0.lock().wanted.push((topic.clone(), wish));
             self.1.notify_one();
         }
     }
