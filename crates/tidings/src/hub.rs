@@ -262,3 +262,5 @@ impl Default for Hub {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wish_tests;
