@@ -19,11 +19,15 @@
 //! - A channel was full: as much as fits into one has come since all were empty.
 //! - The stream's leader has changed: what was stored and not yet sent on is not sent on any more. The
 //!   leader is asked for twice a second.
+//! - Several connections publish: what they have stored one after the other may be sent on in another order,
+//!   as the server sends on only when it has stored. Who follows everything sees the gap in the numbers. A
+//!   selective follower waits a little; what is later still, it cannot have handed on in order.
 //! - Anything else: a message names the one before it on its subject, and that was not seen.
 //!
 //! Then the follower begins anew: a marker, everything from the last place that is certain up to the
 //! marker read from the stream itself, and on with what has come meanwhile. Where events are gone, or
-//! belong between those that were handed on already, the replica is told of a hole.
+//! belong between those that were handed on already, the replica is told of a hole. Where a selective
+//! follower finds that it has handed on too early, another history begins, and everybody is reset.
 
 pub(crate) mod taps;
 
@@ -31,7 +35,7 @@ mod delivery;
 mod refill;
 mod wishes;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +90,10 @@ pub(crate) struct Follower {
     certain: u64,
     /// What was handed on behind that.
     handed: Vec<u64>,
+    /// What was handed on last, for messages that are late.
+    recent: BTreeSet<u64>,
+    /// Another history is to begin.
+    is_overtaken: bool,
     leader: Option<String>,
     state: State,
     connects: u64,
@@ -115,6 +123,8 @@ enum Break {
     Lost(LogError),
     /// Something may be missing.
     Missed(LogError),
+    /// Something is missing in front of what was handed on: whoever has that has a hole.
+    Overtaken,
     /// The hub is gone.
     Gone,
 }
@@ -133,6 +143,9 @@ impl From<Refused> for Break {
 
 /// How often the stream's state is asked for. The replica has to be told every second that all is well.
 const CHECK: Duration = Duration::from_millis(500);
+/// Several publishers' messages may be sent on a little out of order: so long a selective follower waits for
+/// those that are late.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// How long a marker may take.
 const MARKER: Duration = Duration::from_secs(2);
 /// Between attempts to begin anew, times 0.5 to 1.5.
@@ -156,7 +169,7 @@ impl Follower {
         is_selective: bool,
     ) -> Self {
         Self {
-            taps: Taps::new(read_live, crate::log::CAPACITY),
+            taps: Taps::new(read_live, crate::log::CAPACITY, is_selective.then_some(PATIENCE)),
             engine,
             replica,
             commands,
@@ -171,6 +184,8 @@ impl Follower {
             complete: position,
             certain: position,
             handed: Vec::new(),
+            recent: BTreeSet::new(),
+            is_overtaken: false,
             leader: state.leader.clone(),
             state,
             // Nothing was subscribed to yet.
@@ -195,6 +210,10 @@ impl Follower {
             match broken {
                 Break::Gone => return,
                 Break::Missed(_) => self.wishes.put_back(),
+                Break::Overtaken => {
+                    self.wishes.put_back();
+                    self.begin_history().await;
+                }
                 Break::Lost(error) => {
                     self.wishes.fail(&error);
                     if self.replica.link(Err(&error)).is_err() {
@@ -204,6 +223,17 @@ impl Follower {
                     failures += 1;
                 }
             }
+        }
+    }
+
+    /// What clients were sent is not what the stream has: all of them are to be reset, those of other nodes
+    /// and those who are away, too.
+    async fn begin_history(&mut self) {
+        let engine = self.engine.clone();
+        let old = self.state.history.clone();
+        if engine.begin_history(&old).await.is_err() {
+            // The link; it is found out anew when that is back.
+            self.is_overtaken = true;
         }
     }
 

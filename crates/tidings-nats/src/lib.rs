@@ -40,12 +40,12 @@
 //! in [`Hub::health`](tidings::Hub::health).
 //!
 //! The stream sends each message on, once it is stored, to `tidings-live.` and the rest of its subject; a
-//! node subscribes there to the topics that its clients want, and to no others. It is sent only what it
-//! needs, over one connection, in order; a message names its predecessor, so a gap is noticed, and clients
-//! are caught up or reset. (On a cluster of servers a message that is lost between two of them while both go
-//! on, is noticed with the next one of its topic; who leaves before that has not been told.) What a node has
-//! missed it reads from the stream. With [`selective(false)`](NatsLogBuilder::selective) a node
-//! takes everything.
+//! node subscribes there, to everything, and sees by the sequence when something is missing. With
+//! [`selective`](NatsLogBuilder::selective) it subscribes to the topics that its clients want, and to no
+//! others; a message names its predecessor, so a gap is noticed all the same, some 20 ms are spent on
+//! waiting for what is late, and where that was not enough, all clients are reset. (On a cluster of servers a
+//! message that is lost between two of them while both go on, is noticed by a selective node with the next
+//! one of its topic.) What a node has missed it reads from the stream.
 //!
 //! # What acknowledged means
 //!

@@ -72,7 +72,7 @@ impl NatsLogBuilder {
             stream: "TIDINGS".to_owned(),
             prefix: "tidings".to_owned(),
             limits: Limits::default(),
-            is_selective: true,
+            is_selective: false,
             append_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(2),
             options: ConnectOptions::new(),
@@ -127,8 +127,11 @@ impl NatsLogBuilder {
     }
 
     /// Whether this node is sent only what its clients want: it has a subscription for each topic that
-    /// somebody is subscribed to, of some 6 KB. Else it has one subscription for everything, which is
-    /// better where its clients want most of it, or more than some 10,000 topics. Default: yes.
+    /// somebody is subscribed to, of some 6 KB. Else it has one subscription for everything. Default: no.
+    ///
+    /// It is for nodes whose clients want little of much. Events come some 20 ms later then: where several
+    /// connections publish, the server may send on out of order what it has stored in order, and who does not
+    /// see everything can only wait for what is late. Should something be later still, all clients are reset.
     pub fn selective(mut self, is_selective: bool) -> Self {
         self.is_selective = is_selective;
         self

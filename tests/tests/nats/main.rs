@@ -7,4 +7,5 @@ mod bridge;
 mod cluster;
 mod faults;
 mod foreign;
+mod reading;
 mod suite;

@@ -15,6 +15,9 @@ use crate::subject::Purpose;
 
 const TIME: HeaderName = HeaderName::from_static("Nats-Time-Stamp");
 
+/// So many messages are known again when they come once more.
+const RECENT: usize = 16 * 1024;
+
 /// What is at a position of the stream.
 #[derive(Debug)]
 pub(super) struct Witness {
@@ -38,7 +41,7 @@ impl Follower {
     pub(super) fn take(&mut self, live: Live<Message>) -> Result<(), Break> {
         let Live { sequence, previous, message } = live;
         if sequence <= self.complete {
-            return Ok(());
+            return self.take_late(sequence, &message);
         }
         if !self.is_selective && sequence != self.complete + 1 {
             return Err(missed(format_args!("position {} did not come", self.complete + 1)));
@@ -55,12 +58,30 @@ impl Follower {
                 return Ok(());
             };
             if previous > followed.known {
-                return Err(missed(format_args!("position {previous} did not come")));
+                return Err(match previous > self.complete {
+                    true => missed(format_args!("position {previous} did not come")),
+                    false => Break::Overtaken,
+                });
             }
             followed.known = sequence;
         }
         let headers = message.headers.as_ref();
         self.hand_on(sequence, appended_at(headers), purpose, headers, &message.payload)
+    }
+
+    /// A message that is not behind all that was handed on: it has come before, or too late.
+    fn take_late(&self, sequence: u64, message: &Message) -> Result<(), Break> {
+        let Ok(Purpose::Topic(topic)) = self.engine.subjects.purpose(&message.subject) else {
+            return Ok(());
+        };
+        let followed = self.topics.get(&self.engine.subjects.topic(&topic));
+        let since = followed.and_then(|followed| followed.since);
+        let is_missing =
+            since.is_some_and(|since| since < sequence) && !self.recent.contains(&sequence);
+        match is_missing && self.is_selective {
+            true => Err(Break::Overtaken),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn hand_on(
@@ -84,6 +105,10 @@ impl Follower {
         }
         self.witness = Some(Witness::new(sequence, headers, payload));
         self.handed.push(sequence);
+        self.recent.insert(sequence);
+        if self.recent.len() > RECENT {
+            self.recent.pop_first();
+        }
         self.complete = sequence;
         Ok(())
     }

@@ -38,8 +38,9 @@ impl Follower {
     async fn examine(&mut self) -> Result<State, Break> {
         let state = self.engine.state().await?;
         let is_same = state.history == self.state.history;
-        if is_same && !self.is_continued(&state).await? {
+        if is_same && (self.is_overtaken || !self.is_continued(&state).await?) {
             self.engine.begin_history(&state.history).await?;
+            self.is_overtaken = false;
             return Ok(self.engine.state().await?);
         }
         Ok(state)
@@ -158,6 +159,9 @@ impl Follower {
         self.complete = end;
         self.certain = end;
         self.handed.clear();
+        if has_hole {
+            self.recent.clear();
+        }
         self.leader.clone_from(&state.leader);
         self.state = state;
         self.last_marker = Instant::now();

@@ -2,6 +2,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use futures_util::stream::{AbortHandle, Abortable, SelectAll};
 use futures_util::{Stream, future};
@@ -22,6 +23,10 @@ pub(crate) struct Taps<S: Stream, T> {
     /// Reads what a subscription yields; what gives `None` is left out.
     read: fn(S::Item) -> Option<Live<T>>,
     capacity: usize,
+    /// How long messages are waited for that should have come before.
+    patience: Option<Duration>,
+    /// How much has come since the last batch.
+    taken: usize,
 }
 
 /// A message that has come by a subscription.
@@ -44,8 +49,12 @@ pub(crate) struct Batch<T> {
 
 impl<S: Stream + Unpin, T> Taps<S, T> {
     /// `capacity` is that of a subscription's channel.
-    pub(crate) fn new(read: fn(S::Item) -> Option<Live<T>>, capacity: usize) -> Self {
-        Self { streams: SelectAll::new(), held: Vec::new(), read, capacity }
+    pub(crate) fn new(
+        read: fn(S::Item) -> Option<Live<T>>,
+        capacity: usize,
+        patience: Option<Duration>,
+    ) -> Self {
+        Self { streams: SelectAll::new(), held: Vec::new(), read, capacity, patience, taken: 0 }
     }
 
     /// Adds a subscription, which ends with the handle.
@@ -58,22 +67,32 @@ impl<S: Stream + Unpin, T> Taps<S, T> {
     /// The next messages, at least one. Nothing is lost when it is dropped before it is ready.
     pub(crate) async fn batch(&mut self) -> Batch<T> {
         // A runtime that wants this task to rest would make channels look empty that are not.
-        tokio::task::unconstrained(future::poll_fn(|cx| self.poll_batch(cx))).await
+        let complete = tokio::task::unconstrained(future::poll_fn(|cx| self.poll_first(cx))).await;
+        if let Some(patience) = self.patience {
+            tokio::time::sleep(patience).await;
+        }
+        tokio::task::unconstrained(future::poll_fn(|cx| Poll::Ready(self.finish(complete, cx))))
+            .await
     }
 
-    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Batch<T>> {
-        let mut taken = self.empty(cx);
-        let Some(complete) = self.held.iter().map(|live| live.sequence).max() else {
-            return Poll::Pending;
-        };
-        taken += self.empty(cx);
+    /// Waits until there is anything. Returns up to where it reaches.
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<u64> {
+        self.taken += self.empty(cx);
+        match self.held.iter().map(|live| live.sequence).max() {
+            Some(complete) => Poll::Ready(complete),
+            None => Poll::Pending,
+        }
+    }
+
+    fn finish(&mut self, complete: u64, cx: &mut Context<'_>) -> Batch<T> {
+        let taken = std::mem::take(&mut self.taken) + self.empty(cx);
         self.held.sort_by_key(|live| live.sequence);
         self.held.dedup_by_key(|live| live.sequence);
         let beyond = self.held.partition_point(|live| live.sequence <= complete);
         let rest = self.held.split_off(beyond);
         let messages = std::mem::replace(&mut self.held, rest);
         // All that a channel could hold has come since it was empty, or not.
-        Poll::Ready(Batch { messages, has_overflowed: taken >= self.capacity })
+        Batch { messages, has_overflowed: taken >= self.capacity }
     }
 
     /// Takes everything out of the channels, and returns how much that was.
@@ -118,7 +137,6 @@ impl Wake for Flag {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use tokio::sync::mpsc::{Receiver, Sender, channel};
     use tokio::time::timeout;
 
@@ -135,7 +153,7 @@ mod tests {
 
     fn taps(channels: usize, capacity: usize) -> (Taps<Channel, ()>, Vec<Sender<u64>>) {
         let read = |sequence| Some(Live { sequence, previous: 0, message: () });
-        let mut taps = Taps::new(read, capacity);
+        let mut taps = Taps::new(read, capacity, None);
         let senders = (0..channels).map(|_| {
             let (sender, receiver) = channel(capacity);
             taps.add(Channel(receiver));
