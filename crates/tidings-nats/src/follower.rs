@@ -25,9 +25,9 @@
 //! - Anything else: a message names the one before it on its subject, and that was not seen.
 //!
 //! Then the follower begins anew: a marker, everything from the last place that is certain up to the
-//! marker read from the stream itself, and on with what has come meanwhile. Where events are gone, or
-//! belong between those that were handed on already, the replica is told of a hole. Where a selective
-//! follower finds that it has handed on too early, another history begins, and everybody is reset.
+//! marker read from the stream itself, and on with what has come meanwhile. Where events are gone,
+//! the replica is told of a hole. Where some belong between those that were handed on already, nobody can
+//! tell who has gone on without them: another history begins, and everybody is reset.
 
 pub(crate) mod taps;
 

@@ -128,7 +128,7 @@ impl Follower {
                     let (at, headers) = (millis(&stored), Some(&stored.headers));
                     self.hand_on(stored.sequence, at, purpose, headers, &stored.payload)?;
                 } else if self.handed.binary_search(&stored.sequence).is_err() {
-                    return Ok(true);
+                    return Err(Break::Overtaken);
                 }
             }
             at = span.to;
