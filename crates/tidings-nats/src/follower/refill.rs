@@ -105,7 +105,10 @@ impl Follower {
     /// Hands on what the stream has up to a position. Returns whether events are missing.
     async fn read_up_to(&mut self, end: u64, state: &State) -> Result<bool, Break> {
         if state.history != self.state.history {
-            return Ok(true);
+            if self.is_selective {
+                return Ok(true);
+            }
+            self.begin_behind(state.first.saturating_sub(1), end, state)?;
         }
         if self.is_selective && self.topics.values().all(|topic| topic.since.is_none()) {
             return Ok(false);
@@ -116,8 +119,14 @@ impl Follower {
             let span = self.engine.span(&self.filter(), at, end, READ_BYTES).await?;
             // Asked afterwards, so that nothing can have gone in between; and before any of it is
             // handed on as if it followed on what the replica has.
-            if self.engine.state().await?.first > at + 1 {
-                return Ok(true);
+            let first = self.engine.state().await?.first;
+            if first > at + 1 {
+                if self.is_selective || first > end {
+                    return Ok(true);
+                }
+                at = first - 1;
+                self.begin_behind(at, end, state)?;
+                continue;
             }
             for stored in span.messages {
                 let purpose = self.engine.subjects.purpose(&stored.subject);
@@ -134,6 +143,17 @@ impl Follower {
             at = span.to;
         }
         Ok(false)
+    }
+
+    /// What is up to a position is gone, or of another history. What is behind it will be handed on.
+    fn begin_behind(&mut self, position: u64, end: u64, state: &State) -> Result<(), Break> {
+        let epoch = state.history.epoch.clone();
+        self.replica.restart(Origin { epoch, position, end })?;
+        self.witness = None;
+        (self.complete, self.certain) = (position, position);
+        self.handed.clear();
+        self.recent.clear();
+        Ok(())
     }
 
     fn is_followed_at(&self, stored: &StreamMessage) -> bool {
