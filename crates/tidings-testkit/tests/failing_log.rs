@@ -306,11 +306,13 @@ async fn ephemeral_events_reach_all_nodes() {
     let (other, _) = node(&log);
     let mut client = Client::expect(&other, &["chat"], None, "fresh").await;
     let typing = Event::named("typing", "ada").unwrap();
-    assert_eq!(one.publish_ephemeral("chat", typing.clone()).unwrap(), 0);
+    one.publish_ephemeral("chat", Event::comment("still here").unwrap()).unwrap();
+    assert_eq!(one.publish_ephemeral("chat", typing).unwrap(), 0);
     let id = client.last_event_id().to_owned();
     let message = &client.read(1).await[0];
     assert_eq!((message.event(), message.data()), ("typing", "ada"));
     assert_eq!(client.last_event_id(), id);
+    assert!(String::from_utf8_lossy(client.raw()).contains(": still here\n\n"));
     assert!(log.is_empty());
 }
 

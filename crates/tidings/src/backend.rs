@@ -42,7 +42,7 @@ mod envelope;
 mod error;
 mod key;
 mod read;
-mod record;
+pub(crate) mod record;
 mod replica;
 mod reply;
 

@@ -107,43 +107,63 @@ impl Record {
         at: u64,
         fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<Self, RecordError> {
-        let mut values: [Option<&str>; FIELDS.len()] = [None; FIELDS.len()];
-        for (name, value) in fields {
-            let known = FIELDS.iter().zip(&mut values).find(|(field, _)| field.as_bytes() == name);
-            let Some((field, slot)) = known else { continue };
-            let value = std::str::from_utf8(value)
-                .map_err(|error| RecordError::new(field, format!("is not UTF-8: {error}")))?;
-            if slot.replace(value).is_some() {
-                return Err(RecordError::new(field, "is given more than once"));
-            }
-        }
-        let [topic, name, data, retry, comment] = values;
-        let topic = topic.ok_or_else(|| RecordError::new("topic", "is missing"))?;
-        let topic = Topic::new(topic)?;
-        // An empty name is what people write for none.
-        let name = name.filter(|name| !name.is_empty()).map(EventName::new).transpose()?;
-        if name.as_ref().is_some_and(|name| status::is_reserved(name.as_str())) {
-            return Err(RecordError::new("event", "names that begin with `tidings:` are reserved"));
-        }
-        let mut event = match (name, data) {
-            (None, None) => return Err(RecordError::new("data", "is missing, and so is the name")),
-            (None, Some(data)) => Event::new(data),
-            (Some(name), data) => match data {
-                Some(data) => Event::new(data).with_name(name),
-                None => Event::of_name(name),
-            },
-        };
-        if let Some(retry) = retry {
-            let retry = retry
-                .parse()
-                .map_err(|_| RecordError::new("retry", "is not a number of milliseconds"))?;
-            event = event.with_retry(Duration::from_millis(retry));
-        }
-        if let Some(comment) = comment {
-            event = event.with_comment(Comment::new(comment)?);
+        let (topic, event) = read(fields)?;
+        if !event.is_dispatched() {
+            return Err(nothing_to_dispatch());
         }
         Ok(Self { position, at, topic, event })
     }
+}
+
+/// Reads a topic and an event, which may be one that clients do not dispatch.
+pub(crate) fn read<'a>(
+    fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+) -> Result<(Topic, Event), RecordError> {
+    let mut values: [Option<&str>; FIELDS.len()] = [None; FIELDS.len()];
+    for (name, value) in fields {
+        let known = FIELDS.iter().zip(&mut values).find(|(field, _)| field.as_bytes() == name);
+        let Some((field, slot)) = known else { continue };
+        let value = std::str::from_utf8(value)
+            .map_err(|error| RecordError::new(field, format!("is not UTF-8: {error}")))?;
+        if slot.replace(value).is_some() {
+            return Err(RecordError::new(field, "is given more than once"));
+        }
+    }
+    let [topic, name, data, retry, comment] = values;
+    let topic = topic.ok_or_else(|| RecordError::new("topic", "is missing"))?;
+    let topic = Topic::new(topic)?;
+    // An empty name is what people write for none.
+    let name = name.filter(|name| !name.is_empty()).map(EventName::new).transpose()?;
+    if name.as_ref().is_some_and(|name| status::is_reserved(name.as_str())) {
+        return Err(RecordError::new("event", "names that begin with `tidings:` are reserved"));
+    }
+    let comment = comment.map(Comment::new).transpose()?;
+    let retry = retry.map(|retry| {
+        let millis = retry.parse().map(Duration::from_millis);
+        millis.map_err(|_| RecordError::new("retry", "is not a number of milliseconds"))
+    });
+    let retry = retry.transpose()?;
+    let event = match (name, data, &comment, retry) {
+        (None, Some(data), ..) => Event::new(data),
+        (Some(name), Some(data), ..) => Event::new(data).with_name(name),
+        (Some(name), None, ..) => Event::of_name(name),
+        (None, None, Some(comment), _) => Event::comment(comment).map_err(RecordError::of)?,
+        (None, None, None, Some(retry)) => Event::reconnect_after(retry),
+        (None, None, None, None) => return Err(nothing_to_dispatch()),
+    };
+    let event = match retry {
+        Some(retry) => event.with_retry(retry),
+        None => event,
+    };
+    let event = match comment {
+        Some(comment) => event.with_comment(comment),
+        None => event,
+    };
+    Ok((topic, event))
+}
+
+fn nothing_to_dispatch() -> RecordError {
+    RecordError::new("data", "is missing, and so is the name")
 }
 
 /// Something in the engine is not a record. Whoever wrote it did so past the hub.
@@ -155,11 +175,15 @@ impl RecordError {
     pub fn new(field: &str, cause: impl fmt::Display) -> Self {
         Self(format!("{field}: {cause}"))
     }
+
+    fn of(error: impl fmt::Display) -> Self {
+        Self(error.to_string())
+    }
 }
 
 impl From<FieldError> for RecordError {
     fn from(error: FieldError) -> Self {
-        Self(error.to_string())
+        Self::of(error)
     }
 }
 

@@ -222,7 +222,7 @@ where
 }
 
 /// Room for the id that a durable event gets: `id: `, epoch, `-`, 20 digits, line end.
-pub(super) const ID_ROOM: usize = 48;
+pub(super) const ID_ROOM: usize = 4 + Epoch::MAX_BYTES + 1 + 20 + 1;
 
 /// Checks an event and encodes it, all but its id and the empty line at its end.
 fn accept<T>(

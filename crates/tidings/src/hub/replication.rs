@@ -5,6 +5,7 @@ use std::task::Waker;
 use super::pages::Pages;
 use super::publish::{self, Kind};
 use super::shared::Shared;
+use crate::backend::record;
 use crate::backend::{Append, Appended, Log, LogError, Origin, Record, RecordError};
 use crate::clock;
 use crate::cluster::{self, Content};
@@ -215,7 +216,7 @@ impl Shared {
     /// Takes an ephemeral event of another node.
     pub(crate) fn deliver_ephemeral(&self, fields: &[(String, String)]) {
         let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        let Ok(Record { topic, event, .. }) = Record::from_fields(0, 0, fields) else { return };
+        let Ok((topic, event)) = record::read(fields) else { return };
         if self.topics.get(&topic).is_some() {
             let body = encode::fields_without_id(&event, 0);
             let _ = publish::append(self, &topic, body, Kind::Ephemeral);
