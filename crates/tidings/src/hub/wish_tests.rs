@@ -99,3 +99,17 @@ fn an_answer_to_a_wish_that_is_no_more_is_none() {
     replica.deliver(record("a", 4)).unwrap();
     assert_eq!(events(&mut stream), ["1", "2", "3", "4"]);
 }
+
+#[test]
+fn what_comes_between_a_wish_and_its_answer_is_read() {
+    let log = Late::default();
+    let hub = Hub::builder().retry(None).heartbeat(None).build_on(log.clone());
+    let replica = log.0.lock().replica.clone().unwrap();
+    let mut stream = hub.subscribe(["a"]).open().unwrap();
+    let wish = log.0.lock().wishes[0].1.unwrap();
+    assert_eq!(events(&mut stream), Vec::<String>::new());
+    log.0.lock().records = vec![record("a", 1), record("a", 2)];
+    replica.followed([(&Topic::new("a").unwrap(), wish)], 1).unwrap();
+    replica.deliver(record("a", 2)).unwrap();
+    assert_eq!(events(&mut stream), ["1", "2"]);
+}
