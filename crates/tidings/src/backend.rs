@@ -50,7 +50,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::topic::Topic;
+use crate::topic::TopicPattern;
 
 pub use crate::resume::Epoch;
 pub use envelope::Envelope;
@@ -108,11 +108,12 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
         false
     }
 
-    /// For a selective log: the replica begins to want a topic's events, or ceases to (`None`). The number names
+    /// For a selective log: the replica begins to want the events of a topic or of a family of topics, or
+    /// ceases to (`None`). What belongs to several is delivered once, and as long as one is wanted. The number names
     /// this wish: a topic may be left and wanted again before the log has got round to it, and
     /// [`Replica::followed`] says which of the two it is about. Called with locks held.
-    fn want(&self, topic: &Topic, wish: Option<u64>) {
-        let _ = (topic, wish);
+    fn want(&self, topics: &TopicPattern, wish: Option<u64>) {
+        let _ = (topics, wish);
     }
 }
 

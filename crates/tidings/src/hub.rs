@@ -1,8 +1,10 @@
 //! The hub: where events come in.
 
 pub(crate) mod builder;
+mod families;
 pub(crate) mod keys;
 pub(crate) mod pages;
+mod places;
 pub(crate) mod publish;
 pub(crate) mod replication;
 pub(crate) mod sequencer;
@@ -19,7 +21,7 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::registry::Clients;
 use crate::subscription::subscribe::Subscribe;
-use crate::topic::Topic;
+use crate::topic::{Topic, TopicPattern};
 use builder::HubBuilder;
 use publish::Publish;
 use shared::Shared;
@@ -190,6 +192,33 @@ impl Hub {
             .map(|topic| topic.try_into().map_err(Into::into))
             .collect::<Result<Vec<Topic>, FieldError>>();
         Subscribe::new(self.shared().clone(), topics)
+    }
+
+    /// Subscribes a client to families of topics: `sensors/*` is every topic whose name begins with
+    /// `sensors/`, those also that come into being later.
+    ///
+    /// A client gets each event once, in the hub's order, however many of its families and topics it belongs to,
+    /// and resumes as with topics named one by one. What the client may see is decided here: a pattern
+    /// should be the application's, never the client's.
+    ///
+    /// ```
+    /// use tidings::{Hub, Resume};
+    ///
+    /// # fn handler(hub: &Hub, building: u64, request: Resume) -> Result<(), tidings::SubscribeError> {
+    /// let subscription = hub
+    ///     .subscribe_matching([format!("building:{building}:*")])
+    ///     .resume(request)
+    ///     .open()?;
+    /// # Ok(()) }
+    /// # handler(&Hub::new(), 1, Resume::new()).unwrap();
+    /// ```
+    pub fn subscribe_matching<I>(&self, patterns: I) -> Subscribe
+    where
+        I: IntoIterator,
+        I::Item: TryInto<TopicPattern>,
+        <I::Item as TryInto<TopicPattern>>::Error: Into<FieldError>,
+    {
+        Subscribe::new(self.shared().clone(), Ok(Vec::new())).matching(patterns)
     }
 
     /// Who is connected, and the means to disconnect them.

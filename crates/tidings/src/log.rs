@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::subscription::status::ResetReason;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard};
-use crate::topic::Topic;
+use crate::topic::TopicPattern;
 use crate::waking::{Waiter, Waiters};
 use frame::Frame;
 use retention::{LIVE_WINDOW, Retention};
@@ -27,7 +27,8 @@ use wait_list::{Place, WaitList};
 pub(crate) struct TopicLog {
     /// Unique within the hub, also over topics of the same name that come one after the other.
     pub(crate) id: u64,
-    pub(crate) topic: Topic,
+    /// A topic's, or a family's: that is a log of the events of many topics.
+    pub(crate) name: TopicPattern,
     pub(crate) retention: Retention,
     /// The newest frame's offset, 0 for none: readers see without the lock that nothing is new.
     head: AtomicU64,
@@ -83,10 +84,10 @@ pub(crate) struct Retained {
 }
 
 impl TopicLog {
-    pub(crate) fn new(id: u64, topic: Topic, retention: Retention, floor: Floor) -> Self {
+    pub(crate) fn new(id: u64, name: TopicPattern, retention: Retention, floor: Floor) -> Self {
         Self {
             id,
-            topic,
+            name,
             retention,
             head: AtomicU64::new(0),
             generation: AtomicU64::new(1),

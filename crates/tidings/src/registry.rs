@@ -16,7 +16,7 @@ use crate::resume::Epoch;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{HashMap, HashSet, Mutex};
 use crate::timers::{Timed, TimerSlot};
-use crate::topic::Topic;
+use crate::topic::{Topic, TopicPattern};
 use crate::waking::Waiter;
 
 /// Identifies one open stream within its hub: 64 random bits, as 16 hexadecimal digits.
@@ -143,10 +143,15 @@ impl Client {
         self.position.load(Ordering::Relaxed)
     }
 
+    fn families(&self) -> impl Iterator<Item = &TopicPattern> {
+        self.feed.topics.iter().map(|log| &log.name).filter(|name| name.is_family())
+    }
+
     fn info(&self, epoch: &Epoch) -> ClientInfo {
         ClientInfo {
             id: self.id,
-            topics: self.feed.topics.iter().map(|log| log.topic.clone()).collect(),
+            topics: self.feed.topics.iter().filter_map(|log| log.name.topic()).collect(),
+            families: self.families().cloned().collect(),
             principal: self.principal.clone(),
             remote_addr: self.remote_addr.get(),
             connected_at: UNIX_EPOCH + Duration::from_micros(self.connected_at),
@@ -179,8 +184,10 @@ impl Timed for Client {
 pub struct ClientInfo {
     /// The stream's id.
     pub id: ClientId,
-    /// What it is subscribed to, sorted by name.
+    /// The topics that it is subscribed to by name, sorted.
     pub topics: Vec<Topic>,
+    /// The families of topics that it is subscribed to, sorted.
+    pub families: Vec<TopicPattern>,
     /// The user that the application named with [`Subscribe::principal`](crate::Subscribe::principal).
     pub principal: Option<Arc<str>>,
     /// The other end of the connection, where the server tells. Behind a proxy, this is the proxy.
@@ -360,9 +367,10 @@ impl<'a> Clients<'a> {
         self.registry().count()
     }
 
-    /// The number of open streams that are subscribed to a topic.
+    /// The number of open streams that are subscribed to a topic: by its name, or by a family that it
+    /// belongs to. A stream that is subscribed in several ways counts as often.
     pub fn count_of_topic(&self, topic: &Topic) -> usize {
-        self.shared.topics.get(topic).map_or(0, |log| log.lock().subscribers)
+        self.shared.topics.subscribers_of(topic)
     }
 
     /// The number of open streams of a principal.
@@ -371,10 +379,15 @@ impl<'a> Clients<'a> {
         state.principals.get(principal).map_or(0, HashSet::len)
     }
 
-    /// Every topic that has subscribers or retained events, with its number of subscribers,
-    /// sorted by name.
+    /// Every topic that has subscribers by its name or retained events, with its number of such
+    /// subscribers, sorted by name.
     pub fn topics(&self) -> Vec<(Topic, usize)> {
         self.shared.topics.list()
+    }
+
+    /// Every family of topics that has subscribers, with their number, sorted.
+    pub fn families(&self) -> Vec<(TopicPattern, usize)> {
+        self.shared.topics.list_families()
     }
 
     /// All open streams, those that connected first at the front.

@@ -3,6 +3,7 @@
 mod apart;
 mod catch_up;
 pub(crate) mod history;
+mod replay;
 pub(crate) mod snapshot;
 pub(crate) mod status;
 pub(crate) mod subscribe;
@@ -286,28 +287,26 @@ impl Subscription {
         let Present { mark: now, epoch, began } = shared.present();
         let status = Status::Reset(reason);
         self.rejoin = Rejoin::All;
-        let topics = &self.client.feed.topics;
-        if self.slots.is_empty() {
-            self.slots = Slot::of(topics);
-        }
+        let feed = self.client.feed.clone();
         let is_selective = shared.replication.as_ref().is_some_and(|r| r.log.is_selective());
         let beginning = if self.snapshot.is_some() {
             history::live(now)
         } else if is_selective {
             self.client.count(0, 0, Some(now.position));
-            self.cursor = history::live(now).cursor;
-            let topics = &self.client.feed.topics;
-            let catch_up = CatchUp::retained(History::All, topics, began, status);
+            self.go_to(history::live(now));
+            let catch_up = CatchUp::retained(History::All, &feed.topics, began, status);
             self.apart().catch_up = Some(catch_up);
             return;
         } else {
-            history::retained(History::All, topics, &mut self.slots, now, shared.clock.now())
+            let past = shared.topics.past_of(&feed.topics);
+            history::retained(History::All, past, now, shared.clock.now())
         };
-        self.cursor = beginning.cursor;
-        self.client.count(0, 0, Some(beginning.position));
+        let position = beginning.position;
+        self.go_to(beginning);
+        self.client.count(0, 0, Some(position));
         let mut ready = Ready::default();
         let with_snapshot = self.snapshot.is_some();
-        let announce = Announce { status, position: beginning.position, epoch };
+        let announce = Announce { status, position, epoch };
         self.announce(announce, with_snapshot, &mut ready);
         if !ready.bytes.is_empty() {
             self.apart().ready = Some(ready);

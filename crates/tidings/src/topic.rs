@@ -26,6 +26,9 @@ parsed_field! {
 parsed_field! {
     /// A topic name or a family of them: `*` stands for any run of characters, also for none.
     ///
+    /// What clients subscribe to with [`Hub::subscribe_matching`](crate::Hub::subscribe_matching), and
+    /// what [retention](crate::Retention) is set for. Otherwise the same as a [`Topic`].
+    ///
     /// ```
     /// use tidings::{Topic, TopicPattern};
     ///
@@ -44,9 +47,32 @@ impl Topic {
 }
 
 impl TopicPattern {
+    /// The topic that it names, if it has no `*`.
+    #[must_use]
+    pub fn topic(&self) -> Option<Topic> {
+        (!self.is_family()).then(|| Topic(self.0.clone()))
+    }
+
+    /// Whether it has a `*`.
+    #[must_use]
+    pub fn is_family(&self) -> bool {
+        self.as_str().contains('*')
+    }
+
+    /// What all names of the family begin with: what is before the first `*`.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.as_str().split('*').next().unwrap_or_default()
+    }
+
     /// Whether `topic` belongs to the family.
+    #[must_use]
     pub fn matches(&self, topic: &Topic) -> bool {
-        let (pattern, name) = (self.as_str().as_bytes(), topic.as_str().as_bytes());
+        self.matches_text(topic.as_str())
+    }
+
+    pub(crate) fn matches_text(&self, name: &str) -> bool {
+        let (pattern, name) = (self.as_str().as_bytes(), name.as_bytes());
         let (mut p, mut n) = (0, 0);
         // Where to go on after a mismatch: behind the last star, one byte of the name further.
         // Earlier stars need no second try, so the work is at most pattern × name bytes.
@@ -71,6 +97,18 @@ impl TopicPattern {
             }
         }
         pattern[p..].iter().all(|byte| *byte == b'*')
+    }
+}
+
+impl From<Topic> for TopicPattern {
+    fn from(topic: Topic) -> Self {
+        Self(topic.0)
+    }
+}
+
+impl From<&Topic> for TopicPattern {
+    fn from(topic: &Topic) -> Self {
+        Self(topic.0.clone())
     }
 }
 

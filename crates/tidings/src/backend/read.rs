@@ -1,18 +1,33 @@
 use super::Epoch;
 use super::record::Record;
-use crate::topic::Topic;
+use crate::topic::{Topic, TopicPattern};
 
 /// A wish to read events back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Read {
-    /// Of these topics: at least one, sorted by name, each once.
-    pub topics: Vec<Topic>,
+    /// Of these topics, and of the topics of these families: at least one, sorted, each once. A topic may
+    /// belong to several.
+    pub topics: Vec<TopicPattern>,
     /// Where to begin.
     pub start: Start,
     /// Where to end: no event behind this position.
     pub to: u64,
     /// A page ends with the first event that takes it to this many bytes of data, or sooner.
     pub max_bytes: usize,
+}
+
+impl Read {
+    /// Whether events of this topic are asked for.
+    #[must_use]
+    pub fn is_of(&self, topic: &Topic) -> bool {
+        let by_name = self.topics.binary_search_by(|asked| asked.as_str().cmp(topic.as_str()));
+        by_name.is_ok() || self.families().any(|family| family.matches(topic))
+    }
+
+    /// Those of the topics that are families.
+    pub fn families(&self) -> impl Iterator<Item = &TopicPattern> {
+        self.topics.iter().filter(|asked| asked.is_family())
+    }
 }
 
 /// Where a [`Read`] begins.

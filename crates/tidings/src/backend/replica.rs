@@ -6,7 +6,7 @@ use super::Origin;
 use super::error::LogError;
 use super::record::{Record, RecordError, Refused};
 use crate::hub::shared::Shared;
-use crate::topic::Topic;
+use crate::topic::TopicPattern;
 
 /// A hub, as its log sees it: where events are handed to.
 ///
@@ -72,7 +72,7 @@ impl Replica {
         Ok(())
     }
 
-    /// For a selective log: says that events of these topics are delivered from now on, all those behind
+    /// For a selective log: says that events of these topics and families are delivered from now on, all those behind
     /// the position, which is that of the last thing delivered, or behind it. With each topic comes the
     /// number of the [wish](super::Log::want) that this is the answer to; to one that is no more, it is none.
     ///
@@ -81,7 +81,7 @@ impl Replica {
     /// When the hub is gone.
     pub fn followed<'a>(
         &self,
-        topics: impl IntoIterator<Item = (&'a Topic, u64)>,
+        topics: impl IntoIterator<Item = (&'a TopicPattern, u64)>,
         position: u64,
     ) -> Result<(), Refused> {
         let shared = self.0.upgrade().ok_or(Refused(()))?;

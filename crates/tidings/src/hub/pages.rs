@@ -123,7 +123,7 @@ mod tests {
     use super::*;
     use crate::backend::{Append, Appended, LogError, Origin, Record, Replica, Start};
     use crate::event::Event;
-    use crate::topic::Topic;
+    use crate::topic::{Topic, TopicPattern};
 
     /// Answers when it is told to.
     #[derive(Debug, Default)]
@@ -146,7 +146,7 @@ mod tests {
     }
 
     fn read(topic: &str) -> Read {
-        let topics = vec![Topic::new(topic).unwrap()];
+        let topics = vec![TopicPattern::new(topic).unwrap()];
         Read { topics, start: Start::After(3), to: 9, max_bytes: 100 }
     }
 

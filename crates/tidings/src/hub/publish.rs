@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::Hub;
+use super::places::Places;
 use super::shared::Shared;
 use crate::backend::{Append, Appended, IdempotencyKey, LogError, Receiver, Reply};
 use crate::encode;
@@ -124,13 +125,12 @@ impl Appending {
         let Some(replication) = &self.shared.replication else { return false };
         self.shared.present().mark.position < position
             && !self.shared.is_closed()
-            && (!replication.log.is_selective() || self.shared.topics.get(&self.topic).is_some())
+            && (!replication.log.is_selective() || self.shared.topics.is_known(&self.topic))
     }
 
     fn published(&self, appended: &Appended) -> Published {
         let Appended { epoch, position, is_duplicate } = appended.clone();
-        let log = self.shared.topics.get(&self.topic);
-        let subscribers = log.map_or(0, |log| log.lock().subscribers);
+        let subscribers = self.shared.topics.subscribers_of(&self.topic);
         Published { epoch, position, subscribers, is_duplicate }
     }
 }
@@ -215,7 +215,7 @@ where
     let (topic, body) = accept(shared, topic, &event, true)?;
     shared.share_ephemeral(&topic, &event);
     // For nobody: a topic is not made for it.
-    if shared.topics.get(&topic).is_none() && !shared.is_closed() {
+    if !shared.topics.is_known(&topic) && !shared.is_closed() {
         return Ok(0);
     }
     append(shared, &topic, body, Kind::Ephemeral).map(|published| published.subscribers)
@@ -274,18 +274,19 @@ pub(super) fn append(
     kind: Kind,
 ) -> Result<Published, PublishError> {
     let (published, waiting) = loop {
-        let log = shared.topics.get_or_create(topic);
+        let log = shared.topics.for_event(topic);
         let mut sequencer = shared.sequencer.lock();
         let closed = sequencer.closed;
-        let mut state = log.lock();
-        if state.gone {
+        let families = shared.topics.families_of(topic);
+        let mut places = Places::lock(log.as_ref(), &families);
+        if places.topic.as_ref().is_some_and(|place| place.state.gone) {
             // It vanished between the look-up and the lock.
             continue;
         }
         let mut published = Published {
             epoch: sequencer.epoch.clone(),
             position: 0,
-            subscribers: state.subscribers,
+            subscribers: places.subscribers(),
             is_duplicate: false,
         };
         let now = shared.clock.now();
@@ -297,18 +298,21 @@ pub(super) fn append(
             _ => None,
         };
         let is_for_nobody = match &kind {
-            Kind::Ephemeral => state.subscribers == 0,
-            // It is of a wish that is no more, and the topic was wanted anew: it will be read.
-            Kind::Placed { position, .. } if state.floor.is_unfollowed() => {
-                sequencer.position = sequencer.position.max(*position);
-                true
+            Kind::Ephemeral => published.subscribers == 0,
+            Kind::Placed { position, .. } => {
+                places.leave_unfollowed();
+                let is_for_nobody = places.is_empty();
+                if is_for_nobody {
+                    sequencer.position = sequencer.position.max(*position);
+                }
+                is_for_nobody
             }
-            _ => false,
+            Kind::Durable(_) => false,
         };
         if closed || is_for_nobody || known.is_some() {
-            drop(state);
+            drop(places);
             // The look-up may have made it.
-            shared.remove_vacant(&mut sequencer, [log]);
+            shared.remove_vacant(&mut sequencer, log);
             if closed {
                 return Err(PublishError::closed());
             }
@@ -341,16 +345,14 @@ pub(super) fn append(
         body.push(b'\n');
         let bytes = Bytes::from(body);
         let frame = Frame { offset: sequencer.offset, position, at, bytes };
-        let cost = frame.cost();
-        let waiting = log.append(&mut state, frame);
-        sequencer.appended(&log, &mut state, cost, now);
-        // Still under the topic's lock: a reader that finds the frame finds the watermark too.
+        let waiting = places.append(&frame, &mut sequencer, now);
+        // Still under the logs' locks: a reader that finds the frame finds the watermark too.
         shared.watermark.store(sequencer.offset, Ordering::Release);
         // A topic that retains nothing and has no subscribers is vacant again already.
-        let vacant = state.is_vacant();
-        drop(state);
+        let vacant = places.topic.as_ref().is_some_and(|place| place.state.is_vacant());
+        drop(places);
         if vacant {
-            shared.remove_vacant(&mut sequencer, [log]);
+            shared.remove_vacant(&mut sequencer, log);
         }
         if sequencer.cost > sequencer.budget {
             let emptied = sequencer.keep_budget();
@@ -360,6 +362,7 @@ pub(super) fn append(
     };
     shared.keep_sweeping();
     // No lock is held here: a woken task may be polled, or dropped, before this returns.
-    waking::wake(waiting);
+    let (topic, families) = waiting;
+    topic.into_iter().chain(families).for_each(waking::wake);
     Ok(published)
 }

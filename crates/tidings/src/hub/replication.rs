@@ -16,7 +16,7 @@ use crate::subscription::status::ResetReason;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{HashMap, Mutex};
 use crate::timers::{Timed, TimerSlot};
-use crate::topic::Topic;
+use crate::topic::{Topic, TopicPattern};
 use crate::waking::{self, Waiter, Waiters};
 
 /// What a hub has besides if it is the replica of a log.
@@ -193,9 +193,6 @@ impl Shared {
             let cause = format!("is {} bytes as encoded, over the limit of {limit}", body.len());
             return self.rejected(position, &RecordError::new("event", cause));
         }
-        if replication.log.is_selective() && self.topics.get(&topic).is_none() {
-            return self.reached(position);
-        }
         // How old it is by the wall clock, which may have been set; never from the future.
         let age = clock::unix_millis().saturating_sub(at);
         let at = self.clock.now().saturating_sub(age);
@@ -217,7 +214,7 @@ impl Shared {
     pub(crate) fn deliver_ephemeral(&self, fields: &[(String, String)]) {
         let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let Ok((topic, event)) = record::read(fields) else { return };
-        if self.topics.get(&topic).is_some() {
+        if self.topics.is_known(&topic) {
             let body = encode::fields_without_id(&event, 0);
             let _ = publish::append(self, &topic, body, Kind::Ephemeral);
         }
@@ -274,7 +271,7 @@ impl Shared {
 
     pub(crate) fn followed<'a>(
         &self,
-        topics: impl IntoIterator<Item = (&'a Topic, u64)>,
+        topics: impl IntoIterator<Item = (&'a TopicPattern, u64)>,
         position: u64,
     ) {
         let Some(replication) = &self.replication else { return };
@@ -287,7 +284,7 @@ impl Shared {
         let is_wanted = |log: &TopicLog, wish| log.id == wish && log.lock().floor.is_unfollowed();
         let logs = topics
             .into_iter()
-            .filter_map(|(topic, wish)| self.topics.get(topic).filter(|log| is_wanted(log, wish)));
+            .filter_map(|(name, wish)| self.topics.find(name).filter(|log| is_wanted(log, wish)));
         let logs: Vec<_> = logs.collect();
         let waiting: Vec<_> = logs.iter().map(|log| sequencer.empty(log, floor)).collect();
         self.watermark.store(offset, Ordering::Release);

@@ -5,20 +5,23 @@ use super::replication::Replication;
 use super::sequencer::Sequencer;
 use super::topics::Topics;
 use crate::clock::Clock;
-use crate::log::TopicLog;
+use crate::log::{Floor, TopicLog};
 use crate::log::feed::{Coalescing, Feeds};
 use crate::metrics::Counters;
 use crate::registry::{Client, Registry};
 use crate::resume::Epoch;
 use crate::subscription::history::Watermark;
+use crate::subscription::status::ResetReason;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::timers::{Timed, TimerSlot};
+use crate::topic::TopicPattern;
 use crate::waking::Waiter;
 
 /// What all handles and subscriptions of a hub share.
 ///
-/// Locks are taken in this order: sequencer, topics, one topic's log. No lock is held while a
+/// Locks are taken in this order: sequencer, topics, one topic's log; or several, by whoever has the
+/// sequencer. No lock is held while a
 /// task is woken or a client dropped.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -105,6 +108,17 @@ impl Shared {
         self.sequencer.lock().closed = true;
         self.closed.store(true, Ordering::Release);
         self.registry.wake_all();
+    }
+
+    /// Gets topics and families, and counts one more subscriber in each.
+    pub(crate) fn subscribe(&self, names: &[TopicPattern]) -> Vec<Arc<TopicLog>> {
+        if !names.iter().any(TopicPattern::is_family) {
+            return self.topics.subscribe(names, Floor::default());
+        }
+        // A new family has every event from this place on.
+        let sequencer = self.sequencer.lock();
+        let (offset, position) = (sequencer.offset, sequencer.position);
+        self.topics.subscribe(names, Floor { offset, position, reason: ResetReason::Trimmed })
     }
 
     /// Ends a subscription's part in its topics, and then in the registry: when that is empty, no

@@ -57,8 +57,8 @@ impl Log for Late {
         true
     }
 
-    fn want(&self, topic: &Topic, wish: Option<u64>) {
-        self.0.lock().wishes.push((topic.as_str().to_owned(), wish));
+    fn want(&self, topics: &TopicPattern, wish: Option<u64>) {
+        self.0.lock().wishes.push((topics.as_str().to_owned(), wish));
     }
 }
 
@@ -84,7 +84,7 @@ fn an_answer_to_a_wish_that_is_no_more_is_none() {
     let [(_, Some(old)), (_, None), (_, Some(new)), (_, Some(b))] = &wishes[..] else {
         panic!("{wishes:?}")
     };
-    let [topic_a, topic_b] = ["a", "b"].map(|name| Topic::new(name).unwrap());
+    let [topic_a, topic_b] = ["a", "b"].map(|name| TopicPattern::new(name).unwrap());
     let answer =
         |topic, wish: &u64, position| replica.followed([(topic, *wish)], position).unwrap();
     answer(&topic_b, b, 0);
@@ -109,7 +109,7 @@ fn what_comes_between_a_wish_and_its_answer_is_read() {
     let wish = log.0.lock().wishes[0].1.unwrap();
     assert_eq!(events(&mut stream), Vec::<String>::new());
     log.0.lock().records = vec![record("a", 1), record("a", 2)];
-    replica.followed([(&Topic::new("a").unwrap(), wish)], 1).unwrap();
+    replica.followed([(&TopicPattern::new("a").unwrap(), wish)], 1).unwrap();
     replica.deliver(record("a", 2)).unwrap();
     assert_eq!(events(&mut stream), ["1", "2"]);
 }

@@ -215,6 +215,8 @@ impl Feed {
             test_hook::between_topics();
         }
         frames.sort_unstable_by_key(|frame| frame.offset);
+        // What belongs to a topic and to a family was found twice.
+        frames.dedup_by_key(|frame| frame.offset);
         let mut size = 0;
         let fit = frames
             .iter()

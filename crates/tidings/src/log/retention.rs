@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::topic::{Topic, TopicPattern};
+use crate::topic::TopicPattern;
 
 /// How much of a topic is kept for clients that reconnect, or that ask for history.
 ///
@@ -78,10 +78,11 @@ pub(crate) struct RetentionRules {
 }
 
 impl RetentionRules {
-    pub(crate) fn of(&self, topic: &Topic) -> Retention {
+    /// Of a topic, or of a family: all its names are such as its text is, with any run for its `*`.
+    pub(crate) fn of(&self, name: &TopicPattern) -> Retention {
         self.rules
             .iter()
-            .find(|(pattern, _)| pattern.matches(topic))
+            .find(|(pattern, _)| pattern.matches_text(name.as_str()))
             .map_or(self.otherwise, |(_, retention)| *retention)
     }
 }

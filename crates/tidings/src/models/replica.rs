@@ -1,7 +1,7 @@
 //! A hub on a log: what is delivered, followed and begun anew while clients come and read.
 
 use super::*;
-use crate::Topic;
+use crate::{Topic, TopicPattern};
 use crate::backend::{
     Append, Appended, Epoch, Log, Origin, Page, Read, Record, Replica, Reply, Start,
 };
@@ -17,7 +17,7 @@ struct State {
     records: Vec<Record>,
     is_selective: bool,
     replica: Option<Replica>,
-    wanted: Vec<(Topic, u64)>,
+    wanted: Vec<(TopicPattern, u64)>,
     /// Nobody will want anything more.
     is_done: bool,
     appended: Vec<(Append, Reply<Appended>)>,
@@ -68,7 +68,7 @@ impl Script {
         let mut followed = Vec::new();
         for record in records {
             self.follow(&replica, &mut followed);
-            let is_wanted = !self.0.lock().is_selective || followed.contains(&record.topic);
+            let is_wanted = !self.0.lock().is_selective || followed.iter().any(|topics| topics.matches(&record.topic));
             let delivered = match is_wanted {
                 true => replica.deliver(record),
                 false => replica.reached(record.position),
@@ -78,7 +78,7 @@ impl Script {
         self.follow(&replica, &mut followed);
     }
 
-    fn follow(&self, replica: &Replica, followed: &mut Vec<Topic>) {
+    fn follow(&self, replica: &Replica, followed: &mut Vec<TopicPattern>) {
         let wanted = std::mem::take(&mut self.0.lock().wanted);
         if !wanted.is_empty() {
             let position = replica.position().expect("the hub is there");
@@ -105,7 +105,7 @@ impl Log for Script {
         let state = self.0.lock();
         let Start::After(from) = read.start else { return };
         let is_asked = |record: &&Record| {
-            (from + 1..=read.to).contains(&record.position) && read.topics.contains(&record.topic)
+            (from + 1..=read.to).contains(&record.position) && read.is_of(&record.topic)
         };
         let records = state.records.iter().filter(is_asked).cloned().collect();
         let page = Page { epoch: state.epoch.clone(), records, from, to: read.to };
@@ -124,9 +124,9 @@ impl Log for Script {
         self.0.lock().is_selective
     }
 
-    fn want(&self, topic: &Topic, wish: Option<u64>) {
+    fn want(&self, topics: &TopicPattern, wish: Option<u64>) {
         if let Some(wish) = wish {
-            self.0.lock().wanted.push((topic.clone(), wish));
+            self.0.lock().wanted.push((topics.clone(), wish));
             self.1.notify_one();
         }
     }

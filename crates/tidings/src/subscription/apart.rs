@@ -1,5 +1,5 @@
-//! What a stream sends that is not from the hub's memory: status events, snapshots, and what is read from the
-//! hub's log.
+//! What a stream sends that its cursor does not come to: status events, snapshots, and what is read from the
+//! hub's log or from the topics of a family.
 
 use std::fmt;
 use std::task::{Context, Poll};
@@ -8,12 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::catch_up::{Announce, CatchUp};
+use super::replay::Replay;
 use super::snapshot::{Making, Snapshot};
 use super::status::Status;
 use super::{Subscription, jittered};
 use crate::encode;
 use crate::error::StreamError;
 use crate::keep_alive::HEARTBEAT;
+use crate::log::coalesce::Slice;
 use crate::resume::Epoch;
 
 /// What is to be sent that is not from the log.
@@ -23,6 +25,8 @@ pub(super) struct Apart {
     pub(super) ready: Option<Ready>,
     /// Events of the hub's log that are not in memory.
     pub(super) catch_up: Option<Box<CatchUp>>,
+    /// Events of a family's topics that are not in its own log.
+    pub(super) replay: Option<Replay>,
     /// A snapshot, before the log is read on.
     making: Option<Announced>,
     /// An error that waits for a turn, for the server to send what came before it first: see
@@ -131,6 +135,21 @@ impl Subscription {
                     Some(next) => return next,
                     None => continue,
                 }
+            }
+            if let Some(replay) = &mut apart.replay {
+                match replay.read(&self.shared) {
+                    Ok(Some(Slice { bytes, events, position, .. })) => {
+                        self.client.count(bytes.len(), events, position);
+                        self.client.pulse.wrote();
+                        return Next::Send(Some(Ok(bytes)));
+                    }
+                    Ok(None) => apart.replay = None,
+                    Err(reason) => {
+                        apart.replay = None;
+                        self.fall_off(reason);
+                    }
+                }
+                continue;
             }
             let Some(announced) = &mut apart.making else {
                 self.apart = None;

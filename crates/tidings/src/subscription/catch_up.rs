@@ -217,14 +217,15 @@ impl CatchUp {
                 }
                 return Poll::Pending;
             }
-            if let Ok(beginning) = history::resumed(topics, Some(position), now) {
+            let past = shared.topics.past_of(topics);
+            if let Ok(beginning) = history::resumed(past, Some(position), now) {
                 let announce = self.announce.take();
                 let announce = announce.map(|status| Announce { status, position, epoch });
                 return Poll::Ready(Progress::Arrived(beginning, announce));
             }
         }
         let read = Read {
-            topics: topics.iter().map(|log| log.topic.clone()).collect(),
+            topics: topics.iter().map(|log| log.name.clone()).collect(),
             start: self.start,
             to: now.position,
             max_bytes: Self::PAGE_BYTES,
@@ -248,6 +249,7 @@ impl Subscription {
     pub(super) fn fall_off(&mut self, reason: ResetReason) {
         let began = self.shared.replication.as_ref().map(|log| log.history_began());
         match began {
+            None if self.go_back() => {}
             None => self.restart(reason),
             Some(began) if self.cursor.offset >= began => {
                 let position = self.client.position();
@@ -295,11 +297,9 @@ impl Subscription {
                 Some(announce)
             }
             Progress::Arrived(beginning, announce) => {
-                self.cursor = beginning.cursor;
                 self.client.count(0, 0, Some(beginning.position));
                 self.rejoin = Rejoin::All;
-                // What was left out of memory's history was read from the log.
-                self.slots.iter_mut().for_each(|slot| slot.seen = 0);
+                self.go_to(beginning);
                 announce
             }
         };

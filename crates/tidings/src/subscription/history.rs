@@ -1,8 +1,10 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::status::ResetReason;
-use crate::log::feed::{Cursor, Slot};
+use crate::hub::topics::Past;
+use crate::log::feed::Cursor;
 use crate::log::{Floor, State, TopicLog};
 
 /// How much of what is retained a *fresh* client is sent before it goes live.
@@ -33,13 +35,34 @@ pub(crate) struct Watermark {
 /// Where a subscription begins.
 pub(crate) struct Beginning {
     pub(crate) cursor: Cursor,
+    /// The offset behind which each topic begins, if that is not the cursor for all.
+    pub(crate) seen: Option<Box<[u64]>>,
+    /// The logs that the past is to be read from, if they are not those of the present.
+    pub(crate) past: Option<Vec<Arc<TopicLog>>>,
     /// The position from which it follows.
     pub(crate) position: u64,
 }
 
+impl Beginning {
+    fn in_the_past(
+        mark: Watermark,
+        seen: Option<Box<[u64]>>,
+        past: Past<'_>,
+        now: Watermark,
+    ) -> Self {
+        let past = match past.topics {
+            Cow::Owned(topics) => Some(topics),
+            Cow::Borrowed(_) => None,
+        };
+        let cursor = Cursor { offset: mark.offset, joined: now.offset };
+        Self { cursor, seen, past, position: mark.position }
+    }
+}
+
 /// Begins at the hub's present: with nothing.
 pub(crate) fn live(now: Watermark) -> Beginning {
-    Beginning { cursor: Cursor { offset: now.offset, joined: now.offset }, position: now.position }
+    let Watermark { offset, position } = now;
+    Beginning { cursor: Cursor { offset, joined: offset }, seen: None, past: None, position }
 }
 
 /// Begins behind the position that a client claims to have reached; `None` for no position.
@@ -48,7 +71,7 @@ pub(crate) fn live(now: Watermark) -> Beginning {
 ///
 /// The reason, when the topics do not have everything behind it.
 pub(crate) fn resumed(
-    topics: &[Arc<TopicLog>],
+    past: Past<'_>,
     position: Option<u64>,
     now: Watermark,
 ) -> Result<Beginning, ResetReason> {
@@ -56,8 +79,11 @@ pub(crate) fn resumed(
     let position =
         position.filter(|position| *position <= now.position).ok_or(ResetReason::Unknown)?;
     let mut lost = Floor::default();
+    if past.floor.position > position {
+        lost = past.floor;
+    }
     let mut offset = now.offset;
-    for log in topics {
+    for log in past.topics.iter() {
         // Floor and first event under one lock: what is evicted between two would be a hole that
         // nobody notices. What is evicted later is behind the cursor, and the reader notices.
         let state = log.lock();
@@ -71,18 +97,17 @@ pub(crate) fn resumed(
     if lost.position > 0 {
         return Err(lost.reason);
     }
-    Ok(Beginning { cursor: Cursor { offset, joined: now.offset }, position })
+    Ok(Beginning::in_the_past(Watermark { offset, position }, None, past, now))
 }
 
 /// Begins with retained events, of each topic those that it retains at time `at`.
 pub(crate) fn retained(
     history: History,
-    topics: &[Arc<TopicLog>],
-    slots: &mut [Slot],
+    past: Past<'_>,
     now: Watermark,
     at: u64,
 ) -> Beginning {
-    let last = |count| offset_before_last(topics, count, now, at);
+    let last = |count| offset_before_last(&past.topics, count, now, at);
     let (floor, since) = match history {
         History::None => return live(now),
         History::All => (0, None),
@@ -93,8 +118,9 @@ pub(crate) fn retained(
         }
     };
     // The place behind which each topic begins, and the earliest of them for all.
-    let mut beginning = live(now);
-    for (log, slot) in topics.iter().zip(slots) {
+    let mut first_of_all = now;
+    let mut seen = Vec::with_capacity(past.topics.len());
+    for log in past.topics.iter() {
         let state = log.lock();
         let mut first = log.retained(&state, at).first;
         if let Some(since) = since.filter(|since| *since > 0) {
@@ -109,11 +135,11 @@ pub(crate) fn retained(
             }
             _ => now,
         };
-        slot.seen = before.offset;
-        beginning.cursor.offset = beginning.cursor.offset.min(before.offset);
-        beginning.position = beginning.position.min(before.position);
+        seen.push(before.offset);
+        first_of_all.offset = first_of_all.offset.min(before.offset);
+        first_of_all.position = first_of_all.position.min(before.position);
     }
-    beginning
+    Beginning::in_the_past(first_of_all, Some(seen.into()), past, now)
 }
 
 /// The offset behind which there are exactly `count` retained events of all topics, or all.

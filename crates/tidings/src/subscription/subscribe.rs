@@ -17,7 +17,7 @@ use crate::log::TopicLog;
 use crate::log::feed::Slot;
 use crate::registry::Identity;
 use crate::resume::{LastEventId, Resume};
-use crate::topic::Topic;
+use crate::topic::{Topic, TopicPattern};
 
 /// A subscription that is being made: see [`Hub::subscribe`](crate::Hub::subscribe).
 ///
@@ -25,7 +25,7 @@ use crate::topic::Topic;
 #[must_use = "a subscription begins when it is opened or turned into a response"]
 pub struct Subscribe {
     shared: Arc<Shared>,
-    topics: Result<Vec<Topic>, FieldError>,
+    topics: Result<Vec<TopicPattern>, FieldError>,
     identity: Identity,
     last_event_id: Option<LastEventId>,
     history: History,
@@ -40,6 +40,7 @@ impl Subscribe {
             heartbeat: shared.defaults.heartbeat,
             retry: shared.defaults.retry,
         };
+        let topics = topics.map(|topics| topics.into_iter().map(TopicPattern::from).collect());
         Self {
             shared,
             topics,
@@ -49,6 +50,20 @@ impl Subscribe {
             snapshot: None,
             settings,
         }
+    }
+
+    /// Adds families of topics: see [`Hub::subscribe_matching`](crate::Hub::subscribe_matching).
+    pub fn matching<I>(mut self, patterns: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: TryInto<TopicPattern>,
+        <I::Item as TryInto<TopicPattern>>::Error: Into<FieldError>,
+    {
+        let patterns = patterns.into_iter().map(|pattern| pattern.try_into().map_err(Into::into));
+        self.topics = self.topics.and_then(|topics| {
+            topics.into_iter().map(Ok).chain(patterns).collect::<Result<Vec<_>, FieldError>>()
+        });
+        self
     }
 
     /// Names the user on whose behalf the client connects, for the registry: what the
@@ -155,11 +170,11 @@ impl Subscribe {
         topics.dedup();
         let shared = self.shared.clone();
         // In this order: from here on the topics stay, and what comes after `now` is live.
-        let logs = shared.topics.subscribe(&topics);
+        let logs = shared.subscribe(&topics);
         let Present { mark: now, epoch, began } = shared.present();
-        let mut slots = Slot::of(&logs);
+        let past = || shared.topics.past_of(&logs);
         let claim = self.last_event_id.as_ref().map(|id| id.position(&epoch));
-        let resumed = claim.map(|position| history::resumed(&logs, position, now));
+        let resumed = claim.map(|position| history::resumed(past(), position, now));
         let (status, history) = match &resumed {
             None => (Status::Fresh, self.history),
             Some(Ok(_)) => (Status::Resumed, History::None),
@@ -178,9 +193,10 @@ impl Subscribe {
             Some(Ok(beginning)) => beginning,
             _ if catch_up.is_some() => history::live(now),
             _ if with_snapshot => history::live(now),
-            _ => history::retained(history, &logs, &mut slots, now, shared.clock.now()),
+            _ => history::retained(history, past(), now, shared.clock.now()),
         };
-        let Beginning { cursor, position } = beginning;
+        let Beginning { cursor, position, .. } = beginning;
+        let slots = Slot::of(&logs);
         let feed = shared.feeds.of(logs);
         let pulse = Pulse::new(shared.clock.clone(), self.settings.heartbeat);
         let client = shared.registry.enter(feed, self.identity, pulse, position);
@@ -196,6 +212,7 @@ impl Subscribe {
         let status = if catch_up.is_some() { Status::Pending } else { status };
         let announce = Announce { status, position, epoch };
         subscription.begin(announce, with_snapshot, self.settings.retry);
+        subscription.go_to(beginning);
         subscription.catch_up(catch_up);
         Ok(subscription)
     }

@@ -1,0 +1,72 @@
+use std::sync::Arc;
+
+use super::Subscription;
+use super::history::{self, Beginning};
+use super::status::ResetReason;
+use crate::hub::shared::{Present, Shared};
+use crate::log::coalesce::Slice;
+use crate::log::feed::{Cursor, Feed, Slot};
+
+/// The past of a subscription to families of topics.
+///
+/// A family's log has what was published since somebody subscribed to it. What was before is in the logs of
+/// its topics, as they were when the subscription began; they are read up to there.
+#[derive(Debug)]
+pub(super) struct Replay {
+    feed: Arc<Feed>,
+    cursor: Cursor,
+    slots: Box<[Slot]>,
+}
+
+impl Replay {
+    /// The next events, or `None` when the present is reached.
+    ///
+    /// # Errors
+    ///
+    /// The reason, when the topics do not have all of them any more.
+    pub(super) fn read(&mut self, shared: &Shared) -> Result<Option<Slice>, ResetReason> {
+        let joined = self.cursor.joined;
+        self.feed.read(&mut self.cursor, &self.slots, joined, &shared.coalescing)
+    }
+}
+
+impl Subscription {
+    /// Goes on from there.
+    pub(super) fn go_to(&mut self, beginning: Beginning) {
+        let Beginning { cursor, seen, past, .. } = beginning;
+        let set = |slots: &mut [Slot]| match &seen {
+            Some(seen) => slots.iter_mut().zip(seen).for_each(|(slot, seen)| slot.seen = *seen),
+            None => slots.iter_mut().for_each(|slot| slot.seen = 0),
+        };
+        let Some(past) = past else {
+            if self.slots.is_empty() && seen.is_some() {
+                self.slots = Slot::of(&self.client.feed.topics);
+            }
+            set(&mut self.slots);
+            self.cursor = cursor;
+            return;
+        };
+        self.cursor = Cursor { offset: cursor.joined, ..cursor };
+        if cursor.offset < cursor.joined {
+            let mut slots = Slot::of(&past);
+            set(&mut slots);
+            // Those who come back at the same time share what is written for them.
+            let feed = self.shared.feeds.of(past);
+            self.apart().replay = Some(Replay { feed, cursor, slots });
+        }
+    }
+
+    /// Reads on in the past of the topics when the log of a family does not reach back so far. Returns
+    /// whether they have it.
+    pub(super) fn go_back(&mut self) -> bool {
+        let shared = self.shared.clone();
+        let Present { mark: now, .. } = shared.present();
+        let feed = self.client.feed.clone();
+        let past = shared.topics.past_of(&feed.topics);
+        if !past.is_apart() {
+            return false;
+        }
+        let resumed = history::resumed(past, Some(self.client.position()), now);
+        resumed.map(|beginning| self.go_to(beginning)).is_ok()
+    }
+}
