@@ -1,5 +1,5 @@
 use redb::{Range, ReadOnlyTable, ReadTransaction};
-use tidings::Topic;
+use tidings::{Topic, TopicPattern};
 use tidings::backend::{Page, Read, Record, Start};
 
 use crate::entry::Entry;
@@ -48,11 +48,14 @@ pub(crate) fn read_all(store: &Store, from: u64, count: usize) -> Result<Vec<Rec
 /// What an event takes up besides its data, more or less.
 const RECORD_BYTES: usize = 100;
 
-struct Reader<'a> {
+struct Reader {
     state: State,
     events: Events,
     index: Index,
-    topics: &'a [Topic],
+    /// Those that there are of each family, and those that were asked for by name.
+    topics: Vec<Topic>,
+    /// Some of them may be gone without a trace.
+    has_families: bool,
     /// No event behind this position.
     to: u64,
 }
@@ -66,12 +69,19 @@ struct Strand<'a> {
     read: u64,
 }
 
-impl<'a> Reader<'a> {
-    fn open(txn: &ReadTransaction, read: &'a Read) -> Result<Self, Fault> {
+impl Reader {
+    fn open(txn: &ReadTransaction, read: &Read) -> Result<Self, Fault> {
         let state = State::load(txn)?.ok_or_else(|| Fault::damaged("its state is missing"))?;
         let (events, index) = (txn.open_table(EVENTS)?, txn.open_table(INDEX)?);
         let to = read.to.min(state.last);
-        Ok(Self { state, events, index, topics: &read.topics, to })
+        let mut topics: Vec<_> = read.topics.iter().filter_map(TopicPattern::topic).collect();
+        for family in read.families() {
+            topics_of(family, &index, &mut topics)?;
+        }
+        topics.sort_unstable();
+        topics.dedup();
+        let has_families = read.families().next().is_some();
+        Ok(Self { state, events, index, topics, has_families, to })
     }
 
     fn entry<T>(
@@ -91,9 +101,12 @@ impl<'a> Reader<'a> {
 
     /// Some events behind the position were trimmed. Each topic's first event that is kept knows which one
     /// came before it, so it is known whether one of *this* topic was among them; unless nothing of it is
-    /// kept.
+    /// kept. Of a family's topics, nobody knows which ones nothing is kept of.
     fn check_nothing_is_missed(&self, position: u64) -> Result<(), Fault> {
-        for topic in self.topics {
+        if self.has_families {
+            return Err(Fault::Trimmed);
+        }
+        for topic in &self.topics {
             let kept = self.positions(topic.as_str(), self.state.trimmed, u64::MAX)?.next();
             let (first, _) = kept.transpose()?.ok_or(Fault::Trimmed)?;
             let previous = self.entry(first.value().1, |entry| Ok(entry.place().previous))?;
@@ -107,7 +120,7 @@ impl<'a> Reader<'a> {
     fn forward(&self, from: u64, max_bytes: usize) -> Result<Page, Fault> {
         let start = from.max(self.state.trimmed);
         let mut strands = Vec::with_capacity(self.topics.len());
-        for topic in self.topics {
+        for topic in &self.topics {
             let mut positions = self.positions(topic.as_str(), start, self.to)?;
             let next = next_of(&mut positions, self.to)?;
             strands.push(Strand { topic, positions, next, read: start });
@@ -155,7 +168,7 @@ impl<'a> Reader<'a> {
     /// Where the newest events begin: behind the position that is returned.
     fn back(&self, count: usize, since: u64) -> Result<u64, Fault> {
         let mut strands = Vec::with_capacity(self.topics.len());
-        for topic in self.topics {
+        for topic in &self.topics {
             let mut positions = self.positions(topic.as_str(), self.state.trimmed, self.to)?;
             strands.push((previous_of(&mut positions, self.to)?, positions));
         }
@@ -173,6 +186,27 @@ impl<'a> Reader<'a> {
         }
         Ok(from)
     }
+}
+
+/// Adds those topics of a family that there are events of, from one to the next in the index.
+fn topics_of(family: &TopicPattern, index: &Index, topics: &mut Vec<Topic>) -> Result<(), Fault> {
+    let mut name = family.prefix().to_owned();
+    let mut behind = 0;
+    while let Some(row) = index.range((name.as_str(), behind)..)?.next() {
+        let (key, _) = row?;
+        let (found, _) = key.value();
+        if !found.starts_with(family.prefix()) {
+            break;
+        }
+        name.clear();
+        name.push_str(found);
+        behind = u64::MAX;
+        let topic = Topic::new(found).map_err(Fault::damaged)?;
+        if family.matches(&topic) {
+            topics.push(topic);
+        }
+    }
+    Ok(())
 }
 
 fn next_of(positions: &mut Positions<'_>, to: u64) -> Result<Option<u64>, Fault> {
@@ -225,7 +259,7 @@ mod tests {
     }
 
     fn after(position: u64) -> Read {
-        let (topics, start) = (vec![topic()], Start::After(position));
+        let (topics, start) = (vec![topic().into()], Start::After(position));
         Read { topics, start, to: 50, max_bytes: usize::MAX }
     }
 

@@ -1,6 +1,5 @@
 //! Reads events back.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use redis::cmd;
@@ -51,7 +50,6 @@ struct Reader<'a> {
     streams: &'a Streams,
     read: &'a Read,
     tag: Tag,
-    topics: HashSet<&'a [u8]>,
     batch: BatchSize,
 }
 
@@ -60,8 +58,7 @@ impl<'a> Reader<'a> {
     const MAX_SCANNED: usize = 20_000;
 
     fn new(streams: &'a Streams, read: &'a Read, tag: Tag) -> Self {
-        let topics = read.topics.iter().map(|topic| topic.as_str().as_bytes()).collect();
-        Self { streams, read, tag, topics, batch: BatchSize::default() }
+        Self { streams, read, tag, batch: BatchSize::default() }
     }
 
     /// What is behind a position.
@@ -168,7 +165,8 @@ impl<'a> Reader<'a> {
 
     /// The event that an entry is, if it is one and its topic was asked for.
     fn wanted(&self, position: u64, entry: &Entry) -> Option<Record> {
-        entry.topic().filter(|topic| self.topics.contains(topic))?;
+        let topic = std::str::from_utf8(entry.topic()?).ok()?;
+        self.read.is_of(topic).then_some(())?;
         entry.record(position).ok()
     }
 

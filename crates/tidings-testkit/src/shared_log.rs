@@ -12,7 +12,7 @@ use tidings::backend::{
     Append, Appended, Epoch, Log, LogError, LogErrorKind, Origin, Page, Read, Record, Refused,
     Replica, Reply, Start,
 };
-use tidings::{IdempotencyKey, Topic};
+use tidings::{IdempotencyKey, Topic, TopicPattern};
 
 /// A log in memory. Cloning gives the same log.
 #[derive(Debug, Clone, Default)]
@@ -74,9 +74,9 @@ struct Node {
     repeats: usize,
     /// What the replica was told of the link.
     told: Option<bool>,
-    /// Topics that are followed, and those that are to be.
-    followed: HashMap<Topic, u64>,
-    wanted: Vec<(Topic, u64)>,
+    /// Topics and families that are followed, and those that are to be.
+    followed: HashMap<TopicPattern, u64>,
+    wanted: Vec<(TopicPattern, u64)>,
 }
 
 /// What one hub is built on. Clones are handles to the same connection.
@@ -137,7 +137,7 @@ impl State {
     }
 
     fn read(&self, read: &Read) -> Result<Page, LogError> {
-        let is_asked = |record: &&Record| read.topics.binary_search(&record.topic).is_ok();
+        let is_asked = |record: &&Record| read.is_of(record.topic.as_str());
         let behind = |position| {
             let records = &self.records[self.index(position)..];
             records.iter().filter(is_asked).take_while(|record| record.position <= read.to)
@@ -354,7 +354,8 @@ impl SharedNode {
             replica.caught_up()?;
             return Ok(None);
         };
-        let is_wanted = !node.is_selective || node.followed.contains_key(&record.topic);
+        let is_wanted = !node.is_selective
+            || node.followed.keys().any(|topics| topics.matches(&record.topic));
         Ok(Some(Box::new(move |replica| match is_wanted {
             true => replica.deliver(record),
             false => replica.reached(record.position),
@@ -363,7 +364,7 @@ impl SharedNode {
 }
 
 /// Topics, each with the wish for it, or with none.
-type Wishes = Arc<Mutex<Vec<(Topic, Option<u64>)>>>;
+type Wishes = Arc<Mutex<Vec<(TopicPattern, Option<u64>)>>>;
 
 type Work = Box<dyn FnOnce(&Replica) -> Result<(), Refused>>;
 
@@ -429,8 +430,8 @@ impl Log for SharedNode {
         self.node.lock().is_selective
     }
 
-    fn want(&self, topic: &Topic, wish: Option<u64>) {
-        self.wishes.lock().push((topic.clone(), wish));
+    fn want(&self, topics: &TopicPattern, wish: Option<u64>) {
+        self.wishes.lock().push((topics.clone(), wish));
         self.engine.changed.notify_all();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tidings::Topic;
+use tidings::TopicPattern;
 use tidings::backend::{Epoch, Log, Read, Record, Reply, Start};
 use tidings_redb::RedbLog;
 
@@ -10,8 +10,8 @@ use tidings_redb::RedbLog;
 pub(crate) fn read(path: &Path, topics: &[&str]) -> (Option<Epoch>, Vec<Record>) {
     let log = RedbLog::open(path).expect("the log opens");
     let mut topics: Vec<_> =
-        topics.iter().map(|topic| Topic::new(*topic).expect("a topic")).collect();
-    topics.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        topics.iter().map(|topic| TopicPattern::new(*topic).expect("a topic")).collect();
+    topics.sort_unstable();
     let (reply, end) = Reply::new();
     log.end(reply);
     let to = end.wait().expect("an end");

@@ -1,6 +1,6 @@
 use super::Epoch;
 use super::record::Record;
-use crate::topic::{Topic, TopicPattern};
+use crate::topic::TopicPattern;
 
 /// A wish to read events back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -17,11 +17,11 @@ pub struct Read {
 }
 
 impl Read {
-    /// Whether events of this topic are asked for.
+    /// Whether events of the topic of this name are asked for.
     #[must_use]
-    pub fn is_of(&self, topic: &Topic) -> bool {
-        let by_name = self.topics.binary_search_by(|asked| asked.as_str().cmp(topic.as_str()));
-        by_name.is_ok() || self.families().any(|family| family.matches(topic))
+    pub fn is_of(&self, topic: &str) -> bool {
+        let by_name = self.topics.binary_search_by(|asked| asked.as_str().cmp(topic));
+        by_name.is_ok() || self.families().any(|family| family.matches_text(topic))
     }
 
     /// Those of the topics that are families.

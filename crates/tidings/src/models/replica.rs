@@ -105,7 +105,7 @@ impl Log for Script {
         let state = self.0.lock();
         let Start::After(from) = read.start else { return };
         let is_asked = |record: &&Record| {
-            (from + 1..=read.to).contains(&record.position) && read.is_of(&record.topic)
+            (from + 1..=read.to).contains(&record.position) && read.is_of(record.topic.as_str())
         };
         let records = state.records.iter().filter(is_asked).cloned().collect();
         let page = Page { epoch: state.epoch.clone(), records, from, to: read.to };
