@@ -21,6 +21,7 @@ fn describe(client: &ClientInfo) -> serde_json::Value {
     json!({
         "id": client.id,
         "topics": client.topics,
+        "families": client.families,
         "principal": client.principal.as_deref(),
         "remote_addr": client.remote_addr,
         "connected_ms": u64::try_from(connected.as_millis()).unwrap_or(u64::MAX),

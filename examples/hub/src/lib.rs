@@ -4,7 +4,7 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /events?topic=a&topic=b&history=20&principal=ada` | the stream; `history` is for fresh clients, `principal` says whose it is; both may be left out |
+//! | `GET /events?topic=a&topic=b:*&history=20&principal=ada` | the stream; `*` stands for any run of characters; `history` is for fresh clients, `principal` says whose it is; both may be left out |
 //! | `POST /publish?topic=a&event=price&key=order-17` | publishes the body as data; JSON `{"id": "…", "subscribers": 1, "duplicate": false}`. With a `key` it can be sent again. 503 and 507: nothing has happened; 504: it may have |
 //! | `GET /clients` | this node's, as JSON: `total`, `topics` with a count each, and the `clients` |
 //! | `GET /cluster` | JSON: `nodes` with the number of clients of each, and all `clients` |

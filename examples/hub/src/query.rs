@@ -1,6 +1,6 @@
 //! The query parameters of `/events` and `/publish`.
 
-use tidings::{History, Hub, IdempotencyKey, Subscribe, Topic};
+use tidings::{History, Hub, IdempotencyKey, Subscribe, Topic, TopicPattern};
 
 use crate::refusal::Refusal;
 
@@ -11,8 +11,8 @@ fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
 /// What a request to `/events` asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Events {
-    /// At least one topic.
-    pub topics: Vec<Topic>,
+    /// At least one topic, or family of topics.
+    pub topics: Vec<TopicPattern>,
     /// What a fresh client gets of what is retained.
     pub history: History,
     /// Whose stream it is. Here anybody may say so; `examples/auth` shows who really may.
@@ -20,7 +20,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Reads `topic=a&topic=b&history=20&principal=ada`; parameters of other names are left alone.
+    /// Reads `topic=a&topic=b:*&history=20&principal=ada`; parameters of other names are left alone.
     ///
     /// # Errors
     ///
@@ -31,7 +31,7 @@ impl Events {
         let mut principal = None;
         for (name, value) in pairs(query) {
             match name.as_str() {
-                "topic" => topics.push(Topic::new(value).map_err(Refusal::bad_request)?),
+                "topic" => topics.push(TopicPattern::new(value).map_err(Refusal::bad_request)?),
                 "principal" => principal = Some(value).filter(|value| !value.is_empty()),
                 "history" if value == "all" => history = History::All,
                 "history" => {
@@ -50,9 +50,10 @@ impl Events {
         Ok(Self { topics, history, principal })
     }
 
-    /// What is asked for, as a subscription to be resumed.
+    /// What is asked for, as a subscription to be resumed. An application that is not all public would choose
+    /// the topics itself, and take no pattern from a client.
     pub fn subscribe(self, hub: &Hub) -> Subscribe {
-        let subscribe = hub.subscribe(self.topics).history(self.history);
+        let subscribe = hub.subscribe_matching(self.topics).history(self.history);
         match self.principal {
             Some(principal) => subscribe.principal(principal),
             None => subscribe,
@@ -109,8 +110,8 @@ mod tests {
 
     #[test]
     fn events_take_any_number_of_topics() {
-        let events = Events::parse(Some("topic=a&x=y&topic=b%2Fc&history=20")).unwrap();
-        assert_eq!(events.topics, ["a", "b/c"].map(|topic| Topic::new(topic).unwrap()));
+        let events = Events::parse(Some("topic=a&x=y&topic=b%2F*&history=20")).unwrap();
+        assert_eq!(events.topics, ["a", "b/*"].map(|topic| TopicPattern::new(topic).unwrap()));
         assert_eq!((events.history, events.principal), (History::Last(20), None));
         assert_eq!(Events::parse(Some("topic=a&history=all")).unwrap().history, History::All);
     }
@@ -119,8 +120,8 @@ mod tests {
     fn bad_requests_get_a_sentence() {
         for (query, reason) in [
             (None, "topic: is missing; add at least one to the URL, such as /events?topic=news"),
-            (Some("topic=two+words"), "topic: contains white space at byte 3"),
-            (Some("topic="), "topic: is empty"),
+            (Some("topic=two+words"), "topic pattern: contains white space at byte 3"),
+            (Some("topic="), "topic pattern: is empty"),
             (Some("topic=a&history=x"), "history: is neither a number of events nor `all`"),
         ] {
             assert_eq!(Events::parse(query), Err(Refusal::bad_request(reason)));
