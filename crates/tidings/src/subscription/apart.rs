@@ -146,7 +146,7 @@ impl Subscription {
                     Ok(None) => apart.replay = None,
                     Err(reason) => {
                         apart.replay = None;
-                        self.fall_off(reason);
+                        self.lose_past(reason);
                     }
                 }
                 continue;

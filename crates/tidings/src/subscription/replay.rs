@@ -56,17 +56,22 @@ impl Subscription {
         }
     }
 
-    /// Reads on in the past of the topics when the log of a family does not reach back so far. Returns
-    /// whether they have it.
+    /// Of a hub in memory: reads on in the past of the topics when the log of a family does not reach back so
+    /// far. Returns whether they do.
     pub(super) fn go_back(&mut self) -> bool {
         let shared = self.shared.clone();
         let Present { mark: now, .. } = shared.present();
         let feed = self.client.feed.clone();
         let past = shared.topics.past_of(&feed.topics);
-        if !past.is_apart() {
-            return false;
+        let beginning = history::behind(past, self.cursor.offset, now);
+        beginning.map(|beginning| self.go_to(beginning)).is_some()
+    }
+
+    /// The past is not there any more.
+    pub(super) fn lose_past(&mut self, reason: ResetReason) {
+        match &self.shared.replication {
+            Some(_) => self.fall_off(reason),
+            None => self.restart(reason),
         }
-        let resumed = history::resumed(past, Some(self.client.position()), now);
-        resumed.map(|beginning| self.go_to(beginning)).is_ok()
     }
 }
