@@ -202,8 +202,8 @@ impl Model {
     fn live_ephemeral(&self, log: u8) -> Vec<usize> {
         let mut bytes = 0;
         let numbered = self.all.iter().enumerate().rev();
-        let mine = numbered
-            .filter(|(_, event)| event.position.is_none() && log & (1 << event.topic) != 0);
+        let mine =
+            numbered.filter(|(_, event)| event.position.is_none() && log & (1 << event.topic) != 0);
         let newest = mine.take(256).take_while(|(_, event)| {
             bytes += event.size + 400;
             bytes <= 256 * 1024 && event.at + 10_000 > self.now

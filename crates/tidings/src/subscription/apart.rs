@@ -137,7 +137,7 @@ impl Subscription {
                 }
             }
             if let Some(replay) = &mut apart.replay {
-                match replay.read(&self.shared) {
+                match replay.read() {
                     Ok(Some(Slice { bytes, events, position, .. })) => {
                         self.client.count(bytes.len(), events, position);
                         self.client.pulse.wrote();
