@@ -354,8 +354,8 @@ impl SharedNode {
             replica.caught_up()?;
             return Ok(None);
         };
-        let is_wanted = !node.is_selective
-            || node.followed.keys().any(|topics| topics.matches(&record.topic));
+        let is_wanted =
+            !node.is_selective || node.followed.keys().any(|topics| topics.matches(&record.topic));
         Ok(Some(Box::new(move |replica| match is_wanted {
             true => replica.deliver(record),
             false => replica.reached(record.position),
