@@ -1,86 +1,24 @@
 //! A log that delivers what is wanted may be late: it answers wishes that are no more.
 
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-
-use futures_core::Stream;
-
+use super::scripted_log::{ScriptedLog, record, told};
 use super::*;
-use crate::backend::{
-    Append, Appended, Epoch, Log, Origin, Page, Read, Record, Replica, Reply, Start,
-};
-use crate::subscription::Subscription;
-use crate::sync::Mutex;
+use crate::backend::Replica;
+use crate::topic::Topic;
 
-/// Does nothing by itself.
-#[derive(Debug, Clone, Default)]
-struct Late(Arc<Mutex<State>>);
-
-#[derive(Debug, Default)]
-struct State {
-    replica: Option<Replica>,
-    wishes: Vec<(String, Option<u64>)>,
-    records: Vec<Record>,
-}
-
-fn epoch() -> Epoch {
-    Epoch::new("one").unwrap()
-}
-
-fn record(topic: &str, position: u64) -> Record {
-    let event = Event::new(position.to_string());
-    Record { position, at: 0, topic: Topic::new(topic).unwrap(), event }
-}
-
-impl Log for Late {
-    fn start(&self, replica: Replica) -> Origin {
-        self.0.lock().replica = Some(replica);
-        Origin { epoch: epoch(), position: 0, end: 0 }
-    }
-
-    fn append(&self, _: Append, _: Reply<Appended>) {}
-
-    fn read(&self, read: Read, reply: Reply<Page>) {
-        let Start::After(from) = read.start else { return };
-        let records = self.0.lock().records.clone().into_iter();
-        let is_asked = |record: &Record| (from + 1..=read.to).contains(&record.position);
-        let records = records.filter(is_asked).collect();
-        reply.send(Ok(Page { epoch: epoch(), records, from, to: read.to }));
-    }
-
-    fn end(&self, _: Reply<u64>) {}
-
-    fn stop(&self) {}
-
-    fn is_selective(&self) -> bool {
-        true
-    }
-
-    fn want(&self, topic: &Topic, wish: Option<u64>) {
-        self.0.lock().wishes.push((topic.as_str().to_owned(), wish));
-    }
-}
-
-/// The data of the events that a stream has for its client.
-fn events(subscription: &mut Subscription) -> Vec<String> {
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut text = String::new();
-    while let Poll::Ready(Some(bytes)) = Pin::new(&mut *subscription).poll_next(&mut cx) {
-        text.push_str(std::str::from_utf8(&bytes.unwrap()).unwrap());
-    }
-    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
-    data.filter(|data| !data.starts_with('{')).map(str::to_owned).collect()
+/// A log that delivers what is wanted, a hub on it, and what the log has of that.
+fn begin() -> (ScriptedLog, Hub, Replica) {
+    let log = ScriptedLog::default();
+    log.state().is_selective = true;
+    let (hub, replica) = log.hub();
+    (log, hub, replica)
 }
 
 #[test]
 fn an_answer_to_a_wish_that_is_no_more_is_none() {
-    let log = Late::default();
-    let hub = Hub::builder().retry(None).heartbeat(None).build_on(log.clone());
-    let replica = log.0.lock().replica.clone().unwrap();
+    let (log, hub, replica) = begin();
     drop(hub.subscribe(["a"]).open().unwrap());
     let mut stream = hub.subscribe(["a", "b"]).open().unwrap();
-    let wishes = log.0.lock().wishes.clone();
+    let wishes = log.state().wishes.clone();
     let [(_, Some(old)), (_, None), (_, Some(new)), (_, Some(b))] = &wishes[..] else {
         panic!("{wishes:?}")
     };
@@ -92,24 +30,22 @@ fn an_answer_to_a_wish_that_is_no_more_is_none() {
     answer(&topic_a, old, 0);
     replica.deliver(record("a", 1)).unwrap();
     let records = [("a", 1), ("a", 2), ("b", 3), ("a", 4)];
-    log.0.lock().records = records.map(|(topic, position)| record(topic, position)).to_vec();
+    log.state().records = records.map(|(topic, position)| record(topic, position)).to_vec();
     replica.deliver(record("b", 3)).unwrap();
-    assert_eq!(events(&mut stream), Vec::<String>::new(), "nothing in front of the second");
+    assert_eq!(told(&mut stream), ["fresh"], "nothing in front of the second");
     answer(&topic_a, new, 3);
     replica.deliver(record("a", 4)).unwrap();
-    assert_eq!(events(&mut stream), ["1", "2", "3", "4"]);
+    assert_eq!(told(&mut stream), ["1", "2", "3", "4"]);
 }
 
 #[test]
 fn what_comes_between_a_wish_and_its_answer_is_read() {
-    let log = Late::default();
-    let hub = Hub::builder().retry(None).heartbeat(None).build_on(log.clone());
-    let replica = log.0.lock().replica.clone().unwrap();
+    let (log, hub, replica) = begin();
     let mut stream = hub.subscribe(["a"]).open().unwrap();
-    let wish = log.0.lock().wishes[0].1.unwrap();
-    assert_eq!(events(&mut stream), Vec::<String>::new());
-    log.0.lock().records = vec![record("a", 1), record("a", 2)];
+    let wish = log.state().wishes[0].1.unwrap();
+    assert_eq!(told(&mut stream), ["fresh"]);
+    log.state().records = vec![record("a", 1), record("a", 2)];
     replica.followed([(&Topic::new("a").unwrap(), wish)], 1).unwrap();
     replica.deliver(record("a", 2)).unwrap();
-    assert_eq!(events(&mut stream), ["1", "2"]);
+    assert_eq!(told(&mut stream), ["1", "2"]);
 }
