@@ -32,10 +32,12 @@
 pub(crate) mod taps;
 
 mod delivery;
+mod families;
 mod refill;
+mod wanted;
 mod wishes;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +47,7 @@ use async_nats::{HeaderMap, Message, Subscriber};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, Fuse, FusedFuture};
-use tidings::Topic;
+use tidings::TopicPattern;
 use tidings::backend::{LogError, LogErrorKind, Refused, Replica, Reply};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -54,13 +56,14 @@ use crate::engine::{Engine, State};
 use crate::error::{asking, error, link_is_down, no_answer};
 use delivery::Witness;
 use taps::{Live, Taps};
+use wanted::Wanted;
 use wishes::Wishes;
 
 /// What a hub asks of its follower.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Want(Topic, u64),
-    Unwant(Topic),
+    Want(TopicPattern, u64),
+    Unwant(TopicPattern),
     End(Reply<u64>),
 }
 
@@ -72,10 +75,7 @@ pub(crate) struct Follower {
     commands: mpsc::UnboundedReceiver<Command>,
     taps: Taps<Subscriber, Message>,
     is_selective: bool,
-    /// By the subject of the stream.
-    topics: HashMap<String, Followed>,
-    /// Those that have no subscription yet.
-    untapped: Vec<String>,
+    wanted: Wanted,
     wishes: Wishes,
     /// The marker that is on its way, and when it was sent.
     marker: Option<(Bytes, Instant)>,
@@ -100,20 +100,6 @@ pub(crate) struct Follower {
     has_tapped: bool,
     /// The newest event that was seen, to know it again.
     witness: Option<Witness>,
-}
-
-/// A topic that the replica wants.
-#[derive(Debug)]
-struct Followed {
-    topic: Topic,
-    /// Its subscription, once there is one.
-    tap: Option<AbortHandle>,
-    /// The hub's wish: tells it from the same topic, if that was wanted before.
-    number: u64,
-    /// Behind this position its events are handed on; `None` before that is known.
-    since: Option<u64>,
-    /// The newest of them, or where they began.
-    known: u64,
 }
 
 /// Why following was broken off.
@@ -174,8 +160,7 @@ impl Follower {
             replica,
             commands,
             is_selective,
-            topics: HashMap::new(),
-            untapped: Vec::new(),
+            wanted: Wanted::default(),
             wishes: Wishes::default(),
             marker: None,
             last_marker: Instant::now(),
@@ -300,44 +285,26 @@ impl Follower {
         while let Ok(command) = self.commands.try_recv() {
             self.take_command(command);
         }
-        Ok(self.tap_topics().await?)
+        Ok(self.tap_wanted().await?)
     }
 
     fn take_command(&mut self, command: Command) {
         match command {
-            Command::Want(topic, wish) => self.want(topic, wish),
-            Command::Unwant(topic) => {
-                let followed = self.topics.remove(&self.engine.subjects.topic(&topic));
-                if let Some(tap) = followed.and_then(|followed| followed.tap) {
-                    tap.abort();
+            Command::Want(topics, wish) => {
+                if self.wanted.want(&self.engine.subjects, topics.clone(), wish) {
+                    self.wishes.follow(topics, wish);
                 }
             }
+            Command::Unwant(topics) => self.wanted.unwant(&topics),
             Command::End(reply) => self.wishes.ends(reply),
         }
     }
 
-    fn want(&mut self, topic: Topic, number: u64) {
-        let subject = self.engine.subjects.topic(&topic);
-        if self.topics.contains_key(&subject) {
-            return;
-        }
-        self.wishes.follow(subject.clone(), number);
-        self.untapped.push(subject.clone());
-        let followed = Followed { topic, tap: None, number, since: None, known: 0 };
-        self.topics.insert(subject, followed);
-    }
-
-    /// Subscribes to the topics that are wanted. What it did not get to is left for the next time.
-    async fn tap_topics(&mut self) -> Result<(), LogError> {
-        while let Some(subject) = self.untapped.last().cloned() {
-            let topic = self.topics.get(&subject).filter(|topic| topic.tap.is_none());
-            if let Some(live) = topic.map(|topic| self.engine.subjects.live(&topic.topic)) {
-                let tap = self.tap(live).await?;
-                if let Some(topic) = self.topics.get_mut(&subject) {
-                    topic.tap = Some(tap);
-                }
-            }
-            self.untapped.pop();
+    /// Subscribes to what is wanted. What it did not get to is left for the next time.
+    async fn tap_wanted(&mut self) -> Result<(), LogError> {
+        while let Some(filter) = self.wanted.untapped() {
+            let tap = self.tap(self.engine.subjects.live(&filter)).await?;
+            self.wanted.tapped(&filter, tap);
         }
         Ok(())
     }
@@ -370,6 +337,10 @@ impl Follower {
         }
         if state.last < seen {
             return Err(missed("the stream has gone back"));
+        }
+        // All that the stream had when it was asked before has come, and nothing names what was gone by then.
+        if self.state.last <= self.complete {
+            self.wanted.forget_before(self.state.first);
         }
         // What had come before the question was sent on by this leader.
         self.certain = seen;

@@ -7,10 +7,10 @@ use async_nats::{ConnectOptions, ToServerAddrs};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
-use tidings::Topic;
 use tidings::backend::{
     Append, Appended, Log, LogError, LogErrorKind, Origin, Page, Read, Replica, Reply,
 };
+use tidings::{Topic, TopicPattern};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -236,10 +236,10 @@ impl Log for NatsLog {
         self.settings.is_selective
     }
 
-    fn want(&self, topic: &Topic, wish: Option<u64>) {
+    fn want(&self, topics: &TopicPattern, wish: Option<u64>) {
         self.command(match wish {
-            Some(wish) => Command::Want(topic.clone(), wish),
-            None => Command::Unwant(topic.clone()),
+            Some(wish) => Command::Want(topics.clone(), wish),
+            None => Command::Unwant(topics.clone()),
         });
     }
 }

@@ -3,20 +3,20 @@
 //! JetStream's leader is asked for one message after the other, in several parts of the stream at a
 //! time: see [`Engine::next`] on why not otherwise.
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::message::StreamMessage;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tidings::Topic;
+use tidings::TopicPattern;
 use tidings::backend::{LogError, LogErrorKind, Page, Read, Record, Reply, Start};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::engine::Engine;
 use crate::error::{error, no_answer};
 use crate::message;
-use crate::subject::Purpose;
+use crate::subject::{Purpose, Subjects, covers};
 
 /// Parts of the stream that are read at a time.
 const AT_ONCE: usize = 16;
@@ -24,8 +24,8 @@ const AT_ONCE: usize = 16;
 const PARTS: u64 = 32;
 /// The shortest part, in positions.
 const SHORTEST: u64 = 32;
-/// Above as many topics, everything is read and the rest left out.
-const TOPICS_ONE_BY_ONE: usize = 8;
+/// Above as many subjects and wildcards, everything is read and the rest left out.
+const ONE_BY_ONE: usize = 8;
 
 /// Some of the stream.
 #[derive(Debug)]
@@ -36,13 +36,37 @@ pub(crate) struct Span {
     pub(crate) to: u64,
 }
 
-/// Which messages are read.
-#[derive(Debug, Clone)]
-pub(crate) enum Filter {
-    /// Those of these subjects, each by itself.
-    Subjects(Vec<String>),
-    /// All; the caller leaves out what it does not want.
-    All,
+/// Which messages are read: those of some subjects and wildcards, each by itself.
+#[derive(Debug)]
+pub(crate) struct Filter(Vec<String>);
+
+impl Filter {
+    /// What is needed to read topics and families. There may be more in it: the caller leaves out what it does
+    /// not want.
+    pub(crate) fn of<'a>(
+        subjects: &Subjects,
+        topics: impl IntoIterator<Item = &'a TopicPattern>,
+    ) -> Self {
+        let mut filters: Vec<_> =
+            topics.into_iter().flat_map(|topics| subjects.filters(topics)).collect();
+        // What covers others comes before them.
+        filters.sort_unstable_by_key(|filter| (Reverse(filter.ends_with('>')), filter.len()));
+        let mut needed: Vec<String> = Vec::new();
+        for filter in filters {
+            if needed.iter().any(|wider| covers(wider, &filter)) {
+                continue;
+            }
+            if needed.len() == ONE_BY_ONE {
+                return Self::all(subjects);
+            }
+            needed.push(filter);
+        }
+        Self(needed)
+    }
+
+    pub(crate) fn all(subjects: &Subjects) -> Self {
+        Self(vec![subjects.all()])
+    }
 }
 
 /// Answers reads.
@@ -81,7 +105,7 @@ impl Engine {
         let before = self.history();
         let (from, span) = match read.start {
             Start::After(position) => {
-                (position, self.span_of(&read.topics, position, read.to, read.max_bytes).await?)
+                (position, self.span_of(read, position, read.to, read.max_bytes).await?)
             }
             Start::Newest { count, since } => self.newest(read, count, since).await?,
         };
@@ -113,7 +137,7 @@ impl Engine {
         let (mut end, mut step) = (read.to, 256);
         while end >= first && found.len() < count {
             let begin = end.saturating_sub(step).max(first.saturating_sub(1));
-            let mut messages = self.whole_span_of(&read.topics, begin, end).await?;
+            let mut messages = self.span_of(read, begin, end, usize::MAX).await?.messages;
             let is_old = messages.first().is_some_and(|message| millis(message) < since);
             messages.append(&mut found);
             found = messages;
@@ -141,30 +165,21 @@ impl Engine {
         Ok((from, Span { messages: found, to }))
     }
 
-    async fn whole_span_of(
-        &self,
-        topics: &[Topic],
-        after: u64,
-        to: u64,
-    ) -> Result<Vec<StreamMessage>, LogError> {
-        Ok(self.span_of(topics, after, to, usize::MAX).await?.messages)
-    }
-
-    /// Messages of topics behind a position: up to another, or to the one that makes it `max_bytes`.
+    /// What is asked for behind a position: up to another, or to the one that makes it `max_bytes`.
     async fn span_of(
         &self,
-        topics: &[Topic],
+        read: &Read,
         after: u64,
         to: u64,
         max_bytes: usize,
     ) -> Result<Span, LogError> {
-        if topics.len() <= TOPICS_ONE_BY_ONE {
-            let subjects = topics.iter().map(|topic| self.subjects.topic(topic)).collect();
-            return self.span(&Filter::Subjects(subjects), after, to, max_bytes).await;
-        }
-        let wanted: HashSet<_> = topics.iter().map(|topic| self.subjects.topic(topic)).collect();
-        let mut span = self.span(&Filter::All, after, to, max_bytes).await?;
-        span.messages.retain(|message| wanted.contains(message.subject.as_str()));
+        let filter = Filter::of(&self.subjects, &read.topics);
+        let mut span = self.span(&filter, after, to, max_bytes).await?;
+        let is_asked = |subject: &str| match self.subjects.purpose(subject) {
+            Ok(Purpose::Topic(topic)) => read.is_of(topic.as_str()),
+            _ => false,
+        };
+        span.messages.retain(|message| is_asked(&message.subject));
         Ok(span)
     }
 
@@ -176,13 +191,9 @@ impl Engine {
         to: u64,
         max_bytes: usize,
     ) -> Result<Span, LogError> {
-        let subjects = match filter {
-            Filter::All => vec![self.subjects.all()],
-            Filter::Subjects(subjects) => subjects.clone(),
-        };
-        let spans = stream::iter(subjects)
+        let spans = stream::iter(filter.0.clone())
             .map(|subject| async move { self.span_of_one(&subject, after, to, max_bytes).await })
-            .buffered(TOPICS_ONE_BY_ONE);
+            .buffered(ONE_BY_ONE);
         let spans: Vec<Span> = spans.try_collect().await?;
         let to = spans.iter().map(|span| span.to).min().unwrap_or(to);
         let messages = spans.into_iter().flat_map(|span| span.messages);

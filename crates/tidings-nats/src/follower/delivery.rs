@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use async_nats::header::{HeaderName, NATS_MESSAGE_ID};
 use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
+use tidings::TopicPattern;
 use tidings::backend::RecordError;
 use tokio::time::Instant;
 
@@ -51,19 +52,15 @@ impl Follower {
             return self.take_own(sequence, &message);
         }
         if let (true, Ok(Purpose::Topic(topic))) = (self.is_selective, &purpose) {
-            let subject = self.engine.subjects.topic(topic);
-            // Those that are not wanted any more, or not yet.
-            let followed = self.topics.get_mut(&subject);
-            let Some(followed) = followed.filter(|followed| followed.since.is_some()) else {
-                return Ok(());
-            };
-            if previous > followed.known {
+            // Those that are not wanted any more, or not yet, or belong to a wildcard and no family.
+            let Some(complete) = self.wanted.complete(topic) else { return Ok(()) };
+            if previous > complete {
                 return Err(match previous > self.complete {
                     true => missed(format_args!("position {previous} did not come")),
                     false => Break::Overtaken,
                 });
             }
-            followed.known = sequence;
+            self.wanted.take(topic, sequence);
         }
         let headers = message.headers.as_ref();
         self.hand_on(sequence, appended_at(headers), purpose, headers, &message.payload)
@@ -74,8 +71,7 @@ impl Follower {
         let Ok(Purpose::Topic(topic)) = self.engine.subjects.purpose(&message.subject) else {
             return Ok(());
         };
-        let followed = self.topics.get(&self.engine.subjects.topic(&topic));
-        let since = followed.and_then(|followed| followed.since);
+        let since = self.wanted.since(&topic);
         let is_missing =
             since.is_some_and(|since| since < sequence) && !self.recent.contains(&sequence);
         match is_missing && self.is_selective {
@@ -134,23 +130,15 @@ impl Follower {
         Ok(())
     }
 
-    /// Says that topics are followed from a position on.
+    /// Says that topics and families are followed from a position on.
     pub(super) fn activate(
         &mut self,
-        subjects: impl IntoIterator<Item = (String, u64)>,
+        mut topics: Vec<(TopicPattern, u64)>,
         position: u64,
     ) -> Result<(), Break> {
-        let mut followed = Vec::new();
-        for (subject, number) in subjects {
-            if let Some(topic) = self.topics.get_mut(&subject) {
-                if topic.number == number {
-                    (topic.since, topic.known) = (Some(position), position);
-                    followed.push((topic.topic.clone(), number));
-                }
-            }
-        }
-        if !followed.is_empty() {
-            let followed = followed.iter().map(|(topic, wish)| (topic, *wish));
+        topics.retain(|(topics, wish)| self.wanted.follow(topics, *wish, position));
+        if !topics.is_empty() {
+            let followed = topics.iter().map(|(topics, wish)| (topics, *wish));
             self.replica.followed(followed, position)?;
         }
         Ok(())

@@ -2,8 +2,7 @@
 
 use async_nats::Message;
 use async_nats::header::NATS_MESSAGE_ID;
-use async_nats::jetstream::message::StreamMessage;
-use tidings::backend::{LogError, Origin};
+use tidings::backend::{LogError, Origin, RecordError};
 use tokio::time::{Instant, timeout};
 
 use super::taps::{Batch, Live};
@@ -15,8 +14,6 @@ use crate::subject::Purpose;
 
 /// What is read of the stream in one go, in bytes.
 const READ_BYTES: usize = 4 << 20;
-/// With as many topics, only theirs is read; with more, everything.
-const TOPICS_ONE_BY_ONE: usize = 8;
 
 impl Follower {
     /// Brings the replica to where the subscriptions are complete.
@@ -74,7 +71,7 @@ impl Follower {
         while let Ok(command) = self.commands.try_recv() {
             self.take_command(command);
         }
-        Ok(self.tap_topics().await?)
+        Ok(self.tap_wanted().await?)
     }
 
     /// Sends a marker, and waits until it is back. Returns its position, and what has come behind it.
@@ -110,7 +107,7 @@ impl Follower {
             }
             self.begin_behind(state.first.saturating_sub(1), end, state)?;
         }
-        if self.is_selective && self.topics.values().all(|topic| topic.since.is_none()) {
+        if self.is_selective && self.wanted.followed().next().is_none() {
             return Ok(false);
         }
         let is_same_leader = state.leader == self.leader;
@@ -130,7 +127,7 @@ impl Follower {
             }
             for stored in span.messages {
                 let purpose = self.engine.subjects.purpose(&stored.subject);
-                if purpose == Ok(Purpose::Own) || !self.is_followed_at(&stored) {
+                if !self.is_followed_at(&purpose, stored.sequence) {
                     continue;
                 }
                 if stored.sequence > self.complete {
@@ -156,16 +153,21 @@ impl Follower {
         Ok(())
     }
 
-    fn is_followed_at(&self, stored: &StreamMessage) -> bool {
-        let topic = self.topics.get(stored.subject.as_str());
-        let since = topic.and_then(|topic| topic.since);
-        !self.is_selective || since.is_some_and(|since| since < stored.sequence)
+    fn is_followed_at(&self, purpose: &Result<Purpose, RecordError>, sequence: u64) -> bool {
+        match purpose {
+            Ok(Purpose::Own) => false,
+            Ok(Purpose::Topic(topic)) if self.is_selective => {
+                self.wanted.since(topic).is_some_and(|since| since < sequence)
+            }
+            _ => !self.is_selective,
+        }
     }
 
     fn filter(&self) -> Filter {
-        match self.is_selective && self.topics.len() <= TOPICS_ONE_BY_ONE {
-            true => Filter::Subjects(self.topics.keys().cloned().collect()),
-            false => Filter::All,
+        let subjects = &self.engine.subjects;
+        match self.is_selective {
+            true => Filter::of(subjects, self.wanted.followed()),
+            false => Filter::all(subjects),
         }
     }
 
@@ -187,14 +189,8 @@ impl Follower {
         self.last_marker = Instant::now();
         self.replica.reached(end)?;
         let (_, ends) = self.wishes.fulfilled();
-        let mut new = Vec::new();
-        for (subject, topic) in &mut self.topics {
-            match topic.since {
-                Some(_) if !has_hole => topic.known = end,
-                _ => new.push((subject.clone(), topic.number)),
-            }
-        }
-        self.activate(new, end)?;
+        let unfollowed = self.wanted.settle(end, has_hole);
+        self.activate(unfollowed, end)?;
         ends.into_iter().for_each(|reply| reply.send(Ok(end)));
         self.replica.caught_up()?;
         Ok(())

@@ -1,3 +1,4 @@
+use tidings::TopicPattern;
 use tidings::backend::{LogError, Reply};
 
 /// What a marker is wanted for.
@@ -13,14 +14,14 @@ pub(super) struct Wishes {
 
 #[derive(Debug, Default)]
 struct Wish {
-    /// Topics that are to be followed: their subjects and numbers.
-    topics: Vec<(String, u64)>,
+    /// Topics and families that are to be followed, and the numbers of the hub's wishes.
+    topics: Vec<(TopicPattern, u64)>,
     ends: Vec<Reply<u64>>,
 }
 
 impl Wishes {
-    pub(super) fn follow(&mut self, subject: String, number: u64) {
-        self.waiting.topics.push((subject, number));
+    pub(super) fn follow(&mut self, topics: TopicPattern, number: u64) {
+        self.waiting.topics.push((topics, number));
     }
 
     pub(super) fn ends(&mut self, reply: Reply<u64>) {
@@ -43,7 +44,7 @@ impl Wishes {
     }
 
     /// The marker has come back.
-    pub(super) fn fulfilled(&mut self) -> (Vec<(String, u64)>, Vec<Reply<u64>>) {
+    pub(super) fn fulfilled(&mut self) -> (Vec<(TopicPattern, u64)>, Vec<Reply<u64>>) {
         let Wish { topics, ends } = std::mem::take(&mut self.sent);
         (topics, ends)
     }
