@@ -9,6 +9,7 @@ use std::fmt;
 
 use tidings::{Event, Hub, Message, STATUS_EVENT};
 
+pub use crate::family::is_of;
 use crate::wire::Response;
 
 /// One event that was published, with the id that the hub gave it.
@@ -87,7 +88,8 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// Checks all visits of a client that subscribed to `topics` and has read to the last event.
+/// Checks all visits of a client that subscribed to `topics`, which may be families of topics such as `a:*`,
+/// and has read to the last event.
 ///
 /// `published` is everything that was published to the hub, in its order: one epoch behind the other.
 ///
@@ -119,8 +121,10 @@ fn check_all(
     visits: &[Visit],
     (even, finished): (bool, bool),
 ) -> Result<Summary, Fault> {
+    let known: HashSet<_> = published.iter().map(|entry| entry.topic.as_str()).collect();
+    let topics: HashSet<_> = known.into_iter().filter(|topic| is_of(topics, topic)).collect();
     let mut of_topics: HashMap<&str, Vec<_>> = HashMap::new();
-    for entry in published.iter().filter(|entry| topics.contains(&entry.topic.as_str())) {
+    for entry in published.iter().filter(|entry| topics.contains(entry.topic.as_str())) {
         let Place { epoch, position } = Place::of(&entry.id);
         of_topics.entry(epoch).or_default().push((position, entry));
     }
@@ -161,7 +165,8 @@ struct Client<'a> {
     by_id: HashMap<&'a str, &'a Entry>,
     /// Position and event of what the client is to see, in order, for each epoch.
     of_topics: HashMap<&'a str, Vec<(u64, &'a Entry)>>,
-    topics: &'a [&'a str],
+    /// Those that there are of what it subscribed to.
+    topics: HashSet<&'a str>,
     /// Whether all topics keep the same.
     even: bool,
     /// Else: the topics of which nothing has come since a reset.
@@ -218,7 +223,7 @@ impl<'a> Client<'a> {
                 self.cursor = Some(Place::of(id));
                 self.seen.clear();
                 if !self.even {
-                    self.to_begin.extend(self.topics);
+                    self.to_begin.extend(&self.topics);
                 }
                 self.summary.resets += 1;
             }
@@ -238,7 +243,7 @@ impl<'a> Client<'a> {
         let Some((&known, entry)) = self.by_id.get_key_value(id.as_str()) else {
             return Err(Fault::Altered(id));
         };
-        if !self.topics.contains(&entry.topic.as_str()) {
+        if !self.topics.contains(entry.topic.as_str()) {
             return Err(Fault::Foreign(id));
         }
         if !self.seen.insert(known) {
@@ -431,6 +436,28 @@ mod tests {
     #[test]
     fn an_event_of_another_topic_is_found() {
         finds(Fault::Foreign, "e-5", &[(None, "fresh@0 1 2 3 4 5 6")]);
+    }
+
+    #[test]
+    fn a_family_is_all_of_its_topics_and_no_others() {
+        let mut published = published();
+        for (entry, topic) in published.iter_mut().zip(["a:1", "b", "a:2", "b", "c", "a:1"]) {
+            topic.clone_into(&mut entry.topic);
+        }
+        let check = |topics: &[&str], script| {
+            let visits = [visit(Some("x-1"), script)];
+            check_uneven(&published, topics, &visits, true).map(|summary| summary.events)
+        };
+        for topics in [&["a:*"][..], &["*:*", "a:*"], &["a:1", "a:*"], &["a*1", "*2"]] {
+            assert_eq!(check(topics, "reset@0 1 3 6"), Ok(3));
+            assert_eq!(check(topics, "reset@0 1 1 3 6"), Err(Fault::Doubled("e-1".to_owned())));
+            assert_eq!(check(topics, "reset@0 1 3 4 6"), Err(Fault::Foreign("e-4".to_owned())));
+            assert_eq!(check(topics, "reset@0 1 3"), Err(Fault::Lost("e-6".to_owned())));
+            // Each of its topics may begin at a place of its own.
+            assert_eq!(check(topics, "reset@0 3 6"), Ok(2));
+            assert_eq!(check(topics, "reset@0 1 6"), Ok(2));
+        }
+        assert_eq!(check(&["*"], "reset@0 1 2 3 5 6"), Err(Fault::Lost("e-4".to_owned())));
     }
 
     #[test]

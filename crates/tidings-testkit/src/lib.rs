@@ -18,6 +18,7 @@
 
 pub mod adapter;
 pub mod checker;
+mod family;
 pub mod limit;
 pub mod log;
 pub mod process;

@@ -41,6 +41,8 @@ pub mod behind_memory;
 #[allow(missing_docs, reason = "each name is a promise in full")]
 pub mod delivery;
 #[allow(missing_docs, reason = "each name is a promise in full")]
+pub mod families;
+#[allow(missing_docs, reason = "each name is a promise in full")]
 pub mod idempotence;
 #[allow(missing_docs, reason = "each name is a promise in full")]
 pub mod nodes;
@@ -75,6 +77,17 @@ macro_rules! log_suite {
                 an_id_of_another_history_is_a_reset
                 a_client_whose_next_event_is_gone_is_reset
             }
+            families {
+                an_event_comes_once_however_many_families_it_belongs_to
+                topics_that_come_into_being_are_heard_of
+                a_client_of_families_resumes_behind_every_event
+                random_cuts_of_families_lose_and_double_nothing
+                a_fresh_client_of_a_family_gets_what_its_topics_retain
+                a_client_of_a_family_whose_next_event_is_gone_is_reset
+                what_a_vanished_topic_had_is_missed_by_its_family
+                a_client_of_a_family_that_reads_slowly_gets_all_that_is_kept
+                who_leaves_a_family_takes_nothing_from_others
+            }
             idempotence {
                 a_retried_publication_is_not_doubled
                 a_publication_that_is_retried_at_once_is_not_doubled
@@ -87,9 +100,12 @@ macro_rules! log_suite {
         $crate::log_suite! { @tests $engine;
             behind_memory {
                 a_client_resumes_from_behind_the_memory_of_its_hub
+                a_client_of_a_family_resumes_from_behind_the_memory_of_its_hub
                 random_cuts_behind_memory_lose_and_double_nothing
+                random_cuts_of_families_behind_memory_lose_and_double_nothing
                 events_of_every_kind_are_read_back_as_they_were
                 large_events_are_read_back_page_by_page
+                many_topics_of_a_family_are_read_back_page_by_page
                 a_client_of_a_quiet_topic_is_not_reset
                 a_client_that_reads_slowly_is_caught_up_from_the_log
             }
@@ -97,6 +113,7 @@ macro_rules! log_suite {
                 a_client_resumes_after_a_restart_of_its_node
                 ids_go_on_after_a_restart
                 many_restarts_lose_and_double_nothing
+                many_restarts_lose_and_double_nothing_of_families
                 a_publication_that_is_retried_after_a_restart_is_not_doubled
                 a_key_can_be_used_again_behind_its_window
                 a_log_that_was_wiped_resets_its_clients
@@ -109,6 +126,8 @@ macro_rules! log_suite {
             nodes {
                 all_nodes_show_one_order
                 clients_hop_between_nodes_and_lose_and_double_nothing
+                clients_of_families_hop_between_nodes_and_lose_and_double_nothing
+                a_family_that_is_wanted_late_misses_nothing
                 a_client_that_comes_to_a_node_that_is_behind_is_resumed
                 a_publication_that_is_retried_on_another_node_is_not_doubled
                 a_node_that_comes_late_serves_what_was_before_it
@@ -143,6 +162,7 @@ mod tests {
         let modules = [
             include_str!("log/behind_memory.rs"),
             include_str!("log/delivery.rs"),
+            include_str!("log/families.rs"),
             include_str!("log/idempotence.rs"),
             include_str!("log/nodes.rs"),
             include_str!("log/restart.rs"),

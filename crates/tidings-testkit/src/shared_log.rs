@@ -14,6 +14,8 @@ use tidings::backend::{
 };
 use tidings::{IdempotencyKey, Topic, TopicPattern};
 
+use crate::checker::is_of;
+
 /// A log in memory. Cloning gives the same log.
 #[derive(Debug, Clone, Default)]
 pub struct SharedLog(Arc<Engine>);
@@ -226,11 +228,11 @@ impl SharedLog {
         ever.map(|(epoch, at, topic)| (text(epoch.as_str()), *at, text(topic.as_str()))).collect()
     }
 
-    /// The epoch and position of the newest event of some topics that it still holds.
+    /// The epoch and position of the newest event of some topics and families that it still holds.
     pub fn newest(&self, topics: &[&str]) -> Option<(String, u64)> {
         let state = self.0.state.lock();
         let newest =
-            state.records.iter().rev().find(|record| topics.contains(&record.topic.as_str()))?;
+            state.records.iter().rev().find(|record| is_of(topics, record.topic.as_str()))?;
         Some((state.epoch.as_str().to_owned(), newest.position))
     }
 
@@ -354,8 +356,8 @@ impl SharedNode {
             replica.caught_up()?;
             return Ok(None);
         };
-        let is_wanted = !node.is_selective
-            || node.followed.keys().any(|topics| topics.matches(&record.topic));
+        let is_wanted =
+            !node.is_selective || node.followed.keys().any(|topics| topics.matches(&record.topic));
         Ok(Some(Box::new(move |replica| match is_wanted {
             true => replica.deliver(record),
             false => replica.reached(record.position),

@@ -25,6 +25,8 @@
 //! new and replaying what was missed are the same thing, so there is no hand-over between them in
 //! which an event could be lost or doubled.
 //!
+//! A client may also subscribe to a *family* of topics, such as `sensors/*`: [`Hub::subscribe_matching`].
+//!
 //! Ids are one order over the whole hub. So the one Last-Event-ID that a client remembers says
 //! what it has seen of all its topics, and [`Subscribe::resume`] goes on from there. The first event
 //! of a subscription, named [`STATUS_EVENT`], says whether that worked: a client is fresh, resumed,

@@ -46,6 +46,8 @@ pub(crate) struct State {
     /// How far back a reader may start.
     pub(crate) floor: Floor,
     pub(crate) subscribers: usize,
+    /// How many subscriptions to a family are reading what was published here before they began.
+    pub(crate) replays: usize,
     waiting: WaitList,
     /// Out of the hub's map: whoever still holds it looks the topic up anew.
     pub(crate) gone: bool,
@@ -96,6 +98,7 @@ impl TopicLog {
                 ephemeral: Ring::default(),
                 floor,
                 subscribers: 0,
+                replays: 0,
                 waiting: WaitList::default(),
                 gone: false,
                 oldest_key: None,
@@ -205,7 +208,7 @@ impl TopicLog {
 
     /// When the topic's oldest frame is to be looked at again, in milliseconds of the clock.
     pub(crate) fn deadline(&self, state: &State) -> Option<u64> {
-        let window = if state.subscribers > 0 { LIVE_WINDOW.age_millis() } else { 0 };
+        let window = if state.is_read() { LIVE_WINDOW.age_millis() } else { 0 };
         let keep = match self.is_over(&state.durable) {
             true => window,
             false => self.retention.age_millis().max(window),
@@ -220,12 +223,17 @@ impl TopicLog {
 }
 
 impl State {
+    /// Whether anybody may be reading.
+    pub(crate) fn is_read(&self) -> bool {
+        self.subscribers + self.replays > 0
+    }
+
     /// Whether the front of a ring is to stay for the sake of connected clients.
     fn is_live(&self, ring: &Ring, now: u64) -> bool {
         let Some(front) = ring.front() else {
             return false;
         };
-        self.subscribers > 0
+        self.is_read()
             && ring.len() <= LIVE_WINDOW.events
             // The newest frame stays whatever its size: its readers are only just waking up.
             && (ring.cost() <= LIVE_WINDOW.bytes || ring.len() == 1)

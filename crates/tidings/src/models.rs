@@ -11,6 +11,7 @@
 
 mod cohort;
 mod delivery;
+mod families;
 mod leaving;
 mod replica;
 
@@ -29,7 +30,8 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::thread::{self, JoinHandle};
 
 use crate::{
-    Decoder, Event, Hub, HubBuilder, ManualClock, Message, STATUS_EVENT, StreamError, Subscription,
+    Decoder, Event, Hub, HubBuilder, ManualClock, Message, STATUS_EVENT, StreamError, Subscribe,
+    Subscription,
 };
 
 fn set<T: FromStr>(name: &str) -> Option<T> {
@@ -96,7 +98,11 @@ struct Client {
 impl Client {
     /// A client of these topics, and the position behind which its events begin.
     fn new(hub: &Hub, topics: &[&str]) -> (Self, u64) {
-        let stream = hub.subscribe(topics.iter().copied()).open().expect("good topics");
+        Self::of(hub.subscribe(topics.iter().copied()))
+    }
+
+    fn of(subscribe: Subscribe) -> (Self, u64) {
+        let stream = subscribe.open().expect("good topics");
         let mut client = Self { stream, decoder: Decoder::new() };
         let status = client.next().expect("a status event");
         assert_eq!(status.event(), STATUS_EVENT);

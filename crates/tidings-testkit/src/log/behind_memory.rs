@@ -15,7 +15,13 @@ fn forgetful() -> HubBuilder {
 pub async fn a_client_resumes_from_behind_the_memory_of_its_hub<E: Engine>() {
     let Some(engine) = E::begin(Settings::default()).await else { return };
     let hub = engine.node(forgetful()).await;
-    resumes_behind_every_event(&hub, 120).await;
+    resumes_behind_every_event(&hub, &["a", "b"], 120).await;
+}
+
+pub async fn a_client_of_a_family_resumes_from_behind_the_memory_of_its_hub<E: Engine>() {
+    let Some(engine) = E::begin(Settings::default()).await else { return };
+    let hub = engine.node(forgetful()).await;
+    resumes_behind_every_event(&hub, &["a*", "b", "*b"], 120).await;
 }
 
 pub async fn random_cuts_behind_memory_lose_and_double_nothing<E: Engine>() {
@@ -23,6 +29,18 @@ pub async fn random_cuts_behind_memory_lose_and_double_nothing<E: Engine>() {
     let hub = engine.node(forgetful()).await;
     for seed in 100..120 {
         let mut journey = Journey::new(seed);
+        for _ in 0..6 {
+            journey.leg(&hub).await;
+        }
+        journey.end(&hub).await;
+    }
+}
+
+pub async fn random_cuts_of_families_behind_memory_lose_and_double_nothing<E: Engine>() {
+    let Some(engine) = E::begin(Settings::default()).await else { return };
+    let hub = engine.node(forgetful()).await;
+    for seed in 120..140 {
+        let mut journey = Journey::of_families(seed);
         for _ in 0..6 {
             journey.leg(&hub).await;
         }
@@ -56,6 +74,26 @@ pub async fn large_events_are_read_back_page_by_page<E: Engine>() {
         check(&published, &["a", "b"], &[client.leave()]).expect("all as promised").events,
         40
     );
+}
+
+pub async fn many_topics_of_a_family_are_read_back_page_by_page<E: Engine>() {
+    const ASKED: [&str; 4] = ["room:*", "room:1*", "*:7", "room:17"];
+    let Some(engine) = E::begin(Settings::default()).await else { return };
+    let hub = engine.node(forgetful()).await;
+    let topics: Vec<_> = (0..200).map(|n| format!("room:{n}")).chain(["hall:7".into()]).collect();
+    let mut published = vec![publish(&hub, "room:0", "first").await];
+    for round in 0..4 {
+        // Among them names that only look as if they were of the family.
+        let others = ["room", "roof:1", "roon", "r"].map(str::to_owned);
+        let data = |topic: &str| format!("{round} of {topic} {}", "x".repeat(3_000));
+        let events = topics.iter().chain(&others).map(|topic| (topic.as_str(), data(topic)));
+        published.extend(publish_all(&hub, events).await);
+    }
+    let id = published[0].id.clone();
+    let mut client = Client::expect(&hub, &ASKED, Some(&id), "resumed").await;
+    client.read(4 * topics.len()).await;
+    let summary = check(&published, &ASKED, &[client.leave()]).expect("all as promised");
+    assert_eq!((summary.events, summary.resets), (4 * topics.len(), 0));
 }
 
 pub async fn a_client_of_a_quiet_topic_is_not_reset<E: Engine>() {

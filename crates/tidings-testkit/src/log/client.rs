@@ -19,14 +19,17 @@ pub struct Client {
 }
 
 impl Client {
-    /// Subscribes to topics, as a client that was never there or that comes back with an id.
+    /// Subscribes to topics, and to families of them where there is a `*`: as a client that was never there or
+    /// that comes back with an id.
     #[track_caller]
     pub fn connect(hub: &Hub, topics: &[&str], id: Option<&str>) -> Self {
         let resume = match id {
             Some(id) => Resume::new().with_last_event_id(id),
             None => Resume::new(),
         };
-        let subscribe = hub.subscribe(topics.iter().copied()).retry(None).heartbeat(None);
+        let (families, topics): (Vec<_>, Vec<_>) =
+            topics.iter().copied().partition(|name| name.contains('*'));
+        let subscribe = hub.subscribe(topics).matching(families).retry(None).heartbeat(None);
         let subscription = subscribe.resume(resume).open().expect("the subscription opens");
         Self::of(subscription, id)
     }

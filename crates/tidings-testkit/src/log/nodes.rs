@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use tidings::{Hub, Retention};
 
 use super::idempotence::publish_once;
@@ -37,18 +37,56 @@ pub async fn all_nodes_show_one_order<E: Engine>() {
 }
 
 pub async fn clients_hop_between_nodes_and_lose_and_double_nothing<E: Engine>() {
+    hop::<E>((300..320).map(Journey::new)).await;
+}
+
+pub async fn clients_of_families_hop_between_nodes_and_lose_and_double_nothing<E: Engine>() {
+    hop::<E>((320..340).map(Journey::of_families)).await;
+}
+
+async fn hop<E: Engine>(journeys: impl Iterator<Item = Journey>) {
     let Some(engine) = E::begin(Settings::default()).await else { return };
     let nodes: [Hub; 2] = nodes(&engine).await;
     // One that has next to nothing itself.
     let scarce = Hub::builder().retention(Retention::none()).max_retained_bytes(2_000);
     let scarce = engine.node(scarce).await;
     let nodes = [&nodes[0], &nodes[1], &scarce];
-    for seed in 300..320 {
-        let mut journey = Journey::new(seed);
+    for (number, mut journey) in journeys.enumerate() {
         for leg in 0..6 {
             journey.leg(nodes[leg % 3]).await;
         }
-        journey.end(nodes[seed as usize % 3]).await;
+        journey.end(nodes[number % 3]).await;
+    }
+}
+
+pub async fn a_family_that_is_wanted_late_misses_nothing<E: Engine>() {
+    let Some(engine) = E::begin(Settings::default()).await else { return };
+    let [one, other]: [Hub; 2] = nodes(&engine).await;
+    for round in 0..30 {
+        let [family, topic, new] = ["*", "1", "new"].map(|name| format!("f{round}:{name}"));
+        let (family, topic, new) = (family.as_str(), topic.as_str(), new.as_str());
+        let asked = &[family, topic][..1 + round % 2];
+        let before = publish(&one, topic, "before").await;
+        // Another client of one of its topics may be there first, with all that this brings with it.
+        let there = (round % 3 == 0).then(|| Client::connect(&other, &[topic], None));
+        let publishing = async {
+            let mut published = Vec::new();
+            for n in 0..30 {
+                published.push(publish(&one, [topic, new, "x"][n % 3], &n.to_string()).await);
+            }
+            published
+        };
+        let subscribing = async {
+            for _ in 0..round % 10 {
+                tokio::task::yield_now().await;
+            }
+            Client::expect(&other, asked, Some(&before.id), "resumed").await
+        };
+        let (published, mut client) = join(publishing, subscribing).await;
+        client.read(20).await;
+        let summary = check(&published, asked, &[client.leave()]).expect("all as promised");
+        assert_eq!((summary.events, summary.resets), (20, 0), "round {round}");
+        drop(there);
     }
 }
 

@@ -58,6 +58,19 @@ pub async fn many_restarts_lose_and_double_nothing<E: Engine>() {
     }
 }
 
+pub async fn many_restarts_lose_and_double_nothing_of_families<E: Engine>() {
+    let Some(engine) = E::begin(Settings::default()).await else { return };
+    for seed in 205..210 {
+        let mut journey = Journey::of_families(seed);
+        for _ in 0..4 {
+            let hub = engine.node(Hub::builder()).await;
+            journey.leg(&hub).await;
+        }
+        let hub = engine.node(Hub::builder()).await;
+        journey.end(&hub).await;
+    }
+}
+
 pub async fn a_publication_that_is_retried_after_a_restart_is_not_doubled<E: Engine>() {
     let Some(engine) = E::begin(Settings::default()).await else { return };
     let hub = engine.node(Hub::builder()).await;

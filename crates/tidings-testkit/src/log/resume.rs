@@ -4,23 +4,23 @@ use fastrand::Rng;
 use tidings::{Hub, Retention};
 
 use super::{Client, Engine, Settings, publish, publish_all};
-use crate::checker::{Entry, Visit, check, position};
+use crate::checker::{Entry, Visit, check, is_of, position};
 
 pub async fn a_client_resumes_behind_every_event<E: Engine>() {
     let Some(engine) = E::begin(Settings::default()).await else { return };
     let hub = engine.node(Hub::builder()).await;
-    resumes_behind_every_event(&hub, 60).await;
+    resumes_behind_every_event(&hub, &["a", "b"], 60).await;
 }
 
 /// A client that comes back with any id gets exactly the rest.
-pub(super) async fn resumes_behind_every_event(hub: &Hub, count: usize) {
+pub(super) async fn resumes_behind_every_event(hub: &Hub, asked: &[&str], count: usize) {
     let topics = ["a", "b", "other", "b", "a", "a"];
     let events = (0..count).map(|n| (topics[n % topics.len()], n.to_string()));
     let published = publish_all(hub, events).await;
     for (at, entry) in published.iter().enumerate() {
-        let rest = published[at + 1..].iter().filter(|entry| entry.topic != "other");
+        let rest = published[at + 1..].iter().filter(|entry| is_of(asked, &entry.topic));
         let rest: Vec<_> = rest.map(|entry| &*entry.id).collect();
-        let mut client = Client::expect(hub, &["a", "b"], Some(&entry.id), "resumed").await;
+        let mut client = Client::expect(hub, asked, Some(&entry.id), "resumed").await;
         let seen: Vec<_> =
             client.read(rest.len()).await.iter().map(|m| m.last_event_id()).collect();
         assert_eq!(seen, rest, "behind {}", entry.id);
@@ -41,11 +41,17 @@ pub async fn random_cuts_lose_and_double_nothing<E: Engine>() {
 
 const TOPICS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
+/// Topics, and what can be asked for of them: most of them by several names.
+const RELATED: [&str; 5] = ["a:1", "a:2", "b:1", "b:2", "c"];
+const FAMILIES: [&str; 9] = ["*", "a:*", "b:*", "*:1", "*2", "a*1", "a:1", "b:2", "c"];
+
 /// A client with some topics that comes and goes while events are published, each in a measure that a
 /// seed decides.
 pub(super) struct Journey {
     seed: u64,
     random: Rng,
+    /// What is published to.
+    ground: [&'static str; 5],
     topics: Vec<&'static str>,
     published: Vec<Entry>,
     visits: Vec<Visit>,
@@ -57,7 +63,22 @@ impl Journey {
         let mut random = Rng::with_seed(seed);
         let count = random.usize(1..=3);
         let topics = random.choose_multiple(TOPICS, count);
-        Self { seed, random, topics, published: Vec::new(), visits: Vec::new(), id: None }
+        Self::of(seed, random, TOPICS, topics)
+    }
+
+    /// As [`new`](Self::new), with families, and topics that may belong to them.
+    pub(super) fn of_families(seed: u64) -> Self {
+        let mut random = Rng::with_seed(seed);
+        let count = random.usize(1..=4);
+        let mut topics = random.choose_multiple(FAMILIES, count);
+        if !topics.iter().any(|name| name.contains('*')) {
+            topics.push("*:2");
+        }
+        Self::of(seed, random, RELATED, topics)
+    }
+
+    fn of(seed: u64, random: Rng, ground: [&'static str; 5], topics: Vec<&'static str>) -> Self {
+        Self { seed, random, ground, topics, published: Vec::new(), visits: Vec::new(), id: None }
     }
 
     /// The client comes, stays while something is published, and leaves somewhere in the midst of it; more
@@ -90,14 +111,14 @@ impl Journey {
         let id = self.id.as_deref().map_or(u64::MAX, position);
         let is_unread = |entry: &&Entry| position(&entry.id) > id;
         let unread = self.published.iter().rev().take_while(is_unread);
-        unread.filter(|entry| self.topics.contains(&&*entry.topic)).count()
+        unread.filter(|entry| is_of(&self.topics, &entry.topic)).count()
     }
 
     async fn publish(&mut self, hub: &Hub) {
         let count = self.random.usize(0..30);
         let from = self.published.len();
         let topics: Vec<_> =
-            (0..count).map(|_| TOPICS[self.random.usize(..TOPICS.len())]).collect();
+            (0..count).map(|_| self.ground[self.random.usize(..self.ground.len())]).collect();
         let data = |n: usize| format!("{n} of seed {}\n{}", self.seed, "·".repeat(n % 100));
         let events = topics.iter().zip(from..).map(|(topic, n)| (*topic, data(n)));
         self.published.extend(publish_all(hub, events).await);

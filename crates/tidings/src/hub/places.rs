@@ -41,7 +41,12 @@ impl<'a> Places<'a> {
     }
 
     /// Returns who is to be woken when no lock is held.
-    pub(super) fn append(&mut self, frame: &Frame, sequencer: &mut Sequencer, now: u64) -> (Option<Waiters>, Vec<Waiters>) {
+    pub(super) fn append(
+        &mut self,
+        frame: &Frame,
+        sequencer: &mut Sequencer,
+        now: u64,
+    ) -> (Option<Waiters>, Vec<Waiters>) {
         let mut append = |Place { log, state }: &mut Place<'_>| {
             let waiting = log.append(state, frame.clone());
             sequencer.appended(log, state, frame.cost(), now);

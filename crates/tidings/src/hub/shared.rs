@@ -5,8 +5,8 @@ use super::replication::Replication;
 use super::sequencer::Sequencer;
 use super::topics::Topics;
 use crate::clock::Clock;
-use crate::log::{Floor, TopicLog};
 use crate::log::feed::{Coalescing, Feeds};
+use crate::log::{Floor, TopicLog};
 use crate::metrics::Counters;
 use crate::registry::{Client, Registry};
 use crate::resume::Epoch;
@@ -127,7 +127,7 @@ impl Shared {
         for log in &client.feed.topics {
             let mut state = log.lock();
             state.subscribers -= 1;
-            let is_last = state.subscribers == 0;
+            let is_last = !state.is_read();
             drop(state);
             if is_last {
                 self.left_alone(log);
@@ -136,11 +136,24 @@ impl Shared {
         self.registry.leave(client);
     }
 
-    /// A topic has lost its last subscriber: nobody reads its live window, and it may vanish.
+    /// Ends a replay of topics.
+    pub(crate) fn leave(&self, topics: &[Arc<TopicLog>]) {
+        for log in topics {
+            let mut state = log.lock();
+            state.replays -= 1;
+            let is_last = !state.is_read();
+            drop(state);
+            if is_last {
+                self.left_alone(log);
+            }
+        }
+    }
+
+    /// A topic has lost its last reader: nobody reads its live window, and it may vanish.
     fn left_alone(&self, log: &Arc<TopicLog>) {
         let mut sequencer = self.sequencer.lock();
         let mut state = log.lock();
-        if state.subscribers == 0 {
+        if !state.is_read() {
             state.left_alone();
             sequencer.evict(log, &mut state, self.clock.now());
         }

@@ -90,6 +90,10 @@ impl Feed {
         loop {
             let replay = cursor.offset < cursor.joined;
             let limit = if replay { cursor.joined } else { watermark };
+            // The chunk of somebody who reads farther would lead beyond it.
+            if cursor.offset >= limit {
+                return Ok(None);
+            }
             let range = Range { from: cursor.offset, to: limit, replay };
             let is_split = replay && slots.iter().any(|slot| slot.seen > cursor.offset);
             let slice = if is_split {

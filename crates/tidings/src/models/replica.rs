@@ -1,11 +1,11 @@
 //! A hub on a log: what is delivered, followed and begun anew while clients come and read.
 
 use super::*;
-use crate::{Topic, TopicPattern};
 use crate::backend::{
     Append, Appended, Epoch, Log, Origin, Page, Read, Record, Replica, Reply, Start,
 };
 use crate::sync::{Condvar, Mutex};
+use crate::{Topic, TopicPattern};
 
 /// A log that has everything from the beginning, and hands it on when it is told to.
 #[derive(Debug, Clone)]
@@ -68,7 +68,8 @@ impl Script {
         let mut followed = Vec::new();
         for record in records {
             self.follow(&replica, &mut followed);
-            let is_wanted = !self.0.lock().is_selective || followed.iter().any(|topics| topics.matches(&record.topic));
+            let is_wanted = !self.0.lock().is_selective
+                || followed.iter().any(|topics| topics.matches(&record.topic));
             let delivered = match is_wanted {
                 true => replica.deliver(record),
                 false => replica.reached(record.position),

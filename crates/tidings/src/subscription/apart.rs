@@ -137,7 +137,7 @@ impl Subscription {
                 }
             }
             if let Some(replay) = &mut apart.replay {
-                match replay.read(&self.shared) {
+                match replay.read() {
                     Ok(Some(Slice { bytes, events, position, .. })) => {
                         self.client.count(bytes.len(), events, position);
                         self.client.pulse.wrote();
@@ -146,7 +146,7 @@ impl Subscription {
                     Ok(None) => apart.replay = None,
                     Err(reason) => {
                         apart.replay = None;
-                        self.fall_off(reason);
+                        self.lose_past(reason);
                     }
                 }
                 continue;

@@ -100,13 +100,21 @@ pub(crate) fn resumed(
     Ok(Beginning::in_the_past(Watermark { offset, position }, None, past, now))
 }
 
+/// Goes on behind an offset in logs that are not those of the present, if they have everything behind it.
+pub(crate) fn behind(past: Past<'_>, offset: u64, now: Watermark) -> Option<Beginning> {
+    let is_lost = |floor: Floor| floor.offset > offset;
+    if !past.is_apart()
+        || is_lost(past.floor)
+        || past.topics.iter().any(|log| is_lost(log.lock().floor))
+    {
+        return None;
+    }
+    // Where that is, its last event has told the client.
+    Some(Beginning::in_the_past(Watermark { offset, ..now }, None, past, now))
+}
+
 /// Begins with retained events, of each topic those that it retains at time `at`.
-pub(crate) fn retained(
-    history: History,
-    past: Past<'_>,
-    now: Watermark,
-    at: u64,
-) -> Beginning {
+pub(crate) fn retained(history: History, past: Past<'_>, now: Watermark, at: u64) -> Beginning {
     let last = |count| offset_before_last(&past.topics, count, now, at);
     let (floor, since) = match history {
         History::None => return live(now),

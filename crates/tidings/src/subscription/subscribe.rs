@@ -192,7 +192,7 @@ impl Subscribe {
         let beginning = match resumed {
             Some(Ok(beginning)) => beginning,
             _ if catch_up.is_some() => history::live(now),
-            _ if with_snapshot => history::live(now),
+            _ if with_snapshot || history == History::None => history::live(now),
             _ => history::retained(history, past(), now, shared.clock.now()),
         };
         let Beginning { cursor, position, .. } = beginning;

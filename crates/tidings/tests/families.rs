@@ -1,0 +1,273 @@
+//! Subscriptions to families of topics.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
+mod reader;
+
+use std::time::Duration;
+
+use reader::{Reader, numbered};
+use tidings::{
+    Event, EventId, FieldErrorKind, History, Hub, ManualClock, Resume, Retention, Snapshot,
+    SubscribeErrorKind, Topic,
+};
+
+#[track_caller]
+fn publish(hub: &Hub, topic: &str, data: &str) -> EventId {
+    hub.publish(topic, Event::new(data)).wait().unwrap().id()
+}
+
+fn from(id: impl AsRef<[u8]>) -> Resume {
+    Resume::new().with_last_event_id(id)
+}
+
+fn open(hub: &Hub, families: &[&str]) -> Reader {
+    Reader::open_with_status(hub.subscribe_matching(families.iter().copied())).0
+}
+
+mod live {
+    use super::*;
+
+    #[test]
+    fn a_family_has_the_events_of_all_its_topics_and_of_no_others() {
+        let hub = Hub::new();
+        publish(&hub, "user:1", "before");
+        let mut reader = open(&hub, &["user:*"]);
+        for (topic, data) in [("user:1", "a"), ("users", "b"), ("user:", "c"), ("user:2:x", "d")] {
+            publish(&hub, topic, data);
+        }
+        assert_eq!(reader.data(), ["a", "c", "d"]);
+    }
+
+    #[test]
+    fn an_event_comes_once_however_many_subscriptions_it_belongs_to() {
+        let hub = Hub::new();
+        let subscribe = hub.subscribe(["a:x", "b"]).matching(["a:*", "*:x", "a:x"]);
+        let (mut reader, _) = Reader::open_with_status(subscribe);
+        for n in 0..10 {
+            publish(&hub, ["a:x", "b", "a:y", "c"][n % 4], &n.to_string());
+            hub.publish_ephemeral("a:x", Event::new(format!("e{n}"))).unwrap();
+            if n % 3 == 2 {
+                let expected = (n - 2..=n).flat_map(|n| {
+                    (n % 4 != 3).then(|| n.to_string()).into_iter().chain([format!("e{n}")])
+                });
+                assert_eq!(reader.data(), expected.collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn a_waiting_stream_is_woken_by_a_topic_that_did_not_exist() {
+        let hub = Hub::new();
+        let mut reader = open(&hub, &["job:*"]);
+        assert!(reader.data().is_empty());
+        let wakes = reader.wakes.count();
+        publish(&hub, "job:17", "done");
+        assert!(reader.wakes.count() > wakes);
+        assert_eq!(reader.data(), ["done"]);
+    }
+
+    #[test]
+    fn an_ephemeral_event_reaches_the_families_of_its_topic() {
+        let hub = Hub::new();
+        let mut reader = open(&hub, &["chat:*"]);
+        assert_eq!(hub.publish_ephemeral("chat:1", Event::new("typing")).unwrap(), 1);
+        assert_eq!(hub.publish_ephemeral("news", Event::new("x")).unwrap(), 0);
+        assert_eq!(reader.data(), ["typing"]);
+        assert_eq!(hub.clients().topics(), []);
+    }
+
+    #[test]
+    fn a_burst_that_only_the_topics_retain_is_read_from_them() {
+        let hub = Hub::new();
+        let mut reader = open(&hub, &["a:*"]);
+        for n in 0..3_000 {
+            publish(&hub, &format!("a:{}", n % 4), &format!("n{n}"));
+        }
+        assert_eq!(reader.data(), numbered("n", 0..3_000));
+    }
+
+    #[test]
+    fn a_burst_of_topics_that_retain_nothing_fits_into_the_live_window() {
+        let hub = Hub::builder().retention(Retention::none()).build();
+        let mut reader = open(&hub, &["a:*"]);
+        for n in 0..256 {
+            publish(&hub, &format!("a:{n}"), &format!("n{n}"));
+        }
+        assert_eq!(reader.data(), numbered("n", 0..256));
+        for n in 0..257 {
+            publish(&hub, &format!("a:{n}"), &format!("n{n}"));
+        }
+        assert_eq!(reader.next_status()["reason"], "trimmed");
+    }
+}
+
+mod past {
+    use super::*;
+
+    #[test]
+    fn a_client_resumes_over_topics_that_came_while_it_was_away() {
+        let hub = Hub::new();
+        let mut reader = open(&hub, &["a:*"]);
+        publish(&hub, "a:1", "n0");
+        assert_eq!(reader.data(), ["n0"]);
+        let resume = reader.resume();
+        drop(reader);
+        assert_eq!(hub.clients().families(), []);
+        for n in 1..50 {
+            publish(&hub, &format!("a:{}", n % 7), &format!("n{n}"));
+            publish(&hub, "elsewhere", "x");
+        }
+        let subscribe = hub.subscribe_matching(["a:*"]).resume(resume);
+        let (mut reader, status) = Reader::open_with_status(subscribe);
+        assert_eq!(status["status"], "resumed");
+        publish(&hub, "a:new", "n50");
+        assert_eq!(reader.data(), numbered("n", 1..51));
+    }
+
+    #[test]
+    fn what_a_topic_of_the_family_has_lost_is_a_reset() {
+        let hub = Hub::builder().retention(Retention::default().events(2)).build();
+        let first = publish(&hub, "a:1", "0");
+        for n in 1..5 {
+            publish(&hub, "a:1", &n.to_string());
+        }
+        publish(&hub, "a:2", "5");
+        let subscribe = hub.subscribe_matching(["a:*"]).resume(from(first.as_str()));
+        let (mut reader, status) = Reader::open_with_status(subscribe);
+        assert_eq!((&status["status"], &status["reason"]), (&"reset".into(), &"trimmed".into()));
+        assert_eq!(reader.data(), ["3", "4", "5"]);
+    }
+
+    #[test]
+    fn what_a_vanished_topic_of_the_family_had_is_a_reset_and_of_others_is_none() {
+        let clock = ManualClock::new();
+        let short = Retention::default().age(Duration::from_secs(5));
+        let hub = Hub::builder().clock(clock.clock()).retain("short:*", short).unwrap().build();
+        let first = publish(&hub, "long:1", "0");
+        publish(&hub, "short:1", "1");
+        publish(&hub, "long:1", "2");
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(hub.clients().topics().len(), 1, "the other one has vanished");
+        let status = |family: &str| {
+            let subscribe = hub.subscribe_matching([family]).resume(from(first.as_str()));
+            Reader::open_with_status(subscribe).1
+        };
+        assert_eq!(status("long:*")["status"], "resumed");
+        assert_eq!(status("short:*")["reason"], "expired");
+        assert_eq!(status("*")["reason"], "expired");
+    }
+
+    #[test]
+    fn history_is_that_of_the_topics_each_by_its_own_retention() {
+        let hub = Hub::builder().retain("price:*", Retention::default().events(1)).unwrap().build();
+        for n in 0..30 {
+            publish(&hub, &format!("price:{}", n % 3), &n.to_string());
+        }
+        let history = |history| {
+            let subscribe = hub.subscribe_matching(["price:*"]).history(history);
+            let (mut reader, status) = Reader::open_with_status(subscribe);
+            assert_eq!(status["status"], "fresh");
+            // While the history is being read.
+            publish(&hub, "price:9", "live");
+            reader.data()
+        };
+        assert_eq!(history(History::None), ["live"]);
+        assert_eq!(history(History::All), ["27", "28", "29", "live", "live"]);
+        assert_eq!(history(History::Last(2)), ["29", "live", "live"]);
+        let all = history(History::Within(Duration::from_secs(60)));
+        assert_eq!(all, ["27", "28", "29", "live", "live"]);
+    }
+
+    #[test]
+    fn a_replay_that_loses_its_events_in_between_is_a_reset() {
+        let hub = Hub::builder().retention(Retention::default().events(300).bytes(1 << 30)).build();
+        let large = "x".repeat(10_000);
+        let first = publish(&hub, "a:1", "first");
+        (0..200).for_each(|_| drop(publish(&hub, "a:1", &large)));
+        let subscribe = hub.subscribe_matching(["a:*"]).resume(from(first.as_str()));
+        let (mut reader, status) = Reader::open_with_status(subscribe);
+        assert_eq!(status["status"], "resumed");
+        assert!(reader.chunk().is_some());
+        let begun = reader.messages_so_far().len();
+        assert!(0 < begun && begun < 100);
+        (0..300).for_each(|n| drop(publish(&hub, "a:1", &format!("n{n}"))));
+        assert_eq!(reader.next_status()["status"], "reset");
+        assert_eq!(reader.data(), numbered("n", 0..300));
+    }
+
+    #[test]
+    fn a_snapshot_stands_for_the_past_of_a_family_too() {
+        let hub = Hub::new();
+        publish(&hub, "a:1", "old");
+        let subscribe = hub
+            .subscribe_matching(["a:*"])
+            .snapshot(|| async { Ok(Snapshot::new([Event::new("state")])) });
+        let mut reader = Reader::open(subscribe);
+        assert_eq!(reader.messages().last().unwrap().data(), "state");
+        publish(&hub, "a:2", "new");
+        assert_eq!(reader.data(), ["new"]);
+    }
+
+    #[test]
+    fn a_hub_that_closes_sends_the_past_first() {
+        let hub = Hub::new();
+        (0..500).for_each(|n| drop(publish(&hub, &format!("a:{n}"), &format!("n{n}"))));
+        let subscribe = hub.subscribe_matching(["a:*"]).history(History::All);
+        let (mut reader, _) = Reader::open_with_status(subscribe);
+        hub.close();
+        assert_eq!(reader.data(), numbered("n", 0..500));
+        assert!(reader.ended);
+    }
+}
+
+mod registry {
+    use super::*;
+
+    #[test]
+    fn counts_of_a_topic_have_those_who_get_it_by_a_family() {
+        let hub = Hub::new();
+        let topic = Topic::new("a:1").unwrap();
+        let named = Reader::open(hub.subscribe(["a:1"]));
+        let family = open(&hub, &["a:*", "b:*"]);
+        assert_eq!(hub.clients().count_of_topic(&topic), 2);
+        assert_eq!(hub.publish("a:1", Event::new("x")).wait().unwrap().subscribers(), 2);
+        assert_eq!(hub.publish("a:2", Event::new("x")).wait().unwrap().subscribers(), 1);
+        let families: Vec<_> =
+            hub.clients().families().into_iter().map(|(name, n)| (name.to_string(), n)).collect();
+        assert_eq!(families, [("a:*".to_owned(), 1), ("b:*".to_owned(), 1)]);
+        let info = hub.clients().get(family.subscription().client_id()).unwrap();
+        assert_eq!((info.topics.len(), info.families.len()), (0, 2));
+        drop((named, family));
+        assert_eq!(hub.clients().count_of_topic(&topic), 0);
+        assert_eq!(hub.clients().families(), []);
+    }
+
+    #[test]
+    fn ten_thousand_families_that_come_and_go_leave_nothing() {
+        let hub = Hub::builder().retention(Retention::none()).build();
+        let mut readers: Vec<_> =
+            (0..10_000).map(|n| open(&hub, &[&format!("user:{n}:*")])).collect();
+        publish(&hub, "user:77:orders", "x");
+        for (n, reader) in readers.iter_mut().enumerate() {
+            assert_eq!(reader.data().len(), usize::from(n == 77));
+        }
+        drop(readers);
+        assert_eq!(hub.clients().families(), []);
+        assert_eq!(hub.clients().topics(), []);
+    }
+
+    #[test]
+    fn a_bad_pattern_or_none_at_all_is_refused() {
+        let hub = Hub::new();
+        let error = hub.subscribe_matching(["two words*"]).open().unwrap_err();
+        assert_eq!(error.kind(), SubscribeErrorKind::Topic);
+        assert_eq!(error.to_string(), "topic pattern: contains white space at byte 3");
+        let error = hub.subscribe_matching([] as [&str; 0]).open().unwrap_err();
+        assert_eq!(error.kind(), SubscribeErrorKind::NoTopics);
+        // A pattern that comes as a topic is none: what a client names does not become a family.
+        let error = hub.subscribe(["user:*"]).matching(["a:*"]).open().unwrap_err();
+        let source = std::error::Error::source(&error).unwrap();
+        let field: &tidings::FieldError = source.downcast_ref().unwrap();
+        assert_eq!(field.kind(), FieldErrorKind::ForbiddenCharacter);
+    }
+}
