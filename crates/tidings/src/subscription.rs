@@ -294,7 +294,7 @@ impl Subscription {
         } else if is_selective {
             self.client.count(0, 0, Some(now.position));
             self.go_to(history::live(now));
-            let catch_up = CatchUp::retained(History::All, &feed.topics, began, status);
+            let catch_up = CatchUp::retained(History::All, (&shared, &feed.topics), began, status);
             self.apart().catch_up = Some(catch_up);
             return;
         } else {

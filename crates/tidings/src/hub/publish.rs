@@ -3,10 +3,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-
 use super::Hub;
 use super::places::Places;
+use super::sequencer::Kind;
 use super::shared::Shared;
 use crate::backend::{Append, Appended, IdempotencyKey, LogError, Receiver, Reply};
 use crate::encode;
@@ -253,19 +252,6 @@ where
     Ok((topic, body))
 }
 
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// It gets the next position, unless there was an event with its key.
-    Durable(Option<IdempotencyKey>),
-    /// It has a position, from the hub's log.
-    Placed {
-        position: u64,
-        /// Milliseconds of the hub's clock.
-        at: u64,
-    },
-    Ephemeral,
-}
-
 /// Gives the event its place and wakes who waits for it.
 pub(super) fn append(
     shared: &Shared,
@@ -290,13 +276,7 @@ pub(super) fn append(
             is_duplicate: false,
         };
         let now = shared.clock.now();
-        let mut at = now;
-        // The position of an event that is here already.
-        let known = match &kind {
-            Kind::Durable(Some(key)) => sequencer.keys.get(key, now),
-            Kind::Placed { position, .. } if *position <= sequencer.position => Some(*position),
-            _ => None,
-        };
+        let known = sequencer.known(&kind, now);
         let is_for_nobody = match &kind {
             Kind::Ephemeral => published.subscribers == 0,
             Kind::Placed { position, .. } => {
@@ -321,30 +301,13 @@ pub(super) fn append(
             }
             return Ok(published);
         }
-        sequencer.offset += 1;
-        let position = match &kind {
-            Kind::Durable(key) => {
-                sequencer.position += 1;
-                let position = sequencer.position;
-                if let Some(key) = key {
-                    sequencer.keys.insert(key.clone(), position, now);
-                }
-                Some(position)
-            }
-            Kind::Placed { position, at: then } => {
-                sequencer.position = *position;
-                at = now.min(*then);
-                Some(*position)
-            }
-            Kind::Ephemeral => None,
-        };
+        let (position, at) = sequencer.number(&kind, now);
         if let Some(position) = position {
             published.position = position;
             encode::id(&sequencer.epoch, position, &mut body);
         }
         body.push(b'\n');
-        let bytes = Bytes::from(body);
-        let frame = Frame { offset: sequencer.offset, position, at, bytes };
+        let frame = Frame { offset: sequencer.offset, position, at, bytes: body.into() };
         let waiting = places.append(&frame, &mut sequencer, now);
         // Still under the logs' locks: a reader that finds the frame finds the watermark too.
         shared.watermark.store(sequencer.offset, Ordering::Release);

@@ -3,7 +3,8 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use super::pages::Pages;
-use super::publish::{self, Kind};
+use super::publish;
+use super::sequencer::Kind;
 use super::shared::Shared;
 use crate::backend::record;
 use crate::backend::{Append, Appended, Log, LogError, Origin, Record, RecordError};

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use super::keys::Keys;
+use crate::backend::IdempotencyKey;
 use crate::log::{Floor, State, TopicLog};
 use crate::resume::Epoch;
 use crate::subscription::status::ResetReason;
@@ -33,6 +34,20 @@ pub(crate) struct Sequencer {
     expiry: BTreeMap<(u64, u64), Weak<TopicLog>>,
 }
 
+/// What an event is to be, as it comes in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It gets the next position, unless there was an event with its key.
+    Durable(Option<IdempotencyKey>),
+    /// It has a position, from the hub's log.
+    Placed {
+        position: u64,
+        /// Milliseconds of the hub's clock.
+        at: u64,
+    },
+    Ephemeral,
+}
+
 impl Sequencer {
     pub(crate) fn new(epoch: Epoch, budget: usize, keys: Keys) -> Self {
         Self {
@@ -45,6 +60,35 @@ impl Sequencer {
             keys,
             oldest: BTreeMap::new(),
             expiry: BTreeMap::new(),
+        }
+    }
+
+    /// The position of an event that is here already.
+    pub(super) fn known(&mut self, kind: &Kind, now: u64) -> Option<u64> {
+        match kind {
+            Kind::Durable(Some(key)) => self.keys.get(key, now),
+            Kind::Placed { position, .. } => Some(*position).filter(|at| *at <= self.position),
+            _ => None,
+        }
+    }
+
+    /// Gives an event the next offset, and a position if it is to have one. Returns that and the event's
+    /// time.
+    pub(super) fn number(&mut self, kind: &Kind, now: u64) -> (Option<u64>, u64) {
+        self.offset += 1;
+        match kind {
+            Kind::Durable(key) => {
+                self.position += 1;
+                if let Some(key) = key {
+                    self.keys.insert(key.clone(), self.position, now);
+                }
+                (Some(self.position), now)
+            }
+            Kind::Placed { position, at } => {
+                self.position = *position;
+                (Some(*position), now.min(*at))
+            }
+            Kind::Ephemeral => (None, now),
         }
     }
 

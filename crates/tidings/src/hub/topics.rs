@@ -64,6 +64,11 @@ impl Topics {
         state.logs.values().chain(state.families.all()).cloned().collect()
     }
 
+    /// What is to be kept of a topic, or of a family if that was one.
+    pub(crate) fn retention_of(&self, name: &TopicPattern) -> Retention {
+        self.rules.of(name)
+    }
+
     /// What a topic begins with, in place of what it had lost before, if the log says what is delivered.
     pub(crate) fn first_floor(&self, otherwise: Floor) -> Floor {
         if self.selective.is_some() { Floor::UNFOLLOWED } else { otherwise }
@@ -194,7 +199,7 @@ impl Topics {
         let retention = match &topic {
             // What it would retain its topics have: the live window is enough.
             None if self.selective.is_none() => Retention::none(),
-            _ => self.rules.of(name),
+            _ => self.retention_of(name),
         };
         let log = Arc::new(TopicLog::new(state.next_id, name.clone(), retention, floor));
         match topic {

@@ -83,17 +83,18 @@ impl CatchUp {
     }
 
     /// Begins with what the log retains of these topics. As much as `history` says, and no more than
-    /// their retention would keep in memory.
+    /// their retention would keep in memory; of a family, as of one topic.
     pub(super) fn retained(
         history: History,
-        topics: &[Arc<TopicLog>],
+        (shared, topics): (&Shared, &[Arc<TopicLog>]),
         began: u64,
         status: Status,
     ) -> Box<Self> {
         let (mut count, mut age) = (0, 0);
         for topic in topics {
-            count = topic.retention.events.saturating_add(count);
-            age = topic.retention.age_millis().max(age);
+            let retention = shared.topics.retention_of(&topic.name);
+            count = retention.events.saturating_add(count);
+            age = retention.age_millis().max(age);
         }
         match history {
             History::None => count = 0,

@@ -226,7 +226,7 @@ impl Subscribe {
         logs: &[Arc<TopicLog>],
         (now, began): (Watermark, u64),
     ) -> Option<Box<CatchUp>> {
-        let retained = || Some(CatchUp::retained(history, logs, began, status));
+        let retained = || Some(CatchUp::retained(history, (&self.shared, logs), began, status));
         // The replica is not where news begins: it has only begun, or does not follow the topics yet.
         let is_unfollowed = || logs.iter().any(|log| log.lock().floor.is_unfollowed());
         let news = match replication.log.is_selective() && is_unfollowed() {
