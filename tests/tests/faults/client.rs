@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_testkit::checker::Visit;
+use tidings_testkit::checker::{Visit, is_of};
 use tidings_testkit::wire::{Connection, Request, Response};
 use tidings_tests::random::Random;
 use tokio::sync::watch;
@@ -62,7 +62,7 @@ impl Client {
 
     /// Whether a client that received this id, and what came before, has all of its topics.
     fn has(&self, goals: &[(String, String)], last: &str) -> bool {
-        let mut mine = goals.iter().filter(|(topic, _)| self.receipts.topics.contains(topic));
+        let mut mine = goals.iter().filter(|(topic, _)| is_of(&self.receipts.topics, topic));
         let (epoch, position) = place(last);
         mine.all(|(_, goal)| place(goal).0 == epoch && place(goal).1 <= position)
     }

@@ -83,9 +83,15 @@ impl Scene {
         for number in 0..CLIENTS {
             let mut random = Random::new(seed, 1_000 + number as u64);
             let count = 1 + random.below(4);
-            // All topics have somebody, and the first one many.
+            // All topics have somebody, and the first one many; some are asked for by families, too.
             let topics = (0..count).map(|n| topic(number + 7 * n)).chain([topic(0)]);
             let mut topics: Vec<_> = topics.take(if number % 3 == 0 { 5 } else { count }).collect();
+            match number % 8 {
+                1 => topics.push("topic-1*".to_owned()),
+                3 => topics = vec!["topic-2*".to_owned()],
+                5 => topics.extend(["topic-*", "topic-2*"].map(str::to_owned)),
+                _ => {}
+            }
             topics.sort();
             topics.dedup();
             let receipts = Receipts { topics, visits: Vec::new() };

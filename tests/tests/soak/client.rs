@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tidings::STATUS_EVENT;
-use tidings_testkit::checker::{Entry, Fault, Summary, Visit, check_uneven};
+use tidings_testkit::checker::{Entry, Fault, Summary, Visit, check_uneven, is_of};
 use tidings_testkit::limit::LIMIT;
 use tidings_testkit::wire::{Connection, Request, Response};
 use tidings_tests::random::Random;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::TOPICS;
+use crate::ASKED;
 
 /// Where a client connects.
 #[derive(Clone, Copy)]
@@ -114,8 +114,8 @@ impl Client {
 
     fn begin_anew(&mut self, last: String) {
         let count = 1 + self.random.below(3);
-        let first = self.random.below(TOPICS.len());
-        let topics = (0..count).map(|n| TOPICS[(first + 3 * n) % TOPICS.len()]).collect();
+        let first = self.random.below(ASKED.len());
+        let topics = (0..count).map(|n| ASKED[(first + 5 * n) % ASKED.len()]).collect();
         self.lives.push(Life { topics, visits: Vec::new(), last });
     }
 
@@ -186,7 +186,7 @@ impl Client {
 
     /// Reads to the last event of its topics, by as many connections as it takes.
     pub(crate) async fn catch_up(&mut self, published: &[Entry]) -> Result<(), String> {
-        let mine = |entry: &&Entry| self.life().topics.contains(&entry.topic.as_str());
+        let mine = |entry: &&Entry| is_of(&self.life().topics, &entry.topic);
         let last = position(&published.iter().rev().find(mine).unwrap().id);
         let is_there = |id: &str| !id.is_empty() && position(id) >= last;
         let catching_up = async {

@@ -26,7 +26,11 @@ use tidings_tests::random::Random;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-const TOPICS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+const TOPICS: [&str; 8] = ["a:1", "a:2", "a:3", "b:1", "b:2", "b:3", "c:1", "d"];
+
+/// What clients ask for, some of it more than once.
+const ASKED: [&str; 12] =
+    ["a:1", "a:2", "a:*", "a:3", "b:1", "*:1", "b:2", "b:3", "b:*", "c:1", "d", "*"];
 
 /// How long a round is, unless less time is left.
 const ROUND: Duration = Duration::from_secs(3);

@@ -13,7 +13,7 @@ use warp::Filter;
 /// Serves a hub.
 pub(crate) type Serve = fn(&Hub) -> Server;
 
-/// `a,b` of `?topics=a,b`.
+/// `a,b:*` of `?topics=a,b:*`.
 fn topics(query: &str) -> Vec<String> {
     let topics = query.strip_prefix("topics=").unwrap_or_default();
     topics.split(',').map(str::to_owned).collect()
@@ -31,7 +31,7 @@ fn axum(hub: &Hub, transport: Transport) -> Server {
     use tidings_axum::{Sse, SseRequest};
 
     async fn events(State(hub): State<Hub>, RawQuery(query): RawQuery, request: SseRequest) -> Sse {
-        hub.subscribe(topics(&query.unwrap_or_default())).resume(request).into()
+        hub.subscribe_matching(topics(&query.unwrap_or_default())).resume(request).into()
     }
 
     let hub = hub.clone();
@@ -49,7 +49,7 @@ pub(crate) fn actix_web(hub: &Hub) -> Server {
     use tidings_actix_web::{Sse, SseRequest};
 
     async fn events(hub: Data<Hub>, http: HttpRequest, request: SseRequest) -> Sse {
-        hub.subscribe(topics(http.query_string())).resume(request).into()
+        hub.subscribe_matching(topics(http.query_string())).resume(request).into()
     }
 
     let hub = hub.clone();
@@ -81,7 +81,7 @@ fn warp(hub: &Hub, transport: Transport) -> Server {
         let served = hub.clone();
         let routes = warp::path("events").and(warp::query::raw()).and(tidings_warp::request()).map(
             move |query: String, request| {
-                Sse::from(served.subscribe(topics(&query)).resume(request))
+                Sse::from(served.subscribe_matching(topics(&query)).resume(request))
             },
         );
         tidings_warp::serve(listener, routes, &hub)
