@@ -1,3 +1,5 @@
+use std::ops::Bound;
+
 use redb::{Range, ReadOnlyTable, ReadTransaction};
 use tidings::backend::{Page, Read, Record, Start};
 use tidings::{Topic, TopicPattern};
@@ -191,8 +193,10 @@ impl Reader {
 /// Adds those topics of a family that there are events of, from one to the next in the index.
 fn topics_of(family: &TopicPattern, index: &Index, topics: &mut Vec<Topic>) -> Result<(), Fault> {
     let mut name = family.prefix().to_owned();
-    let mut behind = 0;
-    while let Some(row) = index.range((name.as_str(), behind)..)?.next() {
+    let mut from = Bound::Included(0);
+    loop {
+        let rows = (from.map(|position| (name.as_str(), position)), Bound::Unbounded);
+        let Some(row) = index.range::<(&str, u64)>(rows)?.next() else { break };
         let (key, _) = row?;
         let (found, _) = key.value();
         if !found.starts_with(family.prefix()) {
@@ -200,7 +204,8 @@ fn topics_of(family: &TopicPattern, index: &Index, topics: &mut Vec<Topic>) -> R
         }
         name.clear();
         name.push_str(found);
-        behind = u64::MAX;
+        // Even in an index that is damaged, no row is read twice.
+        from = Bound::Excluded(u64::MAX);
         let topic = Topic::new(found).map_err(Fault::damaged)?;
         if family.matches(&topic) {
             topics.push(topic);
@@ -225,93 +230,4 @@ fn previous_of(positions: &mut Positions<'_>, to: u64) -> Result<Option<u64>, Fa
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::path::Path;
-    use std::sync::Arc;
-    use std::sync::mpsc;
-    use std::thread;
-    use std::time::Duration;
-
-    use tempfile::TempDir;
-    use tidings::Event;
-    use tidings::backend::{Append, Log, Reply};
-
-    use super::*;
-    use crate::RedbLog;
-
-    fn topic() -> Topic {
-        Topic::new("a").unwrap()
-    }
-
-    fn append(log: &RedbLog, data: &str) -> u64 {
-        let event = Event::new(data);
-        let (reply, appended) = Reply::new();
-        log.append(Append { topic: topic(), event, key: None }, reply);
-        appended.wait().unwrap().position
-    }
-
-    fn closed_log(path: &Path) {
-        let log = RedbLog::open(path).unwrap();
-        for n in 1..=50 {
-            append(&log, &format!("<{n}> {}", "x".repeat(500)));
-        }
-    }
-
-    fn after(position: u64) -> Read {
-        let (topics, start) = (vec![topic().into()], Start::After(position));
-        Read { topics, start, to: 50, max_bytes: usize::MAX }
-    }
-
-    fn noticed(store: &Store, position: u64, cause: &str) {
-        let fault = read(store, &after(position)).unwrap_err();
-        let Fault::Damaged(said) = fault else { panic!("{fault:?}") };
-        assert_eq!(said, cause);
-    }
-
-    #[test]
-    fn damage_that_comes_while_the_file_is_open_is_noticed_where_it_is_read() {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join("events.redb");
-        closed_log(&path);
-        let mut image = fs::read(&path).unwrap();
-        let at = image.windows(5).position(|bytes| bytes == b"<33> ").unwrap();
-        image[at + 100] ^= 1;
-        fs::write(&path, image).unwrap();
-        let (store, _) = Store::open_unchecked(&path, Arc::default()).unwrap();
-        noticed(&store, 0, "the event at position 33 is not whole");
-        noticed(&store, 32, "the event at position 33 is not whole");
-        assert_eq!(read(&store, &after(33)).unwrap().records.len(), 17);
-    }
-
-    #[test]
-    fn an_index_that_has_not_everything_is_noticed() {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join("events.redb");
-        closed_log(&path);
-        let (store, _) = Store::open_unchecked(&path, Arc::default()).unwrap();
-        let txn = store.begin_write().unwrap();
-        txn.open_table(INDEX).unwrap().remove(("a", 20)).unwrap();
-        txn.commit().unwrap();
-        for from in [0, 10, 19] {
-            noticed(&store, from, "the index has not all events before position 21");
-        }
-        assert_eq!(read(&store, &after(20)).unwrap().records.len(), 30);
-    }
-
-    #[test]
-    fn reads_do_not_wait_for_a_commit() {
-        let folder = TempDir::new().unwrap();
-        let log = RedbLog::open(folder.path().join("events.redb")).unwrap();
-        let to = append(&log, "one");
-        let page = log.shelf().with(|store| {
-            let _writing = store.begin_write()?;
-            let (reply, page) = Reply::new();
-            log.read(Read { to, ..after(0) }, reply);
-            let (send, receive) = mpsc::channel();
-            thread::spawn(move || send.send(page.wait()));
-            Ok(receive.recv_timeout(Duration::from_secs(10)).expect("an answer meanwhile"))
-        });
-        assert_eq!(page.unwrap().unwrap().records.len(), 1);
-    }
-}
+mod tests;
