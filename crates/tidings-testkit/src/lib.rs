@@ -12,6 +12,7 @@
 //!   lost, doubled, out of order or somebody else's.
 //! - [`process`]: builds and runs a program of the workspace, and ends it with the test.
 //! - [`tasks`]: vanished clients leave none behind.
+//! - [`watch`]: ends a process with the test also when that is killed.
 //! - [`limit`]: no test waits for ever.
 //!
 //! Everything here panics where a test fails.
@@ -24,4 +25,5 @@ pub mod process;
 pub mod shared_log;
 pub mod tasks;
 pub mod tls;
+pub mod watch;
 pub mod wire;

@@ -12,18 +12,20 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::limit::within;
+use crate::watch::Watch;
 
 /// An argument: any free port of this machine, for nobody but this machine.
 pub const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A server that runs as a process of its own. It is killed when it is dropped, so also when the
-/// test panics.
+/// test panics, and when the test is killed.
 #[derive(Debug)]
 pub struct Process {
     package: String,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     child: Child,
+    watch: Option<Watch>,
     addr: SocketAddr,
     greeting: String,
     /// What it has written to its standard error so far.
@@ -63,6 +65,7 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {package}: {error}"));
+        let watch = Watch::over(&child);
         let complaints = Arc::new(Mutex::new(String::new()));
         let mut stderr = BufReader::new(child.stderr.take().expect("standard error is piped"));
         let collected = complaints.clone();
@@ -84,7 +87,7 @@ impl Process {
         // Else it would wait one day, when nobody reads on.
         tokio::spawn(async move { tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await });
         let package = package.to_owned();
-        Self { package, arguments, environment, child, addr, greeting, complaints }
+        Self { package, arguments, environment, child, watch, addr, greeting, complaints }
     }
 
     /// Runs a program of the workspace until it ends by itself.
@@ -111,6 +114,7 @@ impl Process {
     /// Kills it, as a power cut would.
     pub async fn kill(&mut self) {
         within("the end of a killed process", self.child.kill()).await.expect("it is ours to kill");
+        self.watch = None;
     }
 
     /// Kills it, and starts it anew on the same port.
@@ -160,7 +164,9 @@ impl Process {
 
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
-        within("the end of the process", self.child.wait()).await.expect("it is our child")
+        let status = within("the end of the process", self.child.wait()).await;
+        self.watch = None;
+        status.expect("it is our child")
     }
 
     /// The memory that it alone accounts for, in bytes: its proportional set size, anonymous

@@ -41,11 +41,13 @@ pub(crate) async fn build(package: &str) -> Result<PathBuf, String> {
     program.ok_or_else(|| format!("{package} has no program of its name"))
 }
 
-/// A program that runs. It is killed when this is dropped.
+/// A program that runs. It is killed when this is dropped, and when this process is.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
     id: u32,
+    #[cfg(unix)]
+    _watch: Child,
 }
 
 impl Running {
@@ -61,7 +63,12 @@ impl Running {
         command.kill_on_drop(true).stdin(Stdio::null());
         let child = command.spawn().map_err(|error| format!("{name}: does not start: {error}"))?;
         let id = child.id().unwrap_or_default();
-        Ok(Self { child, id })
+        Ok(Self {
+            child,
+            id,
+            #[cfg(unix)]
+            _watch: watch(id)?,
+        })
     }
 
     /// Starts a hub, and waits for it to say where it listens: `http://127.0.0.1:3000`.
@@ -122,6 +129,17 @@ impl Running {
         // Else it is killed.
         let _ = timeout(PATIENCE, self.child.wait()).await;
     }
+}
+
+/// A shell that kills a process when this one is gone, whatever has ended it: it reads from a pipe to which
+/// nobody writes, and which ends with this process.
+#[cfg(unix)]
+fn watch(id: u32) -> Result<Child, String> {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", r#"read -r _; kill -9 "$1""#, "watch", &id.to_string()]);
+    shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    shell.process_group(0).kill_on_drop(true);
+    shell.spawn().map_err(|error| format!("sh: does not start: {error}"))
 }
 
 /// SIGTERM.
