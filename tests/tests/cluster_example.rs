@@ -8,7 +8,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tidings_testkit::limit::eventually;
-use tidings_tests::{examples, requirements};
+use tidings_testkit::program;
+use tidings_tests::requirements;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -16,12 +17,12 @@ use tokio::time::timeout;
 /// It starts several processes, and makes load for two seconds.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The program, with what it starts built already: that takes its own time.
+/// The program, with what it starts, which is built already.
 fn cluster() -> Command {
-    examples::build("hub-axum");
-    examples::build("tidings-load");
-    let mut command = Command::new(examples::build("cluster-example"));
-    command.env("CARGO", env!("CARGO")).kill_on_drop(true).stdin(Stdio::null());
+    let program = program::build("cluster-example");
+    let mut command = Command::new(&program);
+    command.arg("--programs").arg(program.parent().expect("a file is in a folder"));
+    command.kill_on_drop(true).stdin(Stdio::null());
     command
 }
 

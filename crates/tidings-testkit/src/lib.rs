@@ -10,7 +10,8 @@
 //! - [`tls`]: a certificate, and both ends of TLS with it.
 //! - [`checker`]: tells from what was published and what a client received whether anything was
 //!   lost, doubled, out of order or somebody else's.
-//! - [`process`]: builds and runs a program of the workspace, and ends it with the test.
+//! - [`program`]: builds the programs of the workspace.
+//! - [`process`]: runs one of them, and ends it with the test.
 //! - [`tasks`]: vanished clients leave none behind.
 //! - [`watch`]: ends a process with the test also when that is killed.
 //! - [`limit`]: no test waits for ever.
@@ -22,6 +23,7 @@ pub mod checker;
 pub mod limit;
 pub mod log;
 pub mod process;
+pub mod program;
 pub mod shared_log;
 pub mod tasks;
 pub mod tls;

@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::limit::within;
+use crate::program;
 use crate::watch::Watch;
 
 /// An argument: any free port of this machine, for nobody but this machine.
@@ -33,7 +34,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Builds a package of the workspace, starts its program on a free port of 127.0.0.1, and
+    /// [Builds](program::build) a package of the workspace, starts its program on a free port of 127.0.0.1, and
     /// returns when it says that it listens.
     pub async fn start(package: &str) -> Self {
         Self::start_with(package, &["--listen", ANY_PORT]).await
@@ -213,7 +214,9 @@ async fn command(package: &str) -> Command {
     let program = match built.get(package) {
         Some(program) => program.clone(),
         None => {
-            let program = build(package).await;
+            let name = package.to_owned();
+            let building = tokio::task::spawn_blocking(move || program::build(&name));
+            let program = building.await.expect("it builds");
             built.insert(package.to_owned(), program.clone());
             program
         }
@@ -221,24 +224,6 @@ async fn command(package: &str) -> Command {
     let mut command = Command::new(program);
     command.kill_on_drop(true).stdin(Stdio::null());
     command
-}
-
-/// Builds with the cargo that built the tests. It has no time limit: it may have much to build.
-async fn build(package: &str) -> PathBuf {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--message-format=json-render-diagnostics", "-p", package]);
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    let output = cargo.stderr(Stdio::inherit()).output().await.expect("cargo starts");
-    assert!(output.status.success(), "cargo cannot build {package}");
-    let messages = String::from_utf8(output.stdout).expect("cargo writes JSON");
-    let executable = messages.lines().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let is_it = message["target"]["name"] == package;
-        is_it.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
-    });
-    executable.unwrap_or_else(|| panic!("{package} has no program of its name"))
 }
 
 #[cfg(test)]

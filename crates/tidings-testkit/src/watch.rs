@@ -11,7 +11,7 @@ const WATCH: &str = r#"read -r _; kill -9 "$1""#;
 /// ended, whose number may then be another process's.
 #[derive(Debug)]
 pub struct Watch {
-    shell: Child,
+    _shell: Child,
 }
 
 impl Watch {
@@ -24,14 +24,14 @@ impl Watch {
         // What ends the others, Ctrl-C for instance, does not reach it.
         #[cfg(unix)]
         command.process_group(0);
-        Some(Self { shell: command.spawn().expect("a shell starts") })
+        Some(Self { _shell: command.spawn().expect("a shell starts") })
     }
 
     /// What happens when this process ends.
     #[cfg(test)]
     fn end(mut self) -> Child {
-        drop(self.shell.stdin.take());
-        self.shell
+        drop(self._shell.stdin.take());
+        self._shell
     }
 }
 
@@ -43,7 +43,7 @@ mod tests {
     use crate::limit::within;
 
     fn sleep() -> Child {
-        Command::new("sleep").arg("1000").kill_on_drop(true).spawn().unwrap()
+        Command::new("sleep").arg("1000").kill_on_drop(true).spawn().expect("it starts")
     }
 
     #[tokio::test]

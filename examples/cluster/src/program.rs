@@ -26,6 +26,14 @@ pub(crate) async fn build(package: &str) -> Result<PathBuf, String> {
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
+    // What `cargo run` says of this package; build scripts that look at it would run anew.
+    for (name, _) in std::env::vars_os() {
+        let is_of_package =
+            |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(is_of_package) {
+            command.env_remove(name);
+        }
+    }
     command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).stderr(Stdio::inherit());
     command.kill_on_drop(true);
     let output = command.output().await.map_err(|error| format!("cargo does not run: {error}"))?;
@@ -39,6 +47,11 @@ pub(crate) async fn build(package: &str) -> Result<PathBuf, String> {
         is_it.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
     });
     program.ok_or_else(|| format!("{package} has no program of its name"))
+}
+
+/// Where a program is that was built before.
+pub(crate) fn in_folder(folder: &Path, name: &str) -> PathBuf {
+    folder.join(name).with_extension(std::env::consts::EXE_EXTENSION)
 }
 
 /// A program that runs. It is killed when this is dropped, and when this process is.
