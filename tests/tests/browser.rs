@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use tidings_tests::{examples, requirements};
+use tidings_testkit::program;
+use tidings_tests::requirements;
 
 /// The frameworks, and the files of tests for each; none for all of them. The page is the same
 /// everywhere, so one hub is enough for it.
@@ -30,8 +31,8 @@ fn chromium_gets_every_event_of_the_examples() {
             .args(*files)
             .current_dir(folder)
             .env("CHROMIUM", &chromium)
-            .env("TIDINGS_HUB", examples::build(&format!("hub-{framework}")))
-            .env("TIDINGS_AUTH", examples::build(&format!("auth-{framework}")))
+            .env("TIDINGS_HUB", program::build(&format!("hub-{framework}")))
+            .env("TIDINGS_AUTH", program::build(&format!("auth-{framework}")))
             .stdin(Stdio::null())
             .status()
             .expect("node runs");

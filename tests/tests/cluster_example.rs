@@ -8,20 +8,21 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tidings_testkit::limit::eventually;
-use tidings_tests::{examples, requirements};
+use tidings_testkit::program;
+use tidings_tests::requirements;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 /// It starts several processes, and makes load for two seconds.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The program, with what it starts built already: that takes its own time.
+/// The program, with what it starts, which is built already.
 fn cluster() -> Command {
-    examples::build("hub-axum");
-    examples::build("tidings-load");
-    let mut command = Command::new(examples::build("cluster-example"));
-    command.env("CARGO", env!("CARGO")).kill_on_drop(true).stdin(Stdio::null());
+    let program = program::build("cluster-example");
+    let mut command = Command::new(&program);
+    command.arg("--programs").arg(program.parent().expect("a file is in a folder"));
+    command.kill_on_drop(true).stdin(Stdio::null());
     command
 }
 
@@ -51,14 +52,28 @@ async fn every_client_receives_what_is_published_at_every_hub() {
 
 #[tokio::test]
 async fn an_interrupt_ends_all_that_was_started() {
+    let Some((mut child, started)) = start().await else { return };
+    let id = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    kill_process(id.expect("it runs"), Signal::INT).expect("it is our child");
+    let status = timeout(LIMIT, child.wait()).await.expect("it ends").expect("it is our child");
+    assert!(status.success(), "{status}");
+    eventually("nothing is left", || !started.iter().any(exists)).await;
+}
+
+#[tokio::test]
+async fn what_was_started_ends_also_with_one_that_is_killed() {
+    let Some((mut child, started)) = start().await else { return };
+    timeout(LIMIT, child.kill()).await.expect("it ends").expect("it is our child");
+    eventually("nothing is left", || !started.iter().any(exists)).await;
+}
+
+/// A cluster without load, and the processes that it says it has started. `None` where it cannot be.
+async fn start() -> Option<(Child, Vec<String>)> {
     let found = || requirements::program("redis-server", "redis-server");
-    let Some(_) = requirements::met("examples/cluster", found) else { return };
+    requirements::met("examples/cluster", found)?;
     let mut command = cluster();
-    let mut child = command
-        .args(["--clients", "0", "--nodes", "2"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it starts");
+    command.args(["--clients", "0", "--nodes", "2"]).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
     let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
     let mut started = Vec::new();
     let all_told = async {
@@ -73,13 +88,14 @@ async fn an_interrupt_ends_all_that_was_started() {
     };
     timeout(LIMIT, all_told).await.expect("it tells where everything is");
     assert_eq!(started.len(), 3, "a server and two hubs: {started:?}");
-    let exists = |process: &String| Path::new("/proc").join(process).exists();
     assert!(started.iter().all(exists));
-    let id = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-    kill_process(id.expect("it runs"), Signal::INT).expect("it is our child");
-    let status = timeout(LIMIT, child.wait()).await.expect("it ends").expect("it is our child");
-    assert!(status.success(), "{status}");
-    eventually("nothing is left", || !started.iter().any(exists)).await;
+    Some((child, started))
+}
+
+/// Whether a process of that number runs; of one that has ended and was not waited for, the command is empty.
+fn exists(process: &String) -> bool {
+    let command = std::fs::read(Path::new("/proc").join(process).join("cmdline"));
+    command.is_ok_and(|command| !command.is_empty())
 }
 
 #[tokio::test]

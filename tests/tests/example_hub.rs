@@ -39,6 +39,7 @@ on_every_hub! {
     a_bad_subscription_is_refused_with_a_reason
     history_is_as_asked_for
     the_demo_topics_are_alive
+    a_family_of_topics_has_its_past_and_its_present
     clients_are_listed
     a_client_can_be_closed
     the_streams_of_a_principal_can_be_closed
@@ -193,8 +194,8 @@ async fn a_bad_subscription_is_refused_with_a_reason(package: &str) {
     let hub = Process::start(package).await;
     for (query, reason) in [
         ("", "topic: is missing; add at least one to the URL, such as /events?topic=news"),
-        ("?topic=a&topic=", "topic: is empty"),
-        ("?topic=*", "topic: contains a character that is not allowed at byte 0"),
+        ("?topic=a&topic=", "topic pattern: is empty"),
+        ("?topic=a+*", "topic pattern: contains white space at byte 1"),
         ("?topic=a&history=x", "history: is neither a number of events nor `all`"),
         ("?topic=a&history=-1", "history: is neither a number of events nor `all`"),
     ] {
@@ -251,6 +252,31 @@ async fn the_demo_topics_are_alive(package: &str) {
         assert!(last.is_none_or(|last| n == last + 1), "{n} behind {last:?}");
         last = Some(n);
     }
+}
+
+async fn a_family_of_topics_has_its_past_and_its_present(package: &str) {
+    let hub = Process::start(package).await;
+    for (topic, data) in [("user:1:mail", "one"), ("user:10:mail", "other"), ("user:1:chat", "two")]
+    {
+        publish(&hub, &format!("topic={topic}"), data).await;
+    }
+    let (mut stream, status) = follow(&hub, "topic=user:1:*&topic=user:1:mail&history=all").await;
+    assert_eq!(status["status"], "fresh");
+    let (_, subscribers) = publish(&hub, "topic=user:1:mail", "three").await;
+    // By its name, and by the family.
+    assert_eq!(subscribers, 2);
+    publish(&hub, "topic=user:1:new", "four").await;
+    let messages = stream.read_messages(5).await;
+    let data: Vec<_> = messages.iter().skip(1).map(|message| message.data().to_owned()).collect();
+    assert_eq!(data, ["one", "two", "three", "four"]);
+    let list = json(&ask(&hub, Request::get("/clients")).await);
+    assert_eq!(list["topics"], serde_json::json!({ "user:1:*": 1, "user:1:mail": 1 }));
+    let last = messages[2].last_event_id().to_owned();
+    drop(stream);
+    let (mut stream, status) = follow(&hub, &format!("topic=*:1:*&lastEventId={last}")).await;
+    assert_eq!(status["status"], "resumed");
+    assert_eq!(stream.next_message().await.data(), "three");
+    assert_eq!(stream.next_message().await.data(), "four");
 }
 
 async fn clients_are_listed(package: &str) {

@@ -1,6 +1,6 @@
 use redb::{Range, ReadOnlyTable, ReadTransaction};
-use tidings::{Topic, TopicPattern};
 use tidings::backend::{Page, Read, Record, Start};
+use tidings::{Topic, TopicPattern};
 
 use crate::entry::Entry;
 use crate::fault::Fault;

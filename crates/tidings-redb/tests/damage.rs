@@ -28,7 +28,15 @@ fn append(log: &RedbLog, topic: usize, data: String) -> Result<u64, LogError> {
 fn read_all(log: &RedbLog) -> Result<Page, LogError> {
     let (reply, page) = Reply::new();
     let start = Start::Newest { count: usize::MAX, since: 0 };
-    log.read(Read { topics: topics().iter().map(TopicPattern::from).collect(), start, to: u64::MAX, max_bytes: usize::MAX }, reply);
+    log.read(
+        Read {
+            topics: topics().iter().map(TopicPattern::from).collect(),
+            start,
+            to: u64::MAX,
+            max_bytes: usize::MAX,
+        },
+        reply,
+    );
     page.wait()
 }
 
@@ -159,7 +167,15 @@ fn check(log: &RedbLog, epoch: &Epoch, records: &[Record], what: &str, outcomes:
     let outcome = loop {
         let (reply, page) = Reply::new();
         let start = Start::After(from);
-        log.read(Read { topics: topics().iter().map(TopicPattern::from).collect(), start, to: end, max_bytes: 10_000 }, reply);
+        log.read(
+            Read {
+                topics: topics().iter().map(TopicPattern::from).collect(),
+                start,
+                to: end,
+                max_bytes: 10_000,
+            },
+            reply,
+        );
         match page.wait() {
             Ok(page) => {
                 assert_eq!(page.epoch, *epoch, "{what}");

@@ -38,6 +38,8 @@ mod site;
 #[allow(missing_docs, reason = "each name is a promise in full")]
 pub mod delivery;
 #[allow(missing_docs, reason = "each name is a promise in full")]
+pub mod families;
+#[allow(missing_docs, reason = "each name is a promise in full")]
 pub mod http2;
 #[allow(missing_docs, reason = "each name is a promise in full")]
 pub mod refusal;
@@ -89,6 +91,11 @@ macro_rules! adapter_suite {
                 a_cut_behind_every_byte_loses_and_doubles_nothing
                 a_client_that_was_away_too_long_is_reset_to_what_is_retained
                 a_hostile_last_event_id_is_answered_in_the_stream
+            }
+            families {
+                a_cut_behind_every_byte_loses_and_doubles_nothing
+                many_clients_of_families_come_and_go_and_lose_nothing
+                slow_clients_of_a_family_are_reset_and_quick_ones_are_not
             }
             refusal {
                 a_subscription_that_cannot_be_opened_is_400_with_a_sentence
@@ -165,6 +172,7 @@ mod tests {
         let listed: Vec<_> = macro_rules.split_whitespace().collect();
         let modules = [
             include_str!("adapter/delivery.rs"),
+            include_str!("adapter/families.rs"),
             include_str!("adapter/http2.rs"),
             include_str!("adapter/refusal.rs"),
             include_str!("adapter/registry.rs"),

@@ -10,8 +10,10 @@
 //! - [`tls`]: a certificate, and both ends of TLS with it.
 //! - [`checker`]: tells from what was published and what a client received whether anything was
 //!   lost, doubled, out of order or somebody else's.
-//! - [`process`]: builds and runs a program of the workspace, and ends it with the test.
+//! - [`program`]: builds the programs of the workspace.
+//! - [`process`]: runs one of them, and ends it with the test.
 //! - [`tasks`]: vanished clients leave none behind.
+//! - [`watch`]: ends a process with the test also when that is killed.
 //! - [`limit`]: no test waits for ever.
 //!
 //! Everything here panics where a test fails.
@@ -22,7 +24,9 @@ mod family;
 pub mod limit;
 pub mod log;
 pub mod process;
+pub mod program;
 pub mod shared_log;
 pub mod tasks;
 pub mod tls;
+pub mod watch;
 pub mod wire;

@@ -12,18 +12,21 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::limit::within;
+use crate::program;
+use crate::watch::Watch;
 
 /// An argument: any free port of this machine, for nobody but this machine.
 pub const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A server that runs as a process of its own. It is killed when it is dropped, so also when the
-/// test panics.
+/// test panics, and when the test is killed.
 #[derive(Debug)]
 pub struct Process {
     package: String,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     child: Child,
+    watch: Option<Watch>,
     addr: SocketAddr,
     greeting: String,
     /// What it has written to its standard error so far.
@@ -31,7 +34,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Builds a package of the workspace, starts its program on a free port of 127.0.0.1, and
+    /// [Builds](program::build) a package of the workspace, starts its program on a free port of 127.0.0.1, and
     /// returns when it says that it listens.
     pub async fn start(package: &str) -> Self {
         Self::start_with(package, &["--listen", ANY_PORT]).await
@@ -63,6 +66,7 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {package}: {error}"));
+        let watch = Watch::over(&child);
         let complaints = Arc::new(Mutex::new(String::new()));
         let mut stderr = BufReader::new(child.stderr.take().expect("standard error is piped"));
         let collected = complaints.clone();
@@ -84,7 +88,7 @@ impl Process {
         // Else it would wait one day, when nobody reads on.
         tokio::spawn(async move { tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await });
         let package = package.to_owned();
-        Self { package, arguments, environment, child, addr, greeting, complaints }
+        Self { package, arguments, environment, child, watch, addr, greeting, complaints }
     }
 
     /// Runs a program of the workspace until it ends by itself.
@@ -111,6 +115,7 @@ impl Process {
     /// Kills it, as a power cut would.
     pub async fn kill(&mut self) {
         within("the end of a killed process", self.child.kill()).await.expect("it is ours to kill");
+        self.watch = None;
     }
 
     /// Kills it, and starts it anew on the same port.
@@ -160,7 +165,9 @@ impl Process {
 
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
-        within("the end of the process", self.child.wait()).await.expect("it is our child")
+        let status = within("the end of the process", self.child.wait()).await;
+        self.watch = None;
+        status.expect("it is our child")
     }
 
     /// The memory that it alone accounts for, in bytes: its proportional set size, anonymous
@@ -207,7 +214,9 @@ async fn command(package: &str) -> Command {
     let program = match built.get(package) {
         Some(program) => program.clone(),
         None => {
-            let program = build(package).await;
+            let name = package.to_owned();
+            let building = tokio::task::spawn_blocking(move || program::build(&name));
+            let program = building.await.expect("it builds");
             built.insert(package.to_owned(), program.clone());
             program
         }
@@ -215,24 +224,6 @@ async fn command(package: &str) -> Command {
     let mut command = Command::new(program);
     command.kill_on_drop(true).stdin(Stdio::null());
     command
-}
-
-/// Builds with the cargo that built the tests. It has no time limit: it may have much to build.
-async fn build(package: &str) -> PathBuf {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--message-format=json-render-diagnostics", "-p", package]);
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    let output = cargo.stderr(Stdio::inherit()).output().await.expect("cargo starts");
-    assert!(output.status.success(), "cargo cannot build {package}");
-    let messages = String::from_utf8(output.stdout).expect("cargo writes JSON");
-    let executable = messages.lines().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let is_it = message["target"]["name"] == package;
-        is_it.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
-    });
-    executable.unwrap_or_else(|| panic!("{package} has no program of its name"))
 }
 
 #[cfg(test)]

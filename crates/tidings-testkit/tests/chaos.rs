@@ -11,9 +11,13 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use futures_core::Stream;
 use tidings::{Decoder, Event, Hub, Message, Resume, Retention, STATUS_EVENT, Subscription};
+use tidings_testkit::checker::is_of;
 use tidings_testkit::shared_log::{SharedLog, SharedNode};
 
-const TOPICS: [&str; 4] = ["a", "b", "c", "d"];
+const TOPICS: [&str; 4] = ["a:1", "a:2", "b:1", "b:2"];
+
+/// What clients ask for, some of it more than once.
+const ASKED: [&str; 8] = ["a:1", "a:2", "b:1", "b:2", "a:*", "b:*", "*:1", "*"];
 
 /// Every event that a log ever had, by epoch and in order, as id and topic.
 #[derive(Default)]
@@ -32,7 +36,7 @@ impl Truth {
     fn after(&self, epoch: &str, position: u64, topics: &[&str]) -> impl Iterator<Item = u64> {
         let events = self.0.get(epoch).map_or(&[][..], Vec::as_slice);
         let events = events.iter().filter(move |(at, _)| *at > position);
-        events.filter(|(_, topic)| topics.contains(&&**topic)).map(|(at, _)| *at)
+        events.filter(|(_, topic)| is_of(topics, topic)).map(|(at, _)| *at)
     }
 }
 
@@ -60,7 +64,7 @@ impl Wake for Woken {
 impl Client {
     fn new(random: &mut Rng) -> Self {
         let count = random.usize(1..=3);
-        let topics = random.choose_multiple(TOPICS, count);
+        let topics = random.choose_multiple(ASKED, count);
         let woken = Arc::new(Woken(true.into()));
         Self { topics, stream: None, seen: Vec::new(), woken }
     }
@@ -75,7 +79,9 @@ impl Client {
             Some(id) => resume.with_last_event_id(id),
             None => resume,
         };
-        let subscribe = hub.subscribe(self.topics.iter().copied()).resume(resume).retry(None);
+        let (families, topics): (Vec<_>, Vec<_>) =
+            self.topics.iter().copied().partition(|name| name.contains('*'));
+        let subscribe = hub.subscribe(topics).matching(families).resume(resume).retry(None);
         self.stream = Some((Box::pin(subscribe.open().unwrap()), Decoder::new()));
         self.woken.0.store(true, std::sync::atomic::Ordering::Release);
     }
@@ -129,7 +135,7 @@ impl Client {
                 return Err(format!("{id} behind {at_epoch}-{at}, where {expected:?} is next"));
             }
             let (_, topic) = message.data().split_once(' ').unwrap();
-            if !self.topics.contains(&topic) {
+            if !is_of(&self.topics, topic) {
                 return Err(format!("{id} is of {topic}"));
             }
             place = Some((epoch, position));
@@ -245,11 +251,16 @@ fn nothing_is_lost_doubled_or_out_of_order_whatever_the_log_does() {
 
 #[test]
 fn the_judge_sees_what_is_wrong() {
+    the_judge_sees_what_is_wrong_for(vec!["a:1", "b:1"]);
+    the_judge_sees_what_is_wrong_for(vec!["*:1", "b:*"]);
+}
+
+fn the_judge_sees_what_is_wrong_for(topics: Vec<&'static str>) {
     let log = SharedLog::new();
     let (hub, _) = (Hub::builder().build_on(log.node()), ());
     let mut random = Rng::with_seed(1);
     let mut client = Client::new(&mut random);
-    client.topics = vec!["a", "b"];
+    client.topics = topics;
     client.connect(&hub);
     client.read(1);
     for n in 0..20 {
@@ -275,6 +286,6 @@ fn the_judge_sees_what_is_wrong() {
     let mut swapped = good.clone();
     swapped.swap(5, 6);
     assert!(judge(&mut client, swapped).is_err());
-    client.topics = vec!["a"];
+    client.topics = vec!["a:*"];
     assert!(judge(&mut client, good).is_err());
 }

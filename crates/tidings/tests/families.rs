@@ -101,6 +101,23 @@ mod live {
     }
 }
 
+mod budget {
+    use super::*;
+
+    #[test]
+    fn it_is_kept_where_topics_and_families_have_the_same_events() {
+        let hub = Hub::builder().max_retained_bytes(20_000).build();
+        let mut reader = Reader::open_with_status(hub.subscribe(["a:1"]).matching(["a:*", "*"])).0;
+        for n in 0..1_000 {
+            publish(&hub, &format!("a:{}", n % 3), &format!("n{n}"));
+        }
+        assert_eq!(reader.next_status()["status"], "reset");
+        let rest = reader.data();
+        assert!((10..120).contains(&rest.len()), "{} of 20,000 bytes", rest.len());
+        assert_eq!(rest, numbered("n", 1_000 - rest.len()..1_000));
+    }
+}
+
 mod past {
     use super::*;
 

@@ -90,8 +90,15 @@ async fn play(options: &Options, stage: &mut Stage) -> Result<bool, String> {
             server.url().to_owned()
         }
     };
-    say(format!("        building {hub} and tidings-load"));
-    let (hub, load) = (program::build(&hub).await?, program::build("tidings-load").await?);
+    let (hub, load) = match &options.programs {
+        Some(folder) => {
+            (program::in_folder(folder, &hub), program::in_folder(folder, "tidings-load"))
+        }
+        None => {
+            say(format!("        building {hub} and tidings-load"));
+            (program::build(&hub).await?, program::build("tidings-load").await?)
+        }
+    };
     for number in 1..=options.nodes {
         let (running, url) = Running::start_hub(&hub, &log).await?;
         say(format!("hub {number:<3} {url}/, process {}", running.id()));

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
@@ -22,6 +23,10 @@ pub(crate) struct Options {
     /// The framework of the hubs
     #[arg(long, default_value = "axum", value_name = "FRAMEWORK", value_parser = ["axum", "actix-web", "warp"])]
     pub(crate) framework: String,
+
+    /// The folder of the programs of the hubs and of tidings-load. Default: Cargo builds them
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) programs: Option<PathBuf>,
 
     /// How many clients listen at each hub; 0 for no load, until Ctrl-C
     #[arg(long, default_value_t = 100, value_name = "N")]

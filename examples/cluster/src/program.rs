@@ -26,6 +26,14 @@ pub(crate) async fn build(package: &str) -> Result<PathBuf, String> {
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
+    // What `cargo run` says of this package; build scripts that look at it would run anew.
+    for (name, _) in std::env::vars_os() {
+        let is_of_package =
+            |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(is_of_package) {
+            command.env_remove(name);
+        }
+    }
     command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).stderr(Stdio::inherit());
     command.kill_on_drop(true);
     let output = command.output().await.map_err(|error| format!("cargo does not run: {error}"))?;
@@ -41,11 +49,18 @@ pub(crate) async fn build(package: &str) -> Result<PathBuf, String> {
     program.ok_or_else(|| format!("{package} has no program of its name"))
 }
 
-/// A program that runs. It is killed when this is dropped.
+/// Where a program is that was built before.
+pub(crate) fn in_folder(folder: &Path, name: &str) -> PathBuf {
+    folder.join(name).with_extension(std::env::consts::EXE_EXTENSION)
+}
+
+/// A program that runs. It is killed when this is dropped, and when this process is.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
     id: u32,
+    #[cfg(unix)]
+    _watch: Child,
 }
 
 impl Running {
@@ -61,7 +76,12 @@ impl Running {
         command.kill_on_drop(true).stdin(Stdio::null());
         let child = command.spawn().map_err(|error| format!("{name}: does not start: {error}"))?;
         let id = child.id().unwrap_or_default();
-        Ok(Self { child, id })
+        Ok(Self {
+            child,
+            id,
+            #[cfg(unix)]
+            _watch: watch(id)?,
+        })
     }
 
     /// Starts a hub, and waits for it to say where it listens: `http://127.0.0.1:3000`.
@@ -122,6 +142,17 @@ impl Running {
         // Else it is killed.
         let _ = timeout(PATIENCE, self.child.wait()).await;
     }
+}
+
+/// A shell that kills a process when this one is gone, whatever has ended it: it reads from a pipe to which
+/// nobody writes, and which ends with this process.
+#[cfg(unix)]
+fn watch(id: u32) -> Result<Child, String> {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", r#"read -r _; kill -9 "$1""#, "watch", &id.to_string()]);
+    shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    shell.process_group(0).kill_on_drop(true);
+    shell.spawn().map_err(|error| format!("sh: does not start: {error}"))
 }
 
 /// SIGTERM.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde_json::json;
-use tidings::{ClientInfo, Hub};
+use tidings::{ClientInfo, Hub, TopicPattern};
 
 /// Who is connected to this node, as JSON.
 pub fn list(hub: &Hub) -> String {
@@ -12,16 +12,18 @@ pub fn list(hub: &Hub) -> String {
     let clients: Vec<_> = hub.clients().list().iter().map(describe).collect();
     // Topics that nobody listens to exist as well, as long as they retain events.
     let topics = hub.clients().topics().into_iter().filter(|(_, count)| *count > 0);
-    let topics: BTreeMap<_, _> = topics.collect();
+    let topics = topics.map(|(topic, count)| (TopicPattern::from(topic), count));
+    let topics: BTreeMap<_, _> = topics.chain(hub.clients().families()).collect();
     json!({ "total": clients.len(), "topics": topics, "clients": clients }).to_string()
 }
 
 fn describe(client: &ClientInfo) -> serde_json::Value {
     let connected = SystemTime::now().duration_since(client.connected_at).unwrap_or_default();
+    let topics = client.topics.iter().map(TopicPattern::from);
+    let topics: Vec<_> = topics.chain(client.families.iter().cloned()).collect();
     json!({
         "id": client.id,
-        "topics": client.topics,
-        "families": client.families,
+        "topics": topics,
         "principal": client.principal.as_deref(),
         "remote_addr": client.remote_addr,
         "connected_ms": u64::try_from(connected.as_millis()).unwrap_or(u64::MAX),

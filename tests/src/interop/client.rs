@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::{Command as StdCommand, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tidings::STATUS_EVENT;
 use tidings_testkit::limit::within;
+use tidings_testkit::program;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -329,7 +330,7 @@ impl Tools {
 /// Builds the drivers in Rust. They are a workspace of their own, and may need a newer compiler
 /// than ours.
 fn rust_clients(package: &Path, target: &Path) -> Result<PathBuf, Missing> {
-    let built = StdCommand::new(env!("CARGO"))
+    let built = program::cargo()
         .args(["build", "--quiet", "--locked", "--target-dir"])
         .arg(target)
         .current_dir(package)

@@ -7,12 +7,12 @@ use tidings::backend::{LogError, LogErrorKind};
 use tidings::{Event, Hub, PublishError};
 use tidings_nats::{NatsLog, NatsLogBuilder};
 use tidings_testkit::checker::check;
-use tidings_testkit::limit::{eventually, within};
+use tidings_testkit::limit::{LIMIT, within};
 use tidings_testkit::log::{Client, publish, publish_all};
 use tidings_tests::nats::Server;
 use tidings_tests::proxy::{Passing, Proxy};
 use tidings_tests::requirements::met;
-use tokio::time::sleep;
+use tokio::time::{interval, sleep, timeout};
 
 async fn server() -> Option<Server> {
     let server = Server::start().await;
@@ -36,8 +36,15 @@ async fn proxy(server: &Server) -> (Proxy, String) {
 }
 
 async fn is_ready(hub: &Hub, ready: bool) {
-    let what = if ready { "a hub that is ready" } else { "a hub that is not ready" };
-    eventually(what, || hub.health().is_ready() == ready).await;
+    let mut look = interval(Duration::from_millis(2));
+    let is_so = async {
+        while hub.health().is_ready() != ready {
+            look.tick().await;
+        }
+    };
+    let wanted = if ready { "ready" } else { "unready" };
+    let in_time = timeout(LIMIT, is_so).await.is_ok();
+    assert!(in_time, "a hub is not {wanted} within {LIMIT:?}: {}", hub.health());
 }
 
 fn kind(error: &PublishError) -> Option<LogErrorKind> {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 ///
 /// | path | answer |
 /// |---|---|
-/// | `/events?topic=a&topic=b` | a subscription; `history=all` and `principal=x` may be added |
+/// | `/events?topic=a&match=b:*` | a subscription; `history=all` and `principal=x` may be added |
 /// | `/bare?topic=a` | one without status event and heartbeats |
 /// | `/beating?topic=a` | one with a heartbeat every [`App::HEARTBEAT`] |
 /// | `/dropped?topic=a` | one whose response is thrown away |
@@ -125,7 +125,7 @@ impl App {
         let values = |name: &'static str| {
             parameters.filter(move |(key, _)| key == name).map(|(_, value)| value.into_owned())
         };
-        let mut subscribe = self.hub.subscribe(values("topic"));
+        let mut subscribe = self.hub.subscribe(values("topic")).matching(values("match"));
         if values("history").next().as_deref() == Some("all") {
             subscribe = subscribe.history(History::All);
         }

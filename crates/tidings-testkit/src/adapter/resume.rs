@@ -59,8 +59,12 @@ fn publish_some(hub: &Hub, count: usize, published: &mut Vec<Entry>) {
 
 /// Comes back as a browser does: with the last id, if there is one.
 #[track_caller]
-fn come_back(site: &Site, id: Option<&str>) -> impl Future<Output = Response> + use<> {
-    let request = Request::get(EXCHANGE);
+fn come_back(
+    site: &Site,
+    target: &str,
+    id: Option<&str>,
+) -> impl Future<Output = Response> + use<> {
+    let request = Request::get(target);
     site.send(match id {
         Some(id) => request.header("Last-Event-ID", id),
         None => request,
@@ -68,6 +72,11 @@ fn come_back(site: &Site, id: Option<&str>) -> impl Future<Output = Response> + 
 }
 
 pub async fn a_cut_behind_every_byte_loses_and_doubles_nothing<A: Adapter>() {
+    cut_behind_every_byte::<A>(EXCHANGE, &["a", "b"]).await;
+}
+
+/// `exchange` asks for `topics`: in any way for all of `a` and `b`, and for nothing else.
+pub(super) async fn cut_behind_every_byte<A: Adapter>(exchange: &str, topics: &[&str]) {
     // As many cuts at a time as any machine has file descriptors for, each time in the same
     // exchange: a new hub begins at position 1.
     const AT_A_TIME: usize = 128;
@@ -78,7 +87,7 @@ pub async fn a_cut_behind_every_byte_loses_and_doubles_nothing<A: Adapter>() {
         publish_some(&site.hub, 12, &mut published);
         let mut clients = Vec::new();
         for _ in 0..=AT_A_TIME {
-            clients.push(site.get(EXCHANGE).await);
+            clients.push(site.get(exchange).await);
         }
         publish_some(&site.hub, 25, &mut published);
         // One that is not cut tells how long the exchange is: the status and 30 events.
@@ -99,10 +108,10 @@ pub async fn a_cut_behind_every_byte_loses_and_doubles_nothing<A: Adapter>() {
         publish_some(&site.hub, 7, &mut published);
         let last = published.last().map_or("", |entry| &entry.id);
         for (at, visit, id) in cut {
-            let mut response = come_back(&site, id.as_deref()).await;
+            let mut response = come_back(&site, exchange, id.as_deref()).await;
             response.read_until("the last event", |r| r.last_event_id() == last).await;
             let visits = [visit, Visit::of(id.as_deref(), &response)];
-            match check(&published, &["a", "b"], &visits) {
+            match check(&published, topics, &visits) {
                 Ok(summary) => assert_eq!(summary.resets, 0, "cut behind byte {at}"),
                 Err(fault) => panic!("cut behind byte {at}: {fault}: {visits:?}"),
             }
@@ -128,7 +137,7 @@ pub async fn a_client_that_was_away_too_long_is_reset_to_what_is_retained<A: Ada
     eventually("the client is gone", || site.hub.clients().count() == 0).await;
     publish_some(&site.hub, 30, &mut published);
 
-    let mut response = come_back(&site, Some(&id)).await;
+    let mut response = come_back(&site, EXCHANGE, Some(&id)).await;
     assert_eq!(response.status(), 200);
     let status = status_of(&response.next_message().await);
     assert_eq!((&status["status"], &status["reason"]), (&"reset".into(), &"trimmed".into()));

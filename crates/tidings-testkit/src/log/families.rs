@@ -120,7 +120,7 @@ const KEPT: usize = 100;
 async fn scarce<E: Engine>() -> Option<(E, Hub)> {
     let engine = E::begin(Settings { max_events: KEPT, ..Settings::default() }).await?;
     let few = Retention::default().events(10);
-    let hub = engine.node(Hub::builder().retention(few).max_retained_bytes(50_000)).await;
+    let hub = engine.node(Hub::builder().retention(few).max_retained_bytes(8_000)).await;
     Some((engine, hub))
 }
 

@@ -166,9 +166,10 @@ impl Sequencer {
             let ((_, id), weak) = first.remove_entry();
             let Some(log) = weak.upgrade() else { continue };
             let next = self.oldest.first_key_value().map_or(u64::MAX, |((offset, _), _)| *offset);
-            let next = next.min(self.offset);
+            // A topic's event is its families' as well: several may have the same one as their oldest.
+            let is_old = |oldest| oldest <= next && oldest < self.offset;
             let mut state = log.lock();
-            while self.cost > self.budget && state.oldest().is_some_and(|oldest| oldest < next) {
+            while self.cost > self.budget && state.oldest().is_some_and(is_old) {
                 self.cost -= match (state.durable.front(), state.ephemeral.front()) {
                     (Some(durable), Some(ephemeral)) if ephemeral.offset < durable.offset => {
                         state.ephemeral.pop().map_or(0, |frame| frame.cost())

@@ -1,0 +1,150 @@
+//! What a hub makes of what its log says: one thing after the other, without threads and without chance.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use super::scripted_log::{ScriptedLog, epoch, other_epoch, record, told};
+use super::*;
+use crate::Resume;
+use crate::backend::{Appended, Epoch, Origin, Replica};
+use crate::subscription::Subscription;
+
+fn deliver(replica: &Replica, positions: impl IntoIterator<Item = u64>) {
+    for position in positions {
+        replica.deliver(record("a", position)).unwrap();
+    }
+}
+
+/// A stream that resumes behind a position of the first history.
+fn resumed(hub: &Hub, position: u64) -> Subscription {
+    let resume = Resume::new().with_last_event_id(epoch().id(position).as_str());
+    hub.subscribe(["a"]).resume(resume).open().unwrap()
+}
+
+fn origin(epoch: Epoch, position: u64) -> Origin {
+    Origin { epoch, position, end: position }
+}
+
+#[test]
+fn what_is_delivered_again_is_left_out() {
+    let (hub, replica) = ScriptedLog::default().hub();
+    let mut stream = hub.subscribe(["a"]).open().unwrap();
+    deliver(&replica, [1, 2, 3, 1, 2, 3, 4]);
+    assert_eq!(told(&mut stream), ["fresh", "1", "2", "3", "4"]);
+    assert_eq!(replica.position(), Ok(4));
+}
+
+#[test]
+fn a_publication_is_not_acknowledged_before_the_hub_has_it() {
+    let log = ScriptedLog::default();
+    let (hub, replica) = log.hub();
+    let mut publish = pin!(hub.publish("a", Event::new("1")));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(publish.as_mut().poll(&mut cx).is_pending(), "the log has not answered");
+    let reply = log.state().appends.remove(0);
+    reply.send(Ok(Appended { epoch: epoch(), position: 1, is_duplicate: false }));
+    assert!(publish.as_mut().poll(&mut cx).is_pending(), "nobody could see it yet");
+    deliver(&replica, [1]);
+    let Poll::Ready(published) = publish.poll(&mut cx) else { panic!("it is there") };
+    assert_eq!(published.unwrap().id(), epoch().id(1));
+}
+
+#[test]
+fn a_place_that_the_log_has_never_reached_is_a_reset() {
+    let log = ScriptedLog::default();
+    let (hub, replica) = log.hub();
+    deliver(&replica, [1, 2]);
+    log.state().end = 2;
+    assert_eq!(told(&mut resumed(&hub, 3)), ["unknown", "1", "2"]);
+    // One that it has reached is waited for.
+    log.state().end = 3;
+    let mut stream = resumed(&hub, 3);
+    assert!(told(&mut stream).is_empty());
+    deliver(&replica, [3, 4]);
+    assert_eq!(told(&mut stream), ["resumed", "4"]);
+}
+
+#[test]
+fn who_waits_for_a_place_is_reset_when_another_history_begins() {
+    let log = ScriptedLog::default();
+    let (hub, replica) = log.hub();
+    deliver(&replica, [1]);
+    log.state().end = 2;
+    let mut stream = resumed(&hub, 2);
+    assert!(told(&mut stream).is_empty());
+    replica.restart(origin(other_epoch(), 0)).unwrap();
+    deliver(&replica, [1, 2, 3]);
+    assert_eq!(told(&mut stream), ["unknown", "1", "2", "3"]);
+}
+
+#[test]
+fn who_is_connected_is_reset_when_another_history_begins() {
+    let log = ScriptedLog::default();
+    let (hub, replica) = log.hub();
+    let mut stream = hub.subscribe(["a"]).open().unwrap();
+    deliver(&replica, [1, 2]);
+    assert_eq!(told(&mut stream), ["fresh", "1", "2"]);
+    replica.restart(origin(other_epoch(), 0)).unwrap();
+    deliver(&replica, [1, 2, 3]);
+    log.state().end = 3;
+    assert_eq!(told(&mut stream), ["unknown", "1", "2", "3"]);
+}
+
+#[test]
+fn a_page_of_another_history_is_not_sent() {
+    let log = ScriptedLog::default();
+    log.state().trimmed = 5;
+    let (hub, replica) = log.hub();
+    // The log is another one already, and the hub has not been told.
+    log.state().trimmed = 0;
+    log.state().epoch = Some(other_epoch());
+    log.state().records = (1..=5).map(|position| record("a", position)).collect();
+    let mut stream = resumed(&hub, 2);
+    assert!(told(&mut stream).is_empty());
+    replica.restart(origin(other_epoch(), 0)).unwrap();
+    deliver(&replica, 1..=5);
+    assert_eq!(told(&mut stream), ["unknown", "1", "2", "3", "4", "5"]);
+}
+
+#[test]
+fn what_the_log_has_lost_for_a_hub_is_a_reset() {
+    let log = ScriptedLog::default();
+    let (hub, replica) = log.hub();
+    let mut stream = hub.subscribe(["a"]).open().unwrap();
+    deliver(&replica, [1, 2]);
+    assert_eq!(told(&mut stream), ["fresh", "1", "2"]);
+    log.state().trimmed = 5;
+    replica.restart(origin(epoch(), 5)).unwrap();
+    deliver(&replica, [6]);
+    assert_eq!(told(&mut stream), ["trimmed", "6"]);
+}
+
+#[test]
+fn what_a_hub_has_lost_and_the_log_has_not_is_read() {
+    let log = ScriptedLog::default();
+    let (hub, replica) = log.hub();
+    let mut stream = hub.subscribe(["a"]).open().unwrap();
+    deliver(&replica, [1, 2]);
+    log.state().records = (1..=6).map(|position| record("a", position)).collect();
+    replica.restart(origin(epoch(), 5)).unwrap();
+    deliver(&replica, [6]);
+    assert_eq!(told(&mut stream), ["fresh", "1", "2", "3", "4", "5", "6"]);
+}
+
+#[test]
+fn a_client_that_has_arrived_has_a_place_without_being_told() {
+    let log = ScriptedLog::default();
+    let (hub, replica) = log.hub();
+    deliver(&replica, [1, 2]);
+    log.state().end = 3;
+    let resume = Resume::new().with_last_event_id(epoch().id(3).as_str());
+    let mut stream = hub.subscribe(["a"]).status(false).resume(resume).open().unwrap();
+    assert!(told(&mut stream).is_empty());
+    deliver(&replica, [3]);
+    assert!(told(&mut stream).is_empty(), "it has that");
+    // What it stands before is not in memory any more.
+    log.state().records = (1..=5).map(|position| record("a", position)).collect();
+    replica.restart(origin(epoch(), 5)).unwrap();
+    assert_eq!(told(&mut stream), ["4", "5"]);
+}
