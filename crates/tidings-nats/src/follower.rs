@@ -4,6 +4,11 @@
 //! there to what its clients want, with plain subscriptions, which cost the server next to nothing, and
 //! [puts the messages back in order](taps).
 //!
+//! To a selective follower a family of topics is a [wildcard](crate::subject::Subjects::filters), which may bring more than the
+//! family. What is handed on is decided for each message by its topic: whether anything that is
+//! [followed](wanted) has it, and from where on. So a message may come by several subscriptions, and by one that
+//! was meant for something else.
+//!
 //! # Markers
 //!
 //! A *marker* is a message that a node publishes to the stream, and that all nodes subscribe to. When it
@@ -22,7 +27,9 @@
 //! - Several connections publish: what they have stored one after the other may be sent on in another order,
 //!   as the server sends on only when it has stored. Who follows everything sees the gap in the numbers. A
 //!   selective follower waits a little; what is later still, it cannot have handed on in order.
-//! - Anything else: a message names the one before it on its subject, and that was not seen.
+//! - Anything else: a message names the one before it on its subject, and that was not seen. In a family, too,
+//!   each subject is for itself: what is named was seen, or it lies before the place from which the first of those
+//!   is followed that the subject belongs to.
 //!
 //! Then the follower begins anew: a marker, everything from the last place that is certain up to the
 //! marker read from the stream itself, and on with what has come meanwhile. Where events are gone,

@@ -41,11 +41,31 @@
 //!
 //! The stream sends each message on, once it is stored, to `tidings-live.` and the rest of its subject; a
 //! node subscribes there, to everything, and sees by the sequence when something is missing. With
-//! [`selective`](NatsLogBuilder::selective) it subscribes to the topics that its clients want, and to no
-//! others; a message names its predecessor, so a gap is noticed all the same, some 20 ms are spent on
+//! [`selective`](NatsLogBuilder::selective) it subscribes to the topics and families that its clients want,
+//! and to no others; a message names its predecessor in its topic, so a gap is noticed all the same, some 20 ms are spent on
 //! waiting for what is late, and where that was not enough, all clients are reset. (On a cluster of servers a
 //! message that is lost between two of them while both go on, is noticed by a selective node with the next
 //! one of its topic.) What a node has missed it reads from the stream.
+//!
+//! # Families of topics
+//!
+//! A selective node subscribes to a family of topics by a wildcard: to what the complete tokens in front of the
+//! first `*` of the pattern have behind them.
+//!
+//! | pattern | subscribed to, below `tidings-live.` |
+//! |---|---|
+//! | `sensors.kitchen.*` | `sensors.kitchen.>`, and `sensors.kitchen%2E`, which is the topic `sensors.kitchen.` |
+//! | `sensors.kit*` | `sensors.>` |
+//! | `sensors.*.temperature` | `sensors.>` |
+//! | `sensors/kitchen/*`, `user:42:*`, `*` | `>` |
+//!
+//! What a wildcard brings besides is left out in the node. So it is dots in the names of topics that keep from a
+//! node what it does not want; a family without one in front of its `*` brings all that is published, though no
+//! more than to a node that is not selective. Families with the same wildcard share a subscription; what
+//! belongs to two different ones is sent twice, and handed on once.
+//!
+//! Events of families are read back in the same way, by up to eight subjects and wildcards, or else by reading
+//! everything; also by a node that is not selective.
 //!
 //! # What acknowledged means
 //!

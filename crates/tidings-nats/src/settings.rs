@@ -127,7 +127,12 @@ impl NatsLogBuilder {
     }
 
     /// Whether this node is sent only what its clients want: it has a subscription for each topic that
-    /// somebody is subscribed to, of some 6 KB. Else it has one subscription for everything. Default: no.
+    /// somebody is subscribed to, and a wildcard for each family of topics, of some 6 KB. Else it has one
+    /// subscription for everything. Default: no.
+    ///
+    /// With [families](crate#families-of-topics), the names of topics should have dots, as subjects do: a wildcard
+    /// stands for all that is below a complete token. Of each topic of a family the node remembers the position of the
+    /// newest event, as long as the stream has it.
     ///
     /// It is for nodes whose clients want little of much. Events come some 20 ms later then: where several
     /// connections publish, the server may send on out of order what it has stored in order, and who does not

@@ -5,7 +5,9 @@
 mod access;
 mod bridge;
 mod cluster;
+mod families;
 mod faults;
 mod foreign;
+mod monitor;
 mod reading;
 mod suite;

@@ -6,14 +6,20 @@ use std::time::Duration;
 
 use tidings::{Event, Hub, Retention};
 use tidings_nats::NatsLog;
+use tidings_testkit::checker::is_of;
 use tidings_testkit::limit::within;
 use tidings_testkit::log::{Client, publish};
 use tidings_tests::nats::Server;
 use tidings_tests::requirements::met;
 use tokio::task::JoinSet;
 
-const TOPICS: [&str; 16] =
-    ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"];
+const TOPICS: [&str; 16] = [
+    "a.0", "a.1", "a.2", "a.3", "b.0", "b.1", "b.2", "b.3", "c.0", "c.1", "c.2", "c.3", "d.0",
+    "d.1", "d.2", "d.3",
+];
+
+/// Wide and narrow ones.
+const FAMILIES: [&str; 6] = ["a.*", "b.1*", "*.2", "c.*", "d.3*", "*"];
 
 async fn hub(server: &Server, is_selective: bool) -> Hub {
     let log = NatsLog::builder().selective(is_selective).connect(server.url());
@@ -38,7 +44,7 @@ async fn publish_all(hub: Hub, number: usize, ending: Arc<AtomicBool>) -> Vec<(u
     published
 }
 
-fn position(id: &str) -> u64 {
+pub(crate) fn position(id: &str) -> u64 {
     id.rsplit_once('-').unwrap().1.parse().unwrap()
 }
 
@@ -60,7 +66,7 @@ async fn read_and_publish(is_selective: bool) {
         hub(&server, is_selective).await,
         hub(&server, is_selective).await,
     ];
-    let first = publish(&nodes[0], "other", "first").await;
+    let first = publish(&nodes[0], "before", "first").await;
     let ending = Arc::new(AtomicBool::new(false));
     let mut publishers = JoinSet::new();
     for number in 0..4 {
@@ -70,7 +76,11 @@ async fn read_and_publish(is_selective: bool) {
     for number in 0..12_usize {
         let (hub, first) = (nodes[number % 3].clone(), first.id.clone());
         readers.spawn(async move {
-            let topics = [TOPICS[number % 16], TOPICS[(number * 3 + 7) % 16]];
+            let other = match number % 2 {
+                0 => TOPICS[(number * 3 + 7) % 16],
+                _ => FAMILIES[number / 2],
+            };
+            let topics = [TOPICS[number % 16], other];
             let began = tokio::time::Instant::now();
             let mut seen = Vec::new();
             while began.elapsed() < Duration::from_secs(8) {
@@ -110,7 +120,7 @@ async fn read_and_publish(is_selective: bool) {
     for (topics, seen) in read {
         let all: Vec<_> = published
             .iter()
-            .filter(|(_, topic)| topics.contains(topic))
+            .filter(|(_, topic)| is_of(&topics, topic))
             .map(|(at, _)| *at)
             .collect();
         for ids in seen {

@@ -1,0 +1,444 @@
+//! Families of topics: wildcards here and there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use tidings::{Hub, Retention};
+use tidings_nats::{ConnectOptions, NatsLog, NatsLogBuilder};
+use tidings_testkit::checker::{self, Entry, Visit, check};
+use tidings_testkit::limit::{LIMIT, eventually, within};
+use tidings_testkit::log::{Client, publish, publish_all};
+use tidings_tests::nats::Server;
+use tidings_tests::proxy::{Passing, Proxy};
+use tidings_tests::random::Random;
+use tidings_tests::requirements::met;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use crate::monitor;
+use crate::reading::position;
+
+async fn server() -> Option<Server> {
+    let server = Server::start_with(monitor::CONFIGURATION).await;
+    met("logs on NATS", || server)
+}
+
+fn selective() -> NatsLogBuilder {
+    NatsLog::builder().selective(true)
+}
+
+async fn hub_at(url: &str, settings: NatsLogBuilder) -> Hub {
+    let log = within("a log", settings.connect(url)).await.expect("the server is there");
+    Hub::builder().build_on(log)
+}
+
+/// A selective node whose connection has a name, and which wants what has clients and nothing else: it keeps no
+/// events for those who might come.
+async fn forgetful(server: &Server, name: &str) -> Hub {
+    let options = ConnectOptions::new().name(name);
+    let log = selective().connect_options(options).connect(server.url());
+    let log = within("a log", log).await.expect("the server is there");
+    Hub::builder().retention(Retention::none()).max_retained_bytes(2_000).build_on(log)
+}
+
+async fn fresh(hub: &Hub, topics: &[&str]) -> Client {
+    Client::expect(hub, topics, None, "fresh").await
+}
+
+async fn is_ready(hub: &Hub, ready: bool) {
+    let what = if ready { "a hub that is ready" } else { "a hub that is not ready" };
+    eventually(what, || hub.health().is_ready() == ready).await;
+}
+
+/// What a node is subscribed to of the events, once it is this.
+async fn is_subscribed_to(server: &Server, node: &str, expected: &[&str]) {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let mut subjects = monitor::connection(server, node).await.subjects;
+        subjects.retain(|subject| {
+            subject.starts_with("tidings-live.") && !subject.starts_with("tidings-live.$")
+        });
+        if subjects == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{subjects:?}, not {expected:?}");
+        // Nobody tells when the server's books have changed.
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_family_is_one_wildcard_for_all_who_want_it() {
+    let Some(server) = server().await else { return };
+    let hub = forgetful(&server, "node").await;
+    let one = fresh(&hub, &["sensors.kitchen.*"]).await;
+    let kitchen = ["tidings-live.sensors.kitchen%2E", "tidings-live.sensors.kitchen.>"];
+    is_subscribed_to(&server, "node", &kitchen).await;
+    let other = fresh(&hub, &["sensors.kitchen.*", "sensors.kitchen.*.c"]).await;
+    is_subscribed_to(&server, "node", &kitchen).await;
+    drop(one);
+    let third = fresh(&hub, &["sensors.k*", "sensors.c*", "orders"]).await;
+    let [short, all] = kitchen;
+    let more = ["tidings-live.orders", "tidings-live.sensors.>", short, all];
+    is_subscribed_to(&server, "node", &more).await;
+    drop(other);
+    is_subscribed_to(&server, "node", &more[..2]).await;
+    let everything = fresh(&hub, &["user:*"]).await;
+    is_subscribed_to(&server, "node", &["tidings-live.>", more[0], more[1]]).await;
+    drop((third, everything));
+    is_subscribed_to(&server, "node", &[]).await;
+}
+
+#[tokio::test]
+async fn a_node_is_not_sent_what_none_of_its_clients_wants() {
+    let Some(server) = server().await else { return };
+    let hub = forgetful(&server, "node").await;
+    let whole = hub_at(&server.url(), NatsLog::builder()).await;
+    let mut client = fresh(&hub, &["sensors.kitchen.*"]).await;
+    let before = monitor::connection(&server, "node").await.sent;
+    let events =
+        (0..3_000).map(|n| (["sensors.hall.1", "sensors.kitchen", "x"][n % 3], "x".into()));
+    publish_all(&whole, events).await;
+    let event = publish(&whole, "sensors.kitchen.1", "x").await;
+    client.read_to(&event.id).await;
+    let sent = monitor::connection(&server, "node").await.sent - before;
+    assert!(sent < 300, "{sent} messages");
+    assert_eq!(client.messages().len(), 2);
+}
+
+/// Names in each other's way: by dots, escapes and what NATS has a meaning for.
+const ODD: [&str; 15] = [
+    "a", "a.", "a..", "a.b", "a.b.", "a..b", "a.b.c", "a.>", "a.$b", "ab", "$a", "$a.b", ".a",
+    "a.100%", "é.a",
+];
+
+const OF_ODD: [&[&str]; 13] = [
+    &["*"],
+    &["a*"],
+    &["a.*"],
+    &["a.*", "a."],
+    &["a..*"],
+    &["a.b*", "a.b", "a.*"],
+    &["a.b.*", "*.c"],
+    &["a.>*"],
+    &["$*"],
+    &["$a.*", "$a"],
+    &[".*", "é*"],
+    &["a.100%*", "a.*0%"],
+    &["é.*", "*a"],
+];
+
+#[tokio::test]
+async fn names_of_every_kind_come_once_to_each_of_their_families() {
+    let Some(server) = server().await else { return };
+    let other = hub_at(&server.url(), selective()).await;
+    for settings in [NatsLog::builder(), selective()] {
+        let hub = hub_at(&server.url(), settings).await;
+        let mut clients = Vec::new();
+        for asked in OF_ODD {
+            clients.push(fresh(&hub, asked).await);
+        }
+        let first = publish(&other, "a.b", "first").await;
+        let events = (0..150).map(|n| (ODD[n % ODD.len()], n.to_string()));
+        let mut published = publish_all(&other, events).await;
+        let rest = published.clone();
+        published.insert(0, first.clone());
+        // All at the end, so that each has seen all of its own.
+        let last = publish_all(&other, ODD.map(|topic| (topic, "last".to_owned()))).await;
+        published.extend(last);
+        for (mut client, asked) in clients.into_iter().zip(OF_ODD) {
+            client.read_to(&last_of(&published, asked).id).await;
+            let summary = check(&published, asked, &[client.leave()]).expect("all as promised");
+            assert_eq!(summary.resets, 0, "{asked:?}");
+        }
+        // And read back, by a node that was not there.
+        let late = hub_at(&server.url(), selective()).await;
+        for asked in OF_ODD {
+            let mut client = Client::expect(&late, asked, Some(&first.id), "resumed").await;
+            client.read_to(&last_of(&rest, asked).id).await;
+            client.read_to(&last_of(&published, asked).id).await;
+            let resumed = &published[1..];
+            let count = resumed.iter().filter(|entry| is_of(asked, entry)).count();
+            assert_eq!(client.messages().len(), 1 + count, "{asked:?}");
+        }
+    }
+}
+
+fn is_of(asked: &[&str], entry: &Entry) -> bool {
+    checker::is_of(asked, &entry.topic)
+}
+
+fn last_of<'a>(published: &'a [Entry], asked: &[&str]) -> &'a Entry {
+    published.iter().rev().find(|entry| is_of(asked, entry)).expect("there is one")
+}
+
+const ROOMS: [&str; 7] = ["a.1", "a.2", "a.10", "a.1.x", "b.1", "b.2", "c"];
+
+const OF_ROOMS: [&[&str]; 6] =
+    [&["a.*"], &["a.1*", "a.*"], &["a.1", "a.*"], &["*.1", "a.10"], &["*"], &["b.*", "c"]];
+
+/// Clients of families, who go on until they are [judged](Self::judge).
+struct Audience(Vec<Client>);
+
+impl Audience {
+    async fn of(hub: &Hub) -> Self {
+        let mut clients = Vec::new();
+        for asked in OF_ROOMS {
+            clients.push(fresh(hub, asked).await);
+        }
+        Self(clients)
+    }
+
+    /// They have seen everything once and in order, and nobody was reset.
+    async fn judge(self, published: &[Entry]) {
+        for (mut client, asked) in self.0.into_iter().zip(OF_ROOMS) {
+            client.read_to(&last_of(published, asked).id).await;
+            let summary = check(published, asked, &[client.leave()]).expect("all as promised");
+            assert_eq!(summary.resets, 0, "{asked:?}");
+        }
+    }
+}
+
+async fn publish_rooms(hub: &Hub, what: &str) -> Vec<Entry> {
+    let events = (0..140).map(|n| (ROOMS[n % ROOMS.len()], format!("{what} {n}")));
+    publish_all(hub, events).await
+}
+
+#[tokio::test]
+async fn families_have_all_that_was_published_while_their_link_was_cut() {
+    let Some(server) = server().await else { return };
+    for passing in [Passing::Neither, Passing::ToClient, Passing::ToServer] {
+        let proxy =
+            Proxy::start(([127, 0, 0, 1], server.port()).into()).await.expect("a free port");
+        let cut = hub_at(&format!("nats://{}", proxy.addr()), selective()).await;
+        let whole = hub_at(&server.url(), NatsLog::builder()).await;
+        let audience = Audience::of(&cut).await;
+        let mut published = publish_rooms(&whole, "before").await;
+        proxy.pass(passing);
+        published.extend(publish_rooms(&whole, "meanwhile").await);
+        is_ready(&cut, false).await;
+        proxy.pass(Passing::Both);
+        published.extend(publish_rooms(&whole, "after").await);
+        audience.judge(&published).await;
+    }
+}
+
+#[tokio::test]
+async fn families_have_all_that_was_published_when_connections_break() {
+    let Some(server) = server().await else { return };
+    let proxy = Proxy::start(([127, 0, 0, 1], server.port()).into()).await.expect("a free port");
+    let cut = hub_at(&format!("nats://{}", proxy.addr()), selective()).await;
+    let whole = hub_at(&server.url(), NatsLog::builder()).await;
+    let audience = Audience::of(&cut).await;
+    let mut published = Vec::new();
+    for round in 0..10 {
+        proxy.reset();
+        published.extend(publish_rooms(&whole, &round.to_string()).await);
+    }
+    audience.judge(&published).await;
+}
+
+#[tokio::test]
+async fn families_outlive_a_server_that_is_killed() {
+    let Some(mut server) = server().await else { return };
+    let hub = hub_at(&server.url(), selective()).await;
+    let other = hub_at(&server.url(), NatsLog::builder()).await;
+    let audience = Audience::of(&hub).await;
+    let mut published = Vec::new();
+    for round in 0..3 {
+        published.extend(publish_rooms(&other, &format!("{round}, before")).await);
+        server.kill().await;
+        is_ready(&hub, false).await;
+        server.restart().await;
+        is_ready(&other, true).await;
+        published.extend(publish_rooms(&other, &format!("{round}, after")).await);
+    }
+    audience.judge(&published).await;
+}
+
+#[tokio::test]
+async fn families_of_a_server_that_lost_everything_are_reset_and_go_on() {
+    let Some(mut server) = server().await else { return };
+    let hub = hub_at(&server.url(), selective()).await;
+    let mut audience = Audience::of(&hub).await;
+    let published = publish_rooms(&hub, "lost").await;
+    for (client, asked) in audience.0.iter_mut().zip(OF_ROOMS) {
+        client.read_to(&last_of(&published, asked).id).await;
+    }
+    server.kill().await;
+    server.wipe();
+    server.restart().await;
+    for client in &mut audience.0 {
+        assert_eq!(client.status().await["reason"], "unknown");
+    }
+    let published = publish_rooms(&hub, "new").await;
+    for (client, asked) in audience.0.iter_mut().zip(OF_ROOMS) {
+        let count = published.iter().filter(|entry| is_of(asked, entry)).count();
+        let seen: Vec<_> = client.read(count).await.iter().map(|m| m.data().to_owned()).collect();
+        assert!(seen.iter().all(|data| data.starts_with("new ")), "{seen:?}");
+        assert_eq!(client.last_event_id(), last_of(&published, asked).id);
+    }
+}
+
+#[tokio::test]
+async fn what_was_trimmed_of_a_family_while_the_link_was_cut_is_a_reset() {
+    let Some(server) = server().await else { return };
+    let proxy = Proxy::start(([127, 0, 0, 1], server.port()).into()).await.expect("a free port");
+    let cut = hub_at(&format!("nats://{}", proxy.addr()), selective().max_events(50)).await;
+    let whole = hub_at(&server.url(), NatsLog::builder()).await;
+    let mut client = fresh(&cut, &["a.*"]).await;
+    let before = publish(&whole, "a.1", "before").await;
+    client.read_to(&before.id).await;
+    proxy.pass(Passing::Neither);
+    let published = publish_all(&whole, (0..100).map(|n| (ROOMS[n % 3], n.to_string()))).await;
+    is_ready(&cut, false).await;
+    proxy.reset();
+    proxy.pass(Passing::Both);
+    assert_eq!(client.status().await["reason"], "trimmed");
+    client.read_to(&published.last().expect("some").id).await;
+    let event = publish(&whole, "a.new", "after").await;
+    assert_eq!(client.read(1).await[0].last_event_id(), event.id);
+}
+
+/// Publishes until it is to end: no more than those who come back can read of the stream meanwhile.
+async fn publish_on(hub: Hub, ending: Arc<AtomicBool>) -> Vec<Entry> {
+    let mut published = Vec::new();
+    let mut pace = interval(Duration::from_millis(50));
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !ending.load(Ordering::Acquire) {
+        pace.tick().await;
+        let events = (0..14).map(|n| (ROOMS[n % ROOMS.len()], n.to_string()));
+        published.extend(publish_all(&hub, events).await);
+    }
+    published
+}
+
+/// A client that comes and goes, each time with the last id that it has seen.
+async fn come_and_go(hub: Hub, number: usize) -> (Vec<Visit>, String) {
+    let mut random = Random::new(SEED, number as u64);
+    let asked = OF_ROOMS[number % OF_ROOMS.len()];
+    let (mut visits, mut id) = (Vec::new(), None::<String>);
+    for _ in 0..12 {
+        let status = if id.is_some() { "resumed" } else { "fresh" };
+        let mut client = Client::expect(&hub, asked, id.as_deref(), status).await;
+        client.read(random.below(30)).await;
+        id = Some(client.last_event_id().to_owned());
+        visits.push(client.leave());
+    }
+    (visits, id.unwrap_or_default())
+}
+
+const SEED: u64 = 17;
+
+/// Two nodes, so that a family is wanted anew at one while it is left at the other; and few clients, so that
+/// it often is the last who leaves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn families_that_are_wanted_and_left_while_events_are_published_miss_nothing() {
+    let Some(server) = server().await else { return };
+    let nodes = [forgetful(&server, "one").await, forgetful(&server, "two").await];
+    let publisher = hub_at(&server.url(), selective()).await;
+    let ending = Arc::new(AtomicBool::new(false));
+    let publishing = tokio::spawn(publish_on(publisher.clone(), ending.clone()));
+    let clients: Vec<_> = (0..2 * OF_ROOMS.len())
+        .map(|number| tokio::spawn(come_and_go(nodes[number / OF_ROOMS.len()].clone(), number)))
+        .collect();
+    let mut journeys = Vec::new();
+    for client in clients {
+        journeys.push(client.await.expect("it does not panic"));
+    }
+    ending.store(true, Ordering::Release);
+    let mut published = within("all publications", publishing).await.expect("it does not panic");
+    println!("{} published", published.len());
+    published.extend(publish_rooms(&publisher, "last").await);
+    for (number, (mut visits, id)) in journeys.into_iter().enumerate() {
+        let (node, asked) = (&nodes[number % 2], OF_ROOMS[number % OF_ROOMS.len()]);
+        let mut client = Client::expect(node, asked, Some(&id), "resumed").await;
+        client.read_to(&last_of(&published, asked).id).await;
+        visits.push(client.leave());
+        let summary = check(&published, asked, &visits).expect("all as promised");
+        assert_eq!(summary.resets, 0, "{asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn families_that_are_wanted_and_left_in_quick_succession_leave_what_is_wanted() {
+    let Some(server) = server().await else { return };
+    let hub = forgetful(&server, "node").await;
+    let other = hub_at(&server.url(), selective()).await;
+    let mut steady = fresh(&hub, &["a.1"]).await;
+    let mut published = Vec::new();
+    for round in 0..20 {
+        // Wanted and left before the log has got round to it.
+        for _ in 0..10 {
+            drop(OF_ROOMS.map(|asked| Client::connect(&hub, asked, None)));
+        }
+        let audience = OF_ROOMS.map(|asked| Client::connect(&hub, asked, None));
+        drop(Client::connect(&hub, &["a.*", "a.2"], None));
+        let (mut left, mut staying) = (Vec::new(), Vec::new());
+        for (number, mut client) in audience.into_iter().enumerate() {
+            assert_eq!(client.status().await["status"], "fresh");
+            match number % 2 == round % 2 {
+                true => left.push(client),
+                false => staying.push((client, OF_ROOMS[number])),
+            }
+        }
+        drop(left);
+        let now = publish_rooms(&other, &round.to_string()).await;
+        for (mut client, asked) in staying {
+            client.read_to(&last_of(&now, asked).id).await;
+            let seen = check(&now, asked, &[client.leave()]).expect("all as promised");
+            assert_eq!(seen.resets, 0, "{asked:?}");
+        }
+        published.extend(now);
+    }
+    is_subscribed_to(&server, "node", &["tidings-live.a.1"]).await;
+    steady.read_to(&last_of(&published, &["a.1"]).id).await;
+    let summary = check(&published, &["a.1"], &[steady.leave()]).expect("all as promised");
+    assert_eq!(summary.resets, 0);
+}
+
+/// Sends what the stream would have sent for its message at `sequence`.
+async fn forge(nats: &async_nats::Client, subject: &str, sequence: u64, previous: u64) {
+    let mut headers = HeaderMap::new();
+    headers.insert("Nats-Sequence", sequence.to_string());
+    headers.insert("Nats-Last-Sequence", previous.to_string());
+    nats.publish_with_headers(subject.to_owned(), headers, "forged".into()).await.unwrap();
+    nats.flush().await.unwrap();
+}
+
+/// What the server sends of a topic names the one before it. Here somebody else pretends to be the server, which
+/// never leaves anything out.
+#[tokio::test]
+async fn each_topic_of_a_family_has_to_follow_on_what_was_seen_of_it() {
+    let Some(server) = server().await else { return };
+    let nats = async_nats::connect(server.url()).await.unwrap();
+    let hub = hub_at(&server.url(), selective()).await;
+    let earlier = publish(&hub, "a.3", "earlier").await;
+    let mut client = fresh(&hub, &["a.*", "a.1*"]).await;
+    publish(&hub, "a.1", "x").await;
+    let second = publish(&hub, "a.2", "x").await;
+    client.read_to(&second.id).await;
+    let at = position(&second.id);
+    // The one before is still to come: something is missing, and it is nothing that the stream has.
+    forge(&nats, "tidings-live.a.2", at + 9, at + 5).await;
+    let event = publish(&hub, "a.1", "x").await;
+    let next = client.read(1).await[0].clone();
+    assert_eq!((next.data(), next.last_event_id()), ("x", &*event.id));
+    // It was one of this topic, in front of what the client was sent of another.
+    let mut at = 0;
+    // The first may yet have been read from the stream; what is behind that was not.
+    for _ in 0..2 {
+        let event = publish(&hub, "a.1", "x").await;
+        client.read_to(&event.id).await;
+        at = position(&event.id);
+    }
+    forge(&nats, "tidings-live.a.2", at + 5, at).await;
+    assert_eq!(client.status().await["reason"], "unknown");
+    let event = publish(&hub, "a.2", "new").await;
+    client.read_to(&event.id).await;
+    assert!(client.messages().iter().all(|message| message.data() != "forged"));
+    // It was there before the family was followed.
+    forge(&nats, "tidings-live.a.3", position(&event.id) + 5, position(&earlier.id)).await;
+    assert_eq!(client.read(1).await[0].data(), "forged");
+}
