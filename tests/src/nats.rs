@@ -191,6 +191,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // It may be the server that has failed.
+            eprintln!("what nats-server has said since its last start:\n{}", self.said());
+        }
         drop(self.running.take());
         let _ = std::fs::remove_dir_all(&self.folder);
     }

@@ -1,5 +1,5 @@
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{Context, PublishErrorKind};
+use async_nats::jetstream::context::{Context, GetStreamErrorKind, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, LastRawMessageErrorKind, Stream};
 use tidings::backend::{Epoch, LogError, LogErrorKind};
@@ -69,23 +69,33 @@ impl Epochs {
         Err(error(LogErrorKind::Unavailable, "epoch: other nodes change it all the time"))
     }
 
-    async fn stream(&self) -> Result<Stream<()>, LogError> {
-        let stream = self.context.get_stream_no_info(&self.name).await;
-        stream.map_err(|error| asking("epoch", error))
+    /// The stream, if there is anything in it.
+    ///
+    /// nats-server 2.9 crashes when it is asked for a message of a stream that another node is just creating.
+    async fn stream(&self) -> Result<Option<Stream>, LogError> {
+        match self.context.get_stream(&self.name).await {
+            Ok(stream) => Ok(Some(stream).filter(|stream| stream.cached_info().state.messages > 0)),
+            Err(refusal) => match refusal.kind() {
+                GetStreamErrorKind::JetStream(error)
+                    if error.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+                {
+                    Ok(None)
+                }
+                _ => Err(asking("epoch", refusal)),
+            },
+        }
     }
 
     async fn read(&self) -> Result<Option<Entry>, LogError> {
-        let message = self.stream().await?.get_last_raw_message_by_subject(&self.subject).await;
+        let Some(stream) = self.stream().await? else {
+            self.create().await?;
+            return Ok(None);
+        };
+        let message = stream.get_last_raw_message_by_subject(&self.subject).await;
         let message = match message {
             Ok(message) => message,
             Err(refusal) => match refusal.kind() {
                 LastRawMessageErrorKind::NoMessageFound => return Ok(None),
-                LastRawMessageErrorKind::JetStream(error)
-                    if error.error_code() == ErrorCode::STREAM_NOT_FOUND =>
-                {
-                    self.create().await?;
-                    return Ok(None);
-                }
                 _ => return Err(asking("epoch", refusal)),
             },
         };

@@ -103,7 +103,7 @@ pub async fn many_clients_of_families_come_and_go_and_lose_nothing<A: Adapter>()
                 0 => format!("hall:{}", random.usize(..=round)),
                 _ => format!("room:{}", random.usize(..=round)),
             };
-            let size = [10, 100, 3_000][random.usize(..3)];
+            let size = [10, 100, 1_000][random.usize(..3)];
             let data = format!("{round} {n} {}", "x".repeat(size));
             published.push(Entry::publish(&site.hub, &topic, &data));
         }

@@ -1,10 +1,13 @@
 //! Families of topics: what is subscribed to by a pattern.
 
+use futures_util::future::join;
 use tidings::{History, Hub, Retention};
+use tokio::time::Instant;
 
 use super::resume::{Journey, resumes_behind_every_event};
 use super::{Client, Engine, Settings, publish, publish_all};
 use crate::checker::{check, check_uneven, is_of, position};
+use crate::limit::LIMIT;
 
 const TOPICS: [&str; 6] = ["a:1", "a:2", "b:1", "b:2", "a:1:x", "c"];
 
@@ -162,17 +165,28 @@ pub async fn a_client_of_a_family_that_reads_slowly_gets_all_that_is_kept<E: Eng
     let Some(engine) = E::begin(Settings::default()).await else { return };
     let hub = engine.node(Hub::builder()).await;
     let mut client = Client::expect(&hub, &ASKED, None, "fresh").await;
-    let mut published = Vec::new();
-    // Each time more than is kept at hand for those who are connected, before the client reads on.
-    for _ in 0..5 {
+    // More than is kept at hand for those who are connected.
+    let burst = || {
         let data = |n: usize| format!("{n} {}", "x".repeat(1_000));
-        let events = (0..600).map(|n| (["a:1", "b", "a:2"][n % 3], data(n)));
-        published.extend(publish_all(&hub, events).await);
+        publish_all(&hub, (0..600).map(move |n| (["a:1", "b", "a:2"][n % 3], data(n))))
+    };
+    let mut published = Vec::new();
+    // The client waits when each of them begins, and is woken by it.
+    for _ in 0..3 {
+        let began = Instant::now();
+        let (_, more) = join(client.read(400), burst()).await;
+        // Not by the end of a time limit, which polls it, too.
+        assert!(began.elapsed() < LIMIT, "it is not woken");
+        published.extend(more);
+    }
+    // It reads on behind them.
+    for _ in 0..5 {
+        published.extend(burst().await);
         client.read(200).await;
     }
     client.read(1_000).await;
     let summary = check(&published, &ASKED, &[client.leave()]).expect("all as promised");
-    assert_eq!((summary.events, summary.resets), (2_000, 0));
+    assert_eq!((summary.events, summary.resets), (3_200, 0));
 }
 
 pub async fn who_leaves_a_family_takes_nothing_from_others<E: Engine>() {
