@@ -36,8 +36,9 @@ async fn nothing_acknowledged_is_lost_when_the_leader_is_killed() {
         hubs.push(hub_at(server, number != 1).await);
     }
     let mut clients = Vec::new();
-    for hub in &hubs {
-        clients.push(Client::expect(hub, &["a", "b"], None, "fresh").await);
+    let asked: [&[&str]; 3] = [&["a", "b"], &["*"], &["a*", "b", "*"]];
+    for (hub, asked) in hubs.iter().zip(asked) {
+        clients.push(Client::expect(hub, asked, None, "fresh").await);
     }
     let nats = async_nats::connect(servers[0].url()).await.unwrap();
     let stream = async_nats::jetstream::new(nats).get_stream("TIDINGS").await.unwrap();
