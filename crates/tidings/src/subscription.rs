@@ -286,7 +286,6 @@ impl Subscription {
         let shared = self.shared.clone();
         let Present { mark: now, epoch, began } = shared.present();
         let status = Status::Reset(reason);
-        self.rejoin = Rejoin::All;
         let feed = self.client.feed.clone();
         let is_selective = shared.replication.as_ref().is_some_and(|r| r.log.is_selective());
         let beginning = if self.snapshot.is_some() {

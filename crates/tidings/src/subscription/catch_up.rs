@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::Subscription;
 use super::apart::{Next, Ready};
 use super::history::{self, Beginning, History};
 use super::status::{ResetReason, Status};
-use super::{Rejoin, Subscription};
 use crate::backend::{Epoch, LogErrorKind, Read, Receiver, Reply, Start};
 use crate::hub::pages::{EncodedPage, Reading};
 use crate::hub::replication::Replication;
@@ -299,7 +299,6 @@ impl Subscription {
             }
             Progress::Arrived(beginning, announce) => {
                 self.client.count(0, 0, Some(beginning.position));
-                self.rejoin = Rejoin::All;
                 self.go_to(beginning);
                 announce
             }

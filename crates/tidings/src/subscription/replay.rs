@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use super::Subscription;
 use super::history::{self, Beginning};
 use super::status::ResetReason;
+use super::{Rejoin, Subscription};
 use crate::hub::shared::{Present, Shared};
 use crate::log::TopicLog;
 use crate::log::coalesce::Slice;
@@ -55,6 +55,8 @@ impl Subscription {
     /// Goes on from there.
     pub(super) fn go_to(&mut self, beginning: Beginning) {
         let Beginning { cursor, seen, past, .. } = beginning;
+        // Its places in the wait lists are of where it was.
+        self.rejoin = Rejoin::All;
         let set = |slots: &mut [Slot]| match &seen {
             Some(seen) => slots.iter_mut().zip(seen).for_each(|(slot, seen)| slot.seen = *seen),
             None => slots.iter_mut().for_each(|slot| slot.seen = 0),
