@@ -1,48 +1,45 @@
 //! Families of topics: wildcards here and there.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
 use tidings::{Hub, Retention};
 use tidings_nats::{ConnectOptions, NatsLog, NatsLogBuilder};
-use tidings_testkit::checker::{self, Entry, Visit, check};
+use tidings_testkit::checker::{self, Entry, check};
 use tidings_testkit::limit::{LIMIT, eventually, within};
 use tidings_testkit::log::{Client, publish, publish_all};
 use tidings_tests::nats::Server;
 use tidings_tests::proxy::{Passing, Proxy};
-use tidings_tests::random::Random;
 use tidings_tests::requirements::met;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, sleep};
 
 use crate::monitor;
 use crate::reading::position;
 
-async fn server() -> Option<Server> {
+pub(crate) async fn server() -> Option<Server> {
     let server = Server::start_with(monitor::CONFIGURATION).await;
     met("logs on NATS", || server)
 }
 
-fn selective() -> NatsLogBuilder {
+pub(crate) fn selective() -> NatsLogBuilder {
     NatsLog::builder().selective(true)
 }
 
-async fn hub_at(url: &str, settings: NatsLogBuilder) -> Hub {
+pub(crate) async fn hub_at(url: &str, settings: NatsLogBuilder) -> Hub {
     let log = within("a log", settings.connect(url)).await.expect("the server is there");
     Hub::builder().build_on(log)
 }
 
 /// A selective node whose connection has a name, and which wants what has clients and nothing else: it keeps no
 /// events for those who might come.
-async fn forgetful(server: &Server, name: &str) -> Hub {
+pub(crate) async fn forgetful(server: &Server, name: &str) -> Hub {
     let options = ConnectOptions::new().name(name);
     let log = selective().connect_options(options).connect(server.url());
     let log = within("a log", log).await.expect("the server is there");
     Hub::builder().retention(Retention::none()).max_retained_bytes(2_000).build_on(log)
 }
 
-async fn fresh(hub: &Hub, topics: &[&str]) -> Client {
+pub(crate) async fn fresh(hub: &Hub, topics: &[&str]) -> Client {
     Client::expect(hub, topics, None, "fresh").await
 }
 
@@ -52,7 +49,7 @@ async fn is_ready(hub: &Hub, ready: bool) {
 }
 
 /// What a node is subscribed to of the events, once it is this.
-async fn is_subscribed_to(server: &Server, node: &str, expected: &[&str]) {
+pub(crate) async fn is_subscribed_to(server: &Server, node: &str, expected: &[&str]) {
     let deadline = Instant::now() + LIMIT;
     loop {
         let mut subjects = monitor::connection(server, node).await.subjects;
@@ -169,13 +166,13 @@ fn is_of(asked: &[&str], entry: &Entry) -> bool {
     checker::is_of(asked, &entry.topic)
 }
 
-fn last_of<'a>(published: &'a [Entry], asked: &[&str]) -> &'a Entry {
+pub(crate) fn last_of<'a>(published: &'a [Entry], asked: &[&str]) -> &'a Entry {
     published.iter().rev().find(|entry| is_of(asked, entry)).expect("there is one")
 }
 
-const ROOMS: [&str; 7] = ["a.1", "a.2", "a.10", "a.1.x", "b.1", "b.2", "c"];
+pub(crate) const ROOMS: [&str; 7] = ["a.1", "a.2", "a.10", "a.1.x", "b.1", "b.2", "c"];
 
-const OF_ROOMS: [&[&str]; 6] =
+pub(crate) const OF_ROOMS: [&[&str]; 6] =
     [&["a.*"], &["a.1*", "a.*"], &["a.1", "a.*"], &["*.1", "a.10"], &["*"], &["b.*", "c"]];
 
 /// Clients of families, who go on until they are [judged](Self::judge).
@@ -200,7 +197,7 @@ impl Audience {
     }
 }
 
-async fn publish_rooms(hub: &Hub, what: &str) -> Vec<Entry> {
+pub(crate) async fn publish_rooms(hub: &Hub, what: &str) -> Vec<Entry> {
     let events = (0..140).map(|n| (ROOMS[n % ROOMS.len()], format!("{what} {n}")));
     publish_all(hub, events).await
 }
@@ -299,103 +296,6 @@ async fn what_was_trimmed_of_a_family_while_the_link_was_cut_is_a_reset() {
     client.read_to(&published.last().expect("some").id).await;
     let event = publish(&whole, "a.new", "after").await;
     assert_eq!(client.read(1).await[0].last_event_id(), event.id);
-}
-
-/// Publishes until it is to end: no more than those who come back can read of the stream meanwhile.
-async fn publish_on(hub: Hub, ending: Arc<AtomicBool>) -> Vec<Entry> {
-    let mut published = Vec::new();
-    let mut pace = interval(Duration::from_millis(50));
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while !ending.load(Ordering::Acquire) {
-        pace.tick().await;
-        let events = (0..14).map(|n| (ROOMS[n % ROOMS.len()], n.to_string()));
-        published.extend(publish_all(&hub, events).await);
-    }
-    published
-}
-
-/// A client that comes and goes, each time with the last id that it has seen.
-async fn come_and_go(hub: Hub, number: usize) -> (Vec<Visit>, String) {
-    let mut random = Random::new(SEED, number as u64);
-    let asked = OF_ROOMS[number % OF_ROOMS.len()];
-    let (mut visits, mut id) = (Vec::new(), None::<String>);
-    for _ in 0..12 {
-        let status = if id.is_some() { "resumed" } else { "fresh" };
-        let mut client = Client::expect(&hub, asked, id.as_deref(), status).await;
-        client.read(random.below(30)).await;
-        id = Some(client.last_event_id().to_owned());
-        visits.push(client.leave());
-    }
-    (visits, id.unwrap_or_default())
-}
-
-const SEED: u64 = 17;
-
-/// Two nodes, so that a family is wanted anew at one while it is left at the other; and few clients, so that
-/// it often is the last who leaves.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn families_that_are_wanted_and_left_while_events_are_published_miss_nothing() {
-    let Some(server) = server().await else { return };
-    let nodes = [forgetful(&server, "one").await, forgetful(&server, "two").await];
-    let publisher = hub_at(&server.url(), selective()).await;
-    let ending = Arc::new(AtomicBool::new(false));
-    let publishing = tokio::spawn(publish_on(publisher.clone(), ending.clone()));
-    let clients: Vec<_> = (0..2 * OF_ROOMS.len())
-        .map(|number| tokio::spawn(come_and_go(nodes[number / OF_ROOMS.len()].clone(), number)))
-        .collect();
-    let mut journeys = Vec::new();
-    for client in clients {
-        journeys.push(client.await.expect("it does not panic"));
-    }
-    ending.store(true, Ordering::Release);
-    let mut published = within("all publications", publishing).await.expect("it does not panic");
-    println!("{} published", published.len());
-    published.extend(publish_rooms(&publisher, "last").await);
-    for (number, (mut visits, id)) in journeys.into_iter().enumerate() {
-        let (node, asked) = (&nodes[number % 2], OF_ROOMS[number % OF_ROOMS.len()]);
-        let mut client = Client::expect(node, asked, Some(&id), "resumed").await;
-        client.read_to(&last_of(&published, asked).id).await;
-        visits.push(client.leave());
-        let summary = check(&published, asked, &visits).expect("all as promised");
-        assert_eq!(summary.resets, 0, "{asked:?}");
-    }
-}
-
-#[tokio::test]
-async fn families_that_are_wanted_and_left_in_quick_succession_leave_what_is_wanted() {
-    let Some(server) = server().await else { return };
-    let hub = forgetful(&server, "node").await;
-    let other = hub_at(&server.url(), selective()).await;
-    let mut steady = fresh(&hub, &["a.1"]).await;
-    let mut published = Vec::new();
-    for round in 0..20 {
-        // Wanted and left before the log has got round to it.
-        for _ in 0..10 {
-            drop(OF_ROOMS.map(|asked| Client::connect(&hub, asked, None)));
-        }
-        let audience = OF_ROOMS.map(|asked| Client::connect(&hub, asked, None));
-        drop(Client::connect(&hub, &["a.*", "a.2"], None));
-        let (mut left, mut staying) = (Vec::new(), Vec::new());
-        for (number, mut client) in audience.into_iter().enumerate() {
-            assert_eq!(client.status().await["status"], "fresh");
-            match number % 2 == round % 2 {
-                true => left.push(client),
-                false => staying.push((client, OF_ROOMS[number])),
-            }
-        }
-        drop(left);
-        let now = publish_rooms(&other, &round.to_string()).await;
-        for (mut client, asked) in staying {
-            client.read_to(&last_of(&now, asked).id).await;
-            let seen = check(&now, asked, &[client.leave()]).expect("all as promised");
-            assert_eq!(seen.resets, 0, "{asked:?}");
-        }
-        published.extend(now);
-    }
-    is_subscribed_to(&server, "node", &["tidings-live.a.1"]).await;
-    steady.read_to(&last_of(&published, &["a.1"]).id).await;
-    let summary = check(&published, &["a.1"], &[steady.leave()]).expect("all as promised");
-    assert_eq!(summary.resets, 0);
 }
 
 /// Sends what the stream would have sent for its message at `sequence`.

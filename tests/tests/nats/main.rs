@@ -11,3 +11,4 @@ mod foreign;
 mod monitor;
 mod reading;
 mod suite;
+mod wishes;
