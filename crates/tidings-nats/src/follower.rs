@@ -39,7 +39,6 @@
 pub(crate) mod taps;
 
 mod delivery;
-mod families;
 mod refill;
 mod wanted;
 mod wishes;

@@ -52,6 +52,7 @@ use bytes::Bytes;
 
 use crate::topic::TopicPattern;
 
+pub use crate::families::Families;
 pub use crate::resume::Epoch;
 pub use envelope::Envelope;
 pub use error::{LogError, LogErrorKind};

@@ -1,7 +1,6 @@
 //! The hub: where events come in.
 
 pub(crate) mod builder;
-mod families;
 pub(crate) mod keys;
 pub(crate) mod pages;
 mod places;

@@ -71,6 +71,7 @@ mod encode;
 mod error;
 mod event;
 mod event_stream;
+mod families;
 mod field;
 mod health;
 mod hub;

@@ -1,9 +1,9 @@
 use std::collections::HashMap;
 
 use futures_util::future::AbortHandle;
+use tidings::backend::Families;
 use tidings::{Topic, TopicPattern};
 
-use super::families::Families;
 use crate::subject::Subjects;
 
 /// The topics and families that the replica of a selective log wants, the subscriptions that bring them,
@@ -11,7 +11,7 @@ use crate::subject::Subjects;
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     by_name: HashMap<TopicPattern, Followed>,
-    families: Families,
+    families: Families<()>,
     /// By their subjects of the stream. Families with the same wildcard share one.
     subscriptions: HashMap<String, Subscription>,
     /// Those that are to be subscribed to, and perhaps some that are not any more.
@@ -60,7 +60,7 @@ impl Wanted {
             subscription.users += 1;
         }
         if name.is_family() {
-            self.families.insert(name.clone());
+            self.families.insert(name.clone(), ());
         }
         self.by_name.insert(name, Followed { number, since: None, filters });
         true
@@ -117,7 +117,7 @@ impl Wanted {
     /// Behind this position, events of a topic are handed on, if it is followed by its name or in a family.
     pub(super) fn since(&self, topic: &Topic) -> Option<u64> {
         let since = |name: &TopicPattern| self.by_name.get(name)?.since;
-        let of_families = self.families.of(topic).filter_map(since).min();
+        let of_families = self.families.of(topic).filter_map(|(name, ())| since(name)).min();
         since(&topic.into()).into_iter().chain(of_families).min()
     }
 

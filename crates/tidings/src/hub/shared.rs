@@ -6,7 +6,7 @@ use super::sequencer::Sequencer;
 use super::topics::Topics;
 use crate::clock::Clock;
 use crate::log::feed::{Coalescing, Feeds};
-use crate::log::{Floor, TopicLog};
+use crate::log::{Floor, State, TopicLog};
 use crate::metrics::Counters;
 use crate::registry::{Client, Registry};
 use crate::resume::Epoch;
@@ -21,8 +21,7 @@ use crate::waking::Waiter;
 /// What all handles and subscriptions of a hub share.
 ///
 /// Locks are taken in this order: sequencer, topics, one topic's log; or several, by whoever has the
-/// sequencer. No lock is held while a
-/// task is woken or a client dropped.
+/// sequencer. No lock is held while a task is woken or a client dropped.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
@@ -124,23 +123,20 @@ impl Shared {
     /// Ends a subscription's part in its topics, and then in the registry: when that is empty, no
     /// topic counts a subscriber any more.
     pub(crate) fn unsubscribe(&self, client: &Client) {
-        for log in &client.feed.topics {
-            let mut state = log.lock();
-            state.subscribers -= 1;
-            let is_last = !state.is_read();
-            drop(state);
-            if is_last {
-                self.left_alone(log);
-            }
-        }
+        self.leave(&client.feed.topics, |state| state.subscribers -= 1);
         self.registry.leave(client);
     }
 
     /// Ends a replay of topics.
-    pub(crate) fn leave(&self, topics: &[Arc<TopicLog>]) {
+    pub(crate) fn end_replay(&self, topics: &[Arc<TopicLog>]) {
+        self.leave(topics, |state| state.replays -= 1);
+    }
+
+    /// Takes a reader out of topics.
+    fn leave(&self, topics: &[Arc<TopicLog>], take_out: impl Fn(&mut State)) {
         for log in topics {
             let mut state = log.lock();
-            state.replays -= 1;
+            take_out(&mut state);
             let is_last = !state.is_read();
             drop(state);
             if is_last {

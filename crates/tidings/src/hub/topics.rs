@@ -2,8 +2,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::families::Families;
 use crate::backend::Log;
+use crate::families::Families;
 use crate::log::retention::{Retention, RetentionRules};
 use crate::log::{Floor, TopicLog};
 use crate::sync::RwLock;
@@ -28,7 +28,7 @@ pub(crate) struct Topics {
 #[derive(Debug, Default)]
 struct State {
     logs: HashMap<Topic, Arc<TopicLog>>,
-    families: Families,
+    families: Families<Arc<TopicLog>>,
     next_id: u64,
     vanished: Tombstones,
 }
@@ -61,7 +61,8 @@ impl Topics {
 
     pub(crate) fn all(&self) -> Vec<Arc<TopicLog>> {
         let state = self.state.read();
-        state.logs.values().chain(state.families.all()).cloned().collect()
+        let families = state.families.iter().map(|(_, log)| log);
+        state.logs.values().chain(families).cloned().collect()
     }
 
     /// What is to be kept of a topic, or of a family if that was one.
@@ -98,7 +99,7 @@ impl Topics {
         if !self.has_families.load(Ordering::Relaxed) {
             return Vec::new();
         }
-        self.state.read().families.of(topic)
+        self.state.read().families.of(topic).map(|(_, log)| log.clone()).collect()
     }
 
     /// Whether there is a log that an event of this topic would be appended to.
@@ -172,8 +173,7 @@ impl Topics {
             Some(topic) => drop(state.logs.remove(topic)),
             None => {
                 state.families.remove(&log.name);
-                let is_left = state.families.all().next().is_some();
-                self.has_families.store(is_left, Ordering::Relaxed);
+                self.has_families.store(!state.families.is_empty(), Ordering::Relaxed);
             }
         }
         match (&self.selective, topic) {
@@ -205,7 +205,7 @@ impl Topics {
         match topic {
             Some(topic) => drop(state.logs.insert(topic, log.clone())),
             None => {
-                state.families.insert(log.clone());
+                state.families.insert(name.clone(), log.clone());
                 self.has_families.store(true, Ordering::Relaxed);
             }
         }
@@ -231,9 +231,9 @@ impl Topics {
 
     pub(crate) fn list_families(&self) -> Vec<(TopicPattern, usize)> {
         let state = self.state.read();
-        let families = state.families.all();
+        let families = state.families.iter();
         let mut list: Vec<_> =
-            families.map(|log| (log.name.clone(), log.lock().subscribers)).collect();
+            families.map(|(name, log)| (name.clone(), log.lock().subscribers)).collect();
         drop(state);
         list.sort();
         list
@@ -244,7 +244,7 @@ impl State {
     fn find(&self, name: &TopicPattern) -> Option<Arc<TopicLog>> {
         match name.topic() {
             Some(topic) => self.logs.get(&topic).cloned(),
-            None => self.families.get(name),
+            None => self.families.get(name).cloned(),
         }
     }
 }

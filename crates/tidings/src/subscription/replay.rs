@@ -47,7 +47,7 @@ impl Replay {
 
 impl Drop for Replay {
     fn drop(&mut self) {
-        self.shared.leave(&self.feed.topics);
+        self.shared.end_replay(&self.feed.topics);
     }
 }
 
