@@ -274,7 +274,7 @@ impl<B: Send + 'static> Writer<B> {
             let bytes = if member.framing.chunked { &framed[..] } else { batch.bytes() };
             let outcome = (&member.socket).write(bytes);
             if outcome.as_ref().is_ok_and(|written| *written == bytes.len()) {
-                cohort.note(batch, &mut member.subscription);
+                cohort.mark_sent(batch, &mut member.subscription);
                 index += 1;
                 continue;
             }
@@ -284,7 +284,7 @@ impl<B: Send + 'static> Writer<B> {
                 Err(_) => gone.push(key),
             }
             if let Some(stalled) = &mut member.stalled {
-                cohort.note(batch, &mut member.subscription);
+                cohort.mark_sent(batch, &mut member.subscription);
                 stalled.deadline = self.write_timeout.map(|timeout| Instant::now() + timeout);
                 deadlines.extend(stalled.deadline.map(|deadline| (deadline, key)));
             }
@@ -407,14 +407,14 @@ impl<B: Send + 'static> Writer<B> {
 
     fn is_ahead(&self, key: usize) -> bool {
         let member = &self.members[key];
-        self.cohorts[member.group as usize].cohort.is_behind(&member.subscription)
+        self.cohorts[member.group as usize].cohort.is_overtaken_by(&member.subscription)
     }
 
     fn join_level(&mut self, key: usize) {
         let member = &mut self.members[key];
         let Group { cohort, level, .. } = &mut self.cohorts[member.group as usize];
         // Else it waits for a snapshot.
-        if cohort.is_level(&member.subscription) {
+        if cohort.is_caught_up(&member.subscription) {
             member.level = Some(level.len() as u32);
             level.push(key as u32);
         }

@@ -39,9 +39,9 @@
 pub(crate) mod taps;
 
 mod delivery;
+mod interests;
 mod refill;
 mod wanted;
-mod wishes;
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -61,9 +61,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use crate::engine::{Engine, State};
 use crate::error::{asking, error, link_is_down, no_answer};
 use delivery::Witness;
+use interests::Interests;
 use taps::{Live, Taps};
 use wanted::Wanted;
-use wishes::Wishes;
 
 /// What a hub asks of its follower.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ pub(crate) struct Follower {
     taps: Taps<Subscriber, Message>,
     is_selective: bool,
     wanted: Wanted,
-    wishes: Wishes,
+    interests: Interests,
     /// The marker that is on its way, and when it was sent.
     marker: Option<(Bytes, Instant)>,
     last_marker: Instant,
@@ -167,7 +167,7 @@ impl Follower {
             commands,
             is_selective,
             wanted: Wanted::default(),
-            wishes: Wishes::default(),
+            interests: Interests::default(),
             marker: None,
             last_marker: Instant::now(),
             count: 0,
@@ -200,13 +200,13 @@ impl Follower {
             };
             match broken {
                 Break::Gone => return,
-                Break::Missed(_) => self.wishes.put_back(),
+                Break::Missed(_) => self.interests.put_back(),
                 Break::Overtaken => {
-                    self.wishes.put_back();
+                    self.interests.put_back();
                     self.begin_history().await;
                 }
                 Break::Lost(error) => {
-                    self.wishes.fail(&error);
+                    self.interests.fail(&error);
                     if self.replica.link(Err(&error)).is_err() {
                         return;
                     }
@@ -296,13 +296,13 @@ impl Follower {
 
     fn take_command(&mut self, command: Command) {
         match command {
-            Command::Want(topics, wish) => {
-                if self.wanted.want(&self.engine.subjects, topics.clone(), wish) {
-                    self.wishes.follow(topics, wish);
+            Command::Want(topics, interest) => {
+                if self.wanted.want(&self.engine.subjects, topics.clone(), interest) {
+                    self.interests.follow(topics, interest);
                 }
             }
             Command::Unwant(topics) => self.wanted.unwant(&topics),
-            Command::End(reply) => self.wishes.ends(reply),
+            Command::End(reply) => self.interests.ends(reply),
         }
     }
 
@@ -354,15 +354,15 @@ impl Follower {
         if state.last <= self.complete {
             self.replica.caught_up()?;
         } else if self.last_marker.elapsed() >= CHECK {
-            self.wishes.look();
+            self.interests.look();
         }
         self.state = state;
         Ok(())
     }
 
     async fn send_marker_if_needed(&mut self) -> Result<(), Break> {
-        if self.marker.is_none() && self.wishes.are_there() {
-            self.wishes.send();
+        if self.marker.is_none() && self.interests.are_there() {
+            self.interests.send();
             self.send_marker().await?;
         }
         Ok(())

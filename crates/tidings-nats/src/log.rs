@@ -236,10 +236,10 @@ impl Log for NatsLog {
         self.settings.is_selective
     }
 
-    fn want(&self, topics: &TopicPattern, wish: Option<u64>) {
-        self.command(match wish {
-            Some(wish) => Command::Want(topics.clone(), wish),
-            None => Command::Unwant(topics.clone()),
+    fn set_interest(&self, pattern: &TopicPattern, interest: Option<u64>) {
+        self.command(match interest {
+            Some(interest) => Command::Want(pattern.clone(), interest),
+            None => Command::Unwant(pattern.clone()),
         });
     }
 }

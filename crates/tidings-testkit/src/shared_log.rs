@@ -88,7 +88,7 @@ pub struct SharedNode {
     node: Arc<Mutex<Node>>,
     /// Topics that have become wanted, or no longer so. Apart from the rest: it is written with the hub's locks
     /// held, which are taken with those of the rest held.
-    wishes: Wishes,
+    interests: Interests,
 }
 
 impl State {
@@ -194,7 +194,7 @@ impl SharedLog {
     pub fn node(&self) -> SharedNode {
         let node = Arc::new(Mutex::new(Node::default()));
         self.0.state.lock().nodes.push(node.clone());
-        SharedNode { engine: self.0.clone(), node, wishes: Arc::default() }
+        SharedNode { engine: self.0.clone(), node, interests: Arc::default() }
     }
 
     /// A connection for one hub that is delivered only what it wants.
@@ -321,9 +321,9 @@ impl SharedNode {
         if node.is_cut || node.is_held {
             return Ok(None);
         }
-        for (topic, wish) in mem::take(&mut *self.wishes.lock()) {
-            match wish {
-                Some(wish) => node.wanted.push((topic, wish)),
+        for (topic, interest) in mem::take(&mut *self.interests.lock()) {
+            match interest {
+                Some(interest) => node.wanted.push((topic, interest)),
                 None => {
                     node.followed.remove(&topic);
                     node.wanted.retain(|(other, _)| *other != topic);
@@ -346,7 +346,8 @@ impl SharedNode {
             let wanted = mem::take(&mut node.wanted);
             node.followed.extend(wanted.iter().cloned());
             return Ok(Some(Box::new(move |replica| {
-                replica.followed(wanted.iter().map(|(topic, wish)| (topic, *wish)), position)
+                replica
+                    .followed(wanted.iter().map(|(topic, interest)| (topic, *interest)), position)
             })));
         }
         let next = state.index(position);
@@ -365,8 +366,8 @@ impl SharedNode {
     }
 }
 
-/// Topics, each with the wish for it, or with none.
-type Wishes = Arc<Mutex<Vec<(TopicPattern, Option<u64>)>>>;
+/// Topics, each with the interest for it, or with none.
+type Interests = Arc<Mutex<Vec<(TopicPattern, Option<u64>)>>>;
 
 type Work = Box<dyn FnOnce(&Replica) -> Result<(), Refused>>;
 
@@ -432,8 +433,8 @@ impl Log for SharedNode {
         self.node.lock().is_selective
     }
 
-    fn want(&self, topics: &TopicPattern, wish: Option<u64>) {
-        self.wishes.lock().push((topics.clone(), wish));
+    fn set_interest(&self, pattern: &TopicPattern, interest: Option<u64>) {
+        self.interests.lock().push((pattern.clone(), interest));
         self.engine.changed.notify_all();
     }
 }

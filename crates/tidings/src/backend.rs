@@ -52,7 +52,7 @@ use bytes::Bytes;
 
 use crate::topic::TopicPattern;
 
-pub use crate::families::Families;
+pub use crate::pattern_map::PatternMap;
 pub use crate::resume::Epoch;
 pub use envelope::Envelope;
 pub use error::{LogError, LogErrorKind};
@@ -111,10 +111,10 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
 
     /// For a selective log: the replica begins to want the events of a topic or of a family of topics, or
     /// ceases to (`None`). What belongs to several is delivered once, and as long as one is wanted. The number names
-    /// this wish: a topic may be left and wanted again before the log has got round to it, and
+    /// this interest: a topic may be left and wanted again before the log has got round to it, and
     /// [`Replica::followed`] says which of the two it is about. Called with locks held.
-    fn want(&self, topics: &TopicPattern, wish: Option<u64>) {
-        let _ = (topics, wish);
+    fn set_interest(&self, pattern: &TopicPattern, interest: Option<u64>) {
+        let _ = (pattern, interest);
     }
 }
 

@@ -20,8 +20,8 @@ use crate::waking::Waiter;
 /// A transport keeps one cohort for each [`CohortKey`]. Everything that concerns a single stream
 /// (its status event, what it missed, a snapshot, a reset, heartbeats, its end) it gets from
 /// [`poll_member`](Self::poll_member), which stops where the cohort stands. A stream that
-/// [stands there](Self::is_level) is sent the cohort's [batches](Self::next_batch), and each is
-/// [noted](Self::note) for it. A stream that falls behind is a case for `poll_member` again.
+/// [stands there](Self::is_caught_up) is sent the cohort's [batches](Self::next_batch), and each is
+/// [noted](Self::mark_sent) for it. A stream that falls behind is a case for `poll_member` again.
 ///
 /// ```
 /// use std::task::{Context, Poll, Waker};
@@ -37,13 +37,13 @@ use crate::waking::Waiter;
 /// while let Poll::Ready(Some(bytes)) = cohort.poll_member(&mut stream, &mut cx) {
 ///     println!("{:?}", bytes?);
 /// }
-/// assert!(cohort.is_level(&stream));
+/// assert!(cohort.is_caught_up(&stream));
 ///
 /// // What it has in common with all others:
 /// hub.publish("news", Event::new("hello")).wait()?;
 /// let batch = cohort.next_batch().unwrap().unwrap();
 /// println!("{:?}", batch.bytes());
-/// cohort.note(&batch, &mut stream);
+/// cohort.mark_sent(&batch, &mut stream);
 /// # assert!(batch.bytes().starts_with(b"data: hello\n"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -163,20 +163,20 @@ impl Cohort {
 
     /// Whether a subscription has got everything up to where the cohort stands, and nothing is
     /// due to it alone: the next batch is its next event.
-    pub fn is_level(&self, subscription: &Subscription) -> bool {
+    pub fn is_caught_up(&self, subscription: &Subscription) -> bool {
         subscription.stands_at(self.cursor.offset)
     }
 
     /// Whether a subscription has got beyond where the cohort stands, for instance by a reset, which
     /// takes it to the hub's present. The cohort has to be read to its end then: nothing else would
     /// bring the two together again before the next event.
-    pub fn is_behind(&self, subscription: &Subscription) -> bool {
+    pub fn is_overtaken_by(&self, subscription: &Subscription) -> bool {
         subscription.stands_behind(self.cursor.offset)
     }
 
     /// Notes that a batch was handed to the transport for a subscription that was level.
-    pub fn note(&self, batch: &Batch, subscription: &mut Subscription) {
-        subscription.note(batch.bytes.len(), batch.events, batch.position, batch.to, batch.at);
+    pub fn mark_sent(&self, batch: &Batch, subscription: &mut Subscription) {
+        subscription.mark_sent(batch.bytes.len(), batch.events, batch.position, batch.to, batch.at);
     }
 }
 

@@ -289,10 +289,10 @@ impl Default for Hub {
 }
 
 #[cfg(test)]
+mod interest_tests;
+#[cfg(test)]
 mod replica_tests;
 #[cfg(test)]
 mod scripted_log;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod wish_tests;

@@ -144,7 +144,7 @@ impl Client {
     }
 
     fn families(&self) -> impl Iterator<Item = &TopicPattern> {
-        self.feed.topics.iter().map(|log| &log.name).filter(|name| name.is_family())
+        self.feed.topics.iter().map(|log| &log.name).filter(|name| name.has_wildcard())
     }
 
     fn info(&self, epoch: &Epoch) -> ClientInfo {

@@ -138,7 +138,7 @@ impl Subscription {
     }
 
     /// Notes events that somebody else has read, and delivered in this subscription's place.
-    pub(crate) fn note(
+    pub(crate) fn mark_sent(
         &mut self,
         bytes: usize,
         events: usize,

@@ -50,12 +50,12 @@ impl TopicPattern {
     /// The topic that it names, if it has no `*`.
     #[must_use]
     pub fn topic(&self) -> Option<Topic> {
-        (!self.is_family()).then(|| Topic(self.0.clone()))
+        (!self.has_wildcard()).then(|| Topic(self.0.clone()))
     }
 
     /// Whether it has a `*`.
     #[must_use]
-    pub fn is_family(&self) -> bool {
+    pub fn has_wildcard(&self) -> bool {
         self.as_str().contains('*')
     }
 

@@ -251,7 +251,7 @@ struct Client {
 struct Member {
     key: CohortKey,
     /// Whether it is handed what its cohort has.
-    is_level: bool,
+    is_caught_up: bool,
 }
 
 fn position(message: &Message) -> u64 {
@@ -315,7 +315,7 @@ impl Test {
             Step::Stall { reader } => {
                 let reader = reader % self.clients.len();
                 if let Some(member) = &mut self.clients[reader].member {
-                    member.is_level = false;
+                    member.is_caught_up = false;
                 }
             }
             Step::Resume { reader, in_cohort } => {
@@ -344,8 +344,10 @@ impl Test {
             let (model, cohort) = (&self.model, self.cohorts.get_mut(&key).unwrap());
             match cohort.next_batch() {
                 Ok(Some(batch)) => {
-                    for client in self.clients.iter_mut().filter(|client| client.is_level_in(key)) {
-                        cohort.note(&batch, client.reader.subscription_mut());
+                    for client in
+                        self.clients.iter_mut().filter(|client| client.is_caught_up_in(key))
+                    {
+                        cohort.mark_sent(&batch, client.reader.subscription_mut());
                         client.reader.feed(batch.bytes());
                         for message in client.reader.messages_so_far() {
                             client.check(model, &message);
@@ -356,7 +358,7 @@ impl Test {
                 // Each is told by itself.
                 Err(_) => {
                     for index in 0..self.clients.len() {
-                        if self.clients[index].is_level_in(key) {
+                        if self.clients[index].is_caught_up_in(key) {
                             self.read(index, None);
                         }
                     }
@@ -375,17 +377,17 @@ impl Test {
             let mut cx = Context::from_waker(Waker::noop());
             match cohort.poll_member(subscription, &mut cx) {
                 Poll::Ready(bytes) => {
-                    member.is_level = false;
+                    member.is_caught_up = false;
                     client.reader.feed(&bytes.expect("the hub is open").unwrap());
                     return Some(());
                 }
-                Poll::Pending if cohort.is_behind(subscription) => {
+                Poll::Pending if cohort.is_overtaken_by(subscription) => {
                     let key = member.key;
                     self.turn(key);
                 }
                 Poll::Pending => {
-                    assert!(cohort.is_level(subscription), "nobody would wake it");
-                    member.is_level = true;
+                    assert!(cohort.is_caught_up(subscription), "nobody would wake it");
+                    member.is_caught_up = true;
                     return None;
                 }
             }
@@ -464,7 +466,7 @@ impl Test {
             let key = CohortKey::of(subscription);
             let new = || Cohort::of(subscription, Waker::noop().clone());
             self.cohorts.entry(key).or_insert_with(new);
-            client.member = Some(Member { key, is_level: false });
+            client.member = Some(Member { key, is_caught_up: false });
             self.turn(key);
         }
     }
@@ -504,8 +506,8 @@ impl Test {
 }
 
 impl Client {
-    fn is_level_in(&self, key: CohortKey) -> bool {
-        self.member.as_ref().is_some_and(|member| member.is_level && member.key == key)
+    fn is_caught_up_in(&self, key: CohortKey) -> bool {
+        self.member.as_ref().is_some_and(|member| member.is_caught_up && member.key == key)
     }
 
     /// The positions that it has to be handed still.

@@ -8,7 +8,7 @@ mod cluster;
 mod families;
 mod faults;
 mod foreign;
+mod interests;
 mod monitor;
 mod reading;
 mod suite;
-mod wishes;

@@ -122,7 +122,7 @@ impl Follower {
         self.last_marker = Instant::now();
         if self.marker.as_ref().is_some_and(|(sent, _)| sent == text) {
             self.marker = None;
-            let (topics, ends) = self.wishes.fulfilled();
+            let (topics, ends) = self.interests.fulfilled();
             self.activate(topics, sequence)?;
             ends.into_iter().for_each(|reply| reply.send(Ok(sequence)));
         }
@@ -136,9 +136,9 @@ impl Follower {
         mut topics: Vec<(TopicPattern, u64)>,
         position: u64,
     ) -> Result<(), Break> {
-        topics.retain(|(topics, wish)| self.wanted.follow(topics, *wish, position));
+        topics.retain(|(topics, interest)| self.wanted.follow(topics, *interest, position));
         if !topics.is_empty() {
-            let followed = topics.iter().map(|(topics, wish)| (topics, *wish));
+            let followed = topics.iter().map(|(topics, interest)| (topics, *interest));
             self.replica.followed(followed, position)?;
         }
         Ok(())

@@ -76,7 +76,7 @@ impl Follower {
 
     /// Sends a marker, and waits until it is back. Returns its position, and what has come behind it.
     async fn meet_marker(&mut self) -> Result<(u64, Vec<Live<Message>>), Break> {
-        self.wishes.send();
+        self.interests.send();
         self.send_marker().await?;
         let deadline = Instant::now() + MARKER;
         loop {
@@ -188,7 +188,7 @@ impl Follower {
         self.state = state;
         self.last_marker = Instant::now();
         self.replica.reached(end)?;
-        let (_, ends) = self.wishes.fulfilled();
+        let (_, ends) = self.interests.fulfilled();
         let unfollowed = self.wanted.settle(end, has_hole);
         self.activate(unfollowed, end)?;
         ends.into_iter().for_each(|reply| reply.send(Ok(end)));

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use futures_util::future::AbortHandle;
-use tidings::backend::Families;
+use tidings::backend::PatternMap;
 use tidings::{Topic, TopicPattern};
 
 use crate::subject::Subjects;
@@ -11,7 +11,7 @@ use crate::subject::Subjects;
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     by_name: HashMap<TopicPattern, Followed>,
-    families: Families<()>,
+    families: PatternMap<()>,
     /// By their subjects of the stream. Families with the same wildcard share one.
     subscriptions: HashMap<String, Subscription>,
     /// Those that are to be subscribed to, and perhaps some that are not any more.
@@ -27,7 +27,7 @@ pub(super) struct Wanted {
 /// A topic or a family that the replica wants.
 #[derive(Debug)]
 struct Followed {
-    /// The hub's wish: tells it from the same topic, if that was wanted before.
+    /// The hub's interest: tells it from the same topic, if that was wanted before.
     number: u64,
     /// Behind this position its events are handed on; `None` before that is known.
     since: Option<u64>,
@@ -59,7 +59,7 @@ impl Wanted {
             }
             subscription.users += 1;
         }
-        if name.is_family() {
+        if name.has_wildcard() {
             self.families.insert(name.clone(), ());
         }
         self.by_name.insert(name, Followed { number, since: None, filters });
@@ -102,7 +102,7 @@ impl Wanted {
     }
 
     /// Everything of it that is behind a position will be handed on. Returns whether it is wanted still, by the
-    /// wish of this number.
+    /// interest of this number.
     pub(super) fn follow(&mut self, name: &TopicPattern, number: u64, position: u64) -> bool {
         let followed = self.by_name.get_mut(name).filter(|followed| followed.number == number);
         followed.map(|followed| followed.since = Some(position)).is_some()
@@ -117,7 +117,7 @@ impl Wanted {
     /// Behind this position, events of a topic are handed on, if it is followed by its name or in a family.
     pub(super) fn since(&self, topic: &Topic) -> Option<u64> {
         let since = |name: &TopicPattern| self.by_name.get(name)?.since;
-        let of_families = self.families.of(topic).filter_map(|(name, ())| since(name)).min();
+        let of_families = self.families.matching(topic).filter_map(|(name, ())| since(name)).min();
         since(&topic.into()).into_iter().chain(of_families).min()
     }
 
@@ -223,7 +223,7 @@ mod tests {
         wanted.unwant(&name("a.*"));
         assert!(wanted.want(&subjects(), name("a.*"), 2));
         assert_eq!(tap(&mut wanted), ["tidings.a%2E", "tidings.a.>"]);
-        assert!(!wanted.follow(&name("a.*"), 1, 10), "of a wish that is no more");
+        assert!(!wanted.follow(&name("a.*"), 1, 10), "of a interest that is no more");
         assert!(wanted.follow(&name("a.*"), 2, 10));
     }
 

@@ -2,7 +2,7 @@ use super::Epoch;
 use super::record::Record;
 use crate::topic::TopicPattern;
 
-/// A wish to read events back.
+/// A interest to read events back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Read {
     /// Of these topics, and of the topics of these families: at least one, sorted, each once. A topic may
@@ -26,7 +26,7 @@ impl Read {
 
     /// Those of the topics that are families.
     pub fn families(&self) -> impl Iterator<Item = &TopicPattern> {
-        self.topics.iter().filter(|asked| asked.is_family())
+        self.topics.iter().filter(|asked| asked.has_wildcard())
     }
 }
 

@@ -74,7 +74,7 @@ impl Replica {
 
     /// For a selective log: says that events of these topics and families are delivered from now on, all those behind
     /// the position, which is that of the last thing delivered, or behind it. With each topic comes the
-    /// number of the [wish](super::Log::want) that this is the answer to; to one that is no more, it is none.
+    /// number of the [interest](super::Log::want) that this is the answer to; to one that is no more, it is none.
     ///
     /// # Errors
     ///

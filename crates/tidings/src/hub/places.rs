@@ -28,7 +28,7 @@ impl<'a> Places<'a> {
         places.map(|place| place.state.subscribers).sum()
     }
 
-    /// Leaves out what is not followed yet: there the event will be read. It may also be of a wish that is no
+    /// Leaves out what is not followed yet: there the event will be read. It may also be of a interest that is no
     /// more, and what it was for is wanted anew.
     pub(super) fn leave_unfollowed(&mut self) {
         let is_followed = |place: &Place<'_>| !place.state.floor.is_unfollowed();

@@ -282,10 +282,11 @@ impl Shared {
         let offset = sequencer.offset;
         // Who has subscribed meanwhile may have missed something, and looks into the log.
         let floor = Floor { offset, position: sequencer.position, reason: ResetReason::Trimmed };
-        let is_wanted = |log: &TopicLog, wish| log.id == wish && log.lock().floor.is_unfollowed();
-        let logs = topics
-            .into_iter()
-            .filter_map(|(name, wish)| self.topics.find(name).filter(|log| is_wanted(log, wish)));
+        let is_wanted =
+            |log: &TopicLog, interest| log.id == interest && log.lock().floor.is_unfollowed();
+        let logs = topics.into_iter().filter_map(|(name, interest)| {
+            self.topics.find(name).filter(|log| is_wanted(log, interest))
+        });
         let logs: Vec<_> = logs.collect();
         let waiting: Vec<_> = logs.iter().map(|log| sequencer.empty(log, floor)).collect();
         self.watermark.store(offset, Ordering::Release);

@@ -31,7 +31,7 @@ pub(super) struct State {
     /// Where it ends.
     pub(super) end: u64,
     /// What was asked of it.
-    pub(super) wishes: Vec<(String, Option<u64>)>,
+    pub(super) interests: Vec<(String, Option<u64>)>,
     pub(super) appends: Vec<Reply<Appended>>,
 }
 
@@ -111,8 +111,8 @@ impl Log for ScriptedLog {
         self.state().is_selective
     }
 
-    fn want(&self, topics: &TopicPattern, wish: Option<u64>) {
-        self.state().wishes.push((topics.as_str().to_owned(), wish));
+    fn set_interest(&self, pattern: &TopicPattern, interest: Option<u64>) {
+        self.state().interests.push((pattern.as_str().to_owned(), interest));
     }
 }
 

@@ -111,7 +111,7 @@ impl Shared {
 
     /// Gets topics and families, and counts one more subscriber in each.
     pub(crate) fn subscribe(&self, names: &[TopicPattern]) -> Vec<Arc<TopicLog>> {
-        if !names.iter().any(TopicPattern::is_family) {
+        if !names.iter().any(TopicPattern::has_wildcard) {
             return self.topics.subscribe(names, Floor::default());
         }
         // A new family has every event from this place on.

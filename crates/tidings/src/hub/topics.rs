@@ -3,9 +3,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::backend::Log;
-use crate::families::Families;
 use crate::log::retention::{Retention, RetentionRules};
 use crate::log::{Floor, TopicLog};
+use crate::pattern_map::PatternMap;
 use crate::sync::RwLock;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::topic::{Topic, TopicPattern};
@@ -28,7 +28,7 @@ pub(crate) struct Topics {
 #[derive(Debug, Default)]
 struct State {
     logs: HashMap<Topic, Arc<TopicLog>>,
-    families: Families<Arc<TopicLog>>,
+    families: PatternMap<Arc<TopicLog>>,
     next_id: u64,
     vanished: Tombstones,
 }
@@ -99,7 +99,7 @@ impl Topics {
         if !self.has_families.load(Ordering::Relaxed) {
             return Vec::new();
         }
-        self.state.read().families.of(topic).map(|(_, log)| log.clone()).collect()
+        self.state.read().families.matching(topic).map(|(_, log)| log.clone()).collect()
     }
 
     /// Whether there is a log that an event of this topic would be appended to.
@@ -117,7 +117,7 @@ impl Topics {
     /// published up to then is in there.
     pub(crate) fn past_of<'a>(&self, logs: &'a [Arc<TopicLog>]) -> Past<'a> {
         // A selective log does not give the topics of a family one by one.
-        if self.selective.is_some() || !logs.iter().any(|log| log.name.is_family()) {
+        if self.selective.is_some() || !logs.iter().any(|log| log.name.has_wildcard()) {
             return Past { topics: logs.into(), floor: Floor::default() };
         }
         let is_asked = |topic: &Topic| logs.iter().any(|log| log.name.matches(topic));
@@ -177,7 +177,7 @@ impl Topics {
             }
         }
         match (&self.selective, topic) {
-            (Some(selective), _) => selective.want(&log.name, None),
+            (Some(selective), _) => selective.set_interest(&log.name, None),
             (None, Some(topic)) if floor.position > 0 => state.vanished.add(&topic, floor),
             (None, _) => {}
         }
@@ -211,7 +211,7 @@ impl Topics {
         }
         // Under the lock, so that what is wanted and what is not comes in the order in which it happened.
         if let Some(selective) = &self.selective {
-            selective.want(name, Some(log.id));
+            selective.set_interest(name, Some(log.id));
         }
         log
     }

@@ -54,7 +54,7 @@ impl Wake for Caller {
 struct Member {
     /// `None` when it has ended.
     subscription: Option<Subscription>,
-    is_level: bool,
+    is_caught_up: bool,
     decoder: Decoder,
     visits: Vec<Visit>,
 }
@@ -109,7 +109,7 @@ impl Transport {
         self.advance();
         self.members.push(Member {
             subscription: Some(subscription),
-            is_level: false,
+            is_caught_up: false,
             decoder: Decoder::new(),
             visits: Vec::new(),
         });
@@ -123,7 +123,7 @@ impl Transport {
                 Ok(None) => return,
                 Err(_) => {
                     for number in 0..self.members.len() {
-                        if std::mem::take(&mut self.members[number].is_level) {
+                        if std::mem::take(&mut self.members[number].is_caught_up) {
                             self.serve(number);
                         }
                     }
@@ -135,22 +135,22 @@ impl Transport {
     fn send(&mut self, batch: &Batch) {
         let cohort = self.cohort.as_ref().expect("it made the batch");
         for (number, member) in self.members.iter_mut().enumerate() {
-            let Some(subscription) = member.subscription.as_mut().filter(|_| member.is_level)
+            let Some(subscription) = member.subscription.as_mut().filter(|_| member.is_caught_up)
             else {
                 continue;
             };
-            cohort.note(batch, subscription);
+            cohort.mark_sent(batch, subscription);
             member.receive(batch.bytes());
             // Its socket has taken only a part: it comes back by itself, and late.
             if thread_rng().gen_range(0..3) == 0 {
-                member.is_level = false;
+                member.is_caught_up = false;
                 self.inbox.send(Call::Stream(number));
             }
         }
     }
 
     fn serve(&mut self, number: usize) {
-        self.members[number].is_level = false;
+        self.members[number].is_caught_up = false;
         loop {
             let (cohort, member) = (self.cohort.as_ref(), &mut self.members[number]);
             let (Some(cohort), Some(subscription)) = (cohort, &mut member.subscription) else {
@@ -162,10 +162,10 @@ impl Transport {
                 Poll::Ready(Some(Ok(bytes))) => member.receive(&bytes),
                 Poll::Ready(Some(Err(error))) => panic!("{error}"),
                 Poll::Ready(None) => member.subscription = None,
-                Poll::Pending if cohort.is_behind(subscription) => self.advance(),
+                Poll::Pending if cohort.is_overtaken_by(subscription) => self.advance(),
                 Poll::Pending => {
-                    assert!(cohort.is_level(subscription), "nobody would wake it");
-                    member.is_level = true;
+                    assert!(cohort.is_caught_up(subscription), "nobody would wake it");
+                    member.is_caught_up = true;
                     return;
                 }
             }

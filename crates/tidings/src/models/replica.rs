@@ -83,8 +83,8 @@ impl Script {
         let wanted = std::mem::take(&mut self.0.lock().wanted);
         if !wanted.is_empty() {
             let position = replica.position().expect("the hub is there");
-            let wishes = wanted.iter().map(|(topic, wish)| (topic, *wish));
-            replica.followed(wishes, position).expect("the hub is there");
+            let interests = wanted.iter().map(|(topic, interest)| (topic, *interest));
+            replica.followed(interests, position).expect("the hub is there");
             followed.extend(wanted.into_iter().map(|(topic, _)| topic));
         }
     }
@@ -125,9 +125,9 @@ impl Log for Script {
         self.0.lock().is_selective
     }
 
-    fn want(&self, topics: &TopicPattern, wish: Option<u64>) {
-        if let Some(wish) = wish {
-            self.0.lock().wanted.push((topics.clone(), wish));
+    fn set_interest(&self, pattern: &TopicPattern, interest: Option<u64>) {
+        if let Some(interest) = interest {
+            self.0.lock().wanted.push((pattern.clone(), interest));
             self.1.notify_one();
         }
     }

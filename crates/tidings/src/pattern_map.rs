@@ -8,25 +8,25 @@ use crate::topic::{Topic, TopicPattern};
 /// with those few that it may belong to.
 ///
 /// ```
-/// use tidings::backend::Families;
+/// use tidings::backend::PatternMap;
 /// use tidings::{Topic, TopicPattern};
 ///
-/// let mut families = Families::default();
+/// let mut families = PatternMap::default();
 /// families.insert(TopicPattern::new("user:42:*")?, "ada");
 /// families.insert(TopicPattern::new("user:*:mail")?, "postmaster");
 /// let topic = Topic::new("user:7:mail")?;
-/// let found: Vec<_> = families.of(&topic).map(|(_, who)| *who).collect();
+/// let found: Vec<_> = families.matching(&topic).map(|(_, who)| *who).collect();
 /// assert_eq!(found, ["postmaster"]);
 /// # Ok::<(), tidings::FieldError>(())
 /// ```
 #[derive(Debug)]
-pub struct Families<T> {
+pub struct PatternMap<T> {
     by_prefix: HashMap<Box<str>, Vec<(TopicPattern, T)>>,
     /// How many different prefixes there are of each length in bytes.
     lengths: BTreeMap<usize, usize>,
 }
 
-impl<T> Families<T> {
+impl<T> PatternMap<T> {
     /// What is kept for a family.
     pub fn get(&self, family: &TopicPattern) -> Option<&T> {
         let same = self.by_prefix.get(family.prefix())?;
@@ -34,7 +34,10 @@ impl<T> Families<T> {
     }
 
     /// The families that a topic belongs to, in no order.
-    pub fn of<'a>(&'a self, topic: &'a Topic) -> impl Iterator<Item = (&'a TopicPattern, &'a T)> {
+    pub fn matching<'a>(
+        &'a self,
+        topic: &'a Topic,
+    ) -> impl Iterator<Item = (&'a TopicPattern, &'a T)> {
         // A length beyond its end, or in the middle of a character: none of these.
         let prefixes = self.lengths.keys().filter_map(|length| topic.as_str().get(..*length));
         let same = prefixes.filter_map(|prefix| self.by_prefix.get(prefix)).flatten();
@@ -82,7 +85,7 @@ impl<T> Families<T> {
     }
 }
 
-impl<T> Default for Families<T> {
+impl<T> Default for PatternMap<T> {
     fn default() -> Self {
         Self { by_prefix: HashMap::new(), lengths: BTreeMap::new() }
     }
@@ -106,7 +109,7 @@ mod tests {
             name in "[abé.]{1,6}",
         ) {
             let mut all: Vec<_> = families.iter().map(|name| family(name)).collect();
-            let mut index = Families::default();
+            let mut index = PatternMap::default();
             all.iter().for_each(|family| index.insert(family.clone(), family.clone()));
             for at in removed {
                 if !all.is_empty() {
@@ -118,7 +121,7 @@ mod tests {
             prop_assert!(all.iter().all(|family| index.get(family) == Some(family)));
             prop_assert_eq!(index.iter().count(), all.len());
             let topic = Topic::new(name).unwrap();
-            let mut found: Vec<_> = index.of(&topic).map(|(family, _)| family.clone()).collect();
+            let mut found: Vec<_> = index.matching(&topic).map(|(family, _)| family.clone()).collect();
             found.sort();
             all.retain(|family| family.matches(&topic));
             all.sort();
@@ -128,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_was_removed_leaves_nothing() {
-        let mut families = Families::default();
+        let mut families = PatternMap::default();
         let names: Vec<_> = (0..1_000).map(|n| family(&format!("{n}:*"))).collect();
         names.iter().for_each(|name| families.insert(name.clone(), ()));
         families.insert(family("7:*:x"), ());

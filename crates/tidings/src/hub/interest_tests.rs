@@ -1,4 +1,4 @@
-//! A log that delivers what is wanted may be late: it answers wishes that are no more. What is wanted may be
+//! A log that delivers what is wanted may be late: it answers interests that are no more. What is wanted may be
 //! a family of topics; and a log that delivers everything may have more than it has delivered yet.
 
 use super::scripted_log::{ScriptedLog, record, told};
@@ -15,19 +15,19 @@ fn begin() -> (ScriptedLog, Hub, Replica) {
 }
 
 #[test]
-fn an_answer_to_a_wish_that_is_no_more_is_none() {
+fn an_answer_to_a_interest_that_is_no_more_is_none() {
     let (log, hub, replica) = begin();
     drop(hub.subscribe(["a"]).open().unwrap());
     let mut stream = hub.subscribe(["a", "b"]).open().unwrap();
-    let wishes = log.state().wishes.clone();
-    let [(_, Some(old)), (_, None), (_, Some(new)), (_, Some(b))] = &wishes[..] else {
-        panic!("{wishes:?}")
+    let interests = log.state().interests.clone();
+    let [(_, Some(old)), (_, None), (_, Some(new)), (_, Some(b))] = &interests[..] else {
+        panic!("{interests:?}")
     };
     let [topic_a, topic_b] = ["a", "b"].map(|name| TopicPattern::new(name).unwrap());
     let answer =
-        |topic, wish: &u64, position| replica.followed([(topic, *wish)], position).unwrap();
+        |topic, interest: &u64, position| replica.followed([(topic, *interest)], position).unwrap();
     answer(&topic_b, b, 0);
-    // Of the first wish; then the log ceases to deliver the topic, as it was told to.
+    // Of the first interest; then the log ceases to deliver the topic, as it was told to.
     answer(&topic_a, old, 0);
     replica.deliver(record("a", 1)).unwrap();
     let records = [("a", 1), ("a", 2), ("b", 3), ("a", 4)];
@@ -40,13 +40,13 @@ fn an_answer_to_a_wish_that_is_no_more_is_none() {
 }
 
 #[test]
-fn what_comes_between_a_wish_and_its_answer_is_read() {
+fn what_comes_between_a_interest_and_its_answer_is_read() {
     let (log, hub, replica) = begin();
     let mut stream = hub.subscribe(["a"]).open().unwrap();
-    let wish = log.state().wishes[0].1.unwrap();
+    let interest = log.state().interests[0].1.unwrap();
     assert_eq!(told(&mut stream), ["fresh"]);
     log.state().records = vec![record("a", 1), record("a", 2)];
-    replica.followed([(&TopicPattern::new("a").unwrap(), wish)], 1).unwrap();
+    replica.followed([(&TopicPattern::new("a").unwrap(), interest)], 1).unwrap();
     replica.deliver(record("a", 2)).unwrap();
     assert_eq!(told(&mut stream), ["1", "2"]);
 }
@@ -56,25 +56,25 @@ fn a_family_is_wanted_like_a_topic_and_what_comes_before_the_answer_is_read() {
     let (log, hub, replica) = begin();
     let mut family = hub.subscribe_matching(["a:*"]).open().unwrap();
     let mut both = hub.subscribe(["a:1"]).matching(["a:*"]).open().unwrap();
-    let wishes = log.state().wishes.clone();
-    let [(family_name, Some(wish)), (topic_name, Some(topic_wish))] = &wishes[..] else {
-        panic!("{wishes:?}")
+    let interests = log.state().interests.clone();
+    let [(family_name, Some(interest)), (topic_name, Some(topic_interest))] = &interests[..] else {
+        panic!("{interests:?}")
     };
     assert_eq!((&**family_name, &**topic_name), ("a:*", "a:1"));
-    let answer = |name: &str, wish: &u64, position| {
-        replica.followed([(&TopicPattern::new(name).unwrap(), *wish)], position).unwrap();
+    let answer = |name: &str, interest: &u64, position| {
+        replica.followed([(&TopicPattern::new(name).unwrap(), *interest)], position).unwrap();
     };
     let records = [("a:1", 1), ("b", 2), ("a:2", 3), ("a:1", 4)];
     log.state().records = records.map(|(topic, position)| record(topic, position)).to_vec();
     // Of the topic, which alone is followed.
-    answer("a:1", topic_wish, 0);
+    answer("a:1", topic_interest, 0);
     replica.deliver(record("a:1", 1)).unwrap();
-    answer("a:*", wish, 3);
+    answer("a:*", interest, 3);
     replica.deliver(record("a:1", 4)).unwrap();
     for stream in [&mut family, &mut both] {
         assert_eq!(told(stream), ["fresh", "1", "3", "4"]);
     }
-    assert_eq!(log.state().wishes.len(), 2, "no topic is wanted because an event of it came");
+    assert_eq!(log.state().interests.len(), 2, "no topic is wanted because an event of it came");
 }
 
 #[test]

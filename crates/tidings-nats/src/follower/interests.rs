@@ -3,23 +3,23 @@ use tidings::backend::{LogError, Reply};
 
 /// What a marker is wanted for.
 #[derive(Debug, Default)]
-pub(super) struct Wishes {
+pub(super) struct Interests {
     /// For the marker that is on its way.
-    sent: Wish,
+    sent: Interest,
     /// For the next one.
-    waiting: Wish,
+    waiting: Interest,
     /// The next one is wanted for its own sake.
     look: bool,
 }
 
 #[derive(Debug, Default)]
-struct Wish {
-    /// Topics and families that are to be followed, and the numbers of the hub's wishes.
+struct Interest {
+    /// Topics and families that are to be followed, and the numbers of the hub's interests.
     topics: Vec<(TopicPattern, u64)>,
     ends: Vec<Reply<u64>>,
 }
 
-impl Wishes {
+impl Interests {
     pub(super) fn follow(&mut self, topics: TopicPattern, number: u64) {
         self.waiting.topics.push((topics, number));
     }
@@ -45,7 +45,7 @@ impl Wishes {
 
     /// The marker has come back.
     pub(super) fn fulfilled(&mut self) -> (Vec<(TopicPattern, u64)>, Vec<Reply<u64>>) {
-        let Wish { topics, ends } = std::mem::take(&mut self.sent);
+        let Interest { topics, ends } = std::mem::take(&mut self.sent);
         (topics, ends)
     }
 
