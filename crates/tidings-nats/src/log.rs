@@ -48,6 +48,7 @@ pub struct NatsLog {
     runtime: Handle,
     settings: NatsLogBuilder,
     queues: Mutex<Option<Queues>>,
+    origin: Origin,
     start: Mutex<Option<Start>>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
@@ -130,11 +131,18 @@ impl NatsLog {
         let (signals, signalled) = mpsc::channel(Self::SIGNALS);
         let appender = Appender::new(engine.clone(), queue, settings.append_timeout);
         let reader = Reader::new(engine.clone(), 5 * settings.request_timeout);
+        let oldest = state.first.saturating_sub(1);
+        let position = match settings.is_selective {
+            true => state.last,
+            false => oldest.max(state.last.saturating_sub(Self::RECENT)),
+        };
+        let origin = Origin { epoch: state.history.epoch.clone(), position, end: state.last };
         let log = Self {
             engine,
             runtime: Handle::current(),
             settings,
             queues: Mutex::new(Some(Queues { appends, reads, commands, signals })),
+            origin,
             start: Mutex::new(Some(Start { state, commands: commanded, signals: signalled })),
             tasks: Mutex::default(),
         };
@@ -165,25 +173,21 @@ impl NatsLog {
 }
 
 impl Log for NatsLog {
-    fn start(&self, replica: Replica) -> Origin {
-        let Some(Start { state, commands, signals }) = self.start.lock().take() else {
-            // Called twice, which the contract excludes: nothing would be delivered.
-            return Origin { epoch: self.engine.history().epoch, position: 0, end: 0 };
-        };
-        let oldest = state.first.saturating_sub(1);
-        let position = match self.settings.is_selective {
-            true => state.last,
-            false => oldest.max(state.last.saturating_sub(Self::RECENT)),
-        };
-        let (epoch, end) = (state.history.epoch.clone(), state.last);
+    fn origin(&self) -> Origin {
+        self.origin.clone()
+    }
+
+    fn start(&self, replica: Replica) {
+        // Called once: then there is something to begin with.
+        let Some(Start { state, commands, signals }) = self.start.lock().take() else { return };
         let is_selective = self.settings.is_selective;
         let engine = self.engine.clone();
+        let position = self.origin.position;
         let follower =
             Follower::new(engine, replica.clone(), commands, state, position, is_selective);
         self.spawn(follower.run());
         self.spawn(send_signals(self.engine.clone(), signals));
         self.spawn(take_signals(self.engine.clone(), replica));
-        Origin { epoch, position, end }
     }
 
     fn append(&self, append: Append, reply: Reply<Appended>) {

@@ -98,9 +98,12 @@ impl RedbLog {
 }
 
 impl Log for RedbLog {
-    fn start(&self, replica: Replica) -> Origin {
-        self.queue.start(replica);
+    fn origin(&self) -> Origin {
         self.origin.clone()
+    }
+
+    fn start(&self, replica: Replica) {
+        self.queue.start(replica);
     }
 
     fn append(&self, append: Append, reply: Reply<Appended>) {

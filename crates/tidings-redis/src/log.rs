@@ -111,12 +111,15 @@ impl RedisLog {
 }
 
 impl Log for RedisLog {
-    fn start(&self, replica: Replica) -> Origin {
+    fn origin(&self) -> Origin {
+        self.beginning.origin()
+    }
+
+    fn start(&self, replica: Replica) {
         let streams = self.streams.clone();
         self.spawn(signals::receive(streams.clone(), replica.clone()));
         let beginning = self.beginning.clone();
         self.spawn(follower::follow(streams, replica, beginning, self.doubts.clone()));
-        self.beginning.origin()
     }
 
     fn append(&self, append: Append, reply: Reply<Appended>) {

@@ -372,14 +372,16 @@ type Interests = Arc<Mutex<Vec<(TopicPattern, Option<u64>)>>>;
 type Work = Box<dyn FnOnce(&Replica) -> Result<(), Refused>>;
 
 impl Log for SharedNode {
-    fn start(&self, replica: Replica) -> Origin {
+    fn origin(&self) -> Origin {
         let origin = self.engine.state.lock().origin();
-        let mut node = self.node.lock();
-        node.replica = Some(replica.clone());
-        node.epoch = Some(origin.epoch.clone());
+        self.node.lock().epoch = Some(origin.epoch.clone());
+        origin
+    }
+
+    fn start(&self, replica: Replica) {
+        self.node.lock().replica = Some(replica.clone());
         let this = self.clone();
         thread::spawn(move || this.run(replica));
-        origin
     }
 
     fn append(&self, append: Append, reply: Reply<Appended>) {

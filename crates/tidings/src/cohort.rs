@@ -1,4 +1,4 @@
-//! Many streams as one: subscriptions to the same topics that stand at the same place.
+//! Many streams as one: subscriptions to the same topics that have read everything.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -7,21 +7,20 @@ use bytes::Bytes;
 
 use crate::error::StreamError;
 use crate::hub::shared::Shared;
-use crate::log::feed::{Cursor, Feed, Slot};
+use crate::log::feed::{Cursor, Feed, TopicCursor};
 use crate::subscription::Subscription;
 use crate::waking::Waiter;
 
-/// The live end of a set of topics, read once for all the subscriptions that have arrived there.
+/// The live end of a set of topics, read once for all the subscriptions that have caught up with it.
 ///
-/// For transports that serve many streams from one thread. By itself each subscription waits for
-/// its topics, is woken and reads, which for a short event is most of the work; a cohort does
-/// that once, and what is left for each stream is to be written to its socket.
+/// For transports that serve many streams from one thread. A subscription on its own waits for its topics, is woken and
+/// reads, which for a short event is most of the work. A cohort does that once for all its members, and the only work
+/// left for each stream is to write to its socket.
 ///
-/// A transport keeps one cohort for each [`CohortKey`]. Everything that concerns a single stream
-/// (its status event, what it missed, a snapshot, a reset, heartbeats, its end) it gets from
-/// [`poll_member`](Self::poll_member), which stops where the cohort stands. A stream that
-/// [stands there](Self::is_caught_up) is sent the cohort's [batches](Self::next_batch), and each is
-/// [noted](Self::mark_sent) for it. A stream that falls behind is a case for `poll_member` again.
+/// A transport keeps one cohort for each [`CohortKey`]. [`poll_member`](Self::poll_member) yields what concerns a single
+/// stream (its status event, events that it missed, a snapshot, a reset, heartbeats, its end), and stops where the
+/// cohort is. A stream that has [caught up](Self::is_caught_up) is sent the cohort's [batches](Self::next_batch), and
+/// each is [marked as sent](Self::mark_sent). A stream that lags is read with `poll_member` again.
 ///
 /// ```
 /// use std::task::{Context, Poll, Waker};
@@ -52,17 +51,17 @@ pub struct Cohort {
     shared: Arc<Shared>,
     feed: Arc<Feed>,
     cursor: Cursor,
-    slots: Box<[Slot]>,
+    topic_cursors: Box<[TopicCursor]>,
     waiter: Arc<Waiting>,
 }
 
-/// What subscriptions must have in common to be in one cohort: the hub, and the topics.
+/// What the subscriptions of a cohort have in common: the hub, and the topics.
 ///
-/// It means nothing any more when all subscriptions and cohorts that it came from are gone.
+/// It is valid as long as one of the subscriptions or cohorts exists that it was made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CohortKey(usize);
 
-/// Events that all who stand where their cohort stood are to be sent.
+/// Events for all members that had caught up with the cohort.
 #[derive(Debug)]
 pub struct Batch {
     bytes: Bytes,
@@ -73,8 +72,8 @@ pub struct Batch {
     at: u64,
 }
 
-/// The cohort's next event is gone from its topics: its members were served too late. Each of them
-/// is told by [`Cohort::poll_member`]; the cohort goes on at the hub's present.
+/// The cohort's next event is gone from its topics: its members were served too late. [`Cohort::poll_member`] resets each
+/// of them; the cohort goes on at the hub's head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lagging(());
 
@@ -97,28 +96,27 @@ impl CohortKey {
 }
 
 impl Cohort {
-    /// An empty cohort, at the hub's present, for subscriptions like this one. `waker` is woken
-    /// when there may be a batch, after [`next_batch`](Self::next_batch) has said that there is
-    /// none.
+    /// An empty cohort, at the hub's head, for subscriptions like this one. `waker` is woken when there may be a batch,
+    /// after [`next_batch`](Self::next_batch) has returned `None`.
     pub fn of(subscription: &Subscription, waker: Waker) -> Self {
         let shared = subscription.shared().clone();
         let feed = subscription.client().feed.clone();
         let offset = shared.watermark();
         Self {
             cursor: Cursor { offset, joined: offset },
-            slots: Slot::of(&feed.topics),
+            topic_cursors: TopicCursor::for_each_of(&feed.topics),
             waiter: Arc::new(Waiting(waker)),
             shared,
             feed,
         }
     }
 
-    /// The next events for all who stand where the cohort stands; the cohort moves on. `None` when
-    /// there are none yet: then its waker is woken at the next event.
+    /// The next events for the members that have caught up; the cohort moves on. `None` when there are none yet: then its
+    /// waker is woken at the next event.
     ///
     /// # Errors
     ///
-    /// [`Lagging`] when the topics do not have all of them any more.
+    /// [`Lagging`] when the topics have lost some of them.
     pub fn next_batch(&mut self) -> Result<Option<Batch>, Lagging> {
         loop {
             let watermark = self.shared.watermark();
@@ -133,10 +131,7 @@ impl Cohort {
                         at: self.shared.clock.recent(),
                     }));
                 }
-                Ok(None) if self.feed.wait(self.cursor, &mut self.slots, &self.waiter) => {
-                    return Ok(None);
-                }
-                Ok(None) if self.shared.is_between(self.cursor.offset, &self.waiter) => {
+                Ok(None) if self.feed.wait(self.cursor, &mut self.topic_cursors, &self.waiter) => {
                     return Ok(None);
                 }
                 Ok(None) => {}
@@ -149,10 +144,10 @@ impl Cohort {
         }
     }
 
-    /// What a subscription is to be sent by itself, as its stream's `poll_next`, but no event from
-    /// beyond the place where the cohort stands: it is pending there.
+    /// What a single subscription is sent, like its `poll_next`, but no event after those that the cohort has read: the
+    /// subscription is pending there.
     ///
-    /// The cohort must have been read to its end after the subscription was opened.
+    /// The cohort must have been read to its end since the subscription was opened.
     pub fn poll_member(
         &self,
         subscription: &mut Subscription,
@@ -161,20 +156,19 @@ impl Cohort {
         subscription.poll_bytes(Some(self.cursor.offset), cx)
     }
 
-    /// Whether a subscription has got everything up to where the cohort stands, and nothing is
-    /// due to it alone: the next batch is its next event.
+    /// Whether a subscription has everything that the cohort has read, and nothing of its own to send: the next batch is
+    /// its next event.
     pub fn is_caught_up(&self, subscription: &Subscription) -> bool {
-        subscription.stands_at(self.cursor.offset)
+        subscription.is_caught_up_to(self.cursor.offset)
     }
 
-    /// Whether a subscription has got beyond where the cohort stands, for instance by a reset, which
-    /// takes it to the hub's present. The cohort has to be read to its end then: nothing else would
-    /// bring the two together again before the next event.
+    /// Whether a subscription is ahead of the cohort, for instance after a reset, which takes it to the hub's head. The
+    /// cohort must be read to its end then: nothing else would bring the two together before the next event.
     pub fn is_overtaken_by(&self, subscription: &Subscription) -> bool {
-        subscription.stands_behind(self.cursor.offset)
+        subscription.is_ahead_of(self.cursor.offset)
     }
 
-    /// Notes that a batch was handed to the transport for a subscription that was level.
+    /// Records that a batch was handed to the transport for a subscription that had caught up.
     pub fn mark_sent(&self, batch: &Batch, subscription: &mut Subscription) {
         subscription.mark_sent(batch.bytes.len(), batch.events, batch.position, batch.to, batch.at);
     }
@@ -182,7 +176,7 @@ impl Cohort {
 
 impl Drop for Cohort {
     fn drop(&mut self) {
-        self.feed.stop_waiting(&self.slots);
+        self.feed.stop_waiting(&self.topic_cursors);
     }
 }
 

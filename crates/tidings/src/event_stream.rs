@@ -12,20 +12,18 @@ use crate::clock::Clock;
 use crate::encode;
 use crate::error::StreamError;
 use crate::event::Event;
-use crate::keep_alive::{DEFAULT_HEARTBEAT, HEARTBEAT, Pulse};
-use crate::subscription::jittered;
+use crate::heartbeat::{DEFAULT_HEARTBEAT, HEARTBEAT, Heartbeat};
+use crate::retry::jittered;
 
 pin_project! {
-    /// Any stream of events as the bytes of an event stream: no hub, no topics, no ids of ours.
+    /// Any stream of events as the bytes of an event stream: without a hub, topics, or ids of the hub.
     ///
-    /// For what one client alone is to see, such as the answer of a language model. Events are
-    /// sent as they are and as soon as they come. The stream adds heartbeats while it is idle
-    /// (comments, which clients ignore; every 15 seconds by default) and, where nothing is ready
-    /// at once, an empty comment first, so that proxies pass on the headers.
+    /// For events that only one client sees, such as the answer of a language model. Events are sent as they are, as
+    /// soon as they come. The stream adds heartbeats while it is idle (comments, which clients ignore; every 15 seconds
+    /// by default). If no event is ready at once, an empty comment comes first, so that proxies forward the headers.
     ///
-    /// The items are events, or results of events: an error ends the response where it stands,
-    /// behind the last whole event. It is passed on one turn later, so that the server can first
-    /// send the events that came before it.
+    /// The items are events, or results of events. An error ends the response after the last whole event. It is returned
+    /// one poll later, so that the server can send the events that came before it.
     ///
     /// ```
     /// use tidings::{Event, EventStream};
@@ -44,31 +42,31 @@ pin_project! {
     pub struct EventStream<S> {
         #[pin]
         events: S,
-        heartbeat: Beating,
-        // What is to be said before the first event.
+        heartbeat: LazyHeartbeat,
+        // What comes before the first event.
         prelude: Vec<u8>,
         clock: Clock,
         begun: bool,
-        // Waits for a turn: a server that meets an error throws away what it has not sent yet,
-        // and it sends nothing as long as there is more to come at once.
+        // Returned one poll later: a server drops what it has not sent when it meets an error, and does not send as long
+        // as there is more.
         failed: Option<StreamError>,
         ended: bool,
     }
 }
 
-/// The pulse starts with the first poll, when the settings are known.
+/// Starts with the first poll, when the settings are known.
 #[derive(Debug)]
-enum Beating {
+enum LazyHeartbeat {
     Every(Option<Duration>),
-    Started(Started),
+    Started(StartedHeartbeat),
 }
 
 #[derive(Debug)]
-struct Started(Arc<Pulse>);
+struct StartedHeartbeat(Arc<Heartbeat>);
 
-impl Drop for Started {
+impl Drop for StartedHeartbeat {
     fn drop(&mut self) {
-        self.0.leave();
+        self.0.cancel();
     }
 }
 
@@ -77,7 +75,7 @@ impl<S> EventStream<S> {
     pub fn new(events: S) -> Self {
         Self {
             events,
-            heartbeat: Beating::Every(Some(DEFAULT_HEARTBEAT)),
+            heartbeat: LazyHeartbeat::Every(Some(DEFAULT_HEARTBEAT)),
             prelude: Vec::new(),
             clock: Clock::system(),
             begun: false,
@@ -86,15 +84,14 @@ impl<S> EventStream<S> {
         }
     }
 
-    /// How long the stream may be idle before it sends a heartbeat; `None` for never. Default 15
-    /// seconds.
+    /// How long the stream may be idle before it sends a heartbeat; `None` for never. Default: 15 seconds.
     pub fn heartbeat(mut self, interval: impl Into<Option<Duration>>) -> Self {
-        self.heartbeat = Beating::Every(interval.into());
+        self.heartbeat = LazyHeartbeat::Every(interval.into());
         self
     }
 
-    /// How long the client is told to wait before it connects again, give or take a fifth.
-    /// Default: the client is not told, since most of these streams are not to be repeated.
+    /// How long the client is told to wait before it connects again, with a jitter of ±20 %. Default: it is not told,
+    /// since most of these streams must not be repeated.
     pub fn retry(mut self, delay: impl Into<Option<Duration>>) -> Self {
         self.prelude.clear();
         if let Some(delay) = delay.into() {
@@ -104,14 +101,14 @@ impl<S> EventStream<S> {
         self
     }
 
-    /// Where the stream takes its time from. Default: the system's monotonic clock.
+    /// The stream's clock. Default: the system's monotonic clock.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 }
 
-/// What an [`EventStream`] can be made of: `Event`, or `Result<Event, E>`.
+/// The items that an [`EventStream`] takes: `Event`, or `Result<Event, E>`.
 pub trait StreamItem: private::Sealed {
     #[doc(hidden)]
     fn into_event(self) -> Result<Event, StreamError>;
@@ -152,12 +149,12 @@ where
             *this.ended = true;
             return Poll::Ready(Some(Err(error)));
         }
-        if let Beating::Every(interval) = this.heartbeat {
-            let pulse = Arc::new(Pulse::new(this.clock.clone(), *interval));
-            pulse.start(&pulse);
-            *this.heartbeat = Beating::Started(Started(pulse));
+        if let LazyHeartbeat::Every(interval) = this.heartbeat {
+            let timer = Arc::new(Heartbeat::new(this.clock.clone(), *interval));
+            timer.start(&timer);
+            *this.heartbeat = LazyHeartbeat::Started(StartedHeartbeat(timer));
         }
-        let Beating::Started(Started(pulse)) = this.heartbeat else {
+        let LazyHeartbeat::Started(StartedHeartbeat(timer)) = this.heartbeat else {
             return Poll::Ready(None);
         };
         let begins = !std::mem::replace(this.begun, true);
@@ -186,14 +183,14 @@ where
             Poll::Pending if begins => std::mem::take(this.prelude).into(),
             Poll::Pending => {
                 // The waker first: a heartbeat that falls due from here on wakes it.
-                pulse.register(cx.waker());
-                match pulse.beat() {
+                timer.register(cx.waker());
+                match timer.take() {
                     Some(heartbeat) => heartbeat,
                     None => return Poll::Pending,
                 }
             }
         };
-        pulse.wrote();
+        timer.on_write();
         Poll::Ready(Some(Ok(bytes)))
     }
 }
@@ -206,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_leaves_the_server_a_turn_to_send_what_came_before_it() {
+    fn an_error_comes_one_poll_later_so_that_the_server_sends_what_came_before_it() {
         let events = futures_util::stream::iter([Ok(Event::new("one")), Err("gone")]);
         let mut stream = pin!(EventStream::new(events));
         let mut turns = Vec::new();

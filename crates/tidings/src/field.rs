@@ -43,6 +43,12 @@ macro_rules! parsed_field {
             }
         }
 
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                self.as_str()
+            }
+        }
+
         impl std::str::FromStr for $name {
             type Err = crate::FieldError;
 
@@ -176,6 +182,11 @@ impl EventName {
     /// One of the hub's own names.
     pub(crate) fn trusted(text: &'static str) -> Self {
         Self(text.into())
+    }
+
+    /// Whether this is one of the hub's own names: publishing it is an error.
+    pub(crate) fn is_reserved(&self) -> bool {
+        self.as_str().starts_with("tidings:")
     }
 }
 

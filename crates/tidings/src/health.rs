@@ -1,8 +1,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::hub::shared::Shared;
-
 /// How a hub is, at the moment of asking: see [`Hub::health`](crate::Hub::health).
 ///
 /// As text it is the reason why it is not ready, or `ready`.
@@ -20,7 +18,7 @@ pub struct Health {
     pub rejected: u64,
     /// The last of them, and why.
     pub last_rejected: Option<String>,
-    max_lag: Duration,
+    pub(crate) max_lag: Duration,
 }
 
 /// How a hub's log can be reached.
@@ -43,32 +41,6 @@ pub enum Link {
 }
 
 impl Health {
-    pub(crate) fn of(shared: &Shared) -> Self {
-        let now = shared.clock.now();
-        let is_closed = shared.is_closed();
-        let max_lag = shared.defaults.max_lag;
-        let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
-        let Some(replication) = &shared.replication else {
-            return Self {
-                is_closed,
-                link: Link::None,
-                lag: None,
-                rejected: 0,
-                last_rejected: None,
-                max_lag,
-            };
-        };
-        let known = replication.link();
-        let link = match (known.down, known.is_up) {
-            (Some(error), _) => Link::Down { error, since: since(known.since) },
-            (None, true) => Link::Up,
-            (None, false) => Link::Connecting,
-        };
-        let lag = known.caught_up.map(since);
-        let (rejected, last_rejected) = (known.rejected, known.last_rejected);
-        Self { is_closed, link, lag, rejected, last_rejected, max_lag }
-    }
-
     /// Whether new clients should be sent here: the hub is open, its log answers, and it does not lag
     /// more than [`HubBuilder::max_lag`](crate::HubBuilder::max_lag).
     #[must_use]

@@ -1,24 +1,25 @@
 //! The hub: where events come in.
 
 pub(crate) mod builder;
-pub(crate) mod keys;
+mod follower;
+pub(crate) mod journal;
+mod link;
 pub(crate) mod pages;
-mod places;
 pub(crate) mod publish;
+pub(crate) mod published;
 pub(crate) mod replication;
-pub(crate) mod sequencer;
 pub(crate) mod shared;
-pub(crate) mod topics;
 
 use std::sync::Arc;
 
 use crate::backend::IdempotencyKey;
+use crate::clients::Clients;
 use crate::cluster::Cluster;
+use crate::cluster::membership::Membership;
 use crate::error::{FieldError, PublishError};
 use crate::event::Event;
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::registry::Clients;
 use crate::subscription::subscribe::Subscribe;
 use crate::topic::{Topic, TopicPattern};
 use builder::HubBuilder;
@@ -48,8 +49,8 @@ struct Handles(Arc<Shared>);
 impl Drop for Handles {
     fn drop(&mut self) {
         self.0.close();
+        self.0.signal(Membership::leave);
         if let Some(replication) = &self.0.replication {
-            self.0.leave_cluster();
             replication.log.stop();
         }
     }
@@ -102,7 +103,7 @@ impl Hub {
         T: TryInto<Topic>,
         T::Error: Into<FieldError>,
     {
-        publish::publish(self, None, topic, event)
+        publish::publish(self.shared(), None, topic, event)
     }
 
     /// Publishes an event unless one with the same key was published before: for whoever tries again,
@@ -110,7 +111,7 @@ impl Hub {
     ///
     /// A key holds for the whole hub, and for every node on its log, for a window: two minutes unless it is
     /// set, by [`HubBuilder::idempotency_window`] or by the log. The outcome is the same as the first one's,
-    /// and [`Published::is_duplicate`](publish::Published::is_duplicate) says so; topic and event are not
+    /// and [`Published::is_duplicate`](published::Published::is_duplicate) says so; topic and event are not
     /// compared.
     ///
     /// # Errors
@@ -134,7 +135,7 @@ impl Hub {
         T: TryInto<Topic>,
         T::Error: Into<FieldError>,
     {
-        publish::publish(self, Some(key.try_into().map_err(Into::into)), topic, event)
+        publish::publish(self.shared(), Some(key.try_into().map_err(Into::into)), topic, event)
     }
 
     /// Sends an event to those who are subscribed to a topic now, on this node and, on a shared log, on the
@@ -160,7 +161,7 @@ impl Hub {
         T: TryInto<Topic>,
         T::Error: Into<FieldError>,
     {
-        publish::publish_ephemeral(self, topic, event)
+        publish::publish_ephemeral(self.shared(), topic, event)
     }
 
     /// Subscribes a client to one or many topics.
@@ -241,7 +242,7 @@ impl Hub {
     /// println!("{health}");
     /// ```
     pub fn health(&self) -> Health {
-        Health::of(self.shared())
+        self.shared().health()
     }
 
     /// Figures of this hub, which print themselves as Prometheus reads them.
@@ -251,7 +252,7 @@ impl Hub {
     /// assert!(hub.metrics().to_string().contains("\ntidings_clients 0\n"));
     /// ```
     pub fn metrics(&self) -> Metrics {
-        Metrics::of(self.shared())
+        self.shared().metrics()
     }
 
     /// The other nodes on the hub's log, and the clients of all of them.
@@ -266,7 +267,7 @@ impl Hub {
     /// # }
     /// ```
     pub fn cluster(&self) -> Cluster<'_> {
-        Cluster::new(self)
+        Cluster::new(self.shared())
     }
 
     /// Ends all streams, each once it has sent what was published until now, for a clean

@@ -1,56 +1,6 @@
 use std::fmt;
 
 use crate::health::{Health, Link};
-use crate::hub::shared::Shared;
-use crate::subscription::status::{ResetReason, Status};
-use crate::sync::atomic::{AtomicU64, Ordering};
-
-/// What a hub counts. All of it is of this node, since it was made.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    published: AtomicU64,
-    refused: AtomicU64,
-    fresh: AtomicU64,
-    resumed: AtomicU64,
-    resets: [AtomicU64; 3],
-    log_reads: AtomicU64,
-}
-
-fn add(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
-fn get(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Relaxed)
-}
-
-impl Counters {
-    pub(crate) fn published(&self, is_ok: bool) {
-        add(if is_ok { &self.published } else { &self.refused });
-    }
-
-    /// A client was told how it stands.
-    pub(crate) fn told(&self, status: Status) {
-        match status {
-            Status::Fresh => add(&self.fresh),
-            Status::Resumed => add(&self.resumed),
-            Status::Reset(reason) => add(&self.resets[index(reason)]),
-            Status::Pending => {}
-        }
-    }
-
-    pub(crate) fn read_log(&self) {
-        add(&self.log_reads);
-    }
-}
-
-fn index(reason: ResetReason) -> usize {
-    match reason {
-        ResetReason::Expired => 0,
-        ResetReason::Trimmed => 1,
-        ResetReason::Unknown => 2,
-    }
-}
 
 /// Figures of one hub at the moment of asking: see [`Hub::metrics`](crate::Hub::metrics). Of a cluster,
 /// this is one node.
@@ -87,34 +37,9 @@ pub struct Metrics {
     pub health: Health,
 }
 
-impl Metrics {
-    pub(crate) fn of(shared: &Shared) -> Self {
-        let counters = &shared.counters;
-        let sequencer = shared.sequencer.lock();
-        let (events, retained_bytes) = (sequencer.offset, sequencer.cost);
-        drop(sequencer);
-        let resets = |reason| get(&counters.resets[index(reason)]);
-        Self {
-            clients: shared.registry.count(),
-            topics: shared.topics.count(),
-            retained_bytes,
-            events,
-            published: get(&counters.published),
-            refused: get(&counters.refused),
-            fresh: get(&counters.fresh),
-            resumed: get(&counters.resumed),
-            resets_expired: resets(ResetReason::Expired),
-            resets_trimmed: resets(ResetReason::Trimmed),
-            resets_unknown: resets(ResetReason::Unknown),
-            log_reads: get(&counters.log_reads),
-            health: Health::of(shared),
-        }
-    }
-}
-
 impl fmt::Display for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut family = |name: &str, kind: &str, help: &str, values: &[(&str, f64)]| {
+        let mut metric = |name: &str, kind: &str, help: &str, values: &[(&str, f64)]| {
             writeln!(f, "# HELP tidings_{name} {help}\n# TYPE tidings_{name} {kind}")?;
             values.iter().try_for_each(|(labels, value)| {
                 let labels =
@@ -123,38 +48,38 @@ impl fmt::Display for Metrics {
             })
         };
         let health = &self.health;
-        family("clients", "gauge", "Open streams.", &[("", self.clients as f64)])?;
+        metric("clients", "gauge", "Open streams.", &[("", self.clients as f64)])?;
         let help = "Topics that have subscribers or retained events.";
-        family("topics", "gauge", help, &[("", self.topics as f64)])?;
+        metric("topics", "gauge", help, &[("", self.topics as f64)])?;
         let help = "Memory that events take.";
-        family("retained_bytes", "gauge", help, &[("", self.retained_bytes as f64)])?;
+        metric("retained_bytes", "gauge", help, &[("", self.retained_bytes as f64)])?;
         let help = "Events that became visible on this node.";
-        family("events_total", "counter", help, &[("", self.events as f64)])?;
+        metric("events_total", "counter", help, &[("", self.events as f64)])?;
         let published =
             [("outcome=\"ok\"", self.published as f64), ("outcome=\"error\"", self.refused as f64)];
-        family("publications_total", "counter", "Publications by this node.", &published)?;
-        let told = [
+        metric("publications_total", "counter", "Publications by this node.", &published)?;
+        let streams = [
             ("status=\"fresh\"", self.fresh as f64),
             ("status=\"resumed\"", self.resumed as f64),
             ("status=\"reset\",reason=\"expired\"", self.resets_expired as f64),
             ("status=\"reset\",reason=\"trimmed\"", self.resets_trimmed as f64),
             ("status=\"reset\",reason=\"unknown\"", self.resets_unknown as f64),
         ];
-        family("streams_total", "counter", "What streams were told of where they stand.", &told)?;
+        metric("streams_total", "counter", "Streams by the status that they were sent.", &streams)?;
         let ready = f64::from(u8::from(health.is_ready()));
-        family("ready", "gauge", "Whether new clients should come here.", &[("", ready)])?;
+        metric("ready", "gauge", "Whether new clients should come here.", &[("", ready)])?;
         if health.link == Link::None {
             return Ok(());
         }
         let up = f64::from(u8::from(health.link == Link::Up));
-        family("log_up", "gauge", "Whether the hub's log answers.", &[("", up)])?;
+        metric("log_up", "gauge", "Whether the hub's log answers.", &[("", up)])?;
         if let Some(lag) = health.lag {
             let help = "Time since the hub last had everything that its log has.";
-            family("log_lag_seconds", "gauge", help, &[("", lag.as_secs_f64())])?;
+            metric("log_lag_seconds", "gauge", help, &[("", lag.as_secs_f64())])?;
         }
         let help = "Pages read back from the hub's log.";
-        family("log_reads_total", "counter", help, &[("", self.log_reads as f64)])?;
+        metric("log_reads_total", "counter", help, &[("", self.log_reads as f64)])?;
         let help = "Entries of the log that are not events.";
-        family("log_rejected_total", "counter", help, &[("", health.rejected as f64)])
+        metric("log_rejected_total", "counter", help, &[("", health.rejected as f64)])
     }
 }

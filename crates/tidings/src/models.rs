@@ -11,7 +11,7 @@
 
 mod cohort;
 mod delivery;
-mod families;
+mod patterns;
 mod leaving;
 mod replica;
 

@@ -1,13 +1,16 @@
-//! One client's stream: from its cursor in the hub's log to the bytes of its response.
+//! One client's stream: from its cursor in the hub's logs to the bytes of its response.
 
-mod apart;
+mod beginning;
 mod catch_up;
 pub(crate) mod history;
+mod out_of_band;
 mod replay;
 pub(crate) mod snapshot;
-pub(crate) mod status;
+mod start_point;
 pub(crate) mod subscribe;
 
+#[cfg(test)]
+mod beginning_tests;
 #[cfg(test)]
 mod cut_tests;
 #[cfg(test)]
@@ -21,67 +24,69 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 
+use crate::client::Client;
+use crate::client_id::ClientId;
+use crate::encode;
 use crate::error::StreamError;
-use crate::hub::shared::{Present, Shared};
+use crate::hub::journal::Head;
+use crate::hub::shared::Shared;
 use crate::log::coalesce::Slice;
-use crate::log::feed::{Cursor, Slot};
-use crate::registry::{Client, ClientId};
-use apart::{Apart, Next, Ready};
-use catch_up::{Announce, CatchUp};
-use history::History;
-use snapshot::Hook;
-use status::{ResetReason, Status};
+use crate::log::feed::{Cursor, TopicCursor};
+use crate::log::reset_reason::ResetReason;
+use crate::retry::jittered;
+use crate::status::Status;
+use beginning::{Beginning, First, LogStart, View};
+use catch_up::CatchUp;
+use out_of_band::{Announcement, OutOfBand, Ready, Step};
+use replay::Replay;
+use snapshot::SnapshotHook;
+use start_point::StartPoint;
 
-/// How long clients are told to wait before they connect again, unless set: 3 seconds.
-pub const DEFAULT_RETRY: Duration = Duration::from_secs(3);
-
-/// What a subscription is set to do.
+/// How a subscription behaves.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Settings {
-    pub(crate) status: bool,
+pub(crate) struct SubscriptionOptions {
+    pub(crate) sends_status: bool,
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) retry: Option<Duration>,
 }
 
 /// An open subscription: a stream of the bytes of an event stream.
 ///
-/// It is a cursor into the logs of its topics, not a queue: a client that reads slowly costs no
-/// memory. One that falls so far behind that its next event is gone is told so by a status event
-/// (a reset), and goes on with what is retained.
+/// It is a cursor into the logs of its topics, not a queue: a client that reads slowly costs no memory. A client that
+/// lags so far that its next event is gone gets a status event that says so (a reset), and goes on with what is
+/// retained.
 ///
-/// The stream begins with the status event, sends heartbeats while it is idle, and ends when the
-/// hub is closed, when the client is closed through the registry, or when a snapshot fails, which
-/// is the only error. Dropping it takes the client out of the registry at once.
+/// The stream begins with the status event, sends heartbeats while it is idle, and ends when the hub is closed or the
+/// client is closed through the registry. The only error is a snapshot that fails. Dropping the subscription removes
+/// the client from the registry at once.
 ///
-/// Adapters send it as a response body. To read it by hand, poll it as a
-/// [`Stream`](futures_core::Stream), or, with the feature `http-body`, as an `http_body::Body`.
+/// Adapters send it as a response body. To read it by hand, poll it as a [`Stream`](futures_core::Stream), or, with the
+/// feature `http-body`, as an `http_body::Body`.
 #[derive(Debug)]
 #[must_use = "dropping a subscription ends it"]
 pub struct Subscription {
     shared: Arc<Shared>,
     client: Arc<Client>,
     cursor: Cursor,
-    slots: Box<[Slot]>,
-    snapshot: Option<Box<Hook>>,
-    /// What is not from the log. Most of the time there is nothing, and thousands of idle streams
-    /// pay for what they hold; so it is in a box.
-    apart: Option<Box<Apart>>,
-    /// How the subscription stood when it was opened.
+    topic_cursors: Box<[TopicCursor]>,
+    snapshot: Option<Box<SnapshotHook>>,
+    /// Most of the time there is nothing out of band, and thousands of idle streams pay for their size: so a box.
+    out_of_band: Option<Box<OutOfBand>>,
+    /// How the subscription was opened.
     status: Status,
-    /// Whether status events are sent.
-    tells_status: bool,
+    sends_status: bool,
     ended: bool,
     rejoin: Rejoin,
 }
 
-/// Which wait lists are to be joined before the stream waits, if nothing was published to the hub
-/// since it was last read. With a hundred topics it makes a difference that it is one of them.
+/// Which wait lists are to be joined before the stream waits, if nothing was published to the hub since it was last
+/// read. With a hundred topics it matters that it is only one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rejoin {
     Nothing,
-    /// That of the topic that was read last.
+    /// The list of the topic that was read last.
     One(u32),
-    /// It is not known.
+    /// Perhaps any.
     All,
 }
 
@@ -89,23 +94,59 @@ impl Subscription {
     fn new(
         shared: Arc<Shared>,
         client: Arc<Client>,
-        cursor: Cursor,
-        slots: Box<[Slot]>,
-        tells_status: bool,
-        snapshot: Option<Box<Hook>>,
+        options: SubscriptionOptions,
+        snapshot: Option<SnapshotHook>,
+        (beginning, head): (Beginning, Head),
     ) -> Self {
-        Self {
-            shared,
-            client,
-            cursor,
-            slots,
-            snapshot,
-            apart: None,
-            status: Status::Fresh,
-            tells_status,
+        let mut this = Self {
+            cursor: beginning.then.cursor,
+            topic_cursors: TopicCursor::for_each_of(&client.feed.topics),
+            snapshot: snapshot.map(Box::new),
+            out_of_band: None,
+            status: Status::Pending,
+            sends_status: options.sends_status,
             ended: false,
             rejoin: Rejoin::All,
+            shared,
+            client,
+        };
+        let mut ready = Ready::default();
+        if let Some(retry) = options.retry {
+            encode::retry(jittered(retry), &mut ready.bytes);
         }
+        this.begin(beginning, head, ready);
+        // The first bytes leave at once, or proxies would hold back the headers.
+        this.out_of_band().ready.get_or_insert_with(Ready::comment);
+        this
+    }
+
+    /// Starts as a beginning says: when it is opened, and again after a reset.
+    fn begin(&mut self, beginning: Beginning, head: Head, mut ready: Ready) {
+        let Beginning { status, first, then } = beginning;
+        let position = then.position;
+        self.client.set_position(position);
+        self.seek(then);
+        let announcement = Announcement { status, position, epoch: head.epoch };
+        match (first, &self.snapshot) {
+            (First::Log(start), _) => {
+                ready.end_event();
+                self.send(ready);
+                let began = head.replica.map_or(0, |history| history.began);
+                self.read_log(start, began, Some(status));
+            }
+            (First::Snapshot, Some(hook)) => {
+                let snapshot = hook.call();
+                self.announce_snapshot(announcement, snapshot, ready);
+            }
+            (First::Status | First::Snapshot, _) => self.announce(announcement, ready),
+        }
+    }
+
+    /// Reads on in the hub's log, in the history that began at an offset, and announces a status when it is certain.
+    fn read_log(&mut self, start: LogStart, began: u64, announce: Option<Status>) {
+        let Some(replication) = self.shared.replication.clone() else { return };
+        let catch_up = CatchUp::new(replication, start, began, announce);
+        self.out_of_band().catch_up = Some(catch_up);
     }
 
     /// The client's id in the registry.
@@ -113,8 +154,8 @@ impl Subscription {
         self.client.id
     }
 
-    /// Whether the client is fresh, resumed or reset, as of when the subscription was opened. On a hub with
-    /// a log it may take until the first bytes to know.
+    /// Whether the client was fresh, resumed or reset when the subscription was opened. On a hub with a log this may be
+    /// [`Pending`](Status::Pending) until the stream's first event.
     pub fn status(&self) -> Status {
         self.status
     }
@@ -128,16 +169,17 @@ impl Subscription {
     }
 
     /// Whether everything up to this offset was delivered, and nothing else is due.
-    pub(crate) fn stands_at(&self, offset: u64) -> bool {
-        self.cursor.offset == offset && self.apart.is_none() && !self.ended
+    pub(crate) fn is_caught_up_to(&self, offset: u64) -> bool {
+        self.cursor.offset == offset && self.out_of_band.is_none() && !self.ended
     }
 
-    /// Whether more than what is up to this offset was delivered.
-    pub(crate) fn stands_behind(&self, offset: u64) -> bool {
+    /// Whether an event after this offset was delivered.
+    pub(crate) fn is_ahead_of(&self, offset: u64) -> bool {
         self.cursor.offset > offset
     }
 
-    /// Notes events that somebody else has read, and delivered in this subscription's place.
+    /// Records events that a cohort has read and the transport has delivered for this subscription. They end at
+    /// offset `to`; the clock was read at `at`.
     pub(crate) fn mark_sent(
         &mut self,
         bytes: usize,
@@ -147,12 +189,12 @@ impl Subscription {
         at: u64,
     ) {
         self.cursor.offset = to;
-        self.client.count(bytes, events, position);
-        self.client.pulse.wrote_at(at);
+        self.client.sent(bytes, events, position);
+        self.client.heartbeat.on_write_at(at);
     }
 
-    /// The next bytes, of events up to `limit`, or all that are published. Whoever gives a limit
-    /// waits for more himself.
+    /// The next bytes, of events up to `limit`, or of all that are published. A caller that gives a limit waits for
+    /// later events itself.
     pub(crate) fn poll_bytes(
         &mut self,
         limit: Option<u64>,
@@ -165,16 +207,16 @@ impl Subscription {
                 self.ended = true;
                 return Poll::Ready(None);
             }
-            let mut is_making = false;
-            if self.apart.is_some() {
-                match self.poll_apart(closing, cx) {
-                    Next::Send(next) => return Poll::Ready(next),
-                    Next::Turn => return Poll::Pending,
-                    Next::Making => is_making = true,
-                    Next::Log => {}
+            let mut waits_out_of_band = false;
+            if self.out_of_band.is_some() {
+                match self.poll_out_of_band(closing, cx) {
+                    Step::Yield(next) => return Poll::Ready(next),
+                    Step::LetServerSend => return Poll::Pending,
+                    Step::Wait => waits_out_of_band = true,
+                    Step::Read => {}
                 }
             }
-            if !is_making {
+            if !waits_out_of_band {
                 match self.read(limit.filter(|_| !closing)) {
                     Ok(Some(bytes)) => return Poll::Ready(Some(Ok(bytes))),
                     Ok(None) if closing => {
@@ -183,37 +225,33 @@ impl Subscription {
                     }
                     Ok(None) => {}
                     Err(reason) => {
-                        self.fall_off(reason);
+                        self.on_overrun(reason);
                         continue;
                     }
                 }
             }
-            if let Some(heartbeat) = self.client.pulse.beat() {
-                self.client.pulse.wrote();
-                self.client.count(heartbeat.len(), 0, None);
+            if let Some(heartbeat) = self.client.heartbeat.take() {
+                self.client.sent(heartbeat.len(), 0, None);
                 return Poll::Ready(Some(Ok(heartbeat)));
             }
             #[cfg(test)]
             wait_tests::before_waiting();
-            // The waker first, then another look: whatever happens from here on wakes it. For
-            // events, the wait lists do that.
-            self.client.pulse.register(cx.waker());
-            if self.is_called(closing) {
+            // The waker first, then another look: whatever happens from here on wakes it. For events, the wait lists
+            // do that.
+            self.client.heartbeat.register(cx.waker());
+            if self.is_interrupted(closing) {
                 continue;
             }
             if limit.is_some() {
-                // They are for reading history, and for waiting.
+                // The topic cursors are for reading history, and for waiting.
                 if self.cursor.offset >= self.cursor.joined {
-                    self.client.feed.stop_waiting(&self.slots);
-                    self.slots = Box::default();
+                    self.client.feed.stop_waiting(&self.topic_cursors);
+                    self.topic_cursors = Box::default();
                     self.rejoin = Rejoin::All;
                 }
                 return Poll::Pending;
             }
-            if is_making {
-                return Poll::Pending;
-            }
-            if self.wait() || self.shared.is_between(self.cursor.offset, &self.client) {
+            if waits_out_of_band || self.wait() {
                 return Poll::Pending;
             }
         }
@@ -221,53 +259,52 @@ impl Subscription {
 
     /// Joins the wait lists of all topics. Returns false when one has something new instead.
     ///
-    /// The waker is registered. So where the watermark says that nothing was published since the
-    /// last look, places that were good then are good, or are being taken by a publisher who
-    /// will wake the stream.
+    /// The waker is registered. So if the watermark says that nothing was published since the last look, tickets that
+    /// were valid then are valid now, or are being taken by a publisher that will wake the stream.
     fn wait(&mut self) -> bool {
         let Client { feed, .. } = &*self.client;
-        let is_good = self.shared.watermark() == self.cursor.offset;
+        let is_unchanged = self.shared.watermark() == self.cursor.offset;
         let waits = match self.rejoin {
-            Rejoin::Nothing if is_good => true,
-            Rejoin::One(topic) if is_good => {
-                feed.wait_for(topic, self.cursor, &mut self.slots, &self.client)
+            Rejoin::Nothing if is_unchanged => true,
+            Rejoin::One(topic) if is_unchanged => {
+                feed.wait_for(topic, self.cursor, &mut self.topic_cursors, &self.client)
             }
             _ => {
-                if self.slots.is_empty() {
-                    self.slots = Slot::of(&feed.topics);
+                if self.topic_cursors.is_empty() {
+                    self.topic_cursors = TopicCursor::for_each_of(&feed.topics);
                 }
-                feed.wait(self.cursor, &mut self.slots, &self.client)
+                feed.wait(self.cursor, &mut self.topic_cursors, &self.client)
             }
         };
         self.rejoin = if waits { Rejoin::Nothing } else { Rejoin::All };
         waits
     }
 
-    /// Whether there is anything to be done that is not in the log.
+    /// Whether there is anything to do that is not in the logs.
     #[inline]
-    fn is_called(&self, closing: bool) -> bool {
-        self.client.pulse.is_due() || self.client.is_closed() || self.shared.is_closed() != closing
+    fn is_interrupted(&self, closing: bool) -> bool {
+        self.client.heartbeat.is_due() || self.client.is_closed() || self.shared.is_closed() != closing
     }
 
-    /// Whether nothing has happened since this waker was told to wait.
+    /// Whether nothing has happened since the stream was last polled with this waker.
     #[cfg(feature = "http-body")]
     #[inline]
     pub(crate) fn is_quiet(&self, waker: &std::task::Waker) -> bool {
         // In this order: a stream that was woken is seen at once.
-        self.client.pulse.is_registered(waker)
-            && !self.is_called(false)
-            && self.apart.is_none()
+        self.client.heartbeat.is_registered(waker)
+            && !self.is_interrupted(false)
+            && self.out_of_band.is_none()
             && self.rejoin == Rejoin::Nothing
             && (self.shared.watermark() == self.cursor.offset
-                || self.client.feed.is_waited_for(&self.slots))
+                || self.client.feed.is_waited_for(&self.topic_cursors))
     }
 
-    /// The next bytes of the log.
+    /// The next bytes of the topics' logs.
     fn read(&mut self, limit: Option<u64>) -> Result<Option<Bytes>, ResetReason> {
         let watermark = self.shared.watermark();
         let limit = limit.map_or(watermark, |limit| limit.min(watermark));
-        let Client { feed, pulse, .. } = &*self.client;
-        let slice = feed.read(&mut self.cursor, &self.slots, limit, &self.shared.coalescing)?;
+        let Client { feed, heartbeat, .. } = &*self.client;
+        let slice = feed.read(&mut self.cursor, &self.topic_cursors, limit, &self.shared.coalescing)?;
         let Some(Slice { bytes, events, position, topic, .. }) = slice else {
             return Ok(None);
         };
@@ -276,47 +313,76 @@ impl Subscription {
             (Rejoin::One(before), Some(topic)) if before == topic => self.rejoin,
             _ => Rejoin::All,
         };
-        self.client.count(bytes.len(), events, position);
-        pulse.wrote_published();
+        self.client.sent(bytes.len(), events, position);
+        heartbeat.on_write_event();
         Ok(Some(bytes))
     }
 
-    /// What the client missed is gone: begins anew with what there is.
-    fn restart(&mut self, reason: ResetReason) {
-        let shared = self.shared.clone();
-        let Present { mark: now, epoch, began } = shared.present();
-        let status = Status::Reset(reason);
-        let feed = self.client.feed.clone();
-        let is_selective = shared.replication.as_ref().is_some_and(|r| r.log.is_selective());
-        let beginning = if self.snapshot.is_some() {
-            history::live(now)
-        } else if is_selective {
-            self.client.count(0, 0, Some(now.position));
-            self.go_to(history::live(now));
-            let catch_up = CatchUp::retained(History::All, (&shared, &feed.topics), began, status);
-            self.apart().catch_up = Some(catch_up);
-            return;
-        } else {
-            let past = shared.topics.past_of(&feed.topics);
-            history::retained(History::All, past, now, shared.clock.now())
+    /// Moves the cursor.
+    fn seek(&mut self, start: StartPoint) {
+        let StartPoint { cursor, starts_after, past, .. } = start;
+        // Its tickets in the wait lists are of where it was.
+        self.rejoin = Rejoin::All;
+        let set = |topic_cursors: &mut [TopicCursor]| match &starts_after {
+            Some(offsets) => {
+                let pairs = topic_cursors.iter_mut().zip(offsets);
+                pairs.for_each(|(topic_cursor, offset)| topic_cursor.starts_after = *offset);
+            }
+            None => topic_cursors.iter_mut().for_each(|cursor| cursor.starts_after = 0),
         };
-        let position = beginning.position;
-        self.go_to(beginning);
-        self.client.count(0, 0, Some(position));
-        let mut ready = Ready::default();
-        let with_snapshot = self.snapshot.is_some();
-        let announce = Announce { status, position, epoch };
-        self.announce(announce, with_snapshot, &mut ready);
-        if !ready.bytes.is_empty() {
-            self.apart().ready = Some(ready);
+        let Some(past) = past else {
+            if self.topic_cursors.is_empty() && starts_after.is_some() {
+                self.topic_cursors = TopicCursor::for_each_of(&self.client.feed.topics);
+            }
+            set(&mut self.topic_cursors);
+            self.cursor = cursor;
+            return;
+        };
+        self.cursor = Cursor { offset: cursor.joined, ..cursor };
+        if cursor.offset < cursor.joined {
+            let mut topic_cursors = TopicCursor::for_each_of(&past);
+            set(&mut topic_cursors);
+            let replay = Replay::new(self.shared.clone(), past, cursor, topic_cursors);
+            self.out_of_band().replay = Some(replay);
         }
     }
-}
 
-/// Give or take a fifth.
-pub(crate) fn jittered(delay: Duration) -> Duration {
-    // Half of what a duration can hold, so that a fifth more is one as well.
-    delay.min(Duration::MAX / 2).mul_f64(0.8 + 0.4 * fastrand::f64())
+    /// The next event is not in the topics' logs any more: the hub's log may have it, or the logs of a pattern's topics.
+    fn on_overrun(&mut self, reason: ResetReason) {
+        let head = self.shared.head();
+        match head.replica {
+            Some(history) if self.cursor.offset >= history.began => {
+                self.read_log(LogStart::AfterClaim(self.client.position()), history.began, None);
+            }
+            Some(_) => self.reset(ResetReason::Unknown),
+            None => {
+                let client = self.client.clone();
+                let past = self.shared.past_of(&client.feed.topics);
+                match StartPoint::after_offset(&past, self.cursor.offset, &head) {
+                    Some(start) => self.seek(start),
+                    None => self.reset(reason),
+                }
+            }
+        }
+    }
+
+    /// The logs of a pattern's topics have lost what was being read there.
+    fn on_past_lost(&mut self, reason: ResetReason) {
+        match &self.shared.replication {
+            Some(_) => self.on_overrun(reason),
+            None => self.reset(reason),
+        }
+    }
+
+    /// The client has missed something that is gone: begins again with what there is.
+    fn reset(&mut self, reason: ResetReason) {
+        let (shared, client) = (self.shared.clone(), self.client.clone());
+        let head = shared.head();
+        let view = View::new(&shared, &head, &client.feed.topics, self.snapshot.is_none());
+        let beginning = Beginning::reset(reason, self.snapshot.is_some(), &view);
+        drop(view);
+        self.begin(beginning, head, Ready::default());
+    }
 }
 
 impl Stream for Subscription {
@@ -329,8 +395,8 @@ impl Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.client.pulse.leave();
-        self.client.feed.stop_waiting(&self.slots);
+        self.client.heartbeat.cancel();
+        self.client.feed.stop_waiting(&self.topic_cursors);
         self.shared.unsubscribe(&self.client);
     }
 }

@@ -8,7 +8,7 @@ mod real {
     pub(crate) use std::sync::atomic;
     pub(crate) use std::thread;
 
-    pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+    pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
 }
 
 #[cfg(not(shuttle))]

@@ -29,7 +29,7 @@ const FAMILIES: [(&str, u8); 3] = [("*o*", 0b0101), ("*t", 0b1100), ("n*", 0b000
 struct Asked(u8);
 
 impl Asked {
-    fn families(self) -> impl Iterator<Item = (&'static str, u8)> {
+    fn patterns(self) -> impl Iterator<Item = (&'static str, u8)> {
         (0..FAMILIES.len()).filter(move |n| self.0 & (0b1_0000 << n) != 0).map(|n| FAMILIES[n])
     }
 
@@ -39,17 +39,17 @@ impl Asked {
 
     /// The topics whose events it gets.
     fn topics(self) -> u8 {
-        self.families().fold(self.0 & 0b1111, |all, (_, topics)| all | topics)
+        self.patterns().fold(self.0 & 0b1111, |all, (_, topics)| all | topics)
     }
 
     /// The topics of each log that it is read from.
     fn logs(self) -> impl Iterator<Item = u8> {
-        self.named().map(|n| 1 << n).chain(self.families().map(|(_, topics)| topics))
+        self.named().map(|n| 1 << n).chain(self.patterns().map(|(_, topics)| topics))
     }
 
     fn subscribe(self, hub: &Hub) -> Subscribe {
         let names = self.named().map(|n| TOPICS[n]);
-        hub.subscribe(names).matching(self.families().map(|(name, _)| name))
+        hub.subscribe(names).matching(self.patterns().map(|(name, _)| name))
     }
 }
 
@@ -474,7 +474,7 @@ impl Test {
     fn read(&mut self, index: usize, chunks: Option<usize>) {
         let key = self.clients[index].member.as_ref().map(|member| member.key);
         let (model, client) = (&self.model, &mut self.clients[index]);
-        if client.asked.families().next().is_some() && client.is_off_a_log(model) {
+        if client.asked.patterns().next().is_some() && client.is_off_a_log(model) {
             // The rest is read from the topics of the families, as on a resume.
             client.certain = model.all.len();
         }

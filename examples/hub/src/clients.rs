@@ -13,14 +13,14 @@ pub fn list(hub: &Hub) -> String {
     // Topics that nobody listens to exist as well, as long as they retain events.
     let topics = hub.clients().topics().into_iter().filter(|(_, count)| *count > 0);
     let topics = topics.map(|(topic, count)| (TopicPattern::from(topic), count));
-    let topics: BTreeMap<_, _> = topics.chain(hub.clients().families()).collect();
+    let topics: BTreeMap<_, _> = topics.chain(hub.clients().patterns()).collect();
     json!({ "total": clients.len(), "topics": topics, "clients": clients }).to_string()
 }
 
 fn describe(client: &ClientInfo) -> serde_json::Value {
     let connected = SystemTime::now().duration_since(client.connected_at).unwrap_or_default();
     let topics = client.topics.iter().map(TopicPattern::from);
-    let topics: Vec<_> = topics.chain(client.families.iter().cloned()).collect();
+    let topics: Vec<_> = topics.chain(client.patterns.iter().cloned()).collect();
     json!({
         "id": client.id,
         "topics": topics,

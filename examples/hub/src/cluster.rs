@@ -19,7 +19,7 @@ fn node(node: &NodeInfo) -> Value {
         "clients": node.clients,
         "ready": node.is_ready,
         "lost": node.is_lost,
-        "heard_ms": u64::try_from(node.heard.as_millis()).unwrap_or(u64::MAX),
+        "last_seen_ms": u64::try_from(node.last_seen.as_millis()).unwrap_or(u64::MAX),
     })
 }
 

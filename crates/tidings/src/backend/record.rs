@@ -8,7 +8,6 @@ use super::key::IdempotencyKey;
 use crate::error::FieldError;
 use crate::event::Event;
 use crate::field::{Comment, EventName};
-use crate::subscription::status;
 use crate::topic::Topic;
 
 /// An event that is to be appended. The hub has checked it.
@@ -134,7 +133,7 @@ pub(crate) fn read<'a>(
     let topic = Topic::new(topic)?;
     // An empty name is what people write for none.
     let name = name.filter(|name| !name.is_empty()).map(EventName::new).transpose()?;
-    if name.as_ref().is_some_and(|name| status::is_reserved(name.as_str())) {
+    if name.as_ref().is_some_and(EventName::is_reserved) {
         return Err(RecordError::new("event", "names that begin with `tidings:` are reserved"));
     }
     let comment = comment.map(Comment::new).transpose()?;

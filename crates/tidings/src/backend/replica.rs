@@ -1,138 +1,149 @@
-use std::sync::Weak;
+use std::fmt;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 
-use super::Origin;
 use super::error::LogError;
+use super::log::Origin;
 use super::record::{Record, RecordError, Refused};
-use crate::hub::shared::Shared;
 use crate::topic::TopicPattern;
 
-/// A hub, as its log sees it: where events are handed to.
+/// A hub, as its log sees it: where the log delivers events to.
 ///
-/// A cheap handle that does not keep the hub alive; when the hub is gone, what should go in is
-/// [`Refused`], and the log may end its work. Everything but [`signalled`](Self::signalled) is to be
-/// called from one thread or task at a time. No method waits.
+/// A cheap handle that does not keep the hub alive. When the hub is gone, every method returns [`Refused`], and the
+/// log may end its work. Everything but [`signalled`](Self::signalled) must be called from one thread or task at a
+/// time. No method waits.
 #[derive(Debug, Clone)]
-pub struct Replica(Weak<Shared>);
+pub struct Replica(Weak<dyn Follower>);
+
+/// What a hub does with what its log delivers and reports: see [`Replica`].
+pub(crate) trait Follower: fmt::Debug + Send + Sync {
+    fn deliver(&self, record: Record);
+    fn reached(&self, position: u64);
+    fn rejected(&self, position: u64, error: &RecordError);
+    fn restart(&self, origin: Origin);
+    fn followed(&self, names: &[(&TopicPattern, u64)], position: u64);
+    fn position(&self) -> u64;
+    fn caught_up(&self);
+    fn link(&self, link: Result<(), &LogError>);
+    fn signalled(&self, signal: &[u8]);
+}
 
 impl Replica {
-    pub(crate) fn new(shared: Weak<Shared>) -> Self {
-        Self(shared)
+    pub(crate) fn new<F: Follower + 'static>(hub: &Arc<F>) -> Self {
+        let hub: Weak<F> = Arc::downgrade(hub);
+        Self(hub)
     }
 
-    /// Hands on an event. One whose position is not behind [`position`](Self::position) was there
-    /// already, and is left out: after a lost link a log may well begin a little too early.
+    fn hub(&self) -> Result<Arc<dyn Follower>, Refused> {
+        self.0.upgrade().ok_or(Refused(()))
+    }
+
+    /// Delivers an event. One that is not after [`position`](Self::position) is known already, and left out: after
+    /// a lost link, a log may begin a little too early.
     ///
     /// # Errors
     ///
     /// When the hub is gone.
     pub fn deliver(&self, record: Record) -> Result<(), Refused> {
-        let shared = self.0.upgrade().ok_or(Refused(()))?;
-        shared.deliver(record);
+        self.hub()?.deliver(record);
         Ok(())
     }
 
-    /// Says that there is nothing for this replica up to a position, but what it was given.
+    /// Reports that up to a position, the log has nothing for this replica but what it has delivered.
     ///
     /// # Errors
     ///
     /// When the hub is gone.
     pub fn reached(&self, position: u64) -> Result<(), Refused> {
-        let shared = self.0.upgrade().ok_or(Refused(()))?;
-        shared.reached(position);
+        self.hub()?.reached(position);
         Ok(())
     }
 
-    /// Says that something at a position is not an event, and is left out. It is counted, and shown in
+    /// Reports that an entry of the log is not an event, and is left out. It is counted, and shown in
     /// [`Hub::health`](crate::Hub::health).
     ///
     /// # Errors
     ///
     /// When the hub is gone.
     pub fn rejected(&self, position: u64, error: &RecordError) -> Result<(), Refused> {
-        let shared = self.0.upgrade().ok_or(Refused(()))?;
-        shared.rejected(position, error);
+        self.hub()?.rejected(position, error);
         Ok(())
     }
 
-    /// Begins anew, behind the origin. With the same epoch there is a hole up to there: events that the
-    /// replica was not given, and will not be. With another epoch, all that clients know is void, and they
-    /// are reset.
+    /// Begins again, after the origin. With the same epoch, there is a gap up to there: events that the replica was
+    /// not given, and will not be given. With another epoch, all that clients know is void, and they are reset.
     ///
-    /// A selective log's replica wants the same topics as before, and follows none of them until
-    /// [`followed`](Self::followed) says so.
+    /// The replica of a selective log keeps its interests, and follows none of the topics until
+    /// [`followed`](Self::followed) is called.
     ///
     /// # Errors
     ///
     /// When the hub is gone.
     pub fn restart(&self, origin: Origin) -> Result<(), Refused> {
-        let shared = self.0.upgrade().ok_or(Refused(()))?;
-        shared.restart(origin);
+        self.hub()?.restart(origin);
         Ok(())
     }
 
-    /// For a selective log: says that events of these topics and families are delivered from now on, all those behind
-    /// the position, which is that of the last thing delivered, or behind it. With each topic comes the
-    /// number of the [interest](super::Log::want) that this is the answer to; to one that is no more, it is none.
+    /// Of a selective log: reports that it delivers all events of these topics and patterns after the position,
+    /// which is that of the last delivery or later. With each comes the number of the
+    /// [interest](super::Log::set_interest) that this answers; an interest that the hub no longer has is
+    /// ignored.
     ///
     /// # Errors
     ///
     /// When the hub is gone.
     pub fn followed<'a>(
         &self,
-        topics: impl IntoIterator<Item = (&'a TopicPattern, u64)>,
+        names: impl IntoIterator<Item = (&'a TopicPattern, u64)>,
         position: u64,
     ) -> Result<(), Refused> {
-        let shared = self.0.upgrade().ok_or(Refused(()))?;
-        shared.followed(topics, position);
+        // The backend's iterator runs before any lock is taken.
+        let names: Vec<_> = names.into_iter().collect();
+        self.hub()?.followed(&names, position);
         Ok(())
     }
 
-    /// The position of the newest event that the replica has, or its origin. After a lost link, a log goes
-    /// on behind it.
+    /// The position of the newest event that the replica has, or its origin. After a lost link, a log goes on after
+    /// it.
     ///
     /// # Errors
     ///
     /// When the hub is gone.
     pub fn position(&self) -> Result<u64, Refused> {
-        let shared = self.0.upgrade().ok_or(Refused(()))?;
-        Ok(shared.present().mark.position)
+        Ok(self.hub()?.position())
     }
 
-    /// Says that the engine answers, and that the replica has all that it holds. To be called at least
-    /// every second while that is so: else the hub is taken for lagging. See
+    /// Reports that the engine answers, and that the replica has everything that the engine holds. While that is so,
+    /// a log calls this at least every second; otherwise the hub counts as lagging. See
     /// [`Hub::health`](crate::Hub::health).
     ///
     /// # Errors
     ///
     /// When the hub is gone.
     pub fn caught_up(&self) -> Result<(), Refused> {
-        let shared = self.0.upgrade().ok_or(Refused(()))?;
-        shared.link_caught_up();
+        self.hub()?.caught_up();
         Ok(())
     }
 
-    /// Says whether the engine can be reached.
+    /// Reports whether the engine can be reached.
     ///
     /// # Errors
     ///
     /// When the hub is gone.
     pub fn link(&self, link: Result<(), &LogError>) -> Result<(), Refused> {
-        let shared = self.0.upgrade().ok_or(Refused(()))?;
-        shared.link_changed(link);
+        self.hub()?.link(link);
         Ok(())
     }
 
-    /// Hands on the bytes that another node has given to [`Log::signal`](super::Log::signal). A node's own
-    /// signals may be among them, and are left out. From any thread.
+    /// Delivers the bytes that another node has given to [`Log::signal`](super::Log::signal). A node's own signals
+    /// may be among them, and are left out. May be called from any thread.
     ///
     /// # Errors
     ///
     /// When the hub is gone.
     pub fn signalled(&self, signal: &Bytes) -> Result<(), Refused> {
-        let shared = self.0.upgrade().ok_or(Refused(()))?;
-        shared.signalled(signal);
+        self.hub()?.signalled(signal);
         Ok(())
     }
 

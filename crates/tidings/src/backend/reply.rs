@@ -6,28 +6,28 @@ use std::task::{Context, Poll, Waker};
 use super::error::LogError;
 use crate::sync::Mutex;
 
-/// Where a log puts the answer to a question. Dropping it answers as well, with an error.
+/// Where a log puts the answer to a question. Dropping it answers, too: with an error.
 #[derive(Debug)]
-#[must_use = "whoever has asked waits for the answer"]
-pub struct Reply<T>(Option<Arc<Slot<T>>>);
+#[must_use = "the asker waits for the answer"]
+pub struct Reply<T>(Option<Arc<Answer<T>>>);
 
 /// Waits for the answer to a question.
 #[derive(Debug)]
 #[must_use = "a future does nothing unless it is awaited"]
-pub struct Receiver<T>(Arc<Slot<T>>);
+pub struct Receiver<T>(Arc<Answer<T>>);
 
 #[derive(Debug)]
-struct Slot<T>(Mutex<State<T>>);
+struct Answer<T>(Mutex<AnswerState<T>>);
 
 #[derive(Debug)]
-enum State<T> {
+enum AnswerState<T> {
     Waiting(Option<Waker>),
     Answered(Result<T, LogError>),
     Taken,
 }
 
 impl<T> Reply<T> {
-    /// A question: its reply, and who waits for it.
+    /// The two ends of a question: the reply, and the receiver that waits for it.
     ///
     /// ```
     /// use tidings::backend::Reply;
@@ -37,8 +37,8 @@ impl<T> Reply<T> {
     /// assert_eq!(answer.wait().unwrap(), 17);
     /// ```
     pub fn new() -> (Self, Receiver<T>) {
-        let slot = Arc::new(Slot(Mutex::new(State::Waiting(None))));
-        (Self(Some(slot.clone())), Receiver(slot))
+        let answer = Arc::new(Answer(Mutex::new(AnswerState::Waiting(None))));
+        (Self(Some(answer.clone())), Receiver(answer))
     }
 
     /// Answers.
@@ -47,9 +47,9 @@ impl<T> Reply<T> {
     }
 
     fn put(&mut self, answer: Result<T, LogError>) {
-        let Some(slot) = self.0.take() else { return };
-        let before = std::mem::replace(&mut *slot.0.lock(), State::Answered(answer));
-        if let State::Waiting(Some(waker)) = before {
+        let Some(place) = self.0.take() else { return };
+        let before = std::mem::replace(&mut *place.0.lock(), AnswerState::Answered(answer));
+        if let AnswerState::Waiting(Some(waker)) = before {
             waker.wake();
         }
     }
@@ -62,11 +62,11 @@ impl<T> Drop for Reply<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Blocks the thread until the answer is there.
+    /// Blocks the thread until the log has answered.
     ///
     /// # Errors
     ///
-    /// What the log has answered.
+    /// The error with which the log answered.
     pub fn wait(self) -> Result<T, LogError> {
         crate::waking::block_on(self)
     }
@@ -76,16 +76,19 @@ impl<T> Future for Receiver<T> {
     type Output = Result<T, LogError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Cloned before the lock is taken, and the old one dropped after it: a waker is an executor's code.
+        let mut waker = Some(cx.waker().clone());
         let mut state = self.0.0.lock();
-        match std::mem::replace(&mut *state, State::Taken) {
-            State::Answered(answer) => Poll::Ready(answer),
-            State::Waiting(waker) => {
-                let waker = waker.filter(|waker| waker.will_wake(cx.waker()));
-                *state = State::Waiting(Some(waker.unwrap_or_else(|| cx.waker().clone())));
+        match std::mem::replace(&mut *state, AnswerState::Taken) {
+            AnswerState::Answered(answer) => Poll::Ready(answer),
+            AnswerState::Waiting(before) => {
+                *state = AnswerState::Waiting(waker.take());
+                drop(state);
+                drop(before);
                 Poll::Pending
             }
-            // Polled after it was ready: there is nothing left to give.
-            State::Taken => Poll::Pending,
+            // Polled again after it was ready.
+            AnswerState::Taken => Poll::Pending,
         }
     }
 }

@@ -7,31 +7,31 @@ use super::node::{NodeId, NodeInfo};
 use crate::backend::{Receiver, Reply};
 use crate::sync::{HashMap, Mutex};
 
-/// A question to all nodes of a cluster: a future of the [`Answer`]. It was sent when this was made,
-/// whether it is awaited or not, and is answered within three seconds.
+/// A question to all nodes of a cluster: a future of the [`Answer`]. The question was sent when this was made, whether
+/// it is awaited or not, and is answered within three seconds.
 #[derive(Debug)]
-#[must_use = "awaiting this tells what came of it"]
-pub struct Ask(Step);
+#[must_use = "only the answer says what the nodes have done"]
+pub struct Ask(AskState);
 
 #[derive(Debug)]
-enum Step {
+enum AskState {
     Answered(Option<Answer>),
     Waiting(Receiver<Answer>),
 }
 
-/// What the nodes of a cluster have said.
+/// What the nodes of a cluster have answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Answer {
     /// The sum over the nodes that have answered, this one included.
     pub total: usize,
-    /// The nodes that have not answered. What was to be done there may not have been.
+    /// The nodes that have not answered, and may not have done what was asked.
     pub silent: Vec<NodeId>,
 }
 
 impl Ask {
-    pub(super) fn answered(answer: Answer) -> Self {
-        Self(Step::Answered(Some(answer)))
+    pub(super) fn of(answer: Answer) -> Self {
+        Self(AskState::Answered(Some(answer)))
     }
 }
 
@@ -40,11 +40,11 @@ impl Future for Ask {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
         let answer = match &mut self.0 {
-            Step::Answered(answer) => answer.take(),
-            // Asks are always answered: they are given up by time.
-            Step::Waiting(answer) => std::task::ready!(Pin::new(answer).poll(cx)).ok(),
+            AskState::Answered(answer) => answer.take(),
+            // Questions are always answered: they time out.
+            AskState::Waiting(answer) => std::task::ready!(Pin::new(answer).poll(cx)).ok(),
         };
-        self.0 = Step::Answered(None);
+        self.0 = AskState::Answered(None);
         // Polled after it was ready: there is nothing left to give.
         answer.map_or(Poll::Pending, Poll::Ready)
     }
@@ -52,22 +52,22 @@ impl Future for Ask {
 
 /// The questions that this node has asked.
 #[derive(Debug, Default)]
-pub(super) struct Asks(Mutex<HashMap<u64, Open>>);
+pub(super) struct Asks(Mutex<HashMap<u64, OpenQuestion>>);
 
 #[derive(Debug)]
-struct Open {
+struct OpenQuestion {
     reply: Reply<Answer>,
     total: usize,
     answered: BTreeSet<NodeId>,
-    /// Who has not answered yet.
+    /// The nodes that have not answered yet.
     waiting: BTreeSet<NodeId>,
-    /// Who is lost, and not waited for.
+    /// The lost nodes, which are not waited for.
     lost: BTreeSet<NodeId>,
     /// Milliseconds of the hub's clock.
     since: u64,
 }
 
-impl Open {
+impl OpenQuestion {
     fn finish(self) {
         let silent = self.waiting.into_iter().chain(self.lost).collect();
         self.reply.send(Ok(Answer { total: self.total, silent }));
@@ -75,14 +75,14 @@ impl Open {
 }
 
 impl Asks {
-    /// Answers that take longer are not waited for; in milliseconds.
+    /// Questions time out after this, in milliseconds.
     const TIMEOUT: u64 = 2_000;
 
     pub(super) fn begin(&self, here: usize, nodes: Vec<NodeInfo>, now: u64) -> (u64, Ask) {
         let (lost, waiting): (Vec<_>, Vec<_>) = nodes.into_iter().partition(|node| node.is_lost);
         let ids = |nodes: Vec<NodeInfo>| nodes.into_iter().map(|node| node.id);
         let (reply, answer) = Reply::new();
-        let open = Open {
+        let open = OpenQuestion {
             reply,
             total: here,
             answered: BTreeSet::new(),
@@ -96,13 +96,13 @@ impl Asks {
         } else {
             self.0.lock().insert(number, open);
         }
-        (number, Ask(Step::Waiting(answer)))
+        (number, Ask(AskState::Waiting(answer)))
     }
 
     pub(super) fn answered(&self, number: u64, from: NodeId, total: usize) {
         let mut asks = self.0.lock();
         let Some(open) = asks.get_mut(&number) else { return };
-        // Who has just come, or was taken for lost, is not waited for, and counts all the same.
+        // A node that is new, or was thought lost, is not waited for, and counts all the same.
         if !open.answered.insert(from) {
             return;
         }
@@ -112,7 +112,7 @@ impl Asks {
         if open.waiting.is_empty() {
             let done = asks.remove(&number);
             drop(asks);
-            done.into_iter().for_each(Open::finish);
+            done.into_iter().for_each(OpenQuestion::finish);
         }
     }
 
@@ -124,11 +124,11 @@ impl Asks {
 
     pub(super) fn expire(&self, now: u64) {
         let mut asks = self.0.lock();
-        let is_over = |open: &Open| now.saturating_sub(open.since) >= Self::TIMEOUT;
+        let is_over = |open: &OpenQuestion| now.saturating_sub(open.since) >= Self::TIMEOUT;
         let over: Vec<_> =
             asks.iter().filter(|(_, open)| is_over(open)).map(|(number, _)| *number).collect();
         let over: Vec<_> = over.iter().filter_map(|number| asks.remove(number)).collect();
         drop(asks);
-        over.into_iter().for_each(Open::finish);
+        over.into_iter().for_each(OpenQuestion::finish);
     }
 }

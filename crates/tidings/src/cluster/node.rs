@@ -3,11 +3,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::health::Health;
-use crate::hub::shared::Shared;
 use crate::sync::{HashMap, Mutex};
 
-/// Identifies a node of a cluster, from its start to its end: 64 random bits, as 16 hexadecimal digits.
+/// Identifies a node of a cluster from its start to its end: 64 random bits, as 16 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct NodeId(u64);
 
@@ -42,33 +40,34 @@ impl<'de> Deserialize<'de> for NodeId {
     }
 }
 
-/// What is known of one node.
+/// One node of a cluster, as far as the node that was asked knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeInfo {
-    /// The node's id; of zeros for a hub that is not part of a cluster.
+    /// The node's id; all zeros for a hub that is not part of a cluster.
     pub id: NodeId,
     /// Whether this is the node that was asked.
     pub is_self: bool,
     /// Its open streams.
     pub clients: usize,
-    /// Whether new clients should be sent there: its [`Health::is_ready`].
+    /// Whether new clients should be sent there: its [`Health::is_ready`](crate::Health::is_ready).
     pub is_ready: bool,
-    /// How long ago it was heard of.
-    pub heard: Duration,
-    /// It was not heard of for five seconds, and has not said that it leaves: it was killed, hangs, or is
+    /// How long ago its last signal came.
+    pub last_seen: Duration,
+    /// No signal has come from it for five seconds, and it has not said that it leaves: it was killed, hangs, or is
     /// cut off.
     pub is_lost: bool,
 }
 
 impl NodeInfo {
-    pub(super) fn of(shared: &Shared, id: NodeId) -> Self {
+    /// The node that was asked.
+    pub(super) fn this(id: NodeId, clients: usize, is_ready: bool) -> Self {
         Self {
             id,
             is_self: true,
-            clients: shared.registry.count(),
-            is_ready: Health::of(shared).is_ready(),
-            heard: Duration::ZERO,
+            clients,
+            is_ready,
+            last_seen: Duration::ZERO,
             is_lost: false,
         }
     }
@@ -76,10 +75,10 @@ impl NodeInfo {
 
 /// The other nodes.
 #[derive(Debug, Default)]
-pub(super) struct Nodes(Mutex<HashMap<NodeId, Heard>>);
+pub(super) struct Nodes(Mutex<HashMap<NodeId, Seen>>);
 
 #[derive(Debug)]
-struct Heard {
+struct Seen {
     clients: usize,
     ready: bool,
     /// Milliseconds of the hub's clock.
@@ -89,14 +88,14 @@ struct Heard {
 impl Nodes {
     /// A node that was silent for this long is lost; in milliseconds.
     const LOST: u64 = 5_000;
-    /// And for this long, forgotten.
+    /// A node that was silent for this long is forgotten; in milliseconds.
     const FORGOTTEN: u64 = 600_000;
 
     /// Returns whether the node is new.
-    pub(super) fn heard(&self, id: NodeId, clients: usize, ready: bool, at: u64) -> bool {
+    pub(super) fn seen(&self, id: NodeId, clients: usize, ready: bool, at: u64) -> bool {
         let mut nodes = self.0.lock();
         nodes.retain(|_, node| at.saturating_sub(node.at) < Self::FORGOTTEN);
-        nodes.insert(id, Heard { clients, ready, at }).is_none()
+        nodes.insert(id, Seen { clients, ready, at }).is_none()
     }
 
     pub(super) fn forget(&self, id: NodeId) {
@@ -108,13 +107,13 @@ impl Nodes {
         let nodes = self.0.lock();
         let mut list: Vec<_> = nodes.iter().map(|(id, node)| node.info(*id, now)).collect();
         drop(nodes);
-        list.retain(|node| node.heard < Duration::from_millis(Self::FORGOTTEN));
+        list.retain(|node| node.last_seen < Duration::from_millis(Self::FORGOTTEN));
         list.sort_by_key(|node| node.id);
         list
     }
 }
 
-impl Heard {
+impl Seen {
     fn info(&self, id: NodeId, now: u64) -> NodeInfo {
         let silent = now.saturating_sub(self.at);
         let is_lost = silent >= Nodes::LOST;
@@ -123,7 +122,7 @@ impl Heard {
             is_self: false,
             clients: self.clients,
             is_ready: self.ready && !is_lost,
-            heard: Duration::from_millis(silent),
+            last_seen: Duration::from_millis(silent),
             is_lost,
         }
     }

@@ -2,12 +2,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::node::NodeId;
-use crate::health::Health;
-use crate::hub::shared::Shared;
-use crate::registry::{ClientId, Clients};
-use crate::topic::Topic;
 
-/// What one node says to all others, as JSON.
+/// What one node sends to all others, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Signal {
     pub(super) from: NodeId,
@@ -16,7 +12,7 @@ pub(super) struct Signal {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Content {
+pub(super) enum Content {
     Presence {
         clients: usize,
         ready: bool,
@@ -31,7 +27,7 @@ pub(crate) enum Content {
         number: u64,
         total: usize,
     },
-    /// An event that is not kept.
+    /// An event that is not retained.
     Ephemeral {
         fields: Vec<(String, String)>,
     },
@@ -54,29 +50,5 @@ impl Signal {
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
-    }
-}
-
-impl Content {
-    pub(super) fn presence(shared: &Shared) -> Self {
-        let ready = Health::of(shared).is_ready();
-        Self::Presence { clients: shared.registry.count(), ready }
-    }
-}
-
-impl Question {
-    /// What this node has to say to it, or does about it.
-    pub(super) fn answer(&self, clients: Clients<'_>) -> usize {
-        match self {
-            Self::CountOfTopic(topic) => {
-                Topic::new(topic).map_or(0, |topic| clients.count_of_topic(&topic))
-            }
-            Self::CountOfPrincipal(principal) => clients.count_of_principal(principal),
-            Self::Close(id) => {
-                let id = id.parse::<ClientId>().ok();
-                usize::from(id.is_some_and(|id| clients.close(id)))
-            }
-            Self::ClosePrincipal(principal) => clients.close_principal(principal),
-        }
     }
 }

@@ -6,19 +6,19 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 
-use crate::backend::{Log, LogErrorKind, Page, Read, Receiver, Reply};
+use crate::backend::{LogErrorKind, Page, Read, Receiver, Reply};
 use crate::encode;
 use crate::resume::Epoch;
 use crate::sync::{HashMap, Mutex};
 
-/// The pages of a hub's log that are being read, or sent. Who asks for the same as somebody else shares
-/// it: when a thousand clients have missed the same events, the log is asked once.
+/// The pages of a hub's log that are being read, or sent. Clients that ask for the same page share it: when a thousand
+/// clients have missed the same events, the log is asked once.
 #[derive(Debug, Default)]
-pub(crate) struct Pages(Mutex<HashMap<Read, Weak<Shared>>>);
+pub(crate) struct Pages(Mutex<HashMap<Read, Weak<SharedPage>>>);
 
 /// A future of a page.
 #[derive(Debug)]
-pub(crate) struct Reading(Arc<Shared>);
+pub(crate) struct Reading(Arc<SharedPage>);
 
 /// Events that were read from the log, as bytes of the event stream.
 #[derive(Debug, Clone)]
@@ -26,36 +26,35 @@ pub(crate) struct EncodedPage {
     pub(crate) epoch: Epoch,
     pub(crate) bytes: Bytes,
     pub(crate) events: usize,
-    /// Behind this position it begins.
+    /// The page begins after this position.
     pub(crate) from: u64,
-    /// Up to this position it has everything.
+    /// The page has everything up to this position.
     pub(crate) to: u64,
 }
 
-struct Shared(Mutex<State>);
+struct SharedPage(Mutex<PageState>);
 
-enum State {
+enum PageState {
     Waiting(Receiver<Page>, Vec<Waker>),
     Done(Result<EncodedPage, LogErrorKind>),
 }
 
 impl Pages {
-    /// Asks for a page, or joins those who have asked for the same. `asked` is called if it is the first.
-    pub(crate) fn read(&self, read: Read, log: &dyn Log, asked: impl FnOnce()) -> Reading {
+    /// Asks for a page with `ask`, or joins those that have asked for the same one.
+    pub(crate) fn read(&self, read: Read, ask: impl FnOnce(Read, Reply<Page>)) -> Reading {
         let mut pages = self.0.lock();
-        if let Some(shared) = pages.get(&read).and_then(Weak::upgrade) {
-            return Reading(shared);
+        if let Some(page) = pages.get(&read).and_then(Weak::upgrade) {
+            return Reading(page);
         }
         if pages.len() == pages.capacity() {
             pages.retain(|_, page| page.strong_count() > 0);
         }
-        let (reply, page) = Reply::new();
-        let shared = Arc::new(Shared(Mutex::new(State::Waiting(page, Vec::new()))));
-        pages.insert(read.clone(), Arc::downgrade(&shared));
+        let (reply, answer) = Reply::new();
+        let page = Arc::new(SharedPage(Mutex::new(PageState::Waiting(answer, Vec::new()))));
+        pages.insert(read.clone(), Arc::downgrade(&page));
         drop(pages);
-        asked();
-        log.read(read, reply);
-        Reading(shared)
+        ask(read, reply);
+        Reading(page)
     }
 }
 
@@ -63,34 +62,35 @@ impl Future for Reading {
     type Output = Result<EncodedPage, LogErrorKind>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let shared = &self.0;
-        let mut state = shared.0.lock();
+        // Cloned before the lock is taken, and dropped after it: a waker is an executor's code.
+        let waker = cx.waker().clone();
+        let mut state = self.0.0.lock();
         let page = match &mut *state {
-            State::Done(page) => return Poll::Ready(page.clone()),
-            State::Waiting(page, wakers) => {
-                if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-                    wakers.push(cx.waker().clone());
+            PageState::Done(page) => return Poll::Ready(page.clone()),
+            PageState::Waiting(page, wakers) => {
+                if !wakers.iter().any(|known| known.will_wake(&waker)) {
+                    wakers.push(waker);
                 }
-                let everybody = Waker::from(shared.clone());
-                std::task::ready!(Pin::new(page).poll(&mut Context::from_waker(&everybody)))
+                let all = Waker::from(self.0.clone());
+                std::task::ready!(Pin::new(page).poll(&mut Context::from_waker(&all)))
             }
         };
         let page = page.map(EncodedPage::of).map_err(|error| error.kind());
-        let before = std::mem::replace(&mut *state, State::Done(page.clone()));
+        let before = std::mem::replace(&mut *state, PageState::Done(page.clone()));
         drop(state);
-        if let State::Waiting(_, wakers) = before {
+        if let PageState::Waiting(_, wakers) = before {
             wakers.into_iter().for_each(Waker::wake);
         }
         Poll::Ready(page)
     }
 }
 
-/// The answer is there: all who wait for it look.
-impl Wake for Shared {
+/// The log has answered: every client that waits for the page looks.
+impl Wake for SharedPage {
     fn wake(self: Arc<Self>) {
         let wakers = match &mut *self.0.lock() {
-            State::Waiting(_, wakers) => std::mem::take(wakers),
-            State::Done(_) => Vec::new(),
+            PageState::Waiting(_, wakers) => std::mem::take(wakers),
+            PageState::Done(_) => Vec::new(),
         };
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -109,10 +109,10 @@ impl EncodedPage {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for SharedPage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_done = matches!(&*self.0.lock(), State::Done(_));
-        f.debug_struct("Shared").field("is_done", &is_done).finish()
+        let is_done = matches!(&*self.0.lock(), PageState::Done(_));
+        f.debug_struct("SharedPage").field("is_done", &is_done).finish()
     }
 }
 
@@ -121,29 +121,9 @@ mod tests {
     use futures_executor::block_on;
 
     use super::*;
-    use crate::backend::{Append, Appended, LogError, Origin, Record, Replica, Start};
+    use crate::backend::{LogError, Record, Start};
     use crate::event::Event;
     use crate::topic::{Topic, TopicPattern};
-
-    /// Answers when it is told to.
-    #[derive(Debug, Default)]
-    struct Slow(Mutex<Vec<Reply<Page>>>);
-
-    impl Log for Slow {
-        fn start(&self, _: Replica) -> Origin {
-            unreachable!("no hub has it")
-        }
-
-        fn append(&self, _: Append, _: Reply<Appended>) {}
-
-        fn read(&self, _: Read, reply: Reply<Page>) {
-            self.0.lock().push(reply);
-        }
-
-        fn end(&self, _: Reply<u64>) {}
-
-        fn stop(&self) {}
-    }
 
     fn read(topic: &str) -> Read {
         let topics = vec![TopicPattern::new(topic).unwrap()];
@@ -151,19 +131,19 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_the_same_shares_the_answer() {
-        let (pages, log) = (Pages::default(), Slow::default());
-        let mut asked = 0;
-        let mut ask = |topic| pages.read(read(topic), &log, || asked += 1);
+    fn clients_that_ask_for_the_same_page_share_it() {
+        let pages = Pages::default();
+        let mut replies = Vec::new();
+        let mut ask = |topic| pages.read(read(topic), |_, reply| replies.push(reply));
         let same: Vec<_> = (0..100).map(|_| ask("a")).collect();
         let other = ask("b");
-        assert_eq!(asked, 2);
-        let mut replies = std::mem::take(&mut *log.0.lock()).into_iter();
+        assert_eq!(replies.len(), 2);
+        let mut replies = replies.into_iter();
         let epoch = Epoch::random();
         let record =
             Record { position: 7, at: 0, topic: Topic::new("a").unwrap(), event: Event::new("x") };
         let page = Page { epoch: epoch.clone(), records: vec![record], from: 3, to: 9 };
-        // They wait on threads of their own, so all have to be woken.
+        // Each waits on its own thread, so all have to be woken.
         let waiting: Vec<_> =
             same.into_iter().map(|page| std::thread::spawn(move || block_on(page))).collect();
         replies.next().unwrap().send(Ok(page));
@@ -179,15 +159,14 @@ mod tests {
 
     #[test]
     fn a_page_that_nobody_holds_is_forgotten_and_asked_for_again() {
-        let (pages, log) = (Pages::default(), Slow::default());
+        let pages = Pages::default();
         for n in 0..1_000 {
-            drop(pages.read(read(&n.to_string()), &log, || {}));
-            log.0.lock().clear();
+            drop(pages.read(read(&n.to_string()), |_, _| {}));
         }
         assert!(pages.0.lock().capacity() < 100);
         let mut asked = 0;
-        drop(pages.read(read("a"), &log, || asked += 1));
-        drop(pages.read(read("a"), &log, || asked += 1));
+        drop(pages.read(read("a"), |_, _| asked += 1));
+        drop(pages.read(read("a"), |_, _| asked += 1));
         assert_eq!(asked, 2);
     }
 }

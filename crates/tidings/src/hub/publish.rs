@@ -3,29 +3,26 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::Hub;
-use super::places::Places;
-use super::sequencer::Kind;
+use super::journal::entry::{Entry, EntryKind};
+use super::published::Published;
+use super::replication::Replication;
 use super::shared::Shared;
 use crate::backend::{Append, Appended, IdempotencyKey, LogError, Receiver, Reply};
 use crate::encode;
 use crate::error::{FieldError, PublishError};
 use crate::event::Event;
-use crate::field::EventId;
-use crate::log::frame::Frame;
+use crate::field::EventName;
 use crate::resume::Epoch;
-use crate::subscription::status;
-use crate::sync::atomic::Ordering;
 use crate::topic::Topic;
 use crate::waking;
 
 /// The outcome of a publication: a future for async code, [`Publish::wait`] for any other.
 ///
-/// The event is on its way from the call of [`Hub::publish`] on, in the order of the calls,
-/// whether this is awaited or not. Awaiting it tells when the event is safe in the hub's log, and
-/// with what id: in memory that is at once, on a [log](crate::backend) when the log has acknowledged it.
+/// The event is on its way as soon as [`Hub::publish`](crate::Hub::publish) is called, in the order of the calls, whether this is
+/// awaited or not. It resolves when the event is safe, with the event's id: in memory at once, on a
+/// [log](crate::backend) when the log has acknowledged the event.
 #[derive(Debug)]
-#[must_use = "awaiting this tells whether the event was accepted"]
+#[must_use = "only the outcome says whether the event was accepted"]
 pub struct Publish(Outcome);
 
 #[derive(Debug)]
@@ -35,12 +32,14 @@ enum Outcome {
     Appending(Appending),
 }
 
-/// The log has not answered yet, or has not shown the event to this hub.
+/// The log has not answered yet, or has not delivered the event to this hub.
 #[derive(Debug)]
 struct Appending {
     answer: Receiver<Appended>,
+    /// The log's answer, and the retry generation at that time.
     appended: Option<(Appended, u64)>,
     shared: Arc<Shared>,
+    replication: Arc<Replication>,
     topic: Topic,
     number: u64,
 }
@@ -48,12 +47,12 @@ struct Appending {
 impl Publish {
     /// The outcome, for code that is not async. On a hub in memory this never blocks.
     ///
-    /// On a hub with a log it blocks the thread until the log has answered. A log whose tasks run on the
-    /// caller's own runtime cannot answer then: do not call it from async code.
+    /// On a hub with a log it blocks the thread until the log has answered. Do not call it from async code: a log
+    /// whose tasks run on the caller's own runtime could not answer.
     ///
     /// # Errors
     ///
-    /// See [`Hub::publish`].
+    /// See [`Hub::publish`](crate::Hub::publish).
     pub fn wait(self) -> Result<Published, PublishError> {
         waking::block_on(self)
     }
@@ -81,88 +80,58 @@ impl Future for Publish {
 
 impl Drop for Appending {
     fn drop(&mut self) {
-        if let (Some(replication), Some((appended, _))) = (&self.shared.replication, &self.appended)
-        {
-            replication.stop_waiting_for(appended.position, self.number);
+        if let Some((appended, _)) = &self.appended {
+            self.replication.stop_waiting_for_position(appended.position, self.number);
         }
     }
 }
 
 impl Appending {
-    /// For how many occasions an event that is safe is waited for to appear here: some seconds. A link
-    /// that is cut one way must not keep the caller for ever.
+    /// For how many retry generations to wait until this hub has an event that is safe: some seconds. A link
+    /// that is cut in one direction must not keep the caller for ever.
     const PATIENCE: u64 = 3;
 
     /// Ready when the event is safe and this hub has it: who publishes and then subscribes finds it.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Published, LogError>> {
-        let Some(replication) = &self.shared.replication else {
-            return Poll::Ready(Err(LogError::unanswered()));
-        };
         if self.appended.is_none() {
             let appended = std::task::ready!(Pin::new(&mut self.answer).poll(cx))?;
-            if self.shared.acknowledged(replication, &appended) {
-                self.appended = Some((appended, replication.occasion()));
-            } else {
+            let Appended { epoch, position, .. } = &appended;
+            if !self.shared.journal.lock().acknowledge(epoch, *position) {
                 // This hub has not learned of the other history yet.
                 return Poll::Ready(Ok(self.published(&appended)));
             }
+            self.appended = Some((appended, self.replication.retry_generation()));
         }
         let Some((appended, since)) = &self.appended else {
             return Poll::Pending;
         };
-        // Registered first, so that nothing that happens behind the look is missed.
-        replication.wait_for(appended.position, self.number, cx.waker());
-        if self.is_to_come(appended.position) && replication.occasion() < since + Self::PATIENCE {
+        // Registered first, so that nothing that happens after the look is missed.
+        self.replication.wait_for_position(appended.position, self.number, cx.waker());
+        let is_patient = self.replication.retry_generation() < since + Self::PATIENCE;
+        if is_patient && self.will_be_delivered(appended.position) {
             return Poll::Pending;
         }
-        replication.stop_waiting_for(appended.position, self.number);
+        self.replication.stop_waiting_for_position(appended.position, self.number);
         Poll::Ready(Ok(self.published(appended)))
     }
 
-    /// Whether the event is one that this hub will be given, and was not yet.
-    fn is_to_come(&self, position: u64) -> bool {
-        let Some(replication) = &self.shared.replication else { return false };
-        self.shared.present().mark.position < position
+    /// Whether the event is one that this hub will be given, and has not yet.
+    fn will_be_delivered(&self, position: u64) -> bool {
+        let journal = self.shared.journal.lock();
+        journal.head().position < position
             && !self.shared.is_closed()
-            && (!replication.log.is_selective() || self.shared.topics.is_known(&self.topic))
+            && (!self.replication.is_selective || journal.is_known(&self.topic))
     }
 
     fn published(&self, appended: &Appended) -> Published {
         let Appended { epoch, position, is_duplicate } = appended.clone();
-        let subscribers = self.shared.topics.subscribers_of(&self.topic);
-        Published { epoch, position, subscribers, is_duplicate }
-    }
-}
-
-/// A published event.
-#[derive(Debug, Clone)]
-pub struct Published {
-    epoch: Epoch,
-    position: u64,
-    subscribers: usize,
-    is_duplicate: bool,
-}
-
-impl Published {
-    /// The id that the hub gave the event, which is also its place in the hub's order.
-    pub fn id(&self) -> EventId {
-        self.epoch.id(self.position)
-    }
-
-    /// The number of streams of this hub that were subscribed to the topic at that moment.
-    pub fn subscribers(&self) -> usize {
-        self.subscribers
-    }
-
-    /// Whether an event with the same [`IdempotencyKey`] was published before: then nothing happened, and
-    /// the id is that of the first.
-    pub fn is_duplicate(&self) -> bool {
-        self.is_duplicate
+        let subscribers = self.shared.journal.lock().subscribers_of(&self.topic);
+        Published::new(epoch, position, subscribers, is_duplicate)
     }
 }
 
 pub(super) fn publish<T>(
-    hub: &Hub,
+    shared: &Arc<Shared>,
     key: Option<Result<IdempotencyKey, FieldError>>,
     topic: T,
     event: Event,
@@ -171,7 +140,6 @@ where
     T: TryInto<Topic>,
     T::Error: Into<FieldError>,
 {
-    let shared = hub.shared();
     let outcome = begin(shared, key, topic, event);
     let outcome = outcome.unwrap_or_else(|error| Outcome::Known(Some(Err(error))));
     if let Outcome::Known(Some(outcome)) = &outcome {
@@ -193,37 +161,43 @@ where
     let key = key.transpose().map_err(PublishError::key)?;
     let (topic, body) = accept(shared, topic, &event, event.is_dispatched())?;
     let Some(replication) = &shared.replication else {
-        return Ok(Outcome::Known(Some(append(shared, &topic, body, Kind::Durable(key)))));
+        let entry = Entry { topic: &topic, body, kind: EntryKind::Durable(key) };
+        return Ok(Outcome::Known(Some(shared.append(entry))));
     };
     if shared.is_closed() {
         return Err(PublishError::closed());
     }
     let (reply, answer) = Reply::new();
     replication.log.append(Append { topic: topic.clone(), event, key }, reply);
-    let number = fastrand::u64(..);
-    let appending = Appending { answer, appended: None, shared: shared.clone(), topic, number };
-    Ok(Outcome::Appending(appending))
+    Ok(Outcome::Appending(Appending {
+        answer,
+        appended: None,
+        shared: shared.clone(),
+        replication: replication.clone(),
+        topic,
+        number: fastrand::u64(..),
+    }))
 }
 
-pub(super) fn publish_ephemeral<T>(hub: &Hub, topic: T, event: Event) -> Result<usize, PublishError>
+pub(super) fn publish_ephemeral<T>(
+    shared: &Arc<Shared>,
+    topic: T,
+    event: Event,
+) -> Result<usize, PublishError>
 where
     T: TryInto<Topic>,
     T::Error: Into<FieldError>,
 {
-    let shared = hub.shared();
     let (topic, body) = accept(shared, topic, &event, true)?;
-    shared.share_ephemeral(&topic, &event);
-    // For nobody: a topic is not made for it.
-    if !shared.topics.is_known(&topic) && !shared.is_closed() {
-        return Ok(0);
-    }
-    append(shared, &topic, body, Kind::Ephemeral).map(|published| published.subscribers)
+    shared.signal(|cluster| cluster.ephemeral(&topic, &event));
+    let entry = Entry { topic: &topic, body, kind: EntryKind::Ephemeral };
+    shared.append(entry).map(|published| published.subscribers())
 }
 
 /// Room for the id that a durable event gets: `id: `, epoch, `-`, 20 digits, line end.
 pub(super) const ID_ROOM: usize = 4 + Epoch::MAX_BYTES + 1 + 20 + 1;
 
-/// Checks an event and encodes it, all but its id and the empty line at its end.
+/// Checks an event and encodes it, without its id and the blank line that ends it.
 fn accept<T>(
     shared: &Shared,
     topic: T,
@@ -238,7 +212,7 @@ where
     if event.id().is_some() {
         return Err(PublishError::has_id());
     }
-    if event.name().is_some_and(|name| status::is_reserved(name.as_str())) {
+    if event.name().is_some_and(EventName::is_reserved) {
         return Err(PublishError::reserved());
     }
     if !is_dispatched {
@@ -250,82 +224,4 @@ where
         return Err(PublishError::too_large(body.len(), limit));
     }
     Ok((topic, body))
-}
-
-/// Gives the event its place and wakes who waits for it.
-pub(super) fn append(
-    shared: &Shared,
-    topic: &Topic,
-    mut body: Vec<u8>,
-    kind: Kind,
-) -> Result<Published, PublishError> {
-    let (published, waiting) = loop {
-        let log = shared.topics.for_event(topic);
-        let mut sequencer = shared.sequencer.lock();
-        let closed = sequencer.closed;
-        let families = shared.topics.families_of(topic);
-        let mut places = Places::lock(log.as_ref(), &families);
-        if places.topic.as_ref().is_some_and(|place| place.state.gone) {
-            // It vanished between the look-up and the lock.
-            continue;
-        }
-        let mut published = Published {
-            epoch: sequencer.epoch.clone(),
-            position: 0,
-            subscribers: places.subscribers(),
-            is_duplicate: false,
-        };
-        let now = shared.clock.now();
-        let known = sequencer.known(&kind, now);
-        let is_for_nobody = match &kind {
-            Kind::Ephemeral => published.subscribers == 0,
-            Kind::Placed { position, .. } => {
-                places.leave_unfollowed();
-                let is_for_nobody = places.is_empty();
-                if is_for_nobody {
-                    sequencer.position = sequencer.position.max(*position);
-                }
-                is_for_nobody
-            }
-            Kind::Durable(_) => false,
-        };
-        if closed || is_for_nobody || known.is_some() {
-            drop(places);
-            // The look-up may have made it.
-            shared.remove_vacant(&mut sequencer, log);
-            if closed {
-                return Err(PublishError::closed());
-            }
-            if let Some(position) = known {
-                published = Published { position, is_duplicate: true, ..published };
-            }
-            return Ok(published);
-        }
-        let (position, at) = sequencer.number(&kind, now);
-        if let Some(position) = position {
-            published.position = position;
-            encode::id(&sequencer.epoch, position, &mut body);
-        }
-        body.push(b'\n');
-        let frame = Frame { offset: sequencer.offset, position, at, bytes: body.into() };
-        let waiting = places.append(&frame, &mut sequencer, now);
-        // Still under the logs' locks: a reader that finds the frame finds the watermark too.
-        shared.watermark.store(sequencer.offset, Ordering::Release);
-        // A topic that retains nothing and has no subscribers is vacant again already.
-        let vacant = places.topic.as_ref().is_some_and(|place| place.state.is_vacant());
-        drop(places);
-        if vacant {
-            shared.remove_vacant(&mut sequencer, log);
-        }
-        if sequencer.cost > sequencer.budget {
-            let emptied = sequencer.keep_budget();
-            shared.remove_vacant(&mut sequencer, emptied);
-        }
-        break (published, waiting);
-    };
-    shared.keep_sweeping();
-    // No lock is held here: a woken task may be polled, or dropped, before this returns.
-    let (topic, families) = waiting;
-    topic.into_iter().chain(families).for_each(waking::wake);
-    Ok(published)
 }

@@ -17,10 +17,10 @@ use crate::{Decoder, Event, ManualClock, STATUS_EVENT, Subscription};
 
 /// Cloning gives the same log.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ScriptedLog(Arc<Mutex<State>>);
+pub(super) struct ScriptedLog(Arc<Mutex<Script>>);
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct Script {
     replica: Option<Replica>,
     pub(super) is_selective: bool,
     /// The history that it has: that of [`epoch`] unless it is set.
@@ -52,7 +52,7 @@ pub(super) fn record(topic: &str, position: u64) -> Record {
 }
 
 impl ScriptedLog {
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, Script> {
         self.0.lock()
     }
 
@@ -70,10 +70,13 @@ impl ScriptedLog {
 }
 
 impl Log for ScriptedLog {
-    fn start(&self, replica: Replica) -> Origin {
-        let mut state = self.state();
-        state.replica = Some(replica);
+    fn origin(&self) -> Origin {
+        let state = self.state();
         Origin { epoch: epoch(), position: state.trimmed, end: state.trimmed.max(state.end) }
+    }
+
+    fn start(&self, replica: Replica) {
+        self.state().replica = Some(replica);
     }
 
     fn append(&self, _: Append, reply: Reply<Appended>) {

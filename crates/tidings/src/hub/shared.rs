@@ -1,48 +1,55 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::journal::effects::Effects;
+use super::journal::entry::Entry;
+use super::journal::topics::Past;
+use super::journal::{Head, Journal};
+use super::published::Published;
 use super::replication::Replication;
-use super::sequencer::Sequencer;
-use super::topics::Topics;
 use crate::clock::Clock;
+use crate::cluster::membership::Membership;
+use crate::counters::Counters;
+use crate::error::PublishError;
+use crate::health::{Health, Link};
 use crate::log::feed::{Coalescing, Feeds};
-use crate::log::{Floor, State, TopicLog};
-use crate::metrics::Counters;
-use crate::registry::{Client, Registry};
+use crate::log::retention::RetentionRules;
+use crate::log::{TopicLog, TopicState};
+use crate::client::Client;
+use crate::metrics::Metrics;
+use crate::registry::Registry;
 use crate::resume::Epoch;
-use crate::subscription::history::Watermark;
-use crate::subscription::status::ResetReason;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::timers::{Timed, TimerSlot};
 use crate::topic::TopicPattern;
-use crate::waking::Waiter;
 
 /// What all handles and subscriptions of a hub share.
 ///
-/// Locks are taken in this order: sequencer, topics, one topic's log; or several, by whoever has the
-/// sequencer. No lock is held while a task is woken or a client dropped.
+/// Locks are taken in this order: the journal, then topics' logs; more than one of those only under the
+/// journal's. Nothing foreign (a backend, a waker, the application) is called while one is held.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
-    pub(crate) topics: Topics,
     pub(crate) registry: Registry,
     pub(crate) feeds: Arc<Feeds>,
     pub(crate) coalescing: Coalescing,
-    pub(crate) sequencer: Mutex<Sequencer>,
-    /// The newest offset that readers may see. Written under the sequencer *and* the topic's
-    /// lock, so whoever sees a frame also sees a watermark that covers it.
-    pub(crate) watermark: AtomicU64,
-    pub(crate) closed: AtomicBool,
+    pub(crate) journal: Mutex<Journal>,
+    /// The newest offset that readers may see. Written under the journal's lock *and* those of the topics.
+    pub(super) watermark: AtomicU64,
+    pub(super) is_closed: AtomicBool,
     pub(crate) defaults: Defaults,
+    pub(crate) retention: Arc<RetentionRules>,
     pub(crate) counters: Counters,
-    /// For a hub that is the replica of a log.
-    pub(crate) replication: Option<Replication>,
-    pub(super) sweep: Sweep,
+    /// Of a hub that is the replica of a log.
+    pub(crate) replication: Option<Arc<Replication>>,
+    /// Of a hub whose log is shared with other nodes.
+    pub(crate) cluster: Option<Membership>,
+    pub(super) upkeep: Upkeep,
     pub(super) this: Weak<Shared>,
 }
 
-/// What subscriptions and events have unless they say otherwise.
+/// The settings of subscriptions and events that set none.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Defaults {
     pub(crate) heartbeat: Option<Duration>,
@@ -53,29 +60,21 @@ pub(crate) struct Defaults {
     pub(crate) max_lag: Duration,
 }
 
-/// The regular removal of what has expired, while there is anything to expire.
+/// The timer of what a hub does every second: to remove what has expired, while there is anything to expire; and
+/// on a log, to try again what has failed, and to tell the other nodes how this one is.
 #[derive(Debug)]
-pub(super) struct Sweep {
+pub(super) struct Upkeep {
     slot: TimerSlot,
-    scheduled: AtomicBool,
+    is_scheduled: AtomicBool,
 }
 
-impl Sweep {
+impl Upkeep {
     /// Milliseconds.
     const INTERVAL: u64 = 1_000;
 
     pub(super) fn new() -> Self {
-        Self { slot: TimerSlot::new(), scheduled: AtomicBool::new(false) }
+        Self { slot: TimerSlot::new(), is_scheduled: AtomicBool::new(false) }
     }
-}
-
-/// Where the hub is, and in which history.
-#[derive(Debug, Clone)]
-pub(crate) struct Present {
-    pub(crate) mark: Watermark,
-    pub(crate) epoch: Epoch,
-    /// The offset at which this history began.
-    pub(crate) began: u64,
 }
 
 impl Shared {
@@ -84,44 +83,75 @@ impl Shared {
         self.watermark.load(Ordering::Acquire)
     }
 
-    /// The newest offset with its position, and the history that they are of: read one by one, they
-    /// could be of two moments.
-    pub(crate) fn present(&self) -> Present {
-        let sequencer = self.sequencer.lock();
-        let mark = Watermark { offset: sequencer.offset, position: sequencer.position };
-        // It changes under this lock, too.
-        let began = self.replication.as_ref().map_or(0, Replication::history_began);
-        Present { mark, epoch: sequencer.epoch.clone(), began }
+    pub(crate) fn head(&self) -> Head {
+        self.journal.lock().head()
     }
 
     pub(crate) fn epoch(&self) -> Epoch {
-        self.sequencer.lock().epoch.clone()
+        self.journal.lock().epoch()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.is_closed.load(Ordering::Acquire)
     }
 
     /// Ends every stream once it has sent what was published until now.
     pub(crate) fn close(&self) {
-        self.sequencer.lock().closed = true;
-        self.closed.store(true, Ordering::Release);
+        self.journal.lock().close();
+        self.is_closed.store(true, Ordering::Release);
         self.registry.wake_all();
     }
 
-    /// Gets topics and families, and counts one more subscriber in each.
-    pub(crate) fn subscribe(&self, names: &[TopicPattern]) -> Vec<Arc<TopicLog>> {
-        if !names.iter().any(TopicPattern::has_wildcard) {
-            return self.topics.subscribe(names, Floor::default());
-        }
-        // A new family has every event from this place on.
-        let sequencer = self.sequencer.lock();
-        let (offset, position) = (sequencer.offset, sequencer.position);
-        self.topics.subscribe(names, Floor { offset, position, reason: ResetReason::Trimmed })
+    /// Gives an event its place and wakes the streams that wait for it.
+    pub(crate) fn append(&self, entry: Entry<'_>) -> Result<Published, PublishError> {
+        let (published, effects) = {
+            let mut journal = self.journal.lock();
+            journal.append(entry, self.clock.now(), &self.watermark)?
+        };
+        self.schedule_upkeep();
+        self.run(effects);
+        Ok(published)
     }
 
-    /// Ends a subscription's part in its topics, and then in the registry: when that is empty, no
-    /// topic counts a subscriber any more.
+    /// Changes the journal, and does what that leaves to be done.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Journal, &AtomicU64) -> Effects) {
+        let effects = change(&mut self.journal.lock(), &self.watermark);
+        self.run(effects);
+    }
+
+    fn run(&self, effects: Effects) {
+        effects.run();
+        self.tell_interests();
+    }
+
+    /// Tells a selective log which topics this node now has subscribers for.
+    fn tell_interests(&self) {
+        let Some(replication) = self.replication.as_ref().filter(|it| it.is_selective) else {
+            return;
+        };
+        let mut next = self.journal.lock().next_interest(false);
+        while let Some((name, interest)) = next {
+            replication.log.set_interest(&name, interest);
+            next = self.journal.lock().next_interest(true);
+        }
+    }
+
+    /// Counts one more subscriber in these topics and patterns. Every event after the head is for it.
+    pub(crate) fn subscribe(&self, names: &[TopicPattern]) -> (Vec<Arc<TopicLog>>, Head) {
+        let mut journal = self.journal.lock();
+        let subscribed = (journal.subscribe(names), journal.head());
+        drop(journal);
+        self.tell_interests();
+        subscribed
+    }
+
+    /// See `Topics::past_of`.
+    pub(crate) fn past_of<'a>(&self, logs: &'a [Arc<TopicLog>]) -> Past<'a> {
+        self.journal.lock().past_of(logs)
+    }
+
+    /// Ends a client's part in its topics, and then in the registry: when that is empty, no topic counts a
+    /// subscriber any more.
     pub(crate) fn unsubscribe(&self, client: &Client) {
         self.leave(&client.feed.topics, |state| state.subscribers -= 1);
         self.registry.leave(client);
@@ -132,98 +162,109 @@ impl Shared {
         self.leave(topics, |state| state.replays -= 1);
     }
 
-    /// Takes a reader out of topics.
-    fn leave(&self, topics: &[Arc<TopicLog>], take_out: impl Fn(&mut State)) {
-        for log in topics {
+    fn leave(&self, topics: &[Arc<TopicLog>], leave: impl Fn(&mut TopicState)) {
+        let left = topics.iter().filter(|log| {
             let mut state = log.lock();
-            take_out(&mut state);
-            let is_last = !state.is_read();
-            drop(state);
-            if is_last {
-                self.left_alone(log);
-            }
+            leave(&mut state);
+            !state.is_read()
+        });
+        let left: Vec<_> = left.cloned().collect();
+        if !left.is_empty() {
+            let now = self.clock.now();
+            self.change(|journal, _| journal.on_last_reader_gone(left, now));
         }
     }
 
-    /// A topic has lost its last reader: nobody reads its live window, and it may vanish.
-    fn left_alone(&self, log: &Arc<TopicLog>) {
-        let mut sequencer = self.sequencer.lock();
-        let mut state = log.lock();
-        if !state.is_read() {
-            state.left_alone();
-            sequencer.evict(log, &mut state, self.clock.now());
-        }
-        let vacant = state.is_vacant();
-        drop(state);
-        if vacant {
-            self.remove_vacant(&mut sequencer, [log.clone()]);
+    /// Sends something to the other nodes of the cluster.
+    pub(crate) fn signal(&self, signal: impl FnOnce(&Membership) -> bytes::Bytes) {
+        if let (Some(cluster), Some(replication)) = (&self.cluster, &self.replication) {
+            replication.log.signal(signal(cluster));
         }
     }
 
-    pub(super) fn remove_vacant(
-        &self,
-        sequencer: &mut Sequencer,
-        logs: impl IntoIterator<Item = Arc<TopicLog>>,
-    ) {
-        for log in logs {
-            if self.topics.remove_vacant(&log) {
-                sequencer.forget(&log);
-            }
+    /// Tells the other nodes how this one is.
+    pub(super) fn announce(&self) {
+        self.signal(|cluster| cluster.presence(self.registry.count(), self.health().is_ready()));
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        let link = self.replication.as_ref().map(|replication| replication.link());
+        let (is_closed, max_lag) = (self.is_closed(), self.defaults.max_lag);
+        match link {
+            Some(link) => link.health(is_closed, max_lag, self.clock.now()),
+            None => Health {
+                is_closed,
+                link: Link::None,
+                lag: None,
+                rejected: 0,
+                last_rejected: None,
+                max_lag,
+            },
         }
     }
 
-    /// Whether a reader at an offset has nothing to read although a topic says so: a log is just about to
-    /// tell all of them of a hole. It will wake this one when it has.
-    pub(crate) fn is_between<W: Waiter + 'static>(&self, offset: u64, waiter: &Arc<W>) -> bool {
-        let Some(replication) = self.replication.as_ref().filter(|_| self.watermark() == offset)
-        else {
-            return false;
-        };
-        replication.stand_by(waiter);
-        self.watermark() == offset
+    pub(super) fn metrics(&self) -> Metrics {
+        let (topics, events, retained_bytes) = self.journal.lock().figures();
+        let counters = &self.counters;
+        Metrics {
+            clients: self.registry.count(),
+            topics,
+            retained_bytes,
+            events,
+            published: counters.published.get(),
+            refused: counters.refused.get(),
+            fresh: counters.fresh.get(),
+            resumed: counters.resumed.get(),
+            resets_expired: counters.resets_expired.get(),
+            resets_trimmed: counters.resets_trimmed.get(),
+            resets_unknown: counters.resets_unknown.get(),
+            log_reads: counters.log_reads.get(),
+            health: self.health(),
+        }
     }
 
     /// Makes sure that what was just published will expire.
-    pub(super) fn keep_sweeping(&self) {
-        if self.sweep.scheduled.load(Ordering::Relaxed)
-            || self.sweep.scheduled.swap(true, Ordering::AcqRel)
-        {
+    pub(super) fn schedule_upkeep(&self) {
+        let is_scheduled = &self.upkeep.is_scheduled;
+        if is_scheduled.load(Ordering::Relaxed) || is_scheduled.swap(true, Ordering::AcqRel) {
             return;
         }
         if let Some(this) = self.this.upgrade() {
-            self.clock.schedule(&this, self.clock.now() + Sweep::INTERVAL);
+            self.clock.schedule(&this, self.clock.now() + Upkeep::INTERVAL);
         }
     }
 
-    /// Returns whether there is anything left that will expire.
+    /// Removes what has expired. Returns whether there is anything left that will.
     fn sweep(&self, now: u64) -> bool {
-        let mut sequencer = self.sequencer.lock();
-        let emptied = sequencer.expire(now);
-        self.remove_vacant(&mut sequencer, emptied);
-        let expiring = sequencer.has_expiring();
-        drop(sequencer);
-        self.coalescing.cool(now) || expiring
+        self.change(|journal, _| journal.expire(now));
+        self.coalescing.cool(now) || self.journal.lock().has_expiring()
     }
 }
 
 impl Timed for Shared {
     fn timer(&self) -> &TimerSlot {
-        &self.sweep.slot
+        &self.upkeep.slot
     }
 
     fn fire(&self, now: u64) -> Option<u64> {
-        // Taken back before looking: an event that is published meanwhile schedules anew.
-        self.sweep.scheduled.store(false, Ordering::Release);
-        let again = self.sweep(now) && !self.sweep.scheduled.swap(true, Ordering::AcqRel);
-        again.then(|| now + Sweep::INTERVAL)
+        let is_scheduled = &self.upkeep.is_scheduled;
+        // Reset before looking: an event that is published meanwhile schedules the next time.
+        is_scheduled.store(false, Ordering::Release);
+        let mut again = self.sweep(now);
+        if let Some(replication) = &self.replication {
+            replication.retry();
+            if let Some(cluster) = &self.cluster {
+                cluster.expire(now);
+                self.announce();
+            }
+            again = true;
+        }
+        (again && !is_scheduled.swap(true, Ordering::AcqRel)).then(|| now + Upkeep::INTERVAL)
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.clock.cancel(&self.sweep.slot);
-        if let Some(replication) = &self.replication {
-            self.clock.cancel(replication.timer());
-        }
+        self.clock.cancel(&self.upkeep.slot);
     }
 }

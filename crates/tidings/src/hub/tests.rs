@@ -38,8 +38,8 @@ fn publish(hub: &Hub, topic: &str, data: impl Into<String>) {
 /// Topics, clients, dates, feeds, and the entries in the sequencer's two indices.
 fn left(hub: &Hub, clock: &ManualClock) -> (usize, usize, usize, usize, (usize, usize)) {
     let shared = hub.shared();
-    let indices = shared.sequencer.lock().index_sizes();
-    let (topics, clients) = (shared.topics.list().len(), shared.registry.count());
+    let indices = shared.journal.lock().index_sizes();
+    let (topics, clients) = (shared.journal.lock().topics().len(), shared.registry.count());
     (topics, clients, clock.clock().timers().len(), shared.feeds.len(), indices)
 }
 
@@ -59,7 +59,7 @@ fn clients_that_come_and_go_on_a_quiet_topic_leave_nothing() {
         }
     }
     assert_eq!(left(&hub, &clock), before);
-    let quiet = hub.shared().topics.get(&Topic::new("quiet").unwrap()).unwrap();
+    let quiet = hub.shared().journal.lock().log("quiet").unwrap();
     assert_eq!(quiet.lock().waiting(), 1);
     assert_eq!(hub.shared().registry.principals(), 0);
     drop(stays);
@@ -82,7 +82,7 @@ fn expired_events_leave_nothing() {
     // Two topics that are subscribed to, and the heartbeat of one client. The topics are still
     // listed under the place of their first event, until that is looked up.
     assert_eq!(left(&hub, &clock), (2, 1, 1, 1, (2, 0)));
-    assert_eq!(hub.shared().sequencer.lock().cost, 0);
+    assert_eq!(hub.shared().metrics().retained_bytes, 0);
     clock.advance(Duration::from_secs(2));
     drop(reader);
     clock.advance(Duration::from_secs(2));
@@ -103,7 +103,7 @@ fn what_is_not_retained_leaves_with_the_live_window() {
         publish(&hub, "a", "x".repeat(100));
     }
     clock.advance(Duration::from_secs(12));
-    let log = hub.shared().topics.get(&Topic::new("a").unwrap()).unwrap();
+    let log = hub.shared().journal.lock().log("a").unwrap();
     assert_eq!(log.lock().durable.len(), 1);
 }
 
@@ -116,7 +116,7 @@ fn a_closed_hub_makes_no_topics() {
         assert!(hub.publish(topic.as_str(), Event::new("x")).wait().is_err());
         assert!(hub.publish_ephemeral(topic.as_str(), Event::new("x")).is_err());
     }
-    assert!(hub.shared().topics.list().is_empty());
+    assert!(hub.clients().topics().is_empty());
 }
 
 #[test]
@@ -140,14 +140,12 @@ fn the_bytes_that_the_hub_counts_are_those_that_it_holds() {
             _ => publish(&hub, topic, data),
         }
         let shared = hub.shared();
-        let held: usize = shared
-            .topics
-            .list()
-            .iter()
-            .filter_map(|(topic, _)| shared.topics.get(topic))
-            .map(|log| log.lock().cost())
-            .sum();
-        assert_eq!(shared.sequencer.lock().cost, held, "after step {step}");
+        let journal = shared.journal.lock();
+        let topics = journal.topics();
+        let logs = topics.iter().filter_map(|(topic, _)| journal.log(topic.as_str()));
+        let held: usize = logs.map(|log| log.lock().cost()).sum();
+        drop(journal);
+        assert_eq!(shared.metrics().retained_bytes, held, "after step {step}");
         assert!(held <= 50_000, "{held} bytes");
     }
 }

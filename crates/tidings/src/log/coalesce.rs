@@ -8,11 +8,10 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 /// A chunk is closed once it has this many bytes; a larger event is a chunk of its own.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Several frames as one run of bytes, written once and sent to every client that stands
-/// anywhere in its range.
+/// Several frames as one run of bytes, written once and sent to every client whose cursor is in its range.
 #[derive(Debug)]
 pub(crate) struct Chunk {
-    /// All frames behind this offset…
+    /// All frames after this offset…
     from: u64,
     /// …up to and including this one.
     to: u64,
@@ -29,16 +28,16 @@ struct Entry {
     start: usize,
 }
 
-/// What a client is to be sent next.
+/// What a client is sent next.
 #[derive(Debug)]
 pub(crate) struct Slice {
     pub(crate) bytes: Bytes,
     pub(crate) events: usize,
-    /// The cursor behind the slice.
+    /// The cursor after the slice.
     pub(crate) to: u64,
     /// The newest public position in the slice, if it has any.
     pub(crate) position: Option<u64>,
-    /// The one topic that it is from, by its place in the feed.
+    /// The only topic that it has events of, by its index in the feed.
     pub(crate) topic: Option<u32>,
 }
 
@@ -85,7 +84,7 @@ impl Chunk {
         self.to
     }
 
-    /// The part behind `cursor`; `None` when the rest of the range holds no event.
+    /// The part after `cursor`; `None` when the rest of the range holds no event.
     pub(crate) fn after(&self, cursor: u64) -> Option<Slice> {
         let first = self.index.partition_point(|entry| entry.offset <= cursor);
         let rest = &self.index[first..];
@@ -99,13 +98,12 @@ impl Chunk {
     }
 }
 
-/// Bounds the memory of all chunks that exist, be it in a cache or in a stalled connection.
+/// Bounds the memory of all chunks that exist, in a cache or in a stalled connection.
 ///
-/// A chunk lives as long as its slowest reader holds a slice of it. Ten thousand clients that
-/// stall at different moments could each hold one of their own; over the budget nothing more is
-/// coalesced, and clients are handed the log's own frames, one at a time, as they are. Nor is more
-/// collected from the log than the budget has room for: to take a thousand frames for the sake of
-/// one would make every read cost what a chunk does.
+/// A chunk lives as long as its slowest reader holds a slice of it. Ten thousand clients that stall at
+/// different moments could each hold a different one. So above the budget nothing is coalesced, and readers
+/// get the log's own frames, one at a time. No more frames are collected than the budget has room for:
+/// collecting a thousand in order to send one would make each read cost as much as a chunk.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
     used: Arc<AtomicUsize>,
@@ -117,7 +115,7 @@ impl Budget {
         Self { used: Arc::new(AtomicUsize::new(0)), limit }
     }
 
-    /// How large the next chunk may be; never 0, for the event that comes next.
+    /// How large the next chunk may be; never 0, so that the next event always fits.
     pub(crate) fn room(&self) -> usize {
         let left = self.limit.saturating_sub(self.used.load(Ordering::Relaxed));
         left.clamp(1, CHUNK_BYTES)
@@ -178,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_begins_behind_the_cursor() {
+    fn a_slice_begins_after_the_cursor() {
         let chunk = chunk(&[3, 5, 9], (2, 10), &Budget::new(1_000)).unwrap();
         for (cursor, expected) in [
             (2, "data: 3\n\ndata: 5\n\ndata: 9\n\n"),

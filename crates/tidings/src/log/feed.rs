@@ -4,10 +4,10 @@ use std::sync::{Arc, Weak};
 use super::TopicLog;
 use super::coalesce::{Budget, Chunk, Slice};
 use super::frame::Frame;
+use super::reset_reason::ResetReason;
 use super::ring::Newest;
-use super::wait_list::Place;
+use super::wait_list::Ticket;
 use crate::clock::Clock;
-use crate::subscription::status::ResetReason;
 use crate::sync::Mutex;
 use crate::waking::Waiter;
 
@@ -21,12 +21,12 @@ pub(crate) struct Feed {
     siblings: Arc<Feeds>,
 }
 
-/// The newest chunk of each kind. Who lags less than a chunk finds the rest of it here.
+/// The newest chunk of each kind. A reader that lags by less than a chunk finds the rest of it here.
 #[derive(Debug, Default)]
 struct Cache {
     live: Option<Chunk>,
     replay: Option<Chunk>,
-    /// In the list of feeds whose cache is to be emptied when it has grown cold.
+    /// In the list of feeds whose cached chunks will be dropped when they are old.
     listed: bool,
 }
 
@@ -40,65 +40,65 @@ pub(crate) struct Cursor {
     pub(crate) joined: u64,
 }
 
-/// A subscription's relation to one of its topics.
+/// What a subscription keeps for one of its topics.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Slot {
-    /// History of this topic begins behind this offset, if that is later than the cursor.
-    pub(crate) seen: u64,
-    pub(crate) place: Option<Place>,
+pub(crate) struct TopicCursor {
+    /// History of this topic begins after this offset, if the subscription's cursor is not past it.
+    pub(crate) starts_after: u64,
+    pub(crate) ticket: Option<Ticket>,
 }
 
-impl Slot {
+impl TopicCursor {
     /// One for each topic.
-    pub(crate) fn of(topics: &[Arc<TopicLog>]) -> Box<[Slot]> {
-        vec![Slot::default(); topics.len()].into_boxed_slice()
+    pub(crate) fn for_each_of(topics: &[Arc<TopicLog>]) -> Box<[TopicCursor]> {
+        vec![TopicCursor::default(); topics.len()].into_boxed_slice()
     }
 }
 
 impl Feed {
-    /// The next events behind the cursor, which moves on; `None` when there are none yet.
+    /// The next events after the cursor, which moves on; `None` when there are none yet.
     ///
-    /// `watermark` must have been read from the hub *before* this call. Frames beyond it are not
-    /// touched, in no topic: while one topic is read, another one may get event 6 and this one
-    /// event 7, and a client that is handed 7 without 6 remembers 7 and loses 6 for good.
+    /// `watermark` must have been read from the hub *before* this call. Frames after it are not read, in any
+    /// topic: while one topic is read, another may get event 6 and this one event 7, and a client that is
+    /// handed 7 without 6 remembers 7 and loses 6 for good.
     ///
     /// # Errors
     ///
-    /// The reason, when the topics do not have all events behind the cursor any more.
+    /// The reason, when the topics have lost an event after the cursor.
     #[inline]
     pub(crate) fn read(
         self: &Arc<Self>,
         cursor: &mut Cursor,
-        slots: &[Slot],
+        topic_cursors: &[TopicCursor],
         watermark: u64,
         coalescing: &Coalescing,
     ) -> Result<Option<Slice>, ResetReason> {
-        // Every second time: servers poll a body until it is pending.
+        // Every second call ends here: servers poll a body until it is pending.
         if cursor.offset >= cursor.joined && cursor.offset >= watermark {
             return Ok(None);
         }
-        self.read_news(cursor, slots, watermark, coalescing)
+        self.read_news(cursor, topic_cursors, watermark, coalescing)
     }
 
     fn read_news(
         self: &Arc<Self>,
         cursor: &mut Cursor,
-        slots: &[Slot],
+        topic_cursors: &[TopicCursor],
         watermark: u64,
         coalescing: &Coalescing,
     ) -> Result<Option<Slice>, ResetReason> {
         loop {
             let replay = cursor.offset < cursor.joined;
             let limit = if replay { cursor.joined } else { watermark };
-            // The chunk of somebody who reads farther would lead beyond it.
+            // A chunk of a reader with a higher limit would lead past this one.
             if cursor.offset >= limit {
                 return Ok(None);
             }
             let range = Range { from: cursor.offset, to: limit, replay };
-            let is_split = replay && slots.iter().any(|slot| slot.seen > cursor.offset);
+            let is_split = replay && topic_cursors.iter().any(|topic_cursor| topic_cursor.starts_after > cursor.offset);
             let slice = if is_split {
-                // Its topics begin at different places: nobody else reads just this.
-                let gathered = self.gather(range, Some(slots), coalescing.budget.room())?;
+                // Its topics begin at different offsets: no other reader can share this.
+                let gathered = self.gather(range, Some(topic_cursors), coalescing.budget.room())?;
                 gathered.into_slice(range, coalescing).map(|(slice, _)| slice)
             } else {
                 self.read_shared(range, coalescing)?
@@ -124,11 +124,11 @@ impl Feed {
         if let Some(slice) = self.read_single(range)? {
             return Ok(slice);
         }
-        // Held while the chunk is written: whoever else stands here waits and shares it.
+        // Held while the chunk is written: other readers at this offset wait and share it.
         let mut cache = self.cache.lock();
         if let Some(chunk) = cache.of(range.replay) {
-            // A replay chunk that reaches beyond the reader's own beginning lacks ephemeral
-            // events which are for this reader.
+            // A replay chunk that reaches past this reader's own beginning lacks ephemeral events
+            // that are for this reader.
             if chunk.covers(range.from) && (!range.replay || chunk.to() <= range.to) {
                 if let Some(slice) = chunk.after(range.from) {
                     return Ok(Some(slice));
@@ -149,8 +149,8 @@ impl Feed {
         Ok(Some(slice))
     }
 
-    /// The usual case, one event in one topic: its frame as it is. `Some(None)` for no event;
-    /// `None` when there are several, which are worth a chunk.
+    /// The usual case, one event in one topic: its frame as it is. `Some(None)` for no event; `None` for
+    /// several, which are worth a chunk.
     fn read_single(&self, range: Range) -> Result<Option<Option<Slice>>, ResetReason> {
         let topics = self.topics.iter().enumerate();
         let mut fresh = topics.filter(|(_, topic)| topic.head() > range.from);
@@ -161,8 +161,8 @@ impl Feed {
             return Ok(None);
         }
         let state = topic.lock();
-        if state.floor.offset > range.from {
-            return Err(state.floor.reason);
+        if let Some(reason) = state.coverage.gap_after(range.from) {
+            return Err(reason);
         }
         let ephemeral = match range.replay {
             true => Newest::None,
@@ -173,39 +173,39 @@ impl Feed {
             (Newest::None, Newest::None) => return Ok(Some(None)),
             _ => return Ok(None),
         };
-        // Beyond the range, there is nothing in it.
+        // A frame after the range: there is none in it.
         Ok(Some((frame.offset <= range.to).then(|| {
             let topic = u32::try_from(index).ok();
             Slice { topic, ..Slice::of(frame) }
         })))
     }
 
-    /// Collects the frames of all topics in a range, in the hub's order, up to `room` bytes and
-    /// at least one.
+    /// Collects the frames of all topics in a range, in the hub's order: up to `room` bytes, and at least
+    /// one frame.
     fn gather(
         &self,
         range: Range,
-        slots: Option<&[Slot]>,
+        topic_cursors: Option<&[TopicCursor]>,
         room: usize,
     ) -> Result<Gathered, ResetReason> {
         let mut frames = Vec::new();
         let mut to = range.to;
         for (index, topic) in self.topics.iter().enumerate() {
-            let seen = slots.and_then(|slots| slots.get(index)).map_or(0, |slot| slot.seen);
-            let from = range.from.max(seen);
+            let starts_after = topic_cursors.and_then(|topic_cursors| topic_cursors.get(index)).map_or(0, |topic_cursor| topic_cursor.starts_after);
+            let from = range.from.max(starts_after);
             if topic.head() <= from {
                 continue;
             }
             let state = topic.lock();
-            if state.floor.offset > from {
-                return Err(state.floor.reason);
+            if let Some(reason) = state.coverage.gap_after(from) {
+                return Err(reason);
             }
             let ephemeral = (!range.replay).then_some(&state.ephemeral);
             for ring in [Some(&state.durable), ephemeral].into_iter().flatten() {
                 let mut size = 0;
                 for frame in ring.after(from).take_while(|frame| frame.offset <= to) {
-                    // Cut short here, no other topic may be read further either: what is behind
-                    // the end would come before what was left out.
+                    // Cut short here, no other topic may be read further either: its frames
+                    // would be sent before those left out here.
                     if size >= room {
                         to = frame.offset - 1;
                         break;
@@ -219,7 +219,7 @@ impl Feed {
             test_hook::between_topics();
         }
         frames.sort_unstable_by_key(|frame| frame.offset);
-        // What belongs to a topic and to a family was found twice.
+        // A frame of a topic and of a pattern was found twice.
         frames.dedup_by_key(|frame| frame.offset);
         let mut size = 0;
         let fit = frames
@@ -240,47 +240,47 @@ impl Feed {
     /// Whether nothing was appended since all wait lists were joined.
     #[cfg(feature = "http-body")]
     #[inline]
-    pub(crate) fn is_waited_for(&self, slots: &[Slot]) -> bool {
-        self.topics.len() == slots.len()
-            && self.topics.iter().zip(slots).all(|(topic, slot)| topic.still_waiting(slot.place))
+    pub(crate) fn is_waited_for(&self, topic_cursors: &[TopicCursor]) -> bool {
+        self.topics.len() == topic_cursors.len()
+            && self.topics.iter().zip(topic_cursors).all(|(topic, topic_cursor)| topic.still_waiting(topic_cursor.ticket))
     }
 
     /// Joins the wait lists of all topics. Returns false when one has something new instead.
     pub(crate) fn wait<W: Waiter + 'static>(
         &self,
         cursor: Cursor,
-        slots: &mut [Slot],
+        topic_cursors: &mut [TopicCursor],
         waiter: &Arc<W>,
     ) -> bool {
-        self.topics.iter().zip(slots).all(|(topic, slot)| {
-            if !topic.still_waiting(slot.place) {
-                slot.place = topic.wait(cursor.offset, waiter);
+        self.topics.iter().zip(topic_cursors).all(|(topic, topic_cursor)| {
+            if !topic.still_waiting(topic_cursor.ticket) {
+                topic_cursor.ticket = topic.wait(cursor.offset, waiter);
             }
-            slot.place.is_some()
+            topic_cursor.ticket.is_some()
         })
     }
 
-    /// Joins the wait list of one topic, by its place. Returns false when it has something new.
+    /// Joins the wait list of one topic, by its index. Returns false when it has something new.
     pub(crate) fn wait_for<W: Waiter + 'static>(
         &self,
         topic: u32,
         cursor: Cursor,
-        slots: &mut [Slot],
+        topic_cursors: &mut [TopicCursor],
         waiter: &Arc<W>,
     ) -> bool {
         let index = topic as usize;
-        let (Some(topic), Some(slot)) = (self.topics.get(index), slots.get_mut(index)) else {
+        let (Some(topic), Some(topic_cursor)) = (self.topics.get(index), topic_cursors.get_mut(index)) else {
             return false;
         };
-        slot.place = topic.wait(cursor.offset, waiter);
-        slot.place.is_some()
+        topic_cursor.ticket = topic.wait(cursor.offset, waiter);
+        topic_cursor.ticket.is_some()
     }
 
     /// Leaves the wait lists.
-    pub(crate) fn stop_waiting(&self, slots: &[Slot]) {
-        for (topic, slot) in self.topics.iter().zip(slots) {
-            if let Some(place) = slot.place.filter(|place| topic.still_waiting(Some(*place))) {
-                topic.stop_waiting(place);
+    pub(crate) fn stop_waiting(&self, topic_cursors: &[TopicCursor]) {
+        for (topic, topic_cursor) in self.topics.iter().zip(topic_cursors) {
+            if let Some(ticket) = topic_cursor.ticket.filter(|ticket| topic.still_waiting(Some(*ticket))) {
+                topic.stop_waiting(ticket);
             }
         }
     }
@@ -342,14 +342,14 @@ pub(crate) struct Coalescing {
 }
 
 impl Coalescing {
-    /// A chunk that was not replaced for this long, in milliseconds, is no longer of use.
+    /// A chunk that was not replaced for this long, in milliseconds, has no readers left.
     const CHUNK_AGE: u64 = 1_000;
 
     pub(crate) fn new(budget: usize, clock: Clock) -> Self {
         Self { budget: Budget::new(budget), clock, warm: Mutex::default() }
     }
 
-    /// Drops the chunks that have been read by whoever keeps up. Returns whether any is left.
+    /// Drops the chunks that every reader that keeps up has read. Returns whether any is left.
     pub(crate) fn cool(&self, now: u64) -> bool {
         let mut feeds = std::mem::take(&mut *self.warm.lock());
         let before = now.saturating_sub(Self::CHUNK_AGE);
@@ -391,7 +391,7 @@ impl Drop for Feed {
     fn drop(&mut self) {
         let key: Box<[u64]> = self.topics.iter().map(|topic| topic.id).collect();
         let mut feeds = self.siblings.0.lock();
-        // Unless the same topics have a new feed by now.
+        // Unless the same topics have a new feed already.
         if feeds.get(&key).is_some_and(|feed| feed.strong_count() == 0) {
             feeds.remove(&key);
         }
@@ -417,7 +417,7 @@ pub(crate) mod test_hook {
     }
 
     pub(crate) fn between_topics() {
-        // Taken out while it runs: it may read itself.
+        // Removed while it runs: it may read, too.
         if let Some(mut hook) = HOOK.take() {
             hook();
             HOOK.set(Some(hook));

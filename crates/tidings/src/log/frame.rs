@@ -1,10 +1,10 @@
 use bytes::Bytes;
 
-/// One encoded event in a topic's log: what goes over the wire, and its place in the order.
+/// One encoded event in a topic's log: its bytes on the wire, and its two numbers.
 ///
-/// Two numbers order a frame. The *offset* is this hub's own: dense over all its events, ephemeral
-/// ones too, and what cursors are made of. The *position* is the public one, in the event's id; it
-/// is what a client remembers, so ephemeral events have none and never move it.
+/// The *offset* is this hub's own number: dense over all its events, ephemeral ones included. Cursors are
+/// offsets. The *position* is the public number, in the event's id. It is what a client remembers, so
+/// ephemeral events have none and never move a client.
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {
     pub(crate) offset: u64,

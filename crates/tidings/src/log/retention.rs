@@ -78,7 +78,7 @@ pub(crate) struct RetentionRules {
 }
 
 impl RetentionRules {
-    /// Of a topic, or of a family: all its names are such as its text is, with any run for its `*`.
+    /// The retention of a topic or pattern. A pattern is matched as text, like a name.
     pub(crate) fn of(&self, name: &TopicPattern) -> Retention {
         self.rules
             .iter()

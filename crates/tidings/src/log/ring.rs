@@ -57,13 +57,13 @@ impl Ring {
         self.frames.iter()
     }
 
-    /// The frames behind `offset`, oldest first. A binary search: most readers stand near the end.
+    /// The frames after `offset`, oldest first. A binary search: most readers are near the end.
     pub(crate) fn after(&self, offset: u64) -> impl Iterator<Item = &Frame> {
         let first = self.frames.partition_point(|frame| frame.offset <= offset);
         self.frames.range(first..)
     }
 
-    /// What is behind `offset`, where it is one frame or none, as it is for most readers.
+    /// The frame after `offset`, if there is one or none, as for most readers.
     #[inline]
     pub(crate) fn newest_after(&self, offset: u64) -> Newest<'_> {
         let Some(newest) = self.frames.back().filter(|newest| newest.offset > offset) else {
@@ -75,7 +75,7 @@ impl Ring {
         }
     }
 
-    /// The first frame behind a public position.
+    /// The first frame after a public position.
     pub(crate) fn first_after_position(&self, position: u64) -> Option<&Frame> {
         let first =
             self.frames.partition_point(|frame| frame.position.is_some_and(|p| p <= position));

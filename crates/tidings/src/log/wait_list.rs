@@ -5,19 +5,19 @@ use crate::waking::{Waiter, Waiters};
 
 /// The streams that wait for a topic's next event.
 ///
-/// A stream is in the list only while it waits. An event *takes* the list, whole: the other events
-/// of a burst find it empty, and nobody scans those who are busy. A stream that ends while it
-/// waits takes itself out, so a quiet topic does not collect the dead.
+/// A stream is in the list only while it waits. An event *takes* the whole list: the other events of a burst
+/// find it empty, and busy streams are never scanned. A stream that ends while it waits removes itself, so a
+/// quiet topic does not collect dead entries.
 #[derive(Debug)]
 pub(crate) struct WaitList {
     waiting: Waiters,
-    /// Counts, from 1, how often the list was taken, so that a place in an earlier list means nothing.
+    /// Counts, from 1, how often the list was taken: a ticket of an earlier list means nothing.
     generation: NonZeroU64,
 }
 
-/// A place in a wait list.
+/// A stream's entry in a wait list.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct Ticket {
     pub(crate) generation: NonZeroU64,
     index: usize,
 }
@@ -29,32 +29,32 @@ impl Default for WaitList {
 }
 
 impl WaitList {
-    pub(crate) fn join(&mut self, waiter: Arc<dyn Waiter>) -> Place {
-        Place { generation: self.generation, index: self.waiting.insert(waiter) }
+    pub(crate) fn join(&mut self, waiter: Arc<dyn Waiter>) -> Ticket {
+        Ticket { generation: self.generation, index: self.waiting.insert(waiter) }
     }
 
-    pub(crate) fn leave(&mut self, place: Place) -> Option<Arc<dyn Waiter>> {
-        if place.generation != self.generation {
+    pub(crate) fn leave(&mut self, ticket: Ticket) -> Option<Arc<dyn Waiter>> {
+        if ticket.generation != self.generation {
             return None;
         }
-        let waiter = self.waiting.try_remove(place.index);
+        let waiter = self.waiting.try_remove(ticket.index);
         if self.waiting.is_empty() && self.waiting.capacity() > 16 {
             self.waiting = Waiters::new();
         }
         waiter
     }
 
-    /// Gives back the memory of a list in which nobody waits any more.
+    /// Gives back the memory of an empty list.
     pub(crate) fn shrink(&mut self) {
         if self.waiting.is_empty() {
             self.waiting = Waiters::new();
         }
     }
 
-    /// Empties the list and returns who waited, with the list's new generation.
+    /// Empties the list and returns its waiters, with the list's new generation.
     pub(crate) fn take(&mut self) -> (Waiters, NonZeroU64) {
         self.generation = self.generation.saturating_add(1);
-        // Those who are woken will come back: the list need not grow in steps again.
+        // The woken streams will come back: the list need not grow in steps again.
         let empty = Waiters::with_capacity(self.waiting.len());
         (std::mem::replace(&mut self.waiting, empty), self.generation)
     }

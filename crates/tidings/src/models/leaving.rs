@@ -28,7 +28,7 @@ fn assert_nobody_is_left(hub: &Hub, topics: &[&str]) {
     assert_eq!(hub.clients().count(), 0);
     let shared = hub.shared();
     for topic in topics {
-        if let Some(log) = shared.topics.get(&Topic::new(*topic).expect("a good name")) {
+        if let Some(log) = shared.journal.lock().log(topic) {
             let state = log.lock();
             assert_eq!((state.subscribers, state.waiting()), (0, 0), "{topic}");
         }
@@ -78,7 +78,7 @@ fn a_topic_that_vanishes_and_comes_back_hides_no_event() {
         join([leaving, joining]);
         assert_nobody_is_left(&hub, &["a"]);
         assert_eq!(hub.clients().topics(), []);
-        assert_eq!(hub.shared().sequencer.lock().index_sizes(), (0, 0));
+        assert_eq!(hub.shared().journal.lock().index_sizes(), (0, 0));
     });
 }
 
@@ -106,6 +106,6 @@ fn two_that_leave_at_once_leave_nothing() {
         join(streams.map(|stream| spawn(move || drop(stream))));
         assert_nobody_is_left(&hub, &["a", "b"]);
         assert_eq!(hub.clients().topics(), []);
-        assert_eq!(hub.shared().sequencer.lock().index_sizes(), (0, 0));
+        assert_eq!(hub.shared().journal.lock().index_sizes(), (0, 0));
     });
 }

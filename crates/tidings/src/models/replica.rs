@@ -91,10 +91,12 @@ impl Script {
 }
 
 impl Log for Script {
-    fn start(&self, replica: Replica) -> Origin {
-        let mut state = self.0.lock();
-        state.replica = Some(replica);
-        Origin { epoch: state.epoch.clone(), position: 0, end: 0 }
+    fn origin(&self) -> Origin {
+        Origin { epoch: self.0.lock().epoch.clone(), position: 0, end: 0 }
+    }
+
+    fn start(&self, replica: Replica) {
+        self.0.lock().replica = Some(replica);
     }
 
     fn append(&self, append: Append, reply: Reply<Appended>) {

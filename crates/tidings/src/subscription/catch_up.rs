@@ -5,310 +5,256 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::Subscription;
-use super::apart::{Next, Ready};
-use super::history::{self, Beginning, History};
-use super::status::{ResetReason, Status};
+use super::beginning::LogStart;
+use super::out_of_band::{Announcement, Step};
+use super::start_point::StartPoint;
+use super::{Ready, Subscription};
 use crate::backend::{Epoch, LogErrorKind, Read, Receiver, Reply, Start};
+use crate::client::Client;
+use crate::clock;
 use crate::hub::pages::{EncodedPage, Reading};
 use crate::hub::replication::Replication;
-use crate::hub::shared::{Present, Shared};
-use crate::log::TopicLog;
-use crate::registry::Client;
+use crate::hub::shared::Shared;
+use crate::log::reset_reason::ResetReason;
+use crate::status::Status;
 
-/// A subscription that stands somewhere behind what the hub has in memory, or before what it has yet.
+/// A subscription that is further back than the hub's memory reaches, or ahead of it.
 ///
-/// It reads page after page from the log, and after each of them looks whether memory has what follows.
-/// No page reaches beyond the hub's present, so there is a place where the two meet.
+/// It reads page after page from the log, and looks after each whether memory has what follows. No page reaches past
+/// the hub's head, so there is a position at which the two meet.
 #[derive(Debug)]
 pub(super) struct CatchUp {
-    /// What the client is to be told as soon as it is known to be so.
+    replication: Arc<Replication>,
+    /// The client's status, which is announced as soon as it is certain.
     announce: Option<Status>,
     start: Start,
-    /// When the history began that `start` is a part of.
+    /// The offset at which the history began that `start` is of.
     began: u64,
-    /// The client's place lies before the hub's present, but it is one that the log has reached.
-    is_ahead: bool,
-    step: Step,
-    /// The occasion since which the hub is closing.
+    /// The log has reached the position at which the client is.
+    is_reached: bool,
+    state: CatchUpState,
+    /// The retry generation in which the hub was found to be closing.
     closing: Option<u64>,
 }
 
 #[derive(Debug)]
-enum Step {
+enum CatchUpState {
+    /// Looks whether memory has what follows.
     Look,
-    /// For the log's end.
-    Asking(Receiver<u64>),
-    /// For a page of this history.
-    Reading(Epoch, Reading),
-    /// A page that was announced, and is to be sent.
-    Sending(EncodedPage),
-    /// For another occasion than the one with this number.
-    Waiting(u64),
+    /// Asks for the log's end.
+    AskEnd(Receiver<u64>),
+    /// Reads a page of this history.
+    ReadPage(Epoch, Reading),
+    /// Sends a page whose status was announced.
+    SendPage(EncodedPage),
+    /// Waits for another retry generation than this.
+    WaitForRetry(u64),
 }
 
-/// What has come of it.
 pub(super) enum Progress {
-    /// How the client stands is known; there is more to come.
-    Announce(Announce),
+    /// The client's status is certain; there is more to come.
+    Announce(Announcement),
     /// Some events, perhaps none.
     Page(EncodedPage),
     /// Memory has the rest.
-    Arrived(Beginning, Option<Announce>),
-    /// The log has not got all of it.
+    Arrived(StartPoint, Option<Announcement>),
+    /// The log does not have all of it.
     Reset(ResetReason),
-}
-
-/// To be said before what follows.
-pub(super) struct Announce {
-    pub(super) status: Status,
-    pub(super) position: u64,
-    pub(super) epoch: Epoch,
 }
 
 impl CatchUp {
     /// A page of the log, in bytes of data.
     const PAGE_BYTES: usize = 256 * 1024;
 
-    /// Goes on behind a position of the history that began at an offset.
-    pub(super) fn after(position: u64, began: u64, announce: Option<Status>) -> Box<Self> {
-        Self::from(Start::After(position), began, announce)
-    }
-
-    /// Begins fresh behind a position that the replica is going to reach.
-    pub(super) fn from_news(position: u64, began: u64) -> Box<Self> {
-        let mut this = Self::after(position, began, Some(Status::Fresh));
-        this.is_ahead = true;
-        this
-    }
-
-    /// Begins with what the log retains of these topics. As much as `history` says, and no more than
-    /// their retention would keep in memory; of a family, as of one topic.
-    pub(super) fn retained(
-        history: History,
-        (shared, topics): (&Shared, &[Arc<TopicLog>]),
+    /// `began` is the offset at which the history began.
+    pub(super) fn new(
+        replication: Arc<Replication>,
+        start: LogStart,
         began: u64,
-        status: Status,
+        announce: Option<Status>,
     ) -> Box<Self> {
-        let (mut count, mut age) = (0, 0);
-        for topic in topics {
-            let retention = shared.topics.retention_of(&topic.name);
-            count = retention.events.saturating_add(count);
-            age = retention.age_millis().max(age);
-        }
-        match history {
-            History::None => count = 0,
-            History::All => {}
-            History::Last(last) => count = count.min(last),
-            History::Within(within) => {
-                age = age.min(u64::try_from(within.as_millis()).unwrap_or(u64::MAX));
+        let is_reached = matches!(start, LogStart::After(_));
+        let start = match start {
+            LogStart::AfterClaim(position) | LogStart::After(position) => Start::After(position),
+            LogStart::Newest { count, age } => {
+                Start::Newest { count, since: clock::unix_millis().saturating_sub(age) }
             }
-        }
-        let since = crate::clock::unix_millis().saturating_sub(age);
-        Self::from(Start::Newest { count, since }, began, Some(status))
-    }
-
-    fn from(start: Start, began: u64, announce: Option<Status>) -> Box<Self> {
-        Box::new(Self { announce, start, began, is_ahead: false, step: Step::Look, closing: None })
+        };
+        let state = CatchUpState::Look;
+        Box::new(Self { replication, announce, start, began, is_reached, state, closing: None })
     }
 
     /// Whether a hub that is closing should wait for this no longer: the log does not answer.
-    pub(super) fn is_hopeless(&mut self, replication: &Replication) -> bool {
-        let since = *self.closing.get_or_insert(replication.occasion());
-        matches!(self.step, Step::Waiting(_)) || replication.occasion() > since + 1
+    fn is_hopeless(&mut self) -> bool {
+        let generation = self.replication.retry_generation();
+        let since = *self.closing.get_or_insert(generation);
+        matches!(self.state, CatchUpState::WaitForRetry(_)) || generation > since + 1
     }
 
-    /// `client.pulse` has the waker of `cx`.
-    pub(super) fn poll(
+    /// `client.heartbeat` has the waker of `cx`.
+    fn poll(
         &mut self,
         shared: &Shared,
-        replication: &Replication,
         client: &Arc<Client>,
         cx: &mut Context<'_>,
     ) -> Poll<Progress> {
         loop {
-            match &mut self.step {
-                Step::Look => {
-                    if let Poll::Ready(progress) = self.look(shared, replication, client) {
+            match &mut self.state {
+                CatchUpState::Look => {
+                    if let Poll::Ready(progress) = self.look(shared, client) {
                         return Poll::Ready(progress);
                     }
-                    if let Step::Look = self.step {
+                    if let CatchUpState::Look = self.state {
                         return Poll::Pending;
                     }
                 }
-                Step::Asking(end) => {
+                CatchUpState::AskEnd(end) => {
                     let end = std::task::ready!(Pin::new(end).poll(cx));
-                    self.step = Step::Look;
+                    self.state = CatchUpState::Look;
                     match (end, self.start) {
-                        // Nobody was ever there.
+                        // The log has never reached it.
                         (Ok(end), Start::After(position)) if position > end => {
                             return Poll::Ready(Progress::Reset(ResetReason::Unknown));
                         }
-                        (Ok(_), _) => self.is_ahead = true,
-                        (Err(_), _) => self.step = Step::Waiting(replication.occasion()),
+                        (Ok(_), _) => self.is_reached = true,
+                        (Err(_), _) => self.wait_for_retry(),
                     }
                 }
-                Step::Reading(epoch, page) => {
+                CatchUpState::ReadPage(epoch, page) => {
                     let epoch = epoch.clone();
                     let page = std::task::ready!(Pin::new(page).poll(cx));
-                    self.step = Step::Look;
+                    self.state = CatchUpState::Look;
                     match page {
                         Ok(page) if page.epoch == epoch => {
                             self.start = Start::After(page.to);
                             let (position, status) = (page.from, self.announce.take());
-                            self.step = Step::Sending(page);
+                            self.state = CatchUpState::SendPage(page);
                             if let Some(status) = status {
-                                let announce = Announce { status, position, epoch };
-                                return Poll::Ready(Progress::Announce(announce));
+                                let announcement = Announcement { status, position, epoch };
+                                return Poll::Ready(Progress::Announce(announcement));
                             }
                         }
                         Err(LogErrorKind::Trimmed) => {
                             return Poll::Ready(Progress::Reset(ResetReason::Trimmed));
                         }
-                        // The link will be back, or the hub will learn of the other history.
-                        _ => self.step = Step::Waiting(replication.occasion()),
+                        // The link will come back, or the hub will learn of the other history.
+                        _ => self.wait_for_retry(),
                     }
                 }
-                Step::Sending(page) => {
+                CatchUpState::SendPage(page) => {
                     let page = page.clone();
-                    self.step = Step::Look;
+                    self.state = CatchUpState::Look;
                     return Poll::Ready(Progress::Page(page));
                 }
-                Step::Waiting(since) => {
+                CatchUpState::WaitForRetry(since) => {
                     let since = *since;
-                    replication.stand_by(client);
-                    if replication.occasion() == since {
+                    self.replication.wait_for_progress(client);
+                    if self.replication.retry_generation() == since {
                         return Poll::Pending;
                     }
-                    self.step = Step::Look;
+                    self.state = CatchUpState::Look;
                 }
             }
         }
     }
 
-    /// Looks whether the hub has what follows, and asks the log if it has not.
-    fn look(
-        &mut self,
-        shared: &Shared,
-        replication: &Replication,
-        client: &Arc<Client>,
-    ) -> Poll<Progress> {
-        // First, so that nothing that happens behind the look is missed.
-        replication.stand_by(client);
-        let Present { mark: now, epoch, began } = shared.present();
-        if began != self.began {
+    fn wait_for_retry(&mut self) {
+        self.state = CatchUpState::WaitForRetry(self.replication.retry_generation());
+    }
+
+    /// Looks whether memory has what follows, and asks the log if not.
+    fn look(&mut self, shared: &Shared, client: &Arc<Client>) -> Poll<Progress> {
+        // First, so that nothing that happens after the look is missed.
+        self.replication.wait_for_progress(client);
+        let head = shared.head();
+        let Some(history) = head.replica.filter(|history| history.began == self.began) else {
             return Poll::Ready(Progress::Reset(ResetReason::Unknown));
-        }
-        let topics = &client.feed.topics;
+        };
+        let logs = &client.feed.topics;
         // What is not followed yet would only have to be read again.
-        if topics.iter().any(|topic| topic.lock().floor.is_unfollowed()) {
+        if !logs.iter().all(|log| log.lock().coverage.is_followed()) {
             return Poll::Pending;
         }
-        if let Start::Newest { .. } = self.start {
-            if now.position < replication.end() {
-                return Poll::Pending;
-            }
-        }
-        if let Start::After(position) = self.start {
-            if position > now.position {
-                if !self.is_ahead {
+        match self.start {
+            Start::Newest { .. } if head.position < history.end => return Poll::Pending,
+            Start::Newest { .. } => {}
+            Start::After(position) if position > head.position => {
+                if !self.is_reached {
                     let (reply, end) = Reply::new();
-                    replication.log.end(reply);
-                    self.step = Step::Asking(end);
+                    self.replication.log.end(reply);
+                    self.state = CatchUpState::AskEnd(end);
                 }
                 return Poll::Pending;
             }
-            let past = shared.topics.past_of(topics);
-            if let Ok(beginning) = history::resumed(past, Some(position), now) {
-                let announce = self.announce.take();
-                let announce = announce.map(|status| Announce { status, position, epoch });
-                return Poll::Ready(Progress::Arrived(beginning, announce));
+            Start::After(position) => {
+                let past = shared.past_of(logs);
+                if let Ok(start) = StartPoint::after(&past, position, &head) {
+                    let status = self.announce.take();
+                    let epoch = head.epoch;
+                    let announcement =
+                        status.map(|status| Announcement { status, position, epoch });
+                    return Poll::Ready(Progress::Arrived(start, announcement));
+                }
             }
         }
         let read = Read {
-            topics: topics.iter().map(|log| log.name.clone()).collect(),
+            topics: logs.iter().map(|log| log.name.clone()).collect(),
             start: self.start,
-            to: now.position,
+            to: head.position,
             max_bytes: Self::PAGE_BYTES,
         };
-        let asked = || shared.counters.read_log();
-        let page = replication.pages.read(read, &*replication.log, asked);
-        self.step = Step::Reading(epoch, page);
+        let page = self.replication.pages.read(read, |read, reply| {
+            shared.counters.log_reads.add();
+            self.replication.log.read(read, reply);
+        });
+        self.state = CatchUpState::ReadPage(head.epoch, page);
         Poll::Pending
     }
 }
 
 impl Subscription {
-    /// Has what is in the hub's log read first, if there is any need to.
-    pub(super) fn catch_up(&mut self, catch_up: Option<Box<CatchUp>>) {
-        if catch_up.is_some() {
-            self.apart().catch_up = catch_up;
-        }
-    }
-
-    /// The next event is not in memory any more. The hub's log may have it.
-    pub(super) fn fall_off(&mut self, reason: ResetReason) {
-        let began = self.shared.replication.as_ref().map(|log| log.history_began());
-        match began {
-            None if self.go_back() => {}
-            None => self.restart(reason),
-            Some(began) if self.cursor.offset >= began => {
-                let position = self.client.position();
-                self.apart().catch_up = Some(CatchUp::after(position, began, None));
-            }
-            Some(_) => self.restart(ResetReason::Unknown),
-        }
-    }
-
     /// Reads on in the hub's log. `None` when something else is next.
     pub(super) fn poll_catch_up(
         &mut self,
         mut catch_up: Box<CatchUp>,
         closing: bool,
         cx: &mut Context<'_>,
-    ) -> Option<Next> {
-        let shared = self.shared.clone();
-        let replication = shared.replication.as_ref()?;
-        self.client.pulse.register(cx.waker());
-        let Poll::Ready(progress) = catch_up.poll(&shared, replication, &self.client, cx) else {
+    ) -> Option<Step> {
+        self.client.heartbeat.register(cx.waker());
+        let Poll::Ready(progress) = catch_up.poll(&self.shared, &self.client, cx) else {
             // The client comes back, here or elsewhere.
-            if closing && catch_up.is_hopeless(replication) {
+            if closing && catch_up.is_hopeless() {
                 self.ended = true;
-                return Some(Next::Send(None));
+                return Some(Step::Yield(None));
             }
-            self.apart().catch_up = Some(catch_up);
-            return Some(Next::Making);
+            self.out_of_band().catch_up = Some(catch_up);
+            return Some(Step::Wait);
         };
-        let announce = match progress {
+        let announcement = match progress {
             Progress::Reset(reason) => {
-                self.restart(reason);
+                self.reset(reason);
                 return None;
             }
             Progress::Page(EncodedPage { bytes, events, to, .. }) => {
-                self.apart().catch_up = Some(catch_up);
-                self.client.count(bytes.len(), events, Some(to));
+                self.out_of_band().catch_up = Some(catch_up);
                 if bytes.is_empty() {
+                    self.client.set_position(to);
                     return None;
                 }
-                self.client.pulse.wrote();
-                return Some(Next::Send(Some(Ok(bytes))));
+                return Some(self.send_now(bytes, events, Some(to)));
             }
-            Progress::Announce(announce) => {
-                self.apart().catch_up = Some(catch_up);
-                Some(announce)
+            Progress::Announce(announcement) => {
+                self.out_of_band().catch_up = Some(catch_up);
+                Some(announcement)
             }
-            Progress::Arrived(beginning, announce) => {
-                self.client.count(0, 0, Some(beginning.position));
-                self.go_to(beginning);
-                announce
+            Progress::Arrived(start, announcement) => {
+                self.client.set_position(start.position);
+                self.seek(start);
+                announcement
             }
         };
-        let mut ready = Ready::default();
-        if let Some(announce) = announce {
-            self.announce(announce, false, &mut ready);
-        }
-        if !ready.bytes.is_empty() {
-            self.apart().ready = Some(ready);
+        if let Some(announcement) = announcement {
+            self.announce(announcement, Ready::default());
         }
         None
     }

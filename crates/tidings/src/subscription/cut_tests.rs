@@ -13,13 +13,13 @@ use std::task::{Context, Poll, Waker};
 use futures_core::Stream;
 
 use super::history::History;
-use super::status::STATUS_EVENT;
 use crate::decode::{Decoder, Message};
 use crate::event::Event;
 use crate::hub::Hub;
 use crate::log::feed::test_hook;
 use crate::log::retention::Retention;
 use crate::resume::Resume;
+use crate::status::STATUS_EVENT;
 
 const EVENTS: usize = 30;
 const TOPICS: [&str; 2] = ["a", "b"];

@@ -8,10 +8,10 @@ use crate::event::Event;
 
 type Outcome = Result<Snapshot, Box<dyn Error + Send + Sync>>;
 
-/// A snapshot that is being made. The hook is the application's: it may await its database.
-pub(crate) type Making = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+/// A snapshot that the application is making: it may await its database.
+pub(crate) type PendingSnapshot = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// The current state of what a subscription's topics are about, as events.
+/// The current state that a subscription's topics are about, as events.
 ///
 /// See [`Subscribe::snapshot`](crate::Subscribe::snapshot).
 #[derive(Debug, Clone, Default)]
@@ -28,9 +28,9 @@ impl Snapshot {
 
 /// The application's function that makes snapshots.
 #[derive(Clone)]
-pub(crate) struct Hook(Arc<dyn Fn() -> Making + Send + Sync>);
+pub(crate) struct SnapshotHook(Arc<dyn Fn() -> PendingSnapshot + Send + Sync>);
 
-impl Hook {
+impl SnapshotHook {
     pub(crate) fn new<F, Fut>(hook: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -39,13 +39,13 @@ impl Hook {
         Self(Arc::new(move || Box::pin(hook())))
     }
 
-    pub(crate) fn call(&self) -> Making {
+    pub(crate) fn call(&self) -> PendingSnapshot {
         (self.0)()
     }
 }
 
-impl fmt::Debug for Hook {
+impl fmt::Debug for SnapshotHook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hook")
+        f.write_str("SnapshotHook")
     }
 }

@@ -2,7 +2,8 @@ use serde::Serialize;
 
 use crate::event::Event;
 use crate::field::{EventId, EventName};
-use crate::registry::ClientId;
+use crate::client_id::ClientId;
+use crate::log::reset_reason::ResetReason;
 
 /// The name of the status event: the first event of every hub subscription, and of a reset in
 /// mid-stream.
@@ -18,28 +19,6 @@ use crate::registry::ClientId;
 /// The event's id is the position from which the client now follows, so a client that is cut off
 /// before its first real event resumes all the same. `client` is the [`ClientId`].
 pub const STATUS_EVENT: &str = "tidings:status";
-
-/// Names that begin like this are the hub's own: publishing one is an error.
-const RESERVED_PREFIX: &str = "tidings:";
-
-pub(crate) fn is_reserved(name: &str) -> bool {
-    name.starts_with(RESERVED_PREFIX)
-}
-
-/// Why a client could not be resumed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum ResetReason {
-    /// Events that it missed grew older than the topic retains them.
-    Expired,
-    /// Events that it missed had to make room: for newer ones of the topic, or of the hub.
-    Trimmed,
-    /// Its id is not one of this history: another run of the process, another service, or no id
-    /// at all.
-    #[default]
-    Unknown,
-}
 
 /// How a subscription stands at its beginning, or from a reset on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

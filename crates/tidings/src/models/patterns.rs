@@ -79,7 +79,7 @@ fn a_family_that_comes_and_goes_hides_no_event_and_leaves_nothing() {
         }
         join([leaving, joining]);
         assert_eq!((hub.clients().families(), hub.clients().topics()), (vec![], vec![]));
-        assert_eq!(hub.shared().sequencer.lock().index_sizes(), (0, 0));
+        assert_eq!(hub.shared().journal.lock().index_sizes(), (0, 0));
     });
 }
 

@@ -129,7 +129,7 @@ mod past {
         assert_eq!(reader.data(), ["n0"]);
         let resume = reader.resume();
         drop(reader);
-        assert_eq!(hub.clients().families(), []);
+        assert_eq!(hub.clients().patterns(), []);
         for n in 1..50 {
             publish(&hub, &format!("a:{}", n % 7), &format!("n{n}"));
             publish(&hub, "elsewhere", "x");
@@ -250,13 +250,13 @@ mod registry {
         assert_eq!(hub.publish("a:1", Event::new("x")).wait().unwrap().subscribers(), 2);
         assert_eq!(hub.publish("a:2", Event::new("x")).wait().unwrap().subscribers(), 1);
         let families: Vec<_> =
-            hub.clients().families().into_iter().map(|(name, n)| (name.to_string(), n)).collect();
+            hub.clients().patterns().into_iter().map(|(name, n)| (name.to_string(), n)).collect();
         assert_eq!(families, [("a:*".to_owned(), 1), ("b:*".to_owned(), 1)]);
         let info = hub.clients().get(family.subscription().client_id()).unwrap();
-        assert_eq!((info.topics.len(), info.families.len()), (0, 2));
+        assert_eq!((info.topics.len(), info.patterns.len()), (0, 2));
         drop((named, family));
         assert_eq!(hub.clients().count_of_topic(&topic), 0);
-        assert_eq!(hub.clients().families(), []);
+        assert_eq!(hub.clients().patterns(), []);
     }
 
     #[test]
@@ -269,7 +269,7 @@ mod registry {
             assert_eq!(reader.data().len(), usize::from(n == 77));
         }
         drop(readers);
-        assert_eq!(hub.clients().families(), []);
+        assert_eq!(hub.clients().patterns(), []);
         assert_eq!(hub.clients().topics(), []);
     }
 

@@ -11,23 +11,20 @@ use crate::timers::{Timed, TimerSlot};
 
 /// How long a stream may be idle before it sends a heartbeat, unless set: 15 seconds.
 ///
-/// Below the idle time-outs that proxies and load balancers come with (60 s for nginx and AWS's
-/// ALB, 100 s or more for Cloudflare), also when one heartbeat is late.
+/// This is below the idle time limits of common proxies and load balancers (60 s for nginx and AWS's ALB, 100 s or
+/// more for Cloudflare), even when one heartbeat is late.
 pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// The heartbeat: an empty comment, which clients ignore (HTML, section 9.2.6).
+/// A heartbeat on the wire: an empty comment, which clients ignore (HTML standard, 9.2.6).
 pub(crate) const HEARTBEAT: Bytes = Bytes::from_static(b":\n\n");
 
-/// What keeps one stream alive: its waker, and when it last wrote.
+/// Wakes one stream: when a heartbeat is due, when there is something to read, and when it must end.
 #[derive(Debug)]
-pub(crate) struct Pulse {
-    /// A lock, not an atomic waker: one can ask whether it is still there, which a stream that is
-    /// polled in vain has to know.
+pub(crate) struct Heartbeat {
+    /// In a lock, not in an atomic waker: a stream that is polled without need asks whether it is still there.
     waker: Mutex<Option<Waker>>,
-    /// A heartbeat is to be sent.
-    due: AtomicBool,
-    /// The stream is to end.
-    stopped: AtomicBool,
+    is_due: AtomicBool,
+    is_stopped: AtomicBool,
     last_write: AtomicU64,
     /// Milliseconds; 0 for no heartbeats.
     interval: u64,
@@ -35,12 +32,12 @@ pub(crate) struct Pulse {
     clock: Clock,
 }
 
-impl Pulse {
+impl Heartbeat {
     pub(crate) fn new(clock: Clock, interval: Option<Duration>) -> Self {
         Self {
             waker: Mutex::new(None),
-            due: AtomicBool::new(false),
-            stopped: AtomicBool::new(false),
+            is_due: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
             last_write: AtomicU64::new(clock.now()),
             // A quarter of the range, so that sums with the clock cannot overflow.
             interval: interval.map_or(0, |interval| {
@@ -51,38 +48,40 @@ impl Pulse {
         }
     }
 
-    /// Enters the stream into the shared timers; `target` is the pulse itself or its owner.
+    /// Enters the stream into the shared timers; `target` is the heartbeat itself or its owner.
     pub(crate) fn start<T: Timed + 'static>(&self, target: &Arc<T>) {
         if self.interval > 0 {
             self.clock.schedule(target, self.clock.now() + self.interval);
         }
     }
 
-    /// Forgets the stream's date.
-    pub(crate) fn leave(&self) {
+    /// Removes the stream from the timers, for good.
+    pub(crate) fn cancel(&self) {
         if self.interval > 0 {
             self.clock.cancel(&self.slot);
         }
     }
 
-    /// Has the stream end.
+    /// Makes the stream end.
     pub(crate) fn stop(&self) {
-        self.stopped.store(true, Ordering::Release);
+        self.is_stopped.store(true, Ordering::Release);
         self.wake();
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
+        self.is_stopped.load(Ordering::Acquire)
     }
 
     pub(crate) fn register(&self, waker: &Waker) {
-        let mut registered = self.waker.lock();
-        if !registered.as_ref().is_some_and(|registered| registered.will_wake(waker)) {
-            let before = registered.replace(waker.clone());
-            drop(registered);
-            // Outside the lock: it may be the last reference to a task.
-            drop(before);
+        let is_same = |registered: &Waker| registered.will_wake(waker);
+        if self.waker.lock().as_ref().is_some_and(is_same) {
+            return;
         }
+        // Cloned and dropped outside the lock: a waker is an executor's code, and may hold the last reference to a
+        // task.
+        let waker = waker.clone();
+        let before = self.waker.lock().replace(waker);
+        drop(before);
     }
 
     /// Whether this waker is registered, and was not woken since.
@@ -100,42 +99,41 @@ impl Pulse {
     }
 
     /// Something was written: the stream is not idle.
-    pub(crate) fn wrote(&self) {
+    pub(crate) fn on_write(&self) {
         if self.interval > 0 {
-            self.wrote_at(self.clock.now());
+            self.on_write_at(self.clock.now());
         }
     }
 
-    /// The same for what was read from a log, where the clock was read as it was published.
-    pub(crate) fn wrote_published(&self) {
+    /// The same for an event: the clock was read when it was published.
+    pub(crate) fn on_write_event(&self) {
         if self.interval > 0 {
-            self.wrote_at(self.clock.recent());
+            self.on_write_at(self.clock.recent());
         }
     }
 
-    /// The same, for whoever has read the clock already.
-    pub(crate) fn wrote_at(&self, now: u64) {
+    /// The same, for a caller that has read the clock.
+    pub(crate) fn on_write_at(&self, now: u64) {
         self.last_write.store(now, Ordering::Relaxed);
-        self.due.store(false, Ordering::Relaxed);
+        self.is_due.store(false, Ordering::Relaxed);
     }
 
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
-        self.due.load(Ordering::Acquire)
+        self.is_due.load(Ordering::Acquire)
     }
 
-    /// The heartbeat, if one is to be sent.
-    pub(crate) fn beat(&self) -> Option<Bytes> {
-        // A load first: this runs at every wake-up, and a swap takes the cache line for writing.
-        if self.is_due() {
-            self.wrote();
-            return Some(HEARTBEAT);
-        }
-        None
+    /// The heartbeat, if one is due.
+    pub(crate) fn take(&self) -> Option<Bytes> {
+        // No swap: this runs at every wake-up, and a swap takes the cache line for writing.
+        self.is_due().then(|| {
+            self.on_write();
+            HEARTBEAT
+        })
     }
 }
 
-impl Timed for Pulse {
+impl Timed for Heartbeat {
     fn timer(&self) -> &TimerSlot {
         &self.slot
     }
@@ -145,7 +143,7 @@ impl Timed for Pulse {
         if now < due {
             return Some(due);
         }
-        self.due.store(true, Ordering::Release);
+        self.is_due.store(true, Ordering::Release);
         self.wake();
         Some(now + self.interval)
     }

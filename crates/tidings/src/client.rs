@@ -1,0 +1,175 @@
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::client_id::ClientId;
+use crate::field::EventId;
+use crate::heartbeat::Heartbeat;
+use crate::log::feed::Feed;
+use crate::resume::Epoch;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::timers::{Timed, TimerSlot};
+use crate::topic::{Topic, TopicPattern};
+use crate::waking::Waiter;
+
+/// One open stream, as the registry, the wait lists and the timers see it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) id: ClientId,
+    pub(crate) feed: Arc<Feed>,
+    pub(crate) principal: Option<Arc<str>>,
+    remote_addr: RemoteAddr,
+    /// Microseconds since the Unix epoch.
+    pub(crate) connected_at: u64,
+    pub(crate) heartbeat: Heartbeat,
+    // Written by the stream alone, so plain stores will do.
+    bytes: AtomicU64,
+    events: AtomicU64,
+    position: AtomicU64,
+}
+
+/// An address in half the space: most are of version 4.
+#[derive(Debug)]
+enum RemoteAddr {
+    Unknown,
+    V4(SocketAddrV4),
+    V6(Box<SocketAddrV6>),
+}
+
+impl From<Option<SocketAddr>> for RemoteAddr {
+    fn from(addr: Option<SocketAddr>) -> Self {
+        match addr {
+            None => Self::Unknown,
+            Some(SocketAddr::V4(addr)) => Self::V4(addr),
+            Some(SocketAddr::V6(addr)) => Self::V6(Box::new(addr)),
+        }
+    }
+}
+
+impl RemoteAddr {
+    fn get(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Unknown => None,
+            Self::V4(addr) => Some((*addr).into()),
+            Self::V6(addr) => Some((**addr).into()),
+        }
+    }
+}
+
+/// What the application and its adapter say about a client.
+#[derive(Debug, Default)]
+pub(crate) struct Identity {
+    pub(crate) principal: Option<Arc<str>>,
+    pub(crate) remote_addr: Option<SocketAddr>,
+}
+
+impl Client {
+    pub(crate) fn new(
+        id: ClientId,
+        feed: Arc<Feed>,
+        identity: Identity,
+        heartbeat: Heartbeat,
+        position: u64,
+    ) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let micros = now.map_or(0, |now| u64::try_from(now.as_micros()).unwrap_or(u64::MAX));
+        Self {
+            id,
+            feed,
+            principal: identity.principal,
+            remote_addr: identity.remote_addr.into(),
+            connected_at: micros,
+            heartbeat,
+            bytes: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            position: AtomicU64::new(position),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.heartbeat.is_stopped()
+    }
+
+    pub(crate) fn close(&self) {
+        self.heartbeat.stop();
+    }
+
+    /// Counts what was handed to the transport, which leaves the client at a position.
+    pub(crate) fn sent(&self, bytes: usize, events: usize, position: Option<u64>) {
+        let add = |counter: &AtomicU64, more: usize| {
+            counter.store(counter.load(Ordering::Relaxed) + more as u64, Ordering::Relaxed);
+        };
+        add(&self.bytes, bytes);
+        add(&self.events, events);
+        if let Some(position) = position {
+            self.set_position(position);
+        }
+    }
+
+    pub(crate) fn set_position(&self, position: u64) {
+        self.position.store(position, Ordering::Relaxed);
+    }
+
+    /// The position that the client has reached.
+    pub(crate) fn position(&self) -> u64 {
+        self.position.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn info(&self, epoch: &Epoch) -> ClientInfo {
+        let names = || self.feed.topics.iter().map(|log| &log.name);
+        ClientInfo {
+            id: self.id,
+            topics: names().filter_map(TopicPattern::topic).collect(),
+            patterns: names().filter(|name| name.has_wildcard()).cloned().collect(),
+            principal: self.principal.clone(),
+            remote_addr: self.remote_addr.get(),
+            connected_at: UNIX_EPOCH + Duration::from_micros(self.connected_at),
+            bytes_sent: self.bytes.load(Ordering::Relaxed),
+            events_sent: self.events.load(Ordering::Relaxed),
+            last_id: epoch.id(self.position()),
+        }
+    }
+}
+
+impl Waiter for Client {
+    fn wake(&self) {
+        self.heartbeat.wake();
+    }
+}
+
+impl Timed for Client {
+    fn timer(&self) -> &TimerSlot {
+        self.heartbeat.timer()
+    }
+
+    fn fire(&self, now: u64) -> Option<u64> {
+        self.heartbeat.fire(now)
+    }
+}
+
+/// One open stream, as it was when this was made.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ClientInfo {
+    /// The stream's id.
+    pub id: ClientId,
+    /// The topics that it is subscribed to by name, sorted.
+    pub topics: Vec<Topic>,
+    /// The patterns that it is subscribed to, sorted.
+    pub patterns: Vec<TopicPattern>,
+    /// The user that the application named with [`Subscribe::principal`](crate::Subscribe::principal).
+    pub principal: Option<Arc<str>>,
+    /// The address at the other end of the connection, if the server knows it. With a proxy in front of the server, it
+    /// is the proxy's.
+    pub remote_addr: Option<SocketAddr>,
+    /// When the subscription was opened.
+    pub connected_at: SystemTime,
+    /// Bytes handed to the transport: headers are not counted, and bytes that the kernel still holds
+    /// for a slow client are.
+    pub bytes_sent: u64,
+    /// Events handed to the transport, the status event included; heartbeats are not counted.
+    pub events_sent: u64,
+    /// The position that the client has reached, as the Last-Event-ID that it would send.
+    pub last_id: EventId,
+}
+

@@ -1,0 +1,111 @@
+use std::sync::Arc;
+
+use crate::client::{Client, ClientInfo};
+use crate::client_id::ClientId;
+use crate::cluster::signal::Question;
+use crate::hub::shared::Shared;
+use crate::registry::Registry;
+use crate::topic::{Topic, TopicPattern};
+
+/// The clients of a hub: lists them, and ends their streams. See [`Hub::clients`](crate::Hub::clients).
+///
+/// A client is listed from [`Subscribe::open`](crate::Subscribe::open) until its response is dropped. Servers drop
+/// it when the connection ends, whether it was polled or not.
+///
+/// Closing ends the stream at once: what was published and not yet sent is left out, and comes when the client
+/// resumes. A browser's EventSource connects again without being asked, so a client that must stay out has to be
+/// refused at its next request. That refusal must be in force *before* the streams are closed. A handler that
+/// authenticates first and subscribes later should check again after subscribing
+/// ([`Subscribe::open`](crate::Subscribe::open), check, respond): otherwise a request that was on its way at that
+/// moment slips through.
+#[derive(Debug)]
+pub struct Clients<'a> {
+    shared: &'a Shared,
+}
+
+impl<'a> Clients<'a> {
+    pub(crate) fn new(shared: &'a Shared) -> Self {
+        Self { shared }
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.shared.registry
+    }
+
+    fn infos(&self, clients: Vec<Arc<Client>>) -> Vec<ClientInfo> {
+        let epoch = self.shared.epoch();
+        clients.iter().map(|client| client.info(&epoch)).collect()
+    }
+
+    /// The number of open streams.
+    pub fn count(&self) -> usize {
+        self.registry().count()
+    }
+
+    /// The number of open streams that are subscribed to a topic, by its name or by a pattern. A stream that is
+    /// subscribed in several ways is counted once for each.
+    pub fn count_of_topic(&self, topic: &Topic) -> usize {
+        self.shared.journal.lock().subscribers_of(topic)
+    }
+
+    /// The number of open streams of a principal.
+    pub fn count_of_principal(&self, principal: &str) -> usize {
+        self.registry().count_of_principal(principal)
+    }
+
+    /// Every topic that has retained events or subscribers by its name, with the number of these subscribers,
+    /// sorted by name.
+    pub fn topics(&self) -> Vec<(Topic, usize)> {
+        self.shared.journal.lock().topics()
+    }
+
+    /// Every pattern that has subscribers, with their number, sorted.
+    pub fn patterns(&self) -> Vec<(TopicPattern, usize)> {
+        self.shared.journal.lock().patterns()
+    }
+
+    /// All open streams, in the order in which they connected.
+    pub fn list(&self) -> Vec<ClientInfo> {
+        let mut clients = self.registry().select(|_| true);
+        clients.sort_by_key(|client| (client.connected_at, client.id));
+        self.infos(clients)
+    }
+
+    /// The open streams of a principal.
+    pub fn of_principal(&self, principal: &str) -> Vec<ClientInfo> {
+        self.infos(self.registry().of_principal(principal))
+    }
+
+    /// One open stream.
+    pub fn get(&self, id: ClientId) -> Option<ClientInfo> {
+        self.registry().get(id).map(|client| client.info(&self.shared.epoch()))
+    }
+
+    /// Ends one stream. Returns whether there was one.
+    pub fn close(&self, id: ClientId) -> bool {
+        let client = self.registry().get(id);
+        client.inspect(|client| client.close()).is_some()
+    }
+
+    /// Ends all streams of a principal. Returns how many there were.
+    pub fn close_principal(&self, principal: &str) -> usize {
+        let clients = self.registry().of_principal(principal);
+        clients.iter().for_each(|client| client.close());
+        clients.len()
+    }
+
+    /// What this node answers to another one's question, or does about it.
+    pub(crate) fn answer(&self, question: &Question) -> usize {
+        match question {
+            Question::CountOfTopic(topic) => {
+                Topic::new(topic).map_or(0, |topic| self.count_of_topic(&topic))
+            }
+            Question::CountOfPrincipal(principal) => self.count_of_principal(principal),
+            Question::Close(id) => {
+                let id = id.parse::<ClientId>().ok();
+                usize::from(id.is_some_and(|id| self.close(id)))
+            }
+            Question::ClosePrincipal(principal) => self.close_principal(principal),
+        }
+    }
+}

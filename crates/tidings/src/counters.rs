@@ -1,0 +1,48 @@
+use crate::log::reset_reason::ResetReason;
+use crate::status::Status;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// What a hub counts: of this node, since it was made.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) published: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) fresh: Counter,
+    pub(crate) resumed: Counter,
+    pub(crate) resets_expired: Counter,
+    pub(crate) resets_trimmed: Counter,
+    pub(crate) resets_unknown: Counter,
+    pub(crate) log_reads: Counter,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Counters {
+    pub(crate) fn published(&self, is_ok: bool) {
+        let counter = if is_ok { &self.published } else { &self.refused };
+        counter.add();
+    }
+
+    /// A client was sent its status.
+    pub(crate) fn announced(&self, status: Status) {
+        match status {
+            Status::Fresh => self.fresh.add(),
+            Status::Resumed => self.resumed.add(),
+            Status::Reset(ResetReason::Expired) => self.resets_expired.add(),
+            Status::Reset(ResetReason::Trimmed) => self.resets_trimmed.add(),
+            Status::Reset(ResetReason::Unknown) => self.resets_unknown.add(),
+            Status::Pending => {}
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! The hub's journal: where the order of its events is made, and what becomes of topics.
+//!
+//! A plain structure of `&mut self`. [`Shared`](super::shared::Shared) holds it in a mutex; what a change leaves
+//! to be done without that lock, it returns as [`Effects`].
+
+pub(crate) mod effects;
+pub(crate) mod entry;
+pub(super) mod keys;
+mod memory;
+pub(crate) mod source;
+mod targets;
+mod tombstones;
+pub(crate) mod topics;
+
+use std::sync::Arc;
+
+use super::published::Published;
+use crate::backend::Origin;
+use crate::encode;
+use crate::error::PublishError;
+use crate::log::coverage::{Coverage, LowWatermark};
+use crate::log::frame::Frame;
+use crate::log::reset_reason::ResetReason;
+use crate::log::retention::RetentionRules;
+use crate::log::TopicLog;
+use crate::resume::Epoch;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::topic::{Topic, TopicPattern};
+use effects::Effects;
+use entry::{Entry, EntryKind};
+use keys::Keys;
+use memory::Memory;
+use source::{ReplicaHistory, Source};
+use targets::Targets;
+use topics::{Past, Topics};
+
+/// See the [module](self).
+///
+/// Taking a number, appending the event to its topics and moving the watermark are one step, under the journal's
+/// lock and those of the topics. So no reader sees event 7 before event 6, and a reader that finds an event also
+/// finds a watermark that covers it.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    source: Source,
+    /// The last offset given out.
+    offset: u64,
+    is_closed: bool,
+    topics: Topics,
+    memory: Memory,
+}
+
+/// The newest offset and position of a hub, and the history that they belong to.
+#[derive(Debug, Clone)]
+pub(crate) struct Head {
+    pub(crate) offset: u64,
+    pub(crate) position: u64,
+    pub(crate) epoch: Epoch,
+    /// Of a hub that is the replica of a log.
+    pub(crate) replica: Option<ReplicaHistory>,
+}
+
+impl Head {
+    /// Whether the hub's log delivers only topics that it was told of.
+    pub(crate) fn is_selective(&self) -> bool {
+        self.replica.is_some_and(|replica| replica.is_selective)
+    }
+}
+
+impl Journal {
+    /// Of a hub in memory. `window`: for how long idempotency keys are known, in milliseconds.
+    pub(super) fn local(rules: Arc<RetentionRules>, budget: usize, window: u64) -> Self {
+        let topics = Topics::new(rules, false, LowWatermark::default());
+        Self::new(Source::local(Keys::new(window)), topics, budget)
+    }
+
+    /// Of a hub that is the replica of a log.
+    pub(super) fn replica(
+        rules: Arc<RetentionRules>,
+        budget: usize,
+        origin: Origin,
+        is_selective: bool,
+    ) -> Self {
+        let position = origin.position;
+        let low = LowWatermark { offset: 0, position, reason: ResetReason::Trimmed };
+        let topics = Topics::new(rules, is_selective, low);
+        Self::new(Source::replica(origin, is_selective), topics, budget)
+    }
+
+    fn new(source: Source, topics: Topics, budget: usize) -> Self {
+        Self { source, offset: 0, is_closed: false, topics, memory: Memory::new(budget) }
+    }
+
+    pub(crate) fn head(&self) -> Head {
+        let (replica, epoch) = match &self.source {
+            Source::Local { epoch, .. } => (None, epoch),
+            Source::Replica(replica) => (Some(replica.history), &replica.epoch),
+        };
+        let position = self.source.position();
+        Head { offset: self.offset, position, epoch: epoch.clone(), replica }
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.source.epoch().clone()
+    }
+
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    /// Appends an event to the logs of its topic and of the patterns that match, and moves the watermark on.
+    ///
+    /// # Errors
+    ///
+    /// When the hub is closed.
+    pub(super) fn append(
+        &mut self,
+        entry: Entry<'_>,
+        now: u64,
+        watermark: &AtomicU64,
+    ) -> Result<(Published, Effects), PublishError> {
+        if self.is_closed {
+            return Err(PublishError::closed());
+        }
+        let known = self.source.known(&entry.kind, now);
+        let topic = match entry.kind {
+            EntryKind::Durable(_) | EntryKind::Replicated { .. } if known.is_none() => {
+                self.topics.for_event(entry.topic)
+            }
+            _ => self.topics.get(entry.topic).cloned(),
+        };
+        let patterns = self.topics.patterns_of(entry.topic);
+        let mut targets = Targets::lock(topic.as_ref(), &patterns);
+        let subscribers = targets.subscribers();
+        let mut effects = Effects::default();
+        if let Some(position) = known.or_else(|| self.pass(&entry.kind, &targets)) {
+            let is_duplicate = known.is_some();
+            let published = Published::new(self.epoch(), position, subscribers, is_duplicate);
+            return Ok((published, effects));
+        }
+        let frame = self.frame(entry, now);
+        targets.append(&frame, &mut self.memory, now, &mut effects);
+        // Still under the logs' locks: a reader that finds the frame finds the watermark, too.
+        watermark.store(self.offset, Ordering::Release);
+        let vacant = targets.vacant().cloned();
+        self.remove_vacant(vacant, &mut effects);
+        let vacant = self.memory.keep_budget(self.offset);
+        self.remove_vacant(vacant, &mut effects);
+        let position = frame.position.unwrap_or_default();
+        Ok((Published::new(self.epoch(), position, subscribers, false), effects))
+    }
+
+    /// Passes over an event that no log is to have, and returns the position that it leaves.
+    fn pass(&mut self, kind: &EntryKind, targets: &Targets<'_>) -> Option<u64> {
+        match kind {
+            EntryKind::Durable(_) => None,
+            EntryKind::Replicated { position, .. } => targets.is_empty().then(|| {
+                self.source.replica_mut().into_iter().for_each(|replica| replica.reach(*position));
+                *position
+            }),
+            EntryKind::Ephemeral => (targets.subscribers() == 0).then_some(0),
+        }
+    }
+
+    /// Gives an event its numbers.
+    fn frame(&mut self, entry: Entry<'_>, now: u64) -> Frame {
+        let Entry { mut body, kind, .. } = entry;
+        self.offset += 1;
+        let at = match kind {
+            EntryKind::Replicated { at, .. } => now.min(at),
+            EntryKind::Durable(_) | EntryKind::Ephemeral => now,
+        };
+        let position = self.source.next_position(kind, now);
+        if let Some(position) = position {
+            encode::id(self.source.epoch(), position, &mut body);
+        }
+        body.push(b'\n');
+        Frame { offset: self.offset, position, at, bytes: body.into() }
+    }
+
+    /// Counts one more subscriber in each of these topics and patterns.
+    pub(super) fn subscribe(&mut self, names: &[TopicPattern]) -> Vec<Arc<TopicLog>> {
+        // A new pattern has every event from here on.
+        let low = LowWatermark {
+            offset: self.offset,
+            position: self.source.position(),
+            reason: ResetReason::Trimmed,
+        };
+        self.topics.subscribe(names, low)
+    }
+
+    /// The last reader of these topics has left: nobody needs their live window, and they may vanish.
+    pub(super) fn on_last_reader_gone(&mut self, logs: Vec<Arc<TopicLog>>, now: u64) -> Effects {
+        let mut effects = Effects::default();
+        for log in &logs {
+            let mut state = log.lock();
+            // Another one may have come meanwhile.
+            if !state.is_read() {
+                state.on_last_reader_gone();
+                self.memory.evict(log, &mut state, now);
+            }
+        }
+        self.remove_vacant(logs, &mut effects);
+        effects
+    }
+
+    /// Removes what has expired.
+    pub(super) fn expire(&mut self, now: u64) -> Effects {
+        let mut effects = Effects::default();
+        let vacant = self.memory.expire(now);
+        self.remove_vacant(vacant, &mut effects);
+        effects
+    }
+
+    /// Whether anything is left that will expire.
+    pub(super) fn has_expiring(&self) -> bool {
+        self.memory.has_expiring()
+    }
+
+    /// Removes those of these topics and patterns that are vacant.
+    fn remove_vacant(
+        &mut self,
+        logs: impl IntoIterator<Item = Arc<TopicLog>>,
+        effects: &mut Effects,
+    ) {
+        for log in logs {
+            let is_listed = self.topics.find(&log.name).is_some_and(|found| found.id == log.id);
+            let mut state = log.lock();
+            if is_listed && state.is_vacant() {
+                self.memory.forget(&log, &mut state);
+                drop(state);
+                self.topics.remove(&log);
+                effects.drop_topic(log);
+            }
+        }
+    }
+
+    /// The replica begins again: after a gap, or in another history.
+    pub(super) fn restart(&mut self, origin: Origin, watermark: &AtomicU64) -> Effects {
+        let Some(replica) = self.source.replica_mut() else { return Effects::default() };
+        // A new offset, which no reader has reached: so every reader notices.
+        self.offset += 1;
+        let Origin { epoch, position, end } = origin;
+        let reason = if replica.epoch == epoch {
+            replica.reach(position);
+            ResetReason::Trimmed
+        } else {
+            (replica.epoch, replica.position) = (epoch, position);
+            (replica.history.began, replica.history.acknowledged) = (self.offset, 0);
+            ResetReason::Unknown
+        };
+        replica.history.end = end;
+        let low = LowWatermark { offset: self.offset, position: replica.position, reason };
+        self.topics.forget_vanished(low);
+        let logs = self.topics.all();
+        let mut effects = self.clear(&logs, self.topics.coverage(low), watermark);
+        self.remove_vacant(logs, &mut effects);
+        effects
+    }
+
+    /// The hub's log delivers these topics and patterns from now on, as far as the interests of these numbers are
+    /// still those that the hub has.
+    pub(super) fn follow(
+        &mut self,
+        names: &[(&TopicPattern, u64)],
+        position: u64,
+        watermark: &AtomicU64,
+    ) -> Effects {
+        let Some(replica) = self.source.replica_mut() else { return Effects::default() };
+        replica.reach(position);
+        let position = replica.position;
+        self.offset += 1;
+        let logs = names.iter().filter_map(|(name, interest)| {
+            let log = self.topics.find(name).filter(|log| log.id == *interest)?;
+            (!log.lock().coverage.is_followed()).then(|| log.clone())
+        });
+        let logs: Vec<_> = logs.collect();
+        // Streams that have subscribed meanwhile may have missed something, and look into the hub's log.
+        let low = LowWatermark { offset: self.offset, position, reason: ResetReason::Trimmed };
+        self.clear(&logs, Coverage::Since(low), watermark)
+    }
+
+    /// Clears logs, and moves the watermark on while all of them are locked: a reader that finds it in the one
+    /// must not miss it in the other.
+    fn clear(
+        &mut self,
+        logs: &[Arc<TopicLog>],
+        coverage: Coverage,
+        watermark: &AtomicU64,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        let mut states: Vec<_> = logs.iter().map(|log| log.lock()).collect();
+        for (log, state) in logs.iter().zip(&mut states) {
+            effects.wake(self.memory.clear(log, state, self.offset, coverage));
+        }
+        watermark.store(self.offset, Ordering::Release);
+        effects
+    }
+
+    /// The replica has everything up to a position.
+    pub(super) fn reach(&mut self, position: u64) {
+        self.source.replica_mut().into_iter().for_each(|replica| replica.reach(position));
+    }
+
+    /// A publication of this node is in the log. Returns whether it is in the history that the hub knows.
+    pub(super) fn acknowledge(&mut self, epoch: &Epoch, position: u64) -> bool {
+        let replica = self.source.replica_mut().filter(|replica| replica.epoch == *epoch);
+        let Some(replica) = replica else { return false };
+        let acknowledged = &mut replica.history.acknowledged;
+        *acknowledged = (*acknowledged).max(position);
+        true
+    }
+
+    /// See [`Topics::next_interest`].
+    pub(super) fn next_interest(
+        &mut self,
+        is_telling: bool,
+    ) -> Option<(TopicPattern, Option<u64>)> {
+        self.topics.next_interest(is_telling)
+    }
+
+    /// See [`Topics::past_of`].
+    pub(super) fn past_of<'a>(&self, logs: &'a [Arc<TopicLog>]) -> Past<'a> {
+        self.topics.past_of(logs)
+    }
+
+    /// Whether an event of this topic would be appended to any log.
+    pub(super) fn is_known(&self, topic: &Topic) -> bool {
+        self.topics.is_known(topic)
+    }
+
+    /// How many streams are subscribed to a topic, by its name or by a pattern.
+    pub(crate) fn subscribers_of(&self, topic: &Topic) -> usize {
+        self.topics.subscribers_of(topic)
+    }
+
+    /// The topics with their numbers of subscribers, sorted.
+    pub(crate) fn topics(&self) -> Vec<(Topic, usize)> {
+        self.topics.list()
+    }
+
+    /// The patterns with their numbers of subscribers, sorted.
+    pub(crate) fn patterns(&self) -> Vec<(TopicPattern, usize)> {
+        self.topics.list_patterns()
+    }
+
+    /// The number of topics, the last offset given out, and the bytes of memory that events take.
+    pub(super) fn figures(&self) -> (usize, u64, usize) {
+        (self.topics.count(), self.offset, self.memory.bytes())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn log(&self, topic: &str) -> Option<Arc<TopicLog>> {
+        self.topics.get(&Topic::new(topic).unwrap()).cloned()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn index_sizes(&self) -> (usize, usize) {
+        self.memory.index_sizes()
+    }
+}

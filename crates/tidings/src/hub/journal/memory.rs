@@ -1,0 +1,162 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use crate::log::coverage::Coverage;
+use crate::log::reset_reason::ResetReason;
+use crate::log::{TopicLog, TopicState};
+use crate::waking::Waiters;
+
+/// The memory that the events of all topics take: keeps the hub's byte budget, and finds the topics whose events
+/// expire.
+///
+/// Both indices hold at most one entry a topic, by the oldest event that it *had* when the entry was made.
+/// Entries are brought up to date when their turn comes, not at every event.
+#[derive(Debug)]
+pub(super) struct Memory {
+    bytes: usize,
+    budget: usize,
+    /// By oldest offset, then topic id.
+    oldest: BTreeMap<(u64, u64), Weak<TopicLog>>,
+    /// By time in milliseconds, then topic id.
+    expiry: BTreeMap<(u64, u64), Weak<TopicLog>>,
+}
+
+impl Memory {
+    pub(super) fn new(budget: usize) -> Self {
+        Self { bytes: 0, budget, oldest: BTreeMap::new(), expiry: BTreeMap::new() }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Counts a frame that was appended to a topic, removes what had to make room for it, and enters the topic
+    /// into the indices.
+    pub(super) fn add(
+        &mut self,
+        log: &Arc<TopicLog>,
+        state: &mut TopicState,
+        cost: usize,
+        now: u64,
+    ) {
+        self.bytes += cost;
+        self.evict(log, state, now);
+        if state.oldest_key.is_none() {
+            self.enter_oldest(log, state);
+        }
+        // The time may come closer: an event that is not retained any more stays for the live window only.
+        let deadline = log.deadline(state);
+        if deadline.is_some_and(|at| state.expiry_key.is_none_or(|key| at < key)) {
+            self.enter_expiry(log, state, deadline);
+        }
+    }
+
+    /// Removes the events that a topic need not keep.
+    pub(super) fn evict(&mut self, log: &TopicLog, state: &mut TopicState, now: u64) {
+        self.bytes -= log.evict(state, now);
+    }
+
+    /// Removes all events of a topic. Returns the streams that wait for it, which have missed something.
+    pub(super) fn clear(
+        &mut self,
+        log: &TopicLog,
+        state: &mut TopicState,
+        offset: u64,
+        coverage: Coverage,
+    ) -> Waiters {
+        self.bytes -= state.cost();
+        self.forget(log, state);
+        log.clear(state, offset, coverage)
+    }
+
+    /// Removes a topic from the indices.
+    pub(super) fn forget(&mut self, log: &TopicLog, state: &mut TopicState) {
+        if let Some(key) = state.oldest_key.take() {
+            self.oldest.remove(&(key, log.id));
+        }
+        if let Some(key) = state.expiry_key.take() {
+            self.expiry.remove(&(key, log.id));
+        }
+    }
+
+    fn enter_oldest(&mut self, log: &Arc<TopicLog>, state: &mut TopicState) {
+        state.oldest_key = state.oldest();
+        if let Some(offset) = state.oldest_key {
+            self.oldest.insert((offset, log.id), Arc::downgrade(log));
+        }
+    }
+
+    fn enter_expiry(&mut self, log: &Arc<TopicLog>, state: &mut TopicState, at: Option<u64>) {
+        if let Some(key) = state.expiry_key {
+            self.expiry.remove(&(key, log.id));
+        }
+        state.expiry_key = at;
+        if let Some(at) = at {
+            self.expiry.insert((at, log.id), Arc::downgrade(log));
+        }
+    }
+
+    /// Removes the oldest events until the budget holds, or only the one at `newest` is left: its readers are
+    /// just waking up. Returns the topics that have become vacant.
+    pub(super) fn keep_budget(&mut self, newest: u64) -> Vec<Arc<TopicLog>> {
+        let mut vacant = Vec::new();
+        while self.bytes > self.budget {
+            let Some(first) = self.oldest.first_entry().filter(|entry| entry.key().0 < newest)
+            else {
+                break;
+            };
+            let Some(log) = first.remove_entry().1.upgrade() else { continue };
+            let next = self.oldest.first_key_value().map_or(u64::MAX, |((offset, _), _)| *offset);
+            // An event of a topic is also in the logs of its patterns: several may have the same oldest one.
+            let is_old = |oldest| oldest <= next && oldest < newest;
+            let mut state = log.lock();
+            while self.bytes > self.budget && state.oldest().is_some_and(is_old) {
+                self.bytes -= match (state.durable.front(), state.ephemeral.front()) {
+                    (Some(durable), Some(ephemeral)) if ephemeral.offset < durable.offset => {
+                        state.ephemeral.pop().map_or(0, |frame| frame.cost())
+                    }
+                    (Some(_), _) => state.evict_front(ResetReason::Trimmed),
+                    (None, _) => state.ephemeral.pop().map_or(0, |frame| frame.cost()),
+                };
+            }
+            self.enter_oldest(&log, &mut state);
+            if state.is_vacant() {
+                drop(state);
+                vacant.push(log);
+            }
+        }
+        vacant
+    }
+
+    /// Removes what has expired. Returns the topics that have become vacant.
+    pub(super) fn expire(&mut self, now: u64) -> Vec<Arc<TopicLog>> {
+        let mut vacant = Vec::new();
+        while let Some(first) = self.expiry.first_entry() {
+            if first.key().0 > now {
+                break;
+            }
+            let Some(log) = first.remove().upgrade() else { continue };
+            let mut state = log.lock();
+            state.expiry_key = None;
+            self.evict(&log, &mut state, now);
+            // A frame may be due again only later, or this loop would never end.
+            let deadline = log.deadline(&state).map(|at| at.max(now + 1));
+            self.enter_expiry(&log, &mut state, deadline);
+            if state.is_vacant() {
+                drop(state);
+                vacant.push(log);
+            }
+        }
+        vacant
+    }
+
+    /// Whether a topic holds anything that will expire.
+    pub(super) fn has_expiring(&self) -> bool {
+        !self.expiry.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn index_sizes(&self) -> (usize, usize) {
+        (self.oldest.len(), self.expiry.len())
+    }
+}

@@ -1,0 +1,59 @@
+use std::sync::Arc;
+
+use super::effects::Effects;
+use super::memory::Memory;
+use crate::log::frame::Frame;
+use crate::log::{TopicLog, TopicState};
+use crate::sync::MutexGuard;
+
+/// The logs that an event goes to, locked together: those of its topic and of the patterns that match.
+pub(super) struct Targets<'a> {
+    topic: Option<Target<'a>>,
+    patterns: Vec<Target<'a>>,
+}
+
+struct Target<'a> {
+    log: &'a Arc<TopicLog>,
+    state: MutexGuard<'a, TopicState>,
+}
+
+impl<'a> Targets<'a> {
+    /// A log that is not followed yet is left out: its readers will read the event from the hub's log.
+    pub(super) fn lock(topic: Option<&'a Arc<TopicLog>>, patterns: &'a [Arc<TopicLog>]) -> Self {
+        let target = |log: &'a Arc<TopicLog>| {
+            let state = log.lock();
+            state.coverage.is_followed().then_some(Target { log, state })
+        };
+        Self {
+            topic: topic.and_then(target),
+            patterns: patterns.iter().filter_map(target).collect(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.topic.is_none() && self.patterns.is_empty()
+    }
+
+    pub(super) fn subscribers(&self) -> usize {
+        let targets = self.topic.iter().chain(&self.patterns);
+        targets.map(|target| target.state.subscribers).sum()
+    }
+
+    pub(super) fn append(
+        &mut self,
+        frame: &Frame,
+        memory: &mut Memory,
+        now: u64,
+        effects: &mut Effects,
+    ) {
+        for Target { log, state } in self.topic.iter_mut().chain(&mut self.patterns) {
+            effects.wake(log.append(state, frame.clone()));
+            memory.add(log, state, frame.cost(), now);
+        }
+    }
+
+    /// The topic's log, if it has neither subscribers nor retained events after all.
+    pub(super) fn vacant(self) -> Option<&'a Arc<TopicLog>> {
+        self.topic.filter(|topic| topic.state.is_vacant()).map(|topic| topic.log)
+    }
+}

@@ -1,0 +1,240 @@
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::tombstones::Tombstones;
+use crate::log::TopicLog;
+use crate::log::coverage::{Coverage, LowWatermark};
+use crate::log::retention::{Retention, RetentionRules};
+use crate::pattern_map::PatternMap;
+use crate::topic::{Topic, TopicPattern};
+
+/// The topics of a hub: created on use, removed when they have neither subscribers nor retained events; and the
+/// patterns that have subscribers.
+///
+/// A pattern has a log like a topic's, to which the events of all its topics are appended, too. Its subscribers
+/// read it and wait for it. What was published before is in the topics' own logs, see [`Past`].
+#[derive(Debug)]
+pub(super) struct Topics {
+    rules: Arc<RetentionRules>,
+    /// Whether the hub's log delivers only topics that it was told of.
+    is_selective: bool,
+    /// Sorted, so that a pattern's topics are found by what their names begin with.
+    logs: BTreeMap<Topic, Arc<TopicLog>>,
+    patterns: PatternMap<Arc<TopicLog>>,
+    next_id: u64,
+    vanished: Tombstones,
+    interests: Interests,
+}
+
+/// What a selective log is to be told, in this order.
+#[derive(Debug, Default)]
+struct Interests {
+    changes: VecDeque<(TopicPattern, Option<u64>)>,
+    /// Some thread is telling it, and will look for more.
+    is_being_told: bool,
+}
+
+/// The logs that hold what was published to some topics and patterns before a certain moment.
+pub(crate) struct Past<'a> {
+    pub(crate) logs: Cow<'a, [Arc<TopicLog>]>,
+    /// What vanished topics of the patterns had lost.
+    pub(crate) vanished: LowWatermark,
+}
+
+impl<'a> Past<'a> {
+    /// The past is in the logs that the present is read from.
+    pub(crate) fn of(logs: &'a [Arc<TopicLog>]) -> Self {
+        Self { logs: logs.into(), vanished: LowWatermark::default() }
+    }
+
+    pub(crate) fn is_in_other_logs(&self) -> bool {
+        matches!(self.logs, Cow::Owned(_))
+    }
+}
+
+impl Topics {
+    /// `low` is what all topics have lost.
+    pub(super) fn new(rules: Arc<RetentionRules>, is_selective: bool, low: LowWatermark) -> Self {
+        Self {
+            rules,
+            is_selective,
+            logs: BTreeMap::new(),
+            patterns: PatternMap::default(),
+            next_id: 0,
+            vanished: Tombstones::of_all(low),
+            interests: Interests::default(),
+        }
+    }
+
+    /// From now on, topics that do not exist have lost this.
+    pub(super) fn forget_vanished(&mut self, low: LowWatermark) {
+        self.vanished = Tombstones::of_all(low);
+    }
+
+    /// All logs, of topics and of patterns.
+    pub(super) fn all(&self) -> Vec<Arc<TopicLog>> {
+        let patterns = self.patterns.iter().map(|(_, log)| log);
+        self.logs.values().chain(patterns).cloned().collect()
+    }
+
+    /// What a log covers that begins, or is cleared, with this lost.
+    pub(super) fn coverage(&self, low: LowWatermark) -> Coverage {
+        if self.is_selective { Coverage::NotFollowed } else { Coverage::Since(low) }
+    }
+
+    pub(super) fn get(&self, topic: &Topic) -> Option<&Arc<TopicLog>> {
+        self.logs.get(topic)
+    }
+
+    /// The log of a topic or pattern.
+    pub(super) fn find(&self, name: &TopicPattern) -> Option<&Arc<TopicLog>> {
+        match name.topic() {
+            Some(topic) => self.logs.get(&topic),
+            None => self.patterns.get(name),
+        }
+    }
+
+    /// The log that an event of a topic goes to. A selective log knows of topics with subscribers only, so
+    /// there an event does not create one.
+    pub(super) fn for_event(&mut self, topic: &Topic) -> Option<Arc<TopicLog>> {
+        match self.logs.get(topic) {
+            Some(log) => Some(log.clone()),
+            None if self.is_selective => None,
+            None => Some(self.create(&topic.into(), LowWatermark::default())),
+        }
+    }
+
+    /// The logs of the patterns that match a topic.
+    pub(super) fn patterns_of(&self, topic: &Topic) -> Vec<Arc<TopicLog>> {
+        // Most hubs have none, and need no look.
+        if self.patterns.is_empty() {
+            return Vec::new();
+        }
+        self.patterns.matching(topic).map(|(_, log)| log.clone()).collect()
+    }
+
+    /// Whether there is a log that an event of this topic would be appended to.
+    pub(super) fn is_known(&self, topic: &Topic) -> bool {
+        self.logs.contains_key(topic) || self.patterns.matching(topic).next().is_some()
+    }
+
+    /// How many streams are subscribed to a topic, by its name or by a pattern.
+    pub(super) fn subscribers_of(&self, topic: &Topic) -> usize {
+        let patterns = self.patterns.matching(topic).map(|(_, log)| log);
+        self.get(topic).into_iter().chain(patterns).map(|log| log.lock().subscribers).sum()
+    }
+
+    /// Where the past of these topics and patterns is. The caller knows the hub's head: what was published up
+    /// to it is in there.
+    pub(super) fn past_of<'a>(&self, logs: &'a [Arc<TopicLog>]) -> Past<'a> {
+        // A selective log does not deliver the topics of a pattern one by one.
+        if self.is_selective || !logs.iter().any(|log| log.name.has_wildcard()) {
+            return Past::of(logs);
+        }
+        let mut past = BTreeMap::new();
+        for log in logs {
+            let prefix = log.name.prefix();
+            let from = (Bound::Included(prefix), Bound::Unbounded);
+            let topics = self.logs.range::<str, _>(from);
+            let topics = topics.take_while(|(topic, _)| topic.as_str().starts_with(prefix));
+            past.extend(topics.filter(|(topic, _)| log.name.matches(topic)));
+        }
+        let vanished =
+            self.vanished.highest_of(|topic| logs.iter().any(|log| log.name.matches(topic)));
+        Past { logs: past.into_values().cloned().collect::<Vec<_>>().into(), vanished }
+    }
+
+    /// Gets topics and patterns, and counts one more subscriber in each, so that they stay. `low` is what a
+    /// new pattern has not got.
+    pub(super) fn subscribe(
+        &mut self,
+        names: &[TopicPattern],
+        low: LowWatermark,
+    ) -> Vec<Arc<TopicLog>> {
+        let subscribe = |name| {
+            let log = self.find(name).cloned().unwrap_or_else(|| self.create(name, low));
+            log.lock().subscribers += 1;
+            log
+        };
+        names.iter().map(subscribe).collect()
+    }
+
+    /// Removes a topic or pattern that has become vacant.
+    pub(super) fn remove(&mut self, log: &TopicLog) {
+        match log.name.topic() {
+            Some(topic) => {
+                let lost = log.lock().coverage.low_watermark();
+                self.logs.remove(&topic);
+                if lost.position > 0 && !self.is_selective {
+                    self.vanished.add(&topic, lost);
+                }
+            }
+            None => self.patterns.remove(&log.name),
+        }
+        self.note_interest(&log.name, None);
+    }
+
+    /// `low` is what it has not got, if it is a pattern.
+    fn create(&mut self, name: &TopicPattern, low: LowWatermark) -> Arc<TopicLog> {
+        self.next_id += 1;
+        let topic = name.topic();
+        let low = topic.as_ref().map_or(low, |topic| self.vanished.low_watermark(topic));
+        let retention = match &topic {
+            // Its topics retain the events: the live window is enough.
+            None if !self.is_selective => Retention::none(),
+            _ => self.rules.of(name),
+        };
+        let coverage = self.coverage(low);
+        let log = Arc::new(TopicLog::new(self.next_id, name.clone(), retention, coverage));
+        match topic {
+            Some(topic) => drop(self.logs.insert(topic, log.clone())),
+            None => self.patterns.insert(name.clone(), log.clone()),
+        }
+        self.note_interest(name, Some(log.id));
+        log
+    }
+
+    fn note_interest(&mut self, name: &TopicPattern, interest: Option<u64>) {
+        if self.is_selective {
+            self.interests.changes.push_back((name.clone(), interest));
+        }
+    }
+
+    /// The next change of interest that the caller is to tell the hub's log, with no lock held. One thread at
+    /// a time does that, so that the log learns of them in their order; `is_telling` says that it is the
+    /// caller, who has told the last one.
+    pub(super) fn next_interest(
+        &mut self,
+        is_telling: bool,
+    ) -> Option<(TopicPattern, Option<u64>)> {
+        let Interests { changes, is_being_told } = &mut self.interests;
+        if *is_being_told && !is_telling {
+            return None;
+        }
+        let change = changes.pop_front();
+        *is_being_told = change.is_some();
+        change
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.logs.len()
+    }
+
+    /// The topics with their numbers of subscribers, sorted.
+    pub(super) fn list(&self) -> Vec<(Topic, usize)> {
+        let subscribers = |log: &TopicLog| log.lock().subscribers;
+        self.logs.iter().map(|(topic, log)| (topic.clone(), subscribers(log))).collect()
+    }
+
+    /// The same for the patterns.
+    pub(super) fn list_patterns(&self) -> Vec<(TopicPattern, usize)> {
+        let subscribers = |log: &TopicLog| log.lock().subscribers;
+        let patterns = self.patterns.iter();
+        let mut list: Vec<_> =
+            patterns.map(|(name, log)| (name.clone(), subscribers(log))).collect();
+        list.sort();
+        list
+    }
+}

@@ -1,0 +1,16 @@
+use serde::Serialize;
+
+/// Why a client could not be resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ResetReason {
+    /// Events that the client missed grew older than the topic retains them.
+    Expired,
+    /// Events that the client missed were removed to make room for newer ones, of the topic or of the hub.
+    Trimmed,
+    /// The client's id is not one of this history: it comes from another run of the process, from another
+    /// service, or it is not an id.
+    #[default]
+    Unknown,
+}

@@ -1,0 +1,182 @@
+use std::sync::Arc;
+
+use super::history::{History, millis};
+use super::start_point::StartPoint;
+use crate::hub::journal::Head;
+use crate::hub::journal::topics::Past;
+use crate::hub::shared::Shared;
+use crate::log::TopicLog;
+use crate::log::reset_reason::ResetReason;
+use crate::log::retention::RetentionRules;
+use crate::status::Status;
+
+/// What a client asks for when it connects.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request {
+    pub(super) claim: Claim,
+    pub(super) history: History,
+    pub(super) has_snapshot: bool,
+}
+
+impl Request {
+    /// Whether the client is sent nothing of the past.
+    pub(super) fn is_live(&self) -> bool {
+        self.claim == Claim::None && self.history == History::None
+    }
+}
+
+/// Where a client says that it left off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// It says nothing.
+    None,
+    /// It says something that is not an id of this history.
+    Unknown,
+    Position(u64),
+}
+
+/// What a client is sent first, and where its stream goes on after that.
+///
+/// Made from the request and what the hub knows, and from nothing else.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    pub(super) status: Status,
+    pub(super) first: First,
+    /// Where the stream goes on in memory.
+    pub(super) then: StartPoint,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum First {
+    /// The status.
+    Status,
+    /// The status, and the application's snapshot.
+    Snapshot,
+    /// Events of the hub's log; the status is announced when the log has answered.
+    Log(LogStart),
+}
+
+/// Where a stream begins in the hub's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LogStart {
+    /// After a position, which the log may not have reached.
+    AfterClaim(u64),
+    /// After a position that the log has reached, and this node perhaps not yet.
+    After(u64),
+    /// With the newest events: at most `count`, and none older than `age` in milliseconds.
+    Newest { count: usize, age: u64 },
+}
+
+/// What the hub knows at the moment at which a client begins.
+pub(super) struct View<'a> {
+    pub(super) head: &'a Head,
+    /// The logs that the client subscribes to.
+    pub(super) logs: &'a [Arc<TopicLog>],
+    pub(super) past: Past<'a>,
+    pub(super) rules: &'a RetentionRules,
+    /// The hub's time in milliseconds.
+    pub(super) now: u64,
+}
+
+impl Beginning {
+    pub(super) fn of(request: &Request, view: &View<'_>) -> Self {
+        let position = match request.claim {
+            Claim::None => return Self::fresh(request, view),
+            Claim::Unknown => {
+                return Self::reset(ResetReason::Unknown, request.has_snapshot, view);
+            }
+            Claim::Position(position) => position,
+        };
+        match StartPoint::after(&view.past, position, view.head) {
+            Ok(then) => Self { status: Status::Resumed, first: First::Status, then },
+            // The log may have what memory has not, and positions that this node has not reached.
+            Err(_) if view.head.replica.is_some() => {
+                Self::from_log(Status::Resumed, LogStart::AfterClaim(position), view)
+            }
+            Err(reason) => Self::reset(reason, request.has_snapshot, view),
+        }
+    }
+
+    fn fresh(request: &Request, view: &View<'_>) -> Self {
+        let status = Status::Fresh;
+        let lag = view.end_of_history().filter(|end| view.head.position < *end);
+        match (request.history, lag) {
+            (History::None, _) if request.has_snapshot => Self::snapshot(status, view),
+            (History::None, Some(end)) => Self::from_log(status, LogStart::After(end), view),
+            (History::None, None) => {
+                Self { status, first: First::Status, then: StartPoint::live(view.head) }
+            }
+            (history, lag) if lag.is_some() || view.head.is_selective() => {
+                Self::from_log(status, view.newest(history), view)
+            }
+            (history, _) => Self::retained(status, history, view),
+        }
+    }
+
+    /// How a client begins that has missed something that is gone: when it connects, or in mid-stream.
+    pub(super) fn reset(reason: ResetReason, has_snapshot: bool, view: &View<'_>) -> Self {
+        let status = Status::Reset(reason);
+        if has_snapshot {
+            Self::snapshot(status, view)
+        } else if view.head.is_selective() {
+            Self::from_log(status, view.newest(History::All), view)
+        } else {
+            Self::retained(status, History::All, view)
+        }
+    }
+
+    fn retained(status: Status, history: History, view: &View<'_>) -> Self {
+        let then = StartPoint::retained(history, &view.past, view.head, view.now);
+        Self { status, first: First::Status, then }
+    }
+
+    fn snapshot(status: Status, view: &View<'_>) -> Self {
+        Self { status, first: First::Snapshot, then: StartPoint::live(view.head) }
+    }
+
+    fn from_log(status: Status, start: LogStart, view: &View<'_>) -> Self {
+        Self { status, first: First::Log(start), then: StartPoint::live(view.head) }
+    }
+}
+
+impl<'a> View<'a> {
+    /// Where the past is need not be looked up for a client that is sent none of it.
+    pub(super) fn new(
+        shared: &'a Shared,
+        head: &'a Head,
+        logs: &'a [Arc<TopicLog>],
+        needs_past: bool,
+    ) -> Self {
+        let past = if needs_past { shared.past_of(logs) } else { Past::of(logs) };
+        Self { head, logs, past, rules: &shared.retention, now: shared.clock.now() }
+    }
+
+    /// The position up to which events are history to a fresh client, although this node may not have them yet.
+    fn end_of_history(&self) -> Option<u64> {
+        let replica = self.head.replica.as_ref()?;
+        let is_followed = |log: &Arc<TopicLog>| log.lock().coverage.is_followed();
+        Some(match replica.is_selective && !self.logs.iter().all(is_followed) {
+            // This node's own publications are no news, although the replica may not have come so far.
+            true => replica.end.max(replica.acknowledged),
+            false => replica.end,
+        })
+    }
+
+    /// As much of the hub's log as `history` asks for, and no more than the retention of the topics would keep in
+    /// memory. A pattern counts as one topic.
+    fn newest(&self, history: History) -> LogStart {
+        let (mut count, mut age) = (0, 0);
+        for log in self.logs {
+            let retention = self.rules.of(&log.name);
+            count = retention.events.saturating_add(count);
+            age = retention.age_millis().max(age);
+        }
+        match history {
+            History::None => count = 0,
+            History::All => {}
+            History::Last(last) => count = count.min(last),
+            History::Within(within) => age = age.min(millis(within)),
+        }
+        LogStart::Newest { count, age }
+    }
+}

@@ -1,0 +1,221 @@
+//! What a stream sends that does not come from the topics' logs: status events, snapshots, and what is read from the
+//! hub's log or from a pattern's past.
+
+use std::fmt;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::Subscription;
+use super::catch_up::CatchUp;
+use super::replay::Replay;
+use super::snapshot::{PendingSnapshot, Snapshot};
+use crate::encode;
+use crate::error::StreamError;
+use crate::heartbeat::HEARTBEAT;
+use crate::log::coalesce::Slice;
+use crate::resume::Epoch;
+use crate::status::Status;
+
+/// What is to be sent before the stream reads on in its topics' logs, in this order.
+#[derive(Debug, Default)]
+pub(super) struct OutOfBand {
+    pub(super) ready: Option<Ready>,
+    pub(super) catch_up: Option<Box<CatchUp>>,
+    pub(super) replay: Option<Replay>,
+    snapshot: Option<AnnouncedSnapshot>,
+    /// An error that waits until the server has sent what comes before it: see [`EventStream`](crate::EventStream).
+    failed: Option<StreamError>,
+}
+
+/// What a stream does next.
+pub(super) enum Step {
+    /// Yields bytes, an error, or its end.
+    Yield(Option<Result<Bytes, StreamError>>),
+    /// Waits for a snapshot, or a page of the hub's log.
+    Wait,
+    /// Lets the server send what it has, and is polled again.
+    LetServerSend,
+    /// Reads its topics' logs.
+    Read,
+}
+
+/// Bytes that are ready to be sent.
+#[derive(Debug, Default)]
+pub(super) struct Ready {
+    pub(super) bytes: Vec<u8>,
+    events: usize,
+    /// The position that they leave the client with, if they have any.
+    position: Option<u64>,
+}
+
+/// A client's status, and the position from which it follows.
+pub(super) struct Announcement {
+    pub(super) status: Status,
+    pub(super) position: u64,
+    pub(super) epoch: Epoch,
+}
+
+/// A snapshot that the application is making, and the status that is sent with it.
+struct AnnouncedSnapshot {
+    snapshot: PendingSnapshot,
+    announcement: Announcement,
+}
+
+impl Ready {
+    pub(super) fn comment() -> Self {
+        Self { bytes: HEARTBEAT.to_vec(), ..Self::default() }
+    }
+
+    /// The blank line that ends the fields of an event, if there are any.
+    pub(super) fn end_event(&mut self) {
+        if !self.bytes.is_empty() {
+            self.bytes.push(b'\n');
+        }
+    }
+}
+
+impl Subscription {
+    pub(super) fn out_of_band(&mut self) -> &mut OutOfBand {
+        self.out_of_band.get_or_insert_default()
+    }
+
+    /// Sends the client's status.
+    pub(super) fn announce(&mut self, announcement: Announcement, mut ready: Ready) {
+        let Announcement { status, position, epoch } = announcement;
+        self.set_status(status);
+        if self.sends_status {
+            let event = status.event(self.client.id, epoch.id(position));
+            ready.bytes.extend_from_slice(&event.encode());
+            ready.events = 1;
+            ready.position = Some(position);
+        } else {
+            ready.end_event();
+        }
+        self.send(ready);
+    }
+
+    /// Has the application make a snapshot, which is sent with the client's status.
+    pub(super) fn announce_snapshot(
+        &mut self,
+        announcement: Announcement,
+        snapshot: PendingSnapshot,
+        mut ready: Ready,
+    ) {
+        self.set_status(announcement.status);
+        self.out_of_band().snapshot = Some(AnnouncedSnapshot { snapshot, announcement });
+        ready.end_event();
+        self.send(ready);
+    }
+
+    fn set_status(&mut self, status: Status) {
+        self.shared.counters.announced(status);
+        if self.status == Status::Pending {
+            self.status = status;
+        }
+    }
+
+    pub(super) fn send(&mut self, ready: Ready) {
+        if !ready.bytes.is_empty() {
+            self.out_of_band().ready = Some(ready);
+        }
+    }
+
+    /// What is to be sent, or waited for, before the topics' logs are read.
+    pub(super) fn poll_out_of_band(&mut self, closing: bool, cx: &mut Context<'_>) -> Step {
+        loop {
+            let Some(out_of_band) = &mut self.out_of_band else {
+                return Step::Read;
+            };
+            if let Some(error) = out_of_band.failed.take() {
+                self.ended = true;
+                return Step::Yield(Some(Err(error)));
+            }
+            if let Some(Ready { bytes, events, position }) = out_of_band.ready.take() {
+                return self.send_now(bytes.into(), events, position);
+            }
+            if let Some(catch_up) = out_of_band.catch_up.take() {
+                match self.poll_catch_up(catch_up, closing, cx) {
+                    Some(step) => return step,
+                    None => continue,
+                }
+            }
+            if let Some(replay) = &mut out_of_band.replay {
+                match replay.read() {
+                    Ok(Some(Slice { bytes, events, position, .. })) => {
+                        return self.send_now(bytes, events, position);
+                    }
+                    Ok(None) => out_of_band.replay = None,
+                    Err(reason) => {
+                        out_of_band.replay = None;
+                        self.on_past_lost(reason);
+                    }
+                }
+                continue;
+            }
+            let Some(AnnouncedSnapshot { snapshot, .. }) = &mut out_of_band.snapshot else {
+                self.out_of_band = None;
+                return Step::Read;
+            };
+            match snapshot.as_mut().poll(cx) {
+                Poll::Ready(Ok(snapshot)) => self.send_snapshot(&snapshot),
+                Poll::Ready(Err(error)) => {
+                    out_of_band.snapshot = None;
+                    out_of_band.failed = Some(StreamError::snapshot(error));
+                    cx.waker().wake_by_ref();
+                    return Step::LetServerSend;
+                }
+                // A shutdown does not wait for the application.
+                Poll::Pending if closing => {
+                    self.ended = true;
+                    return Step::Yield(None);
+                }
+                Poll::Pending => return Step::Wait,
+            }
+        }
+    }
+
+    pub(super) fn send_now(&mut self, bytes: Bytes, events: usize, position: Option<u64>) -> Step {
+        self.client.sent(bytes.len(), events, position);
+        self.client.heartbeat.on_write();
+        Step::Yield(Some(Ok(bytes)))
+    }
+
+    /// Sends a snapshot, and the status event before it.
+    ///
+    /// Only the last event carries the position after the snapshot. A client that is cut off before comes back with an
+    /// id that has none, and gets another snapshot.
+    fn send_snapshot(&mut self, snapshot: &Snapshot) {
+        let Some(AnnouncedSnapshot { announcement, .. }) = self.out_of_band().snapshot.take()
+        else {
+            return;
+        };
+        let Announcement { status, position, epoch } = announcement;
+        let mut ready = Ready { position: Some(position), ..Ready::default() };
+        if self.sends_status {
+            let id = match snapshot.events.is_empty() {
+                true => epoch.id(position),
+                false => epoch.id_without_position(),
+            };
+            ready.bytes.extend_from_slice(&status.event(self.client.id, id).encode());
+            ready.events += 1;
+        }
+        let last = snapshot.events.len().saturating_sub(1);
+        for (index, event) in snapshot.events.iter().enumerate() {
+            ready.bytes.extend(encode::fields_without_id(event, 0));
+            if index == last {
+                encode::id(&epoch, position, &mut ready.bytes);
+            }
+            ready.end_event();
+            ready.events += 1;
+        }
+        self.send(ready);
+    }
+}
+
+impl fmt::Debug for AnnouncedSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = &self.announcement.status;
+        f.debug_struct("AnnouncedSnapshot").field("status", status).finish_non_exhaustive()
+    }
+}

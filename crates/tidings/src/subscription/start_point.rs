@@ -1,0 +1,126 @@
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::history::{History, millis};
+use crate::hub::journal::Head;
+use crate::hub::journal::topics::Past;
+use crate::log::TopicLog;
+use crate::log::coverage::LowWatermark;
+use crate::log::feed::Cursor;
+use crate::log::reset_reason::ResetReason;
+
+/// Where in the hub's memory a subscription begins.
+#[derive(Debug)]
+pub(crate) struct StartPoint {
+    pub(crate) cursor: Cursor,
+    /// The offset after which each topic begins, if that is not the cursor for all.
+    pub(crate) starts_after: Option<Box<[u64]>>,
+    /// The logs that the past is read from, if they are not those of the present.
+    pub(crate) past: Option<Vec<Arc<TopicLog>>>,
+    /// The position after which it begins.
+    pub(crate) position: u64,
+}
+
+impl StartPoint {
+    /// At the hub's head: after everything.
+    pub(crate) fn live(head: &Head) -> Self {
+        let cursor = Cursor { offset: head.offset, joined: head.offset };
+        Self { cursor, starts_after: None, past: None, position: head.position }
+    }
+
+    fn in_past(past: &Past<'_>, offset: u64, position: u64, head: &Head) -> Self {
+        let past = match &past.logs {
+            Cow::Owned(logs) => Some(logs.clone()),
+            Cow::Borrowed(_) => None,
+        };
+        let cursor = Cursor { offset, joined: head.offset };
+        Self { cursor, starts_after: None, past, position }
+    }
+
+    /// After the position that a client has reached.
+    ///
+    /// # Errors
+    ///
+    /// The reason, when the topics have lost an event after it.
+    pub(crate) fn after(past: &Past<'_>, position: u64, head: &Head) -> Result<Self, ResetReason> {
+        // A position that the hub has not reached is as unknown as one of another history.
+        if position > head.position {
+            return Err(ResetReason::Unknown);
+        }
+        let mut lost = past.vanished.gap_after_position(position);
+        let mut offset = head.offset;
+        for log in past.logs.iter() {
+            // Coverage and first event under one lock: an eviction between two would be a gap that nobody notices.
+            // A later eviction is after the cursor, and the reader notices.
+            let state = log.lock();
+            let gap = state.coverage.gap_after_position(position);
+            lost = lost.into_iter().chain(gap).reduce(LowWatermark::max);
+            if let Some(first) = state.durable.first_after_position(position) {
+                offset = offset.min(first.offset - 1);
+            }
+        }
+        match lost {
+            Some(lost) => Err(lost.reason),
+            None => Ok(Self::in_past(past, offset, position, head)),
+        }
+    }
+
+    /// After an offset, in logs other than those of the present. `None` if there are none, or if they have lost an
+    /// event after it.
+    pub(crate) fn after_offset(past: &Past<'_>, offset: u64, head: &Head) -> Option<Self> {
+        let has_gap = |log: &Arc<TopicLog>| log.lock().coverage.gap_after(offset).is_some();
+        let is_complete = past.vanished.offset <= offset && !past.logs.iter().any(has_gap);
+        // The client knows its position: its last event has told it.
+        (past.is_in_other_logs() && is_complete)
+            .then(|| Self::in_past(past, offset, head.position, head))
+    }
+
+    /// Before the events that the topics retain, as far as `history` asks for them. `now` is the hub's time.
+    pub(crate) fn retained(history: History, past: &Past<'_>, head: &Head, now: u64) -> Self {
+        let (floor, since) = match history {
+            History::None => return Self::live(head),
+            History::All => (0, None),
+            History::Last(count) => (offset_before_last(&past.logs, count, head, now), None),
+            History::Within(age) => (0, Some(now.saturating_sub(millis(age)))),
+        };
+        // The offset after which each topic begins, and the lowest of them for all.
+        let (mut offset, mut position) = (head.offset, head.position);
+        let mut starts_after = Vec::with_capacity(past.logs.len());
+        for log in past.logs.iter() {
+            let state = log.lock();
+            let mut first = log.retained(&state, now).first;
+            if let Some(since) = since.filter(|since| *since > 0) {
+                // An event of exactly the given age is included.
+                first = first.max(state.durable.first_since(since - 1));
+            }
+            let before_floor = state.durable.iter().take_while(|frame| frame.offset <= floor);
+            first = first.max(before_floor.count());
+            let first = state.durable.get(first).filter(|frame| frame.offset <= head.offset);
+            let before = first.map_or(head.offset, |frame| frame.offset - 1);
+            starts_after.push(before);
+            offset = offset.min(before);
+            if let Some(frame) = first {
+                position = position.min(frame.position.map_or(0, |position| position - 1));
+            }
+        }
+        let point = Self::in_past(past, offset, position, head);
+        Self { starts_after: Some(starts_after.into()), ..point }
+    }
+}
+
+/// The offset after which there are exactly `count` retained events of all topics, or all of them.
+fn offset_before_last(logs: &[Arc<TopicLog>], count: usize, head: &Head, now: u64) -> u64 {
+    let mut newest: Vec<u64> = Vec::new();
+    for log in logs {
+        let state = log.lock();
+        let first = log.retained(&state, now).first;
+        let offsets = state.durable.iter().skip(first).rev().map(|frame| frame.offset);
+        newest.extend(offsets.filter(|offset| *offset <= head.offset).take(count));
+    }
+    newest.sort_unstable_by(|a, b| b.cmp(a));
+    match count.checked_sub(1).map(|last| newest.get(last)) {
+        Some(Some(offset)) => offset - 1,
+        Some(None) => 0,
+        None => head.offset,
+    }
+}
