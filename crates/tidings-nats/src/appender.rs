@@ -184,7 +184,7 @@ impl Appender {
         let limit = self.engine.client.server_info().max_payload;
         let size = publication.size();
         if size > limit {
-            let cause = format!("event: is {size} bytes, over the server's max_payload of {limit}");
+            let cause = format!("event is {size} bytes, over the server's max_payload of {limit}");
             return publication.reply.send(Err(error(LogErrorKind::Refused, cause)));
         }
         let number = self.next;

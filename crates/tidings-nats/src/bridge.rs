@@ -170,7 +170,7 @@ impl CoreBridgeBuilder {
         hub: Hub,
     ) -> Result<CoreBridge, LogError> {
         if self.subjects.is_empty() {
-            return Err(error(LogErrorKind::Refused, "bridge: there is no subject"));
+            return Err(error(LogErrorKind::Refused, "bridge there is no subject"));
         }
         let client = connection(self.options).connect(servers).await.map_err(connecting)?;
         let mut subscriptions = SelectAll::new();

@@ -103,14 +103,14 @@ mod tests {
             }
             record(1, 2, "t", Some(&map), payload).unwrap_err().to_string()
         };
-        assert!(error(&[], b"\xff").starts_with("data: is not UTF-8"));
+        assert!(error(&[], b"\xff").starts_with("data is not UTF-8"));
         assert_eq!(
             error(&[("Tidings-Event", "a"), ("Tidings-Event", "b")], b"x"),
-            "event: is given more than once",
+            "event is given more than once",
         );
         assert_eq!(
             error(&[("Tidings-Event", "a%0Ab")], b"x"),
-            "event name: contains a line break at byte 1",
+            "event name contains '\\n' at byte 1",
         );
     }
 }

@@ -211,7 +211,7 @@ mod tests {
             ("tidings2.orders", "subject: `tidings2.orders` is not of this log"),
             ("tidings.100%", "subject: `tidings.100%` is escaped otherwise than this log does it"),
             ("tidings.%61", "subject: `tidings.%61` is escaped otherwise than this log does it"),
-            ("tidings.%FF", "subject: is not UTF-8"),
+            ("tidings.%FF", "subject is not UTF-8"),
         ] {
             let error = subjects.purpose(subject).unwrap_err().to_string();
             assert!(error.starts_with(message), "{error}");

@@ -43,7 +43,7 @@ pub struct ParseTransportError(());
 
 impl fmt::Display for ParseTransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("transport: is neither `auto` nor `body`")
+        f.write_str("transport is neither `auto` nor `body`")
     }
 }
 
@@ -70,6 +70,6 @@ mod tests {
             assert_eq!(transport.to_string().parse(), Ok(transport));
         }
         let error = "direct".parse::<Transport>().unwrap_err();
-        assert_eq!(error.to_string(), "transport: is neither `auto` nor `body`");
+        assert_eq!(error.to_string(), "transport is neither `auto` nor `body`");
     }
 }

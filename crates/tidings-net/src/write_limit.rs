@@ -60,7 +60,7 @@ impl<IO> WriteLimit<IO> {
         match stalled.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("connection: has taken nothing for {limit:?}"),
+                format!("connection has taken nothing for {limit:?}"),
             ))),
             Poll::Pending => Poll::Pending,
         }

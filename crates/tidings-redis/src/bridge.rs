@@ -224,7 +224,7 @@ impl PubSubBridgeBuilder {
             LogError::new(LogErrorKind::Closed, format!("redis: {error}")).with_source(error)
         })?;
         if self.channels.is_empty() && self.patterns.is_empty() {
-            return Err(refused("bridge: has neither channels nor patterns"));
+            return Err(refused("bridge has neither channels nor patterns"));
         }
         #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "only TLS has more to say"))]
         let mut endpoint = Endpoint::parse(&self.url, self.connect_timeout)?;

@@ -189,7 +189,7 @@ fn check(settings: &Settings) -> Result<(), LogError> {
         return Err(refused(format_args!("keys: {} is not 1 to {MAX_KEYS}", settings.keys)));
     }
     if settings.max_events == 0 {
-        return Err(refused("max events: is 0"));
+        return Err(refused("max events is 0"));
     }
     Ok(())
 }

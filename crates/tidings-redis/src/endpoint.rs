@@ -50,7 +50,7 @@ impl Endpoint {
     /// Reads an address: see the crate's documentation for its forms.
     pub(crate) fn parse(url: &str, connect_timeout: Duration) -> Result<Self, LogError> {
         let (scheme, rest) =
-            url.split_once("://").ok_or_else(|| refused("address: has no scheme"))?;
+            url.split_once("://").ok_or_else(|| refused("address has no scheme"))?;
         let (scheme, kind) = match scheme.split_once('+') {
             Some((scheme, kind @ ("cluster" | "sentinel"))) => (scheme, Some(kind)),
             _ => (scheme, None),
@@ -273,9 +273,7 @@ fn sentinel(rest: &str) -> Result<(Kind, String), LogError> {
     let end = path.find(['/', '?']).unwrap_or(path.len());
     let (primary, settings) = path.split_at(end);
     if primary.is_empty() {
-        return Err(refused(
-            "address: names no primary behind the sentinels, as in `…:26379/name`",
-        ));
+        return Err(refused("address names no primary behind the sentinels, as in `…:26379/name`"));
     }
     Ok((Kind::Sentinel { primary: primary.to_owned() }, format!("{hosts}{settings}")))
 }

@@ -172,4 +172,3 @@ pub struct ClientInfo {
     /// The position that the client has reached, as the Last-Event-ID that it would send.
     pub last_id: EventId,
 }
-

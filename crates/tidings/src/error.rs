@@ -27,29 +27,27 @@ mod tests {
     fn messages_name_the_field_and_the_cause() {
         use FieldErrorKind as Kind;
 
-        let message = |field, kind, at| FieldError::new(field, kind, at).to_string();
-        assert_eq!(
-            message(Field::EventName, Kind::LineBreak, Some(3)),
-            "event name: contains a line break at byte 3"
-        );
-        assert_eq!(
-            message(Field::EventName, Kind::Empty, None),
-            "event name: is empty; leave it out for `message`"
-        );
-        assert_eq!(message(Field::Topic, Kind::Empty, None), "topic: is empty");
-        assert_eq!(
-            message(Field::EventId, Kind::Nul, Some(0)),
-            "event id: contains a NUL at byte 0"
-        );
-        assert_eq!(
-            message(Field::Topic, Kind::TooLong, Some(256)),
-            "topic: is longer than 256 bytes"
-        );
-        assert_eq!(
-            message(Field::TopicPattern, Kind::ForbiddenCharacter, Some(2)),
-            "topic pattern: contains a character that is not allowed at byte 2"
-        );
-        assert_eq!(message(Field::EventName, Kind::Reserved, None), "event name: is reserved");
+        let character =
+            |field, kind, text, at| FieldError::character(field, kind, text, at).to_string();
+        for (message, expected) in [
+            (
+                character(Field::EventName, Kind::LineBreak, "abc\n", 3),
+                r"event name contains '\n' at byte 3",
+            ),
+            (character(Field::EventId, Kind::Nul, "\0", 0), r"event id contains '\0' at byte 0"),
+            (
+                character(Field::TopicPattern, Kind::ForbiddenCharacter, "\u{7f}", 0),
+                r"topic pattern contains '\u{7f}' at byte 0",
+            ),
+            (
+                FieldError::empty(Field::EventName).to_string(),
+                "event name is empty; leave it out for `message`",
+            ),
+            (FieldError::empty(Field::Topic).to_string(), "topic is empty"),
+            (FieldError::too_long(Field::Topic, 256).to_string(), "topic is longer than 256 bytes"),
+        ] {
+            assert_eq!(message, expected);
+        }
     }
 
     #[test]

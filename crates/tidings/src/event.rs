@@ -76,7 +76,7 @@ impl Event {
     /// assert_eq!(event.encode(), "event: tick\ndata:\n\n");
     ///
     /// let error = Event::named("tick\n", "").unwrap_err();
-    /// assert_eq!(error.to_string(), "event name: contains a line break at byte 4");
+    /// assert_eq!(error.to_string(), "event name contains '\\n' at byte 4");
     /// # Ok::<(), tidings::EventError>(())
     /// ```
     pub fn named<N>(name: N, data: impl Into<String>) -> Result<Self, EventError>
@@ -320,14 +320,14 @@ mod tests {
         assert_eq!(Event::comment(&comment).unwrap(), Event::comment("c").unwrap());
         let error = Event::comment("a\nb").unwrap_err();
         assert_eq!(error.kind(), EventErrorKind::Field);
-        assert_eq!(error.to_string(), "comment: contains a line break at byte 1");
+        assert_eq!(error.to_string(), "comment contains '\\n' at byte 1");
     }
 
     #[test]
     fn a_value_that_json_cannot_hold_is_an_error() {
         let error = Event::json("x", &BTreeMap::from([([1, 2], 3)])).unwrap_err();
         assert_eq!(error.kind(), EventErrorKind::Json);
-        assert_eq!(error.to_string(), "data: cannot be written as JSON: key must be a string");
+        assert_eq!(error.to_string(), "data cannot be written as JSON: key must be a string");
         assert!(error.source().unwrap().is::<serde_json::Error>());
     }
 

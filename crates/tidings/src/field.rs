@@ -124,7 +124,7 @@ parsed_field! {
     ///
     /// let error = EventName::new("a\ndata: forged").unwrap_err();
     /// assert_eq!(error.kind(), FieldErrorKind::LineBreak);
-    /// assert_eq!(error.to_string(), "event name: contains a line break at byte 1");
+    /// assert_eq!(error.to_string(), "event name contains '\\n' at byte 1");
     /// # Ok::<(), tidings::FieldError>(())
     /// ```
     EventName,
@@ -192,7 +192,7 @@ impl EventName {
 
 fn check_name(text: &str) -> Result<(), FieldError> {
     if text.is_empty() {
-        return Err(FieldError::new(Field::EventName, FieldErrorKind::Empty, None));
+        return Err(FieldError::empty(Field::EventName));
     }
     refuse(Field::EventName, text, memchr2(b'\r', b'\n', text.as_bytes()))
 }
@@ -211,7 +211,7 @@ fn refuse(field: Field, text: &str, at: Option<usize>) -> Result<(), FieldError>
         Some(0) => FieldErrorKind::Nul,
         _ => FieldErrorKind::LineBreak,
     };
-    Err(FieldError::new(field, kind, Some(at)))
+    Err(FieldError::character(field, kind, text, at))
 }
 
 #[cfg(test)]
@@ -244,7 +244,7 @@ mod tests {
     fn the_first_offending_byte_is_named() {
         let error = EventId::new("é\0\n").unwrap_err();
         assert_eq!(error.field(), Field::EventId);
-        assert_eq!(error.to_string(), "event id: contains a NUL at byte 2");
+        assert_eq!(error.to_string(), "event id contains '\\0' at byte 2");
     }
 
     #[test]

@@ -55,12 +55,12 @@ impl fmt::Display for Health {
         let seconds = Duration::as_secs_f64;
         match (&self.link, self.lag) {
             _ if self.is_ready() => f.write_str("ready"),
-            _ if self.is_closed => f.write_str("hub: is closed"),
+            _ if self.is_closed => f.write_str("hub is closed"),
             (Link::Down { error, since }, _) => {
-                write!(f, "log: link is down for {:.1} s: {error}", seconds(since))
+                write!(f, "log link is down for {:.1} s: {error}", seconds(since))
             }
-            (Link::Up, Some(lag)) => write!(f, "log: lags by {:.1} s", seconds(&lag)),
-            _ => f.write_str("log: has not caught up yet"),
+            (Link::Up, Some(lag)) => write!(f, "log lags by {:.1} s", seconds(&lag)),
+            _ => f.write_str("log has not caught up yet"),
         }
     }
 }

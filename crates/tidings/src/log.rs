@@ -63,7 +63,12 @@ pub(crate) struct Retained {
 }
 
 impl TopicLog {
-    pub(crate) fn new(id: u64, name: TopicPattern, retention: Retention, coverage: Coverage) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        name: TopicPattern,
+        retention: Retention,
+        coverage: Coverage,
+    ) -> Self {
         Self {
             id,
             name,
@@ -104,12 +109,7 @@ impl TopicLog {
 
     /// Removes all frames, as if an event had been appended at `offset` and lost. Takes the wait list, for
     /// the caller to wake when it holds no lock.
-    pub(crate) fn clear(
-        &self,
-        state: &mut TopicState,
-        offset: u64,
-        coverage: Coverage,
-    ) -> Waiters {
+    pub(crate) fn clear(&self, state: &mut TopicState, offset: u64, coverage: Coverage) -> Waiters {
         self.head.store(offset, Ordering::Release);
         state.durable = Ring::default();
         state.ephemeral = Ring::default();
@@ -129,7 +129,9 @@ impl TopicLog {
     /// Whether the stream with this ticket is still in the wait list: then nothing has been
     /// appended since it joined, and the next append will wake it.
     pub(crate) fn still_waiting(&self, ticket: Option<Ticket>) -> bool {
-        ticket.is_some_and(|ticket| ticket.generation.get() == self.generation.load(Ordering::Acquire))
+        ticket.is_some_and(|ticket| {
+            ticket.generation.get() == self.generation.load(Ordering::Acquire)
+        })
     }
 
     /// Joins the wait list, unless there is something after `cursor` to read first.

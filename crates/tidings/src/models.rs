@@ -11,8 +11,8 @@
 
 mod cohort;
 mod delivery;
-mod patterns;
 mod leaving;
+mod patterns;
 mod replica;
 
 use std::future::poll_fn;

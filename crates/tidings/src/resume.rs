@@ -30,16 +30,16 @@ impl Epoch {
     /// # Ok::<(), tidings::FieldError>(())
     /// ```
     pub fn new(text: &str) -> Result<Self, FieldError> {
-        let error = |kind, at| Err(FieldError::new(Field::Epoch, kind, at));
         if text.is_empty() {
-            return error(FieldErrorKind::Empty, None);
+            return Err(FieldError::empty(Field::Epoch));
         }
         if text.len() > Self::MAX_BYTES {
-            return error(FieldErrorKind::TooLong, Some(Self::MAX_BYTES));
+            return Err(FieldError::too_long(Field::Epoch, Self::MAX_BYTES));
         }
-        match text.bytes().position(|byte| !byte.is_ascii_alphanumeric()) {
+        let kind = FieldErrorKind::ForbiddenCharacter;
+        match text.find(|c: char| !c.is_ascii_alphanumeric()) {
             None => Ok(Self(text.into())),
-            at => error(FieldErrorKind::ForbiddenCharacter, at),
+            Some(at) => Err(FieldError::character(Field::Epoch, kind, text, at)),
         }
     }
 

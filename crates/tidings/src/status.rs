@@ -1,8 +1,8 @@
 use serde::Serialize;
 
+use crate::client_id::ClientId;
 use crate::event::Event;
 use crate::field::{EventId, EventName};
-use crate::client_id::ClientId;
 use crate::log::reset_reason::ResetReason;
 
 /// The name of the status event: the first event of every hub subscription, and of a reset in

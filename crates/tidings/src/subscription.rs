@@ -283,7 +283,9 @@ impl Subscription {
     /// Whether there is anything to do that is not in the logs.
     #[inline]
     fn is_interrupted(&self, closing: bool) -> bool {
-        self.client.heartbeat.is_due() || self.client.is_closed() || self.shared.is_closed() != closing
+        self.client.heartbeat.is_due()
+            || self.client.is_closed()
+            || self.shared.is_closed() != closing
     }
 
     /// Whether nothing has happened since the stream was last polled with this waker.
@@ -304,7 +306,8 @@ impl Subscription {
         let watermark = self.shared.watermark();
         let limit = limit.map_or(watermark, |limit| limit.min(watermark));
         let Client { feed, heartbeat, .. } = &*self.client;
-        let slice = feed.read(&mut self.cursor, &self.topic_cursors, limit, &self.shared.coalescing)?;
+        let slice =
+            feed.read(&mut self.cursor, &self.topic_cursors, limit, &self.shared.coalescing)?;
         let Some(Slice { bytes, events, position, topic, .. }) = slice else {
             return Ok(None);
         };

@@ -16,7 +16,7 @@ parsed_field! {
     /// let topic = Topic::new("user:42")?;
     /// assert_eq!(topic.as_str(), "user:42");
     /// let error = Topic::new("two words").unwrap_err();
-    /// assert_eq!(error.to_string(), "topic: contains white space at byte 3");
+    /// assert_eq!(error.to_string(), "topic contains ' ' at byte 3");
     /// # Ok::<(), tidings::FieldError>(())
     /// ```
     Topic,
@@ -121,22 +121,22 @@ fn check_pattern(text: &str) -> Result<(), FieldError> {
 }
 
 fn check(field: Field, text: &str) -> Result<(), FieldError> {
-    let error = |kind, at| Err(FieldError::new(field, kind, at));
     if text.is_empty() {
-        return error(FieldErrorKind::Empty, None);
+        return Err(FieldError::empty(field));
     }
     if text.len() > Topic::MAX_BYTES {
-        return error(FieldErrorKind::TooLong, Some(Topic::MAX_BYTES));
+        return Err(FieldError::too_long(field, Topic::MAX_BYTES));
     }
-    for (at, c) in text.char_indices() {
-        if c.is_whitespace() {
-            return error(FieldErrorKind::WhiteSpace, Some(at));
-        }
-        if c.is_control() || (c == '*' && field == Field::Topic) {
-            return error(FieldErrorKind::ForbiddenCharacter, Some(at));
-        }
-    }
-    Ok(())
+    let refusal = text.char_indices().find_map(|(at, c)| {
+        let kind = match c {
+            _ if c.is_whitespace() => FieldErrorKind::WhiteSpace,
+            _ if c.is_control() => FieldErrorKind::ForbiddenCharacter,
+            '*' if field == Field::Topic => FieldErrorKind::ForbiddenCharacter,
+            _ => return None,
+        };
+        Some(FieldError::character(field, kind, text, at))
+    });
+    refusal.map_or(Ok(()), Err)
 }
 
 #[cfg(test)]
@@ -180,7 +180,7 @@ mod tests {
         ] {
             let error = Topic::new(name).unwrap_err();
             assert_eq!(error.kind(), kind, "{name:?}");
-            assert!(error.to_string().starts_with("topic: "), "{error}");
+            assert!(error.to_string().starts_with("topic "), "{error}");
         }
     }
 

@@ -86,30 +86,26 @@ fn what_cannot_be_published_is_a_typed_error_and_leaves_nothing() {
     let hub = Hub::builder().max_event_bytes(100).build();
     let event = || Event::new("x");
     for (outcome, kind, message) in [
-        (
-            hub.publish("a b", event()),
-            PublishErrorKind::Topic,
-            "topic: contains white space at byte 1",
-        ),
+        (hub.publish("a b", event()), PublishErrorKind::Topic, "topic contains ' ' at byte 1"),
         (
             hub.publish("a", event().with_id(EventId::new("1").unwrap())),
             PublishErrorKind::HasId,
-            "event id: is given by the hub; publish the event without one",
+            "event id is given by the hub; publish the event without one",
         ),
         (
             hub.publish("a", Event::named("tidings:status", "x").unwrap()),
             PublishErrorKind::ReservedName,
-            "event name: names that begin with `tidings:` are reserved for the hub",
+            "event name is reserved: names that begin with `tidings:` belong to the hub",
         ),
         (
             hub.publish("a", Event::comment("x").unwrap()),
             PublishErrorKind::NotDispatched,
-            "event: has neither name nor data, so that no client would see it",
+            "event has neither name nor data, so that no client would see it",
         ),
         (
             hub.publish("a", Event::new("x".repeat(100))),
             PublishErrorKind::TooLarge,
-            "event: is 107 bytes as encoded, over the limit of 100 bytes",
+            "event is 107 bytes as encoded, over the limit of 100 bytes",
         ),
     ] {
         let error = outcome.wait().unwrap_err();

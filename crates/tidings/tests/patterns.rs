@@ -278,7 +278,7 @@ mod registry {
         let hub = Hub::new();
         let error = hub.subscribe_matching(["two words*"]).open().unwrap_err();
         assert_eq!(error.kind(), SubscribeErrorKind::Topic);
-        assert_eq!(error.to_string(), "topic pattern: contains white space at byte 3");
+        assert_eq!(error.to_string(), "topic pattern contains ' ' at byte 3");
         let error = hub.subscribe_matching([] as [&str; 0]).open().unwrap_err();
         assert_eq!(error.kind(), SubscribeErrorKind::NoTopics);
         // A pattern that comes as a topic is none: what a client names does not become a family.

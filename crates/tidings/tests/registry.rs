@@ -200,7 +200,7 @@ fn a_client_id_is_its_sixteen_digits() {
         "é123456789abcde",
     ] {
         let error = bad.parse::<ClientId>().unwrap_err();
-        assert_eq!(error.to_string(), "client id: is not 16 hexadecimal digits", "{bad:?}");
+        assert_eq!(error.to_string(), "client id is not 16 hexadecimal digits", "{bad:?}");
     }
 }
 

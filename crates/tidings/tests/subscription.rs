@@ -579,10 +579,10 @@ mod topics {
         let hub = Hub::new();
         let error = hub.subscribe(Vec::<String>::new()).open().unwrap_err();
         assert_eq!(error.kind(), SubscribeErrorKind::NoTopics);
-        assert_eq!(error.to_string(), "topic: there is none to subscribe to");
+        assert_eq!(error.to_string(), "topic is missing");
         let error = hub.subscribe(["good", "not good", ""]).open().unwrap_err();
         assert_eq!(error.kind(), SubscribeErrorKind::Topic);
-        assert_eq!(error.to_string(), "topic: contains white space at byte 3");
+        assert_eq!(error.to_string(), "topic contains ' ' at byte 3");
         let source = std::error::Error::source(&error).unwrap();
         let field = source.downcast_ref::<tidings::FieldError>().unwrap();
         assert_eq!(field.kind(), FieldErrorKind::WhiteSpace);

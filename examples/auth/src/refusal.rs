@@ -62,7 +62,7 @@ impl fmt::Display for Refusal {
             Self::Unknown => f.write_str("log in, or send a token that is still good"),
             Self::WrongPassword => f.write_str("user or password is wrong"),
             Self::Forbidden(topic) => write!(f, "topic: {topic} is not for you"),
-            Self::NoUser(user) => write!(f, "user: there is no {user}"),
+            Self::NoUser(user) => write!(f, "user there is no {user}"),
             Self::Unacceptable(reason) | Self::Internal(reason) => f.write_str(reason),
         }
     }

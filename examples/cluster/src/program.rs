@@ -95,7 +95,7 @@ impl Running {
         command.stdout(Stdio::piped());
         let mut running = Self::start(command)?;
         let Some(stdout) = running.child.stdout.take() else {
-            return Err("hub: has no standard output".to_owned());
+            return Err("hub has no standard output".to_owned());
         };
         let mut greeting = String::new();
         let mut stdout = BufReader::new(stdout);

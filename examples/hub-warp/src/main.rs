@@ -172,9 +172,9 @@ fn reply(result: Result<Response, Refusal>) -> Response {
 /// What warp's own filters refuse, in the same form.
 async fn rejected(rejection: Rejection) -> Result<Response, Rejection> {
     let (status, reason) = if rejection.find::<PayloadTooLarge>().is_some() {
-        (413, "body: is larger than 2 MiB")
+        (413, "body is larger than 2 MiB")
     } else if rejection.find::<LengthRequired>().is_some() {
-        (411, "body: has no content-length")
+        (411, "body has no content-length")
     } else {
         return Err(rejection);
     };

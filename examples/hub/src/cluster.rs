@@ -37,7 +37,7 @@ pub async fn close_client(hub: &Hub, id: &str) -> Result<(), Refusal> {
         (0, silent) => Err(Refusal {
             status: 504,
             reason: format!(
-                "client id: is on none of the nodes that have answered; {silent} have not"
+                "client id is on none of the nodes that have answered; {silent} have not"
             ),
         }),
     }

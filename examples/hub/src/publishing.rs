@@ -18,7 +18,7 @@ use crate::refusal::Refusal;
 pub async fn publish(hub: &Hub, query: Option<&str>, body: &[u8]) -> Result<String, Refusal> {
     let query::Publish { topic, event, key } = query::Publish::parse(query)?;
     let data = std::str::from_utf8(body)
-        .map_err(|error| Refusal::bad_request(format!("body: is not UTF-8: {error}")))?;
+        .map_err(|error| Refusal::bad_request(format!("body is not UTF-8: {error}")))?;
     let event = match event {
         Some(name) => Event::named(name, data).map_err(Refusal::bad_request)?,
         None => Event::new(data),

@@ -7,11 +7,11 @@ use crate::wire::{Connection, Ending, Request};
 pub async fn a_subscription_that_cannot_be_opened_is_400_with_a_sentence<A: Adapter>() {
     let site = Site::open::<A>();
     for (query, sentence) in [
-        ("", "topic: there is none to subscribe to"),
-        ("?topic=", "topic: is empty"),
-        ("?topic=two+words", "topic: contains white space at byte 3"),
-        ("?topic=good&topic=price:*", "topic: contains a character that is not allowed at byte 6"),
-        ("?topic=%00", "topic: contains a character that is not allowed at byte 0"),
+        ("", "topic is missing"),
+        ("?topic=", "topic is empty"),
+        ("?topic=two+words", "topic contains ' ' at byte 3"),
+        ("?topic=good&topic=price:*", "topic contains '*' at byte 6"),
+        ("?topic=%00", "topic contains '\\0' at byte 0"),
     ] {
         let mut response = site.get(&format!("/events{query}")).await;
         assert_eq!(response.status(), 400, "{query}");
@@ -43,11 +43,9 @@ pub async fn pipelined_requests_are_answered_in_order<A: Adapter>() {
     let requests = ["/events", "/stream", "/nothing", "/events?topic=a"].map(Request::get);
     let mut connection = Connection::open(site.addr()).await;
     connection.write(&requests.map(|request| request.bytes()).concat()).await;
-    for (status, body) in [
-        (400, "topic: there is none to subscribe to"),
-        (200, "data: Hel\n\ndata: lo\n\ndata: [DONE]\n\n"),
-        (404, ""),
-    ] {
+    for (status, body) in
+        [(400, "topic is missing"), (200, "data: Hel\n\ndata: lo\n\ndata: [DONE]\n\n"), (404, "")]
+    {
         let mut response = connection.response().await;
         assert_eq!(response.status(), status);
         assert_eq!(response.read_to_end().await, Ending::Whole);

@@ -48,7 +48,7 @@ impl Envelope {
     /// assert_eq!(append.event.data(), Some(r#"{"order":17}"#));
     ///
     /// let error = Envelope::Json.open(&topic, br#"{"topic":"two words","data":""}"#).unwrap_err();
-    /// assert_eq!(error.to_string(), "topic: contains white space at byte 3");
+    /// assert_eq!(error.to_string(), "topic contains ' ' at byte 3");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn open(self, topic: &Topic, message: &[u8]) -> Result<Append, RecordError> {
@@ -76,7 +76,7 @@ struct Fields<'a> {
 }
 
 fn open_json(topic: &Topic, message: &[u8]) -> Result<Append, RecordError> {
-    let not_json = |error| RecordError::new("envelope", error);
+    let not_json = |error| RecordError::new("envelope", format_args!("is not valid JSON: {error}"));
     let fields: Fields<'_> = serde_json::from_slice(message).map_err(not_json)?;
     let data = match fields.data.map(RawValue::get) {
         None => None,
@@ -126,7 +126,7 @@ mod tests {
             assert_eq!(append.event, Event::new(data));
             assert_eq!(append.key, None);
         }
-        assert!(open(Envelope::Raw, b"\xff").unwrap_err().starts_with("data: is not UTF-8"));
+        assert!(open(Envelope::Raw, b"\xff").unwrap_err().starts_with("data is not UTF-8"));
     }
 
     #[test]
@@ -159,13 +159,16 @@ mod tests {
     #[test]
     fn what_is_no_envelope_is_refused_with_the_field_and_the_cause() {
         for (message, start) in [
-            ("hello", "envelope: expected value at line 1 column 1"),
-            ("{}", "data: is missing, and so is the name"),
-            (r#"{"data":"x","data":"y"}"#, "envelope: duplicate field `data`"),
-            (r#"{"data":"x","retry":-1}"#, "envelope: invalid value: integer `-1`"),
-            (r#"{"data":"x","event":"a\nb"}"#, "event name: contains a line break at byte 1"),
-            (r#"{"data":"x","event":"tidings:x"}"#, "event: names that begin with `tidings:`"),
-            (r#"{"data":"x","key":"a b"}"#, "idempotency key: contains white space at byte 1"),
+            ("hello", "envelope is not valid JSON: expected value at line 1 column 1"),
+            ("{}", "data is missing, and so is the event name"),
+            (r#"{"data":"x","data":"y"}"#, "envelope is not valid JSON: duplicate field `data`"),
+            (
+                r#"{"data":"x","retry":-1}"#,
+                "envelope is not valid JSON: invalid value: integer `-1`",
+            ),
+            (r#"{"data":"x","event":"a\nb"}"#, "event name contains '\\n' at byte 1"),
+            (r#"{"data":"x","event":"tidings:x"}"#, "event name is reserved: "),
+            (r#"{"data":"x","key":"a b"}"#, "idempotency key contains ' ' at byte 1"),
         ] {
             let error = open(Envelope::Json, message.as_bytes()).unwrap_err();
             assert!(error.starts_with(start), "{message}: {error}");

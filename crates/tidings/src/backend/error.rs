@@ -32,7 +32,7 @@ impl LogError {
 
     /// Nobody has answered.
     pub(crate) fn unanswered() -> Self {
-        Self::new(LogErrorKind::Unacknowledged, "log: has ended without an answer")
+        Self::new(LogErrorKind::Unacknowledged, "log has ended without an answer")
     }
 }
 

@@ -15,7 +15,7 @@ parsed_field! {
     /// assert_eq!(key.as_str(), "order-17/created");
     /// assert_eq!(
     ///     IdempotencyKey::new("two words").unwrap_err().to_string(),
-    ///     "idempotency key: contains white space at byte 3",
+    ///     "idempotency key contains ' ' at byte 3",
     /// );
     /// # Ok::<(), tidings::FieldError>(())
     /// ```
@@ -29,18 +29,19 @@ impl IdempotencyKey {
 }
 
 fn check(text: &str) -> Result<(), FieldError> {
-    let error = |kind, at| Err(FieldError::new(Field::IdempotencyKey, kind, at));
+    let field = Field::IdempotencyKey;
     if text.is_empty() {
-        return error(FieldErrorKind::Empty, None);
+        return Err(FieldError::empty(field));
     }
     if text.len() > IdempotencyKey::MAX_BYTES {
-        return error(FieldErrorKind::TooLong, Some(IdempotencyKey::MAX_BYTES));
+        return Err(FieldError::too_long(field, IdempotencyKey::MAX_BYTES));
     }
-    match text.bytes().position(|byte| !byte.is_ascii_graphic()) {
-        None => Ok(()),
-        Some(at) if text.as_bytes()[at].is_ascii_whitespace() => {
-            error(FieldErrorKind::WhiteSpace, Some(at))
-        }
-        at => error(FieldErrorKind::ForbiddenCharacter, at),
-    }
+    let Some((at, c)) = text.char_indices().find(|(_, c)| !c.is_ascii_graphic()) else {
+        return Ok(());
+    };
+    let kind = match c.is_whitespace() {
+        true => FieldErrorKind::WhiteSpace,
+        false => FieldErrorKind::ForbiddenCharacter,
+    };
+    Err(FieldError::character(field, kind, text, at))
 }

@@ -98,7 +98,7 @@ impl Record {
     /// assert_eq!(record.event.data(), Some("order 17"));
     ///
     /// let error = Record::from_fields(7, 0, [(&b"data"[..], &b"x"[..])]).unwrap_err();
-    /// assert_eq!(error.to_string(), "topic: is missing");
+    /// assert_eq!(error.to_string(), "topic is missing");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn from_fields<'a>(
@@ -134,7 +134,10 @@ pub(crate) fn read<'a>(
     // An empty name is what people write for none.
     let name = name.filter(|name| !name.is_empty()).map(EventName::new).transpose()?;
     if name.as_ref().is_some_and(EventName::is_reserved) {
-        return Err(RecordError::new("event", "names that begin with `tidings:` are reserved"));
+        return Err(RecordError::new(
+            "event name",
+            "is reserved: names that begin with `tidings:` belong to the hub",
+        ));
     }
     let comment = comment.map(Comment::new).transpose()?;
     let retry = retry.map(|retry| {
@@ -162,7 +165,7 @@ pub(crate) fn read<'a>(
 }
 
 fn nothing_to_dispatch() -> RecordError {
-    RecordError::new("data", "is missing, and so is the name")
+    RecordError::new("data", "is missing, and so is the event name")
 }
 
 /// Something in the engine is not a record. Whoever wrote it did so past the hub.
@@ -170,9 +173,9 @@ fn nothing_to_dispatch() -> RecordError {
 pub struct RecordError(String);
 
 impl RecordError {
-    /// An error of a field, in lower case.
+    /// An error of a field: its name and the cause, in lower case, as in `topic is missing`.
     pub fn new(field: &str, cause: impl fmt::Display) -> Self {
-        Self(format!("{field}: {cause}"))
+        Self(format!("{field} {cause}"))
     }
 
     fn of(error: impl fmt::Display) -> Self {
@@ -201,7 +204,7 @@ pub struct Refused(pub(crate) ());
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("hub: is gone")
+        f.write_str("hub is gone")
     }
 }
 
@@ -242,24 +245,24 @@ mod tests {
     #[test]
     fn what_is_no_event_is_refused_with_the_field_and_the_cause() {
         for (fields, message) in [
-            (&[("data", "x")][..], "topic: is missing"),
-            (&[("topic", "two words"), ("data", "x")], "topic: contains white space at byte 3"),
-            (&[("topic", "t")], "data: is missing, and so is the name"),
-            (&[("topic", "t"), ("event", "")], "data: is missing, and so is the name"),
-            (&[("topic", "t"), ("event", "a\nb")], "event name: contains a line break at byte 1"),
+            (&[("data", "x")][..], "topic is missing"),
+            (&[("topic", "two words"), ("data", "x")], "topic contains ' ' at byte 3"),
+            (&[("topic", "t")], "data is missing, and so is the event name"),
+            (&[("topic", "t"), ("event", "")], "data is missing, and so is the event name"),
+            (&[("topic", "t"), ("event", "a\nb")], "event name contains '\\n' at byte 1"),
             (
                 &[("topic", "t"), ("event", "tidings:x")],
-                "event: names that begin with `tidings:` are reserved",
+                "event name is reserved: names that begin with `tidings:` belong to the hub",
             ),
-            (&[("topic", "t"), ("data", "x"), ("data", "y")], "data: is given more than once"),
+            (&[("topic", "t"), ("data", "x"), ("data", "y")], "data is given more than once"),
             (
                 &[("topic", "t"), ("data", "x"), ("retry", "-1")],
-                "retry: is not a number of milliseconds",
+                "retry is not a number of milliseconds",
             ),
         ] {
             assert_eq!(read(fields).unwrap_err(), message);
         }
         let error = Record::from_fields(1, 2, [(&b"topic"[..], &b"\xff"[..])]).unwrap_err();
-        assert!(error.to_string().starts_with("topic: is not UTF-8"), "{error}");
+        assert!(error.to_string().starts_with("topic is not UTF-8"), "{error}");
     }
 }

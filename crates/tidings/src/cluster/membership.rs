@@ -19,9 +19,16 @@ pub(crate) struct Membership {
 pub(crate) enum Received {
     /// The other node is new.
     NewNode,
-    Question { from: NodeId, number: u64, question: Question },
+    Question {
+        from: NodeId,
+        number: u64,
+        question: Question,
+    },
     /// An event that is not retained.
-    Ephemeral { topic: Topic, event: Event },
+    Ephemeral {
+        topic: Topic,
+        event: Event,
+    },
 }
 
 impl Membership {
@@ -88,7 +95,9 @@ impl Membership {
                 self.asks.left(from);
                 None
             }
-            Content::Ask { number, question } => Some(Received::Question { from, number, question }),
+            Content::Ask { number, question } => {
+                Some(Received::Question { from, number, question })
+            }
             Content::Answer { to, number, total } => {
                 if to == self.id {
                     self.asks.answered(number, from, total);

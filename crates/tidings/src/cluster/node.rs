@@ -62,14 +62,7 @@ pub struct NodeInfo {
 impl NodeInfo {
     /// The node that was asked.
     pub(super) fn this(id: NodeId, clients: usize, is_ready: bool) -> Self {
-        Self {
-            id,
-            is_self: true,
-            clients,
-            is_ready,
-            last_seen: Duration::ZERO,
-            is_lost: false,
-        }
+        Self { id, is_self: true, clients, is_ready, last_seen: Duration::ZERO, is_lost: false }
     }
 }
 

@@ -38,7 +38,7 @@ impl fmt::Display for EventError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
             Cause::Field(error) => error.fmt(f),
-            Cause::Json(error) => write!(f, "data: cannot be written as JSON: {error}"),
+            Cause::Json(error) => write!(f, "data cannot be written as JSON: {error}"),
         }
     }
 }

@@ -2,22 +2,33 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 
-/// Text was refused as an event name, an event id, a comment or a topic.
+/// Text was refused as an event name, an event id, a comment, a topic, a pattern, a key or an epoch.
 ///
-/// The message names the field and the cause: `event name: contains a line break at byte 3`. Bytes are counted
-/// from 0. The text itself is not part of the error: it may be long, secret or meant to garble a log.
+/// The message names the field, the offending character and its place: `event name contains '\n' at byte 3`. Bytes are
+/// counted from 0. The text itself is not part of the error: it may be long, secret, or meant to garble a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
     field: Field,
     kind: FieldErrorKind,
-    at: Option<usize>,
+    /// The first character that is not allowed, and its byte offset.
+    found: Option<(char, usize)>,
+    /// The greatest length in bytes, for [`FieldErrorKind::TooLong`].
+    limit: usize,
 }
 
 impl FieldError {
-    /// `at` is the offset of the first byte that may not be there. For [`FieldErrorKind::TooLong`] that is the
-    /// longest length allowed, which is how the message puts it.
-    pub(crate) fn new(field: Field, kind: FieldErrorKind, at: Option<usize>) -> Self {
-        Self { field, kind, at }
+    pub(crate) fn empty(field: Field) -> Self {
+        Self { field, kind: FieldErrorKind::Empty, found: None, limit: 0 }
+    }
+
+    pub(crate) fn too_long(field: Field, limit: usize) -> Self {
+        Self { field, kind: FieldErrorKind::TooLong, found: None, limit }
+    }
+
+    /// The character at byte `at` of the text is not allowed.
+    pub(crate) fn character(field: Field, kind: FieldErrorKind, text: &str, at: usize) -> Self {
+        let found = text.get(at..).and_then(|rest| rest.chars().next()).map(|found| (found, at));
+        Self { field, kind, found, limit: 0 }
     }
 
     /// What the text was meant to be.
@@ -35,33 +46,25 @@ impl FieldError {
 
 impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.field)?;
-        let what = match (self.kind, self.at) {
-            (FieldErrorKind::TooLong, Some(limit)) => {
-                return write!(f, "is longer than {limit} bytes");
+        let field = self.field;
+        match (self.kind, self.found) {
+            // Escaped where it would not be visible.
+            (_, Some((found, at))) => write!(f, "{field} contains {found:?} at byte {at}"),
+            (FieldErrorKind::TooLong, _) => {
+                write!(f, "{field} is longer than {} bytes", self.limit)
             }
-            (FieldErrorKind::Empty, _) if self.field == Field::EventName => {
-                "is empty; leave it out for `message`"
+            (FieldErrorKind::Empty, _) if field == Field::EventName => {
+                write!(f, "{field} is empty; leave it out for `message`")
             }
-            (FieldErrorKind::Empty, _) => "is empty",
-            (FieldErrorKind::LineBreak, _) => "contains a line break",
-            (FieldErrorKind::Nul, _) => "contains a NUL",
-            (FieldErrorKind::TooLong, None) => "is too long",
-            (FieldErrorKind::WhiteSpace, _) => "contains white space",
-            (FieldErrorKind::ForbiddenCharacter, _) => "contains a character that is not allowed",
-            (FieldErrorKind::Reserved, _) => "is reserved",
-        };
-        f.write_str(what)?;
-        match self.at {
-            Some(at) => write!(f, " at byte {at}"),
-            None => Ok(()),
+            (FieldErrorKind::Empty, _) => write!(f, "{field} is empty"),
+            _ => write!(f, "{field} is not valid"),
         }
     }
 }
 
 impl Error for FieldError {}
 
-// Lets a generic `N: TryInto<EventName>` take a name that is parsed already.
+// So that a generic `N: TryInto<EventName>` takes a parsed name.
 impl From<Infallible> for FieldError {
     fn from(never: Infallible) -> Self {
         match never {}
@@ -106,18 +109,16 @@ impl fmt::Display for Field {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FieldErrorKind {
-    /// It is empty where it has to say something.
+    /// It is empty, and must not be.
     Empty,
-    /// It holds a CR or an LF, which would end the line and let what follows pass for another field.
+    /// It contains a CR or an LF, which would end the line, so that the rest would pass for another field.
     LineBreak,
-    /// It holds a NUL, which makes clients ignore an id.
+    /// It contains a NUL, which makes clients ignore an id.
     Nul,
     /// It is longer than allowed.
     TooLong,
-    /// It holds a space or other white space.
+    /// It contains a space or other white space.
     WhiteSpace,
-    /// It holds another character that this field does not allow.
+    /// It contains another character that is not allowed in this field.
     ForbiddenCharacter,
-    /// It is kept for the library's own use.
-    Reserved,
 }

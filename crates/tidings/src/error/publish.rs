@@ -72,26 +72,26 @@ impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.kind, &self.source) {
             (_, Some(source)) => source.fmt(f),
-            (PublishErrorKind::Topic, None) => f.write_str("topic: is not valid"),
-            (PublishErrorKind::Key, None) => f.write_str("idempotency key: is not valid"),
+            (PublishErrorKind::Topic, None) => f.write_str("topic is not valid"),
+            (PublishErrorKind::Key, None) => f.write_str("idempotency key is not valid"),
             (PublishErrorKind::Log, _) => match &self.log {
                 Some(error) => error.fmt(f),
-                None => f.write_str("log: has failed"),
+                None => f.write_str("log has failed"),
             },
             (PublishErrorKind::HasId, _) => {
-                f.write_str("event id: is given by the hub; publish the event without one")
+                f.write_str("event id is given by the hub; publish the event without one")
             }
-            (PublishErrorKind::ReservedName, _) => {
-                f.write_str("event name: names that begin with `tidings:` are reserved for the hub")
-            }
+            (PublishErrorKind::ReservedName, _) => f.write_str(
+                "event name is reserved: names that begin with `tidings:` belong to the hub",
+            ),
             (PublishErrorKind::NotDispatched, _) => {
-                f.write_str("event: has neither name nor data, so that no client would see it")
+                f.write_str("event has neither name nor data, so that no client would see it")
             }
             (PublishErrorKind::TooLarge, _) => {
                 let (size, limit) = self.size;
-                write!(f, "event: is {size} bytes as encoded, over the limit of {limit} bytes")
+                write!(f, "event is {size} bytes as encoded, over the limit of {limit} bytes")
             }
-            (PublishErrorKind::Closed, _) => f.write_str("hub: is closed"),
+            (PublishErrorKind::Closed, _) => f.write_str("hub is closed"),
         }
     }
 }

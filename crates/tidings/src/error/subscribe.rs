@@ -32,7 +32,7 @@ impl fmt::Display for SubscribeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
             Some(source) => source.fmt(f),
-            None => f.write_str("topic: there is none to subscribe to"),
+            None => f.write_str("topic is missing"),
         }
     }
 }

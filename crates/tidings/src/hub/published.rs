@@ -11,12 +11,7 @@ pub struct Published {
 }
 
 impl Published {
-    pub(crate) fn new(
-        epoch: Epoch,
-        position: u64,
-        subscribers: usize,
-        is_duplicate: bool,
-    ) -> Self {
+    pub(crate) fn new(epoch: Epoch, position: u64, subscribers: usize, is_duplicate: bool) -> Self {
         Self { epoch, position, subscribers, is_duplicate }
     }
 

@@ -95,7 +95,10 @@ impl Feed {
                 return Ok(None);
             }
             let range = Range { from: cursor.offset, to: limit, replay };
-            let is_split = replay && topic_cursors.iter().any(|topic_cursor| topic_cursor.starts_after > cursor.offset);
+            let is_split = replay
+                && topic_cursors
+                    .iter()
+                    .any(|topic_cursor| topic_cursor.starts_after > cursor.offset);
             let slice = if is_split {
                 // Its topics begin at different offsets: no other reader can share this.
                 let gathered = self.gather(range, Some(topic_cursors), coalescing.budget.room())?;
@@ -191,7 +194,9 @@ impl Feed {
         let mut frames = Vec::new();
         let mut to = range.to;
         for (index, topic) in self.topics.iter().enumerate() {
-            let starts_after = topic_cursors.and_then(|topic_cursors| topic_cursors.get(index)).map_or(0, |topic_cursor| topic_cursor.starts_after);
+            let starts_after = topic_cursors
+                .and_then(|topic_cursors| topic_cursors.get(index))
+                .map_or(0, |topic_cursor| topic_cursor.starts_after);
             let from = range.from.max(starts_after);
             if topic.head() <= from {
                 continue;
@@ -242,7 +247,11 @@ impl Feed {
     #[inline]
     pub(crate) fn is_waited_for(&self, topic_cursors: &[TopicCursor]) -> bool {
         self.topics.len() == topic_cursors.len()
-            && self.topics.iter().zip(topic_cursors).all(|(topic, topic_cursor)| topic.still_waiting(topic_cursor.ticket))
+            && self
+                .topics
+                .iter()
+                .zip(topic_cursors)
+                .all(|(topic, topic_cursor)| topic.still_waiting(topic_cursor.ticket))
     }
 
     /// Joins the wait lists of all topics. Returns false when one has something new instead.
@@ -269,7 +278,9 @@ impl Feed {
         waiter: &Arc<W>,
     ) -> bool {
         let index = topic as usize;
-        let (Some(topic), Some(topic_cursor)) = (self.topics.get(index), topic_cursors.get_mut(index)) else {
+        let (Some(topic), Some(topic_cursor)) =
+            (self.topics.get(index), topic_cursors.get_mut(index))
+        else {
             return false;
         };
         topic_cursor.ticket = topic.wait(cursor.offset, waiter);
@@ -279,7 +290,9 @@ impl Feed {
     /// Leaves the wait lists.
     pub(crate) fn stop_waiting(&self, topic_cursors: &[TopicCursor]) {
         for (topic, topic_cursor) in self.topics.iter().zip(topic_cursors) {
-            if let Some(ticket) = topic_cursor.ticket.filter(|ticket| topic.still_waiting(Some(*ticket))) {
+            if let Some(ticket) =
+                topic_cursor.ticket.filter(|ticket| topic.still_waiting(Some(*ticket)))
+            {
                 topic.stop_waiting(ticket);
             }
         }

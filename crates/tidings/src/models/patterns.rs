@@ -31,7 +31,7 @@ fn whoever_joins_a_family_while_its_topics_come_gets_all_behind_its_status() {
         });
         join([publishing]);
         join(joining);
-        assert_eq!(hub.clients().families(), []);
+        assert_eq!(hub.clients().patterns(), []);
     });
 }
 
@@ -78,7 +78,7 @@ fn a_family_that_comes_and_goes_hides_no_event_and_leaves_nothing() {
             publish(&hub, topic, "x").expect("it is open");
         }
         join([leaving, joining]);
-        assert_eq!((hub.clients().families(), hub.clients().topics()), (vec![], vec![]));
+        assert_eq!((hub.clients().patterns(), hub.clients().topics()), (vec![], vec![]));
         assert_eq!(hub.shared().journal.lock().index_sizes(), (0, 0));
     });
 }

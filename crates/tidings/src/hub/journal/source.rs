@@ -1,5 +1,5 @@
-use super::keys::Keys;
 use super::entry::EntryKind;
+use super::keys::Keys;
 use crate::backend::Origin;
 use crate::resume::Epoch;
 
@@ -53,7 +53,9 @@ impl Source {
 
     pub(super) fn position(&self) -> u64 {
         match self {
-            Self::Local { position, .. } | Self::Replica(ReplicaState { position, .. }) => *position,
+            Self::Local { position, .. } | Self::Replica(ReplicaState { position, .. }) => {
+                *position
+            }
         }
     }
 

@@ -32,7 +32,8 @@ impl Tombstones {
         *known = known.max(low);
         self.order.insert((known.position, topic.clone()));
         if self.order.len() > Self::MAX {
-            let lowest = self.order.pop_first().and_then(|(_, topic)| self.low_watermarks.remove(&topic));
+            let lowest =
+                self.order.pop_first().and_then(|(_, topic)| self.low_watermarks.remove(&topic));
             self.merged = self.merged.max(lowest.unwrap_or_default());
         }
     }
