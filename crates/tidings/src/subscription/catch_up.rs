@@ -134,7 +134,7 @@ impl CatchUp {
                                 return Poll::Ready(Progress::Announce(announcement));
                             }
                         }
-                        Err(LogErrorKind::Trimmed) => {
+                        Err(LogErrorKind::Trimmed) if matches!(self.start, Start::After(_)) => {
                             return Poll::Ready(Progress::Reset(ResetReason::Trimmed));
                         }
                         // The link will come back, or the hub will learn of the other history.
