@@ -1,5 +1,4 @@
-//! Subscriptions and event streams as bodies of the `http-body` crate, which hyper, axum and warp
-//! send as they are.
+//! Subscriptions and event streams as bodies of the `http-body` crate, which hyper, axum and warp can send.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,11 +12,10 @@ use crate::event_stream::{EventStream, StreamItem};
 use crate::subscription::Subscription;
 
 impl Subscription {
-    /// What `poll_frame` yields, as bytes: all frames of a subscription are data.
+    /// The bytes of what `poll_frame` yields: all frames of a subscription are data.
     ///
-    /// It is the stream's `poll_next`, for servers such as hyper, which asks three times for each
-    /// event: for the event, whether there is more, and, when it has written, once again. Where
-    /// nothing has happened since, that is seen at once.
+    /// The same as the stream's `poll_next`, but it returns at once if nothing has happened since the last poll. hyper polls
+    /// three times for each event: for the event, for more, and again after writing.
     #[inline]
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
         if self.is_quiet(cx.waker()) {

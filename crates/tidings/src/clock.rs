@@ -4,15 +4,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::timers::{Timed, TimerSlot, Timers};
 
-/// Where a hub takes its time from: heartbeats, and the age of retained events.
+/// A hub's source of time, for heartbeats and the age of retained events.
 ///
 /// [`Clock::system`] is the default. Tests that must not wait use a [`ManualClock`].
 #[derive(Clone)]
-pub struct Clock(Arc<Inner>);
+pub struct Clock(Arc<ClockInner>);
 
-struct Inner {
+struct ClockInner {
     time: Time,
-    /// The newest time that anybody has read.
+    /// The newest time that was read.
     recent: AtomicU64,
     timers: Timers,
 }
@@ -35,7 +35,7 @@ impl Clock {
     }
 
     fn new(time: Time) -> Self {
-        Self(Arc::new(Inner { time, recent: AtomicU64::new(1), timers: Timers::new() }))
+        Self(Arc::new(ClockInner { time, recent: AtomicU64::new(1), timers: Timers::new() }))
     }
 
     /// Milliseconds since an arbitrary instant; never 0, which the callers use for "never".
@@ -52,9 +52,8 @@ impl Clock {
         }
     }
 
-    /// The time when somebody last asked for it: every publication does. Good enough for the note
-    /// that a stream is not idle, which is taken for each stream and event; to read the clock for
-    /// that costs as much as the rest of the delivery.
+    /// The time at which the clock was last read, which every publication does. Good enough to record that a stream is not
+    /// idle, once for each stream and event: reading the clock costs as much as the rest of the delivery.
     pub(crate) fn recent(&self) -> u64 {
         match &self.0.time {
             Time::System(_) => self.0.recent.load(Ordering::Relaxed),
@@ -62,7 +61,7 @@ impl Clock {
         }
     }
 
-    /// Has `target` fired at `at` milliseconds or a little later, replacing its earlier date.
+    /// Fires `target` at `at` milliseconds or a little later, in place of its earlier due time.
     pub(crate) fn schedule<T: Timed + 'static>(&self, target: &Arc<T>, at: u64) {
         let weak = Arc::downgrade(target);
         self.0.timers.insert(target.timer(), weak, at);
@@ -71,7 +70,7 @@ impl Clock {
         }
     }
 
-    /// Forgets a target for good.
+    /// Removes a target for good.
     pub(crate) fn cancel(&self, slot: &TimerSlot) {
         self.0.timers.cancel(slot);
     }
@@ -81,7 +80,7 @@ impl Clock {
     }
 }
 
-/// Milliseconds since the Unix epoch, by a clock that may be set; 0 for all that is before it.
+/// Milliseconds since the Unix epoch, by the wall clock, which may be set; 0 before the epoch.
 pub(crate) fn unix_millis() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
@@ -103,7 +102,7 @@ impl std::fmt::Debug for Clock {
     }
 }
 
-/// A clock that stands still until it is told to advance: for tests.
+/// A clock that stands still until [`advance`](Self::advance) is called: for tests.
 ///
 /// ```
 /// use std::time::Duration;
@@ -117,7 +116,7 @@ impl std::fmt::Debug for Clock {
 pub struct ManualClock(Clock);
 
 impl ManualClock {
-    /// A clock that stands at its beginning.
+    /// A clock at its beginning.
     pub fn new() -> Self {
         Self(Clock::new(Time::Manual(AtomicU64::new(1))))
     }
@@ -127,11 +126,11 @@ impl ManualClock {
         self.0.clone()
     }
 
-    /// Moves time on by whole milliseconds and does, before it returns, what has fallen due.
+    /// Advances by whole milliseconds, and does everything that is due before it returns.
     pub fn advance(&self, by: Duration) {
         if let Time::Manual(now) = &self.0.0.time {
             let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-            // It stops at half of the range, so that sums with it cannot overflow.
+            // It stops at half the range, so that sums with it cannot overflow.
             let end = |now: u64| Some(now.saturating_add(by).min(u64::MAX / 2));
             let _ = now.fetch_update(Ordering::AcqRel, Ordering::Acquire, end);
         }

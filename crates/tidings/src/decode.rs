@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_like_a_byte_order_mark_is_text() {
+    fn text_that_begins_like_a_byte_order_mark_is_text() {
         assert_eq!(data_of(b"\xEF\xBB\xBFdata:1\n\n"), ["1"]);
         assert_eq!(data_of(b"\xEF\xBBdata:1\n\ndata:2\n\n"), ["2"]);
         assert_eq!(data_of(b"\xEF\n\xBB\xBFdata:1\n\ndata:2\n\n"), ["2"]);

@@ -1,7 +1,6 @@
-//! What can go wrong, one type for each family of operations.
+//! Errors, one type for each group of operations.
 //!
-//! Every type is opaque, so that it can learn more without breaking anybody: callers match on `kind()` and read
-//! the message.
+//! Every type is opaque, so that it can grow without breaking callers, which match on `kind()` and read the message.
 
 mod decode;
 mod event;

@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_the_fields_that_are_there() {
+    fn debug_shows_the_fields_that_are_set() {
         assert_eq!(
             format!("{:?}", Event::named("tick", "1").unwrap()),
             r#"Event { name: "tick", data: "1" }"#

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn each_field_refuses_what_would_break_it_and_nothing_else() {
+    fn each_field_refuses_text_that_would_break_it_and_no_other() {
         use FieldErrorKind as Kind;
 
         for (text, name, id, comment) in [

@@ -1,39 +1,39 @@
 use std::fmt;
 use std::time::Duration;
 
-/// How a hub is, at the moment of asking: see [`Hub::health`](crate::Hub::health).
+/// The state of a hub when this was made: see [`Hub::health`](crate::Hub::health).
 ///
-/// As text it is the reason why it is not ready, or `ready`.
+/// Its text is `ready`, or the reason why the hub is not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Health {
     /// [`Hub::close`](crate::Hub::close) was called.
     pub is_closed: bool,
-    /// How the hub's log can be reached.
+    /// Whether the hub's log can be reached.
     pub link: Link,
-    /// For how long the hub may have missed events that are in its log: the time since it last had
-    /// everything. `None` in memory, and before it had everything for the first time.
+    /// The time since the hub last had everything that is in its log. `None` in memory, and until the hub has everything
+    /// for the first time.
     pub lag: Option<Duration>,
-    /// How many entries of the log were left out because they are not events.
+    /// The number of entries of the log that were left out because they are not events.
     pub rejected: u64,
-    /// The last of them, and why.
+    /// The last of these entries, and the cause.
     pub last_rejected: Option<String>,
     pub(crate) max_lag: Duration,
 }
 
-/// How a hub's log can be reached.
+/// Whether a hub's log can be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Link {
     /// The hub is in memory.
     None,
-    /// It is being reached for the first time.
+    /// The log is being connected to for the first time.
     Connecting,
-    /// It answers.
+    /// The log answers.
     Up,
-    /// It does not answer. Streams stay open and go on when it does.
+    /// The log does not answer. Streams stay open, and go on when it does.
     Down {
-        /// What went wrong last.
+        /// The last error.
         error: String,
         /// For how long.
         since: Duration,
@@ -41,8 +41,7 @@ pub enum Link {
 }
 
 impl Health {
-    /// Whether new clients should be sent here: the hub is open, its log answers, and it does not lag
-    /// more than [`HubBuilder::max_lag`](crate::HubBuilder::max_lag).
+    /// Whether new clients should be sent here: the hub is open, its log answers, and it does not lag by more than [`HubBuilder::max_lag`](crate::HubBuilder::max_lag).
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let is_current = self.lag.is_some_and(|lag| lag <= self.max_lag);
@@ -60,7 +59,7 @@ impl fmt::Display for Health {
                 write!(f, "log link is down for {:.1} s: {error}", seconds(since))
             }
             (Link::Up, Some(lag)) => write!(f, "log lags by {:.1} s", seconds(&lag)),
-            _ => f.write_str("log has not caught up yet"),
+            _ => f.write_str("hub has not caught up with its log yet"),
         }
     }
 }

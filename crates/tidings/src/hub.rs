@@ -28,8 +28,8 @@ use shared::Shared;
 
 /// A hub of topics: events are published to it, and clients subscribe to it.
 ///
-/// A cheap handle: clones are the same hub, and all methods take `&self` on any thread, in async
-/// code or outside of it. When the last handle is dropped, the open streams end.
+/// A cheap handle: clones are handles to the same hub. All methods take `&self`, and can be called from any thread, in
+/// async code or outside it. When the last handle is dropped, the open streams end.
 ///
 /// ```
 /// use tidings::{Event, Hub};
@@ -42,7 +42,7 @@ use shared::Shared;
 #[derive(Debug, Clone)]
 pub struct Hub(Arc<Handles>);
 
-/// Exists as long as any handle does.
+/// Exists as long as there is a handle.
 #[derive(Debug)]
 struct Handles(Arc<Shared>);
 
@@ -62,7 +62,7 @@ impl Hub {
         Self::builder().build()
     }
 
-    /// A hub with other settings.
+    /// Settings for a hub.
     pub fn builder() -> HubBuilder {
         HubBuilder::new()
     }
@@ -75,20 +75,18 @@ impl Hub {
         &self.0.0
     }
 
-    /// Publishes an event to a topic: to all who are subscribed, and to those who come back to
-    /// it while it is retained.
+    /// Publishes an event to a topic: to all clients that are subscribed, and to those that resume while it is retained.
     ///
-    /// The event is encoded once, gets the hub's next id and wakes the clients that wait for it.
-    /// The call never waits for a client. It returns the outcome, which async code awaits and
-    /// other code asks with [`Publish::wait`]; the event is published either way.
+    /// The event is encoded once, gets the hub's next id and wakes the clients that wait for it. The call never waits for a
+    /// client. It returns the outcome, which async code awaits and other code gets with [`Publish::wait`]; the event is
+    /// published either way.
     ///
     /// # Errors
     ///
-    /// The outcome is a [`PublishError`] when the topic's name is not one, and when the event has
-    /// an id (the hub gives it one), has a reserved name (`tidings:…`), has neither name nor data
-    /// (no client would see it), is larger than [`HubBuilder::max_event_bytes`], or when the hub
-    /// is closed. Nothing is published then. On a hub with a [log](crate::backend), also when that does not
-    /// take it, or does not say so in time.
+    /// The outcome is a [`PublishError`] when the topic's name is not valid, when the hub is closed, and when the event has an
+    /// id (the hub gives it one), has a reserved name (`tidings:…`), has neither name nor data (no client would see it), or
+    /// is larger than [`HubBuilder::max_event_bytes`]. Nothing is published then. On a hub with a [log](crate::backend), also
+    /// when the log refuses the event, or does not acknowledge it in time.
     ///
     /// ```
     /// use tidings::{Event, Hub};
@@ -106,17 +104,16 @@ impl Hub {
         publish::publish(self.shared(), None, topic, event)
     }
 
-    /// Publishes an event unless one with the same key was published before: for whoever tries again,
-    /// after a time-out or a restart, and does not know whether the first attempt got through.
+    /// Publishes an event unless one with the same key was published before: for a publisher that tries again after a timeout
+    /// or a restart, and does not know whether the first attempt succeeded.
     ///
-    /// A key holds for the whole hub, and for every node on its log, for a window: two minutes unless it is
-    /// set, by [`HubBuilder::idempotency_window`] or by the log. The outcome is the same as the first one's,
-    /// and [`Published::is_duplicate`](published::Published::is_duplicate) says so; topic and event are not
+    /// A key is valid for the whole hub, and for every node on its log, for a window: two minutes unless it is set, by
+    /// [`HubBuilder::idempotency_window`] or by the log. The outcome is that of the first attempt, and [`Published::is_duplicate`](published::Published::is_duplicate) says so; topic and event are not
     /// compared.
     ///
     /// # Errors
     ///
-    /// As [`Hub::publish`], and when the key is not one.
+    /// As [`Hub::publish`], and when the key is not valid.
     ///
     /// ```
     /// use tidings::{Event, Hub};
@@ -138,16 +135,15 @@ impl Hub {
         publish::publish(self.shared(), Some(key.try_into().map_err(Into::into)), topic, event)
     }
 
-    /// Sends an event to those who are subscribed to a topic now, on this node and, on a shared log, on the
-    /// others. It has no id, is not retained
-    /// and does not move their position: "somebody is typing". Returns for how many it was on
-    /// this node.
+    /// Sends an event to the clients that are subscribed to a topic now, on this node and, on a shared log, on the others:
+    /// "somebody is typing". The event has no id, is not retained, and does not move the clients' positions. Returns the
+    /// number of these clients on this node.
     ///
-    /// A client that reads too slowly may miss it without notice.
+    /// A client that reads too slowly may miss it, and is not told.
     ///
     /// # Errors
     ///
-    /// As [`Hub::publish`], except that an event without name and data is allowed: a comment.
+    /// As [`Hub::publish`], except that an event may have neither name nor data, such as a comment.
     ///
     /// ```
     /// use tidings::{Event, Hub};
@@ -166,8 +162,8 @@ impl Hub {
 
     /// Subscribes a client to one or many topics.
     ///
-    /// What a client may see is decided here, by the topics that the handler passes, and anew at
-    /// every reconnect. A bad topic name, or none at all, is told by [`Subscribe::open`].
+    /// The topics that the handler passes decide what the client may see, again at every reconnect. [`Subscribe::open`]
+    /// returns an error for a bad topic name, or for none.
     ///
     /// ```
     /// use tidings::{Hub, Resume};
@@ -194,12 +190,12 @@ impl Hub {
         Subscribe::new(self.shared().clone(), topics)
     }
 
-    /// Subscribes a client to families of topics: `sensors/*` is every topic whose name begins with
-    /// `sensors/`, those also that come into being later.
+    /// Subscribes a client to patterns: `sensors/*` is every topic whose name begins with `sensors/`, also one that is created
+    /// later.
     ///
-    /// A client gets each event once, in the hub's order, however many of its families and topics it belongs to,
-    /// and resumes as with topics named one by one. What the client may see is decided here: a pattern
-    /// should be the application's, never the client's.
+    /// A client gets each event once, in the hub's order, however many of its patterns and topics match it, and resumes as
+    /// with topics that are named one by one. Patterns decide what the client may see: they must come from the application,
+    /// never from the client.
     ///
     /// ```
     /// use tidings::{Hub, Resume};
@@ -221,7 +217,7 @@ impl Hub {
         Subscribe::new(self.shared().clone(), Ok(Vec::new())).matching(patterns)
     }
 
-    /// Who is connected, and the means to disconnect them.
+    /// The connected clients, and the means to disconnect them.
     ///
     /// ```
     /// # let hub = tidings::Hub::new();
@@ -233,7 +229,7 @@ impl Hub {
         Clients::new(self.shared())
     }
 
-    /// How the hub is: whether it can be sent new clients, and why not. What a readiness probe asks for.
+    /// The state of the hub: whether it is ready for new clients, and if not, why. For readiness probes.
     ///
     /// ```
     /// let hub = tidings::Hub::new();
@@ -245,7 +241,7 @@ impl Hub {
         self.shared().health()
     }
 
-    /// Figures of this hub, which print themselves as Prometheus reads them.
+    /// The figures of this hub, which are written in the format of Prometheus.
     ///
     /// ```
     /// let hub = tidings::Hub::new();
@@ -270,9 +266,8 @@ impl Hub {
         Cluster::new(self.shared())
     }
 
-    /// Ends all streams, each once it has sent what was published until now, for a clean
-    /// shutdown: servers wait for open responses. Publishing fails from now on; a client that
-    /// connects all the same is served what it missed, and its stream ends.
+    /// Ends all streams, each when it has sent what was published until now. For a clean shutdown: servers wait for open
+    /// responses. Publishing fails from now on. A client that still connects is sent what it missed, and its stream ends.
     pub fn close(&self) {
         self.shared().close();
     }

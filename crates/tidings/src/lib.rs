@@ -1,11 +1,11 @@
-//! Server-sent events: a hub of topics whose log is the live feed and the replay history at once.
+//! Server-sent events: a hub of topics whose logs are both the live feed and the replay history.
 //!
 //! ```
 //! use tidings::{Event, Hub, Resume};
 //!
 //! let hub = Hub::new();
 //!
-//! // A request is subscribed to topics. Adapters make the response of it.
+//! // A handler subscribes a request to topics. The adapter makes the response.
 //! let subscription = hub.subscribe(["news", "user:42"]).resume(Resume::new()).open()?;
 //!
 //! // Anywhere else:
@@ -14,51 +14,48 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! This is the core. Applications use it through the crate of their web framework, such as
-//! `tidings-axum`, which re-exports it.
+//! This is the core. Applications use it through the crate of their web framework, such as `tidings-axum`, which
+//! re-exports it.
 //!
 //! # Concepts
 //!
-//! An [`Event`] is published to a [`Topic`] of a [`Hub`], which encodes it once, gives it an id and
-//! appends it to the topic's log: a bounded ring, as large as its [`Retention`] says. A
-//! [`Subscription`] is a cursor into the logs of its topics and a stream of bytes. Reading what is
-//! new and replaying what was missed are the same thing, so there is no hand-over between them in
-//! which an event could be lost or doubled.
+//! An [`Event`] is published to a [`Topic`] of a [`Hub`]. The hub encodes it once, gives it an id and appends it to the
+//! topic's log: a bounded ring, as large as its [`Retention`] says. A [`Subscription`] is a cursor into the logs of its
+//! topics, and a stream of bytes. Reading new events and replaying missed ones is the same operation, so there is no
+//! hand-over between the two in which an event could be lost or doubled.
 //!
-//! A client may also subscribe to a *family* of topics, such as `sensors/*`: [`Hub::subscribe_matching`].
+//! A client may also subscribe to a *pattern*, such as `sensors/*`: [`Hub::subscribe_matching`].
 //!
-//! Ids are one order over the whole hub. So the one Last-Event-ID that a client remembers says
-//! what it has seen of all its topics, and [`Subscribe::resume`] goes on from there. The first event
-//! of a subscription, named [`STATUS_EVENT`], says whether that worked: a client is fresh, resumed,
-//! or [reset](ResetReason) because something that it missed is gone.
+//! Ids are in one order over the whole hub. So the single Last-Event-ID that a client remembers says what it has seen of
+//! all its topics, and [`Subscribe::resume`] goes on from there. The first event of a subscription, named
+//! [`STATUS_EVENT`], says whether that worked: a client is fresh, resumed, or [reset](ResetReason) because something
+//! that it missed is gone.
 //!
-//! [`Hub::clients`] tells who is connected, and [`Hub::cluster`] the same of all nodes on a log. [`Hub::health`] and
-//! [`Hub::metrics`] are for those who operate it. [`Hub::publish_ephemeral`] is for events of the moment.
-//! [`EventStream`] sends a stream of events to one client, without any hub. [`Decoder`] is the other
-//! end, for tests and clients.
+//! [`Hub::clients`] lists the connected clients, and [`Hub::cluster`] those of all nodes on a log. [`Hub::health`] and
+//! [`Hub::metrics`] are for operators. [`Hub::publish_ephemeral`] is for events that only matter now. [`EventStream`]
+//! sends a stream of events to one client, without a hub. [`Decoder`] is the other end, for tests and clients.
 //!
 //! # Guarantees
 //!
-//! - For a connection and its cursor: every retained event of its topics, in the hub's order, none
-//!   twice. Across reconnects the same, or a reset. Never a silent hole.
-//! - What a client sends as its Last-Event-ID causes no error and no panic, and shows it no topic
-//!   that the handler did not pass.
-//! - Publishing never waits for a client. A slow one falls behind in the log, at no cost, and is
-//!   reset when it falls off.
+//! - A connection gets every retained event of its topics after its cursor, in the hub's order, none twice. Across
+//!   reconnects it gets the same, or a reset. There is never a silent gap.
+//! - The Last-Event-ID that a client sends causes no error and no panic, and shows it no topic that the handler did not
+//!   pass.
+//! - Publishing never waits for a client. A slow client lags in the log, which costs no memory, and is reset when its
+//!   next event is gone.
 //! - Names, ids, comments and data cannot break the framing.
 //! - Memory is bounded by topic and by hub. Nothing here panics on run-time data.
 //!
 //! # What it does not do
 //!
-//! It has no HTTP, no runtime and no sockets; adapters and servers have. It does not authenticate, and does
-//! not limit the number of clients. A hub that is [built](HubBuilder::build) in memory ends with its process, and a
-//! restart is a reset; one that is [built on a log](HubBuilder::build_on) goes on, on one node or many: see
-//! [`backend`].
+//! It has no HTTP, no runtime and no sockets; adapters and servers have. It does not authenticate clients, and does not
+//! limit their number. A hub that is [built](HubBuilder::build) in memory ends with its process, so a restart resets its
+//! clients. One that is [built on a log](HubBuilder::build_on) goes on, on one node or many: see [`backend`].
 //!
 //! # Features
 //!
-//! - `http-body`: [`Subscription`] and [`EventStream`] are bodies of the `http-body` crate. Off by
-//!   default; the adapters for frameworks on hyper turn it on.
+//! - `http-body`: [`Subscription`] and [`EventStream`] are bodies of the `http-body` crate. Off by default; the adapters
+//!   for frameworks on hyper turn it on.
 //!
 //! The format is that of the HTML standard, section 9.2 "Server-sent events".
 

@@ -2,10 +2,10 @@ use std::fmt;
 
 use crate::health::{Health, Link};
 
-/// Figures of one hub at the moment of asking: see [`Hub::metrics`](crate::Hub::metrics). Of a cluster,
-/// this is one node.
+/// The figures of one hub when this was made: see [`Hub::metrics`](crate::Hub::metrics). In a cluster, these are the
+/// figures of one node.
 ///
-/// As text it is what Prometheus reads (text format 0.0.4, `text/plain; version=0.0.4`).
+/// Its text is in the format of Prometheus (0.0.4, `text/plain; version=0.0.4`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
@@ -15,25 +15,25 @@ pub struct Metrics {
     pub topics: usize,
     /// Memory that events take, in bytes.
     pub retained_bytes: usize,
-    /// Events that became visible here, whoever published them, ephemeral ones included.
+    /// Events that became visible here, from any node, ephemeral ones included.
     pub events: u64,
     /// Publications by this node that were acknowledged.
     pub published: u64,
-    /// Publications by this node that were not, whatever the reason.
+    /// Publications by this node that were refused or failed.
     pub refused: u64,
     /// Streams that began fresh.
     pub fresh: u64,
     /// Streams that were resumed.
     pub resumed: u64,
-    /// Resets, because events had expired.
+    /// Resets because events had expired.
     pub resets_expired: u64,
-    /// Resets, because events had to make room.
+    /// Resets because events were trimmed.
     pub resets_trimmed: u64,
-    /// Resets, because the id was not of this history.
+    /// Resets because the id was not of this history.
     pub resets_unknown: u64,
     /// Pages that were read back from the hub's log.
     pub log_reads: u64,
-    /// How the hub is.
+    /// The state of the hub.
     pub health: Health,
 }
 

@@ -1,5 +1,5 @@
-//! Models of what is concurrent: the core itself, run by shuttle with one interleaving after the
-//! other. A wake-up that is lost shows as a deadlock.
+//! Models of concurrency: shuttle runs the core itself with one interleaving after the other. A lost wake-up shows as a
+//! deadlock.
 //!
 //! ```sh
 //! RUSTFLAGS="--cfg shuttle" cargo test -p tidings --all-features --lib models::
@@ -96,7 +96,7 @@ struct Client {
 }
 
 impl Client {
-    /// A client of these topics, and the position behind which its events begin.
+    /// A client of these topics, and the position after which its events begin.
     fn new(hub: &Hub, topics: &[&str]) -> (Self, u64) {
         Self::of(hub.subscribe(topics.iter().copied()))
     }

@@ -1,12 +1,12 @@
-//! What an adapter needs of HTTP, as plain text: every framework has its own types for it.
+//! HTTP as plain text, for adapters: every framework has its own types for it.
 
-/// The response headers of an event stream, beside the status 200.
+/// The response headers of an event stream, whose status is 200.
 ///
-/// - `content-type`: the media type of section 9.2.7 of the HTML standard; always UTF-8.
-/// - `cache-control`: no cache may answer, and `no-transform` keeps intermediaries from
-///   compressing, which would hold events back.
-/// - `x-accel-buffering`: tells nginx, and others that follow it, not to buffer.
-/// - `x-content-type-options`: a browser that is led to the URL shows text, not what it guesses.
+/// - `content-type`: the media type (HTML standard, 9.2.7); the text is always UTF-8.
+/// - `cache-control`: no cache may answer, and `no-transform` keeps intermediaries from compressing, which would delay
+///   events.
+/// - `x-accel-buffering`: nginx, and proxies that follow it, do not buffer.
+/// - `x-content-type-options`: a browser that opens the URL shows text, and does not guess another type.
 ///
 /// There is no `content-length`, and no `connection`, which HTTP/2 forbids.
 pub const HEADERS: [(&str, &str); 4] = [

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::error::{Field, FieldError, FieldErrorKind};
 use crate::field::EventId;
 
-/// Names one history. Ids of another history mean nothing here, and are answered with a reset.
+/// The name of one history. Ids of another history mean nothing in this one, and lead to a reset.
 ///
-/// 1 to [`Epoch::MAX_BYTES`] ASCII letters and digits. Log backends keep it with their events.
+/// 1 to [`Epoch::MAX_BYTES`] ASCII letters and digits. Log backends store it with their events.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Epoch(Arc<str>);
 
@@ -15,7 +15,7 @@ impl Epoch {
     /// The longest epoch, in bytes.
     pub const MAX_BYTES: usize = 24;
 
-    /// Reads an epoch that was kept somewhere.
+    /// Parses an epoch, such as a backend has stored.
     ///
     /// # Errors
     ///
@@ -43,7 +43,7 @@ impl Epoch {
         }
     }
 
-    /// A new one: 60 random bits, so that no restart and no other node has the same.
+    /// A new epoch of 60 random bits, so that no restart and no other node has the same.
     #[must_use]
     pub fn random() -> Self {
         let digit = |_| char::from(ALPHABET[fastrand::usize(..ALPHABET.len())]);
@@ -61,7 +61,7 @@ impl Epoch {
         EventId::trusted(format!("{self}-{position}"))
     }
 
-    /// The id that makes a client come back to a reset: for a stream that has no position yet.
+    /// An id that leads to a reset, for a stream that has no position yet.
     pub(crate) fn id_without_position(&self) -> EventId {
         EventId::trusted(format!("{self}-none"))
     }
@@ -91,10 +91,10 @@ impl fmt::Debug for Epoch {
     }
 }
 
-/// What a client said about where it was: its Last-Event-ID, as bytes that nobody has checked.
+/// Where a client says that it left off: its Last-Event-ID, as unchecked bytes.
 ///
-/// There is no invalid one. What is not an id of this hub leads to a reset, never to an error: a
-/// browser's EventSource gives up for good on any status but 200.
+/// There is no invalid one. Bytes that are not an id of this hub lead to a reset, never to an error: a browser's
+/// EventSource gives up for good on any status but 200.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastEventId(Claim);
 
@@ -109,10 +109,10 @@ impl LastEventId {
     /// No id of a hub is longer, in bytes.
     const MAX_BYTES: usize = 64;
 
-    /// Takes the value of a `Last-Event-ID` header, or what a client saved elsewhere.
+    /// From the value of a `Last-Event-ID` header, or from where else the client has stored it.
     pub fn new(value: impl AsRef<[u8]>) -> Self {
         let value = value.as_ref();
-        // Not kept when it cannot be an id: it may be as large as the server allows.
+        // Not stored if it cannot be an id: it may be as large as the server allows.
         if value.len() > Self::MAX_BYTES {
             return Self(Claim::Nonsense);
         }
@@ -127,7 +127,7 @@ impl LastEventId {
     }
 }
 
-/// What a request says about its client: where it left off, and where it calls from.
+/// What a request says about its client: where it left off, and its address.
 ///
 /// Adapters make one from every request; see [`Subscribe::resume`](crate::Subscribe::resume).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -141,17 +141,17 @@ impl Resume {
     /// clients that cannot send it.
     pub const QUERY_PARAMETER: &'static str = "lastEventId";
 
-    /// A client that says nothing: it starts fresh.
+    /// A client that says nothing, and starts fresh.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reads the `Last-Event-ID` headers of a request and, where there is none, the
-    /// `lastEventId` parameter of its query (the raw text behind the `?`).
+    /// Reads the `Last-Event-ID` headers of a request or, if there is none, the `lastEventId` parameter of its query (the
+    /// raw text after the `?`).
     ///
-    /// The header comes first: a browser keeps calling the URL that it was given, with the
-    /// parameter of long ago, and tells the news in the header. An empty value is none. Headers
-    /// that contradict each other lead to a reset.
+    /// The header has precedence: a browser that reconnects calls the URL that it was given, with an old parameter, and
+    /// sends the current id in the header. An empty value counts as none. Headers that contradict each other lead to a
+    /// reset.
     ///
     /// ```
     /// use tidings::Resume;
@@ -180,7 +180,7 @@ impl Resume {
         self
     }
 
-    /// Sets the address of the other end, for the registry.
+    /// Sets the client's address, for the registry.
     #[must_use]
     pub fn with_remote_addr(mut self, addr: Option<SocketAddr>) -> Self {
         self.remote_addr = addr;
@@ -192,7 +192,7 @@ impl Resume {
         self.last_event_id.as_ref()
     }
 
-    /// The address of the other end.
+    /// The client's address.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         self.remote_addr
     }
@@ -203,8 +203,8 @@ fn from_query(query: &str) -> Option<LastEventId> {
         let (name, value) = pair.split_once('=')?;
         (name == Resume::QUERY_PARAMETER).then_some(value)
     })?;
-    // Ids are made of unreserved characters (RFC 3986, section 2.3), but some clients escape all
-    // the same. Three characters a byte at most; anything longer is no id.
+    // Ids have only unreserved characters (RFC 3986, section 2.3), but some clients escape them all the same, with three
+    // characters for a byte.
     if value.len() > 3 * LastEventId::MAX_BYTES {
         return Some(LastEventId(Claim::Nonsense));
     }

@@ -5,22 +5,22 @@ use crate::event::Event;
 use crate::field::{EventId, EventName};
 use crate::log::reset_reason::ResetReason;
 
-/// The name of the status event: the first event of every hub subscription, and of a reset in
+/// The name of the status event, which is the first event of every hub subscription, and is sent again at a reset in
 /// mid-stream.
 ///
-/// A browser cannot read the response headers of an EventSource, so the stream itself says what
-/// has become of the client's Last-Event-ID. The data is JSON:
+/// A browser cannot read the response headers of an EventSource, so the stream itself says what the client's
+/// Last-Event-ID has led to. The data is JSON:
 ///
-/// - `{"status":"fresh","client":"…"}`: the client said nothing; this is where it begins.
+/// - `{"status":"fresh","client":"…"}`: the client did not say where it left off; it begins here.
 /// - `{"status":"resumed","client":"…"}`: everything since its last event follows.
-/// - `{"status":"reset","reason":"…","client":"…"}`: there is a hole. What the client knows is
-///   void; all that is still retained follows, oldest first, or a snapshot. See [`ResetReason`].
+/// - `{"status":"reset","reason":"…","client":"…"}`: there is a gap. What the client knows is void; all that is still
+///   retained follows, oldest first, or a snapshot. See [`ResetReason`].
 ///
-/// The event's id is the position from which the client now follows, so a client that is cut off
-/// before its first real event resumes all the same. `client` is the [`ClientId`].
+/// The event's id is the position from which the client now follows, so a client that is cut off before its first real
+/// event can resume, too. `client` is the [`ClientId`].
 pub const STATUS_EVENT: &str = "tidings:status";
 
-/// How a subscription stands at its beginning, or from a reset on.
+/// How a subscription begins, or goes on after a reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
@@ -28,10 +28,10 @@ pub enum Status {
     Fresh,
     /// Everything since the client's last event follows.
     Resumed,
-    /// There is a hole.
+    /// The client has missed something that is gone.
     Reset(ResetReason),
-    /// The hub is looking in its [log](crate::backend): the stream will say `resumed` or `reset`. Not on
-    /// a hub in memory.
+    /// The hub is reading its [log](crate::backend), and does not know yet. The stream's first event will say. Never on a hub
+    /// in memory.
     Pending,
 }
 
@@ -47,7 +47,7 @@ impl Status {
         }
         let (status, reason) = match self {
             Self::Fresh => ("fresh", None),
-            // Nothing is announced before it is known.
+            // Nothing is announced before it is certain.
             Self::Resumed | Self::Pending => ("resumed", None),
             Self::Reset(reason) => ("reset", Some(reason)),
         };

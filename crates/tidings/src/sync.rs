@@ -1,6 +1,5 @@
-//! What the core shares memory with: `parking_lot`, the atomics and threads of `std`; or, with
-//! `--cfg shuttle`, the same of [shuttle](https://docs.rs/shuttle), which chooses who runs when.
-//! See `models.rs`.
+//! The locks, atomics and threads that the core uses: those of `parking_lot` and `std`, or, with `--cfg shuttle`, those of
+//! [shuttle](https://docs.rs/shuttle), which chooses the order in which threads run. See `models.rs`.
 
 #[cfg(not(shuttle))]
 mod real {

@@ -8,29 +8,28 @@ use crate::clock::Clock;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, thread};
 
-/// Dates are rounded up to this many milliseconds, so that thousands of heartbeats share a
-/// wake-up of the timer thread.
+/// Due times are rounded up to this many milliseconds, so that thousands of heartbeats share a wake-up of the timer
+/// thread.
 const QUANTUM: u64 = 50;
 
 const NOT_SCHEDULED: u64 = 0;
 const CANCELLED: u64 = u64::MAX;
 
-/// Something with a date in the shared timers.
+/// Something with a due time in the shared timers.
 pub(crate) trait Timed: Send + Sync {
-    /// Where the timers note the target's date.
+    /// Where the timers keep the target's due time.
     fn timer(&self) -> &TimerSlot;
 
-    /// Called at or after the date; returns the next one, in milliseconds of the clock.
-    ///
-    /// Runs on the timer thread, with no lock held.
+    /// Called at the due time or later, on the timer thread, with no lock held. Returns the next due time, in
+    /// milliseconds of the clock.
     fn fire(&self, now: u64) -> Option<u64>;
 }
 
-/// A target's place in the timers. Read and written under their lock only.
+/// A target's entry in the timers. Read and written under their lock only.
 #[derive(Debug)]
 pub(crate) struct TimerSlot {
     due: AtomicU64,
-    /// Where it is among those with the same date.
+    /// Its index among the targets with the same due time.
     index: AtomicUsize,
 }
 
@@ -40,23 +39,23 @@ impl TimerSlot {
     }
 }
 
-/// The dates of all streams and hubs of one clock, instead of a timer each. Dates are few, since
-/// they are rounded, and those who share one are in a list: 16 bytes each.
+/// The due times of all streams and hubs of one clock, in place of a timer for each. Since they are rounded, there are few
+/// different ones, each with a list of targets: 16 bytes a target.
 pub(crate) struct Timers {
-    state: Mutex<State>,
+    schedule: Mutex<Schedule>,
     earlier: Condvar,
 }
 
-struct State {
+struct Schedule {
     due: BTreeMap<u64, Slab<Weak<dyn Timed>>>,
-    /// The last date that was fired. There is no list for it, or for an earlier one, ever again:
-    /// the slots of its targets still name their places in it.
+    /// The last due time that has fired. No target is ever listed for it again, or for an earlier one: the slots of its
+    /// targets still name their indices in that list.
     fired: u64,
     running: bool,
 }
 
-impl State {
-    /// Takes a target out, if it is there.
+impl Schedule {
+    /// Removes a target, if it is listed.
     fn remove(&mut self, slot: &TimerSlot) -> Option<Weak<dyn Timed>> {
         let at = slot.due.load(Ordering::Relaxed);
         let targets = self.due.get_mut(&at)?;
@@ -71,26 +70,27 @@ impl State {
 impl Timers {
     pub(crate) fn new() -> Self {
         Self {
-            state: Mutex::new(State { due: BTreeMap::new(), fired: 0, running: false }),
+            schedule: Mutex::new(Schedule { due: BTreeMap::new(), fired: 0, running: false }),
             earlier: Condvar::new(),
         }
     }
 
     pub(crate) fn insert(&self, slot: &TimerSlot, target: Weak<dyn Timed>, at: u64) {
-        let mut state = self.state.lock();
-        let at = at.clamp(state.fired + 1, CANCELLED - QUANTUM).next_multiple_of(QUANTUM);
-        // A cancelled target stays so: its date may be set by a `fire` that ran meanwhile.
+        let mut schedule = self.schedule.lock();
+        let at = at.clamp(schedule.fired + 1, CANCELLED - QUANTUM).next_multiple_of(QUANTUM);
+        // A cancelled target stays cancelled, even if a `fire` that ran meanwhile returns a next time.
         if slot.due.load(Ordering::Relaxed) == CANCELLED {
             return;
         }
-        let removed = state.remove(slot);
+        let removed = schedule.remove(slot);
         slot.due.store(at, Ordering::Relaxed);
-        let targets = state.due.entry(at).or_default();
+        let targets = schedule.due.entry(at).or_default();
         let index = targets.insert(target);
         let is_new = targets.len() == 1;
         slot.index.store(index, Ordering::Relaxed);
-        let is_first = is_new && state.due.first_key_value().map(|(first, _)| *first) == Some(at);
-        drop(state);
+        let is_first =
+            is_new && schedule.due.first_key_value().map(|(first, _)| *first) == Some(at);
+        drop(schedule);
         // Outside the lock: it may be the last reference.
         drop(removed);
         if is_first {
@@ -99,29 +99,29 @@ impl Timers {
     }
 
     pub(crate) fn cancel(&self, slot: &TimerSlot) {
-        let mut state = self.state.lock();
-        let removed = state.remove(slot);
+        let mut schedule = self.schedule.lock();
+        let removed = schedule.remove(slot);
         slot.due.store(CANCELLED, Ordering::Relaxed);
-        drop(state);
+        drop(schedule);
         // Outside the lock: it may be the last reference.
         drop(removed);
     }
 
-    /// Fires everything with a date up to `now`.
+    /// Fires everything that is due at `now`.
     pub(crate) fn fire_due(&self, now: u64) {
         let mut due = Vec::new();
         {
-            let mut state = self.state.lock();
-            while let Some(first) = state.due.first_entry() {
+            let mut schedule = self.schedule.lock();
+            while let Some(first) = schedule.due.first_entry() {
                 if *first.key() > now {
                     break;
                 }
                 let (at, targets) = first.remove_entry();
                 due.push(targets);
-                state.fired = at;
+                schedule.fired = at;
             }
         }
-        // The lock is free here: waking a task may drop its stream, which cancels a date.
+        // No lock is held: waking a task may drop its stream, which cancels its timer.
         for (_, target) in due.into_iter().flatten() {
             let Some(target) = target.upgrade() else {
                 continue;
@@ -134,13 +134,13 @@ impl Timers {
 
     /// Starts the timer thread, unless it runs.
     pub(crate) fn keep_running(&self, clock: &Clock) {
-        let mut state = self.state.lock();
-        if state.running {
+        let mut schedule = self.schedule.lock();
+        if schedule.running {
             return;
         }
         let clock = clock.clone();
-        // Without the thread there are no heartbeats; with the next date it is tried again.
-        state.running = thread::Builder::new()
+        // If the thread cannot be started, the next target tries again.
+        schedule.running = thread::Builder::new()
             .name("tidings-timer".into())
             .spawn(move || clock.timers().run(&clock))
             .is_ok();
@@ -148,25 +148,25 @@ impl Timers {
 
     fn run(&self, clock: &Clock) {
         loop {
-            let mut state = self.state.lock();
+            let mut schedule = self.schedule.lock();
             let now = clock.now();
-            match state.due.first_key_value().map(|(at, _)| *at) {
+            match schedule.due.first_key_value().map(|(at, _)| *at) {
                 Some(at) if at <= now => {
-                    drop(state);
+                    drop(schedule);
                     self.fire_due(now);
                 }
                 Some(at) => {
                     let wait = Duration::from_millis(at - now);
-                    self.earlier.wait_for(&mut state, wait);
+                    self.earlier.wait_for(&mut schedule, wait);
                 }
-                None => self.earlier.wait(&mut state),
+                None => self.earlier.wait(&mut schedule),
             }
         }
     }
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.state.lock().due.values().map(Slab::len).sum()
+        self.schedule.lock().due.values().map(Slab::len).sum()
     }
 }
 
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_kept_and_renewed() {
+    fn a_target_fires_when_it_is_due_and_again_after_its_interval() {
         let manual = ManualClock::new();
         let clock = manual.clock();
         let bell = bell(1_000);

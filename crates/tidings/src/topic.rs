@@ -2,11 +2,11 @@ use crate::error::{Field, FieldError, FieldErrorKind};
 use crate::field::parsed_field;
 
 parsed_field! {
-    /// The name of a topic: what events are published to and what clients subscribe to.
+    /// The name of a topic. Events are published to topics, and clients subscribe to them.
     ///
-    /// A name is 1 to [`Topic::MAX_BYTES`] bytes of UTF-8 without white space, control characters
-    /// and `*`, which stands for "any run of characters" in a [`TopicPattern`]. Nothing else has a
-    /// meaning to the hub: `orders`, `user:42` and `sensors/kitchen/temperature` are equally good.
+    /// A name is 1 to [`Topic::MAX_BYTES`] bytes of UTF-8 without white space, control characters and `*`, which stands for
+    /// any run of characters in a [`TopicPattern`]. No other character has a meaning: `orders`, `user:42` and
+    /// `sensors/kitchen/temperature` are equally good.
     ///
     /// Cloning shares the text.
     ///
@@ -24,10 +24,10 @@ parsed_field! {
 }
 
 parsed_field! {
-    /// A topic name or a family of them: `*` stands for any run of characters, also for none.
+    /// A topic name, or a pattern that matches many: `*` stands for any run of characters, even an empty one.
     ///
-    /// What clients subscribe to with [`Hub::subscribe_matching`](crate::Hub::subscribe_matching), and
-    /// what [retention](crate::Retention) is set for. Otherwise the same as a [`Topic`].
+    /// Clients subscribe to patterns with [`Hub::subscribe_matching`](crate::Hub::subscribe_matching), and
+    /// [retention](crate::Retention) is set by pattern. Otherwise the same as a [`Topic`].
     ///
     /// ```
     /// use tidings::{Topic, TopicPattern};
@@ -59,13 +59,13 @@ impl TopicPattern {
         self.as_str().contains('*')
     }
 
-    /// What all names of the family begin with: what is before the first `*`.
+    /// The text before the first `*`, with which every matching name begins.
     #[must_use]
     pub fn prefix(&self) -> &str {
         self.as_str().split('*').next().unwrap_or_default()
     }
 
-    /// Whether `topic` belongs to the family.
+    /// Whether the pattern matches a topic.
     #[must_use]
     pub fn matches(&self, topic: &Topic) -> bool {
         self.matches_text(topic.as_str())
@@ -74,8 +74,8 @@ impl TopicPattern {
     pub(crate) fn matches_text(&self, name: &str) -> bool {
         let (pattern, name) = (self.as_str().as_bytes(), name.as_bytes());
         let (mut p, mut n) = (0, 0);
-        // Where to go on after a mismatch: behind the last star, one byte of the name further.
-        // Earlier stars need no second try, so the work is at most pattern × name bytes.
+        // Where to go on after a mismatch: after the last star, one byte further in the name. Earlier stars need no second
+        // try, so the work is at most pattern × name bytes.
         let mut star: Option<(usize, usize)> = None;
         while n < name.len() {
             match pattern.get(p) {

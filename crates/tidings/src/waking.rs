@@ -1,4 +1,4 @@
-//! Waking those who wait for an event, without keeping the publisher.
+//! Waking the streams that wait for an event, without delaying the publisher.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,29 +10,27 @@ use slab::Slab;
 
 use crate::sync::{Condvar, Mutex, thread};
 
-/// Somebody who waits for a topic's next event: one stream, or a cohort of them.
+/// Waits for a topic's next event: one stream, or a cohort of them.
 pub(crate) trait Waiter: Send + Sync + fmt::Debug {
     /// Runs with no lock held: it may run, or drop, what it wakes.
     fn wake(&self);
 }
 
-/// Who waited, in no order.
+/// Waiters in no order.
 pub(crate) type Waiters = Slab<Arc<dyn Waiter>>;
 
-/// More than this many are woken by a thread of their own: publishing costs its caller a few
-/// microseconds, however many wait.
+/// More than this many are woken by another thread: publishing takes its caller a few microseconds, however many wait.
 const AT_ONCE: usize = if cfg!(shuttle) { 1 } else { 16 };
 
-/// Wakes them all: a few at once, many from the thread `tidings-waker`.
+/// Wakes all of them: a few at once, many from the thread `tidings-waker`.
 ///
-/// A thread, not a task: there may be several runtimes, or none. Waking from outside a runtime has
-/// a second effect: runtimes queue what comes from outside behind what their own workers wake, so
-/// thousands of streams that become ready at one moment do not stand before a request that has just
-/// arrived.
+/// A thread, not a task: there may be several runtimes, or none. Waking from outside a runtime has a second effect:
+/// runtimes run what their own workers wake before what is woken from outside. So thousands of streams that become ready
+/// at one moment do not delay a request that has just arrived.
 pub(crate) fn wake(waiters: Waiters) {
     #[cfg(not(shuttle))]
     static WAKING: Waking = Waking::new();
-    // Each run of a model begins anew.
+    // Each run of a model starts from the beginning.
     #[cfg(shuttle)]
     shuttle::lazy_static! {
         static ref WAKING: Waking = Waking::new();
@@ -71,54 +69,54 @@ fn wake_all(waiters: Waiters) {
     }
 }
 
-/// The lists that the thread has before it.
+/// The lists that the thread has not woken yet.
 struct Waking {
-    state: Mutex<State>,
+    queue: Mutex<Queue>,
     more: Condvar,
 }
 
-struct State {
+struct Queue {
     lists: VecDeque<Waiters>,
     running: bool,
 }
 
 impl Waking {
     const fn new() -> Self {
-        let state = State { lists: VecDeque::new(), running: false };
-        Self { state: Mutex::new(state), more: Condvar::new() }
+        let queue = Queue { lists: VecDeque::new(), running: false };
+        Self { queue: Mutex::new(queue), more: Condvar::new() }
     }
 
     fn add(&'static self, waiters: Waiters) {
-        let mut state = self.state.lock();
-        if !state.running {
-            state.running = thread::Builder::new()
+        let mut queue = self.queue.lock();
+        if !queue.running {
+            queue.running = thread::Builder::new()
                 .name("tidings-waker".into())
                 .spawn(move || self.run())
                 .is_ok();
         }
-        if state.running {
-            state.lists.push_back(waiters);
-            drop(state);
+        if queue.running {
+            queue.lists.push_back(waiters);
+            drop(queue);
             self.more.notify_one();
         } else {
-            // There is no thread to be had: then the publisher does it.
-            drop(state);
+            // No thread could be started: the publisher does the work.
+            drop(queue);
             wake_all(waiters);
         }
     }
 
     fn run(&self) {
         loop {
-            let mut state = self.state.lock();
+            let mut queue = self.queue.lock();
             let waiters = loop {
-                match state.lists.pop_front() {
+                match queue.lists.pop_front() {
                     Some(waiters) => break waiters,
-                    None => self.more.wait(&mut state),
+                    None => self.more.wait(&mut queue),
                 }
             };
-            drop(state);
+            drop(queue);
             for (_, waiter) in waiters {
-                // An executor's waker that panics must not take the others' wake-ups with it.
+                // A waker that panics must not keep the others from being woken.
                 let _ = catch_unwind(AssertUnwindSafe(|| waiter.wake()));
             }
         }
@@ -148,7 +146,7 @@ mod tests {
         }
     }
 
-    /// Wakes that many, and tells by which threads.
+    /// Wakes that many, and returns by which threads.
     fn woken_by(count: usize, panics: bool) -> Vec<ThreadId> {
         let (tell, told) = channel();
         let sleepers: Vec<_> = (0..count)
@@ -176,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_waker_that_panics_does_not_take_the_others_with_it() {
+    fn a_waker_that_panics_does_not_keep_the_others_from_being_woken() {
         woken_by(AT_ONCE + 1, true);
         woken_by(AT_ONCE + 1, false);
     }

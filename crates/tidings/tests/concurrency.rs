@@ -225,7 +225,7 @@ fn readers_that_come_and_go_see_one_order_without_gap_or_double() {
 /// The logs are short, so that readers lose their place all the time. Between two resets nothing
 /// is missing, whenever the loss happened: at the moment of connecting too.
 #[test]
-fn a_hole_is_never_silent() {
+fn a_gap_is_never_silent() {
     within_a_minute(|| {
         let hub = Hub::builder().retention(Retention::default().events(300)).build();
         // Nobody's live window: the log is full and every event throws one out.
@@ -272,7 +272,7 @@ fn a_hole_is_never_silent() {
             for _ in 0..messages {
                 let message = client.next().unwrap();
                 if message.event() != STATUS_EVENT {
-                    assert_eq!(position(&message), last + 1, "a silent hole, or a double");
+                    assert_eq!(position(&message), last + 1, "a silent gap, or a double");
                 }
                 last = position(&message);
             }
@@ -284,9 +284,9 @@ fn a_hole_is_never_silent() {
 }
 
 /// Topics come and go under the feet of publishers and subscribers. What is published while a
-/// client is subscribed reaches it, and whoever was away is told.
+/// client is subscribed reaches it, and a client that was away is reset.
 #[test]
-fn topics_that_vanish_and_return_lose_nothing_in_silence() {
+fn topics_that_vanish_and_return_lose_no_event_silently() {
     within_a_minute(|| {
         let hub = Hub::builder().retention(Retention::none()).build();
         let stop = Arc::new(AtomicBool::new(false));
@@ -436,7 +436,7 @@ fn streams_end_under_load_when_they_are_closed() {
 
 /// Clients connect and leave while the hub is closed: each stream ends, none waits for ever.
 #[test]
-fn whoever_connects_while_the_hub_closes_is_not_forgotten() {
+fn a_client_that_connects_while_the_hub_closes_is_not_forgotten() {
     within_a_minute(|| {
         for _ in 0..300 {
             let hub = Hub::new();

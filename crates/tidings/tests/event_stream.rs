@@ -67,7 +67,7 @@ fn nothing_comes_before_an_event_that_is_ready() {
 }
 
 #[test]
-fn an_error_ends_the_stream_behind_the_last_whole_event() {
+fn an_error_ends_the_stream_after_the_last_whole_event() {
     let source = Source::new();
     let mut reader = Reader::new(EventStream::new(source.clone()));
     reader.bytes();
@@ -95,7 +95,7 @@ fn errors_of_any_type_are_the_source() {
 }
 
 #[test]
-fn a_client_is_not_told_when_to_come_back_unless_it_is_set() {
+fn no_retry_is_sent_unless_it_is_set() {
     let mut reader = Reader::new(EventStream::new(stream::iter([Event::new("x")])));
     assert!(!text(&reader.bytes()).contains("retry"));
     let told = EventStream::new(stream::iter([Event::new("x")])).retry(Duration::from_secs(10));
@@ -110,7 +110,7 @@ fn a_client_is_not_told_when_to_come_back_unless_it_is_set() {
 }
 
 #[test]
-fn the_retry_is_told_when_nothing_is_ready_and_when_nothing_ever_comes() {
+fn the_retry_is_sent_even_if_no_event_is_ready_or_ever_comes() {
     let source = Source::<Event>::new();
     let mut reader = Reader::new(EventStream::new(source.clone()).retry(Duration::from_secs(1)));
     let bytes = reader.bytes();

@@ -82,7 +82,7 @@ fn an_event_is_published_whether_the_outcome_is_awaited_or_not() {
 }
 
 #[test]
-fn what_cannot_be_published_is_a_typed_error_and_leaves_nothing() {
+fn an_event_that_cannot_be_published_is_a_typed_error_and_leaves_nothing() {
     let hub = Hub::builder().max_event_bytes(100).build();
     let event = || Event::new("x");
     for (outcome, kind, message) in [
@@ -238,7 +238,7 @@ fn a_burst_does_not_throw_out_clients_of_a_topic_that_retains_one_event() {
 }
 
 #[test]
-fn an_event_larger_than_its_topic_retains_reaches_who_is_there() {
+fn an_event_larger_than_its_topic_retains_reaches_connected_clients() {
     let hub = Hub::builder().retention(Retention::default().bytes(1_000)).build();
     let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a"]));
     let data = "x".repeat(500_000);
@@ -247,7 +247,7 @@ fn an_event_larger_than_its_topic_retains_reaches_who_is_there() {
 }
 
 #[test]
-fn ephemeral_events_reach_who_is_there_and_nobody_else() {
+fn ephemeral_events_reach_connected_clients_and_no_others() {
     let hub = Hub::new();
     let (mut there, _) = Reader::open_with_status(hub.subscribe(["a"]));
     let first = publish(&hub, "a", "one");
@@ -277,7 +277,7 @@ fn ephemeral_events_do_not_move_the_cursor() {
 }
 
 #[test]
-fn ephemeral_events_for_nobody_leave_no_topic() {
+fn ephemeral_events_without_subscribers_leave_no_topic() {
     let hub = Hub::new();
     assert_eq!(hub.publish_ephemeral("a", Event::new("x")).unwrap(), 0);
     assert!(topics(&hub).is_empty());
@@ -297,7 +297,7 @@ fn ephemeral_events_that_a_slow_client_misses_are_no_reset() {
 }
 
 #[test]
-fn many_readers_at_the_same_place_share_the_same_bytes() {
+fn many_readers_at_the_same_offset_share_the_same_bytes() {
     let hub = Hub::new();
     let mut readers: Vec<_> =
         (0..3).map(|_| Reader::open_with_status(hub.subscribe(["a", "b"])).0).collect();
@@ -332,14 +332,14 @@ fn a_burst_wakes_a_waiting_client_once() {
 fn a_closed_hub_ends_its_streams_after_what_was_published() {
     let hub = Hub::new();
     let (mut waiting, _) = Reader::open_with_status(hub.subscribe(["a"]));
-    let (mut behind, _) = Reader::open_with_status(hub.subscribe(["a"]));
+    let (mut lagging, _) = Reader::open_with_status(hub.subscribe(["a"]));
     let id = publish(&hub, "a", "one");
     assert_eq!(waiting.data(), ["one"]);
     hub.close();
     assert!(hub.is_closed());
     assert_eq!(waiting.wakes.count(), 1);
     assert_eq!((waiting.data().len(), waiting.ended), (0, true));
-    assert_eq!((behind.data(), behind.ended), (vec!["one".to_owned()], true));
+    assert_eq!((lagging.data(), lagging.ended), (vec!["one".to_owned()], true));
     let error = hub.publish("a", Event::new("two")).wait().unwrap_err();
     assert_eq!(error.kind(), PublishErrorKind::Closed);
     assert!(hub.publish_ephemeral("a", Event::new("two")).is_err());

@@ -75,7 +75,7 @@ fn an_event_takes_the_place_of_a_heartbeat_that_is_due() {
 }
 
 #[test]
-fn heartbeats_are_off_where_they_are_not_wanted() {
+fn heartbeats_can_be_turned_off() {
     let (hub, clock) = hub(None);
     let mut silent = idle(hub.subscribe(["a"]));
     let mut own = idle(hub.subscribe(["a"]).heartbeat(Duration::from_secs(5)));
@@ -107,7 +107,7 @@ fn every_subscription_has_its_own_interval() {
 }
 
 #[test]
-fn heartbeats_are_dispatched_to_nobody() {
+fn clients_dispatch_no_heartbeat() {
     let (hub, clock) = hub(Duration::from_secs(10));
     let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a"]));
     let id = hub.publish("a", Event::new("x")).wait().unwrap().id();

@@ -21,16 +21,16 @@ use tidings::{
 
 const TOPICS: [&str; 4] = ["none", "few", "short", "default"];
 
-/// Families, and the topics that belong to them, a bit each.
-const FAMILIES: [(&str, u8); 3] = [("*o*", 0b0101), ("*t", 0b1100), ("n*", 0b0001)];
+/// Patterns, and the topics that belong to them, a bit each.
+const PATTERNS: [(&str, u8); 3] = [("*o*", 0b0101), ("*t", 0b1100), ("n*", 0b0001)];
 
-/// What a client subscribes to: four bits for the topics, then three for the families.
+/// What a client subscribes to: four bits for the topics, then three for the patterns.
 #[derive(Debug, Clone, Copy)]
 struct Asked(u8);
 
 impl Asked {
     fn patterns(self) -> impl Iterator<Item = (&'static str, u8)> {
-        (0..FAMILIES.len()).filter(move |n| self.0 & (0b1_0000 << n) != 0).map(|n| FAMILIES[n])
+        (0..PATTERNS.len()).filter(move |n| self.0 & (0b1_0000 << n) != 0).map(|n| PATTERNS[n])
     }
 
     fn named(self) -> impl Iterator<Item = usize> {
@@ -186,7 +186,7 @@ impl Model {
         retained
     }
 
-    /// Positions that whoever is connected to a log of these topics can read for certain, though they are
+    /// Positions that a client connected to a log of these topics can certainly read, though they are
     /// not retained.
     fn live(&self, log: u8) -> Vec<u64> {
         let mut bytes = 0;
@@ -197,7 +197,7 @@ impl Model {
         newest.map(|(position, _)| position).collect()
     }
 
-    /// Numbers of the ephemeral events that whoever was connected to a log of these topics must have been
+    /// Numbers of the ephemeral events that a client connected to a log of these topics must have been
     /// handed.
     fn live_ephemeral(&self, log: u8) -> Vec<usize> {
         let mut bytes = 0;
@@ -233,7 +233,7 @@ struct Client {
     asked: Asked,
     /// History that is still to come.
     past: VecDeque<u64>,
-    /// Then everything behind this position.
+    /// Then everything after this position.
     cursor: u64,
     /// Number of the last event that was handed out, plus one; ephemeral ones count from joining.
     joined: usize,
@@ -355,7 +355,7 @@ impl Test {
                     }
                 }
                 Ok(None) => return,
-                // Each is told by itself.
+                // Each is reset on its own.
                 Err(_) => {
                     for index in 0..self.clients.len() {
                         if self.clients[index].is_caught_up_in(key) {
@@ -419,7 +419,7 @@ impl Test {
         let retained = self.model.retained(topics);
         let lost = missed.iter().any(|position| !retained.contains(position));
         match (status["status"].as_str().unwrap(), status["reason"].as_str()) {
-            // Whether there is a hole all the same comes out when it is read.
+            // A gap would show when the stream is read.
             ("resumed", None) => {
                 assert!(claim <= self.model.position);
                 self.enter(reader, asked, missed.into(), Some(claim), in_cohort);
@@ -429,7 +429,7 @@ impl Test {
                 self.enter(reader, asked, retained.into(), None, in_cohort);
             }
             ("reset", Some("expired" | "trimmed")) => {
-                assert!(lost, "reset behind {claim}, but {missed:?} are retained");
+                assert!(lost, "reset after {claim}, but {missed:?} are retained");
                 self.enter(reader, asked, retained.into(), None, in_cohort);
             }
             other => panic!("{other:?}"),
@@ -475,7 +475,7 @@ impl Test {
         let key = self.clients[index].member.as_ref().map(|member| member.key);
         let (model, client) = (&self.model, &mut self.clients[index]);
         if client.asked.patterns().next().is_some() && client.is_off_a_log(model) {
-            // The rest is read from the topics of the families, as on a resume.
+            // The rest is read from the topics of the patterns, as on a resume.
             client.certain = model.all.len();
         }
         let mut left = chunks.unwrap_or(usize::MAX);
@@ -512,8 +512,8 @@ impl Client {
 
     /// The positions that it has to be handed still.
     fn missed(&self, model: &Model) -> impl Iterator<Item = u64> {
-        let behind = model.of(self.asked.topics()).map(|(p, _)| p).filter(|p| *p > self.cursor);
-        self.past.iter().copied().chain(behind)
+        let after = model.of(self.asked.topics()).map(|(p, _)| p).filter(|p| *p > self.cursor);
+        self.past.iter().copied().chain(after)
     }
 
     /// Whether one of the logs that it is read from may not have all that it has to be handed.
@@ -550,7 +550,7 @@ impl Client {
             self.ephemeral.insert(number);
             return;
         };
-        assert_eq!(Some(published), self.next(model), "a silent hole");
+        assert_eq!(Some(published), self.next(model), "a silent gap");
         assert_eq!(position(message), published);
         if self.past.pop_front().is_none() {
             self.cursor = published;
@@ -566,7 +566,7 @@ impl Client {
         let named = self.asked.named().flat_map(|topic| model.live(1 << topic));
         let kept: HashSet<u64> = retained.iter().copied().chain(named).collect();
         let is_lost = self.missed(model).any(|position| !kept.contains(&position));
-        // A family's log may have what its topics do not retain.
+        // A pattern's log may have what its topics do not retain.
         let is_to_be_read = self.past.is_empty() && !self.is_off_a_log(model);
         assert!(is_lost && !is_to_be_read, "a reset, and nothing is lost");
         self.past = retained.into();

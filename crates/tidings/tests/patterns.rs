@@ -1,4 +1,4 @@
-//! Subscriptions to families of topics.
+//! Wildcard subscriptions.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 mod reader;
@@ -20,15 +20,15 @@ fn from(id: impl AsRef<[u8]>) -> Resume {
     Resume::new().with_last_event_id(id)
 }
 
-fn open(hub: &Hub, families: &[&str]) -> Reader {
-    Reader::open_with_status(hub.subscribe_matching(families.iter().copied())).0
+fn open(hub: &Hub, patterns: &[&str]) -> Reader {
+    Reader::open_with_status(hub.subscribe_matching(patterns.iter().copied())).0
 }
 
 mod live {
     use super::*;
 
     #[test]
-    fn a_family_has_the_events_of_all_its_topics_and_of_no_others() {
+    fn a_pattern_has_the_events_of_all_its_topics_and_of_no_others() {
         let hub = Hub::new();
         publish(&hub, "user:1", "before");
         let mut reader = open(&hub, &["user:*"]);
@@ -39,7 +39,7 @@ mod live {
     }
 
     #[test]
-    fn an_event_comes_once_however_many_subscriptions_it_belongs_to() {
+    fn an_event_comes_once_however_many_names_match_it() {
         let hub = Hub::new();
         let subscribe = hub.subscribe(["a:x", "b"]).matching(["a:*", "*:x", "a:x"]);
         let (mut reader, _) = Reader::open_with_status(subscribe);
@@ -67,7 +67,7 @@ mod live {
     }
 
     #[test]
-    fn an_ephemeral_event_reaches_the_families_of_its_topic() {
+    fn an_ephemeral_event_reaches_the_patterns_that_match_its_topic() {
         let hub = Hub::new();
         let mut reader = open(&hub, &["chat:*"]);
         assert_eq!(hub.publish_ephemeral("chat:1", Event::new("typing")).unwrap(), 1);
@@ -105,7 +105,7 @@ mod budget {
     use super::*;
 
     #[test]
-    fn it_is_kept_where_topics_and_families_have_the_same_events() {
+    fn the_budget_is_kept_when_topics_and_patterns_have_the_same_events() {
         let hub = Hub::builder().max_retained_bytes(20_000).build();
         let mut reader = Reader::open_with_status(hub.subscribe(["a:1"]).matching(["a:*", "*"])).0;
         for n in 0..1_000 {
@@ -142,7 +142,7 @@ mod past {
     }
 
     #[test]
-    fn what_a_topic_of_the_family_has_lost_is_a_reset() {
+    fn an_event_lost_by_a_topic_of_the_pattern_is_a_reset() {
         let hub = Hub::builder().retention(Retention::default().events(2)).build();
         let first = publish(&hub, "a:1", "0");
         for n in 1..5 {
@@ -156,7 +156,7 @@ mod past {
     }
 
     #[test]
-    fn what_a_vanished_topic_of_the_family_had_is_a_reset_and_of_others_is_none() {
+    fn a_vanished_topic_of_the_pattern_is_a_reset_and_other_topics_are_not() {
         let clock = ManualClock::new();
         let short = Retention::default().age(Duration::from_secs(5));
         let hub = Hub::builder().clock(clock.clock()).retain("short:*", short).unwrap().build();
@@ -165,8 +165,8 @@ mod past {
         publish(&hub, "long:1", "2");
         clock.advance(Duration::from_secs(60));
         assert_eq!(hub.clients().topics().len(), 1, "the other one has vanished");
-        let status = |family: &str| {
-            let subscribe = hub.subscribe_matching([family]).resume(from(first.as_str()));
+        let status = |pattern: &str| {
+            let subscribe = hub.subscribe_matching([pattern]).resume(from(first.as_str()));
             Reader::open_with_status(subscribe).1
         };
         assert_eq!(status("long:*")["status"], "resumed");
@@ -196,7 +196,7 @@ mod past {
     }
 
     #[test]
-    fn a_replay_that_loses_its_events_in_between_is_a_reset() {
+    fn a_replay_whose_events_are_evicted_is_a_reset() {
         let hub = Hub::builder().retention(Retention::default().events(300).bytes(1 << 30)).build();
         let large = "x".repeat(10_000);
         let first = publish(&hub, "a:1", "first");
@@ -213,7 +213,7 @@ mod past {
     }
 
     #[test]
-    fn a_snapshot_stands_for_the_past_of_a_family_too() {
+    fn a_snapshot_replaces_the_past_of_a_pattern_too() {
         let hub = Hub::new();
         publish(&hub, "a:1", "old");
         let subscribe = hub
@@ -241,26 +241,26 @@ mod registry {
     use super::*;
 
     #[test]
-    fn counts_of_a_topic_have_those_who_get_it_by_a_family() {
+    fn the_count_of_a_topic_includes_its_pattern_subscribers() {
         let hub = Hub::new();
         let topic = Topic::new("a:1").unwrap();
         let named = Reader::open(hub.subscribe(["a:1"]));
-        let family = open(&hub, &["a:*", "b:*"]);
+        let pattern = open(&hub, &["a:*", "b:*"]);
         assert_eq!(hub.clients().count_of_topic(&topic), 2);
         assert_eq!(hub.publish("a:1", Event::new("x")).wait().unwrap().subscribers(), 2);
         assert_eq!(hub.publish("a:2", Event::new("x")).wait().unwrap().subscribers(), 1);
-        let families: Vec<_> =
+        let patterns: Vec<_> =
             hub.clients().patterns().into_iter().map(|(name, n)| (name.to_string(), n)).collect();
-        assert_eq!(families, [("a:*".to_owned(), 1), ("b:*".to_owned(), 1)]);
-        let info = hub.clients().get(family.subscription().client_id()).unwrap();
+        assert_eq!(patterns, [("a:*".to_owned(), 1), ("b:*".to_owned(), 1)]);
+        let info = hub.clients().get(pattern.subscription().client_id()).unwrap();
         assert_eq!((info.topics.len(), info.patterns.len()), (0, 2));
-        drop((named, family));
+        drop((named, pattern));
         assert_eq!(hub.clients().count_of_topic(&topic), 0);
         assert_eq!(hub.clients().patterns(), []);
     }
 
     #[test]
-    fn ten_thousand_families_that_come_and_go_leave_nothing() {
+    fn ten_thousand_patterns_that_come_and_go_leave_nothing() {
         let hub = Hub::builder().retention(Retention::none()).build();
         let mut readers: Vec<_> =
             (0..10_000).map(|n| open(&hub, &[&format!("user:{n}:*")])).collect();
@@ -281,7 +281,7 @@ mod registry {
         assert_eq!(error.to_string(), "topic pattern contains ' ' at byte 3");
         let error = hub.subscribe_matching([] as [&str; 0]).open().unwrap_err();
         assert_eq!(error.kind(), SubscribeErrorKind::NoTopics);
-        // A pattern that comes as a topic is none: what a client names does not become a family.
+        // A pattern is not a topic: a name that a client sends never becomes a wildcard.
         let error = hub.subscribe(["user:*"]).matching(["a:*"]).open().unwrap_err();
         let source = std::error::Error::source(&error).unwrap();
         let field: &tidings::FieldError = source.downcast_ref().unwrap();

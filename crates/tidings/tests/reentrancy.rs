@@ -41,7 +41,7 @@ impl Caller {
     fn call(&self) {
         let hub = self.hub.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(hub) = hub else { return };
-        // A subscription changes the hub's interests, of which the log is told, which calls: that has no end.
+        // A subscription changes the hub's interests, which are told to the log, which calls again: without an end.
         if self.calls.load(Ordering::Relaxed) > 10_000 || IS_CALLING.replace(true) {
             return;
         }
@@ -162,7 +162,7 @@ fn within_half_a_minute(run: impl FnOnce() + Send + 'static) {
     is_done.recv_timeout(Duration::from_secs(30)).expect("it calls under a lock, or panics");
 }
 
-/// What a hub does whoever gives its events their order. `changes` is called between steps at which streams wait.
+/// What every hub does. `changes` are called one by one while streams wait.
 fn exercise(hub: &Hub, clock: &ManualClock, caller: &Caller, changes: &[&dyn Fn()]) {
     let resume = |position: u64| Resume::new().with_last_event_id(format!("one-{position}"));
     let subscribe = |resume| hub.subscribe(["a", "b"]).matching(["*"]).resume(resume);
@@ -213,7 +213,9 @@ fn a_hub_in_memory_calls_nothing_foreign_under_a_lock() {
             &caller,
             &[
                 &|| publish("a", "x".to_owned()),
-                &|| drop(hub.publish_ephemeral("b", Event::new("x")).unwrap()),
+                &|| {
+                    hub.publish_ephemeral("b", Event::new("x")).unwrap();
+                },
                 &|| (0..100).for_each(|n| publish(&format!("t{n}"), "x".repeat(1_000))),
             ],
         );

@@ -18,7 +18,7 @@ fn publish(hub: &Hub, topic: &str, data: &str) {
 }
 
 #[test]
-fn clients_are_listed_with_what_is_known_of_them() {
+fn clients_are_listed_with_all_their_details() {
     let hub = Hub::new();
     let before = SystemTime::now();
     let addr: SocketAddr = "192.0.2.7:4242".parse().unwrap();
@@ -41,7 +41,7 @@ fn clients_are_listed_with_what_is_known_of_them() {
 }
 
 #[test]
-fn the_address_that_the_application_sets_stands_unless_the_request_has_another() {
+fn the_address_that_the_application_sets_is_kept_unless_the_request_has_one() {
     let hub = Hub::new();
     let [own, requests]: [SocketAddr; 2] =
         ["192.0.2.1:1", "192.0.2.2:2"].map(|a| a.parse().unwrap());
@@ -100,7 +100,7 @@ fn a_client_is_gone_at_once_whether_its_stream_was_polled_or_not() {
 }
 
 #[test]
-fn an_unopened_subscription_is_nobody() {
+fn an_unopened_subscription_is_not_a_client() {
     let hub = Hub::new();
     let subscribe = hub.subscribe(["a"]).principal("ada");
     assert_eq!((hub.clients().count(), hub.clients().topics().len()), (0, 0));
@@ -109,7 +109,7 @@ fn an_unopened_subscription_is_nobody() {
 }
 
 #[test]
-fn counters_tell_what_was_handed_over() {
+fn counters_count_what_was_handed_to_the_transport() {
     let clock = ManualClock::new();
     let hub = Hub::builder().clock(clock.clock()).build();
     let mut reader = Reader::open(hub.subscribe(["a", "b"]));

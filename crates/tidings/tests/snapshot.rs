@@ -39,7 +39,7 @@ fn with_state(hub: &Hub, parts: usize) -> (Subscribe, Arc<AtomicUsize>) {
     (subscribe, calls)
 }
 
-/// A hook that is done when it is told so.
+/// A hook that ends when the test says so.
 #[derive(Clone, Default)]
 struct Gate(Arc<(AtomicUsize, AtomicWaker)>);
 
@@ -67,7 +67,7 @@ impl Gate {
 }
 
 #[test]
-fn a_fresh_client_gets_the_state_and_then_what_is_published() {
+fn a_fresh_client_gets_the_state_and_then_new_events() {
     let hub = Hub::new();
     publish(&hub, "a", "before");
     let (subscribe, calls) = with_state(&hub, 3);
@@ -142,7 +142,7 @@ fn a_reset_client_gets_a_snapshot_instead_of_old_events() {
 }
 
 #[test]
-fn a_reader_that_falls_off_the_log_gets_a_snapshot_whatever_it_began_with() {
+fn a_reader_that_is_overrun_gets_a_snapshot_however_it_began() {
     for history in [History::None, History::All] {
         let hub = Hub::builder().retention(Retention::default().events(5)).build();
         let (subscribe, calls) = with_state(&hub, 2);
@@ -170,7 +170,7 @@ fn a_fresh_client_with_history_gets_that_and_no_snapshot() {
 }
 
 #[test]
-fn what_is_published_while_the_hook_runs_follows_exactly_once() {
+fn an_event_published_while_the_hook_runs_follows_exactly_once() {
     let hub = Hub::new();
     let gate = Gate::default();
     publish(&hub, "a", "before");
@@ -189,14 +189,14 @@ fn what_is_published_while_the_hook_runs_follows_exactly_once() {
 }
 
 #[test]
-fn who_is_cut_behind_the_snapshot_resumes_with_what_was_published_during_it() {
+fn a_client_cut_after_the_snapshot_resumes_with_the_events_published_during_it() {
     let hub = Hub::new();
     let gate = Gate::default();
     let mut reader = Reader::open(hub.subscribe(["a"]).snapshot(gate.hook()));
     reader.bytes();
     publish(&hub, "a", "meanwhile");
     gate.open();
-    // The snapshot is one chunk; it is cut behind that.
+    // The snapshot is one chunk; it is cut after that.
     assert!(reader.chunk().is_some());
     assert_eq!(reader.next_status()["status"], "fresh");
     let (mut again, status) =
@@ -216,7 +216,7 @@ fn a_hook_that_fails_ends_the_stream_with_its_error() {
     let error = reader.error.take().unwrap();
     assert_eq!(error.kind(), StreamErrorKind::Snapshot);
     assert_eq!(error.to_string(), "snapshot: failed: the database is gone");
-    assert!(reader.messages().is_empty() && reader.ended, "nothing comes behind an error");
+    assert!(reader.messages().is_empty() && reader.ended, "nothing comes after an error");
     assert!(reader.error.is_none());
 }
 

@@ -48,7 +48,7 @@ mod status {
     use super::*;
 
     #[test]
-    fn a_fresh_client_is_told_so_and_from_where_it_follows() {
+    fn a_fresh_client_learns_that_it_is_fresh_and_from_which_position() {
         let (hub, _, ids) = hub_with("a", 3, Retention::default());
         let (mut reader, status) = Reader::open_with_status(hub.subscribe(["a"]));
         let client = reader.subscription().client_id().to_string();
@@ -59,7 +59,7 @@ mod status {
     }
 
     #[test]
-    fn a_client_that_is_cut_behind_the_status_event_resumes_exactly() {
+    fn a_client_that_is_cut_after_the_status_event_resumes_exactly() {
         let hub = Hub::new();
         for _ in 0..2 {
             let (reader, _) = Reader::open_with_status(hub.subscribe(["a", "b"]));
@@ -172,7 +172,7 @@ mod first_bytes {
     }
 
     #[test]
-    fn clients_are_told_to_wait_three_seconds_give_or_take_a_fifth() {
+    fn the_retry_is_three_seconds_with_jitter() {
         let hub = Hub::new();
         let delays: Vec<_> = (0..1_000).map(|_| retry(&first(&hub, |s| s))).collect();
         assert_eq!(DEFAULT_RETRY, Duration::from_secs(3));
@@ -302,7 +302,7 @@ mod past {
     }
 
     #[test]
-    fn history_and_what_follows_are_seamless() {
+    fn history_and_live_events_are_seamless() {
         let (hub, _, _) = hub_with("a", 500, Retention::default());
         let subscribe = hub.subscribe(["a", "b"]).history(History::Last(450));
         let (mut reader, _) = Reader::open_with_status(subscribe);
@@ -344,7 +344,7 @@ mod reset {
         reset(&status, "expired");
         assert_eq!(reader.subscription().status(), Status::Reset(ResetReason::Expired));
         assert_eq!(reader.data(), numbered("a", 3..6));
-        // The newest that was lost is not a hole for one who has it.
+        // The newest evicted event is no gap for a client that has it.
         let subscribe = hub.subscribe(["a"]).resume(from(ids[2].as_str()));
         let (mut reader, status) = Reader::open_with_status(subscribe);
         assert_eq!(status["status"], "resumed");
@@ -362,7 +362,7 @@ mod reset {
                 reset(&status, "trimmed");
                 assert_eq!(reader.data(), numbered("a", 6..10));
             } else {
-                assert_eq!(status["status"], "resumed", "behind a{n}");
+                assert_eq!(status["status"], "resumed", "after a{n}");
                 assert_eq!(reader.data(), numbered("a", n + 1..10));
             }
         }
@@ -381,7 +381,7 @@ mod reset {
     }
 
     #[test]
-    fn an_event_beyond_the_budget_still_reaches_who_waits_for_it() {
+    fn an_event_over_the_budget_still_reaches_the_clients_that_wait_for_it() {
         let hub = Hub::builder().max_retained_bytes(0).build();
         let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a"]));
         for n in 0..5 {
@@ -415,7 +415,7 @@ mod reset {
     }
 
     #[test]
-    fn a_slow_reader_that_falls_off_the_log_is_reset_in_mid_stream() {
+    fn a_slow_reader_that_is_overrun_is_reset_in_mid_stream() {
         let (hub, _, _) = hub_with("a", 0, Retention::default().events(300));
         let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a", "b"]));
         publish(&hub, "b", "b0");
@@ -437,7 +437,7 @@ mod reset {
     }
 
     #[test]
-    fn the_registry_knows_the_place_of_a_reset_before_an_event_follows() {
+    fn the_registry_knows_the_position_of_a_reset_before_an_event_follows() {
         let (hub, _, _) = hub_with("a", 0, Retention::none());
         let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a"]));
         publish_many(&hub, "a", 0..1_000);
@@ -450,7 +450,7 @@ mod reset {
     }
 
     #[test]
-    fn a_reader_is_not_reset_for_what_expires_behind_it() {
+    fn a_reader_is_not_reset_for_expired_events_that_it_has_read() {
         let retention = Retention::default().events(2).age(Duration::from_secs(1));
         let (hub, clock, _) = hub_with("a", 0, retention);
         let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a", "b"]));
@@ -525,7 +525,7 @@ mod reset {
     }
 
     #[test]
-    fn a_topic_that_retains_nothing_resets_who_was_away_only_if_something_was_missed() {
+    fn a_topic_that_retains_nothing_resets_only_clients_that_missed_an_event() {
         let (hub, _, _) = hub_with("other", 1, Retention::none());
         let (reader, _) = Reader::open_with_status(hub.subscribe(["a"]));
         let resume = reader.resume();
@@ -618,7 +618,7 @@ mod chunks {
     use super::*;
 
     #[test]
-    fn clients_that_resume_at_the_same_place_are_sent_the_same_allocation() {
+    fn clients_that_resume_from_the_same_position_are_sent_the_same_allocation() {
         let hub = Hub::new();
         let ids: Vec<_> =
             (0..1_000).map(|n| publish(&hub, ["a", "b"][n % 2], &format!("x{n}"))).collect();
@@ -687,7 +687,7 @@ mod chunks {
             assert!(chunk.len() <= 64 * 1024 || chunk.iter().filter(|b| **b == b'i').count() == 1);
         }
         assert!(resumed.data() == expected && past.data() == expected);
-        // The live reader fell behind: the window for who is there is small, what is retained is not.
+        // The live reader lagged: the live window is small, the retained part is not.
         assert!(live.data() == expected);
     }
 

@@ -7,33 +7,33 @@ use super::key::IdempotencyKey;
 use super::record::{Append, Record, RecordError};
 use crate::topic::Topic;
 
-/// How the messages are written that a bridge takes in, from services that know nothing of the hub.
+/// The format of the messages that a bridge reads, from services that do not know the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Envelope {
-    /// A message is an event's data, as it is: UTF-8 text.
+    /// A message is an event's data: UTF-8 text.
     #[default]
     Raw,
     /// A message is a JSON object:
     ///
     /// | field | |
     /// |---|---|
-    /// | `data` | text; anything else is JSON, and becomes the event's data as it is written |
-    /// | `event` | the event's name, where it has one; it may then be without data |
+    /// | `data` | text; any other JSON value becomes the event's data as it is written |
+    /// | `event` | the event's name, if it has one; such an event needs no data |
     /// | `retry` | milliseconds: see [`Event::with_retry`](crate::Event::with_retry) |
-    /// | `topic` | the topic, instead of that to which the bridge would publish it |
+    /// | `topic` | the topic, in place of the one to which the bridge would publish |
     /// | `key` | an [`IdempotencyKey`]: several messages with one key are one event |
     ///
-    /// A field that is `null` is as one that is not there; fields of other names are left alone.
+    /// A field that is `null` counts as missing. Other fields are ignored.
     Json,
 }
 
 impl Envelope {
-    /// What a message says is to be published; to `topic`, unless it names one itself.
+    /// Reads a message: the event to publish, to `topic` unless the message names another one.
     ///
     /// # Errors
     ///
-    /// When the message is not what the envelope says it is, or a field is not what it has to be.
+    /// When the message does not have this format, or a field is not valid.
     ///
     /// ```
     /// use tidings::Topic;
@@ -59,7 +59,7 @@ impl Envelope {
     }
 }
 
-/// Borrowed where JSON allows it: text without escapes.
+/// Borrowed if possible: text without escapes.
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow, default)]
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_envelope_is_refused_with_the_field_and_the_cause() {
+    fn a_message_that_is_not_an_envelope_is_refused_with_the_field_and_the_cause() {
         for (message, start) in [
             ("hello", "envelope is not valid JSON: expected value at line 1 column 1"),
             ("{}", "data is missing, and so is the event name"),

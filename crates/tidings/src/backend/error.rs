@@ -1,7 +1,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// A log could not do what it was asked to.
+/// A log could not do what it was asked.
 ///
 /// The message names the engine and the cause: `redis: link is down: connection refused`.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ impl LogError {
         Self { kind, message: message.into(), source: None }
     }
 
-    /// Adds the engine's own error, for [`Error::source`]. The message should say it already.
+    /// Adds the engine's own error, for [`Error::source`]. The message should contain it already.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
@@ -30,9 +30,9 @@ impl LogError {
         self.kind
     }
 
-    /// Nobody has answered.
+    /// The log ended without an answer.
     pub(crate) fn unanswered() -> Self {
-        Self::new(LogErrorKind::Unacknowledged, "log has ended without an answer")
+        Self::new(LogErrorKind::Unacknowledged, "log ended without an answer")
     }
 }
 
@@ -48,31 +48,31 @@ impl Error for LogError {
     }
 }
 
-/// Why a log could not do what it was asked to.
+/// Why a log could not do what it was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LogErrorKind {
-    /// The engine cannot be reached, and nothing was sent to it: nothing has happened.
+    /// The engine cannot be reached. Nothing was sent to it, so nothing has happened.
     Unavailable,
-    /// It was sent, and no answer came in time. It may have happened; with an
-    /// [`IdempotencyKey`](crate::IdempotencyKey) it can be asked for again.
+    /// The request was sent, and no answer came in time. It may have been carried out; with an
+    /// [`IdempotencyKey`](crate::IdempotencyKey) it can be repeated.
     Unacknowledged,
-    /// Too much is waiting for the engine already. Nothing has happened.
+    /// Too many requests are waiting for the engine. Nothing has happened.
     Busy,
-    /// Some of the events that were asked for are not in the log any more, or may not be.
+    /// The log has lost, or may have lost, some of the events that were asked for.
     Trimmed,
-    /// There is no room, on the disk or in the engine's memory. Nothing has happened.
+    /// The disk or the engine's memory is full. Nothing has happened.
     Full,
-    /// What the engine holds is not what this log wrote.
+    /// The engine's data is not what this log wrote.
     Corrupt,
-    /// The engine refuses: credentials, permissions, settings, a version that is too old.
+    /// The engine refuses: because of credentials, permissions, settings, or a version that is too old.
     Refused,
     /// The log was closed.
     Closed,
 }
 
 impl LogErrorKind {
-    /// Whether nothing has happened for sure, so that the same can be tried again without a key.
+    /// Whether it is certain that nothing has happened, so that the request can be repeated without a key.
     #[must_use]
     pub fn is_clean(self) -> bool {
         self != Self::Unacknowledged

@@ -2,30 +2,29 @@ use super::Epoch;
 use super::record::Record;
 use crate::topic::TopicPattern;
 
-/// A interest to read events back.
+/// A request to read events back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Read {
-    /// Of these topics, and of the topics of these families: at least one, sorted, each once. A topic may
-    /// belong to several.
+    /// The topics and patterns to read: at least one, sorted, each once. A topic may match several.
     pub topics: Vec<TopicPattern>,
     /// Where to begin.
     pub start: Start,
-    /// Where to end: no event behind this position.
+    /// Where to end: no event after this position.
     pub to: u64,
-    /// A page ends with the first event that takes it to this many bytes of data, or sooner.
+    /// A page ends with the event that takes it to this many bytes of data, or earlier.
     pub max_bytes: usize,
 }
 
 impl Read {
-    /// Whether events of the topic of this name are asked for.
+    /// Whether the request is for events of the topic with this name.
     #[must_use]
     pub fn is_of(&self, topic: &str) -> bool {
         let by_name = self.topics.binary_search_by(|asked| asked.as_str().cmp(topic));
-        by_name.is_ok() || self.families().any(|family| family.matches_text(topic))
+        by_name.is_ok() || self.patterns().any(|pattern| pattern.matches_text(topic))
     }
 
-    /// Those of the topics that are families.
-    pub fn families(&self) -> impl Iterator<Item = &TopicPattern> {
+    /// The topics that have a wildcard.
+    pub fn patterns(&self) -> impl Iterator<Item = &TopicPattern> {
         self.topics.iter().filter(|asked| asked.has_wildcard())
     }
 }
@@ -33,11 +32,11 @@ impl Read {
 /// Where a [`Read`] begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Start {
-    /// With the first event behind this position. If one that was there may be gone, the answer is
+    /// With the first event after this position. If the log may have lost an event after it, the answer is
     /// [`LogErrorKind::Trimmed`](super::LogErrorKind::Trimmed).
     After(u64),
-    /// With the newest events up to the end, at most `count` of all topics together and none that was
-    /// published before `since`, in milliseconds since the Unix epoch. What is gone is not missed.
+    /// With the newest events: at most `count` of all topics together, and none that was published before `since`, in
+    /// milliseconds since the Unix epoch. Events that are gone are no error.
     Newest {
         /// At most this many.
         count: usize,
@@ -46,16 +45,16 @@ pub enum Start {
     },
 }
 
-/// Some of what was asked for.
+/// Some of the events that were asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// The history that was read: taken in one step with the records, where the engine has a way to.
+    /// The history that was read: taken in one step with the records, if the engine can do that.
     pub epoch: Epoch,
     /// In the order of their positions.
     pub records: Vec<Record>,
-    /// Behind this position begins what was read: for [`Start::After`] the position given there.
+    /// The page begins after this position: for [`Start::After`], the position given there.
     pub from: u64,
-    /// Up to this position everything was read. If it is not the end that was asked for, the next page
-    /// begins behind it.
+    /// The page has everything up to this position. If that is not the end that was asked for, the next page begins
+    /// after it.
     pub to: u64,
 }

@@ -10,39 +10,39 @@ use crate::event::Event;
 use crate::field::{Comment, EventName};
 use crate::topic::Topic;
 
-/// An event that is to be appended. The hub has checked it.
+/// An event to append. The hub has checked it.
 #[derive(Debug, Clone)]
 pub struct Append {
-    /// Where to.
+    /// The topic.
     pub topic: Topic,
-    /// What; it has no id.
+    /// The event, which has no id.
     pub event: Event,
-    /// Appended only if no event with this key was, within the backend's window.
+    /// The event is appended only if none with this key was, within the backend's window.
     pub key: Option<IdempotencyKey>,
 }
 
 /// An event was appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
-    /// The history that it was appended to. A log that is not sure, because its link was lost in between and
-    /// it has not looked yet what is behind the new one, looks first.
+    /// The history that the event was appended to. A log that is not sure, because its link was lost and it does not know
+    /// yet what the new one leads to, finds out before it answers.
     pub epoch: Epoch,
-    /// Its position; where it was a duplicate, that of the first.
+    /// The event's position; for a duplicate, that of the first event.
     pub position: u64,
-    /// It had the key of an event that was there already.
+    /// The log already had an event with this key.
     pub is_duplicate: bool,
 }
 
-/// An event as the log has it.
+/// An event in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Its place in the log's order.
+    /// The event's place in the log's order.
     pub position: u64,
     /// When it was appended, in milliseconds since the Unix epoch.
     pub at: u64,
-    /// Its topic.
+    /// The event's topic.
     pub topic: Topic,
-    /// The event; it has no id.
+    /// The event, which has no id.
     pub event: Event,
 }
 
@@ -51,8 +51,8 @@ pub struct Record {
 const FIELDS: [&str; 5] = ["topic", "event", "data", "retry", "comment"];
 
 impl Append {
-    /// The event as fields with names, for engines that know such: `topic`, then those of `event`,
-    /// `data`, `retry` (milliseconds) and `comment` that there are.
+    /// The event as named fields, for engines that store fields: `topic`, then `event`, `data`, `retry` (milliseconds) and
+    /// `comment`, as far as the event has them.
     ///
     /// ```
     /// use tidings::backend::Append;
@@ -82,13 +82,13 @@ impl Append {
 }
 
 impl Record {
-    /// Reads a record from fields with names, as [`Append::fields`] gives them or as somebody else has
-    /// written them. Fields of other names are left alone.
+    /// Reads a record from named fields, as [`Append::fields`] returns them or as another program has written them. Other
+    /// fields are ignored.
     ///
     /// # Errors
     ///
-    /// When the topic is missing, a field stands twice or is not what it has to be, the name is one of the
-    /// hub's own (`tidings:…`), or there is neither name nor data.
+    /// When the topic is missing, a field is repeated or not valid, the name is one of the hub's own (`tidings:…`), or there
+    /// is neither name nor data.
     ///
     /// ```
     /// use tidings::backend::Record;
@@ -114,7 +114,7 @@ impl Record {
     }
 }
 
-/// Reads a topic and an event, which may be one that clients do not dispatch.
+/// Reads a topic and an event, which clients need not dispatch.
 pub(crate) fn read<'a>(
     fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
 ) -> Result<(Topic, Event), RecordError> {
@@ -131,7 +131,7 @@ pub(crate) fn read<'a>(
     let [topic, name, data, retry, comment] = values;
     let topic = topic.ok_or_else(|| RecordError::new("topic", "is missing"))?;
     let topic = Topic::new(topic)?;
-    // An empty name is what people write for none.
+    // People write an empty name for none.
     let name = name.filter(|name| !name.is_empty()).map(EventName::new).transpose()?;
     if name.as_ref().is_some_and(EventName::is_reserved) {
         return Err(RecordError::new(
@@ -168,7 +168,7 @@ fn nothing_to_dispatch() -> RecordError {
     RecordError::new("data", "is missing, and so is the event name")
 }
 
-/// Something in the engine is not a record. Whoever wrote it did so past the hub.
+/// Something in the engine is not a record: another program wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordError(String);
 
@@ -197,8 +197,7 @@ impl fmt::Display for RecordError {
 
 impl Error for RecordError {}
 
-/// Why a [`Replica`](super::Replica) does not take what it is given: the hub is gone, and the log's
-/// work with it.
+/// A [`Replica`](super::Replica) does not accept anything: the hub is gone, and the log's work has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused(pub(crate) ());
 
@@ -243,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_refused_with_the_field_and_the_cause() {
+    fn fields_that_are_not_an_event_are_refused_with_the_field_and_the_cause() {
         for (fields, message) in [
             (&[("data", "x")][..], "topic is missing"),
             (&[("topic", "two words"), ("data", "x")], "topic contains ' ' at byte 3"),

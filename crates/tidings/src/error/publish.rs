@@ -4,8 +4,7 @@ use std::fmt;
 use super::field::FieldError;
 use crate::backend::{LogError, LogErrorKind};
 
-/// An event was not published. Nothing of it is in the hub, unless its log says otherwise: see
-/// [`PublishErrorKind::Log`].
+/// An event was not published. It is not in the hub, with one possible exception: see [`PublishErrorKind::Log`].
 #[derive(Debug)]
 pub struct PublishError {
     kind: PublishErrorKind,
@@ -61,7 +60,7 @@ impl PublishError {
         self.kind
     }
 
-    /// What the hub's log says, for [`PublishErrorKind::Log`].
+    /// The log's error, for [`PublishErrorKind::Log`].
     #[must_use]
     pub fn log_error(&self) -> Option<&LogError> {
         self.log.as_ref()
@@ -112,9 +111,9 @@ impl Error for PublishError {
 pub enum PublishErrorKind {
     /// The topic's name was refused; the source is the [`FieldError`].
     Topic,
-    /// The event has an id of its own.
+    /// The event has an id, which only the hub may give.
     HasId,
-    /// The event has a name of the hub's.
+    /// The event's name is reserved for the hub.
     ReservedName,
     /// The event has neither name nor data.
     NotDispatched,
@@ -122,8 +121,8 @@ pub enum PublishErrorKind {
     TooLarge,
     /// The idempotency key was refused; the source is the [`FieldError`].
     Key,
-    /// The hub's log did not take it; the source is the [`LogError`], whose
-    /// [`kind`](LogError::kind) tells whether it may be there all the same.
+    /// The hub's log did not acknowledge the event. The source is the [`LogError`], whose [`kind`](LogError::kind) says whether
+    /// the event may be in the log all the same.
     Log,
     /// The hub is closed.
     Closed,

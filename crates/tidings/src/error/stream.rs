@@ -1,9 +1,9 @@
 use std::error::Error;
 use std::fmt;
 
-/// A stream ended before its time, behind the last whole event.
+/// A stream ended early, after the last whole event.
 ///
-/// Its cause is the application's: the source is the error that it returned.
+/// The cause is in the application: the source is the error that it returned.
 #[derive(Debug)]
 pub struct StreamError {
     kind: StreamErrorKind,
@@ -32,7 +32,7 @@ impl fmt::Display for StreamError {
             StreamErrorKind::Application => "event stream",
             StreamErrorKind::Snapshot => "snapshot",
         };
-        write!(f, "{what}: failed: {}", self.source)
+        write!(f, "{what} failed: {}", self.source)
     }
 }
 

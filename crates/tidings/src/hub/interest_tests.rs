@@ -1,12 +1,12 @@
-//! A log that delivers what is wanted may be late: it answers interests that are no more. What is wanted may be
-//! a family of topics; and a log that delivers everything may have more than it has delivered yet.
+//! A selective log may be late, and answer interests that the hub no longer has. Interests may be patterns. And a log that
+//! delivers everything may have more than it has delivered.
 
-use super::scripted_log::{ScriptedLog, record, told};
+use super::scripted_log::{ScriptedLog, received, record};
 use super::*;
 use crate::backend::Replica;
 use crate::{History, Retention};
 
-/// A log that delivers what is wanted, a hub on it, and what the log has of that.
+/// A selective log, a hub on it, and the hub's replica.
 fn begin() -> (ScriptedLog, Hub, Replica) {
     let log = ScriptedLog::default();
     log.state().is_selective = true;
@@ -15,7 +15,7 @@ fn begin() -> (ScriptedLog, Hub, Replica) {
 }
 
 #[test]
-fn an_answer_to_a_interest_that_is_no_more_is_none() {
+fn an_answer_to_an_old_interest_is_ignored() {
     let (log, hub, replica) = begin();
     drop(hub.subscribe(["a"]).open().unwrap());
     let mut stream = hub.subscribe(["a", "b"]).open().unwrap();
@@ -27,40 +27,41 @@ fn an_answer_to_a_interest_that_is_no_more_is_none() {
     let answer =
         |topic, interest: &u64, position| replica.followed([(topic, *interest)], position).unwrap();
     answer(&topic_b, b, 0);
-    // Of the first interest; then the log ceases to deliver the topic, as it was told to.
+    // For the first interest; then the log stops delivering the topic, since the interest ended.
     answer(&topic_a, old, 0);
     replica.deliver(record("a", 1)).unwrap();
     let records = [("a", 1), ("a", 2), ("b", 3), ("a", 4)];
     log.state().records = records.map(|(topic, position)| record(topic, position)).to_vec();
     replica.deliver(record("b", 3)).unwrap();
-    assert_eq!(told(&mut stream), ["fresh"], "nothing in front of the second");
+    assert_eq!(received(&mut stream), ["fresh"], "nothing before the answer to the second");
     answer(&topic_a, new, 3);
     replica.deliver(record("a", 4)).unwrap();
-    assert_eq!(told(&mut stream), ["1", "2", "3", "4"]);
+    assert_eq!(received(&mut stream), ["1", "2", "3", "4"]);
 }
 
 #[test]
-fn what_comes_between_a_interest_and_its_answer_is_read() {
+fn events_between_an_interest_and_its_answer_are_read() {
     let (log, hub, replica) = begin();
     let mut stream = hub.subscribe(["a"]).open().unwrap();
     let interest = log.state().interests[0].1.unwrap();
-    assert_eq!(told(&mut stream), ["fresh"]);
+    assert_eq!(received(&mut stream), ["fresh"]);
     log.state().records = vec![record("a", 1), record("a", 2)];
     replica.followed([(&TopicPattern::new("a").unwrap(), interest)], 1).unwrap();
     replica.deliver(record("a", 2)).unwrap();
-    assert_eq!(told(&mut stream), ["1", "2"]);
+    assert_eq!(received(&mut stream), ["1", "2"]);
 }
 
 #[test]
-fn a_family_is_wanted_like_a_topic_and_what_comes_before_the_answer_is_read() {
+fn events_of_a_pattern_that_come_before_the_log_follows_it_are_read() {
     let (log, hub, replica) = begin();
-    let mut family = hub.subscribe_matching(["a:*"]).open().unwrap();
+    let mut pattern = hub.subscribe_matching(["a:*"]).open().unwrap();
     let mut both = hub.subscribe(["a:1"]).matching(["a:*"]).open().unwrap();
     let interests = log.state().interests.clone();
-    let [(family_name, Some(interest)), (topic_name, Some(topic_interest))] = &interests[..] else {
+    let [(pattern_name, Some(interest)), (topic_name, Some(topic_interest))] = &interests[..]
+    else {
         panic!("{interests:?}")
     };
-    assert_eq!((&**family_name, &**topic_name), ("a:*", "a:1"));
+    assert_eq!((&**pattern_name, &**topic_name), ("a:*", "a:1"));
     let answer = |name: &str, interest: &u64, position| {
         replica.followed([(&TopicPattern::new(name).unwrap(), *interest)], position).unwrap();
     };
@@ -71,14 +72,14 @@ fn a_family_is_wanted_like_a_topic_and_what_comes_before_the_answer_is_read() {
     replica.deliver(record("a:1", 1)).unwrap();
     answer("a:*", interest, 3);
     replica.deliver(record("a:1", 4)).unwrap();
-    for stream in [&mut family, &mut both] {
-        assert_eq!(told(stream), ["fresh", "1", "3", "4"]);
+    for stream in [&mut pattern, &mut both] {
+        assert_eq!(received(stream), ["fresh", "1", "3", "4"]);
     }
-    assert_eq!(log.state().interests.len(), 2, "no topic is wanted because an event of it came");
+    assert_eq!(log.state().interests.len(), 2, "an event of a topic creates no interest in it");
 }
 
 #[test]
-fn a_family_on_a_node_that_has_just_begun_has_its_history_from_the_log() {
+fn a_pattern_on_a_new_node_has_its_history_from_the_log() {
     let log = ScriptedLog::default();
     let records = [("a:1", 1), ("b", 2), ("a:2", 3), ("a:1", 4), ("a:3", 5)];
     let records = records.map(|(topic, position)| record(topic, position)).to_vec();
@@ -90,5 +91,5 @@ fn a_family_on_a_node_that_has_just_begun_has_its_history_from_the_log() {
     let replica = log.replica();
     let mut stream = hub.subscribe_matching(["a:*"]).history(History::All).open().unwrap();
     records.into_iter().for_each(|record| replica.deliver(record).unwrap());
-    assert_eq!(told(&mut stream), ["fresh", "4", "5"]);
+    assert_eq!(received(&mut stream), ["fresh", "4", "5"]);
 }

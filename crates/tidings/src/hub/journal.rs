@@ -60,7 +60,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Whether the hub's log delivers only topics that it was told of.
+    /// Whether the hub's log delivers only topics that the hub is interested in.
     pub(crate) fn is_selective(&self) -> bool {
         self.replica.is_some_and(|replica| replica.is_selective)
     }

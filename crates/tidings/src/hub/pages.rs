@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_nobody_holds_is_forgotten_and_asked_for_again() {
+    fn a_page_that_no_client_holds_is_forgotten_and_asked_for_again() {
         let pages = Pages::default();
         for n in 0..1_000 {
             drop(pages.read(read(&n.to_string()), |_, _| {}));

@@ -91,7 +91,7 @@ impl Appending {
     /// that is cut in one direction must not keep the caller for ever.
     const PATIENCE: u64 = 3;
 
-    /// Ready when the event is safe and this hub has it: who publishes and then subscribes finds it.
+    /// Ready when the event is safe and this hub has it: a caller that then subscribes has seen it.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Published, LogError>> {
         if self.appended.is_none() {
             let appended = std::task::ready!(Pin::new(&mut self.answer).poll(cx))?;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use super::scripted_log::{ScriptedLog, epoch, other_epoch, record, told};
+use super::scripted_log::{ScriptedLog, epoch, other_epoch, received, record};
 use super::*;
 use crate::Resume;
 use crate::backend::{Appended, Epoch, Origin, Replica};
@@ -16,7 +16,7 @@ fn deliver(replica: &Replica, positions: impl IntoIterator<Item = u64>) {
     }
 }
 
-/// A stream that resumes behind a position of the first history.
+/// A stream that resumes after a position of the first history.
 fn resumed(hub: &Hub, position: u64) -> Subscription {
     let resume = Resume::new().with_last_event_id(epoch().id(position).as_str());
     hub.subscribe(["a"]).resume(resume).open().unwrap()
@@ -27,11 +27,11 @@ fn origin(epoch: Epoch, position: u64) -> Origin {
 }
 
 #[test]
-fn what_is_delivered_again_is_left_out() {
+fn an_event_that_is_delivered_again_is_left_out() {
     let (hub, replica) = ScriptedLog::default().hub();
     let mut stream = hub.subscribe(["a"]).open().unwrap();
     deliver(&replica, [1, 2, 3, 1, 2, 3, 4]);
-    assert_eq!(told(&mut stream), ["fresh", "1", "2", "3", "4"]);
+    assert_eq!(received(&mut stream), ["fresh", "1", "2", "3", "4"]);
     assert_eq!(replica.position(), Ok(4));
 }
 
@@ -51,44 +51,44 @@ fn a_publication_is_not_acknowledged_before_the_hub_has_it() {
 }
 
 #[test]
-fn a_place_that_the_log_has_never_reached_is_a_reset() {
+fn a_position_that_the_log_has_never_reached_is_a_reset() {
     let log = ScriptedLog::default();
     let (hub, replica) = log.hub();
     deliver(&replica, [1, 2]);
     log.state().end = 2;
-    assert_eq!(told(&mut resumed(&hub, 3)), ["unknown", "1", "2"]);
+    assert_eq!(received(&mut resumed(&hub, 3)), ["unknown", "1", "2"]);
     // One that it has reached is waited for.
     log.state().end = 3;
     let mut stream = resumed(&hub, 3);
-    assert!(told(&mut stream).is_empty());
+    assert!(received(&mut stream).is_empty());
     deliver(&replica, [3, 4]);
-    assert_eq!(told(&mut stream), ["resumed", "4"]);
+    assert_eq!(received(&mut stream), ["resumed", "4"]);
 }
 
 #[test]
-fn who_waits_for_a_place_is_reset_when_another_history_begins() {
+fn a_client_that_waits_for_a_position_is_reset_when_another_history_begins() {
     let log = ScriptedLog::default();
     let (hub, replica) = log.hub();
     deliver(&replica, [1]);
     log.state().end = 2;
     let mut stream = resumed(&hub, 2);
-    assert!(told(&mut stream).is_empty());
+    assert!(received(&mut stream).is_empty());
     replica.restart(origin(other_epoch(), 0)).unwrap();
     deliver(&replica, [1, 2, 3]);
-    assert_eq!(told(&mut stream), ["unknown", "1", "2", "3"]);
+    assert_eq!(received(&mut stream), ["unknown", "1", "2", "3"]);
 }
 
 #[test]
-fn who_is_connected_is_reset_when_another_history_begins() {
+fn connected_clients_are_reset_when_another_history_begins() {
     let log = ScriptedLog::default();
     let (hub, replica) = log.hub();
     let mut stream = hub.subscribe(["a"]).open().unwrap();
     deliver(&replica, [1, 2]);
-    assert_eq!(told(&mut stream), ["fresh", "1", "2"]);
+    assert_eq!(received(&mut stream), ["fresh", "1", "2"]);
     replica.restart(origin(other_epoch(), 0)).unwrap();
     deliver(&replica, [1, 2, 3]);
     log.state().end = 3;
-    assert_eq!(told(&mut stream), ["unknown", "1", "2", "3"]);
+    assert_eq!(received(&mut stream), ["unknown", "1", "2", "3"]);
 }
 
 #[test]
@@ -96,32 +96,32 @@ fn a_page_of_another_history_is_not_sent() {
     let log = ScriptedLog::default();
     log.state().trimmed = 5;
     let (hub, replica) = log.hub();
-    // The log is another one already, and the hub has not been told.
+    // The log has another history already, and the hub does not know.
     log.state().trimmed = 0;
     log.state().epoch = Some(other_epoch());
     log.state().records = (1..=5).map(|position| record("a", position)).collect();
     let mut stream = resumed(&hub, 2);
-    assert!(told(&mut stream).is_empty());
+    assert!(received(&mut stream).is_empty());
     replica.restart(origin(other_epoch(), 0)).unwrap();
     deliver(&replica, 1..=5);
-    assert_eq!(told(&mut stream), ["unknown", "1", "2", "3", "4", "5"]);
+    assert_eq!(received(&mut stream), ["unknown", "1", "2", "3", "4", "5"]);
 }
 
 #[test]
-fn what_the_log_has_lost_for_a_hub_is_a_reset() {
+fn events_that_the_log_has_lost_are_a_reset() {
     let log = ScriptedLog::default();
     let (hub, replica) = log.hub();
     let mut stream = hub.subscribe(["a"]).open().unwrap();
     deliver(&replica, [1, 2]);
-    assert_eq!(told(&mut stream), ["fresh", "1", "2"]);
+    assert_eq!(received(&mut stream), ["fresh", "1", "2"]);
     log.state().trimmed = 5;
     replica.restart(origin(epoch(), 5)).unwrap();
     deliver(&replica, [6]);
-    assert_eq!(told(&mut stream), ["trimmed", "6"]);
+    assert_eq!(received(&mut stream), ["trimmed", "6"]);
 }
 
 #[test]
-fn what_a_hub_has_lost_and_the_log_has_not_is_read() {
+fn events_that_only_the_log_still_has_are_read_from_it() {
     let log = ScriptedLog::default();
     let (hub, replica) = log.hub();
     let mut stream = hub.subscribe(["a"]).open().unwrap();
@@ -129,22 +129,22 @@ fn what_a_hub_has_lost_and_the_log_has_not_is_read() {
     log.state().records = (1..=6).map(|position| record("a", position)).collect();
     replica.restart(origin(epoch(), 5)).unwrap();
     deliver(&replica, [6]);
-    assert_eq!(told(&mut stream), ["fresh", "1", "2", "3", "4", "5", "6"]);
+    assert_eq!(received(&mut stream), ["fresh", "1", "2", "3", "4", "5", "6"]);
 }
 
 #[test]
-fn a_client_that_has_arrived_has_a_place_without_being_told() {
+fn a_client_that_has_caught_up_has_a_position_without_a_new_event() {
     let log = ScriptedLog::default();
     let (hub, replica) = log.hub();
     deliver(&replica, [1, 2]);
     log.state().end = 3;
     let resume = Resume::new().with_last_event_id(epoch().id(3).as_str());
     let mut stream = hub.subscribe(["a"]).status(false).resume(resume).open().unwrap();
-    assert!(told(&mut stream).is_empty());
+    assert!(received(&mut stream).is_empty());
     deliver(&replica, [3]);
-    assert!(told(&mut stream).is_empty(), "it has that");
-    // What it stands before is not in memory any more.
+    assert!(received(&mut stream).is_empty(), "it has that");
+    // Its next event is not in memory any more.
     log.state().records = (1..=5).map(|position| record("a", position)).collect();
     replica.restart(origin(epoch(), 5)).unwrap();
-    assert_eq!(told(&mut stream), ["4", "5"]);
+    assert_eq!(received(&mut stream), ["4", "5"]);
 }

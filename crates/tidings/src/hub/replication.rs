@@ -13,7 +13,7 @@ use crate::waking::{self, Waiter, Waiters};
 #[derive(Debug)]
 pub(crate) struct Replication {
     pub(crate) log: Arc<dyn Log>,
-    /// Whether the log delivers only topics that it was told of.
+    /// Whether the log delivers only topics that the hub is interested in.
     pub(super) is_selective: bool,
     pub(crate) pages: Pages,
     /// Streams that wait for anything new from the log, by their addresses.

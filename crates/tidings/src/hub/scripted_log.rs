@@ -121,7 +121,7 @@ impl Log for ScriptedLog {
 
 /// What a stream has for its client: the data of events, and the statuses, where they are a reset with
 /// their reasons.
-pub(super) fn told(subscription: &mut Subscription) -> Vec<String> {
+pub(super) fn received(subscription: &mut Subscription) -> Vec<String> {
     let mut cx = Context::from_waker(Waker::noop());
     let mut decoder = Decoder::new();
     while let Poll::Ready(Some(bytes)) = Pin::new(&mut *subscription).poll_next(&mut cx) {
@@ -132,8 +132,8 @@ pub(super) fn told(subscription: &mut Subscription) -> Vec<String> {
         .map(|message| match message.event() {
             STATUS_EVENT => {
                 let status: serde_json::Value = serde_json::from_str(message.data()).unwrap();
-                let told = status.get("reason").unwrap_or(&status["status"]);
-                told.as_str().unwrap().to_owned()
+                let received = status.get("reason").unwrap_or(&status["status"]);
+                received.as_str().unwrap().to_owned()
             }
             _ => message.data().to_owned(),
         })

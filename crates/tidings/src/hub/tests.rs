@@ -1,4 +1,4 @@
-//! What only the inside can see: that nothing is left behind, that memory is bounded, and what
+//! What only tests inside the crate can see: that nothing is left over, that memory is bounded, and what
 //! happens between two steps of a reader.
 
 use std::cell::RefCell;
@@ -91,7 +91,7 @@ fn expired_events_leave_nothing() {
 }
 
 #[test]
-fn what_is_not_retained_leaves_with_the_live_window() {
+fn events_that_are_not_retained_leave_with_the_live_window() {
     let clock = ManualClock::new();
     let hub = Hub::builder()
         .clock(clock.clock())
@@ -207,14 +207,14 @@ fn stalled_readers_pin_the_budget_and_one_event_each_at_most() {
     let used = hub.shared().coalescing.budget.used();
     assert!(used <= budget, "{used} bytes of chunks");
     assert!(used > budget / 2, "only {used} bytes of chunks: the test shows nothing");
-    // What is behind the slices, counted once for each end of an allocation: slices of a chunk
+    // The memory of the slices, counted once for each end of an allocation: slices of a chunk
     // reach to its end.
     let ends: HashMap<usize, usize> =
         stalled.iter().map(|(_, held)| (held.as_ptr() as usize + held.len(), held.len())).collect();
     let frames: usize = ends.values().filter(|len| **len < 2 * EVENT).sum();
     assert!(frames <= READERS * (EVENT + 100), "{frames} bytes of events");
 
-    // Over the budget, whoever reads on still gets everything, and memory comes back.
+    // Over the budget, readers still get everything, and memory is given back.
     let (mut reader, _) = stalled.swap_remove(0);
     let from = Resume::new().with_last_event_id(hub.shared().epoch().id(10_000).as_str());
     let rest = hub.subscribe(["a"]).resume(from).open().map(|mut rest| read_all(&mut rest));

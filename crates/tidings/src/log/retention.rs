@@ -4,12 +4,11 @@ use crate::topic::TopicPattern;
 
 /// How much of a topic is kept for clients that reconnect, or that ask for history.
 ///
-/// Three limits, and the first that is reached counts: number of events, bytes (encoded, with
-/// some 150 bytes of bookkeeping an event) and age. Default: 1,000 events, 1 MiB, 10 minutes.
+/// There are three limits, and the first that is reached applies: the number of events, their bytes (as encoded, plus about
+/// 150 bytes of bookkeeping for each), and their age. Default: 1,000 events, 1 MiB, 10 minutes.
 ///
-/// The limits are for replay. So that a burst on a topic that keeps little or nothing does not
-/// throw out clients that are connected and keep up, what their topics publish stays readable to
-/// *them* within a small live window (256 events, 256 KiB, 10 seconds), whatever is retained.
+/// The limits are for replay. A burst on a topic that retains little must not reset clients that are connected and keep
+/// up. So whatever is retained, *they* can read the events of a small live window: 256 events, 256 KiB, 10 seconds.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,25 +29,24 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// Keeps nothing: the topic is live only, and a client that was away is reset if it missed
-    /// anything.
+    /// Keeps nothing: the topic is live only, and a client that missed an event is reset.
     pub fn none() -> Self {
         Self::default().events(0)
     }
 
-    /// At most this many events. Default 1,000.
+    /// At most this many events. Default: 1,000.
     pub fn events(mut self, events: usize) -> Self {
         self.events = events;
         self
     }
 
-    /// At most this many bytes. Default 1 MiB.
+    /// At most this many bytes. Default: 1 MiB.
     pub fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self
     }
 
-    /// Nothing older than this. Default 10 minutes; counted in whole milliseconds.
+    /// No event older than this, in whole milliseconds. Default: 10 minutes.
     pub fn age(mut self, age: Duration) -> Self {
         self.age = age;
         self
@@ -66,11 +64,11 @@ impl Default for Retention {
     }
 }
 
-/// What connected clients may read although it is not retained: see [`Retention`].
+/// The events that connected clients may read although they are not retained: see [`Retention`].
 pub(crate) const LIVE_WINDOW: Retention =
     Retention { events: 256, bytes: 256 * 1024, age: Duration::from_secs(10) };
 
-/// Retention by topic pattern: the first rule that matches counts.
+/// Retention by pattern: the first rule that matches applies.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RetentionRules {
     pub(crate) rules: Vec<(TopicPattern, Retention)>,

@@ -59,7 +59,7 @@ struct Member {
     visits: Vec<Visit>,
 }
 
-/// What a stream has received behind a status event.
+/// What a stream has received after a status event.
 #[derive(Default)]
 struct Visit {
     begin: u64,
@@ -194,10 +194,10 @@ impl Member {
     /// Whether it has all of these, and nothing else, but for resets.
     fn check(&self, published: &[u64]) {
         for (index, Visit { begin, received }) in self.visits.iter().enumerate() {
-            let behind: Vec<u64> = published.iter().copied().filter(|at| at > begin).collect();
+            let after: Vec<u64> = published.iter().copied().filter(|at| at > begin).collect();
             let is_last = index + 1 == self.visits.len();
-            let expected = if is_last { &behind[..] } else { &behind[..received.len()] };
-            assert_eq!(received, expected, "behind {begin}");
+            let expected = if is_last { &after[..] } else { &after[..received.len()] };
+            assert_eq!(received, expected, "after {begin}");
         }
     }
 }
@@ -245,7 +245,7 @@ fn streams_of_a_cohort_get_all_that_was_accepted_before_their_hub_closed() {
 }
 
 #[test]
-fn streams_of_a_cohort_that_fall_off_the_log_are_reset_and_come_back_to_it() {
+fn streams_of_a_cohort_that_is_overrun_are_reset_and_catch_up_again() {
     explore(|| {
         // It keeps the newest event only. Some are published elsewhere, unseen by the cohort.
         let hub = hub().max_retained_bytes(1).build();

@@ -67,7 +67,7 @@ fn an_event_that_comes_while_another_topic_is_read_is_never_missed() {
 }
 
 #[test]
-fn whoever_subscribes_while_events_are_published_gets_all_behind_its_status() {
+fn a_client_that_subscribes_while_events_are_published_gets_all_after_its_status() {
     explore(|| {
         let hub = hub().build();
         let publishers = ["a", "b"].map(|topic| {
@@ -117,7 +117,7 @@ fn more_than_a_publisher_wakes_are_all_woken_by_the_thread_that_does() {
 }
 
 #[test]
-fn what_was_accepted_before_the_hub_closed_is_delivered_and_then_the_stream_ends() {
+fn events_accepted_before_the_hub_closed_are_delivered_and_then_the_stream_ends() {
     explore(|| {
         let hub = hub().build();
         let (mut client, _) = Client::new(&hub, &["a", "b"]);
@@ -137,7 +137,7 @@ fn what_was_accepted_before_the_hub_closed_is_delivered_and_then_the_stream_ends
 }
 
 #[test]
-fn a_client_that_is_closed_ends_wherever_it_is() {
+fn a_closed_client_ends_whatever_it_waits_for() {
     explore(|| {
         let hub = hub().build();
         let (mut client, _) = Client::new(&hub, &["a"]);

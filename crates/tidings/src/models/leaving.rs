@@ -1,7 +1,7 @@
-//! Whoever leaves leaves nothing behind.
+//! Streams that end leave nothing.
 
 use super::*;
-use crate::{Retention, Topic};
+use crate::Retention;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 
@@ -83,7 +83,7 @@ fn a_topic_that_vanishes_and_comes_back_hides_no_event() {
 }
 
 #[test]
-fn whoever_comes_back_to_a_vanished_topic_is_told_what_is_lost() {
+fn a_client_that_comes_back_to_a_vanished_topic_is_reset() {
     explore(|| {
         let hub = hub().retention(Retention::none()).build();
         let (Client { stream, .. }, begin) = Client::new(&hub, &["a"]);

@@ -1,14 +1,14 @@
-//! Who subscribes to a family gets what is published to its topics, whenever those come and go.
+//! A pattern subscriber gets the events of all matching topics, whenever these come and go.
 
 use super::*;
 use crate::{Resume, Retention};
 
-fn join_family(hub: &Hub, families: &[&str]) -> (Client, u64) {
-    Client::of(hub.subscribe_matching(families.iter().copied()))
+fn join_pattern(hub: &Hub, patterns: &[&str]) -> (Client, u64) {
+    Client::of(hub.subscribe_matching(patterns.iter().copied()))
 }
 
 #[test]
-fn whoever_joins_a_family_while_its_topics_come_gets_all_behind_its_status() {
+fn a_pattern_subscriber_gets_every_event_after_its_status_while_topics_are_created() {
     explore(|| {
         let hub = hub().build();
         let publishing = {
@@ -19,11 +19,11 @@ fn whoever_joins_a_family_while_its_topics_come_gets_all_behind_its_status() {
                 }
             })
         };
-        // Two of one family, and one who gets every event in several ways.
-        let joining = [&["a:*"][..], &["a:*"], &["*", "a:*", "a:1"]].map(|families| {
+        // Two clients of one pattern, and one whose names match every event in several ways.
+        let joining = [&["a:*"][..], &["a:*"], &["*", "a:*", "a:1"]].map(|patterns| {
             let hub = hub.clone();
             spawn(move || {
-                let (mut client, begin) = join_family(&hub, families);
+                let (mut client, begin) = join_pattern(&hub, patterns);
                 for n in begin + 1..=3 {
                     assert_eq!(client.next_position(), Some(n));
                 }
@@ -36,7 +36,7 @@ fn whoever_joins_a_family_while_its_topics_come_gets_all_behind_its_status() {
 }
 
 #[test]
-fn whoever_resumes_in_a_family_gets_what_is_published_meanwhile_once() {
+fn a_pattern_subscriber_that_resumes_gets_events_published_meanwhile_once() {
     explore(|| {
         let hub = hub().build();
         publish(&hub, "a:1", "x").expect("it is open");
@@ -60,15 +60,15 @@ fn whoever_resumes_in_a_family_gets_what_is_published_meanwhile_once() {
 }
 
 #[test]
-fn a_family_that_comes_and_goes_hides_no_event_and_leaves_nothing() {
+fn a_pattern_that_comes_and_goes_hides_no_event_and_leaves_nothing() {
     explore(|| {
         let hub = hub().retention(Retention::none()).build();
-        let (last, _) = join_family(&hub, &["a:*"]);
+        let (last, _) = join_pattern(&hub, &["a:*"]);
         let leaving = spawn(move || drop(last));
         let joining = {
             let hub = hub.clone();
             spawn(move || {
-                let (mut client, begin) = join_family(&hub, &["a:*"]);
+                let (mut client, begin) = join_pattern(&hub, &["a:*"]);
                 for n in begin + 1..=3 {
                     assert_eq!(client.next_position(), Some(n));
                 }
@@ -84,7 +84,7 @@ fn a_family_that_comes_and_goes_hides_no_event_and_leaves_nothing() {
 }
 
 #[test]
-fn a_resume_in_a_family_is_told_what_a_vanishing_topic_had() {
+fn a_pattern_subscriber_that_resumes_is_reset_for_the_events_of_a_vanishing_topic() {
     explore(|| {
         let hub = hub().retention(Retention::none()).build();
         let (Client { stream, .. }, begin) = Client::new(&hub, &["a:1"]);
@@ -92,7 +92,7 @@ fn a_resume_in_a_family_is_told_what_a_vanishing_topic_had() {
         let leaving = spawn(move || drop(stream));
         publish(&hub, "a:1", "x").expect("it is open");
         let resume = Resume::new().with_last_event_id(id.as_str());
-        let stream = hub.subscribe_matching(["a:*"]).resume(resume).open().expect("a family");
+        let stream = hub.subscribe_matching(["a:*"]).resume(resume).open().expect("a good pattern");
         let mut client = Client { stream, decoder: Decoder::new() };
         let status = client.next().expect("a status event");
         if !status.data().contains("reset") {

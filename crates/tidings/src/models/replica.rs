@@ -1,4 +1,4 @@
-//! A hub on a log: what is delivered, followed and begun anew while clients come and read.
+//! A hub on a log that delivers, follows and restarts while clients come and read.
 
 use super::*;
 use crate::backend::{
@@ -7,7 +7,7 @@ use crate::backend::{
 use crate::sync::{Condvar, Mutex};
 use crate::{Topic, TopicPattern};
 
-/// A log that has everything from the beginning, and hands it on when it is told to.
+/// A log that has everything from the beginning, and delivers it when a model says so.
 #[derive(Debug, Clone)]
 struct Script(Arc<Mutex<State>>, Arc<Condvar>);
 
@@ -17,8 +17,8 @@ struct State {
     records: Vec<Record>,
     is_selective: bool,
     replica: Option<Replica>,
-    wanted: Vec<(TopicPattern, u64)>,
-    /// Nobody will want anything more.
+    interests: Vec<(TopicPattern, u64)>,
+    /// There will be no more interests.
     is_done: bool,
     appended: Vec<(Append, Reply<Appended>)>,
 }
@@ -49,7 +49,7 @@ impl Script {
             records: records(topics),
             is_selective,
             replica: None,
-            wanted: Vec::new(),
+            interests: Vec::new(),
             is_done: false,
             appended: Vec::new(),
         };
@@ -61,16 +61,16 @@ impl Script {
         self.0.lock().replica.clone().expect("it has begun")
     }
 
-    /// Delivers everything, and what has become wanted by then.
+    /// Delivers everything, as far as the hub is interested by then.
     fn run(&self) {
         let replica = self.replica();
         let records = self.0.lock().records.clone();
         let mut followed = Vec::new();
         for record in records {
             self.follow(&replica, &mut followed);
-            let is_wanted = !self.0.lock().is_selective
+            let is_followed = !self.0.lock().is_selective
                 || followed.iter().any(|topics| topics.matches(&record.topic));
-            let delivered = match is_wanted {
+            let delivered = match is_followed {
                 true => replica.deliver(record),
                 false => replica.reached(record.position),
             };
@@ -80,12 +80,12 @@ impl Script {
     }
 
     fn follow(&self, replica: &Replica, followed: &mut Vec<TopicPattern>) {
-        let wanted = std::mem::take(&mut self.0.lock().wanted);
-        if !wanted.is_empty() {
+        let interests = std::mem::take(&mut self.0.lock().interests);
+        if !interests.is_empty() {
             let position = replica.position().expect("the hub is there");
-            let interests = wanted.iter().map(|(topic, interest)| (topic, *interest));
-            replica.followed(interests, position).expect("the hub is there");
-            followed.extend(wanted.into_iter().map(|(topic, _)| topic));
+            let numbers = interests.iter().map(|(name, number)| (name, *number));
+            replica.followed(numbers, position).expect("the hub is there");
+            followed.extend(interests.into_iter().map(|(topic, _)| topic));
         }
     }
 }
@@ -129,14 +129,14 @@ impl Log for Script {
 
     fn set_interest(&self, pattern: &TopicPattern, interest: Option<u64>) {
         if let Some(interest) = interest {
-            self.0.lock().wanted.push((pattern.clone(), interest));
+            self.0.lock().interests.push((pattern.clone(), interest));
             self.1.notify_one();
         }
     }
 }
 
 #[test]
-fn a_client_that_comes_before_its_topic_is_followed_misses_nothing() {
+fn a_client_that_subscribes_before_its_topic_is_followed_misses_nothing() {
     explore(|| {
         let (hub, script) = Script::hub(&["a", "b", "a", "b"], true);
         let joining = {
@@ -151,10 +151,10 @@ fn a_client_that_comes_before_its_topic_is_followed_misses_nothing() {
             })
         };
         script.run();
-        // Whoever comes now is followed for, too.
+        // Interests that come now are answered, too.
         loop {
             let mut state = script.0.lock();
-            while state.wanted.is_empty() && !state.is_done {
+            while state.interests.is_empty() && !state.is_done {
                 script.1.wait(&mut state);
             }
             if state.is_done {
@@ -168,7 +168,7 @@ fn a_client_that_comes_before_its_topic_is_followed_misses_nothing() {
 }
 
 #[test]
-fn nobody_goes_on_from_one_history_into_another() {
+fn no_client_goes_on_from_one_history_into_another() {
     explore(|| {
         let (hub, script) = Script::hub(&["a", "b"], false);
         let joining = [&["a"][..], &["a", "b"]].map(|topics| {
@@ -212,7 +212,7 @@ fn nobody_goes_on_from_one_history_into_another() {
 }
 
 #[test]
-fn a_hole_is_said_and_what_is_behind_it_follows() {
+fn events_lost_on_the_way_to_a_replica_are_read_from_the_log() {
     explore(|| {
         let (hub, script) = Script::hub(&["a", "a", "a", "a"], false);
         let joining = {
@@ -241,7 +241,7 @@ fn a_hole_is_said_and_what_is_behind_it_follows() {
 }
 
 #[test]
-fn who_publishes_and_then_subscribes_begins_behind_it() {
+fn a_publisher_that_then_subscribes_begins_after_its_event() {
     explore(|| {
         let (hub, script) = Script::hub(&["a"], false);
         let (mut first, _) = Client::new(&hub, &["a"]);

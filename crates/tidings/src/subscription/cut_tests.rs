@@ -1,4 +1,4 @@
-//! A stream is cut behind every byte of an exchange on two topics, and taken up again with the
+//! A stream is cut after every byte of an exchange on two topics, and resumed with the
 //! last id that the client saw.
 //!
 //! Here and not in `tests/`, because the publisher has to come in at the worst moment: when the
@@ -170,7 +170,7 @@ fn retained(publisher: &Publisher, each: usize) -> Vec<usize> {
 }
 
 #[test]
-fn a_stream_cut_behind_any_byte_is_resumed_without_gap_or_double() {
+fn a_stream_cut_after_any_byte_is_resumed_without_gap_or_double() {
     let everything: Vec<usize> = (0..EVENTS).collect();
     let total = exchange_bytes(Retention::default());
     assert!(total > 1_500, "{total}");
@@ -190,13 +190,13 @@ fn a_stream_cut_behind_any_byte_is_resumed_without_gap_or_double() {
         client.connect(&hub, usize::MAX, until(&publisher, EVENTS));
         test_hook::set(None);
         let expected = if knew_its_place { "resumed" } else { "fresh" };
-        assert_eq!(client.last_status(), expected, "cut behind byte {cut}");
-        assert_eq!(client.seen, everything, "cut behind byte {cut}");
+        assert_eq!(client.last_status(), expected, "cut after byte {cut}");
+        assert_eq!(client.seen, everything, "cut after byte {cut}");
     }
 }
 
 #[test]
-fn a_stream_cut_behind_every_byte_in_turn_arrives_whole() {
+fn a_stream_cut_after_every_byte_in_turn_arrives_whole() {
     // One client, cut again and again, a byte further each time: as bad as lines get.
     let (hub, publisher) = exchange(Retention::default());
     (0..4).for_each(|_| publisher.borrow_mut().publish());
@@ -214,7 +214,7 @@ fn a_stream_cut_behind_every_byte_in_turn_arrives_whole() {
 }
 
 #[test]
-fn a_cut_client_that_missed_what_is_gone_is_reset_and_gets_what_is_left() {
+fn a_cut_client_that_missed_evicted_events_is_reset_and_gets_the_retained_ones() {
     const KEPT: usize = 5;
     let retention = Retention::default().events(KEPT);
     let total = exchange_bytes(retention);
@@ -230,16 +230,16 @@ fn a_cut_client_that_missed_what_is_gone_is_reset_and_gets_what_is_left() {
         client.connect(&hub, usize::MAX, || false);
         test_hook::set(None);
         let expected = if knew_its_place { "reset" } else { "fresh" };
-        assert_eq!(client.last_status(), expected, "cut behind byte {cut}");
+        assert_eq!(client.last_status(), expected, "cut after byte {cut}");
         if expected == "reset" {
             assert!(client.statuses.last().unwrap().contains(r#""reason":"trimmed""#));
         }
-        assert_eq!(client.seen, retained(&publisher.borrow(), KEPT), "cut behind byte {cut}");
+        assert_eq!(client.seen, retained(&publisher.borrow(), KEPT), "cut after byte {cut}");
     }
 }
 
 #[test]
-fn a_cut_client_that_missed_only_what_is_left_is_resumed() {
+fn a_cut_client_that_missed_only_retained_events_is_resumed() {
     const KEPT: usize = 5;
     let retention = Retention::default().events(KEPT);
     let total = exchange_bytes(retention);
@@ -258,17 +258,17 @@ fn a_cut_client_that_missed_only_what_is_left_is_resumed() {
         test_hook::set(None);
         client.connect(&hub, usize::MAX, || false);
         if missed.iter().all(|n| kept.contains(n)) {
-            assert_eq!(client.last_status(), "resumed", "cut behind byte {cut}");
-            assert_eq!(client.seen, missed, "cut behind byte {cut}");
+            assert_eq!(client.last_status(), "resumed", "cut after byte {cut}");
+            assert_eq!(client.seen, missed, "cut after byte {cut}");
         } else {
-            assert_eq!(client.last_status(), "reset", "cut behind byte {cut}");
-            assert_eq!(client.seen, kept, "cut behind byte {cut}");
+            assert_eq!(client.last_status(), "reset", "cut after byte {cut}");
+            assert_eq!(client.seen, kept, "cut after byte {cut}");
         }
     }
 }
 
 #[test]
-fn a_connected_client_that_falls_off_the_log_is_reset_in_mid_stream() {
+fn a_connected_client_that_is_overrun_is_reset_in_mid_stream() {
     const KEPT: usize = 5;
     let (hub, publisher) = exchange(Retention::default().events(KEPT));
     test_hook::set(None);

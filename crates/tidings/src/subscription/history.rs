@@ -1,16 +1,16 @@
 use std::time::Duration;
 
-/// How much of what is retained a *fresh* client is sent before it goes live.
+/// How many of the retained events a *fresh* client is sent before it goes live.
 ///
 /// This does not concern a client that resumes, which gets what it missed, or one that is reset, which gets all that is
 /// retained or a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum History {
-    /// Nothing: the client starts live.
+    /// None: the client starts live.
     #[default]
     None,
-    /// All that is retained.
+    /// All retained events.
     All,
     /// The newest events, at most this many, of all its topics together.
     Last(usize),

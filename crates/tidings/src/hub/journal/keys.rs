@@ -2,18 +2,18 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::backend::IdempotencyKey;
 
-/// The idempotency keys of a hub in memory, with the positions of the events that had them.
+/// The idempotency keys that a hub in memory knows, with the positions of their events.
 #[derive(Debug)]
 pub(crate) struct Keys {
     /// Milliseconds.
     window: u64,
     positions: HashMap<IdempotencyKey, u64>,
-    /// With the time at which each was used, oldest first.
+    /// With the time at which each was used, the oldest first.
     order: VecDeque<(u64, IdempotencyKey)>,
 }
 
 impl Keys {
-    /// More are not remembered: the oldest go, before their time. Some 20 MiB with keys of usual length.
+    /// Above this number, the oldest are removed before their time. About 20 MiB with keys of usual length.
     const MAX: usize = 100_000;
 
     pub(crate) fn new(window: u64) -> Self {

@@ -30,7 +30,7 @@ pub(crate) struct ReplicaHistory {
     pub(crate) end: u64,
     /// The newest position with which a publication of this node was acknowledged.
     pub(crate) acknowledged: u64,
-    /// Whether the log delivers only topics that it was told of.
+    /// Whether the log delivers only topics that the hub is interested in.
     pub(crate) is_selective: bool,
 }
 

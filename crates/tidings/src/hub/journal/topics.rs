@@ -18,7 +18,7 @@ use crate::topic::{Topic, TopicPattern};
 #[derive(Debug)]
 pub(super) struct Topics {
     rules: Arc<RetentionRules>,
-    /// Whether the hub's log delivers only topics that it was told of.
+    /// Whether the hub's log delivers only topics that the hub is interested in.
     is_selective: bool,
     /// Sorted, so that a pattern's topics are found by what their names begin with.
     logs: BTreeMap<Topic, Arc<TopicLog>>,
@@ -28,11 +28,11 @@ pub(super) struct Topics {
     interests: Interests,
 }
 
-/// What a selective log is to be told, in this order.
+/// Changes of interest that a selective log has not learned of yet, in order.
 #[derive(Debug, Default)]
 struct Interests {
     changes: VecDeque<(TopicPattern, Option<u64>)>,
-    /// Some thread is telling it, and will look for more.
+    /// A thread is telling the log, and will look for more.
     is_being_told: bool,
 }
 
