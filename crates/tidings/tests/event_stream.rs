@@ -77,7 +77,7 @@ fn an_error_ends_the_stream_after_the_last_whole_event() {
     assert_eq!(text(&reader.bytes()), "data: one\n\n");
     let error = reader.error.take().unwrap();
     assert_eq!(error.kind(), StreamErrorKind::Application);
-    assert_eq!(error.to_string(), "event stream: failed: the model is gone");
+    assert_eq!(error.to_string(), "event stream failed: the model is gone");
     for _ in 0..3 {
         assert!(reader.bytes().is_empty() && reader.ended && reader.error.is_none());
     }

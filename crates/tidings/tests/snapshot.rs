@@ -215,7 +215,7 @@ fn a_hook_that_fails_ends_the_stream_with_its_error() {
     reader.bytes();
     let error = reader.error.take().unwrap();
     assert_eq!(error.kind(), StreamErrorKind::Snapshot);
-    assert_eq!(error.to_string(), "snapshot: failed: the database is gone");
+    assert_eq!(error.to_string(), "snapshot failed: the database is gone");
     assert!(reader.messages().is_empty() && reader.ended, "nothing comes after an error");
     assert!(reader.error.is_none());
 }
