@@ -12,7 +12,7 @@ use models::Bell;
 #[cfg(shuttle)]
 use shuttle::sync::{Mutex, MutexGuard};
 
-use crate::writer::Stream;
+use crate::handoff::NewStream;
 
 /// What others have to say to a writer.
 pub(crate) struct Inbox<B> {
@@ -28,7 +28,7 @@ struct Messages<B> {
 
 pub(crate) enum Message<B> {
     /// Serve this stream.
-    Serve(Box<Stream<B>>),
+    Serve(Box<NewStream<B>>),
     /// There is something for the stream with this key alone.
     Stream(usize),
     /// There is something for all who are in the cohort with this key.

@@ -69,6 +69,7 @@
 mod chunk;
 mod claim;
 mod connection;
+mod handoff;
 mod head;
 mod inbox;
 mod io;

@@ -1,5 +1,4 @@
 use std::error::Error;
-use std::fmt;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,7 +10,8 @@ use tidings_net::{SocketSettings, Transport};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-use crate::connection::{self, App, Returned};
+use crate::connection::{self, App, ServerHandle};
+use crate::handoff::ReturnedConnection;
 use crate::io::Io;
 use crate::writers::Writers;
 
@@ -49,7 +49,7 @@ where
     let _stop = writers.stop_on_drop();
     let (close, closing) = watch::channel(false);
     let (back, mut returned) = mpsc::unbounded_channel();
-    let server = Server { writers: writers.clone(), closing, back, write_timeout };
+    let server = ServerHandle { writers: writers.clone(), closing, back, write_timeout };
     let mut shutdown = pin!(shutdown);
     loop {
         let io = tokio::select! {
@@ -60,7 +60,7 @@ where
                 let _ = settings.apply(&accepted);
                 Io::new(accepted, Bytes::new())
             }
-            Some(Returned { socket, pipelined }) = returned.recv() => {
+            Some(ReturnedConnection { socket, pipelined }) = returned.recv() => {
                 match TcpStream::from_std(socket) {
                     Ok(socket) => Io::new(socket, pipelined),
                     Err(_) => continue,
@@ -79,33 +79,6 @@ where
     drop(server);
     while returned.recv().await.is_some() {}
     Ok(())
-}
-
-/// What a connection needs of its server.
-pub(crate) struct Server<B> {
-    pub(crate) writers: Arc<Writers<B>>,
-    /// Whether the server is shutting down.
-    pub(crate) closing: watch::Receiver<bool>,
-    /// For connections that go on behind a stream.
-    pub(crate) back: mpsc::UnboundedSender<Returned>,
-    pub(crate) write_timeout: Option<Duration>,
-}
-
-impl<B> Clone for Server<B> {
-    fn clone(&self) -> Self {
-        Self {
-            writers: self.writers.clone(),
-            closing: self.closing.clone(),
-            back: self.back.clone(),
-            write_timeout: self.write_timeout,
-        }
-    }
-}
-
-impl<B> fmt::Debug for Server<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").finish_non_exhaustive()
-    }
 }
 
 /// The next connection.

@@ -1,17 +1,14 @@
 use std::io;
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::UnboundedSender;
 
-use crate::connection::{Returned, Taken};
+use crate::handoff::NewStream;
 use crate::inbox::{Inbox, Message};
-use crate::writer::{self, Stream};
+use crate::writer;
 
 /// The writers of a server: a thread each.
 pub(crate) struct Writers<B> {
@@ -48,16 +45,10 @@ impl<B: Send + 'static> Writers<B> {
     }
 
     /// Has a stream served by one of them.
-    pub(crate) fn serve(
-        &self,
-        taken: Taken<B>,
-        socket: TcpStream,
-        pipelined: Bytes,
-        back: UnboundedSender<Returned>,
-    ) {
+    pub(crate) fn serve(&self, stream: NewStream<B>) {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         if let Some(inbox) = self.inboxes.get(next % self.inboxes.len().max(1)) {
-            inbox.send(Message::Serve(Box::new(Stream { taken, socket, pipelined, back })));
+            inbox.send(Message::Serve(Box::new(stream)));
         }
     }
 
