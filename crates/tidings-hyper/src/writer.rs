@@ -37,10 +37,6 @@ const INBOX: Token = Token(usize::MAX);
 /// The framed batch keeps this much room, in bytes.
 const KEPT: usize = 128 * 1024;
 
-/// How often a stream is read by itself before everything else has its turn. The streams of a fast
-/// client that missed much would otherwise be all that a writer serves.
-const READS: usize = 16;
-
 /// Starts a writer on its own thread, which ends at [`Message::Stop`].
 pub(crate) fn start<B: Send + 'static>(
     number: usize,
@@ -321,11 +317,13 @@ impl<B: Send + 'static> Writer<B> {
         }
     }
 
-    /// Sends a stream what is due to it alone, until it is caught up with its cohort or must wait.
+    /// Sends a stream what is due to it alone, until it is caught up with its cohort or must wait; for
+    /// one turn.
     fn serve(&mut self, key: usize) {
         let group = self.members[key].group as usize;
         leave_roster(&mut self.cohorts.groups[group], key, &mut self.members);
-        for _ in 0..READS {
+        let mut turn = Turn::new(self.turn_writes);
+        while !turn.is_spent() {
             match self.members[key].flush(key, &mut self.deadlines) {
                 Ok(true) => {}
                 Ok(false) => return,
@@ -341,11 +339,12 @@ impl<B: Send + 'static> Writer<B> {
                 Poll::Pending => return self.join_roster(key),
             };
             match self.send(key, outgoing) {
-                Ok(true) => {}
+                Ok(true) => turn.count(),
                 Ok(false) => return,
                 Err(_) => return self.remove(key),
             }
         }
+        // A client that is fast and missed much is not all that the writer serves.
         self.wait_for_turn(key);
     }
 

@@ -251,6 +251,27 @@ fn a_batch_that_is_cut_short_reaches_every_stream_once() {
 }
 
 #[test]
+fn a_client_that_missed_much_delays_nothing_else_by_all_of_it() {
+    let hub = Hub::new();
+    let mut desk = Desk::new(None);
+    desk.writer.turn_writes = 1;
+    // So large that each is read by itself.
+    for number in 0..3 {
+        publish(&hub, "news", &format!("news {number}.{}", "x".repeat(40_000)));
+    }
+    let mut client = desk.serve(hub.subscribe(["news"]).history(tidings::History::All));
+    for number in 0..3 {
+        assert!(desk.has_more());
+        read_until(&mut client, &format!("news {number}."));
+        desk.round();
+    }
+    desk.catch_up();
+    publish(&hub, "news", "for all");
+    desk.catch_up();
+    read_until(&mut client, "for all");
+}
+
+#[test]
 fn a_stream_that_comes_after_the_end_is_dropped() {
     let hub = Hub::new();
     let inbox = start::<()>(7, None, tokio::runtime::Runtime::new().unwrap().handle().clone());
