@@ -1,10 +1,9 @@
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
-use tidings::response::HEADERS;
 use tidings::{EventStream, StreamItem, Subscribe, SubscribeError, Subscription};
-use tidings_hyper::{Claim, SubscriptionBody};
+use tidings_hyper::{SubscriptionBody, stream_response};
 
 /// A response of server-sent events.
 ///
@@ -42,7 +41,7 @@ use tidings_hyper::{Claim, SubscriptionBody};
 /// to answer it otherwise, call [`Subscribe::open`] and convert its result.
 #[derive(Debug)]
 #[must_use = "a response is sent when the handler returns it"]
-pub struct Sse(Result<(Body, Option<Claim>), SubscribeError>);
+pub struct Sse(Result<Response, SubscribeError>);
 
 impl Sse {
     /// Sends the events of any stream, with the defaults of [`EventStream`].
@@ -69,9 +68,7 @@ impl From<Subscribe> for Sse {
 
 impl From<Subscription> for Sse {
     fn from(subscription: Subscription) -> Self {
-        let body = SubscriptionBody::new(subscription);
-        let claim = body.claim();
-        Self(Ok((Body::new(body), claim)))
+        Self(Ok(SubscriptionBody::new(subscription).into_response().map(Body::new)))
     }
 }
 
@@ -81,27 +78,12 @@ where
     S::Item: StreamItem,
 {
     fn from(events: EventStream<S>) -> Self {
-        Self(Ok((Body::new(events), None)))
+        Self(Ok(stream_response(Body::new(events))))
     }
 }
 
 impl IntoResponse for Sse {
     fn into_response(self) -> Response {
-        match self.0 {
-            Ok((body, claim)) => {
-                let headers: HeaderMap = HEADERS
-                    .into_iter()
-                    .map(|(name, value)| {
-                        (HeaderName::from_static(name), HeaderValue::from_static(value))
-                    })
-                    .collect();
-                let mut response = (headers, body).into_response();
-                if let Some(claim) = claim {
-                    response.extensions_mut().insert(claim);
-                }
-                response
-            }
-            Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
-        }
+        self.0.unwrap_or_else(|error| (StatusCode::BAD_REQUEST, error.to_string()).into_response())
     }
 }

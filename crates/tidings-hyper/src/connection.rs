@@ -1,4 +1,4 @@
-//! One connection, from its first byte until it ends or a writer has it.
+//! A connection, from its first byte until it ends or a writer has it.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -26,11 +26,11 @@ use crate::head::Framing;
 use crate::io::Io;
 use crate::writers::Writers;
 
-/// An application: what answers requests.
+/// An application, which answers requests.
 pub trait App<B>:
     Fn(Request<Incoming>, SocketAddr) -> Self::Answer + Clone + Send + 'static
 {
-    /// The response that is being made.
+    /// The future of the response.
     type Answer: Future<Output = Result<Response<B>, Infallible>> + Send + 'static;
 }
 
@@ -63,9 +63,8 @@ impl<B> Clone for ServerHandle<B> {
     }
 }
 
-/// Finds out what a connection speaks, and has it served by a task that is made for that: most of
-/// the memory of an idle client is its task, and an async function reserves room for all that it
-/// might do.
+/// Finds out which protocol a connection speaks, and spawns the task for it: most of the memory of an
+/// idle client is its task, and an async function reserves room for everything that it might do.
 pub(crate) async fn begin<A, B>(mut io: Io, peer: SocketAddr, app: A, server: ServerHandle<B>)
 where
     A: App<B>,
@@ -75,7 +74,7 @@ where
     let mut closing = server.closing.clone();
     let is_http2 = tokio::select! {
         is_http2 = io.begins_with_http2() => is_http2,
-        // Nothing was asked yet.
+        // Nothing was requested yet.
         _ = closing.wait_for(|closing| *closing) => return,
     };
     match is_http2 {
@@ -85,7 +84,7 @@ where
     }
 }
 
-/// Serves requests as hyper does, until a response comes that a writer can send.
+/// Has hyper serve requests, until there is a response that a writer can send.
 fn serve_http1<A, B>(
     io: Io,
     peer: SocketAddr,
@@ -105,7 +104,7 @@ where
         let (head, body) = request.into_parts();
         let handoff = slot.clone().zip(Framing::of(&head, &body));
         let answer = app(Request::from_parts(head, body), peer);
-        // In a box: hyper keeps the room for it as long as the connection.
+        // In a box: hyper keeps room for it as long as the connection lives.
         Box::pin(async move {
             let response = answer.await?;
             let Some((slot, framing)) = handoff else {
@@ -114,7 +113,7 @@ where
             match StreamResponse::from_response(response, framing) {
                 Ok(response) => {
                     *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(response);
-                    // hyper gets no answer: it is not asked any more.
+                    // hyper gets no response, and is not polled again.
                     pending().await
                 }
                 Err(response) => Ok::<_, Infallible>(response),
@@ -123,17 +122,17 @@ where
     });
     let io = TokioIo::new(WriteLimit::new(io, server.write_timeout));
     let mut connection = http1::Builder::new().serve_connection(io, service).with_upgrades();
-    // A block, not a function: what a function is called with, its future holds twice.
+    // A block, not a function: the future of a function holds its arguments twice.
     async move {
         let mut closing = server.closing.clone();
         let mut closed = pin!(closing.changed());
-        let (mut is_first, mut was_told) = (true, false);
+        let (mut is_first, mut is_closing) = (true, false);
         let response = poll_fn(|cx| {
-            // The first time has this task woken, and it stays one task. Later, the version is
-            // asked, not the future: this runs for each event of a body.
-            let asked = std::mem::take(&mut is_first) && closed.as_mut().poll(cx).is_ready();
-            if !was_told && (asked || server.closing.has_changed().unwrap_or(true)) {
-                was_told = true;
+            // The first poll registers this task, which stays the same. Later polls look at the
+            // version only: this runs for each event of a body.
+            let is_closed = std::mem::take(&mut is_first) && closed.as_mut().poll(cx).is_ready();
+            if !is_closing && (is_closed || server.closing.has_changed().unwrap_or(true)) {
+                is_closing = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
             if Pin::new(&mut connection).poll(cx).is_ready() {
@@ -159,15 +158,15 @@ where
     }
 }
 
-/// Where a response waits for its connection.
+/// A response that a writer will send, and waits for its connection.
 struct Handoff<B> {
     response: Arc<Mutex<Option<Box<StreamResponse<B>>>>>,
     unflushed: Arc<AtomicBool>,
 }
 
 impl<B> Handoff<B> {
-    /// The response, when all before it has left. A turn of hyper's connection ends with a flush,
-    /// so what is unflushed behind one waits for the socket, which will wake the task.
+    /// The response, once everything before it was sent. A poll of hyper's connection ends with a
+    /// flush; bytes that are unflushed after it wait for the socket, which wakes the task.
     fn take(&self) -> Option<Box<StreamResponse<B>>> {
         if self.unflushed.load(Ordering::Relaxed) {
             return None;
