@@ -7,7 +7,7 @@ use tidings_hyper::{SubscriptionBody, stream_response};
 
 /// A response of server-sent events.
 ///
-/// It is made of a subscription to a hub:
+/// It is made from a subscription to a hub:
 ///
 /// ```
 /// # use axum::extract::State;
@@ -17,8 +17,8 @@ use tidings_hyper::{SubscriptionBody, stream_response};
 /// }
 /// ```
 ///
-/// or of any stream of events, such as the answer of a language model, without hub, ids or status
-/// event:
+/// or of any stream of events, such as the answer of a language model, without a hub, ids or a
+/// status event:
 ///
 /// ```
 /// use futures_util::stream;
@@ -46,8 +46,8 @@ pub struct Sse(Result<Response, SubscribeError>);
 impl Sse {
     /// Sends the events of any stream, with the defaults of [`EventStream`].
     ///
-    /// The items are events or results of events. An error ends the response behind the last
-    /// whole event, and is passed to the server as the body's error.
+    /// The items are events or results of events. An error ends the response after the last whole
+    /// event, and reaches the server as the body's error.
     pub fn new<S>(events: S) -> Self
     where
         S: Stream + Send + 'static,

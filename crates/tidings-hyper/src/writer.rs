@@ -242,7 +242,7 @@ impl<B: Send + 'static> Writer<B> {
                     group.waiting.extend(keys);
                 }
             }
-            turn.count();
+            turn.count(1);
         }
         false
     }
@@ -253,32 +253,44 @@ impl<B: Send + 'static> Writer<B> {
         framed.clear();
         chunk::write(batch.bytes(), framed);
         let mut gone = Vec::new();
-        while let Some(key) = group.roster.next_due().filter(|_| !turn.is_spent()) {
-            let key = key as usize;
-            let member = &mut members[key];
-            let bytes = if member.framing.chunked { &framed[..] } else { batch.bytes() };
-            let outcome = (&member.socket).write(bytes);
-            turn.count();
-            if outcome.as_ref().is_ok_and(|written| *written == bytes.len()) {
+        loop {
+            let due = group.roster.due(turn.writes());
+            let mut served = 0;
+            let mut unserved = None;
+            for key in due {
+                let member = &mut members[*key as usize];
+                let bytes = if member.framing.chunked { &framed[..] } else { batch.bytes() };
+                let outcome = (&member.socket).write(bytes);
+                if !outcome.as_ref().is_ok_and(|written| *written == bytes.len()) {
+                    unserved = Some((*key as usize, outcome));
+                    break;
+                }
                 group.cohort.mark_sent(&batch, &mut member.subscription);
-                group.roster.mark_served();
-                continue;
+                served += 1;
             }
+            if due.is_empty() {
+                break;
+            }
+            group.roster.mark_served(served);
+            turn.count(served + usize::from(unserved.is_some()));
+            let Some((key, outcome)) = unserved else {
+                continue;
+            };
             let written = match outcome {
                 Ok(written) => Some(written),
                 Err(error) if is_temporary(&error) => Some(0),
                 Err(_) => None,
             };
-            match written {
-                Some(written) => {
-                    member.stall(member.framed(batch.bytes().clone(), written), key, deadlines);
-                    group.cohort.mark_sent(&batch, &mut member.subscription);
-                }
-                None => gone.push(key),
-            }
             leave_roster(group, key, members);
+            let Some(written) = written else {
+                gone.push(key);
+                continue;
+            };
+            let member = &mut members[key];
+            member.stall(member.framed(batch.bytes().clone(), written), key, deadlines);
+            group.cohort.mark_sent(&batch, &mut member.subscription);
         }
-        if group.roster.next_due().is_some() {
+        if group.roster.is_due() {
             group.unfinished = Some(Box::new(batch));
         }
         // A burst of large events must not be held in memory ever after.
@@ -306,7 +318,7 @@ impl<B: Send + 'static> Writer<B> {
             };
             if self.members.get(key).is_some_and(waits) {
                 self.serve(key);
-                turn.count();
+                turn.count(1);
             }
             if turn.is_spent() {
                 break;
@@ -339,7 +351,7 @@ impl<B: Send + 'static> Writer<B> {
                 Poll::Pending => return self.join_roster(key),
             };
             match self.send(key, outgoing) {
-                Ok(true) => turn.count(),
+                Ok(true) => turn.count(1),
                 Ok(false) => return,
                 Err(_) => return self.remove(key),
             }

@@ -15,16 +15,20 @@ impl Roster {
         self.served = 0;
     }
 
-    /// The first stream that the batch is due to.
-    #[inline]
-    pub(super) fn next_due(&self) -> Option<u32> {
-        self.keys.get(self.served).copied()
+    /// The first streams that the batch is due to, `most` at most.
+    pub(super) fn due(&self, most: usize) -> &[u32] {
+        let due = &self.keys[self.served..];
+        &due[..due.len().min(most)]
     }
 
-    /// The first stream that the batch was due to has it.
-    #[inline]
-    pub(super) fn mark_served(&mut self) {
-        self.served += 1;
+    /// Whether the batch is due to any stream.
+    pub(super) fn is_due(&self) -> bool {
+        self.served < self.keys.len()
+    }
+
+    /// The first streams that the batch was due to have it.
+    pub(super) fn mark_served(&mut self, streams: usize) {
+        self.served += streams;
     }
 
     /// Adds a stream that has the batch, if there is one. Returns its index.

@@ -1,9 +1,10 @@
 use std::time::{Duration, Instant};
 
-/// What is left of a turn: the work that is done for one cohort or stream before everything else has
-/// its turn.
+/// What is left of a turn: the work for one cohort or stream, before everything else has its turn.
 pub(super) struct Turn {
     writes_left: usize,
+    /// How many writes come before the next look at the clock.
+    untimed: usize,
     /// Set at the first look at the clock.
     ends: Option<Instant>,
 }
@@ -12,17 +13,24 @@ impl Turn {
     /// How many writes a turn has, unless they take longer than [`TIME`](Self::TIME).
     pub(super) const WRITES: usize = 512;
     const TIME: Duration = Duration::from_millis(5);
-    /// The clock is looked at after this many writes, so that most turns do without.
+    /// So many that most turns do without the clock.
     const UNTIMED_WRITES: usize = 32;
 
     pub(super) fn new(writes: usize) -> Self {
-        Self { writes_left: writes, ends: None }
+        Self { writes_left: writes, untimed: Self::UNTIMED_WRITES, ends: None }
     }
 
-    /// Counts a write, or what costs about as much.
-    pub(super) fn count(&mut self) {
-        self.writes_left = self.writes_left.saturating_sub(1);
-        if self.writes_left % Self::UNTIMED_WRITES == 0 {
+    /// How many writes may be made before they must be counted; 0 at the end of the turn.
+    pub(super) fn writes(&self) -> usize {
+        self.writes_left.min(self.untimed)
+    }
+
+    /// Counts writes, or what costs about as much.
+    pub(super) fn count(&mut self, writes: usize) {
+        self.writes_left = self.writes_left.saturating_sub(writes);
+        self.untimed = self.untimed.saturating_sub(writes);
+        if self.untimed == 0 {
+            self.untimed = Self::UNTIMED_WRITES;
             let now = Instant::now();
             if *self.ends.get_or_insert(now + Self::TIME) <= now {
                 self.writes_left = 0;
