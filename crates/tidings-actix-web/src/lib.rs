@@ -27,33 +27,32 @@
 //! ```
 //!
 //! This crate only translates: [`SseRequest`] reads from a request where its client left off, and
-//! [`Sse`] makes a response of a subscription, or of any stream of events. Everything else is in
-//! the core, which is here as [`tidings`].
+//! [`Sse`] makes a response from a subscription or any stream of events. Everything else is in
+//! the core, re-exported as [`tidings`].
 //!
 //! # Serving
 //!
 //! [`serve()`] is actix-web's own server with what event streams need, and [`serve_with`] the same
-//! with TLS or HTTP/2. Whoever calls
-//! [`HttpServer::run`](actix_web::HttpServer::run) instead should know:
+//! with TLS or HTTP/2. [`HttpServer::run`](actix_web::HttpServer::run) also works, but
 //!
-//! - By default, actix-web takes a client that closes its end for one that still reads, and keeps a
-//!   silent stream until the next heartbeat fails. Browsers and HTTP libraries never half-close, so
-//!   an SSE server should say
-//!   [`h1_allow_half_closed(false)`](actix_web::HttpServer::h1_allow_half_closed): streams then end
-//!   as soon as their clients go.
-//! - A graceful shutdown waits for open responses (30 s, unless
-//!   [`shutdown_timeout`](actix_web::HttpServer::shutdown_timeout) says otherwise), and event streams
-//!   have no end of their own. So [`Hub::close`](tidings::Hub::close) belongs where it begins.
-//! - Its connections have the system's settings, which are not made for event streams: see
+//! - by default, actix-web assumes that a client that closes its end still reads, and keeps an idle
+//!   stream until the next heartbeat fails. Browsers and HTTP libraries never half-close, so an SSE
+//!   server should set
+//!   [`h1_allow_half_closed(false)`](actix_web::HttpServer::h1_allow_half_closed): then streams end
+//!   as soon as their clients close;
+//! - a graceful shutdown waits for open responses (30 s, unless
+//!   [`shutdown_timeout`](actix_web::HttpServer::shutdown_timeout) is set), and event streams do not
+//!   end by themselves: call [`Hub::close`](tidings::Hub::close) when the shutdown begins;
+//! - its connections have the system's defaults, which do not suit event streams: see
 //!   [`SocketSettings`].
 //!
-//! Over HTTP/2, actix-web notices that a client has cancelled a stream, or is gone, when it next
-//! writes to it: at the next event or heartbeat. Until then the registry lists the client.
+//! Over HTTP/2, actix-web notices that a client has cancelled a stream, or has vanished, only when it
+//! next writes to it: at the next event or heartbeat. Until then the registry lists the client.
 //!
 //! # Middleware
 //!
-//! `Compress` compresses every response that does not name its encoding, and would hold events
-//! back. So where a request accepts compression, [`Sse`] answers with `Content-Encoding: identity`.
+//! `Compress` compresses every response that does not name its encoding, and would hold events back.
+//! If a request accepts compression, [`Sse`] therefore sends `Content-Encoding: identity`.
 
 mod request;
 mod response;

@@ -7,13 +7,12 @@ use actix_web::{FromRequest, HttpRequest};
 use tidings::Resume;
 use tidings::response::LAST_EVENT_ID;
 
-/// What a request says of its client: where it left off, and where it calls from. To be passed to
+/// Where a request's client left off, and its address. Pass it to
 /// [`Subscribe::resume`](tidings::Subscribe::resume).
 ///
-/// It reads the `Last-Event-ID` header or, where there is none, the query parameter
-/// `lastEventId`; and the address of the other end.
+/// It reads the `Last-Event-ID` header or, without one, the query parameter `lastEventId`.
 ///
-/// The extractor never rejects: a bad id is answered in the stream, by a reset.
+/// The extractor never rejects: the answer to a bad id is a reset in the stream.
 ///
 /// ```
 /// use actix_web::web::Data;
@@ -28,7 +27,7 @@ use tidings::response::LAST_EVENT_ID;
 pub struct SseRequest(Resume);
 
 impl SseRequest {
-    /// The address of the other end, where the server tells.
+    /// The client's address, if the server knows it.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         self.0.remote_addr()
     }

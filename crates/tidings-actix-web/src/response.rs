@@ -14,7 +14,7 @@ use tidings::{EventStream, StreamError, StreamItem, Subscribe, SubscribeError, S
 
 /// A response of server-sent events.
 ///
-/// It is made of a subscription to a hub:
+/// It is made from a subscription to a hub:
 ///
 /// ```
 /// # use actix_web::web::Data;
@@ -24,8 +24,8 @@ use tidings::{EventStream, StreamError, StreamItem, Subscribe, SubscribeError, S
 /// }
 /// ```
 ///
-/// or of any stream of events, such as the answer of a language model, without hub, ids or status
-/// event:
+/// or of any stream of events, such as the answer of a language model, without a hub, ids or a
+/// status event:
 ///
 /// ```
 /// use futures_util::stream;
@@ -43,8 +43,8 @@ use tidings::{EventStream, StreamError, StreamItem, Subscribe, SubscribeError, S
 /// }
 /// ```
 ///
-/// The response is 200 with the headers of [`tidings::response::HEADERS`], and `Content-Encoding:
-/// identity` where the request accepts others, so that actix-web's `Compress` leaves it alone. A
+/// The response is 200 with the headers of [`tidings::response::HEADERS`]; and `Content-Encoding:
+/// identity` if the request accepts others, so that actix-web's `Compress` does not change it. A
 /// subscription that cannot be opened (a bad topic name, or no topic) is answered 400 with the
 /// error as plain text; to answer it otherwise, call [`Subscribe::open`] and convert its result.
 #[must_use = "a response is sent when the handler returns it"]
@@ -53,8 +53,8 @@ pub struct Sse(Result<BoxBody, SubscribeError>);
 impl Sse {
     /// Sends the events of any stream, with the defaults of [`EventStream`].
     ///
-    /// The items are events or results of events. An error ends the response behind the last
-    /// whole event, and is passed to the server as the body's error.
+    /// The items are events or results of events. An error ends the response after the last whole
+    /// event, and reaches the server as the body's error.
     pub fn new<S>(events: S) -> Self
     where
         S: Stream + 'static,
@@ -99,13 +99,14 @@ impl Responder for Sse {
                 if request.headers().contains_key(ACCEPT_ENCODING) {
                     response.insert_header((CONTENT_ENCODING, "identity"));
                 }
-                // actix-web sends no body to HEAD, but polls it to its end: a stream has none.
+                // actix-web sends no body to HEAD, but polls it to its end, which a stream does not
+                // have.
                 if request.method() == Method::HEAD {
                     return response.body(body::None::new()).map_into_boxed_body();
                 }
                 let mut response = response.body(body);
-                // HTTP/1.0 has no chunks, which actix-web does not mind: the end of the body is
-                // the end of the connection there.
+                // HTTP/1.0 has no chunks, which actix-web ignores: there the end of the connection is
+                // the end of the body.
                 if request.version() < Version::HTTP_11 {
                     response.head_mut().no_chunking(true);
                     response.head_mut().set_connection_type(ConnectionType::Close);
@@ -125,7 +126,7 @@ impl fmt::Debug for Sse {
     }
 }
 
-/// A stream of bytes as actix-web wants it.
+/// A stream of bytes as actix-web's body.
 struct Body<S>(S);
 
 impl<S: Stream<Item = Result<Bytes, StreamError>> + Unpin> MessageBody for Body<S> {

@@ -14,14 +14,14 @@ use tidings_net::{Graceful, Server, SocketSettings};
 
 /// Serves an application with actix-web's own server, on sockets that are set for event streams.
 ///
-/// It is [`HttpServer::listen`] and [`run`](HttpServer::run) with three things added: the
-/// [`SocketSettings`] on every connection; streams that end as soon as their clients close
-/// (`h1_allow_half_closed(false)`); and a graceful shutdown that ends the hub's streams and does not
-/// wait for ever.
+/// It adds to [`HttpServer::listen`] and [`run`](HttpServer::run):
 ///
-/// actix-web owns its connections' writing, so the limit on stalled writes is `TCP_USER_TIMEOUT`,
-/// which Linux and Android have; other systems have no such limit here. What the application sets
-/// with `on_connect` is replaced.
+/// - the [`SocketSettings`] on every connection;
+/// - streams that end as soon as their clients close (`h1_allow_half_closed(false)`);
+/// - a graceful shutdown that ends the hub's streams and has a time limit.
+///
+/// actix-web writes to its connections itself, so `TCP_USER_TIMEOUT` is the only limit on stalled
+/// writes; it exists on Linux and Android. The application's `on_connect` is replaced.
 ///
 /// ```no_run
 /// use actix_web::{App, HttpServer};
@@ -51,11 +51,11 @@ where
     serve_with(listener, app, hub, HttpServer::listen)
 }
 
-/// Serves as [`serve`] does, but listens in a way of the application's choice: one of the
-/// `listen_` methods of [`HttpServer`], which are behind features of actix-web.
+/// Serves as [`serve`] does, but lets the application choose how to listen: by one of the `listen_`
+/// methods of [`HttpServer`], which need features of actix-web.
 ///
-/// They are how clients get HTTP/2: `listen_auto_h2c` takes those that begin with it, without TLS,
-/// beside those of HTTP/1.1; those with TLS offer both.
+/// They enable HTTP/2. `listen_auto_h2c` accepts clients of HTTP/1.1 and clients that begin with
+/// HTTP/2, without TLS; the methods with TLS offer both.
 ///
 /// ```
 /// use actix_web::{App, HttpServer};
@@ -97,7 +97,7 @@ where
             .h1_allow_half_closed(false)
             .on_connect(move |connection, _| {
                 // Where connections inherit the listener's settings, this repeats them. It fails
-                // when the connection is gone already, which the server will notice.
+                // if the connection is gone already, which the server will notice.
                 let _ = connection.downcast_ref::<TcpStream>().map(|io| settings.apply(io));
             })
             .shutdown_timeout(seconds)
@@ -108,7 +108,7 @@ where
     tidings_net::Serve::new(ActixWeb { listener, start }, move || hub.close())
 }
 
-/// A server that is being set up: see [`serve`]. Runs when it is awaited.
+/// A server that is being set up: see [`serve`]. It runs when it is awaited.
 pub type Serve = tidings_net::Serve<ActixWeb>;
 
 /// actix-web's own server, for [`Serve`].
@@ -131,7 +131,7 @@ impl Server for ActixWeb {
     ) -> Self::Running {
         let Self { listener, start } = self;
         Box::pin(async move {
-            // actix-web counts whole seconds, and waits for nothing at none.
+            // actix-web counts whole seconds, and does not wait if there are none.
             let seconds = graceful.timeout().as_secs().max(1);
             let server = async |begun| start(listener, settings, seconds, begun)?.await;
             graceful.run(close, server).await

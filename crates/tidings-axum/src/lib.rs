@@ -25,17 +25,17 @@
 //! ```
 //!
 //! This crate only translates: [`SseRequest`] reads from a request where its client left off, and
-//! [`Sse`] makes a response of a subscription, or of any stream of events. Everything else is in
-//! the core, which is here as [`tidings`].
+//! [`Sse`] makes a response from a subscription or any stream of events. Everything else is in
+//! the core, re-exported as [`tidings`].
 //!
 //! # Serving
 //!
-//! [`serve()`] does what axum's own server does, with what event streams need, and sends them by the
-//! direct transport of `tidings-hyper` where it can. With [`axum::serve`](axum::serve()) everything
-//! works as well, by the body transport, but
+//! [`serve()`] does what axum's own server does, adds what event streams need, and sends them by the
+//! direct transport of `tidings-hyper` where it can. [`axum::serve`](axum::serve()) also works, by
+//! the body transport, but
 //!
-//! - a graceful shutdown waits for open responses, and event streams have no end of their own. So
-//!   end them where the shutdown begins:
+//! - a graceful shutdown waits for open responses, and event streams do not end by themselves. End
+//!   them when the shutdown begins:
 //!
 //!   ```no_run
 //!   # async fn example(hub: tidings::Hub, app: axum::Router, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
@@ -49,18 +49,20 @@
 //!   # }
 //!   ```
 //!
-//! - its connections have the system's settings, which are not made for event streams: see
+//! - its connections have the system's defaults, which do not suit event streams: see
 //!   [`SocketSettings`];
 //! - the registry knows the clients' addresses only with
 //!   [`into_make_service_with_connect_info`](axum::Router::into_make_service_with_connect_info).
 //!
 //! # Layers
 //!
-//! `Sse` is a response like any other, and works under every layer. Two kinds deserve a thought:
-//! one that limits the time of a *response body* will end streams of the body transport (a limit on
-//! the time to the response, such as tower-http's `TimeoutLayer`, does not), and does not see those
-//! of the direct one, whose bodies are not polled; and one that compresses should leave
-//! `text/event-stream` alone, as tower-http's `CompressionLayer` does by default.
+//! `Sse` is a response like any other, and works under every layer. Two kinds of layers matter:
+//!
+//! - A layer that limits the time of a *response body* ends streams of the body transport, and does
+//!   not see those of the direct transport, whose bodies are not polled. A limit on the time to the
+//!   response, such as tower-http's `TimeoutLayer`, affects neither.
+//! - A layer that compresses must not compress `text/event-stream`, which tower-http's
+//!   `CompressionLayer` does not do by default.
 
 mod request;
 mod response;

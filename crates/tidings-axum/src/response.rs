@@ -1,14 +1,13 @@
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
-use tidings::response::HEADERS;
 use tidings::{EventStream, StreamItem, Subscribe, SubscribeError, Subscription};
-use tidings_hyper::{Claim, SubscriptionBody};
+use tidings_hyper::{SubscriptionBody, stream_response};
 
 /// A response of server-sent events.
 ///
-/// It is made of a subscription to a hub:
+/// It is made from a subscription to a hub:
 ///
 /// ```
 /// # use axum::extract::State;
@@ -18,8 +17,8 @@ use tidings_hyper::{Claim, SubscriptionBody};
 /// }
 /// ```
 ///
-/// or of any stream of events, such as the answer of a language model, without hub, ids or status
-/// event:
+/// or of any stream of events, such as the answer of a language model, without a hub, ids or a
+/// status event:
 ///
 /// ```
 /// use futures_util::stream;
@@ -42,13 +41,13 @@ use tidings_hyper::{Claim, SubscriptionBody};
 /// to answer it otherwise, call [`Subscribe::open`] and convert its result.
 #[derive(Debug)]
 #[must_use = "a response is sent when the handler returns it"]
-pub struct Sse(Result<(Body, Option<Claim>), SubscribeError>);
+pub struct Sse(Result<Response, SubscribeError>);
 
 impl Sse {
     /// Sends the events of any stream, with the defaults of [`EventStream`].
     ///
-    /// The items are events or results of events. An error ends the response behind the last
-    /// whole event, and is passed to the server as the body's error.
+    /// The items are events or results of events. An error ends the response after the last whole
+    /// event, and reaches the server as the body's error.
     pub fn new<S>(events: S) -> Self
     where
         S: Stream + Send + 'static,
@@ -69,9 +68,7 @@ impl From<Subscribe> for Sse {
 
 impl From<Subscription> for Sse {
     fn from(subscription: Subscription) -> Self {
-        let body = SubscriptionBody::new(subscription);
-        let claim = body.claim();
-        Self(Ok((Body::new(body), claim)))
+        Self(Ok(SubscriptionBody::new(subscription).into_response().map(Body::new)))
     }
 }
 
@@ -81,27 +78,12 @@ where
     S::Item: StreamItem,
 {
     fn from(events: EventStream<S>) -> Self {
-        Self(Ok((Body::new(events), None)))
+        Self(Ok(stream_response(Body::new(events))))
     }
 }
 
 impl IntoResponse for Sse {
     fn into_response(self) -> Response {
-        match self.0 {
-            Ok((body, claim)) => {
-                let headers: HeaderMap = HEADERS
-                    .into_iter()
-                    .map(|(name, value)| {
-                        (HeaderName::from_static(name), HeaderValue::from_static(value))
-                    })
-                    .collect();
-                let mut response = (headers, body).into_response();
-                if let Some(claim) = claim {
-                    response.extensions_mut().insert(claim);
-                }
-                response
-            }
-            Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
-        }
+        self.0.unwrap_or_else(|error| (StatusCode::BAD_REQUEST, error.to_string()).into_response())
     }
 }

@@ -13,14 +13,18 @@ use tower_service::Service;
 
 /// Serves an application as axum's own server does, and its event streams by the direct transport.
 ///
-/// What [`axum::serve`](axum::serve()) does, this does, and four things more: the [`SocketSettings`]
-/// on every connection, with a limit on stalled writes; a graceful shutdown that ends the hub's
-/// streams and does not wait for ever; the address of the other end as
-/// [`ConnectInfo<SocketAddr>`](ConnectInfo), for the registry and for handlers; and the direct
-/// transport of [`tidings_hyper`], by which a subscription costs less than a kilobyte and no task.
-/// Requests go through the router and all its layers as ever. What the direct transport cannot
-/// send, HTTP/2 and bodies that a layer changes among it, is sent by hyper as always; and so is
-/// everything with [`transport(Transport::Body)`](tidings_net::Serve::transport).
+/// It adds to [`axum::serve`](axum::serve()):
+///
+/// - the [`SocketSettings`] on every connection, with a limit on stalled writes;
+/// - a graceful shutdown that ends the hub's streams and has a time limit;
+/// - the client's address as [`ConnectInfo<SocketAddr>`](ConnectInfo), for the registry and for
+///   handlers;
+/// - the direct transport of [`tidings_hyper`], by which a subscription costs less than a kilobyte
+///   and no task.
+///
+/// Requests go through the router and all its layers. hyper sends what the direct transport cannot
+/// send, such as HTTP/2 and bodies that a layer changes; and everything with
+/// [`transport(Transport::Body)`](tidings_net::Serve::transport).
 ///
 /// ```no_run
 /// use axum::Router;
@@ -41,7 +45,7 @@ pub fn serve(listener: TcpListener, app: Router, hub: &Hub) -> Serve {
     tidings_net::Serve::new(axum, move || hub.close())
 }
 
-/// A server that is being set up: see [`serve`]. Runs when it is awaited.
+/// A server that is being set up: see [`serve`]. It runs when it is awaited.
 pub type Serve = tidings_net::Serve<Axum>;
 
 /// An application of axum on its listener, for [`Serve`].

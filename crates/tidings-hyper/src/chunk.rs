@@ -37,7 +37,7 @@ impl SizeLine {
     }
 }
 
-/// Writes a chunk behind what `out` has.
+/// Appends a chunk to `out`.
 pub(crate) fn write(data: &[u8], out: &mut Vec<u8>) {
     out.reserve(SizeLine::MOST + data.len() + LINE_END.len());
     out.extend_from_slice(SizeLine::of(data.len()).as_slice());
@@ -48,26 +48,26 @@ pub(crate) fn write(data: &[u8], out: &mut Vec<u8>) {
 /// Bytes on their way to a socket that did not take all of them.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    /// Shared with all who are sent the same.
+    /// Shared with all streams that are sent the same.
     bytes: Bytes,
     is_chunk: bool,
-    /// Of the bytes with their framing.
+    /// How many bytes were sent, framing included.
     written: usize,
 }
 
 impl Outgoing {
-    /// Bytes that go out as they are, of which the first `written` did.
+    /// Bytes without framing, of which the first `written` were sent.
     pub(crate) fn raw(bytes: Bytes, written: usize) -> Self {
         Self { bytes, is_chunk: false, written }
     }
 
-    /// Bytes that go out as a chunk, of which the first `written` did, its framing included.
+    /// A chunk with these bytes, of which the first `written` were sent, its framing included.
     pub(crate) fn chunk(bytes: Bytes, written: usize) -> Self {
         Self { bytes, is_chunk: true, written }
     }
 
-    /// Writes as much as the socket takes. Returns whether that is all; and whether it took
-    /// anything is seen by [`written`](Self::written).
+    /// Writes what the socket takes. Returns whether everything is written;
+    /// [`written`](Self::written) tells how much is.
     pub(crate) fn write_to(&mut self, mut socket: impl Write) -> io::Result<bool> {
         let line = SizeLine::of(self.bytes.len());
         let parts: [&[u8]; 3] = match self.is_chunk {
@@ -102,7 +102,7 @@ impl Outgoing {
 mod tests {
     use super::*;
 
-    /// A socket that takes a few bytes, and then none until it is asked again.
+    /// A socket that takes a few bytes at every second write.
     struct Narrow {
         taken: Vec<u8>,
         at_once: usize,

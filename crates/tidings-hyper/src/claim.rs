@@ -11,24 +11,24 @@ use tidings::{StreamError, Subscription};
 
 /// A subscription as the body of a response, which the direct transport can take over.
 ///
-/// An adapter makes the body, and puts its [`claim`](Self::claim) into the extensions of the
-/// response. Polled by any other server, it is the subscription.
+/// [`into_response`](Self::into_response) makes a response that the direct transport knows. Any
+/// other server polls the body, and sends the subscription's bytes.
 #[derive(Debug)]
-pub struct SubscriptionBody(State);
+pub struct SubscriptionBody(BodyState);
 
 #[derive(Debug)]
-enum State {
-    /// Nobody has asked for bytes yet.
+enum BodyState {
+    /// The body was not polled yet.
     Claimable(Claim),
     Streaming(Box<Subscription>),
-    /// Somebody else sends it. The body stays pending: what wraps it shall not see its end.
+    /// A writer sends it. The body stays pending, so that what wraps it does not see its end.
     Claimed,
 }
 
-/// The right to a subscription that is a response's body: whoever is first has it, the body when
-/// it is polled, or a direct transport.
+/// The right to send a subscription, in the extensions of its response. The first to use it has
+/// the subscription: the body when it is polled, or the direct transport.
 #[derive(Clone)]
-pub struct Claim(Arc<Mutex<Option<Box<Subscription>>>>);
+pub(crate) struct Claim(Arc<Mutex<Option<Box<Subscription>>>>);
 
 impl Claim {
     fn take(&self) -> Option<Box<Subscription>> {
@@ -45,14 +45,14 @@ impl fmt::Debug for Claim {
 impl SubscriptionBody {
     /// The body of a subscription.
     pub fn new(subscription: Subscription) -> Self {
-        Self(State::Claimable(Claim(Arc::new(Mutex::new(Some(Box::new(subscription)))))))
+        Self(BodyState::Claimable(Claim(Arc::new(Mutex::new(Some(Box::new(subscription)))))))
     }
 
-    /// The claim to it, for the extensions of the response; `None` once the body was polled.
-    pub fn claim(&self) -> Option<Claim> {
+    /// The claim to the subscription; `None` once the body was polled.
+    pub(crate) fn claim(&self) -> Option<Claim> {
         match &self.0 {
-            State::Claimable(claim) => Some(claim.clone()),
-            State::Streaming(_) | State::Claimed => None,
+            BodyState::Claimable(claim) => Some(claim.clone()),
+            BodyState::Streaming(_) | BodyState::Claimed => None,
         }
     }
 }
@@ -64,9 +64,9 @@ impl Stream for SubscriptionBody {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let state = &mut self.get_mut().0;
         match state {
-            State::Streaming(subscription) => subscription.poll_data(cx),
-            State::Claimed => Poll::Pending,
-            State::Claimable(_) => state.poll_claimable(cx),
+            BodyState::Streaming(subscription) => subscription.poll_data(cx),
+            BodyState::Claimed => Poll::Pending,
+            BodyState::Claimable(_) => state.poll_claimable(cx),
         }
     }
 }
@@ -84,8 +84,8 @@ impl Body for SubscriptionBody {
     }
 }
 
-impl State {
-    /// The first time.
+impl BodyState {
+    /// Answers the probe, or becomes the stream if nothing else has claimed it.
     fn poll_claimable(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
         if cx.waker().will_wake(&PROBE) {
             return Poll::Ready(Some(Ok(mark())));
@@ -107,14 +107,14 @@ impl State {
     }
 }
 
-/// Takes the subscription out of a response, if its body would be the subscription's bytes and
-/// nothing else. The body is pending for ever then.
+/// Takes the subscription out of a response, if its body would send the subscription's bytes and
+/// nothing else. The body then stays pending.
 ///
-/// Layers may have wrapped the body and left the extension, so the body is asked: it is polled
-/// with a waker that a [`SubscriptionBody`] knows, and answers with an empty frame that is known
-/// by its address. A layer that hands frames through, as tracing and metrics do, hands that
-/// through; one that compresses, encrypts or rewrites does not. A body that was asked in vain
-/// goes on as if nothing had happened.
+/// Layers may have wrapped the body and kept the extension, so the body is probed: it is polled
+/// with a waker that a [`SubscriptionBody`] knows, and answers with an empty frame that has a known
+/// address. A layer that passes frames through, as tracing and metrics do, passes that frame
+/// through; one that compresses, encrypts or rewrites does not. The probe changes nothing in a body
+/// that does not answer it.
 pub(crate) fn take<B>(head: &mut Parts, body: &mut B) -> Option<Box<Subscription>>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -129,7 +129,7 @@ where
     }
     let subscription = claim.take()?;
     drop(claim);
-    // The body lets go of its claim when it finds that it came too late.
+    // The body drops its claim when it finds that the subscription is gone.
     let _ = Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop()));
     Some(subscription)
 }
@@ -146,7 +146,7 @@ fn is_mark(bytes: &Bytes) -> bool {
 
 static PROBE: LazyLock<Waker> = LazyLock::new(|| Waker::from(Arc::new(Probe)));
 
-/// Wakes nobody: it is only there to be recognised.
+/// Wakes nothing: a [`SubscriptionBody`] recognises it.
 struct Probe;
 
 impl Wake for Probe {
@@ -200,7 +200,7 @@ mod tests {
         let (mut head, mut body) = response.into_parts();
         let subscription = take(&mut head, &mut body).unwrap();
         assert!(next(&mut body).is_pending());
-        assert!(matches!(body.0, State::Claimed));
+        assert!(matches!(body.0, BodyState::Claimed));
         assert_eq!(hub.clients().count(), 1);
         drop(body);
         assert_eq!(hub.clients().count(), 1);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_hands_frames_through_does_not_matter() {
+    fn a_layer_that_passes_frames_through_does_not_matter() {
         let (_hub, response) = response(|body| Mapped(body, |bytes| bytes));
         let (mut head, mut body) = response.into_parts();
         assert!(take(&mut head, &mut body).is_some());
@@ -238,11 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn a_response_without_claim_is_not_asked() {
+    fn a_response_without_claim_is_not_probed() {
         let (_hub, response) = response(|body| body);
         let (mut head, mut body) = response.into_parts();
         head.extensions.clear();
         assert!(take(&mut head, &mut body).is_none());
-        assert!(matches!(body.0, State::Claimable(_)));
+        assert!(matches!(body.0, BodyState::Claimable(_)));
     }
 }

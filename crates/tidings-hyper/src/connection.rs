@@ -1,4 +1,4 @@
-//! One connection, from its first byte until it ends or a writer has it.
+//! A connection, from its first byte until it ends or a writer has it.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -8,6 +8,7 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -17,26 +18,19 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use tidings::Subscription;
 use tidings_net::WriteLimit;
+use tokio::sync::{mpsc, watch};
 
-use crate::claim;
-use crate::head::{self, Framing};
+use crate::handoff::{NewStream, ReturnedConnection, StreamResponse};
+use crate::head::Framing;
 use crate::io::Io;
-use crate::server::Server;
+use crate::writers::Writers;
 
-/// A connection that goes on behind a stream.
-pub(crate) struct Returned {
-    pub(crate) socket: std::net::TcpStream,
-    /// What its client has sent meanwhile, as far as it was read.
-    pub(crate) pipelined: Bytes,
-}
-
-/// An application: what answers requests.
+/// An application, which answers requests.
 pub trait App<B>:
     Fn(Request<Incoming>, SocketAddr) -> Self::Answer + Clone + Send + 'static
 {
-    /// The response that is being made.
+    /// The future of the response.
     type Answer: Future<Output = Result<Response<B>, Infallible>> + Send + 'static;
 }
 
@@ -48,34 +42,30 @@ where
     type Answer = F;
 }
 
-/// A response that is for a writer.
-pub(crate) struct Taken<B> {
-    pub(crate) subscription: Box<Subscription>,
-    /// As bytes.
-    pub(crate) head: Vec<u8>,
-    pub(crate) framing: Framing,
-    /// It is never polled: what layers have put around it lives as long as the stream.
-    pub(crate) body: B,
+/// What a connection needs from its server.
+pub(crate) struct ServerHandle<B> {
+    pub(crate) writers: Arc<Writers<B>>,
+    /// Whether the server is shutting down.
+    pub(crate) closing: watch::Receiver<bool>,
+    /// Takes connections whose streams have ended.
+    pub(crate) back: mpsc::UnboundedSender<ReturnedConnection>,
+    pub(crate) write_timeout: Option<Duration>,
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Taken<B> {
-    /// Takes a response over, or gives it back.
-    fn from_response(response: Response<B>, framing: Framing) -> Result<Box<Self>, Response<B>> {
-        let (mut head, mut body) = response.into_parts();
-        if head::is_plain(&head) {
-            if let Some(subscription) = claim::take(&mut head, &mut body) {
-                let head = head::write(&head, framing);
-                return Ok(Box::new(Self { subscription, head, framing, body }));
-            }
+impl<B> Clone for ServerHandle<B> {
+    fn clone(&self) -> Self {
+        Self {
+            writers: self.writers.clone(),
+            closing: self.closing.clone(),
+            back: self.back.clone(),
+            write_timeout: self.write_timeout,
         }
-        Err(Response::from_parts(head, body))
     }
 }
 
-/// Finds out what a connection speaks, and has it served by a task that is made for that: most of
-/// the memory of an idle client is its task, and an async function reserves room for all that it
-/// might do.
-pub(crate) async fn begin<A, B>(mut io: Io, peer: SocketAddr, app: A, server: Server<B>)
+/// Finds out which protocol a connection speaks, and spawns the task for it: most of the memory of an
+/// idle client is its task, and an async function reserves room for everything that it might do.
+pub(crate) async fn begin<A, B>(mut io: Io, peer: SocketAddr, app: A, server: ServerHandle<B>)
 where
     A: App<B>,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -84,7 +74,7 @@ where
     let mut closing = server.closing.clone();
     let is_http2 = tokio::select! {
         is_http2 = io.begins_with_http2() => is_http2,
-        // Nothing was asked yet.
+        // Nothing was requested yet.
         _ = closing.wait_for(|closing| *closing) => return,
     };
     match is_http2 {
@@ -94,12 +84,12 @@ where
     }
 }
 
-/// Serves requests as hyper does, until a response comes that a writer can send.
+/// Has hyper serve requests, until there is a response that a writer can send.
 fn serve_http1<A, B>(
     io: Io,
     peer: SocketAddr,
     app: A,
-    server: Server<B>,
+    server: ServerHandle<B>,
 ) -> impl Future<Output = ()> + Send + 'static
 where
     A: App<B>,
@@ -107,22 +97,23 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let is_direct = !server.writers.is_empty();
-    let handoff = is_direct.then(|| Handoff { taken: Arc::default(), unflushed: io.unflushed() });
-    let taken = handoff.as_ref().map(|handoff| handoff.taken.clone());
+    let handoff =
+        is_direct.then(|| Handoff { response: Arc::default(), unflushed: io.unflushed() });
+    let slot = handoff.as_ref().map(|handoff| handoff.response.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let (head, body) = request.into_parts();
-        let handoff = taken.clone().zip(Framing::of(&head, &body));
+        let handoff = slot.clone().zip(Framing::of(&head, &body));
         let answer = app(Request::from_parts(head, body), peer);
-        // In a box: hyper keeps the room for it as long as the connection.
+        // In a box: hyper keeps room for it as long as the connection lives.
         Box::pin(async move {
             let response = answer.await?;
-            let Some((taken, framing)) = handoff else {
+            let Some((slot, framing)) = handoff else {
                 return Ok(response);
             };
-            match Taken::from_response(response, framing) {
+            match StreamResponse::from_response(response, framing) {
                 Ok(response) => {
-                    *taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(response);
-                    // hyper gets no answer: it is not asked any more.
+                    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(response);
+                    // hyper gets no response, and is not polled again.
                     pending().await
                 }
                 Err(response) => Ok::<_, Infallible>(response),
@@ -131,59 +122,60 @@ where
     });
     let io = TokioIo::new(WriteLimit::new(io, server.write_timeout));
     let mut connection = http1::Builder::new().serve_connection(io, service).with_upgrades();
-    // A block, not a function: what a function is called with, its future holds twice.
+    // A block, not a function: the future of a function holds its arguments twice.
     async move {
         let mut closing = server.closing.clone();
         let mut closed = pin!(closing.changed());
-        let (mut is_first, mut was_told) = (true, false);
-        let taken = poll_fn(|cx| {
-            // The first time has this task woken, and it stays one task. Later, the version is
-            // asked, not the future: this runs for each event of a body.
-            let asked = std::mem::take(&mut is_first) && closed.as_mut().poll(cx).is_ready();
-            if !was_told && (asked || server.closing.has_changed().unwrap_or(true)) {
-                was_told = true;
+        let (mut is_first, mut is_closing) = (true, false);
+        let response = poll_fn(|cx| {
+            // The first poll registers this task, which stays the same. Later polls look at the
+            // version only: this runs for each event of a body.
+            let is_closed = std::mem::take(&mut is_first) && closed.as_mut().poll(cx).is_ready();
+            if !is_closing && (is_closed || server.closing.has_changed().unwrap_or(true)) {
+                is_closing = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
             if Pin::new(&mut connection).poll(cx).is_ready() {
                 return Poll::Ready(None);
             }
             match handoff.as_ref().and_then(Handoff::take) {
-                Some(taken) => Poll::Ready(Some(taken)),
+                Some(response) => Poll::Ready(Some(response)),
                 None => Poll::Pending,
             }
         });
-        if let (Some(taken), Some(parts)) = (taken.await, connection.into_parts()) {
+        if let (Some(response), Some(parts)) = (response.await, connection.into_parts()) {
             let io = parts.io.into_inner().into_inner();
             let pipelined = match (parts.read_buf, io.before()) {
                 (read, before) if before.is_empty() => read,
                 (read, before) => [&read[..], &before[..]].concat().into(),
             };
-            // Else there is no socket any more.
+            // Else the socket is gone.
             if let Ok(socket) = io.into_socket().into_std() {
-                server.writers.serve(*taken, socket, pipelined, server.back.clone());
+                let back = server.back.clone();
+                server.writers.serve(NewStream { response: *response, socket, pipelined, back });
             }
         }
     }
 }
 
-/// Where a response waits for its connection.
+/// A response that a writer will send, and waits for its connection.
 struct Handoff<B> {
-    taken: Arc<Mutex<Option<Box<Taken<B>>>>>,
+    response: Arc<Mutex<Option<Box<StreamResponse<B>>>>>,
     unflushed: Arc<AtomicBool>,
 }
 
 impl<B> Handoff<B> {
-    /// The response, when all before it has left. A turn of hyper's connection ends with a flush,
-    /// so what is unflushed behind one waits for the socket, which will wake the task.
-    fn take(&self) -> Option<Box<Taken<B>>> {
+    /// The response, once everything before it was sent. A poll of hyper's connection ends with a
+    /// flush; bytes that are unflushed after it wait for the socket, which wakes the task.
+    fn take(&self) -> Option<Box<StreamResponse<B>>> {
         if self.unflushed.load(Ordering::Relaxed) {
             return None;
         }
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.response.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-async fn serve_http2<A, B>(io: Io, peer: SocketAddr, app: A, server: Server<B>)
+async fn serve_http2<A, B>(io: Io, peer: SocketAddr, app: A, server: ServerHandle<B>)
 where
     A: App<B>,
     B: Body<Data = Bytes> + Send + 'static,
@@ -203,10 +195,4 @@ where
     }
     connection.as_mut().graceful_shutdown();
     let _ = connection.await;
-}
-
-impl std::fmt::Debug for Returned {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Returned").field("socket", &self.socket).finish_non_exhaustive()
-    }
 }

@@ -8,18 +8,18 @@ use http::response::Parts;
 use http::{HeaderMap, Method, StatusCode, Version};
 use http_body::Body;
 
-/// What of a request decides how its response is framed. See RFC 9112, sections 6 and 9.
+/// How a response is framed, by its request: RFC 9112, sections 6 and 9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Framing {
-    /// Else the end of the body is the end of the connection: HTTP/1.0.
+    /// If not, the end of the connection is the end of the body: HTTP/1.0.
     pub(crate) chunked: bool,
-    /// Whether the connection goes on behind the response.
+    /// Whether the connection goes on after the response.
     pub(crate) keep_alive: bool,
 }
 
 impl Framing {
-    /// `None` where the direct transport does not apply: the response has no body, the protocol
-    /// is another one, or the request has a body, which may not have been read to its end.
+    /// `None` where the direct transport does not apply: the response has no body, the protocol is
+    /// not HTTP/1, or the request has a body, which may not have been read to its end.
     pub(crate) fn of<B: Body>(request: &request::Parts, body: &B) -> Option<Self> {
         let has_response_body = !matches!(request.method, Method::HEAD | Method::CONNECT);
         let switches = request.headers.contains_key(UPGRADE);
@@ -43,8 +43,7 @@ fn asks_to_close(headers: &HeaderMap) -> bool {
         .any(|token| token.trim().eq_ignore_ascii_case("close"))
 }
 
-/// Whether this head is one that the direct transport may write: one that leaves the framing to
-/// the server.
+/// Whether the direct transport may write this head: it leaves the framing to the server.
 pub(crate) fn is_plain(head: &Parts) -> bool {
     head.status == StatusCode::OK
         && ![CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE]

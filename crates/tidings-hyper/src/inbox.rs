@@ -12,9 +12,9 @@ use models::Bell;
 #[cfg(shuttle)]
 use shuttle::sync::{Mutex, MutexGuard};
 
-use crate::writer::Stream;
+use crate::handoff::NewStream;
 
-/// What others have to say to a writer.
+/// The messages to a writer.
 pub(crate) struct Inbox<B> {
     messages: Mutex<Messages<B>>,
     waker: Bell,
@@ -22,18 +22,18 @@ pub(crate) struct Inbox<B> {
 
 struct Messages<B> {
     list: Vec<Message<B>>,
-    /// There is no writer any more.
+    /// The writer has ended.
     closed: bool,
 }
 
 pub(crate) enum Message<B> {
     /// Serve this stream.
-    Serve(Box<Stream<B>>),
-    /// There is something for the stream with this key alone.
+    Serve(Box<NewStream<B>>),
+    /// Something is due to the stream with this key alone.
     Stream(usize),
-    /// There is something for all who are in the cohort with this key.
+    /// Something is due to the cohort with this index.
     Cohort(usize),
-    /// The server ends: streams that end now end their connections.
+    /// The server shuts down: streams that end from now on end their connections.
     Close,
     /// The server is gone.
     Stop,
@@ -50,30 +50,31 @@ impl<B> Inbox<B> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Without a writer, a stream that is sent is dropped, which ends its connection.
+    /// Sends a message. If the writer has ended, the message is dropped, and with a stream its
+    /// connection.
     pub(crate) fn send(&self, message: Message<B>) {
         let mut messages = self.messages();
         if messages.closed {
-            // The lock first: a stream that is dropped may have more to say.
+            // The lock first: a stream that is dropped may send a message.
             drop(messages);
             return drop(message);
         }
         let is_first = messages.list.is_empty();
         messages.list.push(message);
         drop(messages);
-        // Behind the first, the writer is on its way. Waking is a write to an event counter, which
-        // only fails when the writer is gone.
+        // After the first, the writer is on its way. Waking is a write to an event counter, which
+        // fails only when the writer has ended.
         if is_first {
             let _ = self.waker.wake();
         }
     }
 
-    /// Takes all messages, in their order, and leaves an empty list of the caller's.
+    /// Swaps all messages, in their order, for the caller's empty list.
     pub(crate) fn take(&self, messages: &mut Vec<Message<B>>) {
         std::mem::swap(&mut self.messages().list, messages);
     }
 
-    /// The writer ends: drops what was sent to it, and what will be.
+    /// The writer has ended: drops its messages, and those to come.
     pub(crate) fn close(&self) {
         let mut messages = self.messages();
         messages.closed = true;
@@ -83,18 +84,18 @@ impl<B> Inbox<B> {
     }
 }
 
-/// Who is woken by a [`Waker`] of the core.
+/// What a [`Waker`] of the core wakes.
 enum Addressee {
     Stream(usize),
     Cohort(usize),
 }
 
-struct Call<B> {
+struct InboxWaker<B> {
     inbox: Arc<Inbox<B>>,
     addressee: Addressee,
 }
 
-impl<B: Send + 'static> Wake for Call<B> {
+impl<B: Send + 'static> Wake for InboxWaker<B> {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -102,19 +103,19 @@ impl<B: Send + 'static> Wake for Call<B> {
     fn wake_by_ref(self: &Arc<Self>) {
         self.inbox.send(match self.addressee {
             Addressee::Stream(key) => Message::Stream(key),
-            Addressee::Cohort(key) => Message::Cohort(key),
+            Addressee::Cohort(index) => Message::Cohort(index),
         });
     }
 }
 
 /// A waker for the stream with this key.
 pub(crate) fn stream_waker<B: Send + 'static>(inbox: &Arc<Inbox<B>>, key: usize) -> Waker {
-    Waker::from(Arc::new(Call { inbox: inbox.clone(), addressee: Addressee::Stream(key) }))
+    Waker::from(Arc::new(InboxWaker { inbox: inbox.clone(), addressee: Addressee::Stream(key) }))
 }
 
-/// A waker for the cohort with this key.
-pub(crate) fn cohort_waker<B: Send + 'static>(inbox: &Arc<Inbox<B>>, key: usize) -> Waker {
-    Waker::from(Arc::new(Call { inbox: inbox.clone(), addressee: Addressee::Cohort(key) }))
+/// A waker for the cohort with this index.
+pub(crate) fn cohort_waker<B: Send + 'static>(inbox: &Arc<Inbox<B>>, index: usize) -> Waker {
+    Waker::from(Arc::new(InboxWaker { inbox: inbox.clone(), addressee: Addressee::Cohort(index) }))
 }
 
 #[cfg(shuttle)]

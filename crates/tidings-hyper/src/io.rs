@@ -9,16 +9,15 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// What a client of HTTP/2 begins with when it knows that the server speaks it: RFC 9113,
-/// section 3.4.
+/// The first bytes of a client that knows that the server speaks HTTP/2: RFC 9113, section 3.4.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A connection, before a writer has it: what was read of it too early is read again, and it is
-/// known whether everything that was written has left.
+/// A connection before a writer has it. Bytes that were read too early are read again, and it knows
+/// whether everything that was written was flushed.
 #[derive(Debug)]
 pub(crate) struct Io {
     socket: TcpStream,
-    /// Read already.
+    /// Bytes that were read already.
     before: Bytes,
     unflushed: Arc<AtomicBool>,
 }
@@ -28,7 +27,7 @@ impl Io {
         Self { socket, before, unflushed: Arc::default() }
     }
 
-    /// Tells whether something was written that waits for the socket to take more.
+    /// Whether something was written and not flushed.
     pub(crate) fn unflushed(&self) -> Arc<AtomicBool> {
         self.unflushed.clone()
     }
@@ -41,7 +40,7 @@ impl Io {
         self.socket
     }
 
-    /// What was read already, and is not part of what hyper returns.
+    /// Bytes that were read already, and that hyper does not return.
     pub(crate) fn before(&self) -> &Bytes {
         &self.before
     }
@@ -103,7 +102,7 @@ impl AsyncWrite for Io {
         self.socket.is_write_vectored()
     }
 
-    /// hyper flushes when it has written all it has, and only then.
+    /// hyper flushes only when it has written everything.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
         self.unflushed.store(false, Ordering::Relaxed);

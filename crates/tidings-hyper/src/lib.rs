@@ -8,25 +8,16 @@
 //! use std::convert::Infallible;
 //! use std::net::SocketAddr;
 //!
-//! use http::{Request, Response};
+//! use http::Request;
 //! use hyper::body::Incoming;
 //! use tidings::Hub;
-//! use tidings::response::HEADERS;
 //! use tidings_hyper::{SubscriptionBody, serve};
 //! use tidings_net::{SocketSettings, Transport};
 //!
 //! # async fn example(hub: Hub) -> std::io::Result<()> {
 //! let app = move |_request: Request<Incoming>, _peer: SocketAddr| {
 //!     let subscription = hub.subscribe(["news"]).open().expect("a topic");
-//!     let body = SubscriptionBody::new(subscription);
-//!     let claim = body.claim();
-//!     let mut response = Response::new(body);
-//!     for (name, value) in HEADERS {
-//!         response.headers_mut().insert(name, value.parse().expect("a header's value"));
-//!     }
-//!     if let Some(claim) = claim {
-//!         response.extensions_mut().insert(claim);
-//!     }
+//!     let response = SubscriptionBody::new(subscription).into_response();
 //!     async { Ok::<_, Infallible>(response) }
 //! };
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
@@ -35,47 +26,55 @@
 //! # }
 //! ```
 //!
-//! # How
+//! # How it works
 //!
-//! A request is hyper's, and goes through the application and all its layers as ever. When the
-//! response that comes out is a subscription to a hub, and nothing but its bytes would be sent, the
-//! connection is taken back from hyper: the head is written, and the socket joins those of a
-//! *writer*, a thread that serves thousands. Streams of the same topics that have got everything
-//! are a [`Cohort`](tidings::Cohort) there: an event is read and framed once, and written to each
-//! socket. What is left of a connection in memory is its socket, its cursor, and its place in the
-//! registry: some 500 bytes, to which the allocator adds.
+//! hyper reads each request, which goes through the application and all its layers. If the response
+//! is a subscription to a hub, and nothing but the subscription's bytes would be sent, the server
+//! takes the connection back from hyper, writes the head, and gives the socket to a *writer*: a
+//! thread that serves thousands of streams. There, streams of the same topics that are caught up
+//! form a [`Cohort`](tidings::Cohort): an event is read and framed once, and written to each socket.
+//! A connection then keeps only its socket, its cursor and its entry in the registry in memory:
+//! about 500 bytes, without the allocator's overhead.
 //!
-//! Everything else goes as it always does, by itself: HTTP/2, upgrades such as WebSockets, HEAD,
-//! requests with a body, responses that are no subscriptions or whose body a layer changes. What
-//! a layer keeps in the body is dropped when the stream ends, as it would be. But a layer that
-//! looks at the *frames* of a body without changing them (tracing's `on_body_chunk`, a limit on
-//! the time between frames) sees none: the body is not polled.
+//! hyper sends everything else: HTTP/2, upgrades such as WebSockets, responses to HEAD and to
+//! requests with a body, and responses that are not subscriptions or whose body a layer changes.
+//! What a layer keeps in the body is dropped when the stream ends. But a layer that looks at the
+//! *frames* of a body without changing them (tracing's `on_body_chunk`, a limit on the time between
+//! frames) sees none, because the body is not polled.
 //!
-//! # With what
+//! # Dependencies
 //!
-//! - hyper for HTTP: it parses requests, and `into_parts` gives the connection back, with what was
-//!   read too early.
-//! - mio for the sockets of a writer. tokio, which stands on it, has a task and some hundred bytes
-//!   of its own for each; here the list of members is all that is needed.
-//! - tokio for everything before: accepting, hyper, the application. A snapshot that an application
-//!   makes for a client that is reset runs on the writer, with tokio's timers and sockets at hand;
-//!   it should not block.
+//! - hyper for HTTP: it parses requests, and its `into_parts` returns the connection and the bytes
+//!   that were read too early.
+//! - mio for a writer's sockets. tokio would need a task and some hundred bytes for each; a writer
+//!   needs only an entry in its list.
+//! - tokio for everything before that: accepting, hyper, the application. A snapshot for a client
+//!   that is reset runs on the writer, which has entered tokio's runtime. It should not block.
 //!
-//! There is a writer for every two processors. A socket that takes nothing waits, and delays
-//! nobody; after [`SocketSettings::write_timeout`](tidings_net::SocketSettings::write_timeout) its
-//! connection is ended. One that its client closes is noticed at once. A stream that ends while
-//! the server goes on gives its connection back to hyper, for the client's next request.
+//! # Fairness
+//!
+//! The server starts one writer for every two processors. A writer gives each cohort that has new
+//! events a turn of limited work, then looks after everything else: a topic with many clients and
+//! many events delays other topics and new streams by no more than a turn.
+//!
+//! A socket that takes no bytes delays nothing, and its connection ends after
+//! [`SocketSettings::write_timeout`](tidings_net::SocketSettings::write_timeout). The writer notices
+//! at once when a client closes its connection. A stream that ends while the server goes on returns
+//! its connection to hyper, for the client's next request.
 
 mod chunk;
 mod claim;
 mod connection;
+mod handoff;
 mod head;
 mod inbox;
 mod io;
+mod response;
 mod server;
 mod writer;
 mod writers;
 
-pub use claim::{Claim, SubscriptionBody};
+pub use claim::SubscriptionBody;
 pub use connection::App;
+pub use response::stream_response;
 pub use server::serve;

@@ -1,5 +1,4 @@
 use std::error::Error;
-use std::fmt;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,23 +10,24 @@ use tidings_net::{SocketSettings, Transport};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-use crate::connection::{self, App, Returned};
+use crate::connection::{self, App, ServerHandle};
+use crate::handoff::ReturnedConnection;
 use crate::io::Io;
 use crate::writers::Writers;
 
-/// Serves an application, its streams by the direct transport where that is possible and wanted.
+/// Serves an application, and sends its streams by the direct transport unless `transport` forbids
+/// it.
 ///
-/// `app` is called for each request, with the address of the other end. Whatever the response, it
-/// is sent as hyper would send it.
+/// The server calls `app` for each request, with the address of the other end. The client gets the
+/// same response as from hyper.
 ///
-/// Ends behind `shutdown`, when all connections have ended: those that wait for a request do so at
-/// once, others behind their response. So whoever shuts down ends the streams, and limits the time.
-/// Dropping the future ends the direct streams where they stand, and leaves other connections to
-/// the runtime.
+/// After `shutdown` resolves, the server ends when all connections have ended: idle ones end at once,
+/// others after their response. The caller must end the streams, and should limit the time. If the
+/// future is dropped, direct streams end at once, and other connections go on in the runtime.
 ///
 /// # Errors
 ///
-/// When the listener cannot be set as `settings` say, or the writer threads cannot be started.
+/// If the listener does not take the `settings`, or the writer threads cannot be started.
 pub async fn serve<A, B>(
     listener: TcpListener,
     app: A,
@@ -49,25 +49,25 @@ where
     let _stop = writers.stop_on_drop();
     let (close, closing) = watch::channel(false);
     let (back, mut returned) = mpsc::unbounded_channel();
-    let server = Server { writers: writers.clone(), closing, back, write_timeout };
+    let server = ServerHandle { writers: writers.clone(), closing, back, write_timeout };
     let mut shutdown = pin!(shutdown);
     loop {
         let io = tokio::select! {
             () = &mut shutdown => break,
             accepted = accept(&listener) => {
                 // Where connections inherit the listener's settings, this repeats them. It fails
-                // when the connection is gone already, which will be noticed.
+                // if the connection is gone already, which its task will notice.
                 let _ = settings.apply(&accepted);
                 Io::new(accepted, Bytes::new())
             }
-            Some(Returned { socket, pipelined }) = returned.recv() => {
+            Some(ReturnedConnection { socket, pipelined }) = returned.recv() => {
                 match TcpStream::from_std(socket) {
                     Ok(socket) => Io::new(socket, pipelined),
                     Err(_) => continue,
                 }
             }
         };
-        // Without one, it is gone already.
+        // Without an address, the connection is gone already.
         if let Ok(peer) = io.peer_addr() {
             tokio::spawn(connection::begin(io, peer, app.clone(), server.clone()));
         }
@@ -75,42 +75,15 @@ where
     drop(listener);
     writers.close();
     close.send_replace(true);
-    // Whoever still serves a connection has a way back; what comes back now is closed.
+    // Connections that are still served hold a sender. What they return now is closed.
     drop(server);
     while returned.recv().await.is_some() {}
     Ok(())
 }
 
-/// What a connection needs of its server.
-pub(crate) struct Server<B> {
-    pub(crate) writers: Arc<Writers<B>>,
-    /// Whether the server is shutting down.
-    pub(crate) closing: watch::Receiver<bool>,
-    /// For connections that go on behind a stream.
-    pub(crate) back: mpsc::UnboundedSender<Returned>,
-    pub(crate) write_timeout: Option<Duration>,
-}
-
-impl<B> Clone for Server<B> {
-    fn clone(&self) -> Self {
-        Self {
-            writers: self.writers.clone(),
-            closing: self.closing.clone(),
-            back: self.back.clone(),
-            write_timeout: self.write_timeout,
-        }
-    }
-}
-
-impl<B> fmt::Debug for Server<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").finish_non_exhaustive()
-    }
-}
-
 /// The next connection.
 async fn accept(listener: &TcpListener) -> TcpStream {
-    /// How long to wait when there are no more files, or no memory, for another connection.
+    /// How long to wait when there are no files, or no memory, left for a connection.
     const PAUSE: Duration = Duration::from_millis(100);
 
     loop {
@@ -122,7 +95,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// Whether accepting has failed for the sake of that one connection.
+/// Whether accepting has failed because of that one connection.
 fn is_of_the_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
 

@@ -1,11 +1,17 @@
-//! A writer: one thread that serves many streams, each from where it stands in the log.
+//! A writer: one thread that serves many streams, each from its cursor in the log.
 
-use std::collections::{BTreeSet, HashMap};
+mod cohorts;
+mod deadlines;
+mod member;
+mod roster;
+mod turn;
+
 use std::io::{self, Write};
 use std::net::Shutdown;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,23 +19,17 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Token};
 use slab::Slab;
-use tidings::{Batch, Cohort, CohortKey, Subscription};
+use tidings::Batch;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::chunk::{self, Outgoing};
-use crate::connection::{Returned, Taken};
-use crate::head::Framing;
+use crate::handoff::{NewStream, ReturnedConnection, StreamResponse};
 use crate::inbox::{Inbox, Message, cohort_waker, stream_waker};
-
-/// A stream that was taken from its server, as a writer gets it.
-pub(crate) struct Stream<B> {
-    pub(crate) taken: Taken<B>,
-    pub(crate) socket: std::net::TcpStream,
-    /// What the client has sent behind its request.
-    pub(crate) pipelined: Bytes,
-    pub(crate) back: UnboundedSender<Returned>,
-}
+use cohorts::{Cohorts, Group};
+use deadlines::Deadlines;
+use member::{Member, StreamOutput};
+use turn::Turn;
 
 /// The inbox's events; streams have those of their keys.
 const INBOX: Token = Token(usize::MAX);
@@ -37,7 +37,7 @@ const INBOX: Token = Token(usize::MAX);
 /// The framed batch keeps this much room, in bytes.
 const KEPT: usize = 128 * 1024;
 
-/// Starts a writer on a thread of its own, which ends when it is told to stop.
+/// Starts a writer on its own thread, which ends at [`Message::Stop`].
 pub(crate) fn start<B: Send + 'static>(
     number: usize,
     write_timeout: Option<Duration>,
@@ -56,56 +56,19 @@ pub(crate) fn start<B: Send + 'static>(
 struct Writer<B> {
     poll: mio::Poll,
     inbox: Arc<Inbox<B>>,
+    /// Keeps the room for the inbox's messages.
+    messages: Vec<Message<B>>,
     members: Slab<Member<B>>,
-    cohorts: Slab<Group>,
-    keys: HashMap<CohortKey, usize>,
-    /// Of stalled streams, with their keys.
-    deadlines: BTreeSet<(Instant, usize)>,
-    write_timeout: Option<Duration>,
+    cohorts: Cohorts,
+    deadlines: Deadlines,
+    /// How many writes a turn has.
+    turn_writes: usize,
     /// A batch with its framing: the same for all.
     framed: Vec<u8>,
     closing: bool,
-    /// Where connections go that outlive their streams. There only as long as there are streams: a
-    /// server that shuts down waits for it to be dropped.
-    back: Option<UnboundedSender<Returned>>,
-}
-
-/// A cohort, and who is in it.
-struct Group {
-    cohort: Cohort,
-    key: CohortKey,
-    /// Who stands where the cohort stands, by their keys.
-    level: Vec<u32>,
-    /// All who belong to it.
-    size: usize,
-}
-
-/// One stream.
-struct Member<B> {
-    socket: TcpStream,
-    group: u32,
-    /// Where it is among those who are level.
-    level: Option<u32>,
-    framing: Framing,
-    is_ending: bool,
-    subscription: Subscription,
-    stalled: Option<Box<Stalled>>,
-    /// What the client has sent behind its request, if anything.
-    pipelined: Option<Box<Bytes>>,
-    _body: B,
-}
-
-/// What the socket did not take yet, and when it is given up.
-struct Stalled {
-    outgoing: Outgoing,
-    deadline: Option<Instant>,
-}
-
-/// What a subscription has to say by itself.
-enum Next {
-    Bytes(Bytes),
-    End,
-    Failed,
+    /// Where connections go that outlive their streams. It is kept only while there are streams: a
+    /// server that shuts down waits until it is dropped.
+    back: Option<UnboundedSender<ReturnedConnection>>,
 }
 
 impl<B: Send + 'static> Writer<B> {
@@ -115,11 +78,11 @@ impl<B: Send + 'static> Writer<B> {
         Ok(Self {
             poll,
             inbox,
+            messages: Vec::new(),
             members: Slab::new(),
-            cohorts: Slab::new(),
-            keys: HashMap::new(),
-            deadlines: BTreeSet::new(),
-            write_timeout,
+            cohorts: Cohorts::default(),
+            deadlines: Deadlines::new(write_timeout),
+            turn_writes: Turn::WRITES,
             framed: Vec::new(),
             closing: false,
             back: None,
@@ -128,38 +91,61 @@ impl<B: Send + 'static> Writer<B> {
 
     fn run(mut self) {
         let mut events = Events::with_capacity(1024);
-        let mut messages = Vec::new();
         loop {
-            let timeout = self.deadlines.first().map(|(deadline, _)| {
-                // Rounded up, or the last millisecond would be polled away.
-                deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1)
-            });
-            match self.poll.poll(&mut events, timeout) {
+            match self.poll.poll(&mut events, self.timeout()) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 // A poll that is broken serves nobody; clients come back to a new one.
                 Err(_) => return,
             }
-            for event in &events {
-                if event.token() != INBOX {
-                    self.socket_event(event);
-                }
-            }
-            self.inbox.take(&mut messages);
-            for message in messages.drain(..) {
-                match message {
-                    Message::Serve(stream) => self.accept(*stream),
-                    Message::Stream(key) => self.stream_woken(key),
-                    Message::Cohort(key) => self.advance(key),
-                    Message::Close => self.closing = true,
-                    Message::Stop => return,
-                }
-            }
-            self.give_up_stalled();
-            if self.members.is_empty() {
-                self.back = None;
+            if self.round(&events).is_break() {
+                return;
             }
         }
+    }
+
+    /// How long the next round may be waited for; `None` until something happens.
+    fn timeout(&self) -> Option<Duration> {
+        if self.cohorts.queued() > 0 {
+            return Some(Duration::ZERO);
+        }
+        // Rounded up, or the last millisecond would be polled away.
+        let until = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+        self.deadlines.next().map(|deadline| until(deadline) + Duration::from_millis(1))
+    }
+
+    /// Handles what has become ready, then gives each queued cohort one turn: a topic that always
+    /// has new events delays everything else by no more than that.
+    fn round(&mut self, events: &Events) -> ControlFlow<()> {
+        for event in events {
+            if event.token() != INBOX {
+                self.socket_event(event);
+            }
+        }
+        let mut messages = std::mem::take(&mut self.messages);
+        self.inbox.take(&mut messages);
+        for message in messages.drain(..) {
+            match message {
+                Message::Serve(stream) => self.accept(*stream),
+                Message::Stream(key) => self.stream_woken(key),
+                Message::Cohort(index) => self.cohorts.enqueue(index),
+                Message::Close => self.closing = true,
+                Message::Stop => return ControlFlow::Break(()),
+            }
+        }
+        self.messages = messages;
+        for _ in 0..self.cohorts.queued() {
+            if let Some(index) = self.cohorts.dequeue() {
+                self.serve_cohort(index);
+            }
+        }
+        while let Some(key) = self.deadlines.pop_overdue() {
+            self.remove(key);
+        }
+        if self.members.is_empty() {
+            self.back = None;
+        }
+        ControlFlow::Continue(())
     }
 
     fn socket_event(&mut self, event: &Event) {
@@ -167,7 +153,7 @@ impl<B: Send + 'static> Writer<B> {
         let Some(member) = self.members.get(key) else {
             return;
         };
-        // What the client sends is left where it is, so it takes no more than the system's buffer.
+        // What the client sends is not read, so it takes no more than the system's buffer.
         if event.is_read_closed() || event.is_write_closed() || event.is_error() {
             self.remove(key);
         } else if event.is_writable() && member.stalled.is_some() {
@@ -176,33 +162,29 @@ impl<B: Send + 'static> Writer<B> {
     }
 
     fn stream_woken(&mut self, key: usize) {
-        // Who is stalled has to take what it was sent first.
+        // A stalled stream has to send what it was given first.
         if self.members.get(key).is_some_and(|member| member.stalled.is_none()) {
             self.serve(key);
         }
     }
 
     /// Takes a new stream: sends its head, and its first bytes with it.
-    fn accept(&mut self, stream: Stream<B>) {
-        let Stream { taken, socket, pipelined, back } = stream;
-        let Taken { subscription, head, framing, body } = taken;
+    fn accept(&mut self, stream: NewStream<B>) {
+        let NewStream { response, socket, pipelined, back } = stream;
+        let StreamResponse { subscription, head, framing, body } = response;
         let subscription = *subscription;
         self.back = Some(back);
-        let group = self.group_of(&subscription);
-        // Before anything is sent: whoever is found gone must not take the cohort along.
-        self.cohorts[group].size += 1;
-        // Up to the present, which is where the new stream begins at the latest.
-        self.advance(group);
+        let group = self.cohorts.join(&subscription, |index| cohort_waker(&self.inbox, index));
         let key = self.members.insert(Member {
             socket: TcpStream::from_std(socket),
             group: group as u32,
-            level: None,
+            roster_index: None,
             framing,
             is_ending: false,
             subscription,
             stalled: None,
             pipelined: Some(pipelined).filter(|bytes| !bytes.is_empty()).map(Box::new),
-            _body: body,
+            body,
         });
         let interest = Interest::READABLE | Interest::WRITABLE;
         let socket = &mut self.members[key].socket;
@@ -211,89 +193,105 @@ impl<B: Send + 'static> Writer<B> {
             return;
         }
         let mut first = head;
-        let next = self.poll_stream(key);
-        match &next {
-            Poll::Ready(Next::Bytes(bytes)) if framing.chunked => chunk::write(bytes, &mut first),
-            Poll::Ready(Next::Bytes(bytes)) => first.extend_from_slice(bytes),
-            Poll::Ready(Next::End) if framing.chunked => first.extend_from_slice(chunk::END),
+        let output = self.poll_stream(key);
+        match &output {
+            Poll::Ready(StreamOutput::Bytes(bytes)) if framing.chunked => {
+                chunk::write(bytes, &mut first);
+            }
+            Poll::Ready(StreamOutput::Bytes(bytes)) => first.extend_from_slice(bytes),
+            Poll::Ready(StreamOutput::End) if framing.chunked => {
+                first.extend_from_slice(chunk::END);
+            }
             _ => {}
         }
-        self.members[key].is_ending = matches!(next, Poll::Ready(Next::End));
+        self.members[key].is_ending = matches!(output, Poll::Ready(StreamOutput::End));
         match self.send(key, Outgoing::raw(first.into(), 0)) {
-            Ok(_) if matches!(next, Poll::Ready(Next::Failed)) => self.remove(key),
+            Ok(_) if matches!(output, Poll::Ready(StreamOutput::Failed)) => self.remove(key),
             Ok(true) => self.serve(key),
             Ok(false) => {}
             Err(_) => self.remove(key),
         }
     }
 
-    /// The cohort of a subscription, a new one if there is none.
-    fn group_of(&mut self, subscription: &Subscription) -> usize {
-        let key = CohortKey::of(subscription);
-        if let Some(group) = self.keys.get(&key) {
-            return *group;
+    /// Serves a cohort's streams for one turn. If that is not enough, it is queued again.
+    fn serve_cohort(&mut self, index: usize) {
+        let is_caught_up = self.send_batches(index);
+        self.serve_waiting(index);
+        let waits = |group: &Group| !is_caught_up || !group.waiting.is_empty();
+        if self.cohorts.groups.get(index).is_some_and(waits) {
+            self.cohorts.enqueue(index);
         }
-        let entry = self.cohorts.vacant_entry();
-        let group = entry.key();
-        let cohort = Cohort::of(subscription, cohort_waker(&self.inbox, group));
-        entry.insert(Group { cohort, key, level: Vec::new(), size: 0 });
-        self.keys.insert(key, group);
-        group
     }
 
-    /// Sends a cohort's new events to all who stand where it stands.
-    fn advance(&mut self, group: usize) {
-        while let Some(Group { cohort, level, .. }) = self.cohorts.get_mut(group) {
-            match cohort.next_batch() {
-                Ok(Some(batch)) => self.send_batch(group, &batch),
-                Ok(None) => return,
-                // Each is told by itself.
+    /// Sends a cohort's new events to its roster. Returns whether it is caught up.
+    fn send_batches(&mut self, index: usize) -> bool {
+        let mut turn = Turn::new(self.turn_writes);
+        while !turn.is_spent() {
+            let Some(group) = self.cohorts.groups.get_mut(index) else {
+                return true;
+            };
+            match group.next_batch() {
+                Ok(Some(batch)) => self.send_batch(index, batch, &mut turn),
+                Ok(None) => return true,
+                // Each stream learns by itself that it has missed events.
                 Err(_) => {
-                    let level = std::mem::take(level);
-                    for key in &level {
-                        self.members[*key as usize].level = None;
+                    let keys = group.roster.take();
+                    for key in &keys {
+                        self.members[*key as usize].roster_index = None;
                     }
-                    for key in level {
-                        self.serve(key as usize);
-                    }
+                    group.waiting.extend(keys);
                 }
             }
+            turn.count(1);
         }
+        false
     }
 
-    fn send_batch(&mut self, group: usize, batch: &Batch) {
+    fn send_batch(&mut self, index: usize, batch: Batch, turn: &mut Turn) {
         let Self { cohorts, members, deadlines, framed, .. } = self;
-        let Group { cohort, level, .. } = &mut cohorts[group];
+        let group = &mut cohorts.groups[index];
         framed.clear();
         chunk::write(batch.bytes(), framed);
         let mut gone = Vec::new();
-        let mut index = 0;
-        while let Some(key) = level.get(index) {
-            let key = *key as usize;
-            let member = &mut members[key];
-            let bytes = if member.framing.chunked { &framed[..] } else { batch.bytes() };
-            let outcome = (&member.socket).write(bytes);
-            if outcome.as_ref().is_ok_and(|written| *written == bytes.len()) {
-                cohort.mark_sent(batch, &mut member.subscription);
-                index += 1;
+        loop {
+            let due = group.roster.due(turn.writes());
+            let mut served = 0;
+            let mut unserved = None;
+            for key in due {
+                let member = &mut members[*key as usize];
+                let bytes = if member.framing.chunked { &framed[..] } else { batch.bytes() };
+                let outcome = (&member.socket).write(bytes);
+                if !outcome.as_ref().is_ok_and(|written| *written == bytes.len()) {
+                    unserved = Some((*key as usize, outcome));
+                    break;
+                }
+                group.cohort.mark_sent(&batch, &mut member.subscription);
+                served += 1;
+            }
+            if due.is_empty() {
+                break;
+            }
+            group.roster.mark_served(served);
+            turn.count(served + usize::from(unserved.is_some()));
+            let Some((key, outcome)) = unserved else {
                 continue;
-            }
-            match outcome {
-                Ok(written) => stall(member, batch, written),
-                Err(error) if is_temporary(&error) => stall(member, batch, 0),
-                Err(_) => gone.push(key),
-            }
-            if let Some(stalled) = &mut member.stalled {
-                cohort.mark_sent(batch, &mut member.subscription);
-                stalled.deadline = self.write_timeout.map(|timeout| Instant::now() + timeout);
-                deadlines.extend(stalled.deadline.map(|deadline| (deadline, key)));
-            }
-            // The last one takes its place, and is next.
-            member.level = None;
-            level.swap_remove(index);
-            if let Some(moved) = level.get(index) {
-                members[*moved as usize].level = Some(index as u32);
-            }
+            };
+            let written = match outcome {
+                Ok(written) => Some(written),
+                Err(error) if is_temporary(&error) => Some(0),
+                Err(_) => None,
+            };
+            leave_roster(group, key, members);
+            let Some(written) = written else {
+                gone.push(key);
+                continue;
+            };
+            let member = &mut members[key];
+            member.stall(member.framed(batch.bytes().clone(), written), key, deadlines);
+            group.cohort.mark_sent(&batch, &mut member.subscription);
+        }
+        if group.roster.is_due() {
+            group.unfinished = Some(Box::new(batch));
         }
         // A burst of large events must not be held in memory ever after.
         framed.shrink_to(KEPT);
@@ -302,11 +300,43 @@ impl<B: Send + 'static> Writer<B> {
         }
     }
 
-    /// Sends a stream what is due to it alone, until it is level with its cohort or has to wait.
+    /// Serves the streams that wait for their cohort's turn.
+    fn serve_waiting(&mut self, index: usize) {
+        let Some(group) =
+            self.cohorts.groups.get_mut(index).filter(|group| !group.waiting.is_empty())
+        else {
+            return;
+        };
+        let mut turn = Turn::new(self.turn_writes);
+        let mut waiting = std::mem::take(&mut group.waiting).into_iter();
+        for key in waiting.by_ref().map(|key| key as usize) {
+            // It may have been served meanwhile, or be gone.
+            let waits = |member: &Member<B>| {
+                member.group as usize == index
+                    && member.roster_index.is_none()
+                    && member.stalled.is_none()
+            };
+            if self.members.get(key).is_some_and(waits) {
+                self.serve(key);
+                turn.count(1);
+            }
+            if turn.is_spent() {
+                break;
+            }
+        }
+        if let Some(group) = self.cohorts.groups.get_mut(index) {
+            group.waiting.extend(waiting);
+        }
+    }
+
+    /// Sends a stream what is due to it alone, until it is caught up with its cohort or must wait; for
+    /// one turn.
     fn serve(&mut self, key: usize) {
-        self.leave_level(key);
-        loop {
-            match self.flush(key) {
+        let group = self.members[key].group as usize;
+        leave_roster(&mut self.cohorts.groups[group], key, &mut self.members);
+        let mut turn = Turn::new(self.turn_writes);
+        while !turn.is_spent() {
+            match self.members[key].flush(key, &mut self.deadlines) {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(_) => return self.remove(key),
@@ -314,81 +344,30 @@ impl<B: Send + 'static> Writer<B> {
             if self.members[key].is_ending {
                 return self.complete(key);
             }
-            match self.poll_stream(key) {
-                Poll::Ready(Next::Bytes(bytes)) => {
-                    let outgoing = match self.members[key].framing.chunked {
-                        true => Outgoing::chunk(bytes, 0),
-                        false => Outgoing::raw(bytes, 0),
-                    };
-                    match self.send(key, outgoing) {
-                        Ok(true) => {}
-                        Ok(false) => return,
-                        Err(_) => return self.remove(key),
-                    }
-                }
-                Poll::Ready(Next::End) => return self.end(key),
-                Poll::Ready(Next::Failed) => return self.remove(key),
-                // A reset has taken it to the hub's present, and nobody has told the cohort: its
-                // topics need not have anything new.
-                Poll::Pending if self.is_ahead(key) => {
-                    self.advance(self.members[key].group as usize);
-                }
-                Poll::Pending => return self.join_level(key),
+            let outgoing = match self.poll_stream(key) {
+                Poll::Ready(StreamOutput::Bytes(bytes)) => self.members[key].framed(bytes, 0),
+                Poll::Ready(StreamOutput::End) => return self.end(key),
+                Poll::Ready(StreamOutput::Failed) => return self.remove(key),
+                Poll::Pending => return self.join_roster(key),
+            };
+            match self.send(key, outgoing) {
+                Ok(true) => turn.count(1),
+                Ok(false) => return,
+                Err(_) => return self.remove(key),
             }
         }
+        // A client that is fast and missed much is not all that the writer serves.
+        self.wait_for_turn(key);
     }
 
-    /// Asks a stream's subscription for what is due to it alone.
-    fn poll_stream(&mut self, key: usize) -> Poll<Next> {
+    fn poll_stream(&mut self, key: usize) -> Poll<StreamOutput> {
         let member = &mut self.members[key];
-        let cohort = &self.cohorts[member.group as usize].cohort;
-        let waker = stream_waker(&self.inbox, key);
-        let mut cx = Context::from_waker(&waker);
-        // It may run a hook of the application, whose panic is the end of this stream only.
-        let next = catch_unwind(AssertUnwindSafe(|| {
-            cohort.poll_member(&mut member.subscription, &mut cx)
-        }));
-        match next {
-            Ok(Poll::Ready(Some(Ok(bytes)))) => Poll::Ready(Next::Bytes(bytes)),
-            Ok(Poll::Ready(None)) => Poll::Ready(Next::End),
-            Ok(Poll::Ready(Some(Err(_)))) | Err(_) => Poll::Ready(Next::Failed),
-            Ok(Poll::Pending) => Poll::Pending,
-        }
+        let Group { cohort, .. } = &self.cohorts.groups[member.group as usize];
+        member.poll(cohort, &stream_waker(&self.inbox, key))
     }
 
-    /// Writes, and notes what the socket does not take. Returns whether it took all.
-    fn send(&mut self, key: usize, mut outgoing: Outgoing) -> io::Result<bool> {
-        let member = &mut self.members[key];
-        if outgoing.write_to(&member.socket)? {
-            return Ok(true);
-        }
-        let deadline = self.write_timeout.map(|timeout| Instant::now() + timeout);
-        self.deadlines.extend(deadline.map(|deadline| (deadline, key)));
-        member.stalled = Some(Box::new(Stalled { outgoing, deadline }));
-        Ok(false)
-    }
-
-    /// Writes what the socket did not take before. Returns whether it took all.
-    fn flush(&mut self, key: usize) -> io::Result<bool> {
-        let Some(mut stalled) = self.members[key].stalled.take() else {
-            return Ok(true);
-        };
-        let before = stalled.outgoing.written();
-        let outcome = stalled.outgoing.write_to(&self.members[key].socket);
-        let is_stuck = matches!(outcome, Ok(false)) && stalled.outgoing.written() == before;
-        if let Some(deadline) = stalled.deadline.take_if(|_| !is_stuck) {
-            // Also where it failed, or the deadline would be for the next one with this key.
-            self.deadlines.remove(&(deadline, key));
-        }
-        if outcome? {
-            return Ok(true);
-        }
-        if stalled.deadline.is_none() {
-            stalled.deadline = self.write_timeout.map(|timeout| Instant::now() + timeout);
-            self.deadlines.extend(stalled.deadline.map(|deadline| (deadline, key)));
-        }
-        self.members[key].stalled = Some(stalled);
-        Ok(false)
+    fn send(&mut self, key: usize, outgoing: Outgoing) -> io::Result<bool> {
+        self.members[key].send(outgoing, key, &mut self.deadlines)
     }
 
     /// The subscription has ended: so does the response.
@@ -405,31 +384,28 @@ impl<B: Send + 'static> Writer<B> {
         }
     }
 
-    fn is_ahead(&self, key: usize) -> bool {
+    /// Puts a stream that has nothing to send into its cohort's roster, if it is caught up.
+    fn join_roster(&mut self, key: usize) {
         let member = &self.members[key];
-        self.cohorts[member.group as usize].cohort.is_overtaken_by(&member.subscription)
-    }
-
-    fn join_level(&mut self, key: usize) {
-        let member = &mut self.members[key];
-        let Group { cohort, level, .. } = &mut self.cohorts[member.group as usize];
+        let Group { cohort, roster, .. } = &mut self.cohorts.groups[member.group as usize];
+        if cohort.is_overtaken_by(&member.subscription) {
+            // It was opened or reset at the hub's head, and the cohort need not be woken: its topics
+            // may have nothing new.
+            self.wait_for_turn(key);
+        } else if cohort.is_caught_up(&member.subscription) {
+            let members = &mut self.members;
+            let moved = |key, index| members[key as usize].roster_index = Some(index);
+            let index = roster.join(key as u32, moved);
+            members[key].roster_index = Some(index);
+        }
         // Else it waits for a snapshot.
-        if cohort.is_caught_up(&member.subscription) {
-            member.level = Some(level.len() as u32);
-            level.push(key as u32);
-        }
     }
 
-    fn leave_level(&mut self, key: usize) {
-        let member = &mut self.members[key];
-        let Some(index) = member.level.take() else {
-            return;
-        };
-        let level = &mut self.cohorts[member.group as usize].level;
-        level.swap_remove(index as usize);
-        if let Some(moved) = level.get(index as usize) {
-            self.members[*moved as usize].level = Some(index);
-        }
+    /// Has a stream served in its cohort's next turn.
+    fn wait_for_turn(&mut self, key: usize) {
+        let group = self.members[key].group as usize;
+        self.cohorts.groups[group].waiting.push(key as u32);
+        self.cohorts.enqueue(group);
     }
 
     /// A response is sent: the connection goes back to the server, or ends.
@@ -437,74 +413,54 @@ impl<B: Send + 'static> Writer<B> {
         let Some(member) = self.take(key) else {
             return;
         };
-        let Member { mut socket, framing, pipelined, subscription, _body: body, .. } = member;
-        let_go((subscription, body));
-        let goes_on = framing.keep_alive && !self.closing;
-        if goes_on && self.poll.registry().deregister(&mut socket).is_ok() {
+        let Member { mut socket, framing, pipelined, subscription, body, .. } = member;
+        drop_safely((subscription, body));
+        let is_reusable = framing.keep_alive && !self.closing;
+        if is_reusable && self.poll.registry().deregister(&mut socket).is_ok() {
             let pipelined = pipelined.map_or_else(Bytes::new, |bytes| *bytes);
             // A server that is gone takes nothing back.
             if let Some(back) = &self.back {
-                let _ = back.send(Returned { socket: socket.into(), pipelined });
+                let _ = back.send(ReturnedConnection { socket: socket.into(), pipelined });
             }
         } else {
             let _ = socket.shutdown(Shutdown::Write);
         }
     }
 
-    /// Ends a connection where it stands.
+    /// Ends a connection at once.
     fn remove(&mut self, key: usize) {
-        let_go(self.take(key));
+        drop_safely(self.take(key));
     }
 
     fn take(&mut self, key: usize) -> Option<Member<B>> {
-        self.members.get(key)?;
-        self.leave_level(key);
+        let group = self.members.get(key)?.group as usize;
+        leave_roster(&mut self.cohorts.groups[group], key, &mut self.members);
+        self.cohorts.leave(group);
         let member = self.members.remove(key);
         if let Some(deadline) = member.stalled.as_ref().and_then(|stalled| stalled.deadline) {
-            self.deadlines.remove(&(deadline, key));
-        }
-        let group = &mut self.cohorts[member.group as usize];
-        group.size -= 1;
-        if group.size == 0 {
-            let group = self.cohorts.remove(member.group as usize);
-            self.keys.remove(&group.key);
+            self.deadlines.cancel(deadline, key);
         }
         Some(member)
-    }
-
-    /// Ends the connections that have taken nothing for too long.
-    fn give_up_stalled(&mut self) {
-        while let Some((deadline, key)) = self.deadlines.first().copied() {
-            if deadline > Instant::now() {
-                return;
-            }
-            self.deadlines.remove(&(deadline, key));
-            self.remove(key);
-        }
     }
 }
 
 impl<B> Drop for Writer<B> {
-    /// However it ends: whoever comes too late is let go, and does not wait for ever.
+    /// However it ends: what comes too late is dropped, and does not wait for ever.
     fn drop(&mut self) {
         self.inbox.close();
     }
 }
 
-/// Drops what may be the application's: a snapshot's hook, what layers keep in a body. If that
-/// panics, the writer's other streams go on.
-fn let_go<T>(what: T) {
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(what)));
+fn leave_roster<B>(group: &mut Group, key: usize, members: &mut Slab<Member<B>>) {
+    if let Some(index) = members[key].roster_index.take() {
+        group.roster.leave(index, |key, index| members[key as usize].roster_index = Some(index));
+    }
 }
 
-/// What is left of a batch is the stream's own business.
-fn stall<B>(member: &mut Member<B>, batch: &Batch, written: usize) {
-    let bytes = batch.bytes().clone();
-    let outgoing = match member.framing.chunked {
-        true => Outgoing::chunk(bytes, written),
-        false => Outgoing::raw(bytes, written),
-    };
-    member.stalled = Some(Box::new(Stalled { outgoing, deadline: None }));
+/// Drops what may be the application's: a snapshot's hook, what layers keep in a body. If that
+/// panics, the writer's other streams go on.
+fn drop_safely<T>(what: T) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(what)));
 }
 
 fn is_temporary(error: &io::Error) -> bool {

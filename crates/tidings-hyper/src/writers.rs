@@ -1,37 +1,33 @@
 use std::io;
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::UnboundedSender;
 
-use crate::connection::{Returned, Taken};
+use crate::handoff::NewStream;
 use crate::inbox::{Inbox, Message};
-use crate::writer::{self, Stream};
+use crate::writer;
 
-/// The writers of a server: a thread each.
+/// The writers of a server, each a thread.
 pub(crate) struct Writers<B> {
     inboxes: Vec<Arc<Inbox<B>>>,
     next: AtomicUsize,
 }
 
 impl<B: Send + 'static> Writers<B> {
-    /// None: nothing is for them.
+    /// No writers: hyper sends every response.
     pub(crate) fn none() -> Self {
         Self { inboxes: Vec::new(), next: AtomicUsize::new(0) }
     }
 
-    /// Whether there is any.
     pub(crate) fn is_empty(&self) -> bool {
         self.inboxes.is_empty()
     }
 
-    /// One for two processors, and at least one: most of a write is the kernel's work, and the
-    /// application wants to run as well.
+    /// Starts one for every two processors: most of a write is the kernel's work, and the application
+    /// needs processors too.
     pub(crate) fn start(write_timeout: Option<Duration>) -> io::Result<Self> {
         let count = available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
         let mut writers = Self::none();
@@ -47,17 +43,11 @@ impl<B: Send + 'static> Writers<B> {
         Ok(writers)
     }
 
-    /// Has a stream served by one of them.
-    pub(crate) fn serve(
-        &self,
-        taken: Taken<B>,
-        socket: TcpStream,
-        pipelined: Bytes,
-        back: UnboundedSender<Returned>,
-    ) {
+    /// Gives a stream to one of them.
+    pub(crate) fn serve(&self, stream: NewStream<B>) {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         if let Some(inbox) = self.inboxes.get(next % self.inboxes.len().max(1)) {
-            inbox.send(Message::Serve(Box::new(Stream { taken, socket, pipelined, back })));
+            inbox.send(Message::Serve(Box::new(stream)));
         }
     }
 
@@ -66,7 +56,7 @@ impl<B: Send + 'static> Writers<B> {
         self.inboxes.iter().for_each(|inbox| inbox.send(Message::Close));
     }
 
-    /// Stops them when the server is dropped; connections may outlive it.
+    /// Stops them when the server is dropped: its connections may keep them alive for longer.
     pub(crate) fn stop_on_drop(self: &Arc<Self>) -> StopOnDrop<B> {
         StopOnDrop(self.clone())
     }

@@ -8,17 +8,17 @@ use tokio::sync::watch;
 
 type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A shutdown that ends streams first, and does not wait for ever.
+/// A shutdown that ends streams first, and has a time limit.
 ///
-/// Servers wait for open responses when they shut down, and event streams have no end of their
-/// own. A client that does not read can hold even one that was ended.
+/// Servers wait for open responses when they shut down, but event streams do not end by themselves.
+/// A client that does not read can hold up even a response that has ended.
 pub struct Graceful {
     signal: Signal,
     timeout: Duration,
 }
 
 impl Graceful {
-    /// No shutdown, and a time-out of 10 seconds should there be one.
+    /// No shutdown; if a signal is set, a time limit of 10 seconds.
     pub fn new() -> Self {
         Self { signal: Box::pin(pending()), timeout: Duration::from_secs(10) }
     }
@@ -28,24 +28,24 @@ impl Graceful {
         self.signal = Box::pin(signal);
     }
 
-    /// How long to wait for open responses.
+    /// Sets how long a shutdown waits for open responses.
     pub fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;
     }
 
-    /// How long open responses are waited for.
+    /// How long a shutdown waits for open responses.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
     /// Runs a server to its end, or until a shutdown has taken too long.
     ///
-    /// `close` ends the streams. `server` gets the signal that it has to shut down on, which
-    /// resolves right behind that.
+    /// `close` ends the streams. `server` gets a signal that resolves right after that, on which it
+    /// must shut down.
     ///
     /// # Errors
     ///
-    /// The server's.
+    /// The server's errors.
     pub async fn run<S>(
         self,
         close: impl FnOnce() + Send + 'static,
@@ -62,7 +62,7 @@ impl Graceful {
             begin.send_replace(true);
         }));
         let overdue = async move {
-            // An error means that the server has dropped the signal: then its end decides.
+            // An error means that the server has dropped the signal: then only its end counts.
             if begun.wait_for(|begun| *begun).await.is_err() {
                 pending::<()>().await;
             }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_shutdown_that_does_not_end_is_overdue() {
+    async fn a_shutdown_ends_at_its_time_limit() {
         let began = tokio::time::Instant::now();
         let mut graceful = Graceful::new();
         graceful.set_signal(tokio::time::sleep(Duration::from_secs(60)));

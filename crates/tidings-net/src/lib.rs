@@ -1,4 +1,4 @@
-//! What the sockets of a server of server-sent events need, for the adapters of Tidings.
+//! Sockets and shutdown of a server of server-sent events, for the adapters of Tidings.
 //!
 //! ```
 //! use std::net::TcpListener;
@@ -9,20 +9,19 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! A stream of events is mostly silence, in short writes, to clients that vanish without a word.
-//! The defaults of TCP are made for the opposite. Without [`SocketSettings`]
+//! An event stream is mostly idle, its writes are short, and its clients vanish without closing. The
+//! defaults of TCP are made for other traffic. Without [`SocketSettings`]
 //!
-//! - an event may wait for the acknowledgement of the one before (Nagle's algorithm);
-//! - a client that is gone without a FIN, because its machine or its network is, keeps its
-//!   connection for a quarter of an hour or more: heartbeats fit into the kernel's buffer and are
-//!   sent again and again;
+//! - an event may wait for the acknowledgement of the event before it (Nagle's algorithm);
+//! - a client whose machine or network fails keeps its connection for a quarter of an hour or more:
+//!   heartbeats fit into the kernel's buffer, which sends them again and again;
 //! - a client that stays connected and does not read keeps its connection for ever: the server does
-//!   not even poll its response, so nothing in the response could end it.
+//!   not poll its response, so nothing in the response could end it.
 //!
 //! # Features
 //!
-//! - `tokio`: [`WriteLimit`], the last of these for any `AsyncWrite`, on every platform; and
-//!   [`Serve`], a server with a [`Graceful`] end.
+//! - `tokio`: [`WriteLimit`], which solves the last problem for any `AsyncWrite` on every platform;
+//!   and [`Serve`], a server with a [`Graceful`] shutdown.
 
 #[cfg(feature = "tokio")]
 mod graceful;

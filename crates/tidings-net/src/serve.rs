@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use crate::{Graceful, SocketSettings, Transport};
 
-/// A server of a framework's applications, on a listener of its kind: what an adapter adds to
-/// [`Serve`].
+/// A framework's server on its listener, which an adapter gives to [`Serve`].
 pub trait Server {
     /// The running server.
     type Running: Future<Output = std::io::Result<()>>;
 
-    /// Runs, on sockets with these settings.
+    /// Runs on sockets with these settings.
     ///
-    /// `close` ends the streams; with `graceful` it becomes part of the shutdown.
+    /// A shutdown by `graceful` calls `close`, which ends the streams.
     fn run(
         self,
         sockets: SocketSettings,
@@ -37,7 +36,7 @@ pub struct Serve<S> {
 }
 
 impl<S: Server> Serve<S> {
-    /// A server with the default settings; `close` ends the streams that it has open.
+    /// A server with the default settings. A shutdown calls `close`, which must end its streams.
     pub fn new(server: S, close: impl FnOnce() + Send + 'static) -> Self {
         Self {
             server,
@@ -47,7 +46,7 @@ impl<S: Server> Serve<S> {
         }
     }
 
-    /// Sets the sockets differently. Default: [`SocketSettings::default`].
+    /// Sets the options of the sockets. Default: [`SocketSettings::default`].
     pub fn sockets(mut self, settings: SocketSettings) -> Self {
         self.sockets = settings;
         self
@@ -62,8 +61,8 @@ impl<S: Server> Serve<S> {
         self
     }
 
-    /// Shuts down when `signal` resolves: takes no more connections, closes the hub, which ends
-    /// its streams behind what was published, and waits for open responses.
+    /// Shuts down when `signal` resolves: accepts no more connections, closes the hub, which ends its
+    /// streams after the last published event, and waits for open responses.
     pub fn with_graceful_shutdown(
         mut self,
         signal: impl Future<Output = ()> + Send + 'static,
@@ -72,7 +71,7 @@ impl<S: Server> Serve<S> {
         self
     }
 
-    /// How long a shutdown waits for open responses. Default 10 seconds.
+    /// Sets how long a shutdown waits for open responses. Default: 10 seconds.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.graceful.set_timeout(timeout);
         self

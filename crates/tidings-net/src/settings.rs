@@ -8,18 +8,18 @@ use std::os::windows::io::AsSocket;
 
 use socket2::{SockRef, TcpKeepalive};
 
-/// The settings of a socket, or of a listener, whose connections inherit them.
+/// The options of a socket, or of a listener, whose connections inherit them.
 ///
-/// | setting | default | what for |
+/// | option | default | purpose |
 /// |---|---|---|
 /// | `TCP_NODELAY` | on | events leave at once |
-/// | `TCP_NOTSENT_LOWAT` | 64 KiB | a slow client has little waiting in the kernel, and its progress is seen: without it, a write may wait until a third of some megabytes is read |
-/// | [`keepalive`](Self::keepalive) | after 30 s, every 10 s, 3 times | a silent client that is gone is found within a minute |
-/// | [`write_timeout`](Self::write_timeout) | 30 s | a client that takes nothing is let go: `TCP_USER_TIMEOUT` (RFC 5482) where the system has it |
+/// | `TCP_NOTSENT_LOWAT` | 64 KiB | little waits in the kernel for a slow client, and the server sees its progress: without this option, a write may wait until the client has read a third of some megabytes |
+/// | [`keepalive`](Self::keepalive) | after 30 s, every 10 s, 3 times | a client that has vanished is found within a minute |
+/// | [`write_timeout`](Self::write_timeout) | 30 s | a stalled client is disconnected: `TCP_USER_TIMEOUT` (RFC 5482) where the system has it |
 ///
-/// Connections inherit all of them from their listener on Linux; on other systems at least
+/// On Linux, connections inherit all of them from their listener; on other systems at least
 /// `TCP_NODELAY` and keep-alive. `TCP_USER_TIMEOUT` and `TCP_NOTSENT_LOWAT` are set on Linux and
-/// Android only; elsewhere `WriteLimit` does its part.
+/// Android only; `WriteLimit` limits stalled writes on every platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct SocketSettings {
@@ -27,38 +27,37 @@ pub struct SocketSettings {
     write_timeout: Option<Duration>,
 }
 
-/// How many bytes may wait in the kernel that were not even sent. A write that is stalled goes on
-/// when half of them are: with the default limit, a client has to read some 1 KiB a second.
+/// How many unsent bytes may wait in the kernel. A stalled write goes on when half of them were sent:
+/// with the default time limit, a client must read about 1 KiB a second.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const NOT_SENT: u32 = 64 * 1024;
 
 impl SocketSettings {
-    /// How long a connection may be silent before the system asks whether the other end is still
-    /// there, which it then does every 10 seconds, and gives up after the third time. `None` for
-    /// never. Default 30 seconds; systems count whole seconds.
+    /// Sets how long a connection may be idle before the system probes its peer. It repeats the probe
+    /// every 10 seconds, and ends the connection when three probes have failed. `None` for no probes.
+    /// Default: 30 seconds. Systems count whole seconds.
     pub fn keepalive(mut self, idle: impl Into<Option<Duration>>) -> Self {
         self.keepalive = idle.into();
         self
     }
 
-    /// How long what was written may stay unacknowledged, or unread by a client whose buffers are
-    /// full, before the connection is ended. `None` for as long as the system likes. Default 30
-    /// seconds.
+    /// Sets how long written bytes may stay unacknowledged, or wait for a client whose buffers are
+    /// full, before the connection ends. `None` for the system's limit. Default: 30 seconds.
     pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.write_timeout = timeout.into();
         self
     }
 
-    /// The time after which a connection that takes nothing is ended.
+    /// How long a connection may be stalled before it ends.
     pub fn write_timeout_value(&self) -> Option<Duration> {
         self.write_timeout
     }
 
-    /// Sets them on a socket or listener: of `std`, tokio or socket2.
+    /// Sets the options on a socket or listener of `std`, tokio or socket2.
     ///
     /// # Errors
     ///
-    /// When the system refuses one, for instance because the socket is not TCP.
+    /// If the system refuses one, for instance because the socket is not TCP.
     pub fn apply(&self, socket: &impl AsSocket) -> io::Result<()> {
         let socket = SockRef::from(socket);
         socket.set_tcp_nodelay(true)?;
@@ -110,10 +109,15 @@ mod tests {
     }
 
     #[test]
-    fn everything_can_be_left_to_the_system() {
+    #[cfg(target_os = "linux")]
+    fn none_leaves_keepalive_and_write_timeout_to_the_system() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let settings = SocketSettings::default().keepalive(None).write_timeout(None);
-        settings.apply(&listener).unwrap();
-        assert!(!SockRef::from(&listener).keepalive().unwrap());
+        let socket = SockRef::from(&listener);
+        SocketSettings::default().keepalive(None).apply(&listener).unwrap();
+        assert!(!socket.keepalive().unwrap());
+        assert!(socket.tcp_user_timeout().unwrap().is_some());
+        SocketSettings::default().write_timeout(None).apply(&listener).unwrap();
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_user_timeout().unwrap(), None);
     }
 }

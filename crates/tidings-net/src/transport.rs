@@ -13,11 +13,11 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Transport {
-    /// By the direct transport where it can: connections of HTTP/1.1 without TLS whose response
-    /// comes out of the application as it went in. Any other by the body transport.
+    /// By the direct transport on connections of HTTP/1 without TLS, if no layer changes the
+    /// response's body; else by the body transport.
     #[default]
     Auto,
-    /// As bodies of responses, by hyper.
+    /// By the body transport: hyper sends them as bodies of responses.
     Body,
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for Transport {
     }
 }
 
-/// The text is not the name of a transport.
+/// A text is not the name of a transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseTransportError(());
 

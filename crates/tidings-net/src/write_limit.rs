@@ -6,14 +6,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// A connection that ends when writing to it makes no progress for some time.
+/// A connection that ends when its writes make no progress for some time.
 ///
-/// When a client does not read, its socket takes nothing any more, and servers stop polling the
-/// response. What is still polled is the connection's writing; so that is where the limit has to
-/// be. Writing fails with [`TimedOut`](io::ErrorKind::TimedOut) then, and the server drops the
-/// connection, with its response.
+/// When a client does not read, its socket takes no more bytes, and servers stop polling the
+/// response. They still poll the connection's writes, so the limit is set there: a write fails with
+/// [`TimedOut`](io::ErrorKind::TimedOut), and the server drops the connection with its response.
 ///
-/// A timer exists only while a write is stalled. Needs tokio's time driver.
+/// A timer exists only while a write is stalled. It needs tokio's time driver.
 ///
 /// ```
 /// # async fn example(connection: tokio::net::TcpStream) {
@@ -31,22 +30,22 @@ pub struct WriteLimit<IO> {
 }
 
 impl<IO> WriteLimit<IO> {
-    /// Limits the time that a write may be stalled; `None` for no limit.
+    /// Limits how long a write may be stalled; `None` for no limit.
     pub fn new(io: IO, limit: impl Into<Option<Duration>>) -> Self {
         Self { io, limit: limit.into(), stalled: None }
     }
 
-    /// The connection itself.
+    /// The connection.
     pub fn get_ref(&self) -> &IO {
         &self.io
     }
 
-    /// The connection itself, without limit.
+    /// The connection, without limit.
     pub fn into_inner(self) -> IO {
         self.io
     }
 
-    /// Passes on the outcome of a write, or says that it has been stalled for too long.
+    /// Returns the outcome of a write, or an error if writes were stalled for too long.
     fn watch<T>(
         &mut self,
         outcome: Poll<io::Result<T>>,
@@ -60,7 +59,7 @@ impl<IO> WriteLimit<IO> {
         match stalled.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("connection has taken nothing for {limit:?}"),
+                format!("connection has taken no bytes for {limit:?}"),
             ))),
             Poll::Pending => Poll::Pending,
         }
@@ -101,7 +100,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for WriteLimit<IO> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Not watched when it is ready: a flush of nothing is no progress of a stalled write.
+        // A flush that is ready is no progress of a stalled write: there may be nothing to flush.
         match Pin::new(&mut self.io).poll_flush(cx) {
             Poll::Pending => self.watch(Poll::Pending, cx),
             ready => ready,
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn progress_begins_the_limit_anew() {
+    async fn progress_restarts_the_limit() {
         let (io, mut client) = duplex(10);
         let mut limited = WriteLimit::new(io, Duration::from_secs(30));
         let writing = tokio::spawn(async move { limited.write_all(&[0; 50]).await });
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_is_not_a_stall() {
+    async fn an_idle_connection_is_not_stalled() {
         let (io, mut client) = duplex(10);
         let mut limited = WriteLimit::new(io, Duration::from_secs(30));
         tokio::time::advance(Duration::from_secs(3600)).await;

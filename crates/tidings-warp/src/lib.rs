@@ -22,23 +22,25 @@
 //! }
 //! ```
 //!
-//! This crate only translates: [`request()`] is a filter that reads from a request where its
-//! client left off, and [`Sse`] is a reply made of a subscription, or of any stream of events.
-//! Everything else is in the core, which is here as [`tidings`].
+//! This crate only translates: [`request()`] is a filter that reads from a request where its client
+//! left off, and [`Sse`] is a reply that is made from a subscription or any stream of events.
+//! Everything else is in the core, re-exported as [`tidings`].
 //!
 //! # Serving
 //!
-//! [`serve()`] does what warp's own server does, with what event streams need, and sends them by the
-//! direct transport of `tidings-hyper` where it can. With [`warp::serve`](warp::serve()) everything
-//! works as well, by the body transport, but a graceful shutdown waits for open responses, and event streams
-//! have no end of their own: call [`Hub::close`](tidings::Hub::close) in the future that is passed to
-//! `graceful`. And its connections have the system's settings, which are not made for event
-//! streams: see [`SocketSettings`].
+//! [`serve()`] does what warp's own server does, adds what event streams need, and sends them by the
+//! direct transport of `tidings-hyper` where it can. [`warp::serve`](warp::serve()) also works, by
+//! the body transport, but
+//!
+//! - a graceful shutdown waits for open responses, and event streams do not end by themselves: call
+//!   [`Hub::close`](tidings::Hub::close) in the future that is passed to `graceful`;
+//! - its connections have the system's defaults, which do not suit event streams: see
+//!   [`SocketSettings`].
 //!
 //! # Compression
 //!
-//! warp's compression filters compress whatever they wrap, and would hold events back: wrap the
-//! other routes.
+//! warp's compression filters compress every response of the routes that they wrap, and would hold
+//! events back: wrap only the other routes.
 
 mod request;
 mod response;

@@ -6,7 +6,7 @@ use tidings::response::LAST_EVENT_ID;
 use warp::Filter;
 use warp::http::HeaderMap;
 
-/// What a request says of its client: where it left off, and where it calls from. To be passed to
+/// Where a request's client left off, and its address. Pass it to
 /// [`Subscribe::resume`](tidings::Subscribe::resume).
 ///
 /// [`request()`] is the filter that extracts it.
@@ -14,7 +14,7 @@ use warp::http::HeaderMap;
 pub struct SseRequest(Resume);
 
 impl SseRequest {
-    /// The address of the other end, where the server tells.
+    /// The client's address, if the server knows it.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         self.0.remote_addr()
     }
@@ -28,9 +28,9 @@ impl From<SseRequest> for Resume {
 
 /// A filter that extracts an [`SseRequest`].
 ///
-/// It reads the `Last-Event-ID` header or, where there is none, the query parameter
-/// `lastEventId`; and the address of the other end. It never rejects: a bad id is answered in the
-/// stream, by a reset.
+/// It reads the `Last-Event-ID` header or, without one, the query parameter `lastEventId`.
+///
+/// The filter never rejects: the answer to a bad id is a reset in the stream.
 ///
 /// ```
 /// use tidings_warp::tidings::{History, Hub};
@@ -52,8 +52,8 @@ pub fn request() -> impl Filter<Extract = (SseRequest,), Error = Infallible> + C
     )
 }
 
-/// A filter that extracts the address of the other end, under [`serve`](crate::serve()) and under
-/// [`warp::serve`](warp::serve()), where [`warp::addr::remote`] knows the latter only.
+/// A filter that extracts the client's address, under [`serve`](crate::serve()) and under
+/// [`warp::serve`](warp::serve()). [`warp::addr::remote`] works only under the latter.
 ///
 /// ```
 /// use std::net::SocketAddr;
@@ -67,12 +67,11 @@ pub fn remote_addr() -> impl Filter<Extract = (Option<SocketAddr>,), Error = Inf
     )
 }
 
-/// The other end of a connection that [`serve`](crate::serve()) has taken, in the extensions of
-/// its requests.
+/// The client's address, in the extensions of requests under [`serve`](crate::serve()).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// The query, or nothing: warp's own filter rejects a request that has none.
+/// The query, or an empty one: warp's own filter rejects a request without a query.
 fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Copy {
     warp::query::raw().or(warp::any().map(String::new)).unify()
 }

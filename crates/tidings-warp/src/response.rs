@@ -2,16 +2,15 @@ use std::fmt;
 
 use futures_core::Stream;
 use sync_wrapper::SyncStream;
-use tidings::response::HEADERS;
 use tidings::{EventStream, StreamItem, Subscribe, SubscribeError, Subscription};
-use tidings_hyper::SubscriptionBody;
+use tidings_hyper::{SubscriptionBody, stream_response};
 use warp::Reply;
-use warp::http::{HeaderName, HeaderValue, StatusCode};
+use warp::http::{self, StatusCode};
 use warp::reply::Response;
 
 /// A reply of server-sent events.
 ///
-/// It is made of a subscription to a hub:
+/// It is made from a subscription to a hub:
 ///
 /// ```
 /// # use tidings_warp::{Sse, SseRequest, tidings::Hub};
@@ -22,8 +21,8 @@ use warp::reply::Response;
 /// });
 /// ```
 ///
-/// or of any stream of events, such as the answer of a language model, without hub, ids or status
-/// event:
+/// or of any stream of events, such as the answer of a language model, without a hub, ids or a
+/// status event:
 ///
 /// ```
 /// use futures_util::stream;
@@ -51,8 +50,8 @@ pub struct Sse(Result<Response, SubscribeError>);
 impl Sse {
     /// Sends the events of any stream, with the defaults of [`EventStream`].
     ///
-    /// The items are events or results of events. An error ends the response behind the last
-    /// whole event, and is passed to the server as the body's error.
+    /// The items are events or results of events. An error ends the response after the last whole
+    /// event, and reaches the server as the body's error.
     pub fn new<S>(events: S) -> Self
     where
         S: Stream + Send + 'static,
@@ -73,14 +72,7 @@ impl From<Subscribe> for Sse {
 
 impl From<Subscription> for Sse {
     fn from(subscription: Subscription) -> Self {
-        let body = SubscriptionBody::new(subscription);
-        let claim = body.claim();
-        // warp wants bodies that threads could share, which streams need not be.
-        let mut response = warp::reply::stream(SyncStream::new(body)).into_response();
-        if let Some(claim) = claim {
-            response.extensions_mut().insert(claim);
-        }
-        Self(Ok(response))
+        Self(Ok(reply(SubscriptionBody::new(subscription).into_response())))
     }
 }
 
@@ -90,24 +82,24 @@ where
     S::Item: StreamItem,
 {
     fn from(events: EventStream<S>) -> Self {
-        Self(Ok(warp::reply::stream(SyncStream::new(events)).into_response()))
+        Self(Ok(reply(stream_response(events))))
     }
+}
+
+/// Makes warp's response of one whose body is a stream.
+fn reply<S>(response: http::Response<S>) -> Response
+where
+    S: Stream<Item = <Subscription as Stream>::Item> + Send + 'static,
+{
+    // warp requires bodies that threads could share, which streams need not be.
+    response.map(|body| warp::reply::stream(SyncStream::new(body)).into_response().into_body())
 }
 
 impl Reply for Sse {
     fn into_response(self) -> Response {
-        match self.0 {
-            Ok(mut response) => {
-                for (name, value) in HEADERS {
-                    let name = HeaderName::from_static(name);
-                    response.headers_mut().insert(name, HeaderValue::from_static(value));
-                }
-                response
-            }
-            Err(error) => {
-                warp::reply::with_status(error.to_string(), StatusCode::BAD_REQUEST).into_response()
-            }
-        }
+        self.0.unwrap_or_else(|error| {
+            warp::reply::with_status(error.to_string(), StatusCode::BAD_REQUEST).into_response()
+        })
     }
 }
 

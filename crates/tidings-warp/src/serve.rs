@@ -19,17 +19,20 @@ use crate::request::Peer;
 
 /// Serves a filter as warp's own server does, and its event streams by the direct transport.
 ///
-/// What [`warp::serve`](warp::serve()) does, this does, and four things more: the [`SocketSettings`]
-/// on every connection, with a limit on stalled writes; a graceful shutdown that ends the hub's
-/// streams and does not wait for ever; responses to HEAD that end at once, where over HTTP/2 warp
-/// would send the stream; and the direct transport of [`tidings_hyper`], by which a subscription
-/// costs less than a kilobyte and no task. Requests go through all filters as ever. What the direct
-/// transport cannot send, HTTP/2 and bodies that a wrapper changes among it, is sent by hyper as
-/// always; and so is everything with [`transport(Transport::Body)`](tidings_net::Serve::transport).
+/// It adds to [`warp::serve`](warp::serve()):
 ///
-/// One thing is different: warp knows the address of the other end only where it takes the
-/// connections itself, so [`warp::addr::remote`] yields nothing here. Use
-/// [`remote_addr`](crate::remote_addr).
+/// - the [`SocketSettings`] on every connection, with a limit on stalled writes;
+/// - a graceful shutdown that ends the hub's streams and has a time limit;
+/// - responses to HEAD that end at once, where over HTTP/2 warp would send the stream;
+/// - the direct transport of [`tidings_hyper`], by which a subscription costs less than a kilobyte
+///   and no task.
+///
+/// Requests go through all filters. hyper sends what the direct transport cannot send, such as HTTP/2
+/// and bodies that a wrapper changes; and everything with
+/// [`transport(Transport::Body)`](tidings_net::Serve::transport).
+///
+/// One thing is different: [`warp::addr::remote`] knows a client's address only under warp's own
+/// server, and yields nothing here. Use [`remote_addr`](crate::remote_addr).
 ///
 /// ```no_run
 /// use tidings_warp::tidings::Hub;
@@ -58,7 +61,7 @@ where
     tidings_net::Serve::new(warp, move || hub.close())
 }
 
-/// Takes the stream out of the response to HEAD, of which warp sends the body over HTTP/2.
+/// Removes the stream from a response to HEAD, whose body warp would send over HTTP/2.
 fn without_body(method: Method, mut response: Response) -> Response {
     let content_type = response.headers().get(CONTENT_TYPE);
     if method == Method::HEAD && content_type.is_some_and(|value| value == "text/event-stream") {
@@ -68,7 +71,7 @@ fn without_body(method: Method, mut response: Response) -> Response {
     response
 }
 
-/// A body of no known length, so that the headers are as for GET.
+/// A body of unknown length, so that the headers are the same as for GET.
 struct Nothing;
 
 impl Stream for Nothing {
@@ -79,7 +82,7 @@ impl Stream for Nothing {
     }
 }
 
-/// A server that is being set up: see [`serve`]. Runs when it is awaited.
+/// A server that is being set up: see [`serve`]. It runs when it is awaited.
 pub type Serve = tidings_net::Serve<Warp>;
 
 /// A filter of warp on its listener, for [`Serve`].

@@ -1,12 +1,11 @@
-//! The inbox under shuttle, which chooses who runs when: see the core's `models.rs`.
+//! The inbox under shuttle, which chooses the thread that runs next: see the core's `models.rs`.
 
 use std::io;
 
 use mio::{Registry, Token};
 use shuttle::sync::{Condvar, Mutex};
 
-/// What wakes the writer, in place of mio's: as there, to be woken once or several times before it
-/// waits is the same.
+/// Wakes the writer, in place of mio's waker. As there, several wake-ups before it waits are one.
 #[derive(Debug, Default)]
 pub(super) struct Bell {
     rung: Mutex<bool>,
@@ -62,7 +61,7 @@ mod tests {
         Arc::new(Inbox { messages, waker: Bell::default() })
     }
 
-    /// Two who send two messages each.
+    /// Two threads that send two messages each.
     fn senders(inbox: &Arc<Inbox<()>>) -> [thread::JoinHandle<()>; 2] {
         [0, 10].map(|first| {
             let inbox = inbox.clone();
@@ -74,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_that_waits_for_the_bell_gets_every_message_in_its_senders_order() {
+    fn a_writer_that_waits_for_the_bell_gets_each_senders_messages_in_order() {
         explore(|| {
             let inbox = inbox();
             let senders = senders(&inbox);
@@ -85,7 +84,7 @@ mod tests {
                 inbox.take(&mut messages);
                 received.extend(messages.drain(..).map(|message| match message {
                     Message::Stream(number) => number,
-                    _ => unreachable!("nobody sends anything else"),
+                    _ => unreachable!("nothing else is sent"),
                 }));
             }
             for first in [0, 10] {

@@ -1,6 +1,7 @@
 //! A writer by hand: what comes first is the test's choice, not the kernel's.
 
 use super::*;
+use crate::head::Framing;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream as StdStream};
 
@@ -12,7 +13,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 struct Desk {
     writer: Writer<()>,
     listener: TcpListener,
-    back: UnboundedSender<Returned>,
+    back: UnboundedSender<ReturnedConnection>,
 }
 
 impl Desk {
@@ -44,36 +45,49 @@ impl Desk {
         self.writer.accept(stream);
     }
 
-    fn stream(&self, socket: StdStream, subscribe: Subscribe) -> Stream<()> {
-        let taken = Taken {
+    fn stream(&self, socket: StdStream, subscribe: Subscribe) -> NewStream<()> {
+        let response = StreamResponse {
             subscription: Box::new(subscribe.open().unwrap()),
             head: Vec::new(),
             framing: Framing { chunked: true, keep_alive: true },
             body: (),
         };
-        Stream { taken, socket, pipelined: Bytes::new(), back: self.back.clone() }
+        NewStream { response, socket, pipelined: Bytes::new(), back: self.back.clone() }
     }
 
-    /// Handles what is in the inbox.
-    fn turn(&mut self) {
-        let mut messages = Vec::new();
-        self.writer.inbox.take(&mut messages);
-        for message in messages {
-            match message {
-                Message::Serve(stream) => self.writer.accept(*stream),
-                Message::Stream(key) => self.writer.stream_woken(key),
-                Message::Cohort(key) => self.writer.advance(key),
-                Message::Close | Message::Stop => {}
+    /// Has the writer do what waits, as when its poll returns.
+    fn round(&mut self) {
+        // No event of a socket: those are the test's to decide.
+        let events = Events::with_capacity(1);
+        assert!(self.writer.round(&events).is_continue());
+    }
+
+    /// Whether some cohort has not had enough of its turn.
+    fn has_more(&self) -> bool {
+        self.writer.timeout() == Some(Duration::ZERO)
+    }
+
+    /// Rounds, until every cohort is caught up.
+    fn catch_up(&mut self) {
+        for _ in 0..1_000 {
+            self.round();
+            if !self.has_more() {
+                return;
             }
         }
+        panic!("the writer never catches up");
     }
 
     /// Writes to the first stream until it stalls.
     fn stall_first(&mut self, hub: &Hub, topic: &str) {
-        while self.writer.members[0].stalled.is_none() {
+        for _ in 0..1_000 {
             publish(hub, topic, &"x".repeat(100_000));
-            self.turn();
+            self.catch_up();
+            if self.writer.members[0].stalled.is_some() {
+                return;
+            }
         }
+        panic!("the socket takes everything");
     }
 }
 
@@ -98,6 +112,12 @@ fn read_until(client: &mut StdStream, wanted: &str) -> String {
     String::from_utf8(all).unwrap()
 }
 
+/// The numbers of the events whose data begin with a word.
+fn numbers(text: &str, word: &str) -> Vec<u32> {
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: ")?.strip_prefix(word));
+    data.map(|rest| rest.trim().split('.').next().unwrap().parse().unwrap()).collect()
+}
+
 /// Waits until the server's end knows what the client's has done.
 fn wait_for_reset(socket: &TcpStream) {
     let began = Instant::now();
@@ -118,7 +138,7 @@ fn a_stream_may_come_while_the_last_one_of_its_cohort_is_found_gone() {
     publish(&hub, "news", "for nobody");
     let mut second = desk.serve(hub.subscribe(["news"]));
     publish(&hub, "news", "for the second");
-    desk.turn();
+    desk.catch_up();
     read_until(&mut second, "for the second");
     assert_eq!(hub.clients().count(), 1);
 }
@@ -129,13 +149,13 @@ fn a_stalled_stream_that_fails_leaves_no_deadline_to_whoever_comes_next() {
     let mut desk = Desk::new(Some(Duration::from_secs(60)));
     let first = desk.serve(hub.subscribe(["news"]));
     desk.stall_first(&hub, "news");
-    assert_eq!(desk.writer.deadlines.len(), 1);
+    assert!(desk.writer.deadlines.next().is_some());
     reset(first);
     wait_for_reset(&desk.writer.members[0].socket);
     // As when it became writable, and then was reset.
     desk.writer.serve(0);
     assert!(desk.writer.members.is_empty());
-    assert!(desk.writer.deadlines.is_empty());
+    assert!(desk.writer.deadlines.next().is_none());
 }
 
 #[test]
@@ -148,25 +168,106 @@ fn a_stream_that_was_reset_is_level_again_though_the_hub_has_moved_on_elsewhere(
     for _ in 0..300 {
         publish(&hub, "news", "gone");
     }
-    desk.turn();
+    desk.catch_up();
     publish(&hub, "elsewhere", "for others");
     // It reads again, all that the kernel has, and the writer is told.
     let mut rest = [0; 65_536];
     client.set_nonblocking(true).unwrap();
-    while desk.writer.members[0].level.is_none() {
+    while desk.writer.members[0].roster_index.is_none() {
         match client.read(&mut rest) {
             Ok(_) => {}
             Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
         }
         if desk.writer.members[0].stalled.is_some() {
             desk.writer.serve(0);
+            desk.catch_up();
         } else {
-            assert!(desk.writer.members[0].level.is_some(), "nobody would wake it");
+            assert!(desk.writer.members[0].roster_index.is_some(), "nobody would wake it");
         }
     }
     client.set_nonblocking(false).unwrap();
     publish(&hub, "news", "for all");
-    desk.turn();
+    desk.catch_up();
+    read_until(&mut client, "for all");
+}
+
+#[test]
+fn a_topic_that_always_has_more_delays_nothing_else_by_more_than_a_turn() {
+    let hub = Hub::new();
+    let mut desk = Desk::new(None);
+    let mut busy = [(); 3].map(|()| desk.serve(hub.subscribe(["busy"])));
+    let mut quiet = desk.serve(hub.subscribe(["quiet"]));
+    desk.catch_up();
+    desk.writer.turn_writes = 2;
+    for round in 0..20 {
+        publish(&hub, "busy", &format!("busy {round}."));
+        publish(&hub, "quiet", &format!("quiet {round}."));
+        let mut new = [(); 2].map(|()| desk.connect());
+        for ((_, socket), topic) in new.iter().zip(["busy", "other"]) {
+            let subscribe = hub.subscribe([topic]).heartbeat(None).retry(None);
+            let stream = desk.stream(socket.try_clone().unwrap(), subscribe);
+            desk.writer.inbox.send(Message::Serve(Box::new(stream)));
+        }
+        desk.round();
+        assert!(desk.has_more(), "the busy topic had more than a turn");
+        read_until(&mut quiet, &format!("quiet {round}."));
+        new.iter_mut().for_each(|(client, _)| drop(read_until(client, "fresh")));
+        // They end, and leave the busy topic to those that it began with.
+        for (client, _) in new {
+            drop(client);
+        }
+    }
+    desk.catch_up();
+    for client in &mut busy {
+        assert_eq!(numbers(&read_until(client, "busy 19."), "busy"), (0..20).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_batch_that_is_cut_short_reaches_every_stream_once() {
+    let hub = Hub::new();
+    let mut desk = Desk::new(None);
+    let mut clients: Vec<_> = (0..6).map(|_| desk.serve(hub.subscribe(["news"]))).collect();
+    desk.catch_up();
+    desk.writer.turn_writes = 2;
+    publish(&hub, "news", "news 0.");
+    desk.round();
+    assert!(desk.has_more(), "four streams do not have it yet");
+    // One leaves of those that have it, and one of the others; one of each is served by itself; one
+    // joins.
+    desk.writer.remove(0);
+    desk.writer.remove(5);
+    desk.writer.serve(1);
+    desk.writer.serve(4);
+    clients = clients.drain(1..5).collect();
+    clients.push(desk.serve(hub.subscribe(["news"])));
+    desk.catch_up();
+    publish(&hub, "news", "news 1.");
+    desk.catch_up();
+    for (index, client) in clients.iter_mut().enumerate() {
+        let first = u32::from(index == 4);
+        assert_eq!(numbers(&read_until(client, "news 1."), "news"), (first..2).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_client_that_missed_much_delays_nothing_else_by_all_of_it() {
+    let hub = Hub::new();
+    let mut desk = Desk::new(None);
+    desk.writer.turn_writes = 1;
+    // So large that each is read by itself.
+    for number in 0..3 {
+        publish(&hub, "news", &format!("news {number}.{}", "x".repeat(40_000)));
+    }
+    let mut client = desk.serve(hub.subscribe(["news"]).history(tidings::History::All));
+    for number in 0..3 {
+        assert!(desk.has_more());
+        read_until(&mut client, &format!("news {number}."));
+        desk.round();
+    }
+    desk.catch_up();
+    publish(&hub, "news", "for all");
+    desk.catch_up();
     read_until(&mut client, "for all");
 }
 

@@ -18,7 +18,6 @@ use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use tidings::response::HEADERS;
 use tidings::{ClientId, Event, Hub, Snapshot, StreamError};
 use tidings_hyper::{SubscriptionBody, serve};
 use tidings_net::{SocketSettings, Transport};
@@ -207,18 +206,14 @@ async fn answer(
         }
         _ => Answer::Whole(Some(Bytes::from(request.uri().path().to_owned()))),
     };
-    let claim = match &body {
-        Answer::Stream(body) | Answer::Loud(body) | Answer::Watched(body, _) => body.claim(),
-        Answer::Whole(_) => None,
-    };
-    let mut response = Response::new(body);
-    if let Some(claim) = claim {
-        for (name, value) in HEADERS {
-            response.headers_mut().insert(name, value.parse().unwrap());
+    Ok(match body {
+        Answer::Whole(_) => Response::new(body),
+        Answer::Stream(body) => body.into_response().map(Answer::Stream),
+        Answer::Loud(body) => body.into_response().map(Answer::Loud),
+        Answer::Watched(body, watch) => {
+            body.into_response().map(|body| Answer::Watched(body, watch))
         }
-        response.extensions_mut().insert(claim);
-    }
-    Ok(response)
+    })
 }
 
 fn stream(subscribe: tidings::Subscribe) -> SubscriptionBody {

@@ -1,0 +1,112 @@
+use std::collections::{HashMap, VecDeque};
+use std::task::Waker;
+
+use slab::Slab;
+use tidings::{Batch, Cohort, CohortKey, Lagging, Subscription};
+
+use super::roster::Roster;
+
+/// A writer's cohorts, and the queue of those that have something to send.
+///
+/// A cohort is in the queue, or its waker is in the wait lists of its topics; so one that was cut
+/// short goes on though nothing wakes it.
+#[derive(Default)]
+pub(super) struct Cohorts {
+    pub(super) groups: Slab<Group>,
+    by_key: HashMap<CohortKey, usize>,
+    queue: VecDeque<usize>,
+}
+
+/// A cohort and its streams.
+pub(super) struct Group {
+    pub(super) cohort: Cohort,
+    key: CohortKey,
+    pub(super) roster: Roster,
+    /// Streams that are served by themselves in the cohort's next turn.
+    pub(super) waiting: Vec<u32>,
+    /// A batch that not everybody in the roster has got.
+    pub(super) unfinished: Option<Box<Batch>>,
+    /// Counts all its streams.
+    size: usize,
+    is_queued: bool,
+}
+
+impl Cohorts {
+    /// Counts a new stream into its cohort, which is made if it is the first; returns the group's
+    /// index.
+    pub(super) fn join(
+        &mut self,
+        subscription: &Subscription,
+        waker: impl FnOnce(usize) -> Waker,
+    ) -> usize {
+        let key = CohortKey::of(subscription);
+        let index = *self.by_key.entry(key).or_insert_with(|| {
+            let entry = self.groups.vacant_entry();
+            let index = entry.key();
+            entry.insert(Group {
+                cohort: Cohort::of(subscription, waker(index)),
+                key,
+                roster: Roster::default(),
+                waiting: Vec::new(),
+                unfinished: None,
+                size: 0,
+                is_queued: true,
+            });
+            // Its first turn takes it to the wait lists.
+            self.queue.push_back(index);
+            index
+        });
+        self.groups[index].size += 1;
+        index
+    }
+
+    /// Counts a stream out of its cohort, which ends with its last stream.
+    pub(super) fn leave(&mut self, index: usize) {
+        let group = &mut self.groups[index];
+        group.size -= 1;
+        if group.size == 0 {
+            let group = self.groups.remove(index);
+            self.by_key.remove(&group.key);
+            if group.is_queued {
+                self.queue.retain(|queued| *queued != index);
+            }
+        }
+    }
+
+    /// Puts a cohort at the end of the queue, unless it is in there.
+    pub(super) fn enqueue(&mut self, index: usize) {
+        // A cohort may have ended after it was woken.
+        if let Some(group) = self.groups.get_mut(index) {
+            if !std::mem::replace(&mut group.is_queued, true) {
+                self.queue.push_back(index);
+            }
+        }
+    }
+
+    /// Takes the first cohort out of the queue.
+    pub(super) fn dequeue(&mut self) -> Option<usize> {
+        let index = self.queue.pop_front()?;
+        self.groups[index].is_queued = false;
+        Some(index)
+    }
+
+    /// How many cohorts are in the queue.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+}
+
+impl Group {
+    /// The batch to be sent to those in the roster that do not have it; `None` if there are no new
+    /// events.
+    pub(super) fn next_batch(&mut self) -> Result<Option<Batch>, Lagging> {
+        if let Some(batch) = self.unfinished.take() {
+            return Ok(Some(*batch));
+        }
+        let batch = self.cohort.next_batch()?;
+        if batch.is_some() {
+            self.roster.begin_batch();
+        }
+        Ok(batch)
+    }
+}
