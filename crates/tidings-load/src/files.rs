@@ -2,9 +2,9 @@
 
 use crate::{LoadError, LoadErrorKind};
 
-/// What a process needs besides its clients' sockets.
+/// Files that a process needs in addition to its clients' sockets.
 const OTHERS: usize = 64;
-/// What is assumed where the system does not say.
+/// The assumption for systems that have no such limit to read.
 #[cfg(not(unix))]
 const ASSUMED: usize = 16_000;
 
@@ -13,17 +13,18 @@ pub(crate) fn clients_per_process() -> usize {
     raise().saturating_sub(OTHERS).max(1)
 }
 
-/// Makes sure that the process can have so many connections.
+/// Checks that the process can have this number of connections.
 pub(crate) fn allow(sockets: usize) -> Result<(), LoadError> {
     let most = clients_per_process();
     if sockets <= most {
         return Ok(());
     }
-    let message = format!("clients: one process may have {most} connections, for its open files");
+    let message =
+        format!("clients: the limit of open files allows {most} connections in one process");
     Err(LoadError::new(LoadErrorKind::System, message))
 }
 
-/// Raises the limit of this process as far as it may; returns it.
+/// Raises the limit of this process as far as the system allows, and returns it.
 #[cfg(unix)]
 fn raise() -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
@@ -35,7 +36,7 @@ fn raise() -> usize {
             limit = getrlimit(Resource::Nofile);
         }
     }
-    // None is no limit at all; beyond a million the ports are the limit.
+    // `None` is unlimited; above a million the ports are the limit.
     limit.current.map_or(1_000_000, |current| usize::try_from(current).unwrap_or(usize::MAX))
 }
 

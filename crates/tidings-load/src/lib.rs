@@ -130,13 +130,15 @@
 //! Redirects are not followed, compression is not asked for, and of the addresses that a name has
 //! all clients use the same one.
 
-mod chunked;
 mod client;
 mod comparison;
+mod context;
+mod counts;
 mod error;
-mod events;
+mod fields;
 mod files;
 mod fleet;
+mod http1;
 mod http2;
 mod judge;
 mod latency;
@@ -144,22 +146,21 @@ mod load;
 mod measures;
 mod plan;
 mod publisher;
-mod reading;
 mod report;
 mod response;
-mod tally;
+mod stream;
+mod stream_end;
 mod target;
 mod track;
 mod workers;
 
+pub use counts::{Clients, Connections, Deliveries, Verdict};
 pub use error::{LoadError, LoadErrorKind};
+pub use fields::Fields;
 pub use fleet::Fleet;
-pub use judge::Verdict;
-
 pub use load::{Load, Progress};
 pub use plan::Plan;
 pub use publisher::Publishing;
-pub use reading::Fields;
-pub use report::{Clients, Connections, Deliveries, Moment, Published, Report, Times};
+pub use report::{Moment, Published, Report, Times};
 pub use target::Target;
 pub use workers::{WORKER_ARGUMENT, work};
