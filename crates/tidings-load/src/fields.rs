@@ -125,8 +125,8 @@ pub(crate) fn hash_of(text: &str) -> u64 {
 
 /// The whole number that the value begins with.
 fn number(value: &str) -> Option<u64> {
-    let value = unquoted(value).trim_start();
-    let digits = value.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(value.len());
+    let value = unquoted(value).trim_ascii_start();
+    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
     value.get(..digits)?.parse().ok()
 }
 

@@ -10,7 +10,7 @@ const ASSUMED: usize = 16_000;
 
 /// How many connections one process can have.
 pub(crate) fn clients_per_process() -> usize {
-    raise().saturating_sub(OTHERS).max(1)
+    raise_open_file_limit().saturating_sub(OTHERS).max(1)
 }
 
 /// Checks that the process can have this number of connections.
@@ -24,23 +24,21 @@ pub(crate) fn allow(sockets: usize) -> Result<(), LoadError> {
     Err(LoadError::new(LoadErrorKind::System, message))
 }
 
-/// Raises the limit of this process as far as the system allows, and returns it.
-#[cfg(unix)]
-fn raise() -> usize {
-    use rustix::process::{Resource, getrlimit, setrlimit};
+/// Raises the number of files that this process may open as far as the system allows, and returns
+/// it. Each client is an open file.
+#[must_use = "the limit may be lower than necessary"]
+pub fn raise_open_file_limit() -> usize {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
-        if setrlimit(Resource::Nofile, raised).is_ok() {
-            limit = getrlimit(Resource::Nofile);
-        }
+        let limit = getrlimit(Resource::Nofile);
+        // What counts is the limit afterwards.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+        let limit = getrlimit(Resource::Nofile).current;
+        // `None` is unlimited; above a million the ports are the limit.
+        limit.map_or(1_000_000, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
     }
-    // `None` is unlimited; above a million the ports are the limit.
-    limit.current.map_or(1_000_000, |current| usize::try_from(current).unwrap_or(usize::MAX))
-}
-
-#[cfg(not(unix))]
-fn raise() -> usize {
+    #[cfg(not(unix))]
     ASSUMED
 }

@@ -139,25 +139,29 @@ impl Measures {
     pub(crate) fn set_resume(&mut self, client: usize, id: Option<&str>, retry: Option<Duration>) {
         let Some(state) = self.clients.get_mut(client) else { return };
         if let Some(id) = id.filter(|id| *id != state.last_id) {
-            state.last_id.clear();
-            state.last_id.push_str(id);
+            id.clone_into(&mut state.last_id);
         }
         state.retry = retry.or(state.retry);
     }
 
     /// An event has come at `now`, on a connection whose request was sent at `requested`; both in
-    /// microseconds since the Unix epoch. `id` is the one that the event has set itself. Returns
-    /// whether the last client has now received what somebody waits for.
+    /// microseconds since the Unix epoch. If it `inherits` its id from the previous event, it has not
+    /// set one. Returns whether the last client has now received what somebody waits for.
     pub(crate) fn event(
         &mut self,
         client: usize,
         message: &Message,
-        id: Option<&str>,
+        inherits: bool,
         fields: &Fields,
         requested: u64,
         now: u64,
     ) -> bool {
         let Some(state) = self.clients.get_mut(client) else { return false };
+        let id = message.last_event_id();
+        let has_id = !id.is_empty() && !(inherits && id == state.last_id);
+        if has_id {
+            id.clone_into(&mut state.last_id);
+        }
         if message.event() == STATUS_EVENT {
             if is_reset(message.data()) {
                 self.tally.verdict.resets += 1;
@@ -166,6 +170,7 @@ impl Measures {
             return false;
         }
         let read = fields.read(message.event(), message.data());
+        let id = has_id.then_some(id);
         state.judge.event(id, &read, &mut self.tally.verdict, &mut self.comparison);
         state.deliveries += 1;
         let counts = &mut self.tally.deliveries;

@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::fmt;
 use std::mem;
 
@@ -10,13 +11,19 @@ const MAX_HEADERS: usize = 64;
 /// A longer line between two chunks is refused.
 const MAX_LINE_BYTES: usize = 4 * 1024;
 
-/// Why a response cannot be read on.
+/// Why a response is malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BadResponse {
+#[non_exhaustive]
+pub enum BadResponse {
+    /// It is not HTTP/1.1.
     Head,
+    /// Its head is longer than 32 KiB.
     HeadTooLong,
+    /// Its chunks are malformed.
     Chunks,
 }
+
+impl Error for BadResponse {}
 
 impl fmt::Display for BadResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,17 +35,22 @@ impl fmt::Display for BadResponse {
     }
 }
 
-/// What the head of a response says.
+/// The head of a [`Response`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub(crate) status: u16,
-    pub(crate) content_type: String,
-    /// The server will close the connection after this response.
-    pub(crate) close: bool,
+#[non_exhaustive]
+pub struct Head {
+    /// Such as 200.
+    pub status: u16,
+    /// Empty if there is none.
+    pub content_type: String,
+    /// Whether the server will close the connection after this response.
+    pub close: bool,
 }
 
 impl Head {
-    pub(crate) fn is_event_stream(&self) -> bool {
+    /// Whether the content type is `text/event-stream`, with or without parameters.
+    #[must_use]
+    pub fn is_event_stream(&self) -> bool {
         let essence = self.content_type.split(';').next().unwrap_or_default();
         essence.trim().eq_ignore_ascii_case("text/event-stream")
     }
@@ -65,35 +77,56 @@ enum Part {
 ///
 /// An HTTP client would hold buffers and a task for each connection. This holds a few bytes, copies nothing of the
 /// body, and leaves it to the caller when to read: thousands of clients share a core, and some of them must not read.
+///
+/// ```
+/// use tidings_load::Response;
+///
+/// let mut response = Response::new();
+/// let mut bytes = &b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"[..];
+/// assert_eq!(response.next_data(&mut bytes), Ok(Some(&b"ok"[..])));
+/// assert_eq!(response.head().map(|head| head.status), Some(200));
+/// assert!(response.is_complete() && bytes.is_empty());
+/// ```
 #[derive(Debug)]
-pub(crate) struct Response {
+pub struct Response {
     next: Part,
     head: Option<Head>,
     /// The beginning of a head or line that is not complete.
     held: Vec<u8>,
 }
 
+impl Default for Response {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Response {
-    pub(crate) fn new() -> Self {
+    /// A response of which nothing has come.
+    #[must_use]
+    pub fn new() -> Self {
         Self { next: Part::Head, head: None, held: Vec::new() }
     }
 
-    /// What the head says, once it is complete.
-    pub(crate) fn head(&self) -> Option<&Head> {
+    /// The head, once it is complete.
+    #[must_use]
+    pub fn head(&self) -> Option<&Head> {
         self.head.as_ref()
     }
 
     /// Whether the body is complete. One that lasts until the connection ends never is.
-    pub(crate) fn is_complete(&self) -> bool {
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
         self.next == Part::End
     }
 
     /// Reads on in `bytes`, up to the end of the next piece of the body, and returns that. `None` when all bytes are
-    /// used up.
-    pub(crate) fn next_data<'a>(
-        &mut self,
-        bytes: &mut &'a [u8],
-    ) -> Result<Option<&'a [u8]>, BadResponse> {
+    /// used up. It ignores what comes after the response.
+    ///
+    /// # Errors
+    ///
+    /// If the response is malformed.
+    pub fn next_data<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, BadResponse> {
         while !bytes.is_empty() {
             match self.next {
                 Part::Head => self.read_head(bytes)?,

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::io;
 use std::time::Duration;
 
-use tidings::{Decoder, Message};
+use tidings::Decoder;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -76,8 +76,6 @@ pub(crate) struct StreamReader<'a> {
     pub(crate) is_streaming: bool,
     client: usize,
     decoder: Decoder,
-    /// The message before the next one, whose id that may inherit.
-    previous: Option<Message>,
     requested: Instant,
     requested_wall: u64,
     has_body: bool,
@@ -91,7 +89,6 @@ impl<'a> StreamReader<'a> {
             is_streaming: false,
             client,
             decoder: Decoder::new().max_event_bytes(MAX_EVENT_BYTES),
-            previous: None,
             requested: Instant::now(),
             requested_wall: wall_micros(),
             has_body: false,
@@ -128,13 +125,15 @@ impl<'a> StreamReader<'a> {
         if !std::mem::replace(&mut self.has_body, true) {
             measures.tally.first_byte.record(micros_since(self.requested));
         }
+        // Messages share the text of an id that they inherit.
+        let mut previous_id = self.decoder.last_event_id().as_ptr();
         let fed = self.decoder.feed(bytes);
         let (fields, requested) = (&self.fleet.plan.fields, self.requested_wall);
         let mut is_awaited = false;
         while let Some(message) = self.decoder.next_message() {
-            let id = self.own_id(&message);
-            is_awaited |= measures.event(self.client, &message, id, fields, requested, now);
-            self.previous = Some(message);
+            let id = message.last_event_id().as_ptr();
+            let inherits = std::mem::replace(&mut previous_id, id) == id;
+            is_awaited |= measures.event(self.client, &message, inherits, fields, requested, now);
         }
         let id = self.decoder.last_event_id();
         self.has_id |= !id.is_empty();
@@ -144,14 +143,6 @@ impl<'a> StreamReader<'a> {
             self.fleet.changed.notify_waiters();
         }
         fed.map_err(|_| StreamEnd::Broken("an event is longer than 16 MiB".into()))
-    }
-
-    /// The id that the message has set itself. One that it inherits is the same text in the same
-    /// place as that of the previous message, which is still alive: messages share their ids.
-    fn own_id<'m>(&self, message: &'m Message) -> Option<&'m str> {
-        let id = message.last_event_id();
-        let inherited = self.previous.as_ref().map(|previous| previous.last_event_id().as_ptr());
-        (!id.is_empty() && inherited != Some(id.as_ptr())).then_some(id)
     }
 }
 
