@@ -1,4 +1,4 @@
-//! A small load that shows that a server does what is measured.
+//! Checks with a small load that a server works.
 
 use crate::clients::Fleet;
 use crate::error::Error;
@@ -8,11 +8,7 @@ use crate::publisher::Publisher;
 use crate::servers::Server;
 use crate::stamp::Clock;
 
-/// Three clients receive five events, each once; and the other endpoint answers.
-///
-/// # Errors
-///
-/// What the server did otherwise.
+/// Three clients must receive five events once, and the other endpoint must respond.
 pub(crate) fn check(server: Server) -> Result<(), Error> {
     let process = Process::start(server)?;
     let outcome = three_clients(&process, server);
@@ -32,12 +28,12 @@ fn three_clients(process: &Process, server: Server) -> Result<(), Error> {
         fleet.expect(5);
         publisher.publish(&[topic(0)], 4, &clock.now().data(200))?;
         publisher.publish(&[topic(1)], 1, &clock.now().data(20))?;
-        // Nobody listens to that one.
+        // No client subscribes to this topic.
         publisher.publish(&[topic(2)], 1, &clock.now().data(20))?;
         fleet.wait_for_each()?;
         publisher.ping()?;
         if !fleet.each_has_exactly(5) {
-            return Err(Error::new("a client has received another number of events than five"));
+            return Err(Error::new("a client has not received exactly five events"));
         }
     }
     Ok(())

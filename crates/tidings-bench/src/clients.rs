@@ -1,4 +1,7 @@
-//! Many clients in one thread, which count what they receive.
+//! Many clients in one thread, which count the events that they receive.
+//!
+//! `tidings_load::Fleet` judges what it receives, and takes several times as long for an event. Then
+//! the figures of fast servers would be those of the load generator.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,10 +15,10 @@ use crate::error::Error;
 use crate::reader::Reader;
 use crate::stamp::Clock;
 
-/// How long nothing may happen while something is waited for.
+/// How long to wait without any progress.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Connections that may be on their way at the same time, where it is not to be a storm.
+/// Connections that may be under way at the same time, except in a storm.
 const WINDOW: usize = 256;
 
 /// The clients of one server.
@@ -29,10 +32,10 @@ pub(crate) struct Fleet {
     clients: Vec<Client>,
     answered: usize,
     received: u64,
-    /// The count that each client is to reach, and how many have.
+    /// The number of events that each client should reach, and how many clients have.
     goal: u64,
     reached: usize,
-    /// Microseconds from publication to receipt, where they are recorded.
+    /// Microseconds from publication to receipt, if they are recorded.
     latencies: Option<Vec<u32>>,
     keeps_id: bool,
     /// The last byte of the loopback address that connections come from.
@@ -42,17 +45,13 @@ pub(crate) struct Fleet {
 #[derive(Debug)]
 struct Client {
     stream: TcpStream,
-    /// What is still to be sent.
+    /// Not sent yet.
     request: Option<Box<str>>,
     reader: Reader,
 }
 
 impl Fleet {
     /// No clients yet.
-    ///
-    /// # Errors
-    ///
-    /// When the system has no epoll for it.
     pub(crate) fn new(addr: SocketAddr, clock: Clock) -> Result<Self, Error> {
         Ok(Self {
             addr,
@@ -101,12 +100,8 @@ impl Fleet {
         self.latencies.take().unwrap_or_default()
     }
 
-    /// Connects clients until there are `count`, and waits until all are answered. `path` says
-    /// what the client of a number asks for.
-    ///
-    /// # Errors
-    ///
-    /// When a connection fails, or an answer does not come.
+    /// Connects clients until there are `count`, and waits until all have a response. `path` returns
+    /// the path of a client by its number.
     pub(crate) fn connect(
         &mut self,
         count: usize,
@@ -121,11 +116,7 @@ impl Fleet {
         self.wait("connections", |fleet| fleet.answered == fleet.clients.len())
     }
 
-    /// Connects `count` clients that come back, all at once, without waiting for any.
-    ///
-    /// # Errors
-    ///
-    /// When a connection fails.
+    /// Connects `count` clients that resume, all at once, without waiting for any.
     pub(crate) fn storm(&mut self, count: usize, path: &str, last_id: &str) -> Result<(), Error> {
         while self.clients.len() < count {
             self.begin(path, Some(last_id))?;
@@ -148,8 +139,8 @@ impl Fleet {
         Ok(())
     }
 
-    /// A connection that is being made; from another loopback address when the ports of one are
-    /// used up.
+    /// A connection that is being made, from another loopback address when the ports of one are used
+    /// up.
     fn stream(&mut self) -> Result<TcpStream, Error> {
         loop {
             let outcome = if self.source == 1 {
@@ -169,7 +160,7 @@ impl Fleet {
         }
     }
 
-    /// Sets out to wait until every client has `more` events than it has now.
+    /// From now on, [`wait_for_each`](Self::wait_for_each) waits for this many more events.
     pub(crate) fn expect(&mut self, more: u64) {
         let now = self.clients.iter().map(|client| client.reader.events()).max().unwrap_or(0);
         self.goal = now + more;
@@ -177,20 +168,13 @@ impl Fleet {
             self.clients.iter().filter(|client| client.reader.events() >= self.goal).count();
     }
 
-    /// Waits until every client has what was [expected](Self::expect).
-    ///
-    /// # Errors
-    ///
-    /// When a client's stream ends, or nothing comes for a minute.
+    /// Waits until every client has the [expected](Self::expect) events. Fails when a stream ends, or
+    /// after a minute without progress; so do the other waits.
     pub(crate) fn wait_for_each(&mut self) -> Result<(), Error> {
         self.wait("events for each client", |fleet| fleet.reached == fleet.clients.len())
     }
 
     /// Waits until all clients together have received this many events.
-    ///
-    /// # Errors
-    ///
-    /// When a client's stream ends, or nothing comes for a minute.
     pub(crate) fn wait_for_total(&mut self, total: u64) -> Result<(), Error> {
         self.wait("events", |fleet| fleet.received >= total)
     }
@@ -205,8 +189,8 @@ impl Fleet {
                 since = Instant::now();
             } else if since.elapsed() > PATIENCE {
                 return Err(Error::new(format!(
-                    "nothing came for a minute while {what} were waited for: {} clients, {} \
-                     answered, {} events received",
+                    "no progress for a minute while waiting for {what}: {} clients, {} answered, {} \
+                     events received",
                     self.clients.len(),
                     self.answered,
                     self.received,
@@ -216,11 +200,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Reads what there is, or waits for something to read.
-    ///
-    /// # Errors
-    ///
-    /// When a client's stream ends.
+    /// Reads what has come, or waits until something comes.
     pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
         match self.poll.poll(&mut self.ready, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
@@ -231,7 +211,7 @@ impl Fleet {
             if event.is_writable() {
                 if let Some(request) = client.request.take() {
                     client.stream.set_nodelay(true)?;
-                    // It is short, and the first that is sent.
+                    // The socket is empty, and the request is short.
                     client.stream.write_all(request.as_bytes())?;
                 }
             }
@@ -261,7 +241,7 @@ impl Fleet {
                 let after = client.reader.events();
                 self.received += after - before;
                 self.reached += usize::from(before < self.goal && after >= self.goal);
-                // A socket that gave less than it could is empty.
+                // A socket that fills less than the buffer is empty.
                 if length < self.buffer.len() {
                     break;
                 }
@@ -286,7 +266,7 @@ fn connect_from(source: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
     }
 }
 
-/// EINPROGRESS has no kind of its own in every version of std.
+/// std has no stable kind for EINPROGRESS.
 fn is_under_way(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(115)
 }

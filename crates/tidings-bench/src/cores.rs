@@ -1,17 +1,15 @@
-//! Which core does what: the server has one of its own, so that its work is not mixed with the
-//! load's.
+//! Which core does what. The server and the load generator each have one.
 
-/// How the work is shared out, for the report. To be asked before this process is pinned.
+/// How the cores are used, for the report. Call it before this process is pinned.
 pub(crate) fn description() -> String {
     if pinned::is_possible() {
         "the server pinned to core 0, the load generator to core 1".into()
     } else {
-        "server and load generator not pinned: there is one core, or the system has no affinity"
-            .into()
+        "server and load generator not pinned: only one core, or no affinity on this system".into()
     }
 }
 
-/// Starts something that inherits the server's core.
+/// Starts a process on the server's core.
 pub(crate) fn for_server<T>(start: impl FnOnce() -> T) -> T {
     pinned::on(0, 1, start)
 }
@@ -27,7 +25,7 @@ mod pinned {
 
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-    /// Asked once, before this process is pinned: then it has one core.
+    /// Read before this process is pinned: later it has one core.
     static POSSIBLE: LazyLock<bool> = LazyLock::new(|| {
         sched_getaffinity(None).is_ok_and(|cores| cores.is_set(0) && cores.is_set(1))
     });
@@ -36,8 +34,8 @@ mod pinned {
         *POSSIBLE
     }
 
-    /// Runs something on a core, then moves this thread to another. Where there are not two, it
-    /// stays where it is.
+    /// Runs something on a core, then moves this thread to another. With fewer than two cores it does
+    /// not move.
     pub(super) fn on<T>(core: usize, after: usize, run: impl FnOnce() -> T) -> T {
         if !is_possible() {
             return run();
@@ -45,7 +43,7 @@ mod pinned {
         let pin = |core| {
             let mut cores = CpuSet::new();
             cores.set(core);
-            // Without it the figures are noisier, no more.
+            // Without it the figures are only noisier.
             let _ = sched_setaffinity(None, &cores);
         };
         pin(core);

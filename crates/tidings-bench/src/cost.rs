@@ -1,4 +1,4 @@
-//! What it costs the server to deliver one event to one client.
+//! What the delivery of one event to one client costs the server.
 
 use std::thread;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::publisher::Publisher;
 use crate::servers::Server;
 use crate::stamp::Clock;
 
-/// Per delivery; what the publication itself costs is in it, shared by those who receive it.
+/// Per delivery, each with its share of the publication.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cost {
     pub(crate) user_instructions: f64,
@@ -22,14 +22,14 @@ pub(crate) struct Cost {
     pub(crate) cycles: Option<f64>,
 }
 
-/// Processor time per delivery, of a run without an instrument: microseconds.
+/// Processor time per delivery in microseconds, in a run without an instrument.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Time {
     pub(crate) user_micros: f64,
     pub(crate) system_micros: f64,
 }
 
-/// Clients that are connected, and one who publishes to them.
+/// Connected clients, and a publisher.
 #[derive(Debug)]
 pub(crate) struct Bench {
     fleet: Fleet,
@@ -40,11 +40,7 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// Connects the clients of a load to a server; `clients` may be others than the load's.
-    ///
-    /// # Errors
-    ///
-    /// When a connection fails.
+    /// Connects the clients of a load to a server; their number may differ from the load's.
     pub(crate) fn connect(
         process: &Process,
         server: Server,
@@ -58,11 +54,7 @@ impl Bench {
         Ok(Self { fleet, publisher, clock, load, round: 0 })
     }
 
-    /// Publishes without measuring: buffers grow, and code is met for the first time.
-    ///
-    /// # Errors
-    ///
-    /// As [`round`](Self::round).
+    /// Publishes before anything is measured, so that buffers grow and code is loaded.
     pub(crate) fn warm_up(&mut self) -> Result<(), Error> {
         for _ in 0..if self.load.burst() < 100 { 2 } else { 1 } {
             self.round()?;
@@ -70,11 +62,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Publishes once, and waits until all clients have it. Returns the number of deliveries.
-    ///
-    /// # Errors
-    ///
-    /// When the server does not take it, or a client does not get it.
+    /// Publishes one burst, and waits until all clients have it. Returns the number of deliveries.
     pub(crate) fn round(&mut self) -> Result<u64, Error> {
         let Self { fleet, publisher, clock, load, .. } = self;
         let before = fleet.received();
@@ -88,7 +76,7 @@ impl Bench {
         if *load != Load::Topics {
             fleet.expect(burst as u64);
         }
-        // Clients read while the server publishes, or one would wait for the other.
+        // Clients must read while the server publishes, or both would wait.
         thread::scope(|scope| {
             let publishing = scope.spawn(|| publisher.publish(&topics, burst, &data));
             match load {
@@ -107,10 +95,6 @@ impl Bench {
 }
 
 /// Counts a server's instructions.
-///
-/// # Errors
-///
-/// When the measurement cannot be made.
 pub(crate) fn count(
     instrument: Instrument,
     server: Server,
@@ -140,11 +124,7 @@ fn per_delivery(counts: Counts, deliveries: u64) -> Cost {
     }
 }
 
-/// Takes a server's processor time.
-///
-/// # Errors
-///
-/// When the measurement cannot be made.
+/// Measures a server's processor time.
 pub(crate) fn time(server: Server, load: Load, quick: bool) -> Result<Time, Error> {
     let process = Process::start(server)?;
     let mut bench = Bench::connect(&process, server, load, load.clients())?;
@@ -152,7 +132,7 @@ pub(crate) fn time(server: Server, load: Load, quick: bool) -> Result<Time, Erro
     let before = process.cpu_time()?;
     let mut deliveries = 0;
     let enough = Duration::from_millis(if quick { 300 } else { 1_500 });
-    // The clock of processor time is coarse.
+    // Long enough for a clock with ticks of 10 ms.
     let used = loop {
         deliveries += bench.round()?;
         let now = process.cpu_time()?;

@@ -1,6 +1,6 @@
 use std::{fmt, io};
 
-/// Why a measurement could not be made: a sentence.
+/// Why a measurement failed.
 #[derive(Debug)]
 pub(crate) struct Error(String);
 
@@ -9,7 +9,7 @@ impl Error {
         Self(message.into())
     }
 
-    /// Says what failed in front of why.
+    /// Adds what failed, in front of the cause.
     pub(crate) fn within(self, what: impl fmt::Display) -> Self {
         Self(format!("{what}: {}", self.0))
     }

@@ -1,5 +1,5 @@
-//! How the server's instructions are counted: by the processor where it lets us, else by running
-//! the server in callgrind's simulation.
+//! Counts the server's instructions: by the processor's counters if they are available, or else in
+//! callgrind.
 
 use std::env;
 use std::fs;
@@ -14,17 +14,17 @@ use crate::error::Error;
 use crate::process::Process;
 use crate::servers::Server;
 
-/// A way to count instructions.
+/// What counts instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Instrument {
-    /// The processor's own counters, by `perf stat`.
+    /// The processor's counters, by `perf stat`.
     Perf,
-    /// valgrind's callgrind, which executes and counts user instructions one by one.
+    /// callgrind of valgrind, which executes and counts user instructions one by one.
     Callgrind,
 }
 
-/// What was counted, in all.
+/// Totals.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Counts {
     pub(crate) user: f64,
@@ -39,26 +39,22 @@ pub(crate) struct Instrumented {
     instrument: Instrument,
 }
 
-/// A count that is under way.
+/// A count in progress.
 #[derive(Debug)]
 pub(crate) struct Counting(Option<Child>);
 
 /// The events that perf counts.
 const EVENTS: &str = "instructions:u,instructions:k,cycles";
 
-/// Keeps glibc from copying with `rep movsb`: to the processor that is one instruction, but
-/// callgrind counts one for every byte. With vector instructions they agree within some.
+/// Keeps glibc from copying with `rep movsb`: one instruction for the processor, but for callgrind one
+/// for every byte. With vector instructions the two agree.
 const TUNABLES: &str = "glibc.cpu.hwcaps=-ERMS,-FSRM";
 
-/// The name of callgrind's output; its dumps have numbers behind it.
+/// The name of callgrind's output, to which it adds the number of a dump.
 const OUTPUT: &str = "callgrind.out";
 
 impl Instrument {
-    /// The best one that works here.
-    ///
-    /// # Errors
-    ///
-    /// When none does: what to install.
+    /// The best instrument that works on this machine.
     pub(crate) fn find() -> Result<Self, Error> {
         let perf = Command::new("perf")
             .args(["stat", "-x,", "-e", EVENTS, "true"])
@@ -69,22 +65,18 @@ impl Instrument {
             return Ok(Self::Perf);
         }
         let has = |program: &str| {
-            let places = env::var_os("PATH").unwrap_or_default();
-            env::split_paths(&places).any(|place| place.join(program).is_file())
+            let path = env::var_os("PATH").unwrap_or_default();
+            env::split_paths(&path).any(|folder| folder.join(program).is_file())
         };
         if has("valgrind") && has("vgdb") {
             return Ok(Self::Callgrind);
         }
         Err(Error::new(
-            "neither perf nor valgrind can count instructions here; install the package valgrind",
+            "neither perf nor valgrind can count instructions; install the package valgrind",
         ))
     }
 
-    /// Starts a server so that this can count.
-    ///
-    /// # Errors
-    ///
-    /// When it does not start.
+    /// Starts a server under this instrument.
     pub(crate) fn start(self, server: Server) -> Result<Instrumented, Error> {
         let process = match self {
             Self::Perf => Process::start(server)?,
@@ -94,9 +86,9 @@ impl Instrument {
                     format!("GLIBC_TUNABLES={TUNABLES}"),
                     "valgrind".into(),
                     "--tool=callgrind".into(),
-                    // Fast until it counts.
+                    // Runs fast until it counts.
                     "--instr-atstart=no".into(),
-                    // Or a busy thread starves the others: only one runs at a time.
+                    // Only one thread runs at a time, and a busy one would starve the others.
                     "--fair-sched=yes".into(),
                     format!("--callgrind-out-file={}", folder.join(OUTPUT).display()),
                     "--quiet".into(),
@@ -108,11 +100,7 @@ impl Instrument {
 }
 
 impl Instrumented {
-    /// Gets ready to count; what follows may be slow. To be called before a warm-up.
-    ///
-    /// # Errors
-    ///
-    /// When the instrument does not answer.
+    /// Prepares to count, before a warm-up. The server may be slow from now on.
     pub(crate) fn prepare(&self) -> Result<(), Error> {
         match self.instrument {
             Instrument::Perf => Ok(()),
@@ -121,10 +109,6 @@ impl Instrumented {
     }
 
     /// Begins to count.
-    ///
-    /// # Errors
-    ///
-    /// When the instrument does not answer.
     pub(crate) fn begin(&self) -> Result<Counting, Error> {
         match self.instrument {
             Instrument::Perf => {
@@ -135,7 +119,7 @@ impl Instrumented {
                     .stdout(Stdio::null())
                     .stderr(Stdio::piped())
                     .spawn()?;
-                // It does not say when it is attached.
+                // It does not report when it is attached.
                 thread::sleep(Duration::from_millis(300));
                 Ok(Counting(Some(perf)))
             }
@@ -147,17 +131,14 @@ impl Instrumented {
     }
 
     /// Ends a count.
-    ///
-    /// # Errors
-    ///
-    /// When the instrument does not tell.
     pub(crate) fn end(&self, counting: Counting) -> Result<Counts, Error> {
         match counting.0 {
             Some(perf) => {
                 interrupt(&perf)?;
                 let output = perf.wait_with_output()?;
-                let said = String::from_utf8_lossy(&output.stderr).into_owned();
-                parse_perf(&said).ok_or_else(|| Error::new(format!("perf does not count: {said}")))
+                let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+                parse_perf(&printed)
+                    .ok_or_else(|| Error::new(format!("perf does not count: {printed}")))
             }
             None => {
                 let dump = fs::read_to_string(self.dump()?)?;
@@ -168,11 +149,7 @@ impl Instrumented {
         }
     }
 
-    /// Callgrind's dump of what it has counted.
-    ///
-    /// # Errors
-    ///
-    /// When it writes none.
+    /// The file with callgrind's counts.
     pub(crate) fn dump(&self) -> Result<PathBuf, Error> {
         self.control("dump")?;
         newest_dump(self.process.folder())?
@@ -208,16 +185,16 @@ fn newest_dump(folder: &Path) -> Result<Option<PathBuf>, Error> {
     Ok(newest.map(|(_, path)| path))
 }
 
-/// perf ends, and tells, when it is interrupted.
+/// perf ends and prints its counts when it is interrupted.
 fn interrupt(perf: &Child) -> Result<(), Error> {
     let status = Command::new("kill").args(["-INT", &perf.id().to_string()]).status()?;
     if status.success() { Ok(()) } else { Err(Error::new("perf cannot be interrupted")) }
 }
 
-/// The counts in what `perf stat -x,` writes; `None` where it cannot count.
-fn parse_perf(said: &str) -> Option<Counts> {
+/// The counts in the output of `perf stat -x,`; `None` if it cannot count.
+fn parse_perf(output: &str) -> Option<Counts> {
     let count = |event: &str| -> Option<f64> {
-        said.lines().find_map(|line| {
+        output.lines().find_map(|line| {
             let mut fields = line.split(',');
             let value = fields.next()?;
             fields.any(|field| field == event).then(|| value.parse().ok())?
@@ -248,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn perf_counts_only_what_the_processor_lets_it() {
+    fn counters_that_the_processor_lacks_are_none() {
         let said = "148000,,instructions:u,1000,100.00,,\n10035000,,instructions:k,1000,100.00,,\n\
                     <not supported>,,cycles,0,100.00,,\n";
         let expected = Counts { user: 148_000.0, kernel: Some(10_035_000.0), cycles: None };

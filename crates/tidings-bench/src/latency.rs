@@ -1,4 +1,4 @@
-//! How long events take, and what they hold up.
+//! How long events take, and what they delay.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
@@ -17,24 +17,19 @@ use crate::stamp::Clock;
 
 const BYTES: usize = 200;
 
-/// What was measured with 15,000 clients while events went out to all of them.
+/// Times with 15,000 clients, while the server sends events to all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Crowd {
     pub(crate) clients: usize,
     /// The unrelated endpoint.
     pub(crate) ping: Option<Distribution>,
-    /// The publication itself, as its caller sees it, where the server tells.
+    /// The publication itself, as its caller sees it, if the server reports it.
     pub(crate) publish: Option<Distribution>,
-    /// From publication until the last client had it.
+    /// From publication until the last client has the event.
     pub(crate) fan_out: Option<Distribution>,
 }
 
-/// From publication to receipt: 50 events a second, whatever became of the last one, to 1,000
-/// clients.
-///
-/// # Errors
-///
-/// When the measurement cannot be made.
+/// From publication to receipt: 50 events a second to 1,000 clients, at fixed times.
 pub(crate) fn receipt(server: Server, quick: bool) -> Result<Distribution, Error> {
     const INTERVAL: Duration = Duration::from_millis(20);
 
@@ -52,7 +47,7 @@ pub(crate) fn receipt(server: Server, quick: bool) -> Result<Distribution, Error
             let publishing = scope.spawn(|| {
                 let begin = Instant::now();
                 for number in 0..events {
-                    // The event is due then, whenever it really goes out.
+                    // The time counts from here, even if the publisher is late.
                     let due = begin + INTERVAL * u32::try_from(number).unwrap_or(0);
                     thread::sleep(due.saturating_duration_since(Instant::now()));
                     publisher.publish(&[topic(0)], 1, &clock.at(due).data(BYTES))?;
@@ -67,11 +62,7 @@ pub(crate) fn receipt(server: Server, quick: bool) -> Result<Distribution, Error
     Distribution::of(micros).ok_or_else(|| Error::new("no event was received"))
 }
 
-/// Publishes to 15,000 clients, one event at a time, and meanwhile asks for something else.
-///
-/// # Errors
-///
-/// When the measurement cannot be made.
+/// Publishes to 15,000 clients, one event at a time, and at the same time pings the server.
 pub(crate) fn crowd(server: Server, quick: bool) -> Result<Crowd, Error> {
     let (clients, rounds) = if quick { (3_000, 5) } else { (15_000, 30) };
     let process = Process::start(server)?;
@@ -95,7 +86,7 @@ pub(crate) fn crowd(server: Server, quick: bool) -> Result<Crowd, Error> {
                     let began = Instant::now();
                     pinger.ping()?;
                     pings.push(began.elapsed().as_secs_f64() * 1e6);
-                    // Asking must not be a load of its own.
+                    // Pings must not become a load.
                     thread::sleep(Duration::from_millis(2));
                 }
                 Ok(pings)
@@ -106,7 +97,7 @@ pub(crate) fn crowd(server: Server, quick: bool) -> Result<Crowd, Error> {
             received?;
             Ok::<_, Error>((joined(publishing)?, fan_out, joined(pinging)?))
         })?;
-        // The first ones meet code and buffers that were never used.
+        // The first rounds warm the server up.
         if round >= 2 {
             publications.extend(published.map(|time| time.as_secs_f64() * 1e6));
             fan_outs.push(fan_out.as_secs_f64() * 1e6);

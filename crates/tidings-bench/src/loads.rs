@@ -1,4 +1,4 @@
-//! The loads: who listens to what, and what is published.
+//! The loads: what the clients subscribe to, and what is published.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ impl Load {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    /// The head of its column.
+    /// The heading of its column.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::One => "one event",
@@ -81,8 +81,7 @@ impl Load {
         }
     }
 
-    /// How often the burst is published while it is measured: some 10,000 deliveries, and more
-    /// where a delivery costs little.
+    /// How many bursts are measured: about 10,000 deliveries, and more if a delivery costs little.
     pub(crate) fn rounds(self, quick: bool) -> usize {
         let rounds: usize = match self {
             Self::Burst10 => 4,
@@ -93,7 +92,7 @@ impl Load {
         if quick { rounds.div_ceil(4) } else { rounds }
     }
 
-    /// What the client of a number asks for.
+    /// The path of a client, by its number.
     pub(crate) fn path(self, server: Server, client: usize) -> String {
         let topics = match self {
             Self::Topics => vec![topic(client)],
@@ -112,7 +111,7 @@ impl Load {
         }
     }
 
-    /// How many events reach how many clients in a round, in all.
+    /// The number of deliveries in a round.
     pub(crate) fn deliveries(self) -> u64 {
         let deliveries = match self {
             Self::Topics => 100,
@@ -127,7 +126,7 @@ pub(crate) fn topic(number: usize) -> String {
     format!("t{number}")
 }
 
-/// What a client asks for who wants events of these topics.
+/// The path of a client that subscribes to these topics.
 pub(crate) fn subscription(server: Server, topics: &[String]) -> String {
     match server {
         Server::Nchan => format!("/events?topic={}", topics.join(",")),

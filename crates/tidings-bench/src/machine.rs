@@ -1,4 +1,4 @@
-//! What the figures were measured on.
+//! The machine of the measurements.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -20,7 +20,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// This one. To be asked before the load generator is pinned.
+    /// This machine. Call it before the load generator is pinned.
     pub(crate) fn here() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -41,7 +41,7 @@ impl Machine {
         }
     }
 
-    /// All of it in a sentence.
+    /// Everything in a sentence.
     pub(crate) fn sentence(&self) -> String {
         let Self { processor, cores, memory, kernel, rust, sharing } = self;
         format!(

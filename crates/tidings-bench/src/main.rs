@@ -12,7 +12,6 @@ mod latency;
 mod loads;
 mod machine;
 mod memory;
-mod open_files;
 mod options;
 mod plots;
 mod process;

@@ -1,5 +1,4 @@
-//! What a connection on which nothing happens costs the server's process, and whether that grows
-//! with what was published.
+//! How much memory of the server an idle connection takes, and whether memory grows with the events.
 
 use std::thread;
 use std::time::Duration;
@@ -23,16 +22,12 @@ pub(crate) struct Memory {
 }
 
 /// Measures the memory of idle connections.
-///
-/// # Errors
-///
-/// When the measurement cannot be made.
 pub(crate) fn idle(server: Server, quick: bool) -> Result<Memory, Error> {
     let process = Process::start(server)?;
     Publisher::connect(process.addr(), true)?.ping()?;
     let mut fleet = Fleet::new(process.addr(), Clock::new())?;
     let path = |_| subscription(server, &[topic(0)]);
-    // What is there once, for the first connection, is not counted.
+    // What exists once, for the first connection, does not count.
     fleet.connect(1, path)?;
     let before = settled(&process)?;
     let mut each_of = |clients: usize| -> Result<f64, Error> {
@@ -44,7 +39,7 @@ pub(crate) fn idle(server: Server, quick: bool) -> Result<Memory, Error> {
     Ok(Memory { at_1_000, at_15_000 })
 }
 
-/// The memory of a process when it has stopped to change.
+/// The memory of a process once it does not change any more.
 fn settled(process: &Process) -> Result<u64, Error> {
     let mut last = process.memory()?;
     for _ in 0..25 {
@@ -58,11 +53,7 @@ fn settled(process: &Process) -> Result<u64, Error> {
     Ok(last)
 }
 
-/// KiB of process memory, by the number of events that were published.
-///
-/// # Errors
-///
-/// When the measurement cannot be made.
+/// KiB of process memory, by the number of published events.
 pub(crate) fn over_events(server: Server, quick: bool) -> Result<Vec<(u64, f64)>, Error> {
     const LOAD: Load = Load::SmallBurst100;
     const SAMPLES: u64 = 50;

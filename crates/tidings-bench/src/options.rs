@@ -8,12 +8,12 @@ use crate::loads::Load;
 use crate::run::{Figure, Run};
 use crate::servers::Server;
 use crate::servers::nchan::Nchan;
-use crate::{check, cores, open_files, profile};
+use crate::{check, cores, profile};
 
 /// Measures Tidings and its peers side by side, under the same load.
 ///
-/// Prints the tables, and writes docs/BENCHMARKS.md and its pictures. What is not measured this
-/// time is kept from the last.
+/// Prints the tables, and writes docs/BENCHMARKS.md and its pictures. Figures that are not measured
+/// this time are kept from the last run.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Options {
@@ -24,42 +24,42 @@ pub(crate) struct Options {
     #[arg(long, value_enum, value_delimiter = ',')]
     server: Vec<Server>,
 
-    /// Take these figures only
+    /// Measure these figures only
     #[arg(long, value_enum, value_delimiter = ',')]
     figure: Vec<Figure>,
 
-    /// Take the cost of a delivery under these loads only
+    /// Measure the cost of a delivery under these loads only
     #[arg(long, value_enum, value_delimiter = ',')]
     load: Vec<Load>,
 
-    /// Fewer rounds and clients: rough figures, soon
+    /// Measure fewer rounds and clients: rough figures in a few minutes
     #[arg(long)]
     quick: bool,
 
-    /// The folder that BENCHMARKS.md is in; with `--quick` nothing is written unless it is given
+    /// The folder of BENCHMARKS.md; with `--quick`, nothing is written without it
     #[arg(long, value_name = "FOLDER")]
     docs: Option<PathBuf>,
 
-    /// Measure nothing: write the document and its pictures from the last results
+    /// Measure nothing; write the document and its pictures from the last results
     #[arg(long)]
     rewrite: bool,
 
-    /// Print where a server's instructions go under a load, and measure nothing else
+    /// Print which functions take the instructions of a server under a load
     #[arg(long, num_args = 2, value_names = ["SERVER", "LOAD"])]
     profile: Option<Vec<String>>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Role {
-    /// Be one of the servers
+    /// Run one of the servers
     Serve {
         #[arg(value_enum)]
         server: Server,
-        /// The address to listen on; port 0 takes any that is free
+        /// The address to listen on; port 0 is any free port
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
     },
-    /// See whether the servers work, with a few clients; all servers, if none is named
+    /// Check with a few clients that the servers work; all servers by default
     Check {
         #[arg(value_enum)]
         server: Vec<Server>,
@@ -69,7 +69,8 @@ enum Role {
 impl Options {
     /// Does what the command line asks for.
     pub(crate) fn run(self) -> Result<(), Error> {
-        open_files::raise_limit();
+        // If it is too low, connections will fail.
+        let _ = tidings_load::raise_open_file_limit();
         match self.role {
             Some(Role::Serve { server, listen }) => return Ok(server.serve(listen)?),
             Some(Role::Check { server }) => return check_all(&installed(&server)),
@@ -85,7 +86,9 @@ impl Options {
         };
         if let Some(docs) = docs.as_ref().filter(|docs| !docs.is_dir()) {
             let docs = docs.display();
-            return Err(Error::new(format!("there is no folder {docs}; name one with --docs")));
+            return Err(Error::new(format!(
+                "the folder {docs} is missing; name another with --docs"
+            )));
         }
         let servers = installed(&self.server);
         let or_all = |loads: Vec<Load>| if loads.is_empty() { Load::all().into() } else { loads };
@@ -98,16 +101,16 @@ impl Options {
     }
 }
 
-/// The servers that were named, or all; without those that are not installed, which is said.
+/// The named servers, or all; without a server that is not installed, after a notice.
 fn installed(named: &[Server]) -> Vec<Server> {
     let servers = if named.is_empty() { Server::all() } else { named };
-    let is_there = |server: &Server| match server {
+    let is_installed = |server: &Server| match server {
         Server::Nchan => {
             Nchan::find().inspect_err(|missing| eprintln!("skipped: nchan: {missing}")).is_ok()
         }
         _ => true,
     };
-    servers.iter().copied().filter(is_there).collect()
+    servers.iter().copied().filter(is_installed).collect()
 }
 
 fn check_all(servers: &[Server]) -> Result<(), Error> {
@@ -120,12 +123,12 @@ fn check_all(servers: &[Server]) -> Result<(), Error> {
 
 fn print_profile(names: &[String]) -> Result<(), Error> {
     let [server, load] = names else {
-        return Err(Error::new("a profile is of a server and a load"));
+        return Err(Error::new("profile: needs a server and a load"));
     };
     let server = Server::from_str(server, false).map_err(Error::new)?;
     let load = Load::from_str(load, false).map_err(Error::new)?;
     cores::keep_off_server();
-    println!("instructions per delivery, without those of what is called");
+    println!("instructions per delivery, without those of called functions");
     print!("{}", profile::profile(server, load, 40)?);
     Ok(())
 }

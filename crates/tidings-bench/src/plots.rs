@@ -1,4 +1,4 @@
-//! The results as pictures: SVG with a background of their own, for light pages and dark ones.
+//! The results as pictures: SVG with a background, for light and dark pages.
 
 use std::fs;
 use std::path::Path;
@@ -22,11 +22,7 @@ const OTHERS: RGBColor = RGBColor(150, 156, 166);
 const FLOOR: RGBColor = RGBColor(60, 64, 72);
 const FONT: &str = "system-ui, sans-serif";
 
-/// Writes all pictures for which there are results.
-///
-/// # Errors
-///
-/// When one cannot be drawn or written.
+/// Writes a picture of all results that exist.
 pub(crate) fn write(folder: &Path, results: &Results) -> Result<(), Error> {
     fs::create_dir_all(folder)?;
     let bars = |load: Load| -> Vec<_> {
@@ -94,8 +90,8 @@ fn color(server: Server) -> RGBColor {
     }
 }
 
-/// The color and width of a server's line. Of two that often coincide, the one that is drawn last
-/// is thin, so that both are seen.
+/// The color and width of a server's line. Of two that often coincide, the upper one is thin, so that
+/// both are visible.
 fn stroke(server: Server) -> (RGBColor, u32) {
     match server {
         Server::TidingsAxumDirect => (RGBColor(86, 180, 233), 6),
@@ -125,7 +121,7 @@ fn bar_chart(path: &Path, title: &str, bars: &[(Server, f64)]) -> Drawing {
     root.draw(&Text::new(title, (20, 18), text(18)))?;
     let most = bars.iter().map(|(_, value)| *value).fold(1.0, f64::max);
     let room = f64::from(i32::try_from(WIDTH)? - NAMES - FIGURES);
-    // From 1 on; a figure below has no bar.
+    // The scale begins at 1; a smaller figure has no bar.
     let length = |value: f64| (value.max(1.0).log10() / most.log10().max(1.0) * room) as i32;
     let bottom = TOP + ROW * i32::try_from(bars.len())?;
     let mut power = 1.0;
@@ -154,7 +150,7 @@ fn bar_chart(path: &Path, title: &str, bars: &[(Server, f64)]) -> Drawing {
     Ok(())
 }
 
-/// Lines, named at the right by a legend.
+/// Lines, with a legend at the right.
 fn line_chart(
     path: &Path,
     title: &str,

@@ -1,4 +1,4 @@
-//! Where the instructions go.
+//! Which functions take the instructions.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,12 +10,8 @@ use crate::instrument::Instrument;
 use crate::loads::Load;
 use crate::servers::Server;
 
-/// The functions that a server spends its instructions in under a load, most expensive first, as
-/// callgrind_annotate tells, with the instructions per delivery.
-///
-/// # Errors
-///
-/// When valgrind is not there, or the measurement cannot be made.
+/// The functions that take most of a server's instructions under a load, by callgrind_annotate, with
+/// the instructions per delivery.
 pub(crate) fn profile(server: Server, load: Load, functions: usize) -> Result<String, Error> {
     let instrumented = Instrument::Callgrind.start(server)?;
     let mut bench = Bench::connect(&instrumented.process, server, load, load.clients())?;
@@ -38,8 +34,8 @@ pub(crate) fn profile(server: Server, load: Load, functions: usize) -> Result<St
     Ok(shorten(&annotated, deliveries, functions))
 }
 
-/// The dump without the calls that had begun before counting did and never ended, which
-/// callgrind_annotate takes for work of the callers. Each is two lines, the second with its cost.
+/// The dump without calls that began before the count and never ended: callgrind_annotate would add
+/// their cost to the callers. Each is two lines, the second with its cost.
 fn without_unfinished_calls(dump: &str) -> String {
     let mut lines = dump.lines();
     let mut text = String::new();
@@ -54,8 +50,8 @@ fn without_unfinished_calls(dump: &str) -> String {
     text
 }
 
-/// The most expensive functions, each with its instructions per delivery, what was inlined into it
-/// included: callgrind_annotate lists a function once for each file that its code is from.
+/// The most expensive functions, each with its instructions per delivery and what was inlined into
+/// it. callgrind_annotate lists a function once for each file that its code comes from.
 fn shorten(annotated: &str, deliveries: u64, functions: usize) -> String {
     let mut costs = HashMap::<&str, f64>::new();
     for (count, function) in annotated.lines().filter_map(cost_of_function) {
@@ -69,13 +65,13 @@ fn shorten(annotated: &str, deliveries: u64, functions: usize) -> String {
     lines.map(|(function, cost)| format!("{cost:>10.1}  {function}\n")).collect()
 }
 
-/// Reads `12,000 (60.00%)  ./src/hub.rs:publish [/bin/server]`.
+/// Parses `12,000 (60.00%)  ./src/hub.rs:publish [/bin/server]`.
 fn cost_of_function(line: &str) -> Option<(f64, &str)> {
     let line = line.trim_start();
     let end = line.find(|char: char| !char.is_ascii_digit() && char != ',')?;
     let count = line[..end].replace(',', "").parse().ok()?;
     let what = line[end..].trim_start();
-    // The share is not there in every version.
+    // Not every version prints the percentage.
     let what = what.strip_prefix('(').and_then(|rest| rest.split_once(')')).map_or(what, |it| it.1);
     let what = what.trim_start();
     let function = what.split_once(':').map_or(what, |(_, function)| function);
@@ -87,14 +83,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_that_never_ended_is_nobodys_work() {
+    fn a_call_that_never_ended_does_not_count() {
         let dump = "fn=(1) start\ncfn=(2) run\ncalls=0 108 \n442 1984900\n\nfn=(2) run\n28 10010\n";
         let expected = "fn=(1) start\ncfn=(2) run\n\nfn=(2) run\n28 10010\n";
         assert_eq!(without_unfinished_calls(dump), expected);
     }
 
     #[test]
-    fn a_profile_tells_instructions_per_delivery() {
+    fn a_profile_has_instructions_per_delivery() {
         let annotated = "----\nIr\n----\n20,000 (100.0%)  PROGRAM TOTALS\n\n----\nIr  file:function\n\
              ----\n12,000 (60.00%)  ./src/hub.rs:<tidings::Hub>::publish [/bin/x]\n\
              1,000 ( 5.00%)  ???:memcpy [/lib/libc.so.6]\n\

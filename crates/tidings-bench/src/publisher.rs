@@ -1,34 +1,33 @@
-//! The one who publishes: a client that waits for each answer.
+//! The publisher: a client that waits for each response.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
+use tidings_load::Response;
 
 use crate::error::Error;
 
-/// Longer than any answer takes, also under an instrument.
+/// Longer than any response takes, even under callgrind.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A loopback address that no client connects from.
 const SPARE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 200);
 
-/// A connection that requests are sent on, one after the other.
+/// A connection for one request after the other.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     addr: SocketAddr,
-    /// Whether a burst is one request, or as many as it has events, one behind the other.
+    /// Whether a burst is one request, or one for each event.
     bursts: bool,
-    stream: BufReader<TcpStream>,
+    stream: TcpStream,
+    /// What was read of the next response.
+    unread: Vec<u8>,
 }
 
 impl Publisher {
     /// Connects. `bursts` says whether the server makes bursts itself.
-    ///
-    /// # Errors
-    ///
-    /// When there is no connection to be had.
     pub(crate) fn connect(addr: SocketAddr, bursts: bool) -> Result<Self, Error> {
         let stream = match TcpStream::connect(addr) {
             // The clients have used up the ports of the usual address.
@@ -42,15 +41,11 @@ impl Publisher {
         };
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { addr, bursts, stream: BufReader::new(stream) })
+        Ok(Self { addr, bursts, stream, unread: Vec::new() })
     }
 
-    /// Publishes an event some times to each of some topics. Returns how long that took the
-    /// server without the request around it, where it tells.
-    ///
-    /// # Errors
-    ///
-    /// When the server does not take it.
+    /// Publishes an event `count` times to each of the topics. Returns how long that took the
+    /// server without the request around it, if the server tells.
     pub(crate) fn publish(
         &mut self,
         topics: &[String],
@@ -60,9 +55,9 @@ impl Publisher {
         if self.bursts {
             let topics: String = topics.iter().map(|topic| format!("topic={topic}&")).collect();
             self.send(&format!("POST /publish?{topics}count={count}"), data)?;
-            let answer = self.answer()?;
-            let answer: serde_json::Value = serde_json::from_str(&answer).map_err(|error| {
-                Error::new(format!("the answer {answer:?} is not JSON: {error}"))
+            let body = self.response()?;
+            let answer: serde_json::Value = serde_json::from_str(&body).map_err(|error| {
+                Error::new(format!("the response {body:?} is not JSON: {error}"))
             })?;
             return Ok(answer["nanoseconds"].as_u64().map(Duration::from_nanos));
         }
@@ -72,53 +67,52 @@ impl Publisher {
             }
         }
         for _ in 0..topics.len() * count {
-            self.answer()?;
+            self.response()?;
         }
         Ok(None)
     }
 
-    /// Asks for the endpoint that has nothing to do with events.
-    ///
-    /// # Errors
-    ///
-    /// When there is no answer.
+    /// Requests the endpoint that has nothing to do with events.
     pub(crate) fn ping(&mut self) -> Result<(), Error> {
         self.send("GET /ping", "")?;
-        self.answer().map(drop)
+        self.response().map(drop)
     }
 
     fn send(&mut self, what: &str, body: &str) -> Result<(), Error> {
         let (addr, length) = (self.addr, body.len());
         let request =
             format!("{what} HTTP/1.1\r\nHost: {addr}\r\nContent-Length: {length}\r\n\r\n{body}");
-        Ok(self.stream.get_mut().write_all(request.as_bytes())?)
+        Ok(self.stream.write_all(request.as_bytes())?)
     }
 
-    fn answer(&mut self) -> Result<String, Error> {
-        let mut line = String::new();
-        self.stream.read_line(&mut line)?;
-        let status = line.trim().to_owned();
-        let mut length = 0;
+    fn response(&mut self) -> Result<String, Error> {
+        let mut response = Response::new();
+        let mut body = Vec::new();
+        let mut buffer = [0; 4096];
         loop {
-            line.clear();
-            self.stream.read_line(&mut line)?;
-            match line.trim_end().split_once(": ") {
-                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                    length = value.parse().map_err(|_| Error::new("a length is not a number"))?;
+            let mut bytes = &*self.unread;
+            while !response.is_complete() {
+                match response.next_data(&mut bytes) {
+                    Ok(Some(data)) => body.extend_from_slice(data),
+                    Ok(None) => break,
+                    Err(error) => return Err(Error::new(error.to_string())),
                 }
-                Some(_) => {}
-                None if line.is_empty() => return Err(Error::new("the server hung up")),
-                None => break,
+            }
+            self.unread = bytes.to_vec();
+            if response.is_complete() {
+                break;
+            }
+            match self.stream.read(&mut buffer)? {
+                0 => return Err(Error::new("the server closed the publisher's connection")),
+                length => self.unread.extend_from_slice(&buffer[..length]),
             }
         }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body)?;
         let body = String::from_utf8_lossy(&body).into_owned();
-        // nchan says "accepted" when nobody listens.
-        if status.split(' ').nth(1).is_some_and(|code| code.starts_with('2')) {
-            Ok(body)
-        } else {
-            Err(Error::new(format!("the answer is {status}: {}", body.trim())))
+        let status = response.head().map_or(0, |head| head.status);
+        // nchan says 202 when nobody listens.
+        match status {
+            200..300 => Ok(body),
+            _ => Err(Error::new(format!("the response is {status}: {}", body.trim()))),
         }
     }
 }

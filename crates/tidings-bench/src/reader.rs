@@ -1,6 +1,7 @@
-//! What a client of the load reads: an HTTP response, its chunks, and the events in them.
+//! What a client of the load reads: the events in a response.
 
-use memchr::{memchr, memmem};
+use memchr::memchr;
+use tidings_load::Response;
 
 /// What an event's data begins with, in front of the [`STAMP_DIGITS`] of its time.
 pub(crate) const MARK: &str = "{\"t\":";
@@ -8,16 +9,17 @@ pub(crate) const MARK: &str = "{\"t\":";
 /// The digits of the time that an event carries.
 pub(crate) const STAMP_DIGITS: usize = 14;
 
-/// No line of which more matters is longer.
+/// A longer line is cut off: what matters is at its beginning.
 const LINE: usize = 80;
 
 /// Reads the response of one client, in whatever pieces it comes, and counts the events of the
-/// load. Status events, heartbeats and the like are not counted: only what begins with the mark.
+/// load, which begin with the mark. Status events and heartbeats are not counted.
+///
+/// It is not a complete decoder, which would take longer than many a server that is measured.
 #[derive(Debug)]
 pub(crate) struct Reader {
-    stage: Stage,
-    chunked: bool,
-    /// What was read of a head or line that has not ended.
+    response: Response,
+    /// The beginning of a line that has not ended.
     partial: Vec<u8>,
     /// The time in the event that has not ended.
     stamp: Option<u64>,
@@ -26,29 +28,11 @@ pub(crate) struct Reader {
     keeps_id: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Head,
-    /// What was read of a chunk's size.
-    Size(usize),
-    /// The rest of the line behind a chunk's size.
-    SizeEnd(usize),
-    /// How much of the chunk is to come.
-    Chunk(usize),
-    /// The line end behind a chunk.
-    ChunkEnd,
-    /// A body without chunks.
-    Body,
-    /// The body is over.
-    End,
-}
-
 impl Reader {
-    /// A reader that keeps the last event's id, if that is wanted.
+    /// `keeps_id` says whether it remembers the last event's id.
     pub(crate) fn new(keeps_id: bool) -> Self {
         Self {
-            stage: Stage::Head,
-            chunked: false,
+            response: Response::new(),
             partial: Vec::new(),
             stamp: None,
             events: 0,
@@ -57,94 +41,46 @@ impl Reader {
         }
     }
 
-    /// Whether the head of a response with status 200 was read.
+    /// Whether the head of the response has come.
     pub(crate) fn is_answered(&self) -> bool {
-        self.stage != Stage::Head
+        self.response.head().is_some()
     }
 
-    /// Whether the response is over.
+    /// Whether the response has ended.
     pub(crate) fn has_ended(&self) -> bool {
-        self.stage == Stage::End
+        self.response.is_complete()
     }
 
-    /// How many events were read.
+    /// How many events have come.
     pub(crate) fn events(&self) -> u64 {
         self.events
     }
 
-    /// The last id that was read.
+    /// The last id that has come.
     pub(crate) fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// Reads on. Calls `received` with the time that each event carries.
-    ///
-    /// # Errors
-    ///
-    /// When the response is not one of events: a sentence.
+    /// Reads on. Calls `received` with the time that each event carries. Fails if the response is
+    /// not an event stream.
     pub(crate) fn read(
         &mut self,
         mut bytes: &[u8],
         mut received: impl FnMut(u64),
     ) -> Result<(), String> {
-        while !bytes.is_empty() {
-            bytes = match self.stage {
-                Stage::Head => self.head(bytes)?,
-                Stage::Size(size) => match bytes[0] {
-                    byte if byte.is_ascii_hexdigit() => {
-                        let digit = char::from(byte).to_digit(16).unwrap_or(0) as usize;
-                        self.stage = Stage::Size(size * 16 + digit);
-                        &bytes[1..]
-                    }
-                    _ => {
-                        self.stage = Stage::SizeEnd(size);
-                        bytes
-                    }
-                },
-                Stage::SizeEnd(size) => match memchr(b'\n', bytes) {
-                    None => &[],
-                    Some(end) => {
-                        self.stage = if size == 0 { Stage::End } else { Stage::Chunk(size) };
-                        &bytes[end + 1..]
-                    }
-                },
-                Stage::Chunk(left) => {
-                    let (data, rest) = bytes.split_at(left.min(bytes.len()));
-                    self.body(data, &mut received);
-                    let left = left - data.len();
-                    self.stage = if left == 0 { Stage::ChunkEnd } else { Stage::Chunk(left) };
-                    rest
+        loop {
+            let was_answered = self.is_answered();
+            let data = self.response.next_data(&mut bytes).map_err(|error| error.to_string())?;
+            if let Some(head) = self.response.head().filter(|_| !was_answered) {
+                if head.status != 200 || !head.is_event_stream() {
+                    return Err(format!("the response is {} {}", head.status, head.content_type));
                 }
-                Stage::ChunkEnd => match memchr(b'\n', bytes) {
-                    None => &[],
-                    Some(end) => {
-                        self.stage = Stage::Size(0);
-                        &bytes[end + 1..]
-                    }
-                },
-                Stage::Body => {
-                    self.body(bytes, &mut received);
-                    &[]
-                }
-                Stage::End => return Err("there is something behind the response".into()),
+            }
+            match data {
+                Some(data) => self.body(data, &mut received),
+                None => return Ok(()),
             }
         }
-        Ok(())
-    }
-
-    fn head<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], String> {
-        let already = self.partial.len();
-        self.partial.extend_from_slice(bytes);
-        let Some(end) = memmem::find(&self.partial, b"\r\n\r\n") else { return Ok(&[]) };
-        let head = String::from_utf8_lossy(&self.partial[..end]).to_ascii_lowercase();
-        if !head.starts_with("http/1.1 200") {
-            return Err(format!("the answer is {}", head.lines().next().unwrap_or_default()));
-        }
-        self.chunked = head.contains("transfer-encoding: chunked");
-        self.stage = if self.chunked { Stage::Size(0) } else { Stage::Body };
-        // Memory that is held for each of many clients.
-        self.partial = Vec::new();
-        Ok(&bytes[end + 4 - already..])
     }
 
     fn body(&mut self, mut bytes: &[u8], received: &mut impl FnMut(u64)) {
@@ -183,7 +119,7 @@ impl Reader {
     }
 }
 
-/// Adds to a line what matters of it.
+/// Adds to a line as much as fits.
 fn keep(line: &mut Vec<u8>, bytes: &[u8]) {
     let room = LINE.saturating_sub(line.len());
     line.extend_from_slice(&bytes[..room.min(bytes.len())]);
@@ -193,62 +129,49 @@ fn keep(line: &mut Vec<u8>, bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 
-    fn stamps(response: &str, piece: usize) -> Vec<u64> {
+    fn read(body: &str, piece: usize) -> (Reader, Vec<u64>) {
         let mut reader = Reader::new(true);
         let mut stamps = Vec::new();
-        for piece in response.as_bytes().chunks(piece) {
-            reader.read(piece, |stamp| stamps.push(stamp)).expect("a response of events");
+        for piece in format!("{HEAD}{body}").as_bytes().chunks(piece) {
+            reader.read(piece, |stamp| stamps.push(stamp)).expect("an event stream");
         }
         assert_eq!(reader.events(), stamps.len() as u64);
-        stamps
+        (reader, stamps)
     }
 
     #[test]
-    fn events_are_counted_wherever_reads_and_chunks_are_cut() {
+    fn the_events_of_the_load_are_counted_however_they_are_cut() {
         let body = ": hello\n\nevent: tidings:status\ndata: {\"state\":\"fresh\"}\n\n\
                     id: 1\ndata: {\"t\":10000000000001,\"text\":\"x\"}\n\n\
                     data:{\"t\":10000000000002}\r\n\r\n: heartbeat\n\n\
-                    data: {\"t\":10000000000003}\n\n\n";
-        for chunk in 1..body.len() {
-            let mut response = CHUNKED.to_owned();
-            for chunk in body.as_bytes().chunks(chunk) {
-                let text = std::str::from_utf8(chunk).expect("it is ASCII");
-                response += &format!("{:X}\r\n{text}\r\n", chunk.len());
-            }
-            for piece in [1, 2, 3, 7, 64, response.len()] {
-                let expected = [10000000000001, 10000000000002, 10000000000003];
-                assert_eq!(stamps(&response, piece), expected, "{chunk} {piece}");
-            }
+                    id: a-17\ndata: {\"t\":10000000000003}\n\n\n";
+        for piece in 1..body.len() {
+            let (reader, stamps) = read(body, piece);
+            assert_eq!(stamps, [10000000000001, 10000000000002, 10000000000003], "{piece}");
+            assert_eq!(reader.id(), Some("a-17"));
         }
     }
 
     #[test]
-    fn an_event_counts_when_it_is_whole() {
-        let head = "HTTP/1.1 200 OK\r\n\r\n";
-        assert_eq!(stamps(&format!("{head}data: {{\"t\":10000000000001}}\n"), 5), [0; 0]);
-        assert_eq!(stamps(&format!("{head}data: {{\"t\":10000000000001}}\n\n"), 5).len(), 1);
+    fn an_event_counts_when_it_is_complete() {
+        assert_eq!(read("data: {\"t\":10000000000001}\n", 5).0.events(), 0);
+        assert_eq!(read("data: {\"t\":10000000000001}\n\n", 5).0.events(), 1);
     }
 
     #[test]
-    fn the_last_id_is_kept() {
-        let mut reader = Reader::new(true);
-        let response = format!("{CHUNKED}6\r\nid: a-\r\n4\r\n17\n\n\r\n");
-        reader.read(response.as_bytes(), |_| ()).expect("a response of events");
-        assert_eq!(reader.id(), Some("a-17"));
-    }
-
-    #[test]
-    fn another_status_than_200_is_an_error() {
-        let outcome = Reader::new(false).read(b"HTTP/1.1 404 Not Found\r\n\r\n", |_| ());
-        assert_eq!(outcome, Err("the answer is http/1.1 404 not found".into()));
+    fn a_response_without_events_is_an_error() {
+        let not_found = b"HTTP/1.1 404 Not Found\r\n\r\n";
+        let outcome = Reader::new(false).read(not_found, |_| ());
+        assert_eq!(outcome, Err("the response is 404 ".into()));
     }
 
     #[test]
     fn the_end_of_the_response_is_noticed() {
         let mut reader = Reader::new(false);
-        reader.read(format!("{CHUNKED}0\r\n").as_bytes(), |_| ()).expect("a response");
+        let response = HEAD.replace("\r\n\r\n", "\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n");
+        reader.read(response.as_bytes(), |_| ()).expect("an event stream");
         assert!(reader.has_ended());
     }
 }

@@ -1,4 +1,4 @@
-//! All that was measured. It is kept in a file, so that a part can be measured anew.
+//! Everything that was measured. It is kept in a file, so that a part can be measured again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +25,7 @@ pub(crate) struct Results {
     pub(crate) servers: BTreeMap<Server, Figures>,
 }
 
-/// The figures of a server; what was not measured is not there.
+/// The figures of a server, as far as they were measured.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Figures {
     pub(crate) versions: String,
@@ -51,7 +51,7 @@ impl Results {
         Self { machine, instrument, servers: BTreeMap::new() }
     }
 
-    /// What was measured before, by the same instrument on the same machine; else nothing.
+    /// The last results, if they are of the same instrument and machine.
     pub(crate) fn load(path: &Path, machine: Machine, instrument: Instrument) -> Self {
         let text = fs::read_to_string(path).unwrap_or_default();
         match serde_json::from_str::<Self>(&text) {
@@ -62,23 +62,19 @@ impl Results {
         }
     }
 
-    /// Keeps them in a file.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be written.
+    /// Writes them to a file.
     pub(crate) fn save(&self, path: &Path) -> Result<(), Error> {
         let text =
             serde_json::to_string_pretty(self).map_err(|error| Error::new(error.to_string()))?;
         Ok(fs::write(path, text + "\n")?)
     }
 
-    /// The user instructions per delivery, where they were measured.
+    /// The user instructions per delivery, if they were measured.
     pub(crate) fn instructions(&self, server: Server, load: Load) -> Option<f64> {
         Some(self.servers.get(&server)?.cost.get(&load)?.user_instructions)
     }
 
-    /// The memory of idle connections, where it was measured.
+    /// The memory of idle connections, if it was measured.
     pub(crate) fn memory(&self, server: Server) -> Option<Memory> {
         self.servers.get(&server)?.memory
     }

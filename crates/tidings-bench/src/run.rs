@@ -1,4 +1,4 @@
-//! A run: every figure of every server that was asked for, one after the other.
+//! A run: every figure of every server, one after the other.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -24,9 +24,9 @@ pub(crate) enum Figure {
     Memory,
     /// From publication to receipt
     Latency,
-    /// What happens around an event to 15,000 clients
+    /// Times around an event to 15,000 clients
     Crowd,
-    /// Clients that come back at once
+    /// Clients that reconnect at once
     Storm,
     /// Instructions per delivery, by number of clients
     Scaling,
@@ -34,24 +34,20 @@ pub(crate) enum Figure {
     Steadiness,
 }
 
-/// What is to be measured.
+/// The plan of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) servers: Vec<Server>,
     pub(crate) figures: Vec<Figure>,
     pub(crate) loads: Vec<Load>,
     pub(crate) quick: bool,
-    /// Where the document is written, if it is to be.
+    /// The folder of the document, if it is written.
     pub(crate) docs: Option<PathBuf>,
 }
 
 impl Run {
-    /// Measures, and writes the results after each server; or only writes them.
-    ///
-    /// # Errors
-    ///
-    /// When nothing can be counted or written; and, when all the rest is done, if a measurement
-    /// could not be made.
+    /// Measures, and writes the results after each server; or only writes them. Fails at once if
+    /// nothing can be counted or written, and at the end if a measurement failed.
     pub(crate) fn run(&self, only_write: bool) -> Result<(), Error> {
         let machine = Machine::here();
         let instrument = Instrument::find()?;
@@ -66,7 +62,7 @@ impl Run {
                 let figures = results.servers.entry(*server).or_default();
                 figures.versions = versions::of(*server);
                 for figure in &self.figures {
-                    failures += self.take(instrument, *server, *figure, figures);
+                    failures += self.measure(instrument, *server, *figure, figures);
                 }
                 self.write(&results)?;
             }
@@ -75,8 +71,8 @@ impl Run {
         println!("\n{}", report::report(&results));
         match failures {
             0 => Ok(()),
-            1 => Err(Error::new("a measurement could not be made")),
-            _ => Err(Error::new(format!("{failures} measurements could not be made"))),
+            1 => Err(Error::new("a measurement failed")),
+            _ => Err(Error::new(format!("{failures} measurements failed"))),
         }
     }
 
@@ -88,8 +84,8 @@ impl Run {
         document::write(&docs.join("BENCHMARKS.md"), &report::report(results))
     }
 
-    /// Takes a figure of a server, and tells of it. Returns how many measurements failed.
-    fn take(
+    /// Measures a figure of a server, and prints it. Returns how many measurements failed.
+    fn measure(
         &self,
         instrument: Instrument,
         server: Server,
@@ -103,7 +99,7 @@ impl Run {
             Figure::Cost if server.publishes() => loads
                 .map(|load| {
                     let clients = load.clients();
-                    told(server, &load.name(), || {
+                    measure(server, &load.name(), || {
                         let cost = cost::count(instrument, server, load, clients, quick)?;
                         figures.cost.insert(load, cost);
                         Ok(format!("{:.1} user instructions per delivery", cost.user_instructions))
@@ -113,7 +109,7 @@ impl Run {
             Figure::Time if server.publishes() => loads
                 .filter(|load| matches!(load, Load::One | Load::Burst10 | Load::Burst100))
                 .map(|load| {
-                    told(server, &format!("time, {}", load.name()), || {
+                    measure(server, &format!("time, {}", load.name()), || {
                         let time = cost::time(server, load, quick)?;
                         figures.time.insert(load, time);
                         let (user, system) = (time.user_micros, time.system_micros);
@@ -121,27 +117,27 @@ impl Run {
                     })
                 })
                 .sum(),
-            Figure::Memory => told(server, "memory", || {
+            Figure::Memory => measure(server, "memory", || {
                 let memory = memory::idle(server, quick)?;
                 figures.memory = Some(memory);
                 Ok(format!("{memory:.2?}"))
             }),
-            Figure::Latency if server.publishes() => told(server, "latency", || {
+            Figure::Latency if server.publishes() => measure(server, "latency", || {
                 let receipt = latency::receipt(server, quick)?;
                 figures.receipt = Some(receipt);
                 Ok(format!("{receipt:.0?}"))
             }),
-            Figure::Crowd if server.publishes() => told(server, "crowd", || {
+            Figure::Crowd if server.publishes() => measure(server, "crowd", || {
                 let crowd = latency::crowd(server, quick)?;
                 figures.crowd = Some(crowd);
                 Ok(format!("{crowd:.0?}"))
             }),
-            Figure::Storm if server.replays() => told(server, "storm", || {
+            Figure::Storm if server.replays() => measure(server, "storm", || {
                 let storm = storm::storm(server, quick)?;
                 figures.storm = Some(storm);
                 Ok(format!("{storm:.0?}"))
             }),
-            Figure::Scaling if server.is_on_the_plots() => told(server, "scaling", || {
+            Figure::Scaling if server.is_on_the_plots() => measure(server, "scaling", || {
                 let sizes: &[usize] =
                     if quick { &[500, 1_000] } else { &[1_000, 2_000, 5_000, 10_000, 15_000] };
                 let mut points = Vec::new();
@@ -152,7 +148,7 @@ impl Run {
                 figures.scaling = points;
                 Ok(format!("{:.0?}", figures.scaling))
             }),
-            Figure::Steadiness if server.is_ours() => told(server, "steadiness", || {
+            Figure::Steadiness if server.is_ours() => measure(server, "steadiness", || {
                 figures.steadiness = memory::over_events(server, quick)?;
                 let kib = figures.steadiness.iter().map(|(_, kib)| *kib);
                 let (least, most) = (kib.clone().fold(f64::MAX, f64::min), kib.fold(0.0, f64::max));
@@ -163,14 +159,14 @@ impl Run {
     }
 }
 
-/// Measures, and says what came out. Returns 1 if that is an error.
-fn told(server: Server, what: &str, measure: impl FnOnce() -> Result<String, Error>) -> usize {
+/// Measures, and prints the outcome. Returns 1 if that is an error.
+fn measure(server: Server, what: &str, take: impl FnOnce() -> Result<String, Error>) -> usize {
     let began = Instant::now();
-    let outcome = measure();
+    let outcome = take();
     let seconds = began.elapsed().as_secs_f64();
     let name = server.name();
     match &outcome {
-        Ok(said) => println!("{name:20} {what:16} {said}  ({seconds:.1} s)"),
+        Ok(figures) => println!("{name:20} {what:16} {figures}  ({seconds:.1} s)"),
         Err(error) => eprintln!("{name:20} {what:16} failed: {error}  ({seconds:.1} s)"),
     }
     usize::from(outcome.is_err())

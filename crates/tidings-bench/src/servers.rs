@@ -1,12 +1,11 @@
-//! The servers that are measured: each is this program in another role, in a process of its own.
+//! The servers that are measured. Each is this program in another role, in its own process.
 
 mod actix_bytes;
-mod actix_empty;
 mod actix_lab;
 mod axum_bytes;
-mod axum_empty;
 mod axum_sse;
 mod broadcast;
+mod empty;
 mod listener;
 pub(crate) mod nchan;
 mod query;
@@ -16,7 +15,6 @@ mod tidings_actix_web;
 mod tidings_axum;
 mod tidings_hub;
 mod tidings_warp;
-mod warp_empty;
 mod warp_sse;
 
 use std::io;
@@ -56,16 +54,16 @@ pub(crate) enum Server {
     ActixLab,
     /// nchan in nginx
     Nchan,
-    /// axum, a stream on which nothing ever happens
+    /// axum, an idle stream
     AxumEmpty,
-    /// warp, a stream on which nothing ever happens
+    /// warp, an idle stream
     WarpEmpty,
-    /// actix-web, a stream on which nothing ever happens
+    /// actix-web, an idle stream
     ActixEmpty,
 }
 
 impl Server {
-    /// All of them, in the order of the tables.
+    /// All servers, in the order of the tables.
     pub(crate) fn all() -> &'static [Self] {
         Self::value_variants()
     }
@@ -75,7 +73,7 @@ impl Server {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    /// What it is, for tables.
+    /// Its description in tables.
     pub(crate) fn description(self) -> &'static str {
         match self {
             Self::RawEpoll => "raw epoll + write(2), the floor",
@@ -96,7 +94,7 @@ impl Server {
         }
     }
 
-    /// Its framework's server that only holds connections.
+    /// The server of the same framework that only holds connections.
     pub(crate) fn empty(self) -> Option<Self> {
         match self {
             Self::TidingsAxumDirect | Self::TidingsAxumBody | Self::AxumSse | Self::AxumBytes => {
@@ -110,7 +108,7 @@ impl Server {
         }
     }
 
-    /// What an application of the same framework has without Tidings: what people write.
+    /// What applications of the same framework usually write without Tidings.
     pub(crate) fn own_peer(self) -> Option<Self> {
         match self {
             Self::TidingsAxumDirect | Self::TidingsAxumBody => Some(Self::AxumSse),
@@ -120,7 +118,7 @@ impl Server {
         }
     }
 
-    /// Whether it is one of ours.
+    /// Whether it is Tidings.
     pub(crate) fn is_ours(self) -> bool {
         matches!(
             self,
@@ -132,7 +130,7 @@ impl Server {
         )
     }
 
-    /// Whether it is drawn by number of clients.
+    /// Whether it is in the plot by number of clients.
     pub(crate) fn is_on_the_plots(self) -> bool {
         self.is_ours() || matches!(self, Self::RawEpoll | Self::AxumSse)
     }
@@ -142,12 +140,12 @@ impl Server {
         !matches!(self, Self::AxumEmpty | Self::WarpEmpty | Self::ActixEmpty)
     }
 
-    /// Whether a client that comes back gets what it missed.
+    /// Whether a client that reconnects receives the events that it has missed.
     pub(crate) fn replays(self) -> bool {
         self.is_ours() || self == Self::Nchan
     }
 
-    /// The packages of `Cargo.lock` whose versions matter for it.
+    /// Its packages in `Cargo.lock`.
     pub(crate) fn packages(self) -> &'static [&'static str] {
         match self {
             Self::RawEpoll => &["mio"],
@@ -166,11 +164,7 @@ impl Server {
         }
     }
 
-    /// Is this server, until the process is ended.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot listen, or ends.
+    /// Runs this server until the process ends.
     pub(crate) fn serve(self, listen: SocketAddr) -> io::Result<()> {
         let listener = listener::listen(listen)?;
         match self {
@@ -185,10 +179,10 @@ impl Server {
             Self::WarpSse => warp_sse::serve(listener),
             Self::ActixBytes => actix_bytes::serve(listener),
             Self::ActixLab => actix_lab::serve(listener),
-            Self::AxumEmpty => axum_empty::serve(listener),
-            Self::WarpEmpty => warp_empty::serve(listener),
-            Self::ActixEmpty => actix_empty::serve(listener),
-            Self::Nchan => Err(io::Error::other("nchan is a program of its own: nginx")),
+            Self::AxumEmpty => empty::axum(listener),
+            Self::WarpEmpty => empty::warp(listener),
+            Self::ActixEmpty => empty::actix(listener),
+            Self::Nchan => Err(io::Error::other("nchan runs in nginx, not in this program")),
         }
     }
 }

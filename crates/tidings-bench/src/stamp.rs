@@ -1,10 +1,10 @@
-//! The times that events carry, so that whoever receives one knows how long it took.
+//! The times that events carry, from which a client knows how long they took.
 
 use std::time::Instant;
 
 use crate::reader::{MARK, STAMP_DIGITS};
 
-/// So that every time has as many digits.
+/// Gives every time the same number of digits.
 const OFFSET: u64 = 10_u64.pow(STAMP_DIGITS as u32 - 1);
 
 /// A clock that counts microseconds from when it was made.
@@ -37,7 +37,7 @@ impl Stamp {
         u32::try_from(self.0.saturating_sub(stamp)).unwrap_or(u32::MAX)
     }
 
-    /// Data of an event: JSON of exactly this many bytes, or of the 20 that the time needs.
+    /// Data of an event: JSON of exactly this many bytes, or of the minimum, 20.
     pub(crate) fn data(self, bytes: usize) -> String {
         const TEXT: &str = ",\"text\":\"";
         let mut data = format!("{MARK}{}", self.0);
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_is_json_of_the_size_that_was_asked_for() {
+    fn data_is_json_of_the_requested_size() {
         for bytes in [20, 200, 4096] {
             let data = Clock::new().now().data(bytes);
             assert_eq!(data.len(), bytes);

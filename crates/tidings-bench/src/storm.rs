@@ -1,4 +1,4 @@
-//! Many clients that come back at once, each with the same events to catch up on.
+//! Many clients that reconnect at once. Each has missed the same events.
 
 use std::time::Instant;
 
@@ -12,29 +12,25 @@ use crate::publisher::Publisher;
 use crate::servers::Server;
 use crate::stamp::Clock;
 
-/// The events that each client has missed.
+/// Events that each client has missed.
 pub(crate) const MISSED: usize = 100;
 
-/// The clients that come back.
+/// Clients that reconnect.
 pub(crate) const CLIENTS: usize = 1_000;
 
 const BYTES: usize = 200;
 
-/// What it took until each client had everything.
+/// The cost until each client has received every event.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Storm {
     /// From the first connection to the last event, in milliseconds.
     pub(crate) millis: f64,
-    /// Processor time of the server for each client, its connection and request included.
+    /// The server's processor time for each client, including its connection and request.
     pub(crate) cpu_micros: f64,
 }
 
-/// Lets clients come back to a server that replays. The best of a few storms, because others
-/// use the machine, too.
-///
-/// # Errors
-///
-/// When the measurement cannot be made, or a client does not get exactly what it missed.
+/// Lets clients resume from a server that replays. The result is the best of a few storms, because
+/// the machine may have other work. Fails if a client does not get exactly what it has missed.
 pub(crate) fn storm(server: Server, quick: bool) -> Result<Storm, Error> {
     let mut best: Option<Storm> = None;
     for _ in 0..if quick { 1 } else { 3 } {
@@ -47,7 +43,7 @@ pub(crate) fn storm(server: Server, quick: bool) -> Result<Storm, Error> {
             None => storm,
         });
     }
-    best.ok_or_else(|| Error::new("there was no storm"))
+    best.ok_or_else(|| Error::new("no storm was measured"))
 }
 
 fn once(server: Server) -> Result<Storm, Error> {
@@ -57,7 +53,7 @@ fn once(server: Server) -> Result<Storm, Error> {
     let mut publisher = Publisher::connect(process.addr(), server != Server::Nchan)?;
     let mut publish = |count| publisher.publish(&[topic(0)], count, &clock.now().data(BYTES));
 
-    // One client learns where the others left off.
+    // One client learns the id from which the others resume.
     let mut witness = Fleet::with_ids(process.addr(), clock)?;
     witness.connect(1, |_| path.clone())?;
     publish(1)?;

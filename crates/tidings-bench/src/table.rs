@@ -1,4 +1,4 @@
-//! A table as Markdown has it.
+//! A table in Markdown.
 
 use std::fmt;
 
@@ -14,20 +14,20 @@ impl Table {
         Self { head: head.into_iter().map(str::to_owned).collect(), rows: Vec::new() }
     }
 
-    /// Adds a row; cells that are missing are empty.
+    /// Adds a row; missing cells are empty.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let mut row: Vec<_> = cells.into_iter().take(self.head.len()).collect();
         row.resize(self.head.len(), String::new());
         self.rows.push(row);
     }
 
-    /// Whether there is anything to say.
+    /// Whether it has no rows.
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 }
 
-/// Every column as wide as its widest cell, so that the source can be read, too.
+/// Every column is as wide as its widest cell, so that the source is readable.
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widths: Vec<usize> = (0..self.head.len())
@@ -57,7 +57,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// A figure with as many digits as mean something: `12,345`, `123`, `12.3`, `1.23`.
+/// A figure with three significant digits, or more before the point: `12,345`, `123`, `12.3`, `1.23`.
 pub(crate) fn figure(value: f64) -> String {
     match value.abs() {
         0.0..9.95 => format!("{value:.2}"),
@@ -77,12 +77,12 @@ pub(crate) fn figure(value: f64) -> String {
     }
 }
 
-/// A figure, or a dash where there is none.
+/// A figure, or a dash for none.
 pub(crate) fn figure_or_dash(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), figure)
 }
 
-/// How many times as much one is as the other.
+/// How many times one is the other.
 pub(crate) fn times(value: Option<f64>, of: Option<f64>) -> String {
     match (value, of) {
         (Some(value), Some(of)) if of > 0.0 => format!("{}×", figure(value / of)),
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_have_the_digits_that_mean_something() {
+    fn figures_have_three_significant_digits() {
         let figures = [0.0, 1.234, 9.96, 99.6, 100.0, 999.6, 1234.5, 1_234_567.0, -1234.0];
         let expected =
             ["0.00", "1.23", "10.0", "100", "100", "1,000", "1,234", "1,234,567", "-1,234"];

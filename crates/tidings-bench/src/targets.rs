@@ -1,11 +1,11 @@
-//! What Tidings is to reach.
+//! The targets of Tidings.
 
 use crate::loads::Load;
 use crate::results::Results;
 use crate::servers::Server;
 use crate::table::{Table, figure, figure_or_dash};
 
-/// A figure that is to be no more than so much.
+/// A figure and its upper limit.
 #[derive(Debug, Clone, Copy)]
 struct Target {
     server: Server,
@@ -18,11 +18,11 @@ enum What {
     Instructions(Load),
     /// KiB per idle connection.
     Memory,
-    /// The same, beyond what the framework's empty stream has.
+    /// KiB per idle connection, minus those of the framework's empty stream.
     MemoryOverEmpty,
 }
 
-/// All of them: 200 bytes, 1,000 clients for instructions, 15,000 for memory.
+/// All targets: 200 bytes, 1,000 clients for instructions, 15,000 for memory.
 fn targets() -> Vec<Target> {
     use Server::{
         TidingsActixWeb, TidingsAxumBody, TidingsAxumDirect, TidingsWarpBody, TidingsWarpDirect,
@@ -57,7 +57,7 @@ impl Target {
     }
 }
 
-/// The targets beside what was measured.
+/// The targets and the measured figures.
 pub(crate) fn table(results: &Results) -> Table {
     let mut table = Table::new(["server", "figure", "target", "measured", "met"]);
     for target in targets() {

@@ -5,7 +5,7 @@ use crate::servers::nchan::Nchan;
 
 const LOCK: &str = include_str!("../../../Cargo.lock");
 
-/// What a server is made of, with versions.
+/// The packages of a server, with versions.
 pub(crate) fn of(server: Server) -> String {
     if server == Server::Nchan {
         return Nchan::find().map(|nchan| nchan.version()).unwrap_or_default();
@@ -17,7 +17,7 @@ pub(crate) fn of(server: Server) -> String {
     packages.collect::<Vec<_>>().join(", ")
 }
 
-/// The version of a package in a lock file; the newest, if there are several.
+/// The version of a package in a lock file; the newest of several.
 fn locked<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
     let name = format!("name = \"{package}\"");
     let mut lines = lock.lines();
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_package_that_is_named_is_locked() {
+    fn every_named_package_is_locked() {
         for server in Server::all() {
             for package in server.packages() {
                 assert!(locked(LOCK, package).is_some(), "{package}");

@@ -1,9 +1,9 @@
-//! The servers that are measured, with a few clients instead of many.
+//! Every server, with a few clients.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// Runs `tidings-bench check`, and passes on what it skips.
+/// Runs `tidings-bench check`, and prints what that skips.
 #[test]
 fn every_server_delivers_each_event_once() {
     let output = Command::new(env!("CARGO_BIN_EXE_tidings-bench"))
@@ -12,10 +12,10 @@ fn every_server_delivers_each_event_once() {
         .output()
         .expect("the program starts");
     let said = String::from_utf8_lossy(&output.stderr);
-    // Not `eprintln`: the notices of tests that pass would be captured.
+    // Not `eprintln`, which is captured if the test passes.
     let _ = std::io::stderr().write_all(&output.stderr);
     assert!(output.status.success(), "{said}");
     let all = std::env::var_os("TIDINGS_TEST_ALL").is_some_and(|value| value == "1");
-    // nginx with nchan is to be had from Linux's distributions, not for macOS.
+    // Only Linux has packages of nginx with nchan.
     assert!(!(all && cfg!(target_os = "linux") && said.contains("skipped")), "{said}");
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-/// An event: its history, and its position there.
-pub(crate) type Place = (u64, u64);
+/// Names an event: a hash of its history, and its position there.
+type EventKey = (u64, u64);
 
 /// A client's events from the first to the last, without a reset between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,28 +11,28 @@ pub(crate) struct Span {
     pub(crate) last: u64,
 }
 
-/// Compares what clients of the same stream have received: a client whose events go from the 5th
-/// to the 9th, and who has not the 7th, which another one has, has missed it.
+/// Compares what clients of the same stream have received. A client with the events 5 to 9, but
+/// without 7, which another client has, has missed 7.
 ///
-/// It counts for each event how many have it, and for each span where it begins and ends; so its
-/// size depends on the number of events, and not of clients.
+/// It counts how many clients have each event, and where the span of each begins and ends. So its
+/// size depends on the number of events, not of clients.
 #[derive(Debug, Default)]
 pub(crate) struct Comparison {
-    received: BTreeMap<Place, u64>,
-    /// How many more spans there are from this place on.
-    spans: BTreeMap<Place, i64>,
+    received: BTreeMap<EventKey, u64>,
+    /// How many more spans cover the events from this one on.
+    spans: BTreeMap<EventKey, i64>,
 }
 
-/// So many events are compared; those after them are not.
+/// Later events are not compared.
 const MOST_EVENTS: usize = 1_000_000;
 
 impl Comparison {
-    /// A client has this event, for the first time.
-    pub(crate) fn receive(&mut self, place: Place) {
-        if let Some(clients) = self.received.get_mut(&place) {
+    /// A client has received this event for the first time.
+    pub(crate) fn receive(&mut self, event: EventKey) {
+        if let Some(clients) = self.received.get_mut(&event) {
             *clients += 1;
         } else if self.received.len() < MOST_EVENTS {
-            self.received.insert(place, 1);
+            self.received.insert(event, 1);
         }
     }
 
@@ -41,7 +41,7 @@ impl Comparison {
         add(&mut self.spans, span);
     }
 
-    /// How many deliveries are missing, with the spans that are still open.
+    /// How many deliveries were missed, given the spans that are still open.
     pub(crate) fn missed(&self, open: impl IntoIterator<Item = Span>) -> u64 {
         let mut spans = self.spans.clone();
         for span in open {
@@ -50,8 +50,8 @@ impl Comparison {
         let mut changes = spans.into_iter().peekable();
         let mut clients = 0_i64;
         let mut missed = 0;
-        for (place, received) in &self.received {
-            while let Some((_, change)) = changes.next_if(|(at, _)| at <= place) {
+        for (event, received) in &self.received {
+            while let Some((_, change)) = changes.next_if(|(at, _)| at <= event) {
                 clients += change;
             }
             missed += u64::try_from(clients).unwrap_or(0).saturating_sub(*received);
@@ -60,7 +60,7 @@ impl Comparison {
     }
 }
 
-fn add(spans: &mut BTreeMap<Place, i64>, span: Span) {
+fn add(spans: &mut BTreeMap<EventKey, i64>, span: Span) {
     *spans.entry((span.history, span.first)).or_default() += 1;
     *spans.entry((span.history, span.last.saturating_add(1))).or_default() -= 1;
 }
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_client_has_between_two_events_was_missed() {
+    fn an_event_that_only_others_have_was_missed() {
         let mut comparison = Comparison::default();
         for position in [1, 5, 7, 9] {
             comparison.receive((0, position));

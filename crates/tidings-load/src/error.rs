@@ -1,22 +1,22 @@
 use std::error::Error;
 use std::fmt;
 
-/// What kind of thing went wrong.
+/// What went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LoadErrorKind {
-    /// A URL, a header or a setting makes no sense.
+    /// A URL, a header or another option is invalid.
     Settings,
-    /// The server cannot be reached: its name is unknown, or it takes no connection.
+    /// The server cannot be reached: its name is unknown, or it accepts no connection.
     Unreachable,
-    /// The server answers, but not with an event stream: another status, another content type, or
-    /// something that is not HTTP/1.1.
+    /// The server responds, but not with an event stream: with another status, another content type,
+    /// or something that is not HTTP/1.1.
     Refused,
-    /// The system does not let the load be made: no thread, no process, not enough open files.
+    /// The system lacks a resource: a thread, a process, or enough open files.
     System,
 }
 
-/// Why a load could not be made.
+/// Why a load failed.
 #[derive(Debug)]
 pub struct LoadError {
     kind: LoadErrorKind,
@@ -33,7 +33,7 @@ impl LoadError {
         Self::new(LoadErrorKind::Settings, message)
     }
 
-    /// The source's words belong into the message; the source itself is for programs.
+    /// The message must say what the source says; the source itself is for programs.
     pub(crate) fn with_source(mut self, source: impl Error + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
         self

@@ -3,25 +3,25 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::runtime;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 
-use crate::client;
+use crate::client::{self, Protocol};
+use crate::context::FleetContext;
+use crate::counts::{Sample, Tally};
 use crate::http2::Connections;
 use crate::measures::Measures;
-use crate::tally::{Sample, Tally};
-use crate::{LoadError, LoadErrorKind, Plan, Report, Target};
+use crate::stream::{LAST_CHECK, micros_since};
+use crate::{LoadError, LoadErrorKind, Plan, Report, Target, report};
 
-/// How often the load generator looks how late it is.
+/// How often the load generator measures how late it is.
 const LAG_EVERY: Duration = Duration::from_millis(20);
 
-/// Many clients of one server, on one thread of their own.
+/// Many clients of one server, which share a thread.
 ///
-/// The clients connect, read, and resume as [`Plan`] says, until the fleet is dropped. One fleet
-/// opens one socket for each client; [`Load`](crate::Load) spreads more than one process may have
-/// over several.
+/// The clients connect, read, and resume as [`Plan`] says, until the fleet is dropped. A fleet
+/// opens all sockets in this process; [`Load`](crate::Load) starts further processes for more.
 ///
 /// ```no_run
 /// use tidings_load::{Fleet, Target};
@@ -38,34 +38,15 @@ const LAG_EVERY: Duration = Duration::from_millis(20);
 /// ```
 #[derive(Debug)]
 pub struct Fleet {
-    shared: Arc<Shared>,
+    context: Arc<FleetContext>,
     began: Instant,
-    /// Dropped, it ends the thread.
+    /// Ends the thread when it is dropped.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
-/// What a fleet and its clients share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) plan: Plan,
-    pub(crate) server: SocketAddr,
-    /// The request's head but for the `Last-Event-ID`.
-    pub(crate) request: Vec<u8>,
-    /// A slow reader reads so many bytes, then pauses.
-    pub(crate) slow_bytes: usize,
-    pub(crate) slow_pause: Duration,
-    pub(crate) measures: Mutex<Measures>,
-    /// A client streams, has given up, or has what somebody waits for.
-    pub(crate) changed: Notify,
-    pub(crate) storm: watch::Sender<u64>,
-    pub(crate) thaw: watch::Sender<bool>,
-    /// The connections that clients share.
-    pub(crate) http2: Option<Connections>,
-}
-
 impl Fleet {
-    /// Connects so many clients, all at once, and returns when all of them stream.
+    /// Connects this number of clients, all at once, and returns when all of them stream.
     ///
     /// # Errors
     ///
@@ -78,13 +59,13 @@ impl Fleet {
 
     /// Starts the clients of a plan, and returns at once.
     ///
-    /// It first allows the process as many open files as the system lets it have.
+    /// It first raises the process's limit of open files as far as the system allows.
     ///
     /// # Errors
     ///
     /// [`LoadErrorKind::Settings`] if the plan makes no sense; [`LoadErrorKind::Unreachable`] if
-    /// the host's name is unknown; [`LoadErrorKind::System`] if there is no thread to be had, or
-    /// the process may not open as many files.
+    /// the host's name is unknown; [`LoadErrorKind::System`] if no thread is available, or the
+    /// process may not open as many files.
     pub async fn start(plan: Plan) -> Result<Self, LoadError> {
         plan.check()?;
         crate::files::allow(plan.sockets())?;
@@ -93,21 +74,11 @@ impl Fleet {
     }
 
     pub(crate) fn start_at(plan: Plan, server: SocketAddr) -> Result<Self, LoadError> {
-        // Ten times a second, or as often as there is a byte to read.
-        let slow_bytes = plan.slow_rate.div_ceil(10).max(1);
-        let slow_pause = Duration::from_secs_f64(slow_bytes as f64 / plan.slow_rate.max(1) as f64);
-        let shared = Arc::new(Shared {
-            request: plan.target.get(),
-            server,
-            slow_bytes: usize::try_from(slow_bytes).unwrap_or(usize::MAX),
-            slow_pause,
-            measures: Mutex::new(Measures::new((0..plan.clients).map(|at| plan.kind(at)))),
-            changed: Notify::new(),
-            storm: watch::Sender::new(0),
-            thaw: watch::Sender::new(false),
-            http2: plan.http2.map(|streams| Connections::new(plan.clients, streams)),
-            plan,
-        });
+        let protocol = match plan.http2 {
+            Some(streams) => Protocol::Http2(Connections::new(plan.clients, streams)),
+            None => Protocol::Http1,
+        };
+        let context = Arc::new(FleetContext::new(plan, server));
         let (stop, stopped) = oneshot::channel();
         let cannot = |error| {
             LoadError::new(LoadErrorKind::System, "cannot start the clients' thread")
@@ -115,16 +86,16 @@ impl Fleet {
         };
         let runtime =
             runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
-        let of_thread = shared.clone();
+        let of_thread = context.clone();
         let thread = thread::Builder::new()
             .name("tidings-load".into())
             .spawn(move || {
-                runtime.block_on(run(of_thread, stopped));
-                // With it go all clients and their sockets.
+                runtime.block_on(run(of_thread, protocol.into(), stopped));
+                // This closes all sockets.
                 drop(runtime);
             })
             .map_err(cannot)?;
-        Ok(Self { shared, began: Instant::now(), stop: Some(stop), thread: Some(thread) })
+        Ok(Self { context, began: Instant::now(), stop: Some(stop), thread: Some(thread) })
     }
 
     /// Waits until every client streams, or has done so.
@@ -134,13 +105,13 @@ impl Fleet {
     /// When a client has given up: [`LoadErrorKind::Refused`] or [`LoadErrorKind::Unreachable`],
     /// with the reason.
     pub async fn wait_connected(&self) -> Result<(), LoadError> {
-        let clients = self.shared.plan.clients as u64;
-        self.wait(|measures| measures.tally.streamed == clients).await
+        let clients = self.context.plan.clients as u64;
+        self.wait(|measures| measures.tally.clients.streamed == clients).await
     }
 
-    /// Waits until every client has received so many events since the fleet was started, or
-    /// [`restart_measuring`](Self::restart_measuring) was called. A hub's own status events do not
-    /// count. Clients that never read do not get there.
+    /// Waits until every client has received this number of events since the fleet was started, or
+    /// since [`restart_measuring`](Self::restart_measuring) was called. A hub's own status events
+    /// do not count. With stalled clients it waits forever.
     ///
     /// # Errors
     ///
@@ -152,26 +123,25 @@ impl Fleet {
     /// How many clients stream now.
     #[must_use]
     pub fn connected(&self) -> u64 {
-        self.shared.measures.lock().tally.connected
+        self.context.measures.lock().tally.clients.connected_at_end
     }
 
     /// How many events all clients together have received.
     #[must_use]
     pub fn deliveries(&self) -> u64 {
-        self.shared.measures.lock().tally.deliveries
+        self.context.measures.lock().tally.deliveries.total
     }
 
-    /// What was measured so far. Without samples over time: those are for [`Load`](crate::Load).
+    /// What was measured so far, without samples over time. [`Load`](crate::Load) takes those.
     #[must_use]
     pub fn report(&self) -> Report {
-        let plan = &self.shared.plan;
-        Report::new(&plan.target, plan.clients, self.began.elapsed(), &self.tally())
+        Report::new(&self.context.plan.target, self.began.elapsed(), self.tally())
     }
 
-    /// Forgets what was counted so far, and measures from here on. What is known of each client's
-    /// last event stays: one that is missed across this line is found.
+    /// Forgets what was counted so far, and measures from now on. It still knows the last event of
+    /// each client, so an event that is missed at this moment is found.
     pub fn restart_measuring(&mut self) {
-        self.shared.measures.lock().restart();
+        self.context.measures.lock().restart();
         self.began = Instant::now();
     }
 
@@ -179,66 +149,70 @@ impl Fleet {
     pub async fn close(mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
-            // Elsewhere, for it may take a while until thousands of sockets are closed.
+            // It may take a while to close thousands of sockets.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
     }
 
-    /// Why most of those clients that have given up did so.
+    /// Why most of the clients that gave up did so.
     pub(crate) fn reason(&self) -> String {
-        reason(&self.shared.measures.lock().tally).unwrap_or_default().to_owned()
+        reason(&self.context.measures.lock().tally).unwrap_or_default().to_owned()
     }
 
-    /// Waits until a client has given up before any other has streamed.
+    /// Waits until a client has given up although no other one has streamed yet.
     pub(crate) async fn failed(&self) {
-        let hopeless = |tally: &Tally| tally.streamed == 0 && !tally.gave_up.is_empty();
+        let hopeless =
+            |tally: &Tally| tally.clients.streamed == 0 && !tally.clients.gave_up.is_empty();
         loop {
-            let changed = self.shared.changed.notified();
-            if hopeless(&self.shared.measures.lock().tally) {
+            let changed = self.context.changed.notified();
+            if hopeless(&self.context.measures.lock().tally) {
                 return;
             }
             changed.await;
         }
     }
 
-    /// Waits until every reading client has the newest event, but not longer than `limit`.
+    /// Waits until every reading client has the newest event, for no longer than `limit`.
     pub(crate) async fn settle(&self, limit: Duration) {
         let settled = async {
-            while self.shared.measures.lock().behind() > 0 {
+            while self.context.measures.lock().behind() > 0 {
                 sleep(Duration::from_millis(20)).await;
             }
         };
         let _ = timeout(limit, settled).await;
     }
 
-    /// Lets stalled clients look whether their connections are still there.
+    /// Lets stalled clients check whether their connections are still there.
     pub(crate) async fn thaw(&self) {
-        if self.shared.measures.lock().tally.stalled == 0 {
+        if self.context.measures.lock().tally.clients.stalled == 0 {
             return;
         }
-        self.shared.thaw.send_replace(true);
-        sleep(client::LAST_LOOK + Duration::from_millis(200)).await;
+        self.context.thaw.send_replace(true);
+        sleep(LAST_CHECK + Duration::from_millis(200)).await;
     }
 
     pub(crate) fn tally(&self) -> Tally {
-        self.shared.measures.lock().tally()
+        self.context.measures.lock().tally()
     }
 
     pub(crate) fn take_samples(&self) -> Vec<Sample> {
-        self.shared.measures.lock().take_samples()
+        self.context.measures.lock().take_samples()
     }
 
-    async fn wait(&self, mut is_so: impl FnMut(&mut Measures) -> bool) -> Result<(), LoadError> {
+    async fn wait(
+        &self,
+        mut is_reached: impl FnMut(&mut Measures) -> bool,
+    ) -> Result<(), LoadError> {
         loop {
-            // Before the look, or a change between the two would be missed.
-            let changed = self.shared.changed.notified();
+            // Created first, so that it also sees a change that comes after the check.
+            let changed = self.context.changed.notified();
             {
-                let mut measures = self.shared.measures.lock();
-                if is_so(&mut measures) {
+                let mut measures = self.context.measures.lock();
+                if is_reached(&mut measures) {
                     return Ok(());
                 }
-                if let Some(error) = failure(&measures.tally, &self.shared.plan) {
-                    return Err(error);
+                if let Some(reason) = reason(&measures.tally) {
+                    return Err(report::refusal(&self.context.plan.target, reason));
                 }
             }
             changed.await;
@@ -246,70 +220,58 @@ impl Fleet {
     }
 }
 
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        self.stop = None;
-    }
-}
-
-fn failure(tally: &Tally, plan: &Plan) -> Option<LoadError> {
-    reason(tally).map(|reason| crate::report::refusal(&plan.target, reason))
-}
-
 fn reason(tally: &Tally) -> Option<&str> {
-    let most = tally.gave_up.iter().max_by_key(|(_, clients)| **clients);
+    let most = tally.clients.gave_up.iter().max_by_key(|(_, clients)| **clients);
     most.map(|(reason, _)| reason.as_str())
 }
 
-async fn run(shared: Arc<Shared>, stopped: oneshot::Receiver<()>) {
-    tokio::spawn(connect_all(shared.clone()));
-    tokio::spawn(take_samples(shared.clone()));
-    tokio::spawn(measure_lag(shared.clone()));
-    if let Some(interval) = shared.plan.storm {
-        tokio::spawn(make_storms(shared.clone(), interval));
+async fn run(context: Arc<FleetContext>, protocol: Arc<Protocol>, stopped: oneshot::Receiver<()>) {
+    tokio::spawn(connect_all(context.clone(), protocol));
+    tokio::spawn(take_samples(context.clone()));
+    tokio::spawn(measure_lag(context.clone()));
+    if let Some(interval) = context.plan.storm {
+        tokio::spawn(make_storms(context.clone(), interval));
     }
     let _ = stopped.await;
 }
 
-async fn connect_all(shared: Arc<Shared>) {
+async fn connect_all(context: Arc<FleetContext>, protocol: Arc<Protocol>) {
     let began = Instant::now();
-    let clients = shared.plan.clients;
+    let clients = context.plan.clients;
     for client in 0..clients {
-        let turn = began + shared.plan.ramp.mul_f64(client as f64 / clients as f64);
+        let turn = began + context.plan.ramp.mul_f64(client as f64 / clients as f64);
         if turn > Instant::now() {
             sleep_until(turn).await;
         } else if client % 32 == 0 {
-            // Those that are connected already want to read.
+            // Clients that are connected already must read.
             tokio::task::yield_now().await;
         }
-        tokio::spawn(client::live(shared.clone(), client));
+        tokio::spawn(client::live(context.clone(), protocol.clone(), client));
     }
 }
 
-async fn take_samples(shared: Arc<Shared>) {
-    let every = shared.plan.sample_every;
+async fn take_samples(context: Arc<FleetContext>) {
+    let every = context.plan.sample_every;
     let mut ticks = interval_at(Instant::now() + every, every);
     loop {
         ticks.tick().await;
-        shared.measures.lock().sample();
+        context.measures.lock().sample();
     }
 }
 
-async fn make_storms(shared: Arc<Shared>, interval: Duration) {
+async fn make_storms(context: Arc<FleetContext>, interval: Duration) {
     let mut ticks = interval_at(Instant::now() + interval, interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        shared.storm.send_modify(|storms| *storms += 1);
+        context.storm.send_modify(|storms| *storms += 1);
     }
 }
 
-async fn measure_lag(shared: Arc<Shared>) {
+async fn measure_lag(context: Arc<FleetContext>) {
     loop {
         let began = Instant::now();
         sleep(LAG_EVERY).await;
-        let late = began.elapsed().saturating_sub(LAG_EVERY);
-        let micros = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
-        shared.measures.lock().tally.lag.record(micros);
+        context.measures.lock().tally.lag.record(micros_since(began + LAG_EVERY));
     }
 }

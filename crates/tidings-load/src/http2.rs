@@ -1,29 +1,27 @@
 //! Clients that share connections: one stream of HTTP/2 each, with prior knowledge.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
-use std::io;
-use std::pin::pin;
-use std::time::Duration;
 
 use bytes::Bytes;
-use h2::client::{Builder, SendRequest};
+use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::client::{self, End, Reader, connect, leave, micros_since};
-use crate::fleet::Shared;
+use crate::context::FleetContext;
 use crate::measures::wall_micros;
-use crate::plan::Kind;
+use crate::plan::ClientKind;
 use crate::response::Head;
+use crate::stream::{self, StreamReader};
+use crate::stream_end::StreamEnd;
 
-/// What a server may send on a stream of which nobody reads.
+/// What a server may send on a stream that nobody reads.
 const STREAM_WINDOW: u32 = 65_535;
-/// A connection's: stalled streams must not hold up the others.
+/// What it may send on a connection: stalled streams must not delay the others.
 const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
 
-/// The connections of a fleet: each is made by the first client that wants it, and made anew when
-/// it is gone.
+/// The connections of a fleet. The first client of each makes it, also when the last one has ended.
 #[derive(Debug)]
 pub(crate) struct Connections {
     slots: Vec<Mutex<Option<SendRequest<Bytes>>>>,
@@ -36,10 +34,14 @@ impl Connections {
         Self { slots, streams: streams.max(1) }
     }
 
-    /// A client's connection. Those that share it wait until it is made.
-    async fn of(&self, fleet: &Shared, client: usize) -> Result<SendRequest<Bytes>, End> {
+    /// A client's connection. The clients that share it wait until it is made.
+    async fn of(
+        &self,
+        fleet: &FleetContext,
+        client: usize,
+    ) -> Result<SendRequest<Bytes>, StreamEnd> {
         let Some(slot) = self.slots.get(client / self.streams) else {
-            return Err(End::Over);
+            return Err(StreamEnd::RunEnded);
         };
         let mut slot = slot.lock().await;
         if let Some(send) = slot.take() {
@@ -48,113 +50,102 @@ impl Connections {
                 return Ok(send);
             }
         }
-        let began = Instant::now();
-        let made = async {
-            let stream = connect(fleet, client, Kind::Reader)
-                .await
-                .map_err(|error| End::NotMade(client::reason(&error)))?;
-            stream.set_nodelay(true).map_err(|error| End::NotMade(client::reason(&error)))?;
-            let micros = micros_since(began);
-            let mut builder = Builder::new();
-            builder.initial_window_size(STREAM_WINDOW);
-            builder.initial_connection_window_size(CONNECTION_WINDOW);
-            let (send, connection) = builder
-                .handshake(stream)
-                .await
-                .map_err(|error| End::NotMade(unanswered(&error)))?;
-            fleet.measures.lock().tally.connect.record(micros);
-            // Its streams learn how it ends.
-            tokio::spawn(connection);
-            send.ready().await.map_err(|error| End::NotMade(unanswered(&error)))
-        };
-        let send = match timeout(client::CONNECT_LIMIT, made).await {
-            Ok(made) => made?,
-            Err(_) => {
-                return Err(End::NotMade(client::reason(&io::ErrorKind::TimedOut.into())));
-            }
-        };
+        let made = timeout(stream::CONNECT_LIMIT, connection(fleet, client)).await;
+        let send = made.map_err(|_| stream::timed_out())??;
         *slot = Some(send.clone());
         Ok(send)
     }
 }
 
+async fn connection(fleet: &FleetContext, client: usize) -> Result<SendRequest<Bytes>, StreamEnd> {
+    let began = Instant::now();
+    let unconnected = |error| StreamEnd::NotConnected(stream::reason(&error));
+    let stream = stream::connect(fleet, client, ClientKind::Reader).await.map_err(unconnected)?;
+    stream.set_nodelay(true).map_err(unconnected)?;
+    let micros = stream::micros_since(began);
+    let unanswered = |error| StreamEnd::NotConnected(no_answer(&error));
+    let (send, connection) = Builder::new()
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .handshake(stream)
+        .await
+        .map_err(unanswered)?;
+    fleet.measures.lock().tally.connect.record(micros);
+    // Its streams learn how it ends.
+    tokio::spawn(connection);
+    send.ready().await.map_err(unanswered)
+}
+
 /// One stream, from the request to its end.
 pub(crate) async fn stream(
-    fleet: &Shared,
+    fleet: &FleetContext,
+    connections: &Connections,
     client: usize,
-    kind: Kind,
-    stay: Option<Duration>,
-    storm: &mut watch::Receiver<u64>,
-) -> End {
-    let Some(connections) = &fleet.http2 else { return End::Over };
-    let mut send = match connections.of(fleet, client).await {
-        Ok(send) => send,
-        Err(end) => return end,
-    };
-    let last_id = fleet.measures.lock().connects(client);
-    let request = match fleet.plan.target.get_http2(&last_id) {
-        Ok(request) => request,
-        Err(error) => return End::Refused(error.to_string()),
-    };
-    let mut reader = Reader::new(fleet, client);
-    let (response, mut sent) = match send.send_request(request, true) {
-        Ok(sent) => sent,
-        Err(error) => return End::Broken(unanswered(&error)),
-    };
-    drop(send);
-
-    let mut leave = pin!(leave(stay, storm, kind));
-    let response = tokio::select! {
-        biased;
-        end = &mut leave => return end,
-        response = response => response,
-    };
-    let (head, mut body) = match response {
-        Ok(response) => response.into_parts(),
-        Err(error) => return End::Broken(unanswered(&error)),
-    };
-    let content_type = head.headers.get("content-type").and_then(|value| value.to_str().ok());
-    let content_type = content_type.unwrap_or_default().to_owned();
-    let head = Head { status: head.status.as_u16(), content_type, close: false };
-    if let Err(end) = reader.begin(&mut fleet.measures.lock(), &head) {
-        return end;
-    }
-    if kind == Kind::Stalled {
-        return stall(fleet, &mut sent, &mut body).await;
-    }
-    loop {
-        let data = tokio::select! {
+    kind: ClientKind,
+    reconnect_due: impl Future<Output = StreamEnd>,
+) -> StreamEnd {
+    let streamed = async {
+        let mut send = connections.of(fleet, client).await?;
+        let request = fleet.plan.target.get_http2(fleet.measures.lock().last_id(client));
+        let request = request.map_err(|error| StreamEnd::Refused(error.to_string()))?;
+        let reader = StreamReader::new(fleet, client);
+        let unanswered = |error| StreamEnd::Broken(no_answer(&error));
+        let (response, sent) = send.send_request(request, true).map_err(unanswered)?;
+        drop(send);
+        tokio::select! {
             biased;
-            end = &mut leave => return end,
-            data = body.data() => data,
-        };
-        let data = match data {
-            Some(Ok(data)) => data,
-            Some(Err(error)) => return End::Broken(reason(&error)),
-            None => return End::Server,
-        };
-        {
-            let mut measures = fleet.measures.lock();
-            measures.tally.bytes += data.len() as u64;
-            if let Err(end) = reader.body(&mut measures, &data, wall_micros()) {
-                return end;
-            }
+            end = reconnect_due => Err(end),
+            end = read(reader, kind, response, sent) => end,
         }
-        if kind == Kind::Slow {
-            let parts = data.len() as f64 / fleet.slow_bytes as f64;
-            sleep(fleet.slow_pause.mul_f64(parts)).await;
-        }
-        if let Err(error) = body.flow_control().release_capacity(data.len()) {
-            return End::Broken(reason(&error));
-        }
+    };
+    match streamed.await {
+        Ok(never) => match never {},
+        Err(end) => end,
     }
 }
 
-/// Does not read until the run is over; then looks whether the stream is still there.
-async fn stall(fleet: &Shared, sent: &mut SendStream<Bytes>, body: &mut RecvStream) -> End {
+async fn read(
+    mut reader: StreamReader<'_>,
+    kind: ClientKind,
+    response: ResponseFuture,
+    sent: SendStream<Bytes>,
+) -> Result<Infallible, StreamEnd> {
+    let fleet = reader.fleet;
+    let response = response.await.map_err(|error| StreamEnd::Broken(no_answer(&error)))?;
+    let (head, mut body) = response.into_parts();
+    let content_type = head.headers.get("content-type").and_then(|value| value.to_str().ok());
+    let content_type = content_type.unwrap_or_default().to_owned();
+    let head = Head { status: head.status.as_u16(), content_type, close: false };
+    reader.begin(&mut fleet.measures.lock(), &head)?;
+    if kind == ClientKind::Stalled {
+        return Err(stall(fleet, sent, body).await);
+    }
+    let broken = |error| StreamEnd::Broken(reason(&error));
+    while let Some(data) = body.data().await {
+        let data = data.map_err(broken)?;
+        {
+            let mut measures = fleet.measures.lock();
+            measures.tally.deliveries.bytes += data.len() as u64;
+            reader.body(&mut measures, &data, wall_micros())?;
+        }
+        if kind == ClientKind::Slow {
+            let parts = data.len() as f64 / fleet.slow_bytes as f64;
+            sleep(fleet.slow_pause.mul_f64(parts)).await;
+        }
+        body.flow_control().release_capacity(data.len()).map_err(broken)?;
+    }
+    Err(StreamEnd::Server)
+}
+
+/// Does not read until the end of the run, then checks whether the stream is still there.
+async fn stall(
+    fleet: &FleetContext,
+    mut sent: SendStream<Bytes>,
+    mut body: RecvStream,
+) -> StreamEnd {
     let mut thaw = fleet.thaw.subscribe();
     tokio::select! {
-        _ = poll_fn(|cx| sent.poll_reset(cx)) => return End::LetGo,
+        _ = poll_fn(|cx| sent.poll_reset(cx)) => return StreamEnd::Evicted,
         _ = thaw.wait_for(|thaw| *thaw) => {}
     }
     let read_all = async {
@@ -164,21 +155,21 @@ async fn stall(fleet: &Shared, sent: &mut SendStream<Bytes>, body: &mut RecvStre
             }
         }
     };
-    match timeout(client::LAST_LOOK, read_all).await {
-        Ok(()) => End::LetGo,
-        Err(_) => End::Over,
+    match timeout(stream::LAST_CHECK, read_all).await {
+        Ok(()) => StreamEnd::Evicted,
+        Err(_) => StreamEnd::RunEnded,
     }
 }
 
-/// Before the head of a response has come, it may be that the server does not know HTTP/2.
-fn unanswered(error: &h2::Error) -> String {
+/// Before the head of a response has come, the server may not know HTTP/2.
+fn no_answer(error: &h2::Error) -> String {
     format!("no answer over HTTP/2: {}", reason(error))
 }
 
 /// Short, and the same for the same reason.
 fn reason(error: &h2::Error) -> String {
     match (error.get_io(), error.reason()) {
-        (Some(error), _) => client::reason(error),
+        (Some(error), _) => stream::reason(error),
         (None, Some(reason)) => reason.description().to_owned(),
         (None, None) => error.to_string(),
     }

@@ -1,63 +1,9 @@
 //! Whether a client received every event once and in order.
 
-use serde::{Deserialize, Serialize};
-
 use crate::comparison::{Comparison, Span};
-use crate::reading::{self, Reading};
-use crate::track::{Step, Track};
-
-/// What was wrong with the events that clients received, over all clients. See
-/// [what is judged by what](crate#what-is-judged-by-what).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Verdict {
-    /// Events that a client did not receive although later ones came.
-    pub missed: u64,
-    /// Events that a client received again.
-    pub duplicates: u64,
-    /// Events that came after a later one.
-    pub disordered: u64,
-    /// Events that did not say what they were expected to: see
-    /// [`Fields::expected`](crate::Fields::expected).
-    pub foreign: u64,
-    /// Resets that servers announced.
-    pub resets: u64,
-    /// Events that came again after a reset: no fault.
-    pub repeated_after_reset: u64,
-    /// Events that clients did not receive because of a reset, or because there was no id to
-    /// resume from: no fault, as it was announced.
-    pub missed_after_reset: u64,
-    /// Events that came with an id whose position could be judged.
-    pub judged_by_id: u64,
-    /// Events that came with a number in their data.
-    pub judged_by_number: u64,
-    /// Events without a number whose position was compared with the other clients'.
-    pub compared: u64,
-    /// Events of which nothing could be judged: no position, no number.
-    pub unjudged: u64,
-}
-
-impl Verdict {
-    /// Nothing was missed, doubled, out of order or somebody else's.
-    #[must_use]
-    pub fn is_clean(&self) -> bool {
-        self.missed == 0 && self.duplicates == 0 && self.disordered == 0 && self.foreign == 0
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.missed += other.missed;
-        self.duplicates += other.duplicates;
-        self.disordered += other.disordered;
-        self.foreign += other.foreign;
-        self.resets += other.resets;
-        self.repeated_after_reset += other.repeated_after_reset;
-        self.missed_after_reset += other.missed_after_reset;
-        self.judged_by_id += other.judged_by_id;
-        self.judged_by_number += other.judged_by_number;
-        self.compared += other.compared;
-        self.unjudged += other.unjudged;
-    }
-}
+use crate::counts::Verdict;
+use crate::fields::{self, Reading};
+use crate::track::{Arrival, Track};
 
 /// Judges the events of one client, over all its connections.
 #[derive(Debug, Default)]
@@ -67,15 +13,15 @@ pub(crate) struct Judge {
     positions: Track,
     /// The events without a number, since the last reset, that were compared.
     span: Option<Span>,
-    /// The numbers of each stream. Mostly there is one.
+    /// The numbers of each stream. Usually a client has one stream.
     streams: Vec<(u64, Track)>,
 }
 
 impl Judge {
-    /// An event has come. `id` is what it has set itself, if anything.
+    /// An event has come. `id` is the one that it has set itself, if any.
     pub(crate) fn event(
         &mut self,
-        id: Option<&[u8]>,
+        id: Option<&str>,
         reading: &Reading,
         verdict: &mut Verdict,
         comparison: &mut Comparison,
@@ -86,11 +32,12 @@ impl Judge {
             (position, self.judge_position(history, position, verdict, comparison))
         });
         let order_is_judged = by_id.is_some();
-        let is_new = by_id.is_none_or(|(_, step)| matches!(step, Step::First | Step::Ahead(_)));
+        let is_new =
+            by_id.is_none_or(|(_, arrival)| matches!(arrival, Arrival::First | Arrival::Ahead(_)));
         if let Some(number) = reading.number {
             verdict.judged_by_number += 1;
             // A duplicate by its id is one by its number, too.
-            if !matches!(by_id, Some((_, Step::Repeated))) {
+            if !matches!(by_id, Some((_, Arrival::Repeated))) {
                 self.judge_number(
                     reading.stream,
                     number,
@@ -99,16 +46,15 @@ impl Judge {
                     verdict,
                 );
             }
-        } else if let Some((position, step)) = by_id {
+        } else if let Some((position, arrival)) = by_id {
             verdict.compared += 1;
-            self.compare(position, step, comparison);
+            self.compare(position, arrival, comparison);
         } else {
             verdict.unjudged += 1;
         }
     }
 
-    /// The server has said that there is a hole; or the client begins anew, as it has no id to
-    /// resume from.
+    /// The server has announced a gap, or the client has no id to resume from.
     pub(crate) fn restart(&mut self, comparison: &mut Comparison) {
         self.close(comparison);
         self.positions.restart();
@@ -133,26 +79,26 @@ impl Judge {
         position: u64,
         verdict: &mut Verdict,
         comparison: &mut Comparison,
-    ) -> Step {
+    ) -> Arrival {
         if history != self.history {
             self.close(comparison);
             self.history = history;
             self.positions = Track::default();
         }
-        let step = self.positions.step(position);
-        match step {
-            Step::Repeated => verdict.duplicates += 1,
-            Step::Late => verdict.disordered += 1,
-            Step::First | Step::Ahead(_) if self.positions.is_from_before(position) => {
+        let arrival = self.positions.record(position);
+        match arrival {
+            Arrival::Repeated => verdict.duplicates += 1,
+            Arrival::Late => verdict.disordered += 1,
+            Arrival::First | Arrival::Ahead(_) if self.positions.is_from_before(position) => {
                 verdict.repeated_after_reset += 1;
             }
-            Step::First | Step::Ahead(_) => {}
+            Arrival::First | Arrival::Ahead(_) => {}
         }
-        step
+        arrival
     }
 
-    /// `moved_on`: by its id it is newer than all before it. `has_id`: order and duplicates were
-    /// judged by that already.
+    /// `moved_on`: by its id it is newer than all earlier ones. `has_id`: the id has decided on
+    /// order and duplicates already.
     fn judge_number(
         &mut self,
         stream: u64,
@@ -161,46 +107,41 @@ impl Judge {
         has_id: bool,
         verdict: &mut Verdict,
     ) {
-        let known = self.streams.iter_mut().find(|(known, _)| *known == stream);
-        let track = match known {
-            Some((_, track)) => track,
-            None => {
-                self.streams.push((stream, Track::default()));
-                match self.streams.last_mut() {
-                    Some((_, track)) => track,
-                    None => return,
-                }
-            }
-        };
+        let at = self.streams.iter().position(|(known, _)| *known == stream);
+        let at = at.unwrap_or_else(|| {
+            self.streams.push((stream, Track::default()));
+            self.streams.len() - 1
+        });
+        let Some((_, track)) = self.streams.get_mut(at) else { return };
         let from_before = track.is_from_before(number);
-        match track.step(number) {
-            Step::First => verdict.missed_after_reset += track.since_before(number),
-            Step::Ahead(skipped) => verdict.missed += skipped,
-            Step::Late => {
+        match track.record(number) {
+            Arrival::First => verdict.missed_after_reset += track.since_before(number),
+            Arrival::Ahead(skipped) => verdict.missed += skipped,
+            Arrival::Late => {
                 // It was counted as missed when the one after it came.
                 verdict.missed = verdict.missed.saturating_sub(1);
                 verdict.disordered += u64::from(!has_id);
             }
-            // The id says that it is new: whoever counts began again.
-            Step::Repeated if moved_on => {
+            // The id says that it is new: the publisher has started to count again.
+            Arrival::Repeated if moved_on => {
                 *track = Track::default();
-                track.step(number);
+                track.record(number);
             }
-            Step::Repeated => verdict.duplicates += u64::from(!has_id),
+            Arrival::Repeated => verdict.duplicates += u64::from(!has_id),
         }
         if from_before && !has_id {
             verdict.repeated_after_reset += 1;
         }
     }
 
-    fn compare(&mut self, position: u64, step: Step, comparison: &mut Comparison) {
+    fn compare(&mut self, position: u64, arrival: Arrival, comparison: &mut Comparison) {
         let history = self.history;
         let Some(span) = &mut self.span else {
             self.span = Some(Span { history, first: position, last: position });
             comparison.receive((history, position));
             return;
         };
-        if step == Step::Repeated || position < span.first {
+        if arrival == Arrival::Repeated || position < span.first {
             return;
         }
         span.last = span.last.max(position);
@@ -215,16 +156,11 @@ impl Judge {
 }
 
 /// The history and the position in an id `<epoch>-<position>`, or `<position>`.
-fn position(id: &[u8]) -> Option<(u64, u64)> {
-    let dash = id.iter().rposition(|byte| *byte == b'-');
-    let (epoch, position) = match dash {
-        Some(dash) => (id.get(..dash)?, id.get(dash + 1..)?),
-        None => (&b""[..], id),
-    };
-    if position.is_empty() || !position.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    Some((reading::hash_of(epoch), std::str::from_utf8(position).ok()?.parse().ok()?))
+fn position(id: &str) -> Option<(u64, u64)> {
+    let (epoch, position) = id.rsplit_once('-').unwrap_or(("", id));
+    // The number's own parser takes a sign, too.
+    let is_number = position.bytes().all(|byte| byte.is_ascii_digit());
+    Some((fields::hash_of(epoch), position.parse().ok().filter(|_| is_number)?))
 }
 
 #[cfg(test)]
@@ -232,7 +168,7 @@ mod tests {
     use super::*;
     use crate::Fields;
 
-    /// What one client is sent: positions and numbers as they should be, until a test spoils them.
+    /// An event that a client is sent, as it should be until a test spoils it.
     #[derive(Clone)]
     struct Sent {
         id: Option<String>,
@@ -240,7 +176,7 @@ mod tests {
     }
 
     fn numbered(range: std::ops::Range<u64>) -> Vec<Sent> {
-        // Positions have holes: other topics' events lie between.
+        // Positions are not dense: they count other topics' events, too.
         let each = |n| Sent { id: Some(format!("e-{}", n * 3)), data: format!("{{\"n\":{n}}}") };
         range.map(each).collect()
     }
@@ -255,14 +191,14 @@ mod tests {
         sent
     }
 
-    struct Court {
+    struct Clients {
         fields: Fields,
         comparison: Comparison,
         verdict: Verdict,
         judges: Vec<Judge>,
     }
 
-    impl Court {
+    impl Clients {
         fn new() -> Self {
             Self {
                 fields: Fields::default(),
@@ -272,21 +208,21 @@ mod tests {
             }
         }
 
-        fn client(&mut self, sent: &[Sent]) {
+        fn add(&mut self, sent: &[Sent]) {
             self.judges.push(Judge::default());
-            self.goes_on(sent);
+            self.continue_with(sent);
         }
 
-        fn goes_on(&mut self, sent: &[Sent]) {
+        fn continue_with(&mut self, sent: &[Sent]) {
             let judge = self.judges.last_mut().unwrap();
             for event in sent {
-                let reading = self.fields.read(b"", event.data.as_bytes());
-                let id = event.id.as_deref().map(str::as_bytes);
+                let reading = self.fields.read("", &event.data);
+                let id = event.id.as_deref();
                 judge.event(id, &reading, &mut self.verdict, &mut self.comparison);
             }
         }
 
-        fn resets(&mut self) {
+        fn reset_last(&mut self) {
             self.judges.last_mut().unwrap().restart(&mut self.comparison);
         }
 
@@ -298,17 +234,17 @@ mod tests {
         }
     }
 
-    /// The same fault in each kind of stream: with ids and numbers, with either.
+    /// The same fault in streams with ids and numbers, and with either of them.
     #[track_caller]
     fn assert_faults(spoil: impl Fn(&mut Vec<Sent>), expected: [u64; 4]) {
         let kinds: [fn(Vec<Sent>) -> Vec<Sent>; 3] = [|sent| sent, without_ids, without_numbers];
         for (kind, of_kind) in kinds.into_iter().enumerate() {
-            let mut court = Court::new();
-            court.client(&of_kind(numbered(1..200)));
+            let mut clients = Clients::new();
+            clients.add(&of_kind(numbered(1..200)));
             let mut spoilt = of_kind(numbered(1..200));
             spoil(&mut spoilt);
-            court.client(&spoilt);
-            assert_eq!(court.faults(), expected, "kind {kind}");
+            clients.add(&spoilt);
+            assert_eq!(clients.faults(), expected, "kind {kind}");
         }
     }
 
@@ -341,91 +277,91 @@ mod tests {
 
     #[test]
     fn another_topics_event_is_caught() {
-        let mut court = Court::new();
-        court.fields.expected = Some(("topic".into(), "load".into()));
+        let mut clients = Clients::new();
+        clients.fields.expected = Some(("topic".into(), "load".into()));
         let sent = |topic: &str, n: u64| Sent {
             id: Some(format!("e-{n}")),
             data: format!("{{\"topic\":\"{topic}\"}}"),
         };
-        court.client(&[sent("load", 1), sent("other", 2), sent("load", 3)]);
-        assert_eq!(court.faults(), [0, 0, 0, 1]);
+        clients.add(&[sent("load", 1), sent("other", 2), sent("load", 3)]);
+        assert_eq!(clients.faults(), [0, 0, 0, 1]);
     }
 
     #[test]
-    fn holes_in_positions_are_no_gaps() {
-        let mut court = Court::new();
+    fn positions_that_are_not_dense_are_no_gaps() {
+        let mut clients = Clients::new();
         let sent = without_numbers(numbered(1..200));
-        court.client(&sent);
-        court.client(&sent[50..]);
-        court.client(&sent[..50]);
-        assert_eq!(court.faults(), [0; 4]);
+        clients.add(&sent);
+        clients.add(&sent[50..]);
+        clients.add(&sent[..50]);
+        assert_eq!(clients.faults(), [0; 4]);
     }
 
     #[test]
-    fn what_a_reset_repeats_is_no_duplicate() {
+    fn an_event_that_a_reset_repeats_is_no_duplicate() {
         for of_kind in [|sent| sent, without_ids, without_numbers] {
-            let mut court = Court::new();
-            court.client(&of_kind(numbered(1..100)));
-            court.resets();
-            court.goes_on(&of_kind(numbered(50..150)));
-            assert_eq!(court.faults(), [0; 4]);
-            assert_eq!(court.verdict.repeated_after_reset, 50);
+            let mut clients = Clients::new();
+            clients.add(&of_kind(numbered(1..100)));
+            clients.reset_last();
+            clients.continue_with(&of_kind(numbered(50..150)));
+            assert_eq!(clients.faults(), [0; 4]);
+            assert_eq!(clients.verdict.repeated_after_reset, 50);
         }
     }
 
     #[test]
-    fn a_duplicate_and_a_drop_within_what_a_reset_repeats_are_caught() {
-        let mut court = Court::new();
-        court.client(&numbered(1..100));
-        court.resets();
+    fn a_duplicate_and_a_drop_within_the_replay_after_a_reset_are_caught() {
+        let mut clients = Clients::new();
+        clients.add(&numbered(1..100));
+        clients.reset_last();
         let mut replay = numbered(50..150);
         replay.remove(20);
         replay.insert(10, replay[5].clone());
-        court.goes_on(&replay);
-        assert_eq!(court.faults(), [1, 1, 0, 0]);
+        clients.continue_with(&replay);
+        assert_eq!(clients.faults(), [1, 1, 0, 0]);
     }
 
     #[test]
-    fn what_a_reset_leaves_out_is_counted_apart() {
-        let mut court = Court::new();
-        court.client(&numbered(1..100));
-        court.resets();
-        court.goes_on(&numbered(120..150));
-        assert_eq!(court.faults(), [0; 4]);
-        assert_eq!(court.verdict.missed_after_reset, 20);
+    fn an_event_that_a_reset_leaves_out_is_no_fault() {
+        let mut clients = Clients::new();
+        clients.add(&numbered(1..100));
+        clients.reset_last();
+        clients.continue_with(&numbered(120..150));
+        assert_eq!(clients.faults(), [0; 4]);
+        assert_eq!(clients.verdict.missed_after_reset, 20);
     }
 
     #[test]
-    fn another_history_begins_anew() {
-        let mut court = Court::new();
-        court.client(&without_numbers(numbered(1..100)));
-        let mut anew = without_numbers(numbered(1..10));
-        anew.iter_mut().for_each(|event| event.id = event.id.take().map(|id| format!("f{id}")));
-        court.goes_on(&anew);
-        assert_eq!(court.faults(), [0; 4]);
+    fn another_history_starts_again() {
+        let mut clients = Clients::new();
+        clients.add(&without_numbers(numbered(1..100)));
+        let mut again = without_numbers(numbered(1..10));
+        again.iter_mut().for_each(|event| event.id = event.id.take().map(|id| format!("f{id}")));
+        clients.continue_with(&again);
+        assert_eq!(clients.faults(), [0; 4]);
     }
 
     #[test]
-    fn numbers_that_begin_again_are_no_duplicates_if_the_ids_go_on() {
-        let mut court = Court::new();
-        court.client(&numbered(1..100));
+    fn numbers_that_start_again_are_no_duplicates_if_the_ids_go_on() {
+        let mut clients = Clients::new();
+        clients.add(&numbered(1..100));
         let mut again = numbered(100..150);
         for (n, event) in again.iter_mut().enumerate() {
             event.data = format!("{{\"n\":{}}}", n + 1);
         }
         again.remove(30);
-        court.goes_on(&again);
-        assert_eq!(court.faults(), [1, 0, 0, 0]);
+        clients.continue_with(&again);
+        assert_eq!(clients.faults(), [1, 0, 0, 0]);
     }
 
     #[test]
-    fn ids_that_cannot_be_judged_are_said_to_be_so() {
-        let mut court = Court::new();
+    fn an_opaque_id_is_counted_as_unjudged() {
+        let mut clients = Clients::new();
         let opaque = Sent { id: Some("c9f0f895".into()), data: "x".into() };
-        court.client(&[opaque.clone(), opaque]);
-        assert_eq!((court.verdict.unjudged, court.verdict.judged_by_id), (2, 0));
-        assert_eq!(position(b"17"), Some((reading::hash_of(b""), 17)));
-        assert_eq!(position(b"a-b-17"), Some((reading::hash_of(b"a-b"), 17)));
-        assert_eq!((position(b""), position(b"a-"), position(b"a-1x")), (None, None, None));
+        clients.add(&[opaque.clone(), opaque]);
+        assert_eq!((clients.verdict.unjudged, clients.verdict.judged_by_id), (2, 0));
+        assert_eq!(position("17"), Some((fields::hash_of(""), 17)));
+        assert_eq!(position("a-b-17"), Some((fields::hash_of("a-b"), 17)));
+        assert_eq!((position(""), position("a-"), position("a-1x")), (None, None, None));
     }
 }

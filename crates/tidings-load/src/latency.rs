@@ -1,24 +1,20 @@
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The longest time that is told: ten minutes. Longer ones are counted as that.
+/// Ten minutes. A longer time is recorded as this.
 const LONGEST: u64 = 600_000_000;
 
 /// A distribution of times in microseconds, to three digits.
 ///
-/// Several of them make one: distributions of processes are merged, not averaged. Serialised it is
-/// a list of pairs: a time, and how often it was.
-#[derive(Debug, Clone)]
+/// The distributions of several processes are merged, not averaged. It is serialized as a list of
+/// pairs: a time, and how often it was recorded.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Latency {
-    /// `None` while it is empty: an empty one would hold its buckets, too.
+    /// `None` while it is empty: an empty histogram would hold its buckets, too.
     histogram: Option<Histogram<u64>>,
 }
 
 impl Latency {
-    pub(crate) const fn new() -> Self {
-        Self { histogram: None }
-    }
-
     pub(crate) fn record(&mut self, micros: u64) {
         self.record_many(micros, 1);
     }
@@ -28,7 +24,7 @@ impl Latency {
             Some(histogram) => histogram,
             empty => match Histogram::new_with_bounds(1, LONGEST, 3) {
                 Ok(new) => empty.insert(new),
-                // The bounds are constants that make sense.
+                // The bounds are valid constants.
                 Err(_) => return,
             },
         };
@@ -46,7 +42,7 @@ impl Latency {
         self.histogram.as_ref().map_or(0, Histogram::len)
     }
 
-    /// The time in microseconds that this part of all, between 0 and 1, does not exceed; 0 if
+    /// The time in microseconds that this part of all times, between 0 and 1, does not exceed; 0 if
     /// there are none.
     pub(crate) fn quantile(&self, part: f64) -> u64 {
         self.histogram.as_ref().map_or(0, |histogram| histogram.value_at_quantile(part))
@@ -69,12 +65,6 @@ impl Latency {
     }
 }
 
-impl Default for Latency {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Serialize for Latency {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.counts())
@@ -83,7 +73,7 @@ impl Serialize for Latency {
 
 impl<'de> Deserialize<'de> for Latency {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut latency = Self::new();
+        let mut latency = Self::default();
         for (micros, times) in Vec::<(u64, u64)>::deserialize(deserializer)? {
             latency.record_many(micros, times);
         }
@@ -96,11 +86,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn merged_and_serialised_distributions_are_the_same() {
-        let mut all = Latency::new();
-        let mut merged = Latency::new();
+    fn merged_and_serialized_distributions_are_the_same() {
+        let mut all = Latency::default();
+        let mut merged = Latency::default();
         for part in 0..3 {
-            let mut latency = Latency::new();
+            let mut latency = Latency::default();
             for micros in (part * 1000..(part + 1) * 100_000).step_by(17) {
                 latency.record(micros);
                 all.record(micros);
@@ -116,14 +106,14 @@ mod tests {
 
     #[test]
     fn an_empty_one_has_no_times() {
-        let empty = Latency::new();
+        let empty = Latency::default();
         assert_eq!((empty.count(), empty.quantile(0.5), empty.max()), (0, 0, 0));
         assert_eq!(serde_json::to_string(&empty).unwrap(), "[]");
     }
 
     #[test]
-    fn times_beyond_all_measure_are_counted() {
-        let mut latency = Latency::new();
+    fn a_time_over_the_limit_is_counted() {
+        let mut latency = Latency::default();
         latency.record(u64::MAX);
         assert!(latency.max() >= LONGEST);
     }

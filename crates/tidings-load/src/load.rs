@@ -7,19 +7,19 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use crate::counts::{Sample, Tally};
 use crate::publisher::{PublishTally, publish};
-use crate::tally::{Sample, Tally};
 use crate::workers::Workers;
 use crate::{Fleet, LoadError, Plan, Publishing, Report, files, report};
 
-/// How long clients may take for the last events after the last one was published.
+/// How long clients may take to receive the last events.
 const SETTLE: Duration = Duration::from_secs(2);
-/// So many samples make a plot.
+/// The number of samples in a plot.
 const SAMPLES: f64 = 100.0;
-/// The shortest and the longest time that a sample is about, in seconds.
+/// The shortest and the longest sample, in seconds.
 const SAMPLE_SECONDS: (f64, f64) = (0.25, 60.0);
 
-/// A whole run: clients, over as many processes as it takes, for some time, and maybe a publisher.
+/// A whole run: clients, in as many processes as necessary, and optionally a publisher.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -47,55 +47,55 @@ pub struct Load {
     worker: Option<PathBuf>,
 }
 
-/// How a run stands.
+/// The progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Since it began.
+    /// The time since the run began.
     pub elapsed: Duration,
-    /// How long it is to last.
+    /// The length of the whole run.
     pub run_for: Duration,
-    /// Clients that stream.
+    /// Clients that stream now.
     pub connected: u64,
-    /// Clients that are to be there.
+    /// All clients of the plan.
     pub clients: u64,
-    /// Events that were received so far, over all clients.
+    /// Events received so far, over all clients.
     pub deliveries: u64,
-    /// Of the last sample.
+    /// Deliveries a second in the last sample.
     pub per_second: f64,
-    /// 99 % of the deliveries of the last sample took no longer. Milliseconds; 0 if there were
-    /// none.
+    /// The time that 99 % of the deliveries in the last sample did not exceed, in milliseconds; 0 if
+    /// it has none.
     pub latency_p99_ms: f64,
 }
 
 impl Load {
-    /// Carries out a plan, for 10 seconds.
+    /// Runs a plan for 10 seconds.
     pub fn new(plan: Plan) -> Self {
         let run_for = Duration::from_secs(10);
         Self { plan, run_for, publishing: None, clients_per_process: None, worker: None }
     }
 
-    /// How long it lasts, with the ramp. Default 10 seconds.
+    /// The length of the run, including the ramp. Default 10 seconds.
     pub fn run_for(mut self, duration: Duration) -> Self {
         self.run_for = duration;
         self
     }
 
-    /// Publishes while the clients listen. Default: somebody else does.
+    /// Publishes while the clients listen. Default: nothing is published.
     pub fn publish(mut self, publishing: impl Into<Option<Publishing>>) -> Self {
         self.publishing = publishing.into();
         self
     }
 
-    /// How many clients one process may have, or connections of HTTP/2. Default: as many as it may
-    /// open files, less 64.
+    /// How many clients, or connections of HTTP/2, one process may have. Default: the limit of open
+    /// files, less 64.
     pub fn clients_per_process(mut self, clients: impl Into<Option<usize>>) -> Self {
         self.clients_per_process = clients.into();
         self
     }
 
-    /// The program of further processes: it must call [`work`](crate::work) when its only argument
-    /// is [`WORKER_ARGUMENT`](crate::WORKER_ARGUMENT). Default: this program.
+    /// The program of further processes. It must call [`work`](crate::work) if its only argument is
+    /// [`WORKER_ARGUMENT`](crate::WORKER_ARGUMENT). Default: this program.
     pub fn worker(mut self, program: impl Into<PathBuf>) -> Self {
         self.worker = Some(program.into());
         self
@@ -105,19 +105,19 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// [`LoadErrorKind::Settings`](crate::LoadErrorKind::Settings) if something makes no sense. If
-    /// nobody gets a stream, or the first event cannot be published,
+    /// [`LoadErrorKind::Settings`](crate::LoadErrorKind::Settings) if an option is invalid;
     /// [`Unreachable`](crate::LoadErrorKind::Unreachable) or
-    /// [`Refused`](crate::LoadErrorKind::Refused).
-    /// [`System`](crate::LoadErrorKind::System) if a process or thread cannot be had.
+    /// [`Refused`](crate::LoadErrorKind::Refused) if no client gets a stream, or the first event
+    /// cannot be published; [`System`](crate::LoadErrorKind::System) if a process or thread is
+    /// unavailable.
     ///
-    /// That some clients fail is no error: it is in the report.
+    /// If only some clients fail, the report says so.
     pub async fn run(self) -> Result<Report, LoadError> {
         self.run_until(pending(), |_| {}).await
     }
 
-    /// As [`run`](Self::run), but ends early when `ended` does, and tells how it stands several
-    /// times a second.
+    /// As [`run`](Self::run), but ends early when `ended` completes, and reports its progress
+    /// several times a second.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ impl Load {
     pub async fn run_until(
         self,
         ended: impl Future<Output = ()>,
-        mut told: impl FnMut(Progress),
+        mut on_progress: impl FnMut(Progress),
     ) -> Result<Report, LoadError> {
         self.check()?;
         let (shortest, longest) = SAMPLE_SECONDS;
@@ -135,11 +135,11 @@ impl Load {
         let plan = self.plan.clone().with_sources_for(server).sample_every(every);
         let per_process = self.clients_per_process.unwrap_or_else(files::clients_per_process);
         let processes = plan.sockets().div_ceil(per_process.max(1));
-        let mut crew = match processes {
-            1 => Crew::Own(Fleet::start(plan.clone()).await?),
+        let mut clients = match processes {
+            1 => RunClients::Own(Fleet::start(plan.clone()).await?),
             _ => {
                 let program = self.worker.as_deref();
-                Crew::Workers(Workers::start(&plan, server, processes, program).await?)
+                RunClients::Workers(Workers::start(&plan, server, processes, program).await?)
             }
         };
 
@@ -158,7 +158,7 @@ impl Load {
         {
             let mut publisher = pin!(publisher);
             let mut ended = pin!(ended);
-            let mut over = pin!(sleep_until(began + self.run_for));
+            let mut end = pin!(sleep_until(began + self.run_for));
             let mut ticks = interval(every.min(Duration::from_millis(250)));
             ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
             loop {
@@ -168,8 +168,8 @@ impl Load {
                         interrupted = true;
                         break;
                     }
-                    () = &mut over => break,
-                    reason = crew.failed() => {
+                    () = &mut end => break,
+                    reason = clients.failed() => {
                         return Err(report::refusal(&plan.target, &reason));
                     }
                     failed = &mut publisher => match failed {
@@ -177,28 +177,28 @@ impl Load {
                         Ok(never) => match never {},
                     },
                     _ = ticks.tick() => {
-                        history.add(crew.take_samples());
-                        told(history.progress(began.elapsed(), self.run_for, plan.clients));
+                        history.add(clients.take_samples());
+                        on_progress(history.progress(began.elapsed(), self.run_for, plan.clients));
                     }
                 }
             }
         }
-        // The publisher is gone with its scope; the time for the last deliveries does not count.
+        // The publisher ended with its scope. The time for the last deliveries does not count.
         let took = began.elapsed();
         let settle = if self.publishing.is_some() { SETTLE } else { Duration::ZERO };
-        let tally = crew.finish(settle).await?;
-        history.add(crew.take_samples());
+        let tally = clients.finish(settle).await?;
+        let behind = tally.behind;
+        history.add(clients.take_samples());
         let samples = history.until(took);
-        let mut report =
-            Report::new(&plan.target, plan.clients, took, &tally).with_timeline(&samples, every);
+        let mut report = Report::new(&plan.target, took, tally).with_timeline(&samples, every);
         report.processes = processes;
         report.interrupted = interrupted;
         if self.publishing.is_some() {
             report.published = Some(published.lock().report(took));
-            report.behind_at_end = tally.behind;
-            report.clean &= tally.behind == 0;
+            report.behind_at_end = behind;
+            report.clean &= behind == 0;
         }
-        if let Crew::Own(fleet) = crew {
+        if let RunClients::Own(fleet) = clients {
             fleet.close().await;
         }
         Ok(report)
@@ -210,7 +210,7 @@ impl Load {
             publishing.check()?;
         }
         if self.run_for.is_zero() {
-            return Err(LoadError::settings("for: must be longer than nothing"));
+            return Err(LoadError::settings("for: must be greater than 0"));
         }
         if self.plan.ramp >= self.run_for {
             return Err(LoadError::settings("ramp: must be shorter than the whole run"));
@@ -222,13 +222,13 @@ impl Load {
     }
 }
 
-/// Who has the clients.
-enum Crew {
+/// The clients of a run: in this process, or in several others.
+enum RunClients {
     Own(Fleet),
     Workers(Workers),
 }
 
-impl Crew {
+impl RunClients {
     fn take_samples(&mut self) -> Vec<Sample> {
         match self {
             Self::Own(fleet) => fleet.take_samples(),
@@ -236,7 +236,7 @@ impl Crew {
         }
     }
 
-    /// Waits until it is sure that nobody gets a stream: why.
+    /// Waits until it is clear that no client gets a stream. Returns the reason.
     async fn failed(&mut self) -> String {
         match self {
             Self::Own(fleet) => {
@@ -259,11 +259,11 @@ impl Crew {
     }
 }
 
-/// The samples of all processes, by their numbers.
+/// The samples of all processes, by number.
 struct History {
     every: Duration,
     processes: usize,
-    /// With how many processes have added to each.
+    /// Each with the number of processes that have added to it.
     samples: Vec<(Sample, usize)>,
     deliveries: u64,
 }
@@ -287,7 +287,7 @@ impl History {
         }
     }
 
-    /// Those to which every process has added.
+    /// The samples to which every process has added.
     fn complete(&self) -> impl DoubleEndedIterator<Item = &Sample> {
         let complete = self.samples.iter().filter(|(_, from)| *from == self.processes);
         complete.map(|(sample, _)| sample)
@@ -309,7 +309,7 @@ impl History {
         }
     }
 
-    /// Without those that were taken after the end, when nothing is published any more.
+    /// The samples until the end of the run; later, nothing is published.
     fn until(self, took: Duration) -> Vec<Sample> {
         let most = (took.as_secs_f64() / self.every.as_secs_f64()) as usize;
         self.complete().take(most).cloned().collect()
@@ -321,7 +321,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sample_that_not_every_process_has_taken_is_left_out() {
+    fn a_sample_is_complete_when_every_process_has_added_to_it() {
         let sample = |number| Sample { number, connected: 5, deliveries: 10, ..Sample::default() };
         let mut history = History::new(Duration::from_secs(1), 2);
         history.add(vec![sample(0), sample(1), sample(2)]);

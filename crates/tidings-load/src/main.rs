@@ -14,7 +14,7 @@ use progress::Bars;
 
 /// The run failed, or found a fault.
 const FAILED: u8 = 1;
-/// The arguments make no sense.
+/// The arguments are invalid.
 const BAD_ARGUMENTS: u8 = 2;
 
 fn main() -> ExitCode {
@@ -31,14 +31,14 @@ fn main() -> ExitCode {
         }
         match Options::read() {
             Call::Run(options) => run(*options).await,
-            Call::Say(text) => {
+            Call::Print(text) => {
                 write(&text);
                 ExitCode::SUCCESS
             }
             Call::Refuse(sentence) => complain(&sentence, BAD_ARGUMENTS),
         }
     });
-    // A worker's standard input may be waited for, which nothing can end.
+    // A thread may wait for a worker's standard input, which nothing can end.
     runtime.shutdown_background();
     code
 }
@@ -57,13 +57,13 @@ async fn run(options: Options) -> ExitCode {
     let result = load.run_until(ended, |progress| bars.show(&progress)).await;
     bars.clear();
     match result {
-        Ok(report) => tell(&options, &report),
+        Ok(report) => write_report(&options, &report),
         Err(error) => failed(&error),
     }
 }
 
-/// Writes the report in every form that was asked for.
-fn tell(options: &Options, report: &Report) -> ExitCode {
+/// Writes the report in the chosen forms.
+fn write_report(options: &Options, report: &Report) -> ExitCode {
     write(&if options.json { report.json() + "\n" } else { report.table() });
     for complaint in report.complaints() {
         eprintln!("tidings-load: {complaint}");
@@ -81,7 +81,7 @@ fn tell(options: &Options, report: &Report) -> ExitCode {
 }
 
 fn write(text: &str) {
-    // Whoever reads may have enough, as `head` does.
+    // The reader may have closed its end, as `head` does.
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 

@@ -1,16 +1,16 @@
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Deserialize;
+use tidings::{Message, STATUS_EVENT};
 
 use crate::Fields;
 use crate::comparison::Comparison;
-use crate::events::Block;
+use crate::counts::{Clients, Sample, Tally};
 use crate::judge::Judge;
 use crate::latency::Latency;
-use crate::plan::Kind;
-use crate::reading;
-use crate::tally::{Sample, Tally};
-
-/// The event with which a Tidings hub says how the client stands.
-const STATUS_EVENT: &[u8] = b"tidings:status";
+use crate::plan::ClientKind;
+use crate::stream_end::StreamEnd;
 
 /// Microseconds since the Unix epoch.
 pub(crate) fn wall_micros() -> u64 {
@@ -18,57 +18,49 @@ pub(crate) fn wall_micros() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// What is known of one client. All its connections together.
-#[derive(Debug)]
-pub(crate) struct ClientState {
-    pub(crate) kind: Kind,
-    pub(crate) judge: Judge,
-    /// What it would send as `Last-Event-ID`.
-    pub(crate) last_id: Vec<u8>,
-    /// Milliseconds, as the stream said.
-    pub(crate) retry: Option<u64>,
-    pub(crate) deliveries: u64,
-    pub(crate) streaming: bool,
-    pub(crate) has_streamed: bool,
-    pub(crate) was_let_go: bool,
+/// What is known of one client, over all its connections.
+#[derive(Debug, Default)]
+struct ClientState {
+    kind: ClientKind,
+    judge: Judge,
+    /// The next `Last-Event-ID`.
+    last_id: String,
+    /// What the stream has set.
+    retry: Option<Duration>,
+    deliveries: u64,
+    is_streaming: bool,
+    has_streamed: bool,
+    was_evicted: bool,
 }
 
-/// Everything that the clients of one fleet measure, behind one lock that each read takes once.
-/// All clients run on one thread, so it is hardly ever waited for.
+/// Everything that the clients of one fleet measure, under one lock that each read takes once. All
+/// clients run on one thread, so hardly any of them ever waits for it.
 #[derive(Debug)]
 pub(crate) struct Measures {
-    pub(crate) clients: Vec<ClientState>,
     pub(crate) tally: Tally,
+    clients: Vec<ClientState>,
     comparison: Comparison,
     samples: Vec<Sample>,
     next_sample: Sample,
-    /// How many deliveries somebody waits for, and how many clients have them.
+    /// The number of deliveries that somebody waits for, and how many clients have received them.
     wanted: u64,
     have_wanted: usize,
 }
 
 impl Measures {
-    pub(crate) fn new(kinds: impl Iterator<Item = Kind>) -> Self {
-        let client = |kind| ClientState {
-            kind,
-            judge: Judge::default(),
-            last_id: Vec::new(),
-            retry: None,
-            deliveries: 0,
-            streaming: false,
-            has_streamed: false,
-            was_let_go: false,
-        };
-        let clients: Vec<_> = kinds.map(client).collect();
+    pub(crate) fn new(kinds: impl Iterator<Item = ClientKind>) -> Self {
+        let clients: Vec<_> =
+            kinds.map(|kind| ClientState { kind, ..ClientState::default() }).collect();
         let of_kind = |kind| clients.iter().filter(|client| client.kind == kind).count() as u64;
-        let tally = Tally {
-            stalled: of_kind(Kind::Stalled),
-            slow: of_kind(Kind::Slow),
-            ..Tally::default()
+        let counts = Clients {
+            wanted: clients.len() as u64,
+            stalled: of_kind(ClientKind::Stalled),
+            slow: of_kind(ClientKind::Slow),
+            ..Clients::default()
         };
         Self {
+            tally: Tally { clients: counts, ..Tally::default() },
             clients,
-            tally,
             comparison: Comparison::default(),
             samples: Vec::new(),
             next_sample: Sample::default(),
@@ -77,90 +69,120 @@ impl Measures {
         }
     }
 
-    /// A client is about to connect: its `Last-Event-ID`. Without one it begins anew.
-    pub(crate) fn connects(&mut self, client: usize) -> Vec<u8> {
-        let Some(state) = self.clients.get_mut(client) else { return Vec::new() };
+    /// The `Last-Event-ID` of a client that is about to connect; empty for one without. That one
+    /// starts again.
+    pub(crate) fn last_id(&mut self, client: usize) -> &str {
+        let Some(state) = self.clients.get_mut(client) else { return "" };
         if state.last_id.is_empty() {
             state.judge.restart(&mut self.comparison);
         }
-        state.last_id.clone()
+        &state.last_id
+    }
+
+    pub(crate) fn has_streamed(&self, client: usize) -> bool {
+        self.clients.get(client).is_some_and(|state| state.has_streamed)
+    }
+
+    pub(crate) fn retry(&self, client: usize) -> Option<Duration> {
+        self.clients.get(client)?.retry
     }
 
     /// The head of a stream has come.
     pub(crate) fn stream_began(&mut self, client: usize) {
         let Some(state) = self.clients.get_mut(client) else { return };
-        self.tally.opened += 1;
-        if !state.streaming {
-            state.streaming = true;
-            self.tally.connected += 1;
-        }
-        if !state.has_streamed {
-            state.has_streamed = true;
-            self.tally.streamed += 1;
-        }
+        self.tally.connections.opened += 1;
+        let counts = &mut self.tally.clients;
+        counts.connected_at_end += u64::from(!state.is_streaming);
+        counts.streamed += u64::from(!state.has_streamed);
+        (state.is_streaming, state.has_streamed) = (true, true);
     }
 
-    /// The stream has ended. Whether there was one.
-    pub(crate) fn stream_ended(&mut self, client: usize) -> bool {
+    /// A connection or attempt has ended. Returns whether there was a stream.
+    pub(crate) fn stream_ended(&mut self, client: usize, end: &StreamEnd) -> bool {
         let Some(state) = self.clients.get_mut(client) else { return false };
-        if !state.streaming {
-            return false;
+        let had_stream = std::mem::take(&mut state.is_streaming);
+        let connections = &mut self.tally.connections;
+        if had_stream {
+            self.tally.clients.connected_at_end -= 1;
+            match end {
+                StreamEnd::Planned => connections.closed_as_planned += 1,
+                StreamEnd::Storm => connections.closed_by_storm += 1,
+                StreamEnd::Server => connections.ended_by_server += 1,
+                StreamEnd::Broken(_) => connections.broken += 1,
+                _ => {}
+            }
         }
-        state.streaming = false;
-        self.tally.connected -= 1;
-        true
+        let is_evicted = match end {
+            StreamEnd::Server | StreamEnd::Evicted => true,
+            StreamEnd::Broken(_) | StreamEnd::NotConnected(_) => had_stream,
+            _ => false,
+        };
+        if is_evicted && !std::mem::replace(&mut state.was_evicted, true) {
+            match state.kind {
+                ClientKind::Stalled => self.tally.clients.stalled_evicted += 1,
+                ClientKind::Slow => self.tally.clients.slow_evicted += 1,
+                ClientKind::Reader => {}
+            }
+        }
+        had_stream
     }
 
-    /// The server has ended the stream of a client that does not read as it should.
-    pub(crate) fn let_go(&mut self, client: usize) {
+    /// A connection has failed; if that is final, its client gives up.
+    pub(crate) fn failed(&mut self, reason: String, is_final: bool) {
+        if is_final {
+            *self.tally.clients.gave_up.entry(reason.clone()).or_default() += 1;
+        }
+        *self.tally.connections.failures.entry(reason).or_default() += 1;
+    }
+
+    /// How the client will resume, as far as its stream has said.
+    pub(crate) fn set_resume(&mut self, client: usize, id: Option<&str>, retry: Option<Duration>) {
         let Some(state) = self.clients.get_mut(client) else { return };
-        if std::mem::replace(&mut state.was_let_go, true) {
-            return;
+        if let Some(id) = id.filter(|id| *id != state.last_id) {
+            id.clone_into(&mut state.last_id);
         }
-        match state.kind {
-            Kind::Stalled => self.tally.stalled_let_go += 1,
-            Kind::Slow => self.tally.slow_let_go += 1,
-            Kind::Reader => {}
-        }
+        state.retry = retry.or(state.retry);
     }
 
-    /// A block has come at `now`, on a connection whose request was sent at `asked`; both in
-    /// microseconds since the Unix epoch. True if it makes a condition come true that somebody
-    /// waits for.
-    pub(crate) fn block(
+    /// An event has come at `now`, on a connection whose request was sent at `requested`; both in
+    /// microseconds since the Unix epoch. If it `inherits` its id from the previous event, it has not
+    /// set one. Returns whether the last client has now received what somebody waits for.
+    pub(crate) fn event(
         &mut self,
         client: usize,
-        block: &Block<'_>,
+        message: &Message,
+        inherits: bool,
         fields: &Fields,
-        asked: u64,
+        requested: u64,
         now: u64,
     ) -> bool {
         let Some(state) = self.clients.get_mut(client) else { return false };
-        if let Some(id) = block.id {
-            state.last_id.clear();
-            state.last_id.extend_from_slice(id);
+        let id = message.last_event_id();
+        let has_id = !id.is_empty() && !(inherits && id == state.last_id);
+        if has_id {
+            id.clone_into(&mut state.last_id);
         }
-        state.retry = block.retry.or(state.retry);
-        let Some(data) = &block.data else { return false };
-        if block.name == STATUS_EVENT {
-            if reading::member(data, "status") == Some(b"reset") {
+        if message.event() == STATUS_EVENT {
+            if is_reset(message.data()) {
                 self.tally.verdict.resets += 1;
                 state.judge.restart(&mut self.comparison);
             }
             return false;
         }
-        let read = fields.read(block.name, data);
-        state.judge.event(block.id, &read, &mut self.tally.verdict, &mut self.comparison);
+        let read = fields.read(message.event(), message.data());
+        let id = has_id.then_some(id);
+        state.judge.event(id, &read, &mut self.tally.verdict, &mut self.comparison);
         state.deliveries += 1;
-        self.tally.deliveries += 1;
+        let counts = &mut self.tally.deliveries;
+        counts.total += 1;
         self.next_sample.deliveries += 1;
         match read.at {
-            None => self.tally.untimed += 1,
-            Some(at) if at < asked => self.tally.replayed += 1,
-            // A slow reader's own slowness is not the server's.
-            Some(_) if state.kind != Kind::Reader => {}
+            None => counts.without_timestamp += 1,
+            Some(at) if at < requested => counts.replayed += 1,
+            // A slow client's own slowness is not the server's.
+            Some(_) if state.kind != ClientKind::Reader => {}
             Some(at) => {
-                self.tally.early += u64::from(at > now);
+                counts.from_the_future += u64::from(at > now);
                 let micros = now.saturating_sub(at);
                 self.tally.latency.record(micros);
                 self.next_sample.latency.record(micros);
@@ -173,7 +195,7 @@ impl Measures {
         self.have_wanted == self.clients.len()
     }
 
-    /// Whether every client has received so many events.
+    /// Whether every client has received this many events.
     pub(crate) fn all_have(&mut self, deliveries: u64) -> bool {
         if self.wanted != deliveries {
             self.wanted = deliveries;
@@ -187,11 +209,11 @@ impl Measures {
     pub(crate) fn sample(&mut self) {
         let next = Sample { number: self.next_sample.number + 1, ..Sample::default() };
         let mut sample = std::mem::replace(&mut self.next_sample, next);
-        sample.connected = self.tally.connected;
+        sample.connected = self.tally.clients.connected_at_end;
         self.samples.push(sample);
     }
 
-    /// The samples that were not taken yet.
+    /// Takes the samples since the last call.
     pub(crate) fn take_samples(&mut self) -> Vec<Sample> {
         std::mem::take(&mut self.samples)
     }
@@ -205,11 +227,12 @@ impl Measures {
         tally
     }
 
-    /// How many reading clients have not the newest number of a stream.
+    /// How many reading clients do not have the newest number of a stream.
     pub(crate) fn behind(&self) -> u64 {
-        let readers =
-            || self.clients.iter().filter(|client| client.kind == Kind::Reader && client.streaming);
-        let mut newest = std::collections::HashMap::new();
+        let is_reading =
+            |client: &&ClientState| client.kind == ClientKind::Reader && client.is_streaming;
+        let readers = || self.clients.iter().filter(is_reading);
+        let mut newest = HashMap::new();
         for (stream, number) in readers().flat_map(|client| client.judge.newest()) {
             let most = newest.entry(stream).or_insert(number);
             *most = number.max(*most);
@@ -218,23 +241,27 @@ impl Measures {
         readers().filter(|client| client.judge.newest().any(is_behind)).count() as u64
     }
 
-    /// Measures from here on: all that was counted is forgotten, but not who is connected, nor
-    /// what the judges know of each client, so that the next event must be the next one.
+    /// Forgets all counts and times, but not who is connected, nor what the judges know of each
+    /// client: the next event must be the next one.
     pub(crate) fn restart(&mut self) {
-        let tally = std::mem::take(&mut self.tally);
-        self.tally = Tally {
-            connected: tally.connected,
-            streamed: tally.streamed,
-            stalled: tally.stalled,
-            slow: tally.slow,
-            gave_up: tally.gave_up,
-            ..Tally::default()
-        };
+        let mut clients = std::mem::take(&mut self.tally.clients);
+        (clients.stalled_evicted, clients.slow_evicted) = (0, 0);
+        self.tally = Tally { clients, ..Tally::default() };
         self.next_sample.deliveries = 0;
-        self.next_sample.latency = Latency::new();
+        self.next_sample.latency = Latency::default();
         for client in &mut self.clients {
             client.deliveries = 0;
         }
         (self.wanted, self.have_wanted) = (0, 0);
     }
+}
+
+/// Whether a status event of a Tidings hub announces a reset.
+fn is_reset(status: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Status<'a> {
+        status: &'a str,
+    }
+
+    serde_json::from_str(status).is_ok_and(|read: Status<'_>| read.status == "reset")
 }

@@ -7,12 +7,12 @@ use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
 use tidings_load::{Fields, Load, LoadError, Plan, Publishing, Target};
 
-/// Connections a second, if nothing else is said: a server's queue of them is some thousands long.
+/// Connections a second by default: a server's queue of them is a few thousand long.
 const CONNECT_RATE: f64 = 5000.0;
-/// What a process has open besides its clients' sockets.
+/// Files that a process has open in addition to its clients' sockets.
 const OTHER_FILES: usize = 16;
 
-/// Makes load for an endpoint of server-sent events, and judges what comes.
+/// Puts an endpoint of server-sent events under load, and checks what it sends.
 #[derive(Debug, Clone, Parser)]
 #[command(version, after_help = AFTER_HELP, name = "tidings-load")]
 pub(crate) struct Options {
@@ -20,47 +20,47 @@ pub(crate) struct Options {
     #[arg(value_name = "URL")]
     pub(crate) url: String,
 
-    /// How many clients listen
+    /// Number of clients
     #[arg(long, short = 'c', default_value_t = 100, value_name = "N")]
     pub(crate) clients: usize,
 
-    /// How long the run lasts, with the ramp: 10s, 2m, 500ms
+    /// Length of the run, including the ramp: 10s, 2m, 500ms
     #[arg(long = "for", default_value = "10s", value_name = "TIME", value_parser = duration)]
     pub(crate) run_for: Duration,
 
-    /// Over which time the clients connect; without it, 5,000 connect a second
+    /// Time over which the clients connect; default: 5,000 connect a second
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) ramp: Option<Duration>,
 
-    /// How many clients connect a second, instead of --ramp
+    /// Clients that connect a second, instead of --ramp
     #[arg(long, value_name = "N", conflicts_with = "ramp", value_parser = positive)]
     pub(crate) connect_rate: Option<f64>,
 
-    /// Speaks HTTP/2 from the first byte on, with many clients on a connection
+    /// Speak HTTP/2 from the first byte on, with many clients on a connection
     #[arg(long)]
     pub(crate) http2: bool,
 
-    /// How many clients share a connection of HTTP/2
+    /// Clients on a connection of HTTP/2
     #[arg(long, default_value_t = 100, value_name = "N", requires = "http2")]
     pub(crate) streams_per_connection: usize,
 
-    /// A header of every request, 'Name: value'; may be repeated
+    /// Header of every request, 'Name: value'; may be repeated
     #[arg(long = "header", short = 'H', value_name = "HEADER")]
     pub(crate) headers: Vec<String>,
 
-    /// Publishes: POSTs events that hold a time and a number to this URL
+    /// Publish: POST events with a time and a number to this URL
     #[arg(long, value_name = "URL", help_heading = "Publishing")]
     pub(crate) publish: Option<String>,
 
-    /// How many events are published a second
+    /// Events published a second
     #[arg(long, default_value_t = 10.0, value_name = "N", requires = "publish", value_parser = positive, help_heading = "Publishing")]
     pub(crate) rate: f64,
 
-    /// How many bytes of data an event has: 200, 4KiB
+    /// Bytes of data of an event: 200, 4KiB
     #[arg(long, default_value = "200", value_name = "BYTES", requires = "publish", value_parser = bytes, help_heading = "Publishing")]
     pub(crate) size: u64,
 
-    /// How many events are published at a time; the rate stays
+    /// Events published at a time; the rate stays the same
     #[arg(
         long,
         default_value_t = 1,
@@ -70,77 +70,77 @@ pub(crate) struct Options {
     )]
     pub(crate) burst: u32,
 
-    /// Each client closes and resumes after this time
+    /// Time after which each client closes and resumes
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Reconnecting")]
     pub(crate) reconnect_every: Option<Duration>,
 
-    /// All clients close and resume at once, at this interval
+    /// Interval at which all clients close and resume at once
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Reconnecting")]
     pub(crate) storm: Option<Duration>,
 
-    /// How long a client waits after the server has ended its stream, unless the stream says
+    /// Pause after the server has ended a stream, unless the stream sets another
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = duration, help_heading = "Reconnecting")]
     pub(crate) retry: Duration,
 
-    /// The part of the clients that never reads: 5%
+    /// Part of the clients that never read: 5%
     #[arg(long, default_value = "0%", value_name = "PART", value_parser = part, help_heading = "Slow readers")]
     pub(crate) stalled: f64,
 
-    /// The part of the clients that reads slowly: 5%
+    /// Part of the clients that read slowly: 5%
     #[arg(long, default_value = "0%", value_name = "PART", value_parser = part, help_heading = "Slow readers")]
     pub(crate) slow: f64,
 
-    /// How many bytes a second they read: 1KiB
+    /// Bytes that slow clients read a second: 1KiB
     #[arg(long, default_value = "1KiB", value_name = "BYTES", value_parser = bytes, help_heading = "Slow readers")]
     pub(crate) slow_rate: u64,
 
-    /// The field of the data that has the time of the event
+    /// Field of the data with the time of the event
     #[arg(long, default_value = "at", value_name = "NAME", help_heading = "Data")]
     pub(crate) timestamp_field: String,
 
-    /// The field of the data that has the number of the event in its stream
+    /// Field of the data with the number of the event in its stream
     #[arg(long, default_value = "n", value_name = "NAME", help_heading = "Data")]
     pub(crate) sequence_field: String,
 
-    /// The field of the data that, with the event's name, tells the stream that is numbered
+    /// Field of the data that, with the event's name, names the numbered stream
     #[arg(long, default_value = "stream", value_name = "NAME", help_heading = "Data")]
     pub(crate) stream_field: String,
 
-    /// A field of the data and what it must be, such as topic=load; all else is foreign
+    /// Field of the data and its text, such as topic=load; other events are foreign
     #[arg(long, value_name = "NAME=TEXT", help_heading = "Data")]
     pub(crate) expect: Option<String>,
 
-    /// Writes the report as JSON
+    /// Print the report as JSON
     #[arg(long, help_heading = "Results")]
     pub(crate) json: bool,
 
-    /// Writes the report with its plots as one HTML file
+    /// Write the report with its plots as one HTML file
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub(crate) html: Option<PathBuf>,
 
-    /// Ends with 0 although there were faults
+    /// Exit with 0 in spite of faults
     #[arg(long, help_heading = "Results")]
     pub(crate) tolerate: bool,
 
-    /// How many files one process may open: beyond that there are more processes
+    /// Files that one process may open; more clients need more processes
     #[arg(long, value_name = "N", hide = true)]
     pub(crate) files_per_process: Option<usize>,
 
-    /// Over how many source addresses the clients are spread, if the target is a loopback address
+    /// Number of source addresses, if the target is a loopback address
     #[arg(long, default_value_t = 0, value_name = "N", hide = true)]
     pub(crate) sources: usize,
 }
 
 const AFTER_HELP: &str = "\
-Ends with 0 if all is well, 1 if the run failed or events were missed, doubled, out of order or
-foreign, or clients were not served; 2 if the arguments make no sense. Ctrl-C ends early.";
+Exits with 0 if no fault was found; with 1 if the run failed, events were missed, doubled, out of
+order or foreign, or clients got no stream; with 2 if the arguments are invalid. Ctrl-C ends early.";
 
 /// What the command line asks for.
 pub(crate) enum Call {
     Run(Box<Options>),
-    /// The help, or the version.
-    Say(String),
-    /// A sentence that says what is wrong.
+    /// Print the help or the version.
+    Print(String),
+    /// The arguments are invalid, for this reason.
     Refuse(String),
 }
 
@@ -149,22 +149,21 @@ impl Options {
         match Self::try_parse() {
             Ok(options) => Call::Run(Box::new(options)),
             Err(error) => match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Call::Say(error.to_string()),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                    Call::Print(error.to_string())
+                }
                 _ => Call::Refuse(sentence(&error)),
             },
         }
     }
 
-    /// # Errors
-    ///
-    /// When a URL, a header or a setting makes no sense.
     pub(crate) fn load(&self) -> Result<Load, LoadError> {
         let target = self.target(&self.url)?;
         let connect_time = |rate: f64| Duration::try_from_secs_f64(self.clients as f64 / rate);
         let ramp = match (self.ramp, self.connect_rate) {
             (Some(ramp), _) => ramp,
             (None, Some(rate)) => connect_time(rate).unwrap_or(Duration::MAX),
-            // Not so long that there would be nothing else.
+            // The ramp must leave time for the rest of the run.
             (None, None) => {
                 connect_time(CONNECT_RATE).unwrap_or(Duration::MAX).min(self.run_for / 2)
             }
@@ -205,31 +204,27 @@ impl Options {
         fields.timestamp.clone_from(&self.timestamp_field);
         fields.sequence.clone_from(&self.sequence_field);
         fields.stream.clone_from(&self.stream_field);
-        fields.expected = match &self.expect {
-            Some(expected) => Some(Fields::parse_expected(expected)?),
-            None => None,
-        };
+        fields.expected = self.expect.as_deref().map(Fields::parse_expected).transpose()?;
         Ok(fields)
     }
 }
 
-/// What clap says in several lines, in one.
+/// clap's message of several lines as one line.
 fn sentence(error: &clap::Error) -> String {
     let text = error.to_string();
-    let said = text.split("\n\n").next().unwrap_or(&text);
-    let said = said.strip_prefix("error: ").unwrap_or(said);
-    let words: Vec<_> = said.split_whitespace().collect();
-    let mut said = words.join(" ");
+    let first = text.split("\n\n").next().unwrap_or(&text);
+    let first = first.strip_prefix("error: ").unwrap_or(first);
+    let mut sentence = first.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some(suggested) = error.get(ContextKind::SuggestedArg) {
-        said.push_str(&format!("; did you mean {suggested}?"));
+        sentence.push_str(&format!("; did you mean {suggested}?"));
     }
-    format!("{said} (--help has all options)")
+    format!("{sentence} (--help lists all options)")
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
         .map_err(|_| "must be a time with its unit, such as 500ms, 10s or 2m".to_owned())?;
-    // A year is enough for a load, and no sum of them can overflow.
+    // Sums of such times cannot overflow.
     match duration <= Duration::from_secs(366 * 24 * 3600) {
         true => Ok(duration),
         false => Err("must not be longer than a year".to_owned()),
@@ -271,14 +266,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_of_the_options_is_sound() {
+    fn the_options_are_consistent() {
         use clap::CommandFactory;
 
         Options::command().debug_assert();
     }
 
     #[test]
-    fn amounts_are_read_with_their_units() {
+    fn amounts_have_units() {
         assert_eq!(bytes("200"), Ok(200));
         assert_eq!(bytes("4KiB"), Ok(4096));
         assert_eq!(bytes("1 kB"), Ok(1000));
@@ -294,16 +289,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_arguments_is_one_line() {
+    fn an_error_in_the_arguments_is_one_line() {
         let refusal = |arguments: &[&str]| {
             let arguments = ["tidings-load"].iter().chain(arguments);
             sentence(&Options::try_parse_from(arguments).unwrap_err())
         };
         for arguments in [&[][..], &["http://a/", "--for", "x"], &["a", "b"], &["a", "--clint"]] {
-            let said = refusal(arguments);
-            assert!(!said.contains('\n') && !said.starts_with("error"), "{said}");
+            let error = refusal(arguments);
+            assert!(!error.contains('\n') && !error.starts_with("error"), "{error}");
         }
-        let said = refusal(&["http://a/", "--stalled", "200%"]);
-        assert!(said.contains("--stalled") && said.contains("between 0% and 100%"), "{said}");
+        let error = refusal(&["http://a/", "--stalled", "200%"]);
+        assert!(error.contains("--stalled") && error.contains("between 0% and 100%"), "{error}");
     }
 }

@@ -20,7 +20,7 @@ use crate::{Fields, LoadError, Target};
 pub struct Plan {
     pub(crate) target: Target,
     pub(crate) clients: usize,
-    /// The number of the first client, when other processes have the others.
+    /// The number of this process's first client.
     pub(crate) first: usize,
     pub(crate) ramp: Duration,
     pub(crate) reconnect_every: Option<Duration>,
@@ -32,20 +32,20 @@ pub struct Plan {
     /// How many clients share a connection of HTTP/2.
     pub(crate) http2: Option<usize>,
     pub(crate) fields: Fields,
-    /// Over how many source addresses the clients are spread; 0 for as many as it takes.
+    /// How many source addresses the clients use; 0 for as many as necessary.
     pub(crate) sources: usize,
     pub(crate) sample_every: Duration,
 }
 
-/// Connections of one source address to one server. Systems have some 28,000 ports for them, and
-/// those of closed connections rest for a minute.
+/// Connections of one source address to one server. Systems have about 28,000 ports for them, some
+/// of which belong to closed connections.
 const PER_SOURCE: usize = 20_000;
 
-/// How long the port of a closed connection rests.
-const PORT_RESTS: Duration = Duration::from_secs(60);
+/// How long the port of a closed connection cannot be used again.
+const TIME_WAIT: Duration = Duration::from_secs(60);
 
 impl Plan {
-    /// So many clients of this target, with defaults for the rest.
+    /// This number of clients of a target, with defaults for the rest.
     pub fn new(target: Target, clients: usize) -> Self {
         Self {
             target,
@@ -65,49 +65,50 @@ impl Plan {
         }
     }
 
-    /// Over which time the clients connect, evenly. Default zero: all at once.
+    /// The time over which the clients connect, evenly. Default zero: all at once.
     pub fn ramp(mut self, ramp: Duration) -> Self {
         self.ramp = ramp;
         self
     }
 
-    /// Each client closes its connection after this time, and resumes at once; the first times
-    /// are spread evenly. Default never.
+    /// How long each client keeps its connection until it closes it and resumes at once. The first
+    /// reconnects are spread evenly over this time. Default: until the end.
     pub fn reconnect_every(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.reconnect_every = interval.into();
         self
     }
 
-    /// All clients close their connections and resume at the same time, at this interval. Default
-    /// never.
+    /// The interval at which all clients close their connections and resume at the same time.
+    /// Default: never.
     pub fn storm(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.storm = interval.into();
         self
     }
 
-    /// Which part of the clients, between 0 and 1, reads the head of the response and then nothing
-    /// more. Default 0.
+    /// The part of the clients, between 0 and 1, that read the head of the response and then stop
+    /// reading. Default 0.
     pub fn stalled(mut self, part: f64) -> Self {
         self.stalled = part;
         self
     }
 
-    /// Which part of the clients, between 0 and 1, reads no more than `bytes_per_second`. Default
+    /// The part of the clients, between 0 and 1, that read no more than `bytes_per_second`. Default
     /// 0, at 1 KiB a second.
     pub fn slow(mut self, part: f64, bytes_per_second: u64) -> Self {
         (self.slow, self.slow_rate) = (part, bytes_per_second);
         self
     }
 
-    /// How long a client waits before it connects again when the server has ended its stream, if
-    /// the stream did not say. Default 3 seconds.
+    /// How long a client waits before it reconnects after the server has ended its stream, unless
+    /// the stream has set a delay. Default 3 seconds.
     pub fn retry(mut self, delay: Duration) -> Self {
         self.retry = delay;
         self
     }
 
-    /// Speaks HTTP/2, of which the server must know, with so many clients on each connection; not
-    /// more than the server allows, for the rest would wait. Default `None`: HTTP/1.1.
+    /// Speaks HTTP/2 without TLS or upgrade, which the server must expect, with this number of
+    /// clients on each connection. It must not exceed what the server allows, or the other clients
+    /// would wait. Default `None`: HTTP/1.1.
     pub fn http2(mut self, streams_per_connection: impl Into<Option<usize>>) -> Self {
         self.http2 = streams_per_connection.into();
         self
@@ -119,14 +120,14 @@ impl Plan {
         self
     }
 
-    /// Over how many source addresses the clients are spread, 127.0.0.2 being the first. Only
-    /// where the target is a loopback address of IPv4, on Linux. Default 0: as many as it takes.
+    /// How many source addresses the clients use, from 127.0.0.2 on. It has an effect only on Linux,
+    /// if the target is a loopback address of IPv4. Default 0: as many as necessary.
     pub fn sources(mut self, sources: usize) -> Self {
         self.sources = sources;
         self
     }
 
-    /// How often a sample is taken for the plots over time. Default 250 ms.
+    /// The interval of the samples for the plots over time. Default 250 ms.
     pub(crate) fn sample_every(mut self, interval: Duration) -> Self {
         self.sample_every = interval;
         self
@@ -153,10 +154,10 @@ impl Plan {
             return refuse("streams-per-connection: must be at least 1");
         }
         if self.reconnect_every.is_some_and(|interval| interval.is_zero()) {
-            return refuse("reconnect-every: must be longer than nothing");
+            return refuse("reconnect-every: must be greater than 0");
         }
         if self.storm.is_some_and(|interval| interval.is_zero()) {
-            return refuse("storm: must be longer than nothing");
+            return refuse("storm: must be greater than 0");
         }
         Ok(())
     }
@@ -173,17 +174,17 @@ impl Plan {
         Self { clients: end - begin, first: self.first + begin, ..self.clone() }
     }
 
-    /// Decides on the source addresses, for the clients of all processes.
+    /// Decides how many source addresses the clients of all processes use.
     pub(crate) fn with_sources_for(mut self, server: SocketAddr) -> Self {
         let spreads = cfg!(target_os = "linux") && server.is_ipv4() && server.ip().is_loopback();
         if !spreads {
             self.sources = 1;
         } else if self.sources == 0 {
             let intervals = [self.storm, self.reconnect_every];
-            let resting = intervals.into_iter().flatten().map(|interval| {
-                (PORT_RESTS.as_secs_f64() / interval.as_secs_f64()).clamp(1.0, 30.0) as usize
+            let waiting = intervals.into_iter().flatten().map(|interval| {
+                (TIME_WAIT.as_secs_f64() / interval.as_secs_f64()).clamp(1.0, 30.0) as usize
             });
-            let ports = self.sockets() * (1 + resting.sum::<usize>());
+            let ports = self.sockets() * (1 + waiting.sum::<usize>());
             self.sources = ports.div_ceil(PER_SOURCE).min(50_000);
         }
         self
@@ -199,28 +200,29 @@ impl Plan {
         Some(Ipv4Addr::new(127, 0, high, low).into())
     }
 
-    pub(crate) fn kind(&self, client: usize) -> Kind {
+    pub(crate) fn kind(&self, client: usize) -> ClientKind {
         let client = self.first + client;
-        // Evenly among all: the number of such clients grows by one here.
+        // Evenly among all clients: the number of such clients grows by one here.
         let grows =
             |part: f64, at: usize| ((at + 1) as f64 * part).floor() > (at as f64 * part).floor();
         if grows(self.stalled, client) {
-            return Kind::Stalled;
+            return ClientKind::Stalled;
         }
         let stalled_before = (client as f64 * self.stalled).floor() as usize;
         let rest = 1.0 - self.stalled;
         let of_rest = if rest > 0.0 { (self.slow / rest).min(1.0) } else { 0.0 };
-        if grows(of_rest, client - stalled_before) { Kind::Slow } else { Kind::Reader }
+        if grows(of_rest, client - stalled_before) { ClientKind::Slow } else { ClientKind::Reader }
     }
 }
 
 /// How a client reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum ClientKind {
     /// As fast as it can.
+    #[default]
     Reader,
     Slow,
-    /// Not at all.
+    /// Never.
     Stalled,
 }
 
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shares_of_processes_are_all_clients_once() {
+    fn the_shares_of_processes_have_each_client_once() {
         let plan = plan(10);
         let shares: Vec<_> = (0..3).map(|process| plan.share(process, 3)).collect();
         let clients = shares.iter().flat_map(|share| share.first..share.first + share.clients);
@@ -241,12 +243,12 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_that_read_slowly_are_exact() {
+    fn the_numbers_of_slow_and_stalled_clients_are_exact() {
         let plan = plan(1000).stalled(0.05).slow(0.1, 1);
         let count = |kind| (0..1000).filter(|client| plan.kind(*client) == kind).count();
-        assert_eq!((count(Kind::Stalled), count(Kind::Slow)), (50, 100));
+        assert_eq!((count(ClientKind::Stalled), count(ClientKind::Slow)), (50, 100));
         let all = plan.stalled(1.0).slow(0.0, 1);
-        assert_eq!(all.kind(17), Kind::Stalled);
+        assert_eq!(all.kind(17), ClientKind::Stalled);
     }
 
     #[test]
@@ -266,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_that_makes_no_sense_says_which_setting() {
+    fn a_bad_plan_is_refused_by_the_name_of_its_option() {
         let refusal = |plan: Plan| plan.check().unwrap_err().to_string();
         assert_eq!(refusal(plan(0)), "clients: must be at least 1");
         assert_eq!(refusal(plan(1).stalled(1.5)), "stalled: must be between 0% and 100%");

@@ -1,9 +1,9 @@
-//! Bars that move while it runs.
+//! Progress bars.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tidings_load::Progress;
 
-/// Two bars on standard error: the clients, and the time. Where that is no terminal there are none.
+/// Two bars on standard error, if that is a terminal: the clients, and the time.
 pub(crate) struct Bars {
     all: MultiProgress,
     clients: ProgressBar,
@@ -14,7 +14,7 @@ impl Bars {
     pub(crate) fn new() -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
         let style = |template: &str| {
-            // The templates are constants; a plain bar is no harm.
+            // The templates are valid constants.
             ProgressStyle::with_template(template)
                 .unwrap_or_else(|_| ProgressStyle::default_bar())
                 .progress_chars("━╸ ")
@@ -41,9 +41,9 @@ impl Bars {
         ));
     }
 
-    /// Takes the bars off the terminal, for what comes next.
+    /// Removes the bars from the terminal.
     pub(crate) fn clear(&self) {
-        // A terminal that cannot be written to has no bars to clear.
+        // A terminal that fails has no bars to clear.
         let _ = self.all.clear();
     }
 }

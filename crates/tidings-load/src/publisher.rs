@@ -12,22 +12,23 @@ use crate::latency::Latency;
 use crate::measures::wall_micros;
 use crate::report::{Published, Times, rate, refusal};
 use crate::response::Response;
+use crate::stream::micros_since;
 use crate::{LoadError, Target};
 
-/// How long an answer may take.
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// How long a response may take.
+const RESPONSE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Events to publish while the clients listen.
 ///
-/// Each is a `POST` whose body is the event's data, one after the other on one connection:
+/// Each is a `POST` whose body is the event's data. They go one after the other over one connection:
 ///
 /// ```json
 /// {"at":1700000000000000,"n":1,"stream":"load-5eed","pad":"xxxx"}
 /// ```
 ///
-/// `at` is the time in microseconds, taken just before it is sent; `n` counts from 1; `stream` is
-/// different for every run; `pad` makes it as long as it shall be. An event that is not taken is
-/// sent again, with the same number, when the next one is due.
+/// `at` is the time in microseconds at which the request is sent; `n` counts from 1; `stream` is
+/// different for every run; `pad` fills the data up to its size. An event that the server does not
+/// accept is sent again, with the same number, when the next one is due.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Publishing {
@@ -38,25 +39,25 @@ pub struct Publishing {
 }
 
 impl Publishing {
-    /// Publishes to this URL, one event a second of 200 bytes.
+    /// Publishes one event of 200 bytes a second to this URL.
     pub fn new(target: Target) -> Self {
         Self { target, rate: 1.0, size: 200, burst: 1 }
     }
 
-    /// How many events a second. Default 1.
+    /// Events a second. Default 1.
     pub fn rate(mut self, per_second: f64) -> Self {
         self.rate = per_second;
         self
     }
 
-    /// How many bytes of data an event has, at least; 80 or so are always there. Default 200.
+    /// The bytes of an event's data; about 80 are the minimum. Default 200.
     pub fn size(mut self, bytes: usize) -> Self {
         self.size = bytes;
         self
     }
 
-    /// How many events are published at a time, as fast as the server answers, with the pause that
-    /// keeps the rate. Default 1.
+    /// How many events are published at a time, as fast as the server responds. The rate stays the
+    /// same. Default 1.
     pub fn burst(mut self, events: u32) -> Self {
         self.burst = events;
         self
@@ -65,7 +66,7 @@ impl Publishing {
     pub(crate) fn check(&self) -> Result<(), LoadError> {
         let refuse = |message: &str| Err(LoadError::settings(message));
         if !self.rate.is_finite() || self.rate <= 0.0 || self.rate > 1e6 {
-            return refuse("rate: must be more than 0 and not more than 1,000,000 a second");
+            return refuse("rate: must be greater than 0, and at most 1,000,000 a second");
         }
         if self.burst == 0 {
             return refuse("burst: must be at least 1");
@@ -77,7 +78,7 @@ impl Publishing {
     }
 }
 
-/// What has been published.
+/// Counts what was published.
 #[derive(Debug, Default)]
 pub(crate) struct PublishTally {
     events: u64,
@@ -109,7 +110,7 @@ struct Data<'a> {
 ///
 /// # Errors
 ///
-/// When the very first event is not taken. Later ones are counted, and tried again.
+/// If the server does not accept the first event. Later failures are counted, and tried again.
 pub(crate) async fn publish(
     publishing: Publishing,
     tally: Arc<Mutex<PublishTally>>,
@@ -129,15 +130,14 @@ pub(crate) async fn publish(
             let data = Data { at: wall_micros(), n: number, stream: &stream, pad: &pad };
             let body = serde_json::to_vec(&data).unwrap_or_default();
             let began = Instant::now();
-            let posted = match timeout(ANSWER_LIMIT, post.send(&body)).await {
+            let posted = match timeout(RESPONSE_LIMIT, post.send(&body)).await {
                 Ok(posted) => posted,
-                Err(_) => Err("no answer within 10 seconds".to_owned()),
+                Err(_) => Err("no response within 10 seconds".to_owned()),
             };
             let mut tally = tally.lock();
             match posted {
                 Ok(()) => {
-                    let micros = began.elapsed().as_micros();
-                    tally.round_trip.record(u64::try_from(micros).unwrap_or(u64::MAX));
+                    tally.round_trip.record(micros_since(began));
                     tally.events += 1;
                     number += 1;
                 }
@@ -151,12 +151,12 @@ pub(crate) async fn publish(
             }
         }
         due += Duration::from_secs_f64(f64::from(burst) / rate);
-        // What it is late is made up for, but not without end.
+        // The publisher catches up, but never by more than a second.
         due = due.max(Instant::now() - Duration::from_secs(1));
     }
 }
 
-/// A connection that is kept.
+/// Posts over one connection for as long as it lasts.
 struct Post<'a> {
     server: SocketAddr,
     target: &'a Target,
@@ -166,7 +166,7 @@ struct Post<'a> {
 impl Post<'_> {
     async fn send(&mut self, body: &[u8]) -> Result<(), String> {
         let request = self.target.post(body);
-        // A kept connection may have been closed while nobody looked.
+        // The server may have closed the connection in the meantime.
         if self.stream.is_some() {
             if let Ok(status) = self.exchange(&request).await {
                 return accepted(status);
@@ -183,15 +183,15 @@ impl Post<'_> {
         stream.write_all(request).await.map_err(|error| error.to_string())?;
         let mut response = Response::new();
         let mut buffer = [0; 2048];
-        let mut is_over = false;
-        while !response.is_done() && !is_over {
+        let mut has_ended = false;
+        while !response.is_complete() && !has_ended {
             let read = stream.read(&mut buffer).await.map_err(|error| error.to_string())?;
-            is_over = read == 0;
-            let bytes = buffer.get(..read).unwrap_or_default();
-            response.feed(bytes, |_, _| {}).map_err(|bad| bad.to_string())?;
+            has_ended = read == 0;
+            let mut bytes = buffer.get(..read).unwrap_or_default();
+            while response.next_data(&mut bytes).map_err(|bad| bad.to_string())?.is_some() {}
         }
-        let head = response.head().ok_or("the connection ended before the answer")?;
-        if !is_over && !head.close {
+        let head = response.head().ok_or("the connection ended before the response")?;
+        if !has_ended && !head.close {
             self.stream = Some(stream);
         }
         Ok(head.status)

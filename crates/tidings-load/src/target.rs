@@ -3,16 +3,17 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue, Uri};
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use crate::{LoadError, LoadErrorKind};
 
-/// What a client of an event stream says.
+/// The headers of a client of an event stream.
 const ACCEPT: &[(&str, &str)] = &[("Accept", "text/event-stream"), ("Cache-Control", "no-cache")];
 
-/// How long one of several addresses may take to answer.
+/// How long one of several addresses may take to accept a connection.
 const TRY_LIMIT: Duration = Duration::from_secs(2);
 
 /// Where the clients connect to: an `http://` URL, and the headers of every request.
@@ -30,68 +31,67 @@ const TRY_LIMIT: Duration = Duration::from_secs(2);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
-    /// As in the URL, without the brackets of an IPv6 address.
+    /// Without the brackets of an IPv6 address.
     host: String,
     port: u16,
-    /// What the `Host` header says.
+    /// The `Host` header.
     authority: String,
     path_and_query: String,
     headers: Vec<(String, String)>,
 }
 
 impl Target {
-    /// Reads a URL such as `http://127.0.0.1:3000/events?topic=load`. Without a port it is 80; a
+    /// Parses a URL such as `http://127.0.0.1:3000/events?topic=load`. The default port is 80; a
     /// fragment is dropped.
     ///
     /// # Errors
     ///
-    /// [`LoadErrorKind::Settings`] if it is not an `http://` URL with a host, has a user name in
-    /// it, or bytes that a request line cannot have.
+    /// [`LoadErrorKind::Settings`] if it is not an `http://` URL with a host, or has a user name or
+    /// characters that a request line cannot have.
     pub fn parse(url: &str) -> Result<Self, LoadError> {
-        let refuse = |cause: &str| Err(LoadError::settings(format!("url: {cause}")));
-        let Some((scheme, rest)) = url.split_once("://") else {
-            return refuse("must begin with http://");
+        let refuse = |cause: &str| LoadError::settings(format!("url: {cause}"));
+        match url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase()).as_deref() {
+            Some("http") => {}
+            Some("https") => return Err(refuse("https is not supported, only http:// is")),
+            _ => return Err(refuse("must begin with http://")),
+        }
+        if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let cause = "spaces, control and non-ASCII characters must be percent-encoded";
+            return Err(refuse(cause));
+        }
+        let no_host = || refuse("must have a host, and a port between 1 and 65535 or none");
+        let uri: Uri = url.parse().map_err(|_| no_host())?;
+        let authority = uri.authority().ok_or_else(no_host)?;
+        if authority.as_str().contains('@') {
+            return Err(refuse("a user name is not supported; use a header"));
+        }
+        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        // A port that is not a number, or too large, is no port to `Uri`.
+        let has_port = authority.as_str().len() > authority.host().len();
+        let port = if has_port { authority.port_u16().unwrap_or(0) } else { 80 };
+        if host.is_empty() || port == 0 {
+            return Err(no_host());
+        }
+        let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
+        let path_and_query = match path_and_query.strip_prefix('?') {
+            Some(query) => format!("/?{query}"),
+            None => path_and_query.to_owned(),
         };
-        if scheme.eq_ignore_ascii_case("https") {
-            return refuse("https is not supported, only http:// is");
-        }
-        if !scheme.eq_ignore_ascii_case("http") {
-            return refuse("must begin with http://");
-        }
-        if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return refuse("spaces, control and non-ASCII characters must be percent-encoded");
-        }
-        let rest = rest.split('#').next().unwrap_or(rest);
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, path_and_query) = rest.split_at(end);
-        if authority.contains('@') {
-            return refuse("a user name is not supported; use a header");
-        }
-        let Some((host, port)) = host_and_port(authority) else {
-            return refuse("must have a host, and a port between 1 and 65535 or none");
-        };
-        let path_and_query = match path_and_query.strip_prefix('/') {
-            Some(_) => path_and_query.to_owned(),
-            None => format!("/{path_and_query}"),
-        };
-        let (host, authority) = (host.to_owned(), authority.to_owned());
+        let authority = authority.as_str().to_owned();
         Ok(Self { host, port, authority, path_and_query, headers: Vec::new() })
     }
 
-    /// Adds a header to every request. `Host`, `Accept`, `Cache-Control` and `Last-Event-ID` are
-    /// sent anyway; one that is named here replaces the first three.
+    /// Adds a header to every request. It replaces `Host`, `Accept` or `Cache-Control`, which are
+    /// otherwise sent with their defaults.
     ///
     /// # Errors
     ///
-    /// [`LoadErrorKind::Settings`] if the name is not an HTTP token, or the value has control
-    /// characters.
+    /// [`LoadErrorKind::Settings`] if HTTP does not allow the name or the value.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, LoadError> {
-        let is_token =
-            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        if name.is_empty() || !name.bytes().all(is_token) {
+        if HeaderName::from_bytes(name.as_bytes()).is_err() {
             return Err(LoadError::settings(format!("header: {name:?} is not a header's name")));
         }
-        if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
+        if HeaderValue::from_str(value).is_err() {
             let message = format!("header: the value of {name} has a control character");
             return Err(LoadError::settings(message));
         }
@@ -113,7 +113,7 @@ impl Target {
     }
 
     /// The address to connect to. If the name has several, as `localhost` may, it is the first one
-    /// that takes a connection, or else the first one.
+    /// that accepts a connection, or else the first one.
     ///
     /// # Errors
     ///
@@ -137,18 +137,20 @@ impl Target {
         Ok(*first)
     }
 
-    /// The head of a `GET`, all but the `Last-Event-ID` and the blank line.
-    pub(crate) fn get(&self) -> Vec<u8> {
-        let mut head = format!("GET {} HTTP/1.1\r\n", self.path_and_query);
-        self.headers_into(&mut head, ACCEPT);
-        head.into_bytes()
+    /// A whole `GET`.
+    pub(crate) fn get(&self, last_id: &str) -> Vec<u8> {
+        let mut request = self.head("GET", ACCEPT);
+        if !last_id.is_empty() {
+            request.push_str(&format!("Last-Event-ID: {last_id}\r\n"));
+        }
+        (request + "\r\n").into_bytes()
     }
 
     /// A `GET` over HTTP/2.
-    pub(crate) fn get_http2(&self, last_id: &[u8]) -> Result<http::Request<()>, http::Error> {
+    pub(crate) fn get_http2(&self, last_id: &str) -> Result<http::Request<()>, http::Error> {
         let mut request = http::Request::get(self.to_string());
         for (name, value) in self.all_headers(ACCEPT) {
-            // The URL says it already.
+            // The URL has it already.
             if !name.eq_ignore_ascii_case("host") {
                 request = request.header(name, value);
             }
@@ -161,24 +163,23 @@ impl Target {
 
     /// A whole `POST` of `body`.
     pub(crate) fn post(&self, body: &[u8]) -> Vec<u8> {
-        let mut head = format!("POST {} HTTP/1.1\r\n", self.path_and_query);
-        self.headers_into(&mut head, &[("Content-Type", "application/json")]);
-        head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
-        let mut request = head.into_bytes();
+        let head = self.head("POST", &[("Content-Type", "application/json")]);
+        let mut request = format!("{head}Content-Length: {}\r\n\r\n", body.len()).into_bytes();
         request.extend_from_slice(body);
         request
     }
 
-    fn headers_into(&self, head: &mut String, defaults: &[(&'static str, &'static str)]) {
-        let host = ("Host", self.authority.as_str());
-        let has_host = self.replaces(host.0);
-        let all = (!has_host).then_some(host).into_iter().chain(self.all_headers(defaults));
-        for (name, value) in all {
+    fn head(&self, method: &str, defaults: &[(&'static str, &'static str)]) -> String {
+        let mut head = format!("{method} {} HTTP/1.1\r\n", self.path_and_query);
+        let host = [("Host", self.authority.as_str())].into_iter();
+        let host = host.filter(|(name, _)| !self.replaces(name));
+        for (name, value) in host.chain(self.all_headers(defaults)) {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
+        head
     }
 
-    /// Those of the defaults that are not replaced, and the target's own.
+    /// The defaults that are not replaced, and the target's own headers.
     fn all_headers<'a>(
         &'a self,
         defaults: &'a [(&'static str, &'static str)],
@@ -206,24 +207,6 @@ impl FromStr for Target {
     }
 }
 
-fn host_and_port(authority: &str) -> Option<(&str, u16)> {
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']')?;
-            (host, if port.is_empty() { None } else { Some(port.strip_prefix(':')?) })
-        }
-        None => match authority.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (authority, None),
-        },
-    };
-    let port = match port {
-        Some(port) => port.parse().ok().filter(|port| *port != 0)?,
-        None => 80,
-    };
-    (!host.is_empty()).then_some((host, port))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,7 +219,7 @@ mod tests {
     #[test]
     fn a_url_is_read_with_and_without_its_parts() {
         let request =
-            |url: &str| String::from_utf8(Target::parse(url).unwrap().get()).expect("it is text");
+            |url: &str| String::from_utf8(Target::parse(url).unwrap().get("")).expect("it is text");
         assert!(request("http://a").starts_with("GET / HTTP/1.1\r\nHost: a\r\n"));
         assert!(request("HTTP://a:8080?x=1#y").starts_with("GET /?x=1 HTTP/1.1\r\nHost: a:8080"));
         assert!(request("http://[::1]:3000/e").starts_with("GET /e HTTP/1.1\r\nHost: [::1]:3000"));
@@ -259,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_several_addresses_the_one_that_answers_is_taken() {
+    async fn the_first_of_several_addresses_that_answers_is_used() {
         let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = server.local_addr().unwrap();
         let target = Target::parse(&format!("http://localhost:{}/", address.port())).unwrap();
@@ -270,9 +253,10 @@ mod tests {
     #[test]
     fn headers_are_sent_and_cannot_break_the_request() {
         let target = Target::parse("http://a/").unwrap();
-        let sent = target.clone().header("accept", " x ").unwrap().get();
+        let sent = target.clone().header("accept", " x ").unwrap().get("7");
         let sent = String::from_utf8(sent).unwrap();
         assert!(sent.contains("accept: x\r\n") && !sent.contains("text/event-stream"), "{sent}");
+        assert!(sent.ends_with("Last-Event-ID: 7\r\n\r\n"), "{sent}");
         assert!(target.clone().header("a b", "x").is_err());
         assert!(target.clone().header("", "x").is_err());
         assert!(target.clone().header("a", "x\r\ny: z").is_err());

@@ -1,21 +1,21 @@
-/// How many numbers back a late one is still told from a repeated one.
+/// For how many numbers back a late one is told from a repeated one.
 const WINDOW: u64 = u128::BITS as u64;
 
-/// What a number is to the numbers before it.
+/// How a number relates to those that came earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum Arrival {
     /// The first one, or the first one after a restart.
     First,
-    /// Greater than all before; so many between were left out.
+    /// Greater than all others, with as many left out in between.
     Ahead(u64),
-    /// Smaller than one before, and new.
+    /// Smaller than another one, and new.
     Late,
-    /// It was there already.
+    /// It has come already.
     Repeated,
 }
 
 /// Numbers that should come once, in increasing order. It holds the newest one, and which of the
-/// 128 before it have come.
+/// previous 128 have come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Track {
     /// One more than the newest number; 0 while there is none.
@@ -27,10 +27,10 @@ pub(crate) struct Track {
 }
 
 impl Track {
-    pub(crate) fn step(&mut self, number: u64) -> Step {
+    pub(crate) fn record(&mut self, number: u64) -> Arrival {
         if self.next == 0 {
             (self.next, self.seen) = (number.saturating_add(1), 1);
-            return Step::First;
+            return Arrival::First;
         }
         if number >= self.next {
             let skipped = number - self.next;
@@ -39,15 +39,15 @@ impl Track {
                 _ => 1,
             };
             self.next = number.saturating_add(1);
-            return Step::Ahead(skipped);
+            return Arrival::Ahead(skipped);
         }
         let back = self.next - 1 - number;
-        // What comes from further back has, practically, been here: a replay from the wrong place.
+        // A number from further back has almost certainly come: a replay from the wrong position.
         if back >= WINDOW || self.seen >> back & 1 == 1 {
-            return Step::Repeated;
+            return Arrival::Repeated;
         }
         self.seen |= 1 << back;
-        Step::Late
+        Arrival::Late
     }
 
     /// The newest number.
@@ -55,17 +55,17 @@ impl Track {
         self.next.checked_sub(1)
     }
 
-    /// Forgets what has come, but for how far it went.
+    /// Forgets which numbers have come, except how far they went.
     pub(crate) fn restart(&mut self) {
         *self = Self { before: self.before.max(self.next), ..Self::default() };
     }
 
-    /// Whether the number is one that may have come before the last restart.
+    /// Whether the number may have come before the last restart.
     pub(crate) fn is_from_before(&self, number: u64) -> bool {
         number < self.before
     }
 
-    /// How many numbers lie between the last one before the restart, if there was one, and this.
+    /// How many numbers lie between the last one before the restart, if there was a restart, and this.
     pub(crate) fn since_before(&self, number: u64) -> u64 {
         if self.before == 0 { 0 } else { number.saturating_sub(self.before) }
     }
@@ -80,16 +80,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_of_every_kind_is_told() {
+    fn every_kind_of_arrival_is_recognized() {
         let mut track = Track::default();
-        assert_eq!(track.step(10), Step::First);
-        assert_eq!(track.step(11), Step::Ahead(0));
-        assert_eq!(track.step(14), Step::Ahead(2));
-        assert_eq!(track.step(12), Step::Late);
-        assert_eq!(track.step(12), Step::Repeated);
-        assert_eq!(track.step(14), Step::Repeated);
-        assert_eq!(track.step(9), Step::Late);
-        assert_eq!(track.step(1000), Step::Ahead(985));
+        assert_eq!(track.record(10), Arrival::First);
+        assert_eq!(track.record(11), Arrival::Ahead(0));
+        assert_eq!(track.record(14), Arrival::Ahead(2));
+        assert_eq!(track.record(12), Arrival::Late);
+        assert_eq!(track.record(12), Arrival::Repeated);
+        assert_eq!(track.record(14), Arrival::Repeated);
+        assert_eq!(track.record(9), Arrival::Late);
+        assert_eq!(track.record(1000), Arrival::Ahead(985));
         assert_eq!(track.newest(), Some(1000));
     }
 
@@ -97,11 +97,11 @@ mod tests {
     fn a_restart_remembers_how_far_it_went() {
         let mut track = Track::default();
         assert_eq!(track.since_before(5), 0);
-        track.step(10);
+        track.record(10);
         track.restart();
         assert!(track.is_from_before(10) && !track.is_from_before(11));
         assert_eq!(track.since_before(13), 2);
-        assert_eq!(track.step(4), Step::First);
+        assert_eq!(track.record(4), Arrival::First);
     }
 
     proptest! {
@@ -114,12 +114,12 @@ mod tests {
             let mut newest = None;
             for number in numbers {
                 let expected = match newest {
-                    None => Step::First,
-                    Some(newest) if number > newest => Step::Ahead(number - newest - 1),
-                    _ if seen.contains(&number) => Step::Repeated,
-                    _ => Step::Late,
+                    None => Arrival::First,
+                    Some(newest) if number > newest => Arrival::Ahead(number - newest - 1),
+                    _ if seen.contains(&number) => Arrival::Repeated,
+                    _ => Arrival::Late,
                 };
-                prop_assert_eq!(track.step(number), expected);
+                prop_assert_eq!(track.record(number), expected);
                 seen.insert(number);
                 newest = newest.max(Some(number));
             }

@@ -1,10 +1,10 @@
-//! Processes that have a share of the clients each.
+//! Processes that each have a share of the clients.
 //!
-//! A worker is this program again, with a hidden argument. It reads lines of JSON from its
-//! standard input, [`Order`]s, and writes lines of JSON to its standard output, [`Word`]s. When
-//! its input ends, so does it: no worker outlives the process that has started it.
+//! A worker is this program with a hidden argument. It reads [`Command`]s as lines of JSON from its
+//! standard input, and writes [`Report`]s as lines of JSON to its standard output. It ends when its
+//! input ends, so no worker outlives the process that has started it.
 
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,28 +12,28 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines, Stdin};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::sync::mpsc;
 
-use crate::tally::{Sample, Tally};
+use crate::counts::{Sample, Tally};
 use crate::{Fleet, LoadError, LoadErrorKind, Plan};
 
 /// The argument that makes the program a worker.
 pub const WORKER_ARGUMENT: &str = "--worker";
 
-/// How long a worker's last word may take, beyond what it was allowed to wait for.
-const LAST_WORD: Duration = Duration::from_secs(10);
+/// How long a worker may take to report, in addition to the time that it waits for deliveries.
+const REPORT_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Serialize, Deserialize)]
-enum Order {
+enum Command {
     Start { plan: Box<Plan>, server: SocketAddr },
     Finish { settle: Duration },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-enum Word {
+enum Report {
     Sample(Sample),
-    /// Nobody gets a stream, for this reason.
+    /// No client gets a stream, for this reason.
     Failed(String),
     Tally(Box<Tally>),
 }
@@ -42,8 +42,8 @@ enum Word {
 #[derive(Debug)]
 pub(crate) struct Workers {
     workers: Vec<Worker>,
-    words: mpsc::UnboundedReceiver<Word>,
-    /// Those that were read while something else was waited for.
+    reports: mpsc::UnboundedReceiver<Report>,
+    /// Samples that came while something else was awaited.
     samples: Vec<Sample>,
 }
 
@@ -61,7 +61,7 @@ impl Workers {
         processes: usize,
         program: Option<&Path>,
     ) -> Result<Self, LoadError> {
-        let cannot = |error: std::io::Error| {
+        let cannot = |error: io::Error| {
             let message = format!("cannot start a worker process: {error}");
             LoadError::new(LoadErrorKind::System, message).with_source(error)
         };
@@ -69,71 +69,72 @@ impl Workers {
             Some(program) => program.to_owned(),
             None => std::env::current_exe().map_err(cannot)?,
         };
-        let (say, words) = mpsc::unbounded_channel();
+        let (sender, reports) = mpsc::unbounded_channel();
         let mut workers = Vec::new();
         for process in 0..processes {
-            let mut child = Command::new(&program)
+            let mut child = tokio::process::Command::new(&program)
                 .arg(WORKER_ARGUMENT)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .kill_on_drop(true)
                 .spawn()
                 .map_err(cannot)?;
-            let none = || cannot(std::io::ErrorKind::BrokenPipe.into());
-            let mut stdin = child.stdin.take().ok_or_else(none)?;
-            let stdout = child.stdout.take().ok_or_else(none)?;
+            let no_pipe = || cannot(ErrorKind::BrokenPipe.into());
+            let mut stdin = child.stdin.take().ok_or_else(no_pipe)?;
+            let stdout = child.stdout.take().ok_or_else(no_pipe)?;
             let plan = Box::new(plan.share(process, processes));
-            give(&mut stdin, &Order::Start { plan, server }).await.map_err(cannot)?;
-            tokio::spawn(listen(stdout, say.clone()));
+            send(&mut stdin, &Command::Start { plan, server }).await.map_err(cannot)?;
+            tokio::spawn(read_reports(stdout, sender.clone()));
             workers.push(Worker { stdin, _child: child });
         }
-        Ok(Self { workers, words, samples: Vec::new() })
+        Ok(Self { workers, reports, samples: Vec::new() })
     }
 
-    /// The samples that have come.
+    /// Takes the samples since the last call.
     pub(crate) fn take_samples(&mut self) -> Vec<Sample> {
-        while let Ok(word) = self.words.try_recv() {
-            if let Word::Sample(sample) = word {
+        while let Ok(report) = self.reports.try_recv() {
+            if let Report::Sample(sample) = report {
                 self.samples.push(sample);
             }
         }
         std::mem::take(&mut self.samples)
     }
 
-    /// Waits until a worker says that nobody gets a stream, or until one is gone: why.
+    /// Waits until a worker reports that none of its clients gets a stream, or until all workers
+    /// have ended. Returns the reason.
     pub(crate) async fn failed(&mut self) -> String {
         loop {
-            match self.words.recv().await {
-                Some(Word::Sample(sample)) => self.samples.push(sample),
-                Some(Word::Failed(reason)) => return reason,
-                Some(Word::Tally(_)) => {}
-                None => return "the worker processes are gone".to_owned(),
+            match self.reports.recv().await {
+                Some(Report::Sample(sample)) => self.samples.push(sample),
+                Some(Report::Failed(reason)) => return reason,
+                Some(Report::Tally(_)) => {}
+                None => return "the worker processes have ended".to_owned(),
             }
         }
     }
 
-    /// Ends the workers; what they have measured.
+    /// Ends the workers, and returns what they have measured.
     pub(crate) async fn finish(&mut self, settle: Duration) -> Result<Tally, LoadError> {
         for worker in &mut self.workers {
-            // One that is gone is missed below.
-            let _ = give(&mut worker.stdin, &Order::Finish { settle }).await;
+            // A worker that has ended does not report below.
+            let _ = send(&mut worker.stdin, &Command::Finish { settle }).await;
         }
         let mut all = Tally::default();
         let mut missing = self.workers.len();
-        let listen = async {
+        let collect = async {
             while missing > 0 {
-                match self.words.recv().await {
-                    Some(Word::Tally(tally)) => {
+                match self.reports.recv().await {
+                    Some(Report::Tally(tally)) => {
                         all.add(&tally);
                         missing -= 1;
                     }
-                    Some(Word::Sample(sample)) => self.samples.push(sample),
-                    Some(Word::Failed(_)) => {}
+                    Some(Report::Sample(sample)) => self.samples.push(sample),
+                    Some(Report::Failed(_)) => {}
                     None => return,
                 }
             }
         };
-        let _ = tokio::time::timeout(settle + LAST_WORD, listen).await;
+        let _ = tokio::time::timeout(settle + REPORT_LIMIT, collect).await;
         match missing {
             0 => Ok(all),
             missing => {
@@ -144,75 +145,70 @@ impl Workers {
     }
 }
 
-async fn give(stdin: &mut ChildStdin, order: &Order) -> std::io::Result<()> {
-    let mut line = serde_json::to_vec(order)?;
+async fn send(stdin: &mut ChildStdin, command: &Command) -> io::Result<()> {
+    let mut line = serde_json::to_vec(command)?;
     line.push(b'\n');
     stdin.write_all(&line).await?;
     stdin.flush().await
 }
 
-async fn listen(stdout: ChildStdout, say: mpsc::UnboundedSender<Word>) {
+async fn read_reports(stdout: ChildStdout, reports: mpsc::UnboundedSender<Report>) {
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        let Ok(word) = serde_json::from_str(&line) else { continue };
-        if say.send(word).is_err() {
+        let Ok(report) = serde_json::from_str(&line) else { continue };
+        if reports.send(report).is_err() {
             return;
         }
     }
 }
 
-/// Is a worker: what a program does that was started with [`WORKER_ARGUMENT`], and with nothing
-/// else. Returns when the process that has started it wants no more.
+/// Runs a worker. A program must call it if [`WORKER_ARGUMENT`] is its only argument. It returns
+/// when the process that has started it asks for the result, or has ended.
 ///
 /// # Errors
 ///
-/// When the clients cannot be started; the first line of input says which.
+/// If the clients cannot be started.
 pub async fn work() -> Result<(), LoadError> {
-    // Ctrl-C goes to all processes of a terminal; when to end is the first one's affair.
+    // Ctrl-C reaches all processes of a terminal. The one that started the workers decides.
     tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
-    let mut orders = BufReader::new(tokio::io::stdin()).lines();
-    let Some(Order::Start { plan, server }) = next_order(&mut orders).await else {
+    let mut commands = BufReader::new(tokio::io::stdin()).lines();
+    let Some(Command::Start { plan, server }) = next_command(&mut commands).await else {
         return Ok(());
     };
     crate::files::allow(plan.sockets())?;
     let every = plan.sample_every;
     let fleet = Fleet::start_at(*plan, server)?;
+    let report_samples = || fleet.take_samples().into_iter().map(Report::Sample).for_each(report);
     let mut ticks = tokio::time::interval(every);
-    let mut said_failed = false;
+    let mut has_failed = false;
     let settle = loop {
         tokio::select! {
-            order = next_order(&mut orders) => match order {
-                Some(Order::Finish { settle }) => break settle,
+            command = next_command(&mut commands) => match command {
+                Some(Command::Finish { settle }) => break settle,
                 _ => return Ok(()),
             },
-            () = fleet.failed(), if !said_failed => {
-                said_failed = true;
-                say(&Word::Failed(fleet.reason()));
+            () = fleet.failed(), if !has_failed => {
+                has_failed = true;
+                report(Report::Failed(fleet.reason()));
             }
-            _ = ticks.tick() => {
-                for sample in fleet.take_samples() {
-                    say(&Word::Sample(sample));
-                }
-            }
+            _ = ticks.tick() => report_samples(),
         }
     };
     fleet.settle(settle).await;
     fleet.thaw().await;
-    for sample in fleet.take_samples() {
-        say(&Word::Sample(sample));
-    }
-    say(&Word::Tally(Box::new(fleet.tally())));
+    report_samples();
+    report(Report::Tally(Box::new(fleet.tally())));
     fleet.close().await;
     Ok(())
 }
 
-async fn next_order(orders: &mut Lines<BufReader<Stdin>>) -> Option<Order> {
-    serde_json::from_str(&orders.next_line().await.ok()??).ok()
+async fn next_command(commands: &mut Lines<BufReader<Stdin>>) -> Option<Command> {
+    serde_json::from_str(&commands.next_line().await.ok()??).ok()
 }
 
-fn say(word: &Word) {
-    if let Ok(line) = serde_json::to_string(word) {
-        // Nobody may listen any more; then standard input ends, too.
-        let _ = writeln!(std::io::stdout(), "{line}");
+fn report(report: Report) {
+    if let Ok(line) = serde_json::to_string(&report) {
+        // If the reader has ended, so does standard input.
+        let _ = writeln!(io::stdout(), "{line}");
     }
 }

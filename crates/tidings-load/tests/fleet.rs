@@ -35,8 +35,8 @@ fn events_of(hub: &Process, topic: &str) -> Target {
     Target::parse(&format!("http://{}/events?topic={topic}", hub.addr())).unwrap()
 }
 
-/// Two clients, of which the first gets `first` and the second `second`; both have then received
-/// `deliveries` events.
+/// Two clients: the server sends `first` to one and `second` to the other, `deliveries` events in
+/// all.
 async fn two_clients(first: &str, second: &str, deliveries: u64, fields: Fields) -> Report {
     let answers = [first, second].map(|body| Answer::stays(format!("{STREAM}{body}")));
     let server = Scripted::start(move |number| answers[number % 2].clone()).await;
@@ -65,7 +65,7 @@ async fn every_client_receives_every_event_of_the_hub() {
 }
 
 #[tokio::test]
-async fn measuring_can_begin_anew() {
+async fn measuring_can_start_again() {
     let hub = Process::start("hub-axum").await;
     let target = events_of(&hub, "load");
     let mut fleet = within("all clients", Fleet::connect(&target, 10)).await.unwrap();
@@ -76,7 +76,7 @@ async fn measuring_can_begin_anew() {
     publish(&hub, "load", "two").await;
     publish(&hub, "load", "three").await;
     within("two events each", fleet.wait_for_deliveries(2)).await.unwrap();
-    within("what they have", fleet.wait_for_deliveries(1)).await.unwrap();
+    within("an event that they have received already", fleet.wait_for_deliveries(1)).await.unwrap();
     assert_eq!(fleet.report().deliveries.total, 20);
 }
 
@@ -97,7 +97,7 @@ async fn a_storm_loses_nothing() {
 }
 
 #[tokio::test]
-async fn clients_that_take_turns_lose_nothing() {
+async fn clients_that_reconnect_in_turn_lose_nothing() {
     let hub = Process::start("hub-axum").await;
     let plan = Plan::new(events_of(&hub, "load"), 30).reconnect_every(Duration::from_millis(50));
     let fleet = within("the start", Fleet::start(plan)).await.unwrap();
@@ -106,7 +106,7 @@ async fn clients_that_take_turns_lose_nothing() {
         publish(&hub, "load", &format!("{{\"n\":{n}}}")).await;
     }
     within("all events", fleet.wait_for_deliveries(100)).await.unwrap();
-    eventually("turns", || fleet.report().connections.closed_as_planned >= 60).await;
+    eventually("all clients twice", || fleet.report().connections.closed_as_planned >= 60).await;
     let report = fleet.report();
     assert!(report.clean, "{report:?}");
     assert_eq!(report.deliveries.total, 3000);
@@ -119,7 +119,7 @@ async fn a_stream_that_the_server_ends_is_resumed_after_its_retry_delay() {
         _ => Answer::stays(format!("{STREAM}{}", events([3]))),
     })
     .await;
-    // The delay of the plan would be too long for the test.
+    // The plan's delay would be too long for the test.
     let plan = Plan::new(Target::parse(&server.url()).unwrap(), 1).retry(Duration::from_secs(600));
     let fleet = within("the start", Fleet::start(plan)).await.unwrap();
     within("all events", fleet.wait_for_deliveries(3)).await.unwrap();
@@ -156,7 +156,7 @@ async fn a_server_that_drops_doubles_or_reorders_is_caught() {
 }
 
 #[tokio::test]
-async fn without_numbers_what_only_others_received_was_missed() {
+async fn without_numbers_an_event_that_only_others_received_was_missed() {
     let unnumbered =
         |ids: &[u64]| ids.iter().map(|id| format!("id: e-{id}\ndata: x\n\n")).collect::<String>();
     let (all, some) = (unnumbered(&[2, 5, 9, 12]), unnumbered(&[2, 9, 12]));
@@ -165,7 +165,7 @@ async fn without_numbers_what_only_others_received_was_missed() {
 }
 
 #[tokio::test]
-async fn another_topics_event_is_caught() {
+async fn an_event_of_another_topic_is_caught() {
     let event = |topic: &str| format!("data: {{\"topic\":\"{topic}\"}}\n\n");
     let fields = Fields { expected: Some(("topic".into(), "load".into())), ..Fields::default() };
     let (own, mixed) = (event("load").repeat(2), event("load") + &event("other"));
@@ -174,7 +174,7 @@ async fn another_topics_event_is_caught() {
 }
 
 #[tokio::test]
-async fn what_a_reset_repeats_is_counted_apart() {
+async fn an_event_that_a_reset_repeats_is_no_fault() {
     let reset = "event: tidings:status\ndata: {\"status\":\"reset\",\"reason\":\"expired\"}\n\n";
     let stream = events(1..10) + reset + &events(5..15);
     let report = two_clients(&events(1..20), &stream, 38, Fields::default()).await;
@@ -184,7 +184,7 @@ async fn what_a_reset_repeats_is_counted_apart() {
 }
 
 #[tokio::test]
-async fn latency_is_taken_from_the_data_and_replay_have_none() {
+async fn a_timestamp_in_the_data_gives_the_latency_except_of_a_replay() {
     let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let past = format!("data: {{\"at\":{}}}\n\n", at.as_millis() - 5000);
     let future = format!("data: {}\n\n", at.as_nanos() + 3_600_000_000_000);
@@ -195,18 +195,18 @@ async fn latency_is_taken_from_the_data_and_replay_have_none() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_gets_what_its_rate_allows() {
+async fn a_slow_client_receives_every_event() {
     let server = Scripted::start(|_| Answer::stays(format!("{STREAM}{}", events(1..500)))).await;
     let plan = Plan::new(Target::parse(&server.url()).unwrap(), 2).slow(0.5, 50_000);
     let fleet = within("the start", Fleet::start(plan)).await.unwrap();
     within("all events", fleet.wait_for_deliveries(499)).await.unwrap();
     let report = fleet.report();
-    assert_eq!((report.clients.slow, report.clients.slow_let_go), (1, 0));
+    assert_eq!((report.clients.slow, report.clients.slow_evicted), (1, 0));
     assert!(report.clean, "{report:?}");
 }
 
 #[tokio::test]
-async fn clients_that_are_refused_say_why() {
+async fn a_refusal_names_its_reason() {
     async fn refusal(answer: &'static str) -> (LoadErrorKind, String) {
         let server = Scripted::start(move |_| Answer::ends(answer)).await;
         let target = Target::parse(&server.url()).unwrap();
@@ -220,12 +220,12 @@ async fn clients_that_are_refused_say_why() {
     let (kind, message) = refusal(page).await;
     let expected = "url: the content type is text/html, not text/event-stream";
     assert_eq!((kind, &*message), (LoadErrorKind::Refused, expected));
-    assert_eq!(refusal("SSH-2.0-x\r\n").await.1, "url: the answer is not HTTP/1.1");
-    assert_eq!(refusal("").await.1, "url: the connection ended before the answer");
+    assert_eq!(refusal("SSH-2.0-x\r\n").await.1, "url: the response is not HTTP/1.1");
+    assert_eq!(refusal("").await.1, "url: the connection ended before the response");
 }
 
 #[tokio::test]
-async fn nobody_there_is_said_so() {
+async fn a_server_that_does_not_listen_is_unreachable() {
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let target = Target::parse(&format!("http://{free}/")).unwrap();
     let error = within("the end", Fleet::connect(&target, 3)).await.unwrap_err();

@@ -16,7 +16,7 @@ use tidings_testkit::limit::{eventually, within};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-/// A hub on a runtime of its own: with it, all its connections end.
+/// A hub with its own runtime. When that ends, so do all connections.
 struct Server {
     hub: Hub,
     addr: SocketAddr,
@@ -86,17 +86,17 @@ async fn clients_that_share_connections_lose_nothing() {
     let report = fleet.report();
     assert!(report.clean, "{report:?}");
     assert_eq!((report.clients.stalled, report.clients.slow), (9, 9));
-    assert_eq!((report.clients.stalled_let_go, report.clients.slow_let_go), (0, 0));
+    assert_eq!((report.clients.stalled_evicted, report.clients.slow_evicted), (0, 0));
     assert_eq!(report.connect_ms.count, 3);
 }
 
 #[tokio::test]
-async fn a_hub_that_restarts_is_found_again() {
+async fn clients_reconnect_to_a_hub_that_restarts() {
     let server = Server::start("127.0.0.1:0").await;
     let plan = server.plan(20, 10).retry(Duration::from_millis(50));
     let fleet = within("the start", Fleet::start(plan)).await.unwrap();
     within("all clients", fleet.wait_connected()).await.unwrap();
-    // So that every client has an id to come back with.
+    // Every client now has an id to resume from.
     server.publish("one".into()).await;
     within("an event each", fleet.wait_for_deliveries(1)).await.unwrap();
     let addr = server.addr.to_string();
@@ -130,7 +130,7 @@ async fn the_program_measures_over_http2() {
 }
 
 #[tokio::test]
-async fn a_server_without_http2_is_told() {
+async fn a_server_without_http2_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/events", listener.local_addr().unwrap());
     tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! The program as people run it.
+//! The program, as users run it.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
@@ -34,7 +34,7 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// Runs with the events and the publisher of a hub.
+/// Measures a hub, and publishes to it.
 async fn run_at(hub: &Process, arguments: &[&str]) -> (Option<i32>, String, String) {
     let events = format!("http://{}/events?topic=load", hub.addr());
     let publish = format!("http://{}/publish?topic=load", hub.addr());
@@ -53,7 +53,7 @@ async fn clients_of(hub: &Process) -> u64 {
 
 async fn has_clients(hub: &Process, clients: u64) {
     let reached = async { while clients_of(hub).await != clients {} };
-    tokio::time::timeout(LIMIT, reached).await.expect("the hub has so many clients");
+    tokio::time::timeout(LIMIT, reached).await.expect("the hub has this number of clients");
 }
 
 #[tokio::test]
@@ -74,7 +74,7 @@ async fn one_command_measures_a_hub_from_end_to_end() {
     for reference in ["src=", "href=", "url(", "@import", "<script", "<link", "NaN"] {
         assert!(!text.contains(reference), "{reference}");
     }
-    // But for the target's name, nothing in it is an address.
+    // The only addresses in it are the target's, twice.
     assert_eq!(text.matches("://").count(), 2);
 }
 
@@ -161,7 +161,7 @@ async fn ctrl_c_ends_early_with_what_was_measured() {
 }
 
 #[tokio::test]
-async fn bad_arguments_get_one_sentence_and_2() {
+async fn bad_arguments_end_with_one_sentence_and_2() {
     let url = "http://127.0.0.1:1/";
     for (arguments, cause) in [
         (&[][..], "<URL>"),
@@ -169,7 +169,7 @@ async fn bad_arguments_get_one_sentence_and_2() {
         (&["https://127.0.0.1/"], "url: https is not supported, only http:// is"),
         (&[url, "--clients", "0"], "clients: must be at least 1"),
         (&[url, "--for", "10"], "must be a time with its unit"),
-        (&[url, "--for", "0s"], "for: must be longer than nothing"),
+        (&[url, "--for", "0s"], "for: must be greater than 0"),
         (&[url, "--ramp", "20s"], "ramp: must be shorter than the whole run"),
         (&[url, "--stalled", "60%", "--slow", "60%"], "must not exceed 100% together"),
         (&[url, "--header", "nonsense"], "must be a name and its value"),
@@ -190,7 +190,7 @@ async fn bad_arguments_get_one_sentence_and_2() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_stream_gets_one_sentence_and_1() {
+async fn a_server_that_does_not_stream_ends_the_run_with_one_sentence_and_1() {
     let server =
         Scripted::start(|_| Answer::ends("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"))
             .await;
@@ -218,7 +218,7 @@ async fn a_publisher_that_is_refused_ends_the_run() {
 }
 
 #[tokio::test]
-async fn clients_that_are_refused_in_part_are_told() {
+async fn clients_that_the_server_refuses_are_reported() {
     let server = Scripted::start(|number| match number {
         3 => Answer::ends("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"),
         _ => Answer::stays(STREAM),
@@ -246,8 +246,8 @@ async fn faults_end_with_1_unless_they_are_tolerated() {
 }
 
 #[tokio::test]
-async fn stalled_clients_that_are_let_go_are_told_from_those_that_are_not() {
-    for (stays, let_go) in [(true, 0), (false, 5)] {
+async fn evicted_stalled_clients_are_counted() {
+    for (stays, evicted) in [(true, 0), (false, 5)] {
         let body = format!("{STREAM}{}", events(1..10));
         let server = Scripted::start(move |_| match stays {
             true => Answer::stays(body.clone()),
@@ -259,7 +259,10 @@ async fn stalled_clients_that_are_let_go_are_told_from_those_that_are_not() {
         let (code, text, complaints) = run(&arguments).await;
         assert_eq!(code, Some(0), "{complaints}");
         let clients = &json(&text)["clients"];
-        assert_eq!((&clients["stalled"], &clients["stalled_let_go"]), (&5.into(), &let_go.into()));
+        assert_eq!(
+            (&clients["stalled"], &clients["stalled_evicted"]),
+            (&5.into(), &evicted.into())
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! actix-web with the framing done by hand, once for all clients.
+//! actix-web with events that are framed by hand, once for all clients.
 
 use std::convert::Infallible;
 use std::io;

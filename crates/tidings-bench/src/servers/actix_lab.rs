@@ -1,5 +1,5 @@
-//! actix-web-lab's `Sse` with a broadcaster as actix's examples have it: a bounded channel for
-//! each client, and a publication that waits until each has taken the event.
+//! actix-web-lab's `Sse` with a broadcaster as in actix's examples: a bounded channel for each client,
+//! and a publication that waits until each has room.
 
 use std::collections::HashMap;
 use std::io;
@@ -36,11 +36,11 @@ impl Broadcaster {
     async fn publish(&self, topic: &str, message: &str) {
         let clients = self.0.lock().get(topic).cloned().unwrap_or_default();
         let event = sse::Event::Data(sse::Data::new(message));
-        // It fails for those who have left.
+        // It fails for clients that have left.
         let _ = future::join_all(clients.iter().map(|client| client.send(event.clone()))).await;
     }
 
-    /// Forgets who has left.
+    /// Forgets clients that have left.
     fn sweep(&self) {
         for clients in self.0.lock().values_mut() {
             clients.retain(|client| !client.is_closed());

@@ -1,4 +1,4 @@
-//! axum with the framing done by hand, once for all clients.
+//! axum with events that are framed by hand, once for all clients.
 
 use std::convert::Infallible;
 use std::io;

@@ -1,4 +1,4 @@
-//! Topics as people write them: a map of tokio's broadcast channels.
+//! Topics as applications usually have them: a map of tokio's broadcast channels.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio_stream::wrappers::BroadcastStream;
 
 use super::query::Query;
 
-/// Room for the longest burst that is measured, so that nobody lags.
+/// Room for the longest burst, so that no client lags.
 const CAPACITY: usize = 1024;
 
 /// A broadcast channel for each topic.
@@ -41,10 +41,10 @@ impl<T: Clone + Send + 'static> Channels<T> {
         }
     }
 
-    /// Sends a message, as often as was asked for, to all who are subscribed.
+    /// Sends a message to all subscribers, as often as the query says.
     pub(super) fn publish(&self, query: &Query, message: &T) {
         for topic in query.publications() {
-            // It fails when nobody is there.
+            // It fails without subscribers.
             let _ = self.sender(topic).send(message.clone());
         }
     }
@@ -55,7 +55,7 @@ impl<T: Clone + Send + 'static> Channels<T> {
             .iter()
             .map(|topic| BroadcastStream::new(self.sender(topic).subscribe()))
             .collect();
-        // One topic is the usual case, and must not pay for many.
+        // One topic is the usual case, and must not pay for several.
         let streams = match (streams.len(), streams.pop()) {
             (1, Some(stream)) => Either::Left(stream),
             (_, last) => Either::Right(stream::select_all(streams.into_iter().chain(last))),

@@ -6,7 +6,7 @@ use socket2::{Domain, Socket, Type};
 /// Room for the connections of a reconnect storm, the same for every server.
 pub(crate) const BACKLOG: i32 = 4096;
 
-/// A listener, which is announced on standard output once it can be connected to.
+/// A listener, whose address is printed once it accepts connections.
 pub(super) fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;

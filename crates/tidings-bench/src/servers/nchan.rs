@@ -1,4 +1,4 @@
-//! nchan, a module of nginx: a program of its own, with a configuration of ours.
+//! nchan, a module of nginx, with a configuration for the benchmark.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use super::listener::BACKLOG;
 
-/// Where distributions have nginx and its modules.
+/// The paths of nginx and its modules in distributions.
 const PROGRAMS: [&str; 3] = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"];
 const MODULES: [&str; 3] = [
     "/usr/lib/nginx/modules/ngx_nchan_module.so",
@@ -16,7 +16,7 @@ const MODULES: [&str; 3] = [
     "/usr/local/libexec/nginx/ngx_nchan_module.so",
 ];
 
-/// nginx with nchan, as it is installed.
+/// An installed nginx with nchan.
 #[derive(Debug, Clone)]
 pub(crate) struct Nchan {
     program: PathBuf,
@@ -24,7 +24,7 @@ pub(crate) struct Nchan {
 }
 
 impl Nchan {
-    /// nchan, or what is missing.
+    /// The installed nchan, or what is missing.
     pub(crate) fn find() -> Result<Self, String> {
         let first = |places: &[&str]| places.iter().map(PathBuf::from).find(|path| path.is_file());
         let program = first(&PROGRAMS).ok_or("nginx is not installed")?;
@@ -33,7 +33,7 @@ impl Nchan {
         Ok(Self { program, module })
     }
 
-    /// What its versions are, as far as they can be told.
+    /// Its versions, as far as they are known.
     pub(crate) fn version(&self) -> String {
         let output = Command::new(&self.program).arg("-v").stdin(Stdio::null()).output();
         let said = output.map(|output| output.stderr).unwrap_or_default();
@@ -47,12 +47,8 @@ impl Nchan {
         format!("nchan {} in nginx {nginx}", String::from_utf8_lossy(&nchan).trim())
     }
 
-    /// The command that runs it in the foreground as one process, and where it will listen.
-    /// `folder` is for its files.
-    ///
-    /// # Errors
-    ///
-    /// When the folder cannot be written to, or no port is free.
+    /// The command that runs it in the foreground as one process, and the address on which it will
+    /// listen. `folder` is for its files.
     pub(crate) fn command(&self, folder: &Path) -> io::Result<(Vec<String>, SocketAddr)> {
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let file = folder.join("nginx.conf");
@@ -70,7 +66,7 @@ impl Nchan {
     }
 }
 
-/// One process, and as many messages kept as a topic of Tidings keeps by default.
+/// One process that keeps as many messages as a topic of Tidings does by default.
 fn configuration(module: &Path, folder: &Path, addr: SocketAddr) -> String {
     let (module, folder) = (module.display(), folder.display());
     format!(

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-/// What a request asks for: `topic=…` any number of times, `count=…`, `history=all`.
+/// The query of a request: `topic=…` any number of times, `count=…`, `history=all`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Query {
     pub(super) topics: Vec<String>,
@@ -9,7 +9,7 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// Reads the part of a URL behind the question mark.
+    /// Parses the part of a URL after the question mark.
     pub(super) fn parse(query: &str) -> Self {
         let mut read = Self { topics: Vec::new(), count: 1, history: false };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -23,18 +23,18 @@ impl Query {
         read
     }
 
-    /// The topics of the events to publish, in order: each topic as often as was asked for.
+    /// The topics of the events to publish, in order: each topic `count` times.
     pub(super) fn publications(&self) -> impl Iterator<Item = &str> {
         self.topics.iter().flat_map(|topic| std::iter::repeat_n(topic.as_str(), self.count))
     }
 }
 
-/// The answer to a publication: how long it took, without the request around it.
+/// The response to a publication: how long it took, without the request around it.
 pub(super) fn answer(took: Duration) -> String {
     format!("{{\"nanoseconds\":{}}}", took.as_nanos())
 }
 
-/// Runs a publication and says how long it took.
+/// Runs a publication and returns the response with its time.
 pub(super) fn timed(publish: impl FnOnce()) -> String {
     let began = Instant::now();
     publish();
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn topics_repeat_and_the_rest_has_defaults() {
+    fn topics_add_up_and_the_rest_has_defaults() {
         let query = Query::parse("topic=a&topic=b%2Fc");
         let topics = vec!["a".to_owned(), "b/c".to_owned()];
         assert_eq!(query, Query { topics, count: 1, history: false });

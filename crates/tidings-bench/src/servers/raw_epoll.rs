@@ -1,4 +1,4 @@
-//! The floor: one thread, epoll and write(2). It knows just enough HTTP to be measured.
+//! The floor: one thread, epoll and write(2), with just enough HTTP to be measured.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
@@ -18,15 +18,14 @@ Cache-Control: no-cache\r\n\r\n";
 
 struct Connection {
     stream: TcpStream,
-    /// What is only there for the few: those that have not sent their request yet, and those
-    /// whose socket is full.
-    rest: Option<Box<Rest>>,
+    /// Only for a connection whose request is not complete, or whose socket is full.
+    unfinished: Option<Box<Unfinished>>,
 }
 
 #[derive(Default)]
-struct Rest {
+struct Unfinished {
     request: Vec<u8>,
-    /// Frames, and how much of the first one is written.
+    /// Frames, each with the number of bytes that are written.
     unwritten: VecDeque<(Rc<[u8]>, usize)>,
 }
 
@@ -69,7 +68,7 @@ impl Floor {
             let entry = self.connections.vacant_entry();
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut stream, Token(entry.key()), interest)?;
-            entry.insert(Connection { stream, rest: None });
+            entry.insert(Connection { stream, unfinished: None });
         }
     }
 
@@ -138,7 +137,7 @@ impl Floor {
 
     fn remove(&mut self, key: usize) {
         if self.connections.try_remove(key).is_some() {
-            // It happens when a measurement is over, so it may take its time.
+            // Clients leave only after a measurement, so this may be slow.
             for clients in self.topics.values_mut() {
                 clients.retain(|client| *client != key);
             }
@@ -153,78 +152,77 @@ struct Request {
 }
 
 impl Connection {
-    /// The next request, when it is there as a whole.
+    /// The next request, once it is complete.
     fn request(&mut self) -> io::Result<Option<Request>> {
-        let rest = self.rest.get_or_insert_default();
+        let unfinished = self.unfinished.get_or_insert_default();
         let mut buffer = [0; 4096];
         loop {
             match self.stream.read(&mut buffer) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(length) => rest.request.extend_from_slice(&buffer[..length]),
+                Ok(length) => unfinished.request.extend_from_slice(&buffer[..length]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
         }
-        let request = take_request(&mut rest.request);
-        if rest.request.is_empty() && rest.unwritten.is_empty() {
-            self.rest = None;
+        let request = take_request(&mut unfinished.request)?;
+        if unfinished.request.is_empty() && unfinished.unwritten.is_empty() {
+            self.unfinished = None;
         }
         Ok(request)
     }
 
     fn write(&mut self, bytes: &Rc<[u8]>) -> io::Result<()> {
-        let written = match &self.rest {
-            Some(rest) if !rest.unwritten.is_empty() => 0,
-            _ => some_or_none(self.stream.write(bytes))?,
+        let written = match &self.unfinished {
+            Some(unfinished) if !unfinished.unwritten.is_empty() => 0,
+            _ => bytes_written(self.stream.write(bytes))?,
         };
         if written < bytes.len() {
-            self.rest.get_or_insert_default().unwritten.push_back((bytes.clone(), written));
+            self.unfinished.get_or_insert_default().unwritten.push_back((bytes.clone(), written));
         }
         Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let Some(rest) = &mut self.rest else { return Ok(()) };
-        while let Some((frame, written)) = rest.unwritten.front_mut() {
-            *written += some_or_none(self.stream.write(&frame[*written..]))?;
+        let Some(unfinished) = &mut self.unfinished else { return Ok(()) };
+        while let Some((frame, written)) = unfinished.unwritten.front_mut() {
+            *written += bytes_written(self.stream.write(&frame[*written..]))?;
             if *written < frame.len() {
                 return Ok(());
             }
-            rest.unwritten.pop_front();
+            unfinished.unwritten.pop_front();
         }
-        if rest.request.is_empty() {
-            self.rest = None;
+        if unfinished.request.is_empty() {
+            self.unfinished = None;
         }
         Ok(())
     }
 }
 
-/// A full socket takes nothing.
-fn some_or_none(written: io::Result<usize>) -> io::Result<usize> {
+/// The number of bytes that were written: 0 if the socket is full.
+fn bytes_written(written: io::Result<usize>) -> io::Result<usize> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
         outcome => outcome,
     }
 }
 
-/// Takes a whole request out of what was read.
-fn take_request(read: &mut Vec<u8>) -> Option<Request> {
-    let head_len = memchr::memmem::find(read, b"\r\n\r\n")? + 4;
-    let head = String::from_utf8_lossy(&read[..head_len]).into_owned();
-    let body_len = head
-        .lines()
-        .filter_map(|line| line.split_once(": "))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .and_then(|(_, value)| value.parse().ok())
-        .unwrap_or(0);
-    if read.len() < head_len + body_len {
-        return None;
-    }
-    let body = read[head_len..head_len + body_len].to_vec();
-    read.drain(..head_len + body_len);
-    let target = head.split(' ').nth(1).unwrap_or_default();
+/// Takes a whole request out of what was read; `None` if it is not complete.
+fn take_request(read: &mut Vec<u8>) -> io::Result<Option<Request>> {
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut head = httparse::Request::new(&mut headers);
+    let httparse::Status::Complete(head_len) = head.parse(read).map_err(io::Error::other)? else {
+        return Ok(None);
+    };
+    let mut headers = head.headers.iter();
+    let length = headers.find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    let length = length.and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok());
+    let end = head_len + length.unwrap_or(0);
+    let target = head.path.unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    Some(Request { path: path.to_owned(), query: Query::parse(query), body })
+    let Some(body) = read.get(head_len..end) else { return Ok(None) };
+    let request = Request { path: path.into(), query: Query::parse(query), body: body.into() };
+    read.drain(..end);
+    Ok(Some(request))
 }
 
 #[cfg(test)]
@@ -232,11 +230,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_taken_when_its_body_is_there() {
+    fn a_request_is_taken_when_its_body_is_complete() {
         let mut read = b"POST /publish?topic=a HTTP/1.1\r\ncontent-length: 3\r\n\r\nab".to_vec();
-        assert!(take_request(&mut read).is_none());
+        assert!(take_request(&mut read).expect("it is HTTP").is_none());
         read.extend_from_slice(b"cGET");
-        let request = take_request(&mut read).expect("it is whole");
+        let request = take_request(&mut read).expect("it is HTTP").expect("it is complete");
         assert_eq!((request.path.as_str(), &request.body[..]), ("/publish", &b"abc"[..]));
         assert_eq!(read, b"GET");
     }

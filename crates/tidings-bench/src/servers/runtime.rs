@@ -2,8 +2,8 @@ use std::future::Future;
 use std::io;
 use std::net::TcpListener;
 
-/// Runs a server of tokio as applications do, on the multi-thread runtime, with one worker, since
-/// it has one core. `serve` begins on that worker.
+/// Runs a server on tokio's multi-thread runtime, as applications do, with one worker for its one
+/// core. `serve` runs on that worker.
 pub(super) fn run<F, Fut>(listener: TcpListener, serve: F) -> io::Result<()>
 where
     F: FnOnce(tokio::net::TcpListener) -> Fut + Send + 'static,
@@ -15,8 +15,8 @@ where
     runtime.block_on(serving).map_err(io::Error::other)?
 }
 
-/// As [`run`], for a future that cannot be sent to the worker: it accepts on the main thread, and
-/// its connections are the worker's.
+/// As [`run`], for a future that is not `Send`: it accepts connections on the main thread, and the
+/// worker serves them.
 pub(super) fn run_here<F, Fut>(listener: TcpListener, serve: F) -> io::Result<()>
 where
     F: FnOnce(tokio::net::TcpListener) -> Fut,

@@ -1,16 +1,16 @@
-//! What the servers of Tidings share: the hub, with its defaults.
+//! The part that all servers of Tidings use: a hub with its defaults.
 
 use tidings::{Event, History, Hub, Subscribe};
 
 use super::query::{Query, timed};
 
-/// A subscription as a request asks for it.
+/// The subscription of a request.
 pub(super) fn subscribe(hub: &Hub, query: &Query) -> Subscribe {
     let history = if query.history { History::All } else { History::None };
     hub.subscribe(query.topics.iter().map(String::as_str)).history(history)
 }
 
-/// Publishes as a request asks for it.
+/// The publication of a request.
 pub(super) fn publish(hub: &Hub, query: &Query, body: &str) -> String {
     timed(|| {
         for topic in query.publications() {

@@ -1,4 +1,4 @@
-//! What people write with warp: its `sse` over a broadcast channel of strings.
+//! The usual code with warp: its `sse` over a broadcast channel of strings.
 
 use std::convert::Infallible;
 use std::io;

@@ -1,4 +1,4 @@
-//! A server that says what a test wants it to say, faults and all.
+//! A server that sends what a test tells it to, including faults.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub(crate) const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 
-/// What a connection is answered.
+/// What the server sends on a connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     text: String,
@@ -16,18 +16,18 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// This, and then the end of the connection.
+    /// Sends this, then ends the connection.
     pub(crate) fn ends(text: impl Into<String>) -> Self {
         Self { text: text.into(), stays: false }
     }
 
-    /// This, and then nothing more, but the connection stays.
+    /// Sends this, then keeps the connection open.
     pub(crate) fn stays(text: impl Into<String>) -> Self {
         Self { text: text.into(), stays: true }
     }
 }
 
-/// It runs until the test's runtime ends.
+/// A server that runs until the test's runtime ends.
 #[derive(Debug)]
 pub(crate) struct Scripted {
     addr: SocketAddr,
@@ -35,7 +35,7 @@ pub(crate) struct Scripted {
 }
 
 impl Scripted {
-    /// Answers each connection with what `answer` says to its number, which counts from 0.
+    /// Gives each connection the answer to its number, which counts from 0.
     pub(crate) async fn start(answer: impl Fn(usize) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
@@ -70,12 +70,12 @@ async fn serve(mut stream: TcpStream, answer: Answer, heard: Arc<Mutex<Vec<Strin
     }
     heard.lock().unwrap().push(String::from_utf8(head).unwrap());
     if stream.write_all(answer.text.as_bytes()).await.is_ok() && answer.stays {
-        // Until the client goes.
+        // Until the client closes it.
         let _ = stream.read_u8().await;
     }
 }
 
-/// Events with these numbers, and ids to match.
+/// Events with these numbers, and matching ids.
 pub(crate) fn events(numbers: impl IntoIterator<Item = u64>) -> String {
     numbers.into_iter().map(|n| format!("id: e-{n}\ndata: {{\"n\":{n}}}\n\n")).collect()
 }
