@@ -9,7 +9,7 @@ use std::fmt;
 
 use tidings::{Event, Hub, Message, STATUS_EVENT};
 
-pub use crate::family::is_of;
+pub use crate::pattern::is_of;
 use crate::wire::Response;
 
 /// One event that was published, with the id that the hub gave it.
