@@ -7,6 +7,7 @@
 //! [`document`] is for what tests write down.
 
 pub mod document;
+pub mod example;
 #[cfg(unix)]
 pub mod guarded;
 #[cfg(unix)]
