@@ -8,6 +8,7 @@
 
 pub mod document;
 pub mod example;
+pub mod fault_injector;
 #[cfg(unix)]
 pub mod guarded;
 #[cfg(unix)]
