@@ -1,4 +1,4 @@
-// What Chromium does with a stream of another origin: with cookies, tokens, and without permission.
+// What Chromium does with a stream of another origin: with cookies, with tokens, and without permission.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -36,16 +36,15 @@ class Auth extends Server {
     return (await (await this.#post("/token", { authorization: ACCESS[user] })).json()).token;
   }
 
-  /** Ends all streams of a user, who logs out elsewhere. */
+  /** Ends all streams of a user, who logs out in another session. */
   async cut(user) {
     await this.#post("/logout", { authorization: ACCESS[user] });
   }
 }
 
 /**
- * A site of nothing but an empty page, a server, and a browser without a past that looks at the
- * page. The page is `http://HOST:…`: with 127.0.0.1 it is another origin than the server, but the
- * same site; with localhost it is another site.
+ * A site with an empty page, a server, and a new browser context that shows the page. The page is `http://HOST:…`: with
+ * 127.0.0.1 it is of another origin than the server, but of the same site; with localhost it is of another site.
  */
 async function setUp(t, host, { allowed = true } = {}) {
   const site = createServer((_, response) => response.setHeader("content-type", "text/html").end("<!doctype html>"));
@@ -60,7 +59,7 @@ async function setUp(t, host, { allowed = true } = {}) {
   return { server, context, page };
 }
 
-/** Logs the browser in, not the page: this works without permission as well. */
+/** Logs the browser in, not the page, so this needs no permission. */
 async function logIn(context, server) {
   const answer = await context.request.post(`${server.url}/login`, { form: { user: "ada", password: "engine" } });
   assert.equal(answer.status(), 204);
@@ -86,7 +85,7 @@ async function follow(page, url, init) {
   };
 }
 
-/** Asserts that the browser gives up on a stream, and that the page has seen nothing of it. */
+/** Asserts that the browser gives up on a stream, and that the page saw nothing of it. */
 async function assertRefused(stream) {
   await stream.givenUp();
   assert.deepEqual(await stream.statuses(), []);
@@ -120,7 +119,7 @@ describe("an EventSource with credentials, of another origin", () => {
     const { server, context, page } = await setUp(t, SAME_SITE, { allowed: false });
     await logIn(context, server);
     await assertRefused(await follow(page, `${server.url}/events`, withCredentials));
-    // The same session is good where no permission is needed.
+    // The same session is accepted where no permission is needed.
     const own = await context.newPage();
     await own.goto(`${server.url}/streams`);
     const stream = await follow(own, "/events");
@@ -137,7 +136,7 @@ describe("an EventSource with credentials, of another origin", () => {
     assert.deepEqual(await stream.statuses(), ["fresh"]);
   });
 
-  test("is nobody on a page of another site, which the cookie does not go to", { timeout }, async (t) => {
+  test("is not authenticated on a page of another site, which gets no cookie", { timeout }, async (t) => {
     const { server, context, page } = await setUp(t, OTHER_SITE);
     await logIn(context, server);
     await assertRefused(await follow(page, `${server.url}/events`, withCredentials));

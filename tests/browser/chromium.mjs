@@ -1,4 +1,4 @@
-// Chromium as it is installed here.
+// The installed Chromium.
 
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
@@ -28,7 +28,7 @@ export async function launch() {
   if (!executablePath) throw new Error("chromium is not installed; install it, or set CHROMIUM to its path");
   return chromium.launch({
     executablePath,
-    // It must not reach for anything but the hub.
+    // It must contact nothing but the hub.
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
   });
 }

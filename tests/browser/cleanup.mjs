@@ -1,9 +1,8 @@
-// What a test set up is taken down in the opposite order, so that a page is gone before the hub
-// that it listens to. (`t.after` alone runs the oldest first.)
+// Cleans up in reverse order, so that a page is closed before its hub ends. (`t.after` alone runs the oldest first.)
 
 const stacks = new WeakMap();
 
-/** Has `undo` run at the end of the test `t`, before everything that was deferred earlier. */
+/** Runs `undo` at the end of the test `t`, before everything that was deferred earlier. */
 export function defer(t, undo) {
   const stack = stacks.get(t) ?? [];
   if (!stacks.has(t)) {

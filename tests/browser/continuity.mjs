@@ -1,4 +1,4 @@
-// The judge of every resume test: numbers that were published 1, 2, 3 … must arrive so.
+// The checker of every resume test: the numbers 1, 2, 3 … must arrive in this order.
 
 import assert from "node:assert/strict";
 

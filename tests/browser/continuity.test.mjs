@@ -1,4 +1,4 @@
-// A judge that never says no proves nothing: here it must.
+// The checker must find flaws where there are some.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,25 +1,13 @@
-// What a plain EventSource in a real Chromium makes of a hub's stream.
+// What Chromium's EventSource makes of a hub's stream.
 
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 
-import { launch } from "./chromium.mjs";
-import { defer } from "./cleanup.mjs";
-import { Hub } from "./hub.mjs";
+import { hubAndBrowser } from "./fixture.mjs";
 import { position, Stream } from "./stream.mjs";
 
 const timeout = 60_000;
-let browser;
-before(async () => { browser = await launch(); }, { timeout });
-after(async () => { await browser?.close(); });
-
-/** A hub, and a browser without a past. */
-async function setUp(t) {
-  const hub = await Hub.start(t);
-  const context = await browser.newContext();
-  defer(t, () => context.close());
-  return { hub, context };
-}
+const setUp = hubAndBrowser({ timeout });
 
 describe("an EventSource", () => {
   test("gets named events under their names, and others as `message`", { timeout }, async (t) => {
@@ -40,8 +28,8 @@ describe("an EventSource", () => {
   test("gets data of any text as it was published", { timeout }, async (t) => {
     const { hub, context } = await setUp(t);
     const stream = await Stream.open(t, context, hub.url, "/events?topic=a");
-    // Published, and what the browser makes of it where the two differ: each of CRLF, LF and CR
-    // ends a line, and a line end is "\n" in an event.
+    // Published data, and what the browser makes of it if the two differ: each of CRLF, LF and CR ends a line, and a line
+    // end is "\n" in an event.
     const texts = [
       ["plain"],
       ["two\nlines"],
@@ -92,15 +80,15 @@ describe("an EventSource", () => {
     assert.equal(status, "fresh");
     assert.deepEqual(rest, {});
     assert.equal(second.data, "after");
-    // The position from which it follows: behind what was before, and before what comes after.
+    // The position from which it follows: after earlier events and before later ones.
     const positions = [id, first.lastEventId, second.lastEventId].map(position);
     assert.ok(positions[0] <= positions[1] && positions[1] < positions[2], `${positions}`);
-    // The client is known to the hub under this id.
+    // The hub knows the client by this id.
     const { clients } = await hub.clients();
     assert.deepEqual(clients.map(({ id }) => id), [client]);
   });
 
-  test("knows the id of every event, and they only rise", { timeout }, async (t) => {
+  test("gets an id with every event, and the ids rise", { timeout }, async (t) => {
     const { hub, context } = await setUp(t);
     const stream = await Stream.open(t, context, hub.url, "/events?topic=a");
     const published = [];
@@ -115,7 +103,7 @@ describe("an EventSource", () => {
   test("gets two topics in one stream in the hub's order", { timeout }, async (t) => {
     const { hub, context } = await setUp(t);
     const stream = await Stream.open(t, context, hub.url, "/events?topic=a&topic=b");
-    // Many at once, so that the topics race with each other.
+    // Many concurrent events, so that the topics race with each other.
     const published = await Promise.all(
       Array.from({ length: 200 }, async (_, n) => {
         const data = `${"ab"[n % 2]} ${n}`;
@@ -137,7 +125,7 @@ describe("an EventSource", () => {
     assert.deepEqual(events.map(({ data }) => data), ["for this one"]);
   });
 
-  test("gets the history that it asks for, and then what is live", { timeout }, async (t) => {
+  test("gets the history that it asks for, and then live events", { timeout }, async (t) => {
     const { hub, context } = await setUp(t);
     for (const data of ["1", "2", "3"]) await hub.publish("a", data);
     const last = await Stream.open(t, context, hub.url, "/events?topic=a&history=2");
@@ -162,7 +150,7 @@ describe("an EventSource", () => {
     assert.equal((await hub.clients()).total, 2);
   });
 
-  test("is forgotten by the hub when its tab is closed", { timeout }, async (t) => {
+  test("leaves the hub's registry when its tab is closed", { timeout }, async (t) => {
     const { hub, context } = await setUp(t);
     await Stream.open(t, context, hub.url, "/events?topic=a");
     assert.equal((await hub.clients()).total, 1);

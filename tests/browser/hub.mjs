@@ -6,7 +6,7 @@ export class Hub extends Server {
   static variable = "TIDINGS_HUB";
   static greeting = /^Tidings hub on [\w-]+: open http:\/\/127\.0\.0\.1:(\d+)\/ in a browser$/;
 
-  /** Publishes, and resolves to `{ id, subscribers }`. */
+  /** Publishes an event. Resolves to `{ id, subscribers }`. */
   async publish(topic, data, event) {
     const query = new URLSearchParams({ topic, ...(event === undefined ? {} : { event }) });
     const answer = await fetch(`${this.url}/publish?${query}`, { method: "POST", body: data });

@@ -1,4 +1,4 @@
-// The live page of the example hub, used as people use it.
+// The live page of the example hub.
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
@@ -16,14 +16,13 @@ before(async () => { browser = await launch(); }, { timeout });
 after(async () => { await browser?.close(); });
 
 /**
- * The page in a tab of its own. When the test ends, nothing may stand on its console but what
- * `provoked` matches, nothing may have been thrown, and nothing refused by its content security
- * policy.
+ * The page in a new tab. When the test ends, the console may have only messages that `provoked` matches, and there may be
+ * no exception and no violation of the content security policy.
  */
 async function open(t, origin, { provoked = [], ...options } = {}) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
-  page.setDefaultTimeout(0);   // the test's own limit counts
+  page.setDefaultTimeout(0);   // the test has a time limit
   const complaints = [];
   page.on("console", (message) => {
     const text = `${message.text()} at ${message.location().url}`;
@@ -55,7 +54,7 @@ function controls(page) {
       const to = Number(await text("ticks")) + more;
       await page.waitForFunction((to) => Number(document.getElementById("ticks").textContent) >= to, to);
     },
-    /** Resolves when the text of an element matches; to the match. */
+    /** Resolves to the match when the text of an element matches. */
     says: async (id, pattern) => {
       await page.waitForFunction(
         ({ id, source, flags }) => new RegExp(source, flags).test(document.getElementById(id).innerText),
@@ -63,7 +62,7 @@ function controls(page) {
       );
       return pattern.exec(await text(id));
     },
-    /** Presses "Cut my connection" and resolves when the page is live again; to the replayed count. */
+    /** Presses "Cut my connection". Resolves to the number of replayed events when the page is live again. */
     cut: async () => {
       await page.locator('#cut[aria-disabled="false"]').click();
       await page.locator('#state[data-state="reconnecting"]').waitFor();
@@ -75,11 +74,11 @@ function controls(page) {
   };
 }
 
-// What Chromium itself writes to the console when a connection is lost.
+// Chromium's own console messages for a lost connection.
 const LOST = [/net::ERR_CONNECTION_REFUSED/, /net::ERR_INCOMPLETE_CHUNKED_ENCODING/, /net::ERR_CONNECTION_RESET/, /net::ERR_EMPTY_RESPONSE/];
 
 describe("the live page", { concurrency: 2 }, () => {
-  test("shows numbers that move", { timeout }, async (t) => {
+  test("shows numbers that change", { timeout }, async (t) => {
     const hub = await Hub.start(t);
     const { page, text, number, state, ticks, says } = await open(t, hub.url);
     await state("live");
@@ -105,7 +104,7 @@ describe("the live page", { concurrency: 2 }, () => {
     for (const reconnects of [1, 2]) {
       const before = await number("ticks");
       const [replayed, missing, doubled] = await cut();
-      // It was away for two seconds at least, with five ticks a second on a machine that is idle.
+      // It was away for at least two seconds, with five ticks a second on an idle machine.
       assert.ok(replayed >= 5, `${replayed} replayed`);
       assert.ok(await number("ticks") >= before + 5);
       assert.deepEqual([missing, doubled], [0, 0]);
@@ -114,9 +113,9 @@ describe("the live page", { concurrency: 2 }, () => {
     }
   });
 
-  test("shows a loss where there is one", { timeout }, async (t) => {
+  test("shows a loss", { timeout }, async (t) => {
     const hub = await Hub.start(t);
-    // The wire is changed behind the hub's back: two ticks go missing.
+    // The proxy removes two ticks.
     const rewrite = (text) => text.replace(/data(: ?\{"n":1[01],)/g, "lost$1");
     const proxy = await Proxy.start(t, hub, { rewrite });
     const { page, number, says } = await open(t, proxy.url);
@@ -162,7 +161,7 @@ describe("the live page", { concurrency: 2 }, () => {
     assert.equal(await page.locator("#publish-topic").getAttribute("aria-invalid"), null);
   });
 
-  test("shows a reset when the hub was killed and started again, and is live", { timeout }, async (t) => {
+  test("shows a reset when the hub was killed and restarted, and is live", { timeout }, async (t) => {
     const hub = await Hub.start(t);
     const { page, number, state, ticks, says } = await open(t, hub.url, { provoked: LOST });
     await state("live");
@@ -175,11 +174,11 @@ describe("the live page", { concurrency: 2 }, () => {
     assert.ok(await page.locator("#notice").isVisible());
     await ticks(3);
     assert.deepEqual([await number("resets"), await number("missing"), await number("doubled")], [1, 0, 0]);
-    // It is a client like any other again.
+    // It is a normal client again.
     assert.equal((await hub.clients()).total, 1);
   });
 
-  test("connects again by itself after an answer that makes EventSource give up", { timeout }, async (t) => {
+  test("reconnects after an answer that makes EventSource give up", { timeout }, async (t) => {
     const hub = await Hub.start(t);
     let down = false;
     const proxy = await Proxy.start(t, hub, { refuse: () => down });
@@ -196,7 +195,7 @@ describe("the live page", { concurrency: 2 }, () => {
     assert.deepEqual([await number("missing"), await number("doubled"), await number("resets")], [0, 0, 0]);
   });
 
-  test("runs no script but its own", { timeout }, async (t) => {
+  test("runs only its own scripts", { timeout }, async (t) => {
     const hub = await Hub.start(t);
     const { page, complaints, state } = await open(t, hub.url, { provoked: [/Content Security Policy/i] });
     await state("live");
@@ -207,7 +206,7 @@ describe("the live page", { concurrency: 2 }, () => {
     });
     assert.equal(await page.evaluate(() => window.intruded), undefined);
     while (complaints.length === 0) await page.evaluate(() => new Promise(requestAnimationFrame));
-    // So the check that other tests make at their end is one that can fail.
+    // So the check at the end of each test can fail.
     assert.match(complaints.pop(), /^refused by the content security policy: script-src/);
   });
 });

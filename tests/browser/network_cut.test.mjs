@@ -1,29 +1,17 @@
-// A network that breaks anywhere: in the middle of an event, of a field name, of a character, of
-// a chunk size. The browser must throw away what is not complete, come back with the id before
-// it, and miss nothing.
+// A network that breaks anywhere: in the middle of an event, a field name, a character, or a chunk size. The browser must
+// discard what is incomplete, come back with the id before it, and miss nothing.
 
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 
-import { launch } from "./chromium.mjs";
-import { defer } from "./cleanup.mjs";
 import { assertContinuous, flaws } from "./continuity.mjs";
-import { Hub } from "./hub.mjs";
+import { hubAndBrowser } from "./fixture.mjs";
 import { Proxy } from "./proxy.mjs";
 import { Publisher } from "./publisher.mjs";
 import { Stream } from "./stream.mjs";
 
 const timeout = 120_000;
-let browser;
-before(async () => { browser = await launch(); }, { timeout });
-after(async () => { await browser?.close(); });
-
-async function setUp(t) {
-  const hub = await Hub.start(t);
-  const context = await browser.newContext();
-  defer(t, () => context.close());
-  return { hub, context };
-}
+const setUp = hubAndBrowser({ timeout });
 
 function shuffled(values) {
   for (let i = values.length - 1; i > 0; i--) {
@@ -34,30 +22,29 @@ function shuffled(values) {
 }
 
 /**
- * Every byte of the first `near` (head, status event, the first events), and some places further
- * out: in a random order, so that the browser is never kept from the events for long.
+ * Every byte of the first `near` (head, status event, the first events), and some later bytes, in random order, so that
+ * the browser never waits long for events.
  */
-function places(near) {
+function cutsAfter(near) {
   const far = Array.from({ length: 40 }, () => near + Math.floor(Math.random() * 2_000));
   return shuffled([...Array(near).keys(), ...far]);
 }
 
 const CASES = [
   { name: "with a reset", near: 500, cut: { how: "reset" } },
-  // When a plain HTTP connection ends inside the head, Chromium takes what it has for all of the
-  // head; and a head without the content type of a stream is an answer after which an EventSource
-  // does not come back. No server can help that, but to send this field early; behind it, a cut
-  // does no harm.
+  // When a plain HTTP connection ends inside the head, Chromium treats the received part as the whole head. After a head
+  // without the content type of a stream, an EventSource does not come back. A server can only send this field early:
+  // after it, a cut does no harm.
   { name: "with an early end", near: 400, cut: { how: "end", from: "content-type: text/event-stream" } },
 ];
 
 describe("a connection that breaks after any number of bytes", { concurrency: true }, () => {
   for (const { name, near, cut } of CASES) {
-    test(`${name} costs no event and doubles none`, { timeout }, async (t) => {
+    test(`${name} loses and doubles no event`, { timeout }, async (t) => {
       const { hub, context } = await setUp(t);
-      const cuts = places(near).map((after) => ({ ...cut, after }));
+      const cuts = cutsAfter(near).map((after) => ({ ...cut, after }));
       const count = cuts.length;
-      // The first stream stands for a while, and so does the one after all of the cuts.
+      // The first stream lasts for a while, and so does the one after all cuts.
       cuts.push({ ...cut, after: 1_000 });
       const proxy = await Proxy.start(t, hub, { cut: () => cuts.pop(), retryMs: 5 });
       const stream = await Stream.open(t, context, proxy.url, "/events?topic=a&topic=b", ["tick"]);
@@ -75,7 +62,7 @@ describe("a connection that breaks after any number of bytes", { concurrency: tr
 });
 
 describe("the checks", () => {
-  // Both change the wire behind the hub's back, at the same length.
+  // The proxy changes the stream without changing its length.
   const changed = async (t, rewrite) => {
     const { hub, context } = await setUp(t);
     const proxy = await Proxy.start(t, hub, { rewrite });
@@ -86,12 +73,12 @@ describe("the checks", () => {
     return flaws(await stream.number(last), 1, last);
   };
 
-  test("see an event that is lost on the way", { timeout }, async (t) => {
+  test("find a lost event", { timeout }, async (t) => {
     const lose = (text) => text.replace(/data(: ?\{"n":17\})/, "lost$1");
     assert.deepEqual(await changed(t, lose), { missing: [17], doubled: [], late: [], strange: [] });
   });
 
-  test("see an event that comes twice", { timeout }, async (t) => {
+  test("find an event that comes twice", { timeout }, async (t) => {
     const repeat = (text) => text.replace('{"n":17}', '{"n":16}');
     assert.deepEqual(await changed(t, repeat), { missing: [17], doubled: [16], late: [], strange: [] });
   });

@@ -1,4 +1,4 @@
-// A network between browser and hub that breaks where a test wants it to: a TCP proxy.
+// A network between a browser and a hub that breaks where a test says: a TCP proxy.
 
 import { EventEmitter, once } from "node:events";
 import net from "node:net";
@@ -12,25 +12,23 @@ export class Proxy {
   #port;
   #options;
   #sockets = new Set();
-  /** The heads of the requests for a stream, in the order in which they came. */
+  /** The heads of the requests for streams, in order. */
   requests = [];
   /** How many streams it has cut. */
   cuts = 0;
   #cut = new EventEmitter();
 
   /**
-   * Starts a proxy before `hub`. For each stream (`GET /events`), these are asked once:
+   * Starts a proxy in front of `hub`. For each stream (`GET /events`), these are called once:
    *
-   * - `cut()`: how many bytes of the response pass before the connection breaks, as
-   *   `{ after, how, from }`; `how` is `"end"` (FIN: a proxy that ends) or `"reset"` (RST: a host
-   *   that is gone). Bytes are those on the wire, head and chunk sizes included, so a cut falls
-   *   into the middle of an event as well as between two. With `from`, they count from behind
-   *   this text. `undefined` for no cut.
-   * - `refuse()`: true to answer 503 in the hub's place.
+   * - `cut()`: how many bytes of the response pass before the connection breaks, as `{ after, how, from }`, or
+   *   `undefined` for no cut. `how` is `"end"` (FIN, as when a proxy ends) or `"reset"` (RST, as when a host fails). Bytes
+   *   are those on the wire with head and chunk sizes, so a cut may be in the middle of an event. With `from`, they are
+   *   counted from the end of this text.
+   * - `refuse()`: true to answer 503 instead of the hub.
    *
-   * `rewrite(text)` may change what passes, at the same length; it sees whole chunks as bytes
-   * in latin1. `retryMs` changes the `retry:` field, so that the browser comes back sooner than
-   * the hub would have it.
+   * `rewrite(text)` may change what passes, but not its length. It gets whole chunks of bytes as latin1. `retryMs` replaces
+   * the value of the `retry:` field, so that the browser comes back sooner.
    */
   static async start(t, hub, options = {}) {
     const proxy = new Proxy();
@@ -59,7 +57,7 @@ export class Proxy {
       this.#sockets.add(socket);
       socket.on("error", () => {});   // `close` follows
     }
-    let response = null;   // the one that is a stream; others pass as they are
+    let response = null;   // a stream; other responses pass unchanged
     browser.on("close", () => { this.#sockets.delete(browser); hub.destroy(); });
     hub.on("close", () => {
       this.#sockets.delete(hub);
@@ -67,7 +65,7 @@ export class Proxy {
       if (!response?.cutting) browser.end();
     });
     browser.on("data", (bytes) => {
-      // A browser sends a request that has no body in one piece.
+      // A browser sends a request without a body in one piece.
       const head = bytes.toString("latin1");
       if (head.startsWith("GET /events")) {
         this.requests.push(head);
@@ -88,7 +86,7 @@ export class Proxy {
   #pass(response, bytes, browser, hub) {
     let text = bytes.toString("latin1");
     if (!response.begun) {
-      // Head and first event are small, and wait for each other here.
+      // The head and the first event are small, and are joined here.
       response.start += text;
       const body = response.start.indexOf(END_OF_HEAD) + END_OF_HEAD.length;
       if (body < END_OF_HEAD.length || !response.start.includes("\n\n", body)) return;
@@ -116,12 +114,12 @@ export class Proxy {
     this.#cut.emit("cut");
   }
 
-  /** Resolves when it has cut so many streams. */
+  /** Resolves when it has cut this many streams. */
   async untilCut(count) {
     while (this.cuts < count) await once(this.#cut, "cut");
   }
 
-  /** Has the browser come back after `retryMs`. */
+  /** Makes the browser come back after `retryMs`. */
   #hurry(text) {
     const { retryMs } = this.#options;
     if (retryMs === undefined) return text;

@@ -1,4 +1,4 @@
-// Somebody who goes on publishing, whatever happens to those who listen.
+// Publishes continuously, whatever happens to the clients.
 
 import { setInterval } from "node:timers/promises";
 
@@ -7,7 +7,7 @@ import { defer } from "./cleanup.mjs";
 export class Publisher {
   #stopped = false;
   #done;
-  /** The number that was published last. */
+  /** The last published number. */
   last = 0;
 
   /** Publishes `{"n":1}`, `{"n":2}` … at this pace, to the topics in turn, until `stop`. */

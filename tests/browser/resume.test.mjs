@@ -1,36 +1,24 @@
-// A stream that ends, and what Chromium's own EventSource does then: it comes back with the
-// last id it saw, after the time that the hub told it (some three seconds), and nothing that was
-// published in between may be missing or doubled.
+// When a stream ends, Chromium's EventSource comes back with its last id after the time that the hub told it (about three
+// seconds). Nothing that was published in between may be missing or doubled.
 
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 
-import { launch } from "./chromium.mjs";
-import { defer } from "./cleanup.mjs";
 import { assertContinuous } from "./continuity.mjs";
-import { Hub } from "./hub.mjs";
+import { hubAndBrowser } from "./fixture.mjs";
 import { Proxy } from "./proxy.mjs";
 import { Publisher } from "./publisher.mjs";
 import { position, Stream } from "./stream.mjs";
 
 const timeout = 120_000;
-let browser;
-before(async () => { browser = await launch(); }, { timeout });
-after(async () => { await browser?.close(); });
-
-async function setUp(t) {
-  const hub = await Hub.start(t);
-  const context = await browser.newContext();
-  defer(t, () => context.close());
-  return { hub, context };
-}
+const setUp = hubAndBrowser({ timeout });
 
 /** The `Last-Event-ID` header of a request's head. */
 const lastEventId = (head) => /^last-event-id: ?(.*)\r$/im.exec(head)?.[1];
 
-// They wait more than they work, so they run at the same time.
+// They wait more than they work, so they run concurrently.
 describe("a stream that was cut", { concurrency: true }, () => {
-  test("goes on without a gap, again and again, while events are published", { timeout }, async (t) => {
+  test("continues without a gap, again and again, while events are published", { timeout }, async (t) => {
     const { hub, context } = await setUp(t);
     const stream = await Stream.open(t, context, hub.url, "/events?topic=a", ["tick"]);
     const publisher = new Publisher(t, hub, { topics: ["a"], everyMs: 20 });
@@ -47,7 +35,7 @@ describe("a stream that was cut", { concurrency: true }, () => {
     const statuses = await stream.statuses();
     assert.deepEqual(statuses.map(({ status }) => status), ["fresh", ...Array(cuts).fill("resumed")]);
     assert.deepEqual(await stream.connection(), { opened: cuts + 1, lost: cuts, readyState: 1 });
-    // Each connection is a client of its own.
+    // Each connection is another client.
     assert.equal(new Set(statuses.map(({ client }) => client)).size, cuts + 1);
   });
 
@@ -73,7 +61,7 @@ describe("a stream that was cut", { concurrency: true }, () => {
     const [first] = await stream.statuses();
     await hub.cut(first.client);
     await stream.losses(1);
-    // Now nobody listens.
+    // Now there is no client.
     for (const data of ["1", "2", "3"]) await hub.publish("quiet", data);
     assert.deepEqual((await stream.published(3)).map(({ data }) => data), ["1", "2", "3"]);
     const [, second] = await stream.statuses();
@@ -81,7 +69,7 @@ describe("a stream that was cut", { concurrency: true }, () => {
     assert.deepEqual(proxy.requests.map(lastEventId), [undefined, first.id]);
   });
 
-  test("in both of two tabs goes on in both with the same", { timeout }, async (t) => {
+  test("in two tabs continues in both with the same events", { timeout }, async (t) => {
     const { hub, context } = await setUp(t);
     const open = () => Stream.open(t, context, hub.url, "/events?topic=a", ["tick"]);
     const tabs = [await open(), await open()];
@@ -97,7 +85,7 @@ describe("a stream that was cut", { concurrency: true }, () => {
     assert.deepEqual(one, other);
   });
 
-  test("is reset, and says so, when the hub was killed and started again", { timeout }, async (t) => {
+  test("is reset when the hub was killed and restarted", { timeout }, async (t) => {
     const { hub, context } = await setUp(t);
     const stream = await Stream.open(t, context, hub.url, "/events?topic=a");
     await hub.publish("a", "of the first life");
@@ -107,7 +95,7 @@ describe("a stream that was cut", { concurrency: true }, () => {
     await hub.kill();
     await stream.losses(1);
     await hub.restart();
-    // Published while the browser still waits, so retained; and when it is back, so live.
+    // Published while the browser waits, so it is retained; and when it is back, so it is live.
     const { id } = await hub.publish("a", "of the second life");
     const [first, second] = await stream.connections(2);
     await hub.publish("a", "live again");
@@ -116,12 +104,12 @@ describe("a stream that was cut", { concurrency: true }, () => {
     assert.equal(first.status, "fresh");
     assert.deepEqual({ status: second.status, reason: second.reason }, { status: "reset", reason: "unknown" });
     assert.deepEqual(events.map(({ data }) => data), ["of the first life", "of the second life", "live again"]);
-    assert.notEqual(epoch(second.id), epoch(first.id), "positions of another life mean nothing now");
+    assert.notEqual(epoch(second.id), epoch(first.id), "positions of another history mean nothing");
     assert.equal(epoch(second.id), epoch(id));
     assert.equal((await stream.connection()).readyState, 1);
   });
 
-  test("is resumed from the new life's ids after a reset", { timeout }, async (t) => {
+  test("is resumed from the new history's ids after a reset", { timeout }, async (t) => {
     const { hub, context } = await setUp(t);
     const stream = await Stream.open(t, context, hub.url, "/events?topic=a", ["tick"]);
     await hub.restart();
@@ -136,7 +124,7 @@ describe("a stream that was cut", { concurrency: true }, () => {
     assertContinuous(await stream.number(last), 1, last);
   });
 
-  test("that misses more than is retained gets a reset, and then all that is retained", { timeout }, async (t) => {
+  test("that misses more than is retained gets a reset, and then everything that is retained", { timeout }, async (t) => {
     const { hub, context } = await setUp(t);
     let away = false;
     const proxy = await Proxy.start(t, hub, { cut: () => (away ? { after: 0, how: "reset" } : undefined), retryMs: 50 });
@@ -150,7 +138,7 @@ describe("a stream that was cut", { concurrency: true }, () => {
     away = true;
     await hub.cut((await stream.statuses())[0].client);
     await stream.losses(1);
-    // A topic keeps 1,000.
+    // A topic keeps 1,000 events.
     await publish(4, 1_100);
     away = false;
     const [, second] = await stream.connections(2);

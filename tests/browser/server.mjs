@@ -1,4 +1,4 @@
-// A program of the workspace as a process of its own, which ends with the test that started it.
+// A program of the workspace as a process that ends with the test.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 
 import { defer } from "./cleanup.mjs";
 
-// Whatever becomes of this process, no server outlives it.
+// No server outlives this process.
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => process.exit(1));
@@ -15,11 +15,11 @@ export class Server {
   #child;
   #flags;
 
-  /** The environment variable that names the program, and what it greets with, port included. */
+  /** The environment variable that names the program, and its greeting with the port. */
   static variable;
   static greeting;
 
-  /** Starts one on any free port. `t` is the test, or whatever has an `after`, that it is for. */
+  /** Starts a server on any free port. `t` is its test, or anything with `after`. */
   static async start(t, flags = []) {
     const server = new this();
     defer(t, () => server.kill());
@@ -45,14 +45,14 @@ export class Server {
       child.on("error", reject);
       child.on("exit", (code, signal) => reject(new Error(`${program} ended with ${signal ?? code}`)));
     });
-    failed.catch(() => {});   // after the greeting its end is nobody's error
+    failed.catch(() => {});   // its end after the greeting is no error
     const [line] = await Promise.race([once(createInterface(child.stdout), "line"), failed]);
     const found = greeting.exec(line);
     if (!found) throw new Error(`${program} greets with ${JSON.stringify(line)}`);
     this.port = Number(found[1]);
   }
 
-  /** SIGKILL: no goodbye to anybody. Resolves when the process is gone. */
+  /** Sends SIGKILL. Resolves when the process has ended. */
   async kill() {
     const child = this.#child;
     if (!running.has(child)) return;
@@ -61,7 +61,7 @@ export class Server {
     await gone;
   }
 
-  /** A new process on the port of the old one. */
+  /** Starts a new process on the port of the old one. */
   async restart() {
     await this.kill();
     await this.#run(this.port);

@@ -1,4 +1,4 @@
-// A plain EventSource in a page, and everything that it says.
+// An EventSource in a page, and everything that it reports.
 
 import { defer } from "./cleanup.mjs";
 
@@ -11,8 +11,8 @@ export class Stream {
   #givenUp;
 
   /**
-   * Opens `path` of `origin` with an EventSource in a page of the same origin, which is closed
-   * with the test. Events of these names are recorded, besides `message` and the status event.
+   * Opens `path` of `origin` with an EventSource in a page of the same origin, which is closed at the end of the test.
+   * Records events with these names, `message` events and status events.
    */
   static async open(t, context, origin, path, names = []) {
     const stream = new Stream();
@@ -32,7 +32,7 @@ export class Stream {
       });
       for (const name of names) {
         source.addEventListener(name, (event) => {
-          // A browser's own `open` and `error` carry no data, unlike a server's.
+          // The browser's own `open` and `error` events have no data, unlike a server's.
           if (!("data" in event)) return;
           const { type, data, lastEventId } = event;
           log.events.push({ type, data, lastEventId, readyState: source.readyState });
@@ -48,35 +48,35 @@ export class Stream {
     return stream;
   }
 
-  /** Resolves when `count` connections have begun; to what their status events said. */
+  /** Resolves to the data of the status events when `count` connections have begun. */
   async connections(count) {
     await this.#until(({ log, count, status }) => log.events.filter(({ type }) => type === status).length >= count, { count, status: STATUS });
     return this.statuses();
   }
 
-  /** Resolves when the application's events are `count` at least; to all of them. */
+  /** Resolves to all of the application's events when there are at least `count`. */
   async published(count) {
     await this.#until(({ log, count, status }) => log.events.filter(({ type }) => type !== status).length >= count, { count, status: STATUS });
     return (await this.events()).filter(({ type }) => type !== STATUS);
   }
 
-  /** Resolves when number `n` of a `Publisher`, or a higher one, is there; to all of them. */
+  /** Resolves to all numbers of a `Publisher` when `n` or a higher one has come. */
   async number(n) {
     await this.#until(({ log, n }) => log.events.some(({ type, data }) => type === "tick" && JSON.parse(data).n >= n), { n });
     return this.numbers();
   }
 
-  /** Resolves when the browser noticed `count` times that the connection is gone. */
+  /** Resolves when the browser has noticed the end of a connection `count` times. */
   async losses(count) {
     await this.#until(({ log, count }) => log.lost >= count, { count });
   }
 
-  /** Resolves with `promise`, unless the browser gives up on the stream before. */
+  /** Resolves with `promise`, unless the browser gives up on the stream first. */
   async while(promise) {
     return Promise.race([promise, this.#givenUp]);
   }
 
-  /** The only limit is the test's own. */
+  /** The only time limit is that of the test. */
   async #until(condition, values) {
     await this.while(this.#page.waitForFunction(condition, { log: this.#log, ...values }, { timeout: 0, polling: 10 }));
   }
@@ -85,19 +85,19 @@ export class Stream {
     return this.#log.evaluate((log) => log.events);
   }
 
-  /** The numbers of a `Publisher`, in the order in which they came. */
+  /** The received numbers of a `Publisher`, in order. */
   async numbers() {
     return (await this.events()).filter(({ type }) => type === "tick").map(({ data }) => JSON.parse(data).n);
   }
 
-  /** What the status events said, each with the id that it came with. */
+  /** The data of the status events, each with its id. */
   async statuses() {
     return (await this.events())
       .filter(({ type }) => type === STATUS)
       .map(({ data, lastEventId }) => ({ ...JSON.parse(data), id: lastEventId }));
   }
 
-  /** How often the browser said `open` and `error`, and whether it has given up. */
+  /** The number of `open` and `error` events of the browser, and whether it has given up. */
   async connection() {
     return this.#log.evaluate(({ source, opened, lost }) => ({ opened, lost, readyState: source.readyState }));
   }

@@ -1,4 +1,4 @@
-// The EventSource of Chromium. It comes back by itself.
+// Chromium's EventSource. It reconnects.
 
 import { launch } from "../browser/chromium.mjs";
 import { print } from "./print.mjs";
@@ -9,10 +9,10 @@ const end = () => browser.close().finally(() => process.exit());
 process.on("SIGTERM", end);
 const page = await browser.newPage();
 await page.exposeFunction("print", print);
-// A page of the same origin, and without a content security policy.
+// A page of the same origin without a content security policy.
 await page.goto(new URL("/healthz", url).href);
 await page.evaluate(({ url, names }) => {
-  // Calls into Node.js arrive in the order in which they are made.
+  // Calls into Node.js arrive in order.
   const source = new EventSource(url);
   for (const name of names) {
     source.addEventListener(name, ({ type, data, lastEventId }) => window.print(type, data, lastEventId));

@@ -1,9 +1,8 @@
-// How many streams one browser can have: six over HTTP/1.1, whatever the server would like; many
-// over HTTP/2.
+// A browser can have six streams over HTTP/1.1, and many over HTTP/2.
 //
 //     connections.mjs HTTP/1.1-ORIGIN HTTP/2-ORIGIN
 //
-// Says nothing when it is so, and ends with an error when it is not.
+// Ends with an error when this is not so.
 
 import assert from "node:assert/strict";
 
@@ -13,7 +12,7 @@ const [http1, http2] = process.argv.slice(2);
 const browser = await launch();
 process.on("SIGTERM", () => browser.close().finally(() => process.exit(1)));
 
-/** A page that holds `count` streams, each of a topic of its own. */
+/** A page with `count` streams, each of another topic. */
 async function streams(origin, count) {
   const context = await browser.newContext({ ignoreHTTPSErrors: true });
   const page = await context.newPage();
@@ -26,15 +25,14 @@ async function streams(origin, count) {
   return page;
 }
 
-/** Waits until so many of them are open. */
+/** Waits until this many of them are open. */
 const open = (page, count) =>
   page.waitForFunction((count) => sources.filter(({ readyState }) => readyState === EventSource.OPEN).length === count, count, { polling: 10 });
 
 try {
   const few = await streams(http1, 7);
   await open(few, 6);
-  // A request finds no connection; nor has the seventh stream by the time that the six have had
-  // an event.
+  // A request gets no connection, and neither does the seventh stream while the other six get an event.
   await few.evaluate(() => {
     window.answered = false;
     window.answer = fetch("/healthz").then(() => { window.answered = true; });
@@ -46,7 +44,7 @@ try {
     await few.evaluate(() => ({ answered, waiting: sources.filter(({ readyState }) => readyState === EventSource.CONNECTING).length })),
     { answered: false, waiting: 1 },
   );
-  // Two that end make room for both.
+  // When two streams end, both get a connection.
   await few.evaluate(() => { sources.filter(({ readyState }) => readyState === EventSource.OPEN).slice(0, 2).forEach((source) => source.close()); });
   await few.evaluate(() => answer);
   await open(few, 5);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# curl, and as much of a shell as it takes to read a stream and to come back.
+# curl, with a shell that reads the stream and reconnects.
 set -u
 # Bytes are bytes.
 export LC_ALL=C
@@ -28,7 +28,7 @@ while true; do
     case $line in
       '')
         if [ -n "$has_data" ]; then
-          # All lines of data end with a break but the last.
+          # All lines of data except for the last end with a line break.
           printf '{"event":%s,"data":%s,"id":%s}\n' \
             "$(quoted "${event:-message}")" "$(quoted "${data%$'\n'}")" "$(quoted "$id")"
         fi

@@ -1,4 +1,4 @@
-// `event-source-plus` of npm. It comes back by itself, always.
+// `event-source-plus` of npm. It always reconnects.
 
 import { EventSourcePlus } from "event-source-plus";
 

@@ -1,4 +1,4 @@
-// `eventsource` of npm: the EventSource of browsers for Node.js. It comes back by itself.
+// `eventsource` of npm: the EventSource of browsers for Node.js. It reconnects.
 
 import { EventSource } from "eventsource";
 

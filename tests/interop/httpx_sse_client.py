@@ -1,4 +1,4 @@
-"""httpx-sse of PyPI. Coming back is up to its users; this is what its documentation shows."""
+"""httpx-sse of PyPI. Its users reconnect; this is what its documentation shows."""
 
 import json
 import sys

@@ -2,7 +2,7 @@
 
 import { writeSync } from "node:fs";
 
-/** Prints an event. Synchronously, so that nothing is lost at the end. */
+/** Prints an event synchronously, so that nothing is lost at the end. */
 export function print(event, data, id) {
   const line = Buffer.from(JSON.stringify({ event, data, id }) + "\n");
   for (let at = 0; at < line.length;) {

@@ -1,4 +1,4 @@
-"""sseclient-py of PyPI, with requests. Coming back is up to its users."""
+"""sseclient-py of PyPI, with requests. Its users reconnect."""
 
 import json
 import sys

@@ -1,6 +1,6 @@
-//! Parts of documents that tests write, each between two marks. The rest of a document is not theirs.
+//! Parts of documents that tests write. Each part is between two marks.
 
-/// Puts `text` into the part of this name, which is added at the end if it is not there.
+/// Puts `text` into the part with this name, which is added at the end if it is missing.
 pub fn put(document: &str, part: &str, text: &str) -> String {
     let [begin, end] = marks(part);
     let around = document.split_once(&begin).and_then(|(before, rest)| {
@@ -11,14 +11,14 @@ pub fn put(document: &str, part: &str, text: &str) -> String {
     format!("{before}{begin}{text}{end}{after}")
 }
 
-/// What is in the part of this name.
+/// The text of the part with this name.
 pub fn part<'a>(document: &'a str, part: &str) -> Option<&'a str> {
     let [begin, end] = marks(part);
     let (_, rest) = document.split_once(&begin)?;
     Some(rest.split_once(&end)?.0)
 }
 
-/// Whether documents are to be written: `TIDINGS_WRITE_DOCS=1`.
+/// Whether tests should write documents: `TIDINGS_WRITE_DOCS=1`.
 pub fn is_written() -> bool {
     std::env::var_os("TIDINGS_WRITE_DOCS").is_some_and(|value| value == "1")
 }
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_takes_the_place_of_what_was_there() {
+    fn a_part_replaces_the_old_one() {
         let new = put("# Title\n\n", "x", "one\n");
         assert_eq!(new, "# Title\n\n<!-- x: begin -->\none\n<!-- x: end -->\n");
         let text = put(&format!("{new}after\n"), "x", "two\n");

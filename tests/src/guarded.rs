@@ -1,4 +1,4 @@
-//! Servers that end with the test, whatever becomes of it.
+//! Servers that end with the test, even if it is killed.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -11,8 +11,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 
-/// Runs a program, which says first which process it is, and kills it when the standard input ends. That is
-/// at the latest when the test's process is gone, also if it was killed. Ends with the program.
+/// Runs a program, prints its process id first, and kills it when standard input ends: at the latest when the test's
+/// process has ended. Ends with the program.
 const GUARD: &str = r#"
   exec 3<&0
   sh -c 'echo "$$"; exec "$@"' guarded "$@" </dev/null 3<&- & program=$!
@@ -54,7 +54,7 @@ impl Guarded {
         let said = Arc::new(Mutex::new(String::new()));
         let collected = said.clone();
         tokio::spawn(async move {
-            // What is said on either; neither may be full.
+            // Reads both, so that neither pipe fills up.
             loop {
                 let line = tokio::select! {
                     Ok(Some(line)) = stdout.next_line() => line,
@@ -71,7 +71,7 @@ impl Guarded {
         Self { guard, stdin, pid: pid.expect("the guard names a process"), said, lines }
     }
 
-    /// Waits until it has said something, and returns the first line with it; `None` if it ends before.
+    /// Waits until it has printed a line that contains `what`, and returns the line. `None` if it ends before.
     pub async fn says(&mut self, what: &str) -> Option<String> {
         loop {
             let found = self.said().lines().find(|line| line.contains(what)).map(str::to_owned);
@@ -82,7 +82,7 @@ impl Guarded {
         }
     }
 
-    /// All that it has said so far.
+    /// Everything that it has printed so far.
     pub fn said(&self) -> String {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -93,10 +93,10 @@ impl Guarded {
     ///
     /// When it has ended.
     pub fn signal(&self, signal: Signal) {
-        kill_process(self.pid, signal).expect("it is ours to signal");
+        kill_process(self.pid, signal).expect("it runs");
     }
 
-    /// Kills it, and waits until it is gone.
+    /// Kills it, and waits until it has ended.
     pub async fn kill(mut self) {
         self.signal(Signal::KILL);
         drop(self.stdin.take());

@@ -7,6 +7,8 @@
 //! [`document`] is for what tests write down.
 
 pub mod document;
+pub mod example;
+pub mod fault_injector;
 #[cfg(unix)]
 pub mod guarded;
 #[cfg(unix)]

@@ -1,5 +1,5 @@
-//! The link between two processes, which can be cut: a TCP proxy that holds back what one side sends
-//! to the other, or both, or breaks every connection.
+//! A link between two processes that can be cut: a TCP proxy that holds back what one side or both sides send, or
+//! resets every connection.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,24 +9,24 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-/// What passes of what is sent.
+/// What passes the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Passing {
     /// Everything.
     Both,
-    /// What the client sends does not reach the server.
+    /// Only what the server sends.
     ToClient,
-    /// What the server sends does not reach the client.
+    /// Only what the client sends.
     ToServer,
     /// Nothing.
     Neither,
 }
 
-/// Stands between clients and a server. Ends with all its connections when it is dropped.
+/// A link between clients and a server. It ends with all its connections when it is dropped.
 ///
-/// What does not pass is held back, as TCP does on a link that loses every packet: it arrives when the
-/// link is whole again, unless the connection has ended before. Its end is held back too, so the other
-/// side learns of nothing. While anything is held back, a new connection is taken, and gets no answer.
+/// Bytes that do not pass are held back, as TCP does on a link that loses every packet: they arrive when the link is
+/// restored, unless the connection has ended before. The end of a connection is held back, too, so that the other side
+/// does not notice it. A new connection is accepted meanwhile, and gets no answer.
 #[derive(Debug)]
 pub struct Proxy {
     addr: SocketAddr,
@@ -38,8 +38,8 @@ pub struct Proxy {
 struct Link {
     server: SocketAddr,
     passing: Passing,
-    /// How often all connections were broken.
-    breaks: usize,
+    /// How many times all connections were reset.
+    resets: usize,
 }
 
 impl Link {
@@ -58,32 +58,32 @@ enum Direction {
 }
 
 impl Proxy {
-    /// Listens on a free port of 127.0.0.1, for a server that need not be there yet.
+    /// Listens on a free port of 127.0.0.1. The server may start later.
     ///
     /// # Errors
     ///
-    /// When there is no port to listen on.
+    /// When no port is free.
     pub async fn start(server: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let addr = listener.local_addr()?;
-        let (link, state) = watch::channel(Link { server, passing: Passing::Both, breaks: 0 });
+        let (link, state) = watch::channel(Link { server, passing: Passing::Both, resets: 0 });
         let accepting = tokio::spawn(accept(listener, state)).abort_handle();
         Ok(Self { addr, link, accepting })
     }
 
-    /// Where clients connect.
+    /// The address for clients.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Sets what passes, in connections that are open and in those to come.
+    /// Sets what passes, in open and in new connections.
     pub fn pass(&self, passing: Passing) {
         self.link.send_modify(|link| link.passing = passing);
     }
 
     /// Resets all connections, on both sides.
     pub fn reset(&self) {
-        self.link.send_modify(|link| link.breaks += 1);
+        self.link.send_modify(|link| link.resets += 1);
     }
 
     /// Leads new connections to another server.
@@ -99,11 +99,11 @@ impl Drop for Proxy {
 }
 
 async fn accept(listener: TcpListener, link: watch::Receiver<Link>) {
-    // Ends with this task.
+    // These end with this task.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            // That one connection cannot be accepted, since it is gone already, is no reason to end.
+            // A connection that has already ended cannot be accepted.
             accepted = listener.accept() => if let Ok((client, _)) = accepted {
                 connections.spawn(carry(client, link.clone()));
             },
@@ -112,18 +112,18 @@ async fn accept(listener: TcpListener, link: watch::Receiver<Link>) {
     }
 }
 
-/// Carries one connection, to its end.
+/// Carries one connection to its end.
 async fn carry(mut client: TcpStream, link: watch::Receiver<Link>) {
-    let breaks = link.borrow().breaks;
-    let mut broken = link.clone();
-    let broken = async move {
-        let _ = broken.wait_for(|link| link.breaks != breaks).await;
+    let resets = link.borrow().resets;
+    let mut changes = link.clone();
+    let was_reset = async move {
+        let _ = changes.wait_for(|link| link.resets != resets).await;
     };
-    tokio::pin!(broken);
+    tokio::pin!(was_reset);
     let mut whole = link.clone();
     let server = tokio::select! {
         whole = whole.wait_for(|link| link.passing == Passing::Both) => whole.map(|link| link.server),
-        () = &mut broken => return reset(&client),
+        () = &mut was_reset => return reset(&client),
     };
     let Ok(server) = server else { return reset(&client) };
     let Ok(mut server) = connect(server).await else { return reset(&client) };
@@ -137,7 +137,7 @@ async fn carry(mut client: TcpStream, link: watch::Receiver<Link>) {
     };
     let is_whole = tokio::select! {
         carried = carried => carried.is_ok(),
-        () = broken => false,
+        () = was_reset => false,
     };
     if !is_whole {
         reset(&client);
@@ -169,9 +169,9 @@ async fn hand_on(
     }
 }
 
-/// Has the peer learn at once, and as an error, that it is over.
+/// Resets the connection when it is dropped.
 fn reset(stream: &TcpStream) {
-    // It may be closed already.
+    // Fails when it is already closed.
     let _ = stream.set_zero_linger();
 }
 

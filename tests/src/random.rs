@@ -1,11 +1,11 @@
-//! Decisions that a seed makes again.
+//! Random decisions that a seed repeats.
 
-/// A sequence of decisions: different for each number, the same for each seed.
+/// A sequence of decisions.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
 impl Random {
-    /// The sequence of this seed that has this number.
+    /// The sequence of a seed with this number. Equal seeds and numbers decide equally.
     pub fn new(seed: u64, number: u64) -> Self {
         Self(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ number.wrapping_mul(0x9e37_79b9))
     }
@@ -19,12 +19,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Less than `limit`, which is not 0.
+    /// A number below `limit`, which is not 0.
     pub fn below(&mut self, limit: usize) -> usize {
         (self.next() % limit as u64) as usize
     }
 
-    /// Whether something is so that is so once in `count` times.
+    /// True once in `count` times on average.
     pub fn one_in(&mut self, count: usize) -> bool {
         self.below(count) == 0
     }

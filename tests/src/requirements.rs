@@ -1,8 +1,7 @@
-//! What a test needs that Cargo does not bring: a browser, a broker, Node.js.
+//! What a test needs and Cargo does not install: a browser, a broker, Node.js.
 //!
-//! Where it is missing, the test says so and passes, so that `cargo test` works on a machine that
-//! has only Rust. With `TIDINGS_TEST_ALL=1`, as set by `tests/run`, it fails instead: there,
-//! nothing may be skipped.
+//! If it is missing, the test says so and passes, so that `cargo test` works on a machine that has only Rust. With
+//! `TIDINGS_TEST_ALL=1`, which `tests/run` sets, the test fails: nothing may be skipped there.
 //!
 //! ```no_run
 //! use tidings_tests::requirements;
@@ -20,7 +19,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// Something that is not there.
+/// Something that is not installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
     what: String,
@@ -28,8 +27,7 @@ pub struct Missing {
 }
 
 impl Missing {
-    /// `what` is a sentence without its full stop, such as "redis-server is not installed";
-    /// `remedy` says what to do, in the imperative.
+    /// `what` is a sentence without a full stop, such as "redis-server is not installed". `remedy` is an imperative.
     pub fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { what: what.into(), remedy: remedy.into() }
     }
@@ -41,8 +39,8 @@ impl fmt::Display for Missing {
     }
 }
 
-/// What `find` found; or `None` if something is missing, which is told on standard error. The
-/// test should then return.
+/// What `find` found. `None` if something is missing, which is reported on standard error. The test should then
+/// return.
 ///
 /// # Panics
 ///
@@ -53,8 +51,7 @@ pub fn met<T>(suite: &str, find: impl FnOnce() -> Result<T, Missing>) -> Option<
     match decide(suite, find(), all) {
         Decision::Run(found) => Some(found),
         Decision::Skip(notice) => {
-            // Not `eprintln`: the notices of tests that pass would be captured. In one write, so
-            // that the lines of tests that run at the same time do not mix.
+            // `eprintln` would be captured in tests that pass. One write keeps the lines of concurrent tests apart.
             let _ = std::io::stderr().write_all(notice.as_bytes());
             None
         }
@@ -77,19 +74,18 @@ fn decide<T>(suite: &str, found: Result<T, Missing>, all: bool) -> Decision<T> {
     }
 }
 
-/// Chromium, or a browser that is made of it: the one that `CHROMIUM` names, or the first that is
-/// found.
+/// Chromium, or a browser based on it: the one that `CHROMIUM` names, or the first that is found.
 ///
 /// # Errors
 ///
-/// When there is none.
+/// When none is installed.
 pub fn chromium() -> Result<PathBuf, Missing> {
     if let Some(path) = env::var_os("CHROMIUM").filter(|path| !path.is_empty()) {
         let path = PathBuf::from(path);
         return if path.is_file() {
             Ok(path)
         } else {
-            let what = format!("there is no {}, which CHROMIUM names", path.display());
+            let what = format!("{} does not exist, which CHROMIUM names", path.display());
             Err(Missing::new(what, "set CHROMIUM to the path of a Chromium, or to nothing"))
         };
     }
@@ -111,11 +107,11 @@ pub fn chromium() -> Result<PathBuf, Missing> {
         })
 }
 
-/// Node.js, new enough for our tests.
+/// Node.js, new enough for the tests.
 ///
 /// # Errors
 ///
-/// When there is none, or an older one.
+/// When none is installed, or an older version.
 pub fn node() -> Result<PathBuf, Missing> {
     const OLDEST: u32 = 20;
     let remedy = format!("install Node.js {OLDEST} or newer; `tests/run` does it for you");
@@ -132,21 +128,21 @@ pub fn node() -> Result<PathBuf, Missing> {
     }
 }
 
-/// A server of NATS.
+/// The NATS server.
 ///
 /// # Errors
 ///
-/// When there is none.
+/// When it is not installed.
 pub fn nats_server() -> Result<PathBuf, Missing> {
     program("nats-server", "nats-server")
 }
 
-/// The packages of `folder/package-lock.json`, in `folder/node_modules`. If they are not there,
-/// `npm ci` is run.
+/// Installs the packages of `folder/package-lock.json` in `folder/node_modules` with `npm ci`, unless they are already
+/// there.
 ///
 /// # Errors
 ///
-/// When they are not there, and npm isn't either, or failed.
+/// When they are not installed, and npm is not installed or fails.
 pub fn npm_packages(folder: &Path) -> Result<(), Missing> {
     let absent = match absent_packages(folder) {
         absent if absent.is_empty() => return Ok(()),
@@ -170,11 +166,11 @@ pub fn npm_packages(folder: &Path) -> Result<(), Missing> {
     }
 }
 
-/// The packages of the lock file that are not installed, or in another version.
+/// The packages of the lock file that are not installed, or have another version.
 ///
 /// # Panics
 ///
-/// When there is no readable lock file: that is a mistake in the repository, not in the machine.
+/// When the lock file cannot be read, which is a mistake in the repository.
 fn absent_packages(folder: &Path) -> Vec<String> {
     let read =
         |path: &Path| -> Option<Value> { serde_json::from_slice(&std::fs::read(path).ok()?).ok() };
@@ -193,13 +189,13 @@ fn absent_packages(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The program of this name; `package` is what it comes with.
+/// The program with this name, which is part of `package`.
 ///
 /// # Errors
 ///
-/// When it is not there.
+/// When it is not installed.
 pub fn program(name: &str, package: &str) -> Result<PathBuf, Missing> {
-    // Where Debian has servers, which are not for everybody's `PATH` there.
+    // Debian installs servers here, which are not in every user's `PATH`.
     const PLACES: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
     let in_places = || PLACES.iter().map(|place| Path::new(place).join(name));
     on_path(name).or_else(|| in_places().find(|path| path.is_file())).ok_or_else(|| {
@@ -212,7 +208,7 @@ pub fn program(name: &str, package: &str) -> Result<PathBuf, Missing> {
 ///
 /// # Errors
 ///
-/// When it is not there.
+/// When it is not installed.
 pub fn faketime() -> Result<PathBuf, Missing> {
     const NAME: &str = "faketime/libfaketime.so.1";
     let folders = ["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(PathBuf::from);
@@ -225,17 +221,16 @@ pub fn faketime() -> Result<PathBuf, Missing> {
     })
 }
 
-/// The server of Redis; `redis-cli` comes with it.
+/// The Redis server, with `redis-cli`.
 ///
 /// # Errors
 ///
-/// When it is not there.
+/// When it is not installed.
 pub fn redis_server() -> Result<PathBuf, Missing> {
     program("redis-cli", "redis-server").and_then(|_| program("redis-server", "redis-server"))
 }
 
-/// The version that a program tells when it is asked with `argument`: the first word of its answer
-/// that has a digit first, perhaps behind a slash.
+/// The version that a program prints for `argument`: the first word that begins with a digit, perhaps after a slash.
 pub fn version(program: &Path, argument: &str) -> Option<String> {
     let output = Command::new(program).arg(argument).stdin(Stdio::null()).output().ok()?;
     let answer = [output.stdout, output.stderr].concat();
@@ -249,22 +244,21 @@ fn version_in(answer: &str) -> Option<&str> {
         .find(|word| word.starts_with(|char: char| char.is_ascii_digit()))
 }
 
-/// Python, in a virtual environment in `folder` that has the packages of a `requirements.txt`. If
-/// it is not there, it is made.
+/// Python in a virtual environment in `folder` with the packages of a `requirements.txt`. It is created if it is
+/// missing.
 ///
 /// # Errors
 ///
-/// When it is not there, and cannot be made.
+/// When it is missing and cannot be created.
 ///
 /// # Panics
 ///
-/// When there is no readable `requirements.txt`: that is a mistake in the repository, not in the
-/// machine.
+/// When `requirements.txt` cannot be read, which is a mistake in the repository.
 pub fn python_packages(requirements: &Path, folder: &Path) -> Result<PathBuf, Missing> {
     let wanted = std::fs::read_to_string(requirements)
         .unwrap_or_else(|error| panic!("{}: {error}", requirements.display()));
     let python = folder.join("bin/python");
-    // Written when all the rest is done.
+    // Written last.
     let installed = folder.join("installed.txt");
     if python.is_file() && std::fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
         return Ok(python);
@@ -305,7 +299,7 @@ pub fn python_packages(requirements: &Path, folder: &Path) -> Result<PathBuf, Mi
     Ok(python)
 }
 
-/// The program of this name, from the folders of `PATH`.
+/// The program with this name in the folders of `PATH`.
 pub fn on_path(name: impl AsRef<OsStr>) -> Option<PathBuf> {
     let name = name.as_ref();
     env::split_paths(&env::var_os("PATH")?)
@@ -322,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suite_runs_when_everything_is_there() {
+    fn a_suite_runs_when_everything_is_installed() {
         for all in [false, true] {
             assert_eq!(decide("browser tests", Ok(1), all), Decision::Run(1));
         }
@@ -335,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_found_in_what_programs_answer() {
+    fn versions_are_found_in_the_output_of_programs() {
         for (answer, version) in [
             ("curl 7.88.1 (x86_64) libcurl/7.88.1", "7.88.1"),
             ("Chromium 140.0.1 built on Debian GNU/Linux 12", "140.0.1"),
@@ -349,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_skipped_where_all_is_wanted() {
+    fn nothing_is_skipped_when_all_tests_must_run() {
         let message = "browser tests: chromium is not installed; install it".to_owned();
         assert_eq!(decide::<()>("browser tests", Err(missing()), true), Decision::Fail(message));
     }

@@ -1,34 +1,16 @@
-//! The authentication examples, which behave alike on every framework: as processes, over their
-//! sockets.
+//! The interface of the authentication examples.
 
 use std::time::Duration;
 
 use serde_json::Value;
-use tidings::{Message, STATUS_EVENT};
+use tidings::Message;
 use tidings_testkit::limit::within;
 use tidings_testkit::process::{ANY_PORT, Process};
 use tidings_testkit::wire::{Connection, Ending, Request, Response};
+use tidings_tests::example::{ask, follow, json};
+use tidings_tests::on_every_framework;
 
-/// Makes tests of these functions for every framework.
-macro_rules! on_every_framework {
-    ($($promise:ident)+) => {
-        on_every_framework! { @framework axum "auth-axum" $($promise)+ }
-        on_every_framework! { @framework actix_web "auth-actix-web" $($promise)+ }
-        on_every_framework! { @framework warp "auth-warp" $($promise)+ }
-    };
-    (@framework $framework:ident $package:literal $($promise:ident)+) => {
-        mod $framework {
-            $(
-                #[tokio::test]
-                async fn $promise() {
-                    super::$promise($package).await;
-                }
-            )+
-        }
-    };
-}
-
-on_every_framework! {
+on_every_framework! { "auth";
     the_greeting_names_the_framework_and_the_address
     a_session_cookie_opens_the_stream_and_resumes_it
     an_access_token_opens_the_stream_and_resumes_it
@@ -37,14 +19,14 @@ on_every_framework! {
     the_session_cookie_is_kept_from_scripts_and_other_sites
     bad_credentials_are_401_before_there_is_a_stream
     a_wrong_password_is_401_and_sets_no_cookie
-    a_query_token_is_good_for_the_stream_only
-    an_expired_query_token_is_refused_while_its_open_stream_goes_on
+    a_query_token_is_valid_for_the_stream_only
+    an_expired_query_token_is_refused_while_its_stream_stays_open
     the_topic_of_another_user_is_403_before_there_is_a_stream
     a_stream_can_be_of_some_of_the_topics
     events_of_another_user_never_arrive
     an_id_of_another_user_gives_none_of_their_events
-    logout_ends_the_open_streams_and_the_way_back
-    logout_leaves_other_users_and_other_sessions_alone
+    logout_ends_open_streams_and_revokes_the_credentials
+    logout_does_not_affect_other_users_and_sessions
     an_allowed_origin_is_named_with_credentials
     a_refusal_can_be_read_by_an_allowed_origin
     a_preflight_of_an_allowed_origin_passes
@@ -53,7 +35,7 @@ on_every_framework! {
     another_origin_is_not_allowed_to_read
     without_the_flag_no_other_origin_is_allowed
     a_page_of_the_server_itself_may_post
-    a_star_is_not_taken_for_an_origin
+    a_star_is_not_an_origin
 }
 
 const PAGE: &str = "https://app.example";
@@ -72,21 +54,8 @@ async fn start_with_origins(package: &str) -> Process {
     Process::start_with(package, &flags).await
 }
 
-/// Sends a request and reads the whole response.
-async fn ask(server: &Process, request: Request) -> Response {
-    let mut response = Response::to(server.addr(), request).await;
-    assert_eq!(response.read_to_end().await, Ending::Whole);
-    response
-}
-
 fn post(target: &str, form: &str) -> Request {
     Request::post(target, form).header("content-type", "application/x-www-form-urlencoded")
-}
-
-#[track_caller]
-fn json(response: &Response) -> Value {
-    assert_eq!(response.header("content-type"), Some("application/json"), "{}", response.text());
-    serde_json::from_str(response.text()).expect("JSON")
 }
 
 /// Logs in, and returns the cookie as a browser sends it.
@@ -111,21 +80,11 @@ async fn query_token(server: &Process, authorization: &str) -> String {
     json(&response)["token"].as_str().expect("a text").to_owned()
 }
 
-/// Opens a stream and reads its status event.
-async fn follow(server: &Process, request: Request) -> (Response, Value) {
-    let mut stream = Response::to(server.addr(), request).await;
-    assert_eq!(stream.status(), 200);
-    assert_eq!(stream.header("content-type"), Some("text/event-stream"));
-    let status = stream.next_message().await;
-    assert_eq!(status.event(), STATUS_EVENT);
-    (stream, serde_json::from_str(status.data()).expect("JSON"))
-}
-
 fn as_user(authorization: &str) -> Request {
     Request::get("/events").header("authorization", authorization)
 }
 
-/// Publishes to a user, or with `/news` to all.
+/// Publishes to a user, or with `/news` to all users.
 async fn publish(server: &Process, target: &str, text: &str) {
     let request = post(target, &format!("text={text}")).header("authorization", AS_GRACE);
     let response = ask(server, request).await;
@@ -156,7 +115,7 @@ async fn next_text(stream: &mut Response) -> String {
     text(&stream.next_message().await)
 }
 
-/// Asserts that a response is a refusal, with all that belongs to one.
+/// Asserts that a response is a complete refusal.
 #[track_caller]
 fn assert_refused(response: &Response, status: u16) {
     assert_eq!(response.status(), status, "{}", response.text());
@@ -171,7 +130,7 @@ async fn the_greeting_names_the_framework_and_the_address(package: &str) {
     assert_eq!(server.greeting(), expected);
 }
 
-/// Follows, is cut, misses two events, and comes back for them with the same credentials.
+/// A client follows, is cut, misses two events, and comes back for them with the same credentials.
 async fn opens_and_resumes(server: &Process, request: Request) {
     let (mut stream, status) = follow(server, request.clone()).await;
     assert_eq!(status["status"], "fresh");
@@ -233,7 +192,7 @@ async fn the_session_cookie_is_kept_from_scripts_and_other_sites(package: &str) 
     let (session, attributes) = cookie.split_once("; ").expect("attributes");
     assert_eq!(session.len(), "session=".len() + 64);
     assert_eq!(attributes, "Path=/; Max-Age=43200; HttpOnly; SameSite=Strict");
-    assert!(response.text().is_empty(), "nor is it in the body");
+    assert!(response.text().is_empty(), "the cookie is not in the body");
 }
 
 async fn bad_credentials_are_401_before_there_is_a_stream(package: &str) {
@@ -268,7 +227,7 @@ async fn bad_credentials_are_401_before_there_is_a_stream(package: &str) {
         ("a wrong token beside a good cookie", as_user("Bearer x").header("cookie", &cookie)),
         ("a wrong query token beside it", get("/events?token=x").header("cookie", &cookie)),
     ] {
-        // As a client that was here before would.
+        // As a client that reconnects would.
         let response = ask(&server, request.header("last-event-id", "0-0")).await;
         assert_eq!(response.status(), 401, "{case}: {}", response.text());
         assert_refused(&response, 401);
@@ -286,7 +245,7 @@ async fn a_wrong_password_is_401_and_sets_no_cookie(package: &str) {
     }
 }
 
-async fn a_query_token_is_good_for_the_stream_only(package: &str) {
+async fn a_query_token_is_valid_for_the_stream_only(package: &str) {
     let server = start(package).await;
     let token = query_token(&server, AS_ADA).await;
     for request in [
@@ -300,13 +259,13 @@ async fn a_query_token_is_good_for_the_stream_only(package: &str) {
     }
 }
 
-async fn an_expired_query_token_is_refused_while_its_open_stream_goes_on(package: &str) {
+async fn an_expired_query_token_is_refused_while_its_stream_stays_open(package: &str) {
     let flags = ["--listen", ANY_PORT, "--token-lifetime", "3"];
     let server = Process::start_with(package, &flags).await;
     let token = query_token(&server, AS_ADA).await;
     let request = Request::get(&format!("/events?token={token}"));
     let (mut stream, _) = follow(&server, request.clone()).await;
-    // It may be used again, as at a reconnect, until it expires.
+    // It may be used again until it expires, as at a reconnect.
     let refused = async {
         let mut again = tokio::time::interval(Duration::from_millis(50));
         loop {
@@ -376,7 +335,7 @@ async fn events_of_another_user_never_arrive(package: &str) {
     let (mut ada, _) = follow(&server, as_user(AS_ADA)).await;
     let (mut grace, _) = follow(&server, as_user(AS_GRACE)).await;
     tokio::join!(publish_many(&server, "ada"), publish_many(&server, "grace"));
-    // Behind everything, for both.
+    // The last event, for both.
     publish(&server, "/news", "end").await;
     for (user, stream) in [("ada", &mut ada), ("grace", &mut grace)] {
         let messages = stream.read_messages(1 + EVENTS + 1).await;
@@ -398,7 +357,7 @@ async fn an_id_of_another_user_gives_none_of_their_events(package: &str) {
     assert_eq!(next_text(&mut ada).await, "end");
 }
 
-async fn logout_ends_the_open_streams_and_the_way_back(package: &str) {
+async fn logout_ends_open_streams_and_revokes_the_credentials(package: &str) {
     let server = start(package).await;
     let cookie = log_in_as_ada(&server).await;
     let with_cookie = || Request::get("/events").header("cookie", &cookie);
@@ -413,7 +372,7 @@ async fn logout_ends_the_open_streams_and_the_way_back(package: &str) {
     let removed = response.header("set-cookie").expect("a cookie");
     assert!(removed.starts_with("session=; ") && removed.contains("Max-Age=0"), "{removed}");
     for stream in [&mut one, &mut two] {
-        // In order, and so at once: not by a connection that breaks.
+        // In an orderly way, and so at once.
         assert_eq!(stream.read_to_end().await, Ending::Whole);
     }
     for request in [with_cookie(), with_token()] {
@@ -425,7 +384,7 @@ async fn logout_ends_the_open_streams_and_the_way_back(package: &str) {
     nobody_is_left(&server).await;
 }
 
-async fn logout_leaves_other_users_and_other_sessions_alone(package: &str) {
+async fn logout_does_not_affect_other_users_and_sessions(package: &str) {
     let server = start(package).await;
     let cookie = log_in_as_ada(&server).await;
     let other_cookie = log_in_as_ada(&server).await;
@@ -435,7 +394,7 @@ async fn logout_leaves_other_users_and_other_sessions_alone(package: &str) {
     let (mut grace, _) = follow(&server, as_user(AS_GRACE)).await;
     ask(&server, post("/logout", "").header("cookie", &cookie)).await;
 
-    // The stream ends, since it is the same user's; what is missed meanwhile is made up for.
+    // The stream ends, because it is the same user's. What it misses meanwhile comes at the reconnect.
     assert_eq!(other.read_to_end().await, Ending::Whole);
     publish(&server, "/news", "meanwhile").await;
     let request = with_other().header("last-event-id", other.last_event_id());
@@ -445,7 +404,7 @@ async fn logout_leaves_other_users_and_other_sessions_alone(package: &str) {
     assert_eq!(next_text(&mut grace).await, "meanwhile");
 }
 
-/// Asserts that an origin may read a response, and nobody else.
+/// Asserts that only this origin may read a response.
 #[track_caller]
 fn assert_allowed(response: &Response, origin: &str) {
     assert_eq!(response.header("access-control-allow-origin"), Some(origin));
@@ -460,8 +419,8 @@ fn assert_not_allowed(response: &Response) {
     assert_varies(response);
 }
 
-/// Asserts that a cache would know that the answer is for one origin, and that no header says
-/// `*`, which browsers take for a name when there are credentials.
+/// Asserts that caches know that the answer depends on the origin, and that no header says `*`, which browsers treat
+/// as a name when there are credentials.
 #[track_caller]
 fn assert_varies(response: &Response) {
     let values = |wanted: &str| -> Vec<String> {
@@ -505,8 +464,7 @@ fn preflight(target: &str, origin: &str, method: &str, headers: &str) -> Request
     }
 }
 
-/// Whether a browser would go on after the answer to a preflight for this method and these
-/// headers.
+/// Whether a browser would send the request after this answer to its preflight.
 fn passes(response: &Response, origin: &str, method: &str, headers: &str) -> bool {
     let list = |name: &str| -> Vec<String> {
         let list = response.header(name).unwrap_or_default().split(',');
@@ -522,7 +480,7 @@ fn passes(response: &Response, origin: &str, method: &str, headers: &str) -> boo
         && headers.split(',').all(|header| header.is_empty() || allowed.contains(&header.into()))
 }
 
-/// What `fetch` asks about when a page reads the stream with it and resumes.
+/// The headers of a page that reads the stream with `fetch` and resumes.
 const FETCH: &str = "authorization,last-event-id";
 
 async fn a_preflight_of_an_allowed_origin_passes(package: &str) {
@@ -570,8 +528,7 @@ async fn another_origin_is_not_allowed_to_read(package: &str) {
     ] {
         assert_not_allowed(&ask(&server, request.header("origin", STRANGER)).await);
     }
-    // Some frameworks send the stream all the same, and leave it to the browser that no page gets
-    // to see it.
+    // Some frameworks send the stream anyway, and the browser hides it from the page.
     let response = Response::to(server.addr(), as_user(AS_ADA).header("origin", STRANGER)).await;
     assert_not_allowed(&response);
 }
@@ -594,7 +551,7 @@ async fn a_page_of_the_server_itself_may_post(package: &str) {
     assert_eq!(ask(&server, request.header("origin", origin)).await.status(), 200);
 }
 
-async fn a_star_is_not_taken_for_an_origin(package: &str) {
+async fn a_star_is_not_an_origin(package: &str) {
     for origin in ["*", "null", "https://app.example/"] {
         let flags = ["--listen", ANY_PORT, "--allow-origin", origin];
         let output = Process::run(package, &flags).await;

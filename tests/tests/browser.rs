@@ -1,4 +1,4 @@
-//! The examples in a real Chromium. The tests themselves are JavaScript, in `tests/browser`.
+//! The examples in Chromium. The tests are JavaScript, in `tests/browser`.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use tidings_testkit::program;
 use tidings_tests::requirements;
 
-/// The frameworks, and the files of tests for each; none for all of them. The page is the same
-/// everywhere, so one hub is enough for it.
+/// The frameworks, and the test files for each; empty for all files. The page is the same everywhere, so one hub is
+/// enough for it.
 const FRAMEWORKS: [(&str, &[&str]); 3] = [("axum", &[]), ("actix-web", STREAMS), ("warp", STREAMS)];
 const STREAMS: &[&str] =
     &["auth.test.mjs", "event_source.test.mjs", "resume.test.mjs", "network_cut.test.mjs"];
@@ -24,8 +24,7 @@ fn chromium_gets_every_event_of_the_examples() {
     let Some((node, chromium)) = found else { return };
 
     let failed = FRAMEWORKS.into_iter().filter(|(framework, files)| {
-        // Each of the tests has a time limit of its own, and waits more than it works. What they
-        // say goes where ours goes.
+        // Each test has its own time limit, and waits more than it works. Their output goes where ours goes.
         let status = Command::new(&node)
             .args(["--test", "--test-reporter=spec", "--test-concurrency=2"])
             .args(*files)
@@ -39,5 +38,5 @@ fn chromium_gets_every_event_of_the_examples() {
         !status.success()
     });
     let failed: Vec<_> = failed.map(|(framework, _)| framework).collect();
-    assert!(failed.is_empty(), "browser tests failed on {failed:?}; what they said is above");
+    assert!(failed.is_empty(), "browser tests failed on {failed:?}; their output is above");
 }

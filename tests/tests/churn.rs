@@ -1,117 +1,136 @@
-//! Clients that come and go on a topic where nothing happens leave nothing behind.
+//! Clients that connect and vanish at random moments leave nothing: no client in the registry, no connection, no
+//! entry in a wait list, no memory.
 //!
-//! 20,000 connections for each hub; `TIDINGS_CHURN` sets another number. The full figure, in
-//! release mode:
+//! 20,000 connections to each hub; `TIDINGS_CHURN` sets another number. The full number, in release mode:
 //!
 //! ```sh
-//! TIDINGS_CHURN=1000000 cargo test --release -p tidings-tests --test churn axum -- --nocapture
+//! TIDINGS_CHURN=1000000 cargo test --release -p tidings-tests --test churn -- --nocapture
 //! ```
+#![cfg(target_os = "linux")]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
-use serde_json::Value;
 use tidings_testkit::limit::within;
 use tidings_testkit::process::Process;
-use tidings_testkit::wire::{Connection, Ending, Request, Response};
+use tidings_testkit::wire::{Connection, Request};
+use tidings_tests::example::{ask, json};
+use tidings_tests::random::Random;
 use tokio::task::JoinSet;
 
 /// Connections that are open at the same time.
-const AT_A_TIME: usize = 128;
+const CONCURRENT: usize = 64;
 
-/// How much larger a hub may be after all of them than after the first tenth, in bytes. What grew
-/// with each connection by as little as a waker would be 16 MiB at a million.
-const BOUND: usize = 4 << 20;
+/// The events of the busy topic that a client may replay: enough for several writes.
+const HISTORY: usize = 64;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn axum() {
-    nothing_is_left_behind("hub-axum").await;
+/// How much a hub may grow with each connection after the first half, in bytes. Until then its topics and its
+/// allocator fill up. A wait list that keeps a client grows by more than 300 bytes.
+const GROWTH: usize = 150;
+
+tidings_tests::on_every_framework! { "hub";
+    vanished_clients_leave_nothing
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn actix_web() {
-    nothing_is_left_behind("hub-actix-web").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn warp() {
-    nothing_is_left_behind("hub-warp").await;
-}
-
-async fn nothing_is_left_behind(package: &str) {
-    let connections = match std::env::var("TIDINGS_CHURN") {
-        Ok(count) => count.parse().expect("TIDINGS_CHURN is a number"),
-        Err(_) => 20_000,
-    };
+async fn vanished_clients_leave_nothing(package: &str) {
+    let connections = std::env::var("TIDINGS_CHURN");
+    let connections = connections.map_or(20_000, |count| count.parse().expect("a number"));
     let hub = Arc::new(Process::start(package).await);
-    let memory = |hub: &Process| hub.memory().map(|bytes| bytes >> 10);
-    println!("{package}: {connections} connections; at the start {:?} KiB", memory(&hub));
-    let tenth = connections / 10;
-    let mut first = None;
-    for round in 1..=10 {
-        let began = Instant::now();
-        come_and_go(&hub, tenth).await;
-        let rate = tenth as f64 / began.elapsed().as_secs_f64();
-        nobody_is_left(&hub).await;
-        let bytes = hub.memory();
-        println!("{package}: {:>8}: {:?} KiB, {rate:.0}/s", round * tenth, memory(&hub));
-        first = first.or(bytes);
+    for n in 0..HISTORY {
+        publish(&hub, &format!("{n} {}", "x".repeat(2000))).await;
     }
-    let Some((first, last)) = first.zip(hub.memory()) else {
-        eprintln!("skipped: this system does not tell the memory of a process");
-        return;
-    };
-    assert!(last < first + BOUND, "it grew from {first} to {last} bytes");
+    let files = hub.open_files().expect("Linux counts them");
+    let mut memory = [0; 2];
+    for half in &mut memory {
+        come_and_go(&hub, connections / 2).await;
+        nobody_is_left(&hub, files).await;
+        *half = hub.memory().expect("Linux measures it");
+    }
+    println!("{package}: {memory:?} bytes after each half of {connections} connections");
+    let [settled, last] = memory;
+    assert!(last < settled + connections / 2 * GROWTH, "it grew from {settled} to {last} bytes");
 }
 
-/// Opens and breaks off connections: before the response, behind its head, behind the status.
+async fn publish(hub: &Process, data: &str) {
+    let response = ask(hub, Request::post("/publish?topic=busy", data)).await;
+    assert_eq!(response.status(), 200);
+}
+
+/// Opens and ends connections, while events are published.
 async fn come_and_go(hub: &Arc<Process>, count: usize) {
     let next = Arc::new(AtomicUsize::new(0));
     let mut clients = JoinSet::new();
-    for _ in 0..AT_A_TIME {
+    for _ in 0..CONCURRENT {
         let (hub, next) = (hub.clone(), next.clone());
         clients.spawn(async move {
-            let request = Request::get("/events?topic=quiet&topic=still");
             loop {
                 let n = next.fetch_add(1, Ordering::Relaxed);
                 if n >= count {
                     return;
                 }
-                // From several addresses where all of 127.0.0.0/8 are the machine's own, so that
-                // there are ports enough.
-                let last = if cfg!(target_os = "linux") { 2 + (n % 8) as u8 } else { 1 };
-                let source = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
-                let mut connection = Connection::open_from(source, hub.addr()).await;
-                if n % 3 == 0 {
-                    connection.write(&request.bytes()).await;
-                    connection.reset();
-                    continue;
+                client(&hub, &mut Random::new(1, n as u64)).await;
+                if n % 8 == 0 {
+                    publish(&hub, &format!("{n} {}", "x".repeat(2000))).await;
                 }
-                let mut response = connection.send(&request).await;
-                assert_eq!(response.status(), 200);
-                if n % 3 == 1 {
-                    response.next_message().await;
-                }
-                response.reset();
             }
         });
     }
     while let Some(client) = clients.join_next().await {
-        client.expect("a client did not fail");
+        client.expect("no client fails");
     }
 }
 
-async fn nobody_is_left(hub: &Process) {
+/// One client that vanishes: before its request is complete, before the head of the response, after it, during the
+/// replay, or later.
+async fn client(hub: &Process, random: &mut Random) {
+    // Several addresses have enough ports.
+    let source = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2 + random.below(8) as u8));
+    let mut connection = Connection::open_from(source, hub.addr()).await;
+    let replay = random.one_in(2);
+    let history = if replay { "all" } else { "0" };
+    // Nothing is published to the quiet topic.
+    let request = Request::get(&format!("/events?topic=busy&topic=quiet&history={history}"));
+    let bytes = request.bytes();
+    let is_reset = random.one_in(2);
+    let sent = match random.below(5) {
+        0 => random.below(bytes.len()),
+        1 => bytes.len(),
+        _ => {
+            let mut response = connection.send(&request).await;
+            assert_eq!(response.status(), 200);
+            if replay {
+                // Less than what is retained, so that there is more to send.
+                response.read_exactly(random.below(HISTORY * 2000)).await;
+            } else if random.below(3) > 0 {
+                response.next_message().await;
+                if random.one_in(2) {
+                    publish(hub, "while it is connected").await;
+                    response.next_message().await;
+                }
+            }
+            return match is_reset {
+                true => response.reset(),
+                false => response.close().await,
+            };
+        }
+    };
+    connection.write(&bytes[..sent]).await;
+    match is_reset {
+        true => connection.reset(),
+        false => connection.close().await,
+    }
+}
+
+/// Waits until no client is listed and no connection is open.
+async fn nobody_is_left(hub: &Process, files: usize) {
     within("nobody is left", async {
         loop {
-            let mut response = Response::to(hub.addr(), Request::get("/clients")).await;
-            assert_eq!(response.read_to_end().await, Ending::Whole);
-            let list: Value = serde_json::from_str(response.text()).expect("JSON");
-            response.reset();
-            if list["total"] == 0 {
-                assert_eq!(list["topics"], serde_json::json!({}));
+            let response = ask(hub, Request::get("/clients")).await;
+            let list = json(&response);
+            // One of them is this connection.
+            let open = hub.open_files().expect("Linux counts them");
+            if list["total"] == 0 && open <= files + 1 {
                 return;
             }
         }

@@ -1,4 +1,4 @@
-//! `examples/cluster`: one command starts it all, and nothing is left of it.
+//! `examples/cluster`: one command starts everything, and nothing is left of it.
 #![cfg(target_os = "linux")]
 
 use std::path::Path;
@@ -14,10 +14,10 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// It starts several processes, and makes load for two seconds.
+/// It starts several processes, and generates load for two seconds.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The program, with what it starts, which is built already.
+/// The program, which starts other programs that are already built.
 fn cluster() -> Command {
     let program = program::build("cluster-example");
     let mut command = Command::new(&program);
@@ -44,14 +44,14 @@ async fn every_client_receives_what_is_published_at_every_hub() {
         assert_eq!(names, ["hub 1", "hub 2", "hub 3", "all", "server"]);
         let all = &lines[3];
         assert_eq!(all["clients"]["connected_at_end"], 60, "{all}");
-        // 40 events at each hub, for 60 clients; but some come before the last client does.
+        // Each hub publishes 40 events for 60 clients, some of them before the last client is connected.
         let deliveries = all["deliveries"]["total"].as_u64().expect("a number");
-        assert!(deliveries > 60 * 60, "{deliveries} deliveries: each hub has its own");
+        assert!(deliveries > 60 * 60, "{deliveries} deliveries: each hub has only its own");
     }
 }
 
 #[tokio::test]
-async fn an_interrupt_ends_all_that_was_started() {
+async fn an_interrupt_ends_all_processes() {
     let Some((mut child, started)) = start().await else { return };
     let id = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     kill_process(id.expect("it runs"), Signal::INT).expect("it is our child");
@@ -61,13 +61,13 @@ async fn an_interrupt_ends_all_that_was_started() {
 }
 
 #[tokio::test]
-async fn what_was_started_ends_also_with_one_that_is_killed() {
+async fn all_processes_end_when_the_example_is_killed() {
     let Some((mut child, started)) = start().await else { return };
     timeout(LIMIT, child.kill()).await.expect("it ends").expect("it is our child");
     eventually("nothing is left", || !started.iter().any(exists)).await;
 }
 
-/// A cluster without load, and the processes that it says it has started. `None` where it cannot be.
+/// A cluster without load, and the processes that it says it has started. `None` where Redis is not installed.
 async fn start() -> Option<(Child, Vec<String>)> {
     let found = || requirements::program("redis-server", "redis-server");
     requirements::met("examples/cluster", found)?;
@@ -76,7 +76,7 @@ async fn start() -> Option<(Child, Vec<String>)> {
     let mut child = command.spawn().expect("it starts");
     let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
     let mut started = Vec::new();
-    let all_told = async {
+    let all_started = async {
         while let Some(line) = lines.next_line().await.expect("text") {
             if let Some((_, process)) = line.split_once(", process ") {
                 started.push(process.to_owned());
@@ -86,20 +86,20 @@ async fn start() -> Option<(Child, Vec<String>)> {
             }
         }
     };
-    timeout(LIMIT, all_told).await.expect("it tells where everything is");
+    timeout(LIMIT, all_started).await.expect("it prints what it has started");
     assert_eq!(started.len(), 3, "a server and two hubs: {started:?}");
     assert!(started.iter().all(exists));
     Some((child, started))
 }
 
-/// Whether a process of that number runs; of one that has ended and was not waited for, the command is empty.
+/// Whether a process with this id runs. The command of a zombie is empty.
 fn exists(process: &String) -> bool {
     let command = std::fs::read(Path::new("/proc").join(process).join("cmdline"));
     command.is_ok_and(|command| !command.is_empty())
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_installed_is_told_in_a_sentence() {
+async fn a_server_that_is_not_installed_is_reported_in_a_sentence() {
     let mut command = cluster();
     let output = command.env("PATH", "/nowhere").output();
     let output = timeout(LIMIT, output).await.expect("it ends").expect("it starts");

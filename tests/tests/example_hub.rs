@@ -1,5 +1,4 @@
-//! The interface of the example hubs, which is the same on every framework: as processes, over
-//! their sockets. On Unix, since a process elsewhere cannot be asked to end.
+//! The interface of the example hubs. On Unix, because elsewhere a process cannot be asked to end.
 #![cfg(unix)]
 
 use std::collections::BTreeSet;
@@ -7,68 +6,38 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tidings::STATUS_EVENT;
 use tidings_testkit::process::{ANY_PORT, Process};
 use tidings_testkit::wire::{Connection, Ending, Request, Response};
+use tidings_tests::example::{self, ask, json};
+use tidings_tests::on_every_framework;
 
-/// Makes tests of these functions for every hub.
-macro_rules! on_every_hub {
-    ($($promise:ident)+) => {
-        on_every_hub! { @hub axum "hub-axum" $($promise)+ }
-        on_every_hub! { @hub actix_web "hub-actix-web" $($promise)+ }
-        on_every_hub! { @hub warp "hub-warp" $($promise)+ }
-    };
-    (@hub $hub:ident $package:literal $($promise:ident)+) => {
-        mod $hub {
-            $(
-                #[tokio::test]
-                async fn $promise() {
-                    super::$promise($package).await;
-                }
-            )+
-        }
-    };
-}
-
-on_every_hub! {
+on_every_framework! { "hub";
     the_greeting_names_the_framework_and_the_address
     the_page_and_its_files_are_served
     a_published_event_arrives_and_is_confirmed
     a_bad_publication_is_refused_with_a_reason
     a_body_that_is_too_large_is_413_as_json
     a_bad_subscription_is_refused_with_a_reason
-    history_is_as_asked_for
-    the_demo_topics_are_alive
-    a_family_of_topics_has_its_past_and_its_present
+    a_fresh_client_gets_the_history_that_it_asks_for
+    the_demo_publishes_to_its_topics
+    a_pattern_has_history_and_live_events
     clients_are_listed
     a_client_can_be_closed
     the_streams_of_a_principal_can_be_closed
     the_cluster_is_described
-    a_publication_with_a_key_is_there_once
+    a_publication_with_a_key_is_published_once
     the_health_check_says_ok
-    metrics_are_there_for_prometheus
+    metrics_are_served_for_prometheus
     without_the_demo_its_topics_are_silent
     anything_else_is_not_found
     sigterm_ends_streams_and_the_process_within_a_second
     sigterm_does_not_wait_for_a_client_that_does_not_read
     after_a_crash_clients_are_reset
     both_transports_serve_the_same
-    bad_flags_are_told_in_a_sentence
-    a_port_in_use_is_told_in_a_sentence
+    bad_flags_are_reported_in_a_sentence
+    a_port_in_use_is_reported_in_a_sentence
+    #[cfg(target_os = "linux")]
     clients_that_do_not_read_cost_no_memory
-}
-
-/// Sends a request and reads the whole response.
-async fn ask(hub: &Process, request: Request) -> Response {
-    let mut response = Response::to(hub.addr(), request).await;
-    assert_eq!(response.read_to_end().await, Ending::Whole);
-    response
-}
-
-#[track_caller]
-fn json(response: &Response) -> Value {
-    assert_eq!(response.header("content-type"), Some("application/json"), "{}", response.text());
-    serde_json::from_str(response.text()).expect("JSON")
 }
 
 /// Asserts that a response is a refusal, and returns its reason.
@@ -86,7 +55,7 @@ fn keys(value: &Value) -> Vec<&str> {
     keys.into_iter().collect()
 }
 
-/// Publishes, and returns the event's id and for how many it was.
+/// Publishes an event. Returns its id and the number of subscribers.
 async fn publish(hub: &Process, query: &str, data: impl Into<Vec<u8>>) -> (String, u64) {
     let response = ask(hub, Request::post(&format!("/publish?{query}"), data)).await;
     assert_eq!(response.status(), 200, "{}", response.text());
@@ -96,14 +65,9 @@ async fn publish(hub: &Process, query: &str, data: impl Into<Vec<u8>>) -> (Strin
     (id, body["subscribers"].as_u64().expect("a number"))
 }
 
-/// Opens a stream and reads its status event.
+/// Opens a stream. Returns it with the data of its status event.
 async fn follow(hub: &Process, query: &str) -> (Response, Value) {
-    let mut stream = Response::to(hub.addr(), Request::get(&format!("/events?{query}"))).await;
-    assert_eq!(stream.status(), 200);
-    assert_eq!(stream.header("content-type"), Some("text/event-stream"));
-    let message = stream.next_message().await;
-    assert_eq!(message.event(), STATUS_EVENT);
-    (stream, serde_json::from_str(message.data()).expect("JSON"))
+    example::follow(hub, Request::get(&format!("/events?{query}"))).await
 }
 
 async fn the_greeting_names_the_framework_and_the_address(package: &str) {
@@ -183,7 +147,7 @@ async fn a_body_that_is_too_large_is_413_as_json(package: &str) {
     let response = ask(&hub, Request::post("/publish?topic=a", vec![b'x'; mib * 3 / 2])).await;
     let reason = refusal(&response, 413);
     assert!(reason.ends_with("over the limit of 1048576 bytes"), "{reason}");
-    // Over the server's limit for a body, which it need not read to its end.
+    // Over the server's limit for a body. The server need not read it to its end.
     let head = Request::new("POST", "/publish?topic=a").header("content-length", "3145728");
     let mut connection = Connection::open(hub.addr()).await;
     connection.write(&[head.bytes(), vec![b'x'; 2 * mib + 1]].concat()).await;
@@ -207,7 +171,7 @@ async fn a_bad_subscription_is_refused_with_a_reason(package: &str) {
     }
 }
 
-async fn history_is_as_asked_for(package: &str) {
+async fn a_fresh_client_gets_the_history_that_it_asks_for(package: &str) {
     let hub = Process::start(package).await;
     let mut ids = Vec::new();
     for data in ["one", "two", "three"] {
@@ -238,7 +202,7 @@ async fn history_is_as_asked_for(package: &str) {
     assert_eq!(stream.next_message().await.data(), "three");
 }
 
-async fn the_demo_topics_are_alive(package: &str) {
+async fn the_demo_publishes_to_its_topics(package: &str) {
     let hub = Process::start(package).await;
     let (mut stream, _) = follow(&hub, "topic=ticker&topic=job&topic=notifications").await;
     let mut last = None;
@@ -252,12 +216,12 @@ async fn the_demo_topics_are_alive(package: &str) {
         let price: Value = serde_json::from_str(message.data()).expect("JSON");
         assert_eq!(keys(&price), ["n", "price", "symbol"]);
         let n = price["n"].as_u64().expect("a number");
-        assert!(last.is_none_or(|last| n == last + 1), "{n} behind {last:?}");
+        assert!(last.is_none_or(|last| n == last + 1), "{n} after {last:?}");
         last = Some(n);
     }
 }
 
-async fn a_family_of_topics_has_its_past_and_its_present(package: &str) {
+async fn a_pattern_has_history_and_live_events(package: &str) {
     let hub = Process::start(package).await;
     for (topic, data) in [("user:1:mail", "one"), ("user:10:mail", "other"), ("user:1:chat", "two")]
     {
@@ -266,7 +230,7 @@ async fn a_family_of_topics_has_its_past_and_its_present(package: &str) {
     let (mut stream, status) = follow(&hub, "topic=user:1:*&topic=user:1:mail&history=all").await;
     assert_eq!(status["status"], "fresh");
     let (_, subscribers) = publish(&hub, "topic=user:1:mail", "three").await;
-    // By its name, and by the family.
+    // By its name, and by the pattern.
     assert_eq!(subscribers, 2);
     publish(&hub, "topic=user:1:new", "four").await;
     let messages = stream.read_messages(5).await;
@@ -344,8 +308,8 @@ async fn the_streams_of_a_principal_can_be_closed(package: &str) {
         assert_eq!(json(&response), serde_json::json!({ "closed": closed, "silent": [] }));
     }
     assert_eq!(hers.read_to_end().await, Ending::Whole);
-    publish(&hub, "topic=a", "still there").await;
-    assert_eq!(other.next_message().await.data(), "still there");
+    publish(&hub, "topic=a", "still connected").await;
+    assert_eq!(other.next_message().await.data(), "still connected");
 }
 
 async fn the_cluster_is_described(package: &str) {
@@ -359,7 +323,7 @@ async fn the_cluster_is_described(package: &str) {
     assert_eq!(cluster, serde_json::json!({ "clients": 1, "nodes": [node] }));
 }
 
-async fn a_publication_with_a_key_is_there_once(package: &str) {
+async fn a_publication_with_a_key_is_published_once(package: &str) {
     let hub = Process::start(package).await;
     let (mut stream, _) = follow(&hub, "topic=a").await;
     let mut answers = Vec::new();
@@ -374,7 +338,7 @@ async fn a_publication_with_a_key_is_there_once(package: &str) {
     assert_eq!(data.map(|message| message.data().to_owned()), ["17", "18"]);
 }
 
-async fn metrics_are_there_for_prometheus(package: &str) {
+async fn metrics_are_served_for_prometheus(package: &str) {
     let hub = Process::start(package).await;
     let (_stream, _) = follow(&hub, "topic=a").await;
     let response = ask(&hub, Request::get("/metrics")).await;
@@ -385,7 +349,7 @@ async fn metrics_are_there_for_prometheus(package: &str) {
 async fn without_the_demo_its_topics_are_silent(package: &str) {
     let arguments = ["--listen", ANY_PORT, "--demo", "false"];
     let hub = Process::start_with(package, &arguments).await;
-    // The demo's first events come at once.
+    // The demo would publish its first events right away.
     let (mut other, _) =
         follow(&hub, "topic=job&topic=ticker&topic=notifications&history=all").await;
     publish(&hub, "topic=ticker", "the first").await;
@@ -410,7 +374,7 @@ async fn anything_else_is_not_found(package: &str) {
     }
 }
 
-/// What the hubs promise, and another one for a machine that is busy.
+/// What the hubs promise, and another second for a busy machine.
 const A_SECOND: Duration = Duration::from_secs(1 + 1);
 
 async fn sigterm_ends_streams_and_the_process_within_a_second(package: &str) {
@@ -448,7 +412,7 @@ async fn sigterm_does_not_wait_for_a_client_that_does_not_read(package: &str) {
     drop(stalled);
 }
 
-/// A client that reads the head of the response and nothing more.
+/// A client that reads only the head of the response.
 async fn stalled(hub: SocketAddr, query: &str) -> Response {
     let connection = Connection::open_narrow(hub, 4 * 1024).await;
     connection.send(&Request::get(&format!("/events?{query}"))).await
@@ -464,14 +428,14 @@ async fn after_a_crash_clients_are_reset(package: &str) {
 
     let hub = hub.kill_and_restart().await;
     assert_eq!(hub.addr(), address);
-    assert_ne!(stream.read_to_end().await, Ending::Whole, "a crash is no end");
+    assert_ne!(stream.read_to_end().await, Ending::Whole, "a crash is no orderly end");
     let (mut stream, status) = follow(&hub, &format!("topic=a&lastEventId={id}")).await;
     assert_eq!((&status["status"], &status["reason"]), (&"reset".into(), &"unknown".into()));
     publish(&hub, "topic=a", "after").await;
     assert_eq!(stream.next_message().await.data(), "after");
 }
 
-/// actix-web has one transport, whatever is asked for.
+/// actix-web has one transport, whatever the flag says.
 async fn both_transports_serve_the_same(package: &str) {
     let mut seen = Vec::new();
     for transport in ["auto", "body"] {
@@ -481,12 +445,13 @@ async fn both_transports_serve_the_same(package: &str) {
         let (id, _) = publish(&hub, "topic=a&event=price", "one\ntwo").await;
         let message = stream.next_message().await;
         assert_eq!(message.last_event_id(), id);
-        // actix-web keeps them in no order.
+        // actix-web does not keep their order.
         let headers: BTreeSet<_> =
             stream.headers().iter().filter(|(name, _)| name != "date").cloned().collect();
-        let told = (message.event().to_owned(), message.data().to_owned(), headers);
-        seen.push((status["status"].clone(), told));
-        if let Some(threads) = hub.threads() {
+        let event = (message.event().to_owned(), message.data().to_owned());
+        seen.push((status["status"].clone(), event, headers));
+        if cfg!(target_os = "linux") {
+            let threads = hub.threads().expect("Linux lists them");
             let writers = threads.iter().any(|name| name.starts_with("tidings-writer"));
             assert_eq!(writers, transport == "auto" && package != "hub-actix-web", "{threads:?}");
         }
@@ -494,7 +459,7 @@ async fn both_transports_serve_the_same(package: &str) {
     assert_eq!(seen[0], seen[1]);
 }
 
-async fn bad_flags_are_told_in_a_sentence(package: &str) {
+async fn bad_flags_are_reported_in_a_sentence(package: &str) {
     for (flags, sentence) in [
         (&["--listen", "here"][..], "error: invalid value 'here' for '--listen <ADDRESS>': "),
         (
@@ -515,7 +480,7 @@ async fn bad_flags_are_told_in_a_sentence(package: &str) {
     }
 }
 
-async fn a_port_in_use_is_told_in_a_sentence(package: &str) {
+async fn a_port_in_use_is_reported_in_a_sentence(package: &str) {
     let hub = Process::start(package).await;
     let address = hub.addr().to_string();
     let output = Process::run(package, &["--listen", &address]).await;
@@ -530,15 +495,13 @@ async fn a_port_in_use_is_told_in_a_sentence(package: &str) {
     assert!(output.stdout.is_empty());
 }
 
+#[cfg(target_os = "linux")]
 async fn clients_that_do_not_read_cost_no_memory(package: &str) {
     const CLIENTS: usize = 50;
     const EVENTS: usize = 256;
     const BYTES: usize = 128 * 1024;
     let hub = Process::start(package).await;
-    let Some(before) = hub.memory() else {
-        eprintln!("skipped: this system does not tell the memory of a process");
-        return;
-    };
+    let before = hub.memory().expect("Linux measures it");
     let mut stalled_clients = Vec::new();
     for _ in 0..CLIENTS {
         stalled_clients.push(stalled(hub.addr(), "topic=large").await);
@@ -551,15 +514,15 @@ async fn clients_that_do_not_read_cost_no_memory(package: &str) {
         assert_eq!(json(&response)["subscribers"], CLIENTS);
         connection = response.into_connection();
     }
-    let after = hub.memory().expect("it told before");
+    let after = hub.memory().expect("Linux measures it");
     let more = after.saturating_sub(before);
     println!(
         "{package}: {CLIENTS} stalled clients, {} MiB published: {} MiB of memory more",
         (EVENTS * BYTES) >> 20,
         more >> 20
     );
-    // A queue for each would be 1,600 MiB. What may be held: the topic's 1 MiB, the hub's chunks
-    // (16 MiB at most), and for each client what its server has taken and not yet written.
+    // A queue for each client would be 1,600 MiB. The hub may hold the topic's 1 MiB, at most 16 MiB of chunks, and
+    // for each client what its server has not written yet.
     assert!(more < 48 << 20, "{} MiB more", more >> 20);
     drop(stalled_clients);
 }

@@ -1,5 +1,4 @@
-//! Clients and proxies that other people wrote, at each of the example hubs; and the report of it,
-//! docs/COMPARISON.md.
+//! Other people's clients and proxies at each of the example hubs, and the report, docs/COMPARISON.md.
 #![cfg(unix)]
 
 use std::any::Any;
@@ -21,15 +20,15 @@ const HUBS: [&str; 3] = ["hub-axum", "hub-actix-web", "hub-warp"];
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
 
-/// Looked for, and installed, once.
+/// Found and installed once.
 static TOOLS: LazyLock<Tools> = LazyLock::new(|| Tools::find(&folder()));
 
-/// For everything that is written.
+/// The folder for everything that is written.
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop")
 }
 
-/// All runs at the same time: they wait more than they work.
+/// All runs happen at the same time, because they wait more than they work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_client_and_every_proxy_at_every_hub() {
     let mut runs = Vec::new();
@@ -86,18 +85,18 @@ fn message(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
 
-/// Where a proxy is installed, or `None` if it is not, which is said once.
+/// The path of a proxy; `None` if it is not installed, which is reported once.
 fn found(program: Program) -> Option<PathBuf> {
     static PROXIES: LazyLock<[Option<PathBuf>; 3]> = LazyLock::new(|| {
         Program::ALL.map(|program| {
             requirements::met(&format!("interop with {}", program.name()), || program.find())
         })
     });
-    let place = Program::ALL.iter().position(|other| *other == program)?;
-    PROXIES[place].clone()
+    let number = Program::ALL.iter().position(|other| *other == program)?;
+    PROXIES[number].clone()
 }
 
-/// Writes docs/COMPARISON.md where that is asked for, or sees that it is as the runs have shown.
+/// Writes docs/COMPARISON.md if that is requested. If not, asserts that it shows what the runs showed.
 fn check_report(report: &str) {
     let path = Path::new(DOCS).join("COMPARISON.md");
     let file = std::fs::read_to_string(&path).unwrap_or_default();
@@ -106,8 +105,8 @@ fn check_report(report: &str) {
     } else {
         assert!(
             report::is_in(&file, report),
-            "docs/COMPARISON.md is not what the runs have shown; with TIDINGS_WRITE_DOCS=1, this \
-             test writes it"
+            "docs/COMPARISON.md does not show what the runs showed; with TIDINGS_WRITE_DOCS=1, \
+             this test writes it"
         );
     }
 }
@@ -145,7 +144,7 @@ async fn a_proxy_that_holds_events_back_would_be_noticed() {
 
 #[test]
 fn docs_show_the_configurations_that_are_tested() {
-    let docs = std::fs::read_to_string(Path::new(DOCS).join("DEPLOYING.md")).expect("it is there");
+    let docs = std::fs::read_to_string(Path::new(DOCS).join("DEPLOYING.md")).expect("the document");
     for file in SETUPS.iter().chain([&HTTPS]).map(|setup| setup.file) {
         let text = std::fs::read_to_string(Path::new(proxy::FOLDER).join(file));
         let text = text.expect("a configuration");

@@ -1,11 +1,14 @@
-//! The minimal examples run, and are what README shows.
+//! The minimal examples run, and README shows them.
 
 use std::path::Path;
 
 use tidings_testkit::process::{ANY_PORT, Process};
 use tidings_testkit::wire::{Request, Response};
 
-/// Starts one, and follows its stream.
+tidings_tests::on_every_framework! { "minimal";
+    it_publishes_an_event_every_second
+}
+
 async fn it_publishes_an_event_every_second(package: &str) {
     let server = Process::start_with(package, &[ANY_PORT]).await;
     assert_eq!(server.greeting(), format!("curl -N http://{}/events", server.addr()));
@@ -21,21 +24,6 @@ async fn it_publishes_an_event_every_second(package: &str) {
     let status = stream.next_message().await;
     assert!(status.data().contains("resumed"), "{}", status.data());
     assert_eq!(stream.next_message().await.data(), (first + 1).to_string());
-}
-
-#[tokio::test]
-async fn on_axum() {
-    it_publishes_an_event_every_second("minimal-axum").await;
-}
-
-#[tokio::test]
-async fn on_actix_web() {
-    it_publishes_an_event_every_second("minimal-actix-web").await;
-}
-
-#[tokio::test]
-async fn on_warp() {
-    it_publishes_an_event_every_second("minimal-warp").await;
 }
 
 #[test]

@@ -62,7 +62,7 @@ async fn a_stream_is_neither_compressed_nor_held_back() {
         assert_eq!(response.text(), expected);
         response.reset();
     }
-    // The same middleware does compress.
+    // The same middleware compresses pages.
     let request = Request::get("/page").header("accept-encoding", "gzip");
     let mut page = Response::to(server.addr(), request).await;
     assert_eq!(page.header("content-encoding"), Some("gzip"));

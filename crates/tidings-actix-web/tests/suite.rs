@@ -3,15 +3,16 @@
 use std::io;
 use std::net::TcpListener;
 
+use actix_web::http::StatusCode;
 use actix_web::web::{Data, ServiceConfig, get, head, resource};
 use actix_web::{HttpRequest, HttpResponse, HttpServer, Responder};
 use tidings_actix_web::{SocketSettings, Sse, SseRequest, serve, serve_with};
-use tidings_testkit::adapter::{Adapter, Answer, App, Shutdown};
+use tidings_testkit::adapter::{Adapter, App, Shutdown};
 use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
 
 struct ActixWeb;
 
-/// The application on two workers. A macro, since actix-web's types of it cannot be named.
+/// The application on two workers. A macro, since the type of actix-web's application cannot be named.
 macro_rules! server {
     ($app:expr) => {{
         let data = Data::new($app.clone());
@@ -25,8 +26,9 @@ fn routes(config: &mut ServiceConfig) {
 }
 
 impl Adapter for ActixWeb {
-    // Its HTTP/2 looks after a stream when it writes to it.
+    // Over HTTP/2, it notices a cancelled stream when it writes to it.
     const CANCELS_AT_ONCE: bool = false;
+    const TASKS_PER_STREAM: Option<usize> = None;
 
     async fn serve(app: App, listener: TcpListener, shutdown: Shutdown) -> io::Result<()> {
         serve(listener, server!(app), app.hub())
@@ -52,15 +54,9 @@ impl Adapter for ActixWeb {
 }
 
 async fn answer(app: Data<App>, http: HttpRequest, request: SseRequest) -> HttpResponse {
-    match app.answer(http.path(), http.uri().query(), request) {
-        Answer::Subscription(subscribe) => Sse::from(subscribe).respond_to(&http),
-        Answer::Stream(stream) => Sse::from(stream).respond_to(&http),
-        Answer::Dropped(subscribe) => {
-            drop(Sse::from(subscribe).respond_to(&http));
-            HttpResponse::NoContent().finish()
-        }
-        Answer::NotFound => HttpResponse::NotFound().finish(),
-    }
+    let status = |status| HttpResponse::new(StatusCode::from_u16(status).expect("a status"));
+    let respond = |sse: Sse| sse.respond_to(&http);
+    app.answer(http.path(), http.uri().query(), request).into_response(respond, status)
 }
 
 tidings_testkit::adapter_suite!(ActixWeb);

@@ -11,17 +11,19 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::Listener;
 use tidings_axum::{SocketSettings, Sse, SseRequest, Transport};
-use tidings_testkit::adapter::{Adapter, Answer, App, Shutdown};
+use tidings_testkit::adapter::{Adapter, App, Shutdown};
 use tidings_testkit::tls::accept;
 use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
 use tidings_testkit::tls::tokio_rustls::server::TlsStream;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::Receiver;
 
-/// With the direct transport where it can be, or with the other one.
+/// With the direct transport where it is possible, or with the body transport.
 struct Axum<const DIRECT: bool>;
 
 impl<const DIRECT: bool> Adapter for Axum<DIRECT> {
+    const TASKS_PER_STREAM: Option<usize> = Some(if DIRECT { 0 } else { 1 });
+
     async fn serve(app: App, listener: TcpListener, shutdown: Shutdown) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         tidings_axum::serve(listener, router(&app), app.hub())
@@ -39,7 +41,7 @@ impl<const DIRECT: bool> Adapter for Axum<DIRECT> {
     }
 }
 
-/// TLS is for axum a listener like any other.
+/// To axum, TLS is a listener like any other.
 struct Tls {
     addr: SocketAddr,
     accepted: Receiver<(TlsStream<TcpStream>, SocketAddr)>,
@@ -66,15 +68,8 @@ fn router(app: &App) -> Router {
 }
 
 async fn answer(State(app): State<App>, uri: Uri, request: SseRequest) -> Response {
-    match app.answer(uri.path(), uri.query(), request) {
-        Answer::Subscription(subscribe) => Sse::from(subscribe).into_response(),
-        Answer::Stream(stream) => Sse::from(stream).into_response(),
-        Answer::Dropped(subscribe) => {
-            drop(Sse::from(subscribe).into_response());
-            StatusCode::NO_CONTENT.into_response()
-        }
-        Answer::NotFound => StatusCode::NOT_FOUND.into_response(),
-    }
+    let status = |status| StatusCode::from_u16(status).expect("a status").into_response();
+    app.answer(uri.path(), uri.query(), request).into_response(Sse::into_response, status)
 }
 
 mod direct {

@@ -29,33 +29,33 @@
 //! # fn main() {}
 //! ```
 //!
-//! Each module is a part of the contract, each function in it a promise, in the words of its name.
+//! Each module is a part of the contract. Each function in it is a promise, and its name says which.
 
 mod app;
 mod server;
 mod site;
 
-#[allow(missing_docs, reason = "each name is a promise in full")]
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod delivery;
-#[allow(missing_docs, reason = "each name is a promise in full")]
-pub mod families;
-#[allow(missing_docs, reason = "each name is a promise in full")]
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod http2;
-#[allow(missing_docs, reason = "each name is a promise in full")]
+#[allow(missing_docs, reason = "each name states its promise")]
+pub mod patterns;
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod refusal;
-#[allow(missing_docs, reason = "each name is a promise in full")]
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod registry;
-#[allow(missing_docs, reason = "each name is a promise in full")]
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod response;
-#[allow(missing_docs, reason = "each name is a promise in full")]
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod resume;
-#[allow(missing_docs, reason = "each name is a promise in full")]
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod shutdown;
-#[allow(missing_docs, reason = "each name is a promise in full")]
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod stall;
-#[allow(missing_docs, reason = "each name is a promise in full")]
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod stream;
-#[allow(missing_docs, reason = "each name is a promise in full")]
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod tls;
 
 pub use app::{Answer, App, AppStream};
@@ -65,10 +65,10 @@ pub use server::{Adapter, Server, Shutdown};
 #[macro_export]
 macro_rules! adapter_suite {
     ($adapter:ty) => {
-        $crate::adapter_suite! { @tests $adapter;
+        $crate::suite_tests! { adapter for $adapter;
             response {
                 the_response_is_200_with_exactly_the_headers_of_the_contract
-                a_stream_of_any_events_has_the_same_headers
+                a_stream_without_a_hub_has_the_same_headers
                 the_first_bytes_leave_at_once_when_there_is_no_event
                 a_head_request_gets_the_headers_and_leaves_no_client
                 a_conditional_or_range_request_gets_the_whole_stream
@@ -78,28 +78,28 @@ macro_rules! adapter_suite {
                 events_arrive_one_by_one_as_they_are_published
                 the_body_is_byte_for_byte_what_the_subscription_yields
                 events_of_any_size_arrive_whole
-                what_is_published_by_many_at_once_has_one_order_for_all
+                concurrent_publications_have_one_order_for_all
                 an_idle_stream_sends_heartbeats
                 a_bare_stream_has_nothing_but_events
                 a_client_that_does_not_read_delays_nobody
-                a_client_that_does_not_read_is_owed_no_more_than_its_topic_retains
+                the_buffer_of_a_client_that_does_not_read_is_bounded
             }
             resume {
                 a_client_resumes_by_the_header
                 a_client_resumes_by_the_query
-                the_header_comes_before_the_query
-                a_cut_behind_every_byte_loses_and_doubles_nothing
+                the_header_takes_precedence_over_the_query
+                a_cut_after_every_byte_loses_and_doubles_nothing
                 a_client_that_was_away_too_long_is_reset_to_what_is_retained
                 a_hostile_last_event_id_is_answered_in_the_stream
             }
-            families {
-                a_cut_behind_every_byte_loses_and_doubles_nothing
-                many_clients_of_families_come_and_go_and_lose_nothing
-                slow_clients_of_a_family_are_reset_and_quick_ones_are_not
+            patterns {
+                a_cut_after_every_byte_loses_and_doubles_nothing
+                many_pattern_subscribers_come_and_go_and_lose_nothing
+                slow_pattern_subscribers_are_reset_and_quick_ones_are_not
             }
             refusal {
                 a_subscription_that_cannot_be_opened_is_400_with_a_sentence
-                a_connection_goes_on_after_a_refused_request
+                a_connection_serves_requests_after_a_refusal
                 pipelined_requests_are_answered_in_order
             }
             registry {
@@ -110,21 +110,22 @@ macro_rules! adapter_suite {
                 a_response_that_is_never_sent_leaves_no_client
                 a_client_that_is_closed_by_its_id_gets_a_whole_response
                 all_streams_of_a_principal_can_be_closed
+                clients_that_vanish_leave_no_task
             }
             stream {
-                a_stream_of_any_events_is_sent_to_its_end
-                events_of_a_stream_are_sent_as_they_come
-                a_connection_goes_on_after_a_stream_that_has_ended
-                an_error_cuts_the_response_behind_the_last_whole_event
-                a_panic_cuts_the_response_and_harms_nobody_else
+                a_stream_is_sent_to_its_end
+                events_of_a_stream_are_sent_one_by_one
+                a_connection_serves_requests_after_a_stream
+                an_error_cuts_the_response_after_the_last_whole_event
+                a_panic_cuts_its_response_and_no_other
                 a_stream_is_dropped_when_its_client_leaves
             }
             shutdown {
                 a_shutdown_ends_all_streams_and_the_server
-                a_shutdown_does_not_wait_for_ever
-                a_server_goes_on_when_its_hub_is_closed
+                a_shutdown_has_a_time_limit
+                a_server_outlives_its_hub
                 what_was_published_before_the_end_still_arrives
-                a_client_that_comes_after_the_end_gets_what_it_missed
+                a_client_that_comes_to_a_closed_hub_gets_what_it_missed
             }
             http2 {
                 the_response_has_exactly_the_headers_of_the_contract
@@ -133,10 +134,10 @@ macro_rules! adapter_suite {
                 many_streams_share_a_connection
                 a_stream_that_is_not_read_stalls_no_other
                 a_stream_that_is_cancelled_leaves_the_registry
-                a_connection_that_ends_takes_its_streams_with_it
-                a_stream_that_is_cancelled_while_it_is_not_read_is_gone
+                a_connection_that_ends_ends_its_streams
+                a_stalled_stream_that_is_cancelled_leaves_the_registry
                 the_end_of_the_hub_ends_all_streams_and_not_the_connection
-                an_error_resets_its_stream_behind_the_last_whole_event
+                an_error_resets_its_stream_after_the_last_whole_event
                 a_shutdown_ends_all_streams_of_a_connection
             }
             tls {
@@ -145,49 +146,22 @@ macro_rules! adapter_suite {
                 a_client_resumes_over_both_with_the_same_body
             }
             stall {
-                a_client_that_takes_nothing_is_let_go
-                a_client_that_reads_slowly_but_steadily_stays
+                a_stalled_client_is_evicted
+                a_slow_client_stays
             }
         }
     };
-    (@tests $adapter:ty; $($module:ident { $($promise:ident)+ })+) => {
-        $(mod $module {
-            use super::*;
+}
 
-            $(
-                #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $promise() {
-                    $crate::adapter::$module::$promise::<$adapter>().await;
-                }
-            )+
-        })+
-    };
+/// Runs a promise.
+pub async fn run<F: Future<Output = ()>>(promise: impl FnOnce() -> F) {
+    promise().await;
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn the_macro_lists_every_promise() {
-        let (macro_rules, _) = include_str!("adapter.rs").split_once("(@tests").unwrap();
-        let listed: Vec<_> = macro_rules.split_whitespace().collect();
-        let modules = [
-            include_str!("adapter/delivery.rs"),
-            include_str!("adapter/families.rs"),
-            include_str!("adapter/http2.rs"),
-            include_str!("adapter/refusal.rs"),
-            include_str!("adapter/registry.rs"),
-            include_str!("adapter/response.rs"),
-            include_str!("adapter/resume.rs"),
-            include_str!("adapter/shutdown.rs"),
-            include_str!("adapter/stall.rs"),
-            include_str!("adapter/stream.rs"),
-            include_str!("adapter/tls.rs"),
-        ];
-        for line in modules.into_iter().flat_map(str::lines) {
-            if let Some(function) = line.strip_prefix("pub async fn ") {
-                let (promise, _) = function.split_once('<').unwrap();
-                assert!(listed.contains(&promise), "{promise} is not run");
-            }
-        }
+        crate::suite::assert_all_listed("adapter");
     }
 }

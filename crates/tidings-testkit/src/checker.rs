@@ -1,15 +1,15 @@
-//! Tells whether a client received what it was promised, over all of its connections.
+//! Checks whether a client received what it was promised, over all of its connections.
 //!
-//! The promise: every event of its topics, in the hub's order, none twice, across reconnects; or
-//! a reset that says so. [`check`] knows nothing of how a hub works: it compares what was
-//! published with what arrived.
+//! The promise: every event of its topics, in the hub's order, none twice, across reconnects; or a reset. [`check`]
+//! knows nothing of how a hub works: it compares what was published with what arrived.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::ops::AddAssign;
 
-use tidings::{Event, Hub, Message, STATUS_EVENT};
+use tidings::{Decoder, Event, Hub, Message, STATUS_EVENT};
 
-pub use crate::family::is_of;
+pub use crate::pattern::is_of;
 use crate::wire::Response;
 
 /// One event that was published, with the id that the hub gave it.
@@ -17,14 +17,14 @@ use crate::wire::Response;
 pub struct Entry {
     /// The event's id.
     pub id: String,
-    /// Where it was published to.
+    /// Its topic.
     pub topic: String,
     /// Its data.
     pub data: String,
 }
 
 impl Entry {
-    /// Publishes an event, and notes it.
+    /// Publishes an event.
     #[track_caller]
     pub fn publish(hub: &Hub, topic: &str, data: &str) -> Self {
         let published = hub.publish(topic, Event::new(data)).wait().expect("an event is published");
@@ -37,46 +37,54 @@ impl Entry {
 pub struct Visit {
     /// The `Last-Event-ID` that the client sent.
     pub claimed: Option<String>,
-    /// All that it received.
+    /// All messages that it received.
     pub messages: Vec<Message>,
 }
 
 impl Visit {
-    /// What a response has brought so far.
+    /// The messages of a response so far.
     pub fn of(claimed: Option<&str>, response: &Response) -> Self {
         Self { claimed: claimed.map(str::to_owned), messages: response.messages().to_vec() }
     }
 }
 
-/// What a client that received everything has seen.
+/// What a client received, if nothing was wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Summary {
     /// Events, status events aside.
     pub events: usize,
-    /// Connections that went on where the one before was cut.
+    /// Connections that were resumed.
     pub resumed: usize,
-    /// Resets, at the beginning of a connection or in the middle.
+    /// Resets, at the start of a connection or later.
     pub resets: usize,
 }
 
-/// A broken promise; where there is an id, of the event in question.
+impl AddAssign for Summary {
+    fn add_assign(&mut self, other: Self) {
+        self.events += other.events;
+        self.resumed += other.resumed;
+        self.resets += other.resets;
+    }
+}
+
+/// A broken promise, mostly with the id of the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// A connection does not begin with a status event, or its data says nothing that is known.
+    /// A connection does not begin with a status event, or its status is unknown.
     NoStatus(String),
-    /// The status contradicts what the client had sent.
+    /// The status contradicts what the client sent.
     WrongStatus(String),
-    /// The event never came.
+    /// The event did not come.
     Lost(String),
-    /// The event came a second time, and there was no reset between.
+    /// The event came twice, without a reset in between.
     Doubled(String),
     /// The event came before one that was published earlier.
     OutOfOrder(String),
-    /// The event is of a topic that the client did not subscribe to.
+    /// The client is not subscribed to the event's topic.
     Foreign(String),
-    /// The event has other data than what was published, or was never published.
+    /// The event was published with other data, or not at all.
     Altered(String),
-    /// The client was told that it was resumed, and the event that came next for it is missing.
+    /// The client was resumed, but its next event did not come.
     MissingReset(String),
 }
 
@@ -88,24 +96,37 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// Checks all visits of a client that subscribed to `topics`, which may be families of topics such as `a:*`,
-/// and has read to the last event.
+/// Checks all visits of a client that is subscribed to `topics`, among them patterns such as `a:*`, and has read
+/// up to the last event.
 ///
-/// `published` is everything that was published to the hub, in its order: one epoch behind the other.
+/// `published` is everything that was published to the hub, in its order: one epoch after the other.
 ///
 /// # Errors
 ///
-/// The first fault that is found.
+/// The first fault.
 pub fn check(published: &[Entry], topics: &[&str], visits: &[Visit]) -> Result<Summary, Fault> {
     check_all(published, topics, visits, (true, true))
 }
 
-/// As [`check`], where one topic keeps its events for longer than another: behind a reset follows
-/// what is retained, and of each topic that begins at a place of its own.
+/// As [`check`], for a client that may have stopped before the last event.
 ///
 /// # Errors
 ///
-/// The first fault that is found.
+/// The first fault.
+pub fn check_unfinished(
+    published: &[Entry],
+    topics: &[&str],
+    visits: &[Visit],
+) -> Result<Summary, Fault> {
+    check_all(published, topics, visits, (true, false))
+}
+
+/// As [`check`], where topics keep different numbers of events: what is retained follows a reset, and begins at
+/// another position for each topic.
+///
+/// # Errors
+///
+/// The first fault.
 pub fn check_uneven(
     published: &[Entry],
     topics: &[&str],
@@ -125,7 +146,7 @@ fn check_all(
     let topics: HashSet<_> = known.into_iter().filter(|topic| is_of(topics, topic)).collect();
     let mut of_topics: HashMap<&str, Vec<_>> = HashMap::new();
     for entry in published.iter().filter(|entry| topics.contains(entry.topic.as_str())) {
-        let Place { epoch, position } = Place::of(&entry.id);
+        let EventId { epoch, position } = EventId::of(&entry.id);
         of_topics.entry(epoch).or_default().push((position, entry));
     }
     let mut client = Client {
@@ -145,34 +166,45 @@ fn check_all(
     }
 }
 
-/// What an id `<epoch>-<position>` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place<'a> {
-    epoch: &'a str,
-    position: u64,
+/// The parts of an id `<epoch>-<position>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventId<'a> {
+    /// The name of the history.
+    pub epoch: &'a str,
+    /// The position in it.
+    pub position: u64,
 }
 
-impl<'a> Place<'a> {
-    fn of(id: &'a str) -> Self {
-        let place = id
-            .rsplit_once('-')
-            .and_then(|(epoch, position)| Some(Self { epoch, position: position.parse().ok()? }));
-        place.unwrap_or_else(|| panic!("{id:?} is not an id of a hub"))
+impl<'a> EventId<'a> {
+    /// The parts of an id, if it is one of a hub.
+    pub fn parse(id: &'a str) -> Option<Self> {
+        let (epoch, position) = id.rsplit_once('-')?;
+        Some(Self { epoch, position: position.parse().ok()? })
+    }
+
+    /// The parts of an id of a hub.
+    pub fn of(id: &'a str) -> Self {
+        Self::parse(id).unwrap_or_else(|| panic!("{id:?} is not an id of a hub"))
+    }
+
+    /// Whether a client with this id has the event with the other id.
+    pub fn has(self, other: Self) -> bool {
+        self.epoch == other.epoch && self.position >= other.position
     }
 }
 
 struct Client<'a> {
     by_id: HashMap<&'a str, &'a Entry>,
-    /// Position and event of what the client is to see, in order, for each epoch.
+    /// The events that the client should receive with their positions, in order, for each epoch.
     of_topics: HashMap<&'a str, Vec<(u64, &'a Entry)>>,
-    /// Those that there are of what it subscribed to.
+    /// The topics that it is subscribed to, by name or by a pattern.
     topics: HashSet<&'a str>,
-    /// Whether all topics keep the same.
+    /// Whether all topics keep the same range of positions.
     even: bool,
-    /// Else: the topics of which nothing has come since a reset.
+    /// If not: the topics of which nothing has come since a reset.
     to_begin: HashSet<&'a str>,
-    /// Up to where the client has everything; `None` before its first status.
-    cursor: Option<Place<'a>>,
+    /// The client has everything up to here. `None` before its first status.
+    cursor: Option<EventId<'a>>,
     /// The ids received since the last reset.
     seen: HashSet<&'a str>,
     summary: Summary,
@@ -195,7 +227,7 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// Takes note of a status event. Returns whether the client is resumed.
+    /// Handles a status event. Returns whether the client is resumed.
     fn status(
         &mut self,
         message: &'a Message,
@@ -207,20 +239,20 @@ impl<'a> Client<'a> {
         let wrong = || Err(Fault::WrongStatus(format!("{} at {id:?}", message.data())));
         match data["status"].as_str() {
             Some("fresh") if is_first && claimed.is_none() => {
-                self.cursor = Some(Place::of(id));
+                self.cursor = Some(EventId::of(id));
                 self.seen.clear();
                 self.to_begin.clear();
             }
             Some("resumed") if claimed == Some(id) => {
-                // Of a client that is not known from before, this is where it begins.
-                self.cursor.get_or_insert(Place::of(id));
-                // Whatever began later than others: the client has it all now.
+                // A client whose earlier connections are unknown begins here.
+                self.cursor.get_or_insert(EventId::of(id));
+                // The client has all topics up to here now.
                 self.to_begin.clear();
                 self.summary.resumed += 1;
                 return Ok(true);
             }
             Some("reset") if !is_first || claimed.is_some() => {
-                self.cursor = Some(Place::of(id));
+                self.cursor = Some(EventId::of(id));
                 self.seen.clear();
                 if !self.even {
                     self.to_begin.extend(&self.topics);
@@ -252,7 +284,7 @@ impl<'a> Client<'a> {
         if entry.data != message.data() {
             return Err(Fault::Altered(id));
         }
-        let at = Place::of(known);
+        let at = EventId::of(known);
         if let Some(cursor) = self.cursor {
             if at.epoch != cursor.epoch {
                 return Err(Fault::MissingReset(id));
@@ -276,26 +308,27 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// What the client should have seen in the end.
+    /// The ids of the events that the client should have received by the end.
     fn missing_at_the_end(&self, published: &'a [Entry]) -> Vec<&'a str> {
-        let last = published.last().map(|entry| Place::of(&entry.id).epoch);
+        let last = published.last().map(|entry| EventId::of(&entry.id).epoch);
         let of_last = last.and_then(|epoch| self.of_topics.get(epoch));
         match (self.cursor, of_last, last) {
-            // It was never told that its history has ended.
+            // It was not reset when its history ended.
             (Some(cursor), Some(entries), Some(last)) if cursor.epoch != last => {
                 entries.iter().map(|(_, entry)| entry.id.as_str()).collect()
             }
-            (Some(cursor), ..) => self.missing_before(Place { position: u64::MAX, ..cursor }),
+            (Some(cursor), ..) => self.missing_before(EventId { position: u64::MAX, ..cursor }),
             (None, ..) => Vec::new(),
         }
     }
 
-    /// What the client should have seen behind its cursor and before another place of that epoch.
-    fn missing_before(&self, before: Place<'_>) -> Vec<&'a str> {
+    /// The ids of the events that the client should have received after its cursor and before another event of that
+    /// epoch.
+    fn missing_before(&self, before: EventId<'_>) -> Vec<&'a str> {
         let Some(cursor) = self.cursor else { return Vec::new() };
         let entries = self.of_topics.get(cursor.epoch).map_or(&[][..], Vec::as_slice);
-        let behind = entries.partition_point(|(at, _)| *at <= cursor.position);
-        let missing = entries[behind..].iter().take_while(|(at, _)| *at < before.position);
+        let after = entries.partition_point(|(at, _)| *at <= cursor.position);
+        let missing = entries[after..].iter().take_while(|(at, _)| *at < before.position);
         let missing = missing.map(|(_, entry)| *entry);
         missing
             .filter(|entry| !self.to_begin.contains(entry.topic.as_str()))
@@ -304,15 +337,27 @@ impl<'a> Client<'a> {
     }
 }
 
-/// The position in an id `<epoch>-<position>`.
-pub(crate) fn position(id: &str) -> u64 {
-    Place::of(id).position
+/// The position in an id of a hub.
+pub fn position(id: &str) -> u64 {
+    EventId::of(id).position
+}
+
+/// A message as a client receives it, for tests of what checks clients.
+pub fn message(event: &str, data: &str, id: &str) -> Message {
+    let mut decoder = Decoder::new();
+    let bytes = format!("event: {event}\ndata: {data}\nid: {id}\n\n");
+    decoder.feed(bytes.as_bytes()).expect("an event");
+    decoder.next_message().expect("a message")
+}
+
+/// A status event as a client receives it: see [`message`].
+pub fn status_message(status: &str, id: &str) -> Message {
+    message(STATUS_EVENT, &format!("{{\"status\":\"{status}\"}}"), id)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidings::Decoder;
 
     /// Six events: 1 to 6, of topics a, b, a, b, c, a.
     fn published() -> Vec<Entry> {
@@ -329,21 +374,15 @@ mod tests {
 
     /// A connection as text: `fresh@0`, `resumed@2`, `reset@3`, or the number of an event.
     fn visit(claimed: Option<&str>, script: &str) -> Visit {
-        let mut decoder = Decoder::new();
-        for word in script.split_whitespace() {
-            let block = match word.split_once('@') {
-                Some((status, at)) => format!(
-                    "event: {STATUS_EVENT}\ndata: {{\"status\":\"{status}\"}}\nid: e-{at}\n\n"
-                ),
-                None => {
-                    let index: usize = word.parse().unwrap();
-                    let data = published().get(index - 1).map_or(String::new(), |e| e.data.clone());
-                    format!("data: {data}\nid: e-{word}\n\n")
-                }
-            };
-            decoder.feed(block.as_bytes()).unwrap();
-        }
-        let messages = std::iter::from_fn(|| decoder.next_message()).collect();
+        let message = |word: &str| match word.split_once('@') {
+            Some((status, at)) => status_message(status, &format!("e-{at}")),
+            None => {
+                let index: usize = word.parse().unwrap();
+                let data = published().get(index - 1).map_or(String::new(), |e| e.data.clone());
+                message("message", &data, &format!("e-{word}"))
+            }
+        };
+        let messages = script.split_whitespace().map(message).collect();
         Visit { claimed: claimed.map(str::to_owned), messages }
     }
 
@@ -383,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_may_leave_a_hole_and_repeat() {
+    fn a_reset_may_leave_a_gap_and_repeat() {
         let summary = check_a_and_b(&[(None, "fresh@0 1 2"), (Some("e-2"), "reset@3 4 6")]);
         assert_eq!(summary, Ok(Summary { events: 4, resumed: 0, resets: 1 }));
         let summary = check_a_and_b(&[(None, "fresh@0 1 2 reset@1 2 3 4 6")]);
@@ -399,17 +438,17 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_lost_behind_a_reset_is_found() {
+    fn an_event_that_is_lost_after_a_reset_is_found() {
         finds(Fault::Lost, "e-4", &[(None, "fresh@0 1 reset@3 6")]);
     }
 
     #[test]
-    fn topics_that_keep_different_lengths_begin_at_different_places_behind_a_reset() {
+    fn topics_that_keep_different_numbers_begin_at_different_positions_after_a_reset() {
         let check =
             |script| check_uneven(&published(), &["a", "b"], &[visit(Some("x-1"), script)], true);
         assert!(check("reset@0 1 3 4 6").is_ok());
         assert!(check("reset@0 2 4 6").is_ok_and(|summary| summary.events == 3));
-        // But where one has begun, it goes on.
+        // Once a topic has begun, it is complete.
         assert_eq!(check("reset@0 1 2 3 6"), Err(Fault::Lost("e-4".to_owned())));
         assert_eq!(check("reset@0 1 2 4 6"), Err(Fault::Lost("e-3".to_owned())));
         assert_eq!(check("reset@0 1 2 3 4"), Err(Fault::Lost("e-6".to_owned())));
@@ -439,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_family_is_all_of_its_topics_and_no_others() {
+    fn a_pattern_is_all_topics_that_match_it_and_no_others() {
         let mut published = published();
         for (entry, topic) in published.iter_mut().zip(["a:1", "b", "a:2", "b", "c", "a:1"]) {
             topic.clone_into(&mut entry.topic);
@@ -453,7 +492,7 @@ mod tests {
             assert_eq!(check(topics, "reset@0 1 1 3 6"), Err(Fault::Doubled("e-1".to_owned())));
             assert_eq!(check(topics, "reset@0 1 3 4 6"), Err(Fault::Foreign("e-4".to_owned())));
             assert_eq!(check(topics, "reset@0 1 3"), Err(Fault::Lost("e-6".to_owned())));
-            // Each of its topics may begin at a place of its own.
+            // Each topic may begin at another position.
             assert_eq!(check(topics, "reset@0 3 6"), Ok(2));
             assert_eq!(check(topics, "reset@0 1 6"), Ok(2));
         }
@@ -507,27 +546,20 @@ mod tests {
         ids.into_iter().map(entry).collect()
     }
 
-    /// Checks a client of all that which has received these ids; `!` before one is a reset to there.
+    /// Checks a client of these events that received these ids; `!` before an id is a reset to it.
     fn check_epochs(script: &str) -> Result<Summary, Fault> {
-        let mut decoder = Decoder::new();
-        for (index, word) in script.split_whitespace().enumerate() {
-            let status = if index == 0 { "fresh" } else { "reset" };
-            let block = match word.strip_prefix('!') {
-                Some(id) => format!(
-                    "event: {STATUS_EVENT}\ndata: {{\"status\":\"{status}\"}}\nid: {id}\n\n"
-                ),
-                None => format!("data: {word}\nid: {word}\n\n"),
-            };
-            decoder.feed(block.as_bytes()).unwrap();
-        }
-        let messages = std::iter::from_fn(|| decoder.next_message()).collect();
+        let message = |(index, word): (usize, &str)| match word.strip_prefix('!') {
+            Some(id) => status_message(if index == 0 { "fresh" } else { "reset" }, id),
+            None => message("message", word, word),
+        };
+        let messages = script.split_whitespace().enumerate().map(message).collect();
         check(&of_two_epochs(), &["a"], &[Visit { claimed: None, messages }])
     }
 
     #[test]
-    fn a_new_epoch_has_to_be_said() {
+    fn a_new_epoch_needs_a_reset() {
         assert_eq!(check_epochs("!e-0 e-1 e-2 !f-0 f-1 f-2").unwrap().resets, 1);
-        // What is left of the old one will never come.
+        // The rest of the old epoch will not come.
         assert!(check_epochs("!e-0 e-1 !f-0 f-1 f-2").is_ok());
         assert_eq!(check_epochs("!e-0 e-1 e-2 f-1 f-2"), Err(Fault::MissingReset("f-1".into())));
         assert_eq!(check_epochs("!e-0 e-1 e-2"), Err(Fault::Lost("f-1".into())));
@@ -535,8 +567,8 @@ mod tests {
         assert_eq!(check_epochs("!e-0 !f-0 f-1 f-2 e-1"), Err(Fault::MissingReset("e-1".into())));
     }
 
-    /// Forty events of topics a, b and c in turn, and a client of a and b that received all of
-    /// them, over several connections of many lengths.
+    /// Forty events of topics a, b and c in turn, and a client of a and b that received all of its events, over
+    /// connections of several lengths.
     fn clean() -> (Vec<Entry>, Vec<Visit>) {
         let published: Vec<_> = (1..=40)
             .map(|n| {
@@ -545,16 +577,15 @@ mod tests {
             })
             .collect();
         let mut mine = published.iter().filter(|entry| entry.topic != "c").peekable();
-        let mut visits = Vec::new();
+        let mut visits = vec![visit(None, "fresh@0")];
         let mut last = "e-0".to_owned();
         for length in (0..=4).cycle() {
-            let mut text = vec![(last.clone(), None)];
-            text.extend(mine.by_ref().take(length).map(|e| (e.id.clone(), Some(e.data.clone()))));
-            let is_first = visits.is_empty();
-            let claimed = (!is_first).then(|| last.clone());
-            last = text.last().unwrap().0.clone();
-            let messages = text.iter().map(|(id, data)| message(id, data.as_deref(), is_first));
-            visits.push(Visit { claimed, messages: messages.collect() });
+            let mut messages = vec![status_message("resumed", &last)];
+            let events = mine.by_ref().take(length);
+            messages.extend(events.map(|entry| message("message", &entry.data, &entry.id)));
+            let claimed = Some(last);
+            last = messages.last().unwrap().last_event_id().to_owned();
+            visits.push(Visit { claimed, messages });
             if mine.peek().is_none() {
                 break;
             }
@@ -562,22 +593,8 @@ mod tests {
         (published, visits)
     }
 
-    /// An event; without data, a status event.
-    fn message(id: &str, data: Option<&str>, is_fresh: bool) -> Message {
-        let status = if is_fresh { "fresh" } else { "resumed" };
-        let block = match data {
-            Some(data) => format!("data: {data}\nid: {id}\n\n"),
-            None => {
-                format!("event: {STATUS_EVENT}\ndata: {{\"status\":\"{status}\"}}\nid: {id}\n\n")
-            }
-        };
-        let mut decoder = Decoder::new();
-        decoder.feed(block.as_bytes()).unwrap();
-        decoder.next_message().unwrap()
-    }
-
-    /// Breaks a clean history at every event, one at a time, and has each found.
-    fn every_place(
+    /// Breaks a clean history at one event after the other, and asserts that the fault is found each time.
+    fn at_every_event(
         breaks: impl Fn(&mut Vec<Visit>, usize, usize) -> Option<fn(&Fault) -> bool>,
     ) -> usize {
         let (published, clean) = clean();
@@ -598,8 +615,8 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_is_found_wherever_it_is() {
-        let broken = every_place(|visits, visit, index| {
+    fn a_lost_event_is_found_everywhere() {
+        let broken = at_every_event(|visits, visit, index| {
             visits[visit].messages.remove(index);
             Some(|fault| matches!(fault, Fault::Lost(_) | Fault::MissingReset(_)))
         });
@@ -607,15 +624,15 @@ mod tests {
     }
 
     #[test]
-    fn a_double_is_found_wherever_it_is() {
-        let broken = every_place(|visits, visit, index| {
+    fn a_doubled_event_is_found_everywhere() {
+        let broken = at_every_event(|visits, visit, index| {
             let again = visits[visit].messages[index].clone();
             visits[visit].messages.insert(index, again);
             Some(|fault| matches!(fault, Fault::Doubled(_)))
         });
         assert_eq!(broken, 27);
-        // And when it comes much later.
-        let broken = every_place(|visits, visit, index| {
+        // Also when it comes much later.
+        let broken = at_every_event(|visits, visit, index| {
             let again = visits[visit].messages[index].clone();
             visits.last_mut().unwrap().messages.push(again);
             Some(|fault| matches!(fault, Fault::Doubled(_)))
@@ -624,14 +641,14 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_order_is_found_wherever_it_is() {
-        let within = every_place(|visits, visit, index| {
+    fn a_wrong_order_is_found_everywhere() {
+        let within = at_every_event(|visits, visit, index| {
             let messages = &mut visits[visit].messages;
             (index + 1 < messages.len()).then(|| messages.swap(index, index + 1))?;
             Some(|fault| matches!(fault, Fault::OutOfOrder(_)))
         });
         // Also from one connection to the next.
-        let across = every_place(|visits, visit, index| {
+        let across = at_every_event(|visits, visit, index| {
             let is_last = index + 1 == visits[visit].messages.len();
             let next = (visit + 1..visits.len()).find(|next| visits[*next].messages.len() > 1);
             let next = next.filter(|_| is_last)?;
@@ -641,14 +658,14 @@ mod tests {
                 matches!(fault, Fault::OutOfOrder(_) | Fault::Lost(_) | Fault::MissingReset(_))
             })
         });
-        // Each event with the one behind it.
+        // Each event with the next one.
         assert_eq!(within + across, 26);
     }
 
     #[test]
-    fn an_event_of_another_topic_is_found_wherever_it_is() {
-        let broken = every_place(|visits, visit, index| {
-            let foreign = message("e-20", Some("c20"), false);
+    fn an_event_of_another_topic_is_found_everywhere() {
+        let broken = at_every_event(|visits, visit, index| {
+            let foreign = message("message", "c20", "e-20");
             visits[visit].messages.insert(index, foreign);
             Some(|fault| matches!(fault, Fault::Foreign(id) if id == "e-20"))
         });
@@ -656,9 +673,9 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_behind_which_a_client_is_resumed_is_found() {
-        // It never received the end of a connection, and yet claims it in the next one.
-        let broken = every_place(|visits, visit, index| {
+    fn a_gap_before_a_resumed_connection_is_found() {
+        // The client did not receive the end of a connection, but claims it in the next one.
+        let broken = at_every_event(|visits, visit, index| {
             visits[visit].messages.truncate(index);
             Some(|fault| matches!(fault, Fault::Lost(_) | Fault::MissingReset(_)))
         });
@@ -666,11 +683,11 @@ mod tests {
     }
 
     #[test]
-    fn altered_data_is_found_wherever_it_is() {
-        let broken = every_place(|visits, visit, index| {
+    fn altered_data_is_found_everywhere() {
+        let broken = at_every_event(|visits, visit, index| {
             let messages = &mut visits[visit].messages;
             let id = messages[index].last_event_id().to_owned();
-            messages[index] = message(&id, Some("other"), false);
+            messages[index] = message("message", "other", &id);
             Some(|fault| matches!(fault, Fault::Altered(_)))
         });
         assert_eq!(broken, 27);

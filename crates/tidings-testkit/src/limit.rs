@@ -1,18 +1,18 @@
-//! Time limits: a test that waits for what never comes fails, and says where.
+//! Time limits. A test that waits for something that does not happen fails, and names the line.
 
 use std::panic::Location;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// How long anything may take that a test waits for. Generous: it is reached only in failure.
+/// How long a test waits for anything. Generous: only failures reach it.
 pub const LIMIT: Duration = Duration::from_secs(10);
 
-/// Awaits, but not for longer than [`LIMIT`].
+/// Awaits a future within [`LIMIT`].
 ///
 /// # Panics
 ///
-/// When the time is over, with `what` was waited for and the line of the caller.
+/// After that time, with `what` was awaited and the line of the caller.
 #[track_caller]
 pub fn within<F: IntoFuture>(what: &str, future: F) -> impl Future<Output = F::Output> {
     within_at(Location::caller(), what, future)
@@ -30,11 +30,11 @@ pub(crate) async fn within_at<F: IntoFuture>(
     }
 }
 
-/// Waits until something is so that nothing announces, such as a registry that becomes empty.
+/// Waits for a condition that nothing announces, such as an empty registry.
 ///
 /// # Panics
 ///
-/// When it is not so within [`LIMIT`].
+/// When the condition is not true within [`LIMIT`].
 #[track_caller]
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) -> impl Future<Output = ()> {
     within_at(Location::caller(), what, async move {

@@ -15,11 +15,10 @@ use crate::limit::within;
 use crate::program;
 use crate::watch::Watch;
 
-/// An argument: any free port of this machine, for nobody but this machine.
+/// An argument: any free port of the loopback interface.
 pub const ANY_PORT: &str = "127.0.0.1:0";
 
-/// A server that runs as a process of its own. It is killed when it is dropped, so also when the
-/// test panics, and when the test is killed.
+/// A server in its own process. It is killed when it is dropped, when the test panics, and when the test is killed.
 #[derive(Debug)]
 pub struct Process {
     package: String,
@@ -29,23 +28,23 @@ pub struct Process {
     watch: Option<Watch>,
     addr: SocketAddr,
     greeting: String,
-    /// What it has written to its standard error so far.
+    /// Its standard error so far.
     complaints: Arc<Mutex<String>>,
 }
 
 impl Process {
     /// [Builds](program::build) a package of the workspace, starts its program on a free port of 127.0.0.1, and
-    /// returns when it says that it listens.
+    /// waits until it listens.
     pub async fn start(package: &str) -> Self {
         Self::start_with(package, &["--listen", ANY_PORT]).await
     }
 
-    /// As [`start`](Self::start), with other arguments; where it listens is for [`ANY_PORT`].
+    /// As [`start`](Self::start), with other arguments, among them [`ANY_PORT`].
     pub async fn start_with(package: &str, arguments: &[&str]) -> Self {
         Self::start_in(package, arguments, &[]).await
     }
 
-    /// As [`start_with`](Self::start_with), with variables of the environment besides those of the test.
+    /// As [`start_with`](Self::start_with), with additional environment variables.
     pub async fn start_in(package: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
         let environment =
@@ -83,15 +82,15 @@ impl Process {
         read.expect("a line of text");
         let addr = address_in(&greeting).unwrap_or_else(|| {
             let complaints = complaints.lock().expect("nothing panics here");
-            panic!("{package} does not say where it listens: {greeting:?} {complaints:?}")
+            panic!("{package} does not print its address: {greeting:?} {complaints:?}")
         });
-        // Else it would wait one day, when nobody reads on.
+        // The process would block if nobody read its output.
         tokio::spawn(async move { tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await });
         let package = package.to_owned();
         Self { package, arguments, environment, child, watch, addr, greeting, complaints }
     }
 
-    /// Runs a program of the workspace until it ends by itself.
+    /// Runs a program of the workspace to its end.
     pub async fn run(package: &str, arguments: &[&str]) -> Output {
         let output = command(package).await.args(arguments).output();
         within("the end of the program", output).await.expect("the program starts")
@@ -107,24 +106,24 @@ impl Process {
         self.greeting.trim_end()
     }
 
-    /// What it has written to its standard error so far.
+    /// Its standard error so far.
     pub fn complaints(&self) -> String {
         self.complaints.lock().expect("nothing panics here").clone()
     }
 
-    /// Kills it, as a power cut would.
+    /// Kills it.
     pub async fn kill(&mut self) {
         within("the end of a killed process", self.child.kill()).await.expect("it is ours to kill");
         self.watch = None;
     }
 
-    /// Kills it, and starts it anew on the same port.
+    /// Kills it, and restarts it on the same port.
     pub async fn kill_and_restart(mut self) -> Self {
         self.kill().await;
         self.restart().await
     }
 
-    /// Starts it anew on the same port, when it has ended.
+    /// Restarts it on the same port, after it has ended.
     pub async fn restart(mut self) -> Self {
         let on_its_port = |argument: String| match argument.as_str() {
             ANY_PORT => self.addr.to_string(),
@@ -134,19 +133,19 @@ impl Process {
         Self::spawn(&self.package, arguments, self.environment).await
     }
 
-    /// Asks it to end: SIGTERM.
+    /// Sends SIGTERM.
     #[cfg(unix)]
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// Stops it, so that it does nothing at all until [`resume`](Self::resume): SIGSTOP.
+    /// Stops it until [`resume`](Self::resume): sends SIGSTOP.
     #[cfg(unix)]
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Has it go on: SIGCONT.
+    /// Continues it: sends SIGCONT.
     #[cfg(unix)]
     pub fn resume(&self) {
         self.signal(Signal::CONT);
@@ -158,7 +157,7 @@ impl Process {
         kill_process(id.expect("it has not ended"), signal).expect("it is our child");
     }
 
-    /// Its number in the system, until it has ended.
+    /// Its process id, until it has ended.
     pub fn id(&self) -> Option<u32> {
         self.child.id()
     }
@@ -170,10 +169,10 @@ impl Process {
         status.expect("it is our child")
     }
 
-    /// The memory that it alone accounts for, in bytes: its proportional set size, anonymous
-    /// memory only, so that it does not matter which pages of the program were read from disk.
+    /// Its own memory in bytes: the proportional set size of anonymous memory, which does not depend on which pages of
+    /// the program were read from disk.
     ///
-    /// `None` where the system does not tell: this is Linux's `/proc`.
+    /// `None` except on Linux, which has `/proc`.
     pub fn memory(&self) -> Option<usize> {
         let smaps = format!("/proc/{}/smaps_rollup", self.child.id()?);
         let smaps = std::fs::read_to_string(smaps).ok()?;
@@ -182,8 +181,7 @@ impl Process {
         Some(kib * 1024)
     }
 
-    /// The names of its threads, of which the system keeps the first 15 bytes. `None` where it does
-    /// not tell.
+    /// The first 15 bytes of the names of its threads. `None` except on Linux.
     pub fn threads(&self) -> Option<Vec<String>> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()?)).ok()?;
         let names = tasks.filter_map(|task| {
@@ -193,7 +191,7 @@ impl Process {
         Some(names.collect())
     }
 
-    /// How many files, and so connections, it has open. `None` where the system does not tell.
+    /// How many files it has open, connections among them. `None` except on Linux.
     pub fn open_files(&self) -> Option<usize> {
         Some(std::fs::read_dir(format!("/proc/{}/fd", self.child.id()?)).ok()?.count())
     }

@@ -5,18 +5,17 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// Which packages have them.
+/// The packages that have programs.
 const PACKAGES: [&str; 5] = ["hub-*", "auth-*", "minimal-*", "cluster-example", "tidings-load"];
 
-/// Builds them, in the profile of the tests, and returns where the program of a package is.
+/// Builds all programs in the profile of the tests, and returns the path of a package's program.
 ///
-/// Cargo builds binaries only for tests of the same package, so this asks it to. For all of them at once: each
-/// alone would have features of its own, and most of what it depends on would be built once more for it. It
-/// has no time limit, as there may be much to build.
+/// Cargo builds binaries only for tests of the same package, so this runs Cargo. It builds all programs together:
+/// each alone would have other features, and most dependencies would be built again for it. There is no time limit.
 ///
 /// # Panics
 ///
-/// When one does not build; the compiler's messages are on standard error.
+/// When one does not build. The compiler's messages are on standard error.
 #[track_caller]
 pub fn build(package: &str) -> PathBuf {
     let mut cargo = cargo();
@@ -37,10 +36,10 @@ pub fn build(package: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("{package} has no program of its name"))
 }
 
-/// The Cargo that has built the tests, as it would be called from outside of them.
+/// The Cargo that built the tests, with the environment of a shell.
 ///
-/// To a test, Cargo says of what package it is, by variables. Build scripts look at the same variables; with
-/// others than at their last run they would run anew, and all that stands on theirs be built anew.
+/// Cargo gives a test variables that describe its package. Build scripts depend on the same variables: if these
+/// differ from the last build, build scripts run again, and everything that depends on them is built again.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let is_of_package =

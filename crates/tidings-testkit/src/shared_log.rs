@@ -1,5 +1,4 @@
-//! A log in the test's own process that several hubs share, and that does at a word what a broker does in a bad
-//! hour.
+//! A log in the test's own process that several hubs share, with every failure that a broker may have.
 
 use std::collections::HashMap;
 use std::mem;
@@ -12,9 +11,9 @@ use tidings::backend::{
     Append, Appended, Epoch, Log, LogError, LogErrorKind, Origin, Page, Read, Record, Refused,
     Replica, Reply, Start,
 };
-use tidings::{IdempotencyKey, Topic, TopicPattern};
+use tidings::{IdempotencyKey, TopicPattern};
 
-use crate::checker::is_of;
+use crate::checker::{Entry, is_of};
 
 /// A log in memory. Cloning gives the same log.
 #[derive(Debug, Clone, Default)]
@@ -22,29 +21,29 @@ pub struct SharedLog(Arc<Engine>);
 
 #[derive(Debug, Default)]
 struct Engine {
-    state: Mutex<State>,
+    state: Mutex<LogState>,
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct State {
+struct LogState {
     epoch: Epoch,
-    /// The last position given out.
+    /// The newest position.
     position: u64,
     /// Everything up to here is gone.
     trimmed: u64,
     records: Vec<Record>,
     keys: HashMap<IdempotencyKey, (u64, Instant)>,
     window: Duration,
-    /// How many records are kept, and how many of them a replica begins with.
+    /// How many records are kept, and with how many of them a replica begins.
     keep: usize,
     replay: usize,
     nodes: Vec<Arc<Mutex<Node>>>,
-    /// Every event that there ever was: epoch, position and topic.
-    ever: Vec<(Epoch, u64, Topic)>,
+    /// Every event of all histories.
+    published: Vec<Entry>,
 }
 
-impl Default for State {
+impl Default for LogState {
     fn default() -> Self {
         Self {
             epoch: Epoch::random(),
@@ -56,7 +55,7 @@ impl Default for State {
             keep: usize::MAX,
             replay: 10_000,
             nodes: Vec::new(),
-            ever: Vec::new(),
+            published: Vec::new(),
         }
     }
 }
@@ -66,37 +65,35 @@ impl Default for State {
 struct Node {
     replica: Option<Replica>,
     epoch: Option<Epoch>,
-    /// Nothing goes either way.
+    /// Nothing passes in either direction.
     is_cut: bool,
     /// Nothing is delivered.
     is_held: bool,
     is_stopped: bool,
     is_selective: bool,
-    /// How many records are to be delivered again: logs may begin too early after a lost link.
+    /// How many records to deliver again: logs may start too early after a lost link.
     repeats: usize,
-    /// What the replica was told of the link.
-    told: Option<bool>,
-    /// Topics and families that are followed, and those that are to be.
+    /// Whether the link is up, as last reported to the replica.
+    reported: Option<bool>,
+    /// Interests that are followed, and new ones.
     followed: HashMap<TopicPattern, u64>,
-    wanted: Vec<(TopicPattern, u64)>,
+    new: Vec<(TopicPattern, u64)>,
+    /// How many questions of the hub were answered.
+    answers: usize,
 }
 
-/// What one hub is built on. Clones are handles to the same connection.
+/// The connection that one hub is built on. Clones are handles to it.
 #[derive(Debug, Clone)]
 pub struct SharedNode {
     engine: Arc<Engine>,
     node: Arc<Mutex<Node>>,
-    /// Topics that have become wanted, or no longer so. Apart from the rest: it is written with the hub's locks
-    /// held, which are taken with those of the rest held.
+    /// Changes of interests. They have their own lock: the hub changes interests with its locks held, and those
+    /// are taken while the other locks here are held.
     interests: Interests,
 }
 
-impl State {
-    fn end(&self) -> u64 {
-        self.position
-    }
-
-    /// The index of the first record behind a position.
+impl LogState {
+    /// The index of the first record after a position.
     fn index(&self, position: u64) -> usize {
         self.records.partition_point(|record| record.position <= position)
     }
@@ -105,7 +102,7 @@ impl State {
         let first = self.records.len().saturating_sub(self.replay);
         let before = first.checked_sub(1).and_then(|index| self.records.get(index));
         let position = before.map_or(self.trimmed, |record| record.position);
-        Origin { epoch: self.epoch.clone(), position, end: self.end() }
+        Origin { epoch: self.epoch.clone(), position, end: self.position }
     }
 
     fn append(&mut self, append: Append) -> Appended {
@@ -114,13 +111,17 @@ impl State {
         if let Some((position, _)) = append.key.as_ref().and_then(|key| self.keys.get(key)) {
             return Appended { epoch: self.epoch.clone(), position: *position, is_duplicate: true };
         }
-        // Positions are not dense: some engines' are not.
+        // Positions are not dense, as in some engines.
         self.position += 1 + u64::from(self.position % 5 == 0);
         let position = self.position;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let Append { topic, event, key } = append;
-        self.ever.push((self.epoch.clone(), position, topic.clone()));
+        self.published.push(Entry {
+            id: format!("{}-{position}", self.epoch.as_str()),
+            topic: topic.as_str().to_owned(),
+            data: event.data().unwrap_or_default().to_owned(),
+        });
         self.records.push(Record { position, at, topic, event });
         if let Some(key) = key {
             self.keys.insert(key, (position, Instant::now()));
@@ -140,7 +141,7 @@ impl State {
 
     fn read(&self, read: &Read) -> Result<Page, LogError> {
         let is_asked = |record: &&Record| read.is_of(record.topic.as_str());
-        let behind = |position| {
+        let after = |position| {
             let records = &self.records[self.index(position)..];
             records.iter().filter(is_asked).take_while(|record| record.position <= read.to)
         };
@@ -150,14 +151,14 @@ impl State {
             }
             Start::After(position) => position,
             Start::Newest { count, since } => {
-                let newest: Vec<_> = behind(0).filter(|record| record.at >= since).collect();
+                let newest: Vec<_> = after(0).filter(|record| record.at >= since).collect();
                 let first = newest.len().saturating_sub(count);
                 newest.get(first).map_or(read.to, |record| record.position - 1)
             }
         };
         let mut size = 0;
         let mut records = Vec::new();
-        for record in behind(from) {
+        for record in after(from) {
             if size >= read.max_bytes {
                 let to = records.last().map_or(from, |record: &Record| record.position);
                 return Ok(Page { epoch: self.epoch.clone(), records, from, to });
@@ -170,22 +171,22 @@ impl State {
 }
 
 impl SharedLog {
-    /// A log with nothing in it.
+    /// An empty log.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets for how long keys are remembered. Default 2 minutes.
+    /// Sets how long keys are remembered. Default: 2 minutes.
     pub fn window(&self, window: Duration) {
         self.0.state.lock().window = window;
     }
 
-    /// Sets how many events are kept: more than twice as many are cut back. Default all.
+    /// Sets how many events are kept at least. More than twice as many are trimmed to this number. Default: all.
     pub fn keep(&self, events: usize) {
         self.0.state.lock().keep = events;
     }
 
-    /// Sets how many events a node that comes is given of the past. Default 10,000.
+    /// Sets how many earlier events a new node gets. Default: 10,000.
     pub fn replay(&self, events: usize) {
         self.0.state.lock().replay = events;
     }
@@ -197,51 +198,48 @@ impl SharedLog {
         SharedNode { engine: self.0.clone(), node, interests: Arc::default() }
     }
 
-    /// A connection for one hub that is delivered only what it wants.
+    /// A connection for one hub that receives only what it has an interest in.
     pub fn selective_node(&self) -> SharedNode {
         let node = self.node();
         node.node.lock().is_selective = true;
         node
     }
 
-    /// Throws away all but the newest events.
+    /// Trims all but the newest events.
     pub fn trim(&self, keep: usize) {
         self.0.state.lock().trim(keep);
         self.0.changed.notify_all();
     }
 
-    /// Begins another history, with nothing in it.
+    /// Begins another, empty history.
     pub fn wipe(&self) {
         let mut state = self.0.state.lock();
-        let State { window, keep, replay, .. } = *state;
+        let LogState { window, keep, replay, .. } = *state;
         let nodes = mem::take(&mut state.nodes);
-        let ever = mem::take(&mut state.ever);
-        *state = State { window, keep, replay, nodes, ever, ..State::default() };
+        let published = mem::take(&mut state.published);
+        *state = LogState { window, keep, replay, nodes, published, ..LogState::default() };
         self.0.changed.notify_all();
     }
 
-    /// Every event that there ever was, in order: its epoch, position and topic.
-    pub fn ever(&self) -> Vec<(String, u64, String)> {
-        let state = self.0.state.lock();
-        let text = |text: &str| text.to_owned();
-        let ever = state.ever.iter();
-        ever.map(|(epoch, at, topic)| (text(epoch.as_str()), *at, text(topic.as_str()))).collect()
+    /// Every event of all histories, in order.
+    pub fn published(&self) -> Vec<Entry> {
+        self.0.state.lock().published.clone()
     }
 
-    /// The epoch and position of the newest event of some topics and families that it still holds.
-    pub fn newest(&self, topics: &[&str]) -> Option<(String, u64)> {
+    /// The id of the newest event of some topics and patterns that the log still holds.
+    pub fn newest(&self, topics: &[&str]) -> Option<String> {
         let state = self.0.state.lock();
-        let newest =
-            state.records.iter().rev().find(|record| is_of(topics, record.topic.as_str()))?;
-        Some((state.epoch.as_str().to_owned(), newest.position))
+        let is_asked = |record: &&Record| is_of(topics, record.topic.as_str());
+        let newest = state.records.iter().rev().find(is_asked)?;
+        Some(format!("{}-{}", state.epoch.as_str(), newest.position))
     }
 
-    /// The number of events that it holds.
+    /// The number of events that the log holds.
     pub fn len(&self) -> usize {
         self.0.state.lock().records.len()
     }
 
-    /// Whether it holds nothing.
+    /// Whether the log holds no events.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -260,7 +258,7 @@ impl SharedNode {
         self.change(|node| node.is_cut = true);
     }
 
-    /// Mends the link. What was delivered last before it was cut is delivered again.
+    /// Repairs the link. The last events before the cut are delivered again.
     pub fn mend(&self) {
         self.change(|node| {
             node.repeats = if node.is_cut { 3 } else { 0 };
@@ -268,7 +266,7 @@ impl SharedNode {
         });
     }
 
-    /// Delivers nothing more, and says nothing of it.
+    /// Stops to deliver, without any notice to the hub.
     pub fn hold(&self) {
         self.change(|node| node.is_held = true);
     }
@@ -276,6 +274,20 @@ impl SharedNode {
     /// Delivers again.
     pub fn release(&self) {
         self.change(|node| node.is_held = false);
+    }
+
+    /// How many questions of the hub were answered so far: reads, and where the log ends.
+    pub fn answers(&self) -> usize {
+        self.node.lock().answers
+    }
+
+    /// Answers a question of the hub.
+    fn answer<T>(&self, reply: Reply<T>, answer: impl FnOnce(&LogState) -> Result<T, LogError>) {
+        let state = self.engine.state.lock();
+        let answer = self.is_cut().map_or_else(|| answer(&state), Err);
+        drop(state);
+        reply.send(answer);
+        self.node.lock().answers += 1;
     }
 
     fn is_cut(&self) -> Option<LogError> {
@@ -287,7 +299,7 @@ impl SharedNode {
         node.is_cut.then(cut)
     }
 
-    /// Delivers what there is, until the hub is gone.
+    /// Delivers until the hub has ended.
     fn run(self, replica: Replica) {
         while !replica.is_gone() {
             let mut state = self.engine.state.lock();
@@ -302,7 +314,7 @@ impl SharedNode {
                         return;
                     }
                 }
-                // It looks again now and then, to say that it has everything.
+                // It looks again now and then, to report that the replica has caught up.
                 None => {
                     self.engine.changed.wait_for(&mut state, Duration::from_millis(20));
                 }
@@ -310,11 +322,11 @@ impl SharedNode {
         }
     }
 
-    /// The next thing to be done with the replica.
-    fn next(&self, state: &State, replica: &Replica) -> Result<Option<Work>, Refused> {
+    /// The next thing to do with the replica.
+    fn next(&self, state: &LogState, replica: &Replica) -> Result<Option<Work>, Refused> {
         let mut node = self.node.lock();
         let is_up = !node.is_cut;
-        if node.told.replace(is_up) != Some(is_up) {
+        if node.reported.replace(is_up) != Some(is_up) {
             let down = LogError::new(LogErrorKind::Unavailable, "shared log: link is down");
             replica.link(if node.is_cut { Err(&down) } else { Ok(()) })?;
         }
@@ -323,10 +335,10 @@ impl SharedNode {
         }
         for (topic, interest) in mem::take(&mut *self.interests.lock()) {
             match interest {
-                Some(interest) => node.wanted.push((topic, interest)),
+                Some(interest) => node.new.push((topic, interest)),
                 None => {
                     node.followed.remove(&topic);
-                    node.wanted.retain(|(other, _)| *other != topic);
+                    node.new.retain(|(other, _)| *other != topic);
                 }
             }
         }
@@ -339,15 +351,14 @@ impl SharedNode {
             }
             node.epoch = Some(state.epoch.clone());
             let again = node.followed.drain().collect::<Vec<_>>();
-            node.wanted.extend(again);
+            node.new.extend(again);
             return Ok(Some(Box::new(move |replica| replica.restart(origin))));
         }
-        if !node.wanted.is_empty() {
-            let wanted = mem::take(&mut node.wanted);
-            node.followed.extend(wanted.iter().cloned());
+        if !node.new.is_empty() {
+            let new = mem::take(&mut node.new);
+            node.followed.extend(new.iter().cloned());
             return Ok(Some(Box::new(move |replica| {
-                replica
-                    .followed(wanted.iter().map(|(topic, interest)| (topic, *interest)), position)
+                replica.followed(new.iter().map(|(topic, interest)| (topic, *interest)), position)
             })));
         }
         let next = state.index(position);
@@ -357,16 +368,16 @@ impl SharedNode {
             replica.caught_up()?;
             return Ok(None);
         };
-        let is_wanted =
+        let is_followed =
             !node.is_selective || node.followed.keys().any(|topics| topics.matches(&record.topic));
-        Ok(Some(Box::new(move |replica| match is_wanted {
+        Ok(Some(Box::new(move |replica| match is_followed {
             true => replica.deliver(record),
             false => replica.reached(record.position),
         })))
     }
 }
 
-/// Topics, each with the interest for it, or with none.
+/// Topics and patterns, each with the number of the interest in it, or with none.
 type Interests = Arc<Mutex<Vec<(TopicPattern, Option<u64>)>>>;
 
 type Work = Box<dyn FnOnce(&Replica) -> Result<(), Refused>>;
@@ -393,17 +404,11 @@ impl Log for SharedNode {
     }
 
     fn read(&self, read: Read, reply: Reply<Page>) {
-        let state = self.engine.state.lock();
-        let answer = self.is_cut().map_or_else(|| state.read(&read), Err);
-        drop(state);
-        reply.send(answer);
+        self.answer(reply, |state| state.read(&read));
     }
 
     fn end(&self, reply: Reply<u64>) {
-        let state = self.engine.state.lock();
-        let answer = self.is_cut().map_or_else(|| Ok(state.end()), Err);
-        drop(state);
-        reply.send(answer);
+        self.answer(reply, |state| Ok(state.position));
     }
 
     fn stop(&self) {
@@ -425,7 +430,7 @@ impl Log for SharedNode {
             let replica = Some(node.lock()).filter(|node| !node.is_cut && !node.is_held);
             let replica = replica.and_then(|node| node.replica.clone());
             if let Some(replica) = replica {
-                // A node that is gone hears nothing.
+                // A node that has ended receives nothing.
                 let _ = replica.signalled(&signal);
             }
         }

@@ -1,4 +1,4 @@
-//! A certificate of the tests' own, and both ends of TLS with it.
+//! A certificate for tests, and both ends of TLS with it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use tokio_rustls::{TlsAcceptor, server};
 
 pub use tokio_rustls;
 
-/// The host that the certificate is for.
+/// The host of the certificate.
 pub(crate) const HOST: &str = "tidings.test";
 
-/// A certificate that nobody trusts but the clients made here.
+/// A certificate that only clients made here trust.
 #[derive(Debug)]
 pub struct Certificate {
     certificate: CertificateDer<'static>,
@@ -23,14 +23,14 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Makes one.
+    /// Makes a certificate.
     pub fn new() -> Self {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed([HOST.to_owned()]).expect("a certificate");
         Self { certificate: cert.der().clone(), key: signing_key.serialize_der() }
     }
 
-    /// A server's configuration, with the protocols that it offers by ALPN.
+    /// The configuration of a server that offers these protocols by ALPN.
     pub fn server(&self, protocols: &[&str]) -> ServerConfig {
         let key = PrivatePkcs8KeyDer::from(self.key.clone()).into();
         let mut config = ServerConfig::builder()
@@ -41,7 +41,7 @@ impl Certificate {
         config
     }
 
-    /// The configuration of a client that asks for these protocols.
+    /// The configuration of a client that asks for these protocols by ALPN.
     pub fn client(&self, protocols: &[&str]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).expect("a certificate");
@@ -58,8 +58,8 @@ impl Default for Certificate {
     }
 }
 
-/// Accepts connections and their handshakes, for servers that have no TLS of their own. A client
-/// that is slow with its handshake, or fails, is in nobody's way.
+/// Accepts connections with their handshakes, for servers without TLS. A slow or failed handshake does not delay other
+/// clients.
 pub fn accept(
     listener: TcpListener,
     config: ServerConfig,

@@ -1,33 +1,33 @@
-//! What ends a process with the one that has started it, also when that one is killed.
+//! Ends a child process with its parent, even when the parent is killed.
 
 use std::process::Stdio;
 
 use tokio::process::{Child, Command};
 
-/// Reads what nobody writes. That ends with the process that holds the other end of the pipe.
+/// Reads from a pipe that nobody writes to, until the process at its other end has ended.
 const WATCH: &str = r#"read -r _; kill -9 "$1""#;
 
-/// Kills a child when this process is gone, whatever it was that ended it. To be dropped when the child has
-/// ended, whose number may then be another process's.
+/// Kills a child when this process ends for any reason. Must be dropped when the child has ended, because another
+/// process may get its id.
 #[derive(Debug)]
 pub struct Watch {
     _shell: Child,
 }
 
 impl Watch {
-    /// Watches over a child that runs. `None` where there is no such shell: elsewhere than on Unix.
+    /// Watches over a running child. `None` except on Unix, which has the shell.
     pub fn over(child: &Child) -> Option<Self> {
         let id = child.id().filter(|_| cfg!(unix))?.to_string();
         let mut command = Command::new("sh");
         command.args(["-c", WATCH, "watch", &id]).stdin(Stdio::piped()).kill_on_drop(true);
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        // What ends the others, Ctrl-C for instance, does not reach it.
+        // Signals to the test's process group, such as Ctrl-C, do not reach it.
         #[cfg(unix)]
         command.process_group(0);
         Some(Self { _shell: command.spawn().expect("a shell starts") })
     }
 
-    /// What happens when this process ends.
+    /// Simulates the end of this process.
     #[cfg(test)]
     fn end(mut self) -> Child {
         drop(self._shell.stdin.take());
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_child_is_killed_when_the_pipe_ends_and_left_alone_when_the_watch_does() {
+    async fn a_child_is_killed_when_the_pipe_ends_but_not_when_the_watch_is_dropped() {
         let (mut one, mut other) = (sleep(), sleep());
         let [watch, dropped] = [&one, &other].map(|child| Watch::over(child).unwrap());
         drop(dropped);

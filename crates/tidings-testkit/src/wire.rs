@@ -1,12 +1,12 @@
 //! An HTTP/1.1 client that hides nothing, and one for HTTP/2.
 //!
-//! Clients for applications normalise: they join header lines, refuse odd requests, follow
-//! framing errors with errors of their own. Here a request is the bytes that the test says, and a
-//! [`Response`] tells what came over the socket and how it ended. [`Http2`] is
-//! for what HTTP/2 adds: many streams on one connection.
+//! Clients for applications normalise: they join header lines, refuse odd requests, and hide framing errors. Here
+//! a request is any bytes, and a [`Response`] shows what came over the socket and how it ended. [`Http2`] is for
+//! what HTTP/2 adds: many streams on one connection.
 
 mod chunked;
 mod connection;
+mod exchange;
 mod head;
 mod http2;
 mod request;

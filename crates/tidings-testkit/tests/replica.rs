@@ -1,22 +1,22 @@
 //! A hub on a log: what the suite for logs asks of each, and what happens when the log fails.
 
 use tidings::{Hub, HubBuilder};
-use tidings_testkit::log::{Engine, Settings};
+use tidings_testkit::log::{Engine, EngineOptions};
 use tidings_testkit::shared_log::SharedLog;
 
 /// Every node is delivered everything.
 struct Following(SharedLog);
 
-fn begin(settings: Settings) -> SharedLog {
+fn begin(options: EngineOptions) -> SharedLog {
     let log = SharedLog::new();
-    log.window(settings.idempotency_window);
-    log.keep(settings.max_events);
+    log.window(options.idempotency_window);
+    log.keep(options.max_events);
     log
 }
 
 impl Engine for Following {
-    async fn begin(settings: Settings) -> Option<Self> {
-        Some(Self(begin(settings)))
+    async fn begin(options: EngineOptions) -> Option<Self> {
+        Some(Self(begin(options)))
     }
 
     async fn node(&self, hub: HubBuilder) -> Hub {
@@ -32,8 +32,8 @@ impl Engine for Following {
 struct Selecting(SharedLog);
 
 impl Engine for Selecting {
-    async fn begin(settings: Settings) -> Option<Self> {
-        Some(Self(begin(settings)))
+    async fn begin(options: EngineOptions) -> Option<Self> {
+        Some(Self(begin(options)))
     }
 
     async fn node(&self, hub: HubBuilder) -> Hub {

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use tidings_testkit::adapter::{Adapter, Answer, App, Shutdown};
+use tidings_testkit::adapter::{Adapter, App, Shutdown};
 use tidings_testkit::tls::accept;
 use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
 use tidings_warp::{SocketSettings, Sse, SseRequest, Transport};
@@ -16,10 +16,12 @@ use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
-/// With the direct transport where it can be, or with the other one.
+/// With the direct transport where it is possible, or with the body transport.
 struct Warp<const DIRECT: bool>;
 
 impl<const DIRECT: bool> Adapter for Warp<DIRECT> {
+    const TASKS_PER_STREAM: Option<usize> = Some(if DIRECT { 0 } else { 1 });
+
     async fn serve(app: App, listener: TcpListener, shutdown: Shutdown) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         tidings_warp::serve(listener, routes(&app), app.hub())
@@ -33,11 +35,11 @@ impl<const DIRECT: bool> Adapter for Warp<DIRECT> {
     async fn serve_tls(app: App, listener: TcpListener, tls: ServerConfig) -> io::Result<()> {
         let mut accepted = accept(tokio::net::TcpListener::from_std(listener)?, tls);
         while let Some((io, _)) = accepted.recv().await {
-            // warp listens on TCP only: this is what it does with a connection.
+            // warp listens on TCP only. This is what it does with a connection.
             let service = TowerToHyperService::new(warp::service(routes(&app)));
             tokio::spawn(async move {
                 let server = Builder::new(TokioExecutor::new());
-                // An error is a client that has gone.
+                // An error is a client that has left.
                 drop(server.serve_connection(TokioIo::new(io), service).await);
             });
         }
@@ -60,15 +62,8 @@ fn routes(app: &App) -> BoxedFilter<(Response,)> {
 }
 
 fn answer(app: App, path: FullPath, query: String, request: SseRequest) -> Response {
-    match app.answer(path.as_str(), Some(&query), request) {
-        Answer::Subscription(subscribe) => Sse::from(subscribe).into_response(),
-        Answer::Stream(stream) => Sse::from(stream).into_response(),
-        Answer::Dropped(subscribe) => {
-            drop(Sse::from(subscribe).into_response());
-            StatusCode::NO_CONTENT.into_response()
-        }
-        Answer::NotFound => StatusCode::NOT_FOUND.into_response(),
-    }
+    let status = |status| StatusCode::from_u16(status).expect("a status").into_response();
+    app.answer(path.as_str(), Some(&query), request).into_response(Sse::into_response, status)
 }
 
 mod direct {

@@ -21,20 +21,20 @@ pub const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/interop");
 /// A client library, or program.
 #[derive(Debug)]
 pub struct Client {
-    /// As it is called where it comes from.
+    /// Its name in its registry.
     pub name: &'static str,
-    /// Where it comes from.
+    /// Its origin.
     pub source: Source,
-    /// Its driver, in [`FOLDER`]; or of `interop/rust`.
+    /// Its driver in [`FOLDER`], or in `interop/rust`.
     driver: &'static str,
-    /// What it makes of a stream other than what the standard says.
+    /// How it deviates from the standard.
     pub deviations: &'static [Deviation],
 }
 
 /// Where a client comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// The machine; driven by a script.
+    /// Installed on the machine, and driven by a script.
     Browser,
     /// npm.
     Npm,
@@ -42,12 +42,12 @@ pub enum Source {
     PyPi,
     /// Cargo.
     CratesIo,
-    /// The machine.
+    /// Installed on the machine.
     Shell,
 }
 
 impl Source {
-    /// The registry; `None` for what comes with the machine.
+    /// The registry; `None` for programs of the machine.
     pub fn registry(self) -> Option<&'static str> {
         match self {
             Self::Browser | Self::Shell => None,
@@ -58,12 +58,11 @@ impl Source {
     }
 }
 
-/// Something that a client does otherwise than the standard says. Every run has to show it: when
-/// it does not, the client was mended, and this is to go.
+/// A deviation from the standard. Every run must show it: when a client no longer deviates, its deviation is deleted.
 pub struct Deviation {
     /// A sentence for docs/COMPARISON.md.
     pub what: &'static str,
-    /// Changes what a client receives of a happening, after what it had received before.
+    /// Changes what a client receives of a happening, given what it received before.
     alter: fn(&Happening, &[Seen], &mut Vec<Seen>),
 }
 
@@ -111,7 +110,7 @@ pub const CLIENTS: [Client; 9] = [
     Client { name: "curl", source: Source::Shell, driver: "curl.sh", deviations: &[NO_NUL] },
 ];
 
-/// A blank message that a client makes of a heartbeat.
+/// The empty message that a client makes of a heartbeat.
 fn blank(id: &str) -> Seen {
     Seen { event: "message".to_owned(), data: String::new(), id: id.to_owned() }
 }
@@ -124,8 +123,8 @@ fn each_data(seen: &mut [Seen], change: impl Fn(&str) -> String) {
 }
 
 const HEARTBEATS: Deviation = Deviation {
-    what: "Takes every blank line for an event: a heartbeat is an event without name, data and \
-           id. Pass over what has no id.",
+    what: "Treats every blank line as an event: a heartbeat is an event without name, data and \
+           id. Ignore events without an id.",
     alter: |happening, _, seen| {
         if matches!(happening, Happening::Heartbeat) {
             seen.push(blank(""));
@@ -134,8 +133,8 @@ const HEARTBEATS: Deviation = Deviation {
 };
 
 const HEARTBEATS_WITH_ID: Deviation = Deviation {
-    what: "Takes a blank line for an event: a heartbeat is an event without name and data, and \
-           with the id of the event before. Pass over what has the id of the event before.",
+    what: "Treats a blank line as an event: a heartbeat is an event without name and data, with the \
+           id of the previous event. Ignore events with the id of the previous event.",
     alter: |happening, before, seen| {
         if matches!(happening, Happening::Heartbeat) {
             seen.push(blank(before.last().map_or("", |seen| &seen.id)));
@@ -159,7 +158,7 @@ const MARKS: Deviation = Deviation {
 };
 
 const LAST_LINE: Deviation = Deviation {
-    what: "Of data of several lines, gives only the last. Publish JSON, which is one line.",
+    what: "Of data with several lines, returns only the last. Publish JSON, which is one line.",
     alter: |_, _, seen| {
         each_data(seen, |data| data.rsplit('\n').next().unwrap_or_default().to_owned());
     },
@@ -174,8 +173,8 @@ const TRIMMED: Deviation = Deviation {
 };
 
 const HALF_EVENTS: Deviation = Deviation {
-    what: "When a response comes to an orderly end in the middle of an event, gives what there is \
-           of it, without its id; then, resumed, the whole event.",
+    what: "When a response ends in an orderly way in the middle of an event, returns its first part \
+           without the id; then, resumed, the whole event.",
     alter: |happening, _, seen| {
         if let Happening::Torn { torn, .. } = happening {
             seen.insert(0, Seen { id: String::new(), ..torn.clone() });
@@ -189,12 +188,12 @@ const NO_NUL: Deviation = Deviation {
 };
 
 impl Client {
-    /// What it receives, its deviations considered.
+    /// What it should receive, with its deviations.
     pub fn receives(&self, happenings: &[Happening]) -> Vec<Seen> {
         self.receives_but(None, happenings)
     }
 
-    /// The deviations that make no difference here: mistakes of this file.
+    /// The deviations that make no difference: mistakes in this file.
     pub fn idle_deviations(&self, happenings: &[Happening]) -> Vec<&'static str> {
         let all = self.receives(happenings);
         let deviations = self.deviations.iter().enumerate();
@@ -204,7 +203,7 @@ impl Client {
             .collect()
     }
 
-    /// What it would receive without one of its deviations.
+    /// What it should receive without one of its deviations.
     fn receives_but(&self, without: Option<usize>, happenings: &[Happening]) -> Vec<Seen> {
         let mut all = Vec::new();
         for happening in happenings {
@@ -219,13 +218,13 @@ impl Client {
         all
     }
 
-    /// The name in topics.
+    /// Its name as a topic.
     pub fn slug(&self) -> String {
         self.name.replace(['@', '/'], "_")
     }
 }
 
-/// What the drivers run on. Each is there or missing, for itself.
+/// What the drivers run on. Each of these may be missing.
 #[derive(Debug)]
 pub struct Tools {
     chromium: Option<PathBuf>,
@@ -236,8 +235,7 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Looks for everything, and installs the clients' packages; into `folder`, where they have no
-    /// place of their own.
+    /// Finds everything, and installs the clients' packages: in `folder`, unless they have their own place.
     pub fn find(folder: &Path) -> Self {
         let here = Path::new(FOLDER);
         Self {
@@ -266,7 +264,7 @@ impl Tools {
         }
     }
 
-    /// The driver of a client, or `None` if something is missing, which was said.
+    /// The driver of a client; `None` if something is missing, which was reported.
     pub fn command(&self, client: &Client) -> Option<Command> {
         let script = Path::new(FOLDER).join(client.driver);
         Some(match client.source {
@@ -289,8 +287,7 @@ impl Tools {
         })
     }
 
-    /// A script of [`FOLDER`] that drives Chromium, or `None` if something is missing, which was
-    /// said.
+    /// A script of [`FOLDER`] that drives Chromium; `None` if something is missing, which was reported.
     pub fn chromium_script(&self, script: &str) -> Option<Command> {
         let mut command = Command::new(requirements::on_path("node")?);
         command.env("CHROMIUM", self.chromium.as_ref()?).arg(Path::new(FOLDER).join(script));
@@ -327,8 +324,7 @@ impl Tools {
     }
 }
 
-/// Builds the drivers in Rust. They are a workspace of their own, and may need a newer compiler
-/// than ours.
+/// Builds the drivers in Rust. They are a separate workspace, and may need a newer compiler.
 fn rust_clients(package: &Path, target: &Path) -> Result<PathBuf, Missing> {
     let built = program::cargo()
         .args(["build", "--quiet", "--locked", "--target-dir"])
@@ -345,13 +341,13 @@ fn rust_clients(package: &Path, target: &Path) -> Result<PathBuf, Missing> {
     Err(Missing::new("they do not build", remedy))
 }
 
-/// A driver that runs. It ends when this is dropped.
+/// A running driver. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Driver {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
     complaints: Arc<Mutex<String>>,
-    /// All that it printed.
+    /// Everything that it printed.
     received: Vec<Seen>,
 }
 
@@ -364,7 +360,7 @@ impl Driver {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // For those that start programs in turn.
+            // Some drivers start other programs.
             .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
@@ -382,12 +378,12 @@ impl Driver {
         Self { child, lines, complaints, received: Vec::new() }
     }
 
-    /// All that its client received so far.
+    /// Everything that its client received so far.
     pub fn received(&self) -> &[Seen] {
         &self.received
     }
 
-    /// The events among these, without status events.
+    /// The number of these events, without status events.
     pub fn count(&self) -> usize {
         self.received.iter().filter(|seen| seen.event != STATUS_EVENT).count()
     }
@@ -401,7 +397,7 @@ impl Driver {
     ///
     /// # Errors
     ///
-    /// When the driver ends, or prints something else.
+    /// When the driver ends or prints something else.
     pub async fn advance(&mut self) -> Result<(), String> {
         match self.lines.next_line().await {
             Ok(Some(line)) => {
@@ -413,23 +409,22 @@ impl Driver {
         }
     }
 
-    /// What it wrote to its standard error.
+    /// Its standard error so far.
     pub fn complaints(&self) -> String {
         self.complaints.lock().expect("nothing panics here").clone()
     }
 
-    /// Ends it, in order.
+    /// Asks it to end, and waits for that.
     pub async fn end(mut self) {
         self.terminate();
         within("the end of a driver", self.child.wait()).await.expect("it is our child");
     }
 
-    /// Ends it and what it started: they are a process group, which was not reused as long as we
-    /// did not wait for its leader.
+    /// Sends SIGTERM to its process group. The id of the group cannot be reused before its leader was waited for.
     fn terminate(&self) {
         let id = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         if let Some(id) = id {
-            // It may have ended by itself.
+            // Fails when it has already ended.
             let _ = kill_process_group(id, Signal::TERM);
         }
     }

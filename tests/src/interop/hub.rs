@@ -11,14 +11,14 @@ use tokio::time::{Duration, interval};
 
 use super::script::{Letter, Seen};
 
-/// An example hub that runs.
+/// A running example hub.
 #[derive(Debug)]
 pub struct Hub {
     process: Process,
 }
 
 impl Hub {
-    /// Builds and starts one.
+    /// Builds and starts a hub.
     pub async fn start(package: &str) -> Self {
         Self { process: Process::start(package).await }
     }
@@ -28,7 +28,7 @@ impl Hub {
         self.process.addr()
     }
 
-    /// Publishes a letter. Returns what a client is to receive.
+    /// Publishes a letter. Returns what a client should receive.
     pub async fn publish(&self, topic: &str, letter: &Letter) -> Seen {
         let target = {
             let mut query = Serializer::for_suffix("/publish?".to_owned(), "/publish?".len());

@@ -1,4 +1,4 @@
-//! A network between a client and a hub that breaks where a test wants it to: a TCP proxy.
+//! A network between a client and a hub that breaks where a test says: a TCP proxy.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,30 +13,29 @@ use tokio::task::AbortHandle;
 /// How a stream is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// The connection is reset: a machine or a network is gone.
+    /// The connection is reset, as when a machine or a network fails.
     Reset,
-    /// The response comes to its orderly end, in the middle of an event. That is what proxies make
-    /// of a server that is gone, when they speak HTTP/1.0 with it: there, the end of the connection
-    /// is the end of the response.
+    /// The response ends in an orderly way, in the middle of an event. Proxies that speak HTTP/1.0 with a server do this
+    /// when the server fails: there, the end of the connection is the end of the response.
     End,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct LinkState {
     hub: SocketAddr,
-    /// Whether streams may begin.
+    /// Whether requests for streams pass.
     open: watch::Sender<bool>,
-    /// Cut behind these bytes.
-    armed: Mutex<Option<(Vec<u8>, Cut)>>,
+    /// Where and how to cut the next stream.
+    next_cut: Mutex<Option<(Vec<u8>, Cut)>>,
     cuts: watch::Sender<usize>,
     heartbeats: watch::Sender<usize>,
 }
 
-/// A network; it ends when it is dropped.
+/// A network. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Link {
     addr: SocketAddr,
-    shared: Arc<Shared>,
+    state: Arc<LinkState>,
     accepting: AbortHandle,
 }
 
@@ -51,53 +50,53 @@ impl Link {
     pub async fn to(hub: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("a listener has an address");
-        let shared = Arc::new(Shared {
+        let state = Arc::new(LinkState {
             hub,
             open: watch::Sender::new(true),
-            armed: Mutex::new(None),
+            next_cut: Mutex::new(None),
             cuts: watch::Sender::new(0),
             heartbeats: watch::Sender::new(0),
         });
-        let serving = shared.clone();
+        let serving = state.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let shared = serving.clone();
-                // What ends here with an error are connections that were broken, as is the purpose.
-                tokio::spawn(async move { carry(client, &shared).await });
+                let state = serving.clone();
+                // Fails with broken connections, which are the purpose.
+                tokio::spawn(async move { carry(client, &state).await });
             }
         });
-        Self { addr, shared, accepting: accepting.abort_handle() }
+        Self { addr, state, accepting: accepting.abort_handle() }
     }
 
-    /// Its client's end.
+    /// The address for the client.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// From now on, requests for a stream wait.
+    /// Holds requests for streams from now on.
     pub fn hold(&self) {
-        self.shared.open.send_replace(false);
+        self.state.open.send_replace(false);
     }
 
-    /// They wait no longer.
+    /// Releases held requests.
     pub fn release(&self) {
-        self.shared.open.send_replace(true);
+        self.state.open.send_replace(true);
     }
 
-    /// Cuts a stream behind the next `mark` in it.
-    pub fn cut_behind(&self, mark: &[u8], how: Cut) {
-        *self.shared.armed.lock() = Some((mark.to_vec(), how));
+    /// Cuts a stream after the next `mark` in it.
+    pub fn cut_after(&self, mark: &[u8], how: Cut) {
+        *self.state.next_cut.lock() = Some((mark.to_vec(), how));
     }
 
-    /// Waits until it has cut so many streams.
+    /// Waits until this many streams were cut.
     pub async fn until_cut(&self, count: usize) {
-        let mut cuts = self.shared.cuts.subscribe();
+        let mut cuts = self.state.cuts.subscribe();
         cuts.wait_for(|cuts| *cuts >= count).await.expect("this holds the sender");
     }
 
     /// Waits until another heartbeat has passed.
     pub async fn until_heartbeat(&self) {
-        let mut heartbeats = self.shared.heartbeats.subscribe();
+        let mut heartbeats = self.state.heartbeats.subscribe();
         let before = *heartbeats.borrow_and_update();
         heartbeats
             .wait_for(|heartbeats| *heartbeats > before)
@@ -106,12 +105,12 @@ impl Link {
     }
 }
 
-async fn carry(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
-    let mut hub = TcpStream::connect(shared.hub).await?;
+async fn carry(mut client: TcpStream, state: &LinkState) -> io::Result<()> {
+    let mut hub = TcpStream::connect(state.hub).await?;
     client.set_nodelay(true)?;
     hub.set_nodelay(true)?;
     let (mut request, mut response) = ([0; 16 * 1024], [0; 64 * 1024]);
-    // What came since a cut was ordered.
+    // Bytes since a cut was ordered.
     let mut held = Vec::new();
     loop {
         tokio::select! {
@@ -120,9 +119,9 @@ async fn carry(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
                 if request.is_empty() {
                     return Ok(());
                 }
-                // Without a body, so in one piece.
+                // A request without a body comes in one piece.
                 if request.starts_with(b"GET /events") {
-                    let mut open = shared.open.subscribe();
+                    let mut open = state.open.subscribe();
                     open.wait_for(|open| *open).await.map_err(io::Error::other)?;
                 }
                 hub.write_all(request).await?;
@@ -132,11 +131,11 @@ async fn carry(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
                 if response.is_empty() {
                     return Ok(());
                 }
-                let armed = shared.armed.lock().clone();
-                let Some((mark, how)) = armed else {
+                let next_cut = state.next_cut.lock().clone();
+                let Some((mark, how)) = next_cut else {
                     client.write_all(response).await?;
                     if is_heartbeat(response) {
-                        shared.heartbeats.send_modify(|count| *count += 1);
+                        state.heartbeats.send_modify(|count| *count += 1);
                     }
                     continue;
                 };
@@ -144,7 +143,7 @@ async fn carry(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
                 let Some(start) = held.windows(mark.len()).position(|bytes| bytes == mark) else {
                     continue;
                 };
-                *shared.armed.lock() = None;
+                *state.next_cut.lock() = None;
                 held.truncate(start + mark.len());
                 drop(hub);
                 match how {
@@ -155,23 +154,23 @@ async fn carry(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
                     Cut::End => client.write_all(&ended(&held)).await?,
                 }
                 drop(client);
-                shared.cuts.send_modify(|count| *count += 1);
+                state.cuts.send_modify(|count| *count += 1);
                 return Ok(());
             }
         }
     }
 }
 
-/// Whether these bytes of a response are a heartbeat in a chunk of its own.
+/// Whether these bytes of a response are one chunk with a heartbeat.
 fn is_heartbeat(bytes: &[u8]) -> bool {
     bytes == b"3\r\n:\n\n\r\n"
 }
 
-/// Chunks, the last of which was cut off, as chunks that are whole, and the end of the response.
+/// Joins chunks, the last of which was cut off, to a complete one, and ends the response.
 ///
 /// # Panics
 ///
-/// When they are no chunks.
+/// When the bytes are no chunks.
 fn ended(mut chunks: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     while !chunks.is_empty() {

@@ -1,7 +1,7 @@
 //! nginx, Caddy and HAProxy as processes, and what must pass through them.
 //!
-//! Nothing here takes as long as a heartbeat, 15 seconds, but for what is about heartbeats: so
-//! what arrives was not pushed along by one, and what was noticed was not noticed by one.
+//! Only tests of heartbeats take as long as a heartbeat, 15 seconds. So nothing else can arrive, or be noticed, thanks
+//! to a heartbeat.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -30,22 +30,22 @@ pub const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/interop/proxies")
 /// A proxy in one of its configurations.
 #[derive(Debug)]
 pub struct Setup {
-    /// As tables call it.
+    /// Its name in tables.
     pub name: &'static str,
     /// The program.
     pub program: Program,
     /// Its configuration, in [`FOLDER`].
     pub file: &'static str,
-    /// Its idle time-outs, if the configuration has any.
+    /// Its idle time-outs, if it has any.
     idle: Option<&'static str>,
-    /// What is not as it should be. Every run has to show it.
+    /// What does not work. Every run must show it.
     pub flaw: Option<Flaw>,
 }
 
-/// What a proxy does not do.
+/// What a proxy fails to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
-    /// Takes no notice of a client that has left before something is sent to it.
+    /// It does not notice that a client has left until something is sent to it.
     NoticesLate,
 }
 
@@ -55,7 +55,7 @@ impl Flaw {
         match self {
             Self::NoticesLate => {
                 "A client that has left is noticed only when something is sent to it: with the \
-                 next event or heartbeat. `option abortonclose` mends it."
+                 next event or heartbeat. `option abortonclose` fixes it."
             }
         }
     }
@@ -63,7 +63,7 @@ impl Flaw {
 
 /// A proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "they say it all")]
+#[expect(missing_docs, reason = "the names say it all")]
 pub enum Program {
     Nginx,
     Caddy,
@@ -116,7 +116,7 @@ pub const SETUPS: [Setup; 6] = [
     },
 ];
 
-/// Caddy with a certificate of its own, and so with HTTP/2.
+/// Caddy with its own certificate, and so with HTTP/2.
 pub const HTTPS: Setup = Setup {
     name: "Caddy, with HTTPS",
     program: Program::Caddy,
@@ -129,7 +129,7 @@ impl Program {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Nginx, Self::Caddy, Self::Haproxy];
 
-    /// As it is written.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
@@ -142,7 +142,7 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// When it is not.
+    /// When it is not installed.
     pub fn find(self) -> Result<PathBuf, Missing> {
         let package = self.name().to_lowercase();
         requirements::program(&package, &package)
@@ -155,11 +155,10 @@ impl Program {
     }
 }
 
-/// What is put in the place of [`Setup::idle`] to see that heartbeats keep a stream: more than one
-/// heartbeat, less than two.
+/// Replaces [`Setup::idle`] to show that heartbeats keep a stream open: longer than one heartbeat, shorter than two.
 const SHORT_IDLE: Duration = Duration::from_secs(20);
 
-/// A proxy that runs. It is killed when it is dropped.
+/// A running proxy. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     child: Child,
@@ -168,7 +167,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts a proxy before `hub`, with everything that it writes in `folder`.
+    /// Starts a proxy in front of `hub`. It writes to `folder` only.
     pub async fn start(setup: &Setup, program: &Path, hub: SocketAddr, folder: &Path) -> Self {
         let file = Path::new(FOLDER).join(setup.file);
         let text = std::fs::read_to_string(&file);
@@ -176,7 +175,7 @@ impl Proxy {
         Self::with_configuration(setup, &text, program, hub, folder).await
     }
 
-    /// Starts one whose idle time-outs are [`SHORT_IDLE`], if its configuration has any.
+    /// Starts a proxy with idle time-outs of [`SHORT_IDLE`], if its configuration has any.
     async fn start_impatient(
         setup: &Setup,
         program: &Path,
@@ -185,7 +184,7 @@ impl Proxy {
     ) -> Option<Self> {
         let idle = setup.idle?;
         let text =
-            std::fs::read_to_string(Path::new(FOLDER).join(setup.file)).expect("it is there");
+            std::fs::read_to_string(Path::new(FOLDER).join(setup.file)).expect("a configuration");
         assert!(text.contains(idle), "{}: has no {idle}", setup.file);
         let short = format!("{}s", SHORT_IDLE.as_secs());
         let text = text.replace(idle, &short);
@@ -199,7 +198,7 @@ impl Proxy {
         hub: SocketAddr,
         folder: &Path,
     ) -> Self {
-        // Somebody else may take the port before it does.
+        // Another process may take the port first.
         for _ in 0..3 {
             let addr = free_address().await;
             let mut proxy = Self::spawn(setup, text, program, hub, addr, folder);
@@ -271,7 +270,7 @@ impl Proxy {
         Self { child, addr, complaints }
     }
 
-    /// Waits until it can be connected to; or until it has ended.
+    /// Waits until it accepts connections. Returns whether it does; if not, it has ended.
     async fn listens(&mut self) -> bool {
         let listens = async {
             let mut look = interval(Duration::from_millis(10));
@@ -292,19 +291,18 @@ impl Proxy {
         self.addr
     }
 
-    /// What it wrote to its standard error.
+    /// Its standard error so far.
     pub fn complaints(&self) -> String {
         self.complaints.lock().expect("nothing panics here").clone()
     }
 }
 
-/// An address that nothing listens on; below the ports that systems give to connections, since
-/// there are many of these here.
+/// An address where nothing listens, below the range of ephemeral ports, because there are many connections here.
 async fn free_address() -> SocketAddr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     const PORTS: Range<u32> = 20_000..32_000;
 
-    // Other processes of this kind begin elsewhere.
+    // Other processes of this test begin with other ports.
     let first = std::process::id().wrapping_mul(97);
     loop {
         let next = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
@@ -316,7 +314,7 @@ async fn free_address() -> SocketAddr {
     }
 }
 
-/// What is around a `server` block: everything as it comes, but nothing outside of `folder`.
+/// The configuration around a `server` block: the defaults, but nothing is written outside of `folder`.
 fn nginx_main(folder: &Path, server: &Path) -> String {
     let folder = folder.display();
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -330,11 +328,11 @@ fn nginx_main(folder: &Path, server: &Path) -> String {
     )
 }
 
-/// Checks everything that must pass through a proxy in one of its configurations.
+/// Checks everything that must work through a proxy in one of its configurations.
 ///
 /// # Panics
 ///
-/// When something does not.
+/// When something does not work.
 pub async fn pass(setup: &Setup, program: &Path, hub: &Hub, folder: &Path) {
     let proxy = Proxy::start(setup, program, hub.addr(), &folder.join("usual")).await;
     let impatient =
@@ -353,25 +351,25 @@ pub async fn pass(setup: &Setup, program: &Path, hub: &Hub, folder: &Path) {
     );
 }
 
-/// Sees that [`pass`] would notice a proxy that holds events back: nginx, when it is told not to
-/// listen to the hub.
+/// Shows that [`pass`] would notice a proxy that holds events back: nginx, configured to ignore the hub's headers.
 ///
 /// # Panics
 ///
-/// When it would not.
+/// When [`pass`] would not notice it.
 pub async fn buffering_is_noticed(nginx: &Path, hub: &Hub, folder: &Path) {
     let setup = &SETUPS[0];
-    let text = std::fs::read_to_string(Path::new(FOLDER).join(setup.file)).expect("it is there");
+    let text =
+        std::fs::read_to_string(Path::new(FOLDER).join(setup.file)).expect("a configuration");
     let deaf = "proxy_ignore_headers X-Accel-Buffering;\n        proxy_pass";
     let text = text.replacen("proxy_pass", deaf, 1);
     assert!(text.contains(deaf), "{text}");
     let proxy = Proxy::with_configuration(setup, &text, nginx, hub.addr(), folder).await;
-    // It takes no more than a moment where nothing is held back.
+    // It takes a moment where nothing is held back.
     let check = one_by_one(hub, &proxy, "buffering".to_owned());
     assert!(timeout(Duration::from_secs(5), check).await.is_err(), "nothing was held back");
 }
 
-/// As a browser asks.
+/// A browser's request.
 fn request(topic: &str) -> Request {
     Request::get(&format!("/events?topic={topic}"))
         .header("accept", "text/event-stream")
@@ -387,7 +385,7 @@ fn seen(message: &Message) -> Seen {
     }
 }
 
-/// The status that a stream begins with, and the client's id.
+/// The status of a stream, and the client's id.
 async fn status(response: &mut Response) -> (String, String) {
     let message = response.next_message().await;
     assert_eq!(message.event(), STATUS_EVENT);
@@ -396,14 +394,14 @@ async fn status(response: &mut Response) -> (String, String) {
     (text("status"), text("client"))
 }
 
-/// Head and status event arrive while nothing is published; and each event before the next one is
-/// published. So nothing was held back, in either.
+/// The head and the status event arrive while nothing is published, and each event arrives before the next one is
+/// published: nothing is held back.
 async fn one_by_one(hub: &Hub, proxy: &Proxy, topic: String) {
     let mut response = Response::to(proxy.addr, request(&topic)).await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.header("content-type"), Some("text/event-stream"));
     assert_eq!(response.header("cache-control"), Some("no-cache, no-transform"));
-    // Some frameworks say that it has none, so that their own middleware adds none.
+    // Some frameworks set `identity`, so that their own middleware does not compress.
     assert!(matches!(response.header("content-encoding"), None | Some("identity")));
     assert_eq!(response.header("content-length"), None);
     assert_eq!(status(&mut response).await.0, "fresh");
@@ -413,7 +411,7 @@ async fn one_by_one(hub: &Hub, proxy: &Proxy, topic: String) {
     }
 }
 
-/// A stream that ends is resumed with all that was published in between.
+/// A stream that ends is resumed with everything that was published in between.
 async fn resumed(hub: &Hub, proxy: &Proxy, topic: String) {
     let mut response = Response::to(proxy.addr, request(&topic)).await;
     let (_, client) = status(&mut response).await;
@@ -434,7 +432,7 @@ async fn resumed(hub: &Hub, proxy: &Proxy, topic: String) {
     }
 }
 
-/// The hub notices that a client has left, in whichever way.
+/// The hub notices that a client has left, whether by a close or a reset.
 async fn noticed(hub: &Hub, proxy: &Proxy, topic: String, flaw: Option<Flaw>) {
     let began = Instant::now();
     let (mut closing, mut resetting) = tokio::join!(
@@ -452,13 +450,13 @@ async fn noticed(hub: &Hub, proxy: &Proxy, topic: String, flaw: Option<Flaw>) {
             look.tick().await;
         }
     };
-    // Two heartbeats: what is sent first is answered with a reset, and then nothing can be sent.
+    // Two heartbeats: the first is answered with a reset, and the second cannot be sent.
     assert!(timeout(Duration::from_secs(40), gone).await.is_ok(), "the hub does not notice");
     let is_late = began.elapsed() > Duration::from_secs(10);
     assert_eq!(is_late.then_some(Flaw::NoticesLate), flaw, "noticed after {:?}", began.elapsed());
 }
 
-/// Heartbeats pass, and nobody ends the stream while they do.
+/// Heartbeats pass, and keep the stream open.
 async fn heartbeats(proxy: SocketAddr, topic: String, count: usize) {
     let mut stream = TcpStream::connect(proxy).await.expect("it listens");
     stream.write_all(&request(&topic).bytes()).await.expect("it reads");

@@ -1,4 +1,4 @@
-//! docs/COMPARISON.md: what the runs have shown.
+//! docs/COMPARISON.md: what the runs showed.
 
 use std::fmt::Write;
 
@@ -6,13 +6,13 @@ use super::client::{CLIENTS, Client, Tools};
 use super::proxy::{Program, SETUPS};
 use crate::document;
 
-/// The part of its file that is the report.
+/// The part of the document that is the report.
 const PART: &str = "interop";
 
-/// The line that differs from machine to machine.
+/// The beginning of the line that differs from machine to machine.
 const MACHINE: &str = "Of the machine that wrote this: ";
 
-/// Writes the report of a run in which everything was as it should be.
+/// The report of runs in which everything was right.
 pub fn report(hubs: &[&str], tools: &Tools) -> String {
     let mut text = String::from(
         "## Clients and proxies\n\n\
@@ -117,12 +117,12 @@ fn numbered(text: &mut String, notes: &[String]) {
     }
 }
 
-/// Puts a report into the text of its file.
+/// Puts a report into the text of its document.
 pub fn put(file: &str, report: &str) -> String {
     document::put(if file.is_empty() { "# Comparison\n\n" } else { file }, PART, report)
 }
 
-/// Whether a file has this report; but for the versions of a machine's programs.
+/// Whether a document has this report, apart from the versions of a machine's programs.
 pub fn is_in(file: &str, report: &str) -> bool {
     let without_machine = |text: &str| -> Vec<String> {
         text.lines().filter(|line| !line.starts_with(MACHINE)).map(str::to_owned).collect()

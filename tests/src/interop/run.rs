@@ -11,18 +11,18 @@ use super::judge::{client_id, judge};
 use super::link::{Cut, Link};
 use super::script::{self, BREAKS_HERE, Happening, Letter};
 
-/// How long a client may take to come back and to receive everything. Most wait some three
-/// seconds, as the hub tells them; those that start have a busy machine.
+/// How long a client may take to come back and to receive everything. Most clients wait the three seconds that the hub
+/// tells them, and the machine is busy when they start.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// How often the client is cut.
 const CUTS: usize = 3;
 
-/// Plays the script to a client; `command` starts its driver.
+/// Plays the script to a client. `command` starts its driver.
 ///
 /// # Errors
 ///
-/// When it does not receive what it should: a text that says what, and what the driver said.
+/// When it does not receive what it should: the fault, and what the driver wrote.
 pub async fn play(client: &'static Client, command: Command, hub: &Hub) -> Result<(), String> {
     let link = Link::to(hub.addr()).await;
     let topic = client.slug();
@@ -46,11 +46,10 @@ pub async fn play(client: &'static Client, command: Command, hub: &Hub) -> Resul
     match (outcome, verdict) {
         (Ok(()), Ok(())) if idle.is_empty() => Ok(()),
         (Ok(()), Ok(())) => Err(format!("deviations that make no difference: {idle:?}")),
-        // What is wrong with what came says more than that something did not come.
-        (Ok(()), Err(fault)) => Err(format!("{fault}; the driver says: {complaints}")),
-        (Err(error), Ok(())) => Err(format!("{step}: {error}; the driver says: {complaints}")),
+        (Ok(()), Err(fault)) => Err(format!("{fault}; the driver wrote: {complaints}")),
+        (Err(error), Ok(())) => Err(format!("{step}: {error}; the driver wrote: {complaints}")),
         (Err(error), Err(fault)) => {
-            Err(format!("{step}: {error}: {fault}; the driver says: {complaints}"))
+            Err(format!("{step}: {error}: {fault}; the driver wrote: {complaints}"))
         }
     }
 }
@@ -62,7 +61,7 @@ struct Play<'a> {
     topic: String,
     driver: Driver,
     happenings: Vec<Happening>,
-    /// What it is at.
+    /// The current part of the script.
     step: &'static str,
 }
 
@@ -82,14 +81,14 @@ impl Play<'_> {
 
         self.step = "reset in the middle of an event";
         self.link.hold();
-        self.link.cut_behind(BREAKS_HERE.as_bytes(), Cut::Reset);
+        self.link.cut_after(BREAKS_HERE.as_bytes(), Cut::Reset);
         self.publish(vec![script::reset()]).await;
         self.cut(1).await?;
         self.come_back(2).await?;
 
         self.step = "ended in the middle of an event";
         self.link.hold();
-        self.link.cut_behind(format!("{BREAKS_HERE}\n").as_bytes(), Cut::End);
+        self.link.cut_after(format!("{BREAKS_HERE}\n").as_bytes(), Cut::End);
         let whole = self.hub.publish(&self.topic, &script::torn()).await;
         let torn = script::torn_off(&whole);
         self.happenings.push(Happening::Torn { whole, torn });
@@ -115,13 +114,13 @@ impl Play<'_> {
         }
     }
 
-    /// Waits until the network has cut the stream so often.
+    /// Waits until the network has cut this many streams.
     async fn cut(&self, count: usize) -> Result<(), String> {
         let cut = timeout(LIMIT, self.link.until_cut(count)).await;
         cut.map_err(|_| "the network did not cut it".to_owned())
     }
 
-    /// While the client is away, publishes; then lets it come back, for what it missed.
+    /// Publishes while the client is away; then lets it come back for what it missed.
     async fn come_back(&mut self, time: usize) -> Result<(), String> {
         self.hub.until_nobody_follows(&self.topic).await;
         self.publish(script::while_away(time)).await;

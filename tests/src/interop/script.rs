@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// An event as it is published.
+/// An event to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {
     /// Its name, if it has one.
@@ -11,10 +11,10 @@ pub struct Letter {
     pub data: String,
 }
 
-/// An event as a client received it, or is to receive it.
+/// An event as a client receives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// Its name; `message` if it was published without one.
+    /// Its name; `message` if it was published without a name.
     pub event: String,
     /// Its data, each line break as LF.
     pub data: String,
@@ -23,7 +23,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// What the standard has a client receive of a letter that the hub gave this id.
+    /// What a client should receive of a letter with this id, according to the standard.
     pub fn of(letter: &Letter, id: &str) -> Self {
         Self {
             event: letter.event.unwrap_or("message").to_owned(),
@@ -33,11 +33,11 @@ impl Seen {
         }
     }
 
-    /// Reads a line of a driver.
+    /// Parses a line of a driver.
     ///
     /// # Errors
     ///
-    /// When it is not one: the line itself.
+    /// When it is not an event: the line itself.
     pub fn parse(line: &str) -> Result<Self, String> {
         let value: Value = serde_json::from_str(line).map_err(|_| line.to_owned())?;
         let text = |name: &str| value[name].as_str().map(str::to_owned).ok_or(line.to_owned());
@@ -45,17 +45,17 @@ impl Seen {
     }
 }
 
-/// What happens on a stream, as far as its client may notice.
+/// What happens on a stream, as far as its client can notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Happening {
     /// An event.
     Event(Seen),
-    /// An event whose first line of data was there when the response came to an orderly end. It
-    /// is no event then, and comes again when the client has come back.
+    /// The response ended in an orderly way after the first line of an event's data. That part is no event. The event
+    /// comes again when the client has come back.
     Torn {
         /// The event.
         whole: Seen,
-        /// What there was of it.
+        /// Its first part.
         torn: Seen,
     },
     /// A heartbeat.
@@ -63,7 +63,7 @@ pub enum Happening {
 }
 
 impl Happening {
-    /// What the standard has a client receive.
+    /// What a client should receive, according to the standard.
     pub fn seen(&self) -> Option<&Seen> {
         match self {
             Self::Event(seen) | Self::Torn { whole: seen, .. } => Some(seen),
@@ -72,14 +72,14 @@ impl Happening {
     }
 }
 
-/// The names of all events here, for clients that have to know them beforehand.
+/// The names of all events here, for clients that must know them in advance.
 pub const NAMES: [&str; 3] = ["price", "order.created", "naïve 🌊"];
 
 fn letters<const N: usize>(letters: [(Option<&'static str>, &str); N]) -> Vec<Letter> {
     letters.into_iter().map(|(event, data)| Letter { event, data: data.to_owned() }).collect()
 }
 
-/// Every kind of event, to a client that is connected.
+/// Every kind of event, for a connected client.
 pub fn all_kinds() -> Vec<Letter> {
     let mut all = letters([
         (None, "1"),
@@ -125,10 +125,10 @@ pub fn while_away(n: usize) -> Vec<Letter> {
     away
 }
 
-/// Where a connection breaks: [`reset`] and [`torn`] have it in their first line.
+/// Where a connection breaks, in the first line of [`reset`] and [`torn`].
 pub const BREAKS_HERE: &str = "the network breaks here";
 
-/// An event in whose middle the connection is reset.
+/// The connection is reset in the middle of this event.
 pub fn reset() -> Letter {
     Letter {
         event: Some("price"),
@@ -136,7 +136,7 @@ pub fn reset() -> Letter {
     }
 }
 
-/// An event in whose middle the response ends: right behind the first line.
+/// The response ends after the first line of this event.
 pub fn torn() -> Letter {
     Letter {
         event: Some("price"),
@@ -144,7 +144,7 @@ pub fn torn() -> Letter {
     }
 }
 
-/// What is left of [`torn`].
+/// The first part of [`torn`].
 pub fn torn_off(whole: &Seen) -> Seen {
     let (first, _) = whole.data.split_once('\n').expect("it has two lines");
     Seen { data: first.to_owned(), ..whole.clone() }
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_is_known_beforehand() {
+    fn every_name_is_known_in_advance() {
         let all =
             [all_kinds(), while_away(1), in_the_end(), last(), vec![reset(), torn()]].concat();
         for name in all.iter().filter_map(|letter| letter.event) {

@@ -1,4 +1,4 @@
-//! The server that nodes share.
+//! The server of the nodes' log.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::engine::Engine;
 
-/// Ends with the test.
+/// A server that ends with the test.
 #[derive(Debug)]
 pub(crate) enum Broker {
     Redis(redis::Server),
@@ -19,7 +19,7 @@ pub(crate) enum Broker {
 impl Broker {
     /// Starts a server; `None` for an engine that has none.
     pub(crate) async fn start(engine: Engine) -> Option<Self> {
-        let there = "the test has looked for it";
+        let there = "it is installed";
         match engine {
             Engine::Redb => None,
             Engine::Redis => Some(Self::Redis(redis::Server::start().await.expect(there))),
@@ -35,7 +35,7 @@ impl Broker {
         (Ipv4Addr::LOCALHOST, port).into()
     }
 
-    /// Ends it as a power cut would.
+    /// Kills it.
     pub(crate) async fn kill(&mut self) {
         match self {
             Self::Redis(server) => server.kill().await,
@@ -43,7 +43,7 @@ impl Broker {
         }
     }
 
-    /// Starts it again where it was.
+    /// Restarts it at the same address.
     pub(crate) async fn restart(&mut self) {
         match self {
             Self::Redis(server) => server.start_again().await,
@@ -51,7 +51,7 @@ impl Broker {
         }
     }
 
-    /// Loses all data, when it was killed.
+    /// Deletes all data, after it was killed.
     pub(crate) fn wipe(&mut self) {
         match self {
             Self::Redis(server) => server.wipe(),
@@ -59,7 +59,7 @@ impl Broker {
         }
     }
 
-    /// Removes all events but the newest few.
+    /// Removes all events except for the newest.
     pub(crate) async fn trim(&self, keep: usize) {
         match self {
             Self::Redis(server) => {
@@ -71,7 +71,7 @@ impl Broker {
     }
 }
 
-/// Has a server of NATS purge the stream.
+/// Asks a NATS server to purge the stream.
 async fn purge(addr: SocketAddr, keep: usize) {
     let body = format!("{{\"keep\":{keep}}}");
     let publish = format!("PUB $JS.API.STREAM.PURGE.TIDINGS answer {}\r\n{body}\r\n", body.len());

@@ -1,30 +1,30 @@
-//! A client that is cut at random, and comes back to another node each time.
+//! A client that is cut at random times, and comes back to another node each time.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidings_testkit::checker::{Visit, is_of};
+use tidings_testkit::checker::{EventId, Visit, is_of};
 use tidings_testkit::wire::{Connection, Request, Response};
 use tidings_tests::random::Random;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::ledger::{Receipts, place};
+use crate::ledger::Receipts;
 
-/// How long a client waits for the head of a response, before it tries another node.
+/// How long a client waits for the head of a response before it tries another node.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What clients are to do.
+/// What clients are told to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Call {
     /// Come and go.
     Roam,
-    /// Every other one is to stay away; the rest comes and goes.
+    /// Every other client stays away, and the rest come and go.
     StayAway,
-    /// Come, and leave for good with the last events of all topics: topic and id.
+    /// Stay until the last events of all topics have come: topics and ids.
     Reach(Arc<Vec<(String, String)>>),
-    /// Leave for good, with what there is.
+    /// Leave now.
     Leave,
 }
 
@@ -34,14 +34,14 @@ pub(crate) struct Client {
     pub(crate) random: Random,
     pub(crate) call: watch::Receiver<Call>,
     pub(crate) receipts: Receipts,
-    /// What it sends as its Last-Event-ID; empty for nothing.
+    /// What it sends as its `Last-Event-ID`; empty for nothing.
     pub(crate) last: String,
-    /// The node where it was.
+    /// Its last node.
     pub(crate) node: usize,
 }
 
 impl Client {
-    /// Comes and goes, until it has what it is to reach.
+    /// Comes and goes until it has reached its goals.
     pub(crate) async fn run(mut self) -> Receipts {
         loop {
             let call = self.call.borrow_and_update().clone();
@@ -54,25 +54,24 @@ impl Client {
                 Call::Reach(goals) if self.has(goals, &self.last) => return self.receipts,
                 _ => {}
             }
-            // Always another one, if there are several.
+            // Another node, if there are several.
             self.node += 1 + self.random.below(self.nodes.len().max(2) - 1);
             self.visit(&call).await;
         }
     }
 
-    /// Whether a client that received this id, and what came before, has all of its topics.
+    /// Whether a client with this last id has reached the goals of its topics.
     fn has(&self, goals: &[(String, String)], last: &str) -> bool {
         let mut mine = goals.iter().filter(|(topic, _)| is_of(&self.receipts.topics, topic));
-        let (epoch, position) = place(last);
-        mine.all(|(_, goal)| place(goal).0 == epoch && place(goal).1 <= position)
+        EventId::parse(last).is_some_and(|last| mine.all(|(_, goal)| last.has(EventId::of(goal))))
     }
 
-    /// One connection, which ends somehow.
+    /// One connection, which ends in a random way.
     async fn visit(&mut self, call: &Call) {
         let node = self.nodes[self.node % self.nodes.len()];
         let response = timeout(PATIENCE, Connection::try_send(node, &self.request())).await;
         let Ok(Ok(mut response)) = response else {
-            // It is gone, or stopped.
+            // The node has ended or is stopped.
             return sleep(Duration::from_millis(20)).await;
         };
         assert_eq!(response.status(), 200, "a native EventSource would give up");
@@ -94,7 +93,7 @@ impl Client {
             () = sleep(stay) => {}
             _ = called.changed() => {}
         }
-        self.note(&response);
+        self.record(&response);
         match self.random.below(3) {
             0 => response.reset(),
             1 => drop(timeout(PATIENCE, response.close()).await),
@@ -112,7 +111,7 @@ impl Client {
         }
     }
 
-    fn note(&mut self, response: &Response) {
+    fn record(&mut self, response: &Response) {
         let claimed = (!self.last.is_empty()).then(|| self.last.clone());
         self.receipts.visits.push(Visit::of(claimed.as_deref(), response));
         if !response.last_event_id().is_empty() {

@@ -1,4 +1,4 @@
-//! Nodes: example hubs as processes, each with a link of its own to what they share.
+//! Nodes: example hubs as processes, each with its own link to the server of their log.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::engine::Engine;
 /// One of each.
 const HUBS: [&str; 3] = ["hub-axum", "hub-actix-web", "hub-warp"];
 
-/// How long everything may take to be well again, once a fault is over.
+/// How long nodes may take to be ready again after a fault.
 const RECOVERY: Duration = Duration::from_secs(30);
 
 pub(crate) struct Cluster {
@@ -25,10 +25,10 @@ pub(crate) struct Cluster {
 
 pub(crate) struct Node {
     addr: SocketAddr,
-    /// Is there but for the moment in which it is killed.
+    /// `None` only while it restarts.
     process: Option<Process>,
     pub(crate) link: Option<Proxy>,
-    /// A file that says how late it is for this node.
+    /// A file that sets this node's clock.
     clock: PathBuf,
 }
 
@@ -50,7 +50,7 @@ impl Cluster {
         self.nodes.iter().map(|node| node.addr).collect()
     }
 
-    /// Waits until all nodes say that they are ready.
+    /// Waits until all nodes report that they are ready.
     pub(crate) async fn are_ready(&self) {
         for node in &self.nodes {
             node.is_ready().await;
@@ -96,13 +96,13 @@ impl Node {
         self.process.as_mut().expect("it was started").kill().await;
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Sends SIGTERM, and waits until it has ended.
     pub(crate) async fn terminate(&mut self) {
         self.process().terminate();
         self.process.as_mut().expect("it was started").ended().await;
     }
 
-    /// Starts it again when it has ended, and waits until it is ready.
+    /// Restarts it after it has ended, and waits until it is ready.
     pub(crate) async fn restart(&mut self) {
         let process = self.process.take().expect("it was started");
         self.process = Some(process.restart().await);
@@ -117,12 +117,12 @@ impl Node {
         self.process().resume();
     }
 
-    /// Sets its clock, to that many hours from now.
+    /// Sets its clock this many hours ahead.
     pub(crate) fn set_clock(&self, hours: i32) {
         std::fs::write(&self.clock, format!("{hours:+}h")).expect("a file of the test's own");
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until it reports that it is ready.
     async fn is_ready(&self) {
         let (mut look, request) = (interval(Duration::from_millis(20)), Request::get("/healthz"));
         let ready = async {

@@ -1,4 +1,4 @@
-//! The logs that are put to the test.
+//! The logs under test.
 
 use std::fmt;
 
@@ -22,8 +22,8 @@ impl Engine {
         }
     }
 
-    /// Whether all is there that its faults need; else it is told what is skipped.
-    pub(crate) fn is_there(self) -> bool {
+    /// Whether everything is installed that its faults need. Reports what is skipped if not.
+    pub(crate) fn is_installed(self) -> bool {
         requirements::met(&format!("faults of {self}"), || self.find()).is_some()
     }
 

@@ -1,24 +1,24 @@
-//! Everything that was asked to be published, and whether what clients received agrees with it.
+//! All publications, and whether what clients received agrees with them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Mutex;
 
 use tidings::STATUS_EVENT;
-use tidings_testkit::checker::{self, Entry, Visit};
+use tidings_testkit::checker::{self, Entry, EventId, Visit};
 
-/// What became of a publication.
+/// The outcome of a publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// It has this id.
+    /// It was published with this id.
     Acknowledged(String),
-    /// It is nowhere.
+    /// It was not published.
     Refused,
-    /// It may be there, once.
+    /// It may have been published, once.
     Unknown,
 }
 
-/// One event that somebody wanted to publish. Its data is no other's.
+/// One attempt to publish an event. Its data is unique.
 #[derive(Debug, Clone)]
 pub(crate) struct Publication {
     pub(crate) publisher: usize,
@@ -27,12 +27,12 @@ pub(crate) struct Publication {
     pub(crate) outcome: Outcome,
 }
 
-/// All publications, each publisher's in its order.
+/// All publications: those of each publisher in order.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger(Mutex<Vec<Publication>>);
 
 impl Ledger {
-    pub(crate) fn note(&self, publication: Publication) {
+    pub(crate) fn record(&self, publication: Publication) {
         self.0.lock().unwrap().push(publication);
     }
 
@@ -63,7 +63,7 @@ impl fmt::Display for Receipts {
                 let id = message.last_event_id();
                 match message.event() {
                     STATUS_EVENT => write!(f, " {}@{id}", message.data())?,
-                    _ => write!(f, " {}", place(id).1)?,
+                    _ => write!(f, " {}", EventId::of(id).position)?,
                 }
             }
             writeln!(f)?;
@@ -75,15 +75,15 @@ impl fmt::Display for Receipts {
 /// A broken promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Breach {
-    /// A client did not receive what it had to.
+    /// A client did not receive what it should.
     Client(usize, checker::Fault),
-    /// An event stands twice in the log, by these ids.
+    /// An event is in the log twice, with these ids.
     Doubled(String, String),
-    /// Two events have this id, by what clients received or publishers were told.
+    /// Two events have this id, according to clients or publishers.
     Ambiguous { id: String, events: [String; 2] },
-    /// An event with this id was refused, or never published.
+    /// The event with this id was refused or never published.
     Invented(String),
-    /// Of one publisher, the event with this id stands before one that was acknowledged earlier.
+    /// The event with this id comes before an event that the same publisher published earlier.
     OutOfOrder(String),
 }
 
@@ -93,21 +93,21 @@ impl fmt::Display for Breach {
     }
 }
 
-/// What was seen, where nothing was wrong.
+/// What happened, if nothing was wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) acknowledged: usize,
-    /// Publications that nobody has answered, or that were refused.
+    /// Publications that were refused or unanswered.
     pub(crate) failed: usize,
-    /// Events, of all clients.
+    /// Events that all clients received.
     pub(crate) received: usize,
     pub(crate) reconnects: usize,
     pub(crate) resets: BTreeMap<String, usize>,
 }
 
 impl Counts {
-    /// Both together.
-    pub(crate) fn and(mut self, other: Self) -> Self {
+    /// The sum of both.
+    pub(crate) fn plus(mut self, other: Self) -> Self {
         self.acknowledged += other.acknowledged;
         self.failed += other.failed;
         self.received += other.received;
@@ -119,7 +119,7 @@ impl Counts {
     }
 }
 
-/// Checks what all clients received. Each has come to the last event of its topics.
+/// Checks what all clients received. Each has received the last event of its topics.
 pub(crate) fn judge(all: &[Publication], clients: &[Receipts]) -> Result<Counts, Breach> {
     let entries = entries(all, clients)?;
     in_order(all)?;
@@ -165,8 +165,8 @@ impl Publication {
     }
 }
 
-/// The logs of all epochs, as far as anybody has seen them: what was acknowledged, and what was not but
-/// has come all the same. The epoch of the last acknowledgement comes last.
+/// The logs of all epochs, as far as publishers and clients know them: events that were acknowledged, and others that
+/// clients received. The epoch of the last acknowledgement comes last.
 pub(crate) fn entries(all: &[Publication], clients: &[Receipts]) -> Result<Vec<Entry>, Breach> {
     let by_data: HashMap<_, _> = all.iter().map(|one| (one.data.as_str(), one)).collect();
     let mut by_id: HashMap<&str, &Publication> = HashMap::new();
@@ -184,16 +184,16 @@ pub(crate) fn entries(all: &[Publication], clients: &[Receipts]) -> Result<Vec<E
             let events = [other, publication].map(Publication::describe);
             return Err(Breach::Ambiguous { id: id.to_owned(), events });
         }
-        match ids.insert((place(id).0, data), id) {
+        match ids.insert((EventId::of(id).epoch, data), id) {
             Some(other) if other != id => {
                 return Err(Breach::Doubled(other.to_owned(), id.to_owned()));
             }
             _ => {}
         }
     }
-    let last = all.iter().rev().find_map(Publication::id).map_or("", |id| place(id).0);
+    let last = all.iter().rev().find_map(Publication::id).map_or("", |id| EventId::of(id).epoch);
     let mut entries: Vec<_> = by_id.into_iter().collect();
-    entries.sort_by_key(|(id, _)| (place(id).0 == last, place(id)));
+    entries.sort_by_key(|(id, _)| (EventId::of(id).epoch == last, EventId::of(id)));
     let entry = |(id, one): (&str, &Publication)| Entry {
         id: id.to_owned(),
         topic: one.topic.clone(),
@@ -202,11 +202,11 @@ pub(crate) fn entries(all: &[Publication], clients: &[Receipts]) -> Result<Vec<E
     Ok(entries.into_iter().map(entry).collect())
 }
 
-/// Publishers wait for one acknowledgement before they publish the next: so positions rise.
+/// A publisher waits for each acknowledgement before it publishes the next event, so positions rise.
 fn in_order(all: &[Publication]) -> Result<(), Breach> {
     let mut last: HashMap<(usize, &str), u64> = HashMap::new();
     for (publisher, id) in all.iter().filter_map(|one| Some((one.publisher, one.id()?))) {
-        let (epoch, position) = place(id);
+        let EventId { epoch, position } = EventId::of(id);
         let before = last.insert((publisher, epoch), position);
         if before.is_some_and(|before| before >= position) {
             return Err(Breach::OutOfOrder(id.to_owned()));
@@ -215,16 +215,11 @@ fn in_order(all: &[Publication]) -> Result<(), Breach> {
     Ok(())
 }
 
-/// Epoch and position of an id.
-pub(crate) fn place(id: &str) -> (&str, u64) {
-    let place = id.rsplit_once('-');
-    place.and_then(|(epoch, at)| Some((epoch, at.parse().ok()?))).unwrap_or((id, 0))
-}
-
 #[cfg(test)]
 mod tests {
+    use tidings_testkit::checker::{message, status_message};
+
     use super::*;
-    use tidings::Decoder;
 
     fn publication(publisher: usize, data: &str, outcome: Outcome) -> Publication {
         Publication { publisher, topic: "a".to_owned(), data: data.to_owned(), outcome }
@@ -234,16 +229,13 @@ mod tests {
         publication(0, data, Outcome::Acknowledged(id.to_owned()))
     }
 
-    /// A client that has received these, each `data@id`, live.
+    /// A fresh client that has received these events, each `data@id`.
     fn client(script: &str) -> Receipts {
-        let mut decoder = Decoder::new();
-        let fresh = format!("event: {STATUS_EVENT}\ndata: {{\"status\":\"fresh\"}}\nid: e-0\n\n");
-        decoder.feed(fresh.as_bytes()).unwrap();
-        for word in script.split_whitespace() {
+        let mut messages = vec![status_message("fresh", "e-0")];
+        messages.extend(script.split_whitespace().map(|word| {
             let (data, id) = word.split_once('@').unwrap();
-            decoder.feed(format!("data: {data}\nid: {id}\n\n").as_bytes()).unwrap();
-        }
-        let messages = std::iter::from_fn(|| decoder.next_message()).collect();
+            message("message", data, id)
+        }));
         Receipts { topics: vec!["a".to_owned()], visits: vec![Visit { claimed: None, messages }] }
     }
 
@@ -257,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_has_answered_may_come_or_not_but_for_all() {
+    fn an_unanswered_event_comes_to_all_or_none() {
         assert_eq!(judge(&of_three(), &[client("one@e-1 three@e-3")]).unwrap().received, 2);
         let both = [client("one@e-1 two@e-2 three@e-3"), client("one@e-1 two@e-2 three@e-3")];
         let counts = judge(&of_three(), &both).unwrap();
@@ -268,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_acknowledged_must_come() {
+    fn an_acknowledged_event_must_come() {
         let lost = Err(Breach::Client(0, checker::Fault::Lost("e-1".to_owned())));
         assert_eq!(judge(&of_three(), &[client("three@e-3")]), lost);
         let lost = Err(Breach::Client(0, checker::Fault::Lost("e-3".to_owned())));
@@ -276,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_twice_in_the_log_is_found() {
+    fn an_event_that_is_in_the_log_twice_is_found() {
         let twice = Breach::Doubled("e-2".to_owned(), "e-4".to_owned());
         let received = [client("one@e-1 two@e-2 three@e-3 two@e-4")];
         assert_eq!(judge(&of_three(), &received), Err(twice));
@@ -285,14 +277,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_or_never_published_must_not_come() {
+    fn a_refused_or_invented_event_must_not_come() {
         let invented = Err(Breach::Invented("e-2".to_owned()));
         assert_eq!(judge(&of_three(), &[client("one@e-1 no@e-2 three@e-3")]), invented);
         assert_eq!(judge(&of_three(), &[client("one@e-1 what@e-2 three@e-3")]), invented);
     }
 
     #[test]
-    fn an_id_is_of_one_event() {
+    fn an_id_belongs_to_one_event() {
         let breach = judge(&of_three(), &[client("one@e-1 two@e-1 three@e-3")]).unwrap_err();
         assert!(matches!(breach, Breach::Ambiguous { id, .. } if id == "e-1"));
     }

@@ -1,4 +1,4 @@
-//! Publishers: those who give up at once, and one who retries with a key.
+//! Publishers: some give up at once, one retries with a key.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -15,14 +15,14 @@ use crate::ledger::{Ledger, Outcome, Publication};
 /// How long a publisher waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long it waits when something was not published.
+/// How long it waits after a publication that failed.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// Where, what and how somebody publishes.
+/// Where, what and how it publishes.
 #[derive(Debug, Clone)]
 pub(crate) struct Publisher {
     pub(crate) number: usize,
-    /// In this order, if one does not answer; without a key, only the first.
+    /// It tries them in this order; without a key, only the first.
     pub(crate) nodes: Vec<SocketAddr>,
     pub(crate) topics: Vec<String>,
     pub(crate) has_key: bool,
@@ -30,7 +30,7 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// Publishes until it is to end.
+    /// Publishes until the scene ends.
     pub(crate) async fn run(mut self, ledger: Arc<Ledger>, mut ending: watch::Receiver<bool>) {
         for count in 0_u64.. {
             let pause = Duration::from_millis(self.random.logarithmic(40) as u64);
@@ -49,11 +49,11 @@ impl Publisher {
             if !matches!(outcome, Outcome::Acknowledged(_)) {
                 sleep(RETRY).await;
             }
-            ledger.note(Publication { publisher: self.number, topic, data, outcome });
+            ledger.record(Publication { publisher: self.number, topic, data, outcome });
         }
     }
 
-    /// Publishes with a key, at one node after the other, until one has acknowledged it.
+    /// Publishes with a key at one node after the other, until one acknowledges it.
     async fn insist(
         &self,
         topic: &str,
@@ -97,7 +97,7 @@ pub(crate) async fn publish(
     };
     match timeout(PATIENCE, exchange).await {
         Ok(Ok(response)) if response.ending() == Some(Ending::Whole) => outcome(&response),
-        // Nobody was there to whom it could be sent.
+        // Nothing was sent.
         Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => Outcome::Refused,
         _ => Outcome::Unknown,
     }

@@ -1,4 +1,4 @@
-//! The table of faults in docs/GUARANTEES.md: what the runs have shown.
+//! The table of faults in docs/GUARANTEES.md: what the runs showed.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::ledger::Counts;
 /// The part of the document that is the table.
 const PART: &str = "faults";
 
-/// One row: what happened to which log, and what was counted.
+/// One row: what happened to which log, and the counts.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     pub(crate) what: String,
@@ -19,7 +19,7 @@ pub(crate) struct Row {
     pub(crate) counts: Counts,
 }
 
-/// Writes the table.
+/// The table as Markdown.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut text = String::from(
         "| what happens | log | acknowledged | refused or unanswered | received | reconnects | resets \
@@ -34,7 +34,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
                 resets.collect::<Vec<_>>().join(", ")
             }
         };
-        // Else there would be no table.
+        // Anything else than these zeros fails the test before it comes here.
         writeln!(
             text,
             "| {what} | {engine} | {acknowledged} | {failed} | {received} | {reconnects} | {resets} \
@@ -45,7 +45,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
     text
 }
 
-/// Writes the table into its document where that is asked for; else sees that it has the same rows.
+/// Writes the table into its document if that is requested. If not, asserts that the document has the same rows.
 pub(crate) fn check(rows: &[Row]) {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/GUARANTEES.md"));
     let document = std::fs::read_to_string(path).expect("docs/GUARANTEES.md");
@@ -57,12 +57,12 @@ pub(crate) fn check(rows: &[Row]) {
     let written = document::part(&document, PART).unwrap_or_default();
     assert!(
         subjects(written) == subjects(&table),
-        "docs/GUARANTEES.md does not tell of what was run; with TIDINGS_WRITE_DOCS=1, this test writes \
-         it:\n{table}"
+        "docs/GUARANTEES.md has other rows than what was run; with TIDINGS_WRITE_DOCS=1, this test writes \
+         them:\n{table}"
     );
 }
 
-/// What differs from run to run is the numbers; not what happened to which log.
+/// What happened to which log. The numbers differ from run to run.
 fn subjects(table: &str) -> Vec<Vec<&str>> {
     table.lines().map(|line| line.split(" | ").take(2).collect()).collect()
 }

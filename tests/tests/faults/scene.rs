@@ -1,4 +1,4 @@
-//! A cluster with its clients and publishers, and something that happens to it.
+//! A cluster with its clients and publishers, and what happens to it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,18 +11,18 @@ use tokio::time::{interval, sleep, timeout};
 
 use crate::client::{Call, Client};
 use crate::cluster::Cluster;
+use crate::disruption::Disruption;
 use crate::engine::Engine;
 use crate::ledger::{Breach, Counts, Ledger, Outcome, Publication, Receipts, judge};
 use crate::publisher::{self, Publisher};
-use crate::trouble::Trouble;
 
 const TOPICS: usize = 24;
 const CLIENTS: usize = 24;
 
-/// How many events are acknowledged before something happens, and behind it.
+/// How many events are acknowledged before and after each disruption.
 const SOME: usize = 300;
 
-/// How long that may take, and clients to come to the end.
+/// How long that may take, and how long clients may take to catch up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Scene {
@@ -33,7 +33,7 @@ pub(crate) struct Scene {
     publishers: JoinSet<()>,
 }
 
-/// What a scene has brought.
+/// What happened in a scene.
 pub(crate) struct Outcomes {
     pub(crate) publications: Vec<Publication>,
     pub(crate) receipts: Vec<Receipts>,
@@ -49,22 +49,26 @@ impl Outcomes {
     }
 }
 
-/// Plays a scene to its end, in which these things happen one after the other.
-/// The name is no other scene's at the same time.
-pub(crate) async fn play(name: &str, engine: Engine, troubles: &[Trouble], seed: u64) -> Outcomes {
+/// Plays a scene with these disruptions, one after the other. No other scene has the same name at the same time.
+pub(crate) async fn play(
+    name: &str,
+    engine: Engine,
+    disruptions: &[Disruption],
+    seed: u64,
+) -> Outcomes {
     let mut random = Random::new(seed, 0);
     let mut cluster = Cluster::start(engine, &folder(name)).await;
     let scene = Scene::begin(&cluster, seed);
-    scene.go_on().await;
-    for trouble in troubles {
-        trouble.strike(&mut cluster, &scene, &mut random).await;
-        scene.go_on().await;
+    scene.publish_some().await;
+    for disruption in disruptions {
+        disruption.inject(&mut cluster, &scene, &mut random).await;
+        scene.publish_some().await;
     }
     cluster.are_ready().await;
     scene.end(&cluster).await
 }
 
-/// For the data of this scene.
+/// The folder for the data of this scene.
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults").join(name)
 }
@@ -83,7 +87,7 @@ impl Scene {
         for number in 0..CLIENTS {
             let mut random = Random::new(seed, 1_000 + number as u64);
             let count = 1 + random.below(4);
-            // All topics have somebody, and the first one many; some are asked for by families, too.
+            // All topics have clients, the first one many. Some clients also subscribe to patterns.
             let topics = (0..count).map(|n| topic(number + 7 * n)).chain([topic(0)]);
             let mut topics: Vec<_> = topics.take(if number % 3 == 0 { 5 } else { count }).collect();
             match number % 8 {
@@ -106,7 +110,7 @@ impl Scene {
             let count = nodes.len();
             nodes.rotate_left(number % count);
             let topics = match number {
-                // Two at two nodes for one topic.
+                // Two publishers at two nodes, for one topic.
                 0 | 1 => vec![topic(0)],
                 _ => (0..TOPICS).map(topic).collect(),
             };
@@ -122,7 +126,7 @@ impl Scene {
     }
 
     /// Waits until some more events are acknowledged.
-    pub(crate) async fn go_on(&self) {
+    pub(crate) async fn publish_some(&self) {
         let enough = self.ledger.acknowledged() + SOME;
         let mut look = interval(Duration::from_millis(20));
         let come = async {
@@ -130,10 +134,10 @@ impl Scene {
                 look.tick().await;
             }
         };
-        assert!(timeout(PATIENCE, come).await.is_ok(), "nothing is acknowledged any more");
+        assert!(timeout(PATIENCE, come).await.is_ok(), "no more events are acknowledged");
     }
 
-    /// Has all clients receive all.
+    /// Waits until all clients have caught up.
     async fn end(mut self, cluster: &Cluster) -> Outcomes {
         self.end.send_replace(true);
         while let Some(publisher) = self.publishers.join_next().await {
@@ -156,7 +160,7 @@ impl Scene {
         Outcomes { publications: self.ledger.publications(), receipts }
     }
 
-    /// Publishes each topic's last event; topics and ids.
+    /// Publishes the last event of each topic. Returns topics and ids.
     async fn publish_the_last(&self, cluster: &Cluster) -> Vec<(String, String)> {
         let nodes = cluster.addrs();
         let mut goals = Vec::new();
@@ -167,7 +171,7 @@ impl Scene {
                 let outcome = publisher::publish(node, &topic, Some(&data), &data).await;
                 if let Outcome::Acknowledged(id) = outcome.clone() {
                     let (publisher, topic, data) = (4, topic.clone(), data);
-                    self.ledger.note(Publication { publisher, topic, data, outcome });
+                    self.ledger.record(Publication { publisher, topic, data, outcome });
                     goals.push(id);
                     break;
                 }

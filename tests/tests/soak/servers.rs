@@ -10,24 +10,16 @@ use tidings_axum::Transport;
 use tidings_testkit::adapter::Server;
 use warp::Filter;
 
-/// Serves a hub.
+/// Starts a server for a hub.
 pub(crate) type Serve = fn(&Hub) -> Server;
 
-/// `a,b:*` of `?topics=a,b:*`.
+/// The topics and patterns in `topics=a,b:*`.
 fn topics(query: &str) -> Vec<String> {
     let topics = query.strip_prefix("topics=").unwrap_or_default();
     topics.split(',').map(str::to_owned).collect()
 }
 
-pub(crate) fn axum_body(hub: &Hub) -> Server {
-    axum(hub, Transport::Body)
-}
-
-pub(crate) fn axum_direct(hub: &Hub) -> Server {
-    axum(hub, Transport::Auto)
-}
-
-fn axum(hub: &Hub, transport: Transport) -> Server {
+pub(crate) fn axum(hub: &Hub, transport: Transport) -> Server {
     use tidings_axum::{Sse, SseRequest};
 
     async fn events(State(hub): State<Hub>, RawQuery(query): RawQuery, request: SseRequest) -> Sse {
@@ -64,15 +56,7 @@ pub(crate) fn actix_web(hub: &Hub) -> Server {
     })
 }
 
-pub(crate) fn warp_body(hub: &Hub) -> Server {
-    warp(hub, Transport::Body)
-}
-
-pub(crate) fn warp_direct(hub: &Hub) -> Server {
-    warp(hub, Transport::Auto)
-}
-
-fn warp(hub: &Hub, transport: Transport) -> Server {
+pub(crate) fn warp(hub: &Hub, transport: Transport) -> Server {
     use tidings_warp::Sse;
 
     let hub = hub.clone();

@@ -8,17 +8,16 @@ use futures_util::{StreamExt, stream};
 use tidings::{Event, EventStream, History, Hub, Resume, Subscribe};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// The application that every adapter serves in the suite: what the requests mean, without
-/// framework.
+/// The application that every adapter serves in the suite: what its requests mean, without a framework.
 ///
 /// | path | answer |
 /// |---|---|
 /// | `/events?topic=a&match=b:*` | a subscription; `history=all` and `principal=x` may be added |
 /// | `/bare?topic=a` | one without status event and heartbeats |
 /// | `/beating?topic=a` | one with a heartbeat every [`App::HEARTBEAT`] |
-/// | `/dropped?topic=a` | one whose response is thrown away |
+/// | `/dropped?topic=a` | 204; the response with the subscription is dropped |
 /// | `/stream` | a stream of events that ends with `[DONE]` |
-/// | `/stream/fed` | a stream of what the test puts into [`App::feed`] |
+/// | `/stream/fed` | a stream of what the test [feeds](App::feed) to it |
 /// | `/stream/error` | two events, then an error |
 /// | `/stream/panic` | two events, then a panic |
 #[derive(Debug, Clone)]
@@ -29,22 +28,20 @@ pub struct App {
     write_timeout: Duration,
 }
 
-/// What to do with a request. The adapter turns it into the framework's response in the way that
-/// its users do.
+/// How to answer a request. The adapter makes the framework's response as the framework's users do.
 #[derive(Debug)]
 pub enum Answer {
     /// Respond with the subscription.
     Subscription(Subscribe),
     /// Respond with the stream.
     Stream(EventStream<AppStream>),
-    /// Make the response of the subscription, as for [`Answer::Subscription`], and drop it, as a
-    /// layer may do; respond 204.
+    /// Make the response of the subscription and drop it, as a layer may do. Respond 204.
     Dropped(Subscribe),
     /// Respond 404.
     NotFound,
 }
 
-/// Events of any kind.
+/// The events of a stream without a hub.
 pub struct AppStream(Pin<Box<dyn Stream<Item = Item> + Send>>);
 
 type Item = Result<Event, Box<dyn Error + Send + Sync>>;
@@ -63,13 +60,13 @@ impl App {
         Self { hub, feed, fed, write_timeout: Duration::from_secs(30) }
     }
 
-    /// Sets how long a client may take nothing before its connection is ended.
+    /// Sets how long a client may stall before its connection is ended. Default: 30 seconds.
     pub fn with_write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout;
         self
     }
 
-    /// How long a client may take nothing before its connection is ended. 30 seconds unless set.
+    /// How long a client may stall before its connection is ended.
     pub fn write_timeout(&self) -> Duration {
         self.write_timeout
     }
@@ -79,12 +76,12 @@ impl App {
         &self.hub
     }
 
-    /// Sends an event to the one client of `/stream/fed`. Returns whether it is still there.
+    /// Sends an event to the only client of `/stream/fed`. Returns whether it is still connected.
     pub fn feed(&self, data: &str) -> bool {
         self.feed.send(Event::new(data)).is_ok()
     }
 
-    /// What to answer to a GET or HEAD request.
+    /// The answer to a GET or HEAD request.
     pub fn answer(&self, path: &str, query: Option<&str>, request: impl Into<Resume>) -> Answer {
         match path {
             "/events" => Answer::Subscription(self.subscribe(query).resume(request)),
@@ -110,7 +107,7 @@ impl App {
             }
             "/stream/panic" => {
                 let two = stream::iter([text("one"), text("two")]);
-                // Not at once, or no server could have sent the two.
+                // Later, or no server could have sent the two.
                 stream_of(two.chain(stream::once(async {
                     tokio::task::yield_now().await;
                     panic!("on purpose, in a stream")
@@ -132,6 +129,29 @@ impl App {
         match values("principal").next() {
             Some(principal) => subscribe.principal(principal),
             None => subscribe,
+        }
+    }
+}
+
+impl Answer {
+    /// Makes the framework's response: `respond` makes it of a stream, as the framework's users do, and `status`
+    /// of a status without a body.
+    pub fn into_response<S, R>(
+        self,
+        respond: impl FnOnce(S) -> R,
+        status: impl FnOnce(u16) -> R,
+    ) -> R
+    where
+        S: From<Subscribe> + From<EventStream<AppStream>>,
+    {
+        match self {
+            Self::Subscription(subscribe) => respond(subscribe.into()),
+            Self::Stream(stream) => respond(stream.into()),
+            Self::Dropped(subscribe) => {
+                drop(respond(subscribe.into()));
+                status(204)
+            }
+            Self::NotFound => status(404),
         }
     }
 }

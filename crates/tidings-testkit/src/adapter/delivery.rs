@@ -14,7 +14,7 @@ pub async fn events_arrive_one_by_one_as_they_are_published<A: Adapter>() {
     let site = Site::open::<A>();
     let mut response = site.follow("/events?topic=a&topic=b").await;
     for n in 0..50 {
-        // No event may need the next one to be on its way.
+        // No event may need the next one to be delivered.
         let id = site.publish(if n % 3 == 0 { "b" } else { "a" }, &n.to_string());
         let message = response.next_message().await;
         assert_eq!((message.data(), message.last_event_id()), (n.to_string().as_str(), &*id));
@@ -65,7 +65,7 @@ pub async fn the_body_is_byte_for_byte_what_the_subscription_yields<A: Adapter>(
     }
 }
 
-/// Every stream has a client id of its own, of 16 digits, in its status event.
+/// A body without its client id, whose 16 digits differ from stream to stream.
 pub(super) fn without_client(body: &str) -> String {
     match body.split_once("\"client\":\"") {
         Some((before, client)) => format!("{before}{}", &client[16..]),
@@ -89,7 +89,7 @@ pub async fn an_idle_stream_sends_heartbeats<A: Adapter>() {
     let before = response.body().len();
     response.read_exactly(before + 9).await;
     assert_eq!(&response.text()[before..], ":\n\n:\n\n:\n\n");
-    assert_eq!(response.messages().len(), 1, "clients see nothing of it");
+    assert_eq!(response.messages().len(), 1, "heartbeats are no messages");
 }
 
 pub async fn a_bare_stream_has_nothing_but_events<A: Adapter>() {
@@ -98,12 +98,12 @@ pub async fn a_bare_stream_has_nothing_but_events<A: Adapter>() {
     let mut response = site.get("/bare?topic=a&history=all").await;
     let live = site.publish("a", "live");
     response.read_messages(2).await;
-    // The first three bytes are for proxies that hold headers back.
+    // The first three bytes are for proxies that hold the head back.
     let expected = format!(":\n\ndata: before\nid: {before}\n\ndata: live\nid: {live}\n\n");
     assert_eq!(response.text(), expected);
 }
 
-pub async fn what_is_published_by_many_at_once_has_one_order_for_all<A: Adapter>() {
+pub async fn concurrent_publications_have_one_order_for_all<A: Adapter>() {
     const PUBLISHERS: usize = 4;
     const EACH: usize = 300;
     let site = Site::open::<A>();
@@ -124,7 +124,7 @@ pub async fn what_is_published_by_many_at_once_has_one_order_for_all<A: Adapter>
     published.sort_by_key(|entry| position(&entry.id));
     for (mut response, topics) in clients {
         let count = PUBLISHERS * EACH * topics.len() / 2;
-        // Cut somewhere, and back again.
+        // It is cut, and comes back.
         response.read_messages(1 + count / 3).await;
         let id = response.last_event_id().to_owned();
         let before = Visit::of(None, &response);
@@ -139,9 +139,9 @@ pub async fn what_is_published_by_many_at_once_has_one_order_for_all<A: Adapter>
     }
 }
 
-/// 16 MiB are more than a server and two kernels buffer for one connection.
-const MANY: usize = 128;
-const LARGE: usize = 128 * 1024;
+/// Together 16 MiB: more than a server and two kernels buffer for one connection.
+pub(super) const MANY: usize = 128;
+pub(super) const LARGE: usize = 128 * 1024;
 
 pub async fn a_client_that_does_not_read_delays_nobody<A: Adapter>() {
     let site = Site::open::<A>();
@@ -158,7 +158,7 @@ pub async fn a_client_that_does_not_read_delays_nobody<A: Adapter>() {
     }
 }
 
-pub async fn a_client_that_does_not_read_is_owed_no_more_than_its_topic_retains<A: Adapter>() {
+pub async fn the_buffer_of_a_client_that_does_not_read_is_bounded<A: Adapter>() {
     const RETAINED: usize = 1024 * 1024;
     let retention = Retention::default().bytes(RETAINED);
     let site = Site::with::<A>(Hub::builder().retention(retention));
@@ -167,14 +167,14 @@ pub async fn a_client_that_does_not_read_is_owed_no_more_than_its_topic_retains<
     slow.read_messages(1).await;
     let data = |n| format!("{n} {}", "x".repeat(LARGE));
     let published: Vec<_> = (0..MANY).map(|n| Entry::publish(&site.hub, "a", &data(n))).collect();
-    // It reads on: what is on its way, a reset, and what is retained.
+    // It reads on: what was sent to it, a reset, and what is retained.
     let last = published.last().map_or("", |entry| &entry.id);
     slow.read_until("the last event", |response| response.last_event_id() == last).await;
     let summary = check(&published, &["a"], &[Visit::of(None, &slow)]);
     assert!(summary.as_ref().is_ok_and(|summary| summary.resets > 0), "{summary:?}");
     let received = slow.body().len();
     let buffered = received - RETAINED.min(received);
-    assert!(buffered < MANY * LARGE / 2, "{buffered} bytes were kept for a client that is slow");
+    assert!(buffered < MANY * LARGE / 2, "{buffered} bytes were buffered for a slow client");
     assert_eq!(
         slow.messages().last().map(|message| message.data().len()),
         Some(data(MANY - 1).len())

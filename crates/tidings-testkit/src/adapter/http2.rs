@@ -18,7 +18,7 @@ fn headers(response: &Http2Response) -> Vec<(&str, &str)> {
     headers
 }
 
-/// The headers of the contract, and nothing of how HTTP/1.1 frames a body or keeps a connection.
+/// The headers of the contract, without those by which HTTP/1.1 frames a body or keeps a connection.
 fn contract() -> Vec<(&'static str, &'static str)> {
     let mut headers = HEADERS.to_vec();
     headers.sort_unstable();
@@ -125,19 +125,19 @@ pub async fn a_stream_that_is_not_read_stalls_no_other<A: Adapter>() {
     let client = Http2::open(site.addr()).await;
     let mut slow = follow(&client, "/events?topic=a").await;
     let mut quick = follow(&client, "/events?topic=a").await;
-    // Many times what the server may send on a stream that is not read.
+    // Many times the window of a stream that is not read.
     for n in 0..100 {
         let data = format!("{n} {}", "x".repeat(Http2::WINDOW as usize / 4));
         site.publish("a", &data);
         assert!(quick.next_message().await.data() == data, "event {n}");
     }
-    // The slow one follows as soon as it is read: what it missed, or a reset.
+    // The slow stream goes on once it is read: with what it missed, or a reset.
     let last = quick.messages().last().expect("events").last_event_id();
     while slow.next_message().await.last_event_id() != last {}
 }
 
-/// A stream that is silent for longer than a test may take, so that its heartbeats are no help;
-/// or one with short heartbeats where they are needed.
+/// A stream that is silent for longer than a test may take, so that no heartbeat reveals a client that has left;
+/// or one with short heartbeats, where they are needed.
 pub(super) fn silent<A: Adapter>() -> &'static str {
     if A::CANCELS_AT_ONCE { "/events?topic=a" } else { "/beating?topic=a" }
 }
@@ -158,7 +158,7 @@ pub async fn a_stream_that_is_cancelled_leaves_the_registry<A: Adapter>() {
     assert_eq!(stays.next_message().await.data(), "one");
 }
 
-pub async fn a_connection_that_ends_takes_its_streams_with_it<A: Adapter>() {
+pub async fn a_connection_that_ends_ends_its_streams<A: Adapter>() {
     let site = Site::open_h2c::<A>();
     let client = Http2::open(site.addr()).await;
     let mut streams = Vec::new();
@@ -169,7 +169,7 @@ pub async fn a_connection_that_ends_takes_its_streams_with_it<A: Adapter>() {
     eventually("no client is left", || site.hub.clients().count() == 0).await;
 }
 
-pub async fn a_stream_that_is_cancelled_while_it_is_not_read_is_gone<A: Adapter>() {
+pub async fn a_stalled_stream_that_is_cancelled_leaves_the_registry<A: Adapter>() {
     let site = Site::open_h2c::<A>();
     let client = Http2::open(site.addr()).await;
     let slow = follow(&client, "/events?topic=a").await;
@@ -200,11 +200,11 @@ pub async fn the_end_of_the_hub_ends_all_streams_and_not_the_connection<A: Adapt
     assert_eq!(next.messages().len(), 3);
 }
 
-pub async fn an_error_resets_its_stream_behind_the_last_whole_event<A: Adapter>() {
+pub async fn an_error_resets_its_stream_after_the_last_whole_event<A: Adapter>() {
     let site = Site::open_h2c::<A>();
     let client = Http2::open(site.addr()).await;
     let mut other = follow(&client, "/events?topic=a").await;
-    // A reset may overtake what was sent before it, and then there is no event.
+    // A reset may overtake what was sent before it. Then no event arrives.
     let body = client.get_reset("/stream/error").await;
     assert!(body.is_empty() || body.ends_with("\n\n"), "{body:?}");
     site.publish("a", "one");

@@ -1,4 +1,4 @@
-//! Requests that get no stream.
+//! Requests that are refused.
 
 use super::Adapter;
 use super::site::Site;
@@ -20,10 +20,10 @@ pub async fn a_subscription_that_cannot_be_opened_is_400_with_a_sentence<A: Adap
         assert_eq!(response.text(), sentence);
     }
     assert_eq!(site.hub.clients().count(), 0);
-    assert!(site.hub.clients().topics().is_empty(), "a refused request leaves no topic behind");
+    assert!(site.hub.clients().topics().is_empty(), "a refused request leaves no topic");
 }
 
-pub async fn a_connection_goes_on_after_a_refused_request<A: Adapter>() {
+pub async fn a_connection_serves_requests_after_a_refusal<A: Adapter>() {
     let site = Site::open::<A>();
     let mut connection = Connection::open(site.addr()).await;
     for _ in 0..3 {

@@ -1,5 +1,5 @@
-//! Who is connected. A client is gone when its connection is: at once where the server watches
-//! for that, else when the next heartbeat or event cannot be written.
+//! The registry of clients. A client leaves it when its connection ends: at once where the server watches for
+//! that, elsewhere when the next heartbeat or event cannot be written.
 
 use tidings::Topic;
 
@@ -27,7 +27,7 @@ const BEATING: &str = "/beating?topic=a";
 async fn nobody_is_left(site: &Site) {
     let clients = || site.hub.clients().count();
     eventually("no client is left", || clients() == 0).await;
-    assert!(site.hub.clients().topics().is_empty(), "nor a topic");
+    assert!(site.hub.clients().topics().is_empty(), "no topic is left");
 }
 
 pub async fn a_client_that_closes_its_connection_is_gone<A: Adapter>() {
@@ -56,7 +56,7 @@ pub async fn a_client_that_leaves_before_the_response_is_gone<A: Adapter>() {
             _ => connection.close().await,
         }
     }
-    // Those that the server had not come to yet are behind this one.
+    // The server takes this one after all of those.
     site.follow(BEATING).await.reset();
     nobody_is_left(&site).await;
 }
@@ -98,4 +98,22 @@ pub async fn all_streams_of_a_principal_can_be_closed<A: Adapter>() {
     assert_eq!(site.hub.clients().close_principal("ada"), 0);
     site.publish("a", "one");
     assert_eq!(bob.read_messages(2).await[1].data(), "one");
+}
+
+pub async fn clients_that_vanish_leave_no_task<A: Adapter>() {
+    let site = Site::open::<A>();
+    let has_tasks_of = |streams: usize| {
+        A::TASKS_PER_STREAM.is_none_or(|each| site.server.tasks() == streams * each)
+    };
+    for _ in 0..10 {
+        let mut streams = Vec::new();
+        for _ in 0..100 {
+            streams.push(site.follow(BEATING).await);
+        }
+        assert_eq!(site.hub.clients().count(), 100);
+        eventually("each stream has its tasks", || has_tasks_of(100)).await;
+        drop(streams);
+        nobody_is_left(&site).await;
+        eventually("no task is left", || has_tasks_of(0)).await;
+    }
 }

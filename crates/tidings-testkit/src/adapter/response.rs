@@ -36,7 +36,7 @@ pub async fn the_response_is_200_with_exactly_the_headers_of_the_contract<A: Ada
     assert_eq!(headers(&response), contract());
 }
 
-pub async fn a_stream_of_any_events_has_the_same_headers<A: Adapter>() {
+pub async fn a_stream_without_a_hub_has_the_same_headers<A: Adapter>() {
     let site = Site::open::<A>();
     for target in ["/stream", "/stream/fed"] {
         let response = site.get(target).await;
@@ -47,7 +47,7 @@ pub async fn a_stream_of_any_events_has_the_same_headers<A: Adapter>() {
 
 pub async fn the_first_bytes_leave_at_once_when_there_is_no_event<A: Adapter>() {
     let site = Site::open::<A>();
-    // The heartbeat is no help: it comes after more time than a test may take.
+    // No test waits long enough for a heartbeat.
     for (target, expected) in [
         ("/events?topic=a", "event: tidings:status\ndata: {\"status\":\"fresh\""),
         ("/bare?topic=a", ":\n\n"),
@@ -68,12 +68,12 @@ pub async fn a_head_request_gets_the_headers_and_leaves_no_client<A: Adapter>() 
     assert_eq!(received, contract().into_iter().filter(expected).collect::<Vec<_>>());
     assert_eq!(response.read_to_end().await, Ending::Whole);
     eventually("no client is left", || site.hub.clients().count() == 0).await;
-    // Nothing came behind the head that could pass for the next response.
+    // Nothing came after the head that a client could mistake for the next response.
     let next = response.into_connection().send(&Request::get("/events?topic=a")).await;
     assert_eq!(next.status(), 200);
 }
 
-/// What a client, or a cache between, may ask for that a stream cannot be.
+/// What a client or a cache may ask for that makes no sense for a stream.
 const PARTIAL: [&[(&str, &str)]; 5] = [
     &[("if-none-match", "*")],
     &[("if-modified-since", "Fri, 01 Jan 2100 00:00:00 GMT")],

@@ -36,7 +36,7 @@ pub async fn a_client_resumes_by_the_query<A: Adapter>() {
     resumes(&site, Request::get(&escaped), &["three"]).await;
 }
 
-pub async fn the_header_comes_before_the_query<A: Adapter>() {
+pub async fn the_header_takes_precedence_over_the_query<A: Adapter>() {
     let site = Site::open::<A>();
     let [one, two, _] = ["one", "two", "three"].map(|data| site.publish("a", data));
     let target = format!("/events?topic=a&lastEventId={one}");
@@ -48,7 +48,7 @@ pub async fn the_header_comes_before_the_query<A: Adapter>() {
 
 const EXCHANGE: &str = "/events?topic=a&topic=b&history=all";
 
-/// Publishes to the two topics of the exchange, and to another one between.
+/// Publishes to the two topics of the exchange, and to another one.
 fn publish_some(hub: &Hub, count: usize, published: &mut Vec<Entry>) {
     for _ in 0..count {
         let n = published.len();
@@ -71,14 +71,14 @@ fn come_back(
     })
 }
 
-pub async fn a_cut_behind_every_byte_loses_and_doubles_nothing<A: Adapter>() {
-    cut_behind_every_byte::<A>(EXCHANGE, &["a", "b"]).await;
+pub async fn a_cut_after_every_byte_loses_and_doubles_nothing<A: Adapter>() {
+    cut_after_every_byte::<A>(EXCHANGE, &["a", "b"]).await;
 }
 
-/// `exchange` asks for `topics`: in any way for all of `a` and `b`, and for nothing else.
-pub(super) async fn cut_behind_every_byte<A: Adapter>(exchange: &str, topics: &[&str]) {
-    // As many cuts at a time as any machine has file descriptors for, each time in the same
-    // exchange: a new hub begins at position 1.
+/// `exchange` asks for `topics`: for all of `a` and `b` in some way, and for nothing else.
+pub(super) async fn cut_after_every_byte<A: Adapter>(exchange: &str, topics: &[&str]) {
+    // Every machine has file descriptors for this many. A new hub begins at position 1, so each round is the
+    // same exchange.
     const AT_A_TIME: usize = 128;
     let mut next = 0;
     loop {
@@ -90,8 +90,8 @@ pub(super) async fn cut_behind_every_byte<A: Adapter>(exchange: &str, topics: &[
             clients.push(site.get(exchange).await);
         }
         publish_some(&site.hub, 25, &mut published);
-        // One that is not cut tells how long the exchange is: the status and 30 events.
-        let mut whole = clients.pop().expect("one more than is cut");
+        // One client is not cut: it shows how long the exchange is. It has the status and 30 events.
+        let mut whole = clients.pop().expect("one more than are cut");
         whole.read_messages(31).await;
         let length = whole.body().len();
 
@@ -112,8 +112,8 @@ pub(super) async fn cut_behind_every_byte<A: Adapter>(exchange: &str, topics: &[
             response.read_until("the last event", |r| r.last_event_id() == last).await;
             let visits = [visit, Visit::of(id.as_deref(), &response)];
             match check(&published, topics, &visits) {
-                Ok(summary) => assert_eq!(summary.resets, 0, "cut behind byte {at}"),
-                Err(fault) => panic!("cut behind byte {at}: {fault}: {visits:?}"),
+                Ok(summary) => assert_eq!(summary.resets, 0, "cut after byte {at}"),
+                Err(fault) => panic!("cut after byte {at}: {fault}: {visits:?}"),
             }
         }
         next += AT_A_TIME;
@@ -133,7 +133,7 @@ pub async fn a_client_that_was_away_too_long_is_reset_to_what_is_retained<A: Ada
     let id = response.last_event_id().to_owned();
     let before = Visit::of(None, &response);
     response.reset();
-    // What is not retained stays readable for clients that are connected.
+    // Connected clients can still read what is not retained.
     eventually("the client is gone", || site.hub.clients().count() == 0).await;
     publish_some(&site.hub, 30, &mut published);
 
@@ -184,7 +184,7 @@ pub async fn a_hostile_last_event_id_is_answered_in_the_stream<A: Adapter>() {
         header(b"-"),
         header(b"data: x"),
         header(b"..%2f..%0d%0a"),
-        // Two that contradict each other: neither is to be trusted.
+        // Two that contradict each other: neither can be trusted.
         header(id.as_bytes()).header("last-event-id", format!("{epoch}-0")),
         query(&long[..60 * 1024]),
         query("%ff%fe%00"),
@@ -201,7 +201,7 @@ pub async fn a_hostile_last_event_id_is_answered_in_the_stream<A: Adapter>() {
         let status = status_of(&messages[0]);
         assert_eq!(status["status"], "reset", "{shown}");
         assert_eq!(status["reason"], "unknown", "{shown}");
-        assert_eq!(data_of(&messages[1..]), ["one"], "a reset is followed by what is retained");
+        assert_eq!(data_of(&messages[1..]), ["one"], "what is retained follows a reset");
     }
     // White space around a header's value is not part of it.
     for request in [header(b""), header(b" \t"), header(b"").header("Last-Event-ID", ""), query("")]

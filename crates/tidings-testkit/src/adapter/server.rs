@@ -2,6 +2,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::pin::Pin;
 
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use tokio_rustls::rustls::ServerConfig;
@@ -10,16 +11,20 @@ use super::App;
 use crate::limit::within;
 
 /// A framework, as far as the suite needs one.
-pub trait Adapter {
-    /// Whether the server drops the response as soon as its client cancels a stream of HTTP/2;
-    /// else it does so at the next heartbeat or event.
+pub trait Adapter: 'static {
+    /// Whether the server drops a response as soon as its client cancels the HTTP/2 stream; if not, it does so
+    /// at the next heartbeat or event.
     const CANCELS_AT_ONCE: bool = true;
 
-    /// Serves the application until `shutdown` resolves; then shuts down gracefully, for no longer
-    /// than [`App::SHUTDOWN_TIMEOUT`].
+    /// How many tasks an open stream has on the runtime that serves it. `None` where the server has runtimes of
+    /// its own.
+    const TASKS_PER_STREAM: Option<usize>;
+
+    /// Serves the application until `shutdown` resolves; then shuts down gracefully within
+    /// [`App::SHUTDOWN_TIMEOUT`].
     ///
-    /// GET and HEAD of every path are [`App::answer`]. The listener does not block. Writes may be
-    /// stalled for [`App::write_timeout`].
+    /// [`App::answer`] answers GET and HEAD requests to every path. The listener does not block. Writes may
+    /// stall for [`App::write_timeout`].
     fn serve(
         app: App,
         listener: TcpListener,
@@ -35,7 +40,7 @@ pub trait Adapter {
         Self::serve(app, listener, shutdown)
     }
 
-    /// Serves the application over TLS, until it is dropped. The configuration offers HTTP/2 and
+    /// Serves the application over TLS until the future is dropped. The configuration offers HTTP/2 and
     /// HTTP/1.1.
     fn serve_tls(
         app: App,
@@ -44,21 +49,21 @@ pub trait Adapter {
     ) -> impl Future<Output = io::Result<()>>;
 }
 
-/// Resolves when a server is to shut down.
+/// Resolves when a server must shut down.
 pub type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A server that runs, on a thread and a runtime of its own. Dropping it begins its shutdown and
-/// waits for nothing.
+/// A server on its own thread and runtime. Dropping it begins its shutdown and waits for nothing.
 #[derive(Debug)]
 pub struct Server {
     addr: SocketAddr,
-    // Dropping the one begins the shutdown; the other tells how it ended.
+    runtime: Handle,
+    /// Dropping it begins the shutdown.
     shutdown: oneshot::Sender<()>,
     ended: oneshot::Receiver<io::Result<()>>,
 }
 
 impl Server {
-    /// Has `serve` serve on a free port of 127.0.0.1.
+    /// Runs `serve` on a free port of 127.0.0.1.
     pub fn start(
         serve: impl AsyncFnOnce(TcpListener, Shutdown) -> io::Result<()> + Send + 'static,
     ) -> Self {
@@ -67,22 +72,20 @@ impl Server {
         let addr = listener.local_addr().expect("the address of a listener");
         let (shutdown, begun) = oneshot::channel();
         let (end, ended) = oneshot::channel();
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let handle = runtime.handle().clone();
         std::thread::spawn(move || {
             let begun = Box::pin(async {
-                // An error is the sender's drop, which is how it begins.
+                // Fails when the sender is dropped, which begins the shutdown.
                 let _ = begun.await;
             });
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            // Not every framework's server may leave its thread.
+            // Some frameworks' servers are not `Send`.
             let outcome = LocalSet::new().block_on(&runtime, serve(listener, begun));
             let _ = end.send(outcome);
             runtime.shutdown_background();
         });
-        Self { addr, shutdown, ended }
+        Self { addr, runtime: handle, shutdown, ended }
     }
 
     /// Where it listens.
@@ -90,7 +93,12 @@ impl Server {
         self.addr
     }
 
-    /// Shuts down gracefully, and returns when the server has ended.
+    /// How many tasks its runtime has.
+    pub(super) fn tasks(&self) -> usize {
+        self.runtime.metrics().num_alive_tasks()
+    }
+
+    /// Shuts down gracefully, and waits until the server has ended.
     pub async fn shutdown(self) {
         drop(self.shutdown);
         let outcome = within("the end of the server", self.ended).await;

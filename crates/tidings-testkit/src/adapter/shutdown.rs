@@ -22,20 +22,20 @@ pub async fn a_shutdown_ends_all_streams_and_the_server<A: Adapter>() {
         }
     };
     tokio::join!(reading, site.server.shutdown());
-    assert!(began.elapsed() < App::SHUTDOWN_TIMEOUT, "nothing was left to wait for");
+    assert!(began.elapsed() < App::SHUTDOWN_TIMEOUT, "it waited although all clients had left");
     assert!(site.hub.is_closed());
     eventually("no client is left", || site.hub.clients().count() == 0).await;
 }
 
-pub async fn a_shutdown_does_not_wait_for_ever<A: Adapter>() {
+pub async fn a_shutdown_has_a_time_limit<A: Adapter>() {
     let site = Site::open::<A>();
-    // A stream of the application's own, which does not know of the shutdown.
+    // A stream without a hub, which does not end at the shutdown.
     let mut endless = site.get("/stream/fed").await;
     endless.read_exactly(1).await;
-    // A connection that is kept for a next request.
+    // A connection that is kept open for the next request.
     let mut idle = site.get("/stream").await;
     assert_eq!(idle.read_to_end().await, Ending::Whole);
-    // A client that does not take what it is sent.
+    // A stalled client.
     let stalled = Connection::open_narrow(site.addr(), 4 * 1024).await;
     let stalled = stalled.send(&Request::get("/events?topic=a")).await;
     for _ in 0..16 {
@@ -45,7 +45,7 @@ pub async fn a_shutdown_does_not_wait_for_ever<A: Adapter>() {
     drop((endless, idle, stalled));
 }
 
-pub async fn a_server_goes_on_when_its_hub_is_closed<A: Adapter>() {
+pub async fn a_server_outlives_its_hub<A: Adapter>() {
     let site = Site::open::<A>();
     let mut stream = site.follow("/events?topic=a").await;
     site.hub.close();
@@ -74,7 +74,7 @@ pub async fn what_was_published_before_the_end_still_arrives<A: Adapter>() {
     tokio::join!(reading, site.server.shutdown());
 }
 
-pub async fn a_client_that_comes_after_the_end_gets_what_it_missed<A: Adapter>() {
+pub async fn a_client_that_comes_to_a_closed_hub_gets_what_it_missed<A: Adapter>() {
     let site = Site::open::<A>();
     let one = site.publish("a", "one");
     site.publish("a", "two");

@@ -1,13 +1,14 @@
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use tidings::{Hub, HubBuilder, Message, STATUS_EVENT};
 
-use super::{Adapter, App, Server};
+use super::{Adapter, App, Server, Shutdown};
 use crate::tls::Certificate;
 use crate::wire::{Request, Response};
 
-/// An application that is being served.
+/// An application that is served.
 pub(super) struct Site {
     pub(super) hub: Hub,
     pub(super) app: App,
@@ -15,55 +16,45 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// Serves an application whose hub leaves the time to reconnect to the client, since that
-    /// varies.
+    /// Serves an application.
     pub(super) fn open<A: Adapter>() -> Self {
         Self::with::<A>(Hub::builder())
     }
 
     pub(super) fn with<A: Adapter>(hub: HubBuilder) -> Self {
-        let app = Self::app(hub);
-        let served = app.clone();
-        let server = Server::start(async |listener, begun| A::serve(served, listener, begun).await);
-        Self::of(app, server)
+        Self::serve(app(hub), A::serve)
     }
 
     /// The same, for clients that begin with HTTP/2 as well.
     pub(super) fn open_h2c<A: Adapter>() -> Self {
-        let app = Self::app(Hub::builder());
-        let served = app.clone();
-        let serve = async |listener, begun| A::serve_h2c(served, listener, begun).await;
-        Self::of(app, Server::start(serve))
+        Self::serve(app(Hub::builder()), A::serve_h2c)
     }
 
     /// The same, over TLS.
     pub(super) fn open_tls<A: Adapter>() -> (Self, Certificate) {
         let certificate = Certificate::new();
-        let app = Self::app(Hub::builder());
-        let (served, config) = (app.clone(), certificate.server(&["h2", "http/1.1"]));
-        let serve = async |listener, begun| {
+        let config = certificate.server(&["h2", "http/1.1"]);
+        let site = Self::serve(app(Hub::builder()), async |app, listener, begun| {
             tokio::select! {
-                outcome = A::serve_tls(served, listener, config) => outcome,
+                outcome = A::serve_tls(app, listener, config) => outcome,
                 () = begun => Ok(()),
             }
-        };
-        (Self::of(app, Server::start(serve)), certificate)
+        });
+        (site, certificate)
     }
 
-    /// The same, with a client being let go when it takes nothing for this long.
+    /// The same, with another time limit for writes.
     pub(super) fn with_write_timeout<A: Adapter>(timeout: Duration) -> Self {
-        let app = Self::app(Hub::builder()).with_write_timeout(timeout);
-        let served = app.clone();
-        let server = Server::start(async |listener, begun| A::serve(served, listener, begun).await);
-        Self::of(app, server)
+        Self::serve(app(Hub::builder()).with_write_timeout(timeout), A::serve)
     }
 
-    fn app(hub: HubBuilder) -> App {
-        App::new(hub.retry(None).build())
-    }
-
-    fn of(app: App, server: Server) -> Self {
-        Self { hub: app.hub().clone(), app, server }
+    fn serve(
+        app: App,
+        serve: impl AsyncFnOnce(App, TcpListener, Shutdown) -> io::Result<()> + Send + 'static,
+    ) -> Self {
+        let (hub, served) = (app.hub().clone(), app.clone());
+        let server = Server::start(async |listener, begun| serve(served, listener, begun).await);
+        Self { hub, app, server }
     }
 
     pub(super) fn addr(&self) -> SocketAddr {
@@ -99,7 +90,12 @@ impl Site {
     }
 }
 
-/// What a status event says.
+/// An application whose streams have no `retry`, since that has jitter.
+fn app(hub: HubBuilder) -> App {
+    App::new(hub.retry(None).build())
+}
+
+/// The data of a status event.
 #[track_caller]
 pub(super) fn status_of(message: &Message) -> serde_json::Value {
     assert_eq!(message.event(), STATUS_EVENT, "{message:?}");

@@ -1,4 +1,4 @@
-//! Clients that take what they are sent slowly, or not at all.
+//! Stalled clients, and slow ones.
 
 use std::time::{Duration, Instant};
 
@@ -7,19 +7,19 @@ use super::site::Site;
 use crate::limit::eventually;
 use crate::wire::{Connection, Request};
 
-/// What the suite sets; in use it would be half a minute.
+/// Short for a test: the default is 30 seconds.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 const LARGE: usize = 64 * 1024;
 
-/// On Linux, where the adapters promise it whatever the server: for some, the limit is the system's.
-pub async fn a_client_that_takes_nothing_is_let_go<A: Adapter>() {
+/// Only Linux enforces the limit for every server; for some of them, the system has to.
+pub async fn a_stalled_client_is_evicted<A: Adapter>() {
     if !cfg!(target_os = "linux") {
         return;
     }
     let site = Site::with_write_timeout::<A>(WRITE_TIMEOUT);
-    // First: where the system passes the settings on from the listener, connections that were made
-    // before the server began have none.
+    // Waits until the server has begun: where connections inherit options from the listener, earlier ones have
+    // none.
     let mut other = site.follow("/events?topic=b").await;
     let mut stalled = Vec::new();
     for _ in 0..4 {
@@ -33,11 +33,11 @@ pub async fn a_client_that_takes_nothing_is_let_go<A: Adapter>() {
         site.hub.clients().count() == 1
     })
     .await;
-    site.publish("b", "still there");
-    assert_eq!(other.next_message().await.data(), "still there");
+    site.publish("b", "still connected");
+    assert_eq!(other.next_message().await.data(), "still connected");
 }
 
-pub async fn a_client_that_reads_slowly_but_steadily_stays<A: Adapter>() {
+pub async fn a_slow_client_stays<A: Adapter>() {
     let site = Site::with_write_timeout::<A>(WRITE_TIMEOUT);
     site.follow("/events?topic=b").await.reset();
     let connection = Connection::open_narrow(site.addr(), 16 * 1024).await;
@@ -47,7 +47,7 @@ pub async fn a_client_that_reads_slowly_but_steadily_stays<A: Adapter>() {
     let began = Instant::now();
     let mut pace = tokio::time::interval(Duration::from_millis(20));
     while began.elapsed() < WRITE_TIMEOUT * 3 {
-        // There is always more for it than it takes.
+        // There is always more than it reads.
         for _ in 0..8 {
             site.publish("a", &data);
         }

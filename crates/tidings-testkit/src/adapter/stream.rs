@@ -5,14 +5,14 @@ use super::site::Site;
 use crate::limit::eventually;
 use crate::wire::{Ending, Request};
 
-pub async fn a_stream_of_any_events_is_sent_to_its_end<A: Adapter>() {
+pub async fn a_stream_is_sent_to_its_end<A: Adapter>() {
     let site = Site::open::<A>();
     let mut response = site.get("/stream").await;
     assert_eq!(response.read_to_end().await, Ending::Whole);
     assert_eq!(response.text(), "data: Hel\n\ndata: lo\n\ndata: [DONE]\n\n");
 }
 
-pub async fn events_of_a_stream_are_sent_as_they_come<A: Adapter>() {
+pub async fn events_of_a_stream_are_sent_one_by_one<A: Adapter>() {
     let site = Site::open::<A>();
     let mut response = site.get("/stream/fed").await;
     for n in 0..50 {
@@ -22,7 +22,7 @@ pub async fn events_of_a_stream_are_sent_as_they_come<A: Adapter>() {
     }
 }
 
-pub async fn a_connection_goes_on_after_a_stream_that_has_ended<A: Adapter>() {
+pub async fn a_connection_serves_requests_after_a_stream<A: Adapter>() {
     let site = Site::open::<A>();
     let mut response = site.get("/stream").await;
     for _ in 0..3 {
@@ -32,7 +32,7 @@ pub async fn a_connection_goes_on_after_a_stream_that_has_ended<A: Adapter>() {
     }
 }
 
-pub async fn an_error_cuts_the_response_behind_the_last_whole_event<A: Adapter>() {
+pub async fn an_error_cuts_the_response_after_the_last_whole_event<A: Adapter>() {
     let site = Site::open::<A>();
     let mut response = site.get("/stream/error").await;
     assert_eq!(response.status(), 200);
@@ -40,7 +40,7 @@ pub async fn an_error_cuts_the_response_behind_the_last_whole_event<A: Adapter>(
     assert_eq!(response.text(), "data: one\n\ndata: two\n\n");
 }
 
-pub async fn a_panic_cuts_the_response_and_harms_nobody_else<A: Adapter>() {
+pub async fn a_panic_cuts_its_response_and_no_other<A: Adapter>() {
     let site = Site::open::<A>();
     let mut other = site.follow("/events?topic=a").await;
     let mut response = site.get("/stream/panic").await;
@@ -57,6 +57,6 @@ pub async fn a_stream_is_dropped_when_its_client_leaves<A: Adapter>() {
     assert!(site.app.feed("one"));
     response.next_message().await;
     response.reset();
-    // The next event finds nobody, or the one after it: what it costs to notice.
+    // The server may notice only when it writes another event.
     eventually("the stream is dropped", || !site.app.feed("two")).await;
 }

@@ -38,7 +38,7 @@ pub async fn events_arrive_one_by_one_over_http_1_1_and_http_2<A: Adapter>() {
         assert_eq!((one.data(), one.last_event_id()), (n.to_string().as_str(), &*id));
         assert_eq!((two.data(), two.last_event_id()), (n.to_string().as_str(), &*id));
     }
-    // They are cut, and noticed: the one by its connection's end, the other by a reset.
+    // The end of the connection and the reset of the stream are both noticed.
     one.reset();
     two.reset();
     eventually("no client is left", || site.hub.clients().count() == 0).await;
@@ -59,7 +59,7 @@ pub async fn a_client_resumes_over_both_with_the_same_body<A: Adapter>() {
             pairs.push((one, two, missed));
         }
     }
-    // Larger than what TLS encrypts as one.
+    // Larger than one record of TLS.
     let large = "x".repeat(100_000);
     site.publish("a", &large);
     site.hub.close();
@@ -67,7 +67,7 @@ pub async fn a_client_resumes_over_both_with_the_same_body<A: Adapter>() {
         assert_eq!(one.read_to_end().await, Ending::Whole);
         assert_eq!(two.read_to_end().await, Ending::Whole);
         assert_eq!(without_client(one.text()), without_client(two.text()));
-        // A status may be before what was missed, and the large one is behind.
+        // A status may come before what was missed, and the large event comes after it.
         let status = one.messages().iter().filter(|m| m.event() == STATUS_EVENT).count();
         assert_eq!(one.messages().len(), status + missed + 1);
         assert!(one.messages().last().is_some_and(|message| message.data() == large));

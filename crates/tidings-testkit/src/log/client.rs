@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 use serde_json::Value;
 use tidings::{Decoder, Hub, Message, Resume, STATUS_EVENT, Subscription};
 
-use crate::checker::Visit;
+use crate::checker::{Entry, Visit, check};
 use crate::limit::within;
 
 /// A client that reads its stream in the test's own process.
@@ -13,25 +13,17 @@ pub struct Client {
     stream: Pin<Box<Subscription>>,
     decoder: Decoder,
     claimed: Option<String>,
-    /// All bytes so far.
     raw: Vec<u8>,
     messages: Vec<Message>,
 }
 
 impl Client {
-    /// Subscribes to topics, and to families of them where there is a `*`: as a client that was never there or
-    /// that comes back with an id.
+    /// Subscribes to topics and patterns: as a fresh client, or as one that comes back with an id.
     #[track_caller]
     pub fn connect(hub: &Hub, topics: &[&str], id: Option<&str>) -> Self {
-        let resume = match id {
-            Some(id) => Resume::new().with_last_event_id(id),
-            None => Resume::new(),
-        };
-        let (families, topics): (Vec<_>, Vec<_>) =
-            topics.iter().copied().partition(|name| name.contains('*'));
-        let subscribe = hub.subscribe(topics).matching(families).retry(None).heartbeat(None);
-        let subscription = subscribe.resume(resume).open().expect("the subscription opens");
-        Self::of(subscription, id)
+        let resume = id.map_or(Resume::new(), |id| Resume::new().with_last_event_id(id));
+        let subscribe = hub.subscribe_matching(topics.iter().copied()).retry(None).heartbeat(None);
+        Self::of(subscribe.resume(resume).open().expect("the subscription opens"), id)
     }
 
     /// Reads a subscription that was opened with an id, or without.
@@ -45,11 +37,11 @@ impl Client {
         }
     }
 
-    /// As [`connect`](Self::connect), and reads the status event that comes first.
+    /// [Connects](Self::connect), and reads the first status event.
     ///
     /// # Panics
     ///
-    /// When its status is not the one that is expected: `fresh`, `resumed`, or the reason of a reset.
+    /// When its status is not the expected one: `fresh`, `resumed`, or the reason of a reset.
     #[track_caller]
     pub fn expect(
         hub: &Hub,
@@ -81,7 +73,7 @@ impl Client {
         }
     }
 
-    /// The next message, which is a status event: its data.
+    /// The data of the next message, which is a status event.
     pub async fn status(&mut self) -> Value {
         let message = self.next().await.expect("a status event");
         assert_eq!(message.event(), STATUS_EVENT);
@@ -96,6 +88,11 @@ impl Client {
         &self.messages[self.messages.len() - count..]
     }
 
+    /// Reads this many messages, and returns their ids.
+    pub async fn read_ids(&mut self, count: usize) -> Vec<&str> {
+        self.read(count).await.iter().map(Message::last_event_id).collect()
+    }
+
     /// Reads up to the event with an id.
     pub async fn read_to(&mut self, id: &str) {
         while self.last_event_id() != id {
@@ -104,7 +101,7 @@ impl Client {
         }
     }
 
-    /// What a browser would remember: the id of the last message that was taken.
+    /// What a browser would remember: the id of the last message that was read.
     pub fn last_event_id(&self) -> &str {
         self.messages.last().map_or("", Message::last_event_id)
     }
@@ -122,6 +119,13 @@ impl Client {
     /// Ends the connection.
     pub fn leave(self) -> Visit {
         Visit { claimed: self.claimed, messages: self.messages }
+    }
+
+    /// Ends the connection, the client's only one, over which it received this many events without a reset.
+    #[track_caller]
+    pub(super) fn leave_complete(self, published: &[Entry], topics: &[&str], events: usize) {
+        let summary = check(published, topics, &[self.leave()]).expect("all as promised");
+        assert_eq!((summary.events, summary.resets), (events, 0), "{topics:?}");
     }
 }
 

@@ -1,17 +1,17 @@
-//! From a publication to the clients that are there.
+//! From a publication to the connected clients.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tidings::{Comment, Event, Hub, PublishErrorKind};
 
-use super::{Client, Engine, Settings, publish, publish_all};
+use super::publisher::{in_order, publish_from_tasks};
+use super::{Client, Engine, publish, publish_all};
 use crate::checker::{Entry, check, position};
 use crate::limit::within;
 
-pub async fn an_event_is_acknowledged_with_its_id_and_seen_once<E: Engine>() {
-    let Some(engine) = E::begin(Settings::default()).await else { return };
-    let hub = engine.node(Hub::builder()).await;
+pub async fn an_event_is_acknowledged_with_its_id_and_seen_once<E: Engine>(log: E) {
+    let hub = log.hub().await;
     let mut clients = [Client::connect(&hub, &["a"], None), Client::connect(&hub, &["a"], None)];
     for client in &mut clients {
         assert_eq!(client.status().await["status"], "fresh");
@@ -25,9 +25,8 @@ pub async fn an_event_is_acknowledged_with_its_id_and_seen_once<E: Engine>() {
     }
 }
 
-pub async fn ids_rise_over_all_topics<E: Engine>() {
-    let Some(engine) = E::begin(Settings::default()).await else { return };
-    let hub = engine.node(Hub::builder()).await;
+pub async fn ids_rise_over_all_topics<E: Engine>(log: E) {
+    let hub = log.hub().await;
     let mut positions = Vec::new();
     for n in 0..20 {
         let topic = ["a", "b", "c"][n % 3];
@@ -36,18 +35,16 @@ pub async fn ids_rise_over_all_topics<E: Engine>() {
     assert!(positions.is_sorted_by(|one, next| one < next), "{positions:?}");
 }
 
-pub async fn events_are_in_the_order_of_the_calls<E: Engine>() {
-    let Some(engine) = E::begin(Settings::default()).await else { return };
-    let hub = engine.node(Hub::builder()).await;
+pub async fn events_are_in_the_order_of_the_calls<E: Engine>(log: E) {
+    let hub = log.hub().await;
     let events = (0..200).map(|n| (["a", "b", "c"][n % 3], n.to_string()));
     let published = publish_all(&hub, events).await;
     let numbers = published.iter().map(|entry| entry.data.parse::<usize>().expect("a number"));
     assert!(E::IS_SPREAD || numbers.is_sorted(), "{published:?}");
 }
 
-pub async fn a_thousand_publishers_at_once_lose_nothing<E: Engine>() {
-    let Some(engine) = E::begin(Settings::default()).await else { return };
-    let hub = engine.node(Hub::builder()).await;
+pub async fn a_thousand_concurrent_publishers_lose_nothing<E: Engine>(log: E) {
+    let hub = log.hub().await;
     let mut client = Client::expect(&hub, &["a", "b"], None, "fresh").await;
     let publishers = (0..1_000).map(|n| {
         let hub = hub.clone();
@@ -61,41 +58,25 @@ pub async fn a_thousand_publishers_at_once_lose_nothing<E: Engine>() {
     });
     let published = within("all publishers", join_all(publishers)).await;
     let mut published: Vec<Entry> =
-        published.into_iter().flat_map(|pair| pair.expect("a publisher ends well")).collect();
-    published.sort_unstable_by_key(|entry| position(&entry.id));
+        published.into_iter().flat_map(|pair| pair.expect("a publisher does not panic")).collect();
+    in_order(&mut published);
     client.read_to(&published[1_999].id).await;
-    let summary = check(&published, &["a", "b"], &[client.leave()]).expect("all as promised");
-    assert_eq!((summary.events, summary.resets), (2_000, 0));
+    client.leave_complete(&published, &["a", "b"], 2_000);
 }
 
-pub async fn all_clients_see_the_same_order<E: Engine>() {
+pub async fn all_clients_see_the_same_order<E: Engine>(log: E) {
     const TOPICS: [&str; 3] = ["a", "b", "c"];
-    let Some(engine) = E::begin(Settings::default()).await else { return };
-    let hub = engine.node(Hub::builder()).await;
+    let hub = log.hub().await;
     let sets = [&TOPICS[..], &["a"], &["c", "b"], &["b", "a"]];
-    let mut clients = sets.map(|topics| (topics, Client::connect(&hub, topics, None)));
-    let publishers = TOPICS.map(|topic| {
-        let hub = hub.clone();
-        tokio::spawn(async move {
-            let events = (0..100).map(|n| (topic, format!("{topic}{n}")));
-            publish_all(&hub, events).await
-        })
-    });
-    let mut published = Vec::new();
-    for publisher in publishers {
-        published.extend(publisher.await.expect("a publisher ends well"));
-    }
-    published.sort_unstable_by_key(|entry| position(&entry.id));
-    for (topics, client) in &mut clients {
+    let clients = sets.map(|topics| (topics, Client::connect(&hub, topics, None)));
+    let published = publish_from_tasks(&hub, &TOPICS, 100).await;
+    for (topics, mut client) in clients {
         client.read(1 + 100 * topics.len()).await;
-    }
-    for (topics, client) in clients {
-        let summary = check(&published, topics, &[client.leave()]).expect("all as promised");
-        assert_eq!((summary.events, summary.resets), (100 * topics.len(), 0));
+        client.leave_complete(&published, topics, 100 * topics.len());
     }
 }
 
-/// Events of every kind that may be published.
+/// Events of every kind that can be published.
 pub(super) fn kinds() -> Vec<Event> {
     let data = [
         "",
@@ -129,7 +110,7 @@ pub(super) fn kinds() -> Vec<Event> {
     events
 }
 
-/// Publishes the events, and returns what a client is to be sent.
+/// Publishes the events. Returns the bytes that a client should receive, and the last id.
 pub(super) async fn publish_kinds(hub: &Hub, topic: &str, events: &[Event]) -> (Vec<u8>, String) {
     let mut expected = Vec::new();
     let mut last = String::new();
@@ -142,7 +123,7 @@ pub(super) async fn publish_kinds(hub: &Hub, topic: &str, events: &[Event]) -> (
     (expected, last)
 }
 
-/// The bytes end as expected. Both may be too large to be shown.
+/// Asserts that bytes end as expected. Both may be too large to print.
 #[track_caller]
 pub(super) fn assert_ends_with(raw: &[u8], expected: &[u8]) {
     let from = raw.len().checked_sub(expected.len()).expect("as many bytes");
@@ -152,23 +133,21 @@ pub(super) fn assert_ends_with(raw: &[u8], expected: &[u8]) {
             let bytes = &bytes[at.saturating_sub(20)..bytes.len().min(at + 20)];
             String::from_utf8_lossy(bytes).into_owned()
         };
-        let (is, should) = (shown(&raw[from..]), shown(expected));
-        panic!("differs at byte {at}: is {is:?}, should be {should:?}");
+        let (actual, expected) = (shown(&raw[from..]), shown(expected));
+        panic!("byte {at} differs: {actual:?}, not {expected:?}");
     }
 }
 
-pub async fn events_of_every_kind_survive<E: Engine>() {
-    let Some(engine) = E::begin(Settings::default()).await else { return };
-    let hub = engine.node(Hub::builder()).await;
+pub async fn events_of_every_kind_survive<E: Engine>(log: E) {
+    let hub = log.hub().await;
     let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
     let (expected, last) = publish_kinds(&hub, "a", &kinds()).await;
     client.read_to(&last).await;
     assert_ends_with(client.raw(), &expected);
 }
 
-pub async fn what_is_no_event_is_refused_before_the_log<E: Engine>() {
-    let Some(engine) = E::begin(Settings::default()).await else { return };
-    let hub = engine.node(Hub::builder().max_event_bytes(1_000)).await;
+pub async fn invalid_publications_are_refused_before_the_log<E: Engine>(log: E) {
+    let hub = log.node(Hub::builder().max_event_bytes(1_000)).await;
     let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
     let first = publish(&hub, "a", "first").await;
     let named = |name| Event::named(name, "x").expect("a good name");
@@ -182,13 +161,11 @@ pub async fn what_is_no_event_is_refused_before_the_log<E: Engine>() {
         assert_eq!(outcome.expect_err("a refusal").kind(), kind);
     }
     let second = publish(&hub, "a", "second").await;
-    let seen: Vec<_> = client.read(2).await.iter().map(|m| m.last_event_id()).collect();
-    assert_eq!(seen, [first.id, second.id]);
+    assert_eq!(client.read_ids(2).await, [first.id, second.id]);
 }
 
-pub async fn a_closed_hub_ends_its_streams_behind_what_was_published<E: Engine>() {
-    let Some(engine) = E::begin(Settings::default()).await else { return };
-    let hub = engine.node(Hub::builder()).await;
+pub async fn a_closed_hub_ends_its_streams_after_the_last_event<E: Engine>(log: E) {
+    let hub = log.hub().await;
     let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
     let published = publish_all(&hub, (0..100).map(|n| ("a", n.to_string()))).await;
     hub.close();

@@ -1,15 +1,16 @@
 use bytes::{Buf, BytesMut};
 use httparse::{Status, parse_chunk_size};
 
-/// Takes chunked framing (RFC 9112, section 7.1) off a body that arrives in pieces.
+/// Decodes chunked framing (RFC 9112, section 7.1) of a body that arrives in pieces.
 #[derive(Debug)]
-pub(crate) struct Chunked(State);
+pub(crate) struct Chunked(ChunkPart);
 
+/// What comes next.
 #[derive(Debug, PartialEq, Eq)]
-enum State {
+enum ChunkPart {
     Size,
     Data(u64),
-    /// The line end behind a chunk's data.
+    /// The line end after a chunk's data.
     DataEnd,
     Trailer,
     Done,
@@ -17,58 +18,58 @@ enum State {
 
 impl Chunked {
     pub(crate) fn new() -> Self {
-        Self(State::Size)
+        Self(ChunkPart::Size)
     }
 
-    /// The terminating chunk has come.
+    /// Whether the terminating chunk has come.
     pub(crate) fn is_done(&self) -> bool {
-        self.0 == State::Done
+        self.0 == ChunkPart::Done
     }
 
-    /// Moves what is whole from `raw` to `body`, until `body` has `limit` bytes.
+    /// Decodes bytes from `raw` into `body`, until `body` has `limit` bytes.
     ///
     /// # Panics
     ///
-    /// When the framing is broken.
+    /// When the framing is invalid.
     pub(crate) fn decode(&mut self, raw: &mut BytesMut, body: &mut Vec<u8>, limit: usize) {
         loop {
             match self.0 {
-                State::Size => match parse_chunk_size(raw).expect("the size of a chunk") {
+                ChunkPart::Size => match parse_chunk_size(raw).expect("the size of a chunk") {
                     Status::Complete((end, size)) => {
                         raw.advance(end);
-                        self.0 = if size == 0 { State::Trailer } else { State::Data(size) };
+                        self.0 = if size == 0 { ChunkPart::Trailer } else { ChunkPart::Data(size) };
                     }
                     Status::Partial => return,
                 },
-                State::Data(left) => {
+                ChunkPart::Data(left) => {
                     let room = limit.saturating_sub(body.len()).min(raw.len());
                     let take = usize::try_from(left).map_or(room, |left| left.min(room));
                     body.extend_from_slice(&raw.split_to(take));
                     let left = left - take as u64;
-                    self.0 = if left == 0 { State::DataEnd } else { State::Data(left) };
+                    self.0 = if left == 0 { ChunkPart::DataEnd } else { ChunkPart::Data(left) };
                     if left > 0 {
                         return;
                     }
                 }
-                State::DataEnd => match line(raw) {
+                ChunkPart::DataEnd => match line(raw) {
                     Some(line) => {
                         assert!(line.is_empty(), "a chunk is followed by {line:?}");
-                        self.0 = State::Size;
+                        self.0 = ChunkPart::Size;
                     }
                     None => return,
                 },
-                State::Trailer => match line(raw) {
-                    Some(line) if line.is_empty() => self.0 = State::Done,
+                ChunkPart::Trailer => match line(raw) {
+                    Some(line) if line.is_empty() => self.0 = ChunkPart::Done,
                     Some(_) => {}
                     None => return,
                 },
-                State::Done => return,
+                ChunkPart::Done => return,
             }
         }
     }
 }
 
-/// Takes a whole line, without its end.
+/// Removes a whole line, and returns it without its end.
 fn line(raw: &mut BytesMut) -> Option<BytesMut> {
     let end = raw.windows(2).position(|pair| pair == b"\r\n")?;
     let line = raw.split_to(end);
@@ -92,7 +93,7 @@ mod tests {
             }
             assert!(chunked.is_done());
             assert_eq!(body, b"hello, \r\nworld!");
-            assert_eq!(raw, &b"HTTP/1.1"[..], "what follows is left alone");
+            assert_eq!(raw, &b"HTTP/1.1"[..], "what follows is not consumed");
         }
     }
 
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_last_line_it_is_not_done() {
+    fn a_body_without_the_last_line_is_not_done() {
         let whole = WIRE.len() - b"HTTP/1.1".len();
         let (mut chunked, mut raw) = (Chunked::new(), BytesMut::from(&WIRE[..whole - 1]));
         chunked.decode(&mut raw, &mut Vec::new(), usize::MAX);

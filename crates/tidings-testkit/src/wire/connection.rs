@@ -1,4 +1,3 @@
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::Location;
 use std::sync::Arc;
@@ -11,14 +10,13 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::socket::Socket;
-use super::{Request, Response};
 use crate::limit::within_at;
 
 /// A connection to a server, before a request or between two.
 #[derive(Debug)]
 pub struct Connection {
     pub(super) socket: Socket,
-    /// Received and not yet looked at.
+    /// Received bytes that were not decoded yet.
     pub(super) raw: BytesMut,
 }
 
@@ -37,8 +35,8 @@ impl Connection {
         })
     }
 
-    /// Connects with a receive buffer of about this many bytes, so that a client that does not
-    /// read is soon felt by the server.
+    /// Connects with a receive buffer of about this many bytes, so that the server soon notices a client that does
+    /// not read.
     #[track_caller]
     pub fn open_narrow(server: SocketAddr, bytes: u32) -> impl Future<Output = Self> {
         Self::connect(Location::caller(), server, move |socket| {
@@ -69,21 +67,9 @@ impl Connection {
         Self::of(socket)
     }
 
-    fn of(socket: TcpStream) -> Self {
+    pub(super) fn of(socket: TcpStream) -> Self {
         socket.set_nodelay(true).expect("TCP_NODELAY");
         Self { socket: Socket::Plain(socket), raw: BytesMut::new() }
-    }
-
-    /// Connects, sends a request and reads the head of its response, with a server that may be gone at
-    /// any moment. There is no time limit.
-    ///
-    /// # Errors
-    ///
-    /// When there is no connection, or it ends before the response.
-    pub async fn try_send(server: SocketAddr, request: &Request) -> io::Result<Response> {
-        let mut connection = Self::of(TcpStream::connect(server).await?);
-        connection.socket.write_all(&request.bytes()).await?;
-        Response::try_begin(connection, request.is_head()).await
     }
 
     pub(super) async fn connect_tls(
@@ -100,13 +86,13 @@ impl Connection {
         Self { socket: Socket::Tls(Box::new(socket)), raw }
     }
 
-    /// The protocol that the server has chosen by ALPN.
+    /// The protocol that the server chose by ALPN.
     pub fn protocol(&self) -> Option<String> {
         let Socket::Tls(tls) = &self.socket else { return None };
         Some(String::from_utf8_lossy(tls.get_ref().1.alpn_protocol()?).into_owned())
     }
 
-    /// This end's address.
+    /// The address of the client's end.
     pub fn local_addr(&self) -> SocketAddr {
         self.socket.tcp().local_addr().expect("the address of a connected socket")
     }
@@ -121,35 +107,12 @@ impl Connection {
         }
     }
 
-    /// Sends a request and reads the head of its response.
-    #[track_caller]
-    pub fn send(self, request: &Request) -> impl Future<Output = Response> {
-        self.exchange(Location::caller(), request)
-    }
-
-    pub(super) async fn exchange(
-        mut self,
-        caller: &'static Location<'static>,
-        request: &Request,
-    ) -> Response {
-        let written = within_at(caller, "sending", self.socket.write_all(&request.bytes())).await;
-        written.unwrap_or_else(|error| panic!("sending: {error}, at {caller}"));
-        Response::begin(self, caller, request.is_head()).await
-    }
-
-    /// Reads the head of the response to a request that was sent before: one that may have a
-    /// body, so not to HEAD.
-    #[track_caller]
-    pub fn response(self) -> impl Future<Output = Response> {
-        Response::begin(self, Location::caller(), false)
-    }
-
-    /// Breaks the connection off: the server receives a reset.
+    /// Resets the connection.
     pub fn reset(self) {
         self.socket.tcp().set_zero_linger().expect("SO_LINGER");
     }
 
-    /// Ends the connection in order: the server receives the end of the stream.
+    /// Closes the connection in an orderly way: the server receives the end of the stream.
     #[track_caller]
     pub fn close(mut self) -> impl Future<Output = ()> {
         let caller = Location::caller();

@@ -8,25 +8,25 @@ pub(super) struct Head {
     /// The minor version of HTTP/1.
     pub(super) version: u8,
     pub(super) status: u16,
-    /// All lines in their order, the names in lower case.
+    /// All header lines in their order, the names in lower case.
     pub(super) headers: Vec<(String, Vec<u8>)>,
 }
 
-/// How one sees where a body ends (RFC 9112, section 6.3).
+/// How the end of a body is found (RFC 9112, section 6.3).
 #[derive(Debug)]
 pub(super) enum Framing {
     Length(usize),
     Chunked(Chunked),
-    /// With the connection.
+    /// The body ends with the connection.
     Close,
 }
 
 impl Head {
-    /// Reads a head, if `raw` has a whole one, and tells where it ends.
+    /// Parses a head, if `raw` has a whole one. Returns where it ends, too.
     ///
     /// # Panics
     ///
-    /// When it is not one.
+    /// When it is invalid.
     pub(super) fn parse(raw: &[u8]) -> Option<(usize, Self)> {
         let mut headers = [EMPTY_HEADER; 64];
         let mut response = httparse::Response::new(&mut headers);
@@ -42,11 +42,11 @@ impl Head {
         Some((end, head))
     }
 
-    /// The value of a header that is there once.
+    /// The value of a header that occurs at most once.
     ///
     /// # Panics
     ///
-    /// When it is there more often, or is not text.
+    /// When it occurs more often, or is not text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|header| header.0 == name);
         let (_, value) = values.next()?;
@@ -54,7 +54,7 @@ impl Head {
         Some(std::str::from_utf8(value).expect("a header of text"))
     }
 
-    /// How the body is framed in the response to a request, which may have been HEAD.
+    /// How the body is framed, in the response to a request that may be HEAD.
     pub(super) fn framing(&self, is_head: bool) -> Framing {
         if is_head || matches!(self.status, 100..200 | 204 | 304) {
             return Framing::Length(0);

@@ -17,8 +17,8 @@ type Caller = &'static Location<'static>;
 
 /// A connection of HTTP/2. It is closed when it is dropped.
 ///
-/// Each stream has a window of [`WINDOW`](Self::WINDOW) bytes, and the connection has enough for
-/// all: who does not read one of them holds up nothing else.
+/// Each stream has a window of [`WINDOW`](Self::WINDOW) bytes, and the connection has enough for all: a stream that
+/// is not read stalls no other.
 #[derive(Debug)]
 pub struct Http2 {
     send: SendRequest<Bytes>,
@@ -26,7 +26,7 @@ pub struct Http2 {
     local_addr: SocketAddr,
 }
 
-/// A response over HTTP/2. As with [`Response`](super::Response), what was read stays.
+/// A response over HTTP/2, with everything that was read.
 #[derive(Debug)]
 pub struct Http2Response {
     head: http::response::Parts,
@@ -40,17 +40,17 @@ pub struct Http2Response {
 }
 
 impl Http2 {
-    /// How many bytes a server may send on a stream of which nobody reads.
+    /// How many bytes a server may send on a stream that is not read.
     pub const WINDOW: u32 = 65_535;
 
-    /// Connects with prior knowledge: without TLS, or a question whether the server speaks it.
+    /// Connects with prior knowledge: without TLS and without an upgrade.
     #[track_caller]
     pub fn open(server: SocketAddr) -> impl Future<Output = Self> {
         let caller = Location::caller();
         async move { Self::over(Connection::connect(caller, server, |_| {}).await, caller).await }
     }
 
-    /// Connects over TLS, where the server has to choose `h2`.
+    /// Connects over TLS, where the server must choose `h2`.
     #[track_caller]
     pub fn open_tls(server: SocketAddr, config: Arc<ClientConfig>) -> impl Future<Output = Self> {
         let caller = Location::caller();
@@ -69,17 +69,17 @@ impl Http2 {
         let (send, connection) = within_at(caller, "the preface of HTTP/2", handshake)
             .await
             .unwrap_or_else(|error| panic!("no HTTP/2: {error}, at {caller}"));
-        // Its streams tell how it ends.
+        // Its streams show how it ends.
         let driver = tokio::spawn(async { drop(connection.await) }).abort_handle();
         Self { send, driver, local_addr }
     }
 
-    /// This end's address.
+    /// The address of the client's end.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Sends a request without body, on a stream of its own, and reads the head of its response.
+    /// Sends a request without a body on a new stream, and reads the head of its response.
     #[track_caller]
     pub fn send(
         &self,
@@ -104,8 +104,8 @@ impl Http2 {
         }
     }
 
-    /// Sends a GET request whose stream the server may reset, even before the head of the response
-    /// has left, and returns what it has sent of the body.
+    /// Sends a GET request whose stream the server resets, perhaps before the head of the response. Returns what came
+    /// of the body.
     #[track_caller]
     pub fn get_reset(&self, target: &str) -> impl Future<Output = String> + use<> {
         let caller = Location::caller();
@@ -170,7 +170,7 @@ impl Http2Response {
         self.head.status.as_u16()
     }
 
-    /// All headers, in no order.
+    /// All headers, in any order.
     #[track_caller]
     pub fn headers(&self) -> Vec<(&str, &str)> {
         let headers = self.head.headers.iter();
@@ -183,7 +183,7 @@ impl Http2Response {
         std::str::from_utf8(&self.body).expect("a body of text")
     }
 
-    /// The messages that the body so far holds.
+    /// The messages so far.
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }
@@ -231,7 +231,7 @@ impl Http2Response {
                 self.body.extend_from_slice(&data);
                 self.decoder.feed(&data).expect("an event of a sane size");
                 self.messages.extend(std::iter::from_fn(|| self.decoder.next_message()));
-                // It fails when the stream has ended, where nobody needs the window any more.
+                // Fails when the stream has ended, which no longer needs the window.
                 let _ = self.stream.flow_control().release_capacity(data.len());
             }
             Some(Err(error)) if error.is_reset() => self.ending = Some(Ending::Reset),

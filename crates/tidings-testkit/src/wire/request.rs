@@ -1,4 +1,4 @@
-/// A request as the bytes that are sent. Nothing is checked, and only `host` is added.
+/// A request as the bytes that are sent. Nothing is validated. Only `host` is added.
 ///
 /// ```
 /// use tidings_testkit::wire::Request;
@@ -44,7 +44,7 @@ impl Request {
         Self { body, ..Self::new("POST", target).header("content-length", length) }
     }
 
-    /// Adds a header line, behind those that are there, also of the same name.
+    /// Adds a header line after the others, even if one has the same name.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.headers.extend_from_slice(name.as_bytes());
         self.headers.extend_from_slice(b": ");
@@ -53,13 +53,13 @@ impl Request {
         self
     }
 
-    /// Makes it a request of HTTP/1.0, which knows neither chunks nor connections that stay open.
+    /// Makes it a request of HTTP/1.0, which has neither chunks nor persistent connections.
     pub fn http_1_0(mut self) -> Self {
         self.version = "1.0";
         self
     }
 
-    /// What goes over the wire.
+    /// The bytes on the wire.
     pub fn bytes(&self) -> Vec<u8> {
         let line = format!("{} {} HTTP/{}\r\n", self.method, self.target, self.version);
         [line.as_bytes(), &self.headers, b"\r\n", &self.body].concat()

@@ -7,17 +7,17 @@ use bytes::Buf;
 use tidings::{Decoder, Message};
 use tokio::io::AsyncReadExt;
 
+use super::connection::Connection;
 use super::head::{Framing, Head};
-use super::{Connection, Request};
 use crate::limit::within_at;
 
-type Caller = &'static Location<'static>;
+pub(super) type Caller = &'static Location<'static>;
 
 /// How a response ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// As its framing promises: with the terminating chunk, after the stated length, or, where
-    /// the end of the connection is the end of the body, with that.
+    /// As its framing says: with the terminating chunk, after the stated length, or with the end of the connection
+    /// where that is the end of the body.
     Whole,
     /// The connection was closed in the middle.
     Cut,
@@ -27,10 +27,9 @@ pub enum Ending {
 
 /// A response: its head, and as much of its body as was asked for.
 ///
-/// The methods that read go on until they have what they are for, and fail the test when they do
-/// not get it within [`LIMIT`](crate::limit::LIMIT), be it that the server is silent or that it
-/// never stops. What was read stays: [`body`](Self::body) and [`messages`](Self::messages) are
-/// everything since the head.
+/// The methods that read fail the test when they do not get what they wait for within
+/// [`LIMIT`](crate::limit::LIMIT). [`body`](Self::body) and [`messages`](Self::messages) are everything since the
+/// head.
 #[derive(Debug)]
 pub struct Response {
     connection: Connection,
@@ -39,22 +38,12 @@ pub struct Response {
     body: Vec<u8>,
     decoder: Decoder,
     messages: Vec<Message>,
-    /// How many messages `next_message` has given out.
+    /// How many messages `next_message` has returned.
     taken: usize,
     ending: Option<Ending>,
 }
 
 impl Response {
-    /// Connects, sends a request and reads the head of its response.
-    #[track_caller]
-    pub fn to(server: SocketAddr, request: Request) -> impl Future<Output = Self> {
-        let caller = Location::caller();
-        async move {
-            let connection = Connection::connect(caller, server, |_| {}).await;
-            connection.exchange(caller, &request).await
-        }
-    }
-
     pub(super) async fn begin(connection: Connection, caller: Caller, is_head: bool) -> Self {
         let begun = Self::try_begin(connection, is_head);
         let response = within_at(caller, "the head of the response", begun).await;
@@ -97,13 +86,13 @@ impl Response {
         &self.head.headers
     }
 
-    /// The value of a header that is there at most once.
+    /// The value of a header that occurs at most once.
     #[track_caller]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.header(name)
     }
 
-    /// The client's end of the connection: what the server sees as the remote address.
+    /// The address of the client's end: the remote address that the server sees.
     pub fn local_addr(&self) -> SocketAddr {
         self.connection.local_addr()
     }
@@ -119,22 +108,22 @@ impl Response {
         std::str::from_utf8(&self.body).expect("a body of text")
     }
 
-    /// The messages that the body so far holds.
+    /// The messages so far.
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }
 
-    /// What a client that is cut off now would send as its `Last-Event-ID`; empty for none.
+    /// What a client that is cut off now would send as its `Last-Event-ID`. Empty for none.
     pub fn last_event_id(&self) -> &str {
         self.decoder.last_event_id()
     }
 
-    /// How long the server wants the client to wait before it connects again, if it said so.
+    /// How long the server asks the client to wait before it reconnects.
     pub fn retry(&self) -> Option<Duration> {
         self.decoder.retry()
     }
 
-    /// How the body ended, if it was read so far.
+    /// How the body ended, if it was read to its end.
     pub fn ending(&self) -> Option<Ending> {
         self.ending
     }
@@ -155,7 +144,7 @@ impl Response {
         }
     }
 
-    /// Reads until there are `count` messages in all.
+    /// Reads until there are `count` messages in total.
     ///
     /// # Panics
     ///
@@ -169,7 +158,7 @@ impl Response {
         }
     }
 
-    /// Reads until the response so far is as `is_enough` wants it.
+    /// Reads until `is_enough` is true of the response so far.
     ///
     /// # Panics
     ///
@@ -183,7 +172,7 @@ impl Response {
         self.read_on(Location::caller(), what, usize::MAX, is_enough)
     }
 
-    /// Reads until the body has exactly `count` bytes, wherever that is.
+    /// Reads until the body has exactly `count` bytes.
     ///
     /// # Panics
     ///
@@ -197,8 +186,8 @@ impl Response {
         }
     }
 
-    /// Reads a little more: until the body is longer, by no more than up to `limit` bytes in all,
-    /// or has ended. Returns the end, if that is what came. May be cancelled, and called again.
+    /// Reads a little more: until the body is longer, but not longer than `limit` bytes in total, or has ended.
+    /// Returns how it ended, if it did. May be cancelled and called again.
     #[track_caller]
     pub fn read_some(&mut self, limit: usize) -> impl Future<Output = Option<Ending>> {
         let caller = Location::caller();
@@ -236,12 +225,12 @@ impl Response {
         self.connection
     }
 
-    /// Breaks the connection off: the server receives a reset.
+    /// Resets the connection.
     pub fn reset(self) {
         self.connection.reset();
     }
 
-    /// Ends the connection in order: the server receives the end of the stream.
+    /// Closes the connection in an orderly way: the server receives the end of the stream.
     #[track_caller]
     pub fn close(self) -> impl Future<Output = ()> {
         self.connection.close()
@@ -288,7 +277,7 @@ impl Response {
         }
     }
 
-    /// Takes what was received into the body, up to `limit` bytes of body.
+    /// Decodes received bytes into the body, up to `limit` bytes of body.
     fn decode(&mut self, limit: usize) {
         let before = self.body.len();
         let raw = &mut self.connection.raw;

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-/// A connection, in the clear or not.
+/// A connection with or without TLS.
 #[derive(Debug)]
 pub(super) enum Socket {
     Plain(TcpStream),
@@ -14,7 +14,7 @@ pub(super) enum Socket {
 }
 
 impl Socket {
-    /// The connection below.
+    /// The TCP connection.
     pub(super) fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(socket) => socket,

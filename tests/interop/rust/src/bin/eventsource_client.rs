@@ -1,4 +1,4 @@
-//! `eventsource-client`. It comes back by itself.
+//! `eventsource-client`. It reconnects.
 
 use std::error::Error;
 use std::time::Duration;
@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 print(&event.event_type, &event.data, event.id.as_deref().unwrap_or_default());
             }
             Ok(SSE::Connected(_) | SSE::Comment(_)) => {}
-            // Not the end, its documentation says: it connects again.
+            // Not the end, according to its documentation: it reconnects.
             Err(error) => eprintln!("{error}; once more"),
         }
     }

@@ -1,5 +1,4 @@
-//! `sse-stream`, on the body of a response of `reqwest`. Coming back is up to its
-//! users.
+//! `sse-stream`, on the body of a response of `reqwest`. Its users reconnect.
 
 use std::error::Error;
 use std::time::Duration;
@@ -44,7 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             if event.id.is_some() {
                 last_event_id = event.id;
             }
-            // It gives blocks as they are, also those that are no events.
+            // It returns all blocks, also those that are no events.
             if let Some(data) = &event.data {
                 let id = last_event_id.as_deref().unwrap_or_default();
                 print(event.event.as_deref().unwrap_or("message"), data, id);

@@ -1,4 +1,4 @@
-//! What is done to nodes, to the server behind them, and to the links between.
+//! What happens to nodes, to the server of their log, and to the links between.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::scene::Scene;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Trouble {
+pub(crate) enum Disruption {
     KillNode,
     StopNode,
     RestartAll,
@@ -26,13 +26,13 @@ pub(crate) enum Trouble {
     ResetLinks,
 }
 
-/// How long a link is cut: longer than it takes to be noticed.
+/// How long a link is cut: long enough to be noticed.
 const CUT: Duration = Duration::from_secs(5);
 
-/// How long a server or a node is away.
-const AWAY: Duration = Duration::from_secs(1);
+/// How long a server or a node is down.
+const DOWN: Duration = Duration::from_secs(1);
 
-impl Trouble {
+impl Disruption {
     pub(crate) const ALL: [Self; 11] = [
         Self::KillNode,
         Self::StopNode,
@@ -47,14 +47,14 @@ impl Trouble {
         Self::ResetLinks,
     ];
 
-    /// As it stands in the report.
+    /// Its name in the report.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::KillNode => "a node is killed (`kill -9`) and started again",
-            Self::StopNode => "a node is stopped (SIGSTOP) and goes on",
+            Self::StopNode => "a node is stopped (SIGSTOP) and continues",
             Self::RestartAll => "all nodes are restarted, one after the other (SIGTERM)",
             Self::SetClockBack => "a node's clock is set back an hour",
-            Self::Trim => "the log is trimmed past what clients have seen, and nodes start anew",
+            Self::Trim => "the log is trimmed past what clients have seen, and nodes restart",
             Self::KillServer => "the server is killed and restarted with its data",
             Self::WipeServer => "the server is killed and restarted without its data",
             Self::CutToServer => "nothing passes from a node to the server",
@@ -64,8 +64,8 @@ impl Trouble {
         }
     }
 
-    /// Whether it can befall this log.
-    pub(crate) fn befalls(self, engine: Engine) -> bool {
+    /// Whether it can happen to this log.
+    pub(crate) fn applies_to(self, engine: Engine) -> bool {
         match engine {
             Engine::Redis | Engine::Nats => true,
             Engine::Redb => matches!(
@@ -75,7 +75,7 @@ impl Trouble {
         }
     }
 
-    /// For which reasons clients may be reset.
+    /// The reasons for which clients may be reset.
     pub(crate) fn resets(self) -> &'static [&'static str] {
         match self {
             Self::Trim => &["trimmed", "expired"],
@@ -84,14 +84,14 @@ impl Trouble {
         }
     }
 
-    /// Has it happen, and returns when it is over.
-    pub(crate) async fn strike(self, cluster: &mut Cluster, scene: &Scene, random: &mut Random) {
-        let place = random.below(cluster.nodes.len());
-        let node = &mut cluster.nodes[place];
+    /// Makes it happen, and returns when it has ended.
+    pub(crate) async fn inject(self, cluster: &mut Cluster, scene: &Scene, random: &mut Random) {
+        let number = random.below(cluster.nodes.len());
+        let node = &mut cluster.nodes[number];
         match self {
             Self::KillNode => {
                 node.kill().await;
-                sleep(AWAY).await;
+                sleep(DOWN).await;
                 node.restart().await;
             }
             Self::StopNode => {
@@ -107,8 +107,8 @@ impl Trouble {
             }
             Self::SetClockBack => {
                 node.set_clock(-1);
-                scene.go_on().await;
-                // What it does only at its start, it does by the wrong clock, too.
+                scene.publish_some().await;
+                // It also starts with the wrong clock.
                 node.kill().await;
                 node.restart().await;
             }
@@ -116,15 +116,15 @@ impl Trouble {
             Self::KillServer | Self::WipeServer => {
                 let broker = cluster.broker.as_mut().expect("its log has a server");
                 broker.kill().await;
-                sleep(AWAY).await;
+                sleep(DOWN).await;
                 if self == Self::WipeServer {
                     broker.wipe();
                 }
                 broker.restart().await;
             }
-            Self::CutToServer => cut(cluster, place, Passing::ToClient).await,
-            Self::CutToNode => cut(cluster, place, Passing::ToServer).await,
-            Self::CutBothWays => cut(cluster, place, Passing::Neither).await,
+            Self::CutToServer => cut(cluster, number, Passing::ToClient).await,
+            Self::CutToNode => cut(cluster, number, Passing::ToServer).await,
+            Self::CutBothWays => cut(cluster, number, Passing::Neither).await,
             Self::ResetLinks => {
                 for _ in 0..20 {
                     for node in &cluster.nodes {
@@ -137,7 +137,7 @@ impl Trouble {
     }
 }
 
-/// 8 seconds; 30 where nobody waits for it.
+/// 8 seconds by default; more where nobody waits for the test.
 fn stop_time() -> Duration {
     let seconds = std::env::var("TIDINGS_FAULTS_STOP_SECONDS").ok();
     Duration::from_secs(seconds.map_or(8, |seconds| seconds.parse().expect("a number of seconds")))
@@ -150,11 +150,11 @@ async fn cut(cluster: &Cluster, node: usize, passing: Passing) {
     link.pass(Passing::Both);
 }
 
-/// While half of the clients are away, all that they have missed goes, but for the newest few; and the
-/// nodes start anew, so that their memory has not kept it either.
+/// While half of the clients are away, all that they have missed is trimmed except for the newest events. The nodes
+/// restart, so that their memory has not kept it, either.
 async fn trim(cluster: &mut Cluster, scene: &Scene) {
     scene.call(Call::StayAway);
-    scene.go_on().await;
+    scene.publish_some().await;
     let broker = cluster.broker.as_ref().expect("its log has a server");
     broker.trim(10).await;
     for node in &mut cluster.nodes {

@@ -1,21 +1,22 @@
-//! Clients of families of topics: their past is not in the logs that they wait for.
+//! Pattern subscribers. Their past is not in the logs that they wait for.
 
 use fastrand::Rng;
 use futures_util::future::join_all;
 use tidings::{Hub, Retention};
 
 use super::Adapter;
-use super::resume::cut_behind_every_byte;
+use super::delivery::{LARGE, MANY};
+use super::resume::cut_after_every_byte;
 use super::site::Site;
 use crate::checker::{Entry, Visit, check, check_uneven, is_of};
 use crate::wire::{Connection, Request, Response};
 
-pub async fn a_cut_behind_every_byte_loses_and_doubles_nothing<A: Adapter>() {
+pub async fn a_cut_after_every_byte_loses_and_doubles_nothing<A: Adapter>() {
     let exchange = "/events?match=a*&match=*a&topic=b&history=all";
-    cut_behind_every_byte::<A>(exchange, &["a*", "*a", "b"]).await;
+    cut_after_every_byte::<A>(exchange, &["a*", "*a", "b"]).await;
 }
 
-/// What clients ask for, and how. Those who ask for the same are served together.
+/// What clients ask for, and how. Clients that ask for the same are served together.
 const ASKED: [(&str, &[&str]); 4] = [
     ("/events?match=room:*", &["room:*"]),
     ("/events?match=room:*&match=*:1&topic=hall:1", &["room:*", "*:1"]),
@@ -23,7 +24,7 @@ const ASKED: [(&str, &[&str]); 4] = [
     ("/events?match=*", &["*"]),
 ];
 
-/// A client that was there before the first event.
+/// A client that connects before the first event.
 struct Client {
     target: &'static str,
     topics: &'static [&'static str],
@@ -60,7 +61,7 @@ impl Client {
         self.response = Some(response);
     }
 
-    /// Reads some of what there is for it, or all, and may leave then.
+    /// Reads some of its events, or all, and may leave then.
     async fn read(&mut self, published: &[Entry], all: bool) {
         let Some(mut response) = self.response.take() else { return };
         let mine = published.iter().filter(|entry| is_of(self.topics, &entry.topic)).count();
@@ -86,7 +87,7 @@ impl Client {
     }
 }
 
-pub async fn many_clients_of_families_come_and_go_and_lose_nothing<A: Adapter>() {
+pub async fn many_pattern_subscribers_come_and_go_and_lose_nothing<A: Adapter>() {
     const CLIENTS: usize = 40;
     let retention = Retention::default().events(100_000).bytes(1 << 28);
     let site = Site::with::<A>(Hub::builder().retention(retention).max_retained_bytes(1 << 28));
@@ -95,10 +96,10 @@ pub async fn many_clients_of_families_come_and_go_and_lose_nothing<A: Adapter>()
     let mut published = Vec::new();
     for round in 0..12 {
         join_all(clients.iter_mut().map(|client| client.come(&site))).await;
-        // More in a burst than is kept at hand for those who are connected, every other time.
+        // Every other burst is larger than the live window.
         let count = random.usize(..[40, 600][round % 2]);
         for n in 0..count {
-            // There are more and more topics.
+            // The number of topics grows.
             let topic = match random.usize(..8) {
                 0 => format!("hall:{}", random.usize(..=round)),
                 _ => format!("room:{}", random.usize(..=round)),
@@ -119,11 +120,7 @@ pub async fn many_clients_of_families_come_and_go_and_lose_nothing<A: Adapter>()
     }
 }
 
-/// 16 MiB are more than a server and two kernels buffer for one connection.
-const MANY: usize = 128;
-const LARGE: usize = 128 * 1024;
-
-pub async fn slow_clients_of_a_family_are_reset_and_quick_ones_are_not<A: Adapter>() {
+pub async fn slow_pattern_subscribers_are_reset_and_quick_ones_are_not<A: Adapter>() {
     const TOPICS: [&str; 3] = ["a:1", "a:2", "a:3"];
     let few = Retention::default().events(4);
     let site = Site::with::<A>(Hub::builder().retention(few));

@@ -1,0 +1,89 @@
+//! A log that keeps more than its hubs: they read back what they no longer have in memory.
+
+use tidings::{Hub, HubBuilder, Retention};
+
+use super::delivery::{assert_ends_with, kinds, publish_kinds};
+use super::resume::{Journey, resumes_after_every_event};
+use super::{Client, Engine, publish, publish_all};
+
+/// A hub that keeps next to nothing in memory.
+pub(super) fn forgetful() -> HubBuilder {
+    Hub::builder().retention(Retention::none()).max_retained_bytes(2_000)
+}
+
+pub async fn a_client_resumes_from_before_the_memory_of_its_hub<E: Engine>(log: E) {
+    let hub = log.node(forgetful()).await;
+    for topics in [&["a", "b"][..], &["a*", "b", "*b"]] {
+        resumes_after_every_event(&hub, topics, 120).await;
+    }
+}
+
+pub async fn random_cuts_before_memory_lose_and_double_nothing<E: Engine>(log: E) {
+    let hub = log.node(forgetful()).await;
+    for seed in 100..140 {
+        Journey::new(seed).run(6, async |_| hub.clone()).await;
+    }
+}
+
+pub async fn events_of_every_kind_are_read_back_as_they_were<E: Engine>(log: E) {
+    let hub = log.node(forgetful()).await;
+    let first = publish(&hub, "a", "first").await;
+    let (expected, last) = publish_kinds(&hub, "a", &kinds()).await;
+    let mut client = Client::expect(&hub, &["a"], Some(&first.id), "resumed").await;
+    client.read_to(&last).await;
+    assert_ends_with(client.raw(), &expected);
+}
+
+pub async fn large_events_are_read_back_page_by_page<E: Engine>(log: E) {
+    let hub = log.node(forgetful()).await;
+    let first = publish(&hub, "a", "first").await;
+    let id = first.id.clone();
+    let mut published = vec![first];
+    for n in 0..40 {
+        let data = format!("{n} {}", "x".repeat(400_000));
+        published.push(publish(&hub, ["a", "b"][n % 2], &data).await);
+    }
+    let mut client = Client::expect(&hub, &["a", "b"], Some(&id), "resumed").await;
+    client.read(40).await;
+    client.leave_complete(&published, &["a", "b"], 40);
+}
+
+pub async fn many_topics_of_a_pattern_are_read_back_page_by_page<E: Engine>(log: E) {
+    const PATTERNS: [&str; 4] = ["room:*", "room:1*", "*:7", "room:17"];
+    let hub = log.node(forgetful()).await;
+    let topics: Vec<_> = (0..200).map(|n| format!("room:{n}")).chain(["hall:7".into()]).collect();
+    // Names that only look as if they matched.
+    let others = ["room", "roof:1", "roon", "r"].map(str::to_owned);
+    let mut published = vec![publish(&hub, "room:0", "first").await];
+    for round in 0..4 {
+        let data = |topic: &str| format!("{round} of {topic} {}", "x".repeat(3_000));
+        let events = topics.iter().chain(&others).map(|topic| (topic.as_str(), data(topic)));
+        published.extend(publish_all(&hub, events).await);
+    }
+    let mut client = Client::expect(&hub, &PATTERNS, Some(&published[0].id), "resumed").await;
+    client.read(4 * topics.len()).await;
+    client.leave_complete(&published, &PATTERNS, 4 * topics.len());
+}
+
+pub async fn a_client_of_a_quiet_topic_is_not_reset<E: Engine>(log: E) {
+    let hub = log.node(forgetful()).await;
+    let first = publish(&hub, "quiet", "first").await;
+    publish_all(&hub, (0..2_000).map(|n| ("loud", n.to_string()))).await;
+    let mut client = Client::expect(&hub, &["quiet"], Some(&first.id), "resumed").await;
+    let second = publish(&hub, "quiet", "second").await;
+    assert_eq!(client.read_ids(1).await, [second.id]);
+}
+
+pub async fn a_client_that_reads_slowly_catches_up_from_the_log<E: Engine>(log: E) {
+    let hub = log.node(forgetful()).await;
+    let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
+    let mut published = Vec::new();
+    // Each burst is more than the hub keeps.
+    for _ in 0..5 {
+        let events = (0..500).map(|n| ("a", format!("{n} {}", "x".repeat(1_000))));
+        published.extend(publish_all(&hub, events).await);
+        client.read(250).await;
+    }
+    client.read(1_250).await;
+    client.leave_complete(&published, &["a"], 2_500);
+}
