@@ -10,6 +10,9 @@
 //! - [`tls`]: a certificate, and both ends of TLS with it.
 //! - [`checker`]: tells from what was published and what a client received whether anything was
 //!   lost, doubled, out of order or somebody else's.
+//! - [`requirements`]: what a test does when a program that it needs is not installed.
+//! - [`redis`], [`nats`]: servers of Redis and NATS, by [`guarded`], which ends a server with the test.
+//! - [`proxy`]: a link that can be cut.
 //! - [`program`]: builds the programs of the workspace.
 //! - [`process`]: runs one of them, and ends it with the test.
 //! - [`tasks`]: vanished clients leave none behind.
@@ -21,10 +24,18 @@
 pub mod adapter;
 pub mod checker;
 mod family;
+#[cfg(unix)]
+pub mod guarded;
 pub mod limit;
 pub mod log;
+#[cfg(unix)]
+pub mod nats;
 pub mod process;
 pub mod program;
+pub mod proxy;
+#[cfg(unix)]
+pub mod redis;
+pub mod requirements;
 pub mod shared_log;
 pub mod tasks;
 pub mod tls;

@@ -5,7 +5,7 @@ use tidings::backend::{Envelope, LogErrorKind};
 use tidings_redis::{PubSubBridge, PubSubBridgeBuilder};
 use tidings_testkit::limit::eventually;
 use tidings_testkit::log::Client;
-use tidings_tests::redis::Server;
+use tidings_testkit::redis::Server;
 
 use super::{node, server};
 

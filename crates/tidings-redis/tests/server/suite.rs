@@ -1,21 +1,18 @@
-//! What every log must do, on one key and on several.
+//! What every log must do.
 
 use tidings::{Hub, HubBuilder};
 use tidings_redis::RedisLog;
 use tidings_testkit::log::{Engine, Settings};
-use tidings_testkit::log_suite;
-use tidings_tests::redis::Server;
-use tidings_tests::requirements::met;
+use tidings_testkit::redis::Server;
+use tidings_testkit::requirements::met;
 
-/// A server for each test, with the log on so many keys.
-struct Redis<const KEYS: usize> {
+/// A server for each test.
+struct Redis {
     server: Server,
     settings: Settings,
 }
 
-impl<const KEYS: usize> Engine for Redis<KEYS> {
-    const IS_SPREAD: bool = KEYS > 1;
-
+impl Engine for Redis {
     async fn begin(settings: Settings) -> Option<Self> {
         let server = Server::start().await;
         Some(Self { server: met("the log on Redis", || server)?, settings })
@@ -23,10 +20,9 @@ impl<const KEYS: usize> Engine for Redis<KEYS> {
 
     async fn node(&self, hub: HubBuilder) -> Hub {
         let log = RedisLog::builder(self.server.url())
-            .keys(KEYS)
             .max_events(self.settings.max_events as u64)
             .idempotency_window(self.settings.idempotency_window);
-        hub.build_on(log.connect().await.expect("the server is there"))
+        hub.build_on(log.connect().await.expect("the server is running"))
     }
 
     async fn wipe(&self) {
@@ -34,14 +30,4 @@ impl<const KEYS: usize> Engine for Redis<KEYS> {
     }
 }
 
-mod one_key {
-    use super::*;
-
-    log_suite!(Redis<1>, durable, shared);
-}
-
-mod three_keys {
-    use super::*;
-
-    log_suite!(Redis<3>, durable, shared);
-}
+tidings_testkit::log_suite!(Redis, durable, shared);

@@ -2,8 +2,8 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 use tidings_testkit::limit::within;
+use tidings_testkit::nats::Server;
 use tidings_testkit::wire::{Request, Response};
-use tidings_tests::nats::Server;
 
 /// What has a server tell of its connections.
 pub(crate) const CONFIGURATION: &str = r#"http: "127.0.0.1:-1""#;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use fastrand::Rng;
 use tidings::Hub;
 use tidings_testkit::checker::{Entry, Visit, check};
 use tidings_testkit::limit::within;
 use tidings_testkit::log::{Client, publish_all};
-use tidings_tests::random::Random;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::families::{
@@ -31,13 +31,13 @@ async fn publish_on(hub: Hub, ending: Arc<AtomicBool>) -> Vec<Entry> {
 
 /// A client that comes and goes, each time with the last id that it has seen.
 async fn come_and_go(hub: Hub, number: usize) -> (Vec<Visit>, String) {
-    let mut random = Random::new(SEED, number as u64);
+    let mut random = Rng::with_seed(SEED + number as u64);
     let asked = OF_ROOMS[number % OF_ROOMS.len()];
     let (mut visits, mut id) = (Vec::new(), None::<String>);
     for _ in 0..12 {
         let status = if id.is_some() { "resumed" } else { "fresh" };
         let mut client = Client::expect(&hub, asked, id.as_deref(), status).await;
-        client.read(random.below(30)).await;
+        client.read(random.usize(..30)).await;
         id = Some(client.last_event_id().to_owned());
         visits.push(client.leave());
     }

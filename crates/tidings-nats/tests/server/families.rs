@@ -8,9 +8,9 @@ use tidings_nats::{ConnectOptions, NatsLog, NatsLogBuilder};
 use tidings_testkit::checker::{self, Entry, check};
 use tidings_testkit::limit::{LIMIT, eventually, within};
 use tidings_testkit::log::{Client, publish, publish_all};
-use tidings_tests::nats::Server;
-use tidings_tests::proxy::{Passing, Proxy};
-use tidings_tests::requirements::met;
+use tidings_testkit::nats::Server;
+use tidings_testkit::proxy::{Passing, Proxy};
+use tidings_testkit::requirements::met;
 use tokio::time::{Instant, sleep};
 
 use crate::monitor;

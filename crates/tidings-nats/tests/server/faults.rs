@@ -9,9 +9,9 @@ use tidings_nats::{NatsLog, NatsLogBuilder};
 use tidings_testkit::checker::check;
 use tidings_testkit::limit::{LIMIT, within};
 use tidings_testkit::log::{Client, publish, publish_all};
-use tidings_tests::nats::Server;
-use tidings_tests::proxy::{Passing, Proxy};
-use tidings_tests::requirements::met;
+use tidings_testkit::nats::Server;
+use tidings_testkit::proxy::{Passing, Proxy};
+use tidings_testkit::requirements::met;
 use tokio::time::{interval, sleep, timeout};
 
 async fn server() -> Option<Server> {

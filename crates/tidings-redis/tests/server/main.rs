@@ -4,7 +4,6 @@
 
 mod bridge;
 mod history;
-mod keys;
 mod publishers;
 mod refusals;
 mod servers;
@@ -13,8 +12,8 @@ mod suite;
 use tidings::{Event, Hub, PublishError, Published};
 use tidings_redis::RedisLog;
 use tidings_testkit::limit::within;
-use tidings_tests::redis::Server;
-use tidings_tests::requirements::met;
+use tidings_testkit::redis::Server;
+use tidings_testkit::requirements::met;
 
 /// A server that keeps everything, or none, which has been told.
 async fn server() -> Option<Server> {

@@ -179,7 +179,7 @@ fn reset(stream: &TcpStream) {
 mod tests {
     use std::time::Duration;
 
-    use tidings_testkit::limit::within;
+    use crate::limit::within;
     use tokio::time::timeout;
 
     use super::*;

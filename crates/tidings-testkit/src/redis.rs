@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::limit::within;
 use rustix::process::Signal;
-use tidings_testkit::limit::within;
 use tokio::process::Command;
 
 use crate::guarded::Guarded;

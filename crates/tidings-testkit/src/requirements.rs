@@ -5,7 +5,7 @@
 //! nothing may be skipped.
 //!
 //! ```no_run
-//! use tidings_tests::requirements;
+//! use tidings_testkit::requirements;
 //!
 //! let needs = requirements::met("browser tests", || requirements::chromium());
 //! let Some(chromium) = needs else { return };

@@ -3,8 +3,8 @@
 use tidings::{Hub, HubBuilder};
 use tidings_nats::NatsLog;
 use tidings_testkit::log::{Engine, Settings};
-use tidings_tests::nats::Server;
-use tidings_tests::requirements::met;
+use tidings_testkit::nats::Server;
+use tidings_testkit::requirements::met;
 use tokio::sync::Mutex;
 
 /// A node receives what its clients want.

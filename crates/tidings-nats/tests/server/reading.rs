@@ -9,8 +9,8 @@ use tidings_nats::NatsLog;
 use tidings_testkit::checker::is_of;
 use tidings_testkit::limit::within;
 use tidings_testkit::log::{Client, publish};
-use tidings_tests::nats::Server;
-use tidings_tests::requirements::met;
+use tidings_testkit::nats::Server;
+use tidings_testkit::requirements::met;
 use tokio::task::JoinSet;
 
 const TOPICS: [&str; 16] = [

@@ -5,8 +5,8 @@ use tidings::backend::Envelope;
 use tidings_nats::{BridgeCounts, CoreBridge, NatsLog};
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::log::Client;
-use tidings_tests::nats::Server;
-use tidings_tests::requirements::met;
+use tidings_testkit::nats::Server;
+use tidings_testkit::requirements::met;
 
 async fn begin() -> Option<(Server, async_nats::Client)> {
     let server = Server::start().await;

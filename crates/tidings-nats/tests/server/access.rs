@@ -6,8 +6,8 @@ use tidings::{Event, Hub};
 use tidings_nats::{ConnectOptions, NatsLog};
 use tidings_testkit::limit::within;
 use tidings_testkit::log::{Client, publish};
-use tidings_tests::nats::Server;
-use tidings_tests::requirements::met;
+use tidings_testkit::nats::Server;
+use tidings_testkit::requirements::met;
 
 async fn server(configuration: &str) -> Option<Server> {
     let server = Server::start_with(configuration).await;

@@ -1,4 +1,4 @@
-//! How many entries to ask for at once.
+//! How many entries to ask for at a time.
 
 /// Redis limits answers by the number of entries; this keeps them to a useful number of bytes.
 #[derive(Debug, Clone, Copy)]
@@ -12,9 +12,9 @@ impl Default for BatchSize {
 
 impl BatchSize {
     const LARGEST: usize = 2_048;
-    /// An answer up to this size may as well be larger.
+    /// After an answer below this size, the next may be larger.
     const SMALL: usize = 256 << 10;
-    /// An answer from this size on is too large.
+    /// An answer above this size is too large.
     const LARGE: usize = 1 << 20;
 
     pub(crate) fn entries(self) -> usize {
@@ -30,7 +30,7 @@ impl BatchSize {
         }
     }
 
-    /// There was no answer in time, perhaps because it was too large.
+    /// After an answer that did not come in time, perhaps because it was too large.
     pub(crate) fn smaller(&mut self) {
         self.0 = (self.0 / 2).max(1);
     }
@@ -51,7 +51,7 @@ mod tests {
             size.seen(size.entries(), size.entries() << 20);
         }
         assert_eq!(size.entries(), 1);
-        // Less than was asked for says nothing.
+        // An answer with fewer entries than asked for tells nothing.
         size.seen(0, 0);
         assert_eq!(size.entries(), 1);
         size.smaller();

@@ -5,8 +5,8 @@ use tidings::Hub;
 use tidings_nats::NatsLog;
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::log::{Client, publish};
-use tidings_tests::nats::Server;
-use tidings_tests::requirements::met;
+use tidings_testkit::nats::Server;
+use tidings_testkit::requirements::met;
 
 async fn begin() -> Option<(Server, Hub, async_nats::Client)> {
     let server = Server::start().await;

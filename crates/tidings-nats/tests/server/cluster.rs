@@ -6,8 +6,8 @@ use tidings::{Event, Hub};
 use tidings_nats::NatsLog;
 use tidings_testkit::limit::within;
 use tidings_testkit::log::Client;
-use tidings_tests::nats::Server;
-use tidings_tests::requirements::met;
+use tidings_testkit::nats::Server;
+use tidings_testkit::requirements::met;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 

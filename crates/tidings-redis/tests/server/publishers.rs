@@ -5,14 +5,14 @@ use std::path::Path;
 
 use tidings_testkit::limit::within;
 use tidings_testkit::log::Client;
-use tidings_tests::redis::Server;
-use tidings_tests::requirements::{self, met};
+use tidings_testkit::redis::Server;
+use tidings_testkit::requirements::{self, met};
 use tokio::process::Command;
 
 use super::{node, server};
 
 fn here() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/publishers/redis"))
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/publishers/redis"))
 }
 
 /// A program publishes, and a client of a hub sees it.
@@ -35,7 +35,7 @@ async fn publishes(server: &Server, program: impl AsRef<OsStr>, script: &str) {
         let entry = String::from_utf8_lossy(&output.stdout);
         let (ms, seq) = entry.trim().split_once('-').expect("the id of an entry");
         let number = |text: &str| text.parse::<u64>().expect("a number");
-        let position = number(ms) << 20 | number(seq) << 6;
+        let position = number(ms) << 22 | number(seq);
         assert!(event.last_event_id().ends_with(&format!("-{position}")), "{event:?}");
     }
 }

@@ -53,20 +53,6 @@ async fn a_key_that_holds_something_else_is_refused() {
 }
 
 #[tokio::test]
-async fn a_log_is_not_opened_with_another_number_of_keys() {
-    let Some(server) = server().await else { return };
-    node(&server.url()).await;
-    let log = RedisLog::builder(server.url()).keys(3).connect();
-    let error = within("an answer", log).await.expect_err("it is refused");
-    assert_eq!(
-        error.to_string(),
-        r#"redis: keys: the log "tidings" is spread over 1 keys and not over 3"#,
-    );
-    let log = RedisLog::builder(server.url()).keys(3).name("other").connect();
-    within("an answer", log).await.expect("another log");
-}
-
-#[tokio::test]
 async fn logs_of_other_names_have_nothing_to_do_with_each_other() {
     let Some(server) = server().await else { return };
     let log = |name: &str| RedisLog::builder(server.url()).name(name).connect();
