@@ -287,6 +287,10 @@ impl Appender {
     /// Sends again what was lost with a connection.
     async fn recover(&mut self) {
         let connects = self.engine.connects();
+        // The stream may be gone, and the marker must not be the first message of a new one.
+        if self.engine.restore().await.is_err() {
+            return;
+        }
         let message = PublishMessage::build().header("Nats-Rollup", "sub").payload("append".into());
         let sent = self.context.send_publish(self.engine.subjects.marker(), message).await;
         let Ok(answer) = sent else { return };

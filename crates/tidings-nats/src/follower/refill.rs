@@ -101,17 +101,18 @@ impl Follower {
 
     /// Hands on what the stream has up to a position. Returns whether events are missing.
     async fn read_up_to(&mut self, end: u64, state: &State) -> Result<bool, Break> {
-        if state.history != self.state.history {
-            if self.is_selective {
-                return Ok(true);
-            }
-            self.begin_behind(state.first.saturating_sub(1), end, state)?;
+        let mut has_gap = state.history != self.state.history;
+        if has_gap && self.is_selective {
+            return Ok(true);
         }
         if self.is_selective && self.wanted.followed().next().is_none() {
             return Ok(false);
         }
-        let is_same_leader = state.leader == self.leader;
-        let mut at = if is_same_leader { self.complete } else { self.certain };
+        let mut at = match state.leader == self.leader {
+            _ if has_gap => state.first.saturating_sub(1),
+            true => self.complete,
+            false => self.certain,
+        };
         while at < end {
             let span = self.engine.span(&self.filter(), at, end, READ_BYTES).await?;
             // Asked afterwards, so that nothing can have gone in between; and before any of it is
@@ -121,9 +122,12 @@ impl Follower {
                 if self.is_selective || first > end {
                     return Ok(true);
                 }
-                at = first - 1;
-                self.begin_behind(at, end, state)?;
+                (at, has_gap) = (first - 1, true);
                 continue;
+            }
+            // Once, and when it is known where the rest begins: the same history once more would be a loss.
+            if std::mem::take(&mut has_gap) {
+                self.begin_behind(at, end, state)?;
             }
             for stored in span.messages {
                 let purpose = self.engine.subjects.purpose(&stored.subject);
@@ -139,13 +143,15 @@ impl Follower {
             }
             at = span.to;
         }
-        Ok(false)
+        Ok(has_gap)
     }
 
     /// What is up to a position is gone, or of another history. What is behind it will be handed on.
     fn begin_behind(&mut self, position: u64, end: u64, state: &State) -> Result<(), Break> {
         let epoch = state.history.epoch.clone();
         self.replica.restart(Origin { epoch, position, end })?;
+        // What comes next may fail, and is then tried again in the same history.
+        self.state.history = state.history.clone();
         self.witness = None;
         (self.complete, self.certain) = (position, position);
         self.handed.clear();

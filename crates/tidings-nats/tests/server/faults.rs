@@ -28,6 +28,11 @@ async fn hub_at(url: &str, settings: NatsLogBuilder) -> Hub {
     Hub::builder().build_on(log)
 }
 
+async fn jetstream(server: &Server) -> async_nats::jetstream::Context {
+    let client = async_nats::connect(server.url()).await.expect("the server is running");
+    async_nats::jetstream::new(client)
+}
+
 async fn proxy(server: &Server) -> (Proxy, String) {
     let addr = ([127, 0, 0, 1], server.port()).into();
     let proxy = Proxy::start(addr).await.expect("a free port");
@@ -239,6 +244,39 @@ async fn a_server_that_lost_everything_resets_the_clients() {
     }
     // One history for both.
     Client::expect(&other, &["a"], Some(&event.id), "resumed").await;
+}
+
+/// A marker of another node may be the first message of a new stream. When the next one takes its place the
+/// stream begins later, and yet nothing that anybody should have seen is gone.
+#[tokio::test]
+async fn a_marker_that_goes_from_the_beginning_of_a_new_history_is_not_a_loss() {
+    let Some(mut server) = server().await else { return };
+    let (proxy, url) = proxy(&server).await;
+    let hub = hub_at(&url, settings()).await;
+    let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
+    let stream = jetstream(&server).await.get_stream("TIDINGS").await.unwrap();
+    let config = stream.cached_info().config.clone();
+    // Which of the node's own markers comes first is left to chance.
+    for _ in 0..5 {
+        let event = publish(&hub, "a", "x").await;
+        assert_eq!(client.read(1).await[0].last_event_id(), event.id);
+        proxy.pass(Passing::Neither);
+        proxy.reset();
+        server.kill().await;
+        server.wipe();
+        server.restart().await;
+        let jetstream = jetstream(&server).await;
+        jetstream.create_stream(config.clone()).await.unwrap();
+        let mut rollup = async_nats::HeaderMap::new();
+        rollup.insert("Nats-Rollup", "sub");
+        let marker = jetstream.publish_with_headers("tidings.$sync", rollup, "other 1".into());
+        marker.await.unwrap().await.unwrap();
+        jetstream.publish("tidings.$begin", "".into()).await.unwrap().await.unwrap();
+        proxy.pass(Passing::Both);
+        assert_eq!(client.status().await["reason"], "unknown");
+    }
+    let event = publish(&hub, "a", "the last").await;
+    assert_eq!(client.read(1).await[0].last_event_id(), event.id);
 }
 
 #[tokio::test]
