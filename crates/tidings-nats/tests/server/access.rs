@@ -1,4 +1,4 @@
-//! Credentials, TLS, and what a server or its stream refuses.
+//! Credentials, TLS, and servers and streams that are refused.
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tidings::backend::{LogError, LogErrorKind};
@@ -9,10 +9,7 @@ use tidings_testkit::log::{Client, publish};
 use tidings_testkit::nats::Server;
 use tidings_testkit::requirements::met;
 
-async fn server(configuration: &str) -> Option<Server> {
-    let server = Server::start_with(configuration).await;
-    met("logs on NATS", || server)
-}
+use crate::{client_of, node, server, server_with};
 
 async fn refused(log: impl Future<Output = Result<NatsLog, LogError>>) -> String {
     let error = within("an answer", log).await.expect_err("it is refused");
@@ -21,15 +18,15 @@ async fn refused(log: impl Future<Output = Result<NatsLog, LogError>>) -> String
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_unavailable() {
+async fn an_address_without_a_server_is_unavailable() {
     let error = within("an answer", NatsLog::connect("nats://127.0.0.1:1")).await.unwrap_err();
     assert_eq!(error.kind(), LogErrorKind::Unavailable);
     assert!(error.to_string().starts_with("nats: cannot connect: "), "{error}");
 }
 
 #[tokio::test]
-async fn credentials_are_needed_where_the_server_wants_them() {
-    let Some(server) = server("authorization { user: u, password: p }").await else { return };
+async fn a_server_that_requires_credentials_gets_them() {
+    let Some(server) = server_with("authorization { user: u, password: p }").await else { return };
     let error = refused(NatsLog::connect(server.url())).await;
     assert!(error.starts_with("nats: cannot connect: "), "{error}");
     let options = ConnectOptions::with_user_and_password("u".to_owned(), "p".to_owned());
@@ -38,7 +35,7 @@ async fn credentials_are_needed_where_the_server_wants_them() {
     publish(&hub, "a", "x").await;
 }
 
-/// What the crate's documentation lists is enough.
+/// The crate's documentation lists all permissions that a node needs.
 #[tokio::test]
 async fn a_node_works_with_the_permissions_that_are_documented() {
     let configuration = r#"authorization { users: [ { user: u, password: p, permissions: {
@@ -48,7 +45,7 @@ async fn a_node_works_with_the_permissions_that_are_documented() {
           "$JS.API.STREAM.CREATE.TIDINGS_EPOCH"]
         subscribe: ["tidings-live.>", "tidings-signal", "_INBOX.>"]
       } } ] }"#;
-    let Some(server) = server(configuration).await else { return };
+    let Some(server) = server_with(configuration).await else { return };
     let hub = async || {
         let options = ConnectOptions::with_user_and_password("u".to_owned(), "p".to_owned());
         let log = NatsLog::builder().connect_options(options).connect(server.url());
@@ -65,7 +62,7 @@ async fn a_node_works_with_the_permissions_that_are_documented() {
 }
 
 #[tokio::test]
-async fn links_are_encrypted_where_the_server_wants_it() {
+async fn a_server_that_requires_tls_gets_it() {
     let configuration =
         r#"tls { cert_file: "{folder}/certificate.pem", key_file: "{folder}/key.pem" }"#;
     let CertifiedKey { cert, signing_key } =
@@ -76,8 +73,8 @@ async fn links_are_encrypted_where_the_server_wants_it() {
     })
     .await;
     let Some(server) = met("logs on NATS", || server) else { return };
-    let distrustful = within("an answer", NatsLog::connect(server.url())).await;
-    assert!(distrustful.is_err());
+    let untrusted = within("an answer", NatsLog::connect(server.url())).await;
+    assert!(untrusted.is_err());
     let trusted = server.folder().join("certificate.pem");
     let options = ConnectOptions::new().require_tls(true).add_root_certificates(trusted);
     let log = NatsLog::builder().connect_options(options);
@@ -88,8 +85,8 @@ async fn links_are_encrypted_where_the_server_wants_it() {
 
 #[tokio::test]
 async fn a_stream_that_is_for_something_else_is_refused_with_the_field() {
-    let Some(server) = server("").await else { return };
-    let client = async_nats::connect(server.url()).await.unwrap();
+    let Some(server) = server().await else { return };
+    let client = client_of(&server).await;
     let config = async_nats::jetstream::stream::Config {
         name: "TIDINGS".to_owned(),
         subjects: vec!["tidings.>".to_owned()],
@@ -112,10 +109,9 @@ async fn a_stream_that_is_for_something_else_is_refused_with_the_field() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_too_large_for_the_server_is_refused_and_nothing_else() {
-    let Some(server) = server("max_payload: 10000").await else { return };
-    let log = within("a log", NatsLog::connect(server.url())).await.unwrap();
-    let hub = Hub::builder().build_on(log);
+async fn only_an_event_that_is_too_large_for_the_server_is_refused() {
+    let Some(server) = server_with("max_payload: 10000").await else { return };
+    let hub = node(&server).await;
     let large = hub.publish("a", Event::new("x".repeat(10_000)));
     let error = within("an answer", large).await.unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
@@ -124,9 +120,8 @@ async fn an_event_that_is_too_large_for_the_server_is_refused_and_nothing_else()
 }
 
 #[tokio::test]
-async fn what_has_no_room_is_said_to_have_none() {
-    let Some(server) = server("").await else { return };
-    // 64 KB of storage, of which the stream is promised more.
+async fn a_stream_without_room_is_an_error() {
+    let Some(server) = server().await else { return };
     let log = NatsLog::builder().max_bytes(1 << 50).connect(server.url());
     let error = within("an answer", log).await.unwrap_err();
     assert_eq!(error.kind(), LogErrorKind::Full, "{error}");

@@ -2,21 +2,21 @@
 
 use tidings::Hub;
 use tidings::backend::Envelope;
-use tidings_nats::{BridgeCounts, CoreBridge, NatsLog};
+use tidings_nats::{BridgeCounts, CoreBridge};
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::log::Client;
 use tidings_testkit::nats::Server;
-use tidings_testkit::requirements::met;
+
+use crate::{client_of, node, server};
 
 async fn begin() -> Option<(Server, async_nats::Client)> {
-    let server = Server::start().await;
-    let server = met("the bridge from NATS", || server)?;
-    let client = async_nats::connect(server.url()).await.expect("the server is there");
+    let server = server().await?;
+    let client = client_of(&server).await;
     Some((server, client))
 }
 
 #[tokio::test]
-async fn what_is_published_to_subjects_is_published_to_topics() {
+async fn messages_of_subjects_are_events_of_topics() {
     let Some((server, nats)) = begin().await else { return };
     let hub = Hub::new();
     let bridge = CoreBridge::builder().subject("events.>").strip_prefix("events.");
@@ -31,7 +31,7 @@ async fn what_is_published_to_subjects_is_published_to_topics() {
 }
 
 #[tokio::test]
-async fn envelopes_say_more_and_what_is_none_is_counted() {
+async fn envelopes_are_read_and_malformed_ones_counted() {
     let Some((server, nats)) = begin().await else { return };
     let hub = Hub::new();
     let bridge = CoreBridge::builder().subject("events.*").envelope(Envelope::Json);
@@ -56,12 +56,11 @@ async fn envelopes_say_more_and_what_is_none_is_counted() {
 }
 
 #[tokio::test]
-async fn of_a_queue_group_one_bridge_takes_each_message() {
+async fn one_bridge_of_a_queue_group_receives_each_message() {
     let Some((server, nats)) = begin().await else { return };
     let mut nodes = Vec::new();
     for _ in 0..3 {
-        let log = within("a log", NatsLog::connect(server.url())).await.unwrap();
-        let hub = Hub::builder().build_on(log);
+        let hub = node(&server).await;
         let bridge = CoreBridge::builder().subject("events.>").queue_group("hubs");
         let bridge = within("a bridge", bridge.connect(server.url(), hub.clone())).await.unwrap();
         nodes.push((hub, bridge));

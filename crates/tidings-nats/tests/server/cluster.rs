@@ -49,13 +49,13 @@ async fn nothing_acknowledged_is_lost_when_the_leader_is_killed() {
     let (killed, is_killed) = watch::channel(false);
     let publishing = tokio::spawn(async move {
         let (mut acknowledged, mut since) = (Vec::new(), 0);
-        // Until there was an election, and a good while beyond.
+        // Until there was an election, and for a while after it.
         for n in 0.. {
             let was_killed = *is_killed.borrow();
             let topic = ["a", "b"][n % 2];
             match within("an outcome", publisher.publish(topic, Event::new(n.to_string()))).await {
                 Ok(published) => acknowledged.push(published.id().as_str().to_owned()),
-                // Some are lost with the leader, and nobody says otherwise.
+                // Some are lost with the leader; they were not acknowledged.
                 Err(_) => continue,
             }
             since += usize::from(was_killed);

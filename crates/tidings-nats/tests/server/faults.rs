@@ -1,4 +1,4 @@
-//! What breaks, and what becomes of streams and publications meanwhile.
+//! Streams and publications while servers and links fail.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,49 +7,15 @@ use tidings::backend::{LogError, LogErrorKind};
 use tidings::{Event, Hub, PublishError};
 use tidings_nats::{NatsLog, NatsLogBuilder};
 use tidings_testkit::checker::check;
-use tidings_testkit::limit::{LIMIT, within};
+use tidings_testkit::limit::within;
 use tidings_testkit::log::{Client, publish, publish_all};
-use tidings_testkit::nats::Server;
-use tidings_testkit::proxy::{Passing, Proxy};
-use tidings_testkit::requirements::met;
-use tokio::time::{interval, sleep, timeout};
+use tidings_testkit::proxy::Passing;
+use tokio::time::sleep;
 
-async fn server() -> Option<Server> {
-    let server = Server::start().await;
-    met("logs on NATS", || server)
-}
+use crate::{client_of, hub_at, is_ready, position, proxy, server};
 
 fn settings() -> NatsLogBuilder {
     NatsLog::builder().append_timeout(Duration::from_secs(8))
-}
-
-async fn hub_at(url: &str, settings: NatsLogBuilder) -> Hub {
-    let log = within("a log", settings.connect(url)).await.expect("the server is there");
-    Hub::builder().build_on(log)
-}
-
-async fn jetstream(server: &Server) -> async_nats::jetstream::Context {
-    let client = async_nats::connect(server.url()).await.expect("the server is running");
-    async_nats::jetstream::new(client)
-}
-
-async fn proxy(server: &Server) -> (Proxy, String) {
-    let addr = ([127, 0, 0, 1], server.port()).into();
-    let proxy = Proxy::start(addr).await.expect("a free port");
-    let url = format!("nats://{}", proxy.addr());
-    (proxy, url)
-}
-
-async fn is_ready(hub: &Hub, ready: bool) {
-    let mut look = interval(Duration::from_millis(2));
-    let is_so = async {
-        while hub.health().is_ready() != ready {
-            look.tick().await;
-        }
-    };
-    let wanted = if ready { "ready" } else { "unready" };
-    let in_time = timeout(LIMIT, is_so).await.is_ok();
-    assert!(in_time, "a hub is not {wanted} within {LIMIT:?}: {}", hub.health());
 }
 
 fn kind(error: &PublishError) -> Option<LogErrorKind> {
@@ -80,7 +46,7 @@ async fn streams_outlive_a_server_that_is_killed() {
 }
 
 #[tokio::test]
-async fn what_is_published_without_a_link_is_stored_in_order_when_it_is_back() {
+async fn events_that_are_published_without_a_link_are_stored_in_order_when_it_is_back() {
     let Some(mut server) = server().await else { return };
     let hub = hub_at(&server.url(), settings()).await;
     let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
@@ -94,9 +60,8 @@ async fn what_is_published_without_a_link_is_stored_in_order_when_it_is_back() {
     assert_eq!((summary.events, summary.resets), (200, 0));
 }
 
-/// Publishes numbers under load until all are through, whatever comes in between; each once at most.
-/// Returns the ids of those that were acknowledged, by number.
-async fn publish_under_fire(hub: Hub, count: usize) -> HashMap<usize, String> {
+/// Publishes each number once, whatever fails in between. Returns the ids of those that were acknowledged, by number.
+async fn publish_numbers(hub: Hub, count: usize) -> HashMap<usize, String> {
     let mut acknowledged = HashMap::new();
     for burst in (0..count).step_by(20) {
         let publishes: Vec<_> =
@@ -110,17 +75,16 @@ async fn publish_under_fire(hub: Hub, count: usize) -> HashMap<usize, String> {
     acknowledged
 }
 
-/// What has come is each number once at most, in the order in which they were published, under the ids
-/// that were acknowledged; and all of those.
-fn judge(client: Client, acknowledged: &HashMap<usize, String>) {
+/// The client has received each number at most once, in the order in which they were published, and all that were
+/// acknowledged under their ids.
+fn check_numbers(client: Client, acknowledged: &HashMap<usize, String>) {
     let messages = client.leave().messages;
     let events = messages.iter().filter(|message| message.event() == "message");
     let (mut last, mut seen) = (0, HashMap::new());
     for message in events {
         let number: usize = message.data().parse().expect("a number");
-        let (_, at) = message.last_event_id().split_once('-').expect("an id");
-        let at: u64 = at.parse().expect("a position");
-        assert!(at > last, "{number} is at {at}, behind {last}");
+        let at = position(message.last_event_id());
+        assert!(at > last, "{number} is at {at}, after {last}");
         last = at;
         let before = seen.insert(number, message.last_event_id().to_owned());
         assert_eq!(before, None, "{number} came twice");
@@ -137,7 +101,7 @@ async fn nothing_is_lost_or_doubled_when_a_server_is_killed_under_load() {
     let Some(mut server) = server().await else { return };
     let hub = hub_at(&server.url(), settings()).await;
     let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
-    let publishing = tokio::spawn(publish_under_fire(hub.clone(), 20_000));
+    let publishing = tokio::spawn(publish_numbers(hub.clone(), 20_000));
     for _ in 0..3 {
         client.read(500).await;
         server.kill().await;
@@ -147,7 +111,7 @@ async fn nothing_is_lost_or_doubled_when_a_server_is_killed_under_load() {
     let last = publish(&hub, "a", "1000000").await;
     client.read_to(&last.id).await;
     assert!(acknowledged.len() > 1_000, "{}", acknowledged.len());
-    judge(client, &acknowledged);
+    check_numbers(client, &acknowledged);
 }
 
 async fn read_while<T>(client: &mut Client, task: tokio::task::JoinHandle<T>) -> T {
@@ -166,7 +130,7 @@ async fn nothing_is_lost_or_doubled_when_connections_break_under_load() {
     let (proxy, url) = proxy(&server).await;
     let hub = hub_at(&url, settings()).await;
     let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
-    let publishing = tokio::spawn(publish_under_fire(hub.clone(), 20_000));
+    let publishing = tokio::spawn(publish_numbers(hub.clone(), 20_000));
     for _ in 0..10 {
         client.read(300).await;
         proxy.reset();
@@ -175,7 +139,7 @@ async fn nothing_is_lost_or_doubled_when_connections_break_under_load() {
     let last = publish(&hub, "a", "1000000").await;
     client.read_to(&last.id).await;
     assert!(acknowledged.len() > 15_000, "{}", acknowledged.len());
-    judge(client, &acknowledged);
+    check_numbers(client, &acknowledged);
 }
 
 #[tokio::test]
@@ -202,7 +166,7 @@ async fn a_link_that_is_cut_is_noticed_and_what_was_missed_comes() {
 }
 
 #[tokio::test]
-async fn a_server_that_stands_still_is_noticed() {
+async fn a_server_that_is_stopped_is_noticed() {
     let Some(server) = server().await else { return };
     let hub = hub_at(&server.url(), settings()).await;
     let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
@@ -254,7 +218,8 @@ async fn a_marker_that_goes_from_the_beginning_of_a_new_history_is_not_a_loss() 
     let (proxy, url) = proxy(&server).await;
     let hub = hub_at(&url, settings()).await;
     let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
-    let stream = jetstream(&server).await.get_stream("TIDINGS").await.unwrap();
+    let stream =
+        async_nats::jetstream::new(client_of(&server).await).get_stream("TIDINGS").await.unwrap();
     let config = stream.cached_info().config.clone();
     // Which of the node's own markers comes first is left to chance.
     for _ in 0..5 {
@@ -265,7 +230,7 @@ async fn a_marker_that_goes_from_the_beginning_of_a_new_history_is_not_a_loss() 
         server.kill().await;
         server.wipe();
         server.restart().await;
-        let jetstream = jetstream(&server).await;
+        let jetstream = async_nats::jetstream::new(client_of(&server).await);
         jetstream.create_stream(config.clone()).await.unwrap();
         let mut rollup = async_nats::HeaderMap::new();
         rollup.insert("Nats-Rollup", "sub");
@@ -302,7 +267,7 @@ async fn a_server_that_went_back_resets_the_clients() {
 }
 
 #[tokio::test]
-async fn what_was_trimmed_while_the_link_was_cut_is_a_reset() {
+async fn clients_are_reset_when_what_they_missed_was_trimmed() {
     let Some(server) = server().await else { return };
     let (proxy, url) = proxy(&server).await;
     let cut = hub_at(&url, settings().max_events(50)).await;
@@ -313,7 +278,7 @@ async fn what_was_trimmed_while_the_link_was_cut_is_a_reset() {
     proxy.pass(Passing::Neither);
     let published = publish_all(&whole, (0..100).map(|n| ("a", n.to_string()))).await;
     is_ready(&cut, false).await;
-    // Else what was held back would come.
+    // Otherwise what was held back would come.
     proxy.reset();
     proxy.pass(Passing::Both);
     assert_eq!(client.status().await["reason"], "trimmed");
@@ -329,7 +294,7 @@ async fn a_client_of_a_quiet_topic_is_not_reset_by_markers() {
     let mut client = Client::expect(&cut, &["quiet"], None, "fresh").await;
     proxy.pass(Passing::Neither);
     for n in 0..20 {
-        // Each subscription to a new topic takes a marker.
+        // Each subscription to a new topic needs a marker.
         Client::expect(&whole, &[&format!("t{n}")], None, "fresh").await;
     }
     is_ready(&cut, false).await;
@@ -348,10 +313,10 @@ async fn an_idle_cluster_writes_nothing() {
     for hub in [&one, &two] {
         is_ready(hub, true).await;
     }
-    let client = async_nats::connect(server.url()).await.unwrap();
-    let stream = async_nats::jetstream::new(client).get_stream("TIDINGS").await.unwrap();
+    let stream =
+        async_nats::jetstream::new(client_of(&server).await).get_stream("TIDINGS").await.unwrap();
     let last = stream.get_info().await.unwrap().state.last_sequence;
-    // What is to be seen is that nothing happens.
+    // Nothing must happen, which only time can show.
     sleep(Duration::from_secs(3)).await;
     assert_eq!(stream.get_info().await.unwrap().state.last_sequence, last);
     for hub in [&one, &two] {

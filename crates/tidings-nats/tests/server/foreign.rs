@@ -1,19 +1,17 @@
-//! Events that others publish, past the hubs.
+//! Events from other clients of NATS.
 
 use async_nats::HeaderMap;
 use tidings::Hub;
-use tidings_nats::NatsLog;
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::log::{Client, publish};
 use tidings_testkit::nats::Server;
-use tidings_testkit::requirements::met;
+
+use crate::{client_of, node, server};
 
 async fn begin() -> Option<(Server, Hub, async_nats::Client)> {
-    let server = Server::start().await;
-    let server = met("logs on NATS", || server)?;
-    let log = NatsLog::connect(server.url()).await.expect("the server is there");
-    let client = async_nats::connect(server.url()).await.expect("the server is there");
-    Some((server, Hub::builder().build_on(log), client))
+    let server = server().await?;
+    let (hub, client) = (node(&server).await, client_of(&server).await);
+    Some((server, hub, client))
 }
 
 #[tokio::test]
@@ -31,7 +29,7 @@ async fn any_client_of_nats_publishes_events() {
 }
 
 #[tokio::test]
-async fn what_is_no_event_is_left_out_and_counted() {
+async fn a_message_that_is_not_an_event_is_left_out_and_counted() {
     let Some((server, hub, nats)) = begin().await else { return };
     let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
     let first = publish(&hub, "a", "first").await;
@@ -45,9 +43,8 @@ async fn what_is_no_event_is_left_out_and_counted() {
     let message = client.read(1).await[0].clone();
     assert_eq!((message.data(), message.last_event_id()), ("good", &*event.id));
     eventually("two rejections", || hub.health().rejected == 2).await;
-    // They are left out of what is read back, too.
-    let late = within("a log", NatsLog::connect(server.url())).await.unwrap();
-    let late = Hub::builder().build_on(late);
+    // Also when they are read back.
+    let late = node(&server).await;
     let mut client = Client::expect(&late, &["a"], Some(&first.id), "resumed").await;
     assert_eq!(client.read(1).await[0].last_event_id(), event.id);
 }

@@ -1,4 +1,4 @@
-//! Families that are wanted and left while events are published.
+//! Interests that come and go while events are published.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,12 +11,12 @@ use tidings_testkit::limit::within;
 use tidings_testkit::log::{Client, publish_all};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::families::{
-    OF_ROOMS, ROOMS, forgetful, fresh, hub_at, is_subscribed_to, last_of, publish_rooms, selective,
-    server,
+use crate::hub_at;
+use crate::patterns::{
+    OF_ROOMS, ROOMS, forgetful, fresh, is_subscribed_to, last_of, publish_rooms, selective, server,
 };
 
-/// Publishes until it is to end: no more than those who come back can read of the stream meanwhile.
+/// Publishes until the end, no faster than clients that come back can read the stream.
 async fn publish_on(hub: Hub, ending: Arc<AtomicBool>) -> Vec<Entry> {
     let mut published = Vec::new();
     let mut pace = interval(Duration::from_millis(50));
@@ -46,10 +46,10 @@ async fn come_and_go(hub: Hub, number: usize) -> (Vec<Visit>, String) {
 
 const SEED: u64 = 17;
 
-/// Two nodes, so that a family is wanted anew at one while it is left at the other; and few clients, so that
-/// it often is the last who leaves.
+/// Two nodes, so that one adds an interest while the other removes it; and few clients, so that often the last one
+/// leaves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn families_that_are_wanted_and_left_while_events_are_published_miss_nothing() {
+async fn interests_that_come_and_go_while_events_are_published_miss_nothing() {
     let Some(server) = server().await else { return };
     let nodes = [forgetful(&server, "one").await, forgetful(&server, "two").await];
     let publisher = hub_at(&server.url(), selective()).await;
@@ -77,14 +77,14 @@ async fn families_that_are_wanted_and_left_while_events_are_published_miss_nothi
 }
 
 #[tokio::test]
-async fn families_that_are_wanted_and_left_in_quick_succession_leave_what_is_wanted() {
+async fn interests_that_come_and_go_in_quick_succession_do_not_change_the_others() {
     let Some(server) = server().await else { return };
     let hub = forgetful(&server, "node").await;
     let other = hub_at(&server.url(), selective()).await;
     let mut steady = fresh(&hub, &["a.1"]).await;
     let mut published = Vec::new();
     for round in 0..20 {
-        // Wanted and left before the log has got round to it.
+        // Added and removed before the log handles them.
         for _ in 0..10 {
             drop(OF_ROOMS.map(|asked| Client::connect(&hub, asked, None)));
         }

@@ -5,19 +5,19 @@ use tidings_testkit::limit::within;
 use tidings_testkit::nats::Server;
 use tidings_testkit::wire::{Request, Response};
 
-/// What has a server tell of its connections.
+/// The configuration with which a server reports on its connections.
 pub(crate) const CONFIGURATION: &str = r#"http: "127.0.0.1:-1""#;
 
-/// What a server tells of a connection.
+/// What a server reports on a connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// What it is subscribed to, sorted.
+    /// The subjects that it is subscribed to, sorted.
     pub(crate) subjects: Vec<String>,
     /// How many messages it was sent.
     pub(crate) sent: u64,
 }
 
-/// Asks a server of its connection of this name, which has to be there.
+/// Asks a server for its connection of this name, which must exist.
 pub(crate) async fn connection(server: &Server, name: &str) -> Connection {
     let answer = ask(server, "/connz?subs=1").await;
     let all = answer["connections"].as_array().expect("a list");

@@ -10,8 +10,9 @@ use tidings_testkit::checker::is_of;
 use tidings_testkit::limit::within;
 use tidings_testkit::log::{Client, publish};
 use tidings_testkit::nats::Server;
-use tidings_testkit::requirements::met;
 use tokio::task::JoinSet;
+
+use crate::{position, server};
 
 const TOPICS: [&str; 16] = [
     "a.0", "a.1", "a.2", "a.3", "b.0", "b.1", "b.2", "b.3", "c.0", "c.1", "c.2", "c.3", "d.0",
@@ -19,7 +20,7 @@ const TOPICS: [&str; 16] = [
 ];
 
 /// Wide and narrow ones.
-const FAMILIES: [&str; 6] = ["a.*", "b.1*", "*.2", "c.*", "d.3*", "*"];
+const PATTERNS: [&str; 6] = ["a.*", "b.1*", "*.2", "c.*", "d.3*", "*"];
 
 async fn hub(server: &Server, is_selective: bool) -> Hub {
     let log = NatsLog::builder().selective(is_selective).connect(server.url());
@@ -28,7 +29,7 @@ async fn hub(server: &Server, is_selective: bool) -> Hub {
     little.build_on(log)
 }
 
-/// Publishes until it is to end. Returns positions and topics, in order.
+/// Publishes until the end. Returns positions and topics, in order.
 async fn publish_all(hub: Hub, number: usize, ending: Arc<AtomicBool>) -> Vec<(u64, &'static str)> {
     let mut published = Vec::new();
     for n in 0_usize.. {
@@ -44,23 +45,18 @@ async fn publish_all(hub: Hub, number: usize, ending: Arc<AtomicBool>) -> Vec<(u
     published
 }
 
-pub(crate) fn position(id: &str) -> u64 {
-    id.rsplit_once('-').unwrap().1.parse().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_left_out_while_several_connections_publish() {
+async fn a_node_leaves_out_nothing_while_several_connections_publish() {
     read_and_publish(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_selective_node_leaves_out_nothing_either_or_says_so() {
+async fn a_selective_node_leaves_out_nothing_or_resets_its_clients() {
     read_and_publish(true).await;
 }
 
 async fn read_and_publish(is_selective: bool) {
-    let server = Server::start().await;
-    let Some(server) = met("logs on NATS", || server) else { return };
+    let Some(server) = server().await else { return };
     let nodes = [
         hub(&server, is_selective).await,
         hub(&server, is_selective).await,
@@ -78,7 +74,7 @@ async fn read_and_publish(is_selective: bool) {
         readers.spawn(async move {
             let other = match number % 2 {
                 0 => TOPICS[(number * 3 + 7) % 16],
-                _ => FAMILIES[number / 2],
+                _ => PATTERNS[number / 2],
             };
             let topics = [TOPICS[number % 16], other];
             let began = tokio::time::Instant::now();

@@ -4,35 +4,27 @@ use tidings::{Hub, HubBuilder};
 use tidings_nats::NatsLog;
 use tidings_testkit::log::{Engine, Settings};
 use tidings_testkit::nats::Server;
-use tidings_testkit::requirements::met;
 use tokio::sync::Mutex;
 
-/// A node receives what its clients want.
-struct Selective(Jetstream);
-
-/// A node receives everything.
-struct Whole(Jetstream);
-
-struct Jetstream {
+/// Nodes that receive everything, or only the events of their interests.
+struct Nats<const IS_SELECTIVE: bool> {
     server: Mutex<Server>,
     settings: Settings,
 }
 
-impl Jetstream {
+impl<const IS_SELECTIVE: bool> Engine for Nats<IS_SELECTIVE> {
     async fn begin(settings: Settings) -> Option<Self> {
-        let server = Server::start().await;
-        let server = met("logs on NATS", || server)?;
-        Some(Self { server: Mutex::new(server), settings })
+        Some(Self { server: Mutex::new(super::server().await?), settings })
     }
 
-    async fn node(&self, hub: HubBuilder, is_selective: bool) -> Hub {
+    async fn node(&self, hub: HubBuilder) -> Hub {
         let log = NatsLog::builder()
             .max_events(self.settings.max_events as u64)
             .idempotency_window(self.settings.idempotency_window)
-            .selective(is_selective)
+            .selective(IS_SELECTIVE)
             .connect(self.server.lock().await.url())
             .await;
-        hub.build_on(log.expect("the server is there"))
+        hub.build_on(log.expect("the server is running"))
     }
 
     async fn wipe(&self) {
@@ -43,42 +35,14 @@ impl Jetstream {
     }
 }
 
-impl Engine for Selective {
-    async fn begin(settings: Settings) -> Option<Self> {
-        Jetstream::begin(settings).await.map(Self)
-    }
-
-    async fn node(&self, hub: HubBuilder) -> Hub {
-        self.0.node(hub, true).await
-    }
-
-    async fn wipe(&self) {
-        self.0.wipe().await;
-    }
-}
-
-impl Engine for Whole {
-    async fn begin(settings: Settings) -> Option<Self> {
-        Jetstream::begin(settings).await.map(Self)
-    }
-
-    async fn node(&self, hub: HubBuilder) -> Hub {
-        self.0.node(hub, false).await
-    }
-
-    async fn wipe(&self) {
-        self.0.wipe().await;
-    }
-}
-
 mod selective {
     use super::*;
 
-    tidings_testkit::log_suite!(Selective, durable, shared);
+    tidings_testkit::log_suite!(Nats<true>, durable, shared);
 }
 
 mod whole {
     use super::*;
 
-    tidings_testkit::log_suite!(Whole, durable, shared);
+    tidings_testkit::log_suite!(Nats<false>, durable, shared);
 }

@@ -1,4 +1,4 @@
-//! Families of topics: wildcards here and there.
+//! Patterns, which are wildcards of NATS.
 
 use std::time::Duration;
 
@@ -6,32 +6,24 @@ use async_nats::HeaderMap;
 use tidings::{Hub, Retention};
 use tidings_nats::{ConnectOptions, NatsLog, NatsLogBuilder};
 use tidings_testkit::checker::{self, Entry, check};
-use tidings_testkit::limit::{LIMIT, eventually, within};
+use tidings_testkit::limit::{LIMIT, within};
 use tidings_testkit::log::{Client, publish, publish_all};
 use tidings_testkit::nats::Server;
-use tidings_testkit::proxy::{Passing, Proxy};
-use tidings_testkit::requirements::met;
+use tidings_testkit::proxy::Passing;
 use tokio::time::{Instant, sleep};
 
-use crate::monitor;
-use crate::reading::position;
+use crate::{client_of, hub_at, is_ready, monitor, node, position, proxy};
 
 pub(crate) async fn server() -> Option<Server> {
-    let server = Server::start_with(monitor::CONFIGURATION).await;
-    met("logs on NATS", || server)
+    crate::server_with(monitor::CONFIGURATION).await
 }
 
 pub(crate) fn selective() -> NatsLogBuilder {
     NatsLog::builder().selective(true)
 }
 
-pub(crate) async fn hub_at(url: &str, settings: NatsLogBuilder) -> Hub {
-    let log = within("a log", settings.connect(url)).await.expect("the server is there");
-    Hub::builder().build_on(log)
-}
-
-/// A selective node whose connection has a name, and which wants what has clients and nothing else: it keeps no
-/// events for those who might come.
+/// A selective node whose connection has a name. It is interested only in topics that have clients: it retains no
+/// events for those that might come.
 pub(crate) async fn forgetful(server: &Server, name: &str) -> Hub {
     let options = ConnectOptions::new().name(name);
     let log = selective().connect_options(options).connect(server.url());
@@ -41,11 +33,6 @@ pub(crate) async fn forgetful(server: &Server, name: &str) -> Hub {
 
 pub(crate) async fn fresh(hub: &Hub, topics: &[&str]) -> Client {
     Client::expect(hub, topics, None, "fresh").await
-}
-
-async fn is_ready(hub: &Hub, ready: bool) {
-    let what = if ready { "a hub that is ready" } else { "a hub that is not ready" };
-    eventually(what, || hub.health().is_ready() == ready).await;
 }
 
 /// What a node is subscribed to of the events, once it is this.
@@ -66,7 +53,7 @@ pub(crate) async fn is_subscribed_to(server: &Server, node: &str, expected: &[&s
 }
 
 #[tokio::test]
-async fn a_family_is_one_wildcard_for_all_who_want_it() {
+async fn a_pattern_is_one_wildcard_for_all_its_clients() {
     let Some(server) = server().await else { return };
     let hub = forgetful(&server, "node").await;
     let one = fresh(&hub, &["sensors.kitchen.*"]).await;
@@ -88,10 +75,10 @@ async fn a_family_is_one_wildcard_for_all_who_want_it() {
 }
 
 #[tokio::test]
-async fn a_node_is_not_sent_what_none_of_its_clients_wants() {
+async fn a_node_does_not_receive_events_that_none_of_its_clients_is_subscribed_to() {
     let Some(server) = server().await else { return };
     let hub = forgetful(&server, "node").await;
-    let whole = hub_at(&server.url(), NatsLog::builder()).await;
+    let whole = node(&server).await;
     let mut client = fresh(&hub, &["sensors.kitchen.*"]).await;
     let before = monitor::connection(&server, "node").await.sent;
     let events =
@@ -104,7 +91,7 @@ async fn a_node_is_not_sent_what_none_of_its_clients_wants() {
     assert_eq!(client.messages().len(), 2);
 }
 
-/// Names in each other's way: by dots, escapes and what NATS has a meaning for.
+/// Names that are close to each other by dots, escapes and characters with a meaning in NATS.
 const ODD: [&str; 15] = [
     "a", "a.", "a..", "a.b", "a.b.", "a..b", "a.b.c", "a.>", "a.$b", "ab", "$a", "$a.b", ".a",
     "a.100%", "é.a",
@@ -127,7 +114,7 @@ const OF_ODD: [&[&str]; 13] = [
 ];
 
 #[tokio::test]
-async fn names_of_every_kind_come_once_to_each_of_their_families() {
+async fn topics_of_every_kind_come_once_to_each_of_their_patterns() {
     let Some(server) = server().await else { return };
     let other = hub_at(&server.url(), selective()).await;
     for settings in [NatsLog::builder(), selective()] {
@@ -141,7 +128,7 @@ async fn names_of_every_kind_come_once_to_each_of_their_families() {
         let mut published = publish_all(&other, events).await;
         let rest = published.clone();
         published.insert(0, first.clone());
-        // All at the end, so that each has seen all of its own.
+        // One of each topic at the end, so that every client has a last one.
         let last = publish_all(&other, ODD.map(|topic| (topic, "last".to_owned()))).await;
         published.extend(last);
         for (mut client, asked) in clients.into_iter().zip(OF_ODD) {
@@ -149,7 +136,7 @@ async fn names_of_every_kind_come_once_to_each_of_their_families() {
             let summary = check(&published, asked, &[client.leave()]).expect("all as promised");
             assert_eq!(summary.resets, 0, "{asked:?}");
         }
-        // And read back, by a node that was not there.
+        // And read back, by a node that comes later.
         let late = hub_at(&server.url(), selective()).await;
         for asked in OF_ODD {
             let mut client = Client::expect(&late, asked, Some(&first.id), "resumed").await;
@@ -175,7 +162,7 @@ pub(crate) const ROOMS: [&str; 7] = ["a.1", "a.2", "a.10", "a.1.x", "b.1", "b.2"
 pub(crate) const OF_ROOMS: [&[&str]; 6] =
     [&["a.*"], &["a.1*", "a.*"], &["a.1", "a.*"], &["*.1", "a.10"], &["*"], &["b.*", "c"]];
 
-/// Clients of families, who go on until they are [judged](Self::judge).
+/// Pattern subscribers, which read until they are [checked](Self::check).
 struct Audience(Vec<Client>);
 
 impl Audience {
@@ -187,8 +174,8 @@ impl Audience {
         Self(clients)
     }
 
-    /// They have seen everything once and in order, and nobody was reset.
-    async fn judge(self, published: &[Entry]) {
+    /// They have seen everything once and in order, without a reset.
+    async fn check(self, published: &[Entry]) {
         for (mut client, asked) in self.0.into_iter().zip(OF_ROOMS) {
             client.read_to(&last_of(published, asked).id).await;
             let summary = check(published, asked, &[client.leave()]).expect("all as promised");
@@ -203,13 +190,12 @@ pub(crate) async fn publish_rooms(hub: &Hub, what: &str) -> Vec<Entry> {
 }
 
 #[tokio::test]
-async fn families_have_all_that_was_published_while_their_link_was_cut() {
+async fn pattern_subscribers_get_what_was_published_while_the_link_was_cut() {
     let Some(server) = server().await else { return };
     for passing in [Passing::Neither, Passing::ToClient, Passing::ToServer] {
-        let proxy =
-            Proxy::start(([127, 0, 0, 1], server.port()).into()).await.expect("a free port");
-        let cut = hub_at(&format!("nats://{}", proxy.addr()), selective()).await;
-        let whole = hub_at(&server.url(), NatsLog::builder()).await;
+        let (proxy, url) = proxy(&server).await;
+        let cut = hub_at(&url, selective()).await;
+        let whole = node(&server).await;
         let audience = Audience::of(&cut).await;
         let mut published = publish_rooms(&whole, "before").await;
         proxy.pass(passing);
@@ -217,30 +203,30 @@ async fn families_have_all_that_was_published_while_their_link_was_cut() {
         is_ready(&cut, false).await;
         proxy.pass(Passing::Both);
         published.extend(publish_rooms(&whole, "after").await);
-        audience.judge(&published).await;
+        audience.check(&published).await;
     }
 }
 
 #[tokio::test]
-async fn families_have_all_that_was_published_when_connections_break() {
+async fn pattern_subscribers_get_what_is_published_while_connections_break() {
     let Some(server) = server().await else { return };
-    let proxy = Proxy::start(([127, 0, 0, 1], server.port()).into()).await.expect("a free port");
-    let cut = hub_at(&format!("nats://{}", proxy.addr()), selective()).await;
-    let whole = hub_at(&server.url(), NatsLog::builder()).await;
+    let (proxy, url) = proxy(&server).await;
+    let cut = hub_at(&url, selective()).await;
+    let whole = node(&server).await;
     let audience = Audience::of(&cut).await;
     let mut published = Vec::new();
     for round in 0..10 {
         proxy.reset();
         published.extend(publish_rooms(&whole, &round.to_string()).await);
     }
-    audience.judge(&published).await;
+    audience.check(&published).await;
 }
 
 #[tokio::test]
-async fn families_outlive_a_server_that_is_killed() {
+async fn pattern_subscribers_outlive_a_server_that_is_killed() {
     let Some(mut server) = server().await else { return };
     let hub = hub_at(&server.url(), selective()).await;
-    let other = hub_at(&server.url(), NatsLog::builder()).await;
+    let other = node(&server).await;
     let audience = Audience::of(&hub).await;
     let mut published = Vec::new();
     for round in 0..3 {
@@ -251,11 +237,11 @@ async fn families_outlive_a_server_that_is_killed() {
         is_ready(&other, true).await;
         published.extend(publish_rooms(&other, &format!("{round}, after")).await);
     }
-    audience.judge(&published).await;
+    audience.check(&published).await;
 }
 
 #[tokio::test]
-async fn families_of_a_server_that_lost_everything_are_reset_and_go_on() {
+async fn pattern_subscribers_of_a_server_that_lost_everything_are_reset_and_go_on() {
     let Some(mut server) = server().await else { return };
     let hub = hub_at(&server.url(), selective()).await;
     let mut audience = Audience::of(&hub).await;
@@ -279,11 +265,11 @@ async fn families_of_a_server_that_lost_everything_are_reset_and_go_on() {
 }
 
 #[tokio::test]
-async fn what_was_trimmed_of_a_family_while_the_link_was_cut_is_a_reset() {
+async fn pattern_subscribers_are_reset_when_what_they_missed_was_trimmed() {
     let Some(server) = server().await else { return };
-    let proxy = Proxy::start(([127, 0, 0, 1], server.port()).into()).await.expect("a free port");
-    let cut = hub_at(&format!("nats://{}", proxy.addr()), selective().max_events(50)).await;
-    let whole = hub_at(&server.url(), NatsLog::builder()).await;
+    let (proxy, url) = proxy(&server).await;
+    let cut = hub_at(&url, selective().max_events(50)).await;
+    let whole = node(&server).await;
     let mut client = fresh(&cut, &["a.*"]).await;
     let before = publish(&whole, "a.1", "before").await;
     client.read_to(&before.id).await;
@@ -298,7 +284,7 @@ async fn what_was_trimmed_of_a_family_while_the_link_was_cut_is_a_reset() {
     assert_eq!(client.read(1).await[0].last_event_id(), event.id);
 }
 
-/// Sends what the stream would have sent for its message at `sequence`.
+/// Sends what the stream would republish for its message at `sequence`.
 async fn forge(nats: &async_nats::Client, subject: &str, sequence: u64, previous: u64) {
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Sequence", sequence.to_string());
@@ -307,36 +293,36 @@ async fn forge(nats: &async_nats::Client, subject: &str, sequence: u64, previous
     nats.flush().await.unwrap();
 }
 
-/// What the server sends of a topic names the one before it. Here somebody else pretends to be the server, which
-/// never leaves anything out.
+/// A republished message names the one before it in its topic. The server never leaves one out, so the test pretends
+/// to be the server.
 #[tokio::test]
-async fn each_topic_of_a_family_has_to_follow_on_what_was_seen_of_it() {
+async fn each_topic_of_a_pattern_must_continue_what_was_seen_of_it() {
     let Some(server) = server().await else { return };
-    let nats = async_nats::connect(server.url()).await.unwrap();
+    let nats = client_of(&server).await;
     let hub = hub_at(&server.url(), selective()).await;
     let earlier = publish(&hub, "a.3", "earlier").await;
     let mut client = fresh(&hub, &["a.*", "a.1*"]).await;
-    // The first may be from before the families were followed.
+    // The first may be from before the patterns were followed.
     let mut event = publish(&hub, "a.2", "x").await;
     for topic in ["a.2", "a.1"] {
         client.read_to(&event.id).await;
         event = publish(&hub, topic, "x").await;
     }
     client.read_to(&event.id).await;
-    // The one before was of this topic, in front of what the client was sent of another.
+    // The one before was of this topic, and the client has received a later one of another topic.
     let at = position(&event.id);
     forge(&nats, "tidings-live.a.2", at + 5, at).await;
     assert_eq!(client.status().await["reason"], "unknown");
     let event = publish(&hub, "a.2", "new").await;
     client.read_to(&event.id).await;
-    // It is still to come: something is missing, and it is nothing that the stream has.
+    // The one before is ahead of everything that came: something is missing, which the stream does not have.
     let at = position(&event.id);
     forge(&nats, "tidings-live.a.2", at + 9, at + 5).await;
     let event = publish(&hub, "a.1", "x").await;
     let next = client.read(1).await[0].clone();
     assert_eq!((next.data(), next.last_event_id()), ("x", &*event.id));
     assert!(client.messages().iter().all(|message| message.data() != "forged"));
-    // It was there before the family was followed.
+    // The one before is from before the pattern was followed.
     forge(&nats, "tidings-live.a.3", position(&event.id) + 5, position(&earlier.id)).await;
     assert_eq!(client.read(1).await[0].data(), "forged");
 }

@@ -7,48 +7,48 @@ use std::time::Duration;
 use futures_util::stream::{AbortHandle, Abortable, SelectAll};
 use futures_util::{Stream, future};
 
-/// Many subscriptions of one connection, each with a channel of its own, put back into the order in
-/// which the connection had them.
+/// Many subscriptions of one connection, each with its own channel. Puts their messages back into the order in which
+/// the connection received them.
 ///
-/// The stream sends its messages on in order, and one connection keeps them so; the task that reads it
-/// puts each into its channel before it looks at the next. So when message `m` was seen, all before it
-/// are in their channels. The channels are emptied, which tells the highest `m`, and emptied once
-/// more: then everything up to `m` is there, and can be sorted.
+/// The stream republishes its messages in order, and a connection keeps the order. The task that reads the
+/// connection puts each message into its channel before it looks at the next. So when message `m` has come, all
+/// messages before it are in their channels. Draining the channels gives the highest `m`. Draining them once more
+/// completes everything up to `m`, which can then be sorted.
 ///
-/// "Empty" has to be true: see [`Flag`].
+/// A channel that looks empty must be empty: see [`Flag`].
 #[derive(Debug)]
-pub(crate) struct Taps<S: Stream, T> {
+pub(crate) struct MergedSubscriptions<S: Stream, T> {
     streams: SelectAll<Abortable<S>>,
     held: Vec<Live<T>>,
-    /// Reads what a subscription yields; what gives `None` is left out.
+    /// Reads what a subscription yields; `None` leaves it out.
     read: fn(S::Item) -> Option<Live<T>>,
     capacity: usize,
-    /// How long messages are waited for that should have come before.
+    /// How long to wait for messages that should have come before.
     patience: Option<Duration>,
-    /// How much has come since the last batch.
+    /// How many have come since the last batch.
     taken: usize,
 }
 
 /// A message that has come by a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Live<T> {
-    /// Its place in the stream.
+    /// Its position in the stream.
     pub(crate) sequence: u64,
-    /// That of the message before it on the same subject, if the stream has it still; or 0.
+    /// The position of the message before it on the same subject, if the stream still has it; or 0.
     pub(crate) previous: u64,
     pub(crate) message: T,
 }
 
-/// Messages in order, each once, and all that there are between the first and the last of them.
+/// Messages in order, each once, without a gap between the first and the last.
 #[derive(Debug)]
 pub(crate) struct Batch<T> {
     pub(crate) messages: Vec<Live<T>>,
-    /// So many have come that a channel may have been full: some may be missing.
+    /// As many have come as a channel holds: one may have been full, and messages may be missing.
     pub(crate) has_overflowed: bool,
 }
 
-impl<S: Stream + Unpin, T> Taps<S, T> {
-    /// `capacity` is that of a subscription's channel.
+impl<S: Stream + Unpin, T> MergedSubscriptions<S, T> {
+    /// `capacity` is the capacity of a subscription's channel.
     pub(crate) fn new(
         read: fn(S::Item) -> Option<Live<T>>,
         capacity: usize,
@@ -57,7 +57,7 @@ impl<S: Stream + Unpin, T> Taps<S, T> {
         Self { streams: SelectAll::new(), held: Vec::new(), read, capacity, patience, taken: 0 }
     }
 
-    /// Adds a subscription, which ends with the handle.
+    /// Adds a subscription, which the handle ends.
     pub(crate) fn add(&mut self, subscription: S) -> AbortHandle {
         let (handle, registration) = AbortHandle::new_pair();
         self.streams.push(Abortable::new(subscription, registration));
@@ -66,7 +66,7 @@ impl<S: Stream + Unpin, T> Taps<S, T> {
 
     /// The next messages, at least one. Nothing is lost when it is dropped before it is ready.
     pub(crate) async fn batch(&mut self) -> Batch<T> {
-        // A runtime that wants this task to rest would make channels look empty that are not.
+        // Tokio's budget for a task would make channels look empty that are not.
         let complete = tokio::task::unconstrained(future::poll_fn(|cx| self.poll_first(cx))).await;
         if let Some(patience) = self.patience {
             tokio::time::sleep(patience).await;
@@ -75,9 +75,9 @@ impl<S: Stream + Unpin, T> Taps<S, T> {
             .await
     }
 
-    /// Waits until there is anything. Returns up to where it reaches.
+    /// Waits for a message. Returns the highest position that has come.
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<u64> {
-        self.taken += self.empty(cx);
+        self.taken += self.drain(cx);
         match self.held.iter().map(|live| live.sequence).max() {
             Some(complete) => Poll::Ready(complete),
             None => Poll::Pending,
@@ -85,18 +85,17 @@ impl<S: Stream + Unpin, T> Taps<S, T> {
     }
 
     fn finish(&mut self, complete: u64, cx: &mut Context<'_>) -> Batch<T> {
-        let taken = std::mem::take(&mut self.taken) + self.empty(cx);
+        let taken = std::mem::take(&mut self.taken) + self.drain(cx);
         self.held.sort_by_key(|live| live.sequence);
         self.held.dedup_by_key(|live| live.sequence);
         let beyond = self.held.partition_point(|live| live.sequence <= complete);
         let rest = self.held.split_off(beyond);
         let messages = std::mem::replace(&mut self.held, rest);
-        // All that a channel could hold has come since it was empty, or not.
         Batch { messages, has_overflowed: taken >= self.capacity }
     }
 
-    /// Takes everything out of the channels, and returns how much that was.
-    fn empty(&mut self, cx: &mut Context<'_>) -> usize {
+    /// Takes all messages out of the channels, and returns how many there were.
+    fn drain(&mut self, cx: &mut Context<'_>) -> usize {
         let flag = Arc::new(Flag { is_raised: AtomicBool::new(false), waker: cx.waker().clone() });
         let waker = Waker::from(flag.clone());
         let mut flagged = Context::from_waker(&waker);
@@ -116,8 +115,8 @@ impl<S: Stream + Unpin, T> Taps<S, T> {
     }
 }
 
-/// Tells whether a set of streams has nothing, or only rests: it is pending in both cases, but wakes its
-/// task at once in the latter.
+/// Distinguishes a set of streams that is empty from one that only yields: both are pending, but the latter wakes its
+/// task at once.
 struct Flag {
     is_raised: AtomicBool,
     waker: Waker,
@@ -140,7 +139,7 @@ mod tests {
     use tokio::sync::mpsc::{Receiver, Sender, channel};
     use tokio::time::timeout;
 
-    /// A subscription, as a client has it.
+    /// A subscription, as the NATS client has it.
     struct Channel(Receiver<u64>);
 
     impl Stream for Channel {
@@ -151,58 +150,60 @@ mod tests {
         }
     }
 
-    fn taps(channels: usize, capacity: usize) -> (Taps<Channel, ()>, Vec<Sender<u64>>) {
+    type Merged = MergedSubscriptions<Channel, ()>;
+
+    fn merged(channels: usize, capacity: usize) -> (Merged, Vec<Sender<u64>>) {
         let read = |sequence| Some(Live { sequence, previous: 0, message: () });
-        let mut taps = Taps::new(read, capacity, None);
+        let mut merged = Merged::new(read, capacity, None);
         let senders = (0..channels).map(|_| {
             let (sender, receiver) = channel(capacity);
-            taps.add(Channel(receiver));
+            merged.add(Channel(receiver));
             sender
         });
         let senders = senders.collect();
-        (taps, senders)
+        (merged, senders)
     }
 
-    async fn next(taps: &mut Taps<Channel, ()>) -> Batch<()> {
-        timeout(Duration::from_secs(10), taps.batch()).await.expect("a batch in time")
+    async fn next(merged: &mut Merged) -> Batch<()> {
+        timeout(Duration::from_secs(10), merged.batch()).await.expect("a batch in time")
     }
 
     #[tokio::test]
     async fn messages_of_many_channels_come_in_one_order() {
-        let (mut taps, senders) = taps(3, 16);
+        let (mut merged, senders) = merged(3, 16);
         for (sequence, channel) in [(1, 2), (2, 0), (3, 1), (4, 2), (5, 0)] {
             senders[channel].try_send(sequence).unwrap();
         }
-        let batch = next(&mut taps).await;
+        let batch = next(&mut merged).await;
         let sequences: Vec<_> = batch.messages.iter().map(|live| live.sequence).collect();
         assert_eq!(sequences, [1, 2, 3, 4, 5]);
         assert!(!batch.has_overflowed);
     }
 
     #[tokio::test]
-    async fn a_message_that_came_twice_is_there_once() {
-        let (mut taps, senders) = taps(2, 16);
+    async fn a_message_that_came_twice_is_in_the_batch_once() {
+        let (mut merged, senders) = merged(2, 16);
         for channel in &senders {
             channel.try_send(1).unwrap();
         }
-        assert_eq!(next(&mut taps).await.messages.len(), 1);
+        assert_eq!(next(&mut merged).await.messages.len(), 1);
     }
 
     #[tokio::test]
-    async fn as_much_as_a_channel_holds_may_be_too_much() {
-        let (mut taps, senders) = taps(1, 4);
+    async fn as_many_messages_as_a_channel_holds_may_be_too_many() {
+        let (mut merged, senders) = merged(1, 4);
         (1..=4).for_each(|sequence| senders[0].try_send(sequence).unwrap());
-        assert!(next(&mut taps).await.has_overflowed);
+        assert!(next(&mut merged).await.has_overflowed);
         senders[0].try_send(6).unwrap();
-        assert!(!next(&mut taps).await.has_overflowed);
+        assert!(!next(&mut merged).await.has_overflowed);
     }
 
-    /// A connection on a thread of its own puts messages into channels as they come; whatever the
-    /// reader is doing meanwhile, no message may be handed on before one that came sooner.
+    /// A connection on its own thread puts messages into channels as they come. Whatever the reader is doing meanwhile,
+    /// it must not hand on a message before an earlier one.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn nothing_overtakes_while_messages_come() {
         const MESSAGES: u64 = 200_000;
-        let (mut taps, senders) = taps(50, 1 << 16);
+        let (mut merged, senders) = merged(50, 1 << 16);
         let sender = std::thread::spawn(move || {
             for sequence in 1..=MESSAGES {
                 let channel = (sequence.wrapping_mul(2_654_435_761) >> 7) as usize % senders.len();
@@ -211,7 +212,7 @@ mod tests {
         });
         let mut expected = 1;
         while expected <= MESSAGES {
-            for live in next(&mut taps).await.messages {
+            for live in next(&mut merged).await.messages {
                 assert_eq!(live.sequence, expected);
                 expected += 1;
             }
