@@ -8,18 +8,18 @@ use tidings::backend::LogError;
 use crate::fault::{Fault, guarded};
 use crate::file::Disk;
 use crate::store::Store;
-use crate::tables::State;
+use crate::tables::LogState;
 
-/// The open file, shared by the threads. redb takes a database that has failed to write out of service;
-/// then it is closed and opened anew, and that needs everybody to let go of it.
+/// The open file, shared by the threads. A redb database that has failed to write is out of service: it must be closed
+/// and opened again, while no thread uses it.
 #[derive(Debug)]
-pub(crate) struct Shelf {
+pub(crate) struct SharedStore {
     pub(crate) path: PathBuf,
     store: RwLock<Option<Store>>,
     pub(crate) counts: Counts,
 }
 
-/// What the log has done since it was opened.
+/// What the log did since it was opened.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) events: AtomicU64,
@@ -29,24 +29,24 @@ pub(crate) struct Counts {
     pub(crate) trimmed: AtomicU64,
 }
 
-impl Shelf {
+impl SharedStore {
     pub(crate) fn new(path: PathBuf, store: Store, counts: Counts) -> Self {
         Self { path, store: RwLock::new(Some(store)), counts }
     }
 
-    /// Does something with the file. What goes wrong in it does so as an error.
+    /// Calls with the open file. A panic in it becomes an error.
     pub(crate) fn with<T>(
         &self,
         call: impl FnOnce(&Store) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        // Shared also by the writer: redb lets it write while others read.
+        // A read lock also for the writer: redb lets it write while others read.
         let store = RwLockReadGuard::try_map(self.store.read(), Option::as_ref);
         let store = store.map_err(|_| Fault::Closed)?;
         guarded(|| call(&store))
     }
 
-    /// Closes the file and opens it again, as behind a crash.
-    pub(crate) fn reopen(&self) -> Result<State, Fault> {
+    /// Closes the file and opens it again, as after a crash.
+    pub(crate) fn reopen(&self) -> Result<LogState, Fault> {
         let mut store = self.store.write();
         *store = None;
         let (opened, state) = Store::open(&self.path, self.counts.disk.clone())?;
@@ -59,7 +59,7 @@ impl Shelf {
         *self.store.write() = None;
     }
 
-    pub(crate) fn note(&self, state: &State) {
+    pub(crate) fn update_counts(&self, state: &LogState) {
         self.counts.last.store(state.last, Ordering::Release);
         self.counts.trimmed.store(state.trimmed, Ordering::Relaxed);
     }
