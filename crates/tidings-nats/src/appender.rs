@@ -1,12 +1,11 @@
 //! Publishes events, many at a time and in order.
 //!
-//! Each has a message id, so that it can be sent again when the connection was lost before the answer
-//! came: the stream leaves out what it has. But then some of what was sent before the loss may still be in
-//! the client's hands and go out by the new connection, while what was sent before that is lost. Sent again,
-//! it would come behind what it was before. So a marker is published first: its acknowledgement comes
-//! behind those of all that was still on its way. What then has no answer is sent again if nothing that came
-//! after it was acknowledged, and given up otherwise. And the client is not given much at a time: the next
-//! few when those before them are in the socket.
+//! Each event has a message id, so it can be sent again when the connection was lost before the answer: the stream
+//! leaves out a message that it has. But after a loss, some events may still be in the client's buffer and go out
+//! over the new connection, while earlier ones are lost. Those would come after later ones when sent again.
+//! So a marker is published first: its acknowledgement comes after those of all events that were still in the
+//! buffer. An event that has no answer then is sent again if no later one was acknowledged, and has failed
+//! otherwise. The client is given a few events at a time: the next ones when those before are in the socket.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,11 +35,11 @@ pub(crate) struct Publication {
     headers: HeaderMap,
     payload: Bytes,
     has_key: bool,
-    /// Tells this publication from another with the same key.
+    /// Distinguishes this publication from another one with the same key.
     nonce: String,
     deadline: Instant,
     attempts: u32,
-    /// One that came after it is in the stream already.
+    /// A later one is in the stream already.
     is_overtaken: bool,
     reply: Reply<Appended>,
 }
@@ -76,7 +75,7 @@ impl Publication {
         }
     }
 
-    /// As the server counts it.
+    /// Its size as the server counts it.
     fn size(&self) -> usize {
         let header = |name: &str, value: &str| name.len() + value.len() + ": \r\n".len();
         let headers = self.headers.iter().flat_map(|(name, values)| {
@@ -91,13 +90,13 @@ pub(crate) struct Appender {
     engine: Arc<Engine>,
     context: Context,
     queue: mpsc::Receiver<Publication>,
-    /// Those that were sent, by the order in which they came.
+    /// Those that were sent, by the order in which they were published.
     sent: BTreeMap<u64, Publication>,
     answers: FuturesUnordered<BoxFuture<'static, Answer>>,
     next: u64,
-    /// The client writes what it was given.
+    /// Completes when the client has written everything that it was given.
     flushing: Fuse<BoxFuture<'static, ()>>,
-    /// How many it was given since it last did.
+    /// How many it was given since the last flush.
     unflushed: usize,
     connects: u64,
 }
@@ -109,15 +108,15 @@ struct Answer {
     outcome: Result<PublishAck, PublishError>,
 }
 
-/// The number of what is published to see whether all before it has gone out.
+/// The number of the marker.
 const MARKER: u64 = u64::MAX;
 
 impl Appender {
-    /// How many may be without an answer.
+    /// How many publications may be without an answer.
     const IN_FLIGHT: usize = 4_096;
     /// How many the client is given at a time.
     const AT_ONCE: usize = 16;
-    /// How often deadlines and the link are looked at.
+    /// How often deadlines and the link are checked.
     const LOOK: Duration = Duration::from_millis(50);
 
     pub(crate) fn new(
@@ -127,7 +126,7 @@ impl Appender {
     ) -> Self {
         let context = ContextBuilder::new()
             .timeout(timeout)
-            // Those of markers and of attempts that were lost are among them for a while.
+            // Includes, for a while, those of markers and of attempts that were lost.
             .max_ack_inflight(4 * Self::IN_FLIGHT)
             .build(engine.client.clone());
         let connects = engine.connects();
@@ -144,7 +143,7 @@ impl Appender {
         }
     }
 
-    /// Runs until the queue is closed, and all in it is answered.
+    /// Runs until the queue is closed and everything in it is answered.
     pub(crate) async fn run(mut self) {
         let mut look = interval(Self::LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -168,7 +167,7 @@ impl Appender {
                 },
                 () = &mut self.flushing, if !self.flushing.is_terminated() => {}
                 _ = look.tick() => {
-                    self.give_up_late_ones();
+                    self.fail_late_ones();
                     held = held.and_then(still_in_time);
                 }
             }
@@ -195,7 +194,7 @@ impl Appender {
         if self.unflushed == Self::AT_ONCE {
             self.unflushed = 0;
             let client = self.engine.client.clone();
-            // It fails when the client has ended, and with it all else.
+            // Fails when the client has ended, and with it the log.
             self.flushing = async move { drop(client.flush().await) }.boxed().fuse();
         }
     }
@@ -224,7 +223,7 @@ impl Appender {
         match outcome {
             Ok(acknowledgement) => {
                 let Some(publication) = self.sent.remove(&number) else { return };
-                // Answers come in order, so there is nothing before it but what was lost.
+                // Answers come in order, so those before it were lost.
                 for (_, before) in self.sent.range_mut(..number) {
                     before.is_overtaken = true;
                 }
@@ -234,7 +233,7 @@ impl Appender {
                 let is_last = |publication: &Publication| publication.attempts == attempt;
                 if self.sent.get(&number).is_some_and(is_last) {
                     let refusal = publishing(refusal);
-                    // Once it was sent twice, the first may have been stored.
+                    // If it was sent twice, the first may have been stored.
                     let refusal = match attempt {
                         1 => refusal,
                         _ => LogError::new(LogErrorKind::Unacknowledged, refusal.to_string()),
@@ -256,10 +255,10 @@ impl Appender {
         }
         let engine = self.engine.clone();
         tokio::spawn(async move {
-            // The connection may be a new one, and what is behind it another history.
+            // The connection may be a new one, to a stream of another history.
             let epoch = timeout_at(publication.deadline, engine.verified_epoch()).await;
             let Ok(epoch) = epoch else {
-                let what = "history: it is stored, and not known in which";
+                let what = "publish: is stored, in a history that is not known yet";
                 return publication.reply.send(Err(error(LogErrorKind::Unacknowledged, what)));
             };
             let is_own = is_doubtful && is_own(&engine, position, &publication).await;
@@ -274,7 +273,7 @@ impl Appender {
         }
     }
 
-    fn give_up_late_ones(&mut self) {
+    fn fail_late_ones(&mut self) {
         let now = Instant::now();
         while let Some(entry) = self.sent.first_entry() {
             if entry.get().deadline > now {
@@ -284,9 +283,13 @@ impl Appender {
         }
     }
 
-    /// Sends again what was lost with a connection.
+    /// Sends again the publications that were lost with a connection.
     async fn recover(&mut self) {
         let connects = self.engine.connects();
+        // If the stream is gone, the marker must not be the first message of a new one.
+        if self.engine.restore().await.is_err() {
+            return;
+        }
         let message = PublishMessage::build().header("Nats-Rollup", "sub").payload("append".into());
         let sent = self.context.send_publish(self.engine.subjects.marker(), message).await;
         let Ok(answer) = sent else { return };
@@ -305,7 +308,7 @@ impl Appender {
                     }
                 }
                 _ = look.tick() => {
-                    self.give_up_late_ones();
+                    self.fail_late_ones();
                     if self.engine.connects() != connects {
                         return;
                     }
@@ -325,7 +328,7 @@ impl Appender {
     }
 }
 
-/// What has not been sent yet when its time is over.
+/// Fails a publication that was not sent before its deadline.
 fn still_in_time(publication: Publication) -> Option<Publication> {
     if publication.deadline > Instant::now() {
         return Some(publication);
@@ -337,6 +340,7 @@ fn still_in_time(publication: Publication) -> Option<Publication> {
 fn unacknowledged() -> LogError {
     error(LogErrorKind::Unacknowledged, "publish: no acknowledgement in time")
 }
+
 /// Whether the message at a position is this very publication.
 async fn is_own(engine: &Engine, position: u64, publication: &Publication) -> bool {
     let found = engine.next(&engine.subjects.all(), position).await;

@@ -12,19 +12,19 @@ use tidings::{Hub, Publish, Topic};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::connection::connection;
 use crate::error::{asking, connecting, error, no_answer};
-use crate::log::connection;
 
-/// Publishes to a hub what others publish to subjects of core NATS: for services that do so already.
+/// Publishes in a hub what services publish on subjects of core NATS.
 ///
-/// At most once. Core NATS keeps nothing: what is published while this node is not connected, or faster
-/// than the hub takes it, is lost, and so is what the hub refuses. [`counts`](Self::counts) tells how
-/// much was. Events that must not be lost are published to the stream: see [`NatsLog`](crate::NatsLog).
+/// At most once. Core NATS keeps nothing: a message that is published while this node is not connected, or faster
+/// than the hub takes it, is lost, and so is one that the hub refuses. Services that need every event to arrive
+/// should publish to the stream instead: see [`NatsLog`](crate::NatsLog).
 ///
-/// A message's subject is the name of its topic. Subjects may have the wildcards of NATS: `*` for a token,
-/// `>` for all that follow. Which messages those of an [`Envelope`] are is the bridge's to say.
+/// The subject of a message is its topic. The subjects of a bridge may have the wildcards of NATS: `*` for one
+/// token, `>` for all that follow.
 ///
-/// It ends when it is dropped.
+/// The bridge ends when it is dropped.
 ///
 /// ```no_run
 /// use tidings::Hub;
@@ -38,7 +38,7 @@ use crate::log::connection;
 ///     .envelope(Envelope::Json)
 ///     .connect("nats://127.0.0.1", hub)
 ///     .await?;
-/// // `events.orders.eu` is the topic `orders.eu` from now on.
+/// // A message to `events.orders.eu` becomes an event of the topic `orders.eu`.
 /// # drop(bridge);
 /// # Ok(())
 /// # }
@@ -50,35 +50,34 @@ pub struct CoreBridge {
     task: JoinHandle<()>,
 }
 
-/// Settings of a [`CoreBridge`]; made by [`CoreBridge::builder`].
+/// Options of a [`CoreBridge`]; made by [`CoreBridge::builder`].
 #[must_use = "a builder does nothing until `connect` is called"]
 pub struct CoreBridgeBuilder {
     subjects: Vec<String>,
     queue_group: Option<String>,
-    reading: Reading,
+    format: MessageFormat,
     options: ConnectOptions,
 }
 
-/// How a message is read.
 #[derive(Debug, Clone)]
-struct Reading {
+struct MessageFormat {
     envelope: Envelope,
-    stripped: String,
+    prefix: String,
 }
 
-/// What has become of a bridge's messages, since it began.
+/// What happened to a bridge's messages since it began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct BridgeCounts {
-    /// Events that were published.
+    /// How many were published as events.
     pub published: u64,
-    /// Messages that are no events: their subject is no topic, or they are not what the envelope says.
+    /// How many were malformed: their subject is not a topic, or they do not follow the envelope.
     pub rejected: u64,
-    /// Events that the hub did not take, or of which it does not know.
+    /// How many the hub refused, or did not acknowledge.
     pub failed: u64,
 }
 
-/// How long the server may take to see a subscription.
+/// How long the server may take to register a subscription.
 const ROUND_TRIP: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
@@ -89,17 +88,17 @@ struct Counters {
 }
 
 impl CoreBridge {
-    /// Settings for a bridge. At least a [subject](CoreBridgeBuilder::subject) has to be given.
+    /// A bridge, which needs at least one [subject](CoreBridgeBuilder::subject).
     pub fn builder() -> CoreBridgeBuilder {
         CoreBridgeBuilder {
             subjects: Vec::new(),
             queue_group: None,
-            reading: Reading { envelope: Envelope::Raw, stripped: String::new() },
+            format: MessageFormat { envelope: Envelope::Raw, prefix: String::new() },
             options: ConnectOptions::new(),
         }
     }
 
-    /// What has become of the messages so far.
+    /// What happened to the messages so far.
     ///
     /// ```no_run
     /// # fn show(bridge: tidings_nats::CoreBridge) {
@@ -124,81 +123,81 @@ impl Drop for CoreBridge {
 }
 
 impl CoreBridgeBuilder {
-    /// Takes in what is published to a subject, which may have wildcards. Can be given several times. A
-    /// message that matches several is published as often.
+    /// Subscribes to a subject, which may have wildcards. A bridge may have several; a message that matches more than one
+    /// is published once for each.
     pub fn subject(mut self, subject: impl Into<String>) -> Self {
         self.subjects.push(subject.into());
         self
     }
 
-    /// Of all bridges of one queue group, only one takes in each message: for several nodes on one
-    /// shared log, of which each sees what any publishes. Default: none, each takes in everything, as
-    /// hubs in memory need it.
+    /// Of all bridges of one queue group, one receives each message. For several nodes on a shared log, which all see what
+    /// one publishes. Default: none, each bridge receives everything, as hubs in memory need it.
     pub fn queue_group(mut self, name: impl Into<String>) -> Self {
         self.queue_group = Some(name.into());
         self
     }
 
-    /// How the messages are written. Default: [`Envelope::Raw`].
+    /// The format of the messages. Default: [`Envelope::Raw`], a message is an event's data.
     pub fn envelope(mut self, envelope: Envelope) -> Self {
-        self.reading.envelope = envelope;
+        self.format.envelope = envelope;
         self
     }
 
-    /// What is left out at the front of a subject to get the topic. Default: nothing.
+    /// The topic is the subject without this prefix. Default: the whole subject.
     pub fn strip_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.reading.stripped = prefix.into();
+        self.format.prefix = prefix.into();
         self
     }
 
-    /// Credentials, certificates, and what else NATS wants to know of a client. Pings, reconnecting and
-    /// the capacity of subscriptions are set by the bridge.
+    /// Credentials, certificates, and other options of the NATS client. The bridge sets pings, reconnecting and the
+    /// capacity of subscriptions itself.
     pub fn connect_options(mut self, options: ConnectOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Connects, and begins. Within a tokio runtime. What is published once this returns is taken in.
+    /// Connects, and starts the bridge: it receives what is published after this returns. Must be called within a tokio
+    /// runtime; the bridge lives on it.
     ///
     /// # Errors
     ///
-    /// [`LogErrorKind::Unavailable`] if no server answers; [`LogErrorKind::Refused`] if no subject was
-    /// given, or the server does not accept the credentials.
+    /// - [`LogErrorKind::Unavailable`] if no server answers;
+    /// - [`LogErrorKind::Refused`] if no subject was given, or the server does not accept the credentials.
     pub async fn connect(
         self,
         servers: impl ToServerAddrs,
         hub: Hub,
     ) -> Result<CoreBridge, LogError> {
         if self.subjects.is_empty() {
-            return Err(error(LogErrorKind::Refused, "bridge there is no subject"));
+            return Err(error(LogErrorKind::Refused, "bridge: has no subject"));
         }
         let client = connection(self.options).connect(servers).await.map_err(connecting)?;
         let mut subscriptions = SelectAll::new();
         for subject in self.subjects {
             subscriptions.push(subscribe(&client, subject, self.queue_group.clone()).await?);
         }
-        timeout(ROUND_TRIP, settle(&client)).await.map_err(|_| no_answer("subscribe"))??;
+        timeout(ROUND_TRIP, round_trip(&client)).await.map_err(|_| no_answer("subscribe"))??;
         let counters = Arc::new(Counters::default());
-        let task = run(subscriptions, hub, self.reading, counters.clone());
+        let task = run(subscriptions, hub, self.format, counters.clone());
         Ok(CoreBridge { counters, task: tokio::spawn(task) })
     }
 }
 
 impl fmt::Debug for CoreBridgeBuilder {
+    /// Without the credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The options know the credentials.
         f.debug_struct("CoreBridgeBuilder")
             .field("subjects", &self.subjects)
             .field("queue_group", &self.queue_group)
-            .field("reading", &self.reading)
+            .field("format", &self.format)
             .finish_non_exhaustive()
     }
 }
 
-impl Reading {
+impl MessageFormat {
     fn read(&self, message: &Message) -> Result<Append, RecordError> {
         let subject = message.subject.as_str();
-        let topic = Topic::new(subject.strip_prefix(&*self.stripped).unwrap_or(subject))?;
+        let topic = Topic::new(subject.strip_prefix(&*self.prefix).unwrap_or(subject))?;
         self.envelope.open(&topic, &message.payload)
     }
 }
@@ -215,9 +214,9 @@ async fn subscribe(
     subscribed.map_err(|error| asking("subscribe", error))
 }
 
-/// Waits until the server has seen what this client has sent so far: a message to itself comes back
-/// behind that.
-async fn settle(client: &Client) -> Result<(), LogError> {
+/// Waits until the server has processed everything that this client has sent so far: a message to itself comes back
+/// after that.
+async fn round_trip(client: &Client) -> Result<(), LogError> {
     let inbox = client.new_inbox();
     let mut messages = subscribe(client, inbox.clone(), None).await?;
     client.publish(inbox, Bytes::new()).await.map_err(|_| no_answer("subscribe"))?;
@@ -227,10 +226,10 @@ async fn settle(client: &Client) -> Result<(), LogError> {
 async fn run(
     mut messages: SelectAll<Subscriber>,
     hub: Hub,
-    reading: Reading,
+    format: MessageFormat,
     counters: Arc<Counters>,
 ) {
-    // Beyond it, messages wait in their subscription.
+    // Further messages wait in their subscription.
     const UNANSWERED: usize = 1_024;
 
     let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
@@ -243,7 +242,7 @@ async fn run(
             },
             message = messages.next(), if answers.len() < UNANSWERED => {
                 let Some(message) = message else { return };
-                match reading.read(&message) {
+                match format.read(&message) {
                     Ok(Append { topic, event, key: None }) => {
                         answers.push(hub.publish(topic, event));
                         continue;
@@ -264,7 +263,7 @@ mod tests {
     use super::*;
 
     fn read(subject: &str, payload: &str) -> Result<Append, String> {
-        let reading = Reading { envelope: Envelope::Raw, stripped: "events.".to_owned() };
+        let format = MessageFormat { envelope: Envelope::Raw, prefix: "events.".to_owned() };
         let message = Message {
             subject: subject.into(),
             reply: None,
@@ -274,11 +273,11 @@ mod tests {
             description: None,
             length: 0,
         };
-        reading.read(&message).map_err(|error| error.to_string())
+        format.read(&message).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn a_subject_is_a_topic_without_what_is_stripped() {
+    fn a_subject_is_a_topic_without_the_prefix() {
         for (subject, topic) in [("events.a.b", "a.b"), ("other.a", "other.a")] {
             let append = read(subject, "x").unwrap();
             assert_eq!((append.topic.as_str(), append.event.data()), (topic, Some("x")));
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_that_is_no_topic_is_rejected() {
+    fn a_subject_that_is_not_a_topic_is_rejected() {
         assert!(read("events.", "x").unwrap_err().starts_with("topic: "));
         assert!(read(&"x".repeat(300), "x").unwrap_err().starts_with("topic: "));
     }
@@ -294,6 +293,6 @@ mod tests {
     #[tokio::test]
     async fn a_bridge_without_a_subject_is_refused() {
         let bridge = CoreBridge::builder().connect("nats://127.0.0.1:1", Hub::new()).await;
-        assert_eq!(bridge.unwrap_err().to_string(), "nats: bridge: there is no subject");
+        assert_eq!(bridge.unwrap_err().to_string(), "nats: bridge: has no subject");
     }
 }

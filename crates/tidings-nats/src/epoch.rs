@@ -7,8 +7,7 @@ use tidings::backend::{Epoch, LogError, LogErrorKind};
 use crate::error::{asking, error, publishing};
 use crate::subject::Subjects;
 
-/// Where the epoch of a stream is kept: in a stream of its own with one message, so that it can be set by
-/// one node, and the others see it.
+/// Keeps the epoch of a stream in a second stream with one message, so that one node sets it and the others see it.
 ///
 /// Not in the stream itself, which forgets; nor in its configuration, which has no compare-and-set.
 #[derive(Debug)]
@@ -19,10 +18,9 @@ pub(crate) struct Epochs {
     replicas: usize,
 }
 
-/// What is there.
-struct Entry {
+struct EpochEntry {
     epoch: Epoch,
-    /// Of the stream that it is for.
+    /// When the stream that it belongs to was made.
     created: i128,
     revision: u64,
 }
@@ -41,7 +39,7 @@ impl Epochs {
         Self { context, name, subject, replicas }
     }
 
-    /// The epoch of the stream that was made then; a new one if there is none.
+    /// The epoch of the stream that was made at this time; a new one if there is none.
     pub(crate) async fn of(&self, created: i128) -> Result<Epoch, LogError> {
         self.settle(created, |entry| entry.created == created).await
     }
@@ -54,7 +52,7 @@ impl Epochs {
     async fn settle(
         &self,
         created: i128,
-        is_settled: impl Fn(&Entry) -> bool,
+        is_settled: impl Fn(&EpochEntry) -> bool,
     ) -> Result<Epoch, LogError> {
         for _ in 0..Self::ATTEMPTS {
             let found = self.read().await?;
@@ -66,7 +64,7 @@ impl Epochs {
                 return Ok(epoch);
             }
         }
-        Err(error(LogErrorKind::Unavailable, "epoch: other nodes change it all the time"))
+        Err(error(LogErrorKind::Unavailable, "epoch: other nodes keep changing it"))
     }
 
     /// The stream, if there is anything in it.
@@ -86,7 +84,7 @@ impl Epochs {
         }
     }
 
-    async fn read(&self) -> Result<Option<Entry>, LogError> {
+    async fn read(&self) -> Result<Option<EpochEntry>, LogError> {
         let Some(stream) = self.stream().await? else {
             self.create().await?;
             return Ok(None);
@@ -99,13 +97,13 @@ impl Epochs {
                 _ => return Err(asking("epoch", refusal)),
             },
         };
-        let entry = parse(&message.payload).map(|(epoch, created)| Entry {
+        let entry = parse(&message.payload).map(|(epoch, created)| EpochEntry {
             epoch,
             created,
             revision: message.sequence,
         });
         let corrupt =
-            || error(LogErrorKind::Corrupt, format_args!("{}: is no epoch", self.subject));
+            || error(LogErrorKind::Corrupt, format_args!("{}: is not an epoch", self.subject));
         entry.map(Some).ok_or_else(corrupt)
     }
 
@@ -125,7 +123,7 @@ impl Epochs {
         created.map(|_| ()).map_err(|error| asking("create stream of the epoch", error))
     }
 
-    /// Writes, if nobody has since the revision.
+    /// Writes the epoch, unless another node has since the revision. Returns whether it was written.
     async fn write(&self, epoch: &Epoch, created: i128, revision: u64) -> Result<bool, LogError> {
         let message = PublishMessage::build()
             .payload(format!("{epoch} {created}").into())
@@ -149,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_epoch_is_noticed() {
+    fn a_malformed_epoch_is_noticed() {
         assert_eq!(parse(b"abc 17"), Some((Epoch::new("abc").unwrap(), 17)));
         for text in [&b""[..], b"abc", b"a-c 17", b"abc x", b"\xff 1"] {
             assert_eq!(parse(text), None);

@@ -1,4 +1,4 @@
-//! What NATS says, as errors of a log.
+//! Errors of NATS and its client as errors of a log.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -17,12 +17,12 @@ pub(crate) fn error(kind: LogErrorKind, cause: impl Display) -> LogError {
     LogError::new(kind, format!("nats: {cause}"))
 }
 
-/// The link is down, or was lost in between.
+/// The link is down, or was lost during the operation.
 pub(crate) fn link_is_down() -> LogError {
     error(LogErrorKind::Unavailable, "link is down")
 }
 
-/// Nobody has answered in time.
+/// There was no answer in time.
 pub(crate) fn no_answer(what: &str) -> LogError {
     error(LogErrorKind::Unavailable, format_args!("{what}: no answer in time"))
 }
@@ -96,21 +96,21 @@ impl Answer for SubscribeError {
 /// A publication that was not acknowledged.
 pub(crate) fn publishing(source: PublishError) -> LogError {
     let kind = match source.kind() {
-        // The server knows that nobody has taken it: there is no such stream, or no leader now.
+        // The server knows that it was not stored: there is no such stream, or no leader now.
         PublishErrorKind::StreamNotFound => LogErrorKind::Unavailable,
         _ => of_chain(&source).unwrap_or(LogErrorKind::Unacknowledged),
     };
     error(kind, format_args!("publish: {source}")).with_source(source)
 }
 
-/// Looks for what JetStream has said among the causes of an error.
+/// Looks for an answer of JetStream among the causes of an error.
 fn of_chain(error: &(dyn Error + 'static)) -> Option<LogErrorKind> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(refusal) = error.downcast_ref::<jetstream::Error>() {
             return Some(kind_of(refusal));
         }
-        // Every server with JetStream would have answered.
+        // JetStream always answers, so it is unavailable.
         if let Some(request) = error.downcast_ref::<RequestError>() {
             if request.kind() == RequestErrorKind::NoResponders {
                 return Some(LogErrorKind::Unavailable);

@@ -1,5 +1,5 @@
-//! Tidings on NATS: JetStream as the log that the nodes of a cluster share, and a bridge for what is
-//! published on core NATS.
+//! NATS for a [Tidings](tidings) hub: a JetStream stream as the log that the nodes of a cluster share, and a bridge
+//! from core NATS.
 //!
 //! ```no_run
 //! use tidings::{Event, Hub};
@@ -14,43 +14,42 @@
 //! # }
 //! ```
 //!
-//! Every node does the same, with the same stream, and all of them show one order of events under the
-//! same ids. Needed is nats-server 2.9 or newer with JetStream.
+//! All nodes use the same stream, and show one order of events under the same ids. nats-server 2.9 or newer with
+//! JetStream is needed.
 //!
 //! # The stream
 //!
-//! [`NatsLog`] keeps all events of a hub in one stream. An event's position is its sequence there, its
-//! topic is the subject: `orders.eu` is `tidings.orders.eu`. What a subject cannot have (`>`, an empty
-//! token) or has a meaning here (`%`, a `$` in front) is written as `%` and two digits, so
-//! [`NatsLog::subject`] and back is always the same topic.
+//! [`NatsLog`] keeps all events of a hub in one stream. An event's position is its sequence there, and its topic is
+//! the subject: `orders.eu` is `tidings.orders.eu`. Characters that a subject cannot have (`>`, an empty token) or
+//! that have a meaning here (`%`, a `$` at the beginning) are written as `%` and two digits, so
+//! [`NatsLog::subject`] leads back to the same topic.
 //!
-//! The payload is the data. What else an event has is in headers, percent-encoded where it is not plain
-//! ASCII without spaces:
+//! The payload is the data. The other fields of an event are headers, percent-encoded unless they are plain ASCII
+//! without spaces:
 //!
 //! | header | |
 //! |---|---|
 //! | `Tidings-Event` | the event's name |
 //! | `Tidings-Retry` | milliseconds |
 //! | `Tidings-Comment` | a comment |
-//! | `Tidings-Data` | `none` where there is no data, which is not the same as empty data |
+//! | `Tidings-Data` | `none` if there is no data, which is not the same as empty data |
 //! | `Nats-Msg-Id` | the idempotency key |
 //!
-//! So any client of NATS publishes: `nats pub tidings.orders.eu hello` is an event. What is not one
-//! (data that is not UTF-8, a subject that is escaped in another way) is left out by the hubs and counted
-//! in [`Hub::health`](tidings::Hub::health).
+//! So any client of NATS can publish: `nats pub tidings.orders.eu hello` is an event. Hubs leave out messages that are
+//! not events (data that is not UTF-8, a subject that is escaped in another way), and count them in
+//! [`Hub::health`](tidings::Hub::health).
 //!
-//! The stream sends each message on, once it is stored, to `tidings-live.` and the rest of its subject; a
-//! node subscribes there, to everything, and sees by the sequence when something is missing. With
-//! [`selective`](NatsLogBuilder::selective) it subscribes to the topics and families that its clients want,
-//! and to no others; a message names its predecessor in its topic, so a gap is noticed all the same, some 20 ms are spent on
-//! waiting for what is late, and where that was not enough, all clients are reset. (On a cluster of servers a
-//! message that is lost between two of them while both go on, is noticed by a selective node with the next
-//! one of its topic.) What a node has missed it reads from the stream.
+//! The stream republishes each message, once it is stored, on `tidings-live.` and the rest of its subject. A node
+//! subscribes there, to everything, and sees by the sequence when something is missing. A
+//! [`selective`](NatsLogBuilder::selective) node subscribes to the topics and patterns of its clients only. A
+//! message names its predecessor in its topic, so it notices a gap as well. It waits about 20 ms for late
+//! messages; if one is later still, all clients are reset. (If a cluster of servers loses a message between two of
+//! them while both go on, a selective node notices it with the next message of the topic.) A node reads what it
+//! has missed from the stream.
 //!
-//! # Families of topics
+//! # Patterns
 //!
-//! A selective node subscribes to a family of topics by a wildcard: to what the complete tokens in front of the
-//! first `*` of the pattern have behind them.
+//! A selective node subscribes to a pattern by a wildcard, made of the complete tokens before the first `*`:
 //!
 //! | pattern | subscribed to, below `tidings-live.` |
 //! |---|---|
@@ -59,72 +58,74 @@
 //! | `sensors.*.temperature` | `sensors.>` |
 //! | `sensors/kitchen/*`, `user:42:*`, `*` | `>` |
 //!
-//! What a wildcard brings besides is left out in the node. So it is dots in the names of topics that keep from a
-//! node what it does not want; a family without one in front of its `*` brings all that is published, though no
-//! more than to a node that is not selective. Families with the same wildcard share a subscription; what
-//! belongs to two different ones is sent twice, and handed on once.
+//! The node leaves out what a wildcard covers and the pattern does not. So dots in the names of topics reduce what a
+//! node receives; a pattern without a dot before its `*` brings everything, though no more than a node
+//! receives that is not selective. Patterns with the same wildcard share a subscription. A message that belongs to two
+//! wildcards is sent twice, and handed on once.
 //!
-//! Events of families are read back in the same way, by up to eight subjects and wildcards, or else by reading
+//! Events of patterns are read back in the same way, by up to eight subjects and wildcards, or else by reading
 //! everything; also by a node that is not selective.
 //!
 //! # What acknowledged means
 //!
-//! That the stream has it: on a single server, that its file has; with
-//! [`replicas(3)`](NatsLogBuilder::replicas), that two of three servers have. nats-server writes files to
-//! the disk some time later (`sync_interval`, two minutes by default): a process that is killed loses
-//! nothing, a machine that loses its power may lose what one server alone had acknowledged. With three
-//! servers it takes two at a time. `sync_interval: always` writes first, and is slower.
+//! The stream has the event: on a single server, in its file; with [`replicas(3)`](NatsLogBuilder::replicas), on two
+//! of three servers. nats-server syncs files to disk some time later (`sync_interval`, two minutes by default). A
+//! process that is killed loses nothing. A machine that loses power may lose events that it alone had acknowledged; with
+//! three servers, two must lose power at a time. `sync_interval: always` syncs first, and is slower.
 //!
-//! A publication that is not acknowledged within [`append_timeout`](NatsLogBuilder::append_timeout) has
-//! failed as *unacknowledged*: it may be there. With an idempotency key it can be published again,
-//! within [`idempotency_window`](NatsLogBuilder::idempotency_window): [`Hub::publish_once`]. Lost
-//! connections in between are the log's own business: it sends again, without doubling, and in order.
+//! A publication that is not acknowledged within [`append_timeout`](NatsLogBuilder::append_timeout) has failed as
+//! *unacknowledged*: it may be in the stream. With an idempotency key it can be published again within
+//! [`idempotency_window`](NatsLogBuilder::idempotency_window): [`Hub::publish_once`]. The log itself handles lost
+//! connections until then: it sends again, without doubling, and in order.
 //!
-//! # When the history is another
+//! # Another history
 //!
-//! The epoch of the ids is kept in a stream of its own, beside the time at which the main stream was made.
-//! If that was made anew, or ends before what a node has seen, or has something else in its place, one
-//! of the nodes sets a new epoch, and all clients are reset. What nobody can notice: a stream that was
-//! restored from a copy while no node was running.
+//! A second stream keeps the epoch of the ids, with the time at which the main stream was made. If the main stream
+//! was made again, ends before what a node has seen, or has other messages in its place, one of the nodes sets a
+//! new epoch, and all clients are reset. A stream that was restored from a copy while no node was running goes
+//! unnoticed.
 //!
-//! Purging a subject, or deleting single messages, is done behind the hubs' backs: clients are not told
-//! that something is gone. A stream that keeps only so many messages for each subject is refused.
+//! Purging a subject or deleting single messages goes unnoticed, too: clients do not learn that events are gone. A
+//! stream with a limit of messages for each subject is refused.
 //!
 //! # Subjects and permissions
 //!
 //! With the default names, a node needs to publish to `tidings.>`, `tidings-signal`, `tidings-epoch`,
-//! `$JS.API.STREAM.INFO.TIDINGS`, `$JS.API.STREAM.MSG.GET.TIDINGS`, the same of `TIDINGS_EPOCH`, and, where
-//! it is to make them, `$JS.API.STREAM.CREATE.` of both; and to subscribe to `tidings-live.>`,
-//! `tidings-signal` and `_INBOX.>`. Nobody else should be allowed to publish to `tidings-live.>`: the
-//! nodes would take it for the stream's.
+//! `$JS.API.STREAM.INFO.TIDINGS`, `$JS.API.STREAM.MSG.GET.TIDINGS`, the same of `TIDINGS_EPOCH`, and, if it is to make
+//! the streams, `$JS.API.STREAM.CREATE.` of both; and to subscribe to `tidings-live.>`, `tidings-signal` and
+//! `_INBOX.>`. Nobody else should be allowed to publish to `tidings-live.>`: nodes would mistake it for what the
+//! stream republishes.
 //!
 //! # Sizes
 //!
-//! An event with its headers has to fit into the server's `max_payload`, 1 MiB by default. A message
-//! takes its subject, headers and payload in the stream, some 100 bytes besides. The log's own messages
-//! are a first one and a marker, of which there is one at a time; markers take up positions, at most some
-//! two each second while something is published, and one whenever a node needs to know where the stream
-//! ends.
+//! An event with its headers must fit into the server's `max_payload`, 1 MiB by default. In the stream, a message
+//! takes its subject, headers, payload and about 100 bytes. The log's own messages are a first one and a marker,
+//! of which there is one at a time. Markers take up positions: at most about two a second while events are
+//! published, and one whenever a node needs to know where the stream ends.
 //!
 //! # Core NATS
 //!
-//! [`CoreBridge`] publishes what others publish to plain subjects to any hub, at most once.
+//! [`CoreBridge`] publishes in any hub what services publish on plain subjects, at most once.
 //!
 //! [`Hub::publish_once`]: tidings::Hub::publish_once
 
 mod appender;
 mod bridge;
+mod builder;
+mod connection;
 mod engine;
 mod epoch;
 mod error;
 mod follower;
+mod limits;
 mod log;
 mod message;
+mod options;
 mod reader;
-mod settings;
+mod stream_state;
 mod subject;
 
 pub use async_nats::ConnectOptions;
 pub use bridge::{BridgeCounts, CoreBridge, CoreBridgeBuilder};
+pub use builder::NatsLogBuilder;
 pub use log::NatsLog;
-pub use settings::NatsLogBuilder;

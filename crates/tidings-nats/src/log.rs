@@ -1,7 +1,6 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_nats::{ConnectOptions, ToServerAddrs};
 use bytes::Bytes;
@@ -17,20 +16,19 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::appender::{Appender, Publication};
-use crate::engine::{Engine, State};
+use crate::connection::connection;
+use crate::engine::Engine;
 use crate::error::{asking, connecting, error, no_answer};
 use crate::follower::{Command, Follower};
+use crate::options::NatsOptions;
 use crate::reader::Reader;
-use crate::settings::NatsLogBuilder;
+use crate::stream_state::StreamState;
 use crate::subject::Subjects;
-
-/// How many messages a subscription may have waiting. Beyond it, what is missing is read from the stream.
-pub(crate) const CAPACITY: usize = 65_536;
 
 /// The log of a hub in a JetStream stream, shared by the nodes of a cluster.
 ///
-/// Given to [`HubBuilder::build_on`](tidings::HubBuilder::build_on). It runs on the tokio runtime in
-/// which it was connected, and ends with the hub. See the [crate](crate) for what it promises.
+/// Goes into [`HubBuilder::build_on`](tidings::HubBuilder::build_on). Its tasks live on the tokio runtime on which it
+/// was made, and end with the hub. See the [crate](crate) for what it promises.
 ///
 /// ```no_run
 /// use tidings::{Event, Hub};
@@ -46,14 +44,15 @@ pub(crate) const CAPACITY: usize = 65_536;
 pub struct NatsLog {
     engine: Arc<Engine>,
     runtime: Handle,
-    settings: NatsLogBuilder,
+    options: NatsOptions,
+    /// `None` when the log was stopped.
     queues: Mutex<Option<Queues>>,
-    origin: Origin,
-    start: Mutex<Option<Start>>,
+    /// `None` when the follower runs.
+    unstarted: Mutex<Option<Unstarted>>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
-/// Where work is put for the log's tasks.
+/// The queues of the log's tasks.
 #[derive(Debug, Clone)]
 struct Queues {
     appends: mpsc::Sender<Publication>,
@@ -62,45 +61,31 @@ struct Queues {
     signals: mpsc::Sender<Bytes>,
 }
 
-/// What the follower begins with.
+/// What the follower needs to start.
 #[derive(Debug)]
-struct Start {
-    state: State,
+struct Unstarted {
+    state: StreamState,
     commands: mpsc::UnboundedReceiver<Command>,
     signals: mpsc::Receiver<Bytes>,
 }
 
 impl fmt::Debug for NatsLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NatsLog").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("NatsLog").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
 impl NatsLog {
-    /// Appends that may wait; more are refused.
+    /// How many appends may wait; further ones are refused.
     const APPENDS: usize = 16_384;
-    /// Reads that may wait; more are refused.
+    /// How many reads may wait; further ones are refused.
     const READS: usize = 4_096;
-    /// Signals that may wait; more are dropped.
+    /// How many signals may wait; further ones are dropped.
     const SIGNALS: usize = 1_024;
-    /// How many events a replica that gets all begins with, at most.
+    /// How many of the newest events a replica begins with, unless the log is selective.
     const RECENT: u64 = 10_000;
 
-    /// Connects with the settings of [`builder`](Self::builder) as they are.
-    ///
-    /// # Errors
-    ///
-    /// See [`NatsLogBuilder::connect`].
-    pub async fn connect(servers: impl ToServerAddrs) -> Result<Self, LogError> {
-        Self::builder().connect(servers).await
-    }
-
-    /// Settings to be changed before connecting.
-    pub fn builder() -> NatsLogBuilder {
-        NatsLogBuilder::new()
-    }
-
-    /// The subject of a topic: what is published there by any client of NATS is an event of it.
+    /// The subject of a topic. Whatever a client of NATS publishes there is an event of the topic.
     ///
     /// ```no_run
     /// # async fn subject() -> Result<(), Box<dyn std::error::Error>> {
@@ -115,38 +100,35 @@ impl NatsLog {
     }
 
     pub(crate) async fn open(
-        settings: NatsLogBuilder,
-        options: ConnectOptions,
+        options: NatsOptions,
+        connect_options: ConnectOptions,
         servers: impl ToServerAddrs,
     ) -> Result<Self, LogError> {
-        let options = connection(options).request_timeout(Some(settings.request_timeout));
-        let client = options.connect(servers).await.map_err(connecting)?;
-        let subjects = Subjects::new(settings.prefix.clone());
-        let (name, limits) = (settings.stream.clone(), settings.limits.clone());
-        let (engine, state) =
-            Engine::open(client, name, subjects, limits, settings.request_timeout).await?;
+        let timeout = options.request_timeout;
+        let connect_options = connection(connect_options).request_timeout(Some(timeout));
+        let client = connect_options.connect(servers).await.map_err(connecting)?;
+        let subjects = Subjects::new(options.prefix.clone());
+        let (name, limits) = (options.stream.clone(), options.limits.clone());
+        let (engine, state) = Engine::open(client, name, subjects, limits, timeout).await?;
         let (appends, queue) = mpsc::channel(Self::APPENDS);
         let (reads, asked) = mpsc::channel(Self::READS);
         let (commands, commanded) = mpsc::unbounded_channel();
         let (signals, signalled) = mpsc::channel(Self::SIGNALS);
-        let appender = Appender::new(engine.clone(), queue, settings.append_timeout);
-        let reader = Reader::new(engine.clone(), 5 * settings.request_timeout);
-        let oldest = state.first.saturating_sub(1);
-        let position = match settings.is_selective {
-            true => state.last,
-            false => oldest.max(state.last.saturating_sub(Self::RECENT)),
-        };
-        let origin = Origin { epoch: state.history.epoch.clone(), position, end: state.last };
+        let appender = Appender::new(engine.clone(), queue, options.append_timeout);
+        let reader = Reader::new(engine.clone(), 5 * timeout);
         let log = Self {
             engine,
             runtime: Handle::current(),
-            settings,
+            options,
             queues: Mutex::new(Some(Queues { appends, reads, commands, signals })),
-            origin,
-            start: Mutex::new(Some(Start { state, commands: commanded, signals: signalled })),
+            unstarted: Mutex::new(Some(Unstarted {
+                state,
+                commands: commanded,
+                signals: signalled,
+            })),
             tasks: Mutex::default(),
         };
-        // It ends by itself, when all that it was given is answered.
+        // It ends by itself when everything in its queue is answered.
         log.runtime.spawn(appender.run());
         log.spawn(reader.run(asked));
         Ok(log)
@@ -156,7 +138,7 @@ impl NatsLog {
         self.tasks.lock().push(self.runtime.spawn(task).abort_handle());
     }
 
-    /// Puts work into a queue, if the log is not closed.
+    /// Puts work into a queue, unless the log was stopped.
     fn enqueue<T>(&self, reply: Reply<T>, put: impl FnOnce(&Queues, Reply<T>)) {
         match &*self.queues.lock() {
             Some(queues) => put(queues, reply),
@@ -173,14 +155,18 @@ impl NatsLog {
 }
 
 impl Log for NatsLog {
-    fn origin(&self) -> Origin {
-        self.origin.clone()
-    }
-
-    fn start(&self, replica: Replica) {
-        // Called once: then there is something to begin with.
-        let Some(Start { state, commands, signals }) = self.start.lock().take() else { return };
-        let is_selective = self.settings.is_selective;
+    fn start(&self, replica: Replica) -> Origin {
+        let Some(Unstarted { state, commands, signals }) = self.unstarted.lock().take() else {
+            // Called twice, against the contract: nothing would be delivered.
+            return Origin { epoch: self.engine.history().epoch, position: 0, end: 0 };
+        };
+        let oldest = state.first.saturating_sub(1);
+        let position = match self.options.is_selective {
+            true => state.last,
+            false => oldest.max(state.last.saturating_sub(Self::RECENT)),
+        };
+        let (epoch, end) = (state.history.epoch.clone(), state.last);
+        let is_selective = self.options.is_selective;
         let engine = self.engine.clone();
         let position = self.origin.position;
         let follower =
@@ -193,9 +179,9 @@ impl Log for NatsLog {
     fn append(&self, append: Append, reply: Reply<Appended>) {
         let subject = self.engine.subjects.topic(&append.topic);
         self.enqueue(reply, |queues, reply| match queues.appends.try_reserve() {
-            Ok(place) => {
-                let timeout = self.settings.append_timeout;
-                place.send(Publication::new(&append, subject, timeout, reply));
+            Ok(permit) => {
+                let timeout = self.options.append_timeout;
+                permit.send(Publication::new(&append, subject, timeout, reply));
             }
             Err(_) => reply.send(Err(busy("publish"))),
         });
@@ -203,18 +189,18 @@ impl Log for NatsLog {
 
     fn read(&self, read: Read, reply: Reply<Page>) {
         self.enqueue(reply, |queues, reply| match queues.reads.try_reserve() {
-            Ok(place) => place.send((read, reply)),
+            Ok(permit) => permit.send((read, reply)),
             Err(_) => reply.send(Err(busy("read"))),
         });
     }
 
     fn end(&self, reply: Reply<u64>) {
-        let limit = 2 * self.settings.request_timeout;
+        let limit = 2 * self.options.request_timeout;
         self.enqueue(reply, |queues, reply| {
             let (asked, answer) = Reply::new();
             let _ = queues.commands.send(Command::End(asked));
             self.runtime.spawn(async move {
-                // While the link is down, nobody looks at commands.
+                // While the link is down, the follower does not look at its commands.
                 let answer = timeout(limit, answer).await;
                 reply.send(answer.unwrap_or_else(|_| Err(no_answer("end"))));
             });
@@ -222,7 +208,7 @@ impl Log for NatsLog {
     }
 
     fn stop(&self) {
-        // The tasks find their queues closed, and end when they have answered what is in them.
+        // The tasks find their queues closed, and end when they have answered everything in them.
         self.queues.lock().take();
     }
 
@@ -237,13 +223,13 @@ impl Log for NatsLog {
     }
 
     fn is_selective(&self) -> bool {
-        self.settings.is_selective
+        self.options.is_selective
     }
 
     fn set_interest(&self, pattern: &TopicPattern, interest: Option<u64>) {
         self.command(match interest {
-            Some(interest) => Command::Want(pattern.clone(), interest),
-            None => Command::Unwant(pattern.clone()),
+            Some(number) => Command::AddInterest(pattern.clone(), number),
+            None => Command::RemoveInterest(pattern.clone()),
         });
     }
 }
@@ -254,23 +240,9 @@ impl Drop for NatsLog {
     }
 }
 
-/// How every connection of this crate is made.
-pub(crate) fn connection(options: ConnectOptions) -> ConnectOptions {
-    options
-        // Three without an answer are a lost link.
-        .ping_interval(Duration::from_secs(1))
-        .subscription_capacity(CAPACITY)
-        .connection_timeout(Duration::from_secs(2))
-        .reconnect_delay_callback(|attempts| {
-            // The first attempt of many nodes at once should not be at once, either.
-            let longest = 25u64 << attempts.min(6);
-            Duration::from_millis(fastrand::u64(longest / 2..=longest))
-        })
-}
-
 async fn send_signals(engine: Arc<Engine>, mut signals: mpsc::Receiver<Bytes>) {
     while let Some(signal) = signals.recv().await {
-        // At most once: what was said while the link was down is of no use later.
+        // At most once: a signal from while the link was down is of no use later.
         if engine.is_connected() {
             let _ = engine.client.publish(engine.subjects.signal(), signal).await;
         }
@@ -281,7 +253,7 @@ async fn take_signals(engine: Arc<Engine>, replica: Replica) {
     let subscribed = engine.client.subscribe(engine.subjects.signal()).await;
     let mut signals = match subscribed.map_err(|error| asking("subscribe", error)) {
         Ok(signals) => signals,
-        // The client has ended, and with it all else.
+        // The client has ended, and with it the log.
         Err(_) => return,
     };
     while let Some(message) = signals.next().await {
@@ -296,5 +268,5 @@ fn closed() -> LogError {
 }
 
 fn busy(what: &str) -> LogError {
-    error(LogErrorKind::Busy, format_args!("{what}: too much is waiting already"))
+    error(LogErrorKind::Busy, format_args!("{what}: too many are waiting already"))
 }

@@ -1,21 +1,21 @@
 //! Events as messages, and back.
 //!
-//! The payload is the data. What else an event has is in headers.
+//! The payload is the data. The other fields of an event are headers.
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use tidings::backend::{Append, Record, RecordError};
 
-/// The headers, and the fields of a record that are in them.
+/// The headers, and the fields of a record that they hold.
 const HEADERS: [(&str, &str); 3] =
     [("Tidings-Event", "event"), ("Tidings-Retry", "retry"), ("Tidings-Comment", "comment")];
 
-/// Says `none` where there is no data, which is not the same as empty data.
+/// Is `none` for an event without data, which is not the same as empty data.
 const DATA: &str = "Tidings-Data";
 const NO_DATA: &str = "none";
 
-/// Clients trim the values of headers, and not all take any but ASCII.
+/// Clients trim the values of headers, and some allow only ASCII.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 
 /// The headers of an event.
@@ -37,7 +37,7 @@ pub(crate) fn payload(append: &Append) -> Bytes {
     append.event.data().map(|data| Bytes::copy_from_slice(data.as_bytes())).unwrap_or_default()
 }
 
-/// Reads an event of a topic, as a hub or somebody else has published it.
+/// Reads an event of a topic, published by a hub or by any client.
 pub(crate) fn record(
     position: u64,
     at: u64,
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_refused() {
+    fn a_message_that_is_not_an_event_is_refused() {
         let error = |headers: &[(&str, &str)], payload: &[u8]| {
             let mut map = HeaderMap::new();
             for (name, value) in headers {

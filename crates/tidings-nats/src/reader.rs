@@ -1,7 +1,7 @@
 //! Reads events back.
 //!
-//! JetStream's leader is asked for one message after the other, in several parts of the stream at a
-//! time: see [`Engine::next`] on why not otherwise.
+//! The stream's leader is asked for one message after the other, in several parts of the stream at a time: see
+//! [`Engine::next`] for the reason.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use crate::error::{error, no_answer};
 use crate::message;
 use crate::subject::{Purpose, Subjects, covers};
 
-/// Parts of the stream that are read at a time.
+/// How many parts of the stream are read at a time.
 const AT_ONCE: usize = 16;
 /// Into how many parts a span is cut, at most.
 const PARTS: u64 = 32;
 /// The shortest part, in positions.
 const SHORTEST: u64 = 32;
-/// Above as many subjects and wildcards, everything is read and the rest left out.
+/// With more subjects and wildcards, everything is read, and the rest left out.
 const ONE_BY_ONE: usize = 8;
 
 /// Some of the stream.
@@ -32,24 +32,23 @@ const ONE_BY_ONE: usize = 8;
 pub(crate) struct Span {
     /// In order.
     pub(crate) messages: Vec<StreamMessage>,
-    /// Up to here all that was asked for is there.
+    /// Everything that was asked for is in it up to here.
     pub(crate) to: u64,
 }
 
-/// Which messages are read: those of some subjects and wildcards, each by itself.
+/// The messages that are read: those of some subjects and wildcards, each read by itself.
 #[derive(Debug)]
 pub(crate) struct Filter(Vec<String>);
 
 impl Filter {
-    /// What is needed to read topics and families. There may be more in it: the caller leaves out what it does
-    /// not want.
+    /// Covers some patterns, and perhaps more: the caller leaves out the rest.
     pub(crate) fn of<'a>(
         subjects: &Subjects,
-        topics: impl IntoIterator<Item = &'a TopicPattern>,
+        patterns: impl IntoIterator<Item = &'a TopicPattern>,
     ) -> Self {
         let mut filters: Vec<_> =
-            topics.into_iter().flat_map(|topics| subjects.filters(topics)).collect();
-        // What covers others comes before them.
+            patterns.into_iter().flat_map(|pattern| subjects.filters(pattern)).collect();
+        // A filter that covers others comes before them.
         filters.sort_unstable_by_key(|filter| (Reverse(filter.ends_with('>')), filter.len()));
         let mut needed: Vec<String> = Vec::new();
         for filter in filters {
@@ -73,28 +72,28 @@ impl Filter {
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
     engine: Arc<Engine>,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     timeout: Duration,
 }
 
 impl Reader {
-    /// Reads that run at a time.
+    /// How many reads run at a time.
     const AT_ONCE: usize = 8;
 
     pub(crate) fn new(engine: Arc<Engine>, timeout: Duration) -> Self {
-        Self { engine, places: Arc::new(Semaphore::new(Self::AT_ONCE)), timeout }
+        Self { engine, permits: Arc::new(Semaphore::new(Self::AT_ONCE)), timeout }
     }
 
-    /// Answers as they come.
+    /// Answers reads until the queue is closed.
     pub(crate) async fn run(self, mut reads: mpsc::Receiver<(Read, Reply<Page>)>) {
         while let Some((read, reply)) = reads.recv().await {
-            // Only fails when it is closed, which nobody does.
-            let Ok(place) = self.places.clone().acquire_owned().await else { return };
+            // Fails only when it is closed, which does not happen.
+            let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
             let reader = self.clone();
             tokio::spawn(async move {
                 let page = tokio::time::timeout(reader.timeout, reader.engine.read(&read)).await;
                 reply.send(page.unwrap_or_else(|_| Err(no_answer("read"))));
-                drop(place);
+                drop(permit);
             });
         }
     }
@@ -113,16 +112,16 @@ impl Engine {
         if state.history != before {
             return Err(error(LogErrorKind::Unavailable, "read: the history has just changed"));
         }
-        // Asked afterwards, so that nothing can have gone in between.
+        // Asked after reading, so that nothing can be trimmed in between.
         if matches!(read.start, Start::After(_)) && state.first > from + 1 {
-            let cause = format!("read: what is behind {from} begins with {} now", state.first);
+            let cause = format!("read: events after {from} are gone up to {}", state.first - 1);
             return Err(error(LogErrorKind::Trimmed, cause));
         }
         let records = span.messages.iter().filter_map(|message| self.record(message)).collect();
         Ok(Page { epoch: state.history.epoch, records, from, to: span.to })
     }
 
-    /// What is no event is left out: the hub was told when it came.
+    /// `None` for a message that is not an event: the replica counted it when it came.
     fn record(&self, stored: &StreamMessage) -> Option<Record> {
         let Ok(Purpose::Topic(topic)) = self.subjects.purpose(&stored.subject) else { return None };
         let headers = Some(&stored.headers);
@@ -130,7 +129,7 @@ impl Engine {
         message::record(stored.sequence, at, topic.as_str(), headers, &stored.payload).ok()
     }
 
-    /// The newest messages: goes backwards in steps that grow, until it has enough.
+    /// The newest messages. Reads backwards in growing steps until there are enough.
     async fn newest(&self, read: &Read, count: usize, since: u64) -> Result<(u64, Span), LogError> {
         let first = self.state().await?.first;
         let mut found: Vec<StreamMessage> = Vec::new();
@@ -165,7 +164,7 @@ impl Engine {
         Ok((from, Span { messages: found, to }))
     }
 
-    /// What is asked for behind a position: up to another, or to the one that makes it `max_bytes`.
+    /// The messages that were asked for after a position, up to another or to the one that reaches `max_bytes`.
     async fn span_of(
         &self,
         read: &Read,
@@ -183,7 +182,7 @@ impl Engine {
         Ok(span)
     }
 
-    /// Messages behind a position: up to another, or to the one that makes it `max_bytes`.
+    /// Messages after a position, up to another or to the one that reaches `max_bytes`.
     pub(crate) async fn span(
         &self,
         filter: &Filter,
@@ -253,7 +252,7 @@ impl Engine {
     }
 }
 
-/// What a message counts for; those without data take memory, too.
+/// The bytes that a message counts for. A message without data takes memory, too.
 fn size(message: &StreamMessage) -> usize {
     message.payload.len() + 128
 }

@@ -10,16 +10,16 @@ pub(crate) struct Subjects {
     prefix: String,
 }
 
-/// What a subject of the stream is for.
+/// The purpose of a subject of the stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Events of a topic.
     Topic(Topic),
-    /// The log's own.
+    /// Messages of the log itself.
     Own,
 }
 
-/// No topic's subject begins with it.
+/// The log's own subjects begin with it, and no topic's.
 const OWN: char = '$';
 
 impl Subjects {
@@ -33,36 +33,36 @@ impl Subjects {
         format!("{}.>", self.prefix)
     }
 
-    /// Everything that the stream sends on once it has stored it.
+    /// Everything that the stream republishes.
     pub(crate) fn all_live(&self) -> String {
         format!("{}-live.>", self.prefix)
     }
 
-    /// Where events of a topic are published.
+    /// The subject of a topic.
     pub(crate) fn topic(&self, topic: &Topic) -> String {
         format!("{}.{}", self.prefix, escape(topic.as_str()))
     }
 
-    /// Where events of a topic or of a family are published: a subject, or two, which may end in a wildcard.
-    /// To a wildcard belongs more than the family: whatever has the same complete tokens in front.
+    /// The subjects of a pattern: one or two, which may end in a wildcard. A wildcard may cover more than the pattern:
+    /// everything with the same complete tokens at the beginning.
     ///
-    /// `kitchen.*` is `tidings.kitchen.>`, and `tidings.kitchen%2E`, since `*` may also stand for nothing.
-    pub(crate) fn filters(&self, topics: &TopicPattern) -> Vec<String> {
-        if let Some(topic) = topics.topic() {
+    /// `kitchen.*` is `tidings.kitchen.>`, and `tidings.kitchen%2E` because `*` also matches nothing.
+    pub(crate) fn filters(&self, pattern: &TopicPattern) -> Vec<String> {
+        if let Some(topic) = pattern.topic() {
             return vec![self.topic(&topic)];
         }
-        let begin = topics.prefix();
+        let begin = pattern.prefix();
         let escaped = escape_begin(begin);
         let tokens = escaped.rfind('.').map_or("", |dot| &escaped[..=dot]);
         let wildcard = format!("{}.{tokens}>", self.prefix);
-        // The one topic of the family that has nothing behind its last dot, so that this is written otherwise.
+        // The one matching topic that ends in the last dot, which is then escaped.
         let shortest = Topic::new(begin).ok();
-        let shortest = shortest.filter(|topic| tokens == escaped && topics.matches(topic));
+        let shortest = shortest.filter(|topic| tokens == escaped && pattern.matches(topic));
         let shortest = shortest.map(|topic| self.topic(&topic));
         [wildcard].into_iter().chain(shortest).collect()
     }
 
-    /// Where that arrives once it is stored which was published to a subject, or what belongs to a wildcard.
+    /// The subject on which the stream republishes the messages of a subject or wildcard.
     pub(crate) fn live(&self, filter: &str) -> String {
         let rest = filter.strip_prefix(self.prefix.as_str()).unwrap_or_default();
         format!("{}-live{rest}", self.prefix)
@@ -82,17 +82,17 @@ impl Subjects {
         format!("{}.{OWN}begin", self.prefix)
     }
 
-    /// What nodes say to each other. It is not kept.
+    /// What nodes tell each other; the stream does not keep it.
     pub(crate) fn signal(&self) -> String {
         format!("{}-signal", self.prefix)
     }
 
-    /// Where the history's epoch is kept.
+    /// The subject under which the epoch is kept.
     pub(crate) fn epoch(&self) -> String {
         format!("{}-epoch", self.prefix)
     }
 
-    /// What a subject of the stream is for.
+    /// The purpose of a subject of the stream.
     pub(crate) fn purpose(&self, subject: &str) -> Result<Purpose, RecordError> {
         let rest = subject.strip_prefix(self.prefix.as_str());
         let rest = rest.and_then(|rest| rest.strip_prefix("-live").or(Some(rest)));
@@ -107,14 +107,14 @@ impl Subjects {
             .map_err(|error| RecordError::new("subject", format!("is not UTF-8: {error}")))?;
         // A second spelling of a topic would be a second subject of it.
         if escape(&text) != name {
-            let cause = format!("`{subject}` is escaped otherwise than this log does it");
+            let cause = format!("`{subject}` is escaped in another way than this log does it");
             return Err(RecordError::new("subject", cause));
         }
         Ok(Purpose::Topic(Topic::new(text)?))
     }
 }
 
-/// Whether subjects may begin with it: tokens of letters, digits, `-` and `_`, with dots between.
+/// Whether it may be the prefix of subjects: tokens of letters, digits, `-` and `_`, with dots between.
 pub(crate) fn is_prefix(prefix: &str) -> bool {
     let is_token = |token: &str| {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -123,7 +123,7 @@ pub(crate) fn is_prefix(prefix: &str) -> bool {
     prefix.split('.').all(is_token)
 }
 
-/// Whether all that belongs to a filter belongs to another one, which is a wildcard, or is the same.
+/// Whether a filter matches everything that another one matches.
 pub(crate) fn covers(filter: &str, other: &str) -> bool {
     match filter.strip_suffix('>') {
         Some(tokens) => other.len() > tokens.len() && other.starts_with(tokens),
@@ -131,9 +131,9 @@ pub(crate) fn covers(filter: &str, other: &str) -> bool {
     }
 }
 
-/// Escapes, as `%` and two digits, what a subject may not have or what has a meaning in it: `%`, `>`,
-/// a dot that would end an empty token, one at the end, and a `$` in front. `*`, white space and
-/// control characters are in no topic.
+/// Escapes, as `%` and two digits, characters that a subject may not have or that have a meaning in it: `%`, `>`, a
+/// dot that would end an empty token or the subject, and a `$` at the beginning. Topics contain no `*`, white space or
+/// control characters.
 fn escape(topic: &str) -> String {
     let mut subject = escape_begin(topic);
     if subject.ends_with('.') {
@@ -143,7 +143,7 @@ fn escape(topic: &str) -> String {
     subject
 }
 
-/// Escapes what a topic begins with, if there is more of it.
+/// Escapes the beginning of a topic.
 fn escape_begin(begin: &str) -> String {
     let mut subject = String::with_capacity(begin.len());
     for (at, c) in begin.char_indices() {
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_subject_cannot_have_is_escaped() {
+    fn characters_that_a_subject_cannot_have_are_escaped() {
         for (name, escaped) in [
             (".", "%2E"),
             ("..", "%2E%2E"),
@@ -209,9 +209,15 @@ mod tests {
         for (subject, message) in [
             ("other.orders", "subject: `other.orders` is not of this log"),
             ("tidings2.orders", "subject: `tidings2.orders` is not of this log"),
-            ("tidings.100%", "subject: `tidings.100%` is escaped otherwise than this log does it"),
-            ("tidings.%61", "subject: `tidings.%61` is escaped otherwise than this log does it"),
-            ("tidings.%FF", "subject is not UTF-8"),
+            (
+                "tidings.100%",
+                "subject: `tidings.100%` is escaped in another way than this log does it",
+            ),
+            (
+                "tidings.%61",
+                "subject: `tidings.%61` is escaped in another way than this log does it",
+            ),
+            ("tidings.%FF", "subject: is not UTF-8"),
         ] {
             let error = subjects.purpose(subject).unwrap_err().to_string();
             assert!(error.starts_with(message), "{error}");
@@ -221,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_family_is_what_has_its_complete_tokens_in_front() {
+    fn a_pattern_becomes_a_wildcard_after_its_complete_tokens() {
         for (pattern, filters) in [
             ("orders.eu", &["tidings.orders.eu"][..]),
             ("*", &["tidings.>"]),
@@ -267,13 +273,13 @@ mod tests {
         }
     }
 
-    /// As NATS has it: token by token.
-    fn belongs(filter: &str, subject: &str) -> bool {
+    /// Matches as NATS does: token by token.
+    fn matches(filter: &str, subject: &str) -> bool {
         let mut tokens = subject.split('.');
-        for wanted in filter.split('.') {
+        for expected in filter.split('.') {
             match tokens.next() {
-                Some(_) if wanted == ">" => return true,
-                Some(token) if wanted == token => {}
+                Some(_) if expected == ">" => return true,
+                Some(token) if expected == token => {}
                 _ => return false,
             }
         }
@@ -300,7 +306,7 @@ mod tests {
         }
 
         #[test]
-        fn every_topic_of_a_family_belongs_to_one_of_its_filters(
+        fn every_topic_of_a_pattern_matches_one_of_its_filters(
             parts in prop::collection::vec("[ab.>$%é]{0,3}", 1..4),
             runs in prop::collection::vec("[ab.>$%é]{0,3}", 3),
         ) {
@@ -314,20 +320,20 @@ mod tests {
             let (pattern, topic) = (TopicPattern::new(pattern).unwrap(), topic(&name));
             prop_assert!(pattern.matches(&topic));
             let (filters, subject) = (subjects().filters(&pattern), subjects().topic(&topic));
-            prop_assert!(filters.iter().any(|filter| belongs(filter, &subject)), "{filters:?}");
+            prop_assert!(filters.iter().any(|filter| matches(filter, &subject)), "{filters:?}");
             let subject = subjects().live(&subject);
             let live = filters.iter().map(|filter| subjects().live(filter));
-            prop_assert!(live.into_iter().any(|filter| belongs(&filter, &subject)));
+            prop_assert!(live.into_iter().any(|filter| matches(&filter, &subject)));
         }
 
         #[test]
-        fn what_is_covered_belongs_to_what_covers_it(
+        fn a_subject_that_a_covered_filter_matches_matches_the_covering_one(
             one in "[ab]{1,2}(\\.[ab]{1,2}){0,2}(\\.>)?",
             other in "[ab]{1,2}(\\.[ab]{1,2}){0,2}(\\.>)?",
             subject in "[ab]{1,2}(\\.[ab]{1,2}){0,3}",
         ) {
-            if covers(&one, &other) && belongs(&other, &subject) {
-                prop_assert!(belongs(&one, &subject));
+            if covers(&one, &other) && matches(&other, &subject) {
+                prop_assert!(matches(&one, &subject));
             }
         }
     }

@@ -5,33 +5,32 @@ use tidings::Topic;
 use tidings::backend::{Append, Appended, Record};
 
 use crate::clock::unix_millis;
-use crate::entry::{Entry, Place};
+use crate::entry::{Entry, EntryHeader};
 use crate::fault::Fault;
 use crate::retention::{Limits, trim};
 use crate::store::Store;
-use crate::tables::{EVENTS, INDEX, KEY_ORDER, KEYS, State};
+use crate::tables::{EVENTS, INDEX, KEY_ORDER, KEYS, LogState};
 
-/// What has become of a batch.
+/// The outcome of a batch.
 #[derive(Debug)]
 pub(crate) struct Committed {
-    pub(crate) state: State,
+    pub(crate) state: LogState,
     /// The answer to each, in order.
     pub(crate) appended: Vec<Appended>,
-    /// Those that are new.
+    /// The events that are new.
     pub(crate) records: Vec<Record>,
 }
 
-/// Appends a batch in one commit. When this returns, it is on disk; when it fails, whether it is has to be
-/// found out.
+/// Appends a batch in one commit. When this returns, it is on disk. If this fails, it may be.
 pub(crate) fn append(
     store: &Store,
-    before: &State,
+    before: &LogState,
     limits: &Limits,
     time: u64,
     batch: &[Append],
 ) -> Result<Committed, Fault> {
     let txn = store.begin_write()?;
-    let mut state = State { time: time.max(before.time), ..before.clone() };
+    let mut state = LogState { time: time.max(before.time), ..before.clone() };
     let mut writer = Writer::open(&txn, limits)?;
     let (mut appended, mut records) = (Vec::with_capacity(batch.len()), Vec::new());
     let at = unix_millis();
@@ -82,7 +81,7 @@ impl<'txn> Writer<'txn> {
     }
 
     /// The position of the event that was appended with the same key, within the window.
-    fn first_with_key(&self, append: &Append, state: &State) -> Result<Option<u64>, Fault> {
+    fn first_with_key(&self, append: &Append, state: &LogState) -> Result<Option<u64>, Fault> {
         let Some(key) = &append.key else { return Ok(None) };
         let first = self.keys.get(key.as_str())?;
         let first = first.map(|first| first.value());
@@ -90,11 +89,11 @@ impl<'txn> Writer<'txn> {
         Ok(first.filter(|(_, time)| is_within(*time)).map(|(position, _)| position))
     }
 
-    fn insert(&mut self, append: &Append, at: u64, state: &mut State) -> Result<u64, Fault> {
+    fn insert(&mut self, append: &Append, at: u64, state: &mut LogState) -> Result<u64, Fault> {
         let position = state.last + 1;
         let previous = self.newest_of(&append.topic, state)?;
-        let place = Place { position, previous, at, time: state.time };
-        let bytes = Entry::encode(append, place);
+        let header = EntryHeader { position, previous, at, time: state.time };
+        let bytes = Entry::encode(append, header);
         self.events.insert(position, &*bytes)?;
         self.index.insert((append.topic.as_str(), position), ())?;
         if let Some(key) = &append.key {
@@ -111,8 +110,8 @@ impl<'txn> Writer<'txn> {
         Ok(position)
     }
 
-    /// See [`Place::previous`].
-    fn newest_of(&self, topic: &Topic, state: &State) -> Result<u64, Fault> {
+    /// See [`EntryHeader::previous`].
+    fn newest_of(&self, topic: &Topic, state: &LogState) -> Result<u64, Fault> {
         if let Some(position) = self.newest.get(topic) {
             return Ok(*position);
         }

@@ -10,11 +10,11 @@ use crate::log::RedbLog;
 use crate::queue::Queue;
 use crate::retention::Limits;
 use crate::salvage::salvage;
-use crate::shelf::{Counts, Shelf};
+use crate::shared_store::{Counts, SharedStore};
 use crate::store::Store;
 use crate::writer::Writer;
 
-/// Settings of a [`RedbLog`]; made by [`RedbLog::builder`].
+/// Options of a [`RedbLog`]; made by [`RedbLog::builder`].
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -38,8 +38,8 @@ pub struct RedbLogBuilder {
     restored: bool,
 }
 
-impl RedbLogBuilder {
-    pub(crate) fn new() -> Self {
+impl Default for RedbLogBuilder {
+    fn default() -> Self {
         Self {
             limits: Limits {
                 events: 1_000_000,
@@ -55,81 +55,78 @@ impl RedbLogBuilder {
             restored: false,
         }
     }
+}
 
-    /// How many events the log keeps, of all topics together. Default 1,000,000. There may be a sixteenth or
-    /// 1,024 more, whichever is less.
+impl RedbLogBuilder {
+    /// How many events the log keeps, over all topics. Default 1,000,000. There may be a sixteenth more, at most 1,024.
     pub fn max_events(mut self, events: u64) -> Self {
         self.limits.events = events;
         self
     }
 
-    /// How many bytes of events the log keeps: their data, names and topics, and some 130 bytes each besides.
-    /// Default 1 GiB. There may be a sixteenth more. See the [crate](crate#size) for the size of the file.
+    /// How many bytes of events the log keeps: their data, names and topics, and about 130 bytes each. Default 1 GiB. There may be a sixteenth more. See the [crate](crate#size) for the size of the file.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.limits.bytes = bytes;
         self
     }
 
-    /// For how long the log keeps an event; `None` for as long as there is room. Default 7 days. What has
-    /// expired is gone some five seconds later.
+    /// For how long the log keeps an event; `None` for as long as there is room. Default 7 days. An expired event is gone
+    /// about five seconds later.
     pub fn max_age(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.limits.age = age.into();
         self
     }
 
     /// For how long the key of a publication is remembered: see
-    /// [`Hub::publish_once`](tidings::Hub::publish_once). Default 2 minutes. Keys are kept even where their
-    /// events are not, some 400 bytes each at most.
+    /// [`Hub::publish_once`](tidings::Hub::publish_once). Default 2 minutes. A key may outlive its event, and
+    /// takes 400 bytes at most.
     pub fn idempotency_window(mut self, window: Duration) -> Self {
         self.limits.idempotency_window = window;
         self
     }
 
-    /// How many of the newest events a hub is given to begin with. Default 10,000. Clients that missed more
-    /// are served from the file.
+    /// How many of the newest events a hub begins with. Default 10,000. Clients that missed more are served from the
+    /// file.
     pub fn replay(mut self, events: u64) -> Self {
         self.replay = events;
         self
     }
 
-    /// How many events may wait to be written. Beyond it publishing fails with
-    /// [`LogErrorKind::Busy`]. Default 10,000.
+    /// How many events may wait to be written. Further ones are refused with [`LogErrorKind::Busy`]. Default 10,000.
     pub fn max_pending(mut self, events: usize) -> Self {
         self.max_pending = events;
         self
     }
 
-    /// How many bytes of events may wait to be written. Beyond it publishing fails with
-    /// [`LogErrorKind::Busy`]. Default 64 MiB.
+    /// How many bytes of events may wait to be written. Further events are refused with [`LogErrorKind::Busy`]. Default
+    /// 64 MiB.
     pub fn max_pending_bytes(mut self, bytes: usize) -> Self {
         self.max_pending_bytes = bytes;
         self
     }
 
-    /// Makes the file as small as it can be while it is opened. Default: no. It takes as long as writing all
-    /// of it, and there is little to gain unless much less is kept than used to be: room that has become free
-    /// is used again without it.
+    /// Makes the file as small as possible while it is opened. Default: no. This takes as long as writing all of it. It
+    /// only helps when the log keeps much less than before: free room in the file is used again without it.
     pub fn compact(mut self, compact: bool) -> Self {
         self.compact = compact;
         self
     }
 
-    /// If the file is damaged, begins a new one with the events before the damage. Default: no, opening it
-    /// fails.
+    /// If the file is damaged, begins a new one with the events before the damage. Default: no, opening it fails.
     ///
-    /// The damaged file stays beside the new one, with `.damaged` added to its name, in place of an earlier one.
-    /// The new one is another history, so every client that comes back is reset, and keys are forgotten.
-    /// Nothing may be left at all, if what is damaged is where all reading begins, or if the process was also
-    /// killed: then redb does not open the file.
+    /// The damaged file stays next to the new one, with `.damaged` added to its name, and replaces an earlier one. The
+    /// new file is another history: every client that comes back is reset, and keys are forgotten. Nothing may
+    /// be left, if the damage is where all reading begins, or if the process was also killed: redb then cannot
+    /// open the file.
     pub fn salvage(mut self, salvage: bool) -> Self {
         self.salvage = salvage;
         self
     }
 
-    /// Says that the file is a copy from earlier, which was put back: its events begin another history. Every client
-    /// that comes back is reset, and gets what is retained. Default: no.
+    /// Declares that the file is an earlier copy that was put back: its events begin another history. Every client that
+    /// comes back is reset, and gets what is retained. Default: no.
     ///
-    /// For the one time that it is opened first. Nothing in a file tells that there was ever more in it.
+    /// Needed only the first time that the copy is opened. The file itself does not show that it once had more events.
     pub fn restored(mut self, restored: bool) -> Self {
         self.restored = restored;
         self
@@ -137,14 +134,15 @@ impl RedbLogBuilder {
 
     /// Opens the log in a file, or makes one. An empty file is a log that has not begun.
     ///
-    /// All of the file is read and its checksums compared, by some hundred MiB a second or as fast as the disk
-    /// is.
+    /// This reads the whole file and compares its checksums, at a few hundred MiB a second or as fast as the disk.
     ///
     /// # Errors
     ///
-    /// [`LogErrorKind::Refused`] when the file is open already, is not a log or one of another format, or may
-    /// not be written; [`LogErrorKind::Corrupt`] when it is damaged; [`LogErrorKind::Full`] when there is no
-    /// room; [`LogErrorKind::Unavailable`] for all else that the system may say.
+    /// - [`LogErrorKind::Refused`] when the file is open already, is not a log or one of another format, or may not
+    ///   be written;
+    /// - [`LogErrorKind::Corrupt`] when it is damaged;
+    /// - [`LogErrorKind::Full`] when there is no room;
+    /// - [`LogErrorKind::Unavailable`] for any other error of the system.
     pub fn open(self, path: impl AsRef<Path>) -> Result<RedbLog, LogError> {
         let path = path.as_ref();
         let counts = Counts::default();
@@ -163,15 +161,15 @@ impl RedbLogBuilder {
         if self.compact {
             store.compact().map_err(|fault| fault.at(path))?;
         }
-        let shelf = Arc::new(Shelf::new(path.to_owned(), store, counts));
-        shelf.note(&state);
+        let shared = Arc::new(SharedStore::new(path.to_owned(), store, counts));
+        shared.update_counts(&state);
         let origin = state.last.saturating_sub(self.replay).max(state.trimmed);
         let epoch = state.epoch.clone();
         let writer = Writer {
-            shelf,
+            shared,
             queue: Arc::new(Queue::new(self.max_pending, self.max_pending_bytes)),
             limits: self.limits,
-            clock: LogClock::behind(state.time),
+            clock: LogClock::after(state.time),
             state,
             origin,
             replica: None,
@@ -179,5 +177,21 @@ impl RedbLogBuilder {
             tidied: Instant::now(),
         };
         RedbLog::run(writer, epoch)
+    }
+}
+
+impl RedbLog {
+    /// Opens the log in a file, or makes one, with the default options.
+    ///
+    /// # Errors
+    ///
+    /// See [`RedbLogBuilder::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, LogError> {
+        Self::builder().open(path)
+    }
+
+    /// A log with other options.
+    pub fn builder() -> RedbLogBuilder {
+        RedbLogBuilder::default()
     }
 }

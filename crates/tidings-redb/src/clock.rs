@@ -2,8 +2,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The log's own clock, by which events and keys grow old. Milliseconds.
 ///
-/// It starts with the wall clock, but never before the newest time in the file, and then goes by a clock
-/// that nobody sets. So it never goes back, and setting the wall clock while the log is open changes nothing.
+/// It starts with the wall clock, or the newest time in the file if that is later, and then follows the monotonic
+/// clock. So it never goes back, and setting the wall clock while the log is open changes nothing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogClock {
     base: u64,
@@ -11,8 +11,8 @@ pub(crate) struct LogClock {
 }
 
 impl LogClock {
-    /// A clock that goes on from a time in the file.
-    pub(crate) fn behind(newest: u64) -> Self {
+    /// A clock that continues a time in the file.
+    pub(crate) fn after(newest: u64) -> Self {
         Self { base: newest.max(unix_millis()), began: Instant::now() }
     }
 
@@ -35,9 +35,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_clock_never_goes_back_behind_what_is_in_the_file() {
+    fn the_clock_never_goes_back_before_the_times_in_the_file() {
         let future = unix_millis() + 3_600_000;
-        assert!(LogClock::behind(future).now() >= future);
-        assert!(LogClock::behind(0).now() + 1_000 >= unix_millis());
+        assert!(LogClock::after(future).now() >= future);
+        assert!(LogClock::after(0).now() + 1_000 >= unix_millis());
     }
 }

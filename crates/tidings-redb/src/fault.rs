@@ -5,22 +5,22 @@ use std::path::Path;
 
 use tidings::backend::{LogError, LogErrorKind};
 
-/// What can go wrong with the file, before anybody is told.
+/// What can go wrong with the file, without its path.
 #[derive(Debug)]
 pub(crate) enum Fault {
     Engine(Box<redb::Error>),
     System(io::Error),
-    /// Somebody else has the file open.
+    /// The file is open already.
     Taken,
-    /// The file holds what this crate has not written.
+    /// The file holds something that this crate has not written.
     Damaged(String),
-    /// redb gave up on what it found.
+    /// redb panicked on what it found.
     Panicked(String),
-    /// The file is somebody else's, or of another version.
+    /// The file is not a log, or one of another format.
     Foreign(String),
-    /// What was asked for is not kept any more.
+    /// The events that were asked for are not kept any more.
     Trimmed,
-    /// The file is not open: it could not be opened anew, or the log has ended.
+    /// The file is not open: it could not be opened again, or the log has ended.
     Closed,
 }
 
@@ -51,9 +51,9 @@ impl Fault {
             Self::Engine(error) => error.to_string(),
             Self::System(error) => error.to_string(),
             Self::Damaged(what) | Self::Foreign(what) => what.clone(),
-            Self::Panicked(said) => format!("the engine gave up on it: {said}"),
+            Self::Panicked(said) => format!("redb panicked: {said}"),
             Self::Taken => "is open already, in this process or another".to_owned(),
-            Self::Trimmed => "what was asked for is not kept any more".to_owned(),
+            Self::Trimmed => "the events that were asked for are not kept any more".to_owned(),
             Self::Closed => "is not open".to_owned(),
         };
         let what = match kind {
@@ -111,18 +111,18 @@ macro_rules! from_parts {
 
 from_parts! { StorageError TableError TransactionError CommitError DatabaseError CompactionError }
 
-/// Calls into redb. It checks what it reads from a file by assertions as well as by errors; where that is
-/// the content of a damaged file, both have to come out as errors.
+/// Calls into redb. It checks what it reads by assertions as well as by errors; on a damaged file, both must become
+/// errors.
 ///
-/// What `call` has borrowed may be left in the middle of something. Behind a panic the database is thrown
-/// away and opened anew.
+/// A panic may leave what `call` has borrowed in an inconsistent state, so the database is then closed and opened
+/// again.
 pub(crate) fn guarded<T>(call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
         let said = panic
             .downcast_ref::<String>()
             .map(String::as_str)
             .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("without a word");
+            .unwrap_or("without a message");
         Err(Fault::Panicked(said.to_owned()))
     })
 }

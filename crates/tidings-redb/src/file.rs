@@ -9,31 +9,31 @@ use redb::backends::FileBackend;
 
 use crate::fault::Fault;
 
-/// The file of a log: a page of its own, and behind it redb's pages.
+/// The file of a log: a first page, and after it redb's pages.
 ///
-/// The page says what the file is, before redb is let at it, and holds the *mark*: the last position that
-/// was acknowledged, written behind every commit and before every acknowledgement. redb keeps its last two
-/// commits, and a single bit says which of them counts; with the mark it is noticed if that bit is wrong.
+/// The first page says what the file is, before redb touches it. It also holds the *mark*: the last position that was
+/// acknowledged, written after every commit and before every acknowledgement. redb keeps its last two commits,
+/// and a single bit says which of them counts; the mark shows if that bit is wrong.
 #[derive(Debug, Clone)]
-pub(crate) struct LogFile(Arc<Shared>);
+pub(crate) struct LogFile(Arc<OpenFile>);
 
 #[derive(Debug)]
-struct Shared {
+struct OpenFile {
     file: FileBackend,
     disk: Arc<Disk>,
 }
 
-/// What a log does with its disk, over all the times that the file is opened.
+/// What a log does with its disk, however often the file is opened.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
-    /// How often it was synchronised.
+    /// How often the file was synced.
     pub(crate) syncs: AtomicU64,
-    /// The one of them that fails.
+    /// The sync that is to fail.
     #[cfg(test)]
     pub(crate) failing_sync: AtomicU64,
-    /// All that was done to the file, where that is wanted.
+    /// Everything that was done to the file, while it is recorded.
     #[cfg(test)]
-    pub(crate) journal: parking_lot::Mutex<Option<Vec<power_cut::Step>>>,
+    pub(crate) journal: parking_lot::Mutex<Option<Vec<power_cut::DiskOperation>>>,
 }
 
 #[cfg(test)]
@@ -50,9 +50,9 @@ impl Disk {
     }
 
     #[cfg(test)]
-    fn note(&self, step: impl FnOnce() -> power_cut::Step) {
+    fn record(&self, operation: impl FnOnce() -> power_cut::DiskOperation) {
         if let Some(journal) = &mut *self.journal.lock() {
-            journal.push(step());
+            journal.push(operation());
         }
     }
 }
@@ -69,7 +69,7 @@ impl LogFile {
     pub(crate) fn open(path: &Path, disk: Arc<Disk>) -> Result<Self, Fault> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
-        let file = Self(Arc::new(Shared { file: FileBackend::new(file)?, disk }));
+        let file = Self(Arc::new(OpenFile { file: FileBackend::new(file)?, disk }));
         file.check_head(path)?;
         Ok(file)
     }
@@ -100,7 +100,7 @@ impl LogFile {
         if length > HEAD_BYTES && self.read(0, 4)? != [0; 4] {
             return Ok(());
         }
-        // redb had not begun yet when the process ended, or something has cut it off.
+        // redb had not begun yet when the process ended, or the file was cut off.
         match mark_in(&head[MARK_AT as usize..][..MARK_BYTES]) {
             Ok(None) => self.begin(),
             _ => Err(Fault::damaged("all but its first page is missing")),
@@ -116,14 +116,14 @@ impl LogFile {
         self.sync()
     }
 
-    /// The last position that was acknowledged: at least, for after a power cut it may be that of the commit
-    /// before. `None` where nothing ever was.
+    /// The last position that was acknowledged; after a power cut, it may be that of the commit before. `None` if nothing
+    /// ever was.
     pub(crate) fn mark(&self) -> Result<Option<u64>, Fault> {
         mark_in(&self.0.file.read(MARK_AT, MARK_BYTES)?)
     }
 
-    /// Notes what is about to be acknowledged. It gets to the disk with the next commit: without a
-    /// synchronisation of its own.
+    /// Writes the position that is about to be acknowledged. It gets to the disk with the next commit, without its own
+    /// sync.
     pub(crate) fn set_mark(&self, position: u64) -> Result<(), Fault> {
         let position = position.to_le_bytes();
         let mark = [&position[..], &crc32fast::hash(&position).to_le_bytes()].concat();
@@ -132,13 +132,13 @@ impl LogFile {
 
     fn put(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         #[cfg(test)]
-        self.0.disk.note(|| power_cut::Step::Write(at, bytes.to_vec()));
+        self.0.disk.record(|| power_cut::DiskOperation::Write(at, bytes.to_vec()));
         self.0.file.write(at, bytes)
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
         #[cfg(test)]
-        self.0.disk.note(|| power_cut::Step::Length(length));
+        self.0.disk.record(|| power_cut::DiskOperation::Length(length));
         self.0.file.set_len(length)
     }
 
@@ -152,8 +152,7 @@ impl LogFile {
     }
 }
 
-/// A new name in a folder is on disk when the folder is. Where folders cannot be opened as files, the system
-/// sees to it.
+/// Syncs the folder: a new name in it is on disk only then. Where folders cannot be opened as files, the system does it.
 pub(crate) fn sync_folder_of(path: &Path) -> Result<(), Fault> {
     if cfg!(unix) {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -167,7 +166,7 @@ fn mark_in(bytes: &[u8]) -> Result<Option<u64>, Fault> {
         return Ok(None);
     }
     if crc32fast::hash(&bytes[..8]) != u32_at(bytes, 8) {
-        return Err(Fault::damaged("its mark is not as it was written"));
+        return Err(Fault::damaged("its mark does not match its checksum"));
     }
     Ok(Some(u64_at(bytes, 0)))
 }
@@ -180,14 +179,14 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
-/// What is behind the first page, for redb.
+/// Everything after the first page, for redb.
 impl StorageBackend for LogFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.file.len()?.saturating_sub(HEAD_BYTES))
     }
 
     fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        // A damaged file may have redb ask for anything.
+        // redb may ask for anything in a damaged file.
         if offset.checked_add(len as u64).is_none_or(|end| end > self.len().unwrap_or(0)) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -202,7 +201,7 @@ impl StorageBackend for LogFile {
         self.0.disk.count_sync()?;
         self.0.file.sync_data(eventual)?;
         #[cfg(test)]
-        self.0.disk.note(|| power_cut::Step::Sync);
+        self.0.disk.record(|| power_cut::DiskOperation::Sync);
         Ok(())
     }
 

@@ -1,5 +1,4 @@
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
@@ -9,10 +8,9 @@ use tidings::backend::{
     Append, Appended, Epoch, Log, LogError, LogErrorKind, Origin, Page, Read, Replica, Reply,
 };
 
-use crate::builder::RedbLogBuilder;
 use crate::queue::Queue;
 use crate::reader::{self, Reads};
-use crate::shelf::Shelf;
+use crate::shared_store::SharedStore;
 use crate::stats::Stats;
 use crate::writer::Writer;
 
@@ -26,10 +24,10 @@ use crate::writer::Writer;
 /// # Ok::<(), tidings::backend::LogError>(())
 /// ```
 ///
-/// It has three threads of its own: one that writes and two that read. They end with the hub: when its last
-/// handle is dropped, what was published is written and answered, and the file can be opened again.
+/// It has three threads: one writes and two read. They end with the hub: when its last handle was dropped, everything
+/// that was published is written and answered, and the file can be opened again.
 pub struct RedbLog {
-    shelf: Arc<Shelf>,
+    shared: Arc<SharedStore>,
     queue: Arc<Queue>,
     reads: Arc<Reads>,
     origin: Origin,
@@ -39,21 +37,7 @@ pub struct RedbLog {
 const READERS: usize = 2;
 
 impl RedbLog {
-    /// Opens the log in a file, or makes one, with the defaults of [`RedbLogBuilder`].
-    ///
-    /// # Errors
-    ///
-    /// See [`RedbLogBuilder::open`].
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, LogError> {
-        Self::builder().open(path)
-    }
-
-    /// A log with other settings.
-    pub fn builder() -> RedbLogBuilder {
-        RedbLogBuilder::new()
-    }
-
-    /// Counts of what the log does, for as long as anybody wants to know.
+    /// Counters of the log. They stay readable after it was given to a hub.
     ///
     /// ```no_run
     /// use tidings::Hub;
@@ -67,29 +51,29 @@ impl RedbLog {
     /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats(self.shelf.clone())
+        Stats(self.shared.clone())
     }
 
     pub(crate) fn run(writer: Writer, epoch: Epoch) -> Result<Self, LogError> {
-        let (shelf, queue) = (writer.shelf.clone(), writer.queue.clone());
+        let (shared, queue) = (writer.shared.clone(), writer.queue.clone());
         let origin = Origin { epoch, position: writer.origin, end: writer.state.last };
-        let log = Self { shelf, queue, reads: Arc::default(), origin, threads: Mutex::default() };
+        let log = Self { shared, queue, reads: Arc::default(), origin, threads: Mutex::default() };
         for _ in 0..READERS {
-            let (shelf, reads) = (log.shelf.clone(), log.reads.clone());
-            log.spawn("tidings-redb-r", move || reader::run(&shelf, &reads))?;
+            let (shared, reads) = (log.shared.clone(), log.reads.clone());
+            log.spawn("tidings-redb-r", move || reader::run(&shared, &reads))?;
         }
         log.spawn("tidings-redb", move || writer.run())?;
         Ok(log)
     }
 
     #[cfg(test)]
-    pub(crate) fn shelf(&self) -> &Shelf {
-        &self.shelf
+    pub(crate) fn shared(&self) -> &SharedStore {
+        &self.shared
     }
 
     fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), LogError> {
         let thread = thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| {
-            let message = format!("redb: the system has no thread for it: {error}");
+            let message = format!("redb: cannot start a thread: {error}");
             LogError::new(LogErrorKind::Refused, message).with_source(error)
         })?;
         self.threads.lock().push(thread);
@@ -118,7 +102,7 @@ impl Log for RedbLog {
         if self.queue.is_closed() {
             return reply.send(Err(LogError::new(LogErrorKind::Closed, "redb: the log is closed")));
         }
-        reply.send(Ok(self.shelf.counts.last.load(Ordering::Acquire)));
+        reply.send(Ok(self.shared.counts.last.load(Ordering::Acquire)));
     }
 
     fn stop(&self) {
@@ -126,7 +110,7 @@ impl Log for RedbLog {
         self.queue.close();
         let threads = std::mem::take(&mut *self.threads.lock());
         for thread in threads {
-            // The hub may end in the hands of a thread that delivers to it. That one cannot wait for itself.
+            // The last handle of the hub may be dropped by the thread that delivers to it, which cannot wait for itself.
             if thread.thread().id() != thread::current().id() {
                 let _ = thread.join();
             }
@@ -143,7 +127,7 @@ impl Drop for RedbLog {
 impl fmt::Debug for RedbLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedbLog")
-            .field("path", &self.shelf.path)
+            .field("path", &self.shared.path)
             .field("epoch", &self.origin.epoch)
             .finish_non_exhaustive()
     }

@@ -8,13 +8,13 @@ use crate::entry::Entry;
 use crate::fault::Fault;
 use crate::retention::missing;
 use crate::store::Store;
-use crate::tables::{EVENTS, INDEX, State};
+use crate::tables::{EVENTS, INDEX, LogState};
 
 type Events = ReadOnlyTable<u64, &'static [u8]>;
 type Index = ReadOnlyTable<(&'static str, u64), ()>;
 type Positions<'a> = Range<'a, (&'static str, u64), ()>;
 
-/// Reads a page, all of it from one moment.
+/// Reads a page, from one snapshot.
 pub(crate) fn read(store: &Store, read: &Read) -> Result<Page, Fault> {
     let txn = store.begin_read()?;
     let reader = Reader::open(&txn, read)?;
@@ -26,13 +26,13 @@ pub(crate) fn read(store: &Store, read: &Read) -> Result<Page, Fault> {
             reader.forward(position, read.max_bytes)
         }
         Start::Newest { count, since } => {
-            let from = reader.back(count, since)?;
+            let from = reader.before_newest(count, since)?;
             reader.forward(from, read.max_bytes)
         }
     }
 }
 
-/// Events of all topics behind a position, some at a time, for a replica that begins.
+/// Events of all topics after a position, at most `count`, for a new replica.
 pub(crate) fn read_all(store: &Store, from: u64, count: usize) -> Result<Vec<Record>, Fault> {
     let txn = store.begin_read()?;
     let events = txn.open_table(EVENTS)?;
@@ -47,43 +47,43 @@ pub(crate) fn read_all(store: &Store, from: u64, count: usize) -> Result<Vec<Rec
     Ok(records)
 }
 
-/// What an event takes up besides its data, more or less.
+/// What an event takes in addition to its data, roughly.
 const RECORD_BYTES: usize = 100;
 
 struct Reader {
-    state: State,
+    state: LogState,
     events: Events,
     index: Index,
-    /// Those that there are of each family, and those that were asked for by name.
+    /// Those that were asked for by name, and those that match a pattern and have events.
     topics: Vec<Topic>,
-    /// Some of them may be gone without a trace.
-    has_families: bool,
-    /// No event behind this position.
+    /// Some patterns have a wildcard: topics that match may be gone without a trace.
+    has_wildcards: bool,
+    /// No event after this position.
     to: u64,
 }
 
-/// A topic's positions that are still to be read, and how far it was.
-struct Strand<'a> {
+/// The positions of a topic that are still to be read.
+struct TopicCursor<'a> {
     topic: &'a Topic,
     positions: Positions<'a>,
     next: Option<u64>,
-    /// Behind this position, nothing of the topic was read yet.
+    /// The topic was read up to here.
     read: u64,
 }
 
 impl Reader {
     fn open(txn: &ReadTransaction, read: &Read) -> Result<Self, Fault> {
-        let state = State::load(txn)?.ok_or_else(|| Fault::damaged("its state is missing"))?;
+        let state = LogState::load(txn)?.ok_or_else(|| Fault::damaged("its state is missing"))?;
         let (events, index) = (txn.open_table(EVENTS)?, txn.open_table(INDEX)?);
         let to = read.to.min(state.last);
         let mut topics: Vec<_> = read.topics.iter().filter_map(TopicPattern::topic).collect();
-        for family in read.families() {
-            topics_of(family, &index, &mut topics)?;
+        for pattern in read.families() {
+            add_topics_of(pattern, &index, &mut topics)?;
         }
         topics.sort_unstable();
         topics.dedup();
-        let has_families = read.families().next().is_some();
-        Ok(Self { state, events, index, topics, has_families, to })
+        let has_wildcards = read.families().next().is_some();
+        Ok(Self { state, events, index, topics, has_wildcards, to })
     }
 
     fn entry<T>(
@@ -101,17 +101,17 @@ impl Reader {
         Ok(self.index.range((topic, from.saturating_add(1))..=(topic, to))?)
     }
 
-    /// Some events behind the position were trimmed. Each topic's first event that is kept knows which one
-    /// came before it, so it is known whether one of *this* topic was among them; unless nothing of it is
-    /// kept. Of a family's topics, nobody knows which ones nothing is kept of.
+    /// Some events after the position were trimmed. The first event that is kept of a topic has the position of the one
+    /// before it, which shows whether events of *this* topic were among them; unless nothing of it is kept. Of the
+    /// topics of a pattern, those of which nothing is kept are unknown.
     fn check_nothing_is_missed(&self, position: u64) -> Result<(), Fault> {
-        if self.has_families {
+        if self.has_wildcards {
             return Err(Fault::Trimmed);
         }
         for topic in &self.topics {
             let kept = self.positions(topic.as_str(), self.state.trimmed, u64::MAX)?.next();
             let (first, _) = kept.transpose()?.ok_or(Fault::Trimmed)?;
-            let previous = self.entry(first.value().1, |entry| Ok(entry.place().previous))?;
+            let previous = self.entry(first.value().1, |entry| Ok(entry.header().previous))?;
             if previous > position {
                 return Err(Fault::Trimmed);
             }
@@ -121,11 +121,11 @@ impl Reader {
 
     fn forward(&self, from: u64, max_bytes: usize) -> Result<Page, Fault> {
         let start = from.max(self.state.trimmed);
-        let mut strands = Vec::with_capacity(self.topics.len());
+        let mut cursors = Vec::with_capacity(self.topics.len());
         for topic in &self.topics {
             let mut positions = self.positions(topic.as_str(), start, self.to)?;
             let next = next_of(&mut positions, self.to)?;
-            strands.push(Strand { topic, positions, next, read: start });
+            cursors.push(TopicCursor { topic, positions, next, read: start });
         }
         let mut page = Page {
             epoch: self.state.epoch.clone(),
@@ -134,13 +134,13 @@ impl Reader {
             to: self.to.max(from),
         };
         let mut bytes = 0;
-        while let Some(strand) = strands
+        while let Some(cursor) = cursors
             .iter_mut()
-            .filter(|strand| strand.next.is_some())
-            .min_by_key(|strand| strand.next)
+            .filter(|cursor| cursor.next.is_some())
+            .min_by_key(|cursor| cursor.next)
         {
-            let record = self.advance(strand)?;
-            // Events without data fill a page, too.
+            let record = self.advance(cursor)?;
+            // Events without data take room, too.
             bytes += record.event.data().map_or(0, str::len) + RECORD_BYTES;
             let position = record.position;
             page.records.push(record);
@@ -152,35 +152,35 @@ impl Reader {
         Ok(page)
     }
 
-    /// Reads the next event of a topic, which must be the very next.
-    fn advance(&self, strand: &mut Strand<'_>) -> Result<Record, Fault> {
-        let position = strand.next.unwrap_or_default();
+    /// Reads the next event of a topic, and checks that it follows the one before.
+    fn advance(&self, cursor: &mut TopicCursor<'_>) -> Result<Record, Fault> {
+        let position = cursor.next.unwrap_or_default();
         let (previous, record) =
-            self.entry(position, |entry| Ok((entry.place().previous, entry.record()?)))?;
-        if record.topic != *strand.topic || previous > strand.read {
+            self.entry(position, |entry| Ok((entry.header().previous, entry.record()?)))?;
+        if record.topic != *cursor.topic || previous > cursor.read {
             return Err(Fault::damaged(format_args!(
-                "the index has not all events before position {position}"
+                "the index lacks an event before position {position}"
             )));
         }
-        strand.read = position;
-        strand.next = next_of(&mut strand.positions, self.to)?;
+        cursor.read = position;
+        cursor.next = next_of(&mut cursor.positions, self.to)?;
         Ok(record)
     }
 
-    /// Where the newest events begin: behind the position that is returned.
-    fn back(&self, count: usize, since: u64) -> Result<u64, Fault> {
-        let mut strands = Vec::with_capacity(self.topics.len());
+    /// The position before the newest events.
+    fn before_newest(&self, count: usize, since: u64) -> Result<u64, Fault> {
+        let mut cursors = Vec::with_capacity(self.topics.len());
         for topic in &self.topics {
             let mut positions = self.positions(topic.as_str(), self.state.trimmed, self.to)?;
-            strands.push((previous_of(&mut positions, self.to)?, positions));
+            cursors.push((previous_of(&mut positions, self.to)?, positions));
         }
         let mut from = self.to;
         for _ in 0..count {
-            let newest = strands.iter_mut().max_by_key(|(position, _)| *position);
+            let newest = cursors.iter_mut().max_by_key(|(position, _)| *position);
             let Some((next, positions)) = newest else { break };
             let Some(position) = *next else { break };
-            // A look at every event only where it matters.
-            if since > 0 && self.entry(position, |entry| Ok(entry.place().at))? < since {
+            // The events themselves are only read where it matters.
+            if since > 0 && self.entry(position, |entry| Ok(entry.header().at))? < since {
                 break;
             }
             from = position - 1;
@@ -190,16 +190,20 @@ impl Reader {
     }
 }
 
-/// Adds those topics of a family that there are events of, from one to the next in the index.
-fn topics_of(family: &TopicPattern, index: &Index, topics: &mut Vec<Topic>) -> Result<(), Fault> {
-    let mut name = family.prefix().to_owned();
+/// Adds the topics that match a pattern and have events, by skipping from one to the next in the index.
+fn add_topics_of(
+    pattern: &TopicPattern,
+    index: &Index,
+    topics: &mut Vec<Topic>,
+) -> Result<(), Fault> {
+    let mut name = pattern.prefix().to_owned();
     let mut from = Bound::Included(0);
     loop {
         let rows = (from.map(|position| (name.as_str(), position)), Bound::Unbounded);
         let Some(row) = index.range::<(&str, u64)>(rows)?.next() else { break };
         let (key, _) = row?;
         let (found, _) = key.value();
-        if !found.starts_with(family.prefix()) {
+        if !found.starts_with(pattern.prefix()) {
             break;
         }
         name.clear();
@@ -207,7 +211,7 @@ fn topics_of(family: &TopicPattern, index: &Index, topics: &mut Vec<Topic>) -> R
         // Even in an index that is damaged, no row is read twice.
         from = Bound::Excluded(u64::MAX);
         let topic = Topic::new(found).map_err(Fault::damaged)?;
-        if family.matches(&topic) {
+        if pattern.matches(&topic) {
             topics.push(topic);
         }
     }

@@ -3,28 +3,28 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tidings::backend::{Append, Appended, LogError, LogErrorKind, Replica, Reply};
 
-/// What waits for the thread that writes.
+/// The work that waits for the thread that writes.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     changed: Condvar,
     max_events: usize,
     max_bytes: usize,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     work: Work,
     bytes: usize,
 }
 
-/// What the thread that writes has to do.
+/// The work of the thread that writes.
 #[derive(Debug, Default)]
 pub(crate) struct Work {
     /// In the order in which they came.
     pub(crate) appends: Vec<Append>,
     pub(crate) replies: Vec<Reply<Appended>>,
-    /// The replica, when there is one.
+    /// The replica, when it has just started.
     pub(crate) start: Option<Replica>,
     /// Nothing more will come.
     pub(crate) is_closed: bool,
@@ -46,14 +46,14 @@ impl Queue {
         let refused = if state.work.is_closed {
             Some(LogError::new(LogErrorKind::Closed, "redb: the log is closed"))
         } else if state.work.appends.len() >= self.max_events
-            // One is let in however large it is, or it could never be.
+            // One event is always accepted, however large it is.
             || (state.bytes > 0 && state.bytes + bytes > self.max_bytes)
         {
             let waiting = state.work.appends.len();
             Some(LogError::new(
                 LogErrorKind::Busy,
                 format!(
-                    "redb: {waiting} events of {} bytes wait for the disk already",
+                    "redb: {waiting} events of {} bytes are waiting for the disk already",
                     state.bytes
                 ),
             ))
@@ -80,10 +80,10 @@ impl Queue {
         self.state.lock().work.is_closed
     }
 
-    /// All that there is to do; nothing if there was nothing for so long.
+    /// All work that has come; none if nothing comes within `wait`.
     pub(crate) fn take(&self, wait: Duration) -> Work {
         let mut state = self.state.lock();
-        let is_idle = |state: &mut State| {
+        let is_idle = |state: &mut QueueState| {
             let work = &state.work;
             work.appends.is_empty() && work.start.is_none() && !work.is_closed
         };
@@ -122,7 +122,7 @@ mod tests {
     fn too_many_events_are_refused_until_some_were_taken() {
         let queue = Queue::new(2, 1_000);
         let _kept = [push(&queue, 1), push(&queue, 1)];
-        let message = "redb: 2 events of 4 bytes wait for the disk already";
+        let message = "redb: 2 events of 4 bytes are waiting for the disk already";
         refused(push(&queue, 1), LogErrorKind::Busy, message);
         assert_eq!(queue.take(Duration::ZERO).appends.len(), 2);
         let _kept = push(&queue, 1);
@@ -133,7 +133,7 @@ mod tests {
     fn too_many_bytes_are_refused_but_not_the_first() {
         let queue = Queue::new(10, 1_000);
         let _kept = push(&queue, 2_000);
-        let message = "redb: 1 events of 2001 bytes wait for the disk already";
+        let message = "redb: 1 events of 2001 bytes are waiting for the disk already";
         refused(push(&queue, 1), LogErrorKind::Busy, message);
     }
 

@@ -5,23 +5,23 @@ use parking_lot::{Condvar, Mutex};
 use tidings::backend::{LogError, LogErrorKind, Page, Read, Reply};
 
 use crate::page;
-use crate::shelf::Shelf;
+use crate::shared_store::SharedStore;
 
-/// Reads that wait for one of the threads that read.
+/// The reads that wait for a thread.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
-    state: Mutex<State>,
+    state: Mutex<ReadQueue>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ReadQueue {
     waiting: VecDeque<(Read, Reply<Page>)>,
     is_closed: bool,
 }
 
 impl Reads {
-    /// More clients than this do not come back at once, or will be told to.
+    /// More clients than this do not come back at once, or have to try again.
     const MAX: usize = 100_000;
 
     pub(crate) fn push(&self, read: Read, reply: Reply<Page>) {
@@ -29,7 +29,7 @@ impl Reads {
         let refused = match state.is_closed {
             true => Some((LogErrorKind::Closed, "redb: the log is closed")),
             false if state.waiting.len() >= Self::MAX => {
-                Some((LogErrorKind::Busy, "redb: too many reads wait already"))
+                Some((LogErrorKind::Busy, "redb: too many reads are waiting already"))
             }
             false => None,
         };
@@ -60,10 +60,10 @@ impl Reads {
     }
 }
 
-/// Answers reads until there will be no more: a thread.
-pub(crate) fn run(shelf: &Arc<Shelf>, reads: &Arc<Reads>) {
+/// A thread that answers reads until the queue is closed.
+pub(crate) fn run(shared: &Arc<SharedStore>, reads: &Arc<Reads>) {
     while let Some((read, reply)) = reads.next() {
-        let page = shelf.with(|store| page::read(store, &read));
-        reply.send(page.map_err(|fault| shelf.error(fault)));
+        let page = shared.with(|store| page::read(store, &read));
+        reply.send(page.map_err(|fault| shared.error(fault)));
     }
 }

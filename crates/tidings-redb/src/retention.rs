@@ -6,7 +6,7 @@ use crate::clock::millis;
 use crate::entry::Entry;
 use crate::fault::Fault;
 use crate::store::Store;
-use crate::tables::{EVENTS, INDEX, KEY_ORDER, KEYS, State};
+use crate::tables::{EVENTS, INDEX, KEY_ORDER, KEYS, LogState};
 
 /// What the log keeps.
 #[derive(Debug, Clone)]
@@ -17,24 +17,24 @@ pub(crate) struct Limits {
     pub(crate) idempotency_window: Duration,
 }
 
-/// The most that one commit takes away beyond what it adds, so that none takes long: a log that was opened
-/// with less room than it fills becomes smaller bit by bit.
+/// The most that one commit removes in addition to as many as it adds, so that none takes long: a log that was opened
+/// with lower limits becomes smaller step by step.
 const MAX_EXCESS: usize = 4_096;
 
 impl Limits {
-    /// How far a limit may be exceeded before anything is done about it: a sixteenth, and no more than some
-    /// thousand events. Taking away touches other pages than adding, so it is done by the thousand.
+    /// How far a limit may be exceeded before events are removed: a sixteenth, at most about a thousand events. Removing
+    /// touches other pages than adding, so it is done a thousand at a time.
     fn slack(limit: u64) -> u64 {
         (limit / 16).min(1_024)
     }
 
-    /// Whether there is so much too much that it is to be trimmed.
-    fn are_exceeded(&self, state: &State) -> bool {
+    /// Whether the limits are exceeded so far that the log is to be trimmed.
+    fn are_exceeded(&self, state: &LogState) -> bool {
         state.events() > self.events.saturating_add(Self::slack(self.events))
             || state.bytes > self.bytes.saturating_add(self.bytes / 16)
     }
 
-    fn are_kept(&self, state: &State) -> bool {
+    fn are_kept(&self, state: &LogState) -> bool {
         state.events() <= self.events && state.bytes <= self.bytes
     }
 
@@ -47,18 +47,18 @@ impl Limits {
     }
 }
 
-/// Trims without appending: what has grown old while nothing was published. `None` if there was nothing to
-/// do, unless something has to be written in any case, to see whether it can be.
+/// Trims without appending: what has expired while nothing was published. `None` if there was nothing to do; with
+/// `must_write` it commits even then, to find out whether writing works.
 pub(crate) fn tidy(
     store: &Store,
     limits: &Limits,
-    state: &State,
+    state: &LogState,
     time: u64,
-    in_any_case: bool,
-) -> Result<Option<State>, Fault> {
-    let mut after = State { time: time.max(state.time), ..state.clone() };
+    must_write: bool,
+) -> Result<Option<LogState>, Fault> {
+    let mut after = LogState { time: time.max(state.time), ..state.clone() };
     let txn = store.begin_write()?;
-    if !trim(&txn, limits, &mut after, 0)? && !in_any_case {
+    if !trim(&txn, limits, &mut after, 0)? && !must_write {
         txn.abort()?;
         return Ok(None);
     }
@@ -67,11 +67,11 @@ pub(crate) fn tidy(
     Ok(Some(after))
 }
 
-/// Takes away events and keys that are not to be kept. `added` were added in the same transaction.
+/// Removes events and keys that are not to be kept. `added` events were added in the same transaction.
 pub(crate) fn trim(
     txn: &WriteTransaction,
     limits: &Limits,
-    state: &mut State,
+    state: &mut LogState,
     added: usize,
 ) -> Result<bool, Fault> {
     let most = added + MAX_EXCESS;
@@ -83,7 +83,7 @@ pub(crate) fn trim(
 fn trim_events(
     txn: &WriteTransaction,
     limits: &Limits,
-    state: &mut State,
+    state: &mut LogState,
     most: usize,
 ) -> Result<bool, Fault> {
     let mut events = txn.open_table(EVENTS)?;
@@ -96,7 +96,7 @@ fn trim_events(
         let bytes = bytes.ok_or_else(|| missing(position))?;
         let entry = Entry::checked(bytes.value(), position)?;
         let goes = too_many && !limits.are_kept(state);
-        if !goes && !limits.is_expired(entry.place().time, state.time) {
+        if !goes && !limits.is_expired(entry.header().time, state.time) {
             break;
         }
         let (topic, cost) = (entry.topic()?, entry.cost());
@@ -170,13 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_old_goes_when_it_is_time_and_not_before() {
+    fn events_and_keys_expire_at_their_time_and_not_before() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("events.redb");
         let (store, state) = Store::open(&path, Arc::default()).unwrap();
         let began = state.time + 1_000;
         let mut state = append(&store, &state, &LIMITS, began, &batch(0..10)).unwrap().state;
-        // A key is used again behind its window: it has a new place in the order.
+        // A key is used again after its window: it has a new position in the order.
         let later = began + 2_000;
         let committed = append(&store, &state, &LIMITS, later, &batch(0..1)).unwrap();
         assert!(!committed.appended[0].is_duplicate);
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(tidy(&store, &LIMITS, &state, began + 9_999, false).unwrap(), None);
         state = tidy(&store, &LIMITS, &state, began + 10_000, false).unwrap().unwrap();
         assert_eq!((state.trimmed, state.last), (10, 11));
-        // A clock that goes back brings nothing about.
+        // A clock that goes back changes nothing.
         state = append(&store, &state, &LIMITS, 0, &batch(20..21)).unwrap().state;
         assert_eq!((state.trimmed, state.last, state.time), (10, 12, began + 10_000));
         state = tidy(&store, &LIMITS, &state, later + 10_000, false).unwrap().unwrap();

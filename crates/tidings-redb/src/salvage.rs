@@ -7,12 +7,12 @@ use crate::entry::Entry;
 use crate::fault::{Fault, guarded};
 use crate::file::sync_folder_of;
 use crate::store::Store;
-use crate::tables::{EVENTS, INDEX, State};
+use crate::tables::{EVENTS, INDEX, LogState};
 
 /// How many bytes of events are copied in one commit.
 const COPIED_BYTES: u64 = 8 * 1024 * 1024;
 
-/// Begins a new file with what is whole before the first damage, and puts it in the place of the damaged one.
+/// Makes a new file of the events before the first damage, and replaces the damaged file with it.
 pub(crate) fn salvage(path: &Path) -> Result<(), Fault> {
     let rescued = beside(path, ".salvaged");
     match fs::remove_file(&rescued) {
@@ -20,12 +20,12 @@ pub(crate) fn salvage(path: &Path) -> Result<(), Fault> {
         _ => {}
     }
     {
-        // Held until the end, so that nobody else opens it meanwhile.
+        // Held until the end, so that no other process opens it meanwhile.
         let damaged = Store::open_unchecked(path, Arc::default());
         let (target, mut state) = Store::open(&rescued, Arc::default())?;
         match &damaged {
             Ok((damaged, _)) => copy(damaged, &target, &mut state)?,
-            // Nothing of it can be read. If it is only that somebody else has it, that is no damage.
+            // It cannot be opened for another reason than damage.
             Err(fault) if fault.kind() != tidings::backend::LogErrorKind::Corrupt => {
                 return damaged.map(drop);
             }
@@ -45,8 +45,8 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// Copies events in the order of their positions until one cannot be read.
-fn copy(damaged: &Store, target: &Store, state: &mut State) -> Result<(), Fault> {
-    let known = guarded(|| State::load(&damaged.begin_read()?)).ok().flatten();
+fn copy(damaged: &Store, target: &Store, state: &mut LogState) -> Result<(), Fault> {
+    let known = guarded(|| LogState::load(&damaged.begin_read()?)).ok().flatten();
     let Some(known) = known else { return Ok(()) };
     (state.trimmed, state.last, state.time) = (known.trimmed, known.trimmed, known.time);
     loop {
@@ -56,7 +56,7 @@ fn copy(damaged: &Store, target: &Store, state: &mut State) -> Result<(), Fault>
             let (mut events, mut index) = (txn.open_table(EVENTS)?, txn.open_table(INDEX)?);
             let limit = state.bytes + COPIED_BYTES;
             while state.bytes < limit {
-                let Some((bytes, topic, cost)) = whole(damaged, state.last + 1) else { break };
+                let Some((bytes, topic, cost)) = undamaged(damaged, state.last + 1) else { break };
                 state.last += 1;
                 state.bytes += cost;
                 events.insert(state.last, &*bytes)?;
@@ -71,8 +71,8 @@ fn copy(damaged: &Store, target: &Store, state: &mut State) -> Result<(), Fault>
     }
 }
 
-/// The event at a position, if all of it is well.
-fn whole(damaged: &Store, position: u64) -> Option<(Vec<u8>, tidings::Topic, u64)> {
+/// The event at a position, if it is undamaged.
+fn undamaged(damaged: &Store, position: u64) -> Option<(Vec<u8>, tidings::Topic, u64)> {
     let read = guarded(|| {
         let events = damaged.begin_read()?.open_table(EVENTS)?;
         let Some(bytes) = events.get(position)? else { return Ok(None) };

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::shelf::Shelf;
+use crate::shared_store::SharedStore;
 
 /// Counts of a log since it was opened: from [`RedbLog::stats`](crate::RedbLog::stats).
 #[derive(Debug, Clone)]
-pub struct Stats(pub(crate) Arc<Shelf>);
+pub struct Stats(pub(crate) Arc<SharedStore>);
 
 impl Stats {
     /// How many events were appended.
@@ -14,14 +14,13 @@ impl Stats {
         read(&self.0.counts.events)
     }
 
-    /// In how many commits they were.
+    /// How many commits they took.
     #[must_use]
     pub fn commits(&self) -> u64 {
         read(&self.0.counts.commits)
     }
 
-    /// How often the file was synchronised with the disk: twice for a commit, and some times while the file is
-    /// opened.
+    /// How often the file was synced: twice for a commit, and a few times while the file is opened.
     #[must_use]
     pub fn syncs(&self) -> u64 {
         read(&self.0.counts.disk.syncs)
@@ -39,7 +38,7 @@ impl Stats {
         read(&self.0.counts.trimmed)
     }
 
-    /// The size of the file, in bytes; `None` where it is not open.
+    /// The size of the file, in bytes; `None` if it is not open.
     #[must_use]
     pub fn file_bytes(&self) -> Option<u64> {
         self.0.with(|store| store.file.bytes()).ok()

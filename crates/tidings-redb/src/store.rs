@@ -6,48 +6,48 @@ use redb::{Database, Durability, ReadableTableMetadata, WriteTransaction};
 
 use crate::fault::{Fault, guarded};
 use crate::file::{Disk, LogFile};
-use crate::tables::{EVENTS, INDEX, KEY_ORDER, KEYS, State};
+use crate::tables::{EVENTS, INDEX, KEY_ORDER, KEYS, LogState};
 
 /// An open file: the database in it.
 #[derive(Debug)]
 pub(crate) struct Store {
-    /// There until it is dropped.
+    /// `Some` until it is dropped.
     db: Option<Database>,
     pub(crate) file: LogFile,
 }
 
-/// Memory for pages that were read or are to be written. redb's default is a gigabyte.
+/// Memory for redb's pages. Its default is a gigabyte.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 impl Store {
     /// Opens a file or makes it, and checks all of it.
-    pub(crate) fn open(path: &Path, disk: Arc<Disk>) -> Result<(Self, State), Fault> {
+    pub(crate) fn open(path: &Path, disk: Arc<Disk>) -> Result<(Self, LogState), Fault> {
         let (mut store, was_checked) = Self::open_unchecked(path, disk)?;
         let state = guarded(|| store.load_or_begin(was_checked))?;
         Ok((store, state))
     }
 
-    /// Opens a file, and checks no more than redb does. Says whether that was all: behind a crash it is.
+    /// Opens a file, and checks only what redb checks. Returns whether that was everything, as it is after a crash.
     pub(crate) fn open_unchecked(path: &Path, disk: Arc<Disk>) -> Result<(Self, bool), Fault> {
         let file = LogFile::open(path, disk)?;
         let was_checked = Arc::new(AtomicBool::new(false));
         let db = guarded(|| {
-            let noticed = was_checked.clone();
+            let checked = was_checked.clone();
             let db = Database::builder()
                 .set_cache_size(CACHE_BYTES)
                 .create_with_file_format_v3(true)
-                .set_repair_callback(move |_| noticed.store(true, Ordering::Relaxed))
+                .set_repair_callback(move |_| checked.store(true, Ordering::Relaxed))
                 .create_with_backend(file.clone())?;
             Ok(db)
         })?;
         Ok((Self { db: Some(db), file }, was_checked.load(Ordering::Relaxed)))
     }
 
-    fn load_or_begin(&mut self, was_checked: bool) -> Result<State, Fault> {
+    fn load_or_begin(&mut self, was_checked: bool) -> Result<LogState, Fault> {
         let mark = self.file.mark()?;
-        let Some(state) = State::load(&self.begin_read()?)? else {
+        let Some(state) = LogState::load(&self.begin_read()?)? else {
             return match mark {
-                None => self.begin(State::new()),
+                None => self.begin(LogState::new()),
                 Some(_) => Err(Fault::damaged("its state is missing")),
             };
         };
@@ -58,8 +58,8 @@ impl Store {
         Ok(state)
     }
 
-    /// Writes what a history begins with.
-    pub(crate) fn begin(&self, state: State) -> Result<State, Fault> {
+    /// Writes an empty history.
+    pub(crate) fn begin(&self, state: LogState) -> Result<LogState, Fault> {
         let txn = self.begin_write()?;
         txn.open_table(EVENTS)?;
         txn.open_table(INDEX)?;
@@ -72,8 +72,8 @@ impl Store {
         Ok(state)
     }
 
-    /// Whether the parts fit together. What is in the pages, redb has checked.
-    fn check(&self, state: &State, mark: Option<u64>) -> Result<(), Fault> {
+    /// Whether the parts of the file fit together; redb has checked its pages.
+    fn check(&self, state: &LogState, mark: Option<u64>) -> Result<(), Fault> {
         match mark {
             None if state.last > 0 => return Err(Fault::damaged("its mark is missing")),
             Some(mark) if mark > state.last => {
@@ -115,9 +115,9 @@ impl Store {
 
     /// Begins a transaction whose commit is on disk when it returns.
     ///
-    /// In two phases: with one, redb tells a commit that was not finished by its checksums, and goes back to
-    /// the one before. It would do so, too, if a page of a commit that was acknowledged is damaged later, and
-    /// what was acknowledged would be gone without a word.
+    /// In two phases. With one, redb recognizes an unfinished commit by its checksums, and returns to the commit before.
+    /// It would also do so if a page of an acknowledged commit was damaged later: acknowledged events would be gone
+    /// without notice.
     pub(crate) fn begin_write(&self) -> Result<WriteTransaction, Fault> {
         let mut txn = self.db()?.begin_write()?;
         txn.set_durability(Durability::Immediate);
@@ -128,8 +128,8 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        // redb writes something at the end, which may fail on a damaged file; it says nothing then, and at
-        // the next start the file is checked as behind a crash.
+        // redb writes at the end, which may fail on a damaged file. It reports nothing then, and the file is checked at
+        // the next start, as after a crash.
         let _ = guarded(|| {
             self.db = None;
             Ok(())

@@ -7,21 +7,21 @@ use crate::fault::Fault;
 pub(crate) const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 /// Which positions a topic has.
 pub(crate) const INDEX: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("index");
-/// Position and time of the event that was published under a key.
+/// For each idempotency key, the position and time of its event.
 pub(crate) const KEYS: TableDefinition<'_, &str, (u64, u64)> = TableDefinition::new("keys");
-/// The same by position, so that the oldest can be found.
+/// The same by position, to find the oldest.
 pub(crate) const KEY_ORDER: TableDefinition<'_, u64, &str> = TableDefinition::new("key order");
 const STATE: TableDefinition<'_, &str, u64> = TableDefinition::new("state");
 const EPOCH: TableDefinition<'_, (), &str> = TableDefinition::new("epoch");
 
-/// What is known of the log as a whole.
+/// The state of the log as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct State {
+pub(crate) struct LogState {
     /// Names the history.
     pub(crate) epoch: Epoch,
     /// The newest position, 0 for none.
     pub(crate) last: u64,
-    /// The newest position that is not kept any more; all those behind it are there.
+    /// The newest position that is not kept any more; all after it are.
     pub(crate) trimmed: u64,
     /// The cost of all events that are kept.
     pub(crate) bytes: u64,
@@ -29,8 +29,8 @@ pub(crate) struct State {
     pub(crate) time: u64,
 }
 
-impl State {
-    /// A history with nothing in it.
+impl LogState {
+    /// An empty history.
     pub(crate) fn new() -> Self {
         Self { epoch: Epoch::random(), last: 0, trimmed: 0, bytes: 0, time: 0 }
     }
@@ -40,7 +40,7 @@ impl State {
         self.last - self.trimmed
     }
 
-    /// `None` for a file that has just been made.
+    /// `None` in a file that has just been made.
     pub(crate) fn load(txn: &redb::ReadTransaction) -> Result<Option<Self>, Fault> {
         let (numbers, epoch) = match (txn.open_table(STATE), txn.open_table(EPOCH)) {
             (Ok(numbers), Ok(epoch)) => (numbers, epoch),

@@ -10,25 +10,25 @@ use crate::fault::Fault;
 use crate::page::read_all;
 use crate::queue::{Queue, Work};
 use crate::retention::{Limits, tidy};
-use crate::shelf::Shelf;
-use crate::tables::State;
+use crate::shared_store::SharedStore;
+use crate::tables::LogState;
 
-/// The one who writes, and tells the replica: a thread.
+/// The thread that writes, and delivers to the replica.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) shared: Arc<SharedStore>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) limits: Limits,
     pub(crate) clock: LogClock,
-    pub(crate) state: State,
-    /// Where the replica begins.
+    pub(crate) state: LogState,
+    /// The position after which the replica begins.
     pub(crate) origin: u64,
     pub(crate) replica: Option<Replica>,
     pub(crate) pause: Option<Pause>,
     pub(crate) tidied: Instant,
 }
 
-/// After a failure nothing is tried for a while, and everybody is told what it was.
+/// After a failure nothing is tried for a while, and publications fail with the same error.
 #[derive(Debug)]
 pub(crate) struct Pause {
     until: Instant,
@@ -36,14 +36,14 @@ pub(crate) struct Pause {
     message: String,
 }
 
-/// How often the replica is told that nothing is missing; a second is the least.
+/// How often the replica learns that it has caught up; at least once a second is needed.
 const TICK: Duration = Duration::from_millis(300);
-/// After a failure: the least, and how many times as long as it took to open the file anew. That is reading
-/// all of it, and nobody else reads meanwhile.
+/// The pause after a failure: at least `PAUSE`, and `PAUSE_FACTOR` times as long as opening the file again took. That
+/// reads all of it, and blocks other reads.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_FACTOR: u32 = 10;
 const TIDY_EVERY: Duration = Duration::from_secs(5);
-/// How many events are handed to a new replica at a time.
+/// How many events a new replica is given at a time.
 const BACKLOG_PAGE: usize = 1_000;
 
 impl Writer {
@@ -59,32 +59,32 @@ impl Writer {
             } else if is_closed {
                 break;
             } else {
-                self.rest();
+                self.idle();
             }
             if let (Some(replica), None) = (&self.replica, &self.pause) {
                 let _ = replica.caught_up();
             }
         }
-        self.shelf.close();
+        self.shared.close();
     }
 
-    /// Hands the recent events to a replica that begins.
+    /// Delivers the recent events to a new replica.
     fn begin(&mut self, replica: Replica) {
         let mut position = self.origin;
         let _ = replica.link(Ok(()));
         while position < self.state.last {
-            match self.shelf.with(|store| read_all(store, position, BACKLOG_PAGE)) {
+            match self.shared.with(|store| read_all(store, position, BACKLOG_PAGE)) {
                 Ok(records) if !records.is_empty() => {
                     position = records.last().map_or(position, |record| record.position);
                     for record in records {
                         let _ = replica.deliver(record);
                     }
                 }
-                // It cannot have them. What is published from now on, it can.
+                // It cannot have these, only what is published from now on.
                 outcome => {
                     let fault = outcome.err().unwrap_or_else(|| Fault::damaged("it ends early"));
-                    let _ = replica.link(Err(&self.shelf.error(fault)));
-                    let _ = replica.restart(self.hole());
+                    let _ = replica.link(Err(&self.shared.error(fault)));
+                    let _ = replica.restart(self.origin_after_gap());
                     break;
                 }
             }
@@ -92,8 +92,8 @@ impl Writer {
         self.replica = Some(replica);
     }
 
-    /// Appends what has come meanwhile, all in one commit: so that however many publish, each waits for two
-    /// commits at most, the one that is going on and the next.
+    /// Appends everything that has come meanwhile in one commit. So each publication waits for two commits at most, the
+    /// current and the next, however many there are.
     fn append(&mut self, batch: Vec<Append>, replies: Vec<Reply<Appended>>) {
         if let Some(pause) = self.pause.as_ref().filter(|pause| pause.until > Instant::now()) {
             return answer_all(replies, || LogError::new(pause.kind, &*pause.message));
@@ -102,22 +102,22 @@ impl Writer {
             return answer_all(replies, || same(&error));
         }
         let time = self.clock.now();
-        let committed = self.shelf.with(|store| {
+        let committed = self.shared.with(|store| {
             let committed = append(store, &self.state, &self.limits, time, &batch)?;
             if !committed.records.is_empty() {
-                // Not the end of the world: it is there to find out about another damage.
+                // A failure is tolerable: the mark only serves to notice another damage.
                 let _ = store.file.set_mark(committed.state.last);
             }
             Ok(committed)
         });
         match committed {
             Ok(Committed { state, appended, records }) => {
-                let counts = &self.shelf.counts;
+                let counts = &self.shared.counts;
                 counts.events.fetch_add(records.len() as u64, Ordering::Relaxed);
                 counts.commits.fetch_add(u64::from(!records.is_empty()), Ordering::Relaxed);
                 self.state = state;
-                self.shelf.note(&self.state);
-                self.works_again();
+                self.shared.update_counts(&self.state);
+                self.report_recovery();
                 for record in records {
                     let _ = self.replica.as_ref().map(|replica| replica.deliver(record));
                 }
@@ -132,59 +132,59 @@ impl Writer {
         }
     }
 
-    /// Finds out, after a commit has failed, whether it is in the file all the same.
+    /// Finds out, after a commit has failed, whether it is in the file nevertheless.
     fn recover(&mut self, fault: Fault) -> LogError {
-        let (failure, began) = (self.shelf.error(fault), Instant::now());
+        let (failure, began) = (self.shared.error(fault), Instant::now());
         let before = self.state.last;
-        let error = match self.shelf.reopen() {
+        let error = match self.shared.reopen() {
             Ok(state) if state.last == before && state.epoch == self.state.epoch => {
                 self.state = state;
                 same(&failure)
             }
-            // It is: the disk has failed after it was written, so it may not be on it.
+            // It is: the disk failed after it was written, so it may not be on the disk.
             Ok(state) if state.last > before && state.epoch == self.state.epoch => {
                 self.state = state;
-                self.deliver_behind(before);
+                self.deliver_after(before);
                 LogError::new(LogErrorKind::Unacknowledged, failure.to_string())
             }
             Ok(_) => {
-                self.shelf.close();
-                let message = format!("{failure}; opened anew, it is another log");
+                self.shared.close();
+                let message = format!("{failure}; after opening it again, it is another log");
                 LogError::new(LogErrorKind::Unacknowledged, message)
             }
             Err(fault) => {
-                let message = format!("{failure}; opened anew: {}", self.shelf.error(fault));
+                let message = format!("{failure}; opening it again: {}", self.shared.error(fault));
                 LogError::new(LogErrorKind::Unacknowledged, message)
             }
         };
-        self.shelf.note(&self.state);
-        // The next attempts are refused for the cause, and are clean.
+        self.shared.update_counts(&self.state);
+        // The next attempts fail with the cause, and are not in doubt.
         self.pause(&failure, began);
         error
     }
 
-    fn deliver_behind(&mut self, position: u64) {
+    fn deliver_after(&mut self, position: u64) {
         let count = usize::try_from(self.state.last - position).unwrap_or(usize::MAX);
         let Some(replica) = &self.replica else { return };
-        match self.shelf.with(|store| read_all(store, position, count)) {
+        match self.shared.with(|store| read_all(store, position, count)) {
             Ok(records) => {
                 for record in records {
                     let _ = replica.deliver(record);
                 }
             }
             Err(_) => {
-                let _ = replica.restart(self.hole());
+                let _ = replica.restart(self.origin_after_gap());
             }
         }
     }
 
-    /// For a replica that is not given what there is until now.
-    fn hole(&self) -> Origin {
-        let State { epoch, last, .. } = self.state.clone();
+    /// For a replica that cannot have the events up to now.
+    fn origin_after_gap(&self) -> Origin {
+        let LogState { epoch, last, .. } = self.state.clone();
         Origin { epoch, position: last, end: last }
     }
 
-    /// After a failure, with which one was busy since `began`.
+    /// Pauses after a failure, with which the writer was busy since `began`.
     fn pause(&mut self, error: &LogError, began: Instant) {
         if let Some(replica) = &self.replica {
             let _ = replica.link(Err(error));
@@ -193,33 +193,33 @@ impl Writer {
         self.pause = Some(Pause { until, kind: error.kind(), message: error.to_string() });
     }
 
-    fn works_again(&mut self) {
+    fn report_recovery(&mut self) {
         if let (Some(_), Some(replica)) = (self.pause.take(), &self.replica) {
             let _ = replica.link(Ok(()));
         }
     }
 
-    /// Opens the file again, if that has failed the last time.
+    /// Opens the file again, if that failed the last time.
     fn open_if_needed(&mut self) -> Result<(), LogError> {
-        if self.shelf.with(|_| Ok(())).is_ok() {
+        if self.shared.with(|_| Ok(())).is_ok() {
             return Ok(());
         }
         let began = Instant::now();
-        let opened = self.shelf.reopen().map_err(|fault| self.shelf.error(fault));
+        let opened = self.shared.reopen().map_err(|fault| self.shared.error(fault));
         let opened = opened.and_then(|state| {
             if state.epoch == self.state.epoch && state.last >= self.state.last {
                 return Ok(state);
             }
-            self.shelf.close();
-            let message = format!("redb: {}: has become another log", self.shelf.path.display());
+            self.shared.close();
+            let message = format!("redb: {}: is another log now", self.shared.path.display());
             Err(LogError::new(LogErrorKind::Corrupt, message))
         });
         match opened {
             Ok(state) => {
                 let before = self.state.last;
                 self.state = state;
-                self.shelf.note(&self.state);
-                self.deliver_behind(before);
+                self.shared.update_counts(&self.state);
+                self.deliver_after(before);
                 Ok(())
             }
             Err(error) => {
@@ -229,8 +229,8 @@ impl Writer {
         }
     }
 
-    /// Nothing is to be written. Sees to what has grown old, and whether what has failed works again.
-    fn rest(&mut self) {
+    /// Nothing is to be written: trims what has expired, and tests whether what failed works again.
+    fn idle(&mut self) {
         let is_paused = match &self.pause {
             Some(pause) if pause.until > Instant::now() => return,
             pause => pause.is_some(),
@@ -243,11 +243,11 @@ impl Writer {
             return;
         }
         let time = self.clock.now();
-        match self.shelf.with(|store| tidy(store, &self.limits, &self.state, time, is_paused)) {
+        match self.shared.with(|store| tidy(store, &self.limits, &self.state, time, is_paused)) {
             Ok(after) => {
                 self.state = after.unwrap_or_else(|| self.state.clone());
-                self.shelf.note(&self.state);
-                self.works_again();
+                self.shared.update_counts(&self.state);
+                self.report_recovery();
             }
             Err(fault) => drop(self.recover(fault)),
         }
@@ -260,7 +260,7 @@ fn answer_all(replies: Vec<Reply<Appended>>, error: impl Fn() -> LogError) {
     }
 }
 
-/// An error once more, for somebody else.
+/// The same error, for another reply.
 fn same(error: &LogError) -> LogError {
     LogError::new(error.kind(), error.to_string())
 }
@@ -284,8 +284,8 @@ mod tests {
         appended.wait()
     }
 
-    /// Tries again until it is appended.
-    fn insist(log: &RedbLog, key: &str) -> Appended {
+    /// Tries until it is appended.
+    fn append_at_last(log: &RedbLog, key: &str) -> Appended {
         let began = Instant::now();
         loop {
             match append(log, key) {
@@ -297,26 +297,26 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_that_fails_is_not_there_or_is_said_to_be_in_doubt() {
+    fn a_commit_that_fails_is_not_in_the_log_or_reported_to_be_in_doubt() {
         let folder = TempDir::new().unwrap();
         let log = RedbLog::open(folder.path().join("events.redb")).unwrap();
-        let mut last = insist(&log, "first").position;
-        // The first synchronisation is that of the events, the second that which makes them count.
+        let mut last = append_at_last(&log, "first").position;
+        // The first sync is that of the events, the second makes them count.
         for (failing, kind) in [(1, LogErrorKind::Unavailable), (2, LogErrorKind::Unacknowledged)] {
-            let disk = &log.shelf().counts.disk;
+            let disk = &log.shared().counts.disk;
             let next = disk.syncs.load(Ordering::Relaxed) + failing;
             disk.failing_sync.store(next, Ordering::Relaxed);
             let key = format!("sync-{failing}");
             let error = append(&log, &key).unwrap_err();
             assert_eq!(error.kind(), kind, "{error}");
             assert!(error.to_string().contains("on purpose"), "{error}");
-            // For a while nothing is tried, and nothing in doubt.
+            // For a while nothing is tried, so nothing is in doubt.
             let error = append(&log, "later").unwrap_err();
             assert_eq!(error.kind(), LogErrorKind::Unavailable, "{error}");
-            let Appended { position, is_duplicate, .. } = insist(&log, &key);
+            let Appended { position, is_duplicate, .. } = append_at_last(&log, &key);
             assert_eq!((position, is_duplicate), (last + 1, kind == LogErrorKind::Unacknowledged));
             last = position;
         }
-        assert_eq!(insist(&log, "later").position, last + 1);
+        assert_eq!(append_at_last(&log, "later").position, last + 1);
     }
 }

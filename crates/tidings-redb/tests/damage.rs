@@ -1,4 +1,4 @@
-//! Files that are not as they were written: an error or the truth, and never a panic.
+//! Damaged files: an error or the truth, and never a panic.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
@@ -24,24 +24,20 @@ fn append(log: &RedbLog, topic: usize, data: String) -> Result<u64, LogError> {
     Ok(appended.wait()?.position)
 }
 
-/// Everything that is kept.
-fn read_all(log: &RedbLog) -> Result<Page, LogError> {
+fn read(log: &RedbLog, start: Start, to: u64, max_bytes: usize) -> Result<Page, LogError> {
     let (reply, page) = Reply::new();
-    let start = Start::Newest { count: usize::MAX, since: 0 };
-    log.read(
-        Read {
-            topics: topics().iter().map(TopicPattern::from).collect(),
-            start,
-            to: u64::MAX,
-            max_bytes: usize::MAX,
-        },
-        reply,
-    );
+    let topics = topics().iter().map(TopicPattern::from).collect();
+    log.read(Read { topics, start, to, max_bytes }, reply);
     page.wait()
 }
 
-/// A log with some events in it, of few bytes and of several pages, and the images of its file: as it is
-/// while the log is open, which is as a crash leaves it, and when it was closed.
+/// Everything that is kept.
+fn read_all(log: &RedbLog) -> Result<Page, LogError> {
+    read(log, Start::Newest { count: usize::MAX, since: 0 }, u64::MAX, usize::MAX)
+}
+
+/// A log with events of a few bytes and of several pages. The images of its file: while the log is open, which is as a
+/// crash leaves it, and after it was closed.
 fn images(folder: &Path) -> ([Vec<u8>; 2], Epoch, Vec<Record>) {
     let path = folder.join("whole.redb");
     let log = RedbLog::builder().max_events(250).open(&path).unwrap();
@@ -58,7 +54,7 @@ fn images(folder: &Path) -> ([Vec<u8>; 2], Epoch, Vec<Record>) {
     ([open, fs::read(&path).unwrap()], page.epoch, page.records)
 }
 
-/// Changes a file somewhere, mostly where there is something. Says how.
+/// Changes a file somewhere, mostly in written places. Returns how.
 fn damage(image: &mut Vec<u8>, written: &[usize], random: &mut Rng) -> String {
     const PAGE: usize = 4096;
     let at = match random.u8(..10) {
@@ -107,7 +103,7 @@ struct Outcomes {
     refused: usize,
     noticed_later: usize,
     whole: usize,
-    begun_anew: usize,
+    begun_again: usize,
 }
 
 #[test]
@@ -158,25 +154,14 @@ fn check(log: &RedbLog, epoch: &Epoch, records: &[Record], what: &str, outcomes:
         let position = append(log, 0, "first".into()).unwrap();
         assert_eq!(position, 1, "{what}");
         assert_ne!(read_all(log).unwrap().epoch, *epoch, "{what}");
-        outcomes.begun_anew += 1;
+        outcomes.begun_again += 1;
         return;
     }
     assert_eq!(end, records[records.len() - 1].position, "{what}");
     let mut from = trimmed;
     let mut is = Vec::new();
     let outcome = loop {
-        let (reply, page) = Reply::new();
-        let start = Start::After(from);
-        log.read(
-            Read {
-                topics: topics().iter().map(TopicPattern::from).collect(),
-                start,
-                to: end,
-                max_bytes: 10_000,
-            },
-            reply,
-        );
-        match page.wait() {
+        match read(log, Start::After(from), end, 10_000) {
             Ok(page) => {
                 assert_eq!(page.epoch, *epoch, "{what}");
                 from = page.to;
@@ -225,7 +210,7 @@ fn refused(path: &Path) -> (LogErrorKind, String) {
 }
 
 #[test]
-fn a_file_that_goes_back_by_a_commit_is_noticed() {
+fn a_file_that_returns_to_an_earlier_commit_is_noticed() {
     let folder = TempDir::new().unwrap();
     let path = crashed(folder.path());
     let mut image = fs::read(&path).unwrap();
@@ -243,7 +228,7 @@ fn a_file_that_goes_back_by_a_commit_is_noticed() {
 }
 
 #[test]
-fn what_is_whole_before_the_damage_can_be_salvaged() {
+fn events_before_the_damage_can_be_salvaged() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("events.redb");
     let log = RedbLog::open(&path).unwrap();
@@ -278,7 +263,7 @@ fn a_file_that_is_something_else_is_refused_and_not_touched() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("else");
     for (content, message) in [
-        (&b"a letter to somebody\n"[..], "is not a log"),
+        (&b"a letter to a friend\n"[..], "is not a log"),
         (&[0; 10_000], "is not a log"),
         (b"redb\x1a\x0a\xa9\x0d\x0a", "is a database of redb, but not a log"),
         (b"tidings-redb log\x07\0\0\0", "is a log of format 7, and this is for format 1"),
@@ -312,7 +297,7 @@ fn an_interrupted_beginning_begins_again() {
         let log = RedbLog::open(&path).unwrap();
         assert_eq!(append(&log, 0, "first".into()).unwrap(), 1);
     }
-    // These are none: there were events.
+    // These are damaged: there were events.
     for (length, cause) in [
         (4096, "all but its first page is missing"),
         (4095, "it ends within its first page"),

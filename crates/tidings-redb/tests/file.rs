@@ -1,4 +1,4 @@
-//! The file: who may have it open, what is kept in it, and how large it grows.
+//! The file: how often it may be open, what is kept in it, and how large it grows.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 use std::path::Path;
@@ -28,7 +28,7 @@ async fn a_file_is_open_once_and_free_as_soon_as_its_hub_is_dropped() {
         let message =
             format!("redb: {}: is open already, in this process or another", path.display());
         assert_eq!(error.to_string(), message);
-        // A stream that nobody reads, and a publication that nobody waits for, do not hold it.
+        // A stream that is not read and a publication that is not awaited do not keep it open.
         let client = Client::connect(&hub, &["a"], None);
         let publish = hub.publish("a", Event::new("x"));
         drop(hub);
@@ -41,7 +41,7 @@ async fn a_file_is_open_once_and_free_as_soon_as_its_hub_is_dropped() {
 }
 
 #[tokio::test]
-async fn the_file_levels_off_under_steady_publishing() {
+async fn the_file_stops_growing_under_steady_publishing() {
     const ROUND: usize = 2_000;
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("events.redb");
@@ -56,8 +56,8 @@ async fn the_file_levels_off_under_steady_publishing() {
         assert!(kept <= 5_000 + 5_000 / 16 + 1, "{kept} events are kept");
     }
     let largest = |sizes: &[u64]| *sizes.iter().max().unwrap();
-    // Some 40 MB went through it, and 2 MB are kept. It grows by doubling, and pages of the last commits are
-    // not free yet.
+    // About 40 MB were written, and 2 MB are kept. It grows by doubling, and pages of the last commits are not free
+    // yet.
     assert!(largest(&sizes) < 12_000_000, "it grows: {sizes:?}");
 
     // Less is kept: compacted, the file is small.
@@ -75,7 +75,7 @@ async fn the_file_levels_off_under_steady_publishing() {
 }
 
 #[tokio::test]
-async fn no_more_bytes_are_kept_than_are_to_be() {
+async fn no_more_bytes_are_kept_than_the_limit() {
     let folder = TempDir::new().unwrap();
     let log = RedbLog::builder().max_bytes(1_000_000);
     let (hub, stats) = open(log, &folder.path().join("events.redb"));
@@ -97,7 +97,7 @@ async fn events_expire_also_when_nothing_is_published() {
     eventually("they have expired", || stats.trimmed() == 101).await;
     assert_eq!(stats.last(), 101);
     drop(hub);
-    // Nor does anybody take them for what is still there.
+    // Nor are they mistaken for events that are still kept.
     let (hub, _) = open(RedbLog::builder(), &path);
     Client::expect(&hub, &["a"], Some(&entry.id), "trimmed").await;
 }
@@ -118,7 +118,7 @@ async fn a_topic_of_which_nothing_is_gone_is_resumed_however_much_else_is() {
     let mut client = Client::expect(&hub, &["quiet"], Some(&early.id), "resumed").await;
     assert_eq!(client.read(1).await[0].last_event_id(), late.id);
     Client::expect(&hub, &["loud"], Some(&early.id), "trimmed").await;
-    // Something was, before the early one's predecessor.
+    // An event was trimmed that may have come after this position.
     let (epoch, _) = early.id.rsplit_once('-').unwrap();
     Client::expect(&hub, &["quiet"], Some(&format!("{epoch}-0")), "trimmed").await;
 }
@@ -144,7 +144,7 @@ async fn a_copy_that_is_put_back_can_be_another_history() {
         assert_eq!(data, ["first", "second"]);
     }
     drop(hub);
-    // It stays that.
+    // It stays that history.
     let (hub, _) = open(RedbLog::builder(), &path);
     Client::expect(&hub, &["a"], Some(&second.id), "resumed").await;
 }

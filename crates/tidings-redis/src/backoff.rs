@@ -1,9 +1,9 @@
-//! How long to wait before the next attempt.
+//! The wait before the next attempt.
 
 use std::time::Duration;
 
-/// Exponential, from 50 ms to 2 s, with full jitter: each wait is drawn between nothing and the
-/// bound, so that nodes which have lost the same server do not come back to it together.
+/// Exponential, from 50 ms to 2 s, with full jitter: each wait is random, between nothing and the bound, so that
+/// nodes that have lost the same server do not come back to it together.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
@@ -24,7 +24,7 @@ impl Backoff {
         tokio::time::sleep(wait).await;
     }
 
-    /// It has worked: the next failure is the first.
+    /// After a success: the next failure is the first again.
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_up_to_a_bound_and_begin_anew() {
+    fn waits_grow_up_to_a_bound_and_begin_again() {
         let mut backoff = Backoff::default();
         let bounds: Vec<_> = (0..8)
             .map(|failures| {

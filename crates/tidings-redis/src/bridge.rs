@@ -1,10 +1,11 @@
-//! From Redis's Pub/Sub into a hub.
+//! Publishes in a hub what comes by Redis's Pub/Sub.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::Msg;
 use tidings::backend::{Envelope, LogError, LogErrorKind};
 use tidings::{EventName, FieldError, Hub, PublishErrorKind, Topic};
@@ -18,7 +19,7 @@ use crate::subscriber::Subscriber;
 
 /// Publishes in a hub what services publish on channels of Redis's Pub/Sub.
 ///
-/// The hub may be any, also one in memory. The bridge ends when this is dropped, or the hub is closed.
+/// The hub may be any, also one in memory. The bridge ends when it is dropped, or the hub is closed.
 ///
 /// ```no_run
 /// use tidings::Hub;
@@ -38,24 +39,23 @@ use crate::subscriber::Subscriber;
 ///
 /// # At most once
 ///
-/// Pub/Sub keeps nothing: what is published while the bridge is not connected, or the hub's log does not
-/// take events, is lost, and nobody is told. Clients do not see a reset for it: for the hub it never
-/// happened. Whoever needs every event appends to the log instead: see
+/// Pub/Sub keeps nothing. A message that is published while the bridge is not connected, or while the hub's log
+/// refuses events, is lost. Clients see no reset for it: the hub never knew of it. Services that need
+/// every event to arrive should append to the log instead: see
 /// [the crate's documentation](crate#publishing-from-any-language).
 ///
 /// # Several nodes
 ///
-/// Each message reaches every bridge. So with hubs that share a log, only *one* node should have one;
-/// otherwise each message is published once for each bridge (envelopes with a `key` are not). With hubs in
-/// memory, each node has its own; then each node has its own ids, and a client that reconnects to another
-/// node is reset there.
+/// Each message reaches every bridge. So of hubs that share a log, only *one* should have a bridge; otherwise each
+/// bridge publishes each message (except in envelopes with a `key`). With hubs in memory, each node needs its
+/// own bridge; each node then has its own ids, and a client that reconnects to another node is reset.
 pub struct PubSubBridge {
-    state: Arc<State>,
+    status: Arc<BridgeStatus>,
     task: AbortHandle,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BridgeStatus {
     is_connected: AtomicBool,
     received: AtomicU64,
     rejected: AtomicU64,
@@ -63,8 +63,8 @@ struct State {
 }
 
 impl PubSubBridge {
-    /// A bridge from the server at this address, which has the forms that
-    /// [`RedisLog::builder`](crate::RedisLog::builder) names. Any node of a cluster will do.
+    /// A bridge from the server at this address. See [`RedisLog::builder`](crate::RedisLog::builder) for the forms of
+    /// an address. Any node of a cluster will do.
     pub fn builder(url: impl Into<String>) -> PubSubBridgeBuilder {
         PubSubBridgeBuilder {
             url: url.into(),
@@ -79,28 +79,28 @@ impl PubSubBridge {
         }
     }
 
-    /// Whether it is subscribed now: what is published now arrives.
+    /// Whether the bridge is subscribed now, so that it receives what is published now.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.state.is_connected.load(Ordering::Acquire)
+        self.status.is_connected.load(Ordering::Acquire)
     }
 
-    /// How many messages have come.
+    /// How many messages it has received.
     #[must_use]
     pub fn received(&self) -> u64 {
-        self.state.received.load(Ordering::Relaxed)
+        self.status.received.load(Ordering::Relaxed)
     }
 
-    /// How many of them became no event: they were not what they had to be, or the hub refused them.
+    /// How many of them it did not publish: they were malformed, or the hub refused them.
     #[must_use]
     pub fn rejected(&self) -> u64 {
-        self.state.rejected.load(Ordering::Relaxed)
+        self.status.rejected.load(Ordering::Relaxed)
     }
 
-    /// What went wrong last: with the connection, or with a message.
+    /// The last error of the connection or of a message.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
-        self.state.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.status.last_error.lock().clone()
     }
 }
 
@@ -112,24 +112,24 @@ impl Drop for PubSubBridge {
 
 impl fmt::Debug for PubSubBridge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PubSubBridge").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("PubSubBridge").field("status", &self.status).finish_non_exhaustive()
     }
 }
 
-impl State {
-    fn failed(&self, error: String) {
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+impl BridgeStatus {
+    fn fail(&self, error: String) {
+        *self.last_error.lock() = Some(error);
     }
 
     fn reject(&self, error: String) {
         self.rejected.fetch_add(1, Ordering::Relaxed);
-        self.failed(error);
+        self.fail(error);
     }
 }
 
 type TopicOf = dyn Fn(&str) -> Option<String> + Send + Sync;
 
-/// Settings of a [`PubSubBridge`].
+/// Options of a [`PubSubBridge`].
 #[derive(Clone)]
 #[must_use = "a builder does nothing until it runs"]
 pub struct PubSubBridgeBuilder {
@@ -145,28 +145,28 @@ pub struct PubSubBridgeBuilder {
 }
 
 impl PubSubBridgeBuilder {
-    /// Takes in a channel.
+    /// Subscribes to a channel.
     pub fn channel(mut self, channel: impl Into<String>) -> Self {
         self.channels.push(channel.into());
         self
     }
 
-    /// Takes in all channels that a pattern of Redis matches: `events:*`. A message whose channel is
-    /// matched twice comes twice.
+    /// Subscribes to all channels that a pattern of Redis matches, such as `events:*`. A message whose channel matches
+    /// twice is published twice.
     pub fn pattern(mut self, pattern: impl Into<String>) -> Self {
         self.patterns.push(pattern.into());
         self
     }
 
-    /// The topic is the channel's name without this in front of it; messages on other channels are
-    /// rejected. Default: the whole name.
+    /// The topic is the channel's name without this prefix. Messages on other channels are rejected. Default: the
+    /// whole name.
     pub fn strip_prefix(self, prefix: impl Into<String>) -> Self {
         let prefix = prefix.into();
         self.topic(move |channel| channel.strip_prefix(&*prefix).map(str::to_owned))
     }
 
-    /// The topic of a channel's messages is what this makes of its name. Where it is `None`, or no
-    /// [`Topic`], they are rejected.
+    /// The topic of a message is the result of this function for its channel. Messages are rejected if that is `None`,
+    /// or not a valid [`Topic`].
     pub fn topic<F>(mut self, topic: F) -> Self
     where
         F: Fn(&str) -> Option<String> + Send + Sync + 'static,
@@ -175,13 +175,13 @@ impl PubSubBridgeBuilder {
         self
     }
 
-    /// How payloads are written. Default: [`Envelope::Raw`], they are the events' data.
+    /// The format of the messages. Default: [`Envelope::Raw`], a message is an event's data.
     pub fn envelope(mut self, envelope: Envelope) -> Self {
         self.envelope = envelope;
         self
     }
 
-    /// The name of events that have none of their own. Default: none.
+    /// The name of events whose messages give none. Default: none.
     ///
     /// # Errors
     ///
@@ -209,15 +209,14 @@ impl PubSubBridgeBuilder {
         self
     }
 
-    /// Begins. The bridge connects by itself, also later when the connection was lost:
-    /// [`PubSubBridge::is_connected`] tells.
+    /// Starts the bridge. It connects by itself, and again after the connection was lost: see
+    /// [`PubSubBridge::is_connected`].
     ///
     /// Must be called within a tokio runtime; the bridge lives on it.
     ///
     /// # Errors
     ///
-    /// - [`LogErrorKind::Refused`] for an address that is none, or when there is neither channel nor
-    ///   pattern;
+    /// - [`LogErrorKind::Refused`] for a malformed address, or without any channel or pattern;
     /// - [`LogErrorKind::Closed`] outside of a tokio runtime.
     pub fn run(self, hub: Hub) -> Result<PubSubBridge, LogError> {
         let runtime = Handle::try_current().map_err(|error| {
@@ -226,22 +225,22 @@ impl PubSubBridgeBuilder {
         if self.channels.is_empty() && self.patterns.is_empty() {
             return Err(refused("bridge has neither channels nor patterns"));
         }
-        #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "only TLS has more to say"))]
+        #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "only TLS changes it"))]
         let mut endpoint = Endpoint::parse(&self.url, self.connect_timeout)?;
         #[cfg(feature = "tls")]
         if let Some(authority) = &self.authority {
             endpoint.trust(authority.clone());
         }
-        let state = Arc::<State>::default();
-        let bridging = Bridging {
+        let status = Arc::<BridgeStatus>::default();
+        let bridge = BridgeTask {
             endpoint,
-            settings: self,
+            options: self,
             hub,
-            state: state.clone(),
+            status: status.clone(),
             publishing: JoinSet::new(),
         };
-        let task = runtime.spawn(bridging.run()).abort_handle();
-        Ok(PubSubBridge { state, task })
+        let task = runtime.spawn(bridge.run()).abort_handle();
+        Ok(PubSubBridge { status, task })
     }
 }
 
@@ -256,35 +255,34 @@ impl fmt::Debug for PubSubBridgeBuilder {
     }
 }
 
-/// The task of a bridge.
-struct Bridging {
+struct BridgeTask {
     endpoint: Endpoint,
-    settings: PubSubBridgeBuilder,
+    options: PubSubBridgeBuilder,
     hub: Hub,
-    state: Arc<State>,
+    status: Arc<BridgeStatus>,
     /// What the hub's log has not answered yet.
     publishing: JoinSet<()>,
 }
 
-impl Bridging {
-    /// No more messages are taken while so many are on their way to the hub's log.
+impl BridgeTask {
+    /// While this many messages are on their way to the hub's log, no further ones are received.
     const MAX_PUBLISHING: usize = 1_000;
 
     async fn run(mut self) {
         let mut backoff = Backoff::default();
         while !self.hub.is_closed() {
-            let (channels, patterns) = (&self.settings.channels, &self.settings.patterns);
+            let (channels, patterns) = (&self.options.channels, &self.options.patterns);
             let result = match Subscriber::new(&self.endpoint, channels, patterns).await {
                 Ok(subscriber) => {
                     backoff.reset();
-                    self.state.is_connected.store(true, Ordering::Release);
+                    self.status.is_connected.store(true, Ordering::Release);
                     self.hand_on(subscriber).await
                 }
                 Err(error) => Err(error),
             };
-            self.state.is_connected.store(false, Ordering::Release);
+            self.status.is_connected.store(false, Ordering::Release);
             if let Err(error) = result {
-                self.state.failed(failed("subscribe", &error).to_string());
+                self.status.fail(failed("subscribe", &error).to_string());
             }
             backoff.wait().await;
         }
@@ -294,9 +292,9 @@ impl Bridging {
     async fn hand_on(&mut self, mut subscriber: Subscriber) -> redis::RedisResult<()> {
         while !self.hub.is_closed() {
             let message = subscriber.next().await?;
-            self.state.received.fetch_add(1, Ordering::Relaxed);
+            self.status.received.fetch_add(1, Ordering::Relaxed);
             if let Err(error) = self.publish(&message) {
-                self.state.reject(format!("channel {:?}: {error}", message.get_channel_name()));
+                self.status.reject(format!("channel {:?}: {error}", message.get_channel_name()));
             }
             while self.publishing.try_join_next().is_some() {}
             if self.publishing.len() >= Self::MAX_PUBLISHING {
@@ -307,12 +305,12 @@ impl Bridging {
     }
 
     fn publish(&mut self, message: &Msg) -> Result<(), String> {
-        let topic = (self.settings.topic)(message.get_channel_name());
-        let topic = Topic::new(topic.ok_or_else(|| "is of no topic".to_owned())?);
+        let topic = (self.options.topic)(message.get_channel_name());
+        let topic = Topic::new(topic.ok_or_else(|| "has no topic".to_owned())?);
         let topic = topic.map_err(|error| error.to_string())?;
-        let append = self.settings.envelope.open(&topic, message.get_payload_bytes());
+        let append = self.options.envelope.open(&topic, message.get_payload_bytes());
         let append = append.map_err(|error| error.to_string())?;
-        let event = match &self.settings.event {
+        let event = match &self.options.event {
             Some(name) if append.event.name().is_none() => append.event.with_name(name.clone()),
             _ => append.event,
         };
@@ -320,11 +318,11 @@ impl Bridging {
             Some(key) => self.hub.publish_once(key, append.topic, event),
             None => self.hub.publish(append.topic, event),
         };
-        let state = self.state.clone();
+        let status = self.status.clone();
         self.publishing.spawn(async move {
             match publish.await {
                 Err(error) if error.kind() != PublishErrorKind::Closed => {
-                    state.reject(error.to_string());
+                    status.reject(error.to_string());
                 }
                 _ => {}
             }

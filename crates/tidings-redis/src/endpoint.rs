@@ -1,4 +1,4 @@
-//! Where the servers are, and how a connection to the right one is made.
+//! The servers, and connections to the right one of them.
 
 use std::time::Duration;
 
@@ -16,17 +16,17 @@ use crate::error::refused;
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     servers: Vec<ConnectionInfo>,
-    kind: Kind,
-    /// A connection that takes longer to make is given up.
+    topology: Topology,
+    /// How long making a connection may take.
     pub(crate) connect_timeout: Duration,
     #[cfg(feature = "tls")]
     certificates: Option<redis::TlsCertificates>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-enum Kind {
+enum Topology {
     Single,
-    /// Each key has its node; the servers are some of the nodes.
+    /// Each key has its node. The servers are some of the nodes.
     Cluster,
     /// The servers are Sentinels.
     #[cfg(feature = "sentinel")]
@@ -39,36 +39,39 @@ impl std::fmt::Debug for Endpoint {
     /// Without the credentials.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let servers: Vec<_> = self.servers.iter().map(|server| server.addr().to_string()).collect();
-        f.debug_struct("Endpoint").field("servers", &servers).field("kind", &self.kind).finish()
+        f.debug_struct("Endpoint")
+            .field("servers", &servers)
+            .field("topology", &self.topology)
+            .finish()
     }
 }
 
 impl Endpoint {
-    /// A node that has a key may have handed it on to another meanwhile.
+    /// A key may move on to another node while it is looked for.
     const MAX_REDIRECTS: usize = 5;
 
     /// Reads an address: see the crate's documentation for its forms.
     pub(crate) fn parse(url: &str, connect_timeout: Duration) -> Result<Self, LogError> {
         let (scheme, rest) =
-            url.split_once("://").ok_or_else(|| refused("address has no scheme"))?;
-        let (scheme, kind) = match scheme.split_once('+') {
-            Some((scheme, kind @ ("cluster" | "sentinel"))) => (scheme, Some(kind)),
+            url.split_once("://").ok_or_else(|| refused("address: has no scheme"))?;
+        let (scheme, topology) = match scheme.split_once('+') {
+            Some((scheme, name @ ("cluster" | "sentinel"))) => (scheme, Some(name)),
             _ => (scheme, None),
         };
-        let (kind, rest) = match kind {
-            None => (Kind::Single, rest.to_owned()),
-            Some("cluster") => (Kind::Cluster, rest.to_owned()),
+        let (topology, rest) = match topology {
+            None => (Topology::Single, rest.to_owned()),
+            Some("cluster") => (Topology::Cluster, rest.to_owned()),
             Some(_) => sentinel(rest)?,
         };
-        let servers = match kind {
-            Kind::Single => vec![server(url)?],
+        let servers = match topology {
+            Topology::Single => vec![server(url)?],
             _ => {
                 each_host(scheme, &rest).iter().map(|url| server(url)).collect::<Result<_, _>>()?
             }
         };
         Ok(Self {
             servers,
-            kind,
+            topology,
             connect_timeout,
             #[cfg(feature = "tls")]
             certificates: None,
@@ -82,8 +85,7 @@ impl Endpoint {
             Some(redis::TlsCertificates { client_tls: None, root_cert: Some(authority) });
     }
 
-    /// Connects to the server that has this key. An answer that takes longer than `patience` is an
-    /// error.
+    /// Connects to the server that has this key. An answer that takes longer than `patience` is an error.
     pub(crate) async fn connect(
         &self,
         key: &str,
@@ -93,9 +95,9 @@ impl Endpoint {
         self.connect_by(&client, patience).await
     }
 
-    /// Connects for Pub/Sub. In a cluster any node will do: they tell each other what is published.
+    /// Connects for Pub/Sub. Any node of a cluster will do: each hears what is published on the others.
     pub(crate) async fn subscribe(&self) -> RedisResult<PubSub> {
-        if self.kind != Kind::Cluster {
+        if self.topology != Topology::Cluster {
             return self.subscribe_by(&self.client("").await?).await;
         }
         let mut last = no_address();
@@ -110,7 +112,7 @@ impl Endpoint {
 
     async fn subscribe_by(&self, client: &Client) -> RedisResult<PubSub> {
         let info = client.get_connection_info();
-        // What is pushed comes apart from the answers in RESP3, and PubSub knows only RESP2.
+        // PubSub knows only RESP2, in which messages come as answers do.
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
         let client = self.open(info.clone().set_redis_settings(settings))?;
         self.in_time(client.get_async_pubsub()).await
@@ -128,15 +130,15 @@ impl Endpoint {
     }
 
     async fn client(&self, key: &str) -> RedisResult<Client> {
-        match &self.kind {
-            Kind::Single => self.open(self.servers[0].clone()),
-            Kind::Cluster => self.node_of(key).await,
+        match &self.topology {
+            Topology::Single => self.open(self.servers[0].clone()),
+            Topology::Cluster => self.node_of(key).await,
             #[cfg(feature = "sentinel")]
-            Kind::Sentinel { primary } => self.in_time(self.primary(primary)).await,
+            Topology::Sentinel { primary } => self.in_time(self.primary(primary)).await,
         }
     }
 
-    /// The node of the cluster that answers for a key instead of naming another.
+    /// The node of the cluster that has a key: the one that does not redirect to another.
     async fn node_of(&self, key: &str) -> RedisResult<Client> {
         let mut last = no_address();
         for server in self.shuffled() {
@@ -208,9 +210,9 @@ impl Endpoint {
         {
             use rustls::crypto::{CryptoProvider, ring};
 
-            // The client panics where the process has none and several are built in.
+            // The client panics where the process has no default and several providers are built in.
             if CryptoProvider::get_default().is_none() {
-                // Somebody else may be faster, which is as well.
+                // Another thread may be faster, which is as good.
                 let _ = ring::default_provider().install_default();
             }
             if let Some(certificates) = &self.certificates {
@@ -253,7 +255,7 @@ fn server(url: &str) -> Result<ConnectionInfo, LogError> {
     Ok(server)
 }
 
-/// The addresses in `user:password@host,host:port/path`, each with all of the rest.
+/// The addresses in `user:password@host,host:port/path`, each with the credentials and the path.
 fn each_host(scheme: &str, rest: &str) -> Vec<String> {
     let (hosts, path) = match rest.find(['/', '?']) {
         Some(at) => rest.split_at(at),
@@ -268,23 +270,22 @@ fn each_host(scheme: &str, rest: &str) -> Vec<String> {
 
 /// Takes the primary's name out of `hosts/name/database?settings`.
 #[cfg(feature = "sentinel")]
-fn sentinel(rest: &str) -> Result<(Kind, String), LogError> {
+fn sentinel(rest: &str) -> Result<(Topology, String), LogError> {
     let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
     let end = path.find(['/', '?']).unwrap_or(path.len());
     let (primary, settings) = path.split_at(end);
     if primary.is_empty() {
-        return Err(refused("address names no primary behind the sentinels, as in `…:26379/name`"));
+        return Err(refused("address: names no primary after the sentinels, as in `…:26379/name`"));
     }
-    Ok((Kind::Sentinel { primary: primary.to_owned() }, format!("{hosts}{settings}")))
+    Ok((Topology::Sentinel { primary: primary.to_owned() }, format!("{hosts}{settings}")))
 }
 
 #[cfg(not(feature = "sentinel"))]
-fn sentinel(_: &str) -> Result<(Kind, String), LogError> {
+fn sentinel(_: &str) -> Result<(Topology, String), LogError> {
     Err(refused("address: needs the feature `sentinel` of tidings-redis"))
 }
 
-/// The same server at another address, as a redirection names it. Without a host it is the host that
-/// has answered.
+/// The same server at the address that a redirection names. Without a host, it is the host that has answered.
 fn moved(server: &ConnectionInfo, addr: &str) -> Option<ConnectionInfo> {
     let (new_host, new_port) = addr.rsplit_once(':')?;
     let new_port = new_port.parse().ok()?;
@@ -316,7 +317,7 @@ mod tests {
     #[test]
     fn a_cluster_is_several_servers_with_the_same_credentials() {
         let endpoint = parse("redis+cluster://me:s%40cret@a:7000,b,c:7002?protocol=resp3").unwrap();
-        assert_eq!(endpoint.kind, Kind::Cluster);
+        assert_eq!(endpoint.topology, Topology::Cluster);
         assert_eq!(addresses(&endpoint), ["a:7000", "b:6379", "c:7002"]);
         for server in &endpoint.servers {
             let settings = server.redis_settings();
@@ -329,9 +330,9 @@ mod tests {
 
     #[cfg(feature = "sentinel")]
     #[test]
-    fn behind_the_sentinels_is_the_primarys_name() {
+    fn an_address_of_sentinels_ends_in_the_primarys_name() {
         let endpoint = parse("redis+sentinel://:secret@a:26379,b:26379/main/2?protocol=3").unwrap();
-        assert_eq!(endpoint.kind, Kind::Sentinel { primary: "main".to_owned() });
+        assert_eq!(endpoint.topology, Topology::Sentinel { primary: "main".to_owned() });
         assert_eq!(addresses(&endpoint), ["a:26379", "b:26379"]);
         assert_eq!(endpoint.servers[1].redis_settings().db(), 2);
         assert_eq!(endpoint.servers[1].redis_settings().password(), Some("secret"));
@@ -339,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn a_malformed_address_is_refused() {
         for url in ["localhost", "http://localhost", "redis+mesh://a", "redis://a:b", ""] {
             let error = parse(url).unwrap_err();
             assert!(error.starts_with("redis: address: "), "{url}: {error}");
@@ -349,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirection_keeps_all_but_the_address() {
+    fn a_redirection_changes_only_the_address() {
         let server = parse("redis://:secret@a:7000").unwrap().servers.remove(0);
         for (to, addr) in [("10.0.0.2:7001", "10.0.0.2:7001"), (":7002", "a:7002")] {
             let moved = moved(&server, to).unwrap();

@@ -3,9 +3,9 @@
 use redis::{ErrorKind, RedisError, RedisResult, Value};
 use tidings::backend::{Record, RecordError};
 
-use crate::position::EntryId;
+use crate::entry_id::EntryId;
 
-/// An entry: its id, and its fields as they are.
+/// An entry: its id, and its fields as they were written.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Entry {
     pub(crate) id: EntryId,
@@ -13,20 +13,15 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// The event that it is, on the key of this index.
+    /// The event that it is, at its position.
     pub(crate) fn record(&self, position: u64) -> Result<Record, RecordError> {
         let fields = self.fields.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
         Record::from_fields(position, self.id.ms, fields)
     }
 
-    /// The topic that it names, without a look at the rest.
+    /// The topic that it names; the rest is not checked.
     pub(crate) fn topic(&self) -> Option<&[u8]> {
         self.fields.iter().find(|(name, _)| name == b"topic").map(|(_, value)| value.as_slice())
-    }
-
-    #[cfg(test)]
-    pub(crate) fn empty(id: EntryId) -> Self {
-        Self { id, fields: Vec::new() }
     }
 
     /// Its size, in bytes.
@@ -35,7 +30,7 @@ impl Entry {
     }
 }
 
-/// Reads the answer of `XRANGE` and its kin.
+/// Reads the answer to `XRANGE` or `XREVRANGE`.
 pub(crate) fn entries(answer: Value) -> RedisResult<Vec<Entry>> {
     match answer.extract_error()? {
         Value::Nil => Ok(Vec::new()),
@@ -44,7 +39,7 @@ pub(crate) fn entries(answer: Value) -> RedisResult<Vec<Entry>> {
     }
 }
 
-/// Reads the answer of an `XREAD` of one stream: in RESP2 a list of pairs, in RESP3 a map.
+/// Reads the answer to an `XREAD` of one stream: in RESP2 a list of pairs, in RESP3 a map.
 pub(crate) fn streams(answer: Value) -> RedisResult<Vec<Entry>> {
     match answer.extract_error()? {
         Value::Nil => Ok(Vec::new()),
@@ -85,9 +80,9 @@ pub(crate) fn bytes(value: Value) -> RedisResult<Vec<u8>> {
     }
 }
 
-pub(crate) fn unexpected(wanted: &str, got: &Value) -> RedisError {
+pub(crate) fn unexpected(expected: &str, got: &Value) -> RedisError {
     let got: String = format!("{got:?}").chars().take(80).collect();
-    let cause = format!("{wanted} was expected, and not {got}");
+    let cause = format!("expected {expected}, not {got}");
     (ErrorKind::UnexpectedReturnType, "unexpected answer", cause).into()
 }
 
@@ -111,7 +106,7 @@ mod tests {
     #[test]
     fn both_protocols_answer_with_the_same_entries() {
         let plain = entries(some_entries()).unwrap();
-        assert_eq!(plain[0].id, EntryId::new(5, 1));
+        assert_eq!(plain[0].id, EntryId { ms: 5, seq: 1 });
         assert_eq!(plain[0].topic(), Some(&b"orders"[..]));
         assert_eq!(plain[0].size(), 23);
         let record = plain[0].record(7).unwrap();
@@ -124,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn no_answer_in_time_is_no_entry() {
+    fn an_answer_without_entries_is_empty() {
         assert_eq!(streams(Value::Nil).unwrap(), []);
         assert_eq!(entries(list([])).unwrap(), []);
     }

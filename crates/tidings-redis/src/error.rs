@@ -1,13 +1,13 @@
-//! What Redis and its client say, as errors of a log.
+//! Errors of Redis and its client as errors of a log.
 
 use redis::{ErrorKind, RedisError};
 use tidings::backend::{LogError, LogErrorKind};
 
-/// Codes of errors that Redis answers with, and what they mean for a log. Nothing has happened where
-/// one of them is the answer.
+/// Codes of errors that Redis answers with, and what they mean for a log. A command that is answered with one of
+/// them has changed nothing.
 const CODES: [(&str, LogErrorKind); 17] = [
     ("OOM", LogErrorKind::Full),
-    // It can no longer write its snapshots or its AOF.
+    // Redis can no longer write its snapshots or its AOF.
     ("MISCONF", LogErrorKind::Full),
     ("READONLY", LogErrorKind::Refused),
     ("NOAUTH", LogErrorKind::Refused),
@@ -26,13 +26,13 @@ const CODES: [(&str, LogErrorKind); 17] = [
     ("NOSCRIPT", LogErrorKind::Unavailable),
 ];
 
-/// An error with what has failed and why: `redis: cannot append: OOM command not allowed …`.
+/// An error with the action that failed and the cause: `redis: cannot append: OOM command not allowed …`.
 pub(crate) fn failed(action: &str, error: &RedisError) -> LogError {
     let message = format!("redis: cannot {action}: {}", cause(error));
     LogError::new(kind(error), message).with_source(error.clone())
 }
 
-/// As [`failed`], for what was sent and may have happened, unless the server has said that it has not.
+/// As [`failed`], for an append that was sent: it may have happened, unless the server answered with an error.
 pub(crate) fn unacknowledged(action: &str, error: &RedisError) -> LogError {
     let kind = match code(error) {
         Some(_) => kind(error),
@@ -42,22 +42,22 @@ pub(crate) fn unacknowledged(action: &str, error: &RedisError) -> LogError {
     LogError::new(kind, message).with_source(error.clone())
 }
 
-/// An address, a setting or a server that this log does not do with.
+/// An address, an option or a server that the log cannot work with.
 pub(crate) fn refused(cause: impl std::fmt::Display) -> LogError {
     LogError::new(LogErrorKind::Refused, format!("redis: {cause}"))
 }
 
-/// Whether the server answered that it cannot now, or not this one: another attempt, perhaps at
-/// another server, may do, and nothing has happened.
+/// Whether the server answered that it cannot do it now, or that another server must. Nothing has happened, and
+/// another attempt may succeed.
 pub(crate) fn is_passing(error: &RedisError) -> bool {
     let code = code(error);
     code == Some("READONLY") || code.is_some() && kind(error) == LogErrorKind::Unavailable
 }
 
-/// Whether the connection is of no use any more, or leads to the wrong server.
-pub(crate) fn is_of_the_link(error: &RedisError) -> bool {
-    let is_of_ours = matches!(error.kind(), ErrorKind::UnexpectedReturnType | ErrorKind::Client);
-    code(error).is_none() && !is_of_ours || is_passing(error)
+/// Whether the connection is lost, or leads to the wrong server.
+pub(crate) fn is_link_error(error: &RedisError) -> bool {
+    let is_ours = matches!(error.kind(), ErrorKind::UnexpectedReturnType | ErrorKind::Client);
+    code(error).is_none() && !is_ours || is_passing(error)
 }
 
 fn kind(error: &RedisError) -> LogErrorKind {
@@ -78,7 +78,7 @@ fn kind(error: &RedisError) -> LogErrorKind {
 /// The code of an error that the server has answered with.
 fn code(error: &RedisError) -> Option<&str> {
     let code = error.code()?;
-    // Up to 6.2, what fails in a script is an error of the script, with the cause in its text.
+    // Up to 6.2, a command that fails in a script is an error of the script, with the cause in its text.
     let details = error.detail().unwrap_or_default();
     let within = || CODES.iter().find(|(code, _)| details.contains(&format!(": {code} ")));
     match code {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_errors_of_their_kind_with_their_cause() {
+    fn an_answer_becomes_an_error_of_its_kind_with_its_cause() {
         for (line, kind, message) in [
             (
                 "-OOM command not allowed when used memory > 'maxmemory'.\r\n",
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cause_within_a_script_is_found_in_older_servers_answers() {
+    fn the_cause_within_a_script_is_found_in_answers_of_older_servers() {
         let line = "-ERR Error running script (call to f_1): @user_script:4: @user_script: 4: \
                     -OOM command not allowed\r\n";
         let line = line.replace(": -OOM", ": OOM");
@@ -144,18 +144,18 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_link_leaves_open_what_has_happened() {
+    fn an_append_over_a_lost_link_is_unacknowledged() {
         let lost = RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
         assert_eq!(failed("append", &lost).kind(), LogErrorKind::Unavailable);
         assert_eq!(unacknowledged("append", &lost).kind(), LogErrorKind::Unacknowledged);
-        assert!(is_of_the_link(&lost) && !is_passing(&lost));
+        assert!(is_link_error(&lost) && !is_passing(&lost));
     }
 
     #[test]
-    fn a_replica_is_the_wrong_server_and_not_the_end() {
+    fn a_replica_that_answers_is_the_wrong_server_and_worth_another_attempt() {
         let replica = answered("-READONLY You can't write against a read only replica.\r\n");
-        assert!(is_passing(&replica) && is_of_the_link(&replica));
+        assert!(is_passing(&replica) && is_link_error(&replica));
         let full = answered("-OOM command not allowed\r\n");
-        assert!(!is_passing(&full) && !is_of_the_link(&full));
+        assert!(!is_passing(&full) && !is_link_error(&full));
     }
 }

@@ -1,254 +1,149 @@
-//! Hands all streams on to the replica, as one.
+//! Follows the stream, and hands it to the replica.
 
-use std::future::poll_fn;
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::time::Duration;
 
-use redis::Value;
+use redis::aio::MultiplexedConnection;
+use redis::{RedisError, RedisResult, cmd};
 use tidings::backend::{LogError, Origin, RecordError, Refused, Replica};
-use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::entry::{Entry, bytes};
-use crate::lane::{Lane, News};
-use crate::merge::Merge;
-use crate::position::EntryId;
-use crate::streams::{Beginning, Streams};
-use crate::writer::raise;
+use crate::batch_size::BatchSize;
+use crate::engine::Engine;
+use crate::entry::{Entry, streams};
+use crate::entry_id::EntryId;
+use crate::error::failed;
+use crate::stream_state::{StreamState, Verdict};
 
 /// The task that feeds the replica, from one history to the next.
-pub(crate) async fn follow(
-    streams: Arc<Streams>,
+#[derive(Debug)]
+pub(crate) struct Follower {
+    engine: Arc<Engine>,
     replica: Replica,
-    beginning: Beginning,
-    doubts: Vec<Arc<Notify>>,
-) {
-    let ended = follow_all(&streams, &replica, beginning, &doubts).await;
-    // The hub is gone, and with it all that the rest is for.
-    let _: Result<std::convert::Infallible, Refused> = ended;
-}
-
-async fn follow_all(
-    streams: &Arc<Streams>,
-    replica: &Replica,
-    mut beginning: Beginning,
-    doubts: &[Arc<Notify>],
-) -> Result<std::convert::Infallible, Refused> {
-    loop {
-        Follower::new(streams, replica, &beginning, doubts).run().await?;
-        beginning = begin_anew(streams, replica, &beginning).await?;
-        replica.restart(beginning.origin())?;
-    }
-}
-
-async fn begin_anew(
-    streams: &Streams,
-    replica: &Replica,
-    broken: &Beginning,
-) -> Result<Beginning, Refused> {
-    let mut backoff = Backoff::default();
-    loop {
-        match streams.begin(Some(&broken.tag)).await {
-            Ok(beginning) => return Ok(beginning),
-            Err(error) => replica.link(Err(&error))?,
-        }
-        backoff.wait().await;
-    }
-}
-
-/// Follows one history.
-struct Follower<'a> {
-    streams: &'a Arc<Streams>,
-    replica: &'a Replica,
-    beginning: &'a Beginning,
-    news: Vec<mpsc::Receiver<News>>,
-    /// The lane that is asked for news first.
-    turn: usize,
-    merge: Merge,
-    lanes: Vec<LaneState>,
-    /// What the replica was told of the link.
-    is_up: Option<bool>,
-    /// Streams that are being raised.
-    raising: JoinSet<(usize, EntryId, Result<EntryId, LogError>)>,
-    is_raising: Vec<bool>,
-    raise_failed: Option<Instant>,
-    /// The newest position that was handed on.
+    /// Tells the writer that its connection may be lost, too.
+    doubt: Arc<Notify>,
+    origin: Origin,
+    /// The stream was read up to here.
+    cursor: EntryId,
+    /// The cursor is an entry of this stream, and not only a position in it.
+    is_entry: bool,
+    /// The replica was given everything up to here.
     position: u64,
-    // Ends the lanes with this history.
-    _tasks: JoinSet<()>,
+    /// What the replica knows about the link.
+    is_up: Option<bool>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct LaneState {
-    is_up: bool,
-    is_at_end: bool,
+/// Why following ended.
+enum Interruption {
+    Link(RedisError),
+    AnotherHistory,
+    HubGone,
 }
 
-/// Whether the history goes on.
-enum Turn {
-    On,
-    Another,
+impl From<RedisError> for Interruption {
+    fn from(error: RedisError) -> Self {
+        Self::Link(error)
+    }
 }
 
-impl<'a> Follower<'a> {
-    /// A lane is not asked for more while so many of its entries wait for other lanes.
-    const MAX_WAITING: usize = 10_000;
-    /// A stream that could not be raised is left in peace for so long.
-    const RAISE_AGAIN: std::time::Duration = std::time::Duration::from_millis(200);
+impl From<Refused> for Interruption {
+    fn from(_: Refused) -> Self {
+        Self::HubGone
+    }
+}
 
-    fn new(
-        streams: &'a Arc<Streams>,
-        replica: &'a Replica,
-        beginning: &'a Beginning,
-        doubts: &[Arc<Notify>],
+impl Follower {
+    /// Redis answers after this time if nothing comes.
+    const BLOCK: Duration = Duration::from_millis(400);
+    /// An answer may be late by this much. Then the link counts as dead.
+    const PATIENCE: Duration = Duration::from_secs(1);
+    /// How often the history is verified, and the stream trimmed.
+    const VERIFY: Duration = Duration::from_secs(1);
+
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        replica: Replica,
+        origin: Origin,
+        doubt: Arc<Notify>,
     ) -> Self {
-        let count = streams.keys.count();
-        let cursor = |index| EntryId::up_to(beginning.position, index);
-        let mut tasks = JoinSet::new();
-        let news = (0..count).map(|index| {
-            let (sender, receiver) = mpsc::channel(2);
-            let lane = Lane {
-                streams: streams.clone(),
-                index,
-                tag: beginning.tag.clone(),
-                cursor: cursor(index),
-                is_entry: false,
-                news: sender,
-                doubt: doubts[index].clone(),
-            };
-            tasks.spawn(lane.run());
-            receiver
-        });
-        Self {
-            news: news.collect(),
-            streams,
-            replica,
-            beginning,
-            turn: 0,
-            merge: Merge::new((0..count).map(cursor)),
-            lanes: vec![LaneState::default(); count],
-            is_up: None,
-            raising: JoinSet::new(),
-            is_raising: vec![false; count],
-            raise_failed: None,
-            position: beginning.position,
-            _tasks: tasks,
-        }
+        let position = origin.position;
+        let cursor = EntryId::at(position);
+        Self { engine, replica, doubt, origin, cursor, is_entry: false, position, is_up: None }
     }
 
-    /// Ends when another history has begun.
-    async fn run(mut self) -> Result<(), Refused> {
+    /// Follows until the hub is gone.
+    pub(crate) async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        let mut batch = BatchSize::default();
         loop {
-            let turn = tokio::select! {
-                (index, news) = Self::next(&mut self.news, self.turn, &self.merge) => {
-                    self.turn = index + 1;
-                    self.heard(index, news)?
-                }
-                Some(raised) = self.raising.join_next() => {
-                    // Nothing panics there, and nothing is aborted before this ends.
-                    if let Ok((index, to, result)) = raised {
-                        self.raised(index, to, result);
+            let Err(interruption) = self.follow(&mut backoff, &mut batch).await;
+            let outcome = match interruption {
+                Interruption::HubGone => return,
+                Interruption::AnotherHistory => self.begin_again().await,
+                Interruption::Link(error) => {
+                    if error.is_timeout() {
+                        batch.smaller();
                     }
-                    Turn::On
+                    self.doubt.notify_one();
+                    let outcome = self.report_link(Err(&failed("follow", &error)));
+                    backoff.wait().await;
+                    outcome
                 }
             };
-            if let Turn::Another = turn {
-                return Ok(());
+            if outcome.is_err() {
+                return;
             }
-            self.hand_on()?;
-            self.raise_others();
         }
     }
 
-    /// The next news, of a lane that may go on. Lanes take turns.
-    async fn next(news: &mut [mpsc::Receiver<News>], turn: usize, merge: &Merge) -> (usize, News) {
-        let count = news.len();
-        let mut poll = |cx: &mut Context<'_>| {
-            for index in (turn..turn + count).map(|index| index % count) {
-                if merge.waiting(index) >= Self::MAX_WAITING {
-                    continue;
-                }
-                match news[index].poll_recv(cx) {
-                    Poll::Ready(Some(news)) => return Poll::Ready((index, news)),
-                    // Only after its last word, which has ended this.
-                    Poll::Ready(None) => return Poll::Ready((index, News::Another)),
-                    Poll::Pending => {}
-                }
+    async fn follow(
+        &mut self,
+        backoff: &mut Backoff,
+        batch: &mut BatchSize,
+    ) -> Result<Infallible, Interruption> {
+        let patience = Self::BLOCK + Self::PATIENCE;
+        let stream = &self.engine.keys.stream;
+        let mut connection = self.engine.endpoint.connect(stream, patience).await?;
+        let mut verified: Option<Instant> = None;
+        loop {
+            if verified.is_none_or(|at| at.elapsed() >= Self::VERIFY) {
+                self.verify(&mut connection).await?;
+                verified = Some(Instant::now());
+                backoff.reset();
             }
-            Poll::Pending
-        };
-        poll_fn(move |cx| poll(cx)).await
-    }
-
-    fn heard(&mut self, index: usize, news: News) -> Result<Turn, Refused> {
-        match news {
-            News::Entries { entries, is_end } => {
-                self.lanes[index].is_at_end = is_end;
-                // It has forgotten what was promised, and those who have read on have missed something.
-                if self.merge.push(index, entries).is_err() {
-                    return Ok(Turn::Another);
-                }
+            let asked = batch.entries();
+            let entries = self.next(&mut connection, asked).await?;
+            batch.seen(entries.len(), entries.iter().map(Entry::size).sum());
+            for entry in &entries {
+                self.hand_on(entry)?;
             }
-            News::Verified(last_generated) => {
-                self.lanes[index].is_up = true;
-                self.link()?;
-                // The server has forgotten what it was raised to.
-                let frontier = self.merge.frontier(index);
-                if last_generated < frontier && self.streams.keys.count() > 1 {
-                    self.raise(index, frontier);
-                }
+            if entries.len() < asked {
+                self.replica.caught_up()?;
             }
-            News::Down(error) => {
-                self.lanes[index] = LaneState::default();
-                if self.is_up.replace(false) != Some(false) {
-                    self.replica.link(Err(&error))?;
-                }
-            }
-            News::Trimmed { to, newest } => {
-                self.merge.skip(index, to);
-                let position = |id: EntryId| id.position(index).unwrap_or(self.position);
-                self.hole(position(to), position(newest))?;
-            }
-            News::Another => return Ok(Turn::Another),
         }
-        Ok(Turn::On)
     }
 
-    fn link(&mut self) -> Result<(), Refused> {
-        if self.lanes.iter().all(|lane| lane.is_up) && self.is_up.replace(true) != Some(true) {
-            self.replica.link(Ok(()))?;
-        }
-        Ok(())
+    async fn next(
+        &self,
+        connection: &mut MultiplexedConnection,
+        count: usize,
+    ) -> RedisResult<Vec<Entry>> {
+        let mut read = cmd("XREAD");
+        read.arg("COUNT").arg(count).arg("BLOCK").arg(Self::BLOCK.as_millis().to_string());
+        read.arg("STREAMS").arg(&self.engine.keys.stream).arg(self.cursor.to_string());
+        streams(connection.send_packed_command(&read).await?)
     }
 
-    /// What is up to there is missing.
-    fn hole(&mut self, to: u64, end: u64) -> Result<(), Refused> {
-        self.position = self.position.max(to);
-        let (epoch, position) = (self.beginning.tag.epoch.clone(), self.position);
-        self.replica.restart(Origin { epoch, position, end: end.max(position) })
-    }
-
-    fn hand_on(&mut self) -> Result<(), Refused> {
-        while let Some((index, entry)) = self.merge.pop() {
-            self.deliver(index, &entry)?;
-        }
-        let at_end = |lane: &LaneState| lane.is_up && lane.is_at_end;
-        if self.merge.is_empty() && self.lanes.iter().all(at_end) {
-            self.replica.caught_up()?;
-        }
-        Ok(())
-    }
-
-    fn deliver(&mut self, index: usize, entry: &Entry) -> Result<(), Refused> {
-        let Some(position) = entry.id.position(index) else {
-            let cause = format!("{} is beyond the ids that Redis generates", entry.id);
+    fn hand_on(&mut self, entry: &Entry) -> Result<(), Refused> {
+        self.cursor = entry.id;
+        self.is_entry = true;
+        let Some(position) = entry.id.position() else {
+            let cause = format!("{} is too large for a position", entry.id);
             return self.replica.rejected(self.position, &RecordError::new("id", cause));
         };
-        if position <= self.position {
-            return Ok(());
-        }
         self.position = position;
         match entry.record(position) {
             Ok(record) => self.replica.deliver(record),
@@ -256,44 +151,52 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Asks the streams that keep others waiting.
-    fn raise_others(&mut self) {
-        if self.raise_failed.is_some_and(|at| at.elapsed() < Self::RAISE_AGAIN) {
-            return;
+    /// Finds out whether the stream still continues what was read of it, and trims it.
+    async fn verify(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Interruption> {
+        let command = self.engine.state_command(self.is_entry.then_some(self.cursor));
+        let state = StreamState::read(connection.send_packed_command(&command).await?)?;
+        let state = state.ok_or(Interruption::AnotherHistory)?;
+        match state.since(&self.origin.epoch, self.cursor, self.is_entry) {
+            Verdict::Continued => {}
+            Verdict::Trimmed(to) => self.skip(to, state.newest)?,
+            Verdict::AnotherHistory => return Err(Interruption::AnotherHistory),
         }
-        let Some((behind, to)) = self.merge.wanted() else { return };
-        for index in behind {
-            self.raise(index, to);
+        Ok(self.report_link(Ok(()))?)
+    }
+
+    /// Entries up to this one, and perhaps it, are gone.
+    fn skip(&mut self, to: EntryId, newest: Option<EntryId>) -> Result<(), Refused> {
+        self.cursor = self.cursor.max(to);
+        self.is_entry = true;
+        let position_of = |id: EntryId| id.position().unwrap_or_default();
+        self.position = self.position.max(position_of(self.cursor));
+        let (epoch, position) = (self.origin.epoch.clone(), self.position);
+        let end = newest.map_or(0, position_of).max(position);
+        self.replica.restart(Origin { epoch, position, end })
+    }
+
+    fn report_link(&mut self, link: Result<(), &LogError>) -> Result<(), Refused> {
+        let is_up = Some(link.is_ok());
+        match std::mem::replace(&mut self.is_up, is_up) == is_up {
+            true => Ok(()),
+            false => self.replica.link(link),
         }
     }
 
-    fn raise(&mut self, index: usize, to: EntryId) {
-        if std::mem::replace(&mut self.is_raising[index], true) {
-            return;
-        }
-        let streams = self.streams.clone();
-        self.raising.spawn(async move {
-            let command = raise(&streams.keys.stream(index), to);
-            let newest = streams.ask(index, "move a stream on", &command).await;
-            (index, to, newest.and_then(newest_id))
-        });
-    }
-
-    fn raised(&mut self, index: usize, to: EntryId, newest: Result<EntryId, LogError>) {
-        self.is_raising[index] = false;
-        match newest {
-            Ok(newest) => {
-                self.raise_failed = None;
-                self.merge.raised(index, to, newest);
+    /// Follows another history from now on.
+    async fn begin_again(&mut self) -> Result<(), Refused> {
+        let mut backoff = Backoff::default();
+        self.origin = loop {
+            match self.engine.begin(Some(&self.origin.epoch)).await {
+                Ok(origin) => break origin,
+                Err(error) => self.replica.link(Err(&error))?,
             }
-            // The lane notices by itself what is wrong with its server.
-            Err(_) => self.raise_failed = Some(Instant::now()),
-        }
+            backoff.wait().await;
+        };
+        self.position = self.origin.position;
+        self.cursor = EntryId::at(self.position);
+        self.is_entry = false;
+        self.is_up = None;
+        self.replica.restart(self.origin.clone())
     }
-}
-
-/// The newest entry when a stream was raised; where there was none, all have been read.
-fn newest_id(answer: Value) -> Result<EntryId, LogError> {
-    let text = bytes(answer).map_err(|error| crate::error::failed("move a stream on", &error))?;
-    Ok(EntryId::parse(&text).unwrap_or(EntryId::ZERO))
 }

@@ -8,149 +8,125 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let log = RedisLog::connect("redis://127.0.0.1/").await?;
 //! let hub = Hub::builder().build_on(log);
-//! // Seen by the clients of all nodes.
+//! // The clients of all nodes receive it.
 //! hub.publish("orders", Event::named("created", "order 17")?).await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! [`RedisLog`] is the log, [`PubSubBridge`] the bridge. What is here needs Redis 6.2 or newer, or what
-//! speaks as it does.
+//! [`RedisLog`] is the log, [`PubSubBridge`] the bridge. Both need Redis 6.2 or newer, or a server that is
+//! compatible with it, such as Valkey.
 //!
 //! # How it works
 //!
-//! A hub is one stream, and each entry of it an event. Its id `ms-seq`, which Redis gives, is the event's
-//! *position*: `ms << 20 | seq << 6`. (So `ms` is less than 2^44, and `seq` less than 2^14. What somebody
-//! adds with larger ids is rejected, and shown in the hub's health. When the server's clock was set back
-//! and an id nears that bound, the nodes move the stream on to the next millisecond.)
+//! A hub is one stream, and each entry of it an event. The entry's id `ms-seq`, which Redis assigns, makes the
+//! event's *position*: `ms << 22 | seq`. So `ms` is less than 2^42, and `seq` less than 2^22. An entry that
+//! somebody adds with a larger id is rejected, and shown in the hub's health. If the server's clock is set
+//! back, Redis stays in the last millisecond until the clock has caught up; there is room for four million
+//! events in it.
 //!
-//! Each node follows the stream over a connection of its own, and serves its clients from what it has
-//! read; older events it reads back. It appends in batches, of what has come in a round trip. After a lost
-//! link it goes on behind the last entry that it has, with a wait of up to 2 s between attempts, drawn at
-//! random. A link on which no answer comes is given up 1.4 s after the question.
+//! Each node follows the stream over its own connection, and serves its clients from what it has read. It reads
+//! older events back from Redis. It appends in batches: the events that arrive during one round trip. After a
+//! lost link it continues after the last entry that it has, with a random wait of up to 2 s between attempts.
+//! A link on which no answer comes counts as dead after 1.4 s.
 //!
 //! # What is promised
 //!
-//! - An event that was acknowledged is in Redis: as safe as Redis is told to be. With `appendfsync always`
-//!   it is on the disk; with `everysec`, which is Redis's default once `appendonly yes` is set, a crash of
-//!   the machine may take the last second; without an AOF, everything behind the last snapshot.
-//! - Replication is asynchronous. In a failover, by Sentinel or in a cluster, events that were acknowledged
-//!   and not yet replicated are lost. [`RedisLogBuilder::wait_replicas`] makes that rare, not impossible.
-//! - What was lost in these ways is *said*: the history is another then, and all clients are
-//!   reset (`unknown`). It is noticed when the stream ends before the last entry that a node has seen, or
-//!   has others in its place, and when the stream was deleted; on each new connection, and every second.
-//!   What no running node had seen can be lost unnoticed: a client that alone has seen it is served what
-//!   came since.
-//! - Entries that were trimmed before a node, or a client, has come to them are said, too (`trimmed`). On
-//!   Redis before 7, where it cannot be known whether anything was trimmed, a client may be reset although
-//!   nothing was.
-//! - An event with an idempotency key is appended once, within
-//!   [`idempotency_window`](RedisLogBuilder::idempotency_window), and tried again over lost connections
-//!   until [`append_timeout`](RedisLogBuilder::append_timeout) is over. One without is tried once: if the
-//!   link is lost before the answer,
-//!   [`Unacknowledged`](tidings::backend::LogErrorKind::Unacknowledged) says that it may be there.
+//! - An acknowledged event is in Redis, as safe as Redis is configured to be. With `appendfsync always` it is on
+//!   disk. With `everysec`, the default once `appendonly yes` is set, a crash of the machine may take the last
+//!   second; without an AOF, everything after the last snapshot.
+//! - Replication is asynchronous. A failover, by Sentinel or in a cluster, loses acknowledged events that were not
+//!   replicated yet. [`RedisLogBuilder::wait_replicas`] makes that rare, not impossible.
+//! - Clients learn of such losses: the stream then is another history, and all clients are reset (`unknown`).
+//!   A node notices it when the stream ends before the last entry that it has seen, has other entries in its
+//!   place, or was deleted; it looks on each new connection, and every second. A loss of entries that no
+//!   running node had seen may go unnoticed: a client that alone has seen them receives the events since.
+//! - Clients also learn of entries that were trimmed before their node, or they, have read them (`trimmed`). Before
+//!   Redis 7, which does not tell whether anything was trimmed, a client may be reset although it missed nothing.
+//! - An event with an idempotency key is appended once within
+//!   [`idempotency_window`](RedisLogBuilder::idempotency_window), and tried again over lost connections until
+//!   [`append_timeout`](RedisLogBuilder::append_timeout) has passed. An event without a key is tried once: if the
+//!   link is lost before the answer, it has failed as
+//!   [`Unacknowledged`](tidings::backend::LogErrorKind::Unacknowledged), and may be in the stream.
 //! - While Redis cannot be reached, streams stay open, and publications wait up to `append_timeout`.
 //! - When Redis's memory or disk is full, publications are refused with
-//!   [`Full`](tidings::backend::LogErrorKind::Full); what is there is still served.
+//!   [`Full`](tidings::backend::LogErrorKind::Full); clients still receive what is in the stream.
 //!
 //! # What is in Redis
 //!
 //! | key | |
 //! |---|---|
 //! | `{tidings}:log` | the stream |
-//! | `{tidings}:once:…` | for each idempotency key, its entry's id; with a time to live |
-//! | `{tidings}:signal` | no key but a channel: ephemeral events, and what nodes ask each other |
+//! | `{tidings}:once:…` | for each idempotency key, the id of its entry; with a time to live |
+//! | `{tidings}:signal` | a channel, not a key: ephemeral events, and what nodes ask each other |
 //!
-//! `tidings` is the log's [name](RedisLogBuilder::name). The stream has a consumer group called
-//! `tidings:1:…` that nobody reads by: it is the name of the history, and how many keys there are. Removing
-//! it begins another history. `DEL {tidings}:log` is how to empty a log: all clients are reset.
+//! `tidings` is the log's [name](RedisLogBuilder::name). All keys share a hash tag, so one node of a Redis Cluster
+//! has them all. The stream has a consumer group called `tidings:…` that nobody reads by: it names the history.
+//! Destroying it begins another history. To empty a log, `DEL {tidings}:log`: all clients are reset.
 //!
-//! An event takes its fields and some 50 bytes, up to a third more if it is large; 100,000 events of 200
-//! bytes take 26 MB. A remembered idempotency key takes some 200 bytes. The log keeps
-//! [`max_events`](RedisLogBuilder::max_events), and where it is set,
-//! [`max_age`](RedisLogBuilder::max_age); each node trims once a second, so events from elsewhere need not
-//! come with a limit.
+//! An event takes its fields and about 50 bytes, up to a third more if it is large; 100,000 events of 200 bytes take
+//! 26 MB. A remembered idempotency key takes about 200 bytes. The log keeps
+//! [`max_events`](RedisLogBuilder::max_events), for no longer than
+//! [`max_age`](RedisLogBuilder::max_age) if that is set. Each node trims the stream once a second, so
+//! publishers in other languages need not.
 //!
-//! The server must not evict the stream: `maxmemory-policy` has to be `noeviction` or one for `volatile`
-//! keys, or there must be no `maxmemory`; else connecting is refused. Under a policy for volatile keys
-//! idempotency keys may be forgotten early.
+//! The server must not evict the stream. Connecting is refused if there is a `maxmemory` and its policy is neither
+//! `noeviction` nor one for `volatile` keys. With a policy for volatile keys, idempotency keys may be forgotten
+//! early.
 //!
 //! # Permissions
 //!
-//! A user needs this much; `{tidings:*` is for several keys, `wait` for replicas that are waited for,
-//! `select` for other databases than 0:
+//! A user needs these. `wait` is for replicas that are waited for, `select` for databases other than 0:
 //!
 //! ```text
-//! ACL SETUSER hub on >secret resetchannels ~{tidings}:* ~{tidings:* &{tidings}:signal -@all
-//!   +info +ping +eval +evalsha +xadd +xread +xrange +xrevrange +xlen +xinfo +xgroup +xtrim +xsetid
+//! ACL SETUSER hub on >secret resetchannels ~{tidings}:* &{tidings}:signal -@all
+//!   +info +ping +eval +evalsha +xadd +xread +xrange +xrevrange +xlen +xinfo +xgroup +xtrim
 //!   +get +set +time +exists +publish +subscribe +wait +select
 //! ```
 //!
 //! # Publishing from any language
 //!
 //! One `XADD` is a publication. The fields are `topic`, and `data` or `event` (the name) or both; `retry`
-//! (milliseconds) and `comment` may be there. Others are left alone.
+//! (milliseconds) and `comment` are optional. Other fields are ignored.
 //!
 //! ```text
 //! XADD {tidings}:log MAXLEN ~ 100000 * topic orders event created data "order 17"
 //! ```
 //!
-//! Entries that are no events are left out, counted, and shown in
-//! [`Hub::health`](tidings::Hub::health). There are examples in shell, Python and Node.js in
-//! `docs/REDIS.md`.
-//!
-//! # One hub on several keys
-//!
-//! A stream is on one core of one server. Where that is not enough, a log can be
-//! [spread over 2 to 64 keys](RedisLogBuilder::keys), `{tidings}:log`, `{tidings:1}:log` and so on, which a
-//! Redis Cluster has on different nodes. The lowest six bits of a position are the key's number. A node
-//! still hands out one order, the same on all nodes: an event waits until no other key can have one in
-//! front of it any more. Keys without newer events are asked for that, by raising the id that they will
-//! give next (`XSETID`; nothing is added to the stream).
-//!
-//! - That costs each event one more round trip to the slowest of the servers, and each server some work for
-//!   the traffic of the others: less than an event for each event, as it is done for many at once.
-//! - If one key's server is down, everything waits: there are no holes.
-//! - Each node reads all keys. So this spreads what Redis does, not what the nodes do.
-//! - An event goes to the key that the CRC-32 (as in zlib) of its topic says, modulo the number of keys; with
-//!   an idempotency key, to that of its CRC-32. For publishers in other languages any key is right; the
-//!   same one for a topic keeps the topic's events in their order.
-//! - Events of topics on different keys that are published without waiting for the first one's
-//!   acknowledgement may come in another order than that of the calls.
+//! Nodes leave out entries that are not events, count them, and show them in
+//! [`Hub::health`](tidings::Hub::health). `docs/REDIS.md` has examples in shell, Python and Node.js.
 //!
 //! # What it does not do
 //!
-//! It reads from primaries only, and every node reads every event. It does not create users, set limits of
-//! memory, or migrate a log from one number of keys to another.
+//! It reads from primaries only, and every node reads every event. It does not create users or set limits of
+//! memory.
 //!
 //! # Features
 //!
-//! - `tls`: addresses `rediss://…`, by rustls. If the process has no provider of cryptography by default,
-//!   that of `ring` is set. Off by default.
+//! - `tls`: addresses `rediss://…`, by rustls. If the process has no default provider of cryptography, that of
+//!   `ring` is installed. Off by default.
 //! - `sentinel`: addresses `redis+sentinel://…`. Off by default.
 
 mod backoff;
-mod batch;
+mod batch_size;
 mod bridge;
 mod builder;
 mod endpoint;
+mod engine;
 mod entry;
+mod entry_id;
 mod error;
 mod follower;
+mod history;
 mod keys;
-mod lane;
 mod link;
 mod log;
-mod merge;
-mod position;
+mod options;
 mod reader;
 mod script;
-mod settings;
 mod signals;
-mod state;
-mod streams;
+mod stream_state;
 mod subscriber;
-mod tag;
 mod writer;
 
 pub use bridge::{PubSubBridge, PubSubBridgeBuilder};

@@ -1,4 +1,4 @@
-//! A connection that is made when it is needed, and made anew when it was lost.
+//! A connection that is made when it is needed, and again when it was lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use redis::{Cmd, RedisResult, Value};
 use tokio::sync::Mutex;
 
 use crate::endpoint::Endpoint;
-use crate::error::is_of_the_link;
+use crate::error::is_link_error;
 
 /// For questions to the server that has a key. Several may be on their way at once.
 #[derive(Debug)]
@@ -24,19 +24,19 @@ impl Link {
         Self { endpoint, key, patience, connection: Mutex::default() }
     }
 
-    /// Asks, over the connection that there is or a new one. Does not ask twice.
+    /// Asks once, over the present connection or a new one.
     pub(crate) async fn ask(&self, command: &Cmd) -> RedisResult<Value> {
         let mut connection = self.connection().await?;
         let answer = connection.send_packed_command(command).await;
         let answer = answer.and_then(Value::extract_error);
-        if answer.as_ref().is_err_and(is_of_the_link) {
+        if answer.as_ref().is_err_and(is_link_error) {
             *self.connection.lock().await = None;
         }
         answer
     }
 
     async fn connection(&self) -> RedisResult<MultiplexedConnection> {
-        // Held while connecting: those who come meanwhile want the same connection.
+        // Held while connecting: questions that come meanwhile need the same connection.
         let mut connection = self.connection.lock().await;
         if let Some(connection) = &*connection {
             return Ok(connection.clone());

@@ -1,10 +1,10 @@
 //! The log as the hub sees it.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tidings::backend::{
     Append, Appended, Log, LogError, LogErrorKind, Origin, Page, Read, Replica, Reply,
 };
@@ -12,10 +12,10 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
-use crate::builder::RedisLogBuilder;
-use crate::streams::{Beginning, Streams};
+use crate::engine::Engine;
+use crate::follower::Follower;
 use crate::writer::{Job, Writer};
-use crate::{follower, reader, signals};
+use crate::{reader, signals};
 
 /// A hub's log on Redis Streams, shared by all nodes that open it under the same name.
 ///
@@ -34,128 +34,89 @@ use crate::{follower, reader, signals};
 /// # }
 /// ```
 pub struct RedisLog {
-    streams: Arc<Streams>,
+    engine: Arc<Engine>,
     runtime: Handle,
-    beginning: Beginning,
+    origin: Origin,
     pending: Arc<Semaphore>,
-    /// For each stream, the way to its writer, which ends when it is closed and all is answered. None
-    /// when the log was stopped.
-    writers: RwLock<Vec<mpsc::UnboundedSender<Job>>>,
-    doubts: Vec<Arc<Notify>>,
+    /// To the writer, which ends when this is closed and all is answered. `None` when the log was stopped.
+    writer: Mutex<Option<mpsc::UnboundedSender<Job>>>,
+    doubt: Arc<Notify>,
     signals: mpsc::Sender<Bytes>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
 impl RedisLog {
-    /// Connects to a server, a cluster, or through Sentinels, with all settings as they are by default.
-    /// See [`RedisLog::builder`] for the forms of an address and for errors.
-    ///
-    /// # Errors
-    ///
-    /// As those of [`RedisLogBuilder::connect`].
-    pub async fn connect(url: &str) -> Result<Self, LogError> {
-        Self::builder(url).connect().await
-    }
-
-    /// A log with settings.
-    ///
-    /// | address | |
-    /// |---|---|
-    /// | `redis://[[user]:password@]host[:port][/database]` | one server |
-    /// | `rediss://…` | by TLS; needs the feature `tls` |
-    /// | `redis+unix:///path[?db=…]` | over a Unix socket |
-    /// | `redis+cluster://…@host[:port],host[:port]…` | Redis Cluster: some of its nodes |
-    /// | `redis+sentinel://…@host[:port],host[:port]…/name[/database]` | what Sentinels call so; needs the feature `sentinel` |
-    ///
-    /// The last two exist with `rediss+`, too. Characters that mean something in URLs have to be
-    /// percent-encoded in user and password. `?protocol=resp3` makes it speak RESP3.
-    pub fn builder(url: impl Into<String>) -> RedisLogBuilder {
-        RedisLogBuilder::new(url.into())
-    }
-
-    /// Of servers that answer.
-    pub(crate) fn new(streams: Arc<Streams>, beginning: Beginning, runtime: Handle) -> Self {
-        let newest = Arc::new(AtomicU64::new(beginning.position));
-        let doubts: Vec<_> = (0..streams.keys.count()).map(|_| Arc::<Notify>::default()).collect();
-        let mut tasks = Vec::new();
-        let mut writers = Vec::new();
-        for (index, doubt) in doubts.iter().enumerate() {
-            let (sender, jobs) = mpsc::unbounded_channel();
-            writers.push(sender);
-            let writer = Writer::new(streams.clone(), index, jobs, doubt.clone(), newest.clone());
-            runtime.spawn(writer.run());
-        }
+    /// On a server that answers.
+    pub(crate) fn new(engine: Arc<Engine>, origin: Origin, runtime: Handle) -> Self {
+        let doubt = Arc::<Notify>::default();
+        let (writer, jobs) = mpsc::unbounded_channel();
+        runtime.spawn(Writer::new(engine.clone(), jobs, doubt.clone()).run());
         let (signals, receiver) = mpsc::channel(signals::MAX_WAITING);
-        let publish = signals::publish(streams.clone(), receiver);
-        tasks.push(runtime.spawn(publish).abort_handle());
+        let publish = runtime.spawn(signals::publish(engine.clone(), receiver));
         Self {
-            pending: Arc::new(Semaphore::new(streams.settings.max_pending)),
-            streams,
+            pending: Arc::new(Semaphore::new(engine.options.max_pending)),
+            engine,
             runtime,
-            beginning,
-            writers: RwLock::new(writers),
-            doubts,
+            origin,
+            writer: Mutex::new(Some(writer)),
+            doubt,
             signals,
-            tasks: Mutex::new(tasks),
+            tasks: Mutex::new(vec![publish.abort_handle()]),
         }
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.writers.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let handle = self.runtime.spawn(task).abort_handle();
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
+        self.tasks.lock().push(self.runtime.spawn(task).abort_handle());
+    }
+
+    /// Answers a question, unless the log was closed. The task is not one of those that are aborted: it ends by
+    /// itself soon.
+    fn answer<T: Send + 'static>(
+        &self,
+        reply: Reply<T>,
+        question: impl Future<Output = Result<T, LogError>> + Send + 'static,
+    ) {
+        let is_open = self.writer.lock().is_some();
+        match is_open {
+            true => drop(self.runtime.spawn(async move { reply.send(question.await) })),
+            false => reply.send(Err(closed())),
+        }
     }
 }
 
 impl Log for RedisLog {
-    fn origin(&self) -> Origin {
-        self.beginning.origin()
-    }
-
-    fn start(&self, replica: Replica) {
-        let streams = self.streams.clone();
-        self.spawn(signals::receive(streams.clone(), replica.clone()));
-        let beginning = self.beginning.clone();
-        self.spawn(follower::follow(streams, replica, beginning, self.doubts.clone()));
+    fn start(&self, replica: Replica) -> Origin {
+        self.spawn(signals::receive(self.engine.clone(), replica.clone()));
+        let (engine, origin) = (self.engine.clone(), self.origin.clone());
+        self.spawn(Follower::new(engine, replica, origin, self.doubt.clone()).run());
+        self.origin.clone()
     }
 
     fn append(&self, append: Append, reply: Reply<Appended>) {
         let Ok(pending) = self.pending.clone().try_acquire_owned() else {
-            let limit = self.streams.settings.max_pending;
+            let limit = self.engine.options.max_pending;
             let message = format!("redis: {limit} events are waiting to be appended already");
             return reply.send(Err(LogError::new(LogErrorKind::Busy, message)));
         };
-        let index = self.streams.keys.index_of(&append);
-        let patience = self.streams.settings.append_timeout;
-        let writers = self.writers.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(writer) = writers.get(index) else { return reply.send(Err(closed())) };
+        let timeout = self.engine.options.append_timeout;
+        let writer = self.writer.lock().clone();
+        let Some(writer) = writer else { return reply.send(Err(closed())) };
         // A writer that is gone went with its runtime; then dropping the job answers.
-        let _ = writer.send(Job::new(append, reply, patience, pending));
+        let _ = writer.send(Job::new(append, reply, timeout, pending));
     }
 
     fn read(&self, read: Read, reply: Reply<Page>) {
-        if self.is_stopped() {
-            return reply.send(Err(closed()));
-        }
-        let streams = self.streams.clone();
-        // Not among the tasks to be ended: it ends by itself soon.
-        self.runtime.spawn(async move { reply.send(reader::read(streams, read).await) });
+        self.answer(reply, reader::read(self.engine.clone(), read));
     }
 
     fn end(&self, reply: Reply<u64>) {
-        if self.is_stopped() {
-            return reply.send(Err(closed()));
-        }
-        let streams = self.streams.clone();
-        self.runtime.spawn(async move { reply.send(reader::end(&streams).await) });
+        let engine = self.engine.clone();
+        self.answer(reply, async move { reader::end(&engine).await });
     }
 
     fn stop(&self) {
-        self.writers.write().unwrap_or_else(PoisonError::into_inner).clear();
-        for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        self.writer.lock().take();
+        for task in self.tasks.lock().drain(..) {
             task.abort();
         }
     }
@@ -165,7 +126,7 @@ impl Log for RedisLog {
     }
 
     fn signal(&self, signal: Bytes) {
-        // Lost if too many wait: at most once is what is promised.
+        // Lost if too many wait: signals are delivered at most once.
         let _ = self.signals.try_send(signal);
     }
 }
@@ -183,10 +144,9 @@ impl Drop for RedisLog {
 impl fmt::Debug for RedisLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisLog")
-            .field("endpoint", &self.streams.endpoint)
-            .field("name", &self.streams.settings.name)
-            .field("keys", &self.streams.keys.count())
-            .field("epoch", &self.beginning.tag.epoch)
+            .field("endpoint", &self.engine.endpoint)
+            .field("name", &self.engine.options.name)
+            .field("epoch", &self.origin.epoch)
             .finish_non_exhaustive()
     }
 }

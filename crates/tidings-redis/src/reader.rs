@@ -3,31 +3,29 @@
 use std::sync::Arc;
 
 use redis::cmd;
-use tidings::backend::{LogError, LogErrorKind, Page, Read, Record, Start};
+use tidings::backend::{Epoch, LogError, LogErrorKind, Page, Read, Record, Start};
 
-use crate::batch::BatchSize;
+use crate::batch_size::BatchSize;
+use crate::engine::Engine;
 use crate::entry::{Entry, entries};
+use crate::entry_id::EntryId;
 use crate::error::failed;
-use crate::position::EntryId;
-use crate::streams::Streams;
-use crate::tag::Tag;
 
 /// Answers one [`Read`].
-pub(crate) async fn read(streams: Arc<Streams>, read: Read) -> Result<Page, LogError> {
-    let tag = streams.tag().ok_or_else(another)?;
-    let mut reader = Reader::new(&streams, &read, tag);
+pub(crate) async fn read(engine: Arc<Engine>, read: Read) -> Result<Page, LogError> {
+    let epoch = engine.epoch().ok_or_else(another_history)?;
+    let mut reader = Reader { engine: &engine, read: &read, epoch, batch: BatchSize::default() };
     match read.start {
         Start::After(from) => {
-            let mut page = reader.page(from).await?;
-            // Looked at last: what was trimmed while this read is noticed, too.
+            let page = reader.page(from).await?;
+            // Last, so that trimming during this read is noticed.
             reader.check(Some(from)).await?;
-            page.from = from;
             Ok(page)
         }
         Start::Newest { count, since } => {
-            let from = reader.newest(count, since).await?;
+            let from = reader.before_newest(count, since).await?;
             let mut page = reader.page(from).await?;
-            // What is gone in front of the first is not missed, and not claimed either.
+            // What is gone before the first is not missed, and not claimed either.
             page.from = page.records.first().map_or(page.to, |first| first.position - 1).max(from);
             reader.check(None).await?;
             Ok(page)
@@ -36,157 +34,106 @@ pub(crate) async fn read(streams: Arc<Streams>, read: Read) -> Result<Page, LogE
 }
 
 /// The position of the newest entry.
-pub(crate) async fn end(streams: &Streams) -> Result<u64, LogError> {
-    let mut end = 0;
-    for index in 0..streams.keys.count() {
-        let state = streams.state(index, None).await?;
-        let newest = state.and_then(|state| state.newest);
-        end = end.max(newest.and_then(|newest| newest.position(index)).unwrap_or(0));
-    }
-    Ok(end)
+pub(crate) async fn end(engine: &Engine) -> Result<u64, LogError> {
+    let newest = engine.state(None).await?.and_then(|state| state.newest);
+    Ok(newest.and_then(EntryId::position).unwrap_or(0))
 }
 
 struct Reader<'a> {
-    streams: &'a Streams,
+    engine: &'a Engine,
     read: &'a Read,
-    tag: Tag,
+    epoch: Epoch,
     batch: BatchSize,
 }
 
-impl<'a> Reader<'a> {
-    /// A page ends after so many entries that are of no use, too.
+impl Reader<'_> {
+    /// A page ends after as many entries, whether they are asked for or not.
     const MAX_SCANNED: usize = 20_000;
 
-    fn new(streams: &'a Streams, read: &'a Read, tag: Tag) -> Self {
-        Self { streams, read, tag, batch: BatchSize::default() }
-    }
-
-    /// What is behind a position.
+    /// The events after a position.
     async fn page(&mut self, from: u64) -> Result<Page, LogError> {
-        let mut page = Page { epoch: self.tag.epoch.clone(), records: Vec::new(), from, to: from };
-        let mut bytes = 0;
-        let mut scanned = 0;
-        while page.to < self.read.to && bytes < self.read.max_bytes && scanned < Self::MAX_SCANNED {
-            let (stretch, end) = self.stretch(page.to).await?;
-            scanned += stretch.len();
-            page.to = end;
-            for (position, entry) in stretch {
-                let Some(record) = self.wanted(position, &entry) else { continue };
+        let mut page = Page { epoch: self.epoch.clone(), records: Vec::new(), from, to: from };
+        let mut begin = format!("({}", EntryId::at(from));
+        let end = EntryId::at(self.read.to).to_string();
+        let (mut bytes, mut scanned) = (0, 0);
+        while page.to < self.read.to && scanned < Self::MAX_SCANNED {
+            let (entries, is_all) = self.range("XRANGE", [&begin, &end]).await?;
+            scanned += entries.len();
+            for entry in &entries {
+                let Some(position) = entry.id.position() else { continue };
+                page.to = position;
+                let Some(record) = self.record(entry) else { continue };
                 bytes += record.event.data().map_or(0, str::len);
                 page.records.push(record);
                 if bytes >= self.read.max_bytes {
-                    page.to = position;
-                    break;
+                    return Ok(page);
                 }
+            }
+            match entries.last() {
+                Some(newest) if !is_all => begin = format!("({}", newest.id),
+                _ => page.to = self.read.to,
             }
         }
         Ok(page)
     }
 
-    /// All entries of a stretch behind a position, in order, and where it ends.
-    async fn stretch(&mut self, from: u64) -> Result<(Vec<(u64, Entry)>, u64), LogError> {
-        let mut stretch = Vec::new();
-        let mut end = self.read.to;
-        for index in 0..self.streams.keys.count() {
-            let (after, to) =
-                (EntryId::up_to(from, index), EntryId::up_to(self.read.to, index).to_string());
-            let asked = self.batch.entries();
-            let read = self.range("XRANGE", index, [format!("({after}"), to], asked).await?;
-            if let Some(last) = read.last().filter(|_| read.len() == asked) {
-                // There may be more on this stream, so the others are of use up to here only.
-                end = end.min(last.id.position(index).unwrap_or(self.read.to));
-            }
-            let at = |entry: Entry| Some((entry.id.position(index)?, entry));
-            stretch.extend(read.into_iter().filter_map(at));
-        }
-        stretch.retain(|(position, _)| *position <= end);
-        stretch.sort_unstable_by_key(|(position, _)| *position);
-        Ok((stretch, end))
-    }
-
-    /// The position in front of the newest events.
-    async fn newest(&mut self, count: usize, since: u64) -> Result<u64, LogError> {
-        let mut newest = Vec::new();
-        for index in 0..self.streams.keys.count() {
-            self.newest_of(index, count, since, &mut newest).await?;
-        }
-        newest.sort_unstable_by(|a: &u64, b| b.cmp(a));
-        newest.truncate(count);
-        Ok(newest.last().map_or(self.read.to, |oldest| oldest - 1))
-    }
-
-    async fn newest_of(
-        &mut self,
-        index: usize,
-        count: usize,
-        since: u64,
-        positions: &mut Vec<u64>,
-    ) -> Result<(), LogError> {
-        let mut found = 0;
-        let mut end = EntryId::up_to(self.read.to, index).to_string();
+    /// The position before the newest events.
+    async fn before_newest(&mut self, count: usize, since: u64) -> Result<u64, LogError> {
+        let begin = format!("{since}-0");
+        let mut end = EntryId::at(self.read.to).to_string();
+        let (mut from, mut found) = (self.read.to, 0);
         while found < count {
-            let asked = self.batch.entries();
-            let range = [end, format!("{since}-0")];
-            let read = self.range("XREVRANGE", index, range, asked).await?;
-            let Some(oldest) = read.last() else { break };
-            end = format!("({}", oldest.id);
-            for entry in &read {
-                let position = entry.id.position(index);
-                let Some(position) = position.filter(|at| self.wanted(*at, entry).is_some()) else {
-                    continue;
-                };
-                positions.push(position);
+            let (entries, is_all) = self.range("XREVRANGE", [&end, &begin]).await?;
+            let records = entries.iter().filter_map(|entry| self.record(entry));
+            for record in records.take(count - found) {
+                from = record.position - 1;
                 found += 1;
-                if found == count {
-                    break;
-                }
             }
-            if read.len() < asked {
-                break;
+            match entries.last() {
+                Some(oldest) if !is_all => end = format!("({}", oldest.id),
+                _ => break,
             }
         }
-        Ok(())
+        Ok(from)
     }
 
+    /// Some entries of a range, and whether these are all.
     async fn range(
         &mut self,
         command: &str,
-        index: usize,
-        range: [String; 2],
-        count: usize,
-    ) -> Result<Vec<Entry>, LogError> {
+        range: [&str; 2],
+    ) -> Result<(Vec<Entry>, bool), LogError> {
+        let asked = self.batch.entries();
         let mut command = cmd(command);
-        command.arg(self.streams.keys.stream(index)).arg(&range).arg("COUNT").arg(count);
-        let answer = self.streams.ask(index, "read", &command).await?;
+        command.arg(&self.engine.keys.stream).arg(&range).arg("COUNT").arg(asked);
+        let answer = self.engine.ask("read", &command).await?;
         let read = entries(answer).map_err(|error| failed("read", &error))?;
         self.batch.seen(read.len(), read.iter().map(Entry::size).sum());
-        Ok(read)
+        let is_all = read.len() < asked;
+        Ok((read, is_all))
     }
 
     /// The event that an entry is, if it is one and its topic was asked for.
-    fn wanted(&self, position: u64, entry: &Entry) -> Option<Record> {
+    fn record(&self, entry: &Entry) -> Option<Record> {
         let topic = std::str::from_utf8(entry.topic()?).ok()?;
         self.read.is_of(topic).then_some(())?;
-        entry.record(position).ok()
+        entry.record(entry.id.position()?).ok()
     }
 
-    /// Whether this is still the history that was begun with, and all that was behind a position is
-    /// there.
+    /// Whether the history is still the one that was read, and everything after a position is present.
     async fn check(&self, from: Option<u64>) -> Result<(), LogError> {
-        for index in 0..self.streams.keys.count() {
-            let state = self.streams.state(index, None).await?;
-            let state =
-                state.filter(|state| state.has_tag(self.tag.as_str())).ok_or_else(another)?;
-            let Some(from) = from else { continue };
-            if state.may_lack_behind(EntryId::up_to(from, index)) {
-                let message = format!("redis: events behind position {from} may have been trimmed");
-                return Err(LogError::new(LogErrorKind::Trimmed, message));
+        let state = self.engine.state(None).await?;
+        let state = state.filter(|state| state.is_of(&self.epoch)).ok_or_else(another_history)?;
+        match from {
+            Some(from) if state.may_lack_after(EntryId::at(from)) => {
+                let message = format!("redis: events after position {from} may have been trimmed");
+                Err(LogError::new(LogErrorKind::Trimmed, message))
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
-fn another() -> LogError {
+fn another_history() -> LogError {
     LogError::new(LogErrorKind::Trimmed, "redis: the stream is of another history by now")
 }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, Script, cmd};
 
-/// A script in Lua, and the sum that Redis knows it by once it has run.
+/// A script in Lua, and the checksum that Redis knows it by once it has run.
 #[derive(Debug)]
 pub(crate) struct Lua {
     text: &'static str,
@@ -16,31 +16,24 @@ impl Lua {
         Self { text, hash: Script::new(text).get_hash().to_owned() }
     }
 
-    /// A command that runs it, with one key; arguments follow.
-    pub(crate) fn on(&self, key: &str) -> Cmd {
+    /// A command that runs the script on some keys; arguments follow.
+    pub(crate) fn on(&self, keys: &[&str]) -> Cmd {
         let mut command = cmd("EVAL");
-        command.arg(self.text).arg(1).arg(key);
+        command.arg(self.text).arg(keys.len()).arg(keys);
         command
     }
 
-    /// As [`on`](Self::on), with two keys.
-    pub(crate) fn on_both(&self, keys: [&str; 2]) -> Cmd {
-        let mut command = cmd("EVAL");
-        command.arg(self.text).arg(2).arg(&keys);
-        command
-    }
-
-    /// As [`on_both`](Self::on_both), where it has run before on the same connection: some bytes
-    /// instead of all of the script.
-    pub(crate) fn again_on_both(&self, keys: [&str; 2]) -> Cmd {
+    /// The same after [`on`](Self::on) on the same connection: only the checksum is sent, not the whole script.
+    pub(crate) fn again_on(&self, keys: &[&str]) -> Cmd {
         let mut command = cmd("EVALSHA");
-        command.arg(&self.hash).arg(2).arg(&keys);
+        command.arg(&self.hash).arg(keys.len()).arg(keys);
         command
     }
 }
 
-/// `APPEND_ONCE stream once max_events window nonce field value …` appends, unless `once` says that
-/// it was done; `once` then has the entry's id and whose it was, for `window` milliseconds.
+/// `APPEND_ONCE stream once max_events window nonce field value …` appends an entry, unless `once` exists. `once`
+/// then holds the entry's id and the nonce of its publication, for `window` milliseconds. The answer is what
+/// it holds.
 pub(crate) static APPEND_ONCE: LazyLock<Lua> = LazyLock::new(|| {
     Lua::new(
         "local done = redis.call('GET', KEYS[2])\n\
@@ -52,12 +45,12 @@ pub(crate) static APPEND_ONCE: LazyLock<Lua> = LazyLock::new(|| {
     )
 });
 
-/// `STATE stream id max_events max_age` trims the stream to what is to be kept, with `max_age` in
-/// milliseconds or 0, and says how it is: its length, last generated id, entries ever added (or
-/// nothing), largest deleted id (or nothing), first and newest id (or nothing), whether `id` is there,
-/// and the names of its groups. Nothing at all where there is no stream.
+/// `STATE stream id max_events max_age` trims the stream to its limits, with `max_age` in milliseconds or 0, and
+/// answers with its length, last generated id, entries ever added (or nothing), largest deleted id (or
+/// nothing), first and newest id (or nothing), whether `id` is present, and the names of its groups. The answer
+/// is empty where there is no stream.
 ///
-/// Trimming is also what makes a replica refuse. Other reasons not to trim now do not matter.
+/// A replica refuses to trim, which shows that it is the wrong server. Other failures to trim do not matter.
 pub(crate) static STATE: LazyLock<Lua> = LazyLock::new(|| {
     Lua::new(
         "local trimmed = redis.pcall('XTRIM', KEYS[1], 'MAXLEN', '~', ARGV[2])\n\
@@ -90,8 +83,8 @@ pub(crate) static STATE: LazyLock<Lua> = LazyLock::new(|| {
     )
 });
 
-/// `CLAIM stream before after` replaces the group that names the history, or makes the first if
-/// `before` is empty; unless the stream has another than `before`. Answers with the one that it has.
+/// `CLAIM stream before after` replaces the group that names the history, or makes the first if `before` is empty;
+/// unless the stream has another one than `before`. Answers with the one that the stream has then.
 pub(crate) static CLAIM: LazyLock<Lua> = LazyLock::new(|| {
     Lua::new(
         "local found = ''\n\
@@ -108,24 +101,5 @@ pub(crate) static CLAIM: LazyLock<Lua> = LazyLock::new(|| {
          redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[2], '$', 'MKSTREAM')\n\
          if found ~= '' then redis.call('XGROUP', 'DESTROY', KEYS[1], found) end\n\
          return ARGV[2]",
-    )
-});
-
-/// `RAISE stream ms seq` sees to it that all further entries have larger ids than this. Answers with
-/// the newest id that is there, or nothing.
-pub(crate) static RAISE: LazyLock<Lua> = LazyLock::new(|| {
-    Lua::new(
-        "if redis.call('EXISTS', KEYS[1]) == 0 then\n\
-           return redis.error_reply('TRYAGAIN the stream is gone')\n\
-         end\n\
-         local info, of = redis.call('XINFO', 'STREAM', KEYS[1]), {}\n\
-         for i = 1, #info, 2 do of[info[i]] = info[i + 1] end\n\
-         local ms, seq = string.match(of['last-generated-id'], '^(%d+)-(%d+)$')\n\
-         ms, seq = tonumber(ms), tonumber(seq)\n\
-         local to_ms, to_seq = tonumber(ARGV[1]), tonumber(ARGV[2])\n\
-         if ms < to_ms or ms == to_ms and seq < to_seq then\n\
-           redis.call('XSETID', KEYS[1], ARGV[1] .. '-' .. ARGV[2])\n\
-         end\n\
-         return of['last-entry'] and of['last-entry'][1] or ''",
     )
 });

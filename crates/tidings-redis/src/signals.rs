@@ -1,5 +1,6 @@
 //! What nodes tell each other past the log, at most once.
 
+use std::slice;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,36 +9,31 @@ use tidings::backend::{Refused, Replica};
 use tokio::sync::mpsc;
 
 use crate::backoff::Backoff;
-use crate::streams::Streams;
+use crate::engine::Engine;
 use crate::subscriber::Subscriber;
 
-/// So many signals may wait to be published; further ones are lost, as they may be.
+/// How many signals may wait to be published; further ones are lost, as they may be.
 pub(crate) const MAX_WAITING: usize = 1_000;
 
 /// Publishes signals. What cannot be published now is lost.
-pub(crate) async fn publish(streams: Arc<Streams>, mut signals: mpsc::Receiver<Bytes>) {
-    let channel = streams.keys.signals();
+pub(crate) async fn publish(engine: Arc<Engine>, mut signals: mpsc::Receiver<Bytes>) {
     while let Some(signal) = signals.recv().await {
         let mut publish = cmd("PUBLISH");
-        publish.arg(&channel).arg(&signal[..]);
-        let _ = streams.links[0].ask(&publish).await;
+        publish.arg(&engine.keys.signals).arg(&signal[..]);
+        let _ = engine.ask("publish a signal", &publish).await;
     }
 }
 
 /// Hands on what other nodes publish.
-pub(crate) async fn receive(streams: Arc<Streams>, replica: Replica) {
+pub(crate) async fn receive(engine: Arc<Engine>, replica: Replica) {
     let mut backoff = Backoff::default();
-    let channels = [streams.keys.signals()];
-    loop {
-        let subscriber = Subscriber::new(&streams.endpoint, &channels, &[]).await;
-        if let Ok(subscriber) = subscriber {
+    let channels = slice::from_ref(&engine.keys.signals);
+    while !replica.is_gone() {
+        if let Ok(subscriber) = Subscriber::new(&engine.endpoint, channels, &[]).await {
             backoff.reset();
             if hand_on(subscriber, &replica).await.is_err() {
                 return;
             }
-        }
-        if replica.is_gone() {
-            return;
         }
         backoff.wait().await;
     }

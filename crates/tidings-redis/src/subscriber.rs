@@ -1,4 +1,4 @@
-//! Messages of Pub/Sub, over one connection after the other.
+//! Messages of Pub/Sub.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use redis::{ErrorKind, Msg, RedisError, RedisResult};
 
 use crate::endpoint::Endpoint;
 
-/// A subscription that notices when its link is dead, although nothing may be said for hours.
+/// A subscription that notices when its link is dead, although no message may come for hours.
 pub(crate) struct Subscriber {
     sink: PubSubSink,
     messages: Pin<Box<PubSubStream>>,
 }
 
 impl Subscriber {
-    /// After so long a silence the server is asked whether it is there.
+    /// After this time without a message the server is pinged.
     const SILENCE: Duration = Duration::from_secs(1);
 
     /// Subscribes to channels and patterns.

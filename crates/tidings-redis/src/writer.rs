@@ -1,8 +1,7 @@
-//! Appends events to one stream, in the order in which they were given.
+//! Appends events to the stream, in the order in which they were given.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -13,13 +12,12 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
+use crate::engine::Engine;
 use crate::entry::{bytes, unexpected};
-use crate::error::{failed, is_of_the_link, is_passing, unacknowledged};
-use crate::position::EntryId;
-use crate::script::{APPEND_ONCE, RAISE};
-use crate::state::State;
-use crate::streams::Streams;
-use crate::tag::Tag;
+use crate::entry_id::EntryId;
+use crate::error::{failed, is_link_error, is_passing, unacknowledged};
+use crate::script::APPEND_ONCE;
+use crate::stream_state::StreamState;
 
 /// An event that is to be appended.
 #[derive(Debug)]
@@ -38,20 +36,20 @@ impl Job {
     pub(crate) fn new(
         append: Append,
         reply: Reply<Appended>,
-        patience: Duration,
+        timeout: Duration,
         pending: OwnedSemaphorePermit,
     ) -> Self {
         Self {
             append,
             reply,
-            deadline: Instant::now() + patience,
+            deadline: Instant::now() + timeout,
             nonce: fastrand::u64(..),
             is_sent: false,
             _pending: pending,
         }
     }
 
-    /// May be sent again, whatever has become of it.
+    /// Whether it may be sent again, whatever happened to it.
     fn is_repeatable(&self) -> bool {
         self.append.key.is_some()
     }
@@ -61,51 +59,44 @@ impl Job {
     }
 }
 
-/// The task that appends. While it waits for one batch to be answered the next one gathers, so that
-/// there are as many events in a batch as come in a round trip.
+/// The task that appends. The next batch gathers while it waits for the answers to one, so a batch has as many
+/// events as arrive in a round trip.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    streams: Arc<Streams>,
-    index: usize,
+    engine: Arc<Engine>,
     jobs: UnboundedReceiver<Job>,
     waiting: VecDeque<Job>,
     connection: Option<MultiplexedConnection>,
     backoff: Backoff,
     /// The last reason why there is no connection.
-    trouble: Option<RedisError>,
-    /// The follower of the same stream has lost its connection: this one may be lost, too.
+    last_error: Option<RedisError>,
+    /// The follower has lost its connection: this one may be lost, too.
     doubt: Arc<Notify>,
-    /// The newest position that this node knows to be appended, on any stream.
-    newest: Arc<AtomicU64>,
 }
 
 impl Writer {
     const BATCH: usize = 1_000;
     const BATCH_BYTES: usize = 4 << 20;
-    /// How often an idle connection is tried, so that events are not sent into a dead one.
+    /// How often an idle connection is tested, so that events are not sent into a dead one.
     const IDLE: Duration = Duration::from_secs(1);
 
     pub(crate) fn new(
-        streams: Arc<Streams>,
-        index: usize,
+        engine: Arc<Engine>,
         jobs: UnboundedReceiver<Job>,
         doubt: Arc<Notify>,
-        newest: Arc<AtomicU64>,
     ) -> Self {
         Self {
-            streams,
-            index,
+            engine,
             jobs,
             waiting: VecDeque::new(),
             connection: None,
             backoff: Backoff::default(),
-            trouble: None,
+            last_error: None,
             doubt,
-            newest,
         }
     }
 
-    /// Works until nobody can give it jobs any more.
+    /// Works until the log is stopped and everything is answered.
     pub(crate) async fn run(mut self) {
         while self.gather().await {
             self.expire();
@@ -116,8 +107,8 @@ impl Writer {
         }
     }
 
-    /// Takes what is there. If that is nothing, waits for a job, or until the connection is to be
-    /// tried. False at the end.
+    /// Takes the jobs that have come. If there are none, waits for one, or until it is time to test the
+    /// connection. False at the end.
     async fn gather(&mut self) -> bool {
         if self.waiting.is_empty() {
             let is_up = self.connection.is_some();
@@ -126,9 +117,9 @@ impl Writer {
                     Some(job) => self.waiting.push_back(job),
                     None => return false,
                 },
-                () = self.doubt.notified(), if is_up => self.try_out().await,
-                () = tokio::time::sleep(Self::IDLE), if is_up => self.try_out().await,
-                // Made anew at once, for who comes next.
+                () = self.doubt.notified(), if is_up => self.test_connection().await,
+                () = tokio::time::sleep(Self::IDLE), if is_up => self.test_connection().await,
+                // Connected again at once, for the next job.
                 () = std::future::ready(()), if !is_up => {}
             }
         }
@@ -138,7 +129,7 @@ impl Writer {
         true
     }
 
-    async fn try_out(&mut self) {
+    async fn test_connection(&mut self) {
         let Some(connection) = &mut self.connection else { return };
         if let Err(error) = connection.send_packed_command(&cmd("PING")).await {
             self.lose(error);
@@ -147,10 +138,10 @@ impl Writer {
 
     fn lose(&mut self, error: RedisError) {
         self.connection = None;
-        self.trouble = Some(error);
+        self.last_error = Some(error);
     }
 
-    /// Answers those that have waited too long.
+    /// Answers the jobs that have waited too long.
     fn expire(&mut self) {
         let now = Instant::now();
         if self.waiting.iter().all(|job| job.deadline > now) {
@@ -160,16 +151,15 @@ impl Writer {
             self.waiting.drain(..).partition(|job| job.deadline <= now);
         self.waiting = waiting;
         for job in late {
-            job.reply.send(Err(too_late(job.is_sent, self.trouble.as_ref())));
+            job.reply.send(Err(too_late(job.is_sent, self.last_error.as_ref())));
         }
     }
 
-    /// The connection; `None` if it cannot be had now. Then some time has passed.
+    /// The connection; `None` if it is unavailable, after some time has passed.
     async fn connected(&mut self) -> Option<MultiplexedConnection> {
         if self.connection.is_none() {
-            let stream = self.streams.keys.stream(self.index);
-            let patience = self.streams.settings.answer_timeout + self.replicas_timeout();
-            let connected = self.streams.endpoint.connect(&stream, patience).await;
+            let patience = self.engine.options.answer_timeout + self.replicas_timeout();
+            let connected = self.engine.endpoint.connect(&self.engine.keys.stream, patience).await;
             let verified = match connected {
                 Ok(connection) => self.verify(connection).await,
                 Err(error) => Err(error),
@@ -177,7 +167,7 @@ impl Writer {
             match verified {
                 Ok(connection) => self.connection = Some(connection),
                 Err(error) => {
-                    self.trouble = Some(error);
+                    self.last_error = Some(error);
                     self.backoff.wait().await;
                 }
             }
@@ -185,30 +175,28 @@ impl Writer {
         self.connection.clone()
     }
 
-    /// What is appended over a new connection must belong to the history that this node knows: the server
-    /// may have come back with another, which the follower finds out.
+    /// Events that are appended over a new connection must belong to the history that this node knows. The
+    /// server may have come back with another one, which the follower finds out.
     async fn verify(
         &self,
         mut connection: MultiplexedConnection,
     ) -> RedisResult<MultiplexedConnection> {
-        let command = self.streams.state_command(self.index, None);
-        let state = State::read(connection.send_packed_command(&command).await?)?;
-        let tag = self.streams.tag();
-        let is_known = state.zip(tag).is_some_and(|(state, tag)| state.has_tag(tag.as_str()));
-        if is_known {
+        let command = self.engine.state_command(None);
+        let state = StreamState::read(connection.send_packed_command(&command).await?)?;
+        let epoch = self.engine.epoch();
+        if state.zip(epoch).is_some_and(|(state, epoch)| state.is_of(&epoch)) {
             return Ok(connection);
         }
-        let message = "the history is another, and not known yet";
-        Err((ErrorKind::Io, message).into())
+        Err((ErrorKind::Io, "the stream is of another history, which is not known yet").into())
     }
 
     fn replicas_timeout(&self) -> Duration {
-        self.streams.settings.replicas.map_or(Duration::ZERO, |(_, timeout)| timeout)
+        self.engine.options.replicas.map_or(Duration::ZERO, |(_, timeout)| timeout)
     }
 
     async fn append(&mut self, mut connection: MultiplexedConnection) {
         let mut batch = self.next_batch();
-        let (pipeline, skipped) = self.pipeline(&batch);
+        let pipeline = self.pipeline(&batch);
         let count = pipeline.len();
         for job in &mut batch {
             job.is_sent = true;
@@ -216,16 +204,16 @@ impl Writer {
         match connection.send_packed_commands(&pipeline, 0, count).await {
             Ok(mut answers) => {
                 self.backoff.reset();
-                let replicated = match self.streams.settings.replicas {
-                    Some((wanted, _)) => replicated(answers.pop(), wanted),
+                let replicated = match self.engine.options.replicas {
+                    Some((needed, _)) => replicated(answers.pop(), needed),
                     None => Ok(()),
                 };
-                let answers = answers.into_iter().skip(skipped);
                 self.answer(batch, answers, replicated);
             }
             Err(error) => {
                 for job in batch.into_iter().rev() {
-                    self.again_or(job, |job| job.is_repeatable(), unacknowledged("append", &error));
+                    let may_retry = job.is_repeatable();
+                    self.retry_or_fail(job, may_retry, unacknowledged("append", &error));
                 }
                 self.lose(error);
             }
@@ -248,48 +236,37 @@ impl Writer {
         self.waiting.drain(..count).collect()
     }
 
-    /// The commands for a batch, and how many are in front of those that append.
-    fn pipeline(&self, batch: &[Job]) -> (Pipeline, usize) {
-        let mut pipeline = Pipeline::with_capacity(batch.len() + 2);
-        let mut skipped = 0;
-        if self.streams.keys.count() > 1 {
-            // What was acknowledged on another stream comes before.
-            pipeline.add_command(raise(
-                &self.streams.keys.stream(self.index),
-                EntryId::up_to(self.newest.load(Ordering::Acquire), 0),
-            ));
-            skipped = 1;
-        }
+    fn pipeline(&self, batch: &[Job]) -> Pipeline {
+        let mut pipeline = Pipeline::with_capacity(batch.len() + 1);
         let mut has_script = false;
         for job in batch {
             pipeline.add_command(self.command(job, &mut has_script));
         }
-        if let Some((replicas, timeout)) = self.streams.settings.replicas {
+        if let Some((replicas, timeout)) = self.engine.options.replicas {
             pipeline.cmd("WAIT").arg(replicas).arg(timeout.as_millis().to_string());
         }
-        (pipeline, skipped)
+        pipeline
     }
 
     fn command(&self, job: &Job, has_script: &mut bool) -> Cmd {
-        let settings = &self.streams.settings;
-        let stream = self.streams.keys.stream(self.index);
+        let options = &self.engine.options;
+        let stream = &*self.engine.keys.stream;
         let mut command = match &job.append.key {
             None => {
                 let mut command = cmd("XADD");
-                command.arg(stream).arg("MAXLEN").arg("~").arg(settings.max_events_per_key());
+                command.arg(stream).arg("MAXLEN").arg("~").arg(options.max_events);
                 command.arg("*");
                 command
             }
             Some(key) => {
-                let once = self.streams.keys.once(self.index, key);
-                let keys = [stream.as_str(), once.as_str()];
+                let once = self.engine.keys.once(key);
                 let mut command = match std::mem::replace(has_script, true) {
-                    false => APPEND_ONCE.on_both(keys),
-                    true => APPEND_ONCE.again_on_both(keys),
+                    false => APPEND_ONCE.on(&[stream, &once]),
+                    true => APPEND_ONCE.again_on(&[stream, &once]),
                 };
                 command
-                    .arg(settings.max_events_per_key())
-                    .arg(settings.idempotency_window.as_millis().max(1).to_string())
+                    .arg(options.max_events)
+                    .arg(options.idempotency_window.as_millis().max(1).to_string())
                     .arg(format!("{:x}", job.nonce));
                 command
             }
@@ -300,12 +277,7 @@ impl Writer {
         command
     }
 
-    fn answer(
-        &mut self,
-        batch: Vec<Job>,
-        answers: impl Iterator<Item = Value>,
-        replicated: RedisResult<()>,
-    ) {
+    fn answer(&mut self, batch: Vec<Job>, answers: Vec<Value>, replicated: RedisResult<()>) {
         let mut again = Vec::new();
         for (job, answer) in batch.into_iter().zip(answers) {
             let appended = answer.extract_error().and_then(|answer| read(answer, &job));
@@ -319,30 +291,28 @@ impl Writer {
             let is_passing = is_passing(&error);
             // Nothing has happened to what was refused for now.
             job.is_sent &= !is_passing || job.is_repeatable();
-            let is_repeatable = replicated.is_err() && job.is_repeatable();
-            let failure = unacknowledged("append", &error);
-            self.again_or(job, |_| is_passing || is_repeatable, failure);
-            if is_of_the_link(&error) {
+            let may_retry = is_passing || replicated.is_err() && job.is_repeatable();
+            self.retry_or_fail(job, may_retry, unacknowledged("append", &error));
+            if is_link_error(&error) {
                 self.lose(error);
             }
         }
     }
 
     fn appended(&self, job: Job, (id, is_duplicate): (EntryId, bool)) {
-        let Some(position) = id.position(self.index) else {
-            let message = format!("redis: the entry {id} is beyond the ids that Redis generates");
+        let Some(position) = id.position() else {
+            let message = format!("redis: the id {id} is too large for a position");
             job.reply.send(Err(LogError::new(LogErrorKind::Corrupt, message)));
             return;
         };
-        self.newest.fetch_max(position, Ordering::AcqRel);
         // The log has one since it was connected.
-        let Some(Tag { epoch, .. }) = self.streams.tag() else { return };
+        let Some(epoch) = self.engine.epoch() else { return };
         job.reply.send(Ok(Appended { epoch, position, is_duplicate }));
     }
 
-    /// Puts a job back in front if it can be tried again, and answers it if not.
-    fn again_or(&mut self, job: Job, can: impl FnOnce(&Job) -> bool, failure: LogError) {
-        if can(&job) && job.deadline > Instant::now() {
+    /// Puts a job back to the front if it may be tried again, and answers it if not.
+    fn retry_or_fail(&mut self, job: Job, may_retry: bool, failure: LogError) {
+        if may_retry && job.deadline > Instant::now() {
             self.waiting.push_front(job);
         } else {
             job.reply.send(Err(failure));
@@ -350,14 +320,7 @@ impl Writer {
     }
 }
 
-/// See [`RAISE`].
-pub(crate) fn raise(stream: &str, to: EntryId) -> Cmd {
-    let mut command = RAISE.on(stream);
-    command.arg(to.ms).arg(to.seq);
-    command
-}
-
-/// The id of the entry, and whether it is that of somebody else's event.
+/// The id of the entry, and whether it is that of another publication with the same key.
 fn read(answer: Value, job: &Job) -> RedisResult<(EntryId, bool)> {
     let text = bytes(answer)?;
     let mut parts = text.split(|byte| *byte == b' ');
@@ -369,20 +332,20 @@ fn read(answer: Value, job: &Job) -> RedisResult<(EntryId, bool)> {
     }
 }
 
-/// Whether `WAIT` says that enough replicas have the events.
-fn replicated(answer: Option<Value>, wanted: u32) -> RedisResult<()> {
+/// Whether enough replicas have the events, by the answer to `WAIT`.
+fn replicated(answer: Option<Value>, needed: u32) -> RedisResult<()> {
     match answer.map(Value::extract_error).transpose()? {
-        Some(Value::Int(count)) if count >= i64::from(wanted) => Ok(()),
+        Some(Value::Int(count)) if count >= i64::from(needed) => Ok(()),
         Some(Value::Int(count)) => {
-            let cause = format!("{count} of {wanted} replicas have it");
+            let cause = format!("{count} of {needed} replicas have it");
             Err((ErrorKind::Client, "not replicated", cause).into())
         }
         other => Err(unexpected("a number of replicas", &other.unwrap_or(Value::Nil))),
     }
 }
 
-fn too_late(is_sent: bool, trouble: Option<&RedisError>) -> LogError {
-    match (trouble, is_sent) {
+fn too_late(is_sent: bool, last_error: Option<&RedisError>) -> LogError {
+    match (last_error, is_sent) {
         (Some(error), true) => unacknowledged("append", error),
         (Some(error), false) => failed("append", error),
         (None, true) => {

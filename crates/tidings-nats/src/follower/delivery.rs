@@ -1,34 +1,29 @@
-//! Hands on what comes.
+//! Hands on the messages that come.
 
 use std::time::SystemTime;
 
-use async_nats::header::{HeaderName, NATS_MESSAGE_ID};
+use async_nats::header::HeaderName;
 use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
 use tidings::TopicPattern;
 use tidings::backend::RecordError;
 use tokio::time::Instant;
 
-use super::taps::{Batch, Live};
-use super::{Break, Follower, missed};
+use super::Follower;
+use super::interruption::{Interruption, missed};
+use super::marker_requests::Requests;
+use super::merged_subscriptions::{Batch, Live};
+use super::witness::Witness;
 use crate::message;
 use crate::subject::Purpose;
 
 const TIME: HeaderName = HeaderName::from_static("Nats-Time-Stamp");
 
-/// So many messages are known again when they come once more.
+/// How many messages are recognized when they come once more.
 const RECENT: usize = 16 * 1024;
 
-/// What is at a position of the stream.
-#[derive(Debug)]
-pub(super) struct Witness {
-    pub(super) sequence: u64,
-    pub(super) id: Option<String>,
-    pub(super) payload: Bytes,
-}
-
 impl Follower {
-    pub(super) fn take_batch(&mut self, batch: Batch<Message>) -> Result<(), Break> {
+    pub(super) fn take_batch(&mut self, batch: Batch<Message>) -> Result<(), Interruption> {
         if self.engine.connects() != self.connects {
             return Err(missed("link was lost"));
         }
@@ -38,8 +33,8 @@ impl Follower {
         batch.messages.into_iter().try_for_each(|live| self.take(live))
     }
 
-    /// Hands on one message, behind all those before it.
-    pub(super) fn take(&mut self, live: Live<Message>) -> Result<(), Break> {
+    /// Hands on one message, after all before it.
+    pub(super) fn take(&mut self, live: Live<Message>) -> Result<(), Interruption> {
         let Live { sequence, previous, message } = live;
         if sequence <= self.complete {
             return self.take_late(sequence, &message);
@@ -52,30 +47,30 @@ impl Follower {
             return self.take_own(sequence, &message);
         }
         if let (true, Ok(Purpose::Topic(topic))) = (self.is_selective, &purpose) {
-            // Those that are not wanted any more, or not yet, or belong to a wildcard and no family.
-            let Some(complete) = self.wanted.complete(topic) else { return Ok(()) };
+            // Not followed any more, or not yet, or it came by a wildcard that covers more than the pattern.
+            let Some(complete) = self.interests.complete(topic) else { return Ok(()) };
             if previous > complete {
                 return Err(match previous > self.complete {
                     true => missed(format_args!("position {previous} did not come")),
-                    false => Break::Overtaken,
+                    false => Interruption::Overtaken,
                 });
             }
-            self.wanted.take(topic, sequence);
+            self.interests.handed_on(topic, sequence);
         }
         let headers = message.headers.as_ref();
         self.hand_on(sequence, appended_at(headers), purpose, headers, &message.payload)
     }
 
-    /// A message that is not behind all that was handed on: it has come before, or too late.
-    fn take_late(&self, sequence: u64, message: &Message) -> Result<(), Break> {
+    /// A message from before the newest that was handed on: it has come before, or too late.
+    fn take_late(&self, sequence: u64, message: &Message) -> Result<(), Interruption> {
         let Ok(Purpose::Topic(topic)) = self.engine.subjects.purpose(&message.subject) else {
             return Ok(());
         };
-        let since = self.wanted.since(&topic);
+        let since = self.interests.since(&topic);
         let is_missing =
             since.is_some_and(|since| since < sequence) && !self.recent.contains(&sequence);
         match is_missing && self.is_selective {
-            true => Err(Break::Overtaken),
+            true => Err(Interruption::Overtaken),
             false => Ok(()),
         }
     }
@@ -87,7 +82,7 @@ impl Follower {
         purpose: Result<Purpose, RecordError>,
         headers: Option<&HeaderMap>,
         payload: &Bytes,
-    ) -> Result<(), Break> {
+    ) -> Result<(), Interruption> {
         let record = match &purpose {
             Ok(Purpose::Own) => return Ok(()),
             Ok(Purpose::Topic(topic)) => {
@@ -100,7 +95,7 @@ impl Follower {
             Err(error) => self.replica.rejected(sequence, &error)?,
         }
         self.witness = Some(Witness::new(sequence, headers, payload));
-        self.handed.push(sequence);
+        self.handed_on.push(sequence);
         self.recent.insert(sequence);
         if self.recent.len() > RECENT {
             self.recent.pop_first();
@@ -109,7 +104,7 @@ impl Follower {
         Ok(())
     }
 
-    fn take_own(&mut self, sequence: u64, message: &Message) -> Result<(), Break> {
+    fn take_own(&mut self, sequence: u64, message: &Message) -> Result<(), Interruption> {
         self.complete = sequence;
         self.replica.reached(sequence)?;
         if *message.subject == *self.engine.subjects.live_marker() {
@@ -118,49 +113,38 @@ impl Follower {
         Ok(())
     }
 
-    fn take_marker(&mut self, sequence: u64, text: &Bytes) -> Result<(), Break> {
+    fn take_marker(&mut self, sequence: u64, text: &Bytes) -> Result<(), Interruption> {
         self.last_marker = Instant::now();
         if self.marker.as_ref().is_some_and(|(sent, _)| sent == text) {
             self.marker = None;
-            let (topics, ends) = self.interests.fulfilled();
-            self.activate(topics, sequence)?;
+            let Requests { patterns, ends } = self.marker_requests.marker_came();
+            self.activate(patterns, sequence)?;
             ends.into_iter().for_each(|reply| reply.send(Ok(sequence)));
         }
         self.replica.caught_up()?;
         Ok(())
     }
 
-    /// Says that topics and families are followed from a position on.
+    /// Follows patterns from a position on, and tells the replica.
     pub(super) fn activate(
         &mut self,
-        mut topics: Vec<(TopicPattern, u64)>,
+        mut patterns: Vec<(TopicPattern, u64)>,
         position: u64,
-    ) -> Result<(), Break> {
-        topics.retain(|(topics, interest)| self.wanted.follow(topics, *interest, position));
-        if !topics.is_empty() {
-            let followed = topics.iter().map(|(topics, interest)| (topics, *interest));
+    ) -> Result<(), Interruption> {
+        patterns.retain(|(pattern, number)| self.interests.follow(pattern, *number, position));
+        if !patterns.is_empty() {
+            let followed = patterns.iter().map(|(pattern, number)| (pattern, *number));
             self.replica.followed(followed, position)?;
         }
         Ok(())
     }
 }
 
-impl Witness {
-    fn new(sequence: u64, headers: Option<&HeaderMap>, payload: &Bytes) -> Self {
-        let id = headers.and_then(|headers| headers.get(NATS_MESSAGE_ID));
-        let id = id.map(|id| id.as_str().to_owned());
-        // A copy, because the payload is a slice of much more.
-        let payload = Bytes::copy_from_slice(payload);
-        Self { sequence, id, payload }
-    }
-}
-
-/// When a message was stored, in milliseconds since the Unix epoch: what the server says, where it
-/// does, or now.
+/// When a message was stored, in milliseconds since the Unix epoch: by the server's header, or else now.
 fn appended_at(headers: Option<&HeaderMap>) -> u64 {
-    let told = headers.and_then(|headers| headers.get(TIME)).map(|time| time.as_str());
-    let told = told.and_then(|time| humantime::parse_rfc3339(time).ok());
-    let time = told.unwrap_or_else(SystemTime::now);
+    let stored = headers.and_then(|headers| headers.get(TIME)).map(|time| time.as_str());
+    let stored = stored.and_then(|time| humantime::parse_rfc3339(time).ok());
+    let time = stored.unwrap_or_else(SystemTime::now);
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,29 +1,30 @@
-//! Begins to follow, and begins anew.
+//! Begins to follow, for the first time or again.
 
 use async_nats::Message;
-use async_nats::header::NATS_MESSAGE_ID;
 use tidings::backend::{LogError, Origin, RecordError};
 use tokio::time::{Instant, timeout};
 
-use super::taps::{Batch, Live};
-use super::{Break, Follower, MARKER, missed};
-use crate::engine::State;
+use super::interruption::{Interruption, missed};
+use super::marker_requests::Requests;
+use super::merged_subscriptions::{Batch, Live};
+use super::{Follower, MARKER};
 use crate::error::{link_is_down, no_answer};
 use crate::reader::{Filter, millis};
+use crate::stream_state::StreamState;
 use crate::subject::Purpose;
 
-/// What is read of the stream in one go, in bytes.
+/// How many bytes of the stream are read at a time.
 const READ_BYTES: usize = 4 << 20;
 
 impl Follower {
-    /// Brings the replica to where the subscriptions are complete.
-    pub(super) async fn refill(&mut self, connects: u64) -> Result<(), Break> {
+    /// Brings the replica to the position from which the subscriptions are complete.
+    pub(super) async fn refill(&mut self, connects: u64) -> Result<(), Interruption> {
         self.connects = connects;
         self.marker = None;
         self.engine.restore().await?;
         let state = self.examine().await?;
-        self.engine.verified(connects);
-        self.subscribe().await?;
+        self.engine.set_verified(connects);
+        self.subscribe_to_all().await?;
         let (end, later) = self.meet_marker().await?;
         let broken = self.read_up_to(end, &state).await?;
         self.replica.link(Ok(()))?;
@@ -31,8 +32,8 @@ impl Follower {
         later.into_iter().try_for_each(|live| self.take(live))
     }
 
-    /// Asks for the stream's state, and finds out whether it continues what this node has seen.
-    async fn examine(&mut self) -> Result<State, Break> {
+    /// Asks for the stream's state. Begins another history if the stream does not continue what this node has seen.
+    async fn examine(&mut self) -> Result<StreamState, Interruption> {
         let state = self.engine.state().await?;
         let is_same = state.history == self.state.history;
         if is_same && (self.is_overtaken || !self.is_continued(&state).await?) {
@@ -43,8 +44,8 @@ impl Follower {
         Ok(state)
     }
 
-    /// Whether the stream has what this node has seen of it, as far as it keeps it.
-    async fn is_continued(&self, state: &State) -> Result<bool, LogError> {
+    /// Whether the stream has what this node has seen of it, except for what was trimmed.
+    async fn is_continued(&self, state: &StreamState) -> Result<bool, LogError> {
         if state.last < self.complete {
             return Ok(false);
         }
@@ -53,40 +54,39 @@ impl Follower {
         let Some(found) = found.filter(|found| found.sequence == witness.sequence) else {
             return Ok(true);
         };
-        let id = found.headers.get(NATS_MESSAGE_ID).map(|id| id.as_str());
-        Ok(id == witness.id.as_deref() && found.payload == witness.payload)
+        Ok(witness.is(&found))
     }
 
-    /// Subscribes to markers, and to what has been wanted meanwhile.
-    async fn subscribe(&mut self) -> Result<(), Break> {
-        if !self.has_tapped {
+    /// Makes the subscriptions that are still missing.
+    async fn subscribe_to_all(&mut self) -> Result<(), Interruption> {
+        if !self.has_subscribed {
             let subjects = &self.engine.subjects;
             let subject = match self.is_selective {
                 true => subjects.live_marker(),
                 false => subjects.all_live(),
             };
-            self.tap(subject).await?;
-            self.has_tapped = true;
+            self.subscribe(subject).await?;
+            self.has_subscribed = true;
         }
         while let Ok(command) = self.commands.try_recv() {
             self.take_command(command);
         }
-        Ok(self.tap_wanted().await?)
+        Ok(self.subscribe_to_interests().await?)
     }
 
-    /// Sends a marker, and waits until it is back. Returns its position, and what has come behind it.
-    async fn meet_marker(&mut self) -> Result<(u64, Vec<Live<Message>>), Break> {
-        self.interests.send();
+    /// Sends a marker, and waits until it is back. Returns its position, and the messages that came after it.
+    async fn meet_marker(&mut self) -> Result<(u64, Vec<Live<Message>>), Interruption> {
+        self.marker_requests.marker_sent();
         self.send_marker().await?;
         let deadline = Instant::now() + MARKER;
         loop {
             let remaining = deadline.saturating_duration_since(Instant::now());
-            let batch = timeout(remaining, self.taps.batch()).await;
+            let batch = timeout(remaining, self.subscriptions.batch()).await;
             let Batch { mut messages, has_overflowed } = batch.map_err(|_| no_answer("marker"))?;
             if self.engine.connects() != self.connects {
                 return Err(link_is_down().into());
             }
-            // What was too much before the marker is read from the stream.
+            // What overflowed before the marker is read from the stream.
             let sent = self.marker.as_ref().map(|(text, _)| text);
             let at = messages.iter().position(|live| Some(&live.message.payload) == sent);
             let Some(at) = at else { continue };
@@ -99,31 +99,36 @@ impl Follower {
         }
     }
 
-    /// Hands on what the stream has up to a position. Returns whether events are missing.
-    async fn read_up_to(&mut self, end: u64, state: &State) -> Result<bool, Break> {
-        if state.history != self.state.history {
-            if self.is_selective {
-                return Ok(true);
-            }
-            self.begin_behind(state.first.saturating_sub(1), end, state)?;
+    /// Hands on what the stream has up to a position. Returns whether events are gone.
+    async fn read_up_to(&mut self, end: u64, state: &StreamState) -> Result<bool, Interruption> {
+        let mut has_gap = state.history != self.state.history;
+        if has_gap && self.is_selective {
+            return Ok(true);
         }
-        if self.is_selective && self.wanted.followed().next().is_none() {
+        if self.is_selective && self.interests.followed().next().is_none() {
             return Ok(false);
         }
-        let is_same_leader = state.leader == self.leader;
-        let mut at = if is_same_leader { self.complete } else { self.certain };
+        let mut at = match state.leader == self.leader {
+            _ if has_gap => state.first.saturating_sub(1),
+            true => self.complete,
+            false => self.certain,
+        };
         while at < end {
             let span = self.engine.span(&self.filter(), at, end, READ_BYTES).await?;
-            // Asked afterwards, so that nothing can have gone in between; and before any of it is
-            // handed on as if it followed on what the replica has.
+            // Asked after reading, so that nothing can be trimmed in between; and before anything is handed on as if
+            // it continued what the replica has.
             let first = self.engine.state().await?.first;
             if first > at + 1 {
                 if self.is_selective || first > end {
                     return Ok(true);
                 }
-                at = first - 1;
-                self.begin_behind(at, end, state)?;
+                (at, has_gap) = (first - 1, true);
                 continue;
+            }
+            // Only once, when it is known where the rest begins: restarting in the same history again would tell of
+            // another loss.
+            if std::mem::take(&mut has_gap) {
+                self.restart_after(at, end, state)?;
             }
             for stored in span.messages {
                 let purpose = self.engine.subjects.purpose(&stored.subject);
@@ -133,22 +138,29 @@ impl Follower {
                 if stored.sequence > self.complete {
                     let (at, headers) = (millis(&stored), Some(&stored.headers));
                     self.hand_on(stored.sequence, at, purpose, headers, &stored.payload)?;
-                } else if self.handed.binary_search(&stored.sequence).is_err() {
-                    return Err(Break::Overtaken);
+                } else if self.handed_on.binary_search(&stored.sequence).is_err() {
+                    return Err(Interruption::Overtaken);
                 }
             }
             at = span.to;
         }
-        Ok(false)
+        Ok(has_gap)
     }
 
-    /// What is up to a position is gone, or of another history. What is behind it will be handed on.
-    fn begin_behind(&mut self, position: u64, end: u64, state: &State) -> Result<(), Break> {
+    /// Everything up to a position is gone, or of another history. What comes after it will be handed on.
+    fn restart_after(
+        &mut self,
+        position: u64,
+        end: u64,
+        state: &StreamState,
+    ) -> Result<(), Interruption> {
         let epoch = state.history.epoch.clone();
         self.replica.restart(Origin { epoch, position, end })?;
+        // If what comes next fails, it is tried again in this history.
+        self.state.history = state.history.clone();
         self.witness = None;
         (self.complete, self.certain) = (position, position);
-        self.handed.clear();
+        self.handed_on.clear();
         self.recent.clear();
         Ok(())
     }
@@ -157,7 +169,7 @@ impl Follower {
         match purpose {
             Ok(Purpose::Own) => false,
             Ok(Purpose::Topic(topic)) if self.is_selective => {
-                self.wanted.since(topic).is_some_and(|since| since < sequence)
+                self.interests.since(topic).is_some_and(|since| since < sequence)
             }
             _ => !self.is_selective,
         }
@@ -166,30 +178,30 @@ impl Follower {
     fn filter(&self) -> Filter {
         let subjects = &self.engine.subjects;
         match self.is_selective {
-            true => Filter::of(subjects, self.wanted.followed()),
+            true => Filter::of(subjects, self.interests.followed()),
             false => Filter::all(subjects),
         }
     }
 
     /// From here on, everything comes by the subscriptions.
-    fn settle(&mut self, end: u64, state: State, has_hole: bool) -> Result<(), Break> {
-        if has_hole {
+    fn settle(&mut self, end: u64, state: StreamState, has_gap: bool) -> Result<(), Interruption> {
+        if has_gap {
             let epoch = state.history.epoch.clone();
             self.witness = None;
             self.replica.restart(Origin { epoch, position: end, end })?;
         }
         self.complete = end;
         self.certain = end;
-        self.handed.clear();
-        if has_hole {
+        self.handed_on.clear();
+        if has_gap {
             self.recent.clear();
         }
         self.leader.clone_from(&state.leader);
         self.state = state;
         self.last_marker = Instant::now();
         self.replica.reached(end)?;
-        let (_, ends) = self.interests.fulfilled();
-        let unfollowed = self.wanted.settle(end, has_hole);
+        let Requests { ends, .. } = self.marker_requests.marker_came();
+        let unfollowed = self.interests.settle(end, has_gap);
         self.activate(unfollowed, end)?;
         ends.into_iter().for_each(|reply| reply.send(Ok(end)));
         self.replica.caught_up()?;

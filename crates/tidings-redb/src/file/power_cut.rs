@@ -1,4 +1,4 @@
-//! The power goes: of what was written since the last synchronisation, any part may be on the disk.
+//! The power goes: any part of what was written since the last sync may be on the disk.
 
 use std::fs;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use crate::RedbLog;
 use crate::page::read_all;
 use crate::store::Store;
 
-/// What was done to a file.
+/// What was done to a file, or told.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub(crate) enum DiskOperation {
     Write(u64, Vec<u8>),
     Length(u64),
     Sync,
-    /// Somebody was told that the events up to here are safe.
+    /// The events up to here were acknowledged.
     Acknowledged(u64),
 }
 
@@ -34,34 +34,35 @@ fn data(position: u64) -> String {
     format!("{position} {}", "x".repeat((position as usize * 37) % 3_000))
 }
 
-/// What is done to a file from its beginning, while events are published one by one and in batches, and old ones
-/// go.
-fn journal() -> Vec<Step> {
+/// Everything that is done to a file from its beginning, while events are published one by one and in batches, and old
+/// ones are trimmed.
+fn journal() -> Vec<DiskOperation> {
     let folder = TempDir::new().unwrap();
     let log = RedbLog::builder().max_events(200).open(folder.path().join("events.redb")).unwrap();
-    let disk = log.shelf().counts.disk.clone();
-    // From the beginning as a new log would have it.
+    let disk = log.shared().counts.disk.clone();
+    // The file as a new log makes it.
     let begun = fs::read(folder.path().join("events.redb")).unwrap();
-    *disk.journal.lock() = Some(vec![Step::Write(0, begun), Step::Sync]);
+    *disk.journal.lock() = Some(vec![DiskOperation::Write(0, begun), DiskOperation::Sync]);
     let mut last = 0;
     for size in (1..30).chain([1; 20]) {
         let batch: Vec<_> = (last + 1..=last + size).map(|n| append(&log, n)).collect();
         for appended in batch {
             last = appended.wait().unwrap().position;
-            disk.note(|| Step::Acknowledged(last));
+            disk.record(|| DiskOperation::Acknowledged(last));
         }
     }
     drop(log);
     disk.journal.lock().take().unwrap()
 }
 
-/// What is on the disk, if the power goes behind so many steps; and what was acknowledged by then.
-fn image(steps: &[Step], random: &mut Rng) -> (Vec<u8>, u64) {
-    let synced = steps.iter().rposition(|step| matches!(step, Step::Sync)).unwrap_or_default();
+/// What is on the disk if the power goes after these operations, and the position that was acknowledged by then.
+fn image(operations: &[DiskOperation], random: &mut Rng) -> (Vec<u8>, u64) {
+    let is_sync = |operation: &DiskOperation| matches!(operation, DiskOperation::Sync);
+    let synced = operations.iter().rposition(is_sync).unwrap_or_default();
     let (mut image, mut acknowledged) = (Vec::new(), 0);
-    for (n, step) in steps.iter().enumerate() {
-        match step {
-            Step::Write(at, bytes) => {
+    for (n, operation) in operations.iter().enumerate() {
+        match operation {
+            DiskOperation::Write(at, bytes) => {
                 let sectors = |sectors: usize| (sectors * 512).min(bytes.len());
                 let kept = match random.u8(..3) {
                     _ if n < synced => 0..bytes.len(),
@@ -77,28 +78,28 @@ fn image(steps: &[Step], random: &mut Rng) -> (Vec<u8>, u64) {
                 image.resize(image.len().max(at + bytes.len()), 0);
                 image[at + kept.start..at + kept.end].copy_from_slice(&bytes[kept]);
             }
-            Step::Length(length) => image.resize(*length as usize, 0),
-            Step::Sync => {}
-            Step::Acknowledged(position) => acknowledged = *position,
+            DiskOperation::Length(length) => image.resize(*length as usize, 0),
+            DiskOperation::Sync => {}
+            DiskOperation::Acknowledged(position) => acknowledged = *position,
         }
     }
     (image, acknowledged)
 }
 
 #[test]
-fn what_was_acknowledged_outlives_a_power_cut() {
+fn an_acknowledged_event_outlives_a_power_cut() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("events.redb");
-    let steps = journal();
+    let operations = journal();
     let cuts = std::env::var("TIDINGS_POWER_CUTS").map_or(60, |cuts| cuts.parse().unwrap());
     let mut unacknowledged = 0;
     for seed in 0..cuts {
         let mut random = Rng::with_seed(seed);
-        let cut = random.usize(2..=steps.len());
-        let (image, acknowledged) = image(&steps[..cut], &mut random);
+        let cut = random.usize(2..=operations.len());
+        let (image, acknowledged) = image(&operations[..cut], &mut random);
         fs::write(&path, image).unwrap();
         let (store, state) = Store::open(&path, Arc::default())
-            .unwrap_or_else(|fault| panic!("seed {seed}, {cut} steps: {fault:?}"));
+            .unwrap_or_else(|fault| panic!("seed {seed}, {cut} operations: {fault:?}"));
         assert!(state.last >= acknowledged, "seed {seed}: {acknowledged} is lost, {state:?}");
         unacknowledged += u64::from(state.last > acknowledged);
         let records = read_all(&store, state.trimmed, usize::MAX).unwrap();

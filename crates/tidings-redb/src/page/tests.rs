@@ -77,23 +77,29 @@ fn damage_that_comes_while_the_file_is_open_is_noticed_where_it_is_read() {
 }
 
 #[test]
-fn an_index_that_has_not_everything_is_noticed() {
+fn an_index_that_lacks_an_event_is_noticed() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("events.redb");
-    closed_log(&path);
+    append_to(&RedbLog::open(&path).unwrap(), &["a:1", "a:2", "b"], 30);
     let (store, _) = Store::open_unchecked(&path, Arc::default()).unwrap();
     let txn = store.begin_write().unwrap();
-    txn.open_table(INDEX).unwrap().remove(("a", 20)).unwrap();
+    // The next one of its topic is 17.
+    txn.open_table(INDEX).unwrap().remove(("a:2", 14)).unwrap();
     txn.commit().unwrap();
-    for from in [0, 10, 19] {
-        noticed(&store, from, "the index has not all events before position 21");
+    for (asked, rest) in [(&["a:2"][..], 5), (&["a:*"], 10)] {
+        for from in [0, 11, 13] {
+            let fault = read(&store, &asking(asked, Start::After(from))).unwrap_err();
+            let Fault::Damaged(cause) = fault else { panic!("{fault:?}") };
+            assert_eq!(cause, "the index lacks an event before position 17");
+        }
+        let page = read(&store, &asking(asked, Start::After(14))).unwrap();
+        assert_eq!(page.records.len(), rest);
     }
-    assert_eq!(read(&store, &after(20)).unwrap().records.len(), 30);
 }
 
 #[test]
-fn a_family_is_all_topics_in_the_index_that_are_like_it() {
-    // Names next to those of the family in the index, and one that is all that its names begin with.
+fn a_pattern_is_all_topics_in_the_index_that_match() {
+    // Topics next to the matching ones in the index, and one that is the prefix of the pattern.
     let topics = ["a", "a:", "a:1", "a:1:x", "a:é", "a;", "b:1", "a9"];
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("events.redb");
@@ -139,7 +145,7 @@ fn a_family_is_all_topics_in_the_index_that_are_like_it() {
 }
 
 #[test]
-fn of_a_family_nobody_knows_what_was_trimmed() {
+fn what_was_trimmed_of_a_pattern_is_unknown() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("events.redb");
     let log = RedbLog::builder().max_events(100).open(&path).unwrap();
@@ -157,7 +163,7 @@ fn of_a_family_nobody_knows_what_was_trimmed() {
         let page = read(&store, &asking(asked, Start::After(trimmed))).unwrap();
         let is_asked = |position: &u64| match asked {
             ["nothing:*"] => false,
-            // One after the other, and this one first.
+            // Two topics in turn, and this one first.
             ["a:*"] => position % 2 == 1,
             _ => true,
         };
@@ -167,31 +173,11 @@ fn of_a_family_nobody_knows_what_was_trimmed() {
 }
 
 #[test]
-fn an_index_that_has_not_everything_of_a_family_is_noticed() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("events.redb");
-    append_to(&RedbLog::open(&path).unwrap(), &["a:1", "a:2", "b"], 30);
-    let (store, _) = Store::open_unchecked(&path, Arc::default()).unwrap();
-    let txn = store.begin_write().unwrap();
-    // Of topic a:2, whose next one is 17.
-    txn.open_table(INDEX).unwrap().remove(("a:2", 14)).unwrap();
-    txn.commit().unwrap();
-    let cause = "the index has not all events before position 17";
-    for from in [0, 11, 13] {
-        let fault = read(&store, &asking(&["a:*"], Start::After(from))).unwrap_err();
-        let Fault::Damaged(said) = fault else { panic!("{fault:?}") };
-        assert_eq!(said, cause);
-    }
-    let page = read(&store, &asking(&["a:*"], Start::After(14))).unwrap();
-    assert_eq!(positions(&page), [16, 17, 19, 20, 22, 23, 25, 26, 28, 29]);
-}
-
-#[test]
 fn reads_do_not_wait_for_a_commit() {
     let folder = TempDir::new().unwrap();
     let log = RedbLog::open(folder.path().join("events.redb")).unwrap();
     let to = append(&log, "one");
-    let page = log.shelf().with(|store| {
+    let page = log.shared().with(|store| {
         let _writing = store.begin_write()?;
         let (reply, page) = Reply::new();
         log.read(Read { to, ..after(0) }, reply);

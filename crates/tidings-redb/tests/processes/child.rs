@@ -22,7 +22,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts this program once more, as what it is told to be.
+    /// Starts this program once more, in a role.
     pub(crate) fn start(role: &str, path: &str) -> Self {
         let program = env::current_exe().expect("this program");
         let mut command = Command::new(program);
@@ -55,7 +55,7 @@ impl Process {
         self.lines.recv_timeout(Duration::from_secs(30)).expect("a line within half a minute")
     }
 
-    /// Kills it, as nothing can prevent, and returns what it had still said.
+    /// Kills it, and returns the lines that it had written.
     pub(crate) fn kill(mut self) -> Vec<String> {
         self.child.kill().expect("it is ours to kill");
         self.child.wait().expect("it is our child");
@@ -71,7 +71,7 @@ impl Drop for Process {
     }
 }
 
-/// Ends this process when whoever has started it closes the pipe, by ending or otherwise.
+/// Ends this process when the test closes the pipe, or ends.
 fn end_with_the_test() {
     thread::spawn(|| {
         let _ = io::stdin().lock().read_to_end(&mut Vec::new());
@@ -79,8 +79,8 @@ fn end_with_the_test() {
     });
 }
 
-/// Publishes from several threads until it is killed, each its own count, and says what is acknowledged. A
-/// line of input says where each of them begins; the first of each may have been published before.
+/// Publishes from several threads until it is killed, each counting, and prints what is acknowledged. A line of input
+/// has the number at which each of them begins; the first of each may have been published before.
 pub(crate) fn publish(path: &str) {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).expect("a line");
@@ -104,11 +104,11 @@ pub(crate) fn publish(path: &str) {
         })
         .collect();
     for publisher in publishers {
-        publisher.join().expect("it goes on for ever");
+        publisher.join().expect("it never ends");
     }
 }
 
-/// Publishes an event of so many bytes for each line of input, and says what comes of it. A client is there
+/// Publishes an event for each line of input, which is its size in bytes, and prints the outcome. A client is connected
 /// all the time.
 pub(crate) fn fill(path: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();

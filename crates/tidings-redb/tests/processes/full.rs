@@ -45,14 +45,14 @@ pub(crate) fn a_full_disk_refuses_events_and_loses_none() {
         let line = process.line();
         match line.split_once(' ').expect("two words") {
             ("ok", rest) => acknowledged.push(rest.to_owned()),
-            // It is tried again every second.
+            // The log tries again every second.
             _ => assert!(since.elapsed() < LIMIT, "{line}"),
         }
     }
     println!("{before} events until the disk was full, {} when it was not", acknowledged.len());
     process.kill();
 
-    // Nothing that was acknowledged is lost, and there is nothing else.
+    // No acknowledged event is lost, and no other one is in the file.
     let (_, records) = history::read(&path, &["a"]);
     let is: Vec<_> = records.iter().map(|record| record.position.to_string()).collect();
     let should: Vec<_> = acknowledged

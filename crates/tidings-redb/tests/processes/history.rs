@@ -1,4 +1,4 @@
-//! What is in a file.
+//! Reads the events of a file.
 
 use std::path::Path;
 

@@ -26,7 +26,7 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn note(&mut self, line: &str) {
+    fn record(&mut self, line: &str) {
         let words: Vec<_> = line.split(' ').collect();
         let [id, data, is_duplicate] = words[..] else { panic!("half a line: {line:?}") };
         let (epoch, position) = id.rsplit_once('-').expect("an id");
@@ -42,7 +42,7 @@ impl Ledger {
         self.retries_that_were_there += usize::from(is_duplicate == "true");
     }
 
-    /// Everything that was acknowledged is there, where it was; nothing is there twice, and nothing between.
+    /// Every acknowledged event is in the file at its position, none twice, and positions are dense.
     fn check(&self, path: &Path, round: u64) {
         let (epoch, records) = history::read(path, &TOPICS);
         assert_eq!(epoch, self.epoch, "round {round}");
@@ -52,16 +52,16 @@ impl Ledger {
             .iter()
             .map(|record| (record.event.data().expect("data"), record.position))
             .collect();
-        assert_eq!(by_data.len(), records.len(), "round {round}: an event is there twice");
+        assert_eq!(by_data.len(), records.len(), "round {round}: an event is in the file twice");
         for (data, position) in &self.acknowledged {
             assert_eq!(by_data.get(&**data), Some(position), "round {round}: {data}");
         }
-        // No more than what was on its way.
+        // In addition, at most those that were on their way.
         assert!(records.len() <= self.acknowledged.len() + PUBLISHERS, "round {round}");
     }
 }
 
-pub(crate) fn what_was_acknowledged_outlives_any_kill() {
+pub(crate) fn an_acknowledged_event_outlives_any_kill() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("events.redb");
     let mut ledger = Ledger::default();
@@ -70,17 +70,17 @@ pub(crate) fn what_was_acknowledged_outlives_any_kill() {
         let mut process = Process::start("publish", path.to_str().expect("it is UTF-8"));
         process.tell(&ledger.counts.map(|count| count.to_string()).join(" "));
         for _ in 0..random.usize(1..400) {
-            ledger.note(&process.line());
+            ledger.record(&process.line());
         }
-        // Not only just behind an acknowledgement.
+        // Not only right after an acknowledgement.
         let (since, while_) = (Instant::now(), Duration::from_micros(random.u64(0..5_000)));
         while since.elapsed() < while_ {
             std::hint::spin_loop();
         }
         for line in process.kill() {
-            // The last one may be cut off; then nobody was told.
+            // The last one may be cut off; then it was not acknowledged.
             if line.ends_with("true") || line.ends_with("false") {
-                ledger.note(&line);
+                ledger.record(&line);
             }
         }
         ledger.check(&path, round);
@@ -94,7 +94,7 @@ pub(crate) fn what_was_acknowledged_outlives_any_kill() {
     assert!(retries_that_were_there > 0, "no kill came between a commit and its acknowledgement");
 }
 
-/// Somebody who was there before the first kill gets all that came since, or what is newer.
+/// A client from before the first kill, or from later, gets everything that came since.
 fn clients_resume(path: &Path, count: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime").block_on(async {

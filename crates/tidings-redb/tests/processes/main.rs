@@ -11,7 +11,7 @@ mod killed;
 use std::{env, panic, process};
 
 const TESTS: &[(&str, fn())] = &[
-    ("what_was_acknowledged_outlives_any_kill", killed::what_was_acknowledged_outlives_any_kill),
+    ("an_acknowledged_event_outlives_any_kill", killed::an_acknowledged_event_outlives_any_kill),
     #[cfg(target_os = "linux")]
     ("a_full_disk_refuses_events_and_loses_none", full::a_full_disk_refuses_events_and_loses_none),
 ];

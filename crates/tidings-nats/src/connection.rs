@@ -1,0 +1,22 @@
+//! How this crate connects.
+
+use std::time::Duration;
+
+use async_nats::ConnectOptions;
+
+/// How many messages a subscription may have waiting. When more come, they are read from the stream.
+pub(crate) const CAPACITY: usize = 65_536;
+
+/// Adds the options of every connection of this crate.
+pub(crate) fn connection(options: ConnectOptions) -> ConnectOptions {
+    options
+        // After three without an answer the link counts as lost.
+        .ping_interval(Duration::from_secs(1))
+        .subscription_capacity(CAPACITY)
+        .connection_timeout(Duration::from_secs(2))
+        .reconnect_delay_callback(|attempts| {
+            // Random from the first attempt on: many nodes lose a server at once.
+            let longest = 25u64 << attempts.min(6);
+            Duration::from_millis(fastrand::u64(longest / 2..=longest))
+        })
+}

@@ -1,0 +1,33 @@
+//! What every log must do.
+
+use tidings::{Hub, HubBuilder};
+use tidings_redis::RedisLog;
+use tidings_testkit::log::{Engine, Settings};
+use tidings_testkit::redis::Server;
+use tidings_testkit::requirements::met;
+
+/// A server for each test.
+struct Redis {
+    server: Server,
+    settings: Settings,
+}
+
+impl Engine for Redis {
+    async fn begin(settings: Settings) -> Option<Self> {
+        let server = Server::start().await;
+        Some(Self { server: met("the log on Redis", || server)?, settings })
+    }
+
+    async fn node(&self, hub: HubBuilder) -> Hub {
+        let log = RedisLog::builder(self.server.url())
+            .max_events(self.settings.max_events as u64)
+            .idempotency_window(self.settings.idempotency_window);
+        hub.build_on(log.connect().await.expect("the server is running"))
+    }
+
+    async fn wipe(&self) {
+        self.server.cli(&["FLUSHALL"]).await;
+    }
+}
+
+tidings_testkit::log_suite!(Redis, durable, shared);
