@@ -169,7 +169,7 @@ impl CoreBridgeBuilder {
         hub: Hub,
     ) -> Result<CoreBridge, LogError> {
         if self.subjects.is_empty() {
-            return Err(error(LogErrorKind::Refused, "bridge: has no subject"));
+            return Err(error(LogErrorKind::Refused, "bridge has no subject"));
         }
         let client = connection(self.options).connect(servers).await.map_err(connecting)?;
         let mut subscriptions = SelectAll::new();

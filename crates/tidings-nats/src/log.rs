@@ -47,6 +47,7 @@ pub struct NatsLog {
     options: NatsOptions,
     /// `None` when the log was stopped.
     queues: Mutex<Option<Queues>>,
+    origin: Origin,
     /// `None` when the follower runs.
     unstarted: Mutex<Option<Unstarted>>,
     tasks: Mutex<Vec<AbortHandle>>,
@@ -116,11 +117,18 @@ impl NatsLog {
         let (signals, signalled) = mpsc::channel(Self::SIGNALS);
         let appender = Appender::new(engine.clone(), queue, options.append_timeout);
         let reader = Reader::new(engine.clone(), 5 * timeout);
+        let oldest = state.first.saturating_sub(1);
+        let position = match options.is_selective {
+            true => state.last,
+            false => oldest.max(state.last.saturating_sub(Self::RECENT)),
+        };
+        let origin = Origin { epoch: state.history.epoch.clone(), position, end: state.last };
         let log = Self {
             engine,
             runtime: Handle::current(),
             options,
             queues: Mutex::new(Some(Queues { appends, reads, commands, signals })),
+            origin,
             unstarted: Mutex::new(Some(Unstarted {
                 state,
                 commands: commanded,
@@ -155,20 +163,17 @@ impl NatsLog {
 }
 
 impl Log for NatsLog {
-    fn start(&self, replica: Replica) -> Origin {
+    fn origin(&self) -> Origin {
+        self.origin.clone()
+    }
+
+    fn start(&self, replica: Replica) {
+        // It is called once, so there is something to start.
         let Some(Unstarted { state, commands, signals }) = self.unstarted.lock().take() else {
-            // Called twice, against the contract: nothing would be delivered.
-            return Origin { epoch: self.engine.history().epoch, position: 0, end: 0 };
+            return;
         };
-        let oldest = state.first.saturating_sub(1);
-        let position = match self.options.is_selective {
-            true => state.last,
-            false => oldest.max(state.last.saturating_sub(Self::RECENT)),
-        };
-        let (epoch, end) = (state.history.epoch.clone(), state.last);
+        let (engine, position) = (self.engine.clone(), self.origin.position);
         let is_selective = self.options.is_selective;
-        let engine = self.engine.clone();
-        let position = self.origin.position;
         let follower =
             Follower::new(engine, replica.clone(), commands, state, position, is_selective);
         self.spawn(follower.run());

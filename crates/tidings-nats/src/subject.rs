@@ -217,7 +217,7 @@ mod tests {
                 "tidings.%61",
                 "subject: `tidings.%61` is escaped in another way than this log does it",
             ),
-            ("tidings.%FF", "subject: is not UTF-8"),
+            ("tidings.%FF", "subject is not UTF-8"),
         ] {
             let error = subjects.purpose(subject).unwrap_err().to_string();
             assert!(error.starts_with(message), "{error}");

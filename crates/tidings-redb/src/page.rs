@@ -77,12 +77,12 @@ impl Reader {
         let (events, index) = (txn.open_table(EVENTS)?, txn.open_table(INDEX)?);
         let to = read.to.min(state.last);
         let mut topics: Vec<_> = read.topics.iter().filter_map(TopicPattern::topic).collect();
-        for pattern in read.families() {
+        for pattern in read.patterns() {
             add_topics_of(pattern, &index, &mut topics)?;
         }
         topics.sort_unstable();
         topics.dedup();
-        let has_wildcards = read.families().next().is_some();
+        let has_wildcards = read.patterns().next().is_some();
         Ok(Self { state, events, index, topics, has_wildcards, to })
     }
 

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use tidings::{Hub, HubBuilder};
 use tidings_redb::RedbLog;
-use tidings_testkit::log::{Engine, Settings};
+use tidings_testkit::log::{Engine, EngineOptions};
 
 struct Redb {
-    settings: Settings,
+    options: EngineOptions,
     folder: TempDir,
 }
 
@@ -19,14 +19,14 @@ impl Redb {
 }
 
 impl Engine for Redb {
-    async fn begin(settings: Settings) -> Option<Self> {
-        Some(Self { settings, folder: TempDir::new().expect("a folder") })
+    async fn begin(options: EngineOptions) -> Option<Self> {
+        Some(Self { options, folder: TempDir::new().expect("a folder") })
     }
 
     async fn node(&self, hub: HubBuilder) -> Hub {
         let log = RedbLog::builder()
-            .max_events(self.settings.max_events as u64)
-            .idempotency_window(self.settings.idempotency_window)
+            .max_events(self.options.max_events as u64)
+            .idempotency_window(self.options.idempotency_window)
             .open(self.path());
         hub.build_on(log.expect("the log opens"))
     }

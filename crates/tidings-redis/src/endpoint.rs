@@ -53,7 +53,7 @@ impl Endpoint {
     /// Reads an address: see the crate's documentation for its forms.
     pub(crate) fn parse(url: &str, connect_timeout: Duration) -> Result<Self, LogError> {
         let (scheme, rest) =
-            url.split_once("://").ok_or_else(|| refused("address: has no scheme"))?;
+            url.split_once("://").ok_or_else(|| refused("address has no scheme"))?;
         let (scheme, topology) = match scheme.split_once('+') {
             Some((scheme, name @ ("cluster" | "sentinel"))) => (scheme, Some(name)),
             _ => (scheme, None),
@@ -275,7 +275,7 @@ fn sentinel(rest: &str) -> Result<(Topology, String), LogError> {
     let end = path.find(['/', '?']).unwrap_or(path.len());
     let (primary, settings) = path.split_at(end);
     if primary.is_empty() {
-        return Err(refused("address: names no primary after the sentinels, as in `…:26379/name`"));
+        return Err(refused("address names no primary after the sentinels, as in `…:26379/name`"));
     }
     Ok((Topology::Sentinel { primary: primary.to_owned() }, format!("{hosts}{settings}")))
 }

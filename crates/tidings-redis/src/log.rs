@@ -85,11 +85,14 @@ impl RedisLog {
 }
 
 impl Log for RedisLog {
-    fn start(&self, replica: Replica) -> Origin {
+    fn origin(&self) -> Origin {
+        self.origin.clone()
+    }
+
+    fn start(&self, replica: Replica) {
         self.spawn(signals::receive(self.engine.clone(), replica.clone()));
         let (engine, origin) = (self.engine.clone(), self.origin.clone());
         self.spawn(Follower::new(engine, replica, origin, self.doubt.clone()).run());
-        self.origin.clone()
     }
 
     fn append(&self, append: Append, reply: Reply<Appended>) {

@@ -54,7 +54,7 @@ impl RedisOptions {
             )));
         }
         if self.max_events == 0 {
-            return Err(refused("max events: is 0"));
+            return Err(refused("max events is 0"));
         }
         Ok(())
     }

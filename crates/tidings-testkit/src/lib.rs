@@ -8,8 +8,8 @@
 //! - [`wire`]: an HTTP/1.1 client that sends any bytes and shows what an HTTP library would hide: how a response
 //!   is framed, and whether it ended or was cut; and a client for HTTP/2.
 //! - [`tls`]: a certificate, and both ends of TLS with it.
-//! - [`checker`]: tells from what was published and what a client received whether anything was
-//!   lost, doubled, out of order or somebody else's.
+//! - [`checker`]: compares what was published with what a client received, and finds lost, doubled, disordered
+//!   and foreign events.
 //! - [`requirements`]: what a test does when a program that it needs is not installed.
 //! - [`redis`], [`nats`]: servers of Redis and NATS, by [`guarded`], which ends a server with the test.
 //! - [`proxy`]: a link that can be cut.
@@ -22,13 +22,13 @@
 
 pub mod adapter;
 pub mod checker;
-mod family;
 #[cfg(unix)]
 pub mod guarded;
 pub mod limit;
 pub mod log;
 #[cfg(unix)]
 pub mod nats;
+mod pattern;
 pub mod process;
 pub mod program;
 pub mod proxy;

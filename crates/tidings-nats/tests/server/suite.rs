@@ -2,25 +2,25 @@
 
 use tidings::{Hub, HubBuilder};
 use tidings_nats::NatsLog;
-use tidings_testkit::log::{Engine, Settings};
+use tidings_testkit::log::{Engine, EngineOptions};
 use tidings_testkit::nats::Server;
 use tokio::sync::Mutex;
 
 /// Nodes that receive everything, or only the events of their interests.
 struct Nats<const IS_SELECTIVE: bool> {
     server: Mutex<Server>,
-    settings: Settings,
+    options: EngineOptions,
 }
 
 impl<const IS_SELECTIVE: bool> Engine for Nats<IS_SELECTIVE> {
-    async fn begin(settings: Settings) -> Option<Self> {
-        Some(Self { server: Mutex::new(super::server().await?), settings })
+    async fn begin(options: EngineOptions) -> Option<Self> {
+        Some(Self { server: Mutex::new(super::server().await?), options })
     }
 
     async fn node(&self, hub: HubBuilder) -> Hub {
         let log = NatsLog::builder()
-            .max_events(self.settings.max_events as u64)
-            .idempotency_window(self.settings.idempotency_window)
+            .max_events(self.options.max_events as u64)
+            .idempotency_window(self.options.idempotency_window)
             .selective(IS_SELECTIVE)
             .connect(self.server.lock().await.url())
             .await;
