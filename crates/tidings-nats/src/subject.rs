@@ -207,15 +207,15 @@ mod tests {
             assert_eq!(subjects.purpose(&own), Ok(Purpose::Own));
         }
         for (subject, message) in [
-            ("other.orders", "subject: `other.orders` is not of this log"),
-            ("tidings2.orders", "subject: `tidings2.orders` is not of this log"),
+            ("other.orders", "subject `other.orders` is not of this log"),
+            ("tidings2.orders", "subject `tidings2.orders` is not of this log"),
             (
                 "tidings.100%",
-                "subject: `tidings.100%` is escaped in another way than this log does it",
+                "subject `tidings.100%` is escaped in another way than this log does it",
             ),
             (
                 "tidings.%61",
-                "subject: `tidings.%61` is escaped in another way than this log does it",
+                "subject `tidings.%61` is escaped in another way than this log does it",
             ),
             ("tidings.%FF", "subject is not UTF-8"),
         ] {
@@ -223,7 +223,7 @@ mod tests {
             assert!(error.starts_with(message), "{error}");
         }
         let long = format!("tidings.{}", "x".repeat(257));
-        assert!(subjects.purpose(&long).unwrap_err().to_string().starts_with("topic: "));
+        assert!(subjects.purpose(&long).unwrap_err().to_string().starts_with("topic "));
     }
 
     #[test]

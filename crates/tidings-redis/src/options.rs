@@ -72,7 +72,7 @@ mod tests {
             assert!(error.starts_with("redis: name: "), "{error}");
         }
         let error = refused(RedisOptions { max_events: 0, ..Default::default() });
-        assert_eq!(error, "redis: max events: is 0");
+        assert_eq!(error, "redis: max events is 0");
         assert!(RedisOptions::default().check().is_ok());
     }
 }

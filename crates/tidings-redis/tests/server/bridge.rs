@@ -59,7 +59,7 @@ async fn channels_that_match_a_pattern_are_topics_without_their_prefix() {
     }
     assert_eq!((bridge.received(), bridge.rejected()), (3, 1));
     let error = bridge.last_error().expect("an error");
-    assert_eq!(error, r#"channel "events:": topic: is empty"#);
+    assert_eq!(error, r#"channel "events:": topic is empty"#);
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn a_bridge_from_nothing_is_refused() {
     let Some(server) = server().await else { return };
     let error = PubSubBridge::builder(server.url()).run(Hub::new()).unwrap_err();
     assert_eq!(error.kind(), LogErrorKind::Refused);
-    assert_eq!(error.to_string(), "redis: bridge: has neither channels nor patterns");
+    assert_eq!(error.to_string(), "redis: bridge has neither channels nor patterns");
     let error = PubSubBridge::builder("nowhere").channel("a").run(Hub::new()).unwrap_err();
-    assert_eq!(error.to_string(), "redis: address: has no scheme");
+    assert_eq!(error.to_string(), "redis: address has no scheme");
 }
