@@ -35,7 +35,7 @@ pub(crate) enum Message<B> {
     Cohort(usize),
     /// The server shuts down: streams that end from now on end their connections.
     Close,
-    /// The server is gone.
+    /// The server was dropped: the writer ends.
     Stop,
 }
 

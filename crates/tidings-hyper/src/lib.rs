@@ -1,8 +1,8 @@
 //! The direct transport of Tidings: a server for hyper's requests whose event streams cost no task,
 //! no buffer and no body.
 //!
-//! Applications use it through `tidings-axum` and `tidings-warp`, whose `serve` is this one. It
-//! serves any application that answers hyper's requests:
+//! Applications use it through `serve` of `tidings-axum` and `tidings-warp`. It serves any application
+//! that answers hyper's requests:
 //!
 //! ```no_run
 //! use std::convert::Infallible;

@@ -6,7 +6,7 @@ mod member;
 mod roster;
 mod turn;
 
-use std::io::{self, Write};
+use std::io;
 use std::net::Shutdown;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,10 +31,10 @@ use deadlines::Deadlines;
 use member::{Member, StreamOutput};
 use turn::Turn;
 
-/// The inbox's events; streams have those of their keys.
+/// The token of the inbox. A stream's token is its key.
 const INBOX: Token = Token(usize::MAX);
 
-/// The framed batch keeps this much room, in bytes.
+/// How much room a writer keeps for framed batches, in bytes.
 const KEPT: usize = 128 * 1024;
 
 /// Starts a writer on its own thread, which ends at [`Message::Stop`].
@@ -56,18 +56,18 @@ pub(crate) fn start<B: Send + 'static>(
 struct Writer<B> {
     poll: mio::Poll,
     inbox: Arc<Inbox<B>>,
-    /// Keeps the room for the inbox's messages.
+    /// Empty between rounds; it keeps its room.
     messages: Vec<Message<B>>,
     members: Slab<Member<B>>,
     cohorts: Cohorts,
     deadlines: Deadlines,
     /// How many writes a turn has.
     turn_writes: usize,
-    /// A batch with its framing: the same for all.
+    /// A batch as a chunk, for all streams that are sent it.
     framed: Vec<u8>,
     closing: bool,
-    /// Where connections go that outlive their streams. It is kept only while there are streams: a
-    /// server that shuts down waits until it is dropped.
+    /// Takes connections that outlive their streams. It is dropped with the last stream, because a
+    /// server that shuts down waits for that.
     back: Option<UnboundedSender<ReturnedConnection>>,
 }
 
@@ -95,7 +95,7 @@ impl<B: Send + 'static> Writer<B> {
             match self.poll.poll(&mut events, self.timeout()) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // A poll that is broken serves nobody; clients come back to a new one.
+                // Without a poll, streams end here, and their clients reconnect.
                 Err(_) => return,
             }
             if self.round(&events).is_break() {
@@ -104,12 +104,12 @@ impl<B: Send + 'static> Writer<B> {
         }
     }
 
-    /// How long the next round may be waited for; `None` until something happens.
+    /// How long the poll may wait; `None` until something happens.
     fn timeout(&self) -> Option<Duration> {
         if self.cohorts.queued() > 0 {
             return Some(Duration::ZERO);
         }
-        // Rounded up, or the last millisecond would be polled away.
+        // Rounded up, because the poll counts whole milliseconds.
         let until = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
         self.deadlines.next().map(|deadline| until(deadline) + Duration::from_millis(1))
     }
@@ -162,13 +162,13 @@ impl<B: Send + 'static> Writer<B> {
     }
 
     fn stream_woken(&mut self, key: usize) {
-        // A stalled stream has to send what it was given first.
+        // A stalled stream must first send what it has.
         if self.members.get(key).is_some_and(|member| member.stalled.is_none()) {
             self.serve(key);
         }
     }
 
-    /// Takes a new stream: sends its head, and its first bytes with it.
+    /// Takes a new stream, and sends its head together with its first bytes.
     fn accept(&mut self, stream: NewStream<B>) {
         let NewStream { response, socket, pipelined, back } = stream;
         let StreamResponse { subscription, head, framing, body } = response;
@@ -253,38 +253,15 @@ impl<B: Send + 'static> Writer<B> {
         framed.clear();
         chunk::write(batch.bytes(), framed);
         let mut gone = Vec::new();
-        loop {
-            let due = group.roster.due(turn.writes());
-            let mut served = 0;
-            let mut unserved = None;
-            for key in due {
-                let member = &mut members[*key as usize];
-                let bytes = if member.framing.chunked { &framed[..] } else { batch.bytes() };
-                let outcome = (&member.socket).write(bytes);
-                if !outcome.as_ref().is_ok_and(|written| *written == bytes.len()) {
-                    unserved = Some((*key as usize, outcome));
-                    break;
-                }
-                group.cohort.mark_sent(&batch, &mut member.subscription);
-                served += 1;
-            }
-            if due.is_empty() {
-                break;
-            }
-            group.roster.mark_served(served);
-            turn.count(served + usize::from(unserved.is_some()));
-            let Some((key, outcome)) = unserved else {
-                continue;
-            };
+        while let Some((key, outcome)) = group.write(&batch, framed, members, turn) {
+            group.leave_roster(key, members);
             let written = match outcome {
-                Ok(written) => Some(written),
-                Err(error) if is_temporary(&error) => Some(0),
-                Err(_) => None,
-            };
-            leave_roster(group, key, members);
-            let Some(written) = written else {
-                gone.push(key);
-                continue;
+                Ok(written) => written,
+                Err(error) if is_temporary(&error) => 0,
+                Err(_) => {
+                    gone.push(key);
+                    continue;
+                }
             };
             let member = &mut members[key];
             member.stall(member.framed(batch.bytes().clone(), written), key, deadlines);
@@ -293,14 +270,14 @@ impl<B: Send + 'static> Writer<B> {
         if group.roster.is_due() {
             group.unfinished = Some(Box::new(batch));
         }
-        // A burst of large events must not be held in memory ever after.
+        // A burst of large events must not occupy memory for ever.
         framed.shrink_to(KEPT);
         for key in gone {
             self.remove(key);
         }
     }
 
-    /// Serves the streams that wait for their cohort's turn.
+    /// Serves the streams that wait for this cohort's turn.
     fn serve_waiting(&mut self, index: usize) {
         let Some(group) =
             self.cohorts.groups.get_mut(index).filter(|group| !group.waiting.is_empty())
@@ -329,11 +306,11 @@ impl<B: Send + 'static> Writer<B> {
         }
     }
 
-    /// Sends a stream what is due to it alone, until it is caught up with its cohort or must wait; for
-    /// one turn.
+    /// Sends a stream what is due to it alone, for one turn, or until it must wait or is caught up with
+    /// its cohort.
     fn serve(&mut self, key: usize) {
         let group = self.members[key].group as usize;
-        leave_roster(&mut self.cohorts.groups[group], key, &mut self.members);
+        self.cohorts.groups[group].leave_roster(key, &mut self.members);
         let mut turn = Turn::new(self.turn_writes);
         while !turn.is_spent() {
             match self.members[key].flush(key, &mut self.deadlines) {
@@ -356,7 +333,7 @@ impl<B: Send + 'static> Writer<B> {
                 Err(_) => return self.remove(key),
             }
         }
-        // A client that is fast and missed much is not all that the writer serves.
+        // A fast client that missed much is not all that a writer serves.
         self.wait_for_turn(key);
     }
 
@@ -387,16 +364,13 @@ impl<B: Send + 'static> Writer<B> {
     /// Puts a stream that has nothing to send into its cohort's roster, if it is caught up.
     fn join_roster(&mut self, key: usize) {
         let member = &self.members[key];
-        let Group { cohort, roster, .. } = &mut self.cohorts.groups[member.group as usize];
-        if cohort.is_overtaken_by(&member.subscription) {
+        let group = &mut self.cohorts.groups[member.group as usize];
+        if group.cohort.is_overtaken_by(&member.subscription) {
             // It was opened or reset at the hub's head, and the cohort need not be woken: its topics
             // may have nothing new.
             self.wait_for_turn(key);
-        } else if cohort.is_caught_up(&member.subscription) {
-            let members = &mut self.members;
-            let moved = |key, index| members[key as usize].roster_index = Some(index);
-            let index = roster.join(key as u32, moved);
-            members[key].roster_index = Some(index);
+        } else if group.cohort.is_caught_up(&member.subscription) {
+            group.join_roster(key, &mut self.members);
         }
         // Else it waits for a snapshot.
     }
@@ -408,7 +382,7 @@ impl<B: Send + 'static> Writer<B> {
         self.cohorts.enqueue(group);
     }
 
-    /// A response is sent: the connection goes back to the server, or ends.
+    /// The response is complete: the connection returns to the server, or ends.
     fn complete(&mut self, key: usize) {
         let Some(member) = self.take(key) else {
             return;
@@ -418,7 +392,7 @@ impl<B: Send + 'static> Writer<B> {
         let is_reusable = framing.keep_alive && !self.closing;
         if is_reusable && self.poll.registry().deregister(&mut socket).is_ok() {
             let pipelined = pipelined.map_or_else(Bytes::new, |bytes| *bytes);
-            // A server that is gone takes nothing back.
+            // A server that has ended takes nothing back.
             if let Some(back) = &self.back {
                 let _ = back.send(ReturnedConnection { socket: socket.into(), pipelined });
             }
@@ -434,7 +408,7 @@ impl<B: Send + 'static> Writer<B> {
 
     fn take(&mut self, key: usize) -> Option<Member<B>> {
         let group = self.members.get(key)?.group as usize;
-        leave_roster(&mut self.cohorts.groups[group], key, &mut self.members);
+        self.cohorts.groups[group].leave_roster(key, &mut self.members);
         self.cohorts.leave(group);
         let member = self.members.remove(key);
         if let Some(deadline) = member.stalled.as_ref().and_then(|stalled| stalled.deadline) {
@@ -445,20 +419,14 @@ impl<B: Send + 'static> Writer<B> {
 }
 
 impl<B> Drop for Writer<B> {
-    /// However it ends: what comes too late is dropped, and does not wait for ever.
+    /// What comes too late is dropped and does not wait for ever, however the writer ends.
     fn drop(&mut self) {
         self.inbox.close();
     }
 }
 
-fn leave_roster<B>(group: &mut Group, key: usize, members: &mut Slab<Member<B>>) {
-    if let Some(index) = members[key].roster_index.take() {
-        group.roster.leave(index, |key, index| members[key as usize].roster_index = Some(index));
-    }
-}
-
-/// Drops what may be the application's: a snapshot's hook, what layers keep in a body. If that
-/// panics, the writer's other streams go on.
+/// Drops values of the application: a snapshot's hook, and what layers keep in a body. If that panics,
+/// the writer's other streams go on.
 fn drop_safely<T>(what: T) {
     let _ = catch_unwind(AssertUnwindSafe(|| drop(what)));
 }

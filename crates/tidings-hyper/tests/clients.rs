@@ -1,4 +1,4 @@
-//! Clients that vanish, stall, or read slowly, while others go on.
+//! Clients that vanish, stall or read slowly, and do not disturb others.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod site;
@@ -13,8 +13,7 @@ use tidings_testkit::wire::{Connection, Ending, Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-/// A client that has its status event and reads nothing more, of a server that still has much for
-/// it: until that is so.
+/// A client that reads its status event and nothing after it.
 async fn stalled(site: &Site, topic: &str) -> Response {
     let connection = Connection::open_narrow(site.addr, 4096).await;
     let mut response = connection.send(&Request::get(&format!("/events/{topic}"))).await;
@@ -42,7 +41,7 @@ async fn a_client_that_closes_is_gone_at_once() {
             1 => response.reset(),
             _ => drop(response),
         }
-        // No event, and no heartbeat, that would find it out.
+        // No event and no heartbeat would discover it.
         site.has(1, 0).await;
     }
     drop(others);
@@ -57,7 +56,7 @@ async fn a_client_that_closes_while_it_is_stalled_is_gone_at_once() {
         let response = stalled(&site, "a").await;
         site.has(1, 0).await;
         flood(&site, "a");
-        // It is not level any more: a request that comes now is served behind it.
+        // It is not in the roster, and a stream that joins and ends does not change that.
         site.follow("/events/a").await.reset();
         site.has(1, 0).await;
         match is_reset {
@@ -69,7 +68,7 @@ async fn a_client_that_closes_while_it_is_stalled_is_gone_at_once() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_nothing_is_let_go_and_delays_nobody() {
+async fn a_stalled_client_is_evicted_and_delays_nobody() {
     const TIMEOUT: Duration = Duration::from_millis(500);
 
     let site = Site::with(Hub::new(), SocketSettings::default().write_timeout(TIMEOUT)).await;
@@ -80,18 +79,18 @@ async fn a_client_that_takes_nothing_is_let_go_and_delays_nobody() {
     let data = "x".repeat(64 * 1024);
     let mut published = 0;
     while site.hub.clients().count() > 2 {
-        assert!(began.elapsed() < TIMEOUT * 10, "the stalled are still there");
+        assert!(began.elapsed() < TIMEOUT * 10, "the stalled clients are still connected");
         let a = site.publish("a", &data);
         let b = site.publish("b", "between");
         published += 1;
         for (response, id) in others.iter_mut().zip([a, b]) {
             let before = Instant::now();
             let message = response.next_message().await;
-            assert!(before.elapsed() < TIMEOUT, "it waited for the stalled ones");
+            assert!(before.elapsed() < TIMEOUT, "it waited for the stalled clients");
             assert_eq!(message.last_event_id(), id);
         }
     }
-    assert!(began.elapsed() >= TIMEOUT, "before its time, behind {published} events");
+    assert!(began.elapsed() >= TIMEOUT, "evicted too early, after {published} events");
     for mut response in stuck {
         assert_ne!(response.read_to_end().await, Ending::Whole);
     }
@@ -99,23 +98,23 @@ async fn a_client_that_takes_nothing_is_let_go_and_delays_nobody() {
 }
 
 #[tokio::test]
-async fn without_a_write_timeout_a_stalled_client_stays_and_is_told_what_it_missed() {
+async fn without_a_write_timeout_a_stalled_client_stays_and_is_reset() {
     let hub = Hub::builder().retain("a", Retention::none()).unwrap().build();
     let site = Site::with(hub, SocketSettings::default().write_timeout(None)).await;
     let mut response = stalled(&site, "a").await;
     site.has(1, 0).await;
     flood(&site, "a");
-    // Elsewhere the hub goes on, which the stalled one's cohort is not told of.
+    // Events of other topics move the hub's head, which does not wake the stalled client's cohort.
     for _ in 0..10 {
         site.publish("b", "elsewhere");
     }
-    // It reads on: what it was sent before, and a reset.
+    // It reads on, first what was sent before, then a reset.
     response
         .read_until("a reset", |response| {
             response.messages().iter().any(|message| message.data().contains("\"reset\""))
         })
         .await;
-    // It is in its cohort again: it has no heartbeats that would help it.
+    // It is in its cohort again, without the help of a heartbeat.
     let last = site.publish("a", "the last");
     response.read_until("the last", |response| response.last_event_id() == last).await;
 }
@@ -132,7 +131,7 @@ async fn a_slow_but_steady_client_gets_every_byte() {
     let mut fast = site.follow("/events/a").await;
     site.has(3, 0).await;
     site::read_until(&mut slow, "\r\n\r\n").await;
-    // Sizes about those of the buffers, and about each other's, so that writes end anywhere.
+    // Sizes close to the buffers' and to each other, so that writes end anywhere.
     let mut sizes = vec![1_000_000, 1, 65_536];
     sizes.extend((0..300).map(|n| (n * 7919) % 9_001));
     let mut wanted = String::new();
@@ -145,7 +144,7 @@ async fn a_slow_but_steady_client_gets_every_byte() {
     wanted += &format!("data: the end\nid: {last}\n\n");
     fast.read_until("the end", |response| response.last_event_id() == last.as_str()).await;
 
-    // A few bytes at a time, at first, of a number that nothing else is a multiple of.
+    // At first a few bytes at a time: a prime number, so that reads end anywhere.
     let mut all = Vec::new();
     within("the end", async {
         let mut some = vec![0; 100_000];
@@ -165,7 +164,7 @@ async fn a_slow_but_steady_client_gets_every_byte() {
     chunked.read_until("the end", |response| response.last_event_id() == last.as_str()).await;
     assert!(chunked.text()[status..] == wanted, "the bytes differ");
 
-    // Both are level with the others again.
+    // Both are caught up again.
     let id = site.publish("a", "for all");
     site::read_until(&mut slow, id.as_str()).await;
     assert_eq!(chunked.next_after(&id).await, "for all");
@@ -184,7 +183,7 @@ impl NextAfter for Response {
 }
 
 #[tokio::test]
-async fn a_thousand_that_come_and_go_leave_nothing() {
+async fn a_thousand_clients_come_and_go_and_leave_nothing() {
     let site = Site::new().await;
     for round in 0..10 {
         let mut clients = Vec::new();
@@ -192,13 +191,13 @@ async fn a_thousand_that_come_and_go_leave_nothing() {
             let mut socket = TcpStream::connect(site.addr).await.unwrap();
             let request = Request::get(&format!("/watched/{}", n % 7));
             socket.write_all(&request.bytes()).await.unwrap();
-            // Some are gone before their head was sent.
+            // Some vanish before their head was sent.
             if n % 4 != round % 4 {
                 site::read_until(&mut socket, "tidings:status").await;
             }
             clients.push(socket);
         }
-        eventually("they are there", || site.hub.clients().count() >= 75).await;
+        eventually("they are connected", || site.hub.clients().count() >= 75).await;
         site.publish("3", "for some of them");
         for socket in &clients {
             if round % 2 == 0 {
@@ -210,7 +209,7 @@ async fn a_thousand_that_come_and_go_leave_nothing() {
         let watches = || site.watches.load(std::sync::atomic::Ordering::SeqCst);
         eventually("no body is left", || watches() == 0).await;
     }
-    // Topic 3 retains its events; nothing else is left of any.
+    // Topic 3 retains its events; nothing else is left.
     let topics: Vec<_> = site.hub.clients().topics();
     assert_eq!(topics.len(), 1, "{topics:?}");
     assert_eq!(topics[0].1, 0);

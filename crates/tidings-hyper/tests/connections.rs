@@ -1,4 +1,4 @@
-//! Connections that streams are a part of: what comes before, behind and instead of them.
+//! Connections with streams: what comes before a stream, after it and instead of it.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod site;
@@ -10,11 +10,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 #[tokio::test]
-async fn a_stream_is_no_task_and_comes_from_a_writers_thread() {
+async fn a_stream_has_no_task_and_comes_from_a_writer() {
     let site = Site::new().await;
     let mut response = site.follow("/late/a").await;
     site.has(1, 0).await;
-    // Its snapshot was made there.
+    // Its snapshot names the thread that made it.
     let snapshot = response.messages()[0].data().to_owned();
     let snapshot = match snapshot.starts_with('{') {
         true => response.next_message().await.data().to_owned(),
@@ -24,10 +24,10 @@ async fn a_stream_is_no_task_and_comes_from_a_writers_thread() {
 }
 
 #[tokio::test]
-async fn a_request_behind_a_streams_is_answered_when_the_stream_has_ended() {
+async fn a_request_that_follows_a_streams_is_answered_when_the_stream_has_ended() {
     let site = Site::new().await;
     let both = [Request::get("/events/a").bytes(), Request::get("/text/1").bytes()].concat();
-    // Whole with the first, cut anywhere, or all of it during the stream.
+    // The second request comes with the first, cut anywhere, or after the stream.
     for cut in Request::get("/events/a").bytes().len()..=both.len() {
         let mut connection = Connection::open(site.addr).await;
         connection.write(&both[..cut]).await;
@@ -58,8 +58,8 @@ async fn what_a_client_sends_during_the_stream_is_its_next_request() {
     site.has(1, 0).await;
     for (n, piece) in next.chunks(7).enumerate() {
         socket.write_all(piece).await.unwrap();
-        site.publish("a", &format!("behind {n}."));
-        read_until(&mut socket, &format!("behind {n}.")).await;
+        site.publish("a", &format!("during {n}."));
+        read_until(&mut socket, &format!("during {n}.")).await;
     }
     site.close_client();
     let rest = read_until(&mut socket, "tidings:status").await;
@@ -69,7 +69,7 @@ async fn what_a_client_sends_during_the_stream_is_its_next_request() {
         rest.starts_with("HTTP/1.1 200 OK\r\n")
             && rest.contains("/text/1\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n")
     );
-    // The third one's response is a stream again, and direct.
+    // The third response is a stream again, and direct.
     site.has(1, 0).await;
     assert_eq!(site.hub.clients().list()[0].topics[0].as_str(), "b");
 }
@@ -108,7 +108,7 @@ async fn a_client_of_http_1_0_gets_a_body_without_framing() {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_to_close_is_closed_behind_the_stream() {
+async fn a_connection_ends_after_the_stream_if_the_client_asks_for_it() {
     let site = Site::new().await;
     for value in ["close", "Close", "te, close"] {
         let mut socket = TcpStream::connect(site.addr).await.unwrap();
@@ -124,7 +124,7 @@ async fn a_client_that_asks_to_close_is_closed_behind_the_stream() {
 }
 
 #[tokio::test]
-async fn without_its_being_asked_the_connection_stays() {
+async fn a_connection_outlives_its_streams() {
     let site = Site::new().await;
     let mut connection = Connection::open(site.addr).await;
     for n in 0..5 {
@@ -154,7 +154,7 @@ async fn a_request_with_a_body_is_answered_by_hyper() {
     assert_eq!(response.next_message().await.data(), "hello");
     site.close_client();
     assert_eq!(response.read_to_end().await, Ending::Whole);
-    // And the connection goes on.
+    // The connection goes on.
     let mut response = response.into_connection().send(&Request::post("/echo/1", "again")).await;
     assert_eq!(response.read_to_end().await, Ending::Whole);
     assert_eq!(response.text(), "again");
@@ -184,7 +184,7 @@ async fn an_upgrade_works() {
     let all = read_to_end(&mut socket).await;
     assert!(all.starts_with("HTTP/1.1 101 "), "{all}");
     assert!(all.ends_with("\r\n\r\nto be echoed\n"), "{all}");
-    // Who offers an upgrade and is answered with a stream gets it from hyper.
+    // hyper sends the stream to a client that has offered an upgrade.
     let mut socket = TcpStream::connect(site.addr).await.unwrap();
     let request =
         Request::get("/events/a").header("connection", "upgrade").header("upgrade", "h2c");
@@ -213,7 +213,7 @@ async fn a_client_that_begins_with_http_2_is_answered_by_hyper() {
 #[tokio::test]
 async fn a_client_that_hesitates_in_its_first_bytes_is_understood() {
     let site = Site::new().await;
-    // It might be HTTP/2 for a while.
+    // For a while, it might be HTTP/2.
     for first in ["P", "PR", "PRI * HTTP/2.0\r\n\r\nSM"] {
         let mut socket = TcpStream::connect(site.addr).await.unwrap();
         socket.write_all(first.as_bytes()).await.unwrap();
@@ -227,7 +227,7 @@ async fn a_client_that_hesitates_in_its_first_bytes_is_understood() {
 }
 
 #[tokio::test]
-async fn a_body_that_a_layer_changes_is_sent_as_the_layer_wants_it() {
+async fn a_body_that_a_layer_changes_is_sent_as_changed() {
     let site = Site::new().await;
     let mut response = Response::to(site.addr, Request::get("/loud/a")).await;
     response.read_until("shouting", |r| r.text().contains("EVENT: TIDINGS:STATUS\n")).await;
@@ -247,7 +247,7 @@ async fn what_a_layer_keeps_in_the_body_is_dropped_when_the_stream_ends() {
     for ending in ["closed", "gone", "reset"] {
         let mut response = site.follow("/watched/a").await;
         site.has(1, 0).await;
-        assert_eq!(watches(), 1, "it is there as long as the stream");
+        assert_eq!(watches(), 1, "it lives as long as the stream");
         site.publish("a", "hello");
         assert_eq!(response.next_message().await.data(), "hello");
         match ending {
@@ -264,7 +264,7 @@ async fn what_a_layer_keeps_in_the_body_is_dropped_when_the_stream_ends() {
 }
 
 #[tokio::test]
-async fn a_panic_where_a_layers_things_are_dropped_ends_no_other_stream() {
+async fn a_panic_in_a_layers_drop_ends_no_other_stream() {
     let site = Site::new().await;
     for ending in ["closed", "gone"] {
         let mut other = site.follow("/events/a").await;
@@ -302,7 +302,7 @@ async fn a_snapshot_may_use_the_runtimes_timers() {
 }
 
 #[tokio::test]
-async fn a_snapshot_that_panics_ends_its_own_stream_only() {
+async fn a_snapshot_that_panics_ends_only_its_own_stream() {
     let site = Site::new().await;
     let mut other = site.follow("/events/a").await;
     let connection = Connection::open(site.addr).await;
@@ -353,5 +353,6 @@ async fn a_server_that_is_dropped_closes_its_direct_streams() {
         let ending = response.read_to_end().await;
         assert!(matches!(ending, Ending::Cut | Ending::Reset), "{ending:?}");
     }
-    tidings_testkit::limit::eventually("nobody is left", || site.hub.clients().count() == 0).await;
+    tidings_testkit::limit::eventually("no client is left", || site.hub.clients().count() == 0)
+        .await;
 }

@@ -1,15 +1,18 @@
 use std::collections::{HashMap, VecDeque};
+use std::io::{self, Write};
 use std::task::Waker;
 
 use slab::Slab;
 use tidings::{Batch, Cohort, CohortKey, Lagging, Subscription};
 
+use super::member::Member;
 use super::roster::Roster;
+use super::turn::Turn;
 
 /// A writer's cohorts, and the queue of those that have something to send.
 ///
-/// A cohort is in the queue, or its waker is in the wait lists of its topics; so one that was cut
-/// short goes on though nothing wakes it.
+/// A cohort is in the queue unless its waker is in the wait lists of its topics. So one that was cut
+/// short goes on although nothing wakes it.
 #[derive(Default)]
 pub(super) struct Cohorts {
     pub(super) groups: Slab<Group>,
@@ -108,5 +111,54 @@ impl Group {
             self.roster.begin_batch();
         }
         Ok(batch)
+    }
+
+    /// Writes a batch to the streams that it is due to, until the turn is spent. Stops at the first
+    /// stream that does not take all of it, and returns its key and the outcome.
+    pub(super) fn write<B>(
+        &mut self,
+        batch: &Batch,
+        framed: &[u8],
+        members: &mut Slab<Member<B>>,
+        turn: &mut Turn,
+    ) -> Option<(usize, io::Result<usize>)> {
+        loop {
+            let due = self.roster.due(turn.writes());
+            if due.is_empty() {
+                return None;
+            }
+            let mut served = 0;
+            let refused = due.iter().find_map(|key| {
+                let key = *key as usize;
+                let member = &mut members[key];
+                let bytes = if member.framing.chunked { framed } else { batch.bytes() };
+                let outcome = (&member.socket).write(bytes);
+                if !outcome.as_ref().is_ok_and(|written| *written == bytes.len()) {
+                    return Some((key, outcome));
+                }
+                self.cohort.mark_sent(batch, &mut member.subscription);
+                served += 1;
+                None
+            });
+            turn.count(served + usize::from(refused.is_some()));
+            self.roster.mark_served(served);
+            if refused.is_some() {
+                return refused;
+            }
+        }
+    }
+
+    /// Adds a stream that is caught up.
+    pub(super) fn join_roster<B>(&mut self, key: usize, members: &mut Slab<Member<B>>) {
+        let moved = |key, index| members[key as usize].roster_index = Some(index);
+        let index = self.roster.join(key as u32, moved);
+        members[key].roster_index = Some(index);
+    }
+
+    /// Removes a stream, if it is there.
+    pub(super) fn leave_roster<B>(&mut self, key: usize, members: &mut Slab<Member<B>>) {
+        if let Some(index) = members[key].roster_index.take() {
+            self.roster.leave(index, |key, index| members[key as usize].roster_index = Some(index));
+        }
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Member<B> {
     pub(super) is_ending: bool,
     pub(super) subscription: Subscription,
     pub(super) stalled: Option<Box<Stalled>>,
-    /// What the client has sent after its request, if anything.
+    /// What the client has sent after its request.
     pub(super) pipelined: Option<Box<Bytes>>,
     pub(super) body: B,
 }
@@ -33,7 +33,7 @@ pub(super) struct Stalled {
     pub(super) deadline: Option<Instant>,
 }
 
-/// What a subscription has to say by itself.
+/// What is due to a stream alone.
 pub(super) enum StreamOutput {
     Bytes(Bytes),
     End,

@@ -1,4 +1,4 @@
-//! A writer by hand: what comes first is the test's choice, not the kernel's.
+//! A writer that is driven by hand: the test chooses what comes first, not the kernel.
 
 use super::*;
 use crate::head::Framing;
@@ -32,22 +32,17 @@ impl Desk {
         (client, server)
     }
 
-    /// Has a stream served, without a head; returns its client.
+    /// Adds a stream without a head; returns its client.
     fn serve(&mut self, subscribe: Subscribe) -> StdStream {
-        let (client, server) = self.connect();
-        self.serve_on(server, subscribe);
-        client
-    }
-
-    fn serve_on(&mut self, socket: StdStream, subscribe: Subscribe) {
-        let subscribe = subscribe.heartbeat(None).retry(None);
+        let (client, socket) = self.connect();
         let stream = self.stream(socket, subscribe);
         self.writer.accept(stream);
+        client
     }
 
     fn stream(&self, socket: StdStream, subscribe: Subscribe) -> NewStream<()> {
         let response = StreamResponse {
-            subscription: Box::new(subscribe.open().unwrap()),
+            subscription: Box::new(subscribe.heartbeat(None).retry(None).open().unwrap()),
             head: Vec::new(),
             framing: Framing { chunked: true, keep_alive: true },
             body: (),
@@ -55,14 +50,13 @@ impl Desk {
         NewStream { response, socket, pipelined: Bytes::new(), back: self.back.clone() }
     }
 
-    /// Has the writer do what waits, as when its poll returns.
+    /// A round of the writer, in which no socket has become ready.
     fn round(&mut self) {
-        // No event of a socket: those are the test's to decide.
         let events = Events::with_capacity(1);
         assert!(self.writer.round(&events).is_continue());
     }
 
-    /// Whether some cohort has not had enough of its turn.
+    /// Whether a turn was not enough for some cohort.
     fn has_more(&self) -> bool {
         self.writer.timeout() == Some(Duration::ZERO)
     }
@@ -105,7 +99,7 @@ fn read_until(client: &mut StdStream, wanted: &str) -> String {
     let mut all = Vec::new();
     while !String::from_utf8_lossy(&all).contains(wanted) {
         let mut some = [0; 65_536];
-        let length = client.read(&mut some).expect("it comes in time");
+        let length = client.read(&mut some).expect("the bytes come in time");
         assert!(length > 0, "the stream ends without {wanted:?}");
         all.extend_from_slice(&some[..length]);
     }
@@ -134,7 +128,7 @@ fn a_stream_may_come_while_the_last_one_of_its_cohort_is_found_gone() {
     let first = desk.serve(hub.subscribe(["news"]));
     reset(first);
     wait_for_reset(&desk.writer.members[0].socket);
-    // Nobody has told the writer of either yet.
+    // The writer knows of neither yet.
     publish(&hub, "news", "for nobody");
     let mut second = desk.serve(hub.subscribe(["news"]));
     publish(&hub, "news", "for the second");
@@ -144,7 +138,7 @@ fn a_stream_may_come_while_the_last_one_of_its_cohort_is_found_gone() {
 }
 
 #[test]
-fn a_stalled_stream_that_fails_leaves_no_deadline_to_whoever_comes_next() {
+fn a_stalled_stream_that_fails_leaves_no_deadline_to_the_next_stream() {
     let hub = Hub::new();
     let mut desk = Desk::new(Some(Duration::from_secs(60)));
     let first = desk.serve(hub.subscribe(["news"]));
@@ -152,25 +146,25 @@ fn a_stalled_stream_that_fails_leaves_no_deadline_to_whoever_comes_next() {
     assert!(desk.writer.deadlines.next().is_some());
     reset(first);
     wait_for_reset(&desk.writer.members[0].socket);
-    // As when it became writable, and then was reset.
+    // As if it had become writable, and was reset then.
     desk.writer.serve(0);
     assert!(desk.writer.members.is_empty());
     assert!(desk.writer.deadlines.next().is_none());
 }
 
 #[test]
-fn a_stream_that_was_reset_is_level_again_though_the_hub_has_moved_on_elsewhere() {
+fn a_stream_that_was_reset_is_caught_up_though_the_hubs_head_moves_on_elsewhere() {
     let hub = Hub::builder().retain("news", Retention::none()).unwrap().build();
     let mut desk = Desk::new(None);
     let mut client = desk.serve(hub.subscribe(["news"]));
     desk.stall_first(&hub, "news");
-    // It falls off the log, and the hub's present goes beyond the newest event of its topics.
+    // It is overrun, and the hub's head moves past the newest event of its topics.
     for _ in 0..300 {
         publish(&hub, "news", "gone");
     }
     desk.catch_up();
     publish(&hub, "elsewhere", "for others");
-    // It reads again, all that the kernel has, and the writer is told.
+    // It reads everything that the kernel has, and its socket is writable again.
     let mut rest = [0; 65_536];
     client.set_nonblocking(true).unwrap();
     while desk.writer.members[0].roster_index.is_none() {
@@ -182,7 +176,7 @@ fn a_stream_that_was_reset_is_level_again_though_the_hub_has_moved_on_elsewhere(
             desk.writer.serve(0);
             desk.catch_up();
         } else {
-            assert!(desk.writer.members[0].roster_index.is_some(), "nobody would wake it");
+            assert!(desk.writer.members[0].roster_index.is_some(), "nothing would wake it");
         }
     }
     client.set_nonblocking(false).unwrap();
@@ -202,19 +196,17 @@ fn a_topic_that_always_has_more_delays_nothing_else_by_more_than_a_turn() {
     for round in 0..20 {
         publish(&hub, "busy", &format!("busy {round}."));
         publish(&hub, "quiet", &format!("quiet {round}."));
-        let mut new = [(); 2].map(|()| desk.connect());
-        for ((_, socket), topic) in new.iter().zip(["busy", "other"]) {
-            let subscribe = hub.subscribe([topic]).heartbeat(None).retry(None);
-            let stream = desk.stream(socket.try_clone().unwrap(), subscribe);
+        let new = ["busy", "other"].map(|topic| {
+            let (client, socket) = desk.connect();
+            let stream = desk.stream(socket, hub.subscribe([topic]));
             desk.writer.inbox.send(Message::Serve(Box::new(stream)));
-        }
+            client
+        });
         desk.round();
-        assert!(desk.has_more(), "the busy topic had more than a turn");
+        assert!(desk.has_more(), "the busy topic has more than a turn");
         read_until(&mut quiet, &format!("quiet {round}."));
-        new.iter_mut().for_each(|(client, _)| drop(read_until(client, "fresh")));
-        // They end, and leave the busy topic to those that it began with.
-        for (client, _) in new {
-            drop(client);
+        for mut client in new {
+            read_until(&mut client, "fresh");
         }
     }
     desk.catch_up();
@@ -279,7 +271,7 @@ fn a_stream_that_comes_after_the_end_is_dropped() {
     inbox.send(Message::Stop);
     let desk = Desk::new(None);
     let began = Instant::now();
-    // The first may find the writer's last turn.
+    // The first may arrive before the writer has ended.
     for _ in 0..2 {
         let (mut client, socket) = desk.connect();
         let stream = desk.stream(socket, hub.subscribe(["news"]));
@@ -287,7 +279,7 @@ fn a_stream_that_comes_after_the_end_is_dropped() {
         assert_eq!(client.read(&mut [0; 64]).expect("its end comes in time"), 0);
     }
     while hub.clients().count() > 0 {
-        assert!(began.elapsed() < LIMIT, "it is still in the registry");
+        assert!(began.elapsed() < LIMIT, "it is still registered");
         std::thread::yield_now();
     }
 }

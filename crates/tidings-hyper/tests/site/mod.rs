@@ -32,13 +32,13 @@ use tokio::task::JoinHandle;
 pub(crate) enum Answer {
     Whole(Option<Bytes>),
     Stream(SubscriptionBody),
-    /// A layer has an eye on the stream, and hands its frames through.
+    /// A layer keeps something in the body, and passes its frames through.
     Watched(SubscriptionBody, Watch),
     /// A layer changes what is sent.
     Loud(SubscriptionBody),
 }
 
-/// Something that a layer keeps in a body.
+/// What a layer keeps in a body.
 pub(crate) struct Watch {
     count: Arc<AtomicUsize>,
     is_cursed: bool,
@@ -82,7 +82,7 @@ impl Body for Answer {
 pub(crate) struct Site {
     pub(crate) hub: Hub,
     pub(crate) addr: SocketAddr,
-    /// How many watches there are.
+    /// How many watches exist.
     pub(crate) watches: Arc<AtomicUsize>,
     pub(crate) shutdown: Option<oneshot::Sender<()>>,
     pub(crate) server: JoinHandle<io::Result<()>>,
@@ -127,8 +127,8 @@ impl Site {
         self.hub.publish(topic, Event::new(data)).wait().unwrap().id().to_string()
     }
 
-    /// Waits until there are that many clients, and that many of them have a task. The server is
-    /// one as well.
+    /// Waits until the hub has this number of clients, of which this number have a task. The server is
+    /// one more task.
     #[track_caller]
     pub(crate) fn has(&self, clients: usize, tasks: usize) -> impl Future<Output = ()> + '_ {
         let caller = Location::caller();
@@ -142,14 +142,14 @@ impl Site {
         }
     }
 
-    /// The one client that there is.
+    /// The only client.
     pub(crate) fn client(&self) -> ClientId {
         let list = self.hub.clients().list();
         assert_eq!(list.len(), 1);
         list[0].id
     }
 
-    /// Ends the stream of the one client that there is.
+    /// Ends the stream of the only client.
     pub(crate) fn close_client(&self) {
         assert!(self.hub.clients().close(self.client()));
     }
