@@ -166,8 +166,8 @@ impl Instrumented {
         if output.status.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(Error::new(format!("vgdb cannot tell callgrind to {command}: {said}")))
+        let cause = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(Error::new(format!("vgdb cannot send {command:?} to callgrind: {cause}")))
     }
 }
 
@@ -226,10 +226,10 @@ mod tests {
 
     #[test]
     fn counters_that_the_processor_lacks_are_none() {
-        let said = "148000,,instructions:u,1000,100.00,,\n10035000,,instructions:k,1000,100.00,,\n\
+        let output = "148000,,instructions:u,1000,100.00,,\n10035000,,instructions:k,1000,100.00,,\n\
                     <not supported>,,cycles,0,100.00,,\n";
         let expected = Counts { user: 148_000.0, kernel: Some(10_035_000.0), cycles: None };
-        assert_eq!(parse_perf(said), Some(expected));
+        assert_eq!(parse_perf(output), Some(expected));
         assert_eq!(parse_perf("<not supported>,,instructions:u,0,100.00,,\n"), None);
     }
 

@@ -9,7 +9,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::error::Error;
 use crate::loads::Load;
-use crate::results::Results;
+use crate::results::{Figures, Results};
 use crate::servers::Server;
 use crate::table::figure;
 
@@ -36,31 +36,19 @@ pub(crate) fn write(folder: &Path, results: &Results) -> Result<(), Error> {
         let title = format!("{title}: user instructions per delivery (logarithmic)");
         draw(&folder.join(format!("{name}.svg")), |path| bar_chart(path, &title, &bars(load)))?;
     }
-    let lines: Vec<_> = results
-        .servers
-        .iter()
-        .filter(|(_, figures)| figures.scaling.len() > 1)
-        .map(|(server, figures)| {
-            let points = figures.scaling.iter().map(|(clients, cost)| (*clients as f64, *cost));
-            (*server, points.collect())
-        })
-        .collect();
+    let scaling = lines(results, |figures| {
+        figures.scaling.iter().map(|(clients, cost)| (*clients as f64, *cost)).collect()
+    });
     let title = "One event: user instructions per delivery (logarithmic), by number of clients";
     draw(&folder.join("clients.svg"), |path| {
-        line_chart(path, title, ("clients", "user instructions per delivery"), &lines, Scale::Log)
+        line_chart(path, title, ("clients", "user instructions per delivery"), &scaling, Scale::Log)
     })?;
-    let lines: Vec<_> = results
-        .servers
-        .iter()
-        .filter(|(_, figures)| figures.steadiness.len() > 1)
-        .map(|(server, figures)| {
-            let points = figures.steadiness.iter();
-            (*server, points.map(|(events, kib)| (*events as f64, *kib)).collect())
-        })
-        .collect();
+    let steadiness = lines(results, |figures| {
+        figures.steadiness.iter().map(|(events, kib)| (*events as f64, *kib)).collect()
+    });
     let title = "Process memory over published events, 100 clients connected";
     draw(&folder.join("memory.svg"), |path| {
-        line_chart(path, title, ("events published", "KB"), &lines, Scale::Linear)
+        line_chart(path, title, ("events published", "KB"), &steadiness, Scale::Linear)
     })
 }
 
@@ -71,6 +59,12 @@ type Drawing = Result<(), Box<dyn std::error::Error>>;
 enum Scale {
     Linear,
     Log,
+}
+
+/// The lines of all servers with more than one point.
+fn lines(results: &Results, points: impl Fn(&Figures) -> Vec<(f64, f64)>) -> Vec<Line> {
+    let lines = results.servers.iter().map(|(server, figures)| (*server, points(figures)));
+    lines.filter(|(_, points)| points.len() > 1).collect()
 }
 
 fn draw(path: &Path, draw: impl FnOnce(&Path) -> Drawing) -> Result<(), Error> {

@@ -45,7 +45,7 @@ impl Publisher {
     }
 
     /// Publishes an event `count` times to each of the topics. Returns how long that took the
-    /// server without the request around it, if the server tells.
+    /// server without the request around it, if the server reports it.
     pub(crate) fn publish(
         &mut self,
         topics: &[String],
@@ -109,7 +109,7 @@ impl Publisher {
         }
         let body = String::from_utf8_lossy(&body).into_owned();
         let status = response.head().map_or(0, |head| head.status);
-        // nchan says 202 when nobody listens.
+        // nchan answers 202 if a topic has no subscribers.
         match status {
             200..300 => Ok(body),
             _ => Err(Error::new(format!("the response is {status}: {}", body.trim()))),

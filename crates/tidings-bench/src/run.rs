@@ -1,5 +1,6 @@
 //! A run: every figure of every server, one after the other.
 
+use std::fmt::Debug;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -117,26 +118,18 @@ impl Run {
                     })
                 })
                 .sum(),
-            Figure::Memory => measure(server, "memory", || {
-                let memory = memory::idle(server, quick)?;
-                figures.memory = Some(memory);
-                Ok(format!("{memory:.2?}"))
-            }),
+            Figure::Memory => {
+                measure(server, "memory", || set(&mut figures.memory, memory::idle(server, quick)))
+            }
             Figure::Latency if server.publishes() => measure(server, "latency", || {
-                let receipt = latency::receipt(server, quick)?;
-                figures.receipt = Some(receipt);
-                Ok(format!("{receipt:.0?}"))
+                set(&mut figures.receipt, latency::receipt(server, quick))
             }),
-            Figure::Crowd if server.publishes() => measure(server, "crowd", || {
-                let crowd = latency::crowd(server, quick)?;
-                figures.crowd = Some(crowd);
-                Ok(format!("{crowd:.0?}"))
-            }),
-            Figure::Storm if server.replays() => measure(server, "storm", || {
-                let storm = storm::storm(server, quick)?;
-                figures.storm = Some(storm);
-                Ok(format!("{storm:.0?}"))
-            }),
+            Figure::Crowd if server.publishes() => {
+                measure(server, "crowd", || set(&mut figures.crowd, latency::crowd(server, quick)))
+            }
+            Figure::Storm if server.replays() => {
+                measure(server, "storm", || set(&mut figures.storm, storm::storm(server, quick)))
+            }
             Figure::Scaling if server.is_on_the_plots() => measure(server, "scaling", || {
                 let sizes: &[usize] =
                     if quick { &[500, 1_000] } else { &[1_000, 2_000, 5_000, 10_000, 15_000] };
@@ -157,6 +150,13 @@ impl Run {
             _ => 0,
         }
     }
+}
+
+/// Keeps a figure, and describes it.
+fn set<T: Copy + Debug>(figure: &mut Option<T>, taken: Result<T, Error>) -> Result<String, Error> {
+    let taken = taken?;
+    *figure = Some(taken);
+    Ok(format!("{taken:.2?}"))
 }
 
 /// Measures, and prints the outcome. Returns 1 if that is an error.

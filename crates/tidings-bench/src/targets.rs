@@ -9,12 +9,12 @@ use crate::table::{Table, figure, figure_or_dash};
 #[derive(Debug, Clone, Copy)]
 struct Target {
     server: Server,
-    what: What,
+    figure: TargetFigure,
     limit: f64,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum What {
+enum TargetFigure {
     Instructions(Load),
     /// KiB per idle connection.
     Memory,
@@ -31,16 +31,16 @@ fn targets() -> Vec<Target> {
     let mut targets = Vec::new();
     for server in [TidingsAxumDirect, TidingsWarpDirect] {
         targets.extend([
-            Target { server, what: What::Instructions(Load::One), limit: 200.0 },
-            Target { server, what: What::Instructions(Load::Burst100), limit: 40.0 },
-            Target { server, what: What::Memory, limit: 0.6 },
+            Target { server, figure: TargetFigure::Instructions(Load::One), limit: 200.0 },
+            Target { server, figure: TargetFigure::Instructions(Load::Burst100), limit: 40.0 },
+            Target { server, figure: TargetFigure::Memory, limit: 0.6 },
         ]);
     }
     for (server, limit) in body {
         targets.extend([
-            Target { server, what: What::Instructions(Load::One), limit },
-            Target { server, what: What::Instructions(Load::Burst100), limit: 150.0 },
-            Target { server, what: What::MemoryOverEmpty, limit: 0.5 },
+            Target { server, figure: TargetFigure::Instructions(Load::One), limit },
+            Target { server, figure: TargetFigure::Instructions(Load::Burst100), limit: 150.0 },
+            Target { server, figure: TargetFigure::MemoryOverEmpty, limit: 0.5 },
         ]);
     }
     targets
@@ -49,10 +49,12 @@ fn targets() -> Vec<Target> {
 impl Target {
     fn measured(self, results: &Results) -> Option<f64> {
         let memory = |server| results.memory(server)?.at_15_000;
-        match self.what {
-            What::Instructions(load) => results.instructions(self.server, load),
-            What::Memory => memory(self.server),
-            What::MemoryOverEmpty => Some(memory(self.server)? - memory(self.server.empty()?)?),
+        match self.figure {
+            TargetFigure::Instructions(load) => results.instructions(self.server, load),
+            TargetFigure::Memory => memory(self.server),
+            TargetFigure::MemoryOverEmpty => {
+                Some(memory(self.server)? - memory(self.server.empty()?)?)
+            }
         }
     }
 }
@@ -61,10 +63,10 @@ impl Target {
 pub(crate) fn table(results: &Results) -> Table {
     let mut table = Table::new(["server", "figure", "target", "measured", "met"]);
     for target in targets() {
-        let what = match target.what {
-            What::Instructions(load) => format!("ins:u, {}", load.title()),
-            What::Memory => "KB per idle connection at 15,000".to_owned(),
-            What::MemoryOverEmpty => {
+        let figure_name = match target.figure {
+            TargetFigure::Instructions(load) => format!("ins:u, {}", load.title()),
+            TargetFigure::Memory => "KB per idle connection at 15,000".to_owned(),
+            TargetFigure::MemoryOverEmpty => {
                 "KB per idle connection at 15,000, over the empty stream".to_owned()
             }
         };
@@ -76,7 +78,7 @@ pub(crate) fn table(results: &Results) -> Table {
         };
         table.row([
             target.server.description().to_owned(),
-            what,
+            figure_name,
             format!("≤ {}", figure(target.limit)),
             figure_or_dash(measured),
             met.to_owned(),

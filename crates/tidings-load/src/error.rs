@@ -33,6 +33,12 @@ impl LoadError {
         Self::new(LoadErrorKind::Settings, message)
     }
 
+    /// Fails with the message of the first condition that is true.
+    pub(crate) fn refuse_if<const N: usize>(conditions: [(bool, &str); N]) -> Result<(), Self> {
+        let refused = conditions.into_iter().find(|(is_refused, _)| *is_refused);
+        refused.map_or(Ok(()), |(_, message)| Err(Self::settings(message)))
+    }
+
     /// The message must say what the source says; the source itself is for programs.
     pub(crate) fn with_source(mut self, source: impl Error + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));

@@ -20,7 +20,7 @@ pub struct Fields {
     pub timestamp: String,
     /// The event's number, one more than that of the previous event in its stream. Default `n`.
     pub sequence: String,
-    /// What tells streams with separate numbers apart, in addition to the event's name. Default
+    /// The name of a stream with separate numbers, in addition to the event's name. Default
     /// `stream`.
     pub stream: String,
     /// A field and the text that it must have; an event with another text, or without the field,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_magnitude_of_a_time_tells_its_unit() {
+    fn the_magnitude_of_a_time_decides_on_its_unit() {
         let micros = Some(1_700_000_000_123_000);
         assert_eq!(read(r#"{"at":1700000000123}"#).at, micros);
         assert_eq!(read(r#"{"at":1700000000123000}"#).at, micros);

@@ -63,7 +63,7 @@ impl Fleet {
     ///
     /// # Errors
     ///
-    /// [`LoadErrorKind::Settings`] if the plan makes no sense; [`LoadErrorKind::Unreachable`] if
+    /// [`LoadErrorKind::Settings`] if the plan is invalid; [`LoadErrorKind::Unreachable`] if
     /// the host's name is unknown; [`LoadErrorKind::System`] if no thread is available, or the
     /// process may not open as many files.
     pub async fn start(plan: Plan) -> Result<Self, LoadError> {

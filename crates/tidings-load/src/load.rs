@@ -209,16 +209,12 @@ impl Load {
         if let Some(publishing) = &self.publishing {
             publishing.check()?;
         }
-        if self.run_for.is_zero() {
-            return Err(LoadError::settings("for: must be greater than 0"));
-        }
-        if self.plan.ramp >= self.run_for {
-            return Err(LoadError::settings("ramp: must be shorter than the whole run"));
-        }
-        if self.clients_per_process == Some(0) {
-            return Err(LoadError::settings("clients per process: must be at least 1"));
-        }
-        Ok(())
+        let clients_per_process = self.clients_per_process;
+        LoadError::refuse_if([
+            (self.run_for.is_zero(), "for: must be greater than 0"),
+            (self.plan.ramp >= self.run_for, "ramp: must be shorter than the whole run"),
+            (clients_per_process == Some(0), "clients per process: must be at least 1"),
+        ])
     }
 }
 

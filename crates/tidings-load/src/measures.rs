@@ -18,7 +18,7 @@ pub(crate) fn wall_micros() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// What is known of one client, over all its connections.
+/// One client, over all its connections.
 #[derive(Debug, Default)]
 struct ClientState {
     kind: ClientKind,
@@ -135,7 +135,7 @@ impl Measures {
         *self.tally.connections.failures.entry(reason).or_default() += 1;
     }
 
-    /// How the client will resume, as far as its stream has said.
+    /// Takes over what the stream has set for the next connection.
     pub(crate) fn set_resume(&mut self, client: usize, id: Option<&str>, retry: Option<Duration>) {
         let Some(state) = self.clients.get_mut(client) else { return };
         if let Some(id) = id.filter(|id| *id != state.last_id) {
@@ -145,23 +145,18 @@ impl Measures {
     }
 
     /// An event has come at `now`, on a connection whose request was sent at `requested`; both in
-    /// microseconds since the Unix epoch. If it `inherits` its id from the previous event, it has not
-    /// set one. Returns whether the last client has now received what somebody waits for.
+    /// microseconds since the Unix epoch. `id` is the one that the event has set itself. Returns
+    /// whether the last client has now received what somebody waits for.
     pub(crate) fn event(
         &mut self,
         client: usize,
         message: &Message,
-        inherits: bool,
+        id: Option<&str>,
         fields: &Fields,
         requested: u64,
         now: u64,
     ) -> bool {
         let Some(state) = self.clients.get_mut(client) else { return false };
-        let id = message.last_event_id();
-        let has_id = !id.is_empty() && !(inherits && id == state.last_id);
-        if has_id {
-            id.clone_into(&mut state.last_id);
-        }
         if message.event() == STATUS_EVENT {
             if is_reset(message.data()) {
                 self.tally.verdict.resets += 1;
@@ -170,7 +165,6 @@ impl Measures {
             return false;
         }
         let read = fields.read(message.event(), message.data());
-        let id = has_id.then_some(id);
         state.judge.event(id, &read, &mut self.tally.verdict, &mut self.comparison);
         state.deliveries += 1;
         let counts = &mut self.tally.deliveries;

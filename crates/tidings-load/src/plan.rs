@@ -134,32 +134,18 @@ impl Plan {
     }
 
     pub(crate) fn check(&self) -> Result<(), LoadError> {
-        let refuse = |message: &str| Err(LoadError::settings(message));
-        if self.clients == 0 {
-            return refuse("clients: must be at least 1");
-        }
-        if !(0.0..=1.0).contains(&self.stalled) {
-            return refuse("stalled: must be between 0% and 100%");
-        }
-        if !(0.0..=1.0).contains(&self.slow) {
-            return refuse("slow: must be between 0% and 100%");
-        }
-        if self.stalled + self.slow > 1.0 {
-            return refuse("stalled and slow: must not exceed 100% together");
-        }
-        if self.slow_rate == 0 {
-            return refuse("slow-rate: must be at least 1 byte a second");
-        }
-        if self.http2 == Some(0) {
-            return refuse("streams-per-connection: must be at least 1");
-        }
-        if self.reconnect_every.is_some_and(|interval| interval.is_zero()) {
-            return refuse("reconnect-every: must be greater than 0");
-        }
-        if self.storm.is_some_and(|interval| interval.is_zero()) {
-            return refuse("storm: must be greater than 0");
-        }
-        Ok(())
+        let is_part = |part| (0.0..=1.0).contains(&part);
+        let is_zero = |interval: Option<Duration>| interval.is_some_and(|it| it.is_zero());
+        LoadError::refuse_if([
+            (self.clients == 0, "clients: must be at least 1"),
+            (!is_part(self.stalled), "stalled: must be between 0% and 100%"),
+            (!is_part(self.slow), "slow: must be between 0% and 100%"),
+            (self.stalled + self.slow > 1.0, "stalled and slow: must not exceed 100% together"),
+            (self.slow_rate == 0, "slow-rate: must be at least 1 byte a second"),
+            (self.http2 == Some(0), "streams-per-connection: must be at least 1"),
+            (is_zero(self.reconnect_every), "reconnect-every: must be greater than 0"),
+            (is_zero(self.storm), "storm: must be greater than 0"),
+        ])
     }
 
     /// How many connections the clients have.

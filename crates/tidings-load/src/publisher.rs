@@ -64,17 +64,12 @@ impl Publishing {
     }
 
     pub(crate) fn check(&self) -> Result<(), LoadError> {
-        let refuse = |message: &str| Err(LoadError::settings(message));
-        if !self.rate.is_finite() || self.rate <= 0.0 || self.rate > 1e6 {
-            return refuse("rate: must be greater than 0, and at most 1,000,000 a second");
-        }
-        if self.burst == 0 {
-            return refuse("burst: must be at least 1");
-        }
-        if self.size > 8 * 1024 * 1024 {
-            return refuse("size: must not exceed 8 MiB");
-        }
-        Ok(())
+        let is_rate = self.rate > 0.0 && self.rate <= 1e6;
+        LoadError::refuse_if([
+            (!is_rate, "rate: must be greater than 0, and at most 1,000,000 a second"),
+            (self.burst == 0, "burst: must be at least 1"),
+            (self.size > 8 * 1024 * 1024, "size: must not exceed 8 MiB"),
+        ])
     }
 }
 

@@ -58,7 +58,7 @@ impl Head {
 
 /// What the next byte of a response belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum ResponsePart {
     Head,
     ChunkSize,
     /// The rest of a chunk, in bytes.
@@ -89,7 +89,7 @@ enum Part {
 /// ```
 #[derive(Debug)]
 pub struct Response {
-    next: Part,
+    next: ResponsePart,
     head: Option<Head>,
     /// The beginning of a head or line that is not complete.
     held: Vec<u8>,
@@ -105,7 +105,7 @@ impl Response {
     /// A response of which nothing has come.
     #[must_use]
     pub fn new() -> Self {
-        Self { next: Part::Head, head: None, held: Vec::new() }
+        Self { next: ResponsePart::Head, head: None, held: Vec::new() }
     }
 
     /// The head, once it is complete.
@@ -117,7 +117,7 @@ impl Response {
     /// Whether the body is complete. One that lasts until the connection ends never is.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.next == Part::End
+        self.next == ResponsePart::End
     }
 
     /// Reads on in `bytes`, up to the end of the next piece of the body, and returns that. `None` when all bytes are
@@ -129,22 +129,24 @@ impl Response {
     pub fn next_data<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, BadResponse> {
         while !bytes.is_empty() {
             match self.next {
-                Part::Head => self.read_head(bytes)?,
-                Part::ChunkSize | Part::ChunkEnd | Part::Trailers => self.read_line(bytes)?,
-                Part::Chunk(left) | Part::Body(left) => {
+                ResponsePart::Head => self.read_head(bytes)?,
+                ResponsePart::ChunkSize | ResponsePart::ChunkEnd | ResponsePart::Trailers => {
+                    self.read_line(bytes)?
+                }
+                ResponsePart::Chunk(left) | ResponsePart::Body(left) => {
                     let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
                     let (data, rest) = bytes.split_at(here);
                     *bytes = rest;
                     self.next = match (self.next, left - here as u64) {
-                        (Part::Chunk(_), 0) => Part::ChunkEnd,
-                        (Part::Chunk(_), left) => Part::Chunk(left),
-                        (_, 0) => Part::End,
-                        (_, left) => Part::Body(left),
+                        (ResponsePart::Chunk(_), 0) => ResponsePart::ChunkEnd,
+                        (ResponsePart::Chunk(_), left) => ResponsePart::Chunk(left),
+                        (_, 0) => ResponsePart::End,
+                        (_, left) => ResponsePart::Body(left),
                     };
                     return Ok(Some(data));
                 }
-                Part::BodyUntilClose => return Ok(Some(mem::take(bytes))),
-                Part::End => *bytes = &[],
+                ResponsePart::BodyUntilClose => return Ok(Some(mem::take(bytes))),
+                ResponsePart::End => *bytes = &[],
             }
         }
         Ok(None)
@@ -182,14 +184,14 @@ impl Response {
         // To httparse, no digits are a 0.
         let has_digits = self.held.first().is_some_and(u8::is_ascii_hexdigit);
         self.next = match self.next {
-            Part::ChunkSize if has_digits => match httparse::parse_chunk_size(&self.held) {
-                Ok(Status::Complete((_, 0))) => Part::Trailers,
-                Ok(Status::Complete((_, size))) => Part::Chunk(size),
+            ResponsePart::ChunkSize if has_digits => match httparse::parse_chunk_size(&self.held) {
+                Ok(Status::Complete((_, 0))) => ResponsePart::Trailers,
+                Ok(Status::Complete((_, size))) => ResponsePart::Chunk(size),
                 _ => return Err(BadResponse::Chunks),
             },
-            Part::ChunkEnd if is_blank => Part::ChunkSize,
-            Part::Trailers if is_blank => Part::End,
-            Part::Trailers => Part::Trailers,
+            ResponsePart::ChunkEnd if is_blank => ResponsePart::ChunkSize,
+            ResponsePart::Trailers if is_blank => ResponsePart::End,
+            ResponsePart::Trailers => ResponsePart::Trailers,
             _ => return Err(BadResponse::Chunks),
         };
         self.held.clear();
@@ -198,7 +200,7 @@ impl Response {
 }
 
 /// The head, the first part of its body, and the head's length; `None` if it is not complete.
-fn parse_head(bytes: &[u8]) -> Result<Option<(Head, Part, usize)>, BadResponse> {
+fn parse_head(bytes: &[u8]) -> Result<Option<(Head, ResponsePart, usize)>, BadResponse> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     let length = match response.parse(bytes) {
@@ -216,16 +218,16 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, Part, usize)>, BadResponse> 
         tokens.any(|each| each.trim().eq_ignore_ascii_case(token))
     };
     let body = if matches!(status, 204 | 304) {
-        Part::End
+        ResponsePart::End
     } else if has("transfer-encoding", "chunked") {
-        Part::ChunkSize
+        ResponsePart::ChunkSize
     } else if let Some(length) = value("content-length") {
         match length.parse().map_err(|_| BadResponse::Head)? {
-            0 => Part::End,
-            length => Part::Body(length),
+            0 => ResponsePart::End,
+            length => ResponsePart::Body(length),
         }
     } else {
-        Part::BodyUntilClose
+        ResponsePart::BodyUntilClose
     };
     let content_type = value("content-type").unwrap_or_default().to_owned();
     Ok(Some((Head { status, content_type, close: has("connection", "close") }, body, length)))

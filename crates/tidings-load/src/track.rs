@@ -1,4 +1,4 @@
-/// For how many numbers back a late one is told from a repeated one.
+/// A late number is told from a repeated one if it is no further back than this.
 const WINDOW: u64 = u128::BITS as u64;
 
 /// How a number relates to those that came earlier.

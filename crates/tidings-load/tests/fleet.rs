@@ -7,7 +7,7 @@ mod scripted;
 use std::time::Duration;
 
 use scripted::{Answer, STREAM, Scripted, events};
-use tidings_load::{Fields, Fleet, LoadErrorKind, Plan, Report, Target};
+use tidings_load::{Connections, Fields, Fleet, LoadErrorKind, Plan, Report, Target};
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::process::Process;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -80,36 +80,35 @@ async fn measuring_can_start_again() {
     assert_eq!(fleet.report().deliveries.total, 20);
 }
 
-#[tokio::test]
-async fn a_storm_loses_nothing() {
+/// 30 clients of a hub must receive 100 events, and `closed` of their connections be closed.
+async fn reconnecting_loses_nothing(
+    plan: impl FnOnce(Plan) -> Plan,
+    closed: impl Fn(&Connections) -> u64,
+) {
     let hub = Process::start("hub-axum").await;
-    let plan = Plan::new(events_of(&hub, "load"), 30).storm(Duration::from_millis(150));
-    let fleet = within("the start", Fleet::start(plan)).await.unwrap();
+    let fleet = Fleet::start(plan(Plan::new(events_of(&hub, "load"), 30)));
+    let fleet = within("the start", fleet).await.unwrap();
     within("all clients", fleet.wait_connected()).await.unwrap();
     for n in 0..100 {
         publish(&hub, "load", &format!("{{\"n\":{n}}}")).await;
     }
     within("all events", fleet.wait_for_deliveries(100)).await.unwrap();
-    eventually("two storms", || fleet.report().connections.closed_by_storm >= 60).await;
+    eventually("all clients twice", || closed(&fleet.report().connections) >= 60).await;
     let report = fleet.report();
     assert!(report.clean, "{report:?}");
     assert_eq!(report.deliveries.total, 3000);
 }
 
 #[tokio::test]
+async fn a_storm_loses_nothing() {
+    let plan = |plan: Plan| plan.storm(Duration::from_millis(150));
+    reconnecting_loses_nothing(plan, |connections| connections.closed_by_storm).await;
+}
+
+#[tokio::test]
 async fn clients_that_reconnect_in_turn_lose_nothing() {
-    let hub = Process::start("hub-axum").await;
-    let plan = Plan::new(events_of(&hub, "load"), 30).reconnect_every(Duration::from_millis(50));
-    let fleet = within("the start", Fleet::start(plan)).await.unwrap();
-    within("all clients", fleet.wait_connected()).await.unwrap();
-    for n in 0..100 {
-        publish(&hub, "load", &format!("{{\"n\":{n}}}")).await;
-    }
-    within("all events", fleet.wait_for_deliveries(100)).await.unwrap();
-    eventually("all clients twice", || fleet.report().connections.closed_as_planned >= 60).await;
-    let report = fleet.report();
-    assert!(report.clean, "{report:?}");
-    assert_eq!(report.deliveries.total, 3000);
+    let plan = |plan: Plan| plan.reconnect_every(Duration::from_millis(50));
+    reconnecting_loses_nothing(plan, |connections| connections.closed_as_planned).await;
 }
 
 #[tokio::test]
@@ -132,27 +131,34 @@ async fn a_stream_that_the_server_ends_is_resumed_after_its_retry_delay() {
 }
 
 #[tokio::test]
-async fn a_clean_stream_is_clean() {
-    let stream = events(1..20);
-    let report = two_clients(&stream, &stream, 38, Fields::default()).await;
-    assert!(report.clean && report.complaints().is_empty(), "{report:?}");
+async fn a_server_that_drops_doubles_or_reorders_is_caught() {
+    let clean = events(1..20);
+    let dropped = events((1..20).filter(|n| *n != 7));
+    let doubled = events((1..10).chain(9..20));
+    let disordered = events((1..9).chain([10, 9]).chain(11..20));
+    // Missed, duplicates, out of order.
+    for (stream, deliveries, faults) in [
+        (&clean, 38, [0, 0, 0]),
+        (&dropped, 37, [1, 0, 0]),
+        (&doubled, 39, [0, 1, 0]),
+        (&disordered, 38, [0, 0, 1]),
+    ] {
+        let report = two_clients(&clean, stream, deliveries, Fields::default()).await;
+        let verdict = report.verdict;
+        assert_eq!([verdict.missed, verdict.duplicates, verdict.disordered], faults);
+        let is_clean = faults == [0, 0, 0];
+        assert_eq!([report.clean, report.is_good()], [is_clean; 2]);
+        assert_eq!(report.complaints().len(), usize::from(!is_clean));
+    }
 }
 
 #[tokio::test]
-async fn a_server_that_drops_doubles_or_reorders_is_caught() {
-    let clean = events(1..20);
-    let fields = Fields::default;
-    let dropped = two_clients(&clean, &events((1..20).filter(|n| *n != 7)), 37, fields()).await;
-    assert_eq!(dropped.verdict.missed, 1);
-    let doubled = two_clients(&clean, &events((1..10).chain(9..20)), 39, fields()).await;
-    assert_eq!(doubled.verdict.duplicates, 1);
-    let order = (1..9).chain([10, 9]).chain(11..20);
-    let disordered = two_clients(&clean, &events(order), 38, fields()).await;
-    let verdict = disordered.verdict;
-    assert_eq!((verdict.disordered, verdict.missed, verdict.duplicates), (1, 0, 0));
-    for report in [dropped, doubled, disordered] {
-        assert!(!report.clean && !report.is_good() && report.complaints().len() == 1);
-    }
+async fn an_event_without_an_id_is_no_duplicate() {
+    // The second and the last event inherit the id of the previous one.
+    let stream = "id: e-1\ndata: x\n\ndata: x\n\nid: e-1\ndata: x\n\nid: e-2\n\ndata: x\n\n";
+    let report = two_clients(stream, stream, 8, Fields::default()).await;
+    let verdict = report.verdict;
+    assert_eq!([verdict.duplicates, verdict.judged_by_id, verdict.unjudged], [2, 4, 4]);
 }
 
 #[tokio::test]

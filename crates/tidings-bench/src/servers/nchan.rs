@@ -36,9 +36,9 @@ impl Nchan {
     /// Its versions, as far as they are known.
     pub(crate) fn version(&self) -> String {
         let output = Command::new(&self.program).arg("-v").stdin(Stdio::null()).output();
-        let said = output.map(|output| output.stderr).unwrap_or_default();
-        let said = String::from_utf8_lossy(&said);
-        let nginx = said.trim().rsplit('/').next().unwrap_or_default();
+        let printed = output.map(|output| output.stderr).unwrap_or_default();
+        let printed = String::from_utf8_lossy(&printed);
+        let nginx = printed.trim().rsplit('/').next().unwrap_or_default();
         let package = Command::new("dpkg-query")
             .args(["-W", "-f=${Version}", "libnginx-mod-nchan"])
             .stdin(Stdio::null())

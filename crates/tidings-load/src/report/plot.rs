@@ -62,7 +62,7 @@ pub(super) fn distribution(times: &[(f64, u64)], marks: &[(f64, &str)]) -> Strin
             let line = PathElement::new([(*at, 0.0), (*at, top * 1.1)], TEXT.stroke_width(1));
             chart.draw_series([line])?;
             // Each a line lower, so that no two can touch.
-            let text = Text::new(name.to_string(), (5, 13 * i32::try_from(row)?), font());
+            let text = Text::new(name.to_string(), (5, 14 * i32::try_from(row)?), font());
             chart.draw_series([EmptyElement::at((*at, top * 1.1)) + text])?;
         }
         Ok(())
@@ -93,7 +93,7 @@ fn bins(range: &Range<f64>, times: &[(f64, u64)]) -> Vec<(Range<f64>, f64)> {
 }
 
 fn font() -> TextStyle<'static> {
-    ("system-ui, sans-serif", 12).into_font().color(&TEXT)
+    ("system-ui, sans-serif", 15).into_font().color(&TEXT)
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
@@ -136,7 +136,7 @@ where
     Ok(chart)
 }
 
-/// The SVG of a drawing, without what only a file of its own needs.
+/// The SVG of a drawing, without the namespace that only a separate file needs.
 fn svg(draw: impl FnOnce(&Area<'_>) -> Drawn) -> String {
     let mut svg = String::new();
     {
