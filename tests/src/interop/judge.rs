@@ -105,7 +105,7 @@ mod tests {
             |received, at| received.insert(at, received[at].clone()),
             |received, at| received.push(received[at].clone()),
             |received, at| received.insert(at, seen("message", "?", 77)),
-            |received, at| received[at].data.push(' '),
+            |received, at| received[at].data.push('x'),
             |received, at| received[at].event.push('x'),
             |received, at| received[at].id = "e-99".to_owned(),
             |received, at| {
