@@ -119,8 +119,8 @@ mod tests {
         let (expected, good) = good();
         for (number, change) in changes.into_iter().enumerate() {
             for at in 0..good.len() {
-                // Nothing refers to the id of the fresh status.
-                if (number, at) == (6, 0) {
+                // A connection may end before its first event, and nothing refers to the id of the fresh status.
+                if [(1, 5), (6, 0)].contains(&(number, at)) {
                     continue;
                 }
                 let mut received = good.clone();
