@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use tidings::{Hub, HubBuilder};
 use tidings_redb::RedbLog;
-use tidings_testkit::log::{Engine, Settings};
+use tidings_testkit::log::{Engine, EngineOptions};
 
 struct Redb {
-    settings: Settings,
+    settings: EngineOptions,
     folder: TempDir,
 }
 
@@ -19,7 +19,7 @@ impl Redb {
 }
 
 impl Engine for Redb {
-    async fn begin(settings: Settings) -> Option<Self> {
+    async fn begin(settings: EngineOptions) -> Option<Self> {
         Some(Self { settings, folder: TempDir::new().expect("a folder") })
     }
 

@@ -2,7 +2,7 @@
 
 use tidings::{Hub, HubBuilder};
 use tidings_nats::NatsLog;
-use tidings_testkit::log::{Engine, Settings};
+use tidings_testkit::log::{Engine, EngineOptions};
 use tidings_tests::nats::Server;
 use tidings_tests::requirements::met;
 use tokio::sync::Mutex;
@@ -15,11 +15,11 @@ struct Whole(Jetstream);
 
 struct Jetstream {
     server: Mutex<Server>,
-    settings: Settings,
+    settings: EngineOptions,
 }
 
 impl Jetstream {
-    async fn begin(settings: Settings) -> Option<Self> {
+    async fn begin(settings: EngineOptions) -> Option<Self> {
         let server = Server::start().await;
         let server = met("logs on NATS", || server)?;
         Some(Self { server: Mutex::new(server), settings })
@@ -44,7 +44,7 @@ impl Jetstream {
 }
 
 impl Engine for Selective {
-    async fn begin(settings: Settings) -> Option<Self> {
+    async fn begin(settings: EngineOptions) -> Option<Self> {
         Jetstream::begin(settings).await.map(Self)
     }
 
@@ -58,7 +58,7 @@ impl Engine for Selective {
 }
 
 impl Engine for Whole {
-    async fn begin(settings: Settings) -> Option<Self> {
+    async fn begin(settings: EngineOptions) -> Option<Self> {
         Jetstream::begin(settings).await.map(Self)
     }
 

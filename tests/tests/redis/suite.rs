@@ -2,7 +2,7 @@
 
 use tidings::{Hub, HubBuilder};
 use tidings_redis::RedisLog;
-use tidings_testkit::log::{Engine, Settings};
+use tidings_testkit::log::{Engine, EngineOptions};
 use tidings_testkit::log_suite;
 use tidings_tests::redis::Server;
 use tidings_tests::requirements::met;
@@ -10,13 +10,13 @@ use tidings_tests::requirements::met;
 /// A server for each test, with the log on so many keys.
 struct Redis<const KEYS: usize> {
     server: Server,
-    settings: Settings,
+    settings: EngineOptions,
 }
 
 impl<const KEYS: usize> Engine for Redis<KEYS> {
     const IS_SPREAD: bool = KEYS > 1;
 
-    async fn begin(settings: Settings) -> Option<Self> {
+    async fn begin(settings: EngineOptions) -> Option<Self> {
         let server = Server::start().await;
         Some(Self { server: met("the log on Redis", || server)?, settings })
     }
