@@ -291,7 +291,7 @@ async fn a_client_can_be_closed(package: &str) {
     assert_eq!((response.status(), response.text()), (204, ""));
     assert_eq!(stream.read_to_end().await, Ending::Whole);
     for (target, reason) in [
-        (&*target, "client id: nobody with this id is connected"),
+        (&*target, "client id: no client with this id is connected"),
         ("/clients/x", "client id is not 16 hexadecimal digits"),
     ] {
         assert_eq!(refusal(&ask(&hub, Request::new("DELETE", target)).await, 404), reason);

@@ -1,5 +1,4 @@
-//! Streams under the layers that applications have, and in routers of every shape; with axum's own
-//! server.
+//! Streams with common layers, and in routers of every shape, on axum's own server.
 
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
-/// So short that several pass in a test.
+/// Short enough for several of them in a test.
 const HEARTBEAT: Duration = Duration::from_millis(50);
 
 async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {
@@ -58,7 +57,7 @@ fn serve(router: Router) -> Server {
     })
 }
 
-/// A browser says all of this.
+/// A browser's request.
 fn browser(target: &str) -> Request {
     Request::get(target)
         .header("accept", "text/event-stream")
@@ -67,7 +66,7 @@ fn browser(target: &str) -> Request {
         .header("origin", "https://example.org")
 }
 
-/// Opens a stream and sees that events arrive one by one, as they are.
+/// Opens a stream, and asserts that events arrive unchanged, one by one.
 async fn flows(server: &Server, hub: &Hub, target: &str) -> Response {
     let mut stream = Response::to(server.addr(), browser(target)).await;
     assert_eq!(stream.status(), 200);
@@ -85,12 +84,12 @@ async fn flows(server: &Server, hub: &Hub, target: &str) -> Response {
 }
 
 #[tokio::test]
-async fn compression_leaves_streams_alone_and_compresses_the_rest() {
+async fn compression_compresses_other_responses_but_not_streams() {
     let hub = Hub::new();
     let server = serve(routes(&hub).layer(CompressionLayer::new()));
     flows(&server, &hub, "/events").await;
     let text = Response::to(server.addr(), browser("/text")).await;
-    assert_eq!(text.header("content-encoding"), Some("gzip"), "the layer is at work");
+    assert_eq!(text.header("content-encoding"), Some("gzip"), "the layer compresses");
 }
 
 #[tokio::test]
@@ -116,7 +115,7 @@ async fn tracing_changes_nothing() {
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_can_be_let_in() {
+async fn pages_of_other_origins_can_be_allowed() {
     let hub = Hub::new();
     let server = serve(routes(&hub).layer(CorsLayer::very_permissive()));
     let stream = flows(&server, &hub, "/events").await;
@@ -178,7 +177,7 @@ async fn a_layer_that_drops_the_response_leaves_no_client() {
 }
 
 #[tokio::test]
-async fn all_layers_together_let_streams_through() {
+async fn all_layers_together_pass_streams() {
     let hub = Hub::new();
     let router = routes(&hub)
         .layer(CatchPanicLayer::new())
@@ -204,7 +203,7 @@ async fn routers_of_every_shape_serve_streams() {
     let server = serve(router);
     for target in ["/api/v1/events", "/service/events", "/merged", "/fallback"] {
         let stream = flows(&server, &hub, target).await;
-        // The query is found wherever the route is.
+        // The adapter finds the query in every router.
         let target = format!("{target}?lastEventId={}", stream.last_event_id());
         stream.reset();
         hub.publish("a", Event::new("missed")).await.expect("it is published");

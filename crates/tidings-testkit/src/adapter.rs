@@ -146,6 +146,7 @@ macro_rules! adapter_suite {
                 a_client_resumes_over_both_with_the_same_body
             }
             stall {
+                #[cfg(target_os = "linux")]
                 a_stalled_client_is_evicted
                 a_slow_client_stays
             }

@@ -4,11 +4,15 @@
 #[doc(hidden)]
 #[macro_export]
 macro_rules! suite_tests {
-    ($suite:ident for $provider:ty; $($module:ident { $($promise:ident)+ })+) => {
+    (
+        $suite:ident for $provider:ty;
+        $($module:ident { $($(#[$meta:meta])* $promise:ident)+ })+
+    ) => {
         $(mod $module {
             use super::*;
 
             $(
+                $(#[$meta])*
                 #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $promise() {
                     $crate::$suite::run($crate::$suite::$module::$promise::<$provider>).await;

@@ -1,7 +1,7 @@
 //! Authentication and CORS for event streams, on actix-web.
 //!
-//! What is here is what an actix-web application writes. Who is who, and who may see what, is the
-//! same for every framework and lives in `examples/auth`.
+//! This is the part that is specific to actix-web. `examples/auth` has the users and their permissions for every
+//! framework.
 
 use std::fmt;
 use std::future::{Ready, ready};
@@ -19,35 +19,28 @@ use auth_example::accounts::{Accounts, Caller, Credentials, SESSION_COOKIE};
 use auth_example::app::{App, Login, Message, Published, Streams};
 use auth_example::options::{Options, Origin};
 use auth_example::refusal::Refusal;
-use auth_example::shutdown;
+use auth_example::{program, shutdown};
 use tidings_actix_web::{Sse, SseRequest};
 
 #[actix_web::main]
 async fn main() -> ExitCode {
-    match run(Options::from_command_line()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("auth-actix-web: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run("auth-actix-web", run(Options::from_command_line())).await
 }
 
 async fn run(options: Options) -> Result<(), String> {
-    let cannot_listen = |error| options.cannot_listen(&error);
+    let cannot_listen = |error| program::cannot_listen(options.listen, &error);
     let listener = TcpListener::bind(options.listen).map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     println!("{}", Options::greeting("actix-web", address));
 
-    // Made once: what is made in the closure is made for every worker.
+    // Outside of the closure, which runs once for each worker.
     let app = Data::new(App::new(&options));
     let data = app.clone();
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(data.clone())
             .configure(routes)
-            // Around the routes, so that it answers preflights, which carry no credentials, and
-            // lets pages read a 401 as well.
+            // Around the routes, so that it answers preflights, which have no credentials, and lets pages read a 401.
             .wrap(cors(&options.allow_origin))
     });
     tidings_actix_web::serve(listener, server, &app.hub)
@@ -68,21 +61,19 @@ fn routes(config: &mut ServiceConfig) {
         .route("/streams", get().to(streams));
 }
 
-/// Which other origins' pages may use the server, with cookies, and with which headers.
+/// Allows pages of other origins to use the server with cookies and with these headers.
 fn cors(origins: &[Origin]) -> Cors {
     let cors = Cors::default()
         .supports_credentials()
         .allowed_methods(["GET", "POST"])
-        // What clients that read the stream with `fetch` send, and a browser asks about before.
+        // Clients that read the stream with `fetch` send these, after a preflight.
         .allowed_headers(["authorization", "last-event-id"]);
-    // By name: with credentials, browsers refuse `*`. To echo whatever origin asks, which is what
-    // `Cors::permissive` does, would be worse: that lets every page in the world act as whoever
-    // looks at it.
+    // By name: browsers refuse `*` with credentials. Echoing every origin, as `Cors::permissive` does, would be worse:
+    // every page in the world could act as the user who looks at it.
     origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin.as_str()))
 }
 
-/// The stream: what this caller may see is decided here, at every reconnect. Who may not gets an
-/// answer before there is a stream.
+/// The stream. What this caller may see is decided here, at every reconnect, and a refusal comes before the stream.
 async fn events(
     app: Data<App>,
     viewer: Viewer,
@@ -127,8 +118,8 @@ async fn streams(app: Data<App>, user: User) -> Json<Streams> {
     Json(app.streams(user.0))
 }
 
-/// Who sends the request, by session cookie or access token. Who is unknown gets 401, and the
-/// handler is not called.
+/// The user who sends the request, by session cookie or access token. An unknown caller gets 401, and the handler is
+/// not called.
 struct User(Caller);
 
 impl FromRequest for User {
@@ -140,7 +131,7 @@ impl FromRequest for User {
     }
 }
 
-/// Who asks for the stream: as [`User`], or by query token, which is good for nothing else.
+/// The user who asks for the stream: as [`User`], or by query token, which is valid for nothing else.
 struct Viewer(Caller);
 
 impl FromRequest for Viewer {

@@ -1,7 +1,6 @@
 //! Authentication and CORS for event streams, on axum.
 //!
-//! What is here is what an axum application writes. Who is who, and who may see what, is the same
-//! for every framework and lives in `examples/auth`.
+//! This is the part that is specific to axum. `examples/auth` has the users and their permissions for every framework.
 
 use std::process::ExitCode;
 
@@ -9,7 +8,7 @@ use auth_example::accounts::{Caller, Credentials, SESSION_COOKIE};
 use auth_example::app::{App, Login, Message, Published, Streams};
 use auth_example::options::{Options, Origin};
 use auth_example::refusal::Refusal;
-use auth_example::shutdown;
+use auth_example::{program, shutdown};
 use axum::extract::{Form, FromRequestParts, Path, RawQuery, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, SET_COOKIE, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
@@ -24,17 +23,11 @@ use tower_http::cors::CorsLayer;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Options::from_command_line()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("auth-axum: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run("auth-axum", run(Options::from_command_line())).await
 }
 
 async fn run(options: Options) -> Result<(), String> {
-    let cannot_listen = |error| options.cannot_listen(&error);
+    let cannot_listen = |error| program::cannot_listen(options.listen, &error);
     let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     println!("{}", Options::greeting("axum", address));
@@ -49,8 +42,7 @@ async fn run(options: Options) -> Result<(), String> {
         .route("/news", post(news))
         .route("/streams", get(streams))
         .with_state(app.clone())
-        // Around the routes, so that it answers preflights, which carry no credentials, and lets
-        // pages read a 401 as well.
+        // Around the routes, so that it answers preflights, which have no credentials, and lets pages read a 401.
         .layer(cors(&options.allow_origin));
     tidings_axum::serve(listener, router, &app.hub)
         .with_graceful_shutdown(shutdown::signal())
@@ -59,21 +51,20 @@ async fn run(options: Options) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// Which other origins' pages may use the server, with cookies, and with which headers.
+/// Allows pages of other origins to use the server with cookies and with these headers.
 fn cors(origins: &[Origin]) -> CorsLayer {
     let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin.as_str()).ok());
     CorsLayer::new()
-        // By name: with credentials, browsers refuse `*`. To echo whatever origin asks would be
-        // worse: that lets every page in the world act as whoever looks at it.
+        // By name: browsers refuse `*` with credentials. Echoing every origin would be worse: every page in the
+        // world could act as the user who looks at it.
         .allow_origin(origins.collect::<Vec<_>>())
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST])
-        // What clients that read the stream with `fetch` send, and a browser asks about before.
+        // Clients that read the stream with `fetch` send these, after a preflight.
         .allow_headers([AUTHORIZATION, HeaderName::from_static("last-event-id")])
 }
 
-/// The stream: what this caller may see is decided here, at every reconnect. Who may not gets an
-/// answer before there is a stream.
+/// The stream. What this caller may see is decided here, at every reconnect, and a refusal comes before the stream.
 async fn events(
     State(app): State<App>,
     Viewer(caller): Viewer,
@@ -119,8 +110,8 @@ async fn streams(State(app): State<App>, User(caller): User) -> Json<Streams> {
     Json(app.streams(caller))
 }
 
-/// Who sends the request, by session cookie or access token. Who is unknown gets 401, and the
-/// handler is not called.
+/// The user who sends the request, by session cookie or access token. An unknown caller gets 401, and the handler is
+/// not called.
 struct User(Caller);
 
 impl FromRequestParts<App> for User {
@@ -132,7 +123,7 @@ impl FromRequestParts<App> for User {
     }
 }
 
-/// Who asks for the stream: as [`User`], or by query token, which is good for nothing else.
+/// The user who asks for the stream: as [`User`], or by query token, which is valid for nothing else.
 struct Viewer(Caller);
 
 impl FromRequestParts<App> for Viewer {

@@ -1,7 +1,6 @@
 //! Authentication and CORS for event streams, on warp.
 //!
-//! What is here is what a warp application writes. Who is who, and who may see what, is the same
-//! for every framework and lives in `examples/auth`.
+//! This is the part that is specific to warp. `examples/auth` has the users and their permissions for every framework.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -11,7 +10,7 @@ use auth_example::accounts::{Caller, Credentials, SESSION_COOKIE};
 use auth_example::app::{App, Login, Message};
 use auth_example::options::{Options, Origin};
 use auth_example::refusal::Refusal;
-use auth_example::shutdown;
+use auth_example::{program, shutdown};
 use tidings_warp::{Sse, SseRequest};
 use tokio::net::TcpListener;
 use warp::filters::BoxedFilter;
@@ -24,17 +23,11 @@ use warp::{Filter, Reply};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Options::from_command_line()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("auth-warp: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run("auth-warp", run(Options::from_command_line())).await
 }
 
 async fn run(options: Options) -> Result<(), String> {
-    let cannot_listen = |error| options.cannot_listen(&error);
+    let cannot_listen = |error| program::cannot_listen(options.listen, &error);
     let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     println!("{}", Options::greeting("warp", address));
@@ -42,12 +35,10 @@ async fn run(options: Options) -> Result<(), String> {
     let app = App::new(&options);
     let routes = routes(&app)
         .recover(refused)
-        // Around the routes, so that it answers preflights, which carry no credentials, and lets
-        // pages read a 401 as well.
+        // Around the routes, so that it answers preflights, which have no credentials, and lets pages read a 401.
         .with(cors(&options.allow_origin, address))
         .recover(forbidden)
-        // The filter for CORS does not say that its answer depends on who asks, which a cache
-        // has to know.
+        // The CORS filter does not say that its answer depends on the origin, which a cache must know.
         .with(warp::reply::with::header(VARY, "origin"));
     tidings_warp::serve(listener, routes, &app.hub)
         .with_graceful_shutdown(shutdown::signal())
@@ -89,27 +80,24 @@ fn routes(app: &App) -> BoxedFilter<(impl Reply + use<>,)> {
     events.or(login).or(token).or(logout).or(notify).or(news).or(streams).boxed()
 }
 
-/// Which other origins' pages may use the server, with cookies, and with which headers.
+/// Allows pages of other origins to use the server with cookies and with these headers.
 ///
-/// Unlike others, this filter does not leave it to the browser: it answers 403 to every request
-/// of an origin that it does not know. The server's own pages name theirs as well when they post,
-/// so it has to be among them. (Behind a proxy, its own is what the browser sees: then say it
-/// with `--allow-origin`.)
+/// Unlike others, this filter answers 403 to every request of an unknown origin. The server's own pages also send their
+/// origin when they post, so it must be on the list. (With a proxy, it is the one that the browser sees: add it with
+/// `--allow-origin`.)
 fn cors(origins: &[Origin], address: SocketAddr) -> Builder {
     let own = format!("http://{address}");
     warp::cors()
-        // By name: with credentials, browsers refuse `*`. No list at all would be worse: then warp
-        // echoes whatever origin asks, which lets every page in the world act as whoever looks at
-        // it.
+        // By name: browsers refuse `*` with credentials. Without a list, warp echoes every origin, which would be worse:
+        // every page in the world could act as the user who looks at it.
         .allow_origins(origins.iter().map(Origin::as_str).chain([own.as_str()]))
         .allow_credentials(true)
         .allow_methods(["GET", "POST"])
-        // What clients that read the stream with `fetch` send, and a browser asks about before.
+        // Clients that read the stream with `fetch` send these, after a preflight.
         .allow_headers(["authorization", "last-event-id"])
 }
 
-/// The stream: what this caller may see is decided here, at every reconnect. Who may not gets an
-/// answer before there is a stream.
+/// The stream. What this caller may see is decided here, at every reconnect, and a refusal comes before the stream.
 async fn events(
     app: App,
     caller: Caller,
@@ -151,8 +139,8 @@ fn with(app: &App) -> impl Filter<Extract = (App,), Error = Infallible> + Clone 
     warp::any().map(move || app.clone())
 }
 
-/// Who sends the request, by session cookie or access token. Who is unknown gets 401, and the
-/// handler is not called.
+/// The user who sends the request, by session cookie or access token. An unknown caller gets 401, and the handler is
+/// not called.
 fn user(app: &App) -> impl Filter<Extract = (Caller,), Error = Rejection> + Clone + use<> {
     with(app).and(authorization()).and(session()).and_then(
         async |app: App, authorization: Option<HeaderValue>, session: Option<String>| {
@@ -161,7 +149,7 @@ fn user(app: &App) -> impl Filter<Extract = (Caller,), Error = Rejection> + Clon
     )
 }
 
-/// Who asks for the stream: as [`user`], or by query token, which is good for nothing else.
+/// The user who asks for the stream: as [`user`], or by query token, which is valid for nothing else.
 fn viewer(app: &App) -> impl Filter<Extract = (Caller,), Error = Rejection> + Clone + use<> {
     with(app).and(authorization()).and(session()).and(raw_query()).and_then(
         async |app: App,
@@ -193,18 +181,18 @@ fn session() -> impl Filter<Extract = (Option<String>,), Error = Infallible> + C
     warp::cookie::optional(SESSION_COOKIE)
 }
 
-/// The query as it is, or nothing.
+/// The raw query; empty if there is none.
 fn raw_query() -> impl Filter<Extract = (String,), Error = Infallible> + Copy {
     warp::query::raw().or(warp::any().map(String::new)).unify()
 }
 
-/// A form, which warp would read whatever its size.
+/// A form. Without the limit, warp would read any size.
 fn form<T: serde::de::DeserializeOwned + Send>()
 -> impl Filter<Extract = (T,), Error = Rejection> + Copy {
     warp::body::content_length_limit(64 * 1024).and(warp::body::form())
 }
 
-/// A refusal on its way to [`refused`].
+/// A refusal as a rejection, for [`refused`].
 #[derive(Debug)]
 struct Refused(Refusal);
 
@@ -222,7 +210,7 @@ async fn refused(rejection: Rejection) -> Result<Response, Rejection> {
     }
 }
 
-/// What the filter for CORS refuses. It is recovered from so that this, too, says `Vary`.
+/// The refusals of the CORS filter, recovered so that they also get `Vary`.
 async fn forbidden(rejection: Rejection) -> Result<impl Reply, Rejection> {
     match rejection.find::<CorsForbidden>() {
         Some(error) => Ok(with_status(error.to_string(), StatusCode::FORBIDDEN)),

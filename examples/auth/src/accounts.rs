@@ -1,17 +1,17 @@
-//! Who sends a request.
+//! Finds the user of a request.
 //!
 //! # Query tokens
 //!
-//! A token in a URL is read by more eyes than one in a header: the logs of servers and proxies, the
-//! browser's history, whoever a link is sent to. So this one
+//! A token in a URL is easier to leak than one in a header: through logs of servers and proxies, the browser's history, and
+//! links that users share. So this token
 //!
-//! - opens `/events` and nothing else: as an access token or a session it is worth nothing;
-//! - lives for seconds, which is enough to connect: what is found in a log is worth nothing either;
-//! - dies when its user logs out.
+//! - opens `/events` and nothing else: it is not valid as an access token or a session;
+//! - expires after seconds, which is enough to connect, so that a token from a log is useless;
+//! - is revoked when its user logs out.
 //!
-//! It is asked for when a stream is opened, not while it is open: a stream goes on when its token
-//! expires. When the *connection* ends after that, the browser comes back with the old URL and gets
-//! 401, on which `EventSource` gives up. So the page catches that, and resumes with a new token:
+//! It is needed to open a stream, not to keep it open: a stream continues when its token expires. When the *connection* ends
+//! after that, the browser comes back with the old URL and gets 401, and `EventSource` gives up. The page handles that and
+//! resumes with a new token:
 //!
 //! ```js
 //! async function follow(lastEventId = "") {
@@ -37,7 +37,7 @@ pub const SESSION_COOKIE: &str = "session";
 
 const SESSION_LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// What a request says of who sends it. Reading it is the framework's part.
+/// The credentials of a request, which the framework's part reads.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Credentials<'a> {
     /// The value of the header `Authorization`.
@@ -46,10 +46,10 @@ pub struct Credentials<'a> {
     pub session: Option<&'a str>,
 }
 
-/// Who sends a request, and by what the server knows them.
+/// The user of a request, and how they authenticated.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller {
-    /// Who it is.
+    /// The user.
     pub user: User,
     proof: Proof,
 }
@@ -69,19 +69,19 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Nobody is logged in yet.
+    /// No sessions and tokens.
     pub fn new(token_lifetime: Duration) -> Self {
         Self { sessions: Grants::new(SESSION_LIFETIME), tokens: Grants::new(token_lifetime) }
     }
 
-    /// Who sends a request: by access token or session.
+    /// The user of a request, by access token or session.
     ///
-    /// An access token counts before a cookie. Browsers add cookies unasked, but who sends a token
-    /// means it, and does not want to be somebody else when it is wrong.
+    /// An access token takes precedence over a cookie, even if it is wrong: browsers add cookies automatically, but a client
+    /// sends a token on purpose.
     ///
     /// # Errors
     ///
-    /// When the request does not say, or what it says is not, or no longer, good.
+    /// When the credentials are missing or not valid.
     pub fn caller(&self, credentials: Credentials<'_>) -> Result<Caller, Refusal> {
         let known = if let Some(token) = credentials.authorization.and_then(bearer) {
             users::by_access_token(token).map(|user| Caller { user, proof: Proof::AccessToken })
@@ -92,7 +92,7 @@ impl Accounts {
         known.ok_or(Refusal::Unknown)
     }
 
-    /// Who asks for the stream: as [`caller`](Self::caller), or by query token.
+    /// The user who asks for the stream: as [`caller`](Self::caller), or by query token.
     ///
     /// # Errors
     ///
@@ -111,11 +111,11 @@ impl Accounts {
         }
     }
 
-    /// Whether the caller is still who they were: not logged out meanwhile.
+    /// Checks that the caller has not logged out meanwhile.
     ///
     /// # Errors
     ///
-    /// When not.
+    /// When the caller has logged out.
     pub fn confirm(&self, caller: Caller) -> Result<(), Refusal> {
         match caller.proof {
             Proof::AccessToken => Ok(()),
@@ -133,11 +133,11 @@ impl Accounts {
         user.map(|user| Caller { user, proof })
     }
 
-    /// Begins a session. Returns who it is, and the header `Set-Cookie` that says so from now on.
+    /// Begins a session. Returns the user and the header `Set-Cookie`.
     ///
     /// # Errors
     ///
-    /// When user and password do not go together.
+    /// When user or password is wrong.
     pub fn log_in(&self, user: &str, password: &str) -> Result<(User, String), Refusal> {
         let user = users::by_password(user, password).ok_or(Refusal::WrongPassword)?;
         let session = secret::fresh().map_err(Refusal::internal)?;
@@ -145,15 +145,15 @@ impl Accounts {
         Ok((user, set_cookie(&session, SESSION_LIFETIME)))
     }
 
-    /// Gives a token for `/events`, and tells for how long it is good.
+    /// Creates a token for `/events`. Returns it and its lifetime.
     ///
     /// # Errors
     ///
-    /// When the system has no random numbers.
+    /// When the caller has logged out meanwhile, or the system provides no random numbers.
     pub fn token(&self, caller: Caller) -> Result<(String, Duration), Refusal> {
         let token = secret::fresh().map_err(Refusal::internal)?;
         self.tokens.give(&token, caller.user, Instant::now());
-        // A logout that came between has not seen this one.
+        // A logout in between did not revoke this token.
         if let Err(refusal) = self.confirm(caller) {
             self.tokens.revoke(Digest::of(token.as_bytes()));
             return Err(refusal);
@@ -161,9 +161,8 @@ impl Accounts {
         Ok((token, self.tokens.lifetime()))
     }
 
-    /// Ends the session by which the caller is known, and takes back all query tokens. (Other
-    /// sessions and the access token stay: those are revoked where they are listed.) Returns the
-    /// header `Set-Cookie` that removes the cookie.
+    /// Ends the caller's session and revokes all of their query tokens. Other sessions and the access token stay valid.
+    /// Returns the header `Set-Cookie` that removes the cookie.
     pub fn log_out(&self, caller: Caller) -> String {
         if let Proof::Session(session) = caller.proof {
             self.sessions.revoke(session);
@@ -173,15 +172,14 @@ impl Accounts {
     }
 }
 
-/// The token in `Bearer …`. Another scheme is somebody else's business, such as a proxy's.
+/// The token in `Bearer …`. Other schemes are ignored: they may be for a proxy.
 fn bearer(authorization: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = authorization.split_at_checked("Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
 }
 
-/// `HttpOnly`, so that no script reads it; `SameSite=Strict`, so that no other site's page acts in
-/// its user's name. Over TLS, which is everywhere but on a developer's machine, it would be
-/// `__Host-session` with `Secure` besides, so that it cannot be set or seen without TLS.
+/// `HttpOnly`, so that no script can read it; `SameSite=Strict`, so that no page of another site can act in its user's name.
+/// In production with TLS, it would be `__Host-session` with `Secure`, so that it can neither be set nor read without TLS.
 fn set_cookie(session: &str, max_age: Duration) -> String {
     let max_age = max_age.as_secs();
     format!("{SESSION_COOKIE}={session}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Strict")
@@ -209,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_known_until_its_end() {
+    fn a_session_is_valid_until_its_end() {
         let (accounts, session) = logged_in();
         let caller = accounts.caller(by_session(&session)).unwrap();
         assert_eq!(caller.user.id(), "ada");
@@ -220,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_access_token_is_not_mended_by_a_cookie() {
+    fn a_cookie_does_not_replace_a_wrong_access_token() {
         let (accounts, session) = logged_in();
         for (authorization, expected) in [
             ("Bearer access-of-grace", Some("grace")),
@@ -249,7 +247,7 @@ mod tests {
         assert!(accounts.caller(by_header(&format!("Bearer {token}"))).is_err());
         let session = format!("token={session}");
         assert!(accounts.viewer(Credentials::default(), Some(&session)).is_err());
-        // It counts before a cookie, like any token.
+        // It takes precedence over a cookie, like any token.
         assert!(accounts.viewer(by_session(&token), Some("token=wrong")).is_err());
     }
 }

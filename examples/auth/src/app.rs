@@ -1,5 +1,4 @@
-//! What the requests mean. Each function answers one, for a caller whom the framework's part has
-//! made sure of.
+//! Answers the requests. Each function answers one, for a caller whom the framework's part has authenticated.
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -12,12 +11,12 @@ use crate::users;
 
 const NEWS: &str = "news";
 
-/// The application: a handle, like the hub.
+/// The application. Cloning gives a handle, as with the hub.
 #[derive(Debug, Clone)]
 pub struct App {
-    /// Where events are published, and streams come from.
+    /// Publishes events and serves streams.
     pub hub: Hub,
-    /// Who is who.
+    /// Sessions and tokens.
     pub accounts: Arc<Accounts>,
 }
 
@@ -61,7 +60,7 @@ struct Notification<'a> {
 }
 
 impl App {
-    /// An application with a hub of its own.
+    /// An application with a new hub.
     pub fn new(options: &Options) -> Self {
         let accounts = Arc::new(Accounts::new(options.token_lifetime));
         Self { hub: Hub::new(), accounts }
@@ -71,7 +70,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// When the query asks for a topic that is not for the caller.
+    /// When the query asks for a topic that the caller may not see.
     pub fn events(
         &self,
         caller: Caller,
@@ -80,8 +79,8 @@ impl App {
     ) -> Result<Subscription, Refusal> {
         let topics = topics(caller, query)?;
         let stream = self.hub.subscribe(topics).principal(caller.user).resume(request).open()?;
-        // A logout that came between has not seen this stream. It ends the session first and the
-        // streams after that, so whoever still has a session now will not be overlooked.
+        // A logout in between did not close this stream. It ends the session first and then the streams, so it will close
+        // the stream of a caller who still has a session now.
         self.accounts.confirm(caller)?;
         Ok(stream)
     }
@@ -90,7 +89,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// When user and password do not go together.
+    /// When user or password is wrong.
     pub fn login(&self, Login { user, password }: &Login) -> Result<String, Refusal> {
         self.accounts.log_in(user, password).map(|(_, cookie)| cookie)
     }
@@ -107,8 +106,7 @@ impl App {
 
     /// `POST /logout`. Returns the header `Set-Cookie`.
     ///
-    /// All streams of the user end. Those of their other sessions come back at once, and lose
-    /// nothing: at the reconnect they still have what it takes.
+    /// All streams of the user end. Those of their other sessions reconnect at once, and lose nothing.
     pub fn logout(&self, caller: Caller) -> String {
         let cookie = self.accounts.log_out(caller);
         self.hub.clients().close_principal(caller.user.id());
@@ -119,7 +117,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// When there is no such user, or the hub does not take the event.
+    /// When the user does not exist, or the hub does not accept the event.
     pub async fn notify(
         &self,
         caller: Caller,
@@ -134,7 +132,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// When the hub does not take the event.
+    /// When the hub does not accept the event.
     pub async fn news(&self, caller: Caller, message: &Message) -> Result<Published, Refusal> {
         self.publish(caller, NEWS, message).await
     }
@@ -157,7 +155,7 @@ impl App {
     }
 }
 
-/// The topics that a query asks for: from those that the caller may see, or else all of them.
+/// The topics that a query asks for, if the caller may see them. By default all that the caller may see.
 fn topics(caller: Caller, query: Option<&str>) -> Result<Vec<String>, Refusal> {
     let may_see = [NEWS.to_owned(), caller.user.topic()];
     let query = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
@@ -184,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_may_see_the_news_and_what_is_their_own() {
+    fn a_caller_may_see_the_news_and_their_own_topic() {
         let (_, ada) = ada();
         for (query, expected) in [
             (None, &["news", "user:ada"][..]),
@@ -208,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_a_logout_would_have_overlooked_is_not_opened() {
+    fn a_stream_that_a_logout_missed_is_not_opened() {
         let (app, _) = ada();
         let cookie = app.login(&Login { user: "ada".into(), password: "engine".into() }).unwrap();
         let session = cookie.strip_prefix("session=").unwrap().split(';').next();
         let ada = app.accounts.caller(Credentials { session, authorization: None }).unwrap();
         let stream = app.events(ada, None, Resume::new()).unwrap();
         app.logout(ada);
-        // The request was let in before the logout, and gets here after it.
+        // The request was authenticated before the logout, and comes here after it.
         assert_eq!(app.events(ada, None, Resume::new()).unwrap_err(), Refusal::Unknown);
         drop(stream);
         assert_eq!(app.hub.clients().count(), 0);

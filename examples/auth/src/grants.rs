@@ -1,4 +1,4 @@
-//! What a server gives out to somebody so that it knows them again: sessions and tokens.
+//! Sessions and tokens: what a server gives to a user to recognise them later.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,11 +8,9 @@ use parking_lot::Mutex;
 use crate::secret::Digest;
 use crate::users::User;
 
-/// Grants of one kind, each good for the same time. One kind is of no use where another is asked
-/// for, because it is in another table.
+/// Grants of one kind with the same lifetime. Each kind has its own table, so that it is not accepted as another kind.
 ///
-/// An application of several processes keeps them where all can see them. Signed tokens need no
-/// table, but then nobody can revoke them.
+/// An application with several processes shares the table between them. Signed tokens need no table, but cannot be revoked.
 #[derive(Debug)]
 pub struct Grants {
     lifetime: Duration,
@@ -26,37 +24,37 @@ struct Grant {
 }
 
 impl Grants {
-    /// None yet.
+    /// An empty table.
     pub fn new(lifetime: Duration) -> Self {
         Self { lifetime, held: Mutex::default() }
     }
 
-    /// For how long each of them is good.
+    /// How long each grant is valid.
     pub fn lifetime(&self) -> Duration {
         self.lifetime
     }
 
-    /// Gives one, under this secret, to a user.
+    /// Gives a grant with this secret to a user.
     pub fn give(&self, secret: &str, user: User, now: Instant) {
         let mut held = self.held.lock();
-        // Nobody else throws away what has expired.
+        // Nothing else removes expired grants.
         held.retain(|_, grant| grant.expires > now);
         let expires = now + self.lifetime;
         held.insert(Digest::of(secret.as_bytes()), Grant { user, expires });
     }
 
-    /// Whose it is, if it is good.
+    /// The user of a valid grant.
     pub fn holder(&self, secret: Digest, now: Instant) -> Option<User> {
         let held = self.held.lock();
         held.get(&secret).filter(|grant| grant.expires > now).map(|grant| grant.user)
     }
 
-    /// Takes one back.
+    /// Revokes a grant.
     pub fn revoke(&self, secret: Digest) {
         self.held.lock().remove(&secret);
     }
 
-    /// Takes all of a user back.
+    /// Revokes all grants of a user.
     pub fn revoke_all(&self, user: User) {
         self.held.lock().retain(|_, grant| grant.user != user);
     }
@@ -78,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_is_good_until_it_expires() {
+    fn a_grant_is_valid_until_it_expires() {
         let (grants, ada, grace, now) = grants();
         let moment = Duration::from_nanos(1);
         assert_eq!(grants.holder(Digest::of(b"one"), now + LIFETIME - moment), Some(ada));
@@ -88,14 +86,14 @@ mod tests {
     }
 
     #[test]
-    fn what_has_expired_takes_no_memory() {
+    fn expired_grants_take_no_memory() {
         let (grants, ada, _, now) = grants();
         grants.give("three", ada, now + LIFETIME);
         assert_eq!(grants.held.lock().len(), 1);
     }
 
     #[test]
-    fn a_grant_is_good_until_it_is_taken_back() {
+    fn a_grant_is_valid_until_it_is_revoked() {
         let (grants, ada, grace, now) = grants();
         grants.give("three", ada, now);
         grants.revoke(Digest::of(b"one"));

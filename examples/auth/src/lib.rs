@@ -1,29 +1,28 @@
-//! What the authentication examples have in common, whatever their framework: who is who, and who
-//! may see what.
+//! What the authentication examples share: users and their permissions.
 //!
 //! Each of them serves the same interface:
 //!
 //! | request | answer |
 //! |---|---|
 //! | `POST /login`, form `user`, `password` | a session, as a cookie |
-//! | `POST /token` | JSON: a `token` for `/events`, and for how many seconds it is good |
+//! | `POST /token` | JSON: a `token` for `/events`, and for how many seconds it is valid |
 //! | `GET /events` | the stream of `news` and the caller's own `user:ID`; `?topic=` picks from these |
 //! | `POST /notify/{user}`, form `text` | publishes to `user:ID`; JSON `{"id": "…"}` |
 //! | `POST /news`, form `text` | publishes to `news`; JSON `{"id": "…"}` |
 //! | `GET /streams` | JSON: the number of open streams, of `yours` and of `all` |
 //! | `POST /logout` | ends the session, and the open streams of its user |
 //!
-//! Whoever calls says who they are in one of three ways:
+//! A caller authenticates in one of three ways:
 //!
-//! - by the session's **cookie**: what a browser's `EventSource` sends by itself, to another
-//!   origin of the same site if it is made with `{ withCredentials: true }`;
+//! - by the session's **cookie**: a browser's `EventSource` sends it automatically, also to another origin of the same
+//!   site with `{ withCredentials: true }`;
 //! - by an **access token**, `Authorization: Bearer …`: for programs, and for pages that read the
 //!   stream with `fetch`;
-//! - by a **query token**, `/events?token=…`: for an `EventSource` on a page of another site, which
-//!   can neither set headers nor count on cookies. See [`accounts`] for its limits.
+//! - by a **query token**, `/events?token=…`: for an `EventSource` on a page of another site, which can neither set
+//!   headers nor rely on cookies. [`accounts`] explains its limits.
 //!
-//! A caller who says nothing or something wrong gets 401, one who asks for a topic of somebody else
-//! 403, in both cases before there is a stream.
+//! A caller with missing or wrong credentials gets 401. A caller who asks for another user's topic gets 403. Both come
+//! before the stream.
 //!
 //! ```sh
 //! curl -c jar -d user=ada -d password=engine http://127.0.0.1:3000/login
@@ -31,8 +30,8 @@
 //! curl -H 'Authorization: Bearer access-of-grace' -d text=Hello http://127.0.0.1:3000/notify/ada
 //! ```
 //!
-//! [`users`] are who there is, [`grants`] what a server gives out so that it knows them again;
-//! [`accounts`] puts the two together, [`app`] answers the requests. [`options`] are the flags.
+//! [`users`] has the users, [`grants`] their sessions and tokens, and [`accounts`] finds the user of a request. [`app`]
+//! answers the requests. [`options`] has the flags.
 
 pub mod accounts;
 pub mod app;
@@ -42,4 +41,4 @@ pub mod refusal;
 pub mod secret;
 pub mod users;
 
-pub use hub_example::shutdown;
+pub use hub_example::{program, shutdown};

@@ -11,31 +11,26 @@ use clap::Parser;
 #[derive(Debug, Clone, Parser)]
 #[command(version, about)]
 pub struct Options {
-    /// The address to listen on; port 0 takes any that is free
+    /// The address to listen on; port 0 takes any free port
     #[arg(long, default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
     pub listen: SocketAddr,
 
-    /// An origin whose pages may use the server, besides its own; may be repeated
+    /// Another origin whose pages may use the server; may be repeated
     #[arg(long, value_name = "ORIGIN")]
     pub allow_origin: Vec<Origin>,
 
-    /// For how long a query token is good
+    /// How long a query token is valid
     #[arg(long, default_value = "30", value_name = "SECONDS", value_parser = seconds)]
     pub token_lifetime: Duration,
 }
 
 impl Options {
-    /// Reads the command line; ends the process with a message if it makes no sense.
+    /// Parses the command line. Ends the process with a message if it is invalid.
     pub fn from_command_line() -> Self {
         Self::parse()
     }
 
-    /// What to say when the address cannot be had.
-    pub fn cannot_listen(&self, error: &std::io::Error) -> String {
-        format!("cannot listen on {}: {error}; try another --listen", self.listen)
-    }
-
-    /// What to say when the server is up.
+    /// The message when the server listens.
     pub fn greeting(framework: &str, address: SocketAddr) -> String {
         format!("Tidings auth example on {framework}: http://{address}/")
     }
@@ -45,11 +40,11 @@ fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
     text.parse().map(Duration::from_secs)
 }
 
-/// Where a page comes from, as browsers write it in the header `Origin`: scheme, host, and the
-/// port unless it is the scheme's own.
+/// The origin of a page, as browsers send it in the header `Origin`: scheme, host, and the port unless it is the
+/// scheme's default.
 ///
-/// There is no `*`: the examples use cookies, and browsers refuse the two together. Nor is there
-/// `null`, which is what pages of no origin say, and everybody can make one.
+/// `*` is invalid, because the examples use cookies, and browsers refuse the two together. So is `null`, the origin of pages
+/// without one, because everyone can make such a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(String);
 
@@ -78,7 +73,7 @@ impl FromStr for Origin {
     fn from_str(text: &str) -> Result<Self, ParseOriginError> {
         let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
         let host = host.ok_or(ParseOriginError("does not begin with http:// or https://"))?;
-        // An origin that no browser ever sends would be allowed to no effect, so it is refused.
+        // Allowing an origin that no browser sends would have no effect, so it is an error.
         let is_good = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b':' | b'[' | b']' | b'_');
         if host.is_empty() || !host.bytes().all(is_good) {
             return Err(ParseOriginError("has more, or less, than a host in lower case"));

@@ -1,29 +1,29 @@
-//! What a request gets that cannot be served.
+//! Why requests are refused.
 
 use std::fmt;
 
 use serde::Serialize;
 use tidings::{EventError, PublishError, SubscribeError};
 
-/// Why a request is refused. Its text is for people.
+/// Why a request is refused, as a text for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The request does not say who sends it, or the server does not know them.
+    /// The credentials are missing or unknown.
     Unknown,
-    /// User and password do not go together. Which of them is wrong is nobody's business.
+    /// User or password is wrong. The response does not say which.
     WrongPassword,
-    /// The caller may not see a topic. Whether there is such a topic is not said.
+    /// The caller may not see a topic. The response does not say whether the topic exists.
     Forbidden(String),
-    /// There is no such user.
+    /// The user does not exist.
     NoUser(String),
-    /// The event cannot be published, or the subscription not be opened.
+    /// The event cannot be published, or the subscription cannot be opened.
     Unacceptable(String),
-    /// The fault is the server's.
+    /// The server failed.
     Internal(String),
 }
 
 impl Refusal {
-    /// Something that has to do with the server, not with the request.
+    /// An error of the server.
     pub fn internal(error: impl fmt::Display) -> Self {
         Self::Internal(error.to_string())
     }
@@ -39,12 +39,12 @@ impl Refusal {
         }
     }
 
-    /// What a response of status 401 has to say: how one would be known. `WWW-Authenticate`.
+    /// The header `WWW-Authenticate` of a response with status 401.
     pub fn challenge(&self) -> Option<&'static str> {
         (self.status() == 401).then_some("Bearer realm=\"events\"")
     }
 
-    /// The body of the response, to be sent as JSON: `{"error": "…"}`.
+    /// The body of the response, for JSON: `{"error": "…"}`.
     pub fn body(&self) -> Body {
         Body { error: self.to_string() }
     }
@@ -59,10 +59,10 @@ pub struct Body {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown => f.write_str("log in, or send a token that is still good"),
+            Self::Unknown => f.write_str("log in, or send a valid token"),
             Self::WrongPassword => f.write_str("user or password is wrong"),
             Self::Forbidden(topic) => write!(f, "topic: {topic} is not for you"),
-            Self::NoUser(user) => write!(f, "user there is no {user}"),
+            Self::NoUser(user) => write!(f, "user: {user} does not exist"),
             Self::Unacceptable(reason) | Self::Internal(reason) => f.write_str(reason),
         }
     }

@@ -3,25 +3,23 @@
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-/// A secret that nobody guesses: 256 random bits, as hexadecimal digits, which are good in a
-/// cookie, a header and a URL.
+/// A secret of 256 random bits, as hexadecimal digits, which may be used in cookies, headers and URLs.
 ///
 /// # Errors
 ///
-/// When the system has no random numbers.
+/// When the system provides no random numbers.
 pub fn fresh() -> Result<String, getrandom::Error> {
     let mut bits = [0; 32];
     getrandom::fill(&mut bits)?;
     Ok(bits.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// What a server keeps of a secret: enough to know it again, and of no use to a thief.
+/// What a server keeps of a secret: enough to recognise it, and useless to a thief.
 ///
-/// It may be the key of a table. How long the look-up of a hash takes says nothing of the secret,
-/// because nobody can choose a hash that is nearly right.
+/// It may be the key of a table: the time of a look-up reveals nothing about the secret, because nobody can choose a hash that
+/// is nearly right.
 ///
-/// That is so for random secrets. Passwords are not random: an application keeps them under a slow
-/// hash, such as Argon2.
+/// This is for random secrets. An application stores passwords with a slow hash, such as Argon2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 

@@ -1,4 +1,4 @@
-//! Who there is. An application has a database for that.
+//! The users. An application has a database for them.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::secret::Digest;
 
-/// One who is known, by their id.
+/// A known user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct User(&'static str);
 
@@ -16,7 +16,7 @@ impl User {
         self.0
     }
 
-    /// The topic of what is for this user alone.
+    /// The topic of events for this user only.
     pub fn topic(self) -> String {
         format!("user:{}", self.0)
     }
@@ -31,7 +31,7 @@ impl fmt::Display for User {
 struct Account {
     id: &'static str,
     password: &'static str,
-    /// For `Authorization: Bearer`. Made on a page of settings, revoked there, shown once.
+    /// For `Authorization: Bearer`. Users create and revoke it on a settings page, which shows it once.
     access_token: &'static str,
 }
 
@@ -40,12 +40,12 @@ const ACCOUNTS: [Account; 2] = [
     Account { id: "grace", password: "compiler", access_token: "access-of-grace" },
 ];
 
-/// The user of an id, if there is one.
+/// The user with this id.
 pub fn by_id(id: &str) -> Option<User> {
     ACCOUNTS.iter().find(|account| account.id == id).map(|account| User(account.id))
 }
 
-/// The user whose id and password these are.
+/// The user with this id and password.
 pub fn by_password(id: &str, password: &str) -> Option<User> {
     let (id, password) = (Digest::of(id.as_bytes()), Digest::of(password.as_bytes()));
     find(|account| {
@@ -54,15 +54,14 @@ pub fn by_password(id: &str, password: &str) -> Option<User> {
     })
 }
 
-/// The user whose access token this is.
+/// The user with this access token.
 pub fn by_access_token(token: &[u8]) -> Option<User> {
     let token = Digest::of(token);
     find(|account| Digest::of(account.access_token.as_bytes()).ct_eq(&token))
 }
 
-/// Looks at every account, and at all of it, so that the time that it takes tells neither which
-/// users there are nor how much of a guess was right. Digests are compared because they are of
-/// the same length.
+/// Compares with every account in constant time, so that the time reveals neither which users exist nor how much of a
+/// guess is right. Digests are compared because they have the same length.
 fn find(is_it: impl Fn(&Account) -> Choice) -> Option<User> {
     let mut found = None;
     for account in &ACCOUNTS {

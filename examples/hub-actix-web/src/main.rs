@@ -1,7 +1,7 @@
 //! A hub of server-sent events with a live page, on actix-web.
 //!
-//! What is here is what an actix-web application writes. What the requests mean, and the page, is
-//! the same for every framework and lives in `examples/hub`.
+//! This is the part that is specific to actix-web. `examples/hub` has what the requests mean, and the page, for every
+//! framework.
 
 use std::fmt;
 use std::future::ready;
@@ -15,23 +15,17 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError};
 use hub_example::options::Options;
 use hub_example::page::Asset;
 use hub_example::refusal::Refusal;
-use hub_example::{clients, cluster, demo, health, page, publishing, query, shutdown};
+use hub_example::{clients, cluster, demo, health, page, program, publishing, query, shutdown};
 use tidings_actix_web::tidings::Hub;
 use tidings_actix_web::{Sse, SseRequest};
 
 #[actix_web::main]
 async fn main() -> ExitCode {
-    match run(Options::from_command_line()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("hub-actix-web: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run("hub-actix-web", run(Options::from_command_line())).await
 }
 
 async fn run(options: Options) -> Result<(), String> {
-    let cannot_listen = |error| options.cannot_listen(&error);
+    let cannot_listen = |error| program::cannot_listen(options.listen, &error);
     let listener = TcpListener::bind(options.listen).map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     let hub = options.log.hub().await?;
@@ -40,7 +34,7 @@ async fn run(options: Options) -> Result<(), String> {
     }
     println!("{}", Options::greeting("actix-web", address));
 
-    // Made once: what is made in the closure is made for every worker.
+    // Outside of the closure, which runs once for each worker.
     let data = Data::new(hub.clone());
     let app = HttpServer::new(move || App::new().app_data(data.clone()).configure(routes));
     tidings_actix_web::serve(listener, app, &hub)
@@ -52,7 +46,7 @@ async fn run(options: Options) -> Result<(), String> {
 
 fn routes(config: &mut ServiceConfig) {
     config
-        // The hub has its own limit, and says more when it is passed.
+        // Higher than the hub's own limit, whose error says more.
         .app_data(PayloadConfig::new(2 * 1024 * 1024))
         .route("/events", get().to(events))
         .route("/publish", post().to(publish))
@@ -77,7 +71,7 @@ fn file(asset: Asset) -> HttpResponse {
     response.content_type(asset.content_type).body(asset.text)
 }
 
-/// The stream: what this client may see is decided here, at every reconnect.
+/// The stream. What this client may see is decided here, at every reconnect.
 async fn events(hub: Data<Hub>, http: HttpRequest, request: SseRequest) -> Result<Sse, Refused> {
     Ok(query::Events::parse(http.uri().query())?.subscribe(&hub).resume(request).into())
 }
@@ -121,7 +115,7 @@ async fn metrics(hub: Data<Hub>) -> HttpResponse {
     HttpResponse::Ok().content_type(health::METRICS_TYPE).body(health::metrics(&hub))
 }
 
-/// JSON that is written already.
+/// JSON that is already encoded.
 fn json(text: String) -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::json()).body(text)
 }

@@ -1,7 +1,7 @@
 //! A hub of server-sent events with a live page, on axum.
 //!
-//! What is here is what an axum application writes. What the requests mean, and the page, is the
-//! same for every framework and lives in `examples/hub`.
+//! This is the part that is specific to axum. `examples/hub` has what the requests mean, and the page, for every
+//! framework.
 
 use std::process::ExitCode;
 
@@ -14,26 +14,20 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
-use hub_example::{clients, cluster, demo, health, page, publishing, query, shutdown};
+use hub_example::{clients, cluster, demo, health, page, program, publishing, query, shutdown};
 use tidings_axum::tidings::Hub;
 use tidings_axum::{Sse, SseRequest};
 use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Options::from_command_line()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("hub-axum: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run("hub-axum", run(Options::from_command_line())).await
 }
 
 async fn run(options: Options) -> Result<(), String> {
-    let listener =
-        TcpListener::bind(options.listen).await.map_err(|error| options.cannot_listen(&error))?;
-    let address = listener.local_addr().map_err(|error| options.cannot_listen(&error))?;
+    let cannot_listen = |error| program::cannot_listen(options.listen, &error);
+    let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
+    let address = listener.local_addr().map_err(cannot_listen)?;
     let hub = options.log.hub().await?;
     if options.demo() {
         demo::start(&hub);
@@ -64,7 +58,7 @@ fn router(hub: &Hub) -> Router {
     })
 }
 
-/// The stream: what this client may see is decided here, at every reconnect.
+/// The stream. What this client may see is decided here, at every reconnect.
 async fn events(
     State(hub): State<Hub>,
     RawQuery(query): RawQuery,
@@ -114,7 +108,7 @@ async fn metrics(State(hub): State<Hub>) -> ([(HeaderName, &'static str); 1], St
     ([(header::CONTENT_TYPE, health::METRICS_TYPE)], health::metrics(&hub))
 }
 
-/// JSON that is written already.
+/// JSON that is already encoded.
 struct Json(String);
 
 impl IntoResponse for Json {

@@ -1,14 +1,14 @@
 //! A hub of server-sent events with a live page, on warp.
 //!
-//! What is here is what a warp application writes. What the requests mean, and the page, is the
-//! same for every framework and lives in `examples/hub`.
+//! This is the part that is specific to warp. `examples/hub` has what the requests mean, and the page, for every
+//! framework.
 
 use std::convert::Infallible;
 use std::process::ExitCode;
 
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
-use hub_example::{clients, cluster, demo, health, page, publishing, query, shutdown};
+use hub_example::{clients, cluster, demo, health, page, program, publishing, query, shutdown};
 use percent_encoding::percent_decode_str;
 use tidings_warp::tidings::Hub;
 use tidings_warp::{Sse, SseRequest};
@@ -22,17 +22,11 @@ use warp::{Filter, Reply};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Options::from_command_line()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("hub-warp: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    program::run("hub-warp", run(Options::from_command_line())).await
 }
 
 async fn run(options: Options) -> Result<(), String> {
-    let cannot_listen = |error| options.cannot_listen(&error);
+    let cannot_listen = |error| program::cannot_listen(options.listen, &error);
     let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
     let hub = options.log.hub().await?;
@@ -62,7 +56,7 @@ fn routes(hub: Hub) -> BoxedFilter<(impl Reply,)> {
         .and(warp::post())
         .and(hub.clone())
         .and(raw_query())
-        // The hub has its own limit, and says more when it is passed.
+        // Higher than the hub's own limit, whose error says more.
         .and(warp::body::content_length_limit(2 * 1024 * 1024))
         .and(warp::body::bytes())
         .then(async |hub: Hub, query: String, body: bytes::Bytes| {
@@ -116,7 +110,7 @@ fn routes(hub: Hub) -> BoxedFilter<(impl Reply,)> {
         .boxed()
 }
 
-/// The stream: what this client may see is decided here, at every reconnect.
+/// The stream. What this client may see is decided here, at every reconnect.
 fn events(hub: Hub, query: String, request: SseRequest) -> Response {
     reply(
         query::Events::parse(Some(&query))
@@ -149,17 +143,17 @@ fn assets() -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
-/// The query as it is, or nothing.
+/// The raw query; empty if there is none.
 fn raw_query() -> impl Filter<Extract = (String,), Error = Infallible> + Copy {
     warp::query::raw().or(warp::any().map(String::new)).unify()
 }
 
-/// JSON that is written already.
+/// JSON that is already encoded.
 fn json(text: String) -> Response {
     warp::reply::with_header(text, CONTENT_TYPE, "application/json").into_response()
 }
 
-/// A response, or the refusal as one.
+/// The response, or the refusal as a response.
 fn reply(result: Result<Response, Refusal>) -> Response {
     result.unwrap_or_else(|refusal| {
         let mut response = json(refusal.json());
@@ -169,7 +163,7 @@ fn reply(result: Result<Response, Refusal>) -> Response {
     })
 }
 
-/// What warp's own filters refuse, in the same form.
+/// The refusals of warp's own filters, as JSON.
 async fn rejected(rejection: Rejection) -> Result<Response, Rejection> {
     let (status, reason) = if rejection.find::<PayloadTooLarge>().is_some() {
         (413, "body is larger than 2 MiB")

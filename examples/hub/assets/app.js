@@ -7,8 +7,7 @@
 //   5. publishing, the wire, the list of clients
 //   6. the chart
 //
-// Nothing that comes from the server is ever parsed as HTML: text goes in
-// through textContent, always.
+// Nothing from the server is parsed as HTML: all text is set by textContent.
 
 const $ = (id) => document.getElementById(id);
 
@@ -41,7 +40,7 @@ function parse(text) {
 const TOPICS = ["ticker", "notifications", "job"];
 const HISTORY = 80;
 
-// EventSource gives up for good when the answer is not a 200 stream. Then we
+// EventSource gives up when the answer is not a stream with status 200. Then we
 // try again ourselves, this often.
 const TRY_AGAIN_MS = 4000;
 
@@ -50,19 +49,19 @@ let lastId = "";         // id of the last event that we saw
 let clientId = null;     // what the server calls this connection
 let opened = 0;          // how many times the stream has opened
 let resets = 0;
-let lostAt = null;       // when the connection went away, null while it is there
+let lostAt = null;       // when the connection was lost, null while it is open
 let retryAt = null;      // when we try again after EventSource gave up
 let retryTimer = 0;
 
-// EventSource delivers an event only to listeners for its *name*; there is no
-// way to listen to all of them. So we keep a table, name → function.
+// EventSource delivers an event only to listeners for its *name*. It cannot
+// listen to all names. So we keep a table, name → function.
 const handlers = {
   "tidings:status": onStatus,
   price: onPrice,
   notification: onNotification,
   progress: onProgress,
   done: onDone,
-  message: () => {},     // the name of an event which was sent without one
+  message: () => {},     // the name of an event that was sent without a name
 };
 
 function connect() {
@@ -74,10 +73,9 @@ function connect() {
   for (const topic of TOPICS) url.searchParams.append("topic", topic);
   url.searchParams.set("history", HISTORY);
 
-  // While an EventSource object lives, the browser remembers the last id and
-  // sends it as the `Last-Event-ID` header each time it reconnects: resuming
-  // costs us no code at all. A *new* EventSource starts with an empty memory,
-  // and cannot set headers, so here the id travels in the query.
+  // An EventSource remembers the last id, and sends it as the `Last-Event-ID`
+  // header each time it reconnects: resuming needs no code. A *new* EventSource
+  // has no last id and cannot set headers, so here the id is in the query.
   if (lastId) url.searchParams.set("lastEventId", lastId);
 
   source = new EventSource(url);
@@ -87,13 +85,13 @@ function connect() {
   setState("connecting");
 }
 
-/** Every event takes this way, whatever its name. */
+/** Handles every event, whatever its name. */
 function listen(name) {
   const stream = source;
   stream.addEventListener(name, (event) => {
     if (stream !== source) return;
-    // `lastEventId` is the id of this event or, if it had none, of the one
-    // before: exactly what the browser would send to resume.
+    // `lastEventId` is the id of this event or, if it has none, of the previous
+    // event: exactly what the browser would send to resume.
     lastId = event.lastEventId;
     $("last-id").textContent = lastId || "none yet";
     showOnWire(name, event);
@@ -108,10 +106,10 @@ function onOpen() {
   setState("live");
 }
 
-// `error` says only that the connection is gone. readyState tells the rest:
-// CONNECTING, the browser waits for the time in `retry:` and calls again by
-// itself; CLOSED, the server answered something else than a stream (a 503 from
-// a proxy, say) and the browser will not try again.
+// `error` says only that the connection was lost. readyState says the rest:
+// CONNECTING, the browser waits for the time in `retry:` and reconnects;
+// CLOSED, the answer was no stream (a 503 of a proxy, for example) and the
+// browser will not reconnect.
 function onError() {
   if (lostAt === null && opened > 0) {
     lostAt = performance.now();
@@ -145,8 +143,8 @@ function setState(state) {
   updateTimer();
 }
 
-// The browser does not tell how long it will wait, so while it reconnects we
-// count up; when the timer is our own, we can count down.
+// The browser does not say how long it will wait, so we count up while it
+// reconnects. With our own timer, we can count down.
 function updateTimer() {
   const now = performance.now();
   let text = "";
@@ -161,11 +159,11 @@ $("connect-again").addEventListener("click", connect);
 
 // 2. What the events say ----------------------------------------------------
 
-// The first event of each connection tells how it begins:
+// The first event of each connection says how it begins:
 //   fresh    a new client; some history follows
 //   resumed  the events since our last id follow, then the live ones
 //   reset    the server no longer holds everything since our last id, so what
-//            we show may have a hole: forget it, all that is retained follows
+//            we show may have a gap: forget it, all that is retained follows
 // A reset can also come in the middle of a stream, if we read too slowly.
 function onStatus(data) {
   if (!data) return;
@@ -214,8 +212,7 @@ function onPrice(data) {
   if (data.symbol) $("symbol").textContent = data.symbol;
   $("price").textContent = data.price.toFixed(2);
 
-  // A replayed price is an old one: it waits until we know where in time it
-  // belongs (finishReplay, below).
+  // A replayed price waits until we know its time (see finishReplay).
   if (replay) replay.prices.push(data.price);
   else chart.add(data.price);
   showDelta(data.price);
@@ -237,8 +234,8 @@ const LEVELS = ["info", "success", "warning"];
 const MAX_NOTES = 50;
 
 function onNotification(data, event) {
-  // People may publish anything, so anything must be shown somehow: what is not
-  // a JSON object becomes the title.
+  // Users may publish anything, so anything must be shown: data that is no JSON
+  // object becomes the title.
   const note = data !== null && typeof data === "object" && !Array.isArray(data)
     ? data
     : { title: typeof data === "string" ? data : event.data };
@@ -306,9 +303,9 @@ function showJob(step, percent, done) {
 
 // 3. Continuity -------------------------------------------------------------
 
-// The server numbers the ticks 1, 2, 3 … without a gap. If each one that comes
-// is one more than the one before, then nothing was lost and nothing came
-// twice, however often the connection broke in between.
+// The server numbers the ticks 1, 2, 3 … without a gap. If each number is one more
+// than the previous one, nothing was lost and nothing came twice, however often
+// the connection was lost in between.
 let ticks = 0;
 let lastN = null;
 let missing = 0;
@@ -333,8 +330,8 @@ function showContinuity() {
 
 // 4. Cutting the line -------------------------------------------------------
 
-// The button asks the server to end *our* stream. EventSource cannot tell that
-// from a lost network, so what follows is what would happen in a tunnel.
+// The button asks the server to end *our* stream. To EventSource, that looks like a
+// lost network, so the same happens as in a tunnel.
 $("cut").addEventListener("click", async () => {
   if (!canCut()) return;
   cutting = true;
@@ -359,16 +356,15 @@ function updateCutButton() {
 }
 
 // Which events were published while we were away? On the stream they look like
-// any other. But after the status event the server sends all of them at once,
-// while live ticks come 200 ms apart; so what belongs to the replay is what
-// comes before the first pause of more than 60 ms. Should a live event happen
-// to fall into those 60 ms it is counted too, so the number may be one or two
-// high. It is for show: that nothing is missing is proved by the numbers of the
-// ticks.
+// any other event. But the server sends all of them right after the status
+// event, while live ticks come 200 ms apart. So the replay ends at the first
+// pause of more than 60 ms. A live event in these 60 ms is counted, too, so the
+// number may be one or two too high. The numbers of the ticks prove that nothing
+// is missing.
 //
-// The pause is waited for in two halves. When the page itself was busy, a timer
-// can be overdue while events are still queued behind it; these get their turn
-// before the second timer, and start the wait anew.
+// The wait has two halves. When the page was busy, a timer can be overdue while
+// events are still queued. They are handled before the second timer, and restart
+// the wait.
 const PAUSE_MS = 60;
 let replay = null;       // { status, away, before, events, prices, lastAt, timer }
 
@@ -410,8 +406,8 @@ function finishReplay() {
         lost || twice ? "bad" : "good");
     }
   } else {
-    // Fresh or reset: the last of these prices is the newest, the others lie
-    // behind it, a tick apart.
+    // Fresh or reset: the last of these prices is the newest. The others come
+    // before it, one tick apart.
     chart.seed(prices, lastAt);
     if (away !== null) say($("cut-result"), `Away for ${seconds(away)}, then started over with ${plural(events, "event")}.`);
   }
@@ -421,9 +417,9 @@ function finishReplay() {
 
 // 5. Publishing, the wire, the clients --------------------------------------
 
-// Publishing is a plain POST: topic and event name in the query, the data as
-// body. We do not add the notification to the list here; it comes back to us
-// through the stream, as it does to everybody else.
+// Publishing is a POST: topic and event name in the query, the data as body. We do
+// not add the notification to the list here. It comes back through the stream, as
+// to everyone else.
 function publishUrl() {
   const query = new URLSearchParams({ topic: $("publish-topic").value, event: $("publish-event").value });
   return new URL(`/publish?${query}`, location.href);
@@ -436,7 +432,7 @@ $("publish-form").addEventListener("submit", async (submit) => {
   const name = $("publish-event").value;
   for (const field of ["topic", "event", "data"]) $(`publish-${field}`).removeAttribute("aria-invalid");
 
-  // A name of the user's own needs a listener, or EventSource drops the event.
+  // The user's event name needs a listener, or EventSource drops the event.
   if (name && !Object.hasOwn(handlers, name)) {
     handlers[name] = () => {};
     if (source) listen(name);
@@ -450,7 +446,7 @@ $("publish-form").addEventListener("submit", async (submit) => {
       say(result, `Published as ${body?.id} to ${plural(body?.subscribers ?? 0, "subscriber")}.${unheard}`, "good");
     } else {
       const error = body?.error ?? `The server answered ${answer.status}.`;
-      // Errors name the field they are about: "topic: contains a space at …".
+      // Errors name the field: "topic: contains a space at …".
       const field = /^(topic|event|data):/.exec(error)?.[1];
       if (field) $(`publish-${field}`).setAttribute("aria-invalid", "true");
       say(result, error, "bad");
@@ -490,7 +486,7 @@ $("wire-hold").addEventListener("click", () => {
   $("wire-hold").setAttribute("aria-pressed", String(held));
 });
 
-// The clients: not on the stream, so we ask every two seconds.
+// The clients are not on the stream, so we ask every two seconds.
 const MAX_CLIENT_ROWS = 50;
 
 async function refreshClients() {
@@ -525,9 +521,9 @@ setInterval(refreshClients, 2000);
 // 6. The chart --------------------------------------------------------------
 
 // The price is the surface of the water. Time moves to the left. We draw a
-// quarter of a second behind, so that between two ticks there is always a next
-// one to glide towards. While the connection is cut the water lies flat; the
-// replayed ticks then rise out of it, inside the band which marks the cut.
+// quarter of a second late, so that there is always a next tick to move to. While
+// the connection is cut, the water is flat. The replayed ticks then rise inside
+// the band that marks the cut.
 const TICK_MS = 200;
 const DELAY_MS = 260;
 const KEEP_MS = 60_000;
@@ -598,8 +594,8 @@ const chart = (() => {
     return p.from + (p.v - p.from) * (1 - (1 - x) ** 3);
   }
 
-  // A monotone cubic through the points: smooth, and never above or below what
-  // was really there. Returns a function of time; call it with rising times.
+  // A monotone cubic through the points: smooth, and never outside of the range of
+  // two neighbours. Returns a function of time; call it with rising times.
   function curve(ps, now) {
     const n = ps.length;
     const y = ps.map((p) => level(p, now));
@@ -646,7 +642,7 @@ const chart = (() => {
     const yTop = 84, yBottom = height * 0.68;
     const y = (v) => yBottom - (v - low) / (high - low) * (yBottom - yTop);
 
-    // The surface, sampled every two pixels; beyond the last point it is flat.
+    // The surface, sampled every two pixels; flat after the last point.
     const at = ps.length > 0 ? curve(ps, now) : () => 100;
     const path = [];
     for (let px = 0; px < xHead; px += 2) path.push([px, y(at(timeAt(px)))]);
@@ -675,8 +671,7 @@ const chart = (() => {
     for (const cut of cuts) band(cut, now);
     times();
 
-    // The line along the surface: dashed where there are no points, that is
-    // before the first one and after the last one.
+    // The line along the surface: dashed before the first point and after the last.
     const open = cuts.find((c) => c.to === null);
     const xEnd = open ? Math.min(xHead, x(open.from)) : xHead;
     g.lineJoin = "round";
@@ -776,15 +771,15 @@ const chart = (() => {
       if (cut.to !== null && x(cut.to) <= xHead) g.fillRect(wide - 1.5, 0, 1.5, height);
       g.restore();
 
-      // It sinks out of sight in the deep water.
+      // It fades in the deep water.
       const fade = g.createLinearGradient(0, height * 0.72, 0, height);
       fade.addColorStop(0, `${colors.seaDeep}00`);      // #rrggbb and no alpha
       fade.addColorStop(1, colors.seaDeep);
       g.fillStyle = fade;
       g.fillRect(x0, height * 0.72, wide, height);
 
-      // The label stands at the band's left edge, or leans to the left of its
-      // right one while it would run out of the chart.
+      // The label is at the band's left edge, or left of its right edge if it would
+      // leave the chart.
       const [first, second] = cut.to === null ? [`cut ${seconds(now - cut.start)}`, "waiting to resume"] : cut.label;
       g.font = `650 14px ${colors.sans}`;
       const room = Math.max(g.measureText(first).width, g.measureText(second).width) + 20;
@@ -846,7 +841,7 @@ const chart = (() => {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", resize);
     resize();
     loop();
-    // Less motion wanted: a new still picture once a second.
+    // Reduced motion: a new picture once a second.
     setInterval(() => { if (calm.matches) draw(); }, 1000);
   }
 

@@ -6,11 +6,11 @@ use std::time::SystemTime;
 use serde_json::json;
 use tidings::{ClientInfo, Hub, TopicPattern};
 
-/// Who is connected to this node, as JSON.
+/// The clients of this node, as JSON.
 pub fn list(hub: &Hub) -> String {
-    // In this order: a client that leaves in between is counted by no topic when it is not listed.
+    // In this order, a client that leaves in between is listed, but not counted.
     let clients: Vec<_> = hub.clients().list().iter().map(describe).collect();
-    // Topics that nobody listens to exist as well, as long as they retain events.
+    // Topics without clients exist as long as they retain events.
     let topics = hub.clients().topics().into_iter().filter(|(_, count)| *count > 0);
     let topics = topics.map(|(topic, count)| (TopicPattern::from(topic), count));
     let topics: BTreeMap<_, _> = topics.chain(hub.clients().patterns()).collect();

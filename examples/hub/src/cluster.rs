@@ -1,4 +1,4 @@
-//! `GET /cluster`, and what ends streams on whatever node they are: `DELETE /clients/{id}` and
+//! `GET /cluster`, and the requests that end streams on any node: `DELETE /clients/{id}` and
 //! `DELETE /principals/{principal}`.
 
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use tidings::{Hub, NodeInfo};
 
 use crate::refusal::Refusal;
 
-/// The nodes on the hub's log with the number of their clients, as JSON.
+/// The nodes on the hub's log with their numbers of clients, as JSON.
 pub fn describe(hub: &Hub) -> String {
     let nodes: Vec<_> = hub.cluster().nodes().iter().map(node).collect();
     json!({ "clients": hub.cluster().count(), "nodes": nodes }).to_string()
@@ -27,13 +27,13 @@ fn node(node: &NodeInfo) -> Value {
 ///
 /// # Errors
 ///
-/// When there is no such client, and when it may be on a node that has not answered.
+/// When the client does not exist, or may be on a node that has not answered.
 pub async fn close_client(hub: &Hub, id: &str) -> Result<(), Refusal> {
     let id = id.parse().map_err(Refusal::not_found)?;
     let answer = hub.cluster().close(id).await;
     match (answer.total, answer.silent.len()) {
         (1.., _) => Ok(()),
-        (0, 0) => Err(Refusal::not_found("client id: nobody with this id is connected")),
+        (0, 0) => Err(Refusal::not_found("client id: no client with this id is connected")),
         (0, silent) => Err(Refusal {
             status: 504,
             reason: format!(
@@ -43,8 +43,7 @@ pub async fn close_client(hub: &Hub, id: &str) -> Result<(), Refusal> {
     }
 }
 
-/// Ends all streams of a principal. Returns how many there were, and the nodes that have not answered, as
-/// JSON.
+/// Ends all streams of a principal. Returns their number and the nodes that have not answered, as JSON.
 pub async fn close_principal(hub: &Hub, principal: &str) -> String {
     let answer = hub.cluster().close_principal(principal).await;
     json!({ "closed": answer.total, "silent": answer.silent }).to_string()

@@ -1,7 +1,7 @@
 //! The events that the live page shows: a ticker, notifications and a long job.
 //!
-//! Publishing needs nothing but a handle to the hub; these three are ordinary tasks. An event that the
-//! hub's log does not take is published again, with a key, so that it is there once.
+//! Publishing needs only a handle to the hub. These three are ordinary tasks. They retry an event that the hub's log does not
+//! accept with a key, so that it is published once.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use tidings::{Event, Hub, PublishErrorKind};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-/// How long a task waits when the log has not taken its event.
+/// How long a task waits before it retries.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Starts all three, until the hub is closed.
+/// Starts the three tasks, which run until the hub is closed.
 pub fn start(hub: &Hub) {
     tokio::spawn(ticker(hub.clone()));
     tokio::spawn(notifications(hub.clone()));
@@ -21,7 +21,7 @@ pub fn start(hub: &Hub) {
 
 type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-/// Publishes until it is done. An error that trying again does not mend is returned.
+/// Publishes an event, with retries. Returns errors that a retry does not fix.
 async fn publish(hub: &Hub, topic: &str, name: &str, data: &Value) -> Outcome {
     let key = format!("{topic}/{}", since_1970()?.as_nanos());
     loop {
@@ -36,8 +36,8 @@ fn since_1970() -> Result<Duration, std::time::SystemTimeError> {
     SystemTime::now().duration_since(UNIX_EPOCH)
 }
 
-/// Topic `ticker`: a price that wanders, five times a second. `n` counts without a gap, so that
-/// whoever listens can check that none is missing.
+/// Topic `ticker`: a changing price, five times a second. `n` counts without a gap, so that clients can check that nothing is
+/// missing.
 async fn ticker(hub: Hub) -> Outcome {
     let mut every = interval(Duration::from_millis(200));
     every.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -50,14 +50,14 @@ async fn ticker(hub: Hub) -> Outcome {
     Ok(())
 }
 
-/// Waves of four lengths, so that it looks like a market and needs no random numbers.
+/// Waves of four lengths look like a market, and need no random numbers.
 fn price_at(n: u64) -> f64 {
     let n = n as f64;
     let wave = |length: f64, height: f64| (n / length).sin() * height;
     100.0 + wave(97.0, 3.0) + wave(41.0, 1.2) + wave(13.3, 0.5) + wave(3.1, 0.15)
 }
 
-/// Topic `notifications`: one every few seconds.
+/// Topic `notifications`: one every five seconds.
 async fn notifications(hub: Hub) -> Outcome {
     const TEXTS: [(&str, &str, &str); 6] = [
         ("info", "Ada joined the room", "She left off at page 12 and goes on from there."),
@@ -78,7 +78,7 @@ async fn notifications(hub: Hub) -> Outcome {
     Ok(())
 }
 
-/// Topic `job`: a job of some twenty seconds that tells how far it is, over and over.
+/// Topic `job`: the progress of a job that takes about twenty seconds, again and again.
 async fn job(hub: Hub) -> Outcome {
     const STEPS: u64 = 8;
     let mut every = interval(Duration::from_millis(200));

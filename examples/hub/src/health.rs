@@ -5,7 +5,7 @@ use tidings::Hub;
 /// The `Content-Type` of [`metrics`].
 pub const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Whether new clients should be sent here: status and body of the response.
+/// Whether new clients should connect here, as the status and body of the response.
 pub fn check(hub: &Hub) -> (u16, String) {
     let health = hub.health();
     match health.is_ready() {
@@ -14,7 +14,7 @@ pub fn check(hub: &Hub) -> (u16, String) {
     }
 }
 
-/// The hub's figures, as Prometheus reads them.
+/// The hub's metrics, in the format of Prometheus.
 pub fn metrics(hub: &Hub) -> String {
     hub.metrics().to_string()
 }

@@ -1,4 +1,4 @@
-//! The log that a hub stands on: what `--log` says, and how it is opened.
+//! The log of a hub: what `--log` says, and how to open it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,22 +13,22 @@ use tidings_redis::RedisLog;
 /// Where a hub keeps its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Engine {
-    /// In the memory of the process.
+    /// In memory.
     Memory,
-    /// In a file of redb's.
+    /// In a file, with redb.
     Redb(PathBuf),
-    /// In Redis, with this URL.
+    /// In Redis, at this URL.
     Redis(String),
-    /// In NATS JetStream, with this URL.
+    /// In NATS JetStream, at this URL.
     Nats(String),
 }
 
 impl Engine {
-    /// Opens the log, and makes a hub on it.
+    /// Opens the log, and builds a hub on it.
     ///
     /// # Errors
     ///
-    /// When the file cannot be opened, or the server not be reached: a sentence that says why.
+    /// When the file cannot be opened or the server cannot be reached: a sentence that says why.
     pub async fn hub(&self) -> Result<Hub, String> {
         let cannot_open = |error: LogError| format!("cannot open the log: {error}");
         let hub = Hub::builder();
@@ -58,7 +58,7 @@ impl FromStr for Engine {
     }
 }
 
-/// Its name; without the URL, which may have a password.
+/// The name of the engine, without the URL, which may contain a password.
 impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_engine_is_read_from_what_it_is_called() {
+    fn the_engine_is_parsed_from_the_flag() {
         for (text, engine) in [
             ("memory", Engine::Memory),
             ("redb:hub.redb", Engine::Redb("hub.redb".into())),

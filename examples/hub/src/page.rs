@@ -1,17 +1,17 @@
-//! The live page: plain files, in the binary.
+//! The files of the live page, in the binary.
 
 /// One file of the page.
 #[derive(Debug, Clone, Copy)]
 pub struct Asset {
-    /// The path that it is served at.
+    /// Its path.
     pub path: &'static str,
     /// Its `Content-Type`.
     pub content_type: &'static str,
-    /// What is in it.
+    /// Its content.
     pub text: &'static str,
 }
 
-/// All files of the page, to be served with [`HEADERS`].
+/// All files of the page. They are served with [`HEADERS`].
 pub const ASSETS: [Asset; 4] = [
     Asset {
         path: "/",
@@ -35,7 +35,7 @@ pub const ASSETS: [Asset; 4] = [
     },
 ];
 
-/// What the page is served with besides: nothing from elsewhere, nothing inline.
+/// Additional headers of the page: they forbid inline scripts and anything from other origins.
 pub const HEADERS: [(&str, &str); 3] = [
     ("content-security-policy", "default-src 'self'; frame-ancestors 'none'"),
     ("x-content-type-options", "nosniff"),

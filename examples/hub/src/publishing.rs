@@ -7,14 +7,13 @@ use tidings::{Event, Hub, PublishError, PublishErrorKind};
 use crate::query;
 use crate::refusal::Refusal;
 
-/// Publishes a request's body as an event. Returns the body of the response: JSON with the
-/// event's `id`, the number of `subscribers` that it was for, and whether it is a `duplicate`: one with
-/// its key was there already, and the id is that one's.
+/// Publishes the body of a request as an event. Returns the body of the response: JSON with the event's `id`, the number of
+/// `subscribers`, and whether it is a `duplicate` of an earlier event with its key, whose id this is.
 ///
 /// # Errors
 ///
-/// When the query, the body or the event's name is bad, when the hub is closed, and when its log does
-/// not take the event.
+/// When the query, the body or the event's name is invalid, when the hub is closed, and when its log does not accept the
+/// event.
 pub async fn publish(hub: &Hub, query: Option<&str>, body: &[u8]) -> Result<String, Refusal> {
     let query::Publish { topic, event, key } = query::Publish::parse(query)?;
     let data = std::str::from_utf8(body)
@@ -38,7 +37,7 @@ pub async fn publish(hub: &Hub, query: Option<&str>, body: &[u8]) -> Result<Stri
     .to_string())
 }
 
-/// 503 and 507 say that nothing has happened; 504 that the event may be there.
+/// 503 and 507: the event was not published. 504: it may have been published.
 fn status(error: &PublishError) -> u16 {
     match (error.kind(), error.log_error().map(LogError::kind)) {
         (PublishErrorKind::TooLarge, _) => 413,

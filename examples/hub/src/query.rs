@@ -8,23 +8,23 @@ fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
     form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned()
 }
 
-/// What a request to `/events` asks for.
+/// The parameters of `/events`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Events {
-    /// At least one topic, or family of topics.
+    /// At least one topic or pattern.
     pub topics: Vec<TopicPattern>,
-    /// What a fresh client gets of what is retained.
+    /// How many retained events a fresh client gets.
     pub history: History,
-    /// Whose stream it is. Here anybody may say so; `examples/auth` shows who really may.
+    /// The user of the stream. Anyone may name any user here; `examples/auth` shows authentication.
     pub principal: Option<String>,
 }
 
 impl Events {
-    /// Reads `topic=a&topic=b:*&history=20&principal=ada`; parameters of other names are left alone.
+    /// Parses `topic=a&topic=b:*&history=20&principal=ada`; other parameters are ignored.
     ///
     /// # Errors
     ///
-    /// When there is no topic, or a value is bad: a sentence that says what to change.
+    /// When there is no topic, or a value is invalid: a sentence that says what to change.
     pub fn parse(query: Option<&str>) -> Result<Self, Refusal> {
         let mut topics = Vec::new();
         let mut history = History::None;
@@ -50,8 +50,8 @@ impl Events {
         Ok(Self { topics, history, principal })
     }
 
-    /// What is asked for, as a subscription to be resumed. An application that is not all public would choose
-    /// the topics itself, and take no pattern from a client.
+    /// Subscribes to what the parameters ask for. An application that is not public would choose the topics itself, and accept
+    /// no patterns from clients.
     pub fn subscribe(self, hub: &Hub) -> Subscribe {
         let subscribe = hub.subscribe_matching(self.topics).history(self.history);
         match self.principal {
@@ -61,23 +61,23 @@ impl Events {
     }
 }
 
-/// What a request to `/publish` says besides its body.
+/// The parameters of `/publish`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Publish {
-    /// Where to.
+    /// The topic.
     pub topic: Topic,
-    /// The event's name, as given.
+    /// The event's name, not validated.
     pub event: Option<String>,
-    /// Names this publication, so that it can be asked for again.
+    /// The key of this publication, so that it can be retried.
     pub key: Option<IdempotencyKey>,
 }
 
 impl Publish {
-    /// Reads `topic=a&event=price&key=order-17`; parameters of other names are left alone.
+    /// Parses `topic=a&event=price&key=order-17`; other parameters are ignored.
     ///
     /// # Errors
     ///
-    /// When there is not exactly one topic and at most one event name and key, or one of them is bad.
+    /// When there is not exactly one topic and at most one event name and key, or one of them is invalid.
     pub fn parse(query: Option<&str>) -> Result<Self, Refusal> {
         let mut topic = None;
         let mut event = None;
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_take_any_number_of_topics() {
+    fn a_stream_has_any_number_of_topics() {
         let events = Events::parse(Some("topic=a&x=y&topic=b%2F*&history=20")).unwrap();
         assert_eq!(events.topics, ["a", "b/*"].map(|topic| TopicPattern::new(topic).unwrap()));
         assert_eq!((events.history, events.principal), (History::Last(20), None));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_requests_get_a_sentence() {
+    fn invalid_requests_get_a_sentence() {
         for (query, reason) in [
             (None, "topic is missing; add at least one to the URL, such as /events?topic=news"),
             (Some("topic=two+words"), "topic pattern contains ' ' at byte 3"),

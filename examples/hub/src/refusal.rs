@@ -1,8 +1,8 @@
-//! What a request gets that cannot be served.
+//! Why requests are refused.
 
 use serde_json::json;
 
-/// A status of 400 or more, and the reason in one sentence.
+/// A status of 400 or more with the reason in one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The HTTP status.
@@ -17,7 +17,7 @@ impl Refusal {
         Self { status: 400, reason: reason.to_string() }
     }
 
-    /// There is nothing at this path.
+    /// Nothing exists at this path.
     pub fn not_found(reason: impl ToString) -> Self {
         Self { status: 404, reason: reason.to_string() }
     }

@@ -1,13 +1,11 @@
-//! The end: on SIGTERM or Ctrl-C, streams end, and so does the process, within a second.
+//! On SIGTERM or Ctrl-C, streams and the process end within a second.
 
 use std::time::Duration;
 
-/// How long open connections get to take what was sent: a client that does not read must not
-/// keep the process.
+/// How long open connections have to receive what was sent. A stalled client must not keep the process running.
 pub const TIMEOUT: Duration = Duration::from_millis(800);
 
-/// Resolves at SIGTERM or Ctrl-C. Where the process may not listen for signals, never: then the
-/// system ends it the hard way.
+/// Resolves at SIGTERM or Ctrl-C; never if the process cannot listen for signals, which then end it directly.
 #[cfg(unix)]
 pub async fn signal() {
     use tokio::signal::unix::{SignalKind, signal};

@@ -105,7 +105,7 @@ mod tests {
             |received, at| received.insert(at, received[at].clone()),
             |received, at| received.push(received[at].clone()),
             |received, at| received.insert(at, seen("message", "?", 77)),
-            |received, at| received[at].data.push(' '),
+            |received, at| received[at].data.push('x'),
             |received, at| received[at].event.push('x'),
             |received, at| received[at].id = "e-99".to_owned(),
             |received, at| {
@@ -119,8 +119,8 @@ mod tests {
         let (expected, good) = good();
         for (number, change) in changes.into_iter().enumerate() {
             for at in 0..good.len() {
-                // Nothing refers to the id of the fresh status.
-                if (number, at) == (6, 0) {
+                // A connection may end before its first event, and nothing refers to the id of the fresh status.
+                if [(1, 5), (6, 0)].contains(&(number, at)) {
                     continue;
                 }
                 let mut received = good.clone();

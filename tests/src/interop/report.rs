@@ -28,7 +28,7 @@ pub fn report(hubs: &[&str], tools: &Tools) -> String {
          a heartbeat. \"ok\" means that it received every event exactly once, in order, with its \
          name, data and id as published, and that each of its connections began with the right \
          status event. What a client does otherwise than the standard says, on any server, is in \
-         the note with that number; everything else is checked all the same.\n\n",
+         the note with that number; everything else is checked, too.\n\n",
     );
     let mut notes = Vec::new();
     table(

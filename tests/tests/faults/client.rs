@@ -47,7 +47,7 @@ impl Client {
             let call = self.call.borrow_and_update().clone();
             match &call {
                 Call::StayAway if self.number % 2 == 1 => {
-                    self.call.changed().await.expect("somebody calls");
+                    self.call.changed().await.expect("the scene goes on");
                     continue;
                 }
                 Call::Leave => return self.receipts,

@@ -12,11 +12,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 const LARGE: usize = 64 * 1024;
 
-/// Only Linux enforces the limit for every server; for some of them, the system has to.
+/// On Linux, because some servers leave the limit to the system.
 pub async fn a_stalled_client_is_evicted<A: Adapter>() {
-    if !cfg!(target_os = "linux") {
-        return;
-    }
     let site = Site::with_write_timeout::<A>(WRITE_TIMEOUT);
     // Waits until the server has begun: where connections inherit options from the listener, earlier ones have
     // none.
