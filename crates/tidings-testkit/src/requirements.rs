@@ -1,8 +1,7 @@
-//! What a test needs that Cargo does not bring: a browser, a broker, Node.js.
+//! Programs that a test needs and Cargo does not install: a browser, a broker, Node.js.
 //!
-//! Where it is missing, the test says so and passes, so that `cargo test` works on a machine that
-//! has only Rust. With `TIDINGS_TEST_ALL=1`, as set by `tests/run`, it fails instead: there,
-//! nothing may be skipped.
+//! If one is missing, the test prints that and passes, so `cargo test` works on a machine that has only Rust. With
+//! `TIDINGS_TEST_ALL=1`, which `tests/run` sets, it fails instead: nothing may be skipped then.
 //!
 //! ```no_run
 //! use tidings_testkit::requirements;
@@ -20,7 +19,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// Something that is not there.
+/// A program that is not installed, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
     what: String,
@@ -41,8 +40,8 @@ impl fmt::Display for Missing {
     }
 }
 
-/// What `find` found; or `None` if something is missing, which is told on standard error. The
-/// test should then return.
+/// The result of `find`; or `None` if something is missing, after printing that to standard error. The test should
+/// then return.
 ///
 /// # Panics
 ///
@@ -53,8 +52,8 @@ pub fn met<T>(suite: &str, find: impl FnOnce() -> Result<T, Missing>) -> Option<
     match decide(suite, find(), all) {
         Decision::Run(found) => Some(found),
         Decision::Skip(notice) => {
-            // Not `eprintln`: the notices of tests that pass would be captured. In one write, so
-            // that the lines of tests that run at the same time do not mix.
+            // Not `eprintln`, which is captured in tests that pass. In one write, so that the lines of tests that run at
+            // the same time do not mix.
             let _ = std::io::stderr().write_all(notice.as_bytes());
             None
         }
@@ -77,12 +76,11 @@ fn decide<T>(suite: &str, found: Result<T, Missing>, all: bool) -> Decision<T> {
     }
 }
 
-/// Chromium, or a browser that is made of it: the one that `CHROMIUM` names, or the first that is
-/// found.
+/// Chromium, or a browser based on it: the one that `CHROMIUM` names, or the first that is found.
 ///
 /// # Errors
 ///
-/// When there is none.
+/// When none is installed.
 pub fn chromium() -> Result<PathBuf, Missing> {
     if let Some(path) = env::var_os("CHROMIUM").filter(|path| !path.is_empty()) {
         let path = PathBuf::from(path);
@@ -136,17 +134,16 @@ pub fn node() -> Result<PathBuf, Missing> {
 ///
 /// # Errors
 ///
-/// When there is none.
+/// When none is installed.
 pub fn nats_server() -> Result<PathBuf, Missing> {
     program("nats-server", "nats-server")
 }
 
-/// The packages of `folder/package-lock.json`, in `folder/node_modules`. If they are not there,
-/// `npm ci` is run.
+/// Makes sure that the packages of `folder/package-lock.json` are in `folder/node_modules`, by `npm ci` if need be.
 ///
 /// # Errors
 ///
-/// When they are not there, and npm isn't either, or failed.
+/// When they are missing, and npm is too, or failed.
 pub fn npm_packages(folder: &Path) -> Result<(), Missing> {
     let absent = match absent_packages(folder) {
         absent if absent.is_empty() => return Ok(()),
@@ -197,9 +194,9 @@ fn absent_packages(folder: &Path) -> Vec<String> {
 ///
 /// # Errors
 ///
-/// When it is not there.
+/// When it is not installed.
 pub fn program(name: &str, package: &str) -> Result<PathBuf, Missing> {
-    // Where Debian has servers, which are not for everybody's `PATH` there.
+    // Where Debian has servers, which are not on every `PATH`.
     const PLACES: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
     let in_places = || PLACES.iter().map(|place| Path::new(place).join(name));
     on_path(name).or_else(|| in_places().find(|path| path.is_file())).ok_or_else(|| {
@@ -208,11 +205,11 @@ pub fn program(name: &str, package: &str) -> Result<PathBuf, Missing> {
     })
 }
 
-/// The library that shows another time to a program that is started with it.
+/// The library that gives another time to a program that is started with it.
 ///
 /// # Errors
 ///
-/// When it is not there.
+/// When it is not installed.
 pub fn faketime() -> Result<PathBuf, Missing> {
     const NAME: &str = "faketime/libfaketime.so.1";
     let folders = ["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(PathBuf::from);
@@ -229,13 +226,13 @@ pub fn faketime() -> Result<PathBuf, Missing> {
 ///
 /// # Errors
 ///
-/// When it is not there.
+/// When it is not installed.
 pub fn redis_server() -> Result<PathBuf, Missing> {
     program("redis-cli", "redis-server").and_then(|_| program("redis-server", "redis-server"))
 }
 
-/// The version that a program tells when it is asked with `argument`: the first word of its answer
-/// that has a digit first, perhaps behind a slash.
+/// The version that a program prints when it is run with `argument`: the first word that begins with a digit, perhaps
+/// after a slash.
 pub fn version(program: &Path, argument: &str) -> Option<String> {
     let output = Command::new(program).arg(argument).stdin(Stdio::null()).output().ok()?;
     let answer = [output.stdout, output.stderr].concat();
@@ -249,12 +246,11 @@ fn version_in(answer: &str) -> Option<&str> {
         .find(|word| word.starts_with(|char: char| char.is_ascii_digit()))
 }
 
-/// Python, in a virtual environment in `folder` that has the packages of a `requirements.txt`. If
-/// it is not there, it is made.
+/// Python in a virtual environment in `folder` with the packages of a `requirements.txt`. Makes it if it does not exist.
 ///
 /// # Errors
 ///
-/// When it is not there, and cannot be made.
+/// When it does not exist, and cannot be made.
 ///
 /// # Panics
 ///
@@ -264,7 +260,7 @@ pub fn python_packages(requirements: &Path, folder: &Path) -> Result<PathBuf, Mi
     let wanted = std::fs::read_to_string(requirements)
         .unwrap_or_else(|error| panic!("{}: {error}", requirements.display()));
     let python = folder.join("bin/python");
-    // Written when all the rest is done.
+    // Written last.
     let installed = folder.join("installed.txt");
     if python.is_file() && std::fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
         return Ok(python);
