@@ -9,7 +9,7 @@ use async_nats::jetstream::context::{
 };
 use async_nats::jetstream::stream::{LastRawMessageError, LastRawMessageErrorKind};
 use async_nats::jetstream::{self, ErrorCode};
-use async_nats::{ConnectError, ConnectErrorKind, SubscribeError};
+use async_nats::{ConnectError, ConnectErrorKind};
 use tidings::backend::{LogError, LogErrorKind};
 
 /// An error of this engine.
@@ -40,57 +40,9 @@ pub(crate) fn connecting(source: ConnectError) -> LogError {
 }
 
 /// A request to JetStream has failed.
-pub(crate) fn asking<E>(what: &str, source: E) -> LogError
-where
-    E: Answer + Error + Send + Sync + 'static,
-{
-    let kind = source.kind_of_answer();
+pub(crate) fn asking(what: &str, source: impl Error + Send + Sync + 'static) -> LogError {
+    let kind = kind_of_cause(&source).unwrap_or(LogErrorKind::Unavailable);
     error(kind, format_args!("{what}: {source}")).with_source(source)
-}
-
-/// An error that may have come from JetStream itself, or mean that there was no answer.
-pub(crate) trait Answer {
-    fn kind_of_answer(&self) -> LogErrorKind;
-}
-
-impl Answer for GetStreamError {
-    fn kind_of_answer(&self) -> LogErrorKind {
-        match self.kind() {
-            GetStreamErrorKind::JetStream(refusal) => kind_of(&refusal),
-            _ => of_chain(self).unwrap_or(LogErrorKind::Unavailable),
-        }
-    }
-}
-
-impl Answer for CreateStreamError {
-    fn kind_of_answer(&self) -> LogErrorKind {
-        match self.kind() {
-            CreateStreamErrorKind::JetStream(refusal) => kind_of(&refusal),
-            CreateStreamErrorKind::JetStreamUnavailable => LogErrorKind::Refused,
-            _ => of_chain(self).unwrap_or(LogErrorKind::Unavailable),
-        }
-    }
-}
-
-impl Answer for RequestError {
-    fn kind_of_answer(&self) -> LogErrorKind {
-        of_chain(self).unwrap_or(LogErrorKind::Unavailable)
-    }
-}
-
-impl Answer for LastRawMessageError {
-    fn kind_of_answer(&self) -> LogErrorKind {
-        match self.kind() {
-            LastRawMessageErrorKind::JetStream(refusal) => kind_of(&refusal),
-            _ => of_chain(self).unwrap_or(LogErrorKind::Unavailable),
-        }
-    }
-}
-
-impl Answer for SubscribeError {
-    fn kind_of_answer(&self) -> LogErrorKind {
-        LogErrorKind::Unavailable
-    }
 }
 
 /// A publication that was not acknowledged.
@@ -98,27 +50,38 @@ pub(crate) fn publishing(source: PublishError) -> LogError {
     let kind = match source.kind() {
         // The server knows that it was not stored: there is no such stream, or no leader now.
         PublishErrorKind::StreamNotFound => LogErrorKind::Unavailable,
-        _ => of_chain(&source).unwrap_or(LogErrorKind::Unacknowledged),
+        _ => kind_of_cause(&source).unwrap_or(LogErrorKind::Unacknowledged),
     };
     error(kind, format_args!("publish: {source}")).with_source(source)
 }
 
-/// Looks for an answer of JetStream among the causes of an error.
-fn of_chain(error: &(dyn Error + 'static)) -> Option<LogErrorKind> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(refusal) = error.downcast_ref::<jetstream::Error>() {
-            return Some(kind_of(refusal));
-        }
-        // JetStream always answers, so it is unavailable.
-        if let Some(request) = error.downcast_ref::<RequestError>() {
-            if request.kind() == RequestErrorKind::NoResponders {
-                return Some(LogErrorKind::Unavailable);
-            }
-        }
-        cause = error.source();
+/// Looks for an answer of JetStream among an error and its causes.
+fn kind_of_cause(error: &(dyn Error + 'static)) -> Option<LogErrorKind> {
+    kind_of_answer(error).or_else(|| kind_of_cause(error.source()?))
+}
+
+fn kind_of_answer(error: &(dyn Error + 'static)) -> Option<LogErrorKind> {
+    if let Some(refusal) = error.downcast_ref::<jetstream::Error>() {
+        return Some(kind_of(refusal));
     }
-    None
+    if let Some(error) = error.downcast_ref::<GetStreamError>() {
+        let GetStreamErrorKind::JetStream(refusal) = error.kind() else { return None };
+        return Some(kind_of(&refusal));
+    }
+    if let Some(error) = error.downcast_ref::<LastRawMessageError>() {
+        let LastRawMessageErrorKind::JetStream(refusal) = error.kind() else { return None };
+        return Some(kind_of(&refusal));
+    }
+    if let Some(error) = error.downcast_ref::<CreateStreamError>() {
+        return match error.kind() {
+            CreateStreamErrorKind::JetStream(refusal) => Some(kind_of(&refusal)),
+            CreateStreamErrorKind::JetStreamUnavailable => Some(LogErrorKind::Refused),
+            _ => None,
+        };
+    }
+    // JetStream always answers, so it is unavailable.
+    let request = error.downcast_ref::<RequestError>()?;
+    (request.kind() == RequestErrorKind::NoResponders).then_some(LogErrorKind::Unavailable)
 }
 
 fn kind_of(refusal: &jetstream::Error) -> LogErrorKind {

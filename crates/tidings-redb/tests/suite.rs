@@ -32,7 +32,7 @@ impl Engine for Redb {
     }
 
     async fn wipe(&self) {
-        std::fs::remove_file(self.path()).expect("the file is there");
+        std::fs::remove_file(self.path()).expect("the file exists");
     }
 }
 

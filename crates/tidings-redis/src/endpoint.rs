@@ -97,20 +97,15 @@ impl Endpoint {
 
     /// Connects for Pub/Sub. Any node of a cluster will do: each hears what is published on the others.
     pub(crate) async fn subscribe(&self) -> RedisResult<PubSub> {
-        if self.topology != Topology::Cluster {
-            return self.subscribe_by(&self.client("").await?).await;
-        }
-        let mut last = no_address();
-        for server in self.shuffled() {
-            match self.subscribe_by(&self.open(server)?).await {
-                Ok(subscription) => return Ok(subscription),
-                Err(error) => last = error,
+        match self.topology {
+            Topology::Cluster => {
+                self.any_node(|server| async { self.subscribe_by(self.open(server)?).await }).await
             }
+            _ => self.subscribe_by(self.client("").await?).await,
         }
-        Err(last)
     }
 
-    async fn subscribe_by(&self, client: &Client) -> RedisResult<PubSub> {
+    async fn subscribe_by(&self, client: Client) -> RedisResult<PubSub> {
         let info = client.get_connection_info();
         // PubSub knows only RESP2, in which messages come as answers do.
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
@@ -132,31 +127,31 @@ impl Endpoint {
     async fn client(&self, key: &str) -> RedisResult<Client> {
         match &self.topology {
             Topology::Single => self.open(self.servers[0].clone()),
-            Topology::Cluster => self.node_of(key).await,
+            // The node that has the key is the one that does not redirect to another.
+            Topology::Cluster => self.any_node(|server| self.redirected(server, key)).await,
             #[cfg(feature = "sentinel")]
             Topology::Sentinel { primary } => self.in_time(self.primary(primary)).await,
         }
     }
 
-    /// The node of the cluster that has a key: the one that does not redirect to another.
-    async fn node_of(&self, key: &str) -> RedisResult<Client> {
-        let mut last = no_address();
-        for server in self.shuffled() {
-            match self.followed(server, key).await {
-                Ok(client) => return Ok(client),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
-    fn shuffled(&self) -> Vec<ConnectionInfo> {
+    /// Tries the nodes of the cluster in random order until one succeeds.
+    async fn any_node<T, F>(&self, attempt: impl Fn(ConnectionInfo) -> F) -> RedisResult<T>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let mut outcome = Err((ErrorKind::InvalidClientConfig, "no address").into());
         let mut servers = self.servers.clone();
         fastrand::shuffle(&mut servers);
-        servers
+        for server in servers {
+            outcome = attempt(server).await;
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
     }
 
-    async fn followed(&self, mut server: ConnectionInfo, key: &str) -> RedisResult<Client> {
+    async fn redirected(&self, mut server: ConnectionInfo, key: &str) -> RedisResult<Client> {
         for _ in 0..Self::MAX_REDIRECTS {
             let client = self.open(server.clone())?;
             let mut connection = self.connect_by(&client, self.connect_timeout).await?;
@@ -223,15 +218,18 @@ impl Endpoint {
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-        match tokio::time::timeout(self.connect_timeout, work).await {
-            Ok(result) => result,
-            Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
-        }
+        in_time(self.connect_timeout, work).await
     }
 }
 
-fn no_address() -> RedisError {
-    (ErrorKind::InvalidClientConfig, "no address").into()
+pub(crate) async fn in_time<T>(
+    limit: Duration,
+    work: impl Future<Output = RedisResult<T>>,
+) -> RedisResult<T> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(result) => result,
+        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+    }
 }
 
 fn tcp_settings() -> TcpSettings {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use redis::aio::{PubSubSink, PubSubStream};
-use redis::{ErrorKind, Msg, RedisError, RedisResult};
+use redis::{ErrorKind, Msg, RedisResult};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, in_time};
 
 /// A subscription that notices when its link is dead, although no message may come for hours.
 pub(crate) struct Subscriber {
@@ -52,12 +52,5 @@ impl Subscriber {
                 }
             }
         }
-    }
-}
-
-async fn in_time<T>(limit: Duration, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    match tokio::time::timeout(limit, work).await {
-        Ok(result) => result,
-        Err(_) => Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))),
     }
 }

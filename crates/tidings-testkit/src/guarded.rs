@@ -1,32 +1,27 @@
-//! Servers that end with the test, even if it is killed.
+//! Servers that end with the test, whatever happens to it.
 
+use std::collections::hash_map::RandomState;
 use std::ffi::OsStr;
+use std::hash::{BuildHasher, Hasher};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use crate::limit::within;
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-/// Runs a program, prints its process id first, and kills it when standard input ends: at the latest when the test's
-/// process has ended. Ends with the program.
-const GUARD: &str = r#"
-  exec 3<&0
-  sh -c 'echo "$$"; exec "$@"' guarded "$@" </dev/null 3<&- & program=$!
-  { cat <&3; kill -9 "$program"; } >/dev/null 2>&1 & guard=$!
-  wait "$program"
-  kill "$guard"
-"#;
+use crate::limit::within;
+use crate::watch::Watch;
 
-/// A program that runs until it is [killed](Self::kill) or dropped.
+/// A program that runs until it is [killed](Self::kill) or dropped, or the test's process ends.
 #[derive(Debug)]
 pub struct Guarded {
-    guard: Child,
-    stdin: Option<ChildStdin>,
-    pid: Pid,
+    child: Child,
+    _watch: Option<Watch>,
     said: Arc<Mutex<String>>,
     lines: watch::Receiver<usize>,
 }
@@ -36,42 +31,37 @@ impl Guarded {
     ///
     /// # Panics
     ///
-    /// When there is no shell.
-    pub async fn start(
-        program: &Path,
-        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
-    ) -> Self {
-        let mut command = Command::new("sh");
-        command.args(["-c", GUARD, "guard"]).arg(program).args(arguments).kill_on_drop(true);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut guard = command.spawn().expect("a shell starts");
-        let stdin = guard.stdin.take();
-        let mut stdout = BufReader::new(guard.stdout.take().expect("it is piped")).lines();
-        let mut stderr = BufReader::new(guard.stderr.take().expect("it is piped")).lines();
-        let line = within("the guard's first line", stdout.next_line()).await;
-        let pid = line.expect("a line of text").and_then(|line| Pid::from_raw(line.parse().ok()?));
+    /// When it does not start.
+    pub fn start(program: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let watch = Watch::over(&child);
+        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let mut stderr = BufReader::new(child.stderr.take().expect("it is piped")).lines();
         let (count, lines) = watch::channel(0);
         let said = Arc::new(Mutex::new(String::new()));
         let collected = said.clone();
         tokio::spawn(async move {
-            // Reads both, so that neither pipe fills up.
+            // Both are read, because neither may fill up.
             loop {
                 let line = tokio::select! {
                     Ok(Some(line)) = stdout.next_line() => line,
                     Ok(Some(line)) = stderr.next_line() => line,
                     else => return,
                 };
-                let mut said = collected.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut said = collected.lock();
                 said.push_str(&line);
                 said.push('\n');
                 drop(said);
                 count.send_modify(|count| *count += 1);
             }
         });
-        Self { guard, stdin, pid: pid.expect("the guard names a process"), said, lines }
+        Self { child, _watch: watch, said, lines }
     }
 
-    /// Waits until it has printed a line that contains `what`, and returns the line. `None` if it ends before.
+    /// Waits until it has printed something, and returns the first line with it; `None` if it ends before.
     pub async fn says(&mut self, what: &str) -> Option<String> {
         loop {
             let found = self.said().lines().find(|line| line.contains(what)).map(str::to_owned);
@@ -84,29 +74,54 @@ impl Guarded {
 
     /// Everything that it has printed so far.
     pub fn said(&self) -> String {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.said.lock().clone()
     }
 
-    /// Sends it a signal.
-    ///
-    /// # Panics
-    ///
-    /// When it has ended.
-    pub fn signal(&self, signal: Signal) {
-        kill_process(self.pid, signal).expect("it runs");
+    /// Stops it until it is [resumed](Self::resume), while it keeps its connections: SIGSTOP.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it continue: SIGCONT.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        kill_process(pid.expect("it is running"), signal).expect("it is ours to signal");
     }
 
     /// Kills it, and waits until it has ended.
     pub async fn kill(mut self) {
-        self.signal(Signal::KILL);
-        drop(self.stdin.take());
-        within("the guard's end", self.guard.wait()).await.expect("it is our child");
+        within("the end of a killed program", self.child.kill()).await.expect("it is ours to kill");
     }
 }
 
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        // The guard may be killed before it notices that its input has ended.
-        let _ = kill_process(self.pid, Signal::KILL);
+/// Free ports, all different.
+///
+/// None of those that the system assigns: while a server is down, a client that connects to it again and again from
+/// such ports may be given the server's port, and is then connected to itself.
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    let free = || {
+        let random = RandomState::new().build_hasher().finish();
+        let port = 10_000 + u16::try_from(random % 20_000).expect("a small number");
+        TcpListener::bind(("127.0.0.1", port)).ok()
+    };
+    let listeners =
+        [(); N].map(|()| (0..1_000).find_map(|_| free()).expect("one port of a thousand is free"));
+    listeners.map(|listener| listener.local_addr().expect("it is bound").port())
+}
+
+/// Copies a folder with everything in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder for temporary files");
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry of a folder");
+        let to = to.join(entry.file_name());
+        match entry.path() {
+            folder if folder.is_dir() => copy_folder(&folder, &to),
+            file => drop(std::fs::copy(file, to).expect("a file is copied")),
+        }
     }
 }

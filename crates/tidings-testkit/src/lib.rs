@@ -11,7 +11,7 @@
 //! - [`checker`]: compares what was published with what a client received, and finds lost, doubled, disordered
 //!   and foreign events.
 //! - [`requirements`]: what a test does when a program that it needs is not installed.
-//! - [`redis`], [`nats`]: servers of Redis and NATS, by [`guarded`], which ends a server with the test.
+//! - [`redis`], [`nats`]: servers of Redis and NATS; [`guarded`] ends them with the test.
 //! - [`proxy`]: a link that can be cut.
 //! - [`program`]: builds the programs of the workspace.
 //! - [`process`]: runs one of them, and ends it with the test.

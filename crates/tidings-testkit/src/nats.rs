@@ -1,26 +1,23 @@
-//! NATS servers, each a process with a folder of its own that ends with the test.
+//! NATS servers: each is a process with a folder, and ends with the test.
 
-use std::collections::hash_map::RandomState;
 use std::fmt::Write;
-use std::hash::{BuildHasher, Hasher};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::process::Signal;
+use tempfile::TempDir;
 
-use crate::guarded::Guarded;
+use crate::guarded::{Guarded, copy_folder, free_ports};
 use crate::requirements::{self, Missing};
 
 /// A server with JetStream. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct Server {
-    program: PathBuf,
-    folder: PathBuf,
-    port: u16,
-    /// More of its configuration.
-    configuration: String,
+    // Dropped first: the program writes to the folder.
     running: Option<Guarded>,
+    program: PathBuf,
+    folder: TempDir,
+    port: u16,
+    /// More lines of its configuration.
+    configuration: String,
 }
 
 impl Server {
@@ -56,19 +53,14 @@ impl Server {
         configuration: &str,
         prepare: impl FnOnce(&Path),
     ) -> Result<Self, Missing> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-
         let program = requirements::nats_server()?;
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = format!("tidings-nats-{}-{number}", std::process::id());
-        let folder = std::env::temp_dir().join(folder);
-        std::fs::create_dir_all(&folder).expect("a folder for temporary files");
-        prepare(&folder);
-        let path = folder.to_str().expect("a path in UTF-8");
+        let folder = TempDir::new().expect("a folder for temporary files");
+        prepare(folder.path());
+        let path = folder.path().to_str().expect("a path in UTF-8");
         let mut configuration = configuration.replace("{folder}", path);
         writeln!(configuration, "\nserver_name: {name}").expect("memory");
         let [port] = free_ports();
-        let mut server = Self { program, folder, port, configuration, running: None };
+        let mut server = Self { running: None, program, folder, port, configuration };
         server.restart().await;
         Ok(server)
     }
@@ -99,17 +91,21 @@ impl Server {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-    /// Where it listens.
+    /// The port on which it listens.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Where its files are.
+    /// The folder with its files.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.folder.path()
     }
 
-    /// What it has said since its last start.
+    fn store(&self) -> PathBuf {
+        self.folder().join("store")
+    }
+
+    /// What it has printed since its last start.
     pub fn said(&self) -> String {
         self.running.as_ref().map(Guarded::said).unwrap_or_default()
     }
@@ -121,112 +117,74 @@ impl Server {
         }
     }
 
-    /// Starts it again where it was, with what it has on its disk.
+    /// Starts it again on the same port, with its stored data.
     ///
     /// # Panics
     ///
     /// When it does not start.
     pub async fn restart(&mut self) {
         self.kill().await;
-        let store = self.folder.join("store");
         let mut configuration = self.configuration.clone();
-        writeln!(configuration, "jetstream {{ store_dir: {store:?} }}").expect("memory");
-        let file = self.folder.join("nats.conf");
+        writeln!(configuration, "jetstream {{ store_dir: {:?} }}", self.store()).expect("memory");
+        let file = self.folder().join("nats.conf");
         std::fs::write(&file, configuration).expect("a configuration is written");
         let file = file.to_str().expect("a path in UTF-8");
         let port = self.port.to_string();
         let arguments = ["--config", file, "--addr", "127.0.0.1", "--port", &port];
-        let mut running = Guarded::start(&self.program, arguments).await;
+        let mut running = Guarded::start(&self.program, arguments);
         let ready = running.says("Server is ready").await;
         assert!(ready.is_some(), "nats-server does not start: {}", running.said());
         self.running = Some(running);
     }
 
-    /// Loses all that was stored. The server must not be running.
+    /// Loses all stored data. The server must not be running.
     ///
     /// # Panics
     ///
-    /// When that cannot be.
+    /// When it is running.
     pub fn wipe(&mut self) {
         assert!(self.running.is_none(), "the server is running");
-        std::fs::remove_dir_all(self.folder.join("store")).expect("its own folder");
+        std::fs::remove_dir_all(self.store()).expect("its own folder");
     }
 
-    /// Copies all that is stored. The server must not be running.
+    /// Copies all stored data. The server must not be running.
     ///
     /// # Panics
     ///
-    /// When that cannot be.
+    /// When it is running.
     pub fn copy(&self) -> Copy {
         assert!(self.running.is_none(), "the server is running");
-        let copy = self.folder.join("copy");
-        copy_folder(&self.folder.join("store"), &copy);
+        let copy = self.folder().join("copy");
+        copy_folder(&self.store(), &copy);
         Copy(copy)
     }
 
-    /// Puts a copy in the place of what is stored. The server must not be running.
-    ///
-    /// # Panics
-    ///
-    /// When that cannot be.
+    /// Replaces the stored data by a copy. The server must not be running.
     pub fn put_back(&mut self, copy: Copy) {
         self.wipe();
-        std::fs::rename(copy.0, self.folder.join("store")).expect("its own folders");
+        std::fs::rename(copy.0, self.store()).expect("its own folders");
     }
 
-    /// Has it do nothing for a while: SIGSTOP.
+    /// Stops it until it is [resumed](Self::resume): SIGSTOP.
     pub fn pause(&self) {
-        self.signal(Signal::STOP);
+        self.running.as_ref().expect("it is running").pause();
     }
 
-    /// Has it go on: SIGCONT.
+    /// Lets it continue: SIGCONT.
     pub fn resume(&self) {
-        self.signal(Signal::CONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        self.running.as_ref().expect("it is running").signal(signal);
+        self.running.as_ref().expect("it is running").resume();
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // It may be the server that has failed.
-            eprintln!("what nats-server has said since its last start:\n{}", self.said());
+            // The server may be what has failed.
+            eprintln!("nats-server has printed since its last start:\n{}", self.said());
         }
-        drop(self.running.take());
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
 /// What a server had stored at some time.
 #[derive(Debug)]
 pub struct Copy(PathBuf);
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder for temporary files");
-    for entry in std::fs::read_dir(from).expect("a folder") {
-        let entry = entry.expect("an entry of a folder");
-        let to = to.join(entry.file_name());
-        match entry.path() {
-            folder if folder.is_dir() => copy_folder(&folder, &to),
-            file => drop(std::fs::copy(file, to).expect("a file is copied")),
-        }
-    }
-}
-
-/// Ports that nobody listens on, all different.
-///
-/// None of those that the system hands out: while a server is down, a client that connects to it again and
-/// again from such ports is one day given the server's, and then connected to itself.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let free = || {
-        let random = RandomState::new().build_hasher().finish();
-        let port = 10_000 + u16::try_from(random % 20_000).expect("a small number");
-        TcpListener::bind(("127.0.0.1", port)).ok()
-    };
-    let listeners =
-        [(); N].map(|()| (0..1_000).find_map(|_| free()).expect("one port of a thousand is free"));
-    listeners.map(|listener| listener.local_addr().expect("it is bound").port())
-}

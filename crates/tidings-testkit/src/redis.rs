@@ -1,28 +1,27 @@
-//! Redis servers, each a process with a folder of its own that ends with the test.
+//! Redis servers: each is a process with a folder, and ends with the test.
 
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 use std::time::Duration;
 
-use crate::limit::within;
-use rustix::process::Signal;
+use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::guarded::Guarded;
+use crate::guarded::{Guarded, free_ports};
+use crate::limit::within;
 use crate::requirements::{self, Missing};
 
 /// A server. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct Server {
+    // Dropped first: the program writes to the folder.
+    running: Option<Guarded>,
     arguments: Vec<String>,
     port: u16,
-    folder: PathBuf,
-    running: Option<Guarded>,
+    folder: TempDir,
 }
 
 impl Server {
-    /// Starts a server that keeps what it was told in an AOF, written each second.
+    /// Starts a server with an AOF that is synced every second.
     ///
     /// # Errors
     ///
@@ -31,8 +30,8 @@ impl Server {
         Self::start_with(&["--appendonly", "yes"]).await
     }
 
-    /// Starts a server with these arguments besides its port and its folder. `{port}` and `{folder}` in
-    /// them stand for those.
+    /// Starts a server with these arguments, and its port and folder. `{port}` and `{folder}` in the arguments stand for
+    /// these.
     ///
     /// # Errors
     ///
@@ -48,7 +47,7 @@ impl Server {
         let mut said = String::new();
         for _ in 0..ATTEMPTS {
             let mut server = Self::new(arguments);
-            // Somebody else may have taken the port meanwhile.
+            // Another process may have taken the port meanwhile.
             match server.run().await {
                 Ok(()) => return Ok(server),
                 Err(log) => said = log,
@@ -57,7 +56,7 @@ impl Server {
         panic!("redis-server does not start with {arguments:?}: {said}");
     }
 
-    /// Starts a replica of another server, and waits until it has all that the other has.
+    /// Starts a replica of another server, and waits until it has the same data.
     ///
     /// # Errors
     ///
@@ -69,14 +68,13 @@ impl Server {
         Ok(replica)
     }
 
-    /// Starts a Sentinel that fails over by itself when it has not heard for half a second from a primary,
-    /// which it calls `main`.
+    /// Starts a Sentinel that fails over when the primary, by the name `main`, has not answered for half a second.
     ///
     /// # Errors
     ///
     /// When Redis is not installed.
     pub async fn start_sentinel(primary: &Self) -> Result<Self, Missing> {
-        let config = primary.folder.with_extension("sentinel");
+        let config = primary.folder.path().join("sentinel.conf");
         let text = format!(
             "sentinel monitor main 127.0.0.1 {} 1\n\
              sentinel down-after-milliseconds main 500\n\
@@ -89,32 +87,27 @@ impl Server {
     }
 
     fn new(arguments: &[&str]) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("tidings-redis-{}-{number}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).expect("a folder for temporary files");
-        let port = free_port();
+        let folder = TempDir::new().expect("a folder for temporary files");
+        let [port] = free_ports();
         let filled = |argument: &&str| {
-            let folder = folder.to_str().expect("a path in UTF-8");
+            let folder = folder.path().to_str().expect("a path in UTF-8");
             argument.replace("{port}", &port.to_string()).replace("{folder}", folder)
         };
-        Self { arguments: arguments.iter().map(filled).collect(), port, folder, running: None }
+        Self { running: None, arguments: arguments.iter().map(filled).collect(), port, folder }
     }
 
-    /// Starts it; what it said if it ends instead.
+    /// Starts it. The error is what it has printed, if it ends instead.
     async fn run(&mut self) -> Result<(), String> {
-        let server = requirements::redis_server().expect("it was there before");
+        let server = requirements::redis_server().expect("Redis is installed");
         // A configuration file comes before all options.
         let is_file = |argument: &&String| !argument.starts_with("--");
         let files = self.arguments.iter().take_while(is_file).count();
         let (file, options) = self.arguments.split_at(files);
-        let (port, folder) = (self.port.to_string(), self.folder.to_string_lossy());
+        let (port, folder) = (self.port.to_string(), self.folder().to_string_lossy());
         let own = ["--port", &port, "--dir", &folder, "--bind", "127.0.0.1", "--save", ""];
         let arguments = file.iter().map(String::as_str).chain(own);
         let arguments = arguments.chain(options.iter().map(String::as_str));
-        let mut running = Guarded::start(&server, arguments).await;
+        let mut running = Guarded::start(&server, arguments);
         let is_sentinel = options.iter().any(|option| option == "--sentinel");
         let ready = if is_sentinel { "+monitor" } else { "Ready to accept connections" };
         match running.says(ready).await {
@@ -129,24 +122,24 @@ impl Server {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
-    /// Where it listens.
+    /// The port on which it listens.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Where it keeps its data.
+    /// The folder with its data.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.folder.path()
     }
 
-    /// What it has said since its last start.
+    /// What it has printed since its last start.
     pub fn log(&self) -> String {
         self.running.as_ref().map_or_else(String::new, Guarded::said)
     }
 
     /// Kills it, as a power cut would (but for what the system still writes to its disk).
     pub async fn kill(&mut self) {
-        self.running.take().expect("it runs").kill().await;
+        self.running.take().expect("it is running").kill().await;
     }
 
     /// Starts it again on the same port, with what is in its folder.
@@ -162,44 +155,40 @@ impl Server {
     /// Empties the folder of a server that was killed.
     pub fn wipe(&self) {
         assert!(self.running.is_none(), "it runs");
-        std::fs::remove_dir_all(&self.folder).expect("it is ours");
-        std::fs::create_dir(&self.folder).expect("it is ours");
+        std::fs::remove_dir_all(self.folder()).expect("it is ours");
+        std::fs::create_dir(self.folder()).expect("it is ours");
     }
 
-    /// Stops it without an end: it holds its connections and answers nobody.
+    /// Stops it until it is [resumed](Self::resume): SIGSTOP.
     pub fn pause(&self) {
-        self.signal(Signal::STOP);
+        self.running.as_ref().expect("it is running").pause();
     }
 
-    /// Lets it go on.
+    /// Lets it continue: SIGCONT.
     pub fn resume(&self) {
-        self.signal(Signal::CONT);
+        self.running.as_ref().expect("it is running").resume();
     }
 
-    fn signal(&self, signal: Signal) {
-        self.running.as_ref().expect("it runs").signal(signal);
-    }
-
-    /// Asks until the answer has this in it.
+    /// Asks until the answer contains a text.
     ///
     /// # Panics
     ///
-    /// When it never has.
-    pub async fn until(&self, question: &[&str], wanted: &str) {
+    /// When it does not in time.
+    pub async fn until(&self, question: &[&str], expected: &str) {
         let answered = async {
             let mut ask = tokio::time::interval(Duration::from_millis(20));
-            while !self.cli(question).await.contains(wanted) {
+            while !self.cli(question).await.contains(expected) {
                 ask.tick().await;
             }
         };
-        within(&format!("{wanted} in the answer to {question:?}"), answered).await;
+        within(&format!("{expected} in the answer to {question:?}"), answered).await;
     }
 
-    /// Asks it something by `redis-cli`, and returns its answer.
+    /// Runs a command by `redis-cli`, and returns the answer.
     ///
     /// # Panics
     ///
-    /// When it is not answered, or with an error.
+    /// When there is no answer, or the answer is an error.
     pub async fn cli(&self, arguments: &[&str]) -> String {
         cli(self.port, arguments).await
     }
@@ -207,7 +196,8 @@ impl Server {
 
 /// As [`Server::cli`], of the server on this port of this machine.
 pub async fn cli(port: u16, arguments: &[&str]) -> String {
-    let program = requirements::program("redis-cli", "redis-server").expect("redis-cli is there");
+    let program =
+        requirements::program("redis-cli", "redis-server").expect("redis-cli is installed");
     let port = port.to_string();
     let output = Command::new(program).args(["-e", "-p", &port]).args(arguments).output();
     let output = within("an answer to redis-cli", output).await.expect("it starts");
@@ -215,24 +205,4 @@ pub async fn cli(port: u16, arguments: &[&str]) -> String {
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "redis-cli {arguments:?}: {answer} {complaint}");
     answer
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // First: it would still write there.
-        drop(self.running.take());
-        let _ = std::fs::remove_dir_all(&self.folder);
-        let _ = std::fs::remove_file(self.folder.with_extension("sentinel"));
-    }
-}
-
-/// A port that nobody has now. It leaves room for a cluster's second port, which is 10,000 further on.
-fn free_port() -> u16 {
-    loop {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        if port < 55_000 {
-            return port;
-        }
-    }
 }

@@ -1,7 +1,7 @@
-//! What a test needs and Cargo does not install: a browser, a broker, Node.js.
+//! Programs that a test needs and Cargo does not install: a browser, a broker, Node.js.
 //!
-//! If it is missing, the test says so and passes, so that `cargo test` works on a machine that has only Rust. With
-//! `TIDINGS_TEST_ALL=1`, which `tests/run` sets, the test fails: nothing may be skipped there.
+//! If one is missing, the test prints that and passes, so `cargo test` works on a machine that has only Rust. With
+//! `TIDINGS_TEST_ALL=1`, which `tests/run` sets, it fails instead: nothing may be skipped then.
 //!
 //! ```no_run
 //! use tidings_testkit::requirements;
@@ -19,7 +19,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// Something that is not installed.
+/// A program that is not installed, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
     what: String,
@@ -39,8 +39,8 @@ impl fmt::Display for Missing {
     }
 }
 
-/// What `find` found. `None` if something is missing, which is reported on standard error. The test should then
-/// return.
+/// The result of `find`; or `None` if something is missing, after printing that to standard error. The test should
+/// then return.
 ///
 /// # Panics
 ///
@@ -51,7 +51,8 @@ pub fn met<T>(suite: &str, find: impl FnOnce() -> Result<T, Missing>) -> Option<
     match decide(suite, find(), all) {
         Decision::Run(found) => Some(found),
         Decision::Skip(notice) => {
-            // `eprintln` would be captured in tests that pass. One write keeps the lines of concurrent tests apart.
+            // Not `eprintln`, which is captured in tests that pass. In one write, so that the lines of tests that run at
+            // the same time do not mix.
             let _ = std::io::stderr().write_all(notice.as_bytes());
             None
         }
@@ -132,17 +133,16 @@ pub fn node() -> Result<PathBuf, Missing> {
 ///
 /// # Errors
 ///
-/// When it is not installed.
+/// When none is installed.
 pub fn nats_server() -> Result<PathBuf, Missing> {
     program("nats-server", "nats-server")
 }
 
-/// Installs the packages of `folder/package-lock.json` in `folder/node_modules` with `npm ci`, unless they are already
-/// there.
+/// Makes sure that the packages of `folder/package-lock.json` are in `folder/node_modules`, by `npm ci` if need be.
 ///
 /// # Errors
 ///
-/// When they are not installed, and npm is not installed or fails.
+/// When they are missing, and npm is too, or failed.
 pub fn npm_packages(folder: &Path) -> Result<(), Missing> {
     let absent = match absent_packages(folder) {
         absent if absent.is_empty() => return Ok(()),
@@ -195,7 +195,7 @@ fn absent_packages(folder: &Path) -> Vec<String> {
 ///
 /// When it is not installed.
 pub fn program(name: &str, package: &str) -> Result<PathBuf, Missing> {
-    // Debian installs servers here, which are not in every user's `PATH`.
+    // Where Debian has servers, which are not on every `PATH`.
     const PLACES: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
     let in_places = || PLACES.iter().map(|place| Path::new(place).join(name));
     on_path(name).or_else(|| in_places().find(|path| path.is_file())).ok_or_else(|| {
@@ -204,7 +204,7 @@ pub fn program(name: &str, package: &str) -> Result<PathBuf, Missing> {
     })
 }
 
-/// The library that shows another time to a program that is started with it.
+/// The library that gives another time to a program that is started with it.
 ///
 /// # Errors
 ///
@@ -230,7 +230,8 @@ pub fn redis_server() -> Result<PathBuf, Missing> {
     program("redis-cli", "redis-server").and_then(|_| program("redis-server", "redis-server"))
 }
 
-/// The version that a program prints for `argument`: the first word that begins with a digit, perhaps after a slash.
+/// The version that a program prints when it is run with `argument`: the first word that begins with a digit, perhaps
+/// after a slash.
 pub fn version(program: &Path, argument: &str) -> Option<String> {
     let output = Command::new(program).arg(argument).stdin(Stdio::null()).output().ok()?;
     let answer = [output.stdout, output.stderr].concat();
@@ -244,12 +245,11 @@ fn version_in(answer: &str) -> Option<&str> {
         .find(|word| word.starts_with(|char: char| char.is_ascii_digit()))
 }
 
-/// Python in a virtual environment in `folder` with the packages of a `requirements.txt`. It is created if it is
-/// missing.
+/// Python in a virtual environment in `folder` with the packages of a `requirements.txt`. Makes it if it does not exist.
 ///
 /// # Errors
 ///
-/// When it is missing and cannot be created.
+/// When it does not exist, and cannot be made.
 ///
 /// # Panics
 ///

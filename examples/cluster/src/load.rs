@@ -1,4 +1,4 @@
-//! `tidings-load` at every hub, and what it has seen.
+//! `tidings-load` at every hub, and its reports.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use tokio::process::Command;
 use crate::options::Options;
 use crate::program::Running;
 
-/// What is read of a load's report; `tidings-load` says what it is.
+/// The part of a report of `tidings-load` that is used here.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 pub(crate) struct Report {
     clients: Clients,
@@ -55,11 +55,11 @@ pub(crate) struct Line {
     pub(crate) name: String,
     #[serde(flatten)]
     pub(crate) report: Report,
-    /// The part of a processor that was taken, 1 for a whole one.
+    /// The share of a processor that was used, 1 for a whole one.
     pub(crate) cpu: Option<f64>,
 }
 
-/// Starts the load at one hub, with its part of the events.
+/// Starts the load at one hub, with its share of the events.
 ///
 /// # Errors
 ///
@@ -88,7 +88,7 @@ pub(crate) fn start(
 ///
 /// # Errors
 ///
-/// What it complains of, when it has no report.
+/// Its own error, when it has no report.
 pub(crate) async fn report(load: Running) -> Result<Report, String> {
     let output = load.output().await.map_err(|error| format!("tidings-load: {error}"))?;
     serde_json::from_slice(&output.stdout)
@@ -96,7 +96,7 @@ pub(crate) async fn report(load: Running) -> Result<Report, String> {
 }
 
 impl Report {
-    /// Whether clients received what they had to.
+    /// Whether clients received everything that they had to.
     pub(crate) fn is_good(&self) -> bool {
         self.clean && self.clients.connected_at_end == self.clients.wanted
     }
@@ -140,7 +140,7 @@ impl Report {
     }
 }
 
-/// The part of a processor that was taken within a time.
+/// The share of a processor that was used within a time.
 pub(crate) fn cpu(
     before: Option<Duration>,
     after: Option<Duration>,
@@ -149,7 +149,7 @@ pub(crate) fn cpu(
     Some(after?.saturating_sub(before?).as_secs_f64() / time.as_secs_f64())
 }
 
-/// All lines, for people.
+/// All lines as a table.
 pub(crate) fn table(lines: &[Line]) -> String {
     let mut text = format!(
         "{:<8} {:>8} {:>11} {:>8} {:>8} {:>8} {:>7} {:>7} {:>7} {:>7} {:>7} {:>6}\n",

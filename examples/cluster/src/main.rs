@@ -5,7 +5,7 @@
 //! cargo run -p cluster-example -- --log nats://127.0.0.1:4222 --nodes 5 --clients 0
 //! ```
 //!
-//! `server.rs` starts a Redis server, if nothing else is named, `program.rs` the hubs of `examples/hub-…`, and `load.rs`
+//! `server.rs` starts a Redis server unless another log is named, `program.rs` the hubs of `examples/hub-…`, and `load.rs`
 //! `tidings-load` at each of them: every client receives what is published at every hub.
 
 mod load;
@@ -20,17 +20,17 @@ use clap::Parser;
 use load::{Line, Report};
 use options::Options;
 use program::Running;
-use server::{Kind, Server};
+use server::{Broker, Server};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    let mut stage = Stage::default();
+    let mut cluster = Cluster::default();
     let outcome = tokio::select! {
-        outcome = play(&options, &mut stage) => outcome,
+        outcome = run(&options, &mut cluster) => outcome,
         () = stopped() => Ok(true),
     };
-    stage.end().await;
+    cluster.end().await;
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -41,9 +41,9 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What runs until the end.
+/// The processes that run until the end.
 #[derive(Debug, Default)]
-struct Stage {
+struct Cluster {
     server: Option<Server>,
     hubs: Vec<Hub>,
 }
@@ -54,8 +54,8 @@ struct Hub {
     url: String,
 }
 
-impl Stage {
-    /// Ends the hubs, and then what they stand on.
+impl Cluster {
+    /// Ends the hubs, and then their server.
     async fn end(self) {
         for hub in self.hubs {
             hub.running.end().await;
@@ -73,8 +73,8 @@ impl Stage {
     }
 }
 
-/// Starts everything, and makes load. Returns whether all clients received what they had to.
-async fn play(options: &Options, stage: &mut Stage) -> Result<bool, String> {
+/// Starts everything, and the load. Returns whether all clients received everything that they had to.
+async fn run(options: &Options, cluster: &mut Cluster) -> Result<bool, String> {
     options.check()?;
     let hub = options.hub();
     let say = |text: String| {
@@ -82,10 +82,10 @@ async fn play(options: &Options, stage: &mut Stage) -> Result<bool, String> {
             println!("{text}")
         }
     };
-    let log = match Kind::named(&options.log) {
+    let log = match Broker::named(&options.log) {
         None => options.log.clone(),
-        Some(kind) => {
-            let server = stage.server.insert(Server::start(kind).await?);
+        Some(broker) => {
+            let server = cluster.server.insert(Server::start(broker).await?);
             say(format!("server  {}", server.describe()));
             server.url().to_owned()
         }
@@ -102,10 +102,10 @@ async fn play(options: &Options, stage: &mut Stage) -> Result<bool, String> {
     for number in 1..=options.nodes {
         let (running, url) = Running::start_hub(&hub, &log).await?;
         say(format!("hub {number:<3} {url}/, process {}", running.id()));
-        stage.hubs.push(Hub { running, url });
+        cluster.hubs.push(Hub { running, url });
     }
     if options.clients == 0 {
-        say("        Ctrl-C ends all of them".to_owned());
+        say("        Ctrl-C ends them all".to_owned());
         return std::future::pending().await;
     }
     let Options { clients, rate, run_for, .. } = options;
@@ -113,7 +113,7 @@ async fn play(options: &Options, stage: &mut Stage) -> Result<bool, String> {
         "load    {clients} clients at each hub for {}, {rate} events a second in all",
         humantime::format_duration(*run_for)
     ));
-    let lines = measure(options, stage, &load).await?;
+    let lines = measure(options, cluster, &load).await?;
     match options.json {
         true => println!("{}", serde_json::json!(lines)),
         false => print!("\n{}", load::table(&lines)),
@@ -125,19 +125,19 @@ async fn play(options: &Options, stage: &mut Stage) -> Result<bool, String> {
 /// Runs the load at every hub. Returns a line for each, one for all together, and one for the server.
 async fn measure(
     options: &Options,
-    stage: &Stage,
+    cluster: &Cluster,
     program: &std::path::Path,
 ) -> Result<Vec<Line>, String> {
-    let (began, before) = (Instant::now(), stage.cpu_times());
+    let (began, before) = (Instant::now(), cluster.cpu_times());
     let start = |(hub, number): (&Hub, _)| {
         load::start(program, &hub.url, options, number < options.publishers())
     };
-    let loads: Result<Vec<_>, _> = stage.hubs.iter().zip(0..).map(start).collect();
+    let loads: Result<Vec<_>, _> = cluster.hubs.iter().zip(0..).map(start).collect();
     let mut reports = Vec::new();
     for load in loads? {
         reports.push(load::report(load).await?);
     }
-    let (time, after) = (began.elapsed(), stage.cpu_times());
+    let (time, after) = (began.elapsed(), cluster.cpu_times());
     let cpu = before.into_iter().zip(after).map(|(before, after)| load::cpu(before, after, time));
     let cpu: Vec<_> = cpu.collect();
     let all = Report::sum(&reports);
@@ -146,16 +146,16 @@ async fn measure(
         report,
         cpu: *cpu,
     });
-    let of_all = cpu[..stage.hubs.len()].iter().copied().sum();
+    let of_all = cpu[..cluster.hubs.len()].iter().copied().sum();
     let mut lines: Vec<_> = hubs.collect();
     lines.push(Line { name: "all".to_owned(), report: all, cpu: of_all });
-    if let Some(cpu) = cpu.get(stage.hubs.len()) {
+    if let Some(cpu) = cpu.get(cluster.hubs.len()) {
         lines.push(Line { name: "server".to_owned(), report: Report::default(), cpu: *cpu });
     }
     Ok(lines)
 }
 
-/// Resolves at Ctrl-C, and where there is such a thing, at SIGTERM.
+/// Resolves at Ctrl-C, and on Unix also at SIGTERM.
 async fn stopped() {
     #[cfg(unix)]
     {

@@ -1,4 +1,4 @@
-//! Programs of the workspace, and others, as processes that end with this one.
+//! Programs as processes that end with this one.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -9,11 +9,11 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 /// How long a program may take to start or to end.
-const PATIENCE: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// Builds a package of the workspace as this one was built. Returns where its program is.
 ///
-/// One at a time: of several, Cargo would unite the features, and build what they depend on anew.
+/// One at a time: for several, Cargo would unite the features, and build their dependencies again.
 ///
 /// # Errors
 ///
@@ -26,7 +26,7 @@ pub(crate) async fn build(package: &str) -> Result<PathBuf, String> {
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
-    // What `cargo run` says of this package; build scripts that look at it would run anew.
+    // Cargo's variables for this package would make build scripts run again.
     for (name, _) in std::env::vars_os() {
         let is_of_package =
             |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
@@ -49,12 +49,12 @@ pub(crate) async fn build(package: &str) -> Result<PathBuf, String> {
     program.ok_or_else(|| format!("{package} has no program of its name"))
 }
 
-/// Where a program is that was built before.
+/// The path of a program that was built before.
 pub(crate) fn in_folder(folder: &Path, name: &str) -> PathBuf {
     folder.join(name).with_extension(std::env::consts::EXE_EXTENSION)
 }
 
-/// A program that runs. It is killed when this is dropped, and when this process is.
+/// A running program. It is killed when this is dropped, and when this process is killed.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
@@ -84,11 +84,11 @@ impl Running {
         })
     }
 
-    /// Starts a hub, and waits for it to say where it listens: `http://127.0.0.1:3000`.
+    /// Starts a hub, and waits until it prints its address: `http://127.0.0.1:3000`.
     ///
     /// # Errors
     ///
-    /// When it does not; its own complaints are on standard error.
+    /// When it does not; its own errors are on standard error.
     pub(crate) async fn start_hub(program: &Path, log: &str) -> Result<(Self, String), String> {
         let mut command = Command::new(program);
         command.args(["--listen", "127.0.0.1:0", "--demo", "false", "--log", log]);
@@ -99,15 +99,15 @@ impl Running {
         };
         let mut greeting = String::new();
         let mut stdout = BufReader::new(stdout);
-        let said = timeout(PATIENCE, stdout.read_line(&mut greeting)).await;
+        let said = timeout(LIMIT, stdout.read_line(&mut greeting)).await;
         let url = greeting.split_whitespace().find(|word| word.starts_with("http://"));
         match (said, url) {
             (Ok(Ok(_)), Some(url)) => Ok((running, url.trim_end_matches('/').to_owned())),
-            _ => Err("hub: does not say where it listens".to_owned()),
+            _ => Err("hub: does not print its address".to_owned()),
         }
     }
 
-    /// Its number in the system.
+    /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.id
     }
@@ -117,35 +117,34 @@ impl Running {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// The processor time that it has taken. `None` where the system does not tell: this is Linux's
-    /// `/proc`.
+    /// The processor time that it has taken, by Linux's `/proc`; `None` elsewhere.
     pub(crate) fn cpu_time(&self) -> Option<Duration> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id)).ok()?;
-        // Behind the name, which may have anything in it, come the state and ten more.
+        // After the name, which may contain anything, come the state and ten more fields.
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
         let mut ticks = || fields.next()?.parse::<u64>().ok();
         // A tick is a hundredth of a second on every Linux.
         Some(Duration::from_millis((ticks()? + ticks()?) * 10))
     }
 
-    /// What it writes, until it ends.
+    /// Its output, when it has ended.
     pub(crate) async fn output(self) -> std::io::Result<std::process::Output> {
         self.child.wait_with_output().await
     }
 
-    /// Asks it to end, and waits until it has; not for long.
+    /// Asks it to end, and waits until it has, or kills it after a while.
     pub(crate) async fn end(mut self) {
         #[cfg(unix)]
         ask_to_end(self.id);
         #[cfg(not(unix))]
         drop(self.child.start_kill());
-        // Else it is killed.
-        let _ = timeout(PATIENCE, self.child.wait()).await;
+        // It is killed when it is dropped.
+        let _ = timeout(LIMIT, self.child.wait()).await;
     }
 }
 
-/// A shell that kills a process when this one is gone, whatever has ended it: it reads from a pipe to which
-/// nobody writes, and which ends with this process.
+/// A shell that kills a process when this one is gone, whatever has ended it: it reads from a pipe that nobody writes to
+/// and that ends with this process.
 #[cfg(unix)]
 fn watch(id: u32) -> Result<Child, String> {
     let mut shell = Command::new("/bin/sh");

@@ -1,4 +1,4 @@
-//! A server of one's own: in a folder of its own, for this machine only.
+//! A server in a temporary folder, for this machine only.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -11,18 +11,18 @@ use tokio::time::{interval, timeout};
 
 use crate::program::Running;
 
-/// How long it may take until it listens.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a server may take until it listens.
+const START_LIMIT: Duration = Duration::from_secs(10);
 
-/// What can be started.
+/// The servers that can be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum Broker {
     Redis,
     Nats,
 }
 
-impl Kind {
-    /// What `--log` asks to be started, if it does.
+impl Broker {
+    /// The server that `--log` names, if it does.
     pub(crate) fn named(log: &str) -> Option<Self> {
         match log {
             "redis" => Some(Self::Redis),
@@ -59,11 +59,11 @@ impl Kind {
     }
 }
 
-/// A server that runs, and its data, which goes with it.
+/// A running server and its data, which is removed with it.
 #[derive(Debug)]
 pub(crate) struct Server {
     running: Running,
-    kind: Kind,
+    broker: Broker,
     url: String,
     folder: PathBuf,
 }
@@ -73,35 +73,35 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When its program is not there, or it does not start.
-    pub(crate) async fn start(kind: Kind) -> Result<Self, String> {
+    /// When its program is not installed, or does not start.
+    pub(crate) async fn start(broker: Broker) -> Result<Self, String> {
         let folder = std::env::temp_dir().join(format!("tidings-cluster-{}", std::process::id()));
         std::fs::create_dir_all(&folder)
             .map_err(|error| format!("{}: {error}", folder.display()))?;
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr());
-        let addr = free.map_err(|error| format!("there is no free port: {error}"))?;
-        let running = Running::start(kind.command(addr, &folder)).map_err(|error| {
+        let addr = free.map_err(|error| format!("no free port: {error}"))?;
+        let running = Running::start(broker.command(addr, &folder)).map_err(|error| {
             let _ = std::fs::remove_dir_all(&folder);
             format!("{error}; install it, or name a server: --log redis://… or --log nats://…")
         })?;
-        let mut server = Self { running, kind, url: kind.url(addr), folder };
+        let mut server = Self { running, broker, url: broker.url(addr), folder };
         let listening = async {
             let mut look = interval(Duration::from_millis(20));
             while TcpStream::connect(addr).await.is_err() && !server.running.has_ended() {
                 look.tick().await;
             }
         };
-        let _ = timeout(PATIENCE, listening).await;
+        let _ = timeout(START_LIMIT, listening).await;
         if server.running.has_ended() || TcpStream::connect(addr).await.is_err() {
             server.end().await;
-            return Err(format!("{}: does not listen on {addr}", kind.program()));
+            return Err(format!("{}: does not listen on {addr}", broker.program()));
         }
         Ok(server)
     }
 
-    /// What it is, for people.
+    /// Its name and address, for the user.
     pub(crate) fn describe(&self) -> String {
-        format!("{} at {}, process {}", self.kind.program(), self.url, self.running.id())
+        format!("{} at {}, process {}", self.broker.program(), self.url, self.running.id())
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -112,7 +112,7 @@ impl Server {
         &self.running
     }
 
-    /// Ends it, and removes its data.
+    /// Ends it and removes its data.
     pub(crate) async fn end(self) {
         self.running.end().await;
         let _ = std::fs::remove_dir_all(&self.folder);

@@ -12,10 +12,16 @@ use tidings_testkit::log::{Client, publish, publish_all};
 use tidings_testkit::proxy::Passing;
 use tokio::time::sleep;
 
-use crate::{client_of, hub_at, is_ready, position, proxy, server};
+use crate::audience::{Audience, ROOMS, publish_rooms};
+use crate::{client_of, hub_at, is_ready, node, position, proxy, server};
 
 fn settings() -> NatsLogBuilder {
     NatsLog::builder().append_timeout(Duration::from_secs(8))
+}
+
+/// A node that receives everything, and a selective one.
+async fn nodes(url: &str, builder: impl Fn() -> NatsLogBuilder) -> (Hub, Hub) {
+    (hub_at(url, builder()).await, hub_at(url, builder().selective(true)).await)
 }
 
 fn kind(error: &PublishError) -> Option<LogErrorKind> {
@@ -26,23 +32,24 @@ fn kind(error: &PublishError) -> Option<LogErrorKind> {
 #[tokio::test]
 async fn streams_outlive_a_server_that_is_killed() {
     let Some(mut server) = server().await else { return };
-    let hub = hub_at(&server.url(), settings().append_timeout(Duration::from_millis(500))).await;
-    let mut client = Client::expect(&hub, &["a", "b"], None, "fresh").await;
+    let builder = || settings().append_timeout(Duration::from_millis(500));
+    let (whole, selective) = nodes(&server.url(), builder).await;
+    let audiences = [Audience::of(&whole).await, Audience::of(&selective).await];
     let mut published = Vec::new();
     for round in 0..3 {
-        let events = (0..50).map(|n| (["a", "b", "c"][n % 3], format!("{round}, {n}")));
-        published.extend(publish_all(&hub, events).await);
+        published.extend(publish_rooms(&whole, &format!("{round}, before")).await);
         server.kill().await;
-        is_ready(&hub, false).await;
-        let lost = within("an error", hub.publish("a", Event::new("lost"))).await.unwrap_err();
+        is_ready(&whole, false).await;
+        is_ready(&selective, false).await;
+        let lost = within("an error", whole.publish("c", Event::new("lost"))).await.unwrap_err();
         assert_eq!(kind(&lost), Some(LogErrorKind::Unavailable), "{lost}");
         server.restart().await;
-        is_ready(&hub, true).await;
+        is_ready(&whole, true).await;
+        published.extend(publish_rooms(&whole, &format!("{round}, after")).await);
     }
-    published.push(publish(&hub, "a", "the last").await);
-    client.read_to(&published.last().unwrap().id).await;
-    let summary = check(&published, &["a", "b"], &[client.leave()]).expect("all as promised");
-    assert_eq!(summary.resets, 0);
+    for audience in audiences {
+        audience.check(&published).await;
+    }
 }
 
 #[tokio::test]
@@ -147,21 +154,40 @@ async fn a_link_that_is_cut_is_noticed_and_what_was_missed_comes() {
     let Some(server) = server().await else { return };
     for passing in [Passing::Neither, Passing::ToClient, Passing::ToServer] {
         let (proxy, url) = proxy(&server).await;
-        let cut = hub_at(&url, settings()).await;
-        let whole = hub_at(&server.url(), settings()).await;
-        let mut client = Client::expect(&cut, &["a", "b"], None, "fresh").await;
-        let mut published = vec![publish(&whole, "a", "before").await];
-        client.read(1).await;
+        let (whole, selective) = nodes(&url, settings).await;
+        let other = node(&server).await;
+        let audiences = [Audience::of(&whole).await, Audience::of(&selective).await];
+        let mut published = publish_rooms(&other, "before").await;
         proxy.pass(passing);
-        let events = (0..100).map(|n| (["a", "b", "c"][n % 3], n.to_string()));
-        published.extend(publish_all(&whole, events).await);
-        is_ready(&cut, false).await;
+        published.extend(publish_rooms(&other, "meanwhile").await);
+        for hub in [&whole, &selective] {
+            is_ready(hub, false).await;
+        }
         proxy.pass(Passing::Both);
-        published.push(publish(&whole, "b", "after").await);
-        client.read_to(&published.last().unwrap().id).await;
-        let summary = check(&published, &["a", "b"], &[client.leave()]).expect("all as promised");
-        assert_eq!(summary.resets, 0, "{passing:?}");
-        is_ready(&cut, true).await;
+        published.extend(publish_rooms(&other, "after").await);
+        for audience in audiences {
+            audience.check(&published).await;
+        }
+        for hub in [&whole, &selective] {
+            is_ready(hub, true).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_missed_while_connections_break() {
+    let Some(server) = server().await else { return };
+    let (proxy, url) = proxy(&server).await;
+    let (whole, selective) = nodes(&url, settings).await;
+    let other = node(&server).await;
+    let audiences = [Audience::of(&whole).await, Audience::of(&selective).await];
+    let mut published = Vec::new();
+    for round in 0..10 {
+        proxy.reset();
+        published.extend(publish_rooms(&other, &round.to_string()).await);
+    }
+    for audience in audiences {
+        audience.check(&published).await;
     }
 }
 
@@ -182,32 +208,25 @@ async fn a_server_that_is_stopped_is_noticed() {
 #[tokio::test]
 async fn a_server_that_lost_everything_resets_the_clients() {
     let Some(mut server) = server().await else { return };
-    let hub = hub_at(&server.url(), settings()).await;
-    let other = hub_at(&server.url(), settings()).await;
-    let mut clients = Vec::new();
-    let event = publish(&hub, "a", "lost").await;
-    for hub in [&hub, &other] {
-        clients.push(Client::expect(hub, &["a"], Some(&event.id), "resumed").await);
-    }
-    publish_all(&hub, (0..50).map(|n| ("a", n.to_string()))).await;
-    for client in &mut clients {
-        client.read(50).await;
+    let (whole, selective) = nodes(&server.url(), settings).await;
+    let mut audiences = [Audience::of(&whole).await, Audience::of(&selective).await];
+    let published = publish_rooms(&whole, "lost").await;
+    for audience in &mut audiences {
+        audience.read(&published).await;
     }
     server.kill().await;
     server.wipe();
     server.restart().await;
-    for hub in [&hub, &other] {
-        is_ready(hub, true).await;
+    for audience in &mut audiences {
+        audience.expect_reset("unknown").await;
     }
-    for client in &mut clients {
-        assert_eq!(client.status().await["reason"], "unknown");
-    }
-    let event = publish(&hub, "a", "new").await;
-    for client in &mut clients {
-        client.read_to(&event.id).await;
+    let published = publish_rooms(&whole, "new").await;
+    for audience in &mut audiences {
+        audience.read(&published).await;
     }
     // One history for both.
-    Client::expect(&other, &["a"], Some(&event.id), "resumed").await;
+    let event = publish(&selective, "a.1", "after").await;
+    Client::expect(&whole, &["a.1"], Some(&event.id), "resumed").await;
 }
 
 /// A marker of another node may be the first message of a new stream. When the next one takes its place the
@@ -270,19 +289,28 @@ async fn a_server_that_went_back_resets_the_clients() {
 async fn clients_are_reset_when_what_they_missed_was_trimmed() {
     let Some(server) = server().await else { return };
     let (proxy, url) = proxy(&server).await;
-    let cut = hub_at(&url, settings().max_events(50)).await;
-    let whole = hub_at(&server.url(), settings()).await;
-    let mut client = Client::expect(&cut, &["a"], None, "fresh").await;
-    publish(&whole, "a", "before").await;
-    client.read(1).await;
+    let (whole, selective) = nodes(&url, || settings().max_events(50)).await;
+    let other = node(&server).await;
+    let mut audiences = [Audience::of(&whole).await, Audience::of(&selective).await];
+    let before = publish_all(&other, ROOMS.map(|topic| (topic, "before".to_owned()))).await;
+    for audience in &mut audiences {
+        audience.read(&before).await;
+    }
     proxy.pass(Passing::Neither);
-    let published = publish_all(&whole, (0..100).map(|n| ("a", n.to_string()))).await;
-    is_ready(&cut, false).await;
+    publish_rooms(&other, "missed").await;
+    for hub in [&whole, &selective] {
+        is_ready(hub, false).await;
+    }
     // Otherwise what was held back would come.
     proxy.reset();
     proxy.pass(Passing::Both);
-    assert_eq!(client.status().await["reason"], "trimmed");
-    client.read_to(&published.last().unwrap().id).await;
+    for audience in &mut audiences {
+        audience.expect_reset("trimmed").await;
+    }
+    let published = publish_rooms(&other, "after").await;
+    for audience in &mut audiences {
+        audience.read(&published).await;
+    }
 }
 
 #[tokio::test]

@@ -11,10 +11,9 @@ use tidings_testkit::limit::within;
 use tidings_testkit::log::{Client, publish_all};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::audience::{ROOMS, SUBSCRIPTIONS, last_of, publish_rooms};
 use crate::hub_at;
-use crate::patterns::{
-    OF_ROOMS, ROOMS, forgetful, fresh, is_subscribed_to, last_of, publish_rooms, selective, server,
-};
+use crate::patterns::{forgetful, fresh, is_subscribed_to, selective, server};
 
 /// Publishes until the end, no faster than clients that come back can read the stream.
 async fn publish_on(hub: Hub, ending: Arc<AtomicBool>) -> Vec<Entry> {
@@ -32,7 +31,7 @@ async fn publish_on(hub: Hub, ending: Arc<AtomicBool>) -> Vec<Entry> {
 /// A client that comes and goes, each time with the last id that it has seen.
 async fn come_and_go(hub: Hub, number: usize) -> (Vec<Visit>, String) {
     let mut random = Rng::with_seed(SEED + number as u64);
-    let asked = OF_ROOMS[number % OF_ROOMS.len()];
+    let asked = SUBSCRIPTIONS[number % SUBSCRIPTIONS.len()];
     let (mut visits, mut id) = (Vec::new(), None::<String>);
     for _ in 0..12 {
         let status = if id.is_some() { "resumed" } else { "fresh" };
@@ -55,8 +54,10 @@ async fn interests_that_come_and_go_while_events_are_published_miss_nothing() {
     let publisher = hub_at(&server.url(), selective()).await;
     let ending = Arc::new(AtomicBool::new(false));
     let publishing = tokio::spawn(publish_on(publisher.clone(), ending.clone()));
-    let clients: Vec<_> = (0..2 * OF_ROOMS.len())
-        .map(|number| tokio::spawn(come_and_go(nodes[number / OF_ROOMS.len()].clone(), number)))
+    let clients: Vec<_> = (0..2 * SUBSCRIPTIONS.len())
+        .map(|number| {
+            tokio::spawn(come_and_go(nodes[number / SUBSCRIPTIONS.len()].clone(), number))
+        })
         .collect();
     let mut journeys = Vec::new();
     for client in clients {
@@ -67,7 +68,7 @@ async fn interests_that_come_and_go_while_events_are_published_miss_nothing() {
     println!("{} published", published.len());
     published.extend(publish_rooms(&publisher, "last").await);
     for (number, (mut visits, id)) in journeys.into_iter().enumerate() {
-        let (node, asked) = (&nodes[number % 2], OF_ROOMS[number % OF_ROOMS.len()]);
+        let (node, asked) = (&nodes[number % 2], SUBSCRIPTIONS[number % SUBSCRIPTIONS.len()]);
         let mut client = Client::expect(node, asked, Some(&id), "resumed").await;
         client.read_to(&last_of(&published, asked).id).await;
         visits.push(client.leave());
@@ -86,16 +87,16 @@ async fn interests_that_come_and_go_in_quick_succession_do_not_change_the_others
     for round in 0..20 {
         // Added and removed before the log handles them.
         for _ in 0..10 {
-            drop(OF_ROOMS.map(|asked| Client::connect(&hub, asked, None)));
+            drop(SUBSCRIPTIONS.map(|asked| Client::connect(&hub, asked, None)));
         }
-        let audience = OF_ROOMS.map(|asked| Client::connect(&hub, asked, None));
+        let audience = SUBSCRIPTIONS.map(|asked| Client::connect(&hub, asked, None));
         drop(Client::connect(&hub, &["a.*", "a.2"], None));
         let (mut left, mut staying) = (Vec::new(), Vec::new());
         for (number, mut client) in audience.into_iter().enumerate() {
             assert_eq!(client.status().await["status"], "fresh");
             match number % 2 == round % 2 {
                 true => left.push(client),
-                false => staying.push((client, OF_ROOMS[number])),
+                false => staying.push((client, SUBSCRIPTIONS[number])),
             }
         }
         drop(left);

@@ -5,14 +5,14 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use tidings::{Hub, Retention};
 use tidings_nats::{ConnectOptions, NatsLog, NatsLogBuilder};
-use tidings_testkit::checker::{self, Entry, check};
+use tidings_testkit::checker::check;
 use tidings_testkit::limit::{LIMIT, within};
 use tidings_testkit::log::{Client, publish, publish_all};
 use tidings_testkit::nats::Server;
-use tidings_testkit::proxy::Passing;
 use tokio::time::{Instant, sleep};
 
-use crate::{client_of, hub_at, is_ready, monitor, node, position, proxy};
+use crate::audience::{is_of, last_of};
+use crate::{client_of, hub_at, monitor, node, position};
 
 pub(crate) async fn server() -> Option<Server> {
     crate::server_with(monitor::CONFIGURATION).await
@@ -27,7 +27,7 @@ pub(crate) fn selective() -> NatsLogBuilder {
 pub(crate) async fn forgetful(server: &Server, name: &str) -> Hub {
     let options = ConnectOptions::new().name(name);
     let log = selective().connect_options(options).connect(server.url());
-    let log = within("a log", log).await.expect("the server is there");
+    let log = within("a log", log).await.expect("the server is running");
     Hub::builder().retention(Retention::none()).max_retained_bytes(2_000).build_on(log)
 }
 
@@ -147,141 +147,6 @@ async fn topics_of_every_kind_come_once_to_each_of_their_patterns() {
             assert_eq!(client.messages().len(), 1 + count, "{asked:?}");
         }
     }
-}
-
-fn is_of(asked: &[&str], entry: &Entry) -> bool {
-    checker::is_of(asked, &entry.topic)
-}
-
-pub(crate) fn last_of<'a>(published: &'a [Entry], asked: &[&str]) -> &'a Entry {
-    published.iter().rev().find(|entry| is_of(asked, entry)).expect("there is one")
-}
-
-pub(crate) const ROOMS: [&str; 7] = ["a.1", "a.2", "a.10", "a.1.x", "b.1", "b.2", "c"];
-
-pub(crate) const OF_ROOMS: [&[&str]; 6] =
-    [&["a.*"], &["a.1*", "a.*"], &["a.1", "a.*"], &["*.1", "a.10"], &["*"], &["b.*", "c"]];
-
-/// Pattern subscribers, which read until they are [checked](Self::check).
-struct Audience(Vec<Client>);
-
-impl Audience {
-    async fn of(hub: &Hub) -> Self {
-        let mut clients = Vec::new();
-        for asked in OF_ROOMS {
-            clients.push(fresh(hub, asked).await);
-        }
-        Self(clients)
-    }
-
-    /// They have seen everything once and in order, without a reset.
-    async fn check(self, published: &[Entry]) {
-        for (mut client, asked) in self.0.into_iter().zip(OF_ROOMS) {
-            client.read_to(&last_of(published, asked).id).await;
-            let summary = check(published, asked, &[client.leave()]).expect("all as promised");
-            assert_eq!(summary.resets, 0, "{asked:?}");
-        }
-    }
-}
-
-pub(crate) async fn publish_rooms(hub: &Hub, what: &str) -> Vec<Entry> {
-    let events = (0..140).map(|n| (ROOMS[n % ROOMS.len()], format!("{what} {n}")));
-    publish_all(hub, events).await
-}
-
-#[tokio::test]
-async fn pattern_subscribers_get_what_was_published_while_the_link_was_cut() {
-    let Some(server) = server().await else { return };
-    for passing in [Passing::Neither, Passing::ToClient, Passing::ToServer] {
-        let (proxy, url) = proxy(&server).await;
-        let cut = hub_at(&url, selective()).await;
-        let whole = node(&server).await;
-        let audience = Audience::of(&cut).await;
-        let mut published = publish_rooms(&whole, "before").await;
-        proxy.pass(passing);
-        published.extend(publish_rooms(&whole, "meanwhile").await);
-        is_ready(&cut, false).await;
-        proxy.pass(Passing::Both);
-        published.extend(publish_rooms(&whole, "after").await);
-        audience.check(&published).await;
-    }
-}
-
-#[tokio::test]
-async fn pattern_subscribers_get_what_is_published_while_connections_break() {
-    let Some(server) = server().await else { return };
-    let (proxy, url) = proxy(&server).await;
-    let cut = hub_at(&url, selective()).await;
-    let whole = node(&server).await;
-    let audience = Audience::of(&cut).await;
-    let mut published = Vec::new();
-    for round in 0..10 {
-        proxy.reset();
-        published.extend(publish_rooms(&whole, &round.to_string()).await);
-    }
-    audience.check(&published).await;
-}
-
-#[tokio::test]
-async fn pattern_subscribers_outlive_a_server_that_is_killed() {
-    let Some(mut server) = server().await else { return };
-    let hub = hub_at(&server.url(), selective()).await;
-    let other = node(&server).await;
-    let audience = Audience::of(&hub).await;
-    let mut published = Vec::new();
-    for round in 0..3 {
-        published.extend(publish_rooms(&other, &format!("{round}, before")).await);
-        server.kill().await;
-        is_ready(&hub, false).await;
-        server.restart().await;
-        is_ready(&other, true).await;
-        published.extend(publish_rooms(&other, &format!("{round}, after")).await);
-    }
-    audience.check(&published).await;
-}
-
-#[tokio::test]
-async fn pattern_subscribers_of_a_server_that_lost_everything_are_reset_and_go_on() {
-    let Some(mut server) = server().await else { return };
-    let hub = hub_at(&server.url(), selective()).await;
-    let mut audience = Audience::of(&hub).await;
-    let published = publish_rooms(&hub, "lost").await;
-    for (client, asked) in audience.0.iter_mut().zip(OF_ROOMS) {
-        client.read_to(&last_of(&published, asked).id).await;
-    }
-    server.kill().await;
-    server.wipe();
-    server.restart().await;
-    for client in &mut audience.0 {
-        assert_eq!(client.status().await["reason"], "unknown");
-    }
-    let published = publish_rooms(&hub, "new").await;
-    for (client, asked) in audience.0.iter_mut().zip(OF_ROOMS) {
-        let count = published.iter().filter(|entry| is_of(asked, entry)).count();
-        let seen: Vec<_> = client.read(count).await.iter().map(|m| m.data().to_owned()).collect();
-        assert!(seen.iter().all(|data| data.starts_with("new ")), "{seen:?}");
-        assert_eq!(client.last_event_id(), last_of(&published, asked).id);
-    }
-}
-
-#[tokio::test]
-async fn pattern_subscribers_are_reset_when_what_they_missed_was_trimmed() {
-    let Some(server) = server().await else { return };
-    let (proxy, url) = proxy(&server).await;
-    let cut = hub_at(&url, selective().max_events(50)).await;
-    let whole = node(&server).await;
-    let mut client = fresh(&cut, &["a.*"]).await;
-    let before = publish(&whole, "a.1", "before").await;
-    client.read_to(&before.id).await;
-    proxy.pass(Passing::Neither);
-    let published = publish_all(&whole, (0..100).map(|n| (ROOMS[n % 3], n.to_string()))).await;
-    is_ready(&cut, false).await;
-    proxy.reset();
-    proxy.pass(Passing::Both);
-    assert_eq!(client.status().await["reason"], "trimmed");
-    client.read_to(&published.last().expect("some").id).await;
-    let event = publish(&whole, "a.new", "after").await;
-    assert_eq!(client.read(1).await[0].last_event_id(), event.id);
 }
 
 /// Sends what the stream would republish for its message at `sequence`.

@@ -24,7 +24,7 @@ const PATTERNS: [&str; 6] = ["a.*", "b.1*", "*.2", "c.*", "d.3*", "*"];
 
 async fn hub(server: &Server, is_selective: bool) -> Hub {
     let log = NatsLog::builder().selective(is_selective).connect(server.url());
-    let log = within("a log", log).await.expect("the server is there");
+    let log = within("a log", log).await.expect("the server is running");
     let little = Hub::builder().retention(Retention::none()).max_retained_bytes(2_000);
     little.build_on(log)
 }

@@ -1,4 +1,4 @@
-//! What services publish by Pub/Sub, in a hub.
+//! The bridge from Pub/Sub.
 
 use tidings::Hub;
 use tidings::backend::{Envelope, LogErrorKind};
@@ -10,7 +10,7 @@ use tidings_testkit::redis::Server;
 use super::{node, server};
 
 async fn run(bridge: PubSubBridgeBuilder, hub: &Hub) -> PubSubBridge {
-    let bridge = bridge.run(hub.clone()).expect("the settings are good");
+    let bridge = bridge.run(hub.clone()).expect("the options are valid");
     eventually("a bridge that is connected", || bridge.is_connected()).await;
     bridge
 }
@@ -63,7 +63,7 @@ async fn channels_that_match_a_pattern_are_topics_without_their_prefix() {
 }
 
 #[tokio::test]
-async fn the_topic_is_what_a_function_makes_of_the_channel() {
+async fn a_function_maps_channels_to_topics() {
     let Some(server) = server().await else { return };
     let hub = Hub::new();
     let mut client = Client::expect(&hub, &["A"], None, "fresh").await;
@@ -78,7 +78,7 @@ async fn the_topic_is_what_a_function_makes_of_the_channel() {
 }
 
 #[tokio::test]
-async fn an_envelope_says_topic_name_and_key() {
+async fn an_envelope_has_topic_name_and_key() {
     let Some(server) = server().await else { return };
     // Also on a hub whose log is Redis itself, with a bridge on two nodes.
     let hubs = [node(&server.url()).await, node(&server.url()).await];
@@ -93,14 +93,14 @@ async fn an_envelope_says_topic_name_and_key() {
     assert_eq!(next(&mut client).await, message("two"));
     assert_eq!(next(&mut client).await, message("three"));
     let is_done = |bridge: &PubSubBridge| bridge.received() == 4 && bridge.rejected() == 1;
-    eventually("two bridges that have seen it all", || bridges.iter().all(is_done)).await;
+    eventually("two bridges that have received everything", || bridges.iter().all(is_done)).await;
     let last = super::id_of(&hubs[1], "a", "last").await;
     assert_eq!(next(&mut client).await, message("last"));
     assert_eq!(client.last_event_id(), last);
 }
 
 #[tokio::test]
-async fn a_bridge_comes_back_after_its_server() {
+async fn a_bridge_connects_again_when_its_server_is_back() {
     let Some(mut server) = server().await else { return };
     let hub = Hub::new();
     let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
@@ -113,7 +113,7 @@ async fn a_bridge_comes_back_after_its_server() {
     eventually("a bridge that is connected", || bridge.is_connected()).await;
     publish(&server, "a", "two").await;
     assert_eq!(next(&mut client).await, message("two"));
-    // Nobody says that it is gone, but it does not answer.
+    // The connection stays, but there is no answer.
     server.pause();
     eventually("a bridge that is not connected", || !bridge.is_connected()).await;
     server.resume();
@@ -124,7 +124,7 @@ async fn a_bridge_comes_back_after_its_server() {
 }
 
 #[tokio::test]
-async fn a_bridge_from_nothing_is_refused() {
+async fn a_bridge_without_a_source_is_refused() {
     let Some(server) = server().await else { return };
     let error = PubSubBridge::builder(server.url()).run(Hub::new()).unwrap_err();
     assert_eq!(error.kind(), LogErrorKind::Refused);

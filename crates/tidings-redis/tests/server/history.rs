@@ -1,10 +1,10 @@
 //! What happens to clients when something happens to the server, or to the link to it.
 
 use std::net::SocketAddr;
-use std::path::Path;
 
 use tidings::backend::{LogError, LogErrorKind};
 use tidings::{Event, Hub, PublishError};
+use tidings_testkit::guarded::copy_folder;
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::log::Client;
 use tidings_testkit::proxy::{Passing, Proxy};
@@ -36,7 +36,7 @@ async fn expect_reset(client: &mut Client, reason: &str) {
 }
 
 #[tokio::test]
-async fn a_server_that_comes_back_with_its_data_resets_nobody() {
+async fn a_server_that_comes_back_with_its_data_resets_no_client() {
     let Some(mut server) = server().await else { return };
     let hubs = [node(&server.url()).await, node(&server.url()).await];
     let mut clients = Vec::new();
@@ -60,7 +60,7 @@ async fn a_server_that_comes_back_with_its_data_resets_nobody() {
 }
 
 #[tokio::test]
-async fn a_server_that_has_lost_everything_is_another_history_the_same_for_all_nodes() {
+async fn a_server_that_lost_everything_has_another_history_the_same_for_all_nodes() {
     let Some(mut server) = server().await else { return };
     let hubs = [node(&server.url()).await, node(&server.url()).await, node(&server.url()).await];
     let mut clients = Vec::new();
@@ -88,18 +88,6 @@ async fn a_server_that_has_lost_everything_is_another_history_the_same_for_all_n
     }
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        match entry.file_type().expect("a type").is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(std::fs::copy(entry.path(), target).expect("a copy")),
-        }
-    }
-}
-
 /// A server is put back to the state before the last event, and then receives `others` events, while a node is cut
 /// off.
 async fn restored(others: usize) {
@@ -109,7 +97,7 @@ async fn restored(others: usize) {
     let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
     let kept = id_of(&hub, "a", "kept").await;
     let copied = server.folder().with_extension("copy");
-    copy(server.folder(), &copied);
+    copy_folder(server.folder(), &copied);
     let lost = id_of(&hub, "a", "lost").await;
     client.read_to(&lost).await;
 
@@ -117,7 +105,7 @@ async fn restored(others: usize) {
     proxy.reset();
     server.kill().await;
     server.wipe();
-    copy(&copied, server.folder());
+    copy_folder(&copied, server.folder());
     std::fs::remove_dir_all(&copied).expect("it is ours");
     server.start_again().await;
     for n in 0..others {
@@ -216,7 +204,7 @@ async fn a_server_that_is_stopped_and_goes_on_loses_nothing() {
 }
 
 #[tokio::test]
-async fn without_a_server_an_event_is_refused_and_nothing_has_happened() {
+async fn an_event_without_a_server_fails_and_is_not_in_the_log() {
     let Some(mut server) = server().await else { return };
     let hub = node(&server.url()).await;
     let first = id_of(&hub, "a", "one").await;
@@ -250,7 +238,7 @@ async fn an_unanswered_event_is_unacknowledged_without_a_key_and_tried_again_wit
     let seen: Vec<_> = client.read(2).await.iter().map(|m| m.data().to_owned()).collect();
     assert_eq!(seen, ["plain", "keyed"]);
     let again = hub.publish_once("key", "a", Event::new("keyed"));
-    assert!(within("an answer", again).await.expect("it is there").is_duplicate());
+    assert!(within("an answer", again).await.expect("it was published").is_duplicate());
     let last = id_of(&hub, "a", "last").await;
     assert_eq!(client.read(1).await[0].last_event_id(), last);
 }
@@ -289,7 +277,7 @@ async fn ids_go_on_rising_when_the_servers_clock_was_set_back() {
     for _ in 0..EVENTS / 500 {
         let published: Vec<_> = (0..500).map(|_| publish(&hub)).collect();
         for published in published {
-            within("an answer", published).await.expect("there is an id for it");
+            within("an answer", published).await.expect("it gets an id");
         }
     }
     let last = id_of(&hub, "a", "last").await;

@@ -15,7 +15,7 @@ use tidings_testkit::limit::within;
 use tidings_testkit::redis::Server;
 use tidings_testkit::requirements::met;
 
-/// A server that keeps everything, or none, which has been told.
+/// A server that keeps everything; `None` if Redis is not installed.
 async fn server() -> Option<Server> {
     server_with(&["--appendonly", "yes", "--appendfsync", "always"]).await
 }
@@ -28,7 +28,7 @@ async fn server_with(arguments: &[&str]) -> Option<Server> {
 /// A node on the log at this address.
 async fn node(url: &str) -> Hub {
     let log = within("a connection", RedisLog::connect(url)).await;
-    Hub::builder().build_on(log.expect("the server is there"))
+    Hub::builder().build_on(log.expect("the server is running"))
 }
 
 async fn publish(hub: &Hub, topic: &str, data: &str) -> Result<Published, PublishError> {

@@ -1,4 +1,4 @@
-//! Publishers in other languages, which know no more than the documentation says.
+//! Publishers in other languages, which use only what the documentation says.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -31,7 +31,7 @@ async fn publishes(server: &Server, program: impl AsRef<OsStr>, script: &str) {
         assert!(output.status.success(), "{script}: {complaint}");
         let event = client.next().await.expect("the stream goes on");
         assert_eq!((event.event(), event.data()), ("created", data), "{script}");
-        // What it was told is the id of the entry, which the event's id is made of.
+        // The answer is the id of the entry, from which the event's id is made.
         let entry = String::from_utf8_lossy(&output.stdout);
         let (ms, seq) = entry.trim().split_once('-').expect("the id of an entry");
         let number = |text: &str| text.parse::<u64>().expect("a number");
@@ -43,9 +43,9 @@ async fn publishes(server: &Server, program: impl AsRef<OsStr>, script: &str) {
 #[test]
 fn the_documentation_has_these_programs() {
     let documentation = here().join("../../../docs/REDIS.md");
-    let documentation = std::fs::read_to_string(documentation).expect("it is there");
+    let documentation = std::fs::read_to_string(documentation).expect("it exists");
     for script in ["publish.sh", "publish.py", "publish.mjs"] {
-        let program = std::fs::read_to_string(here().join(script)).expect("it is there");
+        let program = std::fs::read_to_string(here().join(script)).expect("it exists");
         assert!(documentation.contains(&program), "docs/REDIS.md has another {script}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the server refuses, and what the log refuses of a server.
+//! Events that the server refuses, and servers that the log refuses.
 
 use tidings::backend::{LogError, LogErrorKind};
 use tidings::{Event, Hub};
@@ -13,7 +13,7 @@ async fn connect_error(url: &str) -> LogError {
 }
 
 #[tokio::test]
-async fn a_server_without_memory_refuses_events_and_streams_live_on() {
+async fn a_server_without_memory_refuses_events_and_streams_stay_open() {
     let Some(server) = server().await else { return };
     let hub = node(&server.url()).await;
     let first = id_of(&hub, "a", "one").await;
@@ -53,11 +53,11 @@ async fn a_key_that_holds_something_else_is_refused() {
 }
 
 #[tokio::test]
-async fn logs_of_other_names_have_nothing_to_do_with_each_other() {
+async fn logs_with_different_names_are_independent() {
     let Some(server) = server().await else { return };
     let log = |name: &str| RedisLog::builder(server.url()).name(name).connect();
-    let one = Hub::builder().build_on(log("one").await.expect("the server is there"));
-    let other = Hub::builder().build_on(log("other").await.expect("the server is there"));
+    let one = Hub::builder().build_on(log("one").await.expect("the server is running"));
+    let other = Hub::builder().build_on(log("other").await.expect("the server is running"));
     let id = id_of(&one, "a", "one").await;
     Client::expect(&other, &["a"], Some(&id), "unknown").await;
     let other_id = id_of(&other, "a", "other").await;
@@ -68,7 +68,7 @@ async fn logs_of_other_names_have_nothing_to_do_with_each_other() {
 }
 
 #[tokio::test]
-async fn where_no_server_is_connecting_fails_in_time() {
+async fn connecting_fails_in_time_without_a_server() {
     let Some(mut server) = server().await else { return };
     server.kill().await;
     let error = connect_error(&server.url()).await;
@@ -81,10 +81,10 @@ async fn where_no_server_is_connecting_fails_in_time() {
 }
 
 #[tokio::test]
-async fn what_waits_for_the_server_is_bounded() {
+async fn the_number_of_events_that_wait_for_the_server_is_limited() {
     let Some(server) = server().await else { return };
     let log = RedisLog::builder(server.url()).max_pending(2).connect().await;
-    let hub = Hub::builder().build_on(log.expect("the server is there"));
+    let hub = Hub::builder().build_on(log.expect("the server is running"));
     id_of(&hub, "a", "one").await;
     server.pause();
     let waiting = [hub.publish("a", Event::new("x")), hub.publish("a", Event::new("x"))];

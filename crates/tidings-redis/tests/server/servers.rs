@@ -124,7 +124,7 @@ async fn tls_protects_the_link_to_a_server_whose_authority_is_trusted() {
     ];
     let Some(server) = server_with(arguments.as_flattened()).await else { return };
     let url = format!("rediss://localhost:{}/", server.port());
-    let error = within("an answer", RedisLog::connect(&url)).await.expect_err("nobody trusts it");
+    let error = within("an answer", RedisLog::connect(&url)).await.expect_err("it is not trusted");
     assert!(error.to_string().contains("certificate"), "{error}");
     let log = || RedisLog::builder(&*url).authority(pem.clone()).connect();
     let hubs = [
@@ -134,7 +134,7 @@ async fn tls_protects_the_link_to_a_server_whose_authority_is_trusted() {
     let mut client = Client::expect(&hubs[1], &["a"], None, "fresh").await;
     let id = id_of(&hubs[0], "a", "one").await;
     assert_eq!(client.read(1).await[0].last_event_id(), id);
-    // Without TLS there is no way in.
+    // Without TLS it is not reachable.
     let plain = format!("redis://127.0.0.1:{}/", server.port());
     within("an answer", RedisLog::connect(&plain)).await.expect_err("it speaks TLS");
 }
@@ -142,11 +142,11 @@ async fn tls_protects_the_link_to_a_server_whose_authority_is_trusted() {
 #[tokio::test]
 async fn an_event_is_acknowledged_only_when_the_replicas_have_it() {
     let Some(primary) = server().await else { return };
-    let mut replica = Server::start_replica(&primary).await.expect("it was there before");
+    let mut replica = Server::start_replica(&primary).await.expect("Redis is installed");
     let log = RedisLog::builder(primary.url())
         .wait_replicas(1, Duration::from_millis(500))
         .append_timeout(Duration::from_secs(1));
-    let hub = Hub::builder().build_on(log.connect().await.expect("the server is there"));
+    let hub = Hub::builder().build_on(log.connect().await.expect("the server is running"));
     id_of(&hub, "a", "one").await;
     replica.kill().await;
     let error = publish(&hub, "a", "two").await.unwrap_err();
@@ -184,7 +184,7 @@ async fn publish_at_last(hub: &Hub) -> String {
 
 #[cfg(feature = "sentinel")]
 #[tokio::test]
-async fn a_failover_to_a_replica_that_has_everything_resets_nobody() {
+async fn a_failover_to_a_replica_that_has_everything_resets_no_client() {
     let Some((mut primary, replica, sentinel)) = watched().await else { return };
     let hub = node(&address_by(&sentinel)).await;
     let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
