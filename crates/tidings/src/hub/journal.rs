@@ -1,7 +1,8 @@
 //! The hub's journal: where the order of its events is made, and what becomes of topics.
 //!
-//! A plain structure of `&mut self`. [`Shared`](super::shared::Shared) holds it in a mutex; what a change leaves
-//! to be done without that lock, it returns as [`Effects`].
+//! A plain structure of `&mut self`, which [`Shared`](super::shared::Shared) holds in a mutex. It wakes nobody and calls
+//! nothing foreign: what a change leaves to be done without the lock, it returns as [`Effects`]. The only locks that it
+//! takes are those of the topics' logs, which it shares with readers.
 
 pub(crate) mod effects;
 pub(crate) mod entry;
@@ -273,7 +274,10 @@ impl Journal {
             let log = self.topics.find(name).filter(|log| log.id == *interest)?;
             (!log.lock().coverage.is_followed()).then(|| log.clone())
         });
-        let logs: Vec<_> = logs.collect();
+        let mut logs: Vec<_> = logs.collect();
+        // Each is locked once, even if the backend repeats itself.
+        logs.sort_unstable_by_key(|log| log.id);
+        logs.dedup_by_key(|log| log.id);
         // Streams that have subscribed meanwhile may have missed something, and look into the hub's log.
         let low = LowWatermark { offset: self.offset, position, reason: ResetReason::Trimmed };
         self.clear(&logs, Coverage::Since(low), watermark)
