@@ -147,7 +147,7 @@ impl Cohort {
     /// What a single subscription is sent, like its `poll_next`, but no event after those that the cohort has read: the
     /// subscription is pending there.
     ///
-    /// The cohort must have been read to its end since the subscription was opened.
+    /// A subscription that has just been opened may be [ahead](Self::is_overtaken_by) of the cohort.
     pub fn poll_member(
         &self,
         subscription: &mut Subscription,
@@ -162,8 +162,8 @@ impl Cohort {
         subscription.is_caught_up_to(self.cursor.offset)
     }
 
-    /// Whether a subscription is ahead of the cohort, for instance after a reset, which takes it to the hub's head. The
-    /// cohort must be read to its end then: nothing else would bring the two together before the next event.
+    /// Whether a subscription is ahead of the cohort: after it was opened, or after a reset, which takes it to the hub's
+    /// head. The cohort must be read on then: nothing else would bring the two together before the next event.
     pub fn is_overtaken_by(&self, subscription: &Subscription) -> bool {
         subscription.is_ahead_of(self.cursor.offset)
     }
