@@ -125,9 +125,11 @@ pub(crate) fn hash_of(text: &str) -> u64 {
 
 /// The whole number that the value begins with.
 fn number(value: &str) -> Option<u64> {
-    let value = unquoted(value).trim_ascii_start();
-    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
-    value.get(..digits)?.parse().ok()
+    let value = unquoted(value).trim_ascii_start().bytes();
+    let mut digits = value.take_while(u8::is_ascii_digit).peekable();
+    digits.peek()?;
+    digits
+        .try_fold(0_u64, |number, digit| number.checked_mul(10)?.checked_add((digit - b'0').into()))
 }
 
 /// A time since the Unix epoch in microseconds. From 1973 until 5138, the magnitudes of the three

@@ -158,9 +158,9 @@ impl Judge {
 /// The history and the position in an id `<epoch>-<position>`, or `<position>`.
 fn position(id: &str) -> Option<(u64, u64)> {
     let (epoch, position) = id.rsplit_once('-').unwrap_or(("", id));
-    // The number's own parser takes a sign, too.
-    let is_number = position.bytes().all(|byte| byte.is_ascii_digit());
-    Some((fields::hash_of(epoch), position.parse().ok().filter(|_| is_number)?))
+    // The parser of numbers would accept a sign.
+    let position = position.parse().ok().filter(|_| !position.starts_with('+'))?;
+    Some((fields::hash_of(epoch), position))
 }
 
 #[cfg(test)]

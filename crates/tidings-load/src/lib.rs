@@ -72,7 +72,7 @@
 //! the server is at a loopback address of IPv4, on Linux, the clients also use 127.0.0.2, 127.0.0.3 and
 //! so on. Elsewhere, use several machines.
 //!
-//! All clients of a process share one thread, which takes more than 100,000 deliveries a second. `own
+//! All clients of a process share one thread, which takes about 100,000 deliveries a second. `own
 //! lag` (`generator_lag_ms`) is how late the load generator itself is. If it is not far below the
 //! latency, then the load generator causes the latency, or the machine is too small for both ends.
 //!

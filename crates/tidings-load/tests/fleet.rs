@@ -154,7 +154,7 @@ async fn a_server_that_drops_doubles_or_reorders_is_caught() {
 
 #[tokio::test]
 async fn an_event_without_an_id_is_no_duplicate() {
-    // The second and the last event inherit the id of the previous one.
+    // The second and the last event inherit an id, which is no fault; the third repeats one, which is.
     let stream = "id: e-1\ndata: x\n\ndata: x\n\nid: e-1\ndata: x\n\nid: e-2\n\ndata: x\n\n";
     let report = two_clients(stream, stream, 8, Fields::default()).await;
     let verdict = report.verdict;

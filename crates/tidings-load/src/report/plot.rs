@@ -117,7 +117,7 @@ where
 {
     let mut chart = ChartBuilder::on(root)
         .margin_top(8)
-        .margin_right(30)
+        .margin_right(56)
         .x_label_area_size(28)
         .y_label_area_size(62)
         .build_cartesian_2d(x, y)?;
