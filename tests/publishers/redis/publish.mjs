@@ -1,5 +1,5 @@
 // Publishes an event: publish.mjs TOPIC EVENT DATA
-// REDIS_PORT is where Redis listens on this machine.
+// REDIS_PORT is the port of Redis on this machine.
 
 import { createClient } from 'redis'
 

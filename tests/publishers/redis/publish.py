@@ -1,6 +1,6 @@
 """Publishes an event: publish.py TOPIC EVENT DATA
 
-REDIS_PORT is where Redis listens on this machine.
+REDIS_PORT is the port of Redis on this machine.
 """
 
 import os

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Publishes an event: publish.sh TOPIC EVENT DATA
-# REDIS_PORT is where Redis listens on this machine.
+# REDIS_PORT is the port of Redis on this machine.
 set -eu
 
 exec redis-cli -e -p "${REDIS_PORT:-6379}" \
