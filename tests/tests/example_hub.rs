@@ -302,7 +302,7 @@ async fn a_client_can_be_closed(package: &str) {
     });
     assert_eq!(refusal(&again.await, 404), "client id: no client with this id is connected");
     let invalid = ask(&hub, Request::new("DELETE", "/clients/x")).await;
-    assert_eq!(refusal(&invalid, 404), "client id: is not 16 hexadecimal digits");
+    assert_eq!(refusal(&invalid, 404), "client id is not 16 hexadecimal digits");
 }
 
 async fn the_streams_of_a_principal_can_be_closed(package: &str) {
