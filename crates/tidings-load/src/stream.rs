@@ -4,7 +4,6 @@ use std::future::pending;
 use std::io;
 use std::time::Duration;
 
-use memchr::memchr2;
 use tidings::Decoder;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -120,7 +119,7 @@ impl<'a> StreamReader<'a> {
     pub(crate) fn body(
         &mut self,
         measures: &mut Measures,
-        mut bytes: &[u8],
+        bytes: &[u8],
         now: u64,
     ) -> Result<(), StreamEnd> {
         if !std::mem::replace(&mut self.has_body, true) {
@@ -128,20 +127,10 @@ impl<'a> StreamReader<'a> {
         }
         let (fields, requested) = (&self.fleet.plan.fields, self.requested_wall);
         let mut is_awaited = false;
-        // Line by line, so that each call completes no more than one message.
-        let mut fed = Ok(());
-        while !bytes.is_empty() && fed.is_ok() {
-            let line_end = memchr2(b'\n', b'\r', bytes);
-            let (line, rest) = bytes.split_at(line_end.map_or(bytes.len(), |at| at + 1));
-            bytes = rest;
-            let inherited = self.decoder.last_event_id().as_ptr();
-            fed = self.decoder.feed(line);
-            if let Some(message) = self.decoder.next_message() {
-                // A message shares the text of an id that it inherits.
-                let id = message.last_event_id();
-                let id = (!id.is_empty() && id.as_ptr() != inherited).then_some(id);
-                is_awaited |= measures.event(self.client, &message, id, fields, requested, now);
-            }
+        let fed = self.decoder.feed(bytes);
+        while let Some(message) = self.decoder.next_message() {
+            let id = message.id().filter(|id| !id.is_empty());
+            is_awaited |= measures.event(self.client, &message, id, fields, requested, now);
         }
         let id = self.decoder.last_event_id();
         self.has_id |= !id.is_empty();

@@ -54,6 +54,8 @@ pub struct Decoder {
     data: Vec<u8>,
     event: ByteString,
     id: ByteString,
+    /// The current block has an `id` line.
+    has_id: bool,
 
     work: Work,
 }
@@ -74,6 +76,7 @@ impl Decoder {
             data: Vec::new(),
             event: ByteString::new(),
             id: ByteString::new(),
+            has_id: false,
             work: Work::default(),
         }
     }
@@ -215,6 +218,7 @@ impl Decoder {
             self.work.add(value.len());
             if memchr(0, value).is_none() {
                 self.id = to_text(value.to_vec(), &mut self.work).into();
+                self.has_id = true;
             }
         } else if let Some(value) = value_of(b"retry", line) {
             self.work.add(value.len());
@@ -225,6 +229,7 @@ impl Decoder {
 
     fn end_block(&mut self) {
         self.last_event_id = self.id.clone();
+        let has_id = mem::take(&mut self.has_id);
         let event = mem::take(&mut self.event);
         let mut data = mem::take(&mut self.data);
         // Each data line left an LF, so that no LF at all means no data: nothing is dispatched.
@@ -235,6 +240,7 @@ impl Decoder {
             event: if event.is_empty() { ByteString::from_static("message") } else { event },
             data: to_text(data, &mut self.work),
             last_event_id: self.last_event_id.clone(),
+            has_id,
         });
     }
 }
@@ -252,6 +258,7 @@ pub struct Message {
     event: ByteString,
     data: String,
     last_event_id: ByteString,
+    has_id: bool,
 }
 
 impl Message {
@@ -277,6 +284,23 @@ impl Message {
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
+    }
+
+    /// The id that this event has set; `None` if it only inherits one.
+    ///
+    /// ```
+    /// use tidings::Decoder;
+    ///
+    /// let mut decoder = Decoder::new();
+    /// decoder.feed(b"id: 7\ndata: a\n\ndata: b\n\n")?;
+    /// let ids = std::iter::from_fn(|| decoder.next_message());
+    /// let ids: Vec<_> = ids.map(|message| message.id().map(str::to_owned)).collect();
+    /// assert_eq!(ids, [Some("7".to_owned()), None]);
+    /// # Ok::<(), tidings::DecodeError>(())
+    /// ```
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.has_id.then_some(&*self.last_event_id)
     }
 }
 
