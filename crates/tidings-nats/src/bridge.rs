@@ -262,34 +262,6 @@ async fn run(
 mod tests {
     use super::*;
 
-    fn read(subject: &str, payload: &str) -> Result<Append, String> {
-        let format = MessageFormat { envelope: Envelope::Raw, prefix: "events.".to_owned() };
-        let message = Message {
-            subject: subject.into(),
-            reply: None,
-            payload: payload.to_owned().into(),
-            headers: None,
-            status: None,
-            description: None,
-            length: 0,
-        };
-        format.read(&message).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn a_subject_is_a_topic_without_the_prefix() {
-        for (subject, topic) in [("events.a.b", "a.b"), ("other.a", "other.a")] {
-            let append = read(subject, "x").unwrap();
-            assert_eq!((append.topic.as_str(), append.event.data()), (topic, Some("x")));
-        }
-    }
-
-    #[test]
-    fn a_subject_that_is_not_a_topic_is_rejected() {
-        assert!(read("events.", "x").unwrap_err().starts_with("topic "));
-        assert!(read(&"x".repeat(300), "x").unwrap_err().starts_with("topic "));
-    }
-
     #[tokio::test]
     async fn a_bridge_without_a_subject_is_refused() {
         let bridge = CoreBridge::builder().connect("nats://127.0.0.1:1", Hub::new()).await;

@@ -12,7 +12,7 @@ use crate::RedbLog;
 use crate::page::read_all;
 use crate::store::Store;
 
-/// What was done to a file, or told.
+/// What was done to a file, and what was acknowledged.
 #[derive(Debug)]
 pub(crate) enum DiskOperation {
     Write(u64, Vec<u8>),
