@@ -5,10 +5,6 @@ use tidings::{Hub, HubBuilder, Retention};
 
 /// One log for one test, and a way to build hubs on it. Dropping it ends what runs for it.
 pub trait Engine: Sized + Send + Sync + 'static {
-    /// Whether the log is partitioned, so that concurrent events of different topics may be in another order
-    /// than the calls. Default: no.
-    const IS_SPREAD: bool = false;
-
     /// Begins an empty log that only this test uses.
     ///
     /// `None` where the engine is not installed: it has reported that, and the test is skipped.
