@@ -90,7 +90,7 @@ impl Publish {
                 _ => None,
             };
             if before.is_some() {
-                return Err(Refusal::bad_request(format!("{name}: is given more than once")));
+                return Err(Refusal::bad_request(format!("{name} is given more than once")));
             }
         }
         let topic = topic.ok_or_else(|| {
