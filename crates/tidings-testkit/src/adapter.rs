@@ -12,6 +12,8 @@
 //! struct MyFramework;
 //!
 //! impl Adapter for MyFramework {
+//!     const TASKS_PER_STREAM: Option<usize> = Some(1);
+//!
 //!     async fn serve(app: App, listener: TcpListener, shutdown: Shutdown) -> io::Result<()> {
 //!         // Respond to every GET and HEAD request with `app.answer(path, query, resume)`.
 //! #       let _ = (app, listener);
