@@ -341,7 +341,7 @@ mod tests {
     fn a_malformed_address_is_refused() {
         for url in ["localhost", "http://localhost", "redis+mesh://a", "redis://a:b", ""] {
             let error = parse(url).unwrap_err();
-            assert!(error.starts_with("redis: address "), "{url}: {error}");
+            assert!(error.starts_with("redis: address"), "{url}: {error}");
         }
         #[cfg(not(feature = "tls"))]
         assert!(parse("rediss://localhost").unwrap_err().contains("feature `tls`"));

@@ -48,7 +48,10 @@ impl Follower {
         }
         if let (true, Ok(Purpose::Topic(topic))) = (self.is_selective, &purpose) {
             // Not followed any more, or not yet, or it came by a wildcard that covers more than the pattern.
-            let Some(complete) = self.interests.complete(topic) else { return Ok(()) };
+            let Some(complete) = self.interests.complete(topic) else {
+                self.interests.skip(sequence);
+                return Ok(());
+            };
             if previous > complete {
                 return Err(match previous > self.complete {
                     true => missed(format_args!("position {previous} did not come")),
@@ -116,6 +119,10 @@ impl Follower {
     fn take_marker(&mut self, sequence: u64, text: &Bytes) -> Result<(), Interruption> {
         self.last_marker = Instant::now();
         if self.marker.as_ref().is_some_and(|(sent, _)| sent == text) {
+            // A message that was stored after the marker was republished long before it, and was left out.
+            if !self.interests.can_follow_from(sequence) {
+                return Err(missed("a marker came late"));
+            }
             self.marker = None;
             let Requests { patterns, ends } = self.marker_requests.marker_came();
             self.activate(patterns, sequence)?;

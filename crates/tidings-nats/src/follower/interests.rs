@@ -22,6 +22,8 @@ pub(super) struct Interests {
     newest: HashMap<Topic, u64>,
     /// With this many topics, it is time to forget some.
     forget_at: usize,
+    /// The newest message that was left out because no interest that was followed matched it.
+    newest_skipped: u64,
 }
 
 #[derive(Debug)]
@@ -107,6 +109,16 @@ impl Interests {
         let interest = self.by_pattern.get_mut(pattern);
         let interest = interest.filter(|interest| interest.number == number);
         interest.map(|interest| interest.since = Some(position)).is_some()
+    }
+
+    /// A message was left out, because no interest that is followed matches it.
+    pub(super) fn skip(&mut self, sequence: u64) {
+        self.newest_skipped = self.newest_skipped.max(sequence);
+    }
+
+    /// Whether an interest can be followed from a position on: no message after it was left out.
+    pub(super) fn can_follow_from(&self, position: u64) -> bool {
+        self.newest_skipped <= position
     }
 
     /// The patterns that are followed.
@@ -263,6 +275,16 @@ mod tests {
         unfollowed.sort();
         assert_eq!(unfollowed, [(pattern("a.*"), 0), (pattern("b"), 1)]);
         assert_eq!(interests.followed().count(), 0);
+    }
+
+    #[test]
+    fn nothing_is_followed_from_before_a_message_that_was_left_out() {
+        let mut interests = interests(&["a.b*"]);
+        assert!(interests.can_follow_from(0));
+        interests.skip(21);
+        interests.skip(20);
+        assert!(!interests.can_follow_from(20));
+        assert!(interests.can_follow_from(21) && interests.can_follow_from(22));
     }
 
     #[test]

@@ -74,11 +74,12 @@ impl Follower {
         Ok(self.subscribe_to_interests().await?)
     }
 
-    /// Sends a marker, and waits until it is back. Returns its position, and the messages that came after it.
+    /// Sends a marker, and waits until it is back. Returns its position, and the messages after that which have come.
     async fn meet_marker(&mut self) -> Result<(u64, Vec<Live<Message>>), Interruption> {
         self.marker_requests.marker_sent();
         self.send_marker().await?;
         let deadline = Instant::now() + MARKER;
+        let mut earlier = Vec::new();
         loop {
             let remaining = deadline.saturating_duration_since(Instant::now());
             let batch = timeout(remaining, self.subscriptions.batch()).await;
@@ -89,13 +90,22 @@ impl Follower {
             // What overflowed before the marker is read from the stream.
             let sent = self.marker.as_ref().map(|(text, _)| text);
             let at = messages.iter().position(|live| Some(&live.message.payload) == sent);
-            let Some(at) = at else { continue };
+            let Some(at) = at else {
+                earlier.append(&mut messages);
+                continue;
+            };
             if has_overflowed {
                 return Err(missed("too much came at once"));
             }
-            let later = messages.split_off(at + 1);
+            let end = messages[at].sequence;
+            // Some of what was stored after the marker may have been republished before it.
+            let mut later = earlier;
+            later.append(&mut messages);
+            later.retain(|live| live.sequence > end);
+            later.sort_by_key(|live| live.sequence);
+            later.dedup_by_key(|live| live.sequence);
             self.marker = None;
-            return Ok((messages[at].sequence, later));
+            return Ok((end, later));
         }
     }
 
