@@ -133,6 +133,14 @@ impl Client {
         Some(String::from_utf8(bytes.to_vec()).expect("text"))
     }
 
+    /// The next events have these positions.
+    #[track_caller]
+    fn expect(&mut self, positions: impl IntoIterator<Item = u64>) {
+        for position in positions {
+            assert_eq!(self.next_position(), Some(position));
+        }
+    }
+
     /// The next one's position; a status event is a failure.
     fn next_position(&mut self) -> Option<u64> {
         let message = self.next()?;
@@ -154,6 +162,27 @@ type Chunk = Result<bytes::Bytes, StreamError>;
 
 fn spawn<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     thread::spawn(run)
+}
+
+/// Runs something on a thread that has its own handle to a hub.
+fn spawn_with<T: Send + 'static>(
+    hub: &Hub,
+    run: impl FnOnce(Hub) -> T + Send + 'static,
+) -> JoinHandle<T> {
+    let hub = hub.clone();
+    spawn(move || run(hub))
+}
+
+/// Publishes two events to each of two topics, on two threads.
+fn publish_two_each(hub: &Hub) {
+    let publish_two = |topic| {
+        spawn_with(hub, move |hub| {
+            for _ in 0..2 {
+                publish(&hub, topic, "x").expect("it is open");
+            }
+        })
+    };
+    join(["a", "b"].map(publish_two));
 }
 
 fn join<T>(threads: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {

@@ -5,7 +5,7 @@ mod reader;
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
@@ -97,10 +97,6 @@ impl Client {
         let message = self.next()?;
         assert_eq!(message.event(), STATUS_EVENT);
         Some(serde_json::from_str(message.data()).unwrap())
-    }
-
-    fn resume(&self) -> Resume {
-        Resume::new().with_last_event_id(self.decoder.last_event_id())
     }
 }
 
@@ -280,178 +276,6 @@ fn a_gap_is_never_silent() {
         stop.store(true, Ordering::Relaxed);
         let published: u64 = publishers.into_iter().map(|thread| thread.join().unwrap()).sum();
         assert!(resumed > 0 && reset > 0, "{resumed} resumed, {reset} reset, {published} events");
-    });
-}
-
-/// Topics come and go under the feet of publishers and subscribers. What is published while a
-/// client is subscribed reaches it, and a client that was away is reset.
-#[test]
-fn topics_that_vanish_and_return_lose_no_event_silently() {
-    within_a_minute(|| {
-        let hub = Hub::builder().retention(Retention::none()).build();
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut threads = Vec::new();
-        for _ in 0..2 {
-            let (hub, stop) = (hub.clone(), stop.clone());
-            threads.push(thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    hub.publish("a", Event::new("x")).wait().unwrap();
-                    hub.publish_ephemeral("a", Event::new("e")).unwrap();
-                    drop(hub.subscribe(["a"]).open().unwrap());
-                }
-            }));
-        }
-        let until = Instant::now() + Duration::from_secs(1);
-        let mut resume = Resume::new();
-        while Instant::now() < until {
-            let mut client = Client::open(hub.subscribe(["a", "b"]).resume(resume.clone()));
-            let status = client.next_status().unwrap();
-            assert_ne!(status["status"], if resume == Resume::new() { "reset" } else { "fresh" });
-            let mine = hub.publish("a", Event::new("mine")).wait().unwrap();
-            assert!(mine.subscribers() >= 1);
-            let at: u64 = mine.id().as_str().rsplit_once('-').unwrap().1.parse().unwrap();
-            loop {
-                let message = client.next().unwrap();
-                // A reset beyond it is no silence.
-                if message.data() == "mine"
-                    || (message.event() == STATUS_EVENT && position(&message) >= at)
-                {
-                    break;
-                }
-                assert!(
-                    message.last_event_id().is_empty() || position(&message) < at,
-                    "it is missing"
-                );
-            }
-            resume = client.resume();
-        }
-        stop.store(true, Ordering::Relaxed);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
-        assert!(hub.clients().topics().is_empty());
-    });
-}
-
-/// Every event wakes a reader that waits for it: publisher and reader take turns, so one lost
-/// wake-up is the end.
-#[test]
-fn no_wake_up_is_lost() {
-    within_a_minute(|| {
-        let hub = Hub::new();
-        let rounds = 20_000;
-        let threads: Vec<_> = [("ping", "pong"), ("pong", "ping")]
-            .into_iter()
-            .map(|(hears, says)| {
-                let hub = hub.clone();
-                let mut client = None;
-                let subscribe = hub.subscribe([hears, "quiet", "x"]);
-                // Opened before either thread begins.
-                let opened = subscribe.status(false).open().unwrap();
-                client.replace(opened);
-                thread::spawn(move || {
-                    let mut client = Client {
-                        subscription: Box::pin(client.take().unwrap()),
-                        decoder: Decoder::new(),
-                        unpark: Arc::new(Unpark(thread::current(), AtomicBool::new(false))),
-                    };
-                    if says == "ping" {
-                        hub.publish(says, Event::new("0")).wait().unwrap();
-                    }
-                    for n in 0..rounds {
-                        let message = client.next().unwrap();
-                        assert_eq!(message.data(), n.to_string());
-                        let next = n + usize::from(says == "ping");
-                        hub.publish(says, Event::new(next.to_string())).wait().unwrap();
-                    }
-                })
-            })
-            .collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
-    });
-}
-
-#[test]
-fn streams_end_under_load_when_they_are_closed() {
-    within_a_minute(|| {
-        for round in 0..20 {
-            let hub = Hub::new();
-            let ended = Arc::new(AtomicUsize::new(0));
-            let readers: Vec<_> = (0..6)
-                .map(|n| {
-                    let (hub, ended) = (hub.clone(), ended.clone());
-                    thread::spawn(move || {
-                        let subscribe = hub.subscribe(TOPICS).principal(format!("user{}", n % 3));
-                        let mut client = Client::open(subscribe);
-                        let mut last = 0;
-                        while let Some(message) = client.next() {
-                            if message.event() != "ephemeral" {
-                                assert!(
-                                    message.event() == STATUS_EVENT || position(&message) > last
-                                );
-                                last = position(&message);
-                            }
-                        }
-                        ended.fetch_add(1, Ordering::SeqCst);
-                        last
-                    })
-                })
-                .collect();
-            let publisher = {
-                let hub = hub.clone();
-                thread::spawn(move || {
-                    let mut last = 0;
-                    for n in 0.. {
-                        let Ok(published) = hub.publish(TOPICS[n % 4], Event::new("x")).wait()
-                        else {
-                            break;
-                        };
-                        last = published.id().as_str().rsplit_once('-').unwrap().1.parse().unwrap();
-                    }
-                    last
-                })
-            };
-            while hub.clients().count() < 6 {
-                thread::yield_now();
-            }
-            let mut closed = 0;
-            if round % 2 == 0 {
-                closed += hub.clients().close_principal("user0");
-                let one = hub.clients().of_principal("user1");
-                closed += usize::from(hub.clients().close(one[0].id));
-                assert_eq!(closed, 3);
-                while ended.load(Ordering::SeqCst) < closed {
-                    thread::yield_now();
-                }
-            }
-            hub.close();
-            let newest: u64 = publisher.join().unwrap();
-            let mut reached: Vec<u64> =
-                readers.into_iter().map(|reader| reader.join().unwrap()).collect();
-            reached.sort_unstable();
-            // Whoever was not closed has everything that was published before the hub closed.
-            assert!(reached[closed..].iter().all(|last| *last == newest), "{newest}: {reached:?}");
-            assert_eq!(hub.clients().count(), 0);
-        }
-    });
-}
-
-/// Clients connect and leave while the hub is closed: each stream ends, none waits for ever.
-#[test]
-fn a_client_that_connects_while_the_hub_closes_is_not_forgotten() {
-    within_a_minute(|| {
-        for _ in 0..300 {
-            let hub = Hub::new();
-            let readers: Vec<_> = (0..3)
-                .map(|_| {
-                    let hub = hub.clone();
-                    thread::spawn(move || {
-                        let mut client = Client::open(hub.subscribe(["a", "b"]));
-                        while client.next().is_some() {}
-                    })
-                })
-                .collect();
-            hub.close();
-            readers.into_iter().for_each(|reader| reader.join().unwrap());
-        }
     });
 }
 

@@ -215,8 +215,7 @@ fn serve_two(hub: &Hub, until: Option<u64>) {
         })
     });
     let publishers = ["a", "b"].map(|topic| {
-        let hub = hub.clone();
-        spawn(move || {
+        spawn_with(&hub, move |hub| {
             for _ in 0..2 {
                 publish(&hub, topic, "x").expect("it is open");
             }
@@ -255,8 +254,9 @@ fn streams_of_a_cohort_that_is_overrun_are_reset_and_catch_up_again() {
         inbox.send(Call::Serve(Box::new(stream)));
         let serving = spawn(move || transport.run(1));
         let publishers = ["a", "elsewhere"].map(|topic| {
-            let hub = hub.clone();
-            spawn(move || [(); 3].map(|()| publish(&hub, topic, "x").expect("it is open")))
+            spawn_with(&hub, move |hub| {
+                [(); 3].map(|()| publish(&hub, topic, "x").expect("it is open"))
+            })
         });
         let mut published = join(publishers).remove(0).to_vec();
         // Whatever it has missed, this comes without anything else that would wake it.

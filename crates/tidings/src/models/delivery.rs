@@ -9,9 +9,7 @@ fn a_publish_between_a_read_and_a_wait_is_never_missed() {
         let hub = hub().build();
         let (mut client, _) = Client::new(&hub, &["a"]);
         let reader = spawn(move || {
-            for n in 1..=3 {
-                assert_eq!(client.next_position(), Some(n));
-            }
+            client.expect(1..=3);
         });
         for n in 1..=3 {
             assert_eq!(publish(&hub, "a", "x"), Some(n));
@@ -28,14 +26,11 @@ fn events_of_two_publishers_on_two_topics_come_in_one_order_without_a_gap() {
         let readers = [(); 2].map(|()| {
             let (mut client, _) = Client::new(&hub, &["a", "b"]);
             spawn(move || {
-                for n in 1..=4 {
-                    assert_eq!(client.next_position(), Some(n));
-                }
+                client.expect(1..=4);
             })
         });
         let publishers = ["a", "b"].map(|topic| {
-            let hub = hub.clone();
-            spawn(move || {
+            spawn_with(&hub, move |hub| {
                 for _ in 0..2 {
                     publish(&hub, topic, "x").expect("it is open");
                 }
@@ -51,17 +46,12 @@ fn an_event_that_comes_while_another_topic_is_read_is_never_missed() {
     explore(|| {
         let hub = hub().build();
         let (mut client, _) = Client::new(&hub, &["a", "b"]);
-        let publisher = {
-            let hub = hub.clone();
-            spawn(move || {
-                for topic in ["a", "b"] {
-                    publish(&hub, topic, "x").expect("it is open");
-                }
-            })
-        };
-        for n in 1..=2 {
-            assert_eq!(client.next_position(), Some(n));
-        }
+        let publisher = spawn_with(&hub, move |hub| {
+            for topic in ["a", "b"] {
+                publish(&hub, topic, "x").expect("it is open");
+            }
+        });
+        client.expect(1..=2);
         join([publisher]);
     });
 }
@@ -71,22 +61,16 @@ fn a_client_that_subscribes_while_events_are_published_gets_all_after_its_status
     explore(|| {
         let hub = hub().build();
         let publishers = ["a", "b"].map(|topic| {
-            let hub = hub.clone();
-            spawn(move || {
+            spawn_with(&hub, move |hub| {
                 for _ in 0..2 {
                     publish(&hub, topic, "x").expect("it is open");
                 }
             })
         });
-        let reader = {
-            let hub = hub.clone();
-            spawn(move || {
-                let (mut client, begin) = Client::new(&hub, &["a", "b"]);
-                for n in begin + 1..=4 {
-                    assert_eq!(client.next_position(), Some(n));
-                }
-            })
-        };
+        let reader = spawn_with(&hub, move |hub| {
+            let (mut client, begin) = Client::new(&hub, &["a", "b"]);
+            client.expect(begin + 1..=4);
+        });
         join(publishers);
         join([reader]);
     });
@@ -99,15 +83,12 @@ fn more_than_a_publisher_wakes_are_all_woken_by_the_thread_that_does() {
         let readers = [(); 3].map(|()| {
             let (mut client, _) = Client::new(&hub, &["a", "b"]);
             spawn(move || {
-                for n in 1..=2 {
-                    assert_eq!(client.next_position(), Some(n));
-                }
+                client.expect(1..=2);
             })
         });
         // Two at once: one of them starts the thread.
         let publishers = ["a", "b"].map(|topic| {
-            let hub = hub.clone();
-            spawn(move || {
+            spawn_with(&hub, move |hub| {
                 publish(&hub, topic, "x").expect("it is open");
             })
         });
@@ -125,10 +106,8 @@ fn events_accepted_before_the_hub_closed_are_delivered_and_then_the_stream_ends(
             let received: Vec<u64> = std::iter::from_fn(|| client.next_position()).collect();
             received
         });
-        let publishers = ["a", "b"].map(|topic| {
-            let hub = hub.clone();
-            spawn(move || [(); 2].map(|()| publish(&hub, topic, "x")))
-        });
+        let publishers = ["a", "b"]
+            .map(|topic| spawn_with(&hub, move |hub| [(); 2].map(|()| publish(&hub, topic, "x"))));
         hub.close();
         let mut accepted: Vec<u64> = join(publishers).into_iter().flatten().flatten().collect();
         accepted.sort_unstable();
@@ -149,10 +128,7 @@ fn a_closed_client_ends_whatever_it_waits_for() {
                 next += 1;
             }
         });
-        let closing = {
-            let hub = hub.clone();
-            spawn(move || assert!(hub.clients().close(id)))
-        };
+        let closing = spawn_with(&hub, move |hub| assert!(hub.clients().close(id)));
         publish(&hub, "a", "x").expect("it is open");
         join([reader, closing]);
         assert_eq!(hub.clients().count(), 0);

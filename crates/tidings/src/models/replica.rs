@@ -143,9 +143,7 @@ fn a_client_that_subscribes_before_its_topic_is_followed_misses_nothing() {
             let (hub, script) = (hub.clone(), script.clone());
             spawn(move || {
                 let (mut client, begin) = Client::new(&hub, &["a", "b"]);
-                for n in begin + 1..=4 {
-                    assert_eq!(client.next_position(), Some(n));
-                }
+                client.expect(begin + 1..=4);
                 script.0.lock().is_done = true;
                 script.1.notify_one();
             })
@@ -172,8 +170,7 @@ fn no_client_goes_on_from_one_history_into_another() {
     explore(|| {
         let (hub, script) = Script::hub(&["a", "b"], false);
         let joining = [&["a"][..], &["a", "b"]].map(|topics| {
-            let hub = hub.clone();
-            spawn(move || {
+            spawn_with(&hub, move |hub| {
                 let stream = hub.subscribe(topics.iter().copied()).open().expect("good topics");
                 let mut client = Client { stream, decoder: Decoder::new() };
                 let mut history = None;
@@ -215,20 +212,17 @@ fn no_client_goes_on_from_one_history_into_another() {
 fn events_lost_on_the_way_to_a_replica_are_read_from_the_log() {
     explore(|| {
         let (hub, script) = Script::hub(&["a", "a", "a", "a"], false);
-        let joining = {
-            let hub = hub.clone();
-            spawn(move || {
-                let (mut client, mut place) = Client::new(&hub, &["a"]);
-                while place < 4 {
-                    let message = client.next().expect("it goes on");
-                    let at = position(message.last_event_id());
-                    // The log has it all: nobody has to be reset.
-                    assert_ne!(message.event(), STATUS_EVENT);
-                    assert_eq!(at, place + 1);
-                    place = at;
-                }
-            })
-        };
+        let joining = spawn_with(&hub, move |hub| {
+            let (mut client, mut place) = Client::new(&hub, &["a"]);
+            while place < 4 {
+                let message = client.next().expect("it goes on");
+                let at = position(message.last_event_id());
+                // The log has it all: nobody has to be reset.
+                assert_ne!(message.event(), STATUS_EVENT);
+                assert_eq!(at, place + 1);
+                place = at;
+            }
+        });
         let replica = script.replica();
         let mut events = script.0.lock().records.clone().into_iter();
         replica.deliver(events.next().expect("four")).expect("the hub is there");
@@ -245,15 +239,12 @@ fn a_publisher_that_then_subscribes_begins_after_its_event() {
     explore(|| {
         let (hub, script) = Script::hub(&["a"], false);
         let (mut first, _) = Client::new(&hub, &["a"]);
-        let publishing = {
-            let hub = hub.clone();
-            spawn(move || {
-                let published = block_on(hub.publish("a", Event::new("1"))).expect("it is open");
-                let at = position(published.id().as_str());
-                let (_, begin) = Client::new(&hub, &["a"]);
-                assert!(begin >= at, "{begin} {at}");
-            })
-        };
+        let publishing = spawn_with(&hub, move |hub| {
+            let published = block_on(hub.publish("a", Event::new("1"))).expect("it is open");
+            let at = position(published.id().as_str());
+            let (_, begin) = Client::new(&hub, &["a"]);
+            assert!(begin >= at, "{begin} {at}");
+        });
         let answering = {
             let script = script.clone();
             spawn(move || {

@@ -10,7 +10,10 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use tidings::{Decoder, Message, Resume, STATUS_EVENT, StreamError, Subscribe, Subscription};
+use tidings::{
+    Decoder, Event, EventId, Hub, Message, Resume, STATUS_EVENT, StreamError, Subscribe,
+    Subscription,
+};
 
 /// Counts how often a task would have been woken.
 #[derive(Default)]
@@ -152,8 +155,18 @@ impl<S: Stream<Item = Result<Bytes, StreamError>>> Reader<S> {
     }
 
     pub(crate) fn resume(&self) -> Resume {
-        Resume::new().with_last_event_id(self.last_id())
+        after(self.last_id())
     }
+}
+
+#[track_caller]
+pub(crate) fn publish(hub: &Hub, topic: &str, data: &str) -> EventId {
+    hub.publish(topic, Event::new(data)).wait().expect("the hub is open").id()
+}
+
+/// The request of a client that has seen this id last.
+pub(crate) fn after(id: impl AsRef<[u8]>) -> Resume {
+    Resume::new().with_last_event_id(id)
 }
 
 /// `["a0", "a1", …]`
