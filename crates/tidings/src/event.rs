@@ -181,9 +181,16 @@ impl Event {
         self
     }
 
-    /// An event that has a name and nothing else.
-    pub(crate) fn of_name(name: EventName) -> Self {
-        Self::EMPTY.with_name(name)
+    /// An event of these fields; `None` if there are none.
+    pub(crate) fn of_fields(
+        name: Option<EventName>,
+        data: Option<&str>,
+        retry: Option<Duration>,
+        comment: Option<Comment>,
+    ) -> Option<Self> {
+        let event = Self { name, data: data.map(Into::into), comment, ..Self::EMPTY };
+        let event = retry.into_iter().fold(event, Self::with_retry);
+        (event != Self::EMPTY).then_some(event)
     }
 
     /// Sets the data, which may be any text. Empty data is data: clients dispatch it.

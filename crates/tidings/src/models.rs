@@ -173,16 +173,13 @@ fn spawn_with<T: Send + 'static>(
     spawn(move || run(hub))
 }
 
-/// Publishes two events to each of two topics, on two threads.
-fn publish_two_each(hub: &Hub) {
-    let publish_two = |topic| {
-        spawn_with(hub, move |hub| {
-            for _ in 0..2 {
-                publish(&hub, topic, "x").expect("it is open");
-            }
-        })
-    };
-    join(["a", "b"].map(publish_two));
+/// Publishes an event to each of these topics, on a thread.
+fn publishing<const N: usize>(hub: &Hub, topics: [&'static str; N]) -> JoinHandle<()> {
+    spawn_with(hub, move |hub| {
+        for topic in topics {
+            publish(&hub, topic, "x").expect("it is open");
+        }
+    })
 }
 
 fn join<T>(threads: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {

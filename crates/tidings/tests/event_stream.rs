@@ -37,13 +37,6 @@ fn events_are_sent_as_they_are() {
 }
 
 #[test]
-fn there_is_no_status_and_no_id() {
-    let mut reader = Reader::new(EventStream::new(stream::iter([Event::new("x")])));
-    assert_eq!(text(&reader.bytes()), "data: x\n\n");
-    assert_eq!(reader.last_id(), "");
-}
-
-#[test]
 fn each_event_leaves_as_soon_as_it_comes() {
     let source = Source::new();
     let mut reader = Reader::new(EventStream::new(source.clone()));
@@ -56,14 +49,6 @@ fn each_event_leaves_as_soon_as_it_comes() {
     }
     source.end();
     assert!(reader.bytes().is_empty() && reader.ended);
-}
-
-#[test]
-fn nothing_comes_before_an_event_that_is_ready() {
-    let source = Source::new();
-    source.send(Event::new("x"));
-    let mut reader = Reader::new(EventStream::new(source));
-    assert_eq!(text(&reader.bytes()), "data: x\n\n");
 }
 
 #[test]
@@ -122,16 +107,6 @@ fn the_retry_is_sent_even_if_no_event_is_ready_or_ever_comes() {
     let mut reader = Reader::new(EventStream::new(none).retry(Duration::from_secs(1)));
     assert!((800..=1_200).contains(&retry(text(&reader.bytes()))));
     assert!(reader.ended);
-}
-
-#[test]
-fn any_delay_can_be_written() {
-    for delay in [Duration::ZERO, Duration::MAX] {
-        for _ in 0..100 {
-            let stream = EventStream::new(stream::empty::<Event>()).retry(delay);
-            retry(text(&Reader::new(stream).bytes()));
-        }
-    }
 }
 
 #[test]

@@ -189,26 +189,28 @@ impl Model {
     /// Positions that a client connected to a log of these topics can certainly read, though they are
     /// not retained.
     fn live(&self, log: u8) -> Vec<u64> {
-        let mut bytes = 0;
-        let newest = self.of(log).rev().take(256).take_while(|(_, event)| {
-            bytes += event.size + 400;
-            bytes <= 256 * 1024 && event.at + 10_000 > self.now
-        });
-        newest.map(|(position, _)| position).collect()
+        self.in_live_window(self.of(log).rev()).collect()
     }
 
     /// Numbers of the ephemeral events that a client connected to a log of these topics must have been
     /// handed.
     fn live_ephemeral(&self, log: u8) -> Vec<usize> {
-        let mut bytes = 0;
+        let is_mine = |event: &Known| event.position.is_none() && log & (1 << event.topic) != 0;
         let numbered = self.all.iter().enumerate().rev();
-        let mine =
-            numbered.filter(|(_, event)| event.position.is_none() && log & (1 << event.topic) != 0);
-        let newest = mine.take(256).take_while(|(_, event)| {
+        self.in_live_window(numbered.filter(|(_, event)| is_mine(event))).collect()
+    }
+
+    /// Those of the newest events that a live window is sure to have.
+    fn in_live_window<'a, T>(
+        &self,
+        newest: impl Iterator<Item = (T, &'a Known)>,
+    ) -> impl Iterator<Item = T> {
+        let mut bytes = 0;
+        let is_live = move |(_, event): &(T, &Known)| {
             bytes += event.size + 400;
             bytes <= 256 * 1024 && event.at + 10_000 > self.now
-        });
-        newest.map(|(number, _)| number).collect()
+        };
+        newest.take(256).take_while(is_live).map(|(key, _)| key)
     }
 
     fn history(&self, topics: u8, history: History) -> VecDeque<u64> {

@@ -176,7 +176,11 @@ fn exercise(hub: &Hub, clock: &ManualClock, caller: &Caller, changes: &[&dyn Fn(
     let hook = caller.clone();
     let snapshot = hub.subscribe(["a"]).snapshot(move || {
         hook.call();
-        std::future::ready(Ok(Snapshot::default()))
+        let hook = hook.clone();
+        async move {
+            hook.call();
+            Ok(Snapshot::default())
+        }
     });
     streams.push(snapshot.open().unwrap());
     for change in changes {

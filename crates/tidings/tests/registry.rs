@@ -152,14 +152,6 @@ fn closing_a_client_ends_its_stream_and_no_other() {
 }
 
 #[test]
-fn a_client_can_be_closed_before_its_stream_is_polled() {
-    let hub = Hub::new();
-    let mut reader = Reader::open(hub.subscribe(["a"]));
-    assert!(hub.clients().close(reader.subscription().client_id()));
-    assert!(reader.bytes().is_empty() && reader.ended);
-}
-
-#[test]
 fn closing_a_principal_ends_all_its_streams() {
     let hub = Hub::new();
     let open = |name: &str| Reader::open(hub.subscribe(["a"]).principal(name));

@@ -269,23 +269,6 @@ fn ids_of_a_snapshots_events_are_left_out() {
 }
 
 #[test]
-fn a_hook_may_publish_and_subscribe() {
-    let hub = Hub::new();
-    let inside = hub.clone();
-    let subscribe = hub.subscribe(["a"]).snapshot(move || {
-        let hub = inside.clone();
-        publish(&hub, "a", "at the call");
-        async move {
-            publish(&hub, "a", "in the hook");
-            drop(hub.subscribe(["a"]).open()?);
-            Ok(state(1))
-        }
-    });
-    let (mut reader, _) = Reader::open_with_status(subscribe);
-    assert_eq!(reader.data(), ["s0", "at the call", "in the hook"]);
-}
-
-#[test]
 fn a_hook_that_panics_leaves_no_client() {
     let hub = Hub::new();
     let subscribe = hub.subscribe(["a"]).snapshot(|| -> std::future::Ready<Outcome> {

@@ -46,8 +46,7 @@ impl Replica {
     ///
     /// When the hub is gone.
     pub fn deliver(&self, record: Record) -> Result<(), Refused> {
-        self.hub()?.deliver(record);
-        Ok(())
+        self.hub().map(|hub| hub.deliver(record))
     }
 
     /// Reports that up to a position, the log has nothing for this replica but what it has delivered.
@@ -56,8 +55,7 @@ impl Replica {
     ///
     /// When the hub is gone.
     pub fn reached(&self, position: u64) -> Result<(), Refused> {
-        self.hub()?.reached(position);
-        Ok(())
+        self.hub().map(|hub| hub.reached(position))
     }
 
     /// Reports that an entry of the log is not an event, and is left out. It is counted, and shown in
@@ -67,8 +65,7 @@ impl Replica {
     ///
     /// When the hub is gone.
     pub fn rejected(&self, position: u64, error: &RecordError) -> Result<(), Refused> {
-        self.hub()?.rejected(position, error);
-        Ok(())
+        self.hub().map(|hub| hub.rejected(position, error))
     }
 
     /// Begins again, after the origin. With the same epoch, there is a gap up to there: events that the replica was
@@ -81,8 +78,7 @@ impl Replica {
     ///
     /// When the hub is gone.
     pub fn restart(&self, origin: Origin) -> Result<(), Refused> {
-        self.hub()?.restart(origin);
-        Ok(())
+        self.hub().map(|hub| hub.restart(origin))
     }
 
     /// Of a selective log: reports that it delivers all events of these topics and patterns after the position,
@@ -100,8 +96,7 @@ impl Replica {
     ) -> Result<(), Refused> {
         // The backend's iterator runs before any lock is taken.
         let names: Vec<_> = names.into_iter().collect();
-        self.hub()?.followed(&names, position);
-        Ok(())
+        self.hub().map(|hub| hub.followed(&names, position))
     }
 
     /// The position of the newest event that the replica has, or its origin. After a lost link, a log goes on after
@@ -111,7 +106,7 @@ impl Replica {
     ///
     /// When the hub is gone.
     pub fn position(&self) -> Result<u64, Refused> {
-        Ok(self.hub()?.position())
+        self.hub().map(|hub| hub.position())
     }
 
     /// Reports that the engine answers, and that the replica has everything that the engine holds. While that is so,
@@ -122,8 +117,7 @@ impl Replica {
     ///
     /// When the hub is gone.
     pub fn caught_up(&self) -> Result<(), Refused> {
-        self.hub()?.caught_up();
-        Ok(())
+        self.hub().map(|hub| hub.caught_up())
     }
 
     /// Reports whether the engine can be reached.
@@ -132,8 +126,7 @@ impl Replica {
     ///
     /// When the hub is gone.
     pub fn link(&self, link: Result<(), &LogError>) -> Result<(), Refused> {
-        self.hub()?.link(link);
-        Ok(())
+        self.hub().map(|hub| hub.link(link))
     }
 
     /// Delivers the bytes that another node has given to [`Log::signal`](super::Log::signal). A node's own signals
@@ -143,8 +136,7 @@ impl Replica {
     ///
     /// When the hub is gone.
     pub fn signalled(&self, signal: &Bytes) -> Result<(), Refused> {
-        self.hub()?.signalled(signal);
-        Ok(())
+        self.hub().map(|hub| hub.signalled(signal))
     }
 
     /// Whether the hub is gone.

@@ -130,16 +130,12 @@ impl Appending {
     }
 }
 
-pub(super) fn publish<T>(
+pub(super) fn publish(
     shared: &Arc<Shared>,
     key: Option<Result<IdempotencyKey, FieldError>>,
-    topic: T,
+    topic: Result<Topic, FieldError>,
     event: Event,
-) -> Publish
-where
-    T: TryInto<Topic>,
-    T::Error: Into<FieldError>,
-{
+) -> Publish {
     let outcome = begin(shared, key, topic, event);
     let outcome = outcome.unwrap_or_else(|error| Outcome::Known(Some(Err(error))));
     if let Outcome::Known(Some(outcome)) = &outcome {
@@ -148,16 +144,12 @@ where
     Publish(outcome)
 }
 
-fn begin<T>(
+fn begin(
     shared: &Arc<Shared>,
     key: Option<Result<IdempotencyKey, FieldError>>,
-    topic: T,
+    topic: Result<Topic, FieldError>,
     event: Event,
-) -> Result<Outcome, PublishError>
-where
-    T: TryInto<Topic>,
-    T::Error: Into<FieldError>,
-{
+) -> Result<Outcome, PublishError> {
     let key = key.transpose().map_err(PublishError::key)?;
     let (topic, body) = accept(shared, topic, &event, event.is_dispatched())?;
     let Some(replication) = &shared.replication else {
@@ -179,15 +171,11 @@ where
     }))
 }
 
-pub(super) fn publish_ephemeral<T>(
+pub(super) fn publish_ephemeral(
     shared: &Arc<Shared>,
-    topic: T,
+    topic: Result<Topic, FieldError>,
     event: Event,
-) -> Result<usize, PublishError>
-where
-    T: TryInto<Topic>,
-    T::Error: Into<FieldError>,
-{
+) -> Result<usize, PublishError> {
     let (topic, body) = accept(shared, topic, &event, true)?;
     shared.signal(|cluster| cluster.ephemeral(&topic, &event));
     let entry = Entry { topic: &topic, body, kind: EntryKind::Ephemeral };
@@ -198,17 +186,13 @@ where
 pub(super) const ID_ROOM: usize = 4 + Epoch::MAX_BYTES + 1 + 20 + 1;
 
 /// Checks an event and encodes it, without its id and the blank line that ends it.
-fn accept<T>(
+fn accept(
     shared: &Shared,
-    topic: T,
+    topic: Result<Topic, FieldError>,
     event: &Event,
     is_dispatched: bool,
-) -> Result<(Topic, Vec<u8>), PublishError>
-where
-    T: TryInto<Topic>,
-    T::Error: Into<FieldError>,
-{
-    let topic = topic.try_into().map_err(|error| PublishError::topic(error.into()))?;
+) -> Result<(Topic, Vec<u8>), PublishError> {
+    let topic = topic.map_err(PublishError::topic)?;
     if event.id().is_some() {
         return Err(PublishError::has_id());
     }

@@ -1,10 +1,8 @@
 //! What only tests inside the crate can see: that nothing is left over, that memory is bounded, and what
 //! happens between two steps of a reader.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -13,7 +11,6 @@ use futures_core::Stream;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::log::feed::test_hook;
 use crate::log::retention::Retention;
 use crate::resume::Resume;
 use crate::subscription::Subscription;
@@ -148,35 +145,6 @@ fn the_bytes_that_the_hub_counts_are_those_that_it_holds() {
         assert_eq!(shared.metrics().retained_bytes, held, "after step {step}");
         assert!(held <= 50_000, "{held} bytes");
     }
-}
-
-/// A reader is between two of its topics when both get an event: it must not be handed the later
-/// one without the earlier one.
-#[test]
-fn an_event_is_never_handed_out_before_one_that_precedes_it() {
-    let hub = Hub::new();
-    let mut reader = hub.subscribe(["a", "b"]).status(false).retry(None).open().unwrap();
-    read_all(&mut reader);
-    publish(&hub, "a", "1");
-    publish(&hub, "b", "2");
-    let meanwhile = hub.clone();
-    let between = Rc::new(RefCell::new(0));
-    let counter = between.clone();
-    test_hook::set(Some(Box::new(move || {
-        // `a` was read already; `b` has not been.
-        if counter.replace_with(|n| *n + 1) == 0 {
-            publish(&meanwhile, "a", "3");
-            publish(&meanwhile, "b", "4");
-        }
-    })));
-    let first = read(&mut reader).unwrap();
-    test_hook::set(None);
-    assert!(*between.borrow() > 0);
-    let rest = read_all(&mut reader);
-    let text = String::from_utf8([&first[..], &rest].concat()).unwrap();
-    let data: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
-    assert_eq!(data, ["1", "2", "3", "4"]);
-    assert!(!first.windows(7).any(|window| window == b"data: 4"), "the watermark was passed");
 }
 
 /// Ten thousand readers stall, each at another moment and with the last bytes it was handed still

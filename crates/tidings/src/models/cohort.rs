@@ -13,8 +13,8 @@ enum Call {
     Cohort,
     /// Serve until all streams have what is up to this position, or have ended.
     Until(Option<u64>),
-    /// Tell when everything before this is done.
-    Tell(Sender<()>),
+    /// Report when everything before this is done.
+    Report(Sender<()>),
 }
 
 /// What others have to say to the transport.
@@ -95,7 +95,7 @@ impl Transport {
                     Call::Stream(number) => self.serve(number),
                     Call::Cohort => self.advance(),
                     Call::Until(last) => until = Some(last),
-                    Call::Tell(told) => told.send(()).expect("it is waited for"),
+                    Call::Report(done) => done.send(()).expect("it is waited for"),
                 }
             }
         }
@@ -214,14 +214,7 @@ fn serve_two(hub: &Hub, until: Option<u64>) {
             inbox.send(Call::Serve(Box::new(stream)));
         })
     });
-    let publishers = ["a", "b"].map(|topic| {
-        spawn_with(&hub, move |hub| {
-            for _ in 0..2 {
-                publish(&hub, topic, "x").expect("it is open");
-            }
-        })
-    });
-    join(publishers);
+    join(["a", "b"].map(|topic| publishing(hub, [topic; 2])));
     join(joining);
     if until.is_none() {
         hub.close();
@@ -291,9 +284,9 @@ fn a_stream_of_a_cohort_has_its_heartbeats_and_its_events() {
             thread::yield_now();
         }
         // Idle from here on. A heartbeat that fell due while the event was written is spared.
-        let (tell, told) = channel();
-        inbox.send(Call::Tell(tell));
-        told.recv().expect("it goes on");
+        let (done, is_done) = channel();
+        inbox.send(Call::Report(done));
+        is_done.recv().expect("it goes on");
         let before = sent();
         clock.advance(INTERVAL * 2);
         while sent() == before {

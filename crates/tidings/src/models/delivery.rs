@@ -8,9 +8,7 @@ fn a_publish_between_a_read_and_a_wait_is_never_missed() {
     explore(|| {
         let hub = hub().build();
         let (mut client, _) = Client::new(&hub, &["a"]);
-        let reader = spawn(move || {
-            client.expect(1..=3);
-        });
+        let reader = spawn(move || client.expect(1..=3));
         for n in 1..=3 {
             assert_eq!(publish(&hub, "a", "x"), Some(n));
         }
@@ -25,17 +23,9 @@ fn events_of_two_publishers_on_two_topics_come_in_one_order_without_a_gap() {
         // Of the same feed, so that they share what is coalesced.
         let readers = [(); 2].map(|()| {
             let (mut client, _) = Client::new(&hub, &["a", "b"]);
-            spawn(move || {
-                client.expect(1..=4);
-            })
+            spawn(move || client.expect(1..=4))
         });
-        let publishers = ["a", "b"].map(|topic| {
-            spawn_with(&hub, move |hub| {
-                for _ in 0..2 {
-                    publish(&hub, topic, "x").expect("it is open");
-                }
-            })
-        });
+        let publishers = ["a", "b"].map(|topic| publishing(&hub, [topic; 2]));
         join(publishers);
         join(readers);
     });
@@ -46,11 +36,7 @@ fn an_event_that_comes_while_another_topic_is_read_is_never_missed() {
     explore(|| {
         let hub = hub().build();
         let (mut client, _) = Client::new(&hub, &["a", "b"]);
-        let publisher = spawn_with(&hub, move |hub| {
-            for topic in ["a", "b"] {
-                publish(&hub, topic, "x").expect("it is open");
-            }
-        });
+        let publisher = publishing(&hub, ["a", "b"]);
         client.expect(1..=2);
         join([publisher]);
     });
@@ -60,13 +46,7 @@ fn an_event_that_comes_while_another_topic_is_read_is_never_missed() {
 fn a_client_that_subscribes_while_events_are_published_gets_all_after_its_status() {
     explore(|| {
         let hub = hub().build();
-        let publishers = ["a", "b"].map(|topic| {
-            spawn_with(&hub, move |hub| {
-                for _ in 0..2 {
-                    publish(&hub, topic, "x").expect("it is open");
-                }
-            })
-        });
+        let publishers = ["a", "b"].map(|topic| publishing(&hub, [topic; 2]));
         let reader = spawn_with(&hub, move |hub| {
             let (mut client, begin) = Client::new(&hub, &["a", "b"]);
             client.expect(begin + 1..=4);
@@ -82,16 +62,10 @@ fn more_than_a_publisher_wakes_are_all_woken_by_the_thread_that_does() {
         let hub = hub().build();
         let readers = [(); 3].map(|()| {
             let (mut client, _) = Client::new(&hub, &["a", "b"]);
-            spawn(move || {
-                client.expect(1..=2);
-            })
+            spawn(move || client.expect(1..=2))
         });
         // Two at once: one of them starts the thread.
-        let publishers = ["a", "b"].map(|topic| {
-            spawn_with(&hub, move |hub| {
-                publish(&hub, topic, "x").expect("it is open");
-            })
-        });
+        let publishers = ["a", "b"].map(|topic| publishing(&hub, [topic]));
         join(publishers);
         join(readers);
     });
@@ -112,6 +86,22 @@ fn events_accepted_before_the_hub_closed_are_delivered_and_then_the_stream_ends(
         let mut accepted: Vec<u64> = join(publishers).into_iter().flatten().flatten().collect();
         accepted.sort_unstable();
         assert_eq!(join([reader]), [accepted]);
+    });
+}
+
+#[test]
+fn a_client_that_connects_while_the_hub_closes_ends() {
+    explore(|| {
+        let hub = hub().build();
+        let readers = [(); 2].map(|()| {
+            spawn_with(&hub, |hub| {
+                let (mut client, _) = Client::new(&hub, &["a", "b"]);
+                assert_eq!(client.next(), None);
+            })
+        });
+        hub.close();
+        join(readers);
+        assert_eq!(hub.clients().count(), 0);
     });
 }
 
@@ -143,11 +133,11 @@ fn an_idle_stream_has_its_heartbeat_whatever_was_written_meanwhile() {
         let clock = ManualClock::new();
         let hub = Hub::builder().clock(clock.clock()).heartbeat(INTERVAL).retry(None).build();
         let (mut client, _) = Client::new(&hub, &["a"]);
-        let (tell, told) = channel();
+        let (came, has_come) = channel();
         let reader = spawn(move || {
             // One that falls due at that moment may come before the event, or be spared by it.
             while client.bytes().expect("it goes on") == ":\n\n" {}
-            tell.send(()).expect("it is waited for");
+            came.send(()).expect("it is waited for");
             assert_eq!(client.bytes().as_deref(), Some(":\n\n"));
         });
         let time = {
@@ -156,7 +146,7 @@ fn an_idle_stream_has_its_heartbeat_whatever_was_written_meanwhile() {
         };
         publish(&hub, "a", "x").expect("it is open");
         join([time]);
-        told.recv().expect("the event comes");
+        has_come.recv().expect("the event comes");
         clock.advance(INTERVAL * 2);
         join([reader]);
     });

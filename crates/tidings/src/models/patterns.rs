@@ -11,11 +11,7 @@ fn join_pattern(hub: &Hub, patterns: &[&str]) -> (Client, u64) {
 fn a_pattern_subscriber_gets_every_event_after_its_status_while_topics_are_created() {
     explore(|| {
         let hub = hub().build();
-        let publishing = spawn_with(&hub, move |hub| {
-            for topic in ["a:1", "a:2", "a:3"] {
-                publish(&hub, topic, "x").expect("it is open");
-            }
-        });
+        let publishing = publishing(&hub, ["a:1", "a:2", "a:3"]);
         // Two clients of one pattern, and one whose names match every event in several ways.
         let joining = [&["a:*"][..], &["a:*"], &["*", "a:*", "a:1"]].map(|patterns| {
             spawn_with(&hub, move |hub| {
@@ -35,11 +31,7 @@ fn a_pattern_subscriber_that_resumes_gets_events_published_meanwhile_once() {
         let hub = hub().build();
         publish(&hub, "a:1", "x").expect("it is open");
         let epoch = hub.shared().epoch();
-        let publishing = spawn_with(&hub, move |hub| {
-            for topic in ["a:2", "a:1", "a:3"] {
-                publish(&hub, topic, "x").expect("it is open");
-            }
-        });
+        let publishing = publishing(&hub, ["a:2", "a:1", "a:3"]);
         let resume = Resume::new().with_last_event_id(epoch.id(0).as_str());
         let (mut client, begin) = Client::of(hub.subscribe_matching(["a:*"]).resume(resume));
         assert_eq!(begin, 0);

@@ -119,8 +119,8 @@ impl Client {
     }
 }
 
-/// A hub and its publisher, which publishes two more events whenever a reader is between two
-/// topics.
+/// A hub with four events and its publisher, which publishes two more whenever a reader is between
+/// two topics.
 fn exchange(retention: Retention) -> (Hub, Rc<RefCell<Publisher>>) {
     let hub = Hub::builder().retention(retention).build();
     let publisher = Rc::new(RefCell::new(Publisher { hub: hub.clone(), published: Vec::new() }));
@@ -133,7 +133,16 @@ fn exchange(retention: Retention) -> (Hub, Rc<RefCell<Publisher>>) {
             }
         }
     })));
+    (0..4).for_each(|_| publisher.borrow_mut().publish());
     (hub, publisher)
+}
+
+/// An exchange with a client that is cut after this many bytes.
+fn cut_after(bytes: usize, retention: Retention) -> (Hub, Rc<RefCell<Publisher>>, Client) {
+    let (hub, publisher) = exchange(retention);
+    let mut client = Client::default();
+    client.connect(&hub, bytes, until(&publisher, EVENTS));
+    (hub, publisher, client)
 }
 
 /// Publishes up to `count` events, one a call.
@@ -150,10 +159,7 @@ fn until(publisher: &Rc<RefCell<Publisher>>, count: usize) -> impl FnMut() -> bo
 
 /// The bytes of the whole exchange, uncut.
 fn exchange_bytes(retention: Retention) -> usize {
-    let (hub, publisher) = exchange(retention);
-    (0..4).for_each(|_| publisher.borrow_mut().publish());
-    let mut client = Client::default();
-    client.connect(&hub, usize::MAX, until(&publisher, EVENTS));
+    let (_, _, client) = cut_after(usize::MAX, retention);
     test_hook::set(None);
     client.bytes
 }
@@ -175,10 +181,7 @@ fn a_stream_cut_after_any_byte_is_resumed_without_gap_or_double() {
     let total = exchange_bytes(Retention::default());
     assert!(total > 1_500, "{total}");
     for cut in 0..=total {
-        let (hub, publisher) = exchange(Retention::default());
-        (0..4).for_each(|_| publisher.borrow_mut().publish());
-        let mut client = Client::default();
-        client.connect(&hub, cut, until(&publisher, EVENTS));
+        let (hub, publisher, mut client) = cut_after(cut, Retention::default());
         let knew_its_place = !client.last_id.is_empty();
         if !knew_its_place {
             client.seen.clear();
@@ -199,7 +202,6 @@ fn a_stream_cut_after_any_byte_is_resumed_without_gap_or_double() {
 fn a_stream_cut_after_every_byte_in_turn_arrives_whole() {
     // One client, cut again and again, a byte further each time: as bad as lines get.
     let (hub, publisher) = exchange(Retention::default());
-    (0..4).for_each(|_| publisher.borrow_mut().publish());
     let mut client = Client::default();
     for allowance in 0.. {
         let limit = client.bytes + allowance;
@@ -219,10 +221,7 @@ fn a_cut_client_that_missed_evicted_events_is_reset_and_gets_the_retained_ones()
     let retention = Retention::default().events(KEPT);
     let total = exchange_bytes(retention);
     for cut in 0..=total {
-        let (hub, publisher) = exchange(retention);
-        (0..4).for_each(|_| publisher.borrow_mut().publish());
-        let mut client = Client::default();
-        client.connect(&hub, cut, until(&publisher, EVENTS));
+        let (hub, publisher, mut client) = cut_after(cut, retention);
         let knew_its_place = !client.last_id.is_empty();
         // Enough to push both topics over their edge.
         (0..8 * KEPT).for_each(|_| publisher.borrow_mut().publish());
@@ -244,10 +243,7 @@ fn a_cut_client_that_missed_only_retained_events_is_resumed() {
     let retention = Retention::default().events(KEPT);
     let total = exchange_bytes(retention);
     for cut in 0..=total {
-        let (hub, publisher) = exchange(retention);
-        (0..4).for_each(|_| publisher.borrow_mut().publish());
-        let mut client = Client::default();
-        client.connect(&hub, cut, until(&publisher, EVENTS));
+        let (hub, publisher, mut client) = cut_after(cut, retention);
         let Some(last) = client.seen.last().copied() else { continue };
         // What it has not read is its loss as well, so that it may be reset all the same.
         publisher.borrow_mut().publish();

@@ -7,18 +7,18 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 
-struct State<T> {
+struct SourceState<T> {
     items: VecDeque<T>,
     ended: bool,
     waker: Option<Waker>,
 }
 
 /// Both ends of the stream: clones share it.
-pub(crate) struct Source<T>(Arc<Mutex<State<T>>>);
+pub(crate) struct Source<T>(Arc<Mutex<SourceState<T>>>);
 
 impl<T> Source<T> {
     pub(crate) fn new() -> Self {
-        let state = State { items: VecDeque::new(), ended: false, waker: None };
+        let state = SourceState { items: VecDeque::new(), ended: false, waker: None };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -30,7 +30,7 @@ impl<T> Source<T> {
         self.change(|state| state.ended = true);
     }
 
-    fn change(&self, change: impl FnOnce(&mut State<T>)) {
+    fn change(&self, change: impl FnOnce(&mut SourceState<T>)) {
         let mut state = self.0.lock().expect("no test panics while it holds this");
         change(&mut state);
         let waker = state.waker.take();
