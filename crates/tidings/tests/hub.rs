@@ -5,7 +5,7 @@ mod reader;
 
 use std::time::Duration;
 
-use reader::{Reader, after, numbered, publish};
+use reader::{Reader, after, publish};
 use tidings::{
     Comment, Event, EventId, History, Hub, ManualClock, PublishErrorKind, Retention, Topic,
 };

@@ -120,11 +120,13 @@ impl Log for ScriptedLog {
         };
         records.retain(|record| record.position > from);
         let epoch = state.epoch.clone().unwrap_or_else(epoch);
+        drop(state);
         reply.send(Ok(Page { epoch, records, from, to: read.to }));
     }
 
     fn end(&self, reply: Reply<u64>) {
-        reply.send(Ok(self.state().end));
+        let end = self.state().end;
+        reply.send(Ok(end));
     }
 
     fn stop(&self) {}

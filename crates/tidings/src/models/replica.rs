@@ -20,7 +20,8 @@ fn hub_on(topics: &[&str], is_selective: bool) -> (Hub, ScriptedLog) {
 /// Delivers everything, as far as the hub is interested by then.
 fn deliver_all(log: &ScriptedLog) {
     let replica = log.replica();
-    let (records, is_selective) = (log.state().records.clone(), log.state().is_selective);
+    let records = log.state().records.clone();
+    let is_selective = log.state().is_selective;
     let mut followed = Vec::new();
     for record in records {
         followed.extend(follow(log, &replica));
