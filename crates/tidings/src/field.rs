@@ -57,29 +57,7 @@ macro_rules! parsed_field {
             }
         }
 
-        impl TryFrom<&str> for $name {
-            type Error = crate::FieldError;
-
-            fn try_from(text: &str) -> Result<Self, crate::FieldError> {
-                Self::new(text)
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = crate::FieldError;
-
-            fn try_from(text: String) -> Result<Self, crate::FieldError> {
-                Self::new(text)
-            }
-        }
-
-        impl TryFrom<&String> for $name {
-            type Error = crate::FieldError;
-
-            fn try_from(text: &String) -> Result<Self, crate::FieldError> {
-                Self::new(text)
-            }
-        }
+        crate::field::parsed_from!($name: &str, String, &String);
 
         impl From<&$name> for $name {
             fn from(parsed: &$name) -> Self {
@@ -101,7 +79,19 @@ macro_rules! parsed_field {
     };
 }
 
-pub(crate) use parsed_field;
+macro_rules! parsed_from {
+    ($name:ident: $($text:ty),+) => {$(
+        impl TryFrom<$text> for $name {
+            type Error = crate::FieldError;
+
+            fn try_from(text: $text) -> Result<Self, crate::FieldError> {
+                Self::new(text)
+            }
+        }
+    )+};
+}
+
+pub(crate) use {parsed_field, parsed_from};
 
 parsed_field! {
     /// The name of an event: what a client listens for.

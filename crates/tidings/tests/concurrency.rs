@@ -4,78 +4,43 @@
 mod reader;
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Context, Poll};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 #[cfg(not(feature = "http-body"))]
 use futures_core::Stream;
-use reader::Reader;
+use reader::{Reader, within_a_minute};
 use tidings::{
     Decoder, Event, History, Hub, Message, Resume, Retention, STATUS_EVENT, StreamError, Subscribe,
     Subscription,
 };
 
-/// Fails if `body` is not done after a minute: a deadlock or a lost wake-up.
-#[track_caller]
-fn within_a_minute(body: impl FnOnce() + Send + 'static) {
-    let (done, outcome) = mpsc::channel();
-    let thread = thread::spawn(move || {
-        body();
-        let _ = done.send(());
-    });
-    match outcome.recv_timeout(Duration::from_secs(60)) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("not done after a minute"),
-        _ => thread.join().unwrap(),
-    }
-}
-
-struct Unpark(Thread, AtomicBool);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.1.store(true, Ordering::Release);
-        self.0.unpark();
-    }
-}
-
 /// A client on a thread of its own, which sleeps while its stream waits.
 struct Client {
     subscription: Pin<Box<Subscription>>,
     decoder: Decoder,
-    unpark: Arc<Unpark>,
 }
 
 impl Client {
     fn open(subscribe: Subscribe) -> Self {
-        Self {
-            subscription: Box::pin(subscribe.open().unwrap()),
-            decoder: Decoder::new(),
-            unpark: Arc::new(Unpark(thread::current(), AtomicBool::new(false))),
-        }
+        Self { subscription: Box::pin(subscribe.open().unwrap()), decoder: Decoder::new() }
     }
 
     /// The next message; `None` at the end.
     fn next(&mut self) -> Option<Message> {
-        let waker = Waker::from(self.unpark.clone());
         loop {
             if let Some(message) = self.decoder.next_message() {
                 return Some(message);
             }
-            match self.poll(&mut Context::from_waker(&waker)) {
-                Poll::Ready(Some(bytes)) => self.decoder.feed(&bytes.unwrap()).unwrap(),
-                Poll::Ready(None) => return None,
-                // Only a wake-up goes on: a lost one is a test that does not end.
-                Poll::Pending => {
-                    while !self.unpark.1.swap(false, Ordering::Acquire) {
-                        thread::park();
-                    }
-                }
-            }
+            // Only a wake-up goes on: a lost one is a test that does not end.
+            let bytes = futures_executor::block_on(poll_fn(|cx| self.poll(cx)))?;
+            self.decoder.feed(&bytes.unwrap()).unwrap();
         }
     }
 

@@ -261,6 +261,8 @@ fn a_closed_hub_ends_its_streams_after_what_was_published() {
     let error = hub.publish("a", Event::new("two")).wait().unwrap_err();
     assert_eq!(error.kind(), PublishErrorKind::Closed);
     assert!(hub.publish_ephemeral("a", Event::new("two")).is_err());
+    drop(hub.publish("b", Event::new("two")));
+    assert_eq!(topics(&hub), ["a"]);
 
     // Not refused: an EventSource would give up for good.
     let (mut late, status) = Reader::open_with_status(hub.subscribe(["a"]).history(History::All));

@@ -465,44 +465,23 @@ mod hostile {
         let (hub, _, ids) = hub_with("a", 20, Retention::default());
         let last = ids.last().unwrap().as_str();
         let (epoch, _) = last.split_once('-').unwrap();
-        let claims: Vec<Vec<u8>> = [
+        let mut claims: Vec<Vec<u8>> = [
             &b"\xff\xfe\xfd"[..],
             b"",
-            b"-",
             b"0",
             b"\0",
             b"\r\ndata: injected",
-            "x".repeat(64 * 1024).as_bytes(),
+            &[b'x'; 64 * 1024],
             "é".repeat(40).as_bytes(),
-            [epoch.as_bytes(), b"-\xff"].concat().as_slice(),
-            [epoch.as_bytes(), b"-", "9".repeat(60_000).as_bytes()].concat().as_slice(),
+            &[epoch.as_bytes(), b"-\xff"].concat(),
+            last.to_uppercase().as_bytes(),
+            publish(&Hub::new(), "a", "of another history").as_str().as_bytes(),
         ]
         .map(<[u8]>::to_vec)
-        .into_iter()
-        .chain(
-            [
-                "-",
-                "--1",
-                "-+1",
-                "-01",
-                "-020",
-                "-21",
-                "-18446744073709551615",
-                "-18446744073709551616",
-                "-none",
-                "-1.0",
-                "-0x1",
-                "-1 ",
-                "- 1",
-                "1",
-                "",
-            ]
-            .map(|rest| format!("{epoch}{rest}").into_bytes()),
-        )
-        .chain([last.to_uppercase().into_bytes(), format!(" {last}").into_bytes()])
-        .chain([publish(&Hub::new(), "a", "of another history").as_str().into()])
-        .filter(|claim| claim != last.as_bytes())
-        .collect();
+        .into();
+        // Not ids, and a position that the hub has not reached.
+        let ends = ["", "-", "--1", "-+1", "-01", "-18446744073709551616", "-none", "-1 ", "-21"];
+        claims.extend(ends.map(|end| format!("{epoch}{end}").into_bytes()));
         for claim in claims {
             let (mut reader, status) =
                 Reader::open_with_status(hub.subscribe(["a"]).resume(after(&claim)));
@@ -513,33 +492,6 @@ mod hostile {
                 "{shown}"
             );
             assert_eq!(reader.data(), numbered("a", 0..20), "{shown}");
-        }
-    }
-
-    #[test]
-    fn headers_and_queries_of_any_kind_give_a_stream() {
-        let (hub, _, ids) = hub_with("a", 3, Retention::default());
-        let (one, two) = (ids[0].as_str().as_bytes(), ids[1].as_str().as_bytes());
-        let long = vec![b'9'; 64 * 1024];
-        let long_query = format!("lastEventId={}", "%39".repeat(30_000));
-        for (headers, query, expected) in [
-            (vec![one, two], None, "reset"),
-            (vec![one, one], None, "resumed"),
-            (vec![one, b"\xff"], None, "reset"),
-            (vec![b"", two], None, "resumed"),
-            (vec![b""], None, "fresh"),
-            (vec![&long[..]], None, "reset"),
-            (vec![b"\xff\xfe"], None, "reset"),
-            (vec![], Some("lastEventId=%ff%fe"), "reset"),
-            (vec![], Some("lastEventId=%"), "reset"),
-            (vec![], Some("lastEventId="), "fresh"),
-            (vec![], Some("&&=&lastEventId"), "fresh"),
-            (vec![], Some(long_query.as_str()), "reset"),
-            (vec![one], Some("lastEventId=nonsense"), "resumed"),
-        ] {
-            let resume = Resume::from_request(headers.iter().copied(), query);
-            let (_, status) = Reader::open_with_status(hub.subscribe(["a"]).resume(resume));
-            assert_eq!(status["status"], expected, "{headers:?} {query:?}");
         }
     }
 }

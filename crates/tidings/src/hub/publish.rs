@@ -9,7 +9,7 @@ use super::replication::Replication;
 use super::shared::Shared;
 use crate::backend::{Append, Appended, IdempotencyKey, LogError, Receiver, Reply};
 use crate::encode;
-use crate::error::{FieldError, PublishError};
+use crate::error::{FieldError, PublishError, PublishErrorCause};
 use crate::event::Event;
 use crate::field::EventName;
 use crate::resume::Epoch;
@@ -72,7 +72,7 @@ impl Future for Publish {
                 let published = std::task::ready!(appending.poll(cx));
                 appending.shared.counters.published(published.is_ok());
                 self.0 = Outcome::Known(None);
-                Poll::Ready(published.map_err(PublishError::log))
+                Poll::Ready(published.map_err(|error| PublishErrorCause::from(error).into()))
             }
         }
     }
@@ -120,12 +120,12 @@ impl Appending {
         let journal = self.shared.journal.lock();
         journal.head().position < position
             && !self.shared.is_closed()
-            && (!self.replication.is_selective || journal.is_known(&self.topic))
+            && (!self.replication.is_selective || journal.topics.is_known(&self.topic))
     }
 
     fn published(&self, appended: &Appended) -> Published {
         let Appended { epoch, position, is_duplicate } = appended.clone();
-        let subscribers = self.shared.journal.lock().subscribers_of(&self.topic);
+        let subscribers = self.shared.journal.lock().topics.subscribers_of(&self.topic);
         Published::new(epoch, position, subscribers, is_duplicate)
     }
 }
@@ -150,14 +150,14 @@ fn begin(
     topic: Result<Topic, FieldError>,
     event: Event,
 ) -> Result<Outcome, PublishError> {
-    let key = key.transpose().map_err(PublishError::key)?;
+    let key = key.transpose().map_err(PublishErrorCause::Key)?;
     let (topic, body) = accept(shared, topic, &event, event.is_dispatched())?;
     let Some(replication) = &shared.replication else {
         let entry = Entry { topic: &topic, body, kind: EntryKind::Durable(key) };
         return Ok(Outcome::Known(Some(shared.append(entry))));
     };
     if shared.is_closed() {
-        return Err(PublishError::closed());
+        return Err(PublishErrorCause::Closed.into());
     }
     let (reply, answer) = Reply::new();
     replication.log.append(Append { topic: topic.clone(), event, key }, reply);
@@ -192,20 +192,20 @@ fn accept(
     event: &Event,
     is_dispatched: bool,
 ) -> Result<(Topic, Vec<u8>), PublishError> {
-    let topic = topic.map_err(PublishError::topic)?;
+    let topic = topic.map_err(PublishErrorCause::Topic)?;
     if event.id().is_some() {
-        return Err(PublishError::has_id());
+        return Err(PublishErrorCause::HasId.into());
     }
     if event.name().is_some_and(EventName::is_reserved) {
-        return Err(PublishError::reserved());
+        return Err(PublishErrorCause::ReservedName.into());
     }
     if !is_dispatched {
-        return Err(PublishError::not_dispatched());
+        return Err(PublishErrorCause::NotDispatched.into());
     }
     let body = encode::fields_without_id(event, ID_ROOM);
     let limit = shared.defaults.max_event_bytes;
     if body.len() > limit {
-        return Err(PublishError::too_large(body.len(), limit));
+        return Err(PublishErrorCause::TooLarge { size: body.len(), limit }.into());
     }
     Ok((topic, body))
 }

@@ -32,17 +32,6 @@ fn events_of_two_publishers_on_two_topics_come_in_one_order_without_a_gap() {
 }
 
 #[test]
-fn an_event_that_comes_while_another_topic_is_read_is_never_missed() {
-    explore(|| {
-        let hub = hub().build();
-        let (mut client, _) = Client::new(&hub, &["a", "b"]);
-        let publisher = publishing(&hub, ["a", "b"]);
-        client.expect(1..=2);
-        join([publisher]);
-    });
-}
-
-#[test]
 fn a_client_that_subscribes_while_events_are_published_gets_all_after_its_status() {
     explore(|| {
         let hub = hub().build();

@@ -4,9 +4,11 @@
 pub(crate) mod source;
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -156,6 +158,20 @@ impl<S: Stream<Item = Result<Bytes, StreamError>>> Reader<S> {
 
     pub(crate) fn resume(&self) -> Resume {
         after(self.last_id())
+    }
+}
+
+/// Runs something on a thread, which must end: a deadlock or a lost wake-up is a failure after a minute.
+#[track_caller]
+pub(crate) fn within_a_minute(body: impl FnOnce() + Send + 'static) {
+    let (done, outcome) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        body();
+        let _ = done.send(());
+    });
+    match outcome.recv_timeout(Duration::from_secs(60)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("not done after a minute"),
+        _ => thread.join().expect("the thread does not panic"),
     }
 }
 
