@@ -44,7 +44,7 @@ impl Event {
 /// The lines of an event, all but its id and the blank line that ends it, in a buffer with `room` bytes left.
 ///
 /// Everything that takes time is done here, before a published event takes its turn: what is left to do under the
-/// sequencer's lock is to write a number.
+/// journal's lock is to write a number.
 pub(crate) fn fields_without_id(event: &Event, room: usize) -> Vec<u8> {
     let mut len = 0;
     for_each_line(event, |name, value| len += line_len(name, value));

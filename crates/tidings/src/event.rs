@@ -339,15 +339,6 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_name_is_the_source_of_the_error() {
-        let error = Event::named("", "").unwrap_err();
-        assert_eq!(error.kind(), EventErrorKind::Field);
-        let source = error.source().unwrap();
-        let source = source.downcast_ref::<crate::FieldError>().unwrap();
-        assert_eq!(source.kind(), crate::FieldErrorKind::Empty);
-    }
-
-    #[test]
     fn a_wait_is_rounded_up_to_whole_milliseconds() {
         let sent = |wait| Event::reconnect_after(wait).retry_after();
         assert_eq!(sent(Duration::ZERO), Some(Duration::ZERO));

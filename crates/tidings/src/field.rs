@@ -195,6 +195,23 @@ fn check_comment(text: &str) -> Result<(), FieldError> {
     refuse(Field::Comment, text, memchr2(b'\r', b'\n', text.as_bytes()))
 }
 
+/// Checks text of 1 to `max_bytes` bytes. `refusal` says why it does not allow a character.
+pub(crate) fn check_text(
+    field: Field,
+    text: &str,
+    max_bytes: usize,
+    refusal: impl Fn(char) -> Option<FieldErrorKind>,
+) -> Result<(), FieldError> {
+    if text.is_empty() {
+        return Err(FieldError::empty(field));
+    }
+    if text.len() > max_bytes {
+        return Err(FieldError::too_long(field, max_bytes));
+    }
+    let refused = text.char_indices().find_map(|(at, c)| Some((refusal(c)?, at)));
+    refused.map_or(Ok(()), |(kind, at)| Err(FieldError::character(field, kind, text, at)))
+}
+
 fn refuse(field: Field, text: &str, at: Option<usize>) -> Result<(), FieldError> {
     let Some(at) = at else { return Ok(()) };
     let kind = match text.as_bytes().get(at) {

@@ -1,13 +1,5 @@
 //! Models of concurrency: shuttle runs the core itself with one interleaving after the other. A lost wake-up shows as a
-//! deadlock.
-//!
-//! ```sh
-//! RUSTFLAGS="--cfg shuttle" cargo test -p tidings --all-features --lib models::
-//! ```
-//!
-//! Each model runs for a fixed number of interleavings, the same in each run; for others, set
-//! `TIDINGS_MODEL_SEED` and `TIDINGS_MODEL_ITERATIONS`. One that fails prints its schedule;
-//! `TIDINGS_MODEL_REPLAY=<schedule>`, with the name of the test, runs that one again.
+//! deadlock. docs/CONTRIBUTING.md says how to run them, and how to run a schedule again.
 
 mod cohort;
 mod delivery;

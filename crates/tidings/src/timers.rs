@@ -198,20 +198,6 @@ mod tests {
     }
 
     #[test]
-    fn a_target_fires_when_it_is_due_and_again_after_its_interval() {
-        let manual = ManualClock::new();
-        let clock = manual.clock();
-        let bell = bell(1_000);
-        clock.schedule(&bell, clock.now() + 1_000);
-        manual.advance(Duration::from_millis(900));
-        assert_eq!(bell.rung.load(Ordering::Relaxed), 0);
-        manual.advance(Duration::from_millis(200));
-        assert_eq!(bell.rung.load(Ordering::Relaxed), 1);
-        manual.advance(Duration::from_millis(1_100));
-        assert_eq!(bell.rung.load(Ordering::Relaxed), 2);
-    }
-
-    #[test]
     fn cancelled_and_dropped_targets_leave_nothing() {
         let manual = ManualClock::new();
         let clock = manual.clock();

@@ -259,12 +259,6 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_event_is_read_back_as_itself(event in event(), sizes in chunk_sizes()) {
-        let wire = event.encode();
-        prop_assert_eq!(decode(cut(&wire, &sizes)), expected(&[event]));
-    }
-
-    #[test]
     fn events_one_after_another_are_read_back_as_themselves(events in vec(event(), 0..6), sizes in chunk_sizes()) {
         let wire: Vec<u8> = events.iter().flat_map(Event::encode).collect();
         prop_assert_eq!(decode(cut(&wire, &sizes)), expected(&events));

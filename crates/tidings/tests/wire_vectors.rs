@@ -175,11 +175,3 @@ fn every_reject_vector_is_refused_with_the_field_that_is_wrong() {
         assert!(given.contains(&(true, source.field())), "{}: {error}", vector.name);
     }
 }
-
-#[test]
-fn a_vector_with_an_unknown_key_is_not_passed_over() {
-    let unknown = r#"{"about": "", "decode": [], "encode": [], "reject": [], "more": []}"#;
-    assert!(serde_json::from_str::<Vectors>(unknown).is_err());
-    assert!(serde_json::from_str::<Expected>(r#"{"data": "", "retry": 1}"#).is_err());
-    assert!(serde_json::from_str::<Fields>(r#"{"data": "", "name": "x"}"#).is_err());
-}

@@ -32,7 +32,7 @@ fn publish(hub: &Hub, topic: &str, data: impl Into<String>) {
     hub.publish(topic, Event::new(data.into())).wait().unwrap();
 }
 
-/// Topics, clients, dates, feeds, and the entries in the sequencer's two indices.
+/// Topics, clients, due times, feeds, and the entries in the journal's two indices.
 fn left(hub: &Hub, clock: &ManualClock) -> (usize, usize, usize, usize, (usize, usize)) {
     let shared = hub.shared();
     let indices = shared.journal.lock().index_sizes();
