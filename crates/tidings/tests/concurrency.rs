@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 #[cfg(not(feature = "http-body"))]
 use futures_core::Stream;
-use reader::{Reader, within_a_minute};
+use reader::{Reader, after, position, publish, within_a_minute};
 use tidings::{
-    Decoder, Event, History, Hub, Message, Resume, Retention, STATUS_EVENT, StreamError, Subscribe,
+    Decoder, Event, History, Hub, Message, Retention, STATUS_EVENT, StreamError, Subscribe,
     Subscription,
 };
 
@@ -58,61 +58,32 @@ impl Client {
         self.subscription.as_mut().poll_next(cx)
     }
 
-    fn next_status(&mut self) -> Option<serde_json::Value> {
-        let message = self.next()?;
+    fn next_status(&mut self) -> serde_json::Value {
+        let message = self.next().unwrap();
         assert_eq!(message.event(), STATUS_EVENT);
-        Some(serde_json::from_str(message.data()).unwrap())
+        serde_json::from_str(message.data()).unwrap()
     }
-}
-
-fn position(message: &Message) -> u64 {
-    message.last_event_id().rsplit_once('-').unwrap().1.parse().unwrap()
 }
 
 const TOPICS: [&str; 4] = ["a", "b", "c", "d"];
 
-/// Some publishers, each with a seed. Data is `<publisher>.<count>`.
-fn publishers(
-    hub: &Hub,
-    count: usize,
-    events: usize,
-) -> Vec<thread::JoinHandle<Vec<(u64, String)>>> {
-    (0..count)
-        .map(|publisher| {
-            let hub = hub.clone();
-            thread::spawn(move || {
-                let mut random = fastrand::Rng::with_seed(publisher as u64);
-                let mut published = Vec::new();
-                for n in 0..events {
-                    let topic = TOPICS[random.usize(..TOPICS.len())];
-                    let size = if random.u32(..100) == 0 {
-                        random.usize(..100_000)
-                    } else {
-                        random.usize(..200)
-                    };
-                    let data = format!("{topic}.{publisher}.{n}.{}", "x".repeat(size));
-                    let id = hub.publish(topic, Event::new(data.as_str())).wait().unwrap().id();
-                    let position = id.as_str().rsplit_once('-').unwrap().1.parse().unwrap();
-                    published.push((position, data));
-                    if random.u32(..50) == 0 {
-                        hub.publish_ephemeral(topic, Event::named("ephemeral", "e").unwrap())
-                            .unwrap();
-                    }
-                    if random.u32(..20) == 0 {
-                        thread::yield_now();
-                    }
-                }
-                published
-            })
-        })
-        .collect()
-}
-
-fn all_of(publishers: Vec<thread::JoinHandle<Vec<(u64, String)>>>) -> Vec<(u64, String)> {
-    let mut all: Vec<_> =
-        publishers.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-    all.sort();
-    all
+/// Publishes at random. Returns each position with its event's data: `<topic>.<seed>.<count>.xxx`.
+fn publish_at_random(hub: &Hub, seed: u64) -> Vec<(u64, String)> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut published = Vec::new();
+    for n in 0..5_000 {
+        let topic = TOPICS[random.usize(..TOPICS.len())];
+        let largest = if random.u32(..100) == 0 { 100_000 } else { 200 };
+        let data = format!("{topic}.{seed}.{n}.{}", "x".repeat(random.usize(..largest)));
+        published.push((position(publish(hub, topic, &data).as_str()), data));
+        if random.u32(..50) == 0 {
+            hub.publish_ephemeral(topic, Event::named("ephemeral", "e").unwrap()).unwrap();
+        }
+        if random.u32(..20) == 0 {
+            thread::yield_now();
+        }
+    }
+    published
 }
 
 /// Readers join, read, drop and resume at random while publishers publish. Each stitches together
@@ -124,7 +95,10 @@ fn readers_that_come_and_go_see_one_order_without_gap_or_double() {
             .retention(Retention::default().events(1_000_000).bytes(1 << 30))
             .max_retained_bytes(1 << 30)
             .build();
-        let publishers = publishers(&hub, 4, 5_000);
+        let publishers = [0, 1, 2, 3].map(|seed| {
+            let hub = hub.clone();
+            thread::spawn(move || publish_at_random(&hub, seed))
+        });
         let readers: Vec<_> = (0..8_u64)
             .map(|seed| {
                 let hub = hub.clone();
@@ -135,26 +109,26 @@ fn readers_that_come_and_go_see_one_order_without_gap_or_double() {
                     let mut seen: Vec<(u64, String)> = Vec::new();
                     let first = hub.subscribe(topics.clone()).history(History::All);
                     let mut client = Client::open(first);
-                    assert_eq!(client.next_status().unwrap()["status"], "fresh");
+                    assert_eq!(client.next_status()["status"], "fresh");
                     let mut left = random.usize(..2_000);
                     while let Some(message) = client.next() {
                         if message.event() == "ephemeral" {
                             continue;
                         }
                         assert_ne!(message.event(), STATUS_EVENT, "{message:?}");
-                        seen.push((position(&message), message.data().to_owned()));
+                        seen.push((position(message.last_event_id()), message.data().to_owned()));
                         left -= 1.min(left);
                         if left == 0 {
                             left = random.usize(..2_000);
                             // The rest of the chunk was never seen.
-                            let resume = Resume::new().with_last_event_id(message.last_event_id());
+                            let resume = after(message.last_event_id());
                             // Sometimes the last thing that the client saw is the status event.
                             for _ in 0..random.usize(1..3) {
                                 let subscribe =
                                     hub.subscribe(topics.clone()).resume(resume.clone());
                                 drop(client);
                                 client = Client::open(subscribe);
-                                assert_eq!(client.next_status().unwrap()["status"], "resumed");
+                                assert_eq!(client.next_status()["status"], "resumed");
                             }
                         }
                     }
@@ -162,7 +136,9 @@ fn readers_that_come_and_go_see_one_order_without_gap_or_double() {
                 })
             })
             .collect();
-        let all = all_of(publishers);
+        let mut all: Vec<_> =
+            publishers.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        all.sort();
         assert!(all.iter().map(|(position, _)| *position).eq(1..=all.len() as u64));
         hub.close();
         for reader in readers {
@@ -198,7 +174,7 @@ fn a_gap_is_never_silent() {
                     let mut count = 0_u64;
                     while !stop.load(Ordering::Relaxed) {
                         count += 1;
-                        hub.publish("a", Event::new("x")).wait().unwrap();
+                        publish(&hub, "a", "x");
                     }
                     count
                 })
@@ -208,16 +184,16 @@ fn a_gap_is_never_silent() {
         let (mut resumed, mut reset) = (0, 0);
         let mut epoch = None;
         let mut random = fastrand::Rng::with_seed(3);
-        let newest = || hub.publish("a", Event::new("x")).wait().unwrap().id().to_string();
+        let newest = || publish(&hub, "a", "x").to_string();
         while Instant::now() < until {
             let id = newest();
             let (name, now) = id.rsplit_once('-').unwrap();
             epoch.get_or_insert(name.to_owned());
             // Around the end of what is retained, where a moment decides.
             let claim = now.parse::<u64>().unwrap().saturating_sub(random.u64(260..305));
-            let resume = Resume::new().with_last_event_id(format!("{name}-{claim}"));
+            let resume = after(format!("{name}-{claim}"));
             let mut client = Client::open(hub.subscribe(["a"]).resume(resume));
-            let status = client.next_status().unwrap();
+            let status = client.next_status();
             let mut last = match status["status"].as_str().unwrap() {
                 "resumed" => {
                     resumed += 1;
@@ -225,7 +201,7 @@ fn a_gap_is_never_silent() {
                 }
                 "reset" => {
                     reset += 1;
-                    client.decoder.last_event_id().rsplit_once('-').unwrap().1.parse().unwrap()
+                    position(client.decoder.last_event_id())
                 }
                 other => panic!("{other}"),
             };
@@ -233,9 +209,13 @@ fn a_gap_is_never_silent() {
             for _ in 0..messages {
                 let message = client.next().unwrap();
                 if message.event() != STATUS_EVENT {
-                    assert_eq!(position(&message), last + 1, "a silent gap, or a double");
+                    assert_eq!(
+                        position(message.last_event_id()),
+                        last + 1,
+                        "a silent gap, or a double"
+                    );
                 }
-                last = position(&message);
+                last = position(message.last_event_id());
             }
         }
         stop.store(true, Ordering::Relaxed);

@@ -169,40 +169,18 @@ fn comment() -> impl Strategy<Value = Comment> {
 
 /// Every event there can be: any set of fields but the empty one.
 fn event() -> impl Strategy<Value = Event> {
-    let fields = (
-        option::of(name()),
-        option::weighted(0.8, text()),
-        option::of(id()),
-        option::of(any::<u64>()),
-        option::of(comment()),
-    );
-    fields.prop_filter_map("an event has a field", |(name, data, id, retry, comment)| {
-        let mut event: Option<Event> = None;
-        if let Some(millis) = retry {
-            event = Some(Event::reconnect_after(Duration::from_millis(millis)));
-        }
-        if let Some(data) = data {
-            event = Some(match event {
-                Some(event) => event.with_data(data),
-                None => Event::new(data),
-            });
-        }
-        if let Some(comment) = comment {
-            event = Some(match event {
-                Some(event) => event.with_comment(comment),
-                None => Event::comment(comment).unwrap(),
-            });
-        }
-        if let Some(name) = name {
-            event = Some(match event {
-                Some(event) => event.with_name(name),
-                None => Event::named(name, "").unwrap(),
-            });
-        }
-        match id {
-            Some(id) => event.map(|event| event.with_id(id)),
-            None => event,
-        }
+    let wait = || any::<u64>().prop_map(Duration::from_millis);
+    let begun = prop_oneof![
+        6 => text().prop_map(Event::new),
+        1 => wait().prop_map(Event::reconnect_after),
+        1 => comment().prop_map(|comment| Event::comment(comment).unwrap()),
+    ];
+    let more = (option::of(name()), option::of(id()), option::of(wait()), option::of(comment()));
+    (begun, more).prop_map(|(event, (name, id, wait, comment))| {
+        let event = name.into_iter().fold(event, Event::with_name);
+        let event = id.into_iter().fold(event, Event::with_id);
+        let event = wait.into_iter().fold(event, Event::with_retry);
+        comment.into_iter().fold(event, Event::with_comment)
     })
 }
 

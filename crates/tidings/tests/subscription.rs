@@ -5,7 +5,7 @@ mod reader;
 
 use std::time::Duration;
 
-use reader::{Reader, after, numbered, publish};
+use reader::{Reader, after, numbered, position, publish};
 use tidings::{
     DEFAULT_RETRY, Event, EventId, FieldErrorKind, History, Hub, ManualClock, ResetReason, Resume,
     Retention, Status, Subscribe, SubscribeErrorKind,
@@ -14,10 +14,6 @@ use tidings::{
 #[track_caller]
 fn publish_many(hub: &Hub, topic: &str, range: std::ops::Range<usize>) -> Vec<EventId> {
     range.map(|n| publish(hub, topic, &format!("{topic}{n}"))).collect()
-}
-
-fn position(id: &str) -> u64 {
-    id.split_once('-').unwrap().1.parse().unwrap()
 }
 
 #[track_caller]

@@ -123,18 +123,10 @@ fn build(fields: Fields) -> Result<Event, EventError> {
         (None, Some(comment)) => Event::comment(comment)?,
         (None, None) => Event::reconnect_after(Duration::ZERO),
     };
-    let event = match parse::<EventName>(fields.event)? {
-        Some(name) => event.with_name(name),
-        None => event,
-    };
-    let event = match parse::<EventId>(fields.id)? {
-        Some(id) => event.with_id(id),
-        None => event,
-    };
-    Ok(match fields.retry {
-        Some(millis) => event.with_retry(Duration::from_millis(millis)),
-        None => event,
-    })
+    let event = parse::<EventName>(fields.event)?.into_iter().fold(event, Event::with_name);
+    let event = parse::<EventId>(fields.id)?.into_iter().fold(event, Event::with_id);
+    let wait = fields.retry.map(Duration::from_millis);
+    Ok(wait.into_iter().fold(event, Event::with_retry))
 }
 
 #[test]

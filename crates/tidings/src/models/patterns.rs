@@ -1,5 +1,6 @@
 //! A pattern subscriber gets the events of all matching topics, whenever these come and go.
 
+use super::leaving::come_and_go;
 use super::*;
 use crate::{Resume, Retention};
 
@@ -42,21 +43,7 @@ fn a_pattern_subscriber_that_resumes_gets_events_published_meanwhile_once() {
 
 #[test]
 fn a_pattern_that_comes_and_goes_hides_no_event_and_leaves_nothing() {
-    explore(|| {
-        let hub = hub().retention(Retention::none()).build();
-        let (last, _) = join_pattern(&hub, &["a:*"]);
-        let leaving = spawn(move || drop(last));
-        let joining = spawn_with(&hub, move |hub| {
-            let (mut client, begin) = join_pattern(&hub, &["a:*"]);
-            client.expect(begin + 1..=3);
-        });
-        for topic in ["a:1", "a:2", "a:1"] {
-            publish(&hub, topic, "x").expect("it is open");
-        }
-        join([leaving, joining]);
-        assert_eq!((hub.clients().patterns(), hub.clients().topics()), (vec![], vec![]));
-        assert_eq!(hub.shared().journal.lock().index_sizes(), (0, 0));
-    });
+    explore(|| come_and_go(|hub| join_pattern(hub, &["a:*"]), ["a:1", "a:2", "a:1"]));
 }
 
 #[test]

@@ -180,6 +180,12 @@ pub(crate) fn publish(hub: &Hub, topic: &str, data: &str) -> EventId {
     hub.publish(topic, Event::new(data)).wait().expect("the hub is open").id()
 }
 
+/// The position in an event's id.
+#[track_caller]
+pub(crate) fn position(id: &str) -> u64 {
+    id.rsplit_once('-').expect("an id of a hub").1.parse().expect("a position")
+}
+
 /// The request of a client that has seen this id last.
 pub(crate) fn after(id: impl AsRef<[u8]>) -> Resume {
     Resume::new().with_last_event_id(id)
