@@ -9,6 +9,7 @@ use bytes::Bytes;
 use memchr::memchr2;
 
 use crate::Event;
+use crate::clock::millis;
 use crate::resume::Epoch;
 
 const ID: &[u8] = b"id:";
@@ -64,8 +65,7 @@ pub(crate) fn id(epoch: &Epoch, position: u64, out: &mut Vec<u8>) {
 
 /// Appends a `retry` line, in whole milliseconds.
 pub(crate) fn retry(delay: Duration, out: &mut Vec<u8>) {
-    let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-    write_line(RETRY, itoa::Buffer::new().format(millis).as_bytes(), out);
+    write_line(RETRY, itoa::Buffer::new().format(millis(delay)).as_bytes(), out);
 }
 
 /// The lines of an event but for its id, in the order in which they are sent.

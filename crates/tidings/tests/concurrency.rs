@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 #[cfg(not(feature = "http-body"))]
 use futures_core::Stream;
-use reader::{Reader, after, position, publish, within_a_minute};
+use reader::{Reader, after, position, publish, within};
 use tidings::{
     Decoder, Event, History, Hub, Message, Retention, STATUS_EVENT, StreamError, Subscribe,
     Subscription,
@@ -90,7 +90,7 @@ fn publish_at_random(hub: &Hub, seed: u64) -> Vec<(u64, String)> {
 /// what its connections gave it: that is a part of the hub's order without gap and without double.
 #[test]
 fn readers_that_come_and_go_see_one_order_without_gap_or_double() {
-    within_a_minute(|| {
+    within(60, || {
         let hub = Hub::builder()
             .retention(Retention::default().events(1_000_000).bytes(1 << 30))
             .max_retained_bytes(1 << 30)
@@ -163,7 +163,7 @@ fn readers_that_come_and_go_see_one_order_without_gap_or_double() {
 /// is missing, whenever the loss happened: at the moment of connecting too.
 #[test]
 fn a_gap_is_never_silent() {
-    within_a_minute(|| {
+    within(60, || {
         let hub = Hub::builder().retention(Retention::default().events(300)).build();
         // Nobody's live window: the log is full and every event throws one out.
         let stop = Arc::new(AtomicBool::new(false));
@@ -227,7 +227,7 @@ fn a_gap_is_never_silent() {
 /// All that can be asked and done is, at once: for deadlocks.
 #[test]
 fn everything_at_once_ends_and_leaves_nothing() {
-    within_a_minute(|| {
+    within(60, || {
         let hub = Hub::builder()
             .retention(Retention::default().events(50).age(Duration::from_millis(100)))
             .max_retained_bytes(200_000)

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
-use reader::within_a_minute;
+use reader::within;
 use tidings::backend::{
     Append, Appended, Epoch, Log, LogError, LogErrorKind, Origin, Page, Read, Record, Replica,
     Reply, Start,
@@ -196,7 +196,7 @@ fn exercise(hub: &Hub, clock: &ManualClock, caller: &Caller, changes: &[&dyn Fn(
 
 #[test]
 fn a_hub_in_memory_calls_nothing_foreign_under_a_lock() {
-    within_a_minute(|| {
+    within(30, || {
         let (clock, caller) = (ManualClock::new(), Caller::default());
         let hub = builder(&clock).max_retained_bytes(10_000).build();
         caller.set(&hub);
@@ -224,7 +224,7 @@ fn a_hub_in_memory_calls_nothing_foreign_under_a_lock() {
 #[test]
 fn a_replica_calls_nothing_foreign_under_a_lock() {
     for is_selective in [false, true] {
-        within_a_minute(move || {
+        within(30, move || {
             let (clock, caller) = (ManualClock::new(), Caller::default());
             let replica = Arc::<Mutex<Option<Replica>>>::default();
             let log = CallingLog { caller: caller.clone(), is_selective, replica: replica.clone() };

@@ -1,5 +1,4 @@
-//! What only tests inside the crate can see: that nothing is left over, that memory is bounded, and what
-//! happens between two steps of a reader.
+//! What only tests inside the crate can see: that nothing is left over, and that memory is bounded.
 
 use std::collections::HashMap;
 use std::pin::Pin;

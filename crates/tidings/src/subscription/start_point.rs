@@ -1,7 +1,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::history::{History, millis};
+use super::history::History;
+use crate::clock::millis;
 use crate::hub::journal::Head;
 use crate::hub::journal::topics::Past;
 use crate::log::TopicLog;

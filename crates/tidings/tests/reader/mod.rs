@@ -161,16 +161,16 @@ impl<S: Stream<Item = Result<Bytes, StreamError>>> Reader<S> {
     }
 }
 
-/// Runs something on a thread, which must end: a deadlock or a lost wake-up is a failure after a minute.
+/// Runs something on a thread, which must end in time: a deadlock or a lost wake-up is a failure.
 #[track_caller]
-pub(crate) fn within_a_minute(body: impl FnOnce() + Send + 'static) {
+pub(crate) fn within(seconds: u64, body: impl FnOnce() + Send + 'static) {
     let (done, outcome) = mpsc::channel();
     let thread = thread::spawn(move || {
         body();
         let _ = done.send(());
     });
-    match outcome.recv_timeout(Duration::from_secs(60)) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("not done after a minute"),
+    match outcome.recv_timeout(Duration::from_secs(seconds)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("not done after {seconds} s"),
         _ => thread.join().expect("the thread does not panic"),
     }
 }
