@@ -1,7 +1,30 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+/// A number of 64 bits as 16 hexadecimal digits, in text and in JSON.
+macro_rules! hexadecimal {
+    ($name:ident) => {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{:016x}", self.0)
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{}({self})", stringify!($name))
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    };
+}
+
+pub(crate) use hexadecimal;
 
 /// Identifies one open stream within its hub: 64 random bits, as 16 hexadecimal digits.
 ///
@@ -9,21 +32,11 @@ use serde::Serialize;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(u64);
 
+hexadecimal!(ClientId);
+
 impl ClientId {
     pub(crate) fn random() -> Self {
         Self(fastrand::u64(..))
-    }
-}
-
-impl fmt::Display for ClientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl fmt::Debug for ClientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ClientId({self})")
     }
 }
 
@@ -47,11 +60,5 @@ impl FromStr for ClientId {
             return Err(ParseClientIdError(()));
         }
         u64::from_str_radix(text, 16).map(Self).map_err(|_| ParseClientIdError(()))
-    }
-}
-
-impl Serialize for ClientId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }

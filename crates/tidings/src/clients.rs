@@ -45,7 +45,7 @@ impl<'a> Clients<'a> {
     /// The number of open streams that are subscribed to a topic, by its name or by a pattern. A stream that is
     /// subscribed in several ways is counted once for each.
     pub fn count_of_topic(&self, topic: &Topic) -> usize {
-        self.shared.journal.lock().subscribers_of(topic)
+        self.shared.journal.lock().topics.subscribers_of(topic)
     }
 
     /// The number of open streams of a principal.
@@ -56,12 +56,12 @@ impl<'a> Clients<'a> {
     /// Every topic that has retained events or subscribers by its name, with the number of these subscribers,
     /// sorted by name.
     pub fn topics(&self) -> Vec<(Topic, usize)> {
-        self.shared.journal.lock().topics()
+        self.shared.journal.lock().topics.list()
     }
 
     /// Every pattern that has subscribers, with their number, sorted.
     pub fn patterns(&self) -> Vec<(TopicPattern, usize)> {
-        self.shared.journal.lock().patterns()
+        self.shared.journal.lock().topics.list_patterns()
     }
 
     /// All open streams, in the order in which they connected.

@@ -83,7 +83,12 @@ impl Clock {
 /// Milliseconds since the Unix epoch, by the wall clock, which may be set; 0 before the epoch.
 pub(crate) fn unix_millis() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
+    now.map_or(0, millis)
+}
+
+/// Whole milliseconds.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Default for Clock {
@@ -129,9 +134,8 @@ impl ManualClock {
     /// Advances by whole milliseconds, and does everything that is due before it returns.
     pub fn advance(&self, by: Duration) {
         if let Time::Manual(now) = &self.0.0.time {
-            let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
             // It stops at half the range, so that sums with it cannot overflow.
-            let end = |now: u64| Some(now.saturating_add(by).min(u64::MAX / 2));
+            let end = |now: u64| Some(now.saturating_add(millis(by)).min(u64::MAX / 2));
             let _ = now.fetch_update(Ordering::AcqRel, Ordering::Acquire, end);
         }
         self.0.0.timers.fire_due(self.0.now());

@@ -15,7 +15,7 @@ use signal::Question;
 pub use ask::{Answer, Ask};
 pub use node::{NodeId, NodeInfo};
 
-/// All nodes on a hub's log, and their clients. See [`Hub::cluster`].
+/// All nodes on a hub's log, and their clients. See [`Hub::cluster`](crate::Hub::cluster).
 ///
 /// Nodes report to each other every second, over the log's engine. They ask each question at most once: a node that is
 /// cut off from the engine does not receive it, keeps its streams open, and is listed in [`Answer::silent`]. On a hub

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use memchr::memchr2;
 
 use crate::Event;
+use crate::clock::millis;
 use crate::resume::Epoch;
 
 const ID: &[u8] = b"id:";
@@ -44,7 +45,7 @@ impl Event {
 /// The lines of an event, all but its id and the blank line that ends it, in a buffer with `room` bytes left.
 ///
 /// Everything that takes time is done here, before a published event takes its turn: what is left to do under the
-/// sequencer's lock is to write a number.
+/// journal's lock is to write a number.
 pub(crate) fn fields_without_id(event: &Event, room: usize) -> Vec<u8> {
     let mut len = 0;
     for_each_line(event, |name, value| len += line_len(name, value));
@@ -64,8 +65,7 @@ pub(crate) fn id(epoch: &Epoch, position: u64, out: &mut Vec<u8>) {
 
 /// Appends a `retry` line, in whole milliseconds.
 pub(crate) fn retry(delay: Duration, out: &mut Vec<u8>) {
-    let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-    write_line(RETRY, itoa::Buffer::new().format(millis).as_bytes(), out);
+    write_line(RETRY, itoa::Buffer::new().format(millis(delay)).as_bytes(), out);
 }
 
 /// The lines of an event but for its id, in the order in which they are sent.
@@ -154,41 +154,37 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_line_break_is_one_line_break() {
-        encodes_to(Event::new("a\r\nb\nc\rd"), "data: a\ndata: b\ndata: c\ndata: d\n\n");
-        encodes_to(Event::new("a\n\rb"), "data: a\ndata:\ndata: b\n\n");
-        encodes_to(Event::new("a\r\r\nb"), "data: a\ndata:\ndata: b\n\n");
+    fn data_is_a_field_for_each_line_whatever_ends_the_lines() {
+        for (data, wire) in [
+            ("", "data:\n\n"),
+            ("a\r\nb\nc\rd", "data: a\ndata: b\ndata: c\ndata: d\n\n"),
+            ("a\n\rb", "data: a\ndata:\ndata: b\n\n"),
+            ("a\r\r\nb", "data: a\ndata:\ndata: b\n\n"),
+            // A line break at the end is an empty last line.
+            ("a\n", "data: a\ndata:\n\n"),
+            ("a\r\n", "data: a\ndata:\n\n"),
+            ("\r", "data:\ndata:\n\n"),
+            // Spaces of the data come after that of the separator.
+            ("  x\n ", "data:   x\ndata:  \n\n"),
+        ] {
+            encodes_to(Event::new(data), wire);
+        }
     }
 
     #[test]
-    fn a_trailing_line_break_is_an_empty_last_line() {
-        encodes_to(Event::new("a\n"), "data: a\ndata:\n\n");
-        encodes_to(Event::new("a\r\n"), "data: a\ndata:\n\n");
-        encodes_to(Event::new("\r"), "data:\ndata:\n\n");
-    }
-
-    #[test]
-    fn leading_spaces_are_kept_apart_from_the_separator() {
-        encodes_to(Event::new("  x\n "), "data:   x\ndata:  \n\n");
-    }
-
-    #[test]
-    fn empty_values_are_sent() {
-        encodes_to(Event::new(""), "data:\n\n");
-        encodes_to(Event::comment("").unwrap(), ":\n\n");
-        encodes_to(Event::new("a").with_id(EventId::new("").unwrap()), "data: a\nid:\n\n");
-    }
-
-    #[test]
-    fn a_name_without_data_is_sent_with_empty_data() {
-        let event = Event::comment("c").unwrap();
-        let event = event.with_name("tick".parse().unwrap());
-        encodes_to(event, ": c\nevent: tick\ndata:\n\n");
-    }
-
-    #[test]
-    fn fields_that_are_not_dispatched_bring_no_data() {
-        let event = Event::reconnect_after(Duration::MAX).with_id(EventId::new("7").unwrap());
-        encodes_to(event, "retry: 18446744073709551615\nid: 7\n\n");
+    fn an_event_that_is_dispatched_has_data_and_another_has_none() {
+        let comment = |text| Event::comment(text).unwrap();
+        let [empty, id] = ["", "7"].map(|id| EventId::new(id).unwrap());
+        for (event, wire) in [
+            (comment(""), ":\n\n"),
+            (comment("c").with_name("tick".parse().unwrap()), ": c\nevent: tick\ndata:\n\n"),
+            (Event::new("a").with_id(empty), "data: a\nid:\n\n"),
+            (
+                Event::reconnect_after(Duration::MAX).with_id(id),
+                "retry: 18446744073709551615\nid: 7\n\n",
+            ),
+        ] {
+            encodes_to(event, wire);
+        }
     }
 }

@@ -12,6 +12,7 @@ mod subscribe;
 pub use decode::{DecodeError, DecodeErrorKind};
 pub use event::{EventError, EventErrorKind};
 pub use field::{Field, FieldError, FieldErrorKind};
+pub(crate) use publish::PublishErrorCause;
 pub use publish::{PublishError, PublishErrorKind};
 pub use stream::{StreamError, StreamErrorKind};
 pub use subscribe::{SubscribeError, SubscribeErrorKind};

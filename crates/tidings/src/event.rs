@@ -181,9 +181,16 @@ impl Event {
         self
     }
 
-    /// An event that has a name and nothing else.
-    pub(crate) fn of_name(name: EventName) -> Self {
-        Self::EMPTY.with_name(name)
+    /// An event of these fields; `None` if there are none.
+    pub(crate) fn of_fields(
+        name: Option<EventName>,
+        data: Option<&str>,
+        retry: Option<Duration>,
+        comment: Option<Comment>,
+    ) -> Option<Self> {
+        let event = Self { name, data: data.map(Into::into), comment, ..Self::EMPTY };
+        let event = retry.into_iter().fold(event, Self::with_retry);
+        (event != Self::EMPTY).then_some(event)
     }
 
     /// Sets the data, which may be any text. Empty data is data: clients dispatch it.
@@ -318,9 +325,6 @@ mod tests {
     fn comments_may_be_text_or_parsed() {
         let comment = Comment::new("c").unwrap();
         assert_eq!(Event::comment(&comment).unwrap(), Event::comment("c").unwrap());
-        let error = Event::comment("a\nb").unwrap_err();
-        assert_eq!(error.kind(), EventErrorKind::Field);
-        assert_eq!(error.to_string(), "comment contains '\\n' at byte 1");
     }
 
     #[test]
@@ -329,15 +333,6 @@ mod tests {
         assert_eq!(error.kind(), EventErrorKind::Json);
         assert_eq!(error.to_string(), "data cannot be written as JSON: key must be a string");
         assert!(error.source().unwrap().is::<serde_json::Error>());
-    }
-
-    #[test]
-    fn a_refused_name_is_the_source_of_the_error() {
-        let error = Event::named("", "").unwrap_err();
-        assert_eq!(error.kind(), EventErrorKind::Field);
-        let source = error.source().unwrap();
-        let source = source.downcast_ref::<crate::FieldError>().unwrap();
-        assert_eq!(source.kind(), crate::FieldErrorKind::Empty);
     }
 
     #[test]

@@ -57,29 +57,7 @@ macro_rules! parsed_field {
             }
         }
 
-        impl TryFrom<&str> for $name {
-            type Error = crate::FieldError;
-
-            fn try_from(text: &str) -> Result<Self, crate::FieldError> {
-                Self::new(text)
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = crate::FieldError;
-
-            fn try_from(text: String) -> Result<Self, crate::FieldError> {
-                Self::new(text)
-            }
-        }
-
-        impl TryFrom<&String> for $name {
-            type Error = crate::FieldError;
-
-            fn try_from(text: &String) -> Result<Self, crate::FieldError> {
-                Self::new(text)
-            }
-        }
+        crate::field::parsed_from!($name: &str, String, &String);
 
         impl From<&$name> for $name {
             fn from(parsed: &$name) -> Self {
@@ -101,7 +79,19 @@ macro_rules! parsed_field {
     };
 }
 
-pub(crate) use parsed_field;
+macro_rules! parsed_from {
+    ($name:ident: $($text:ty),+) => {$(
+        impl TryFrom<$text> for $name {
+            type Error = crate::FieldError;
+
+            fn try_from(text: $text) -> Result<Self, crate::FieldError> {
+                Self::new(text)
+            }
+        }
+    )+};
+}
+
+pub(crate) use {parsed_field, parsed_from};
 
 parsed_field! {
     /// The name of an event: what a client listens for.
@@ -203,6 +193,23 @@ fn check_id(text: &str) -> Result<(), FieldError> {
 
 fn check_comment(text: &str) -> Result<(), FieldError> {
     refuse(Field::Comment, text, memchr2(b'\r', b'\n', text.as_bytes()))
+}
+
+/// Checks text of 1 to `max_bytes` bytes. `refusal` says why it does not allow a character.
+pub(crate) fn check_text(
+    field: Field,
+    text: &str,
+    max_bytes: usize,
+    refusal: impl Fn(char) -> Option<FieldErrorKind>,
+) -> Result<(), FieldError> {
+    if text.is_empty() {
+        return Err(FieldError::empty(field));
+    }
+    if text.len() > max_bytes {
+        return Err(FieldError::too_long(field, max_bytes));
+    }
+    let refused = text.char_indices().find_map(|(at, c)| Some((refusal(c)?, at)));
+    refused.map_or(Ok(()), |(kind, at)| Err(FieldError::character(field, kind, text, at)))
 }
 
 fn refuse(field: Field, text: &str, at: Option<usize>) -> Result<(), FieldError> {

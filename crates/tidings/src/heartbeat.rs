@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, millis};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::timers::{Timed, TimerSlot};
@@ -40,9 +40,7 @@ impl Heartbeat {
             is_stopped: AtomicBool::new(false),
             last_write: AtomicU64::new(clock.now()),
             // A quarter of the range, so that sums with the clock cannot overflow.
-            interval: interval.map_or(0, |interval| {
-                u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).clamp(1, u64::MAX / 4)
-            }),
+            interval: interval.map_or(0, |interval| millis(interval).clamp(1, u64::MAX / 4)),
             slot: TimerSlot::new(),
             clock,
         }

@@ -101,7 +101,7 @@ impl Hub {
         T: TryInto<Topic>,
         T::Error: Into<FieldError>,
     {
-        publish::publish(self.shared(), None, topic, event)
+        publish::publish(self.shared(), None, topic.try_into().map_err(Into::into), event)
     }
 
     /// Publishes an event unless one with the same key was published before: for a publisher that tries again after a timeout
@@ -132,14 +132,15 @@ impl Hub {
         T: TryInto<Topic>,
         T::Error: Into<FieldError>,
     {
-        publish::publish(self.shared(), Some(key.try_into().map_err(Into::into)), topic, event)
+        let key = key.try_into().map_err(Into::into);
+        publish::publish(self.shared(), Some(key), topic.try_into().map_err(Into::into), event)
     }
 
     /// Sends an event to the clients that are subscribed to a topic now, on this node and, on a shared log, on the others:
     /// "somebody is typing". The event has no id, is not retained, and does not move the clients' positions. Returns the
     /// number of these clients on this node.
     ///
-    /// A client that reads too slowly may miss it, and is not told.
+    /// A client that reads too slowly may miss it, and does not learn of it.
     ///
     /// # Errors
     ///
@@ -157,7 +158,7 @@ impl Hub {
         T: TryInto<Topic>,
         T::Error: Into<FieldError>,
     {
-        publish::publish_ephemeral(self.shared(), topic, event)
+        publish::publish_ephemeral(self.shared(), topic.try_into().map_err(Into::into), event)
     }
 
     /// Subscribes a client to one or many topics.
@@ -289,6 +290,6 @@ mod interest_tests;
 #[cfg(test)]
 mod replica_tests;
 #[cfg(test)]
-mod scripted_log;
+pub(crate) mod scripted_log;
 #[cfg(test)]
 mod tests;

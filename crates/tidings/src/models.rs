@@ -1,13 +1,5 @@
 //! Models of concurrency: shuttle runs the core itself with one interleaving after the other. A lost wake-up shows as a
-//! deadlock.
-//!
-//! ```sh
-//! RUSTFLAGS="--cfg shuttle" cargo test -p tidings --all-features --lib models::
-//! ```
-//!
-//! Each model runs for a fixed number of interleavings, the same in each run; for others, set
-//! `TIDINGS_MODEL_SEED` and `TIDINGS_MODEL_ITERATIONS`. One that fails prints its schedule;
-//! `TIDINGS_MODEL_REPLAY=<schedule>`, with the name of the test, runs that one again.
+//! deadlock. docs/CONTRIBUTING.md says how to run them, and how to run a schedule again.
 
 mod cohort;
 mod delivery;
@@ -133,6 +125,14 @@ impl Client {
         Some(String::from_utf8(bytes.to_vec()).expect("text"))
     }
 
+    /// The next events have these positions.
+    #[track_caller]
+    fn expect(&mut self, positions: impl IntoIterator<Item = u64>) {
+        for position in positions {
+            assert_eq!(self.next_position(), Some(position));
+        }
+    }
+
     /// The next one's position; a status event is a failure.
     fn next_position(&mut self) -> Option<u64> {
         let message = self.next()?;
@@ -154,6 +154,24 @@ type Chunk = Result<bytes::Bytes, StreamError>;
 
 fn spawn<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     thread::spawn(run)
+}
+
+/// Runs something on a thread that has its own handle to a hub.
+fn spawn_with<T: Send + 'static>(
+    hub: &Hub,
+    run: impl FnOnce(Hub) -> T + Send + 'static,
+) -> JoinHandle<T> {
+    let hub = hub.clone();
+    spawn(move || run(hub))
+}
+
+/// Publishes an event to each of these topics, on a thread.
+fn publishing<const N: usize>(hub: &Hub, topics: [&'static str; N]) -> JoinHandle<()> {
+    spawn_with(hub, move |hub| {
+        for topic in topics {
+            publish(&hub, topic, "x").expect("it is open");
+        }
+    })
 }
 
 fn join<T>(threads: impl IntoIterator<Item = JoinHandle<T>>) -> Vec<T> {

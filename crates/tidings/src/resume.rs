@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::error::{Field, FieldError, FieldErrorKind};
-use crate::field::EventId;
+use crate::field::{EventId, check_text};
 
 /// The name of one history. Ids of another history mean nothing in this one, and lead to a reset.
 ///
@@ -30,17 +30,10 @@ impl Epoch {
     /// # Ok::<(), tidings::FieldError>(())
     /// ```
     pub fn new(text: &str) -> Result<Self, FieldError> {
-        if text.is_empty() {
-            return Err(FieldError::empty(Field::Epoch));
-        }
-        if text.len() > Self::MAX_BYTES {
-            return Err(FieldError::too_long(Field::Epoch, Self::MAX_BYTES));
-        }
-        let kind = FieldErrorKind::ForbiddenCharacter;
-        match text.find(|c: char| !c.is_ascii_alphanumeric()) {
-            None => Ok(Self(text.into())),
-            Some(at) => Err(FieldError::character(Field::Epoch, kind, text, at)),
-        }
+        check_text(Field::Epoch, text, Self::MAX_BYTES, |c| {
+            (!c.is_ascii_alphanumeric()).then_some(FieldErrorKind::ForbiddenCharacter)
+        })?;
+        Ok(Self(text.into()))
     }
 
     /// A new epoch of 60 random bits, so that no restart and no other node has the same.

@@ -37,7 +37,7 @@ use crate::retry::jittered;
 use crate::status::Status;
 use beginning::{Beginning, First, LogStart, View};
 use catch_up::CatchUp;
-use out_of_band::{Announcement, OutOfBand, Ready, Step};
+use out_of_band::{Announcement, NextStep, OutOfBand, Ready};
 use replay::Replay;
 use snapshot::SnapshotHook;
 use start_point::StartPoint;
@@ -210,10 +210,10 @@ impl Subscription {
             let mut waits_out_of_band = false;
             if self.out_of_band.is_some() {
                 match self.poll_out_of_band(closing, cx) {
-                    Step::Yield(next) => return Poll::Ready(next),
-                    Step::LetServerSend => return Poll::Pending,
-                    Step::Wait => waits_out_of_band = true,
-                    Step::Read => {}
+                    NextStep::Yield(next) => return Poll::Ready(next),
+                    NextStep::LetServerSend => return Poll::Pending,
+                    NextStep::Wait => waits_out_of_band = true,
+                    NextStep::Read => {}
                 }
             }
             if !waits_out_of_band {

@@ -148,7 +148,7 @@ mod tests {
 
     /// Wakes that many, and returns by which threads.
     fn woken_by(count: usize, panics: bool) -> Vec<ThreadId> {
-        let (tell, told) = channel();
+        let (tell, woken_by) = channel();
         let sleepers: Vec<_> = (0..count)
             .map(|_| Arc::new(Sleeper { woken: AtomicUsize::new(0), tell: tell.clone(), panics }))
             .collect();
@@ -157,7 +157,7 @@ mod tests {
             waiters.insert(sleeper.clone());
         }
         wake(waiters);
-        let threads = (0..count).map(|_| told.recv_timeout(Duration::from_secs(10)).unwrap());
+        let threads = (0..count).map(|_| woken_by.recv_timeout(Duration::from_secs(10)).unwrap());
         let threads = threads.collect();
         assert!(sleepers.iter().all(|sleeper| sleeper.woken.load(Ordering::Relaxed) == 1));
         threads

@@ -4,78 +4,43 @@
 mod reader;
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 #[cfg(not(feature = "http-body"))]
 use futures_core::Stream;
-use reader::Reader;
+use reader::{Reader, after, position, publish, within};
 use tidings::{
-    Decoder, Event, History, Hub, Message, Resume, Retention, STATUS_EVENT, StreamError, Subscribe,
+    Decoder, Event, History, Hub, Message, Retention, STATUS_EVENT, StreamError, Subscribe,
     Subscription,
 };
-
-/// Fails if `body` is not done after a minute: a deadlock or a lost wake-up.
-#[track_caller]
-fn within_a_minute(body: impl FnOnce() + Send + 'static) {
-    let (done, outcome) = mpsc::channel();
-    let thread = thread::spawn(move || {
-        body();
-        let _ = done.send(());
-    });
-    match outcome.recv_timeout(Duration::from_secs(60)) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("not done after a minute"),
-        _ => thread.join().unwrap(),
-    }
-}
-
-struct Unpark(Thread, AtomicBool);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.1.store(true, Ordering::Release);
-        self.0.unpark();
-    }
-}
 
 /// A client on a thread of its own, which sleeps while its stream waits.
 struct Client {
     subscription: Pin<Box<Subscription>>,
     decoder: Decoder,
-    unpark: Arc<Unpark>,
 }
 
 impl Client {
     fn open(subscribe: Subscribe) -> Self {
-        Self {
-            subscription: Box::pin(subscribe.open().unwrap()),
-            decoder: Decoder::new(),
-            unpark: Arc::new(Unpark(thread::current(), AtomicBool::new(false))),
-        }
+        Self { subscription: Box::pin(subscribe.open().unwrap()), decoder: Decoder::new() }
     }
 
     /// The next message; `None` at the end.
     fn next(&mut self) -> Option<Message> {
-        let waker = Waker::from(self.unpark.clone());
         loop {
             if let Some(message) = self.decoder.next_message() {
                 return Some(message);
             }
-            match self.poll(&mut Context::from_waker(&waker)) {
-                Poll::Ready(Some(bytes)) => self.decoder.feed(&bytes.unwrap()).unwrap(),
-                Poll::Ready(None) => return None,
-                // Only a wake-up goes on: a lost one is a test that does not end.
-                Poll::Pending => {
-                    while !self.unpark.1.swap(false, Ordering::Acquire) {
-                        thread::park();
-                    }
-                }
-            }
+            // Only a wake-up goes on: a lost one is a test that does not end.
+            let bytes = futures_executor::block_on(poll_fn(|cx| self.poll(cx)))?;
+            self.decoder.feed(&bytes.unwrap()).unwrap();
         }
     }
 
@@ -93,77 +58,47 @@ impl Client {
         self.subscription.as_mut().poll_next(cx)
     }
 
-    fn next_status(&mut self) -> Option<serde_json::Value> {
-        let message = self.next()?;
+    fn next_status(&mut self) -> serde_json::Value {
+        let message = self.next().unwrap();
         assert_eq!(message.event(), STATUS_EVENT);
-        Some(serde_json::from_str(message.data()).unwrap())
+        serde_json::from_str(message.data()).unwrap()
     }
-
-    fn resume(&self) -> Resume {
-        Resume::new().with_last_event_id(self.decoder.last_event_id())
-    }
-}
-
-fn position(message: &Message) -> u64 {
-    message.last_event_id().rsplit_once('-').unwrap().1.parse().unwrap()
 }
 
 const TOPICS: [&str; 4] = ["a", "b", "c", "d"];
 
-/// Some publishers, each with a seed. Data is `<publisher>.<count>`.
-fn publishers(
-    hub: &Hub,
-    count: usize,
-    events: usize,
-) -> Vec<thread::JoinHandle<Vec<(u64, String)>>> {
-    (0..count)
-        .map(|publisher| {
-            let hub = hub.clone();
-            thread::spawn(move || {
-                let mut random = fastrand::Rng::with_seed(publisher as u64);
-                let mut published = Vec::new();
-                for n in 0..events {
-                    let topic = TOPICS[random.usize(..TOPICS.len())];
-                    let size = if random.u32(..100) == 0 {
-                        random.usize(..100_000)
-                    } else {
-                        random.usize(..200)
-                    };
-                    let data = format!("{topic}.{publisher}.{n}.{}", "x".repeat(size));
-                    let id = hub.publish(topic, Event::new(data.as_str())).wait().unwrap().id();
-                    let position = id.as_str().rsplit_once('-').unwrap().1.parse().unwrap();
-                    published.push((position, data));
-                    if random.u32(..50) == 0 {
-                        hub.publish_ephemeral(topic, Event::named("ephemeral", "e").unwrap())
-                            .unwrap();
-                    }
-                    if random.u32(..20) == 0 {
-                        thread::yield_now();
-                    }
-                }
-                published
-            })
-        })
-        .collect()
-}
-
-fn all_of(publishers: Vec<thread::JoinHandle<Vec<(u64, String)>>>) -> Vec<(u64, String)> {
-    let mut all: Vec<_> =
-        publishers.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
-    all.sort();
-    all
+/// Publishes at random. Returns each position with its event's data: `<topic>.<seed>.<count>.xxx`.
+fn publish_at_random(hub: &Hub, seed: u64) -> Vec<(u64, String)> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut published = Vec::new();
+    for n in 0..5_000 {
+        let topic = TOPICS[random.usize(..TOPICS.len())];
+        let largest = if random.u32(..100) == 0 { 100_000 } else { 200 };
+        let data = format!("{topic}.{seed}.{n}.{}", "x".repeat(random.usize(..largest)));
+        published.push((position(publish(hub, topic, &data).as_str()), data));
+        if random.u32(..50) == 0 {
+            hub.publish_ephemeral(topic, Event::named("ephemeral", "e").unwrap()).unwrap();
+        }
+        if random.u32(..20) == 0 {
+            thread::yield_now();
+        }
+    }
+    published
 }
 
 /// Readers join, read, drop and resume at random while publishers publish. Each stitches together
 /// what its connections gave it: that is a part of the hub's order without gap and without double.
 #[test]
 fn readers_that_come_and_go_see_one_order_without_gap_or_double() {
-    within_a_minute(|| {
+    within(60, || {
         let hub = Hub::builder()
             .retention(Retention::default().events(1_000_000).bytes(1 << 30))
             .max_retained_bytes(1 << 30)
             .build();
-        let publishers = publishers(&hub, 4, 5_000);
+        let publishers = [0, 1, 2, 3].map(|seed| {
+            let hub = hub.clone();
+            thread::spawn(move || publish_at_random(&hub, seed))
+        });
         let readers: Vec<_> = (0..8_u64)
             .map(|seed| {
                 let hub = hub.clone();
@@ -174,26 +109,26 @@ fn readers_that_come_and_go_see_one_order_without_gap_or_double() {
                     let mut seen: Vec<(u64, String)> = Vec::new();
                     let first = hub.subscribe(topics.clone()).history(History::All);
                     let mut client = Client::open(first);
-                    assert_eq!(client.next_status().unwrap()["status"], "fresh");
+                    assert_eq!(client.next_status()["status"], "fresh");
                     let mut left = random.usize(..2_000);
                     while let Some(message) = client.next() {
                         if message.event() == "ephemeral" {
                             continue;
                         }
                         assert_ne!(message.event(), STATUS_EVENT, "{message:?}");
-                        seen.push((position(&message), message.data().to_owned()));
+                        seen.push((position(message.last_event_id()), message.data().to_owned()));
                         left -= 1.min(left);
                         if left == 0 {
                             left = random.usize(..2_000);
                             // The rest of the chunk was never seen.
-                            let resume = Resume::new().with_last_event_id(message.last_event_id());
+                            let resume = after(message.last_event_id());
                             // Sometimes the last thing that the client saw is the status event.
                             for _ in 0..random.usize(1..3) {
                                 let subscribe =
                                     hub.subscribe(topics.clone()).resume(resume.clone());
                                 drop(client);
                                 client = Client::open(subscribe);
-                                assert_eq!(client.next_status().unwrap()["status"], "resumed");
+                                assert_eq!(client.next_status()["status"], "resumed");
                             }
                         }
                     }
@@ -201,7 +136,9 @@ fn readers_that_come_and_go_see_one_order_without_gap_or_double() {
                 })
             })
             .collect();
-        let all = all_of(publishers);
+        let mut all: Vec<_> =
+            publishers.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        all.sort();
         assert!(all.iter().map(|(position, _)| *position).eq(1..=all.len() as u64));
         hub.close();
         for reader in readers {
@@ -226,7 +163,7 @@ fn readers_that_come_and_go_see_one_order_without_gap_or_double() {
 /// is missing, whenever the loss happened: at the moment of connecting too.
 #[test]
 fn a_gap_is_never_silent() {
-    within_a_minute(|| {
+    within(60, || {
         let hub = Hub::builder().retention(Retention::default().events(300)).build();
         // Nobody's live window: the log is full and every event throws one out.
         let stop = Arc::new(AtomicBool::new(false));
@@ -237,7 +174,7 @@ fn a_gap_is_never_silent() {
                     let mut count = 0_u64;
                     while !stop.load(Ordering::Relaxed) {
                         count += 1;
-                        hub.publish("a", Event::new("x")).wait().unwrap();
+                        publish(&hub, "a", "x");
                     }
                     count
                 })
@@ -247,16 +184,16 @@ fn a_gap_is_never_silent() {
         let (mut resumed, mut reset) = (0, 0);
         let mut epoch = None;
         let mut random = fastrand::Rng::with_seed(3);
-        let newest = || hub.publish("a", Event::new("x")).wait().unwrap().id().to_string();
+        let newest = || publish(&hub, "a", "x").to_string();
         while Instant::now() < until {
             let id = newest();
             let (name, now) = id.rsplit_once('-').unwrap();
             epoch.get_or_insert(name.to_owned());
             // Around the end of what is retained, where a moment decides.
             let claim = now.parse::<u64>().unwrap().saturating_sub(random.u64(260..305));
-            let resume = Resume::new().with_last_event_id(format!("{name}-{claim}"));
+            let resume = after(format!("{name}-{claim}"));
             let mut client = Client::open(hub.subscribe(["a"]).resume(resume));
-            let status = client.next_status().unwrap();
+            let status = client.next_status();
             let mut last = match status["status"].as_str().unwrap() {
                 "resumed" => {
                     resumed += 1;
@@ -264,7 +201,7 @@ fn a_gap_is_never_silent() {
                 }
                 "reset" => {
                     reset += 1;
-                    client.decoder.last_event_id().rsplit_once('-').unwrap().1.parse().unwrap()
+                    position(client.decoder.last_event_id())
                 }
                 other => panic!("{other}"),
             };
@@ -272,9 +209,13 @@ fn a_gap_is_never_silent() {
             for _ in 0..messages {
                 let message = client.next().unwrap();
                 if message.event() != STATUS_EVENT {
-                    assert_eq!(position(&message), last + 1, "a silent gap, or a double");
+                    assert_eq!(
+                        position(message.last_event_id()),
+                        last + 1,
+                        "a silent gap, or a double"
+                    );
                 }
-                last = position(&message);
+                last = position(message.last_event_id());
             }
         }
         stop.store(true, Ordering::Relaxed);
@@ -283,182 +224,10 @@ fn a_gap_is_never_silent() {
     });
 }
 
-/// Topics come and go under the feet of publishers and subscribers. What is published while a
-/// client is subscribed reaches it, and a client that was away is reset.
-#[test]
-fn topics_that_vanish_and_return_lose_no_event_silently() {
-    within_a_minute(|| {
-        let hub = Hub::builder().retention(Retention::none()).build();
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut threads = Vec::new();
-        for _ in 0..2 {
-            let (hub, stop) = (hub.clone(), stop.clone());
-            threads.push(thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    hub.publish("a", Event::new("x")).wait().unwrap();
-                    hub.publish_ephemeral("a", Event::new("e")).unwrap();
-                    drop(hub.subscribe(["a"]).open().unwrap());
-                }
-            }));
-        }
-        let until = Instant::now() + Duration::from_secs(1);
-        let mut resume = Resume::new();
-        while Instant::now() < until {
-            let mut client = Client::open(hub.subscribe(["a", "b"]).resume(resume.clone()));
-            let status = client.next_status().unwrap();
-            assert_ne!(status["status"], if resume == Resume::new() { "reset" } else { "fresh" });
-            let mine = hub.publish("a", Event::new("mine")).wait().unwrap();
-            assert!(mine.subscribers() >= 1);
-            let at: u64 = mine.id().as_str().rsplit_once('-').unwrap().1.parse().unwrap();
-            loop {
-                let message = client.next().unwrap();
-                // A reset beyond it is no silence.
-                if message.data() == "mine"
-                    || (message.event() == STATUS_EVENT && position(&message) >= at)
-                {
-                    break;
-                }
-                assert!(
-                    message.last_event_id().is_empty() || position(&message) < at,
-                    "it is missing"
-                );
-            }
-            resume = client.resume();
-        }
-        stop.store(true, Ordering::Relaxed);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
-        assert!(hub.clients().topics().is_empty());
-    });
-}
-
-/// Every event wakes a reader that waits for it: publisher and reader take turns, so one lost
-/// wake-up is the end.
-#[test]
-fn no_wake_up_is_lost() {
-    within_a_minute(|| {
-        let hub = Hub::new();
-        let rounds = 20_000;
-        let threads: Vec<_> = [("ping", "pong"), ("pong", "ping")]
-            .into_iter()
-            .map(|(hears, says)| {
-                let hub = hub.clone();
-                let mut client = None;
-                let subscribe = hub.subscribe([hears, "quiet", "x"]);
-                // Opened before either thread begins.
-                let opened = subscribe.status(false).open().unwrap();
-                client.replace(opened);
-                thread::spawn(move || {
-                    let mut client = Client {
-                        subscription: Box::pin(client.take().unwrap()),
-                        decoder: Decoder::new(),
-                        unpark: Arc::new(Unpark(thread::current(), AtomicBool::new(false))),
-                    };
-                    if says == "ping" {
-                        hub.publish(says, Event::new("0")).wait().unwrap();
-                    }
-                    for n in 0..rounds {
-                        let message = client.next().unwrap();
-                        assert_eq!(message.data(), n.to_string());
-                        let next = n + usize::from(says == "ping");
-                        hub.publish(says, Event::new(next.to_string())).wait().unwrap();
-                    }
-                })
-            })
-            .collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
-    });
-}
-
-#[test]
-fn streams_end_under_load_when_they_are_closed() {
-    within_a_minute(|| {
-        for round in 0..20 {
-            let hub = Hub::new();
-            let ended = Arc::new(AtomicUsize::new(0));
-            let readers: Vec<_> = (0..6)
-                .map(|n| {
-                    let (hub, ended) = (hub.clone(), ended.clone());
-                    thread::spawn(move || {
-                        let subscribe = hub.subscribe(TOPICS).principal(format!("user{}", n % 3));
-                        let mut client = Client::open(subscribe);
-                        let mut last = 0;
-                        while let Some(message) = client.next() {
-                            if message.event() != "ephemeral" {
-                                assert!(
-                                    message.event() == STATUS_EVENT || position(&message) > last
-                                );
-                                last = position(&message);
-                            }
-                        }
-                        ended.fetch_add(1, Ordering::SeqCst);
-                        last
-                    })
-                })
-                .collect();
-            let publisher = {
-                let hub = hub.clone();
-                thread::spawn(move || {
-                    let mut last = 0;
-                    for n in 0.. {
-                        let Ok(published) = hub.publish(TOPICS[n % 4], Event::new("x")).wait()
-                        else {
-                            break;
-                        };
-                        last = published.id().as_str().rsplit_once('-').unwrap().1.parse().unwrap();
-                    }
-                    last
-                })
-            };
-            while hub.clients().count() < 6 {
-                thread::yield_now();
-            }
-            let mut closed = 0;
-            if round % 2 == 0 {
-                closed += hub.clients().close_principal("user0");
-                let one = hub.clients().of_principal("user1");
-                closed += usize::from(hub.clients().close(one[0].id));
-                assert_eq!(closed, 3);
-                while ended.load(Ordering::SeqCst) < closed {
-                    thread::yield_now();
-                }
-            }
-            hub.close();
-            let newest: u64 = publisher.join().unwrap();
-            let mut reached: Vec<u64> =
-                readers.into_iter().map(|reader| reader.join().unwrap()).collect();
-            reached.sort_unstable();
-            // Whoever was not closed has everything that was published before the hub closed.
-            assert!(reached[closed..].iter().all(|last| *last == newest), "{newest}: {reached:?}");
-            assert_eq!(hub.clients().count(), 0);
-        }
-    });
-}
-
-/// Clients connect and leave while the hub is closed: each stream ends, none waits for ever.
-#[test]
-fn a_client_that_connects_while_the_hub_closes_is_not_forgotten() {
-    within_a_minute(|| {
-        for _ in 0..300 {
-            let hub = Hub::new();
-            let readers: Vec<_> = (0..3)
-                .map(|_| {
-                    let hub = hub.clone();
-                    thread::spawn(move || {
-                        let mut client = Client::open(hub.subscribe(["a", "b"]));
-                        while client.next().is_some() {}
-                    })
-                })
-                .collect();
-            hub.close();
-            readers.into_iter().for_each(|reader| reader.join().unwrap());
-        }
-    });
-}
-
 /// All that can be asked and done is, at once: for deadlocks.
 #[test]
 fn everything_at_once_ends_and_leaves_nothing() {
-    within_a_minute(|| {
+    within(60, || {
         let hub = Hub::builder()
             .retention(Retention::default().events(50).age(Duration::from_millis(100)))
             .max_retained_bytes(200_000)

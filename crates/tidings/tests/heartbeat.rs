@@ -90,34 +90,6 @@ fn heartbeats_can_be_turned_off() {
 }
 
 #[test]
-fn every_subscription_has_its_own_interval() {
-    let (hub, clock) = hub(Duration::from_secs(30));
-    let mut readers: Vec<_> = [1, 2, 5]
-        .map(|secs| idle(hub.subscribe(["a"]).heartbeat(Duration::from_secs(secs))))
-        .into();
-    let mut beats = [0; 3];
-    for _ in 0..200 {
-        clock.advance(Duration::from_millis(100));
-        for (reader, beats) in readers.iter_mut().zip(&mut beats) {
-            *beats += reader.bytes().len() / HEARTBEAT.len();
-        }
-    }
-    assert!((18..=20).contains(&beats[0]) && (9..=10).contains(&beats[1]), "{beats:?}");
-    assert!((3..=4).contains(&beats[2]), "{beats:?}");
-}
-
-#[test]
-fn clients_dispatch_no_heartbeat() {
-    let (hub, clock) = hub(Duration::from_secs(10));
-    let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a"]));
-    let id = hub.publish("a", Event::new("x")).wait().unwrap().id();
-    reader.data();
-    clock.advance(Duration::from_secs(11));
-    assert!(reader.messages().is_empty());
-    assert_eq!(reader.last_id(), id.as_str());
-}
-
-#[test]
 fn a_stream_that_was_never_polled_beats_into_nothing() {
     let (hub, clock) = hub(Duration::from_secs(10));
     let mut reader = Reader::open(hub.subscribe(["a"]));

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use reader::Reader;
+use reader::{Reader, after, position, publish};
 use tidings::{
-    Cohort, CohortKey, Event, History, Hub, ManualClock, Message, Resume, Retention, STATUS_EVENT,
+    Cohort, CohortKey, Event, History, Hub, ManualClock, Message, Retention, STATUS_EVENT,
     Subscribe,
 };
 
@@ -189,26 +189,28 @@ impl Model {
     /// Positions that a client connected to a log of these topics can certainly read, though they are
     /// not retained.
     fn live(&self, log: u8) -> Vec<u64> {
-        let mut bytes = 0;
-        let newest = self.of(log).rev().take(256).take_while(|(_, event)| {
-            bytes += event.size + 400;
-            bytes <= 256 * 1024 && event.at + 10_000 > self.now
-        });
-        newest.map(|(position, _)| position).collect()
+        self.in_live_window(self.of(log).rev()).collect()
     }
 
     /// Numbers of the ephemeral events that a client connected to a log of these topics must have been
     /// handed.
     fn live_ephemeral(&self, log: u8) -> Vec<usize> {
-        let mut bytes = 0;
+        let is_mine = |event: &Known| event.position.is_none() && log & (1 << event.topic) != 0;
         let numbered = self.all.iter().enumerate().rev();
-        let mine =
-            numbered.filter(|(_, event)| event.position.is_none() && log & (1 << event.topic) != 0);
-        let newest = mine.take(256).take_while(|(_, event)| {
+        self.in_live_window(numbered.filter(|(_, event)| is_mine(event))).collect()
+    }
+
+    /// Those of the newest events that a live window is sure to have.
+    fn in_live_window<'a, T>(
+        &self,
+        newest: impl Iterator<Item = (T, &'a Known)>,
+    ) -> impl Iterator<Item = T> {
+        let mut bytes = 0;
+        let is_live = move |(_, event): &(T, &Known)| {
             bytes += event.size + 400;
             bytes <= 256 * 1024 && event.at + 10_000 > self.now
-        });
-        newest.map(|(number, _)| number).collect()
+        };
+        newest.take(256).take_while(is_live).map(|(key, _)| key)
     }
 
     fn history(&self, topics: u8, history: History) -> VecDeque<u64> {
@@ -254,10 +256,6 @@ struct Member {
     is_caught_up: bool,
 }
 
-fn position(message: &Message) -> u64 {
-    message.last_event_id().rsplit_once('-').unwrap().1.parse().unwrap()
-}
-
 struct Test {
     hub: Hub,
     clock: ManualClock,
@@ -275,7 +273,7 @@ impl Test {
             builder = builder.retain(*name, retention(topic)).unwrap();
         }
         let hub = builder.max_retained_bytes(1 << 30).build();
-        let first = hub.publish("elsewhere", Event::new("x")).wait().unwrap().id();
+        let first = publish(&hub, "elsewhere", "x");
         let epoch = first.as_str().rsplit_once('-').unwrap().0.to_owned();
         // The clock begins at 1.
         let model = Model { now: 1, position: 1, all: Vec::new() };
@@ -396,13 +394,12 @@ impl Test {
 
     fn publish(&mut self, topic: usize, size: usize, ephemeral: bool) {
         let data = format!("{} {}", self.model.all.len(), "x".repeat(size));
-        let event = Event::new(data);
         let position = if ephemeral {
-            self.hub.publish_ephemeral(TOPICS[topic], event).unwrap();
+            self.hub.publish_ephemeral(TOPICS[topic], Event::new(data)).unwrap();
             None
         } else {
             self.model.position += 1;
-            let id = self.hub.publish(TOPICS[topic], event).wait().unwrap().id();
+            let id = publish(&self.hub, TOPICS[topic], &data);
             assert_eq!(id.as_str(), format!("{}-{}", self.epoch, self.model.position));
             Some(self.model.position)
         };
@@ -411,7 +408,7 @@ impl Test {
 
     fn resume(&mut self, asked: Asked, claim: u64, in_cohort: bool) {
         let id = format!("{}-{claim}", self.epoch);
-        let subscribe = asked.subscribe(&self.hub).resume(Resume::new().with_last_event_id(id));
+        let subscribe = asked.subscribe(&self.hub).resume(after(id));
         let (reader, status) = Reader::open_with_status(subscribe);
         let topics = asked.topics();
         let missed: Vec<u64> =
@@ -546,12 +543,16 @@ impl Client {
         self.seen = number + 1;
         let Some(published) = event.position else {
             assert!(number >= self.joined, "an ephemeral event of the past");
-            assert_eq!(position(message), self.last, "ephemeral events do not move the cursor");
+            assert_eq!(
+                position(message.last_event_id()),
+                self.last,
+                "ephemeral events do not move the cursor"
+            );
             self.ephemeral.insert(number);
             return;
         };
         assert_eq!(Some(published), self.next(model), "a silent gap");
-        assert_eq!(position(message), published);
+        assert_eq!(position(message.last_event_id()), published);
         if self.past.pop_front().is_none() {
             self.cursor = published;
         }
@@ -575,7 +576,7 @@ impl Client {
         self.certain = self.joined;
         self.seen = 0;
         self.last = self.past.front().map_or(model.position, |position| position - 1);
-        assert_eq!(position(message), self.last, "id of the status event");
+        assert_eq!(position(message.last_event_id()), self.last, "id of the status event");
     }
 }
 

@@ -11,16 +11,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
-use reader::{Reader, numbered};
+use reader::{Reader, after, numbered, publish};
 use tidings::{
-    Event, EventId, History, Hub, ManualClock, Resume, Retention, STATUS_EVENT, Snapshot,
-    StreamErrorKind, Subscribe,
+    Event, EventId, History, Hub, ManualClock, Retention, STATUS_EVENT, Snapshot, StreamErrorKind,
+    Subscribe,
 };
-
-#[track_caller]
-fn publish(hub: &Hub, topic: &str, data: &str) -> EventId {
-    hub.publish(topic, Event::new(data)).wait().unwrap().id()
-}
 
 type Outcome = Result<Snapshot, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -67,15 +62,27 @@ impl Gate {
 }
 
 #[test]
-fn a_fresh_client_gets_the_state_and_then_new_events() {
-    let hub = Hub::new();
-    publish(&hub, "a", "before");
-    let (subscribe, calls) = with_state(&hub, 3);
-    let (mut reader, status) = Reader::open_with_status(subscribe);
-    assert_eq!(status["status"], "fresh");
-    publish(&hub, "a", "after");
-    assert_eq!(reader.data(), ["s0", "s1", "s2", "after"]);
-    assert_eq!(calls.load(Ordering::SeqCst), 1);
+fn a_snapshot_replaces_old_events_but_neither_history_nor_what_a_client_missed() {
+    let hub = Hub::builder().retention(Retention::default().events(5)).build();
+    let ids: Vec<_> = (0..10).map(|n| publish(&hub, "a", &format!("a{n}"))).collect();
+    let resume = |n: usize| after(ids[n].as_str());
+    for (parts, resume, history, expected) in [
+        (3, None, History::None, ("fresh", numbered("s", 0..3))),
+        (0, None, History::None, ("fresh", vec![])),
+        (3, None, History::Last(1), ("fresh", numbered("a", 9..10))),
+        (3, Some(resume(7)), History::None, ("resumed", numbered("a", 8..10))),
+        (2, Some(resume(0)), History::None, ("reset", numbered("s", 0..2))),
+    ] {
+        let (subscribe, calls) = with_state(&hub, parts);
+        let subscribe = subscribe.history(history).resume(resume.unwrap_or_default());
+        let (mut reader, status) = Reader::open_with_status(subscribe);
+        let received = reader.data();
+        let is_made =
+            expected.0 == "reset" || matches!(history, History::None) && expected.0 == "fresh";
+        assert_eq!(reader.last_id(), ids[9].as_str());
+        assert_eq!(calls.load(Ordering::SeqCst), usize::from(is_made));
+        assert_eq!((status["status"].as_str().unwrap(), received), expected);
+    }
 }
 
 #[test]
@@ -103,7 +110,7 @@ fn a_client_that_is_cut_before_the_last_event_gets_another_snapshot() {
     let mut whole = Reader::open(subscribe);
     let messages = whole.messages();
     for (at, message) in messages.iter().enumerate() {
-        let resume = Resume::new().with_last_event_id(message.last_event_id());
+        let resume = after(message.last_event_id());
         let (subscribe, calls) = with_state(&hub, 3);
         let (mut reader, status) = Reader::open_with_status(subscribe.resume(resume));
         let is_whole = at + 1 == messages.len();
@@ -114,31 +121,6 @@ fn a_client_that_is_cut_before_the_last_event_gets_another_snapshot() {
             (expected, usize::from(!is_whole))
         );
     }
-}
-
-#[test]
-fn a_resumed_client_gets_no_snapshot() {
-    let hub = Hub::new();
-    let id = publish(&hub, "a", "one");
-    publish(&hub, "a", "two");
-    let (subscribe, calls) = with_state(&hub, 3);
-    let resume = Resume::new().with_last_event_id(id.as_str());
-    let (mut reader, status) = Reader::open_with_status(subscribe.resume(resume));
-    assert_eq!((status["status"].as_str(), reader.data()), (Some("resumed"), vec!["two".into()]));
-    assert_eq!(calls.load(Ordering::SeqCst), 0);
-}
-
-#[test]
-fn a_reset_client_gets_a_snapshot_instead_of_old_events() {
-    let hub = Hub::builder().retention(Retention::default().events(5)).build();
-    let id = publish(&hub, "a", "first");
-    (0..10).for_each(|n| drop(publish(&hub, "a", &format!("a{n}"))));
-    let (subscribe, _) = with_state(&hub, 2);
-    let resume = Resume::new().with_last_event_id(id.as_str());
-    let (mut reader, status) = Reader::open_with_status(subscribe.resume(resume));
-    assert_eq!((&status["status"], &status["reason"]), (&"reset".into(), &"trimmed".into()));
-    publish(&hub, "a", "next");
-    assert_eq!(reader.data(), ["s0", "s1", "next"]);
 }
 
 #[test]
@@ -158,15 +140,6 @@ fn a_reader_that_is_overrun_gets_a_snapshot_however_it_began() {
         let info = hub.clients().get(reader.subscription().client_id()).unwrap();
         assert_eq!(info.last_id.as_str(), reader.last_id());
     }
-}
-
-#[test]
-fn a_fresh_client_with_history_gets_that_and_no_snapshot() {
-    let hub = Hub::new();
-    publish(&hub, "a", "old");
-    let (subscribe, calls) = with_state(&hub, 2);
-    let (mut reader, _) = Reader::open_with_status(subscribe.history(History::Last(1)));
-    assert_eq!((reader.data(), calls.load(Ordering::SeqCst)), (vec!["old".to_owned()], 0));
 }
 
 #[test]
@@ -267,16 +240,6 @@ fn a_closed_hub_still_sends_a_snapshot_that_is_ready() {
 }
 
 #[test]
-fn an_empty_snapshot_is_a_status_with_the_position() {
-    let hub = Hub::new();
-    let id = publish(&hub, "a", "before");
-    let (subscribe, _) = with_state(&hub, 0);
-    let (mut reader, _) = Reader::open_with_status(subscribe);
-    assert_eq!(reader.last_id(), id.as_str());
-    assert!(reader.data().is_empty());
-}
-
-#[test]
 fn a_snapshot_without_status_is_its_events_alone() {
     for parts in [0, 2] {
         let hub = Hub::new();
@@ -303,23 +266,6 @@ fn ids_of_a_snapshots_events_are_left_out() {
     let mut reader = Reader::open(subscribe);
     reader.bytes();
     assert!(!String::from_utf8(reader.raw.clone()).unwrap().contains("mine"));
-}
-
-#[test]
-fn a_hook_may_publish_and_subscribe() {
-    let hub = Hub::new();
-    let inside = hub.clone();
-    let subscribe = hub.subscribe(["a"]).snapshot(move || {
-        let hub = inside.clone();
-        publish(&hub, "a", "at the call");
-        async move {
-            publish(&hub, "a", "in the hook");
-            drop(hub.subscribe(["a"]).open()?);
-            Ok(state(1))
-        }
-    });
-    let (mut reader, _) = Reader::open_with_status(subscribe);
-    assert_eq!(reader.data(), ["s0", "at the call", "in the hook"]);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use crate::error::{Field, FieldError, FieldErrorKind};
-use crate::field::parsed_field;
+use crate::field::{check_text, parsed_field};
 
 parsed_field! {
     /// Names one publication, so that publishing it again changes nothing: see
@@ -29,19 +29,9 @@ impl IdempotencyKey {
 }
 
 fn check(text: &str) -> Result<(), FieldError> {
-    let field = Field::IdempotencyKey;
-    if text.is_empty() {
-        return Err(FieldError::empty(field));
-    }
-    if text.len() > IdempotencyKey::MAX_BYTES {
-        return Err(FieldError::too_long(field, IdempotencyKey::MAX_BYTES));
-    }
-    let Some((at, c)) = text.char_indices().find(|(_, c)| !c.is_ascii_graphic()) else {
-        return Ok(());
-    };
-    let kind = match c.is_whitespace() {
-        true => FieldErrorKind::WhiteSpace,
-        false => FieldErrorKind::ForbiddenCharacter,
-    };
-    Err(FieldError::character(field, kind, text, at))
+    check_text(Field::IdempotencyKey, text, IdempotencyKey::MAX_BYTES, |c| match c {
+        _ if c.is_ascii_graphic() => None,
+        _ if c.is_whitespace() => Some(FieldErrorKind::WhiteSpace),
+        _ => Some(FieldErrorKind::ForbiddenCharacter),
+    })
 }

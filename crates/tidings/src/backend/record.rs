@@ -144,24 +144,8 @@ pub(crate) fn read<'a>(
         let millis = retry.parse().map(Duration::from_millis);
         millis.map_err(|_| RecordError::new("retry", "is not a number of milliseconds"))
     });
-    let retry = retry.transpose()?;
-    let event = match (name, data, &comment, retry) {
-        (None, Some(data), ..) => Event::new(data),
-        (Some(name), Some(data), ..) => Event::new(data).with_name(name),
-        (Some(name), None, ..) => Event::of_name(name),
-        (None, None, Some(comment), _) => Event::comment(comment).map_err(RecordError::of)?,
-        (None, None, None, Some(retry)) => Event::reconnect_after(retry),
-        (None, None, None, None) => return Err(nothing_to_dispatch()),
-    };
-    let event = match retry {
-        Some(retry) => event.with_retry(retry),
-        None => event,
-    };
-    let event = match comment {
-        Some(comment) => event.with_comment(comment),
-        None => event,
-    };
-    Ok((topic, event))
+    let event = Event::of_fields(name, data, retry.transpose()?, comment);
+    Ok((topic, event.ok_or_else(nothing_to_dispatch)?))
 }
 
 fn nothing_to_dispatch() -> RecordError {
@@ -230,7 +214,11 @@ mod tests {
             .unwrap()
             .with_retry(Duration::from_millis(1_500))
             .with_comment(Comment::new("c").unwrap());
-        for event in [event, Event::new(""), Event::of_name(EventName::new("n").unwrap())] {
+        for event in [
+            event,
+            Event::new(""),
+            Event::comment("c").unwrap().with_name(EventName::new("n").unwrap()),
+        ] {
             let append =
                 Append { topic: Topic::new("t").unwrap(), event: event.clone(), key: None };
             let fields: Vec<_> = append.fields().collect();

@@ -10,9 +10,12 @@ use crate::topic::TopicPattern;
 
 /// A hub, as its log sees it: where the log delivers events to.
 ///
-/// A cheap handle that does not keep the hub alive. When the hub is gone, every method returns [`Refused`], and the
-/// log may end its work. Everything but [`signalled`](Self::signalled) must be called from one thread or task at a
+/// A cheap handle that does not keep the hub alive. Everything but [`signalled`](Self::signalled) must be called from one thread or task at a
 /// time. No method waits.
+///
+/// # Errors
+///
+/// When the hub is gone, every method returns [`Refused`], and the log may end its work.
 #[derive(Debug, Clone)]
 pub struct Replica(Weak<dyn Follower>);
 
@@ -41,34 +44,19 @@ impl Replica {
 
     /// Delivers an event. One that is not after [`position`](Self::position) is known already, and left out: after
     /// a lost link, a log may begin a little too early.
-    ///
-    /// # Errors
-    ///
-    /// When the hub is gone.
     pub fn deliver(&self, record: Record) -> Result<(), Refused> {
-        self.hub()?.deliver(record);
-        Ok(())
+        self.hub().map(|hub| hub.deliver(record))
     }
 
     /// Reports that up to a position, the log has nothing for this replica but what it has delivered.
-    ///
-    /// # Errors
-    ///
-    /// When the hub is gone.
     pub fn reached(&self, position: u64) -> Result<(), Refused> {
-        self.hub()?.reached(position);
-        Ok(())
+        self.hub().map(|hub| hub.reached(position))
     }
 
     /// Reports that an entry of the log is not an event, and is left out. It is counted, and shown in
     /// [`Hub::health`](crate::Hub::health).
-    ///
-    /// # Errors
-    ///
-    /// When the hub is gone.
     pub fn rejected(&self, position: u64, error: &RecordError) -> Result<(), Refused> {
-        self.hub()?.rejected(position, error);
-        Ok(())
+        self.hub().map(|hub| hub.rejected(position, error))
     }
 
     /// Begins again, after the origin. With the same epoch, there is a gap up to there: events that the replica was
@@ -76,23 +64,14 @@ impl Replica {
     ///
     /// The replica of a selective log keeps its interests, and follows none of the topics until
     /// [`followed`](Self::followed) is called.
-    ///
-    /// # Errors
-    ///
-    /// When the hub is gone.
     pub fn restart(&self, origin: Origin) -> Result<(), Refused> {
-        self.hub()?.restart(origin);
-        Ok(())
+        self.hub().map(|hub| hub.restart(origin))
     }
 
     /// Of a selective log: reports that it delivers all events of these topics and patterns after the position,
     /// which is that of the last delivery or later. With each comes the number of the
     /// [interest](super::Log::set_interest) that this answers; an interest that the hub no longer has is
     /// ignored.
-    ///
-    /// # Errors
-    ///
-    /// When the hub is gone.
     pub fn followed<'a>(
         &self,
         names: impl IntoIterator<Item = (&'a TopicPattern, u64)>,
@@ -100,51 +79,31 @@ impl Replica {
     ) -> Result<(), Refused> {
         // The backend's iterator runs before any lock is taken.
         let names: Vec<_> = names.into_iter().collect();
-        self.hub()?.followed(&names, position);
-        Ok(())
+        self.hub().map(|hub| hub.followed(&names, position))
     }
 
     /// The position of the newest event that the replica has, or its origin. After a lost link, a log goes on after
     /// it.
-    ///
-    /// # Errors
-    ///
-    /// When the hub is gone.
     pub fn position(&self) -> Result<u64, Refused> {
-        Ok(self.hub()?.position())
+        self.hub().map(|hub| hub.position())
     }
 
     /// Reports that the engine answers, and that the replica has everything that the engine holds. While that is so,
     /// a log calls this at least every second; otherwise the hub counts as lagging. See
     /// [`Hub::health`](crate::Hub::health).
-    ///
-    /// # Errors
-    ///
-    /// When the hub is gone.
     pub fn caught_up(&self) -> Result<(), Refused> {
-        self.hub()?.caught_up();
-        Ok(())
+        self.hub().map(|hub| hub.caught_up())
     }
 
     /// Reports whether the engine can be reached.
-    ///
-    /// # Errors
-    ///
-    /// When the hub is gone.
     pub fn link(&self, link: Result<(), &LogError>) -> Result<(), Refused> {
-        self.hub()?.link(link);
-        Ok(())
+        self.hub().map(|hub| hub.link(link))
     }
 
     /// Delivers the bytes that another node has given to [`Log::signal`](super::Log::signal). A node's own signals
     /// may be among them, and are left out. May be called from any thread.
-    ///
-    /// # Errors
-    ///
-    /// When the hub is gone.
     pub fn signalled(&self, signal: &Bytes) -> Result<(), Refused> {
-        self.hub()?.signalled(signal);
-        Ok(())
+        self.hub().map(|hub| hub.signalled(signal))
     }
 
     /// Whether the hub is gone.

@@ -6,101 +6,96 @@ use crate::backend::{LogError, LogErrorKind};
 
 /// An event was not published. It is not in the hub, with one possible exception: see [`PublishErrorKind::Log`].
 #[derive(Debug)]
-pub struct PublishError {
-    kind: PublishErrorKind,
-    source: Option<FieldError>,
-    log: Option<LogError>,
-    /// For `TooLarge`: the event's size and the limit, in bytes.
-    size: (usize, usize),
+pub struct PublishError(PublishErrorCause);
+
+#[derive(Debug)]
+pub(crate) enum PublishErrorCause {
+    Topic(FieldError),
+    HasId,
+    ReservedName,
+    NotDispatched,
+    /// In bytes.
+    TooLarge {
+        size: usize,
+        limit: usize,
+    },
+    Key(FieldError),
+    Log(LogError),
+    Closed,
 }
 
 impl PublishError {
-    fn of(kind: PublishErrorKind) -> Self {
-        Self { kind, source: None, log: None, size: (0, 0) }
-    }
-
-    pub(crate) fn topic(source: FieldError) -> Self {
-        Self { source: Some(source), ..Self::of(PublishErrorKind::Topic) }
-    }
-
-    pub(crate) fn key(source: FieldError) -> Self {
-        Self { source: Some(source), ..Self::of(PublishErrorKind::Key) }
-    }
-
-    pub(crate) fn log(source: LogError) -> Self {
-        match source.kind() {
-            LogErrorKind::Closed => Self::closed(),
-            _ => Self { log: Some(source), ..Self::of(PublishErrorKind::Log) },
-        }
-    }
-
-    pub(crate) fn has_id() -> Self {
-        Self::of(PublishErrorKind::HasId)
-    }
-
-    pub(crate) fn reserved() -> Self {
-        Self::of(PublishErrorKind::ReservedName)
-    }
-
-    pub(crate) fn not_dispatched() -> Self {
-        Self::of(PublishErrorKind::NotDispatched)
-    }
-
-    pub(crate) fn too_large(size: usize, limit: usize) -> Self {
-        Self { size: (size, limit), ..Self::of(PublishErrorKind::TooLarge) }
-    }
-
-    pub(crate) fn closed() -> Self {
-        Self::of(PublishErrorKind::Closed)
-    }
-
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> PublishErrorKind {
-        self.kind
+        match self.0 {
+            PublishErrorCause::Topic(_) => PublishErrorKind::Topic,
+            PublishErrorCause::HasId => PublishErrorKind::HasId,
+            PublishErrorCause::ReservedName => PublishErrorKind::ReservedName,
+            PublishErrorCause::NotDispatched => PublishErrorKind::NotDispatched,
+            PublishErrorCause::TooLarge { .. } => PublishErrorKind::TooLarge,
+            PublishErrorCause::Key(_) => PublishErrorKind::Key,
+            PublishErrorCause::Log(_) => PublishErrorKind::Log,
+            PublishErrorCause::Closed => PublishErrorKind::Closed,
+        }
     }
 
     /// The log's error, for [`PublishErrorKind::Log`].
     #[must_use]
     pub fn log_error(&self) -> Option<&LogError> {
-        self.log.as_ref()
+        match &self.0 {
+            PublishErrorCause::Log(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<PublishErrorCause> for PublishError {
+    fn from(cause: PublishErrorCause) -> Self {
+        Self(cause)
+    }
+}
+
+impl From<LogError> for PublishErrorCause {
+    fn from(error: LogError) -> Self {
+        match error.kind() {
+            LogErrorKind::Closed => Self::Closed,
+            _ => Self::Log(error),
+        }
     }
 }
 
 impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.kind, &self.source) {
-            (_, Some(source)) => source.fmt(f),
-            (PublishErrorKind::Topic, None) => f.write_str("topic is not valid"),
-            (PublishErrorKind::Key, None) => f.write_str("idempotency key is not valid"),
-            (PublishErrorKind::Log, _) => match &self.log {
-                Some(error) => error.fmt(f),
-                None => f.write_str("log has failed"),
-            },
-            (PublishErrorKind::HasId, _) => {
-                f.write_str("event id is given by the hub; publish the event without one")
+        f.write_str(match &self.0 {
+            PublishErrorCause::Topic(error) | PublishErrorCause::Key(error) => return error.fmt(f),
+            PublishErrorCause::Log(error) => return error.fmt(f),
+            PublishErrorCause::TooLarge { size, limit } => {
+                return write!(
+                    f,
+                    "event is {size} bytes as encoded, over the limit of {limit} bytes"
+                );
             }
-            (PublishErrorKind::ReservedName, _) => f.write_str(
-                "event name is reserved: names that begin with `tidings:` belong to the hub",
-            ),
-            (PublishErrorKind::NotDispatched, _) => {
-                f.write_str("event has neither name nor data, so that no client would see it")
+            PublishErrorCause::HasId => {
+                "event id is given by the hub; publish the event without one"
             }
-            (PublishErrorKind::TooLarge, _) => {
-                let (size, limit) = self.size;
-                write!(f, "event is {size} bytes as encoded, over the limit of {limit} bytes")
+            PublishErrorCause::ReservedName => {
+                "event name is reserved: names that begin with `tidings:` belong to the hub"
             }
-            (PublishErrorKind::Closed, _) => f.write_str("hub is closed"),
-        }
+            PublishErrorCause::NotDispatched => {
+                "event has neither name nor data, so that no client would see it"
+            }
+            PublishErrorCause::Closed => "hub is closed",
+        })
     }
 }
 
 impl Error for PublishError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match (&self.source, &self.log) {
-            (Some(source), _) => Some(source),
-            (None, Some(log)) => Some(log),
-            (None, None) => None,
+        match &self.0 {
+            PublishErrorCause::Topic(error) | PublishErrorCause::Key(error) => Some(error),
+            PublishErrorCause::Log(error) => Some(error),
+            _ => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::journal::Journal;
 use super::replication::Replication;
 use super::shared::{Defaults, Shared, Upkeep};
 use crate::backend::{Log, Replica};
-use crate::clock::Clock;
+use crate::clock::{Clock, millis};
 use crate::cluster::membership::Membership;
 use crate::counters::Counters;
 use crate::error::FieldError;
@@ -150,7 +150,7 @@ impl HubBuilder {
         let rules = Arc::new(self.rules);
         let journal = match &log {
             None => {
-                let window = u64::try_from(self.idempotency_window.as_millis()).unwrap_or(u64::MAX);
+                let window = millis(self.idempotency_window);
                 Journal::local(rules.clone(), self.budget, window)
             }
             Some(log) => {

@@ -3,8 +3,17 @@
 
 use super::scripted_log::{ScriptedLog, received, record};
 use super::*;
-use crate::backend::Replica;
+use crate::backend::{Record, Replica};
 use crate::{History, Retention};
+
+fn records<const N: usize>(records: [(&str, u64); N]) -> Vec<Record> {
+    records.map(|(topic, position)| record(topic, position)).to_vec()
+}
+
+/// The log follows a topic or pattern from a position on.
+fn follow(replica: &Replica, name: &str, interest: u64, position: u64) {
+    replica.followed([(&TopicPattern::new(name).unwrap(), interest)], position).unwrap();
+}
 
 /// A selective log, a hub on it, and the hub's replica.
 fn begin() -> (ScriptedLog, Hub, Replica) {
@@ -23,18 +32,14 @@ fn an_answer_to_an_old_interest_is_ignored() {
     let [(_, Some(old)), (_, None), (_, Some(new)), (_, Some(b))] = &interests[..] else {
         panic!("{interests:?}")
     };
-    let [topic_a, topic_b] = ["a", "b"].map(|name| TopicPattern::new(name).unwrap());
-    let answer =
-        |topic, interest: &u64, position| replica.followed([(topic, *interest)], position).unwrap();
-    answer(&topic_b, b, 0);
+    follow(&replica, "b", *b, 0);
     // For the first interest; then the log stops delivering the topic, since the interest ended.
-    answer(&topic_a, old, 0);
+    follow(&replica, "a", *old, 0);
     replica.deliver(record("a", 1)).unwrap();
-    let records = [("a", 1), ("a", 2), ("b", 3), ("a", 4)];
-    log.state().records = records.map(|(topic, position)| record(topic, position)).to_vec();
+    log.state().records = records([("a", 1), ("a", 2), ("b", 3), ("a", 4)]);
     replica.deliver(record("b", 3)).unwrap();
     assert_eq!(received(&mut stream), ["fresh"], "nothing before the answer to the second");
-    answer(&topic_a, new, 3);
+    follow(&replica, "a", *new, 3);
     replica.deliver(record("a", 4)).unwrap();
     assert_eq!(received(&mut stream), ["1", "2", "3", "4"]);
 }
@@ -64,15 +69,11 @@ fn events_of_a_pattern_that_come_before_the_log_follows_it_are_read() {
         panic!("{interests:?}")
     };
     assert_eq!((&**pattern_name, &**topic_name), ("a:*", "a:1"));
-    let answer = |name: &str, interest: &u64, position| {
-        replica.followed([(&TopicPattern::new(name).unwrap(), *interest)], position).unwrap();
-    };
-    let records = [("a:1", 1), ("b", 2), ("a:2", 3), ("a:1", 4)];
-    log.state().records = records.map(|(topic, position)| record(topic, position)).to_vec();
+    log.state().records = records([("a:1", 1), ("b", 2), ("a:2", 3), ("a:1", 4)]);
     // Of the topic, which alone is followed.
-    answer("a:1", topic_interest, 0);
+    follow(&replica, "a:1", *topic_interest, 0);
     replica.deliver(record("a:1", 1)).unwrap();
-    answer("a:*", interest, 3);
+    follow(&replica, "a:*", *interest, 3);
     replica.deliver(record("a:1", 4)).unwrap();
     for stream in [&mut pattern, &mut both] {
         assert_eq!(received(stream), ["fresh", "1", "3", "4"]);
@@ -83,8 +84,7 @@ fn events_of_a_pattern_that_come_before_the_log_follows_it_are_read() {
 #[test]
 fn a_pattern_on_a_new_node_has_its_history_from_the_log() {
     let log = ScriptedLog::default();
-    let records = [("a:1", 1), ("b", 2), ("a:2", 3), ("a:1", 4), ("a:3", 5)];
-    let records = records.map(|(topic, position)| record(topic, position)).to_vec();
+    let records = records([("a:1", 1), ("b", 2), ("a:2", 3), ("a:1", 4), ("a:3", 5)]);
     log.state().records = records.clone();
     log.state().end = 4;
     let builder = Hub::builder().retry(None).heartbeat(None);

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use super::published::Published;
 use crate::backend::Origin;
 use crate::encode;
-use crate::error::PublishError;
+use crate::error::{PublishError, PublishErrorCause};
 use crate::log::TopicLog;
 use crate::log::coverage::{Coverage, LowWatermark};
 use crate::log::frame::Frame;
@@ -26,14 +26,14 @@ use crate::log::reset_reason::ResetReason;
 use crate::log::retention::RetentionRules;
 use crate::resume::Epoch;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::topic::{Topic, TopicPattern};
+use crate::topic::TopicPattern;
 use effects::Effects;
 use entry::{Entry, EntryKind};
 use keys::Keys;
 use memory::Memory;
 use source::{ReplicaHistory, Source};
 use targets::Targets;
-use topics::{Past, Topics};
+use topics::Topics;
 
 /// See the [module](self).
 ///
@@ -46,7 +46,7 @@ pub(crate) struct Journal {
     /// The last offset given out.
     offset: u64,
     is_closed: bool,
-    topics: Topics,
+    pub(crate) topics: Topics,
     memory: Memory,
 }
 
@@ -120,7 +120,7 @@ impl Journal {
         watermark: &AtomicU64,
     ) -> Result<(Published, Effects), PublishError> {
         if self.is_closed {
-            return Err(PublishError::closed());
+            return Err(PublishErrorCause::Closed.into());
         }
         let known = self.source.known(&entry.kind, now);
         let topic = match entry.kind {
@@ -314,39 +314,6 @@ impl Journal {
         true
     }
 
-    /// See [`Topics::next_interest`].
-    pub(super) fn next_interest(
-        &mut self,
-        is_telling: bool,
-    ) -> Option<(TopicPattern, Option<u64>)> {
-        self.topics.next_interest(is_telling)
-    }
-
-    /// See [`Topics::past_of`].
-    pub(super) fn past_of<'a>(&self, logs: &'a [Arc<TopicLog>]) -> Past<'a> {
-        self.topics.past_of(logs)
-    }
-
-    /// Whether an event of this topic would be appended to any log.
-    pub(super) fn is_known(&self, topic: &Topic) -> bool {
-        self.topics.is_known(topic)
-    }
-
-    /// How many streams are subscribed to a topic, by its name or by a pattern.
-    pub(crate) fn subscribers_of(&self, topic: &Topic) -> usize {
-        self.topics.subscribers_of(topic)
-    }
-
-    /// The topics with their numbers of subscribers, sorted.
-    pub(crate) fn topics(&self) -> Vec<(Topic, usize)> {
-        self.topics.list()
-    }
-
-    /// The patterns with their numbers of subscribers, sorted.
-    pub(crate) fn patterns(&self) -> Vec<(TopicPattern, usize)> {
-        self.topics.list_patterns()
-    }
-
     /// The number of topics, the last offset given out, and the bytes of memory that events take.
     pub(super) fn figures(&self) -> (usize, u64, usize) {
         (self.topics.count(), self.offset, self.memory.bytes())
@@ -354,7 +321,7 @@ impl Journal {
 
     #[cfg(test)]
     pub(crate) fn log(&self, topic: &str) -> Option<Arc<TopicLog>> {
-        self.topics.get(&Topic::new(topic).unwrap()).cloned()
+        self.topics.find(&TopicPattern::new(topic).unwrap()).cloned()
     }
 
     #[cfg(test)]

@@ -9,7 +9,7 @@ use super::replication::Replication;
 use super::shared::Shared;
 use crate::backend::{Append, Appended, IdempotencyKey, LogError, Receiver, Reply};
 use crate::encode;
-use crate::error::{FieldError, PublishError};
+use crate::error::{FieldError, PublishError, PublishErrorCause};
 use crate::event::Event;
 use crate::field::EventName;
 use crate::resume::Epoch;
@@ -72,7 +72,7 @@ impl Future for Publish {
                 let published = std::task::ready!(appending.poll(cx));
                 appending.shared.counters.published(published.is_ok());
                 self.0 = Outcome::Known(None);
-                Poll::Ready(published.map_err(PublishError::log))
+                Poll::Ready(published.map_err(|error| PublishErrorCause::from(error).into()))
             }
         }
     }
@@ -120,26 +120,22 @@ impl Appending {
         let journal = self.shared.journal.lock();
         journal.head().position < position
             && !self.shared.is_closed()
-            && (!self.replication.is_selective || journal.is_known(&self.topic))
+            && (!self.replication.is_selective || journal.topics.is_known(&self.topic))
     }
 
     fn published(&self, appended: &Appended) -> Published {
         let Appended { epoch, position, is_duplicate } = appended.clone();
-        let subscribers = self.shared.journal.lock().subscribers_of(&self.topic);
+        let subscribers = self.shared.journal.lock().topics.subscribers_of(&self.topic);
         Published::new(epoch, position, subscribers, is_duplicate)
     }
 }
 
-pub(super) fn publish<T>(
+pub(super) fn publish(
     shared: &Arc<Shared>,
     key: Option<Result<IdempotencyKey, FieldError>>,
-    topic: T,
+    topic: Result<Topic, FieldError>,
     event: Event,
-) -> Publish
-where
-    T: TryInto<Topic>,
-    T::Error: Into<FieldError>,
-{
+) -> Publish {
     let outcome = begin(shared, key, topic, event);
     let outcome = outcome.unwrap_or_else(|error| Outcome::Known(Some(Err(error))));
     if let Outcome::Known(Some(outcome)) = &outcome {
@@ -148,24 +144,20 @@ where
     Publish(outcome)
 }
 
-fn begin<T>(
+fn begin(
     shared: &Arc<Shared>,
     key: Option<Result<IdempotencyKey, FieldError>>,
-    topic: T,
+    topic: Result<Topic, FieldError>,
     event: Event,
-) -> Result<Outcome, PublishError>
-where
-    T: TryInto<Topic>,
-    T::Error: Into<FieldError>,
-{
-    let key = key.transpose().map_err(PublishError::key)?;
+) -> Result<Outcome, PublishError> {
+    let key = key.transpose().map_err(PublishErrorCause::Key)?;
     let (topic, body) = accept(shared, topic, &event, event.is_dispatched())?;
     let Some(replication) = &shared.replication else {
         let entry = Entry { topic: &topic, body, kind: EntryKind::Durable(key) };
         return Ok(Outcome::Known(Some(shared.append(entry))));
     };
     if shared.is_closed() {
-        return Err(PublishError::closed());
+        return Err(PublishErrorCause::Closed.into());
     }
     let (reply, answer) = Reply::new();
     replication.log.append(Append { topic: topic.clone(), event, key }, reply);
@@ -179,15 +171,11 @@ where
     }))
 }
 
-pub(super) fn publish_ephemeral<T>(
+pub(super) fn publish_ephemeral(
     shared: &Arc<Shared>,
-    topic: T,
+    topic: Result<Topic, FieldError>,
     event: Event,
-) -> Result<usize, PublishError>
-where
-    T: TryInto<Topic>,
-    T::Error: Into<FieldError>,
-{
+) -> Result<usize, PublishError> {
     let (topic, body) = accept(shared, topic, &event, true)?;
     shared.signal(|cluster| cluster.ephemeral(&topic, &event));
     let entry = Entry { topic: &topic, body, kind: EntryKind::Ephemeral };
@@ -198,30 +186,26 @@ where
 pub(super) const ID_ROOM: usize = 4 + Epoch::MAX_BYTES + 1 + 20 + 1;
 
 /// Checks an event and encodes it, without its id and the blank line that ends it.
-fn accept<T>(
+fn accept(
     shared: &Shared,
-    topic: T,
+    topic: Result<Topic, FieldError>,
     event: &Event,
     is_dispatched: bool,
-) -> Result<(Topic, Vec<u8>), PublishError>
-where
-    T: TryInto<Topic>,
-    T::Error: Into<FieldError>,
-{
-    let topic = topic.try_into().map_err(|error| PublishError::topic(error.into()))?;
+) -> Result<(Topic, Vec<u8>), PublishError> {
+    let topic = topic.map_err(PublishErrorCause::Topic)?;
     if event.id().is_some() {
-        return Err(PublishError::has_id());
+        return Err(PublishErrorCause::HasId.into());
     }
     if event.name().is_some_and(EventName::is_reserved) {
-        return Err(PublishError::reserved());
+        return Err(PublishErrorCause::ReservedName.into());
     }
     if !is_dispatched {
-        return Err(PublishError::not_dispatched());
+        return Err(PublishErrorCause::NotDispatched.into());
     }
     let body = encode::fields_without_id(event, ID_ROOM);
     let limit = shared.defaults.max_event_bytes;
     if body.len() > limit {
-        return Err(PublishError::too_large(body.len(), limit));
+        return Err(PublishErrorCause::TooLarge { size: body.len(), limit }.into());
     }
     Ok((topic, body))
 }

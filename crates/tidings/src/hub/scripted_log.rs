@@ -11,60 +11,78 @@ use crate::backend::{
     Reply, Start,
 };
 use crate::hub::Hub;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::topic::{Topic, TopicPattern};
 use crate::{Decoder, Event, ManualClock, STATUS_EVENT, Subscription};
 
 /// Cloning gives the same log.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ScriptedLog(Arc<Mutex<Script>>);
+pub(crate) struct ScriptedLog(Arc<(Mutex<Script>, Condvar)>);
 
 #[derive(Debug, Default)]
-pub(super) struct Script {
+pub(crate) struct Script {
     replica: Option<Replica>,
-    pub(super) is_selective: bool,
+    pub(crate) is_selective: bool,
     /// The history that it has: that of [`epoch`] unless it is set.
-    pub(super) epoch: Option<Epoch>,
-    /// What can be read, behind the position up to which nothing is left.
-    pub(super) records: Vec<Record>,
-    pub(super) trimmed: u64,
+    pub(crate) epoch: Option<Epoch>,
+    /// What can be read, after the position up to which nothing is left.
+    pub(crate) records: Vec<Record>,
+    pub(crate) trimmed: u64,
     /// Where it ends.
-    pub(super) end: u64,
+    pub(crate) end: u64,
     /// What was asked of it.
-    pub(super) interests: Vec<(String, Option<u64>)>,
-    pub(super) appends: Vec<Reply<Appended>>,
+    pub(crate) interests: Vec<(String, Option<u64>)>,
+    pub(crate) appends: Vec<Reply<Appended>>,
+    /// Nothing more will be asked.
+    #[cfg(shuttle)]
+    pub(crate) is_done: bool,
 }
 
 /// The history that a hub begins with.
-pub(super) fn epoch() -> Epoch {
+pub(crate) fn epoch() -> Epoch {
     Epoch::new("one").unwrap()
 }
 
-/// The history that comes behind it.
-pub(super) fn other_epoch() -> Epoch {
+/// The history that comes after it.
+pub(crate) fn other_epoch() -> Epoch {
     Epoch::new("two").unwrap()
 }
 
 /// An event whose data is its position.
-pub(super) fn record(topic: &str, position: u64) -> Record {
+pub(crate) fn record(topic: &str, position: u64) -> Record {
     let event = Event::new(position.to_string());
     Record { position, at: 0, topic: Topic::new(topic).unwrap(), event }
 }
 
 impl ScriptedLog {
-    pub(super) fn state(&self) -> MutexGuard<'_, Script> {
-        self.0.lock()
+    pub(crate) fn state(&self) -> MutexGuard<'_, Script> {
+        self.0.0.lock()
+    }
+
+    /// Says that something was asked of it, or that the test is done.
+    pub(crate) fn notify(&self) {
+        self.0.1.notify_one();
+    }
+
+    /// Waits until something was asked of it. For tests on threads.
+    #[cfg(shuttle)]
+    pub(crate) fn wait_until(&self, is_it: impl Fn(&Script) -> bool) -> MutexGuard<'_, Script> {
+        let mut state = self.state();
+        while !is_it(&state) {
+            self.0.1.wait(&mut state);
+        }
+        state
     }
 
     /// A hub on it, whose time stands still, and what the log has of that.
-    pub(super) fn hub(&self) -> (Hub, Replica) {
+    pub(crate) fn hub(&self) -> (Hub, Replica) {
         let clock = ManualClock::new().clock();
         let hub = Hub::builder().clock(clock).retry(None).heartbeat(None).build_on(self.clone());
         (hub, self.replica())
     }
 
     /// What it has of the hub that was built on it.
-    pub(super) fn replica(&self) -> Replica {
+    pub(crate) fn replica(&self) -> Replica {
         self.state().replica.clone().unwrap()
     }
 }
@@ -81,6 +99,7 @@ impl Log for ScriptedLog {
 
     fn append(&self, _: Append, reply: Reply<Appended>) {
         self.state().appends.push(reply);
+        self.notify();
     }
 
     fn read(&self, read: Read, reply: Reply<Page>) {
@@ -101,11 +120,13 @@ impl Log for ScriptedLog {
         };
         records.retain(|record| record.position > from);
         let epoch = state.epoch.clone().unwrap_or_else(epoch);
+        drop(state);
         reply.send(Ok(Page { epoch, records, from, to: read.to }));
     }
 
     fn end(&self, reply: Reply<u64>) {
-        reply.send(Ok(self.state().end));
+        let end = self.state().end;
+        reply.send(Ok(end));
     }
 
     fn stop(&self) {}
@@ -116,12 +137,13 @@ impl Log for ScriptedLog {
 
     fn set_interest(&self, pattern: &TopicPattern, interest: Option<u64>) {
         self.state().interests.push((pattern.as_str().to_owned(), interest));
+        self.notify();
     }
 }
 
 /// What a stream has for its client: the data of events, and the statuses, where they are a reset with
 /// their reasons.
-pub(super) fn received(subscription: &mut Subscription) -> Vec<String> {
+pub(crate) fn received(subscription: &mut Subscription) -> Vec<String> {
     let mut cx = Context::from_waker(Waker::noop());
     let mut decoder = Decoder::new();
     while let Poll::Ready(Some(bytes)) = Pin::new(&mut *subscription).poll_next(&mut cx) {

@@ -129,10 +129,10 @@ impl Shared {
         let Some(replication) = self.replication.as_ref().filter(|it| it.is_selective) else {
             return;
         };
-        let mut next = self.journal.lock().next_interest(false);
+        let mut next = self.journal.lock().topics.next_interest(false);
         while let Some((name, interest)) = next {
             replication.log.set_interest(&name, interest);
-            next = self.journal.lock().next_interest(true);
+            next = self.journal.lock().topics.next_interest(true);
         }
     }
 
@@ -147,7 +147,7 @@ impl Shared {
 
     /// See `Topics::past_of`.
     pub(crate) fn past_of<'a>(&self, logs: &'a [Arc<TopicLog>]) -> Past<'a> {
-        self.journal.lock().past_of(logs)
+        self.journal.lock().topics.past_of(logs)
     }
 
     /// Ends a client's part in its topics, and then in the registry: when that is empty, no topic counts a

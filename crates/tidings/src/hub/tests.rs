@@ -1,10 +1,7 @@
-//! What only tests inside the crate can see: that nothing is left over, that memory is bounded, and what
-//! happens between two steps of a reader.
+//! What only tests inside the crate can see: that nothing is left over, and that memory is bounded.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -13,7 +10,6 @@ use futures_core::Stream;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::log::feed::test_hook;
 use crate::log::retention::Retention;
 use crate::resume::Resume;
 use crate::subscription::Subscription;
@@ -35,11 +31,11 @@ fn publish(hub: &Hub, topic: &str, data: impl Into<String>) {
     hub.publish(topic, Event::new(data.into())).wait().unwrap();
 }
 
-/// Topics, clients, dates, feeds, and the entries in the sequencer's two indices.
+/// Topics, clients, due times, feeds, and the entries in the journal's two indices.
 fn left(hub: &Hub, clock: &ManualClock) -> (usize, usize, usize, usize, (usize, usize)) {
     let shared = hub.shared();
     let indices = shared.journal.lock().index_sizes();
-    let (topics, clients) = (shared.journal.lock().topics().len(), shared.registry.count());
+    let (topics, clients) = (shared.journal.lock().topics.list().len(), shared.registry.count());
     (topics, clients, clock.clock().timers().len(), shared.feeds.len(), indices)
 }
 
@@ -108,18 +104,6 @@ fn events_that_are_not_retained_leave_with_the_live_window() {
 }
 
 #[test]
-fn a_closed_hub_makes_no_topics() {
-    let hub = Hub::new();
-    hub.close();
-    for n in 0..100 {
-        let topic = format!("topic{n}");
-        assert!(hub.publish(topic.as_str(), Event::new("x")).wait().is_err());
-        assert!(hub.publish_ephemeral(topic.as_str(), Event::new("x")).is_err());
-    }
-    assert!(hub.clients().topics().is_empty());
-}
-
-#[test]
 fn the_bytes_that_the_hub_counts_are_those_that_it_holds() {
     let clock = ManualClock::new();
     let hub = Hub::builder()
@@ -141,42 +125,13 @@ fn the_bytes_that_the_hub_counts_are_those_that_it_holds() {
         }
         let shared = hub.shared();
         let journal = shared.journal.lock();
-        let topics = journal.topics();
+        let topics = journal.topics.list();
         let logs = topics.iter().filter_map(|(topic, _)| journal.log(topic.as_str()));
         let held: usize = logs.map(|log| log.lock().cost()).sum();
         drop(journal);
         assert_eq!(shared.metrics().retained_bytes, held, "after step {step}");
         assert!(held <= 50_000, "{held} bytes");
     }
-}
-
-/// A reader is between two of its topics when both get an event: it must not be handed the later
-/// one without the earlier one.
-#[test]
-fn an_event_is_never_handed_out_before_one_that_precedes_it() {
-    let hub = Hub::new();
-    let mut reader = hub.subscribe(["a", "b"]).status(false).retry(None).open().unwrap();
-    read_all(&mut reader);
-    publish(&hub, "a", "1");
-    publish(&hub, "b", "2");
-    let meanwhile = hub.clone();
-    let between = Rc::new(RefCell::new(0));
-    let counter = between.clone();
-    test_hook::set(Some(Box::new(move || {
-        // `a` was read already; `b` has not been.
-        if counter.replace_with(|n| *n + 1) == 0 {
-            publish(&meanwhile, "a", "3");
-            publish(&meanwhile, "b", "4");
-        }
-    })));
-    let first = read(&mut reader).unwrap();
-    test_hook::set(None);
-    assert!(*between.borrow() > 0);
-    let rest = read_all(&mut reader);
-    let text = String::from_utf8([&first[..], &rest].concat()).unwrap();
-    let data: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
-    assert_eq!(data, ["1", "2", "3", "4"]);
-    assert!(!first.windows(7).any(|window| window == b"data: 4"), "the watermark was passed");
 }
 
 /// Ten thousand readers stall, each at another moment and with the last bytes it was handed still

@@ -16,7 +16,7 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// What a frame costs besides its bytes: the ring's entry and the allocation.
+    /// What a frame costs in addition to its bytes: the ring's entry and the allocation.
     const OVERHEAD: usize = size_of::<Frame>() + 48;
 
     /// The bytes of memory that budgets count for this frame.

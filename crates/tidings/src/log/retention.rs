@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use crate::clock::millis;
 use crate::topic::TopicPattern;
 
 /// How much of a topic is kept for clients that reconnect, or that ask for history.
@@ -54,7 +55,7 @@ impl Retention {
 
     pub(crate) fn age_millis(&self) -> u64 {
         // A quarter of the range, so that sums with the clock cannot overflow.
-        u64::try_from(self.age.as_millis()).map_or(u64::MAX / 4, |age| age.min(u64::MAX / 4))
+        millis(self.age).min(u64::MAX / 4)
     }
 }
 

@@ -13,8 +13,8 @@ enum Call {
     Cohort,
     /// Serve until all streams have what is up to this position, or have ended.
     Until(Option<u64>),
-    /// Tell when everything before this is done.
-    Tell(Sender<()>),
+    /// Report when everything before this is done.
+    Report(Sender<()>),
 }
 
 /// What others have to say to the transport.
@@ -95,7 +95,7 @@ impl Transport {
                     Call::Stream(number) => self.serve(number),
                     Call::Cohort => self.advance(),
                     Call::Until(last) => until = Some(last),
-                    Call::Tell(told) => told.send(()).expect("it is waited for"),
+                    Call::Report(done) => done.send(()).expect("it is waited for"),
                 }
             }
         }
@@ -214,15 +214,7 @@ fn serve_two(hub: &Hub, until: Option<u64>) {
             inbox.send(Call::Serve(Box::new(stream)));
         })
     });
-    let publishers = ["a", "b"].map(|topic| {
-        let hub = hub.clone();
-        spawn(move || {
-            for _ in 0..2 {
-                publish(&hub, topic, "x").expect("it is open");
-            }
-        })
-    });
-    join(publishers);
+    join(["a", "b"].map(|topic| publishing(hub, [topic; 2])));
     join(joining);
     if until.is_none() {
         hub.close();
@@ -255,8 +247,9 @@ fn streams_of_a_cohort_that_is_overrun_are_reset_and_catch_up_again() {
         inbox.send(Call::Serve(Box::new(stream)));
         let serving = spawn(move || transport.run(1));
         let publishers = ["a", "elsewhere"].map(|topic| {
-            let hub = hub.clone();
-            spawn(move || [(); 3].map(|()| publish(&hub, topic, "x").expect("it is open")))
+            spawn_with(&hub, move |hub| {
+                [(); 3].map(|()| publish(&hub, topic, "x").expect("it is open"))
+            })
         });
         let mut published = join(publishers).remove(0).to_vec();
         // Whatever it has missed, this comes without anything else that would wake it.
@@ -291,9 +284,9 @@ fn a_stream_of_a_cohort_has_its_heartbeats_and_its_events() {
             thread::yield_now();
         }
         // Idle from here on. A heartbeat that fell due while the event was written is spared.
-        let (tell, told) = channel();
-        inbox.send(Call::Tell(tell));
-        told.recv().expect("it goes on");
+        let (done, is_done) = channel();
+        inbox.send(Call::Report(done));
+        is_done.recv().expect("it goes on");
         let before = sent();
         clock.advance(INTERVAL * 2);
         while sent() == before {

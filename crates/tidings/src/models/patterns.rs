@@ -1,5 +1,6 @@
 //! A pattern subscriber gets the events of all matching topics, whenever these come and go.
 
+use super::leaving::come_and_go;
 use super::*;
 use crate::{Resume, Retention};
 
@@ -11,22 +12,12 @@ fn join_pattern(hub: &Hub, patterns: &[&str]) -> (Client, u64) {
 fn a_pattern_subscriber_gets_every_event_after_its_status_while_topics_are_created() {
     explore(|| {
         let hub = hub().build();
-        let publishing = {
-            let hub = hub.clone();
-            spawn(move || {
-                for topic in ["a:1", "a:2", "a:3"] {
-                    publish(&hub, topic, "x").expect("it is open");
-                }
-            })
-        };
+        let publishing = publishing(&hub, ["a:1", "a:2", "a:3"]);
         // Two clients of one pattern, and one whose names match every event in several ways.
         let joining = [&["a:*"][..], &["a:*"], &["*", "a:*", "a:1"]].map(|patterns| {
-            let hub = hub.clone();
-            spawn(move || {
+            spawn_with(&hub, move |hub| {
                 let (mut client, begin) = join_pattern(&hub, patterns);
-                for n in begin + 1..=3 {
-                    assert_eq!(client.next_position(), Some(n));
-                }
+                client.expect(begin + 1..=3);
             })
         });
         join([publishing]);
@@ -41,46 +32,18 @@ fn a_pattern_subscriber_that_resumes_gets_events_published_meanwhile_once() {
         let hub = hub().build();
         publish(&hub, "a:1", "x").expect("it is open");
         let epoch = hub.shared().epoch();
-        let publishing = {
-            let hub = hub.clone();
-            spawn(move || {
-                for topic in ["a:2", "a:1", "a:3"] {
-                    publish(&hub, topic, "x").expect("it is open");
-                }
-            })
-        };
+        let publishing = publishing(&hub, ["a:2", "a:1", "a:3"]);
         let resume = Resume::new().with_last_event_id(epoch.id(0).as_str());
         let (mut client, begin) = Client::of(hub.subscribe_matching(["a:*"]).resume(resume));
         assert_eq!(begin, 0);
-        for n in 1..=4 {
-            assert_eq!(client.next_position(), Some(n));
-        }
+        client.expect(1..=4);
         join([publishing]);
     });
 }
 
 #[test]
 fn a_pattern_that_comes_and_goes_hides_no_event_and_leaves_nothing() {
-    explore(|| {
-        let hub = hub().retention(Retention::none()).build();
-        let (last, _) = join_pattern(&hub, &["a:*"]);
-        let leaving = spawn(move || drop(last));
-        let joining = {
-            let hub = hub.clone();
-            spawn(move || {
-                let (mut client, begin) = join_pattern(&hub, &["a:*"]);
-                for n in begin + 1..=3 {
-                    assert_eq!(client.next_position(), Some(n));
-                }
-            })
-        };
-        for topic in ["a:1", "a:2", "a:1"] {
-            publish(&hub, topic, "x").expect("it is open");
-        }
-        join([leaving, joining]);
-        assert_eq!((hub.clients().patterns(), hub.clients().topics()), (vec![], vec![]));
-        assert_eq!(hub.shared().journal.lock().index_sizes(), (0, 0));
-    });
+    explore(|| come_and_go(|hub| join_pattern(hub, &["a:*"]), ["a:1", "a:2", "a:1"]));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
-use super::history::{History, millis};
+use super::history::History;
 use super::start_point::StartPoint;
+use crate::clock::millis;
 use crate::hub::journal::Head;
 use crate::hub::journal::topics::Past;
 use crate::hub::shared::Shared;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::beginning::LogStart;
-use super::out_of_band::{Announcement, Step};
+use super::out_of_band::{Announcement, NextStep};
 use super::start_point::StartPoint;
 use super::{Ready, Subscription};
 use crate::backend::{Epoch, LogErrorKind, Read, Receiver, Reply, Start};
@@ -219,16 +219,16 @@ impl Subscription {
         mut catch_up: Box<CatchUp>,
         closing: bool,
         cx: &mut Context<'_>,
-    ) -> Option<Step> {
+    ) -> Option<NextStep> {
         self.client.heartbeat.register(cx.waker());
         let Poll::Ready(progress) = catch_up.poll(&self.shared, &self.client, cx) else {
             // The client comes back, here or elsewhere.
             if closing && catch_up.is_hopeless() {
                 self.ended = true;
-                return Some(Step::Yield(None));
+                return Some(NextStep::Yield(None));
             }
             self.out_of_band().catch_up = Some(catch_up);
-            return Some(Step::Wait);
+            return Some(NextStep::Wait);
         };
         let announcement = match progress {
             Progress::Reset(reason) => {

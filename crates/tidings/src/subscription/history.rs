@@ -17,8 +17,3 @@ pub enum History {
     /// Events that are not older than this.
     Within(Duration),
 }
-
-/// Whole milliseconds.
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}

@@ -29,7 +29,7 @@ pub(super) struct OutOfBand {
 }
 
 /// What a stream does next.
-pub(super) enum Step {
+pub(super) enum NextStep {
     /// Yields bytes, an error, or its end.
     Yield(Option<Result<Bytes, StreamError>>),
     /// Waits for a snapshot, or a page of the hub's log.
@@ -122,14 +122,14 @@ impl Subscription {
     }
 
     /// What is to be sent, or waited for, before the topics' logs are read.
-    pub(super) fn poll_out_of_band(&mut self, closing: bool, cx: &mut Context<'_>) -> Step {
+    pub(super) fn poll_out_of_band(&mut self, closing: bool, cx: &mut Context<'_>) -> NextStep {
         loop {
             let Some(out_of_band) = &mut self.out_of_band else {
-                return Step::Read;
+                return NextStep::Read;
             };
             if let Some(error) = out_of_band.failed.take() {
                 self.ended = true;
-                return Step::Yield(Some(Err(error)));
+                return NextStep::Yield(Some(Err(error)));
             }
             if let Some(Ready { bytes, events, position }) = out_of_band.ready.take() {
                 return self.send_now(bytes.into(), events, position);
@@ -155,7 +155,7 @@ impl Subscription {
             }
             let Some(AnnouncedSnapshot { snapshot, .. }) = &mut out_of_band.snapshot else {
                 self.out_of_band = None;
-                return Step::Read;
+                return NextStep::Read;
             };
             match snapshot.as_mut().poll(cx) {
                 Poll::Ready(Ok(snapshot)) => self.send_snapshot(&snapshot),
@@ -163,22 +163,27 @@ impl Subscription {
                     out_of_band.snapshot = None;
                     out_of_band.failed = Some(StreamError::snapshot(error));
                     cx.waker().wake_by_ref();
-                    return Step::LetServerSend;
+                    return NextStep::LetServerSend;
                 }
                 // A shutdown does not wait for the application.
                 Poll::Pending if closing => {
                     self.ended = true;
-                    return Step::Yield(None);
+                    return NextStep::Yield(None);
                 }
-                Poll::Pending => return Step::Wait,
+                Poll::Pending => return NextStep::Wait,
             }
         }
     }
 
-    pub(super) fn send_now(&mut self, bytes: Bytes, events: usize, position: Option<u64>) -> Step {
+    pub(super) fn send_now(
+        &mut self,
+        bytes: Bytes,
+        events: usize,
+        position: Option<u64>,
+    ) -> NextStep {
         self.client.sent(bytes.len(), events, position);
         self.client.heartbeat.on_write();
-        Step::Yield(Some(Ok(bytes)))
+        NextStep::Yield(Some(Ok(bytes)))
     }
 
     /// Sends a snapshot, and the status event before it.

@@ -1,7 +1,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::history::{History, millis};
+use super::history::History;
+use crate::clock::millis;
 use crate::hub::journal::Head;
 use crate::hub::journal::topics::Past;
 use crate::log::TopicLog;
@@ -77,7 +78,7 @@ impl StartPoint {
 
     /// Before the events that the topics retain, as far as `history` asks for them. `now` is the hub's time.
     pub(crate) fn retained(history: History, past: &Past<'_>, head: &Head, now: u64) -> Self {
-        let (floor, since) = match history {
+        let (after, since) = match history {
             History::None => return Self::live(head),
             History::All => (0, None),
             History::Last(count) => (offset_before_last(&past.logs, count, head, now), None),
@@ -93,8 +94,8 @@ impl StartPoint {
                 // An event of exactly the given age is included.
                 first = first.max(state.durable.first_since(since - 1));
             }
-            let before_floor = state.durable.iter().take_while(|frame| frame.offset <= floor);
-            first = first.max(before_floor.count());
+            let skipped = state.durable.iter().take_while(|frame| frame.offset <= after);
+            first = first.max(skipped.count());
             let first = state.durable.get(first).filter(|frame| frame.offset <= head.offset);
             let before = first.map_or(head.offset, |frame| frame.offset - 1);
             starts_after.push(before);

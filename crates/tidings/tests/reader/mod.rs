@@ -4,13 +4,18 @@
 pub(crate) mod source;
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
-use tidings::{Decoder, Message, Resume, STATUS_EVENT, StreamError, Subscribe, Subscription};
+use tidings::{
+    Decoder, Event, EventId, Hub, Message, Resume, STATUS_EVENT, StreamError, Subscribe,
+    Subscription,
+};
 
 /// Counts how often a task would have been woken.
 #[derive(Default)]
@@ -152,8 +157,38 @@ impl<S: Stream<Item = Result<Bytes, StreamError>>> Reader<S> {
     }
 
     pub(crate) fn resume(&self) -> Resume {
-        Resume::new().with_last_event_id(self.last_id())
+        after(self.last_id())
     }
+}
+
+/// Runs something on a thread, which must end in time: a deadlock or a lost wake-up is a failure.
+#[track_caller]
+pub(crate) fn within(seconds: u64, body: impl FnOnce() + Send + 'static) {
+    let (done, outcome) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        body();
+        let _ = done.send(());
+    });
+    match outcome.recv_timeout(Duration::from_secs(seconds)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("not done after {seconds} s"),
+        _ => thread.join().expect("the thread does not panic"),
+    }
+}
+
+#[track_caller]
+pub(crate) fn publish(hub: &Hub, topic: &str, data: &str) -> EventId {
+    hub.publish(topic, Event::new(data)).wait().expect("the hub is open").id()
+}
+
+/// The position in an event's id.
+#[track_caller]
+pub(crate) fn position(id: &str) -> u64 {
+    id.rsplit_once('-').expect("an id of a hub").1.parse().expect("a position")
+}
+
+/// The request of a client that has seen this id last.
+pub(crate) fn after(id: impl AsRef<[u8]>) -> Resume {
+    Resume::new().with_last_event_id(id)
 }
 
 /// `["a0", "a1", …]`

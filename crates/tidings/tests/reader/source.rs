@@ -3,45 +3,31 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use futures_core::Stream;
+use futures_util::task::AtomicWaker;
 
-struct State<T> {
-    items: VecDeque<T>,
-    ended: bool,
-    waker: Option<Waker>,
-}
-
-/// Both ends of the stream: clones share it.
-pub(crate) struct Source<T>(Arc<Mutex<State<T>>>);
+/// Both ends of the stream: clones share it. After the items comes `None`, the end.
+#[derive(Clone)]
+pub(crate) struct Source<T>(Arc<(Mutex<VecDeque<Option<T>>>, AtomicWaker)>);
 
 impl<T> Source<T> {
     pub(crate) fn new() -> Self {
-        let state = State { items: VecDeque::new(), ended: false, waker: None };
-        Self(Arc::new(Mutex::new(state)))
+        Self(Arc::default())
     }
 
     pub(crate) fn send(&self, item: T) {
-        self.change(|state| state.items.push_back(item));
+        self.push(Some(item));
     }
 
     pub(crate) fn end(&self) {
-        self.change(|state| state.ended = true);
+        self.push(None);
     }
 
-    fn change(&self, change: impl FnOnce(&mut State<T>)) {
-        let mut state = self.0.lock().expect("no test panics while it holds this");
-        change(&mut state);
-        let waker = state.waker.take();
-        drop(state);
-        waker.inspect(Waker::wake_by_ref);
-    }
-}
-
-impl<T> Clone for Source<T> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
+    fn push(&self, item: Option<T>) {
+        self.0.0.lock().expect("no test panics while it holds this").push_back(item);
+        self.0.1.wake();
     }
 }
 
@@ -49,14 +35,8 @@ impl<T> Stream for Source<T> {
     type Item = T;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let mut state = self.0.lock().expect("no test panics while it holds this");
-        match state.items.pop_front() {
-            Some(item) => Poll::Ready(Some(item)),
-            None if state.ended => Poll::Ready(None),
-            None => {
-                state.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
+        self.0.1.register(cx.waker());
+        let next = self.0.0.lock().expect("no test panics while it holds this").pop_front();
+        next.map_or(Poll::Pending, Poll::Ready)
     }
 }

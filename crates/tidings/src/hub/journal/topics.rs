@@ -16,7 +16,7 @@ use crate::topic::{Topic, TopicPattern};
 /// A pattern has a log like a topic's, to which the events of all its topics are appended, too. Its subscribers
 /// read it and wait for it. What was published before is in the topics' own logs, see [`Past`].
 #[derive(Debug)]
-pub(super) struct Topics {
+pub(crate) struct Topics {
     rules: Arc<RetentionRules>,
     /// Whether the hub's log delivers only topics that the hub is interested in.
     is_selective: bool,
@@ -116,19 +116,19 @@ impl Topics {
     }
 
     /// Whether there is a log that an event of this topic would be appended to.
-    pub(super) fn is_known(&self, topic: &Topic) -> bool {
+    pub(crate) fn is_known(&self, topic: &Topic) -> bool {
         self.logs.contains_key(topic) || self.patterns.matching(topic).next().is_some()
     }
 
     /// How many streams are subscribed to a topic, by its name or by a pattern.
-    pub(super) fn subscribers_of(&self, topic: &Topic) -> usize {
+    pub(crate) fn subscribers_of(&self, topic: &Topic) -> usize {
         let patterns = self.patterns.matching(topic).map(|(_, log)| log);
         self.get(topic).into_iter().chain(patterns).map(|log| log.lock().subscribers).sum()
     }
 
     /// Where the past of these topics and patterns is. The caller knows the hub's head: what was published up
     /// to it is in there.
-    pub(super) fn past_of<'a>(&self, logs: &'a [Arc<TopicLog>]) -> Past<'a> {
+    pub(crate) fn past_of<'a>(&self, logs: &'a [Arc<TopicLog>]) -> Past<'a> {
         // A selective log does not deliver the topics of a pattern one by one.
         if self.is_selective || !logs.iter().any(|log| log.name.has_wildcard()) {
             return Past::of(logs);
@@ -205,7 +205,7 @@ impl Topics {
     /// The next change of interest that the caller is to tell the hub's log, with no lock held. One thread at
     /// a time does that, so that the log learns of them in their order; `is_telling` says that it is the
     /// caller, who has told the last one.
-    pub(super) fn next_interest(
+    pub(crate) fn next_interest(
         &mut self,
         is_telling: bool,
     ) -> Option<(TopicPattern, Option<u64>)> {
@@ -223,13 +223,13 @@ impl Topics {
     }
 
     /// The topics with their numbers of subscribers, sorted.
-    pub(super) fn list(&self) -> Vec<(Topic, usize)> {
+    pub(crate) fn list(&self) -> Vec<(Topic, usize)> {
         let subscribers = |log: &TopicLog| log.lock().subscribers;
         self.logs.iter().map(|(topic, log)| (topic.clone(), subscribers(log))).collect()
     }
 
     /// The same for the patterns.
-    pub(super) fn list_patterns(&self) -> Vec<(TopicPattern, usize)> {
+    pub(crate) fn list_patterns(&self) -> Vec<(TopicPattern, usize)> {
         let subscribers = |log: &TopicLog| log.lock().subscribers;
         let patterns = self.patterns.iter();
         let mut list: Vec<_> =
