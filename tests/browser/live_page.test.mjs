@@ -153,7 +153,7 @@ describe("the live page", { concurrency: 2 }, () => {
     await state("live");
     await page.locator("#publish-topic").fill("two words");
     await page.locator("#publish-form button[type=submit]").click();
-    await says("publish-result", /^topic: contains white space at byte 3$/);
+    await says("publish-result", /^topic contains ' ' at byte 3$/);
     assert.equal(await page.locator("#publish-topic").getAttribute("aria-invalid"), "true");
     await page.locator("#publish-topic").fill("notifications");
     await page.locator("#publish-form button[type=submit]").click();

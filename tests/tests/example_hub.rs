@@ -155,7 +155,7 @@ async fn a_body_that_is_too_large_is_413_as_json(package: &str) {
     let mut response = connection.response().await;
     assert_eq!(response.read_to_end().await, Ending::Whole);
     let reason = refusal(&response, 413);
-    assert!(reason.starts_with("body: "), "{reason}");
+    assert!(reason.starts_with("body "), "{reason}");
 }
 
 async fn a_bad_subscription_is_refused_with_a_reason(package: &str) {
@@ -476,7 +476,7 @@ async fn bad_flags_are_reported_in_a_sentence(package: &str) {
         (&["--port", "80"], "error: unexpected argument '--port' found"),
         (
             &["--transport", "pigeon"],
-            "error: invalid value 'pigeon' for '--transport <auto|body>': transport: is neither",
+            "error: invalid value 'pigeon' for '--transport <auto|body>': transport is neither",
         ),
     ] {
         let output = Process::run(package, flags).await;

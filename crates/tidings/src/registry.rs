@@ -1,3 +1,5 @@
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::client::{Client, Identity};
@@ -14,9 +16,33 @@ pub(crate) struct Registry {
     count: AtomicUsize,
 }
 
+/// A client under its id, which is not stored twice: there may be many clients.
+#[derive(Debug)]
+struct ById(Arc<Client>);
+
+impl Borrow<ClientId> for ById {
+    fn borrow(&self) -> &ClientId {
+        &self.0.id
+    }
+}
+
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.hash(state);
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for ById {}
+
 #[derive(Debug, Default)]
 struct Entries {
-    clients: HashMap<ClientId, Arc<Client>>,
+    clients: HashSet<ById>,
     principals: HashMap<Arc<str>, HashSet<ClientId>>,
 }
 
@@ -31,7 +57,7 @@ impl Registry {
         let mut entries = self.entries.lock();
         let id = loop {
             let id = ClientId::random();
-            if !entries.clients.contains_key(&id) {
+            if !entries.clients.contains(&id) {
                 break id;
             }
         };
@@ -39,14 +65,14 @@ impl Registry {
         if let Some(principal) = &client.principal {
             entries.principals.entry(principal.clone()).or_default().insert(id);
         }
-        entries.clients.insert(id, client.clone());
+        entries.clients.insert(ById(client.clone()));
         self.count.store(entries.clients.len(), Ordering::Relaxed);
         client
     }
 
     pub(crate) fn leave(&self, client: &Client) {
         let mut entries = self.entries.lock();
-        let removed = entries.clients.remove(&client.id);
+        let removed = entries.clients.take(&client.id);
         if let Some(principal) = &client.principal {
             if let Some(ids) = entries.principals.get_mut(principal) {
                 ids.remove(&client.id);
@@ -81,17 +107,18 @@ impl Registry {
     /// Copies the clients, so that the caller does nothing under the lock.
     pub(crate) fn select(&self, filter: impl Fn(&Client) -> bool) -> Vec<Arc<Client>> {
         let entries = self.entries.lock();
-        entries.clients.values().filter(|client| filter(client)).cloned().collect()
+        let clients = entries.clients.iter().map(|ById(client)| client);
+        clients.filter(|client| filter(client)).cloned().collect()
     }
 
     pub(crate) fn of_principal(&self, principal: &str) -> Vec<Arc<Client>> {
         let entries = self.entries.lock();
         let ids = entries.principals.get(principal).into_iter().flatten();
-        ids.filter_map(|id| entries.clients.get(id)).cloned().collect()
+        ids.filter_map(|id| entries.clients.get(id)).map(|ById(client)| client.clone()).collect()
     }
 
     pub(crate) fn get(&self, id: ClientId) -> Option<Arc<Client>> {
-        self.entries.lock().clients.get(&id).cloned()
+        self.entries.lock().clients.get(&id).map(|ById(client)| client.clone())
     }
 
     /// Makes every stream look at the hub again.

@@ -446,8 +446,8 @@ $("publish-form").addEventListener("submit", async (submit) => {
       say(result, `Published as ${body?.id} to ${plural(body?.subscribers ?? 0, "subscriber")}.${unheard}`, "good");
     } else {
       const error = body?.error ?? `The server answered ${answer.status}.`;
-      // Errors name the field: "topic: contains a space at …".
-      const field = /^(topic|event|data):/.exec(error)?.[1];
+      // Errors begin with the field: "topic contains ' ' at byte 3".
+      const field = /^(topic|event|data)\b/.exec(error)?.[1];
       if (field) $(`publish-${field}`).setAttribute("aria-invalid", "true");
       say(result, error, "bad");
     }
