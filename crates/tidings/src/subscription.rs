@@ -122,8 +122,9 @@ impl Subscription {
 
     /// Starts as a beginning says: when it is opened, and again after a reset.
     fn begin(&mut self, beginning: Beginning, head: Head, mut ready: Ready) {
-        let Beginning { status, first, then } = beginning;
+        let Beginning { status, first, then, waits_for_topics } = beginning;
         let position = then.position;
+        let began = head.replica.map_or(0, |history| history.began);
         self.client.set_position(position);
         self.seek(then);
         let announcement = Announcement { status, position, epoch: head.epoch };
@@ -131,7 +132,6 @@ impl Subscription {
             (First::Log(start), _) => {
                 ready.end_event();
                 self.send(ready);
-                let began = head.replica.map_or(0, |history| history.began);
                 self.read_log(start, began, Some(status));
             }
             (First::Snapshot, Some(hook)) => {
@@ -139,6 +139,9 @@ impl Subscription {
                 self.announce_snapshot(announcement, snapshot, ready);
             }
             (First::Status | First::Snapshot, _) => self.announce(announcement, ready),
+        }
+        if waits_for_topics {
+            self.read_log(LogStart::After(position), began, None);
         }
     }
 

@@ -4,7 +4,7 @@
 use super::scripted_log::{ScriptedLog, received, record};
 use super::*;
 use crate::backend::{Record, Replica};
-use crate::{History, Retention};
+use crate::{History, Retention, Snapshot};
 
 fn records<const N: usize>(records: [(&str, u64); N]) -> Vec<Record> {
     records.map(|(topic, position)| record(topic, position)).to_vec()
@@ -42,6 +42,30 @@ fn an_answer_to_an_old_interest_is_ignored() {
     follow(&replica, "a", *new, 3);
     replica.deliver(record("a", 4)).unwrap();
     assert_eq!(received(&mut stream), ["1", "2", "3", "4"]);
+}
+
+#[test]
+fn a_topic_that_is_followed_does_not_take_a_client_past_one_that_is_not() {
+    for has_snapshot in [false, true] {
+        let (log, hub, replica) = begin();
+        let _other = hub.subscribe(["a"]).open().unwrap();
+        follow(&replica, "a", log.state().interests[0].1.unwrap(), 0);
+        let mut subscribe = hub.subscribe(["a", "b"]);
+        if has_snapshot {
+            let state = || Snapshot::new([Event::new("state")]);
+            subscribe = subscribe.snapshot(move || std::future::ready(Ok(state())));
+        }
+        let mut stream = subscribe.open().unwrap();
+        let beginning: &[&str] = if has_snapshot { &["fresh", "state"] } else { &["fresh"] };
+        assert_eq!(received(&mut stream), beginning);
+        // The log has the first event, and does not deliver it.
+        log.state().records = records([("b", 1), ("a", 2), ("b", 4)]);
+        replica.deliver(record("a", 2)).unwrap();
+        assert_eq!(received(&mut stream), [""; 0]);
+        follow(&replica, "b", log.state().interests[1].1.unwrap(), 3);
+        replica.deliver(record("b", 4)).unwrap();
+        assert_eq!(received(&mut stream), ["1", "2", "4"]);
+    }
 }
 
 #[test]

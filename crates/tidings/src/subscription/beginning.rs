@@ -45,6 +45,9 @@ pub(super) struct Beginning {
     pub(super) first: First,
     /// Where the stream goes on in memory.
     pub(super) then: StartPoint,
+    /// Whether it reads the hub's log before that, because the log does not deliver all of its topics yet. From memory, an
+    /// event of a topic that is delivered would take the client past those of a topic that is not.
+    pub(super) waits_for_topics: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +92,7 @@ impl Beginning {
             Claim::Position(position) => position,
         };
         match StartPoint::after(&view.past, position, view.head) {
-            Ok(then) => Self { status: Status::Resumed, first: First::Status, then },
+            Ok(then) => Self::from_memory(Status::Resumed, then),
             // The log may have what memory has not, and positions that this node has not reached.
             Err(_) if view.head.replica.is_some() => {
                 Self::from_log(Status::Resumed, LogStart::AfterClaim(position), view)
@@ -102,11 +105,9 @@ impl Beginning {
         let status = Status::Fresh;
         let lag = view.end_of_history().filter(|end| view.head.position < *end);
         match (request.history, lag) {
-            (History::None, _) if request.has_snapshot => Self::snapshot(status, view),
+            (History::None, _) if request.has_snapshot => Self::live(status, First::Snapshot, view),
             (History::None, Some(end)) => Self::from_log(status, LogStart::After(end), view),
-            (History::None, None) => {
-                Self { status, first: First::Status, then: StartPoint::live(view.head) }
-            }
+            (History::None, None) => Self::live(status, First::Status, view),
             (history, lag) if lag.is_some() || view.head.is_selective() => {
                 Self::from_log(status, view.newest(history), view)
             }
@@ -118,7 +119,7 @@ impl Beginning {
     pub(super) fn reset(reason: ResetReason, has_snapshot: bool, view: &View<'_>) -> Self {
         let status = Status::Reset(reason);
         if has_snapshot {
-            Self::snapshot(status, view)
+            Self::live(status, First::Snapshot, view)
         } else if view.head.is_selective() {
             Self::from_log(status, view.newest(History::All), view)
         } else {
@@ -128,15 +129,21 @@ impl Beginning {
 
     fn retained(status: Status, history: History, view: &View<'_>) -> Self {
         let then = StartPoint::retained(history, &view.past, view.head, view.now);
-        Self { status, first: First::Status, then }
+        Self::from_memory(status, then)
     }
 
-    fn snapshot(status: Status, view: &View<'_>) -> Self {
-        Self { status, first: First::Snapshot, then: StartPoint::live(view.head) }
+    fn from_memory(status: Status, then: StartPoint) -> Self {
+        Self { status, first: First::Status, then, waits_for_topics: false }
+    }
+
+    fn live(status: Status, first: First, view: &View<'_>) -> Self {
+        let then = StartPoint::live(view.head);
+        Self { status, first, then, waits_for_topics: !view.is_followed() }
     }
 
     fn from_log(status: Status, start: LogStart, view: &View<'_>) -> Self {
-        Self { status, first: First::Log(start), then: StartPoint::live(view.head) }
+        let then = StartPoint::live(view.head);
+        Self { status, first: First::Log(start), then, waits_for_topics: false }
     }
 }
 
@@ -152,14 +159,18 @@ impl<'a> View<'a> {
         Self { head, logs, past, rules: &shared.retention, now: shared.clock.now() }
     }
 
+    /// Whether the hub's log delivers all topics.
+    fn is_followed(&self) -> bool {
+        self.logs.iter().all(|log| log.lock().coverage.is_followed())
+    }
+
     /// The position up to which events are history to a fresh client, although this node may not have them yet.
     fn end_of_history(&self) -> Option<u64> {
         let replica = self.head.replica.as_ref()?;
-        let is_followed = |log: &Arc<TopicLog>| log.lock().coverage.is_followed();
-        Some(match replica.is_selective && !self.logs.iter().all(is_followed) {
+        Some(match self.is_followed() {
+            true => replica.end,
             // This node's own publications are no news, although the replica may not have come so far.
-            true => replica.end.max(replica.acknowledged),
-            false => replica.end,
+            false => replica.end.max(replica.acknowledged),
         })
     }
 

@@ -108,11 +108,15 @@ fn a_beginning_follows_from_the_request_and_what_the_hub_has() {
         (Selective(5), Claim::Unknown, LIVE, false, (Reset(Unknown), ALL_RETAINED, 5)),
         (Selective(5), Claim::Unknown, LIVE, true, (Reset(Unknown), First::Snapshot, 5)),
         (NotFollowed(5), NOTHING, LIVE, false, (Fresh, First::Log(LogStart::After(9)), 5)),
+        (NotFollowed(5), NOTHING, LIVE, true, (Fresh, First::Snapshot, 5)),
+        (NotFollowed(5), Claim::Unknown, LIVE, true, (Reset(Unknown), First::Snapshot, 5)),
         (NotFollowed(5), Position(5), LIVE, false, (Resumed, log_after_claim(5), 5)),
     ] {
         let request = Request { claim, history, has_snapshot };
-        let Beginning { status, first, then } = beginning(hub, &request);
+        let Beginning { status, first, then, waits_for_topics } = beginning(hub, &request);
         assert_eq!((status, first, then.position), expected, "{hub:?} {request:?}");
+        let is_live = !matches!(first, First::Log(_)) && matches!(hub, NotFollowed(_));
+        assert_eq!(waits_for_topics, is_live, "{hub:?} {request:?}");
     }
 }
 

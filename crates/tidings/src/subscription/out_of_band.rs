@@ -21,9 +21,9 @@ use crate::status::Status;
 #[derive(Debug, Default)]
 pub(super) struct OutOfBand {
     pub(super) ready: Option<Ready>,
+    snapshot: Option<AnnouncedSnapshot>,
     pub(super) catch_up: Option<Box<CatchUp>>,
     pub(super) replay: Option<Replay>,
-    snapshot: Option<AnnouncedSnapshot>,
     /// An error that waits until the server has sent what comes before it: see [`EventStream`](crate::EventStream).
     failed: Option<StreamError>,
 }
@@ -134,6 +134,24 @@ impl Subscription {
             if let Some(Ready { bytes, events, position }) = out_of_band.ready.take() {
                 return self.send_now(bytes.into(), events, position);
             }
+            if let Some(AnnouncedSnapshot { snapshot, .. }) = &mut out_of_band.snapshot {
+                match snapshot.as_mut().poll(cx) {
+                    Poll::Ready(Ok(snapshot)) => self.send_snapshot(&snapshot),
+                    Poll::Ready(Err(error)) => {
+                        out_of_band.snapshot = None;
+                        out_of_band.failed = Some(StreamError::snapshot(error));
+                        cx.waker().wake_by_ref();
+                        return NextStep::LetServerSend;
+                    }
+                    // A shutdown does not wait for the application.
+                    Poll::Pending if closing => {
+                        self.ended = true;
+                        return NextStep::Yield(None);
+                    }
+                    Poll::Pending => return NextStep::Wait,
+                }
+                continue;
+            }
             if let Some(catch_up) = out_of_band.catch_up.take() {
                 match self.poll_catch_up(catch_up, closing, cx) {
                     Some(step) => return step,
@@ -153,25 +171,8 @@ impl Subscription {
                 }
                 continue;
             }
-            let Some(AnnouncedSnapshot { snapshot, .. }) = &mut out_of_band.snapshot else {
-                self.out_of_band = None;
-                return NextStep::Read;
-            };
-            match snapshot.as_mut().poll(cx) {
-                Poll::Ready(Ok(snapshot)) => self.send_snapshot(&snapshot),
-                Poll::Ready(Err(error)) => {
-                    out_of_band.snapshot = None;
-                    out_of_band.failed = Some(StreamError::snapshot(error));
-                    cx.waker().wake_by_ref();
-                    return NextStep::LetServerSend;
-                }
-                // A shutdown does not wait for the application.
-                Poll::Pending if closing => {
-                    self.ended = true;
-                    return NextStep::Yield(None);
-                }
-                Poll::Pending => return NextStep::Wait,
-            }
+            self.out_of_band = None;
+            return NextStep::Read;
         }
     }
 
