@@ -1,6 +1,5 @@
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::tombstones::Tombstones;
@@ -8,6 +7,7 @@ use crate::log::TopicLog;
 use crate::log::coverage::{Coverage, LowWatermark};
 use crate::log::retention::{Retention, RetentionRules};
 use crate::pattern_map::PatternMap;
+use crate::sync::HashMap;
 use crate::topic::{Topic, TopicPattern};
 
 /// The topics of a hub: created on use, removed when they have neither subscribers nor retained events; and the
@@ -20,8 +20,7 @@ pub(crate) struct Topics {
     rules: Arc<RetentionRules>,
     /// Whether the hub's log delivers only topics that the hub is interested in.
     is_selective: bool,
-    /// Sorted, so that a pattern's topics are found by what their names begin with.
-    logs: BTreeMap<Topic, Arc<TopicLog>>,
+    logs: HashMap<Topic, Arc<TopicLog>>,
     patterns: PatternMap<Arc<TopicLog>>,
     next_id: u64,
     vanished: Tombstones,
@@ -60,7 +59,7 @@ impl Topics {
         Self {
             rules,
             is_selective,
-            logs: BTreeMap::new(),
+            logs: HashMap::default(),
             patterns: PatternMap::default(),
             next_id: 0,
             vanished: Tombstones::of_all(low),
@@ -133,17 +132,11 @@ impl Topics {
         if self.is_selective || !logs.iter().any(|log| log.name.has_wildcard()) {
             return Past::of(logs);
         }
-        let mut past = BTreeMap::new();
-        for log in logs {
-            let prefix = log.name.prefix();
-            let from = (Bound::Included(prefix), Bound::Unbounded);
-            let topics = self.logs.range::<str, _>(from);
-            let topics = topics.take_while(|(topic, _)| topic.as_str().starts_with(prefix));
-            past.extend(topics.filter(|(topic, _)| log.name.matches(topic)));
-        }
-        let vanished =
-            self.vanished.highest_of(|topic| logs.iter().any(|log| log.name.matches(topic)));
-        Past { logs: past.into_values().cloned().collect::<Vec<_>>().into(), vanished }
+        let is_asked = |topic: &Topic| logs.iter().any(|log| log.name.matches(topic));
+        let topics = self.logs.iter().filter(|(topic, _)| is_asked(topic));
+        let mut topics: Vec<_> = topics.map(|(_, log)| log.clone()).collect();
+        topics.sort_by(|a, b| a.name.cmp(&b.name));
+        Past { logs: topics.into(), vanished: self.vanished.highest_of(is_asked) }
     }
 
     /// Gets topics and patterns, and counts one more subscriber in each, so that they stay. `low` is what a
@@ -167,6 +160,9 @@ impl Topics {
             Some(topic) => {
                 let lost = log.lock().coverage.low_watermark();
                 self.logs.remove(&topic);
+                if self.logs.len() < self.logs.capacity() / 8 {
+                    self.logs.shrink_to_fit();
+                }
                 if lost.position > 0 && !self.is_selective {
                     self.vanished.add(&topic, lost);
                 }
@@ -225,7 +221,11 @@ impl Topics {
     /// The topics with their numbers of subscribers, sorted.
     pub(crate) fn list(&self) -> Vec<(Topic, usize)> {
         let subscribers = |log: &TopicLog| log.lock().subscribers;
-        self.logs.iter().map(|(topic, log)| (topic.clone(), subscribers(log))).collect()
+        let topics = self.logs.iter();
+        let mut list: Vec<_> =
+            topics.map(|(topic, log)| (topic.clone(), subscribers(log))).collect();
+        list.sort();
+        list
     }
 
     /// The same for the patterns.
