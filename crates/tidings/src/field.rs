@@ -43,12 +43,6 @@ macro_rules! parsed_field {
             }
         }
 
-        impl std::borrow::Borrow<str> for $name {
-            fn borrow(&self) -> &str {
-                self.as_str()
-            }
-        }
-
         impl std::str::FromStr for $name {
             type Err = crate::FieldError;
 
