@@ -245,12 +245,15 @@ fn tcp_settings() -> TcpSettings {
 }
 
 fn server(url: &str) -> Result<ConnectionInfo, LogError> {
-    let error = |error: RedisError| refused(format_args!("address: {error}"));
-    let server = url.into_connection_info().map_err(error)?;
-    if !server.addr().is_supported() {
-        return Err(refused("address: needs the feature `tls` of tidings-redis"));
+    if cfg!(not(feature = "tls")) && url.starts_with("rediss:") {
+        return Err(refused("address needs the feature `tls` of tidings-redis"));
     }
-    Ok(server)
+    let error = |error: RedisError| refused(format_args!("address is not valid: {error}"));
+    let server = url.into_connection_info().map_err(error)?;
+    match server.addr().is_supported() {
+        true => Ok(server),
+        false => Err(refused("address is not supported on this system")),
+    }
 }
 
 /// The addresses in `user:password@host,host:port/path`, each with the credentials and the path.
@@ -280,7 +283,7 @@ fn sentinel(rest: &str) -> Result<(Topology, String), LogError> {
 
 #[cfg(not(feature = "sentinel"))]
 fn sentinel(_: &str) -> Result<(Topology, String), LogError> {
-    Err(refused("address: needs the feature `sentinel` of tidings-redis"))
+    Err(refused("address needs the feature `sentinel` of tidings-redis"))
 }
 
 /// The same server at the address that a redirection names. Without a host, it is the host that has answered.
