@@ -1,4 +1,5 @@
 use crate::log::reset_reason::ResetReason;
+use crate::server_event::ServerEvent;
 use crate::status::Status;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +14,10 @@ pub(crate) struct Counters {
     pub(crate) resets_trimmed: Counter,
     pub(crate) resets_unknown: Counter,
     pub(crate) log_reads: Counter,
+    pub(crate) connections_refused: Counter,
+    pub(crate) connections_evicted: Counter,
+    pub(crate) connections_timed_out: Counter,
+    pub(crate) writer_restarts: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +37,16 @@ impl Counters {
     pub(crate) fn published(&self, is_ok: bool) {
         let counter = if is_ok { &self.published } else { &self.refused };
         counter.add();
+    }
+
+    /// A server has reported something.
+    pub(crate) fn reported(&self, event: ServerEvent) {
+        match event {
+            ServerEvent::ConnectionRefused => self.connections_refused.add(),
+            ServerEvent::ConnectionEvicted => self.connections_evicted.add(),
+            ServerEvent::ConnectionTimedOut => self.connections_timed_out.add(),
+            ServerEvent::WriterRestarted => self.writer_restarts.add(),
+        }
     }
 
     /// A client was sent its status.

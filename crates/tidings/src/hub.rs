@@ -20,6 +20,7 @@ use crate::error::{FieldError, PublishError};
 use crate::event::Event;
 use crate::health::Health;
 use crate::metrics::Metrics;
+use crate::server_event::ServerEvent;
 use crate::subscription::subscribe::Subscribe;
 use crate::topic::{Topic, TopicPattern};
 use builder::HubBuilder;
@@ -250,6 +251,18 @@ impl Hub {
     /// ```
     pub fn metrics(&self) -> Metrics {
         self.shared().metrics()
+    }
+
+    /// Counts what a server of this hub's streams has done, for [`metrics`](Self::metrics). `serve` of the adapters does
+    /// this.
+    ///
+    /// ```
+    /// let hub = tidings::Hub::new();
+    /// hub.report(tidings::ServerEvent::ConnectionRefused);
+    /// assert_eq!(hub.metrics().connections_refused, 1);
+    /// ```
+    pub fn report(&self, event: ServerEvent) {
+        self.shared().counters.reported(event);
     }
 
     /// The other nodes on the hub's log, and the clients of all of them.

@@ -33,6 +33,14 @@ pub struct Metrics {
     pub resets_unknown: u64,
     /// Pages that were read back from the hub's log.
     pub log_reads: u64,
+    /// Connections that a server refused, because of a limit or because no file was left.
+    pub connections_refused: u64,
+    /// Connections that had not sent their first request, and were ended to make room for others.
+    pub connections_evicted: u64,
+    /// Connections that were ended by a limit on their time.
+    pub connections_timed_out: u64,
+    /// Writer threads that failed and were started again.
+    pub writer_restarts: u64,
     /// The state of the hub.
     pub health: Health,
 }
@@ -66,6 +74,15 @@ impl fmt::Display for Metrics {
             ("status=\"reset\",reason=\"unknown\"", self.resets_unknown as f64),
         ];
         metric("streams_total", "counter", "Streams by the status that they were sent.", &streams)?;
+        let connections = [
+            ("reason=\"refused\"", self.connections_refused as f64),
+            ("reason=\"evicted\"", self.connections_evicted as f64),
+            ("reason=\"timeout\"", self.connections_timed_out as f64),
+        ];
+        let help = "Connections that the server did not take, or ended by a limit.";
+        metric("connections_ended_total", "counter", help, &connections)?;
+        let help = "Writer threads that failed and were started again.";
+        metric("writer_restarts_total", "counter", help, &[("", self.writer_restarts as f64)])?;
         let ready = f64::from(u8::from(health.is_ready()));
         metric("ready", "gauge", "Whether new clients should come here.", &[("", ready)])?;
         if health.link == Link::None {

@@ -219,6 +219,10 @@ impl Shared {
             resets_trimmed: counters.resets_trimmed.get(),
             resets_unknown: counters.resets_unknown.get(),
             log_reads: counters.log_reads.get(),
+            connections_refused: counters.connections_refused.get(),
+            connections_evicted: counters.connections_evicted.get(),
+            connections_timed_out: counters.connections_timed_out.get(),
+            writer_restarts: counters.writer_restarts.get(),
             health: self.health(),
         }
     }

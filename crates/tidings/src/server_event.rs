@@ -1,0 +1,15 @@
+/// What a server reports to the hubs whose streams it sends, for their [`Metrics`](crate::Metrics): see
+/// [`Hub::report`](crate::Hub::report).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ServerEvent {
+    /// A connection was refused, because of a limit or because no file was left for it.
+    ConnectionRefused,
+    /// A connection that had not sent its first request was ended to make room for another.
+    ConnectionEvicted,
+    /// A connection was ended by a limit on its time: for its first bytes, a request, the next request, or reading what
+    /// it was sent.
+    ConnectionTimedOut,
+    /// A writer thread failed. Its streams have ended, and it serves new ones.
+    WriterRestarted,
+}
