@@ -1,26 +1,51 @@
 //! A writer that is driven by hand: the test chooses what comes first, not the kernel.
 
 use super::*;
+use crate::handoff::StreamResponse;
 use crate::head::Framing;
+use std::cell::Cell;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream as StdStream};
+use std::sync::LazyLock;
 
-use tidings::{Event, Hub, Retention, Subscribe};
+use bytes::Bytes;
+use tidings::{Event, History, Hub, Retention, Subscribe};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc::unbounded_channel;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
+thread_local! {
+    static TIME: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    static PROGRESS: Cell<Option<Progress>> = const { Cell::new(None) };
+}
+
+/// A clock that stands still until the test sets it.
+fn stopped_clock() -> Instant {
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    *BEGAN + TIME.get()
+}
+
+/// A clock that is looked at every half millisecond.
+fn running_clock() -> Instant {
+    TIME.set(TIME.get() + Duration::from_micros(500));
+    stopped_clock()
+}
+
 struct Desk {
     writer: Writer<()>,
     listener: TcpListener,
+    _runtime: Runtime,
     back: UnboundedSender<ReturnedConnection>,
 }
 
 impl Desk {
     fn new(write_timeout: Option<Duration>) -> Self {
-        let writer = Writer::new(write_timeout).unwrap();
+        let runtime = Runtime::new().unwrap();
+        let mut writer = Writer::new(write_timeout, runtime.handle().clone()).unwrap();
+        writer.clock = stopped_clock;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        Self { writer, listener, back: unbounded_channel().0 }
+        Self { writer, listener, _runtime: runtime, back: unbounded_channel().0 }
     }
 
     /// The two ends of a connection, the client's first.
@@ -36,8 +61,20 @@ impl Desk {
     fn serve(&mut self, subscribe: Subscribe) -> StdStream {
         let (client, socket) = self.connect();
         let stream = self.stream(socket, subscribe);
-        self.writer.accept(stream);
+        self.writer.accept(stream, &mut Turn::new(Turn::WRITES, stopped_clock));
         client
+    }
+
+    /// Sends a stream to the writer; returns its client.
+    fn send(&self, subscribe: Subscribe) -> StdStream {
+        let (client, socket) = self.connect();
+        self.writer.inbox.send(Message::Serve(Box::new(self.stream(socket, subscribe))));
+        client
+    }
+
+    /// Serves a stream by itself.
+    fn serve_alone(&mut self, key: usize) {
+        self.writer.serve(key, &mut Turn::new(Turn::WRITES, stopped_clock));
     }
 
     fn stream(&self, socket: StdStream, subscribe: Subscribe) -> NewStream<()> {
@@ -53,6 +90,13 @@ impl Desk {
     /// A round of the writer, in which no socket has become ready.
     fn round(&mut self) {
         let events = Events::with_capacity(1);
+        assert!(self.writer.round(&events).is_continue());
+    }
+
+    /// A round of the writer, with the sockets that have become ready.
+    fn round_of_sockets(&mut self) {
+        let mut events = Events::with_capacity(1024);
+        self.writer.poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
         assert!(self.writer.round(&events).is_continue());
     }
 
@@ -106,6 +150,16 @@ fn read_until(client: &mut StdStream, wanted: &str) -> String {
     String::from_utf8(all).unwrap()
 }
 
+/// Reads what has come.
+fn read_available(client: &mut StdStream) -> String {
+    client.set_nonblocking(true).unwrap();
+    let mut all = Vec::new();
+    let end = client.read_to_end(&mut all).expect_err("there is no end");
+    assert_eq!(end.kind(), io::ErrorKind::WouldBlock);
+    client.set_nonblocking(false).unwrap();
+    String::from_utf8(all).unwrap()
+}
+
 /// The numbers of the events whose data begin with a word.
 fn numbers(text: &str, word: &str) -> Vec<u32> {
     let data = text.lines().filter_map(|line| line.strip_prefix("data: ")?.strip_prefix(word));
@@ -138,21 +192,6 @@ fn a_stream_may_come_while_the_last_one_of_its_cohort_is_found_gone() {
 }
 
 #[test]
-fn a_stalled_stream_that_fails_leaves_no_deadline_to_the_next_stream() {
-    let hub = Hub::new();
-    let mut desk = Desk::new(Some(Duration::from_secs(60)));
-    let first = desk.serve(hub.subscribe(["news"]));
-    desk.stall_first(&hub, "news");
-    assert!(desk.writer.deadlines.next().is_some());
-    reset(first);
-    wait_for_reset(&desk.writer.members[0].socket);
-    // As if it had become writable, and was reset then.
-    desk.writer.serve(0);
-    assert!(desk.writer.members.is_empty());
-    assert!(desk.writer.deadlines.next().is_none());
-}
-
-#[test]
 fn a_stream_that_was_reset_is_caught_up_though_the_hubs_head_moves_on_elsewhere() {
     let hub = Hub::builder().retain("news", Retention::none()).unwrap().build();
     let mut desk = Desk::new(None);
@@ -167,16 +206,16 @@ fn a_stream_that_was_reset_is_caught_up_though_the_hubs_head_moves_on_elsewhere(
     // It reads everything that the kernel has, and its socket is writable again.
     let mut rest = [0; 65_536];
     client.set_nonblocking(true).unwrap();
-    while desk.writer.members[0].roster_index.is_none() {
+    while desk.writer.members[0].seat.is_none() {
         match client.read(&mut rest) {
             Ok(_) => {}
             Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
         }
         if desk.writer.members[0].stalled.is_some() {
-            desk.writer.serve(0);
+            desk.serve_alone(0);
             desk.catch_up();
         } else {
-            assert!(desk.writer.members[0].roster_index.is_some(), "nothing would wake it");
+            assert!(desk.writer.members[0].seat.is_some(), "nothing would wake it");
         }
     }
     client.set_nonblocking(false).unwrap();
@@ -185,34 +224,150 @@ fn a_stream_that_was_reset_is_caught_up_though_the_hubs_head_moves_on_elsewhere(
     read_until(&mut client, "for all");
 }
 
-#[test]
-fn a_topic_that_always_has_more_delays_nothing_else_by_more_than_a_turn() {
-    let hub = Hub::new();
-    let mut desk = Desk::new(None);
-    let mut busy = [(); 3].map(|()| desk.serve(hub.subscribe(["busy"])));
-    let mut quiet = desk.serve(hub.subscribe(["quiet"]));
-    desk.catch_up();
-    desk.writer.turn_writes = 2;
-    for round in 0..20 {
-        publish(&hub, "busy", &format!("busy {round}."));
-        publish(&hub, "quiet", &format!("quiet {round}."));
-        let new = ["busy", "other"].map(|topic| {
-            let (client, socket) = desk.connect();
-            let stream = desk.stream(socket, hub.subscribe([topic]));
-            desk.writer.inbox.send(Message::Serve(Box::new(stream)));
-            client
-        });
-        desk.round();
-        assert!(desk.has_more(), "the busy topic has more than a turn");
-        read_until(&mut quiet, &format!("quiet {round}."));
-        for mut client in new {
-            read_until(&mut client, "fresh");
+/// A desk whose turns have eight writes, with a topic of so many streams that its cohort is never caught up, and another
+/// with one stream.
+struct Firehose {
+    hub: Hub,
+    desk: Desk,
+    busy: Vec<StdStream>,
+    quiet: StdStream,
+    published: u32,
+}
+
+impl Firehose {
+    fn new() -> Self {
+        let hub = Hub::new();
+        let mut desk = Desk::new(None);
+        let busy = (0..40).map(|_| desk.serve(hub.subscribe(["busy"]))).collect();
+        let quiet = desk.serve(hub.subscribe(["quiet"]));
+        desk.catch_up();
+        desk.writer.turn_writes = 8;
+        Self { hub, desk, busy, quiet, published: 0 }
+    }
+
+    /// Publishes to both. The quiet topic's event waits for no more than a turn of each cohort.
+    fn turns(&mut self) {
+        let n = self.published;
+        self.published += 1;
+        publish(&self.hub, "busy", &format!("busy {n}."));
+        publish(&self.hub, "quiet", &format!("quiet {n}."));
+        let mut rounds = 0;
+        while rounds < self.desk.writer.cohorts.groups.len() {
+            rounds += 1;
+            let before = self.members();
+            self.desk.round_of_sockets();
+            assert!(self.members().abs_diff(before) <= 2, "two new ones, or ends, in a turn");
+        }
+        assert!(self.desk.has_more(), "the busy cohort is never caught up");
+        read_until(&mut self.quiet, &format!("quiet {n}."));
+    }
+
+    fn members(&self) -> usize {
+        self.desk.writer.members.len()
+    }
+
+    /// Ends when every stream of the busy topic has everything.
+    fn end(mut self) {
+        self.desk.catch_up();
+        let last = self.published - 1;
+        for client in &mut self.busy {
+            let received = numbers(&read_until(client, &format!("busy {last}.")), "busy");
+            assert_eq!(received, (0..=last).collect::<Vec<_>>());
         }
     }
-    desk.catch_up();
-    for client in &mut busy {
-        assert_eq!(numbers(&read_until(client, "busy 19."), "busy"), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_topic_that_always_has_more_delays_nothing_else_by_more_than_a_turn() {
+    let mut firehose = Firehose::new();
+    for _ in 0..20 {
+        let mut new = firehose.desk.send(firehose.hub.subscribe(["other"]));
+        firehose.turns();
+        read_until(&mut new, "fresh");
     }
+    firehose.end();
+}
+
+#[test]
+fn a_flood_of_new_streams_delays_nothing_else_by_all_of_it() {
+    let mut firehose = Firehose::new();
+    let before = firehose.members();
+    let topics = ["busy", "other"].iter().cycle().take(60);
+    let new = topics.map(|topic| firehose.desk.send(firehose.hub.subscribe([*topic])));
+    let mut new: Vec<_> = new.collect();
+    let mut accepted = 0;
+    while accepted < new.len() {
+        firehose.turns();
+        let now = firehose.members() - before;
+        assert!(now > accepted, "some in each turn");
+        for client in &mut new[accepted..now] {
+            read_until(client, "fresh");
+        }
+        accepted = now;
+    }
+    firehose.end();
+}
+
+#[test]
+fn streams_that_end_at_once_delay_nothing_else_by_all_of_them() {
+    for topic in ["busy", "other"] {
+        let mut firehose = Firehose::new();
+        let before = firehose.members();
+        let subscribe = || firehose.hub.subscribe([topic]);
+        let others: Vec<_> = (0..100).map(|_| firehose.desk.serve(subscribe())).collect();
+        firehose.desk.catch_up();
+        drop(others);
+        while firehose.members() > before {
+            firehose.turns();
+        }
+        assert_eq!(firehose.hub.clients().count(), before);
+        firehose.end();
+    }
+}
+
+#[test]
+fn a_stream_that_missed_much_delays_nothing_else_by_all_of_it() {
+    let mut firehose = Firehose::new();
+    // So large that each is read by itself.
+    for number in 0..40 {
+        publish(&firehose.hub, "news", &format!("news {number}.{}", "x".repeat(40_000)));
+    }
+    let subscribe = || firehose.hub.subscribe(["news"]).history(History::All);
+    let mut first = firehose.desk.send(subscribe());
+    let mut second = firehose.desk.send(subscribe());
+    let mut received = [0, 0];
+    for _ in 0..20 {
+        firehose.turns();
+        for (client, received) in [&mut first, &mut second].into_iter().zip(&mut received) {
+            *received += numbers(&read_available(client), "news").len();
+        }
+        assert!(received[0].abs_diff(received[1]) <= 4, "one waits for the other: {received:?}");
+    }
+    publish(&firehose.hub, "news", "news 40.");
+    firehose.desk.catch_up();
+    read_until(&mut first, "news 40.");
+    read_until(&mut second, "news 40.");
+    firehose.end();
+}
+
+#[test]
+fn a_turn_that_takes_longer_than_its_time_ends() {
+    let hub = Hub::new();
+    let mut desk = Desk::new(None);
+    let mut clients: Vec<_> = (0..200).map(|_| desk.serve(hub.subscribe(["news"]))).collect();
+    desk.catch_up();
+    for client in &mut clients {
+        read_until(client, "fresh");
+    }
+    desk.writer.clock = running_clock;
+    publish(&hub, "news", "news 0.");
+    desk.round();
+    assert!(desk.has_more(), "it has fewer writes than a turn, and takes longer");
+    let has_it = |client: &mut StdStream| read_available(client).contains("news 0.");
+    let served = clients.iter_mut().filter_map(|client| has_it(client).then_some(())).count();
+    // The first look sets the end, and the fifth one finds it.
+    assert_eq!(served, 5 * 32);
+    desk.catch_up();
 }
 
 #[test]
@@ -229,8 +384,8 @@ fn a_batch_that_is_cut_short_reaches_every_stream_once() {
     // joins.
     desk.writer.remove(0);
     desk.writer.remove(5);
-    desk.writer.serve(1);
-    desk.writer.serve(4);
+    desk.serve_alone(1);
+    desk.serve_alone(4);
     clients = clients.drain(1..5).collect();
     clients.push(desk.serve(hub.subscribe(["news"])));
     desk.catch_up();
@@ -240,27 +395,6 @@ fn a_batch_that_is_cut_short_reaches_every_stream_once() {
         let first = u32::from(index == 4);
         assert_eq!(numbers(&read_until(client, "news 1."), "news"), (first..2).collect::<Vec<_>>());
     }
-}
-
-#[test]
-fn a_client_that_missed_much_delays_nothing_else_by_all_of_it() {
-    let hub = Hub::new();
-    let mut desk = Desk::new(None);
-    desk.writer.turn_writes = 1;
-    // So large that each is read by itself.
-    for number in 0..3 {
-        publish(&hub, "news", &format!("news {number}.{}", "x".repeat(40_000)));
-    }
-    let mut client = desk.serve(hub.subscribe(["news"]).history(tidings::History::All));
-    for number in 0..3 {
-        assert!(desk.has_more());
-        read_until(&mut client, &format!("news {number}."));
-        desk.round();
-    }
-    desk.catch_up();
-    publish(&hub, "news", "for all");
-    desk.catch_up();
-    read_until(&mut client, "for all");
 }
 
 #[test]
