@@ -19,7 +19,8 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Token};
 use slab::Slab;
-use tidings::Batch;
+use tidings::{Batch, ServerEvent};
+use tidings_net::Hubs;
 use tidings_sys::Progress;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
@@ -45,9 +46,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) fn start<B: Send + 'static>(
     number: usize,
     write_timeout: Option<Duration>,
+    hubs: Hubs,
     runtime: Handle,
 ) -> io::Result<Arc<Inbox<B>>> {
-    let mut writer = Writer::new(write_timeout, runtime)?;
+    let mut writer = Writer::new(write_timeout, hubs, runtime)?;
     let inbox = writer.inbox.clone();
     let name = format!("tidings-writer-{number}");
     std::thread::Builder::new().name(name).spawn(move || writer.run_until_stopped())?;
@@ -57,6 +59,8 @@ pub(crate) fn start<B: Send + 'static>(
 struct Writer<B> {
     poll: mio::Poll,
     inbox: Arc<Inbox<B>>,
+    /// Learn what happens to connections.
+    hubs: Hubs,
     /// Makes snapshots: no code of the application runs on a writer.
     runtime: Handle,
     /// Empty between rounds; it keeps its room.
@@ -79,12 +83,13 @@ struct Writer<B> {
 }
 
 impl<B: Send + 'static> Writer<B> {
-    fn new(write_timeout: Option<Duration>, runtime: Handle) -> io::Result<Self> {
+    fn new(write_timeout: Option<Duration>, hubs: Hubs, runtime: Handle) -> io::Result<Self> {
         let poll = mio::Poll::new()?;
         let inbox = Arc::new(Inbox::new(poll.registry(), INBOX)?);
         Ok(Self {
             poll,
             inbox,
+            hubs,
             runtime,
             messages: Vec::new(),
             arrivals: VecDeque::new(),
@@ -119,6 +124,7 @@ impl<B: Send + 'static> Writer<B> {
             drop_safely(member);
         }
         drop_safely(std::mem::take(&mut self.cohorts));
+        self.hubs.report(ServerEvent::WriterRestarted);
     }
 
     /// Returns at [`Message::Stop`].
@@ -355,6 +361,7 @@ impl<B: Send + 'static> Writer<B> {
             };
             turn.count(1);
             if member.look((self.progress)(&member.socket)) {
+                self.hubs.report(ServerEvent::ConnectionTimedOut);
                 self.dismiss(key);
             }
         }

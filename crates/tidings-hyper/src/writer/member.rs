@@ -4,6 +4,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use mio::net::TcpStream;
 use tidings::{Cohort, Subscription};
+use tidings_net::Permit;
 use tidings_sys::Progress;
 
 use super::ahead::Ahead;
@@ -37,6 +38,8 @@ pub(super) struct Member<B> {
     /// What the client has sent after its request.
     pub(super) ahead: Option<Box<Ahead>>,
     pub(super) body: B,
+    /// The connection's right to exist.
+    pub(super) permit: Permit,
 }
 
 /// What is due to a stream alone.
@@ -48,7 +51,7 @@ pub(super) enum StreamOutput {
 
 impl<B> Member<B> {
     pub(super) fn new(
-        (socket, ahead): (TcpStream, Option<Box<Ahead>>),
+        (socket, permit, ahead): (TcpStream, Permit, Option<Box<Ahead>>),
         (group, subscription): (usize, Subscription),
         framing: Framing,
         body: B,
@@ -68,6 +71,7 @@ impl<B> Member<B> {
             stalled: None,
             ahead,
             body,
+            permit,
         }
     }
 

@@ -20,11 +20,11 @@ impl<B: Send + 'static> Writer<B> {
     /// Takes a new stream, and sends its head together with its first bytes.
     pub(super) fn accept(&mut self, stream: NewStream<B>, turn: &mut Turn) {
         turn.count(Turn::CHANGE);
-        let NewStream { response, socket, pipelined, back } = stream;
+        let NewStream { response, socket, pipelined, permit, back } = stream;
         let StreamResponse { subscription, head, framing, body } = response;
         self.back = Some(back);
         let group = self.cohorts.join(&subscription, |index| cohort_waker(&self.inbox, index));
-        let connection = (TcpStream::from_std(socket), Ahead::of(&pipelined));
+        let connection = (TcpStream::from_std(socket), permit, Ahead::of(&pipelined));
         let member = Member::new(connection, (group, *subscription), framing, body);
         let key = self.members.insert(member);
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -139,14 +139,15 @@ impl<B: Send + 'static> Writer<B> {
         let Some(member) = self.take(key) else {
             return;
         };
-        let Member { mut socket, framing, ahead, subscription, body, .. } = member;
+        let Member { mut socket, framing, ahead, subscription, body, permit, .. } = member;
         drop_safely((subscription, body));
         let requests = ahead.map_or_else(|| Some(Bytes::new()), |ahead| ahead.into_requests());
         if let Some(pipelined) = requests.filter(|_| framing.keep_alive && !self.closing) {
             if self.poll.registry().deregister(&mut socket).is_ok() {
                 // A server that has ended takes nothing back.
                 if let Some(back) = &self.back {
-                    let _ = back.send(ReturnedConnection { socket: socket.into(), pipelined });
+                    let socket = socket.into();
+                    let _ = back.send(ReturnedConnection { socket, pipelined, permit });
                 }
                 return;
             }

@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use tidings::{Event, History, Hub, Retention, Subscribe};
+use tidings_net::Permit;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -42,7 +43,7 @@ struct Desk {
 impl Desk {
     fn new(write_timeout: Option<Duration>) -> Self {
         let runtime = Runtime::new().unwrap();
-        let mut writer = Writer::new(write_timeout, runtime.handle().clone()).unwrap();
+        let mut writer = Writer::new(write_timeout, Hubs::new(), runtime.handle().clone()).unwrap();
         writer.clock = stopped_clock;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         Self { writer, listener, _runtime: runtime, back: unbounded_channel().0 }
@@ -84,7 +85,13 @@ impl Desk {
             framing: Framing { chunked: true, keep_alive: true },
             body: (),
         };
-        NewStream { response, socket, pipelined: Bytes::new(), back: self.back.clone() }
+        NewStream {
+            response,
+            socket,
+            pipelined: Bytes::new(),
+            permit: Permit::default(),
+            back: self.back.clone(),
+        }
     }
 
     /// A round of the writer, in which no socket has become ready.
@@ -400,7 +407,7 @@ fn a_batch_that_is_cut_short_reaches_every_stream_once() {
 #[test]
 fn a_stream_that_comes_after_the_end_is_dropped() {
     let hub = Hub::new();
-    let inbox = start::<()>(7, None, tokio::runtime::Runtime::new().unwrap().handle().clone());
+    let inbox = start::<()>(7, None, Hubs::new(), Runtime::new().unwrap().handle().clone());
     let inbox = inbox.unwrap();
     inbox.send(Message::Stop);
     let desk = Desk::new(None);
