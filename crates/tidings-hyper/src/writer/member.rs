@@ -24,7 +24,7 @@ pub(super) struct Member<B> {
     pub(super) is_ending: bool,
     /// It is in the queue of streams.
     pub(super) is_queued: bool,
-    /// Its client has sent something that was not read yet.
+    /// Its client has sent something that was not read yet, or was not judged.
     pub(super) is_readable: bool,
     /// Its connection has ended: it is removed at its turn.
     pub(super) is_gone: bool,
@@ -63,7 +63,7 @@ impl<B> Member<B> {
             framing,
             is_ending: false,
             is_queued: false,
-            is_readable: false,
+            is_readable: ahead.is_some(),
             is_gone: false,
             looks: 0,
             acknowledged: 0,

@@ -4,7 +4,7 @@ use super::*;
 use crate::handoff::StreamResponse;
 use crate::head::Framing;
 use std::cell::Cell;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream as StdStream};
 use std::sync::LazyLock;
 
@@ -12,13 +12,20 @@ use bytes::Bytes;
 use tidings::{Event, History, Hub, Retention, Subscribe};
 use tidings_net::Permit;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
 thread_local! {
     static TIME: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     static PROGRESS: Cell<Option<Progress>> = const { Cell::new(None) };
+    static LOOKS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What the test says, in place of the system.
+fn progress(_: &TcpStream) -> Option<Progress> {
+    LOOKS.set(LOOKS.get() + 1);
+    PROGRESS.get()
 }
 
 /// A clock that stands still until the test sets it.
@@ -38,6 +45,7 @@ struct Desk {
     listener: TcpListener,
     _runtime: Runtime,
     back: UnboundedSender<ReturnedConnection>,
+    returned: UnboundedReceiver<ReturnedConnection>,
 }
 
 impl Desk {
@@ -46,7 +54,8 @@ impl Desk {
         let mut writer = Writer::new(write_timeout, Hubs::new(), runtime.handle().clone()).unwrap();
         writer.clock = stopped_clock;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        Self { writer, listener, _runtime: runtime, back: unbounded_channel().0 }
+        let (back, returned) = unbounded_channel();
+        Self { writer, listener, _runtime: runtime, back, returned }
     }
 
     /// The two ends of a connection, the client's first.
@@ -402,6 +411,214 @@ fn a_batch_that_is_cut_short_reaches_every_stream_once() {
         let first = u32::from(index == 4);
         assert_eq!(numbers(&read_until(client, "news 1."), "news"), (first..2).collect::<Vec<_>>());
     }
+}
+
+/// A desk with a time limit of ten seconds, whose clients make the progress that the test says.
+fn patient_desk() -> Desk {
+    let mut desk = Desk::new(Some(Duration::from_secs(10)));
+    desk.writer.progress = progress;
+    desk
+}
+
+/// Lets the time go on by tenths of a second, until the client is ended or the time is there. Returns the time, in
+/// tenths of a second.
+fn wait_until(desk: &mut Desk, tenths: u32, mut each: impl FnMut(&mut Desk, u32)) -> u32 {
+    for now in 0..tenths {
+        TIME.set(Duration::from_millis(100) * now);
+        each(desk, now);
+        desk.round();
+        // The look is one round, and the end of the stream is another.
+        desk.round();
+        if desk.writer.members.is_empty() {
+            return now;
+        }
+    }
+    tenths
+}
+
+#[test]
+fn a_client_that_acknowledges_nothing_is_ended_after_the_time_limit_and_within_its_half() {
+    for from in 0..=60 {
+        let hub = Hub::new();
+        let mut desk = patient_desk();
+        let mut client = desk.serve(hub.subscribe(["news"]));
+        let ended = wait_until(&mut desk, 1_000, |_, now| {
+            PROGRESS.set(Some(Progress { acknowledged: 5, is_outstanding: now >= from }));
+        });
+        assert!((from + 100..=from + 151).contains(&ended), "from {from} on, and until {ended}");
+        assert!(client.read_to_end(&mut Vec::new()).is_ok());
+    }
+}
+
+#[test]
+fn a_client_that_acknowledges_something_within_the_time_limit_is_never_ended() {
+    let hub = Hub::new();
+    for (every, is_outstanding) in [(99, true), (1_000, false)] {
+        let mut desk = patient_desk();
+        let _client = desk.serve(hub.subscribe(["news"]));
+        let ended = wait_until(&mut desk, 1_000, |_, now| {
+            PROGRESS.set(Some(Progress { acknowledged: u64::from(now / every), is_outstanding }));
+        });
+        assert_eq!(ended, 1_000);
+    }
+}
+
+#[test]
+fn without_a_time_limit_nobody_looks() {
+    let hub = Hub::new();
+    let mut desk = Desk::new(None);
+    desk.writer.progress = progress;
+    let _client = desk.serve(hub.subscribe(["news"]));
+    PROGRESS.set(Some(Progress { acknowledged: 5, is_outstanding: true }));
+    assert_eq!(wait_until(&mut desk, 1_000, |_, _| {}), 1_000);
+    assert_eq!(LOOKS.get(), 0);
+}
+
+#[test]
+fn where_the_system_does_not_tell_a_client_is_ended_if_its_socket_takes_nothing() {
+    for reads in [false, true] {
+        let hub = Hub::new();
+        let mut desk = patient_desk();
+        let mut client = desk.serve(hub.subscribe(["news"]));
+        desk.stall_first(&hub, "news");
+        let ended = wait_until(&mut desk, 500, |desk, now| {
+            if reads && now % 95 == 90 {
+                read_available(&mut client);
+                desk.serve_alone(0);
+                desk.stall_first(&hub, "news");
+            }
+        });
+        assert_eq!(reads, ended == 500, "until {ended}");
+        assert!(reads || (100..=151).contains(&ended), "until {ended}");
+    }
+}
+
+#[test]
+fn looks_at_many_streams_delay_nothing_else_by_all_of_them() {
+    let mut firehose = Firehose::new();
+    firehose.desk.writer.progress = progress;
+    firehose.desk.writer.sweep = Sweep::new(Some(Duration::from_secs(10)));
+    for _ in 0..2 {
+        LOOKS.set(0);
+        while LOOKS.get() < firehose.members() {
+            let before = LOOKS.get();
+            firehose.turns();
+            let rounds = firehose.desk.writer.cohorts.groups.len();
+            assert!(LOOKS.get() - before <= rounds * 8, "eight in a turn");
+        }
+        firehose.turns();
+        assert_eq!(LOOKS.get(), firehose.members(), "once, and not before it is time");
+        TIME.set(TIME.get() + Duration::from_secs(5));
+    }
+    firehose.end();
+}
+
+/// Sends to a stream in pieces, and has the writer read them.
+fn send_ahead(desk: &mut Desk, client: &mut StdStream, bytes: &[u8]) {
+    for piece in bytes.chunks(3_000) {
+        // It may be gone.
+        let _ = client.write_all(piece);
+        desk.round_of_sockets();
+        desk.catch_up();
+    }
+}
+
+#[test]
+fn what_a_client_sends_ahead_is_kept_or_discarded_or_ends_the_stream() {
+    let hub = Hub::new();
+    for before in [0, 1_000, 20_000] {
+        for (length, is_kept, goes_on) in [
+            (0, true, true),
+            (8_192, true, true),
+            (8_193, false, true),
+            (16_384, false, true),
+            (16_385, false, false),
+        ] {
+            let mut desk = Desk::new(None);
+            let (mut client, socket) = desk.connect();
+            // Some of it comes with the request.
+            let bytes: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
+            let before = before.min(length);
+            let mut stream = desk.stream(socket, hub.subscribe(["news"]));
+            stream.pipelined = bytes[..before].to_vec().into();
+            desk.writer.accept(stream, &mut Turn::new(Turn::WRITES, stopped_clock));
+            send_ahead(&mut desk, &mut client, &bytes[before..]);
+            assert_eq!(hub.clients().count(), usize::from(goes_on), "after {length}");
+            if goes_on {
+                hub.clients().close(hub.clients().list()[0].id);
+                desk.catch_up();
+            }
+            let returned = desk.returned.try_recv().ok().map(|returned| returned.pipelined);
+            assert_eq!(returned, is_kept.then_some(bytes.into()), "after {length}");
+        }
+    }
+}
+
+#[test]
+fn bytes_that_were_read_before_the_stream_are_copied() {
+    let hub = Hub::new();
+    let mut desk = Desk::new(None);
+    let (_client, socket) = desk.connect();
+    let mut stream = desk.stream(socket, hub.subscribe(["news"]));
+    let buffer = Bytes::from(vec![b'x'; 400_000]);
+    stream.pipelined = buffer.slice(..1);
+    desk.writer.accept(stream, &mut Turn::new(Turn::WRITES, stopped_clock));
+    assert!(buffer.is_unique(), "the stream keeps one byte, not the buffer");
+}
+
+#[test]
+fn a_client_that_closes_after_it_has_sent_ahead_is_gone_at_once() {
+    let hub = Hub::new();
+    let mut desk = Desk::new(None);
+    let mut client = desk.serve(hub.subscribe(["news"]));
+    client.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    drop(client);
+    desk.round_of_sockets();
+    desk.catch_up();
+    assert_eq!(hub.clients().count(), 0);
+}
+
+#[test]
+fn a_writer_that_fails_ends_its_streams_and_is_started_again() {
+    let hub = Hub::new();
+    let mut hubs = Hubs::new();
+    hubs.add(&hub);
+    let runtime = Runtime::new().unwrap();
+    let inbox = start::<()>(8, None, hubs, runtime.handle().clone()).unwrap();
+    let desk = Desk::new(None);
+    let serve = |topic: &str| {
+        let (mut client, socket) = desk.connect();
+        inbox.send(Message::Serve(Box::new(desk.stream(socket, hub.subscribe([topic])))));
+        read_until(&mut client, "fresh");
+        client
+    };
+    for restarts in 1..=2 {
+        let mut clients = ["a", "b", "a"].map(serve);
+        inbox.send(Message::Panic);
+        for client in &mut clients {
+            assert_eq!(client.read(&mut [0; 64]).expect("its end comes in time"), 0);
+        }
+        let mut next = serve("a");
+        publish(&hub, "a", "to the new one");
+        read_until(&mut next, "to the new one");
+        assert_eq!(hub.clients().count(), 1);
+        assert_eq!(hub.health().writer_restarts, restarts);
+        assert_eq!(hub.metrics().writer_restarts, restarts);
+        let says = ["a writer was restarted", "writers were restarted 2 times"];
+        assert_eq!(hub.health().to_string(), format!("ready; {}", says[restarts as usize - 1]));
+        drop(next);
+        let began = Instant::now();
+        while hub.clients().count() > 0 {
+            assert!(began.elapsed() < LIMIT, "it is still registered");
+            std::thread::yield_now();
+        }
+    }
+    inbox.send(Message::Stop);
+}
+
+#[test]
+fn a_stream_is_small() {
+    assert!(size_of::<Member<()>>() <= 144, "{}", size_of::<Member<()>>());
 }
 
 #[test]
