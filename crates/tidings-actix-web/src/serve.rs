@@ -1,6 +1,6 @@
 use std::fmt::{self, Debug};
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 
 use actix_http::{Request, Response};
@@ -10,7 +10,7 @@ use actix_web::dev::{self, AppConfig, Service, ServiceFactory};
 use actix_web::rt::net::TcpStream;
 use actix_web::{Error, HttpServer};
 use tidings::Hub;
-use tidings_net::{Graceful, Server, SocketSettings};
+use tidings_net::{Graceful, Options, Server, SocketSettings};
 
 /// Serves an application with actix-web's own server, on sockets that are set for event streams.
 ///
@@ -104,8 +104,7 @@ where
             .shutdown_signal(begun);
         Ok(listen(app, listener)?.run())
     });
-    let hub = hub.clone();
-    tidings_net::Serve::new(ActixWeb { listener, start }, move || hub.close())
+    tidings_net::Serve::new(ActixWeb { listener, start }, hub)
 }
 
 /// A server that is being set up: see [`serve`]. It runs when it is awaited.
@@ -121,20 +120,20 @@ type Start = Box<dyn FnOnce(TcpListener, SocketSettings, u64, Signal) -> io::Res
 type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Server for ActixWeb {
+    type Addr = SocketAddr;
     type Running = Pin<Box<dyn Future<Output = io::Result<()>>>>;
 
-    fn run(
-        self,
-        settings: SocketSettings,
-        graceful: Graceful,
-        close: impl FnOnce() + Send + 'static,
-    ) -> Self::Running {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    fn run(self, options: Options, graceful: Graceful) -> Self::Running {
         let Self { listener, start } = self;
         Box::pin(async move {
             // actix-web counts whole seconds, and does not wait if there are none.
             let seconds = graceful.timeout().as_secs().max(1);
-            let server = async |begun| start(listener, settings, seconds, begun)?.await;
-            graceful.run(close, server).await
+            let server = async |begun| start(listener, options.sockets, seconds, begun)?.await;
+            graceful.run(options.hubs, server).await
         })
     }
 }

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use tidings::Hub;
-use tidings_net::{Graceful, Server, SocketSettings, Transport, WithTransport};
+use tidings_net::{Graceful, Options, Server};
 use tokio::net::TcpListener;
 use tower_service::Service;
 
@@ -15,7 +15,7 @@ use tower_service::Service;
 ///
 /// It adds to [`axum::serve`](axum::serve()):
 ///
-/// - the [`SocketSettings`] on every connection, with a limit on stalled writes;
+/// - the [`SocketSettings`](tidings_net::SocketSettings) on every connection, with a limit on stalled writes;
 /// - a graceful shutdown that ends the hub's streams and has a time limit;
 /// - the client's address as [`ConnectInfo<SocketAddr>`](ConnectInfo), for the registry and for
 ///   handlers;
@@ -40,9 +40,8 @@ use tower_service::Service;
 /// # }
 /// ```
 pub fn serve(listener: TcpListener, app: Router, hub: &Hub) -> Serve {
-    let hub = hub.clone();
-    let axum = Axum { listener, app, transport: Transport::default() };
-    tidings_net::Serve::new(axum, move || hub.close())
+    let axum = Axum { listener, app };
+    tidings_net::Serve::new(axum, hub)
 }
 
 /// A server that is being set up: see [`serve`]. It runs when it is awaited.
@@ -53,30 +52,24 @@ pub type Serve = tidings_net::Serve<Axum>;
 pub struct Axum {
     listener: TcpListener,
     app: Router,
-    transport: Transport,
-}
-
-impl WithTransport for Axum {
-    fn set_transport(&mut self, transport: Transport) {
-        self.transport = transport;
-    }
 }
 
 impl Server for Axum {
+    type Addr = SocketAddr;
     type Running = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
-    fn run(
-        self,
-        settings: SocketSettings,
-        graceful: Graceful,
-        close: impl FnOnce() + Send + 'static,
-    ) -> Self::Running {
-        let Self { listener, app, transport } = self;
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    fn run(self, options: Options, graceful: Graceful) -> Self::Running {
+        let Self { listener, app } = self;
         let app = move |mut request: Request<_>, peer: SocketAddr| {
             request.extensions_mut().insert(ConnectInfo(peer));
             app.clone().call(request.map(Body::new))
         };
-        let server = move |begun| tidings_hyper::serve(listener, app, settings, transport, begun);
-        Box::pin(graceful.run(close, server))
+        let Options { sockets, transport, hubs, .. } = options;
+        let server = move |begun| tidings_hyper::serve(listener, app, sockets, transport, begun);
+        Box::pin(graceful.run(hubs, server))
     }
 }

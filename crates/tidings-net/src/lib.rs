@@ -26,8 +26,14 @@
 #[cfg(feature = "tokio")]
 mod graceful;
 #[cfg(feature = "tokio")]
+mod hubs;
+#[cfg(feature = "tokio")]
 mod serve;
 mod settings;
+#[cfg(feature = "tokio")]
+mod signals;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 #[cfg(feature = "tokio")]
 mod write_limit;
@@ -35,8 +41,16 @@ mod write_limit;
 #[cfg(feature = "tokio")]
 pub use graceful::Graceful;
 #[cfg(feature = "tokio")]
-pub use serve::{Serve, Server, WithTransport};
+pub use hubs::Hubs;
+#[cfg(feature = "tokio")]
+pub use serve::{Options, Serve, Server};
 pub use settings::SocketSettings;
+#[cfg(feature = "tokio")]
+pub use signals::shutdown_signal;
+#[cfg(feature = "tls")]
+pub use tls::Tls;
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;
 pub use transport::{ParseTransportError, Transport};
 #[cfg(feature = "tokio")]
 pub use write_limit::WriteLimit;

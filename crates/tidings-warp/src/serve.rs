@@ -1,12 +1,13 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use tidings::Hub;
-use tidings_net::{Graceful, Server, SocketSettings, Transport, WithTransport};
+use tidings_net::{Graceful, Options, Server};
 use tokio::net::TcpListener;
 use tower_service::Service;
 use warp::filters::BoxedFilter;
@@ -21,7 +22,7 @@ use crate::request::Peer;
 ///
 /// It adds to [`warp::serve`](warp::serve()):
 ///
-/// - the [`SocketSettings`] on every connection, with a limit on stalled writes;
+/// - the [`SocketSettings`](tidings_net::SocketSettings) on every connection, with a limit on stalled writes;
 /// - a graceful shutdown that ends the hub's streams and has a time limit;
 /// - responses to HEAD that end at once, where over HTTP/2 warp would send the stream;
 /// - the direct transport of [`tidings_hyper`], by which a subscription costs less than a kilobyte
@@ -56,9 +57,8 @@ where
 {
     let filter = filter.boxed().map(R::into_response).boxed();
     let filter = warp::method().and(filter).map(without_body).boxed();
-    let hub = hub.clone();
-    let warp = Warp { listener, filter, transport: Transport::default() };
-    tidings_net::Serve::new(warp, move || hub.close())
+    let warp = Warp { listener, filter };
+    tidings_net::Serve::new(warp, hub)
 }
 
 /// Removes the stream from a response to HEAD, whose body warp would send over HTTP/2.
@@ -89,32 +89,26 @@ pub type Serve = tidings_net::Serve<Warp>;
 pub struct Warp {
     listener: TcpListener,
     filter: BoxedFilter<(Response,)>,
-    transport: Transport,
-}
-
-impl WithTransport for Warp {
-    fn set_transport(&mut self, transport: Transport) {
-        self.transport = transport;
-    }
 }
 
 impl Server for Warp {
+    type Addr = SocketAddr;
     type Running = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
-    fn run(
-        self,
-        settings: SocketSettings,
-        graceful: Graceful,
-        close: impl FnOnce() + Send + 'static,
-    ) -> Self::Running {
-        let Self { listener, filter, transport } = self;
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    fn run(self, options: Options, graceful: Graceful) -> Self::Running {
+        let Self { listener, filter } = self;
         let service = warp::service(filter);
         let app = move |mut request: Request<_>, peer| {
             request.extensions_mut().insert(Peer(peer));
             service.clone().call(request)
         };
-        let server = move |begun| tidings_hyper::serve(listener, app, settings, transport, begun);
-        Box::pin(graceful.run(close, server))
+        let Options { sockets, transport, hubs, .. } = options;
+        let server = move |begun| tidings_hyper::serve(listener, app, sockets, transport, begun);
+        Box::pin(graceful.run(hubs, server))
     }
 }
 
