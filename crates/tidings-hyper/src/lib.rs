@@ -45,8 +45,8 @@
 //!   that were read too early.
 //! - mio for a writer's sockets. tokio would need a task and some hundred bytes for each; a writer
 //!   needs only an entry in its list.
-//! - tokio for everything before that: accepting, hyper, the application. A snapshot for a client
-//!   that is reset runs on the writer, which has entered tokio's runtime. It should not block.
+//! - tokio for everything before that: accepting, hyper, the application. Snapshots are made by
+//!   tasks of tokio's runtime, and by no writer.
 //!
 //! # Fairness
 //!
