@@ -1,6 +1,6 @@
 use std::fmt::{self, Debug};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::pin::Pin;
 
 use actix_http::{Request, Response};
@@ -10,13 +10,13 @@ use actix_web::dev::{self, AppConfig, Service, ServiceFactory};
 use actix_web::rt::net::TcpStream;
 use actix_web::{Error, HttpServer};
 use tidings::Hub;
-use tidings_net::{Graceful, Options, Server, SocketSettings};
+use tidings_net::{Graceful, Limits, Options, Server};
 
 /// Serves an application with actix-web's own server, on sockets that are set for event streams.
 ///
 /// It adds to [`HttpServer::listen`] and [`run`](HttpServer::run):
 ///
-/// - the [`SocketSettings`] on every connection;
+/// - the [`Limits`] on every connection;
 /// - streams that end as soon as their clients close (`h1_allow_half_closed(false)`);
 /// - a graceful shutdown that ends the hub's streams and has a time limit.
 ///
@@ -91,14 +91,14 @@ where
     S::Service: 'static,
     B: MessageBody + 'static,
 {
-    let start = Box::new(|listener: TcpListener, settings: SocketSettings, seconds, begun| {
-        settings.apply(&listener)?;
+    let start = Box::new(|listener: TcpListener, limits: Limits, seconds, begun| {
+        limits.apply(&listener)?;
         let app = app
             .h1_allow_half_closed(false)
             .on_connect(move |connection, _| {
-                // Where connections inherit the listener's settings, this repeats them. It fails
+                // Where connections inherit the listener's options, this repeats them. It fails
                 // if the connection is gone already, which the server will notice.
-                let _ = connection.downcast_ref::<TcpStream>().map(|io| settings.apply(io));
+                let _ = connection.downcast_ref::<TcpStream>().map(|io| limits.apply(io));
             })
             .shutdown_timeout(seconds)
             .shutdown_signal(begun);
@@ -116,24 +116,19 @@ pub struct ActixWeb {
     start: Start,
 }
 
-type Start = Box<dyn FnOnce(TcpListener, SocketSettings, u64, Signal) -> io::Result<dev::Server>>;
+type Start = Box<dyn FnOnce(TcpListener, Limits, u64, Signal) -> io::Result<dev::Server>>;
 type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Server for ActixWeb {
-    type Addr = SocketAddr;
     type Running = Pin<Box<dyn Future<Output = io::Result<()>>>>;
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
 
     fn run(self, options: Options, graceful: Graceful) -> Self::Running {
         let Self { listener, start } = self;
         Box::pin(async move {
             // actix-web counts whole seconds, and does not wait if there are none.
             let seconds = graceful.timeout().as_secs().max(1);
-            let server = async |begun| start(listener, options.sockets, seconds, begun)?.await;
-            graceful.run(options.hubs, server).await
+            let server = async |begun| start(listener, options.limits, seconds, begun)?.await;
+            graceful.run(move || options.hubs.close(), server).await
         })
     }
 }

@@ -1,5 +1,4 @@
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 
 use axum::Router;
@@ -7,7 +6,8 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use tidings::Hub;
-use tidings_net::{Graceful, Options, Server};
+use tidings_hyper::RequestBody;
+use tidings_net::{Graceful, Options, Peer, Server};
 use tokio::net::TcpListener;
 use tower_service::Service;
 
@@ -15,7 +15,7 @@ use tower_service::Service;
 ///
 /// It adds to [`axum::serve`](axum::serve()):
 ///
-/// - the [`SocketSettings`](tidings_net::SocketSettings) on every connection, with a limit on stalled writes;
+/// - the [`Limits`](tidings_net::Limits) on every connection;
 /// - a graceful shutdown that ends the hub's streams and has a time limit;
 /// - the client's address as [`ConnectInfo<SocketAddr>`](ConnectInfo), for the registry and for
 ///   handlers;
@@ -40,8 +40,7 @@ use tower_service::Service;
 /// # }
 /// ```
 pub fn serve(listener: TcpListener, app: Router, hub: &Hub) -> Serve {
-    let axum = Axum { listener, app };
-    tidings_net::Serve::new(axum, hub)
+    tidings_net::Serve::new(Axum { listener, app }, hub)
 }
 
 /// A server that is being set up: see [`serve`]. It runs when it is awaited.
@@ -63,13 +62,13 @@ impl Server for Axum {
     }
 
     fn run(self, options: Options, graceful: Graceful) -> Self::Running {
-        let Self { listener, app } = self;
-        let app = move |mut request: Request<_>, peer: SocketAddr| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            app.clone().call(request.map(Body::new))
+        let Self { listener, mut app } = self;
+        let app = move |mut request: Request<RequestBody>, peer: Peer| {
+            request.extensions_mut().insert(ConnectInfo(peer.client.unwrap_or(peer.addr)));
+            app.call(request.map(Body::new))
         };
-        let Options { sockets, transport, hubs, .. } = options;
-        let server = move |begun| tidings_hyper::serve(listener, app, sockets, transport, begun);
+        let hubs = options.hubs.clone();
+        let server = move |begun| tidings_hyper::serve(listener, app, options, begun);
         Box::pin(graceful.run(hubs, server))
     }
 }

@@ -7,7 +7,7 @@ use tidings::Hub;
 
 #[cfg(feature = "tls")]
 use crate::Tls;
-use crate::{Graceful, Hubs, SocketSettings, Transport};
+use crate::{Graceful, Hubs, Limits, Transport};
 
 /// A framework's server on its listener, which an adapter gives to [`Serve`].
 pub trait Server {
@@ -31,8 +31,8 @@ pub trait Server {
 /// What an application has set with [`Serve`].
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// The options of the sockets.
-    pub sockets: SocketSettings,
+    /// The limits of its connections.
+    pub limits: Limits,
     /// How responses of subscriptions are sent.
     pub transport: Transport,
     /// The hubs whose streams are sent.
@@ -76,9 +76,9 @@ impl<S: Server> Serve<S> {
         self
     }
 
-    /// Sets the options of the sockets. Default: [`SocketSettings::default`].
-    pub fn sockets(mut self, settings: SocketSettings) -> Self {
-        self.options.sockets = settings;
+    /// Sets the limits of the connections. Default: [`Limits::default`].
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.options.limits = limits;
         self
     }
 

@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use tidings::Hub;
-use tidings_net::{Graceful, Options, Server};
+use tidings_hyper::RequestBody;
+use tidings_net::{Graceful, Options, Peer, Server};
 use tokio::net::TcpListener;
 use tower_service::Service;
 use warp::filters::BoxedFilter;
@@ -16,13 +17,13 @@ use warp::http::{Method, Request};
 use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
-use crate::request::Peer;
+use crate::request::Client;
 
 /// Serves a filter as warp's own server does, and its event streams by the direct transport.
 ///
 /// It adds to [`warp::serve`](warp::serve()):
 ///
-/// - the [`SocketSettings`](tidings_net::SocketSettings) on every connection, with a limit on stalled writes;
+/// - the [`Limits`](tidings_net::Limits) on every connection;
 /// - a graceful shutdown that ends the hub's streams and has a time limit;
 /// - responses to HEAD that end at once, where over HTTP/2 warp would send the stream;
 /// - the direct transport of [`tidings_hyper`], by which a subscription costs less than a kilobyte
@@ -57,8 +58,7 @@ where
 {
     let filter = filter.boxed().map(R::into_response).boxed();
     let filter = warp::method().and(filter).map(without_body).boxed();
-    let warp = Warp { listener, filter };
-    tidings_net::Serve::new(warp, hub)
+    tidings_net::Serve::new(Warp { listener, filter }, hub)
 }
 
 /// Removes the stream from a response to HEAD, whose body warp would send over HTTP/2.
@@ -101,13 +101,13 @@ impl Server for Warp {
 
     fn run(self, options: Options, graceful: Graceful) -> Self::Running {
         let Self { listener, filter } = self;
-        let service = warp::service(filter);
-        let app = move |mut request: Request<_>, peer| {
-            request.extensions_mut().insert(Peer(peer));
-            service.clone().call(request)
+        let mut service = warp::service(filter);
+        let app = move |mut request: Request<RequestBody>, peer: Peer| {
+            request.extensions_mut().insert(Client(peer.client.unwrap_or(peer.addr)));
+            service.call(request)
         };
-        let Options { sockets, transport, hubs, .. } = options;
-        let server = move |begun| tidings_hyper::serve(listener, app, sockets, transport, begun);
+        let hubs = options.hubs.clone();
+        let server = move |begun| tidings_hyper::serve(listener, app, options, begun);
         Box::pin(graceful.run(hubs, server))
     }
 }
