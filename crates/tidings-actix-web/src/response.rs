@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use actix_web::body::{self, BodySize, BoxBody, MessageBody};
-use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, UPGRADE};
 use actix_web::http::{ConnectionType, Method, Version};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, Responder};
@@ -105,9 +105,9 @@ impl Responder for Sse {
                     return response.body(body::None::new()).map_into_boxed_body();
                 }
                 let mut response = response.body(body);
-                // HTTP/1.0 has no chunks, which actix-web ignores: there the end of the connection is
-                // the end of the body.
-                if request.version() < Version::HTTP_11 {
+                // Where the end of the connection is the end of the body, actix-web would say that it is
+                // chunked.
+                if request.version() < Version::HTTP_11 || is_tunnel(request) {
                     response.head_mut().no_chunking(true);
                     response.head_mut().set_connection_type(ConnectionType::Close);
                 }
@@ -118,6 +118,13 @@ impl Responder for Sse {
                 .body(error.to_string()),
         }
     }
+}
+
+/// Whether everything that the client sends from now on belongs to this request, for actix-web.
+fn is_tunnel(request: &HttpRequest) -> bool {
+    let is_websocket =
+        |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
+    request.method() == Method::CONNECT || request.headers().get_all(UPGRADE).any(is_websocket)
 }
 
 impl fmt::Debug for Sse {

@@ -22,6 +22,19 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         None
     }
 
+    /// Moves the connection to the runtime that calls this, whose thread is woken when something comes. By default it stays
+    /// where it is.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn reregister(self) -> io::Result<Self>
+    where
+        Self: Sized,
+    {
+        Ok(self)
+    }
+
     /// The TCP connection itself, which the direct transport needs, if this is nothing more. By default it is not.
     fn into_tcp(self) -> Result<TcpStream, Self>
     where
@@ -40,6 +53,10 @@ impl Io for TcpStream {
         tidings_sys::progress(self)
     }
 
+    fn reregister(self) -> io::Result<Self> {
+        Self::from_std(self.into_std()?)
+    }
+
     fn into_tcp(self) -> Result<TcpStream, Self> {
         Ok(self)
     }
@@ -48,7 +65,11 @@ impl Io for TcpStream {
 #[cfg(unix)]
 impl Io for tokio::net::UnixStream {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        std::pin::pin!(self.readable()).poll(cx)
+        self.poll_read_ready(cx)
+    }
+
+    fn reregister(self) -> io::Result<Self> {
+        Self::from_std(self.into_std()?)
     }
 }
 
