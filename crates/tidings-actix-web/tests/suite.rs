@@ -4,10 +4,11 @@ use std::io;
 use std::net::TcpListener;
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, ServiceConfig, get, head, resource};
+use actix_web::web::{Bytes, Data, ServiceConfig, get, head, post, resource};
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use tidings_actix_web::{Limits, Sse, SseRequest, serve};
 use tidings_testkit::adapter::{Adapter, App, Shutdown};
+use tidings_testkit::serving::Serving;
 use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
 
 struct ActixWeb;
@@ -21,7 +22,8 @@ macro_rules! factory {
 }
 
 fn routes(config: &mut ServiceConfig) {
-    config.service(resource("/{path:.*}").route(get().to(answer)).route(head().to(answer)));
+    let resource = resource("/{path:.*}").route(get().to(answer)).route(head().to(answer));
+    config.service(resource.route(post().to(async |body: Bytes| body)));
 }
 
 impl Adapter for ActixWeb {
@@ -48,3 +50,17 @@ async fn answer(app: Data<App>, http: HttpRequest, request: SseRequest) -> HttpR
 }
 
 tidings_testkit::adapter_suite!(ActixWeb);
+
+impl Serving for ActixWeb {
+    type Server = tidings_actix_web::ActixWeb<TcpListener>;
+
+    fn serve(app: App, listener: TcpListener) -> io::Result<tidings_actix_web::Serve> {
+        Ok(serve(listener, factory!(app), app.hub()).workers(2))
+    }
+}
+
+mod serving {
+    use super::*;
+
+    tidings_testkit::serving_suite!(ActixWeb);
+}
