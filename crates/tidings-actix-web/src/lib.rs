@@ -57,6 +57,7 @@ mod http2;
 mod request;
 mod response;
 mod serve;
+mod turns;
 mod watched;
 mod workers;
 

@@ -12,6 +12,8 @@ use futures_core::Stream;
 use tidings::response::HEADERS;
 use tidings::{EventStream, StreamError, StreamItem, Subscribe, SubscribeError, Subscription};
 
+use crate::turns;
+
 /// A response of server-sent events.
 ///
 /// It is made from a subscription to a hub:
@@ -66,13 +68,13 @@ impl Sse {
 
 impl From<Subscribe> for Sse {
     fn from(subscribe: Subscribe) -> Self {
-        Self(subscribe.open().map(|subscription| BoxBody::new(Body(subscription))))
+        Self(subscribe.open().map(|subscription| BoxBody::new(Body::new(subscription))))
     }
 }
 
 impl From<Subscription> for Sse {
     fn from(subscription: Subscription) -> Self {
-        Self(Ok(BoxBody::new(Body(subscription))))
+        Self(Ok(BoxBody::new(Body::new(subscription))))
     }
 }
 
@@ -82,7 +84,7 @@ where
     S::Item: StreamItem,
 {
     fn from(events: EventStream<S>) -> Self {
-        Self(Ok(BoxBody::new(Body(Box::pin(events)))))
+        Self(Ok(BoxBody::new(Body::new(Box::pin(events)))))
     }
 }
 
@@ -134,7 +136,17 @@ impl fmt::Debug for Sse {
 }
 
 /// A stream of bytes as actix-web's body.
-struct Body<S>(S);
+struct Body<S> {
+    stream: S,
+    /// How many bytes it has sent in this turn.
+    sent: usize,
+}
+
+impl<S> Body<S> {
+    fn new(stream: S) -> Self {
+        Self { stream, sent: 0 }
+    }
+}
 
 impl<S: Stream<Item = Result<Bytes, StreamError>> + Unpin> MessageBody for Body<S> {
     type Error = Box<dyn Error>;
@@ -147,6 +159,16 @@ impl<S: Stream<Item = Result<Bytes, StreamError>> + Unpin> MessageBody for Body<
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.0).poll_next(cx).map_err(Into::into)
+        if self.sent >= turns::BYTES {
+            self.sent = 0;
+            turns::wait(cx.waker());
+            return Poll::Pending;
+        }
+        let item = Pin::new(&mut self.stream).poll_next(cx);
+        match &item {
+            Poll::Ready(Some(Ok(bytes))) => self.sent += bytes.len(),
+            _ => self.sent = 0,
+        }
+        item.map_err(Into::into)
     }
 }
