@@ -65,4 +65,6 @@ pub use request::SseRequest;
 pub use response::Sse;
 pub use serve::{ActixWeb, Serve, serve};
 pub use tidings;
-pub use tidings_net::Limits;
+pub use tidings_net::{IntoListener, Limits, shutdown_signal};
+#[cfg(feature = "tls")]
+pub use tidings_net::{Tls, rustls};

@@ -69,3 +69,60 @@ pub(crate) async fn give() {
         yield_now().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use tokio::sync::oneshot;
+    use tokio::task::{LocalSet, spawn_local};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thousand_busy_streams_let_everything_else_go_first() {
+        let turns = Rc::new(Cell::new(0));
+        let test = async {
+            spawn_local(give());
+            for _ in 0..1000 {
+                let turns = turns.clone();
+                spawn_local(async move {
+                    loop {
+                        turns.set(turns.get() + 1);
+                        let mut has_waited = false;
+                        poll_fn(|cx| match std::mem::replace(&mut has_waited, true) {
+                            true => Poll::Ready(()),
+                            false => {
+                                wait(cx.waker());
+                                Poll::Pending
+                            }
+                        })
+                        .await;
+                    }
+                });
+            }
+            while turns.get() < 5000 {
+                yield_now().await;
+            }
+            let now = turns.clone();
+            // Woken by this thread, as by a socket.
+            let before = turns.get();
+            let after = spawn_local(async move { now.get() }).await.unwrap();
+            assert!(after - before <= 4 * STREAMS, "{} turns", after - before);
+            // And by another thread.
+            let (wake, woken) = oneshot::channel();
+            let now = turns.clone();
+            let quiet = spawn_local(async move {
+                woken.await.unwrap();
+                now.get()
+            });
+            yield_now().await;
+            let before = turns.get();
+            std::thread::spawn(|| wake.send(()).unwrap()).join().unwrap();
+            let after = quiet.await.unwrap();
+            assert!(after - before <= 4 * STREAMS, "{} turns", after - before);
+        };
+        LocalSet::new().run_until(test).await;
+    }
+}
