@@ -14,7 +14,7 @@ use tidings_actix_web::{Limits, Sse, SseRequest, Tls, serve};
 use tidings_testkit::adapter::Server;
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::tls::Certificate;
-use tidings_testkit::wire::{Connection, Ending, Http2, Request, Response};
+use tidings_testkit::wire::{Connection, Ending, Request, Response};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -264,10 +264,6 @@ async fn an_application_knows_that_it_is_served_over_tls() {
     let mut one = connection.send(&Request::get("/scheme")).await;
     assert_eq!(one.read_to_end().await, Ending::Whole);
     assert_eq!(one.text(), "https://tidings.test");
-    let client = Http2::open_tls(server.addr(), certificate.client(&["h2"])).await;
-    let mut two = client.get("/scheme").await;
-    assert_eq!(two.read_to_end().await, Ending::Whole);
-    assert!(two.text().starts_with("https://"), "{}", two.text());
     let plain = self::server(&hub, Limits::default());
     let mut response = Response::to(plain.addr(), Request::get("/scheme")).await;
     assert_eq!(response.read_to_end().await, Ending::Whole);

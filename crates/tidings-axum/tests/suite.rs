@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::Listener;
 use tidings_axum::{Limits, Sse, SseRequest, Transport};
+use tidings_hyper::Server;
 use tidings_testkit::adapter::{Adapter, App, Shutdown};
 use tidings_testkit::serving::Serving;
 use tidings_testkit::tls::accept;
@@ -90,7 +91,7 @@ mod body {
 }
 
 impl<const DIRECT: bool> Serving for Axum<DIRECT> {
-    type Server = tidings_axum::Axum;
+    type Server = Server<tidings_axum::Listener<tokio::net::TcpListener>>;
 
     fn serve(app: App, listener: TcpListener) -> io::Result<tidings_axum::Serve> {
         let listener = tokio::net::TcpListener::from_std(listener)?;

@@ -35,6 +35,11 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         Ok(self)
     }
 
+    /// Whether [`into_tcp`](Self::into_tcp) succeeds.
+    fn is_tcp(&self) -> bool {
+        false
+    }
+
     /// The TCP connection itself, which the direct transport needs, if this is nothing more. By default it is not.
     fn into_tcp(self) -> Result<TcpStream, Self>
     where
@@ -55,6 +60,10 @@ impl Io for TcpStream {
 
     fn reregister(self) -> io::Result<Self> {
         Self::from_std(self.into_std()?)
+    }
+
+    fn is_tcp(&self) -> bool {
+        true
     }
 
     fn into_tcp(self) -> Result<TcpStream, Self> {

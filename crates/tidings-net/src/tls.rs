@@ -1,11 +1,8 @@
 use std::fmt;
-use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::server::TlsStream;
 
 /// TLS for a server, whose certificates can be replaced while it runs.
 ///
@@ -31,20 +28,9 @@ impl Tls {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-    /// Makes a client's connection one of TLS.
-    ///
-    /// This takes some kilobytes of memory for the connection, so call it when the client has sent
-    /// something. The caller limits its time.
-    ///
-    /// # Errors
-    ///
-    /// Those of the connection, and a handshake that fails.
-    pub async fn accept<IO>(&self, io: IO) -> io::Result<TlsStream<IO>>
-    where
-        IO: AsyncRead + AsyncWrite + Unpin,
-    {
-        let config = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
-        TlsAcceptor::from(config).accept(io).await
+    /// What begins a handshake now.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone().into()
     }
 }
 

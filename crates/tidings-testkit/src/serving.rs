@@ -10,7 +10,6 @@ pub mod ends;
 #[cfg(unix)]
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod signals;
-#[cfg(any())]
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod tls;
 
@@ -60,12 +59,12 @@ macro_rules! serving_suite {
                 #[cfg(unix)]
                 disabled_signals_have_their_default_action
             }
-            /*tls {
+            tls {
                 the_client_chooses_the_protocol
                 events_arrive_over_http_1_1_and_http_2
                 new_certificates_are_for_new_connections
                 a_handshake_that_does_not_end_is_let_go
-            }*/
+            }
         }
     };
 }

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use tidings_hyper::Server;
 use tidings_testkit::adapter::{Adapter, App, Shutdown};
 use tidings_testkit::serving::Serving;
 use tidings_testkit::tls::accept;
@@ -83,7 +84,7 @@ mod body {
 }
 
 impl<const DIRECT: bool> Serving for Warp<DIRECT> {
-    type Server = tidings_warp::Warp;
+    type Server = Server<tokio::net::TcpListener>;
 
     fn serve(app: App, listener: TcpListener) -> io::Result<tidings_warp::Serve> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
