@@ -84,7 +84,7 @@ impl Reception {
         io: IO,
         tls: &crate::Tls,
     ) -> io::Result<Received<tokio_rustls::server::TlsStream<IO>>> {
-        let io = tls.accept(io).await?;
+        let io = tls.acceptor().accept(io).await?;
         self.receive(io, Bytes::new()).await
     }
 }

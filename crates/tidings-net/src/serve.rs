@@ -59,13 +59,14 @@ pub struct Serve<S> {
     server: S,
     options: Options,
     graceful: Graceful,
+    ends_by_reset: Option<bool>,
 }
 
 impl<S: Server> Serve<S> {
     /// A server of this hub's streams, with the default settings.
     pub fn new(server: S, hub: &Hub) -> Self {
         let options = Options { hubs: hub.into(), ..Options::default() };
-        Self { server, options, graceful: Graceful::new() }
+        Self { server, options, graceful: Graceful::new(), ends_by_reset: None }
     }
 
     /// Where the server listens.
@@ -113,6 +114,15 @@ impl<S: Server> Serve<S> {
         self
     }
 
+    /// Sets for all hubs whether streams end by a reset in place of an orderly end, at a shutdown and
+    /// when a client or a hub is closed: HTTP/1 lacks the last chunk, HTTP/2 has `RST_STREAM`. Some
+    /// clients, such as Datastar and react-eventsource, take an orderly end for final and do not
+    /// connect again. Default: as the hubs are, which end in an orderly way.
+    pub fn end_streams_by_reset(mut self, by_reset: bool) -> Self {
+        self.ends_by_reset = Some(by_reset);
+        self
+    }
+
     /// Shuts down when `signal` resolves, instead of at SIGTERM or SIGINT. Once that has begun, these
     /// end the process at once.
     pub fn with_graceful_shutdown(
@@ -141,6 +151,9 @@ impl<S: Server> IntoFuture for Serve<S> {
     type IntoFuture = S::Running;
 
     fn into_future(self) -> S::Running {
+        if let Some(by_reset) = self.ends_by_reset {
+            self.options.hubs.end_streams_by_reset(by_reset);
+        }
         self.server.run(self.options, self.graceful)
     }
 }
