@@ -1,6 +1,7 @@
 use std::fmt;
 use std::future::IntoFuture;
 use std::io;
+use std::num::NonZero;
 use std::time::Duration;
 
 use tidings::Hub;
@@ -26,6 +27,12 @@ pub trait Server {
 
     /// Runs until it fails or `graceful` shuts it down.
     fn run(self, options: Options, graceful: Graceful) -> Self::Running;
+}
+
+/// A server with threads of its own.
+pub trait WithWorkers: Server {
+    /// Sets how many. Default: as many as there are processors.
+    fn set_workers(&mut self, number: NonZero<usize>);
 }
 
 /// What an application has set with [`Serve`].
@@ -94,6 +101,16 @@ impl<S: Server> Serve<S> {
     /// Sets how responses of subscriptions are sent. Default: [`Transport::Auto`].
     pub fn transport(mut self, transport: Transport) -> Self {
         self.options.transport = transport;
+        self
+    }
+
+    /// Sets how many threads serve connections, each with its own instance of the application. Default:
+    /// as many as there are processors; 0 is as 1.
+    pub fn workers(mut self, number: usize) -> Self
+    where
+        S: WithWorkers,
+    {
+        self.server.set_workers(NonZero::new(number).unwrap_or(NonZero::<usize>::MIN));
         self
     }
 
