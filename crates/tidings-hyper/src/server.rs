@@ -41,7 +41,7 @@ where
     let connections = Connections::new(&options);
     let writers = Arc::new(match options.transport {
         Transport::Body => Writers::none(),
-        _ => Writers::start(options.limits.write_timeout_value())?,
+        _ => Writers::start(options.limits.write_timeout_value(), &options.hubs)?,
     });
     let _stop = writers.stop_on_drop();
     let (close, closing) = watch::channel(false);
