@@ -152,12 +152,12 @@ where
             let mut is_first = true;
             poll_fn(|cx| {
                 loop {
-                    let was_answering = activity.is_answering();
+                    let was_idle = activity.is_idle();
                     if connection.as_mut().poll(cx).is_ready() {
                         return Poll::Ready(());
                     }
                     // It does not read again after a response, for what was sent meanwhile.
-                    if !was_answering || activity.is_answering() {
+                    if was_idle || !activity.is_idle() {
                         break;
                     }
                 }
@@ -167,7 +167,7 @@ where
                     std::mem::take(&mut is_first) && closed.as_mut().poll(cx).is_ready();
                 let is_closing = is_closed || site.closing.has_changed().unwrap_or(true);
                 // Everything was answered and sent.
-                match is_closing && !activity.is_answering() && !unflushed.load(Ordering::Relaxed) {
+                match is_closing && activity.is_idle() && !unflushed.load(Ordering::Relaxed) {
                     true => Poll::Ready(()),
                     false => Poll::Pending,
                 }

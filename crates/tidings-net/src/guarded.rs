@@ -131,9 +131,9 @@ impl<IO: Io> Guarded<IO> {
         self.unflushed.clone()
     }
 
-    /// The connection itself.
-    pub fn get_ref(&self) -> &IO {
-        &self.io
+    /// Whether it is [TCP and nothing more](Io::is_tcp).
+    pub fn is_tcp(&self) -> bool {
+        self.io.is_tcp()
     }
 
     /// What it consists of.
@@ -148,10 +148,10 @@ impl<IO: Io> Guarded<IO> {
         let phase = match self.protocol {
             _ if activity.is_upgraded() => Phase::Open,
             Protocol::Http1 if activity.is_reading() => Phase::Body,
-            Protocol::Http1 if activity.is_answering() => Phase::Answer,
+            Protocol::Http1 if !activity.is_idle() => Phase::Answer,
             Protocol::Http1 => Phase::Head,
             Protocol::Http2 if !has_settings() => Phase::Settings,
-            Protocol::Http2 if activity.is_answering() => Phase::Open,
+            Protocol::Http2 if !activity.is_idle() => Phase::Open,
             Protocol::Http2 => Phase::Idle,
         };
         let requests = activity.requests();

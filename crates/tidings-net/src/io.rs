@@ -35,7 +35,7 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         Ok(self)
     }
 
-    /// Whether [`into_tcp`](Self::into_tcp) succeeds. By default it does not.
+    /// Whether [`into_tcp`](Self::into_tcp) succeeds.
     fn is_tcp(&self) -> bool {
         false
     }

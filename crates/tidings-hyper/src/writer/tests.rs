@@ -51,7 +51,7 @@ struct Desk {
 impl Desk {
     fn new(write_timeout: Option<Duration>) -> Self {
         let runtime = Runtime::new().unwrap();
-        let mut writer = Writer::new(write_timeout, Hubs::new(), runtime.handle().clone()).unwrap();
+        let mut writer = Writer::new(write_timeout, Hubs::default(), runtime.handle().clone()).unwrap();
         writer.clock = stopped_clock;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (back, returned) = unbounded_channel();
@@ -581,7 +581,7 @@ fn a_client_that_closes_after_it_has_sent_ahead_is_gone_at_once() {
 #[test]
 fn a_writer_that_fails_ends_its_streams_and_is_started_again() {
     let hub = Hub::new();
-    let mut hubs = Hubs::new();
+    let mut hubs = Hubs::default();
     hubs.add(&hub);
     let runtime = Runtime::new().unwrap();
     let inbox = start::<()>(8, None, hubs, runtime.handle().clone()).unwrap();
@@ -624,7 +624,7 @@ fn a_stream_is_small() {
 #[test]
 fn a_stream_that_comes_after_the_end_is_dropped() {
     let hub = Hub::new();
-    let inbox = start::<()>(7, None, Hubs::new(), Runtime::new().unwrap().handle().clone());
+    let inbox = start::<()>(7, None, Hubs::default(), Runtime::new().unwrap().handle().clone());
     let inbox = inbox.unwrap();
     inbox.send(Message::Stop);
     let desk = Desk::new(None);
