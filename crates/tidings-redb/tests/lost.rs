@@ -46,7 +46,7 @@ impl Scene {
     }
 
     /// The next publication is refused, health has the same reason, and streams go on.
-    async fn is_refused(mut self) -> Refused {
+    async fn refuses(mut self) -> Refused {
         let error = self.try_publish().await.expect_err("it is refused");
         let error = error.log_error().expect("it is the log's");
         let (kind, message) = (error.kind(), error.to_string());
@@ -79,7 +79,7 @@ fn cut(path: &Path, length: u64) {
 async fn a_deleted_file_takes_no_event() {
     let scene = Scene::begin().await;
     fs::remove_file(&scene.path).unwrap();
-    let Refused { scene, kind, message } = scene.is_refused().await;
+    let Refused { scene, kind, message } = scene.refuses().await;
     assert_eq!((kind, &*message), (LogErrorKind::Unavailable, DELETED));
     // What was there before is still read, and nothing is made in its place.
     let mut client = Client::connect(&scene.hub, &["a"], None);
@@ -96,7 +96,7 @@ async fn a_replaced_file_takes_no_event() {
     drop(RedbLog::open(&other).unwrap());
     let content = fs::read(&other).unwrap();
     fs::rename(&other, &scene.path).unwrap();
-    let Refused { scene, kind, message } = scene.is_refused().await;
+    let Refused { scene, kind, message } = scene.refuses().await;
     let expected = "was replaced while it was open; put it back, or open the log again";
     assert_eq!((kind, &*message), (LogErrorKind::Unavailable, expected));
     drop(scene.hub);
@@ -107,7 +107,7 @@ async fn a_replaced_file_takes_no_event() {
 async fn a_file_in_a_removed_directory_takes_no_event() {
     let scene = Scene::begin().await;
     fs::remove_dir_all(scene.path.parent().unwrap()).unwrap();
-    let Refused { kind, message, .. } = scene.is_refused().await;
+    let Refused { kind, message, .. } = scene.refuses().await;
     assert_eq!((kind, &*message), (LogErrorKind::Unavailable, DELETED));
 }
 
@@ -120,10 +120,10 @@ async fn a_cut_file_takes_no_event_however_long_it_is_later() {
         cut(&scene.path, after);
         let cause =
             format!("is damaged: it was cut from {before} to {after} bytes while it was open");
-        let Refused { scene, kind, message } = scene.is_refused().await;
+        let Refused { scene, kind, message } = scene.refuses().await;
         assert_eq!((kind, &*message), (LogErrorKind::Corrupt, &*cause));
         cut(&scene.path, before);
-        let Refused { kind, message, .. } = scene.is_refused().await;
+        let Refused { kind, message, .. } = scene.refuses().await;
         assert_eq!((kind, &*message), (LogErrorKind::Corrupt, &*cause));
     }
 }
@@ -142,7 +142,7 @@ async fn a_file_that_is_moved_back_goes_on_and_loses_nothing() {
     let mut scene = Scene::begin().await;
     let away = scene.folder.path().join("away");
     fs::rename(&scene.path, &away).unwrap();
-    let Refused { scene: refused, message, .. } = scene.is_refused().await;
+    let Refused { scene: refused, message, .. } = scene.refuses().await;
     scene = refused;
     assert_eq!(message, DELETED);
     fs::rename(&away, &scene.path).unwrap();
