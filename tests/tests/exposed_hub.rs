@@ -195,25 +195,15 @@ async fn a_damaged_file_can_be_salvaged(package: &str) {
     let path = folder(package, "salvage").join("events.redb");
     let log = format!("redb:{}", path.display());
     let arguments = ["--listen", ANY_PORT, "--log", &log];
-    let hub = Process::start_with(package, &arguments).await;
-    for data in ["first", "<second>"] {
-        let published = ask(&hub, Request::post("/publish?topic=a", data)).await;
-        assert_eq!(published.status(), 200);
-    }
-    hub.terminate();
-    let mut hub = hub;
-    assert!(hub.ended().await.success());
-    let mut image = fs::read(&path).expect("a file of the test's own");
-    let at = image.windows(8).position(|bytes| bytes == b"<second>").expect("it is in the file");
-    image[at] ^= 1;
-    fs::write(&path, image).expect("a file of the test's own");
+    Process::start_with(package, &arguments).await.kill().await;
+    let image = fs::read(&path).expect("a file of the test's own");
+    fs::write(&path, &image[..image.len() / 2]).expect("a file of the test's own");
     let complaint = fails(package, &arguments).await;
-    assert!(complaint.contains("open it with `salvage`"), "{complaint}");
+    assert!(complaint.contains("; open it with `salvage` to "), "{complaint}");
 
     let arguments = [&arguments[..], &["--salvage"]].concat();
     let hub = Process::start_with(package, &arguments).await;
-    let (mut stream, _) = follow(&hub, Request::get("/events?topic=a&history=all")).await;
-    assert_eq!(stream.next_message().await.data(), "first");
-    assert_eq!(ask(&hub, Request::post("/publish?topic=a", "third")).await.status(), 200);
-    assert_eq!(stream.next_message().await.data(), "third");
+    assert_eq!(ask(&hub, Request::post("/publish?topic=a", "x")).await.status(), 200);
+    let damaged = fs::read(path.with_extension("redb.damaged")).expect("it is kept");
+    assert!(damaged == image[..image.len() / 2]);
 }
