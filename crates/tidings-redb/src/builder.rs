@@ -4,14 +4,15 @@ use std::time::{Duration, Instant};
 
 use tidings::backend::{Epoch, LogError, LogErrorKind};
 
-use crate::clock::LogClock;
-use crate::fault::guarded;
+use crate::clock::{Downtime, LogClock};
+use crate::fault::{Fault, guarded};
 use crate::log::RedbLog;
 use crate::queue::Queue;
 use crate::retention::Limits;
 use crate::salvage::salvage;
 use crate::shared_store::{Counts, SharedStore};
 use crate::store::Store;
+use crate::tables::LogState;
 use crate::writer::Writer;
 
 /// Options of a [`RedbLog`]; made by [`RedbLog::builder`].
@@ -46,6 +47,7 @@ impl Default for RedbLogBuilder {
                 bytes: 1024 * 1024 * 1024,
                 age: Some(Duration::from_secs(7 * 24 * 3600)),
                 idempotency_window: Duration::from_secs(120),
+                downtime: Downtime::NONE,
             },
             replay: 10_000,
             max_pending: 10_000,
@@ -78,8 +80,9 @@ impl RedbLogBuilder {
     }
 
     /// For how long the key of a publication is remembered: see
-    /// [`Hub::publish_once`](tidings::Hub::publish_once). Default 2 minutes. A key may outlive its event, and
-    /// takes 400 bytes at most.
+    /// [`Hub::publish_once`](tidings::Hub::publish_once). Default 2 minutes. For keys of the process before, the time
+    /// since its last event does not count, because only the wall clock knows it. A key may outlive its event, and takes 400
+    /// bytes at most.
     pub fn idempotency_window(mut self, window: Duration) -> Self {
         self.limits.idempotency_window = window;
         self
@@ -142,34 +145,25 @@ impl RedbLogBuilder {
     ///   be written;
     /// - [`LogErrorKind::Corrupt`] when it is damaged;
     /// - [`LogErrorKind::Full`] when there is no room;
-    /// - [`LogErrorKind::Unavailable`] for any other error of the system.
+    /// - [`LogErrorKind::Unavailable`] for any other error of the system, such as a missing directory.
+    ///
+    /// The message is a sentence with the path, the cause and what to do.
     pub fn open(self, path: impl AsRef<Path>) -> Result<RedbLog, LogError> {
-        let path = path.as_ref();
+        let path = std::path::absolute(&path)
+            .map_err(|error| Fault::from(error).when_opening(path.as_ref()))?;
         let counts = Counts::default();
-        let opened = Store::open(path, counts.disk.clone()).or_else(|fault| {
-            if self.salvage && fault.kind() == LogErrorKind::Corrupt {
-                salvage(path)?;
-                return Store::open(path, counts.disk.clone());
-            }
-            Err(fault)
-        });
-        let (mut store, mut state) = opened.map_err(|fault| fault.at(path))?;
-        if self.restored {
-            state.epoch = Epoch::random();
-            state = guarded(|| store.begin(state)).map_err(|fault| fault.at(path))?;
-        }
-        if self.compact {
-            store.compact().map_err(|fault| fault.at(path))?;
-        }
-        let shared = Arc::new(SharedStore::new(path.to_owned(), store, counts));
+        let opened = self.open_store(&path, &counts).map_err(|fault| fault.when_opening(&path));
+        let (store, state) = opened?;
+        let shared = Arc::new(SharedStore::new(path, store, counts));
         shared.update_counts(&state);
         let origin = state.last.saturating_sub(self.replay).max(state.trimmed);
         let epoch = state.epoch.clone();
+        let clock = LogClock::after(state.time);
         let writer = Writer {
             shared,
             queue: Arc::new(Queue::new(self.max_pending, self.max_pending_bytes)),
-            limits: self.limits,
-            clock: LogClock::after(state.time),
+            limits: Limits { downtime: clock.downtime(state.time), ..self.limits },
+            clock,
             state,
             origin,
             replica: None,
@@ -177,6 +171,25 @@ impl RedbLogBuilder {
             tidied: Instant::now(),
         };
         RedbLog::run(writer, epoch)
+    }
+
+    fn open_store(&self, path: &Path, counts: &Counts) -> Result<(Store, LogState), Fault> {
+        let opened = Store::open(path, counts.disk.clone()).or_else(|fault| {
+            if self.salvage && fault.kind() == LogErrorKind::Corrupt {
+                salvage(path)?;
+                return Store::open(path, counts.disk.clone());
+            }
+            Err(fault)
+        });
+        let (mut store, mut state) = opened?;
+        if self.restored {
+            state.epoch = Epoch::random();
+            state = guarded(|| store.begin(state))?;
+        }
+        if self.compact {
+            store.compact()?;
+        }
+        Ok((store, state))
     }
 }
 
