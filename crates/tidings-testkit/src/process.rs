@@ -24,6 +24,8 @@ pub struct Process {
     package: String,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    /// How many files it may open, if it has a limit of its own.
+    files: Option<u32>,
     child: Child,
     watch: Option<Watch>,
     addr: SocketAddr,
@@ -49,15 +51,22 @@ impl Process {
         let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
         let environment =
             environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        Self::spawn(package, arguments, environment).await
+        Self::spawn(package, arguments, environment, None).await
+    }
+
+    /// As [`start_with`](Self::start_with). The process may open no more than `files` files. On Unix.
+    pub async fn start_with_files(package: &str, arguments: &[&str], files: u32) -> Self {
+        let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
+        Self::spawn(package, arguments, Vec::new(), Some(files)).await
     }
 
     async fn spawn(
         package: &str,
         arguments: Vec<String>,
         environment: Vec<(String, String)>,
+        files: Option<u32>,
     ) -> Self {
-        let mut child = command(package)
+        let mut child = command(package, files)
             .await
             .args(&arguments)
             .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -87,12 +96,12 @@ impl Process {
         // The process would block if nobody read its output.
         tokio::spawn(async move { tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await });
         let package = package.to_owned();
-        Self { package, arguments, environment, child, watch, addr, greeting, complaints }
+        Self { package, arguments, environment, files, child, watch, addr, greeting, complaints }
     }
 
     /// Runs a program of the workspace to its end.
     pub async fn run(package: &str, arguments: &[&str]) -> Output {
-        let output = command(package).await.args(arguments).output();
+        let output = command(package, None).await.args(arguments).output();
         within("the end of the program", output).await.expect("the program starts")
     }
 
@@ -130,7 +139,7 @@ impl Process {
             _ => argument,
         };
         let arguments = std::mem::take(&mut self.arguments).into_iter().map(on_its_port).collect();
-        Self::spawn(&self.package, arguments, self.environment).await
+        Self::spawn(&self.package, arguments, self.environment, self.files).await
     }
 
     /// Sends SIGTERM.
@@ -203,8 +212,8 @@ fn address_in(greeting: &str) -> Option<SocketAddr> {
     url.split_once('/')?.0.parse().ok()
 }
 
-/// The program of a package, built in the profile of the tests.
-async fn command(package: &str) -> Command {
+/// The program of a package, built in the profile of the tests, with a limit of open files or this process's.
+async fn command(package: &str, files: Option<u32>) -> Command {
     static BUILT: LazyLock<tokio::sync::Mutex<HashMap<String, PathBuf>>> =
         LazyLock::new(Default::default);
 
@@ -219,7 +228,15 @@ async fn command(package: &str) -> Command {
             program
         }
     };
-    let mut command = Command::new(program);
+    let mut command = match files {
+        // The shell becomes the program.
+        Some(files) => {
+            let mut command = Command::new("sh");
+            command.args(["-c", r#"ulimit -n "$0" && exec "$@""#, &files.to_string()]).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
     command.kill_on_drop(true).stdin(Stdio::null());
     command
 }

@@ -27,6 +27,10 @@ pub struct Options {
     /// Whether to publish the events of the live page. Default: true in memory
     #[arg(long, action = ArgAction::Set, value_name = "true|false")]
     demo: Option<bool>,
+
+    /// Limits of connections, in milliseconds, for tests: `head_timeout=1000,idle_timeout=1000`
+    #[arg(long, hide = true, value_delimiter = ',', value_name = "NAME=MILLISECONDS")]
+    limit: Vec<String>,
 }
 
 impl Options {
