@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Connects and sends bytes.
 pub(crate) async fn open(server: SocketAddr, bytes: &[u8]) -> io::Result<TcpStream> {
@@ -25,12 +27,21 @@ pub(crate) async fn open_narrow(server: SocketAddr, bytes: &[u8]) -> io::Result<
     Ok(socket)
 }
 
-/// Many connections that send the same bytes, one after the other.
+/// Many connections that send the same bytes. Those that a server without room does not take in time are given up.
 pub(crate) async fn crowd(server: SocketAddr, count: usize, bytes: &[u8]) -> Vec<TcpStream> {
-    let mut sockets = Vec::with_capacity(count);
+    let bytes: Arc<[u8]> = bytes.into();
+    let mut opening = JoinSet::new();
     for _ in 0..count {
-        sockets.extend(open(server, bytes).await);
+        let bytes = bytes.clone();
+        opening.spawn(async move { open(server, &bytes).await });
     }
+    let mut sockets = Vec::with_capacity(count);
+    let all = async {
+        while let Some(opened) = opening.join_next().await {
+            sockets.extend(opened.ok().and_then(Result::ok));
+        }
+    };
+    let _ = timeout(Duration::from_secs(3), all).await;
     sockets
 }
 

@@ -8,7 +8,7 @@ use tidings_tests::on_every_framework;
 use tokio::io::AsyncWriteExt;
 
 use crate::attacker::{flood, open};
-use crate::target::{Honest, Target};
+use crate::target::{Honest, Target, transports};
 
 on_every_framework! { "hub";
     junk_on_an_open_stream_ends_it
@@ -20,14 +20,19 @@ on_every_framework! { "hub";
 pub(crate) const STREAM: &[u8] = b"GET /events?topic=junk HTTP/1.1\r\nhost: tidings.test\r\n\r\n";
 
 async fn junk_on_an_open_stream_ends_it(package: &str) {
+    for transport in transports(package) {
+        junk_ends_a_stream(Target::start_on(package, transport).await).await;
+    }
+}
+
+async fn junk_ends_a_stream(target: Target) {
     const PIECE: usize = 16 * 1024;
-    let target = Target::start(package).await;
     let honest = Honest::start(&target).await;
     for junk in [b"x", b"\0", b"\n"] {
         let socket = open(target.addr(), STREAM).await.unwrap();
         let junk = junk.repeat(PIECE);
         let (sent, ended) = within("the end", flood(socket, &junk, usize::MAX)).await;
-        println!("{package}: ended after {} bytes", sent * PIECE);
+        println!("ended after {} bytes", sent * PIECE);
         assert!(ended);
         // Most of it is in buffers of the system.
         assert!(sent * PIECE < 16 << 20, "{} bytes were taken", sent * PIECE);
@@ -37,11 +42,14 @@ async fn junk_on_an_open_stream_ends_it(package: &str) {
 }
 
 async fn a_close_after_pipelined_bytes_is_noticed_at_once(package: &str) {
-    let target = Target::start(package).await;
+    for transport in transports(package) {
+        a_close_is_noticed(Target::start_on(package, transport).await).await;
+    }
+}
+
+async fn a_close_is_noticed(target: Target) {
     for bytes in [&b"GET /healthz HTTP/1.1\r\nhost: tidings.test\r\n\r\n"[..], b"G", &[b'x'; 1_000]]
     {
-        let stream = target.follow("/events?topic=a").await;
-        drop(stream);
         let mut socket = open(target.addr(), STREAM).await.unwrap();
         within("the stream", async { while target.clients().await == 0 {} }).await;
         socket.write_all(bytes).await.unwrap();
@@ -54,8 +62,13 @@ async fn a_close_after_pipelined_bytes_is_noticed_at_once(package: &str) {
 }
 
 async fn pipelined_bytes_do_not_keep_the_buffer_of_the_head(package: &str) {
+    for transport in transports(package) {
+        a_buffer_is_not_kept(Target::start_on(package, transport).await).await;
+    }
+}
+
+async fn a_buffer_is_not_kept(target: Target) {
     const COUNT: usize = 300;
-    let target = Target::start(package).await;
     let request = Request::get("/events?topic=a").header("x", "y".repeat(50_000)).bytes();
     let mut sockets = Vec::new();
     for _ in 0..COUNT {
@@ -66,7 +79,12 @@ async fn pipelined_bytes_do_not_keep_the_buffer_of_the_head(package: &str) {
 }
 
 async fn an_upgrade_to_a_websocket_is_framed_as_its_head_says(package: &str) {
-    let target = Target::start(package).await;
+    for transport in transports(package) {
+        an_upgrade_is_framed(Target::start_on(package, transport).await).await;
+    }
+}
+
+async fn an_upgrade_is_framed(target: Target) {
     let request = Request::get("/events?topic=a")
         .header("connection", "Upgrade")
         .header("upgrade", "websocket")

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::attacker::rest;
 use crate::http2::{get, narrow_window, open_h2};
-use crate::target::{Honest, Target};
+use crate::target::{Honest, Target, transports};
 
 on_every_framework! { "hub";
     waves_of_stalled_readers_hold_no_more_than_the_budget
@@ -25,7 +25,12 @@ fn large() -> Vec<u8> {
 }
 
 async fn waves_of_stalled_readers_hold_no_more_than_the_budget(package: &str) {
-    let target = Target::start(package).await;
+    for transport in transports(package) {
+        waves_hold_no_more(Target::start_on(package, transport).await).await;
+    }
+}
+
+async fn waves_hold_no_more(target: Target) {
     let honest = Honest::start(&target).await;
     let mut stalled = Vec::new();
     for _ in 0..WAVES {

@@ -75,8 +75,9 @@ attacks! {
     "a burst of connections": |addr, random| drop(burst(addr, random.logarithmic(3_000)).await);
     "streams that vanish": |addr, random| {
         for _ in 0..random.logarithmic(500) {
-            if let Ok(socket) = open(addr, STREAM).await && random.one_in(2) {
-                let _ = socket.set_zero_linger();
+            let socket = open(addr, STREAM).await;
+            if random.one_in(2) {
+                let _ = socket.map(|socket| socket.set_zero_linger());
             }
         }
     };

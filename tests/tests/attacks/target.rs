@@ -31,18 +31,24 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) async fn start(package: &str) -> Self {
-        Self::of(package, Process::start_with(package, &arguments()).await).await
+        Self::start_on(package, "auto").await
+    }
+
+    /// With this transport.
+    pub(crate) async fn start_on(package: &str, transport: &str) -> Self {
+        let arguments = arguments(&["--limit", LIMITS, "--transport", transport]);
+        Self::of(package, Process::start_with(package, &arguments).await).await
     }
 
     /// With so many files that it may open.
     pub(crate) async fn start_with_files(package: &str, files: u32) -> Self {
-        Self::of(package, Process::start_with_files(package, &arguments(), files).await).await
+        let arguments = arguments(&["--limit", LIMITS]);
+        Self::of(package, Process::start_with_files(package, &arguments, files).await).await
     }
 
     /// With the default limits in time, and so many files.
     pub(crate) async fn start_as_usual_with_files(package: &str, files: u32) -> Self {
-        let arguments = ["--listen", ANY_PORT, "--demo", "false"];
-        Self::of(package, Process::start_with_files(package, &arguments, files).await).await
+        Self::of(package, Process::start_with_files(package, &arguments(&[]), files).await).await
     }
 
     async fn of(package: &str, hub: Process) -> Self {
@@ -129,8 +135,16 @@ impl Target {
     }
 }
 
-fn arguments() -> [&'static str; 6] {
-    ["--listen", ANY_PORT, "--demo", "false", "--limit", LIMITS]
+fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["--listen", ANY_PORT, "--demo", "false"], more].concat()
+}
+
+/// The transports of a hub.
+pub(crate) fn transports(package: &str) -> &'static [&'static str] {
+    match package {
+        "hub-actix-web" => &["body"],
+        _ => &["auto", "body"],
+    }
 }
 
 /// Clients that read at once, and their publisher, which makes a new connection for each event: both must work during
