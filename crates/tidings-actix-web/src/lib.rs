@@ -44,7 +44,7 @@
 //!   [`shutdown_timeout`](actix_web::HttpServer::shutdown_timeout) is set), and event streams do not
 //!   end by themselves: call [`Hub::close`](tidings::Hub::close) when the shutdown begins;
 //! - its connections have the system's defaults, which do not suit event streams: see
-//!   [`SocketSettings`].
+//!   [`Limits`].
 //!
 //! Over HTTP/2, actix-web notices that a client has cancelled a stream, or has vanished, only when it
 //! next writes to it: at the next event or heartbeat. Until then the registry lists the client.
@@ -62,4 +62,4 @@ pub use request::SseRequest;
 pub use response::Sse;
 pub use serve::{ActixWeb, Serve, serve, serve_with};
 pub use tidings;
-pub use tidings_net::SocketSettings;
+pub use tidings_net::Limits;

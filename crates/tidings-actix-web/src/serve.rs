@@ -10,13 +10,13 @@ use actix_web::dev::{self, AppConfig, Service, ServiceFactory};
 use actix_web::rt::net::TcpStream;
 use actix_web::{Error, HttpServer};
 use tidings::Hub;
-use tidings_net::{Graceful, Server, SocketSettings};
+use tidings_net::{Graceful, Limits, Options, Server};
 
 /// Serves an application with actix-web's own server, on sockets that are set for event streams.
 ///
 /// It adds to [`HttpServer::listen`] and [`run`](HttpServer::run):
 ///
-/// - the [`SocketSettings`] on every connection;
+/// - the [`Limits`] on every connection;
 /// - streams that end as soon as their clients close (`h1_allow_half_closed(false)`);
 /// - a graceful shutdown that ends the hub's streams and has a time limit.
 ///
@@ -91,21 +91,20 @@ where
     S::Service: 'static,
     B: MessageBody + 'static,
 {
-    let start = Box::new(|listener: TcpListener, settings: SocketSettings, seconds, begun| {
-        settings.apply(&listener)?;
+    let start = Box::new(|listener: TcpListener, limits: Limits, seconds, begun| {
+        limits.apply(&listener)?;
         let app = app
             .h1_allow_half_closed(false)
             .on_connect(move |connection, _| {
-                // Where connections inherit the listener's settings, this repeats them. It fails
+                // Where connections inherit the listener's options, this repeats them. It fails
                 // if the connection is gone already, which the server will notice.
-                let _ = connection.downcast_ref::<TcpStream>().map(|io| settings.apply(io));
+                let _ = connection.downcast_ref::<TcpStream>().map(|io| limits.apply(io));
             })
             .shutdown_timeout(seconds)
             .shutdown_signal(begun);
         Ok(listen(app, listener)?.run())
     });
-    let hub = hub.clone();
-    tidings_net::Serve::new(ActixWeb { listener, start }, move || hub.close())
+    tidings_net::Serve::new(ActixWeb { listener, start }, hub)
 }
 
 /// A server that is being set up: see [`serve`]. It runs when it is awaited.
@@ -117,24 +116,19 @@ pub struct ActixWeb {
     start: Start,
 }
 
-type Start = Box<dyn FnOnce(TcpListener, SocketSettings, u64, Signal) -> io::Result<dev::Server>>;
+type Start = Box<dyn FnOnce(TcpListener, Limits, u64, Signal) -> io::Result<dev::Server>>;
 type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Server for ActixWeb {
     type Running = Pin<Box<dyn Future<Output = io::Result<()>>>>;
 
-    fn run(
-        self,
-        settings: SocketSettings,
-        graceful: Graceful,
-        close: impl FnOnce() + Send + 'static,
-    ) -> Self::Running {
+    fn run(self, options: Options, graceful: Graceful) -> Self::Running {
         let Self { listener, start } = self;
         Box::pin(async move {
             // actix-web counts whole seconds, and does not wait if there are none.
             let seconds = graceful.timeout().as_secs().max(1);
-            let server = async |begun| start(listener, settings, seconds, begun)?.await;
-            graceful.run(close, server).await
+            let server = async |begun| start(listener, options.limits, seconds, begun)?.await;
+            graceful.run(move || options.hubs.close(), server).await
         })
     }
 }

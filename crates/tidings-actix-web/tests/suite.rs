@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, ServiceConfig, get, head, resource};
 use actix_web::{HttpRequest, HttpResponse, HttpServer, Responder};
-use tidings_actix_web::{SocketSettings, Sse, SseRequest, serve, serve_with};
+use tidings_actix_web::{Limits, Sse, SseRequest, serve, serve_with};
 use tidings_testkit::adapter::{Adapter, App, Shutdown};
 use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
 
@@ -32,7 +32,7 @@ impl Adapter for ActixWeb {
 
     async fn serve(app: App, listener: TcpListener, shutdown: Shutdown) -> io::Result<()> {
         serve(listener, server!(app), app.hub())
-            .sockets(SocketSettings::default().write_timeout(app.write_timeout()))
+            .limits(Limits::default().write_timeout(app.write_timeout()))
             .with_graceful_shutdown(shutdown)
             .shutdown_timeout(App::SHUTDOWN_TIMEOUT)
             .await

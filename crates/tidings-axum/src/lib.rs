@@ -49,8 +49,8 @@
 //!   # }
 //!   ```
 //!
-//! - its connections have the system's defaults, which do not suit event streams: see
-//!   [`SocketSettings`];
+//! - its connections have the system's defaults, which do not suit event streams, and no limits: see
+//!   [`Limits`];
 //! - the registry knows the clients' addresses only with
 //!   [`into_make_service_with_connect_info`](axum::Router::into_make_service_with_connect_info).
 //!
@@ -72,4 +72,4 @@ pub use request::SseRequest;
 pub use response::Sse;
 pub use serve::{Axum, Serve, serve};
 pub use tidings;
-pub use tidings_net::{SocketSettings, Transport};
+pub use tidings_net::{Limits, Transport};

@@ -1,5 +1,4 @@
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 
 use axum::Router;
@@ -7,7 +6,8 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use tidings::Hub;
-use tidings_net::{Graceful, Server, SocketSettings, Transport, WithTransport};
+use tidings_hyper::RequestBody;
+use tidings_net::{Graceful, Options, Peer, Server};
 use tokio::net::TcpListener;
 use tower_service::Service;
 
@@ -15,7 +15,7 @@ use tower_service::Service;
 ///
 /// It adds to [`axum::serve`](axum::serve()):
 ///
-/// - the [`SocketSettings`] on every connection, with a limit on stalled writes;
+/// - the [`Limits`](tidings_net::Limits) on every connection;
 /// - a graceful shutdown that ends the hub's streams and has a time limit;
 /// - the client's address as [`ConnectInfo<SocketAddr>`](ConnectInfo), for the registry and for
 ///   handlers;
@@ -40,9 +40,7 @@ use tower_service::Service;
 /// # }
 /// ```
 pub fn serve(listener: TcpListener, app: Router, hub: &Hub) -> Serve {
-    let hub = hub.clone();
-    let axum = Axum { listener, app, transport: Transport::default() };
-    tidings_net::Serve::new(axum, move || hub.close())
+    tidings_net::Serve::new(Axum { listener, app }, hub)
 }
 
 /// A server that is being set up: see [`serve`]. It runs when it is awaited.
@@ -53,30 +51,19 @@ pub type Serve = tidings_net::Serve<Axum>;
 pub struct Axum {
     listener: TcpListener,
     app: Router,
-    transport: Transport,
-}
-
-impl WithTransport for Axum {
-    fn set_transport(&mut self, transport: Transport) {
-        self.transport = transport;
-    }
 }
 
 impl Server for Axum {
     type Running = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
-    fn run(
-        self,
-        settings: SocketSettings,
-        graceful: Graceful,
-        close: impl FnOnce() + Send + 'static,
-    ) -> Self::Running {
-        let Self { listener, app, transport } = self;
-        let app = move |mut request: Request<_>, peer: SocketAddr| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            app.clone().call(request.map(Body::new))
+    fn run(self, options: Options, graceful: Graceful) -> Self::Running {
+        let Self { listener, mut app } = self;
+        let app = move |mut request: Request<RequestBody>, peer: Peer| {
+            request.extensions_mut().insert(ConnectInfo(peer.client.unwrap_or(peer.addr)));
+            app.call(request.map(Body::new))
         };
-        let server = move |begun| tidings_hyper::serve(listener, app, settings, transport, begun);
-        Box::pin(graceful.run(close, server))
+        let hubs = options.hubs.clone();
+        let server = move |begun| tidings_hyper::serve(listener, app, options, begun);
+        Box::pin(graceful.run(move || hubs.close(), server))
     }
 }

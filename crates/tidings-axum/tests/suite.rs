@@ -10,7 +10,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::Listener;
-use tidings_axum::{SocketSettings, Sse, SseRequest, Transport};
+use tidings_axum::{Limits, Sse, SseRequest, Transport};
 use tidings_testkit::adapter::{Adapter, App, Shutdown};
 use tidings_testkit::tls::accept;
 use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
@@ -28,7 +28,7 @@ impl<const DIRECT: bool> Adapter for Axum<DIRECT> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         tidings_axum::serve(listener, router(&app), app.hub())
             .transport(if DIRECT { Transport::Auto } else { Transport::Body })
-            .sockets(SocketSettings::default().write_timeout(app.write_timeout()))
+            .limits(Limits::default().write_timeout(app.write_timeout()))
             .with_graceful_shutdown(shutdown)
             .shutdown_timeout(App::SHUTDOWN_TIMEOUT)
             .await

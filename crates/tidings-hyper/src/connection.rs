@@ -1,42 +1,46 @@
 //! A connection, from its first byte until it ends or a writer has it.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::{pending, poll_fn};
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use tidings_net::WriteLimit;
+use tidings_net::{
+    Answering, Connections, Guarded, GuardedParts, Io, Peer, Protocol, Received, Reception,
+};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
+use crate::body::{RequestBody, ResponseBody};
 use crate::handoff::{NewStream, ReturnedConnection, StreamResponse};
 use crate::head::Framing;
-use crate::io::Io;
 use crate::writers::Writers;
 
 /// An application, which answers requests.
-pub trait App<B>:
-    Fn(Request<Incoming>, SocketAddr) -> Self::Answer + Clone + Send + 'static
+///
+/// It is a function of a request and of who has sent it. It is cloned for each connection, so that it may keep something for
+/// the connection; such as a service that a make-service makes at the first request.
+pub trait App<A, B>:
+    FnMut(Request<RequestBody>, Peer<A>) -> Self::Answer + Clone + Send + 'static
 {
     /// The future of the response.
     type Answer: Future<Output = Result<Response<B>, Infallible>> + Send + 'static;
 }
 
-impl<A, B, F> App<B> for A
+impl<T, A, B, F> App<A, B> for T
 where
-    A: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + 'static,
+    T: FnMut(Request<RequestBody>, Peer<A>) -> F + Clone + Send + 'static,
     F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
 {
     type Answer = F;
@@ -49,7 +53,9 @@ pub(crate) struct ServerHandle<B> {
     pub(crate) closing: watch::Receiver<bool>,
     /// Takes connections whose streams have ended.
     pub(crate) back: mpsc::UnboundedSender<ReturnedConnection>,
-    pub(crate) write_timeout: Option<Duration>,
+    pub(crate) connections: Connections,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<tidings_net::Tls>,
 }
 
 impl<B> Clone for ServerHandle<B> {
@@ -58,41 +64,78 @@ impl<B> Clone for ServerHandle<B> {
             writers: self.writers.clone(),
             closing: self.closing.clone(),
             back: self.back.clone(),
-            write_timeout: self.write_timeout,
+            connections: self.connections.clone(),
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
         }
     }
 }
 
-/// Finds out which protocol a connection speaks, and spawns the task for it: most of the memory of an
-/// idle client is its task, and an async function reserves room for everything that it might do.
-pub(crate) async fn begin<A, B>(mut io: Io, peer: SocketAddr, app: A, server: ServerHandle<B>)
-where
-    A: App<B>,
+/// Waits for the head of the first request, and spawns the task for what the connection speaks: most of the memory of an idle
+/// client is its task, and an async function reserves room for everything that it might do.
+pub(crate) async fn begin<IO, L, A, B>(
+    io: IO,
+    addr: L,
+    before: Bytes,
+    reception: Reception,
+    app: A,
+    server: ServerHandle<B>,
+) where
+    IO: Io,
+    L: Clone + Send + 'static,
+    A: App<L, B>,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let mut closing = server.closing.clone();
-    let is_http2 = tokio::select! {
-        is_http2 = io.begins_with_http2() => is_http2,
+    #[cfg(feature = "tls")]
+    if let Some(tls) = server.tls.clone() {
+        let received = tokio::select! {
+            received = reception.receive_tls(io, &tls) => received,
+            _ = closing.wait_for(|closing| *closing) => return,
+        };
+        if let Ok(received) = received {
+            spawn(received, addr, app, server);
+        }
+        return;
+    }
+    let received = tokio::select! {
+        received = reception.receive(io, before) => received,
         // Nothing was requested yet.
         _ = closing.wait_for(|closing| *closing) => return,
     };
-    match is_http2 {
-        Ok(true) => drop(tokio::spawn(serve_http2(io, peer, app, server))),
-        Ok(false) => drop(tokio::spawn(serve_http1(io, peer, app, server))),
-        Err(_) => {}
+    if let Ok(received) = received {
+        spawn(received, addr, app, server);
+    }
+}
+
+fn spawn<IO, L, A, B>(received: Received<IO>, addr: L, app: A, server: ServerHandle<B>)
+where
+    IO: Io,
+    L: Clone + Send + 'static,
+    A: App<L, B>,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let Received { io, protocol, client } = received;
+    let peer = Peer { addr, client };
+    match protocol {
+        Protocol::Http2 => drop(tokio::spawn(serve_http2(io, peer, app, server))),
+        Protocol::Http1 => drop(tokio::spawn(serve_http1(io, peer, app, server))),
     }
 }
 
 /// Has hyper serve requests, until there is a response that a writer can send.
-fn serve_http1<A, B>(
-    io: Io,
-    peer: SocketAddr,
+fn serve_http1<IO, L, A, B>(
+    io: Guarded<IO>,
+    peer: Peer<L>,
     app: A,
     server: ServerHandle<B>,
 ) -> impl Future<Output = ()> + Send + 'static
 where
-    A: App<B>,
+    IO: Io,
+    L: Clone + Send + 'static,
+    A: App<L, B>,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
@@ -100,15 +143,21 @@ where
     let handoff =
         is_direct.then(|| Handoff { response: Arc::default(), unflushed: io.unflushed() });
     let slot = handoff.as_ref().map(|handoff| handoff.response.clone());
+    let activity = io.activity().clone();
+    let body_timeout = server.connections.limits().body_timeout_value();
+    // hyper calls a service that it only borrows, one request after the other.
+    let app = RefCell::new(app);
     let service = service_fn(move |request: Request<Incoming>| {
         let (head, body) = request.into_parts();
         let handoff = slot.clone().zip(Framing::of(&head, &body));
-        let answer = app(Request::from_parts(head, body), peer);
+        let answering = activity.answer();
+        let body = RequestBody::new(body, body_timeout, activity.read_body());
+        let answer = app.borrow_mut()(Request::from_parts(head, body), peer.clone());
         // In a box: hyper keeps room for it as long as the connection lives.
         Box::pin(async move {
             let response = answer.await?;
             let Some((slot, framing)) = handoff else {
-                return Ok(response);
+                return Ok(answered(response, answering));
             };
             match StreamResponse::from_response(response, framing) {
                 Ok(response) => {
@@ -116,12 +165,12 @@ where
                     // hyper gets no response, and is not polled again.
                     pending().await
                 }
-                Err(response) => Ok::<_, Infallible>(response),
+                Err(response) => Ok::<_, Infallible>(answered(response, answering)),
             }
         })
     });
-    let io = TokioIo::new(WriteLimit::new(io, server.write_timeout));
-    let mut connection = http1::Builder::new().serve_connection(io, service).with_upgrades();
+    let mut connection =
+        http1::Builder::new().serve_connection(TokioIo::new(io), service).with_upgrades();
     // A block, not a function: the future of a function holds its arguments twice.
     async move {
         let mut closing = server.closing.clone();
@@ -144,18 +193,23 @@ where
             }
         });
         if let (Some(response), Some(parts)) = (response.await, connection.into_parts()) {
-            let io = parts.io.into_inner().into_inner();
-            let pipelined = match (parts.read_buf, io.before()) {
+            let GuardedParts { io, before, permit } = parts.io.into_inner().into_parts();
+            let pipelined = match (parts.read_buf, before) {
                 (read, before) if before.is_empty() => read,
                 (read, before) => [&read[..], &before[..]].concat().into(),
             };
             // Else the socket is gone.
-            if let Ok(socket) = io.into_socket().into_std() {
+            if let Some(Ok(socket)) = io.into_tcp().ok().map(TcpStream::into_std) {
                 let back = server.back.clone();
-                server.writers.serve(NewStream { response: *response, socket, pipelined, back });
+                let stream = NewStream { response: *response, socket, pipelined, permit, back };
+                server.writers.serve(stream);
             }
         }
     }
+}
+
+fn answered<B>(response: Response<B>, answering: Answering) -> Response<ResponseBody<B>> {
+    response.map(|body| ResponseBody { body, _answering: answering })
 }
 
 /// A response that a writer will send, and waits for its connection.
@@ -175,18 +229,28 @@ impl<B> Handoff<B> {
     }
 }
 
-async fn serve_http2<A, B>(io: Io, peer: SocketAddr, app: A, server: ServerHandle<B>)
+async fn serve_http2<IO, L, A, B>(io: Guarded<IO>, peer: Peer<L>, app: A, server: ServerHandle<B>)
 where
-    A: App<B>,
-    B: Body<Data = Bytes> + Send + 'static,
+    IO: Io,
+    L: Clone + Send + 'static,
+    A: App<L, B>,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let io = TokioIo::new(WriteLimit::new(io, server.write_timeout));
-    let service = service_fn(move |request| Box::pin(app(request, peer)));
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let activity = io.activity().clone();
+    let body_timeout = server.connections.limits().body_timeout_value();
+    let app = RefCell::new(app);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answering = activity.answer();
+        let reading = activity.read_body();
+        let request = request.map(|body| RequestBody::new(body, body_timeout, reading));
+        let answer = app.borrow_mut()(request, peer.clone());
+        Box::pin(async move { Ok::<_, Infallible>(answered(answer.await?, answering)) })
+    });
+    let mut builder = http2::Builder::new(TokioExecutor::new());
     // For WebSockets over HTTP/2: RFC 8441.
-    builder.http2().enable_connect_protocol();
-    let mut connection = pin!(builder.serve_connection_with_upgrades(io, service));
+    builder.enable_connect_protocol();
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
     let mut closing = server.closing.clone();
     tokio::select! {
         // Connections end for many reasons; the server goes on.

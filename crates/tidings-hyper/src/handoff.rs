@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body::Body;
 use tidings::Subscription;
+use tidings_net::Permit;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::claim;
@@ -43,6 +44,7 @@ pub(crate) struct NewStream<B> {
     pub(crate) socket: std::net::TcpStream,
     /// What the client has sent after its request.
     pub(crate) pipelined: Bytes,
+    pub(crate) permit: Permit,
     pub(crate) back: UnboundedSender<ReturnedConnection>,
 }
 
@@ -52,4 +54,5 @@ pub(crate) struct ReturnedConnection {
     pub(crate) socket: std::net::TcpStream,
     /// What its client has sent meanwhile, as far as it was read.
     pub(crate) pipelined: Bytes,
+    pub(crate) permit: Permit,
 }

@@ -6,23 +6,20 @@
 //!
 //! ```no_run
 //! use std::convert::Infallible;
-//! use std::net::SocketAddr;
 //!
 //! use http::Request;
-//! use hyper::body::Incoming;
 //! use tidings::Hub;
-//! use tidings_hyper::{SubscriptionBody, serve};
-//! use tidings_net::{SocketSettings, Transport};
+//! use tidings_hyper::{RequestBody, SubscriptionBody, serve};
+//! use tidings_net::{Options, Peer};
 //!
 //! # async fn example(hub: Hub) -> std::io::Result<()> {
-//! let app = move |_request: Request<Incoming>, _peer: SocketAddr| {
+//! let app = move |_request: Request<RequestBody>, _peer: Peer| {
 //!     let subscription = hub.subscribe(["news"]).open().expect("a topic");
 //!     let response = SubscriptionBody::new(subscription).into_response();
 //!     async { Ok::<_, Infallible>(response) }
 //! };
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-//! let sockets = SocketSettings::default();
-//! serve(listener, app, sockets, Transport::Auto, std::future::pending()).await
+//! serve(listener, app, Options::default(), std::future::pending()).await
 //! # }
 //! ```
 //!
@@ -58,22 +55,23 @@
 //! many events delays other topics and new streams by no more than a turn.
 //!
 //! A socket that takes no bytes delays nothing, and its connection ends after
-//! [`SocketSettings::write_timeout`](tidings_net::SocketSettings::write_timeout). The writer notices
+//! [`Limits::write_timeout`](tidings_net::Limits::write_timeout). The writer notices
 //! at once when a client closes its connection. A stream that ends while the server goes on returns
 //! its connection to hyper, for the client's next request.
 
+mod body;
 mod chunk;
 mod claim;
 mod connection;
 mod handoff;
 mod head;
 mod inbox;
-mod io;
 mod response;
 mod server;
 mod writer;
 mod writers;
 
+pub use body::{RequestBody, RequestBodyError};
 pub use claim::SubscriptionBody;
 pub use connection::App;
 pub use response::stream_response;

@@ -2,23 +2,20 @@ use std::error::Error;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
-use tidings_net::{SocketSettings, Transport};
-use tokio::net::{TcpListener, TcpStream};
+use tidings_net::{Connections, Listener, Options, Transport};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
 use crate::connection::{self, App, ServerHandle};
 use crate::handoff::ReturnedConnection;
-use crate::io::Io;
 use crate::writers::Writers;
 
-/// Serves an application, and sends its streams by the direct transport unless `transport` forbids
-/// it.
+/// Serves an application, and sends its streams by the direct transport unless the options forbid it.
 ///
-/// The server calls `app` for each request, with the address of the other end. The client gets the
+/// The server calls `app` for each request, with the address of the other end and of the client. The client gets the
 /// same response as from hyper.
 ///
 /// After `shutdown` resolves, the server ends when all connections have ended: idle ones end at once,
@@ -27,50 +24,52 @@ use crate::writers::Writers;
 ///
 /// # Errors
 ///
-/// If the listener does not take the `settings`, or the writer threads cannot be started.
-pub async fn serve<A, B>(
-    listener: TcpListener,
+/// If the listener does not take the limits, or the writer threads cannot be started.
+pub async fn serve<L, A, B>(
+    mut listener: L,
     app: A,
-    settings: SocketSettings,
-    transport: Transport,
+    options: Options,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()>
 where
-    A: App<B>,
+    L: Listener,
+    A: App<L::Addr, B>,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    settings.apply(&listener)?;
-    let write_timeout = settings.write_timeout_value();
-    let writers = Arc::new(match transport {
+    listener.prepare(&options.limits)?;
+    let connections = Connections::new(&options);
+    let writers = Arc::new(match options.transport {
         Transport::Body => Writers::none(),
-        _ => Writers::start(write_timeout)?,
+        _ => Writers::start(options.limits.write_timeout_value())?,
     });
     let _stop = writers.stop_on_drop();
     let (close, closing) = watch::channel(false);
     let (back, mut returned) = mpsc::unbounded_channel();
-    let server = ServerHandle { writers: writers.clone(), closing, back, write_timeout };
+    let server = ServerHandle {
+        writers: writers.clone(),
+        closing,
+        back,
+        connections: connections.clone(),
+        #[cfg(feature = "tls")]
+        tls: options.tls.clone(),
+    };
     let mut shutdown = pin!(shutdown);
     loop {
-        let io = tokio::select! {
+        let (io, addr, reception, before) = tokio::select! {
             () = &mut shutdown => break,
-            accepted = accept(&listener) => {
-                // Where connections inherit the listener's settings, this repeats them. It fails
-                // if the connection is gone already, which its task will notice.
-                let _ = settings.apply(&accepted);
-                Io::new(accepted, Bytes::new())
+            (io, addr, reception) = connections.accept(&mut listener) => {
+                (io, addr, reception, Bytes::new())
             }
-            Some(ReturnedConnection { socket, pipelined }) = returned.recv() => {
-                match TcpStream::from_std(socket) {
-                    Ok(socket) => Io::new(socket, pipelined),
-                    Err(_) => continue,
-                }
+            Some(ReturnedConnection { socket, pipelined, permit }) = returned.recv() => {
+                let returned = TcpStream::from_std(socket).ok().and_then(L::from_tcp);
+                let Some((io, addr)) = returned else {
+                    continue;
+                };
+                (io, addr, connections.readmit(permit), pipelined)
             }
         };
-        // Without an address, the connection is gone already.
-        if let Ok(peer) = io.peer_addr() {
-            tokio::spawn(connection::begin(io, peer, app.clone(), server.clone()));
-        }
+        tokio::spawn(connection::begin(io, addr, before, reception, app.clone(), server.clone()));
     }
     drop(listener);
     writers.close();
@@ -79,25 +78,4 @@ where
     drop(server);
     while returned.recv().await.is_some() {}
     Ok(())
-}
-
-/// The next connection.
-async fn accept(listener: &TcpListener) -> TcpStream {
-    /// How long to wait when there are no files, or no memory, left for a connection.
-    const PAUSE: Duration = Duration::from_millis(100);
-
-    loop {
-        match listener.accept().await {
-            Ok((socket, _)) => return socket,
-            Err(error) if is_of_the_connection(&error) => {}
-            Err(_) => tokio::time::sleep(PAUSE).await,
-        }
-    }
-}
-
-/// Whether accepting has failed because of that one connection.
-fn is_of_the_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

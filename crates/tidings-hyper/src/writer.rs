@@ -170,7 +170,7 @@ impl<B: Send + 'static> Writer<B> {
 
     /// Takes a new stream, and sends its head together with its first bytes.
     fn accept(&mut self, stream: NewStream<B>) {
-        let NewStream { response, socket, pipelined, back } = stream;
+        let NewStream { response, socket, pipelined, permit, back } = stream;
         let StreamResponse { subscription, head, framing, body } = response;
         let subscription = *subscription;
         self.back = Some(back);
@@ -185,6 +185,7 @@ impl<B: Send + 'static> Writer<B> {
             stalled: None,
             pipelined: Some(pipelined).filter(|bytes| !bytes.is_empty()).map(Box::new),
             body,
+            permit,
         });
         let interest = Interest::READABLE | Interest::WRITABLE;
         let socket = &mut self.members[key].socket;
@@ -387,14 +388,14 @@ impl<B: Send + 'static> Writer<B> {
         let Some(member) = self.take(key) else {
             return;
         };
-        let Member { mut socket, framing, pipelined, subscription, body, .. } = member;
+        let Member { mut socket, framing, pipelined, subscription, body, permit, .. } = member;
         drop_safely((subscription, body));
         let is_reusable = framing.keep_alive && !self.closing;
         if is_reusable && self.poll.registry().deregister(&mut socket).is_ok() {
             let pipelined = pipelined.map_or_else(Bytes::new, |bytes| *bytes);
             // A server that has ended takes nothing back.
             if let Some(back) = &self.back {
-                let _ = back.send(ReturnedConnection { socket: socket.into(), pipelined });
+                let _ = back.send(ReturnedConnection { socket: socket.into(), pipelined, permit });
             }
         } else {
             let _ = socket.shutdown(Shutdown::Write);

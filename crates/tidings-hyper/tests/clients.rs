@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use site::Site;
 use tidings::{Hub, Retention};
-use tidings_net::SocketSettings;
+use tidings_net::Limits;
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::wire::{Connection, Ending, Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -51,7 +51,7 @@ async fn a_client_that_closes_is_gone_at_once() {
 
 #[tokio::test]
 async fn a_client_that_closes_while_it_is_stalled_is_gone_at_once() {
-    let site = Site::with(Hub::new(), SocketSettings::default().write_timeout(None)).await;
+    let site = Site::with(Hub::new(), Limits::default().write_timeout(None)).await;
     for is_reset in [true, false] {
         let response = stalled(&site, "a").await;
         site.has(1, 0).await;
@@ -71,7 +71,7 @@ async fn a_client_that_closes_while_it_is_stalled_is_gone_at_once() {
 async fn a_stalled_client_is_evicted_and_delays_nobody() {
     const TIMEOUT: Duration = Duration::from_millis(500);
 
-    let site = Site::with(Hub::new(), SocketSettings::default().write_timeout(TIMEOUT)).await;
+    let site = Site::with(Hub::new(), Limits::default().write_timeout(TIMEOUT)).await;
     let mut others = [site.follow("/events/a").await, site.follow("/events/b").await];
     let stuck = [stalled(&site, "a").await, stalled(&site, "a").await];
     site.has(4, 0).await;
@@ -100,7 +100,7 @@ async fn a_stalled_client_is_evicted_and_delays_nobody() {
 #[tokio::test]
 async fn without_a_write_timeout_a_stalled_client_stays_and_is_reset() {
     let hub = Hub::builder().retain("a", Retention::none()).unwrap().build();
-    let site = Site::with(hub, SocketSettings::default().write_timeout(None)).await;
+    let site = Site::with(hub, Limits::default().write_timeout(None)).await;
     let mut response = stalled(&site, "a").await;
     site.has(1, 0).await;
     flood(&site, "a");
@@ -122,7 +122,7 @@ async fn without_a_write_timeout_a_stalled_client_stays_and_is_reset() {
 #[tokio::test]
 async fn a_slow_but_steady_client_gets_every_byte() {
     let hub = Hub::builder().retention(Retention::default().events(10_000).bytes(16 << 20)).build();
-    let site = Site::with(hub, SocketSettings::default()).await;
+    let site = Site::with(hub, Limits::default()).await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(2048).unwrap();
     let mut slow = socket.connect(site.addr).await.unwrap();

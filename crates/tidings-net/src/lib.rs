@@ -1,42 +1,46 @@
-//! Sockets and shutdown of a server of server-sent events, for the adapters of Tidings.
+//! What stands between a listener and an HTTP server of event streams, for the adapters of Tidings.
 //!
-//! ```
-//! use std::net::TcpListener;
-//! use tidings_net::SocketSettings;
+//! An event stream is mostly idle, its writes are short, and its clients vanish without closing. The defaults of TCP are
+//! made for other traffic, and HTTP servers leave it to something in front of them to limit what a client may cost. Here
+//! is what a server on the open internet needs:
 //!
-//! let listener = TcpListener::bind("127.0.0.1:0")?;
-//! SocketSettings::default().apply(&listener)?;
-//! # Ok::<(), std::io::Error>(())
-//! ```
-//!
-//! An event stream is mostly idle, its writes are short, and its clients vanish without closing. The
-//! defaults of TCP are made for other traffic. Without [`SocketSettings`]
-//!
-//! - an event may wait for the acknowledgement of the event before it (Nagle's algorithm);
-//! - a client whose machine or network fails keeps its connection for a quarter of an hour or more:
-//!   heartbeats fit into the kernel's buffer, which sends them again and again;
-//! - a client that stays connected and does not read keeps its connection for ever: the server does
-//!   not poll its response, so nothing in the response could end it.
+//! - [`Limits`], in time and number, all in one place;
+//! - [`Listener`] and [`Io`]: what a server listens on, and what it gets from there;
+//! - [`Connections`], which accepts, counts, refuses and evicts;
+//! - [`Reception`], which reads a connection's first request head before any server allocates for it;
+//! - [`Guarded`], the connection as the server sees it, with the limits that remain;
+//! - [`Serve`], a server that is being set up, with a [`Graceful`] shutdown.
 //!
 //! # Features
 //!
-//! - `tokio`: [`WriteLimit`], which solves the last problem for any `AsyncWrite` on every platform;
-//!   and [`Serve`], a server with a [`Graceful`] shutdown.
+//! - `tls`: `Tls`.
 
-#[cfg(feature = "tokio")]
+mod connections;
 mod graceful;
-#[cfg(feature = "tokio")]
+mod guarded;
+mod hubs;
+mod io;
+mod limits;
+mod listener;
+mod network;
+mod peer;
+mod reception;
 mod serve;
-mod settings;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
-#[cfg(feature = "tokio")]
-mod write_limit;
 
-#[cfg(feature = "tokio")]
+pub use connections::{Connections, Permit};
 pub use graceful::Graceful;
-#[cfg(feature = "tokio")]
-pub use serve::{Serve, Server, WithTransport};
-pub use settings::SocketSettings;
+pub use guarded::{Activity, Answering, Guarded, GuardedParts, ReadingBody};
+pub use hubs::Hubs;
+pub use io::Io;
+pub use limits::Limits;
+pub use listener::Listener;
+pub use network::{Network, ParseNetworkError};
+pub use peer::Peer;
+pub use reception::{Protocol, Received, Reception};
+pub use serve::{Options, Serve, Server};
+#[cfg(feature = "tls")]
+pub use tls::Tls;
 pub use transport::{ParseTransportError, Transport};
-#[cfg(feature = "tokio")]
-pub use write_limit::WriteLimit;

@@ -2,66 +2,77 @@ use std::fmt;
 use std::future::IntoFuture;
 use std::time::Duration;
 
-use crate::{Graceful, SocketSettings, Transport};
+use tidings::Hub;
+
+use crate::{Graceful, Hubs, Limits, Transport};
+
+/// Everything that [`Serve`] has collected for a server.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The limits of its connections.
+    pub limits: Limits,
+    /// TLS, if it speaks it.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::Tls>,
+    /// How responses of subscriptions are sent.
+    pub transport: Transport,
+    /// The hubs whose streams it sends.
+    pub hubs: Hubs,
+}
 
 /// A framework's server on its listener, which an adapter gives to [`Serve`].
 pub trait Server {
     /// The running server.
     type Running: Future<Output = std::io::Result<()>>;
 
-    /// Runs on sockets with these settings.
+    /// Runs with these options.
     ///
-    /// A shutdown by `graceful` calls `close`, which ends the streams.
-    fn run(
-        self,
-        sockets: SocketSettings,
-        graceful: Graceful,
-        close: impl FnOnce() + Send + 'static,
-    ) -> Self::Running;
-}
-
-/// A server that has a choice of transports.
-pub trait WithTransport: Server {
-    /// Chooses one. Default: [`Transport::Auto`].
-    fn set_transport(&mut self, transport: Transport);
+    /// When a shutdown by `graceful` begins, the hubs of the options must be closed, which ends their streams.
+    fn run(self, options: Options, graceful: Graceful) -> Self::Running;
 }
 
 /// A server that is being set up. Runs when it is awaited, until it fails or is shut down.
 #[must_use = "a server does nothing unless it is awaited"]
 pub struct Serve<S> {
     server: S,
-    close: Box<dyn FnOnce() + Send>,
-    sockets: SocketSettings,
+    options: Options,
     graceful: Graceful,
 }
 
 impl<S: Server> Serve<S> {
-    /// A server with the default settings. A shutdown calls `close`, which must end its streams.
-    pub fn new(server: S, close: impl FnOnce() + Send + 'static) -> Self {
-        Self {
-            server,
-            close: Box::new(close),
-            sockets: SocketSettings::default(),
-            graceful: Graceful::new(),
-        }
+    /// A server with the default settings, which sends streams of this hub.
+    pub fn new(server: S, hub: &Hub) -> Self {
+        let mut options = Options::default();
+        options.hubs.add(hub);
+        Self { server, options, graceful: Graceful::new() }
     }
 
-    /// Sets the options of the sockets. Default: [`SocketSettings::default`].
-    pub fn sockets(mut self, settings: SocketSettings) -> Self {
-        self.sockets = settings;
+    /// Sets the limits of the connections. Default: [`Limits::default`].
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.options.limits = limits;
+        self
+    }
+
+    /// Speaks TLS. Default: it does not.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: crate::Tls) -> Self {
+        self.options.tls = Some(tls);
         self
     }
 
     /// Sets how responses of subscriptions are sent. Default: [`Transport::Auto`].
-    pub fn transport(mut self, transport: Transport) -> Self
-    where
-        S: WithTransport,
-    {
-        self.server.set_transport(transport);
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.options.transport = transport;
         self
     }
 
-    /// Shuts down when `signal` resolves: accepts no more connections, closes the hub, which ends its
+    /// Adds another hub whose streams the server sends.
+    pub fn hub(mut self, another: &Hub) -> Self {
+        self.options.hubs.add(another);
+        self
+    }
+
+    /// Shuts down when `signal` resolves: accepts no more connections, closes the hubs, which ends their
     /// streams after the last published event, and waits for open responses.
     pub fn with_graceful_shutdown(
         mut self,
@@ -83,12 +94,12 @@ impl<S: Server> IntoFuture for Serve<S> {
     type IntoFuture = S::Running;
 
     fn into_future(self) -> S::Running {
-        self.server.run(self.sockets, self.graceful, self.close)
+        self.server.run(self.options, self.graceful)
     }
 }
 
 impl<S> fmt::Debug for Serve<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Serve").field("sockets", &self.sockets).finish_non_exhaustive()
+        f.debug_struct("Serve").field("options", &self.options).finish_non_exhaustive()
     }
 }

@@ -35,7 +35,7 @@
 //! - a graceful shutdown waits for open responses, and event streams do not end by themselves: call
 //!   [`Hub::close`](tidings::Hub::close) in the future that is passed to `graceful`;
 //! - its connections have the system's defaults, which do not suit event streams: see
-//!   [`SocketSettings`].
+//!   [`Limits`].
 //!
 //! # Compression
 //!
@@ -50,4 +50,4 @@ pub use request::{SseRequest, remote_addr, request};
 pub use response::Sse;
 pub use serve::{Serve, Warp, serve};
 pub use tidings;
-pub use tidings_net::{SocketSettings, Transport};
+pub use tidings_net::{Limits, Transport};

@@ -63,13 +63,15 @@ pub fn request() -> impl Filter<Extract = (SseRequest,), Error = Infallible> + C
 /// ```
 pub fn remote_addr() -> impl Filter<Extract = (Option<SocketAddr>,), Error = Infallible> + Copy {
     warp::ext::optional().and(warp::addr::remote()).map(
-        |peer: Option<Peer>, remote: Option<SocketAddr>| peer.map(|Peer(addr)| addr).or(remote),
+        |client: Option<Client>, remote: Option<SocketAddr>| {
+            client.map(|Client(addr)| addr).or(remote)
+        },
     )
 }
 
 /// The client's address, in the extensions of requests under [`serve`](crate::serve()).
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+pub(crate) struct Client(pub(crate) SocketAddr);
 
 /// The query, or an empty one: warp's own filter rejects a request without a query.
 fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Copy {

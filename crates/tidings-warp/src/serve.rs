@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use tidings::Hub;
-use tidings_net::{Graceful, Server, SocketSettings, Transport, WithTransport};
+use tidings_hyper::RequestBody;
+use tidings_net::{Graceful, Options, Peer, Server};
 use tokio::net::TcpListener;
 use tower_service::Service;
 use warp::filters::BoxedFilter;
@@ -15,13 +16,13 @@ use warp::http::{Method, Request};
 use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
-use crate::request::Peer;
+use crate::request::Client;
 
 /// Serves a filter as warp's own server does, and its event streams by the direct transport.
 ///
 /// It adds to [`warp::serve`](warp::serve()):
 ///
-/// - the [`SocketSettings`] on every connection, with a limit on stalled writes;
+/// - the [`Limits`](tidings_net::Limits) on every connection;
 /// - a graceful shutdown that ends the hub's streams and has a time limit;
 /// - responses to HEAD that end at once, where over HTTP/2 warp would send the stream;
 /// - the direct transport of [`tidings_hyper`], by which a subscription costs less than a kilobyte
@@ -56,9 +57,7 @@ where
 {
     let filter = filter.boxed().map(R::into_response).boxed();
     let filter = warp::method().and(filter).map(without_body).boxed();
-    let hub = hub.clone();
-    let warp = Warp { listener, filter, transport: Transport::default() };
-    tidings_net::Serve::new(warp, move || hub.close())
+    tidings_net::Serve::new(Warp { listener, filter }, hub)
 }
 
 /// Removes the stream from a response to HEAD, whose body warp would send over HTTP/2.
@@ -89,32 +88,21 @@ pub type Serve = tidings_net::Serve<Warp>;
 pub struct Warp {
     listener: TcpListener,
     filter: BoxedFilter<(Response,)>,
-    transport: Transport,
-}
-
-impl WithTransport for Warp {
-    fn set_transport(&mut self, transport: Transport) {
-        self.transport = transport;
-    }
 }
 
 impl Server for Warp {
     type Running = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
-    fn run(
-        self,
-        settings: SocketSettings,
-        graceful: Graceful,
-        close: impl FnOnce() + Send + 'static,
-    ) -> Self::Running {
-        let Self { listener, filter, transport } = self;
-        let service = warp::service(filter);
-        let app = move |mut request: Request<_>, peer| {
-            request.extensions_mut().insert(Peer(peer));
-            service.clone().call(request)
+    fn run(self, options: Options, graceful: Graceful) -> Self::Running {
+        let Self { listener, filter } = self;
+        let mut service = warp::service(filter);
+        let app = move |mut request: Request<RequestBody>, peer: Peer| {
+            request.extensions_mut().insert(Client(peer.client.unwrap_or(peer.addr)));
+            service.call(request)
         };
-        let server = move |begun| tidings_hyper::serve(listener, app, settings, transport, begun);
-        Box::pin(graceful.run(close, server))
+        let hubs = options.hubs.clone();
+        let server = move |begun| tidings_hyper::serve(listener, app, options, begun);
+        Box::pin(graceful.run(move || hubs.close(), server))
     }
 }
 

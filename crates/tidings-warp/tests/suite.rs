@@ -9,7 +9,7 @@ use hyper_util::service::TowerToHyperService;
 use tidings_testkit::adapter::{Adapter, App, Shutdown};
 use tidings_testkit::tls::accept;
 use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
-use tidings_warp::{SocketSettings, Sse, SseRequest, Transport};
+use tidings_warp::{Limits, Sse, SseRequest, Transport};
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
 use warp::path::FullPath;
@@ -26,7 +26,7 @@ impl<const DIRECT: bool> Adapter for Warp<DIRECT> {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         tidings_warp::serve(listener, routes(&app), app.hub())
             .transport(if DIRECT { Transport::Auto } else { Transport::Body })
-            .sockets(SocketSettings::default().write_timeout(app.write_timeout()))
+            .limits(Limits::default().write_timeout(app.write_timeout()))
             .with_graceful_shutdown(shutdown)
             .shutdown_timeout(App::SHUTDOWN_TIMEOUT)
             .await

@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use mio::net::TcpStream;
 use tidings::{Cohort, Subscription};
+use tidings_net::Permit;
 
 use super::deadlines::Deadlines;
 use crate::chunk::Outgoing;
@@ -25,6 +26,8 @@ pub(super) struct Member<B> {
     /// What the client has sent after its request.
     pub(super) pipelined: Option<Box<Bytes>>,
     pub(super) body: B,
+    /// The connection's right to exist.
+    pub(super) permit: Permit,
 }
 
 /// What the socket did not take yet, and when the stream is evicted.

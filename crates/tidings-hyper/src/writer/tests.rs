@@ -6,6 +6,7 @@ use std::io::Read;
 use std::net::{TcpListener, TcpStream as StdStream};
 
 use tidings::{Event, Hub, Retention, Subscribe};
+use tidings_net::Permit;
 use tokio::sync::mpsc::unbounded_channel;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -47,7 +48,13 @@ impl Desk {
             framing: Framing { chunked: true, keep_alive: true },
             body: (),
         };
-        NewStream { response, socket, pipelined: Bytes::new(), back: self.back.clone() }
+        NewStream {
+            response,
+            socket,
+            pipelined: Bytes::new(),
+            permit: Permit::default(),
+            back: self.back.clone(),
+        }
     }
 
     /// A round of the writer, in which no socket has become ready.

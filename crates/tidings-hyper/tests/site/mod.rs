@@ -16,11 +16,10 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, UPGRADE};
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
-use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tidings::{ClientId, Event, Hub, Snapshot, StreamError};
-use tidings_hyper::{SubscriptionBody, serve};
-use tidings_net::{SocketSettings, Transport};
+use tidings_hyper::{RequestBody, SubscriptionBody, serve};
+use tidings_net::{Limits, Options, Peer};
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::wire::{Request as WireRequest, Response as WireResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -90,21 +89,22 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) async fn new() -> Self {
-        Self::with(Hub::new(), SocketSettings::default()).await
+        Self::with(Hub::new(), Limits::default()).await
     }
 
-    pub(crate) async fn with(hub: Hub, settings: SocketSettings) -> Self {
+    pub(crate) async fn with(hub: Hub, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let watches = Arc::new(AtomicUsize::new(0));
         let (shutdown, closing) = oneshot::channel();
         let app = {
             let (hub, watches) = (hub.clone(), watches.clone());
-            move |request: Request<Incoming>, _: SocketAddr| {
+            move |request: Request<RequestBody>, _: Peer| {
                 answer(hub.clone(), watches.clone(), request)
             }
         };
-        let server = tokio::spawn(serve(listener, app, settings, Transport::Auto, async move {
+        let options = Options { limits, ..Options::default() };
+        let server = tokio::spawn(serve(listener, app, options, async move {
             let _ = closing.await;
         }));
         Self { hub, addr, watches, shutdown: Some(shutdown), server }
@@ -158,7 +158,7 @@ impl Site {
 async fn answer(
     hub: Hub,
     watches: Arc<AtomicUsize>,
-    mut request: Request<Incoming>,
+    mut request: Request<RequestBody>,
 ) -> Result<Response<Answer>, Infallible> {
     let (kind, topic) = request.uri().path()[1..].split_once('/').unwrap_or_default();
     let subscribe = hub.subscribe([topic]);

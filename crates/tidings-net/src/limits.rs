@@ -1,0 +1,271 @@
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[cfg(unix)]
+use std::os::fd::AsFd as AsSocket;
+#[cfg(windows)]
+use std::os::windows::io::AsSocket;
+
+use socket2::{SockRef, TcpKeepalive};
+
+use crate::Network;
+
+/// The limits of a server's connections, in time and number.
+///
+/// Every limit has a default that suits the open internet. `None` removes a limit.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidings_net::Limits;
+///
+/// let limits = Limits::default()
+///     .head_timeout(Duration::from_secs(10))
+///     .connections_per_address(100);
+/// # let _ = limits;
+/// ```
+///
+/// The options of the sockets that come with them:
+///
+/// | option | value | purpose |
+/// |---|---|---|
+/// | `TCP_NODELAY` | on | events leave at once |
+/// | `TCP_NOTSENT_LOWAT` (Linux, Android) | 64 KiB | little waits in the kernel for a slow client, and the server sees its progress: without this option, a write may wait until the client has read a third of some megabytes |
+/// | keep-alive | see [`keepalive`](Self::keepalive) | a client that has vanished is found within a minute |
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Limits {
+    pub(crate) keepalive: Option<Duration>,
+    pub(crate) write_timeout: Option<Duration>,
+    pub(crate) handshake_timeout: Option<Duration>,
+    pub(crate) head_timeout: Option<Duration>,
+    pub(crate) head_size: usize,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) body_timeout: Option<Duration>,
+    pub(crate) connections: Option<usize>,
+    pub(crate) connections_per_address: Option<usize>,
+    pub(crate) proxies: Arc<[Network]>,
+    pub(crate) proxy_protocol: bool,
+    pub(crate) h2_streams: u32,
+    pub(crate) h2_control_frames: Option<u32>,
+}
+
+/// How many unsent bytes may wait in the kernel. A stalled write goes on when half of them were sent.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const NOT_SENT: u32 = 64 * 1024;
+
+impl Limits {
+    /// Sets how long a connection may be idle before the system probes its peer. It repeats the probe
+    /// every 10 seconds, and ends the connection when three probes have failed. `None` for no probes.
+    /// Default: 30 seconds. Systems count whole seconds. Clients of HTTP/2 are sent a PING as often.
+    pub fn keepalive(mut self, idle: impl Into<Option<Duration>>) -> Self {
+        self.keepalive = idle.into();
+        self
+    }
+
+    /// Sets how long written bytes may wait without any progress, before the connection ends: the
+    /// other end's system acknowledges none of them (Linux, Android), or the connection takes none.
+    /// `None` for the system's limit. Default: 30 seconds.
+    pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.write_timeout = timeout.into();
+        self
+    }
+
+    /// Sets how long a client has for the handshake of TLS, and for the beginning of HTTP/2: its
+    /// preface and settings. Default: 10 seconds.
+    pub fn handshake_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.handshake_timeout = timeout.into();
+        self
+    }
+
+    /// Sets how long the head of a request may take: the first one's from when the connection was
+    /// accepted, so that it also limits the time to the first byte; a later one's from its first byte.
+    /// If a part of it has come, the answer is 408. Default: 30 seconds.
+    pub fn head_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.head_timeout = timeout.into();
+        self
+    }
+
+    /// Sets how many bytes the head of a request may have. If there are more, the answer is 431.
+    /// Default: 64 KiB.
+    pub fn head_size(mut self, bytes: usize) -> Self {
+        self.head_size = bytes;
+        self
+    }
+
+    /// Sets how long a connection may be idle after a response before it ends; a connection of HTTP/2,
+    /// how long it may have no open stream. Default: 75 seconds.
+    pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.idle_timeout = timeout.into();
+        self
+    }
+
+    /// Sets how long the body of a request may bring no bytes while the application waits for it.
+    /// Then the application gets an error. Default: 30 seconds.
+    pub fn body_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.body_timeout = timeout.into();
+        self
+    }
+
+    /// Sets how many connections there may be. At this number, and when the process has no more files,
+    /// a new connection takes the place of the oldest one that has not sent its first request. If
+    /// there is none, the new one is closed at once. Default: the number of files that the
+    /// process may have (`RLIMIT_NOFILE`) less an eighth, of which no more than 1,024 are kept
+    /// back; where systems have no such limit, no limit.
+    pub fn connections(mut self, number: usize) -> Self {
+        self.connections = Some(number);
+        self
+    }
+
+    /// Sets how many connections a client's address may have, or a network of 64 bits of IPv6.
+    /// Default: `None`, no limit, because many people may share an address.
+    ///
+    /// Connections of [`proxies`](Self::proxies) count for the client whose address they say. With
+    /// `X-Forwarded-For`, they say it for each request: one too many is answered 429.
+    pub fn connections_per_address(mut self, number: impl Into<Option<usize>>) -> Self {
+        self.connections_per_address = number.into();
+        self
+    }
+
+    /// Sets the addresses and networks of proxies, which are believed when they say a client's address
+    /// in `X-Forwarded-For`: the last one in it that is not a proxy's. Default: none.
+    pub fn proxies<N: Into<Network>>(mut self, proxies: impl IntoIterator<Item = N>) -> Self {
+        self.proxies = proxies.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets whether the [`proxies`](Self::proxies) begin each connection with a header of the PROXY
+    /// protocol, version 1 or 2, which says the client's address. Then a connection of theirs without
+    /// it ends, and `X-Forwarded-For` is not read. Default: they do not.
+    pub fn proxy_protocol(mut self, enabled: bool) -> Self {
+        self.proxy_protocol = enabled;
+        self
+    }
+
+    /// Sets how many open streams a connection of HTTP/2 may have. One too many is refused, and the
+    /// client may try it again. Default: 250.
+    pub fn h2_streams(mut self, number: u32) -> Self {
+        self.h2_streams = number;
+        self
+    }
+
+    /// Sets how many frames of HTTP/2 that carry no request a client may send each second, for which the
+    /// server must do something: SETTINGS, PING, PRIORITY, RST_STREAM, CONTINUATION, DATA without
+    /// data, and unknown ones. It may save up those of 10 seconds. With more of them, the
+    /// connection ends. Default: 100.
+    pub fn h2_control_frames(mut self, each_second: impl Into<Option<u32>>) -> Self {
+        self.h2_control_frames = each_second.into();
+        self
+    }
+
+    /// How long written bytes may wait without any progress.
+    pub fn write_timeout_value(&self) -> Option<Duration> {
+        self.write_timeout
+    }
+
+    /// How long the body of a request may bring no bytes.
+    pub fn body_timeout_value(&self) -> Option<Duration> {
+        self.body_timeout
+    }
+
+    /// How long a connection may be idle before its peer is probed.
+    pub fn keepalive_value(&self) -> Option<Duration> {
+        self.keepalive
+    }
+
+    /// How many bytes the head of a request may have.
+    pub fn head_size_value(&self) -> usize {
+        self.head_size
+    }
+
+    /// How many open streams a connection of HTTP/2 may have.
+    pub fn h2_streams_value(&self) -> u32 {
+        self.h2_streams
+    }
+
+    /// Whether this address is a proxy's.
+    pub fn is_proxy(&self, addr: IpAddr) -> bool {
+        self.proxies.iter().any(|network| network.contains(addr))
+    }
+
+    /// Sets the options on a socket or listener of `std`, tokio or socket2.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses one, for instance because the socket is not TCP.
+    pub fn apply(&self, socket: &impl AsSocket) -> io::Result<()> {
+        let socket = SockRef::from(socket);
+        socket.set_tcp_nodelay(true)?;
+        if let Some(idle) = self.keepalive {
+            let keepalive = TcpKeepalive::new().with_time(idle.max(Duration::from_secs(1)));
+            #[cfg(not(target_os = "openbsd"))]
+            let keepalive = keepalive.with_interval(Duration::from_secs(10));
+            #[cfg(not(any(target_os = "openbsd", windows)))]
+            let keepalive = keepalive.with_retries(3);
+            socket.set_tcp_keepalive(&keepalive)?;
+        }
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        {
+            socket.set_tcp_user_timeout(self.write_timeout)?;
+            socket.set_tcp_notsent_lowat(NOT_SENT)?;
+        }
+        Ok(())
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        Self {
+            keepalive: seconds(30),
+            write_timeout: seconds(30),
+            handshake_timeout: seconds(10),
+            head_timeout: seconds(30),
+            head_size: 64 * 1024,
+            idle_timeout: seconds(75),
+            body_timeout: seconds(30),
+            connections: None,
+            connections_per_address: None,
+            proxies: Arc::default(),
+            proxy_protocol: false,
+            h2_streams: 250,
+            h2_control_frames: Some(100),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn connections_inherit_the_options_of_their_listener() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let limits = Limits::default().write_timeout(Duration::from_secs(7));
+        limits.apply(&listener).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (connection, _) = listener.accept().unwrap();
+        let socket = SockRef::from(&connection);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(7)));
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), NOT_SENT);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn none_leaves_keepalive_and_write_timeout_to_the_system() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = SockRef::from(&listener);
+        Limits::default().keepalive(None).apply(&listener).unwrap();
+        assert!(!socket.keepalive().unwrap());
+        assert!(socket.tcp_user_timeout().unwrap().is_some());
+        Limits::default().write_timeout(None).apply(&listener).unwrap();
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_user_timeout().unwrap(), None);
+    }
+}
