@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use tidings::backend::{Epoch, LogError, LogErrorKind};
 
 use crate::clock::LogClock;
-use crate::fault::guarded;
+use crate::fault::{Fault, guarded};
 use crate::log::RedbLog;
 use crate::queue::Queue;
 use crate::retention::Limits;
 use crate::salvage::salvage;
 use crate::shared_store::{Counts, SharedStore};
 use crate::store::Store;
+use crate::tables::LogState;
 use crate::writer::Writer;
 
 /// Options of a [`RedbLog`]; made by [`RedbLog::builder`].
@@ -142,26 +143,16 @@ impl RedbLogBuilder {
     ///   be written;
     /// - [`LogErrorKind::Corrupt`] when it is damaged;
     /// - [`LogErrorKind::Full`] when there is no room;
-    /// - [`LogErrorKind::Unavailable`] for any other error of the system.
+    /// - [`LogErrorKind::Unavailable`] for any other error of the system, such as a missing directory.
+    ///
+    /// The message is a sentence with the path, the cause and what to do.
     pub fn open(self, path: impl AsRef<Path>) -> Result<RedbLog, LogError> {
-        let path = path.as_ref();
+        let path = std::path::absolute(&path)
+            .map_err(|error| Fault::from(error).when_opening(path.as_ref()))?;
         let counts = Counts::default();
-        let opened = Store::open(path, counts.disk.clone()).or_else(|fault| {
-            if self.salvage && fault.kind() == LogErrorKind::Corrupt {
-                salvage(path)?;
-                return Store::open(path, counts.disk.clone());
-            }
-            Err(fault)
-        });
-        let (mut store, mut state) = opened.map_err(|fault| fault.at(path))?;
-        if self.restored {
-            state.epoch = Epoch::random();
-            state = guarded(|| store.begin(state)).map_err(|fault| fault.at(path))?;
-        }
-        if self.compact {
-            store.compact().map_err(|fault| fault.at(path))?;
-        }
-        let shared = Arc::new(SharedStore::new(path.to_owned(), store, counts));
+        let opened = self.open_store(&path, &counts).map_err(|fault| fault.when_opening(&path));
+        let (store, state) = opened?;
+        let shared = Arc::new(SharedStore::new(path, store, counts));
         shared.update_counts(&state);
         let origin = state.last.saturating_sub(self.replay).max(state.trimmed);
         let epoch = state.epoch.clone();
@@ -177,6 +168,25 @@ impl RedbLogBuilder {
             tidied: Instant::now(),
         };
         RedbLog::run(writer, epoch)
+    }
+
+    fn open_store(&self, path: &Path, counts: &Counts) -> Result<(Store, LogState), Fault> {
+        let opened = Store::open(path, counts.disk.clone()).or_else(|fault| {
+            if self.salvage && fault.kind() == LogErrorKind::Corrupt {
+                salvage(path)?;
+                return Store::open(path, counts.disk.clone());
+            }
+            Err(fault)
+        });
+        let (mut store, mut state) = opened?;
+        if self.restored {
+            state.epoch = Epoch::random();
+            state = guarded(|| store.begin(state))?;
+        }
+        if self.compact {
+            store.compact()?;
+        }
+        Ok((store, state))
     }
 }
 

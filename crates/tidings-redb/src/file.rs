@@ -8,6 +8,7 @@ use redb::StorageBackend;
 use redb::backends::FileBackend;
 
 use crate::fault::Fault;
+use crate::place::Place;
 
 /// The file of a log: a first page, and after it redb's pages.
 ///
@@ -20,6 +21,7 @@ pub(crate) struct LogFile(Arc<OpenFile>);
 #[derive(Debug)]
 struct OpenFile {
     file: FileBackend,
+    place: Place,
     disk: Arc<Disk>,
 }
 
@@ -31,6 +33,9 @@ pub(crate) struct Disk {
     /// The sync that is to fail.
     #[cfg(test)]
     pub(crate) failing_sync: AtomicU64,
+    /// What is moved where at the next sync.
+    #[cfg(test)]
+    pub(crate) moved: parking_lot::Mutex<Option<[std::path::PathBuf; 2]>>,
     /// Everything that was done to the file, while it is recorded.
     #[cfg(test)]
     pub(crate) journal: parking_lot::Mutex<Option<Vec<power_cut::DiskOperation>>>,
@@ -42,6 +47,10 @@ mod power_cut;
 impl Disk {
     fn count_sync(&self) -> io::Result<()> {
         self.syncs.fetch_add(1, Ordering::Relaxed);
+        #[cfg(test)]
+        if let Some([from, to]) = self.moved.lock().take() {
+            std::fs::rename(from, to)?;
+        }
         #[cfg(test)]
         if self.failing_sync.load(Ordering::Relaxed) == self.syncs.load(Ordering::Relaxed) {
             return Err(io::Error::other("on purpose"));
@@ -65,11 +74,17 @@ const MARK_AT: u64 = 512;
 const MARK_BYTES: usize = 12;
 
 impl LogFile {
-    /// Opens and locks a file, or makes it.
+    /// Opens and locks a file, or makes it. The path is absolute.
     pub(crate) fn open(path: &Path, disk: Arc<Disk>) -> Result<Self, Fault> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
-        let file = Self(Arc::new(OpenFile { file: FileBackend::new(file)?, disk }));
+        if !file.metadata()?.is_file() {
+            return Err(Fault::Foreign("is not a file".to_owned()));
+        }
+        let place = file.try_clone()?;
+        let file = FileBackend::new(file)?;
+        let place = Place::new(path, place)?;
+        let file = Self(Arc::new(OpenFile { file, place, disk }));
         file.check_head(path)?;
         Ok(file)
     }
@@ -133,13 +148,22 @@ impl LogFile {
     fn put(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         #[cfg(test)]
         self.0.disk.record(|| power_cut::DiskOperation::Write(at, bytes.to_vec()));
-        self.0.file.write(at, bytes)
+        self.0.file.write(at, bytes)?;
+        self.0.place.written_to(at + bytes.len() as u64);
+        Ok(())
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
         #[cfg(test)]
         self.0.disk.record(|| power_cut::DiskOperation::Length(length));
-        self.0.file.set_len(length)
+        self.0.file.set_len(length)?;
+        self.0.place.resized(length);
+        Ok(())
+    }
+
+    /// Whether the file at its path is this one, and whole.
+    pub(crate) fn check_place(&self) -> Result<(), Fault> {
+        self.0.place.check()
     }
 
     /// Its size, in bytes.

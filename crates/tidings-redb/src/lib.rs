@@ -81,12 +81,20 @@
 //! | publishers are faster than the disk | with 10,000 events or 64 MiB waiting, publishing fails with [`Busy`] |
 //! | the file is damaged | opening it fails with [`Corrupt`]; with [`RedbLogBuilder::salvage`], the events before the damage are kept, in a new history, and clients are reset |
 //! | the file is damaged while it is open | reading it fails with [`Corrupt`], never with other events; clients that memory serves notice nothing |
+//! | the file is deleted, moved or replaced while it is open | publishing fails with [`Unavailable`] until it is back, or until the log is opened again; [health](tidings::Hub::health) says so; streams continue, and clients read what was there before |
+//! | the file is cut while it is open | the same with [`Corrupt`], for good |
 //! | the file is open already, is something else, or has another format | [`Refused`], and it is not touched |
 //! | the file is gone | an empty log in a new history: clients are reset |
 //! | the clock is set | events and keys expire by a clock that is not, and that continues at a restart; only their dates follow the wall clock |
 //!
-//! redb checks some of what it reads by assertions. The log catches these panics and makes them errors. The panic hook
-//! has then run, though, and a program built with `panic = "abort"` ends.
+//! The log looks whether its file is still the one at its path, and whole, before each commit, before it acknowledges
+//! what it has committed, and three times a second. A file that goes in between takes its events along as
+//! [`Unacknowledged`]. Until the process ends, a deleted file is still there: on Linux, as one of `/proc/PID/fd`. All
+//! this is tested on Linux; on Windows, another file in its place is not noticed.
+//!
+//! redb checks some of what it reads by assertions. The log catches these panics and makes them errors. They print
+//! nothing: the log puts a panic hook before the program's, which passes on all other panics. A program built with
+//! `panic = "abort"` ends.
 //!
 //! # What it does not do
 //!
@@ -107,6 +115,7 @@ mod fault;
 mod file;
 mod log;
 mod page;
+mod place;
 mod queue;
 mod reader;
 mod retention;

@@ -1,3 +1,4 @@
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,10 +46,13 @@ impl SharedStore {
         guarded(|| call(&store))
     }
 
-    /// Closes the file and opens it again, as after a crash.
+    /// Closes the file and opens it again, as after a crash. Does not begin another one in its place.
     pub(crate) fn reopen(&self) -> Result<LogState, Fault> {
         let mut store = self.store.write();
         *store = None;
+        if fs::metadata(&self.path)?.len() == 0 {
+            return Err(Fault::damaged("it is empty now"));
+        }
         let (opened, state) = Store::open(&self.path, self.counts.disk.clone())?;
         *store = Some(opened);
         Ok(state)

@@ -98,7 +98,7 @@ impl Writer {
         if let Some(pause) = self.pause.as_ref().filter(|pause| pause.until > Instant::now()) {
             return answer_all(replies, || LogError::new(pause.kind, &*pause.message));
         }
-        if let Err(error) = self.open_if_needed() {
+        if let Err(error) = self.prepare() {
             return answer_all(replies, || same(&error));
         }
         let time = self.clock.now();
@@ -117,6 +117,11 @@ impl Writer {
                 counts.commits.fetch_add(u64::from(!records.is_empty()), Ordering::Relaxed);
                 self.state = state;
                 self.shared.update_counts(&self.state);
+                // Has it become another file's place meanwhile? Then nobody is shown these events, unless it is back later.
+                if let Err(error) = self.check_place() {
+                    let doubt = || LogError::new(LogErrorKind::Unacknowledged, error.to_string());
+                    return answer_all(replies, doubt);
+                }
                 self.report_recovery();
                 for record in records {
                     let _ = self.replica.as_ref().map(|replica| replica.deliver(record));
@@ -164,7 +169,7 @@ impl Writer {
     }
 
     fn deliver_after(&mut self, position: u64) {
-        let count = usize::try_from(self.state.last - position).unwrap_or(usize::MAX);
+        let count = usize::try_from(self.state.last.saturating_sub(position)).unwrap_or(usize::MAX);
         let Some(replica) = &self.replica else { return };
         match self.shared.with(|store| read_all(store, position, count)) {
             Ok(records) => {
@@ -196,7 +201,27 @@ impl Writer {
     fn report_recovery(&mut self) {
         if let (Some(_), Some(replica)) = (self.pause.take(), &self.replica) {
             let _ = replica.link(Ok(()));
+            if let Ok(position) = replica.position() {
+                self.deliver_after(position);
+            }
         }
+    }
+
+    /// Makes sure that the log can be written.
+    fn prepare(&mut self) -> Result<(), LogError> {
+        self.open_if_needed()?;
+        self.check_place()
+    }
+
+    /// Looks whether the file at the log's path is the one that is open. It stays open if not: clients can still read it,
+    /// and it may be moved back.
+    fn check_place(&mut self) -> Result<(), LogError> {
+        let began = Instant::now();
+        self.shared.with(|store| store.file.check_place()).map_err(|fault| {
+            let error = self.shared.error(fault);
+            self.pause(&error, began);
+            error
+        })
     }
 
     /// Opens the file again, if that failed the last time.
@@ -235,13 +260,10 @@ impl Writer {
             Some(pause) if pause.until > Instant::now() => return,
             pause => pause.is_some(),
         };
-        if !is_paused && self.tidied.elapsed() < TIDY_EVERY {
+        if self.prepare().is_err() || (!is_paused && self.tidied.elapsed() < TIDY_EVERY) {
             return;
         }
         self.tidied = Instant::now();
-        if self.open_if_needed().is_err() {
-            return;
-        }
         let time = self.clock.now();
         match self.shared.with(|store| tidy(store, &self.limits, &self.state, time, is_paused)) {
             Ok(after) => {
@@ -267,7 +289,7 @@ fn same(error: &LogError) -> LogError {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::{fs, thread};
 
     use tempfile::TempDir;
     use tidings::backend::{IdempotencyKey, Log};
@@ -318,5 +340,25 @@ mod tests {
             last = position;
         }
         assert_eq!(append_at_last(&log, "later").position, last + 1);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_file_that_is_moved_during_a_commit_leaves_its_events_in_doubt() {
+        let folder = TempDir::new().unwrap();
+        let [path, away] = ["events.redb", "away"].map(|name| folder.path().join(name));
+        let log = RedbLog::open(&path).unwrap();
+        let first = append_at_last(&log, "first").position;
+        *log.shared().counts.disk.moved.lock() = Some([path.clone(), away.clone()]);
+        let error = append(&log, "during").unwrap_err();
+        assert_eq!(error.kind(), LogErrorKind::Unacknowledged, "{error}");
+        assert!(error.to_string().contains("was deleted or moved while it was open"), "{error}");
+        // Nothing more is written to it.
+        let error = append(&log, "later").unwrap_err();
+        assert_eq!(error.kind(), LogErrorKind::Unavailable, "{error}");
+        fs::rename(away, path).unwrap();
+        let Appended { position, is_duplicate, .. } = append_at_last(&log, "during");
+        assert_eq!((position, is_duplicate), (first + 1, true));
+        assert_eq!(append_at_last(&log, "later").position, first + 2);
     }
 }

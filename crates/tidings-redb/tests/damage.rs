@@ -134,6 +134,12 @@ fn a_damaged_file_is_an_error_or_the_truth() {
                     matches!(kind, LogErrorKind::Corrupt | LogErrorKind::Refused),
                     "{what}: {kind:?}: {error}"
                 );
+                let message = error.to_string();
+                assert_eq!(message.lines().count(), 1, "{what}: {message}");
+                assert!(
+                    kind == LogErrorKind::Refused || message.contains("; open it with `salvage` "),
+                    "{what}: {message}"
+                );
                 outcomes.refused += 1;
                 continue;
             }
@@ -209,6 +215,12 @@ fn refused(path: &Path) -> (LogErrorKind, String) {
     (error.kind(), error.to_string())
 }
 
+/// The message for a damaged file.
+fn damaged(path: &Path, cause: &str) -> String {
+    let way_out = "open it with `salvage` to keep the events before the damage";
+    format!("redb: {}: is damaged: {cause}; {way_out}", path.display())
+}
+
 #[test]
 fn a_file_that_returns_to_an_earlier_commit_is_noticed() {
     let folder = TempDir::new().unwrap();
@@ -219,7 +231,8 @@ fn a_file_that_returns_to_an_earlier_commit_is_noticed() {
     fs::write(&path, image).unwrap();
     let (kind, message) = refused(&path);
     assert_eq!(kind, LogErrorKind::Corrupt);
-    assert!(message.ends_with("it ends at position 2, and 3 was acknowledged"), "{message}");
+    let cause = "it ends at position 2, and 3 was acknowledged";
+    assert_eq!(message, damaged(&path, cause));
 
     let log = RedbLog::builder().salvage(true).open(&path).unwrap();
     let data: Vec<_> = read_all(&log).unwrap().records;
@@ -272,14 +285,46 @@ fn a_file_that_is_something_else_is_refused_and_not_touched() {
         for salvage in [false, true] {
             let error = RedbLog::builder().salvage(salvage).open(&path).unwrap_err();
             assert_eq!(error.kind(), LogErrorKind::Refused);
-            assert_eq!(error.to_string(), format!("redb: {}: {message}", path.display()));
+            let message = format!("redb: {}: {message}; choose another path", path.display());
+            assert_eq!(error.to_string(), message);
         }
         assert!(fs::read(&path).unwrap() == content);
     }
-    let (kind, message) = refused(folder.path());
-    assert_eq!(kind, LogErrorKind::Unavailable, "{message}");
-    let (kind, _) = refused(&folder.path().join("no/such/folder"));
-    assert_eq!(kind, LogErrorKind::Unavailable);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_path_that_cannot_be_a_log_is_an_error_with_a_way_out() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "text").unwrap();
+    for (path, kind, cause) in [
+        (
+            folder.path().to_owned(),
+            LogErrorKind::Unavailable,
+            "Is a directory (os error 21); name a file in it",
+        ),
+        (
+            folder.path().join("no/such/directory"),
+            LogErrorKind::Unavailable,
+            "No such file or directory (os error 2); make its directory first",
+        ),
+        (
+            file.join("events.redb"),
+            LogErrorKind::Unavailable,
+            "Not a directory (os error 20); choose another path",
+        ),
+        ("/dev/full".into(), LogErrorKind::Refused, "is not a file; choose another path"),
+    ] {
+        let message = format!("redb: {}: {cause}", path.display());
+        assert_eq!(refused(&path), (kind, message));
+    }
+    // Nobody may make files here, whoever runs the test; some systems say that it is read-only.
+    let (kind, message) = refused("/sys/events.redb".as_ref());
+    assert_eq!(kind, LogErrorKind::Refused, "{message}");
+    let ways_out =
+        ["; let this process read and write the file and its directory", "; choose another path"];
+    assert!(ways_out.iter().any(|way_out| message.ends_with(way_out)), "{message}");
 }
 
 #[test]
@@ -306,6 +351,6 @@ fn an_interrupted_beginning_begins_again() {
         fs::write(&path, &image[..length]).unwrap();
         let (kind, message) = refused(&path);
         assert_eq!(kind, LogErrorKind::Corrupt);
-        assert!(message.ends_with(cause), "{message}");
+        assert_eq!(message, damaged(&path, cause));
     }
 }

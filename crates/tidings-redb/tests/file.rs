@@ -25,8 +25,10 @@ async fn a_file_is_open_once_and_free_as_soon_as_its_hub_is_dropped() {
         let (hub, stats) = open(RedbLog::builder(), &path);
         let error = RedbLog::builder().salvage(n % 2 == 0).open(&path).unwrap_err();
         assert_eq!(error.kind(), LogErrorKind::Refused);
-        let message =
-            format!("redb: {}: is open already, in this process or another", path.display());
+        let message = format!(
+            "redb: {}: is open already, in this process or another; close it there, or choose another path",
+            path.display()
+        );
         assert_eq!(error.to_string(), message);
         // A stream that is not read and a publication that is not awaited do not keep it open.
         let client = Client::connect(&hub, &["a"], None);

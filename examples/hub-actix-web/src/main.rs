@@ -4,14 +4,16 @@
 //! framework.
 
 use std::fmt;
-use std::future::ready;
+use std::future::{Ready, ready};
 use std::net::TcpListener;
 use std::process::ExitCode;
 
+use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::ContentType;
+use actix_web::http::header::{AUTHORIZATION, ContentType, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::web::{Bytes, Data, Path, PayloadConfig, ServiceConfig, delete, get, post, to};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError};
+use actix_web::{App, FromRequest, HttpRequest, HttpResponse, HttpServer, ResponseError};
+use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::page::Asset;
 use hub_example::refusal::Refusal;
@@ -25,18 +27,22 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), String> {
+    let access = options.access()?;
+    // Nobody connects before there is a log.
+    let hub = options.log.hub(options.salvage).await?;
     let cannot_listen = |error| program::cannot_listen(options.listen, &error);
     let listener = TcpListener::bind(options.listen).map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
-    let hub = options.log.hub().await?;
     if options.demo() {
         demo::start(&hub);
     }
     println!("{}", Options::greeting("actix-web", address));
 
     // Outside of the closure, which runs once for each worker.
-    let data = Data::new(hub.clone());
-    let app = HttpServer::new(move || App::new().app_data(data.clone()).configure(routes));
+    let (data, access) = (Data::new(hub.clone()), Data::new(access));
+    let app = HttpServer::new(move || {
+        App::new().app_data(data.clone()).app_data(access.clone()).configure(routes)
+    });
     tidings_actix_web::serve(listener, app, &hub)
         .with_graceful_shutdown(shutdown::signal())
         .shutdown_timeout(shutdown::TIMEOUT)
@@ -76,7 +82,22 @@ async fn events(hub: Data<Hub>, http: HttpRequest, request: SseRequest) -> Resul
     Ok(query::Events::parse(http.uri().query())?.subscribe(&hub).resume(request).into())
 }
 
+/// A request that may do more than read streams.
+struct Authorized;
+
+impl FromRequest for Authorized {
+    type Error = Refused;
+    type Future = Ready<Result<Self, Refused>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let authorization = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        let access = request.app_data::<Data<Access>>().expect("`run` sets it");
+        ready(access.check(authorization).map(|()| Self).map_err(Refused))
+    }
+}
+
 async fn publish(
+    _: Authorized,
     hub: Data<Hub>,
     http: HttpRequest,
     body: Result<Bytes, actix_web::Error>,
@@ -88,20 +109,24 @@ async fn publish(
     Ok(json(publishing::publish(&hub, http.uri().query(), &body).await?))
 }
 
-async fn list_clients(hub: Data<Hub>) -> HttpResponse {
+async fn list_clients(_: Authorized, hub: Data<Hub>) -> HttpResponse {
     json(clients::list(&hub))
 }
 
-async fn close_client(hub: Data<Hub>, id: Path<String>) -> Result<HttpResponse, Refused> {
+async fn close_client(
+    _: Authorized,
+    hub: Data<Hub>,
+    id: Path<String>,
+) -> Result<HttpResponse, Refused> {
     cluster::close_client(&hub, &id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-async fn describe_cluster(hub: Data<Hub>) -> HttpResponse {
+async fn describe_cluster(_: Authorized, hub: Data<Hub>) -> HttpResponse {
     json(cluster::describe(&hub))
 }
 
-async fn close_principal(hub: Data<Hub>, principal: Path<String>) -> HttpResponse {
+async fn close_principal(_: Authorized, hub: Data<Hub>, principal: Path<String>) -> HttpResponse {
     json(cluster::close_principal(&hub, &principal).await)
 }
 
@@ -111,7 +136,7 @@ async fn check_health(hub: Data<Hub>) -> HttpResponse {
     HttpResponse::build(status).content_type(ContentType::plaintext()).body(text)
 }
 
-async fn metrics(hub: Data<Hub>) -> HttpResponse {
+async fn metrics(_: Authorized, hub: Data<Hub>) -> HttpResponse {
     HttpResponse::Ok().content_type(health::METRICS_TYPE).body(health::metrics(&hub))
 }
 
@@ -142,8 +167,10 @@ impl ResponseError for Refused {
     }
 
     fn error_response(&self) -> HttpResponse {
-        HttpResponse::build(self.status_code())
-            .content_type(ContentType::json())
-            .body(self.0.json())
+        let mut response = HttpResponse::build(self.status_code());
+        if let Some(challenge) = self.0.challenge() {
+            response.insert_header((WWW_AUTHENTICATE, challenge));
+        }
+        response.content_type(ContentType::json()).body(self.0.json())
     }
 }

@@ -8,10 +8,12 @@ use std::process::ExitCode;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderName, StatusCode, header};
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
 use hub_example::{clients, cluster, demo, health, page, program, publishing, query, shutdown};
@@ -25,15 +27,17 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), String> {
+    let access = options.access()?;
+    // Nobody connects before there is a log.
+    let hub = options.log.hub(options.salvage).await?;
     let cannot_listen = |error| program::cannot_listen(options.listen, &error);
     let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
-    let hub = options.log.hub().await?;
     if options.demo() {
         demo::start(&hub);
     }
     println!("{}", Options::greeting("axum", address));
-    tidings_axum::serve(listener, router(&hub), &hub)
+    tidings_axum::serve(listener, router(&hub, access), &hub)
         .transport(options.transport)
         .with_graceful_shutdown(shutdown::signal())
         .shutdown_timeout(shutdown::TIMEOUT)
@@ -41,21 +45,34 @@ async fn run(options: Options) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-fn router(hub: &Hub) -> Router {
-    let api = Router::new()
-        .route("/events", get(events))
+fn router(hub: &Hub, access: Access) -> Router {
+    let with_token = Router::new()
         .route("/publish", post(publish))
         .route("/clients", get(list_clients))
         .route("/clients/{id}", delete(close_client))
         .route("/cluster", get(describe_cluster))
         .route("/principals/{principal}", delete(close_principal))
-        .route("/healthz", get(check_health))
         .route("/metrics", get(metrics))
+        .route_layer(middleware::from_fn_with_state(access, check_access));
+    let api = Router::new()
+        .route("/events", get(events))
+        .route("/healthz", get(check_health))
+        .merge(with_token)
         .with_state(hub.clone());
     page::ASSETS.into_iter().fold(api, |router, asset| {
         let content_type = [(header::CONTENT_TYPE, asset.content_type)];
         router.route(asset.path, get(async move || (page::HEADERS, content_type, asset.text)))
     })
+}
+
+async fn check_access(
+    State(access): State<Access>,
+    headers: HeaderMap,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refused> {
+    access.check(headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes))?;
+    Ok(next.run(request).await)
 }
 
 /// The stream. What this client may see is decided here, at every reconnect.
@@ -129,6 +146,11 @@ impl From<Refusal> for Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::BAD_REQUEST);
-        (status, Json(self.0.json())).into_response()
+        let mut response = (status, Json(self.0.json())).into_response();
+        if let Some(challenge) = self.0.challenge() {
+            let challenge = HeaderValue::from_static(challenge);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
     }
 }

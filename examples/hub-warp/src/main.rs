@@ -4,8 +4,10 @@
 //! framework.
 
 use std::convert::Infallible;
+use std::future::ready;
 use std::process::ExitCode;
 
+use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
 use hub_example::{clients, cluster, demo, health, page, program, publishing, query, shutdown};
@@ -15,8 +17,8 @@ use tidings_warp::{Sse, SseRequest};
 use tokio::net::TcpListener;
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
-use warp::http::header::{CONTENT_TYPE, HeaderValue};
-use warp::reject::{LengthRequired, PayloadTooLarge, Rejection};
+use warp::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use warp::reject::{LengthRequired, PayloadTooLarge, Reject, Rejection};
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
@@ -26,16 +28,18 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), String> {
+    let access = options.access()?;
+    // Nobody connects before there is a log.
+    let hub = options.log.hub(options.salvage).await?;
     let cannot_listen = |error| program::cannot_listen(options.listen, &error);
     let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
-    let hub = options.log.hub().await?;
     if options.demo() {
         demo::start(&hub);
     }
     println!("{}", Options::greeting("warp", address));
 
-    tidings_warp::serve(listener, routes(hub.clone()), &hub)
+    tidings_warp::serve(listener, routes(hub.clone(), access), &hub)
         .transport(options.transport)
         .with_graceful_shutdown(shutdown::signal())
         .shutdown_timeout(shutdown::TIMEOUT)
@@ -43,8 +47,9 @@ async fn run(options: Options) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-fn routes(hub: Hub) -> BoxedFilter<(impl Reply,)> {
+fn routes(hub: Hub, access: Access) -> BoxedFilter<(impl Reply,)> {
     let hub = warp::any().map(move || hub.clone());
+    let authorized = authorized(access);
 
     let events = warp::path!("events")
         .and(warp::get())
@@ -54,6 +59,7 @@ fn routes(hub: Hub) -> BoxedFilter<(impl Reply,)> {
         .map(events);
     let publish = warp::path!("publish")
         .and(warp::post())
+        .and(authorized.clone())
         .and(hub.clone())
         .and(raw_query())
         // Higher than the hub's own limit, whose error says more.
@@ -64,30 +70,36 @@ fn routes(hub: Hub) -> BoxedFilter<(impl Reply,)> {
         });
     let list_clients = warp::path!("clients")
         .and(warp::get())
+        .and(authorized.clone())
         .and(hub.clone())
         .map(|hub: Hub| json(clients::list(&hub)));
-    let close_client = warp::path!("clients" / String).and(warp::delete()).and(hub.clone()).then(
-        async |id: String, hub: Hub| {
+    let close_client = warp::path!("clients" / String)
+        .and(warp::delete())
+        .and(authorized.clone())
+        .and(hub.clone())
+        .then(async |id: String, hub: Hub| {
             let closed = cluster::close_client(&hub, &id).await;
             reply(closed.map(|()| StatusCode::NO_CONTENT.into_response()))
-        },
-    );
+        });
     let describe_cluster = warp::path!("cluster")
         .and(warp::get())
+        .and(authorized.clone())
         .and(hub.clone())
         .map(|hub: Hub| json(cluster::describe(&hub)));
     let close_principal = warp::path!("principals" / String)
         .and(warp::delete())
+        .and(authorized.clone())
         .and(hub.clone())
         .then(async |principal: String, hub: Hub| {
             let principal = percent_decode_str(&principal).decode_utf8_lossy();
             json(cluster::close_principal(&hub, &principal).await)
         });
     let check_health = warp::path!("healthz").and(warp::get()).and(hub.clone()).map(check_health);
-    let metrics = warp::path!("metrics").and(warp::get()).and(hub).map(|hub: Hub| {
-        let text = health::metrics(&hub);
-        warp::reply::with_header(text, CONTENT_TYPE, health::METRICS_TYPE).into_response()
-    });
+    let metrics =
+        warp::path!("metrics").and(warp::get()).and(authorized).and(hub).map(|hub: Hub| {
+            let text = health::metrics(&hub);
+            warp::reply::with_header(text, CONTENT_TYPE, health::METRICS_TYPE).into_response()
+        });
 
     events
         .or(publish)
@@ -109,6 +121,22 @@ fn routes(hub: Hub) -> BoxedFilter<(impl Reply,)> {
         .recover(rejected)
         .boxed()
 }
+
+/// Passes requests that may do more than read streams.
+fn authorized(access: Access) -> impl Filter<Extract = (), Error = Rejection> + Clone {
+    warp::header::headers_cloned()
+        .and_then(move |headers: HeaderMap| {
+            let checked = access.check(headers.get(AUTHORIZATION).map(HeaderValue::as_bytes));
+            ready(checked.map_err(|refusal| warp::reject::custom(Refused(refusal))))
+        })
+        .untuple_one()
+}
+
+/// A refusal as a rejection.
+#[derive(Debug)]
+struct Refused(Refusal);
+
+impl Reject for Refused {}
 
 /// The stream. What this client may see is decided here, at every reconnect.
 fn events(hub: Hub, query: String, request: SseRequest) -> Response {
@@ -159,12 +187,19 @@ fn reply(result: Result<Response, Refusal>) -> Response {
         let mut response = json(refusal.json());
         *response.status_mut() =
             StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+        if let Some(challenge) = refusal.challenge() {
+            let challenge = HeaderValue::from_static(challenge);
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
         response
     })
 }
 
-/// The refusals of warp's own filters, as JSON.
+/// The refusals of filters, as JSON.
 async fn rejected(rejection: Rejection) -> Result<Response, Rejection> {
+    if let Some(Refused(refusal)) = rejection.find() {
+        return Ok(reply(Err(refusal.clone())));
+    }
     let (status, reason) = if rejection.find::<PayloadTooLarge>().is_some() {
         (413, "body is larger than 2 MiB")
     } else if rejection.find::<LengthRequired>().is_some() {

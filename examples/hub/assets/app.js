@@ -26,6 +26,12 @@ function say(el, text, tone = "") {
 
 const plural = (n, one) => `${n} ${one}${n === 1 ? "" : "s"}`;
 const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
+
+// A hub on the open net asks for a token for everything but the stream. The part of
+// an address after `#` is never sent: `/#token=…` is for us alone.
+const token = new URLSearchParams(location.hash.slice(1)).get("token");
+const credentials = token ? { authorization: `Bearer ${token}` } : {};
+
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 function parse(text) {
@@ -338,7 +344,7 @@ $("cut").addEventListener("click", async () => {
   updateCutButton();
   say($("cut-result"), "Asking the server to end this stream.");
   try {
-    const answer = await fetch(`/clients/${encodeURIComponent(clientId)}`, { method: "DELETE" });
+    const answer = await fetch(`/clients/${encodeURIComponent(clientId)}`, { method: "DELETE", headers: credentials });
     if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
   } catch (error) {
     cutting = false;
@@ -439,7 +445,7 @@ $("publish-form").addEventListener("submit", async (submit) => {
   }
 
   try {
-    const answer = await fetch(publishUrl(), { method: "POST", body: $("publish-data").value });
+    const answer = await fetch(publishUrl(), { method: "POST", headers: credentials, body: $("publish-data").value });
     const body = parse(await answer.text());
     if (answer.ok) {
       const unheard = TOPICS.includes(topic) ? "" : " This page does not listen to that topic.";
@@ -492,8 +498,8 @@ const MAX_CLIENT_ROWS = 50;
 async function refreshClients() {
   if (document.hidden) return;
   try {
-    const answer = await fetch("/clients");
-    if (!answer.ok) throw new Error();
+    const answer = await fetch("/clients", { headers: credentials });
+    if (!answer.ok) throw new Error(answer.status === 401 ? "the server asks for a token" : "the server cannot tell");
     const { total, topics, clients } = await answer.json();
     $("clients-total").textContent = total;
     $("clients-topics").textContent = Object.entries(topics).map(([topic, n]) => `${n} on ${topic}`).join(", ");
@@ -509,9 +515,9 @@ async function refreshClients() {
       return row;
     }));
     $("clients-more").textContent = clients.length > MAX_CLIENT_ROWS ? `and ${clients.length - MAX_CLIENT_ROWS} more` : "";
-  } catch {
+  } catch (error) {
     $("clients-total").textContent = "–";
-    $("clients-topics").textContent = "the server cannot be reached";
+    $("clients-topics").textContent = error instanceof TypeError ? "the server cannot be reached" : error.message;
     $("clients").replaceChildren();
   }
 }

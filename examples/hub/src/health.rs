@@ -1,16 +1,20 @@
 //! `GET /healthz` and `GET /metrics`.
 
-use tidings::Hub;
+use tidings::{Hub, Link};
 
 /// The `Content-Type` of [`metrics`].
 pub const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Whether new clients should connect here, as the status and body of the response.
+/// Whether new clients should connect here, as the status and body of the response. It does not say why the log has failed:
+/// that may name files and addresses of the server.
 pub fn check(hub: &Hub) -> (u16, String) {
     let health = hub.health();
-    match health.is_ready() {
-        true => (200, "ok\n".to_owned()),
-        false => (503, format!("{health}\n")),
+    match &health.link {
+        _ if health.is_ready() => (200, "ok\n".to_owned()),
+        Link::Down { since, .. } if !health.is_closed => {
+            (503, format!("log link is down for {:.1} s\n", since.as_secs_f64()))
+        }
+        _ => (503, format!("{health}\n")),
     }
 }
 

@@ -14,10 +14,13 @@
 //! | `GET /metrics` | metrics for Prometheus |
 //! | `GET /` | the live page |
 //!
+//! With a token, all but `/events`, `/healthz` and the page ask for it: [`access`].
+//!
 //! [`query`] parses these requests; [`publishing`], [`clients`], [`cluster`] and [`health`] answer them. [`page`] has the files
 //! of the live page, and [`demo`] publishes the events that it shows. [`options`] has the flags, [`log`] opens the log,
 //! [`program`] and [`shutdown`] are the start and the end.
 
+pub mod access;
 pub mod clients;
 pub mod cluster;
 pub mod demo;

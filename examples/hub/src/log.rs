@@ -3,12 +3,13 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
-use tidings::Hub;
-use tidings::backend::LogError;
+use tidings::{Hub, Link};
 use tidings_nats::NatsLog;
 use tidings_redb::RedbLog;
 use tidings_redis::RedisLog;
+use tokio::time::{MissedTickBehavior, interval};
 
 /// Where a hub keeps its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,22 +25,47 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Opens the log, and builds a hub on it.
+    /// Opens the log, and builds a hub on it. A damaged file may be salvaged.
     ///
     /// # Errors
     ///
     /// When the file cannot be opened or the server cannot be reached: a sentence that says why.
-    pub async fn hub(&self) -> Result<Hub, String> {
-        let cannot_open = |error: LogError| format!("cannot open the log: {error}");
+    pub async fn hub(&self, salvage: bool) -> Result<Hub, String> {
         let hub = Hub::builder();
-        match self {
-            Self::Memory => Ok(hub.build()),
-            Self::Redb(path) => Ok(hub.build_on(RedbLog::open(path).map_err(cannot_open)?)),
-            Self::Redis(url) => {
-                Ok(hub.build_on(RedisLog::connect(url).await.map_err(cannot_open)?))
+        let hub = match self {
+            Self::Memory => return Ok(hub.build()),
+            Self::Redb(path) => {
+                RedbLog::builder().salvage(salvage).open(path).map(|log| hub.build_on(log))
             }
-            Self::Nats(url) => Ok(hub.build_on(NatsLog::connect(url).await.map_err(cannot_open)?)),
+            // Boxed, because futures that nest deeper than this take the compiler to its limit.
+            Self::Redis(url) => Box::pin(RedisLog::connect(url)).await.map(|log| hub.build_on(log)),
+            Self::Nats(url) => Box::pin(NatsLog::connect(url)).await.map(|log| hub.build_on(log)),
+        };
+        let hub = hub.map_err(|error| format!("cannot open the log: {error}"))?;
+        tokio::spawn(watch(hub.clone()));
+        Ok(hub)
+    }
+}
+
+/// Prints when the log fails and when it works again. The error is for the operator, because it may name files and addresses of
+/// the server; clients are only told what [`publishing`](crate::publishing) and [`health`](crate::health) say.
+async fn watch(hub: Hub) {
+    let mut every = interval(Duration::from_millis(500));
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut was_down = false;
+    while !hub.health().is_closed {
+        match hub.health().link {
+            Link::Down { error, .. } if !was_down => {
+                eprintln!("log has failed: {error}");
+                was_down = true;
+            }
+            Link::Up if was_down => {
+                eprintln!("log works again");
+                was_down = false;
+            }
+            _ => {}
         }
+        every.tick().await;
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use clap::{ArgAction, Parser};
 use tidings_net::Transport;
 
+use crate::access::{Access, Token};
 use crate::log::Engine;
 
 /// A hub of server-sent events with a live page.
@@ -24,6 +25,17 @@ pub struct Options {
     #[arg(long, default_value = "memory", value_name = "LOG")]
     pub log: Engine,
 
+    /// If the file of `redb:PATH` is damaged, begins a new one with the events before the damage
+    #[arg(long)]
+    pub salvage: bool,
+
+    /// Who has this token may publish, list clients, end streams and read metrics, with the header
+    /// `Authorization: Bearer TOKEN`; the live page takes it from its address: `/#token=TOKEN`. Needed to listen on an
+    /// address that is not a loopback address; without one, everybody may. The variable keeps it out of the list of
+    /// processes
+    #[arg(long, env = "TIDINGS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<Token>,
+
     /// Whether to publish the events of the live page. Default: true in memory
     #[arg(long, action = ArgAction::Set, value_name = "true|false")]
     demo: Option<bool>,
@@ -37,6 +49,15 @@ impl Options {
     /// Parses the command line. Ends the process with a message if it is invalid.
     pub fn from_command_line() -> Self {
         Self::parse()
+    }
+
+    /// Who may do what everybody may on the machine itself.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Access::new`].
+    pub fn access(&self) -> Result<Access, String> {
+        Access::new(self.token.clone(), self.listen)
     }
 
     /// Whether to publish the events of the live page. By default not on a shared log, where every hub would.

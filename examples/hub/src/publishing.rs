@@ -26,9 +26,7 @@ pub async fn publish(hub: &Hub, query: Option<&str>, body: &[u8]) -> Result<Stri
         Some(key) => hub.publish_once(key, topic, event),
         None => hub.publish(topic, event),
     };
-    let published = publish
-        .await
-        .map_err(|error| Refusal { status: status(&error), reason: error.to_string() })?;
+    let published = publish.await.map_err(|error| refusal(&error))?;
     Ok(json!({
         "id": published.id(),
         "subscribers": published.subscribers(),
@@ -38,12 +36,23 @@ pub async fn publish(hub: &Hub, query: Option<&str>, body: &[u8]) -> Result<Stri
 }
 
 /// 503 and 507: the event was not published. 504: it may have been published.
-fn status(error: &PublishError) -> u16 {
+fn refusal(error: &PublishError) -> Refusal {
+    // What a log says may name files and addresses of the server.
+    let because_of = |status, reason: &str| Refusal { status, reason: reason.to_owned() };
     match (error.kind(), error.log_error().map(LogError::kind)) {
-        (PublishErrorKind::TooLarge, _) => 413,
-        (PublishErrorKind::Log, Some(LogErrorKind::Unacknowledged)) => 504,
-        (PublishErrorKind::Log, Some(LogErrorKind::Full)) => 507,
-        (PublishErrorKind::Log | PublishErrorKind::Closed, _) => 503,
-        _ => 400,
+        (PublishErrorKind::Log, Some(LogErrorKind::Unacknowledged)) => {
+            because_of(504, "log has not acknowledged the event, which may be published")
+        }
+        (PublishErrorKind::Log, Some(LogErrorKind::Full)) => because_of(507, "log is full"),
+        (PublishErrorKind::Log, Some(LogErrorKind::Busy)) => because_of(503, "log is busy"),
+        (PublishErrorKind::Log, _) => because_of(503, "log does not accept events at the moment"),
+        (kind, _) => {
+            let status = match kind {
+                PublishErrorKind::TooLarge => 413,
+                PublishErrorKind::Closed => 503,
+                _ => 400,
+            };
+            because_of(status, &error.to_string())
+        }
     }
 }

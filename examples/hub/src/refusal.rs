@@ -22,6 +22,11 @@ impl Refusal {
         Self { status: 404, reason: reason.to_string() }
     }
 
+    /// The header `WWW-Authenticate` of a response with status 401.
+    pub fn challenge(&self) -> Option<&'static str> {
+        (self.status == 401).then_some("Bearer")
+    }
+
     /// The body of the response: `{"error": "…"}`.
     pub fn json(&self) -> String {
         json!({ "error": self.reason }).to_string()

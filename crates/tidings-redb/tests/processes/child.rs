@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, BufRead, BufReader, Lines, Read, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -23,11 +24,8 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts this program once more, in a role.
-    pub(crate) fn start(role: &str, path: &str) -> Self {
-        let program = env::current_exe().expect("this program");
-        let mut command = Command::new(program);
-        command.args([role, path]);
-        Self::spawn(command)
+    pub(crate) fn start(role: &str, path: &Path) -> Self {
+        Self::spawn(self::role(role, path))
     }
 
     pub(crate) fn spawn(mut command: Command) -> Self {
@@ -61,6 +59,28 @@ impl Process {
         self.child.wait().expect("it is our child");
         // Complete when the reading thread has seen the end.
         self.lines.iter().collect()
+    }
+}
+
+/// This program, in a role.
+pub(crate) fn role(role: &str, path: &Path) -> Command {
+    let mut command = Command::new(env::current_exe().expect("this program"));
+    command.arg(role).arg(path);
+    command
+}
+
+/// What a process that opens a log says, and what it complains about.
+pub(crate) fn try_to_open(mut command: Command) -> (String, String) {
+    let output = command.stdin(Stdio::null()).output().expect("it starts");
+    let text = |bytes| String::from_utf8(bytes).expect("it is text");
+    (text(output.stdout), text(output.stderr))
+}
+
+/// Opens a log, and prints the error.
+pub(crate) fn open(path: &str) {
+    match RedbLog::open(path) {
+        Ok(_) => println!("open"),
+        Err(error) => println!("{error}"),
     }
 }
 

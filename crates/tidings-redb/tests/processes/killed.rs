@@ -67,7 +67,7 @@ pub(crate) fn an_acknowledged_event_outlives_any_kill() {
     let mut ledger = Ledger::default();
     for round in 0..ROUNDS {
         let mut random = Rng::with_seed(round);
-        let mut process = Process::start("publish", path.to_str().expect("it is UTF-8"));
+        let mut process = Process::start("publish", &path);
         process.tell(&ledger.counts.map(|count| count.to_string()).join(" "));
         for _ in 0..random.usize(1..400) {
             ledger.record(&process.line());

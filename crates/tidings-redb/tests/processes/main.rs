@@ -1,8 +1,9 @@
-//! Processes that are killed, and one that has no room on its disk.
+//! Processes that are killed, that have no room on their disk, and that find a damaged file.
 //!
 //! The program starts itself as those processes, so it has a `main` of its own.
 
 mod child;
+mod damaged;
 #[cfg(target_os = "linux")]
 mod full;
 mod history;
@@ -12,6 +13,12 @@ use std::{env, panic, process};
 
 const TESTS: &[(&str, fn())] = &[
     ("an_acknowledged_event_outlives_any_kill", killed::an_acknowledged_event_outlives_any_kill),
+    (
+        "a_damaged_file_is_a_sentence_and_no_panic",
+        damaged::a_damaged_file_is_a_sentence_and_no_panic,
+    ),
+    #[cfg(target_os = "linux")]
+    ("no_room_to_begin_is_a_sentence", full::no_room_to_begin_is_a_sentence),
     #[cfg(target_os = "linux")]
     ("a_full_disk_refuses_events_and_loses_none", full::a_full_disk_refuses_events_and_loses_none),
 ];
@@ -22,6 +29,7 @@ fn main() {
         match role.as_str() {
             "publish" => return child::publish(path),
             "fill" => return child::fill(path),
+            "open" => return child::open(path),
             _ => {}
         }
     }

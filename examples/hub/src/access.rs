@@ -1,0 +1,118 @@
+//! Who may publish, look inside and end streams: everybody on the machine, or those who have the token.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use subtle::ConstantTimeEq;
+
+use crate::refusal::Refusal;
+
+/// What `--token` says.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Arc<str>);
+
+impl FromStr for Token {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+        match text.is_empty() || !is_visible {
+            true => Err("token must be visible ASCII characters without spaces"),
+            false => Ok(Self(text.into())),
+        }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+/// Decides for each request to `/publish`, `/clients`, `/cluster`, `/principals` and `/metrics`.
+#[derive(Debug, Clone)]
+pub struct Access(Option<Token>);
+
+impl Access {
+    /// Without a token, everybody who can reach `address` has access, so that must be a loopback address.
+    ///
+    /// # Errors
+    ///
+    /// When it is not: a sentence that says what to do.
+    pub fn new(token: Option<Token>, address: SocketAddr) -> Result<Self, String> {
+        match token.is_some() || address.ip().to_canonical().is_loopback() {
+            true => Ok(Self(token)),
+            false => Err(format!(
+                "cannot listen on {address} without a token: anybody could publish and end streams; \
+                 set --token or TIDINGS_TOKEN"
+            )),
+        }
+    }
+
+    /// Checks the header `Authorization` of a request.
+    ///
+    /// # Errors
+    ///
+    /// When it does not have the token: 401.
+    pub fn check(&self, authorization: Option<&[u8]>) -> Result<(), Refusal> {
+        let Some(Token(token)) = &self.0 else { return Ok(()) };
+        let given = authorization.and_then(bearer).unwrap_or_default();
+        match given.ct_eq(token.as_bytes()).into() {
+            true => Ok(()),
+            false => Err(Refusal {
+                status: 401,
+                reason: "token is missing or wrong; send `Authorization: Bearer TOKEN`".to_owned(),
+            }),
+        }
+    }
+}
+
+fn bearer(authorization: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = authorization.split_at_checked("bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(token: Option<&str>, address: &str) -> Result<Access, String> {
+        let token = token.map(|token| token.parse().unwrap());
+        Access::new(token, address.parse().unwrap())
+    }
+
+    #[test]
+    fn without_a_token_only_a_loopback_address_will_do() {
+        for address in ["127.0.0.1:80", "127.1.2.3:80", "[::1]:80", "[::ffff:127.0.0.1]:80"] {
+            assert!(access(None, address).unwrap().check(None).is_ok(), "{address}");
+        }
+        for address in ["0.0.0.0:80", "[::]:80", "192.168.0.1:80", "[::ffff:10.0.0.1]:80"] {
+            assert!(access(None, address).is_err(), "{address}");
+            assert!(access(Some("x"), address).unwrap().check(None).is_err(), "{address}");
+        }
+    }
+
+    #[test]
+    fn only_the_whole_token_gives_access() {
+        let access = access(Some("s3cret"), "127.0.0.1:80").unwrap();
+        for header in ["Bearer s3cret", "bearer s3cret"] {
+            assert!(access.check(Some(header.as_bytes())).is_ok(), "{header}");
+        }
+        for header in
+            ["", "s3cret", "Bearer", "Bearer ", "Bearer s3cre", "Bearer s3cret2", "Basic s3cret"]
+        {
+            assert_eq!(access.check(Some(header.as_bytes())).unwrap_err().status, 401, "{header}");
+        }
+        assert!(access.check(Some(b"\xff\xff\xff\xff\xff\xff\xff\xff")).is_err());
+    }
+
+    #[test]
+    fn a_token_fits_into_a_header_and_is_not_shown() {
+        for text in ["", "two words", "line\n", "\u{e9}"] {
+            assert!(text.parse::<Token>().is_err(), "{text:?}");
+        }
+        assert_eq!(format!("{:?}", "s3cret".parse::<Token>().unwrap()), "Token");
+    }
+}
