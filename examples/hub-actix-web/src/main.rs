@@ -44,6 +44,7 @@ async fn run(options: Options) -> Result<(), String> {
         App::new().app_data(data.clone()).app_data(access.clone()).configure(routes)
     });
     tidings_actix_web::serve(listener, app, &hub)
+        .limits(options.limits())
         .with_graceful_shutdown(shutdown::signal())
         .shutdown_timeout(shutdown::TIMEOUT)
         .await

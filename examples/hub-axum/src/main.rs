@@ -39,6 +39,7 @@ async fn run(options: Options) -> Result<(), String> {
     println!("{}", Options::greeting("axum", address));
     tidings_axum::serve(listener, router(&hub, access), &hub)
         .transport(options.transport)
+        .limits(options.limits())
         .with_graceful_shutdown(shutdown::signal())
         .shutdown_timeout(shutdown::TIMEOUT)
         .await

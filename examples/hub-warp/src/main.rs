@@ -41,6 +41,7 @@ async fn run(options: Options) -> Result<(), String> {
 
     tidings_warp::serve(listener, routes(hub.clone(), access), &hub)
         .transport(options.transport)
+        .limits(options.limits())
         .with_graceful_shutdown(shutdown::signal())
         .shutdown_timeout(shutdown::TIMEOUT)
         .await

@@ -2,7 +2,7 @@
 //!
 //! Forty seconds for each hub; `TIDINGS_ATTACKS_SECONDS` sets another time, and `TIDINGS_ATTACKS_SEED` another seed,
 //! which repeats the attacks, but not the kernel's timing. `TIDINGS_ATTACKS_CLIENTS` and `TIDINGS_ATTACKS_RATE` set
-//! the number of honest clients (1,000) and of events a second (100 in release mode, and otherwise 10).
+//! the number of honest clients and of events a second: 1,000 and 100 in release mode, and otherwise 250 and 20.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -55,24 +55,24 @@ macro_rules! attacks {
 }
 
 attacks! {
-    "silent connections": |addr, random| ends(crowd(addr, random.logarithmic(2_000), b"").await).await;
-    "half heads": |addr, random| ends(crowd(addr, random.logarithmic(1_000), HALF_HEAD).await).await;
+    "silent connections": |addr, random| ends(crowd(addr, 1 + random.below(2_000), b"").await).await;
+    "half heads": |addr, random| ends(crowd(addr, 1 + random.below(1_000), HALF_HEAD).await).await;
     "a byte now and then": |addr, random| {
         let mut dripping = JoinSet::new();
-        for socket in crowd(addr, random.logarithmic(200), HALF_HEAD).await {
+        for socket in crowd(addr, 1 + random.below(200), HALF_HEAD).await {
             dripping.spawn(drip(socket, b'x', Duration::from_millis(random.logarithmic(500) as u64)));
         }
         while dripping.join_next().await.is_some() {}
     };
-    "half a preface": |addr, random| ends(crowd(addr, random.logarithmic(1_000), b"PRI * HT").await).await;
-    "a preface": |addr, random| ends(crowd(addr, random.logarithmic(500), PREFACE).await).await;
-    "idle connections": |addr, random| ends(crowd(addr, random.logarithmic(1_000), IDLE).await).await;
-    "bodies that stop": |addr, random| ends(crowd(addr, random.logarithmic(200), STOPPED_BODY).await).await;
+    "half a preface": |addr, random| ends(crowd(addr, 1 + random.below(1_000), b"PRI * HT").await).await;
+    "a preface": |addr, random| ends(crowd(addr, 1 + random.below(500), PREFACE).await).await;
+    "idle connections": |addr, random| ends(crowd(addr, 1 + random.below(1_000), IDLE).await).await;
+    "bodies that stop": |addr, random| ends(crowd(addr, 1 + random.below(200), STOPPED_BODY).await).await;
     "large heads": |addr, random| {
-        let head = [HALF_HEAD, &vec![b'x'; random.logarithmic(350 * 1024)]].concat();
-        ends(crowd(addr, random.logarithmic(100), &head).await).await;
+        let head = [HALF_HEAD, &vec![b'x'; random.below(350 * 1024)]].concat();
+        ends(crowd(addr, 1 + random.below(100), &head).await).await;
     };
-    "a burst of connections": |addr, random| drop(burst(addr, random.logarithmic(3_000)).await);
+    "a burst of connections": |addr, random| drop(burst(addr, random.below(3_000)).await);
     "streams that vanish": |addr, random| {
         for _ in 0..random.logarithmic(500) {
             let socket = open(addr, STREAM).await;
@@ -83,7 +83,7 @@ attacks! {
     };
     "stalled readers of large events": |addr, random| {
         let mut stalled = Vec::new();
-        for _ in 0..random.logarithmic(60) {
+        for _ in 0..random.below(60) {
             stalled.extend(open_narrow(addr, b"GET /events?topic=large HTTP/1.1\r\nhost: a\r\n\r\n").await);
             publish(addr, "large", 900_000).await;
         }
@@ -92,7 +92,7 @@ attacks! {
     "small windows of HTTP/2": |addr, random| {
         let first = [PREFACE, &http2::narrow_window(200)].concat();
         let Ok(mut socket) = open(addr, &first).await else { return };
-        for n in 0..random.logarithmic(60) {
+        for n in 0..random.below(60) {
             let request = http2::get(2 * n as u32 + 1, "/events?topic=large");
             if socket.write_all(&request).await.is_err() {
                 return;
@@ -111,14 +111,14 @@ attacks! {
         let count = random.logarithmic(4_500);
         let request = events((0..count).map(|n| format!("small/*{seed}{n}*")), "history=all").bytes();
         let mut held = Vec::new();
-        for _ in 0..random.logarithmic(20) {
+        for _ in 0..random.below(20) {
             held.extend(open(addr, &request).await);
         }
         ends(held).await;
     };
     "patterns that match late": |addr, random| {
         let request = events((0..60).map(|n| format!("*{}b{n}", "a".repeat(100))), "").bytes();
-        let held = crowd(addr, random.logarithmic(40), &request).await;
+        let held = crowd(addr, 1 + random.below(40), &request).await;
         for _ in 0..random.logarithmic(50) {
             publish(addr, &"a".repeat(250), 10).await;
         }
@@ -136,7 +136,7 @@ attacks! {
     };
     "pipelined bytes and a close": |addr, random| {
         let junk = vec![b'G'; random.logarithmic(60_000)];
-        let sockets = crowd(addr, random.logarithmic(200), &[STREAM, &junk].concat()).await;
+        let sockets = crowd(addr, 1 + random.below(200), &[STREAM, &junk].concat()).await;
         sleep(Duration::from_millis(random.logarithmic(500) as u64)).await;
         drop(sockets);
     };
@@ -166,7 +166,7 @@ attacks! {
     "websockets": |addr, random| {
         let request = b"GET /events?topic=a HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
                         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\x05hello";
-        ends(crowd(addr, random.logarithmic(100), request).await).await;
+        ends(crowd(addr, 1 + random.below(100), request).await).await;
     };
     "noise": |addr, random| {
         for _ in 0..random.logarithmic(200) {
@@ -193,8 +193,9 @@ fn variable<T: std::str::FromStr>(name: &str, default: T) -> T {
 async fn honest_clients_lose_nothing_under_attack(package: &str) {
     let seconds: u64 = variable("TIDINGS_ATTACKS_SECONDS", 40);
     let seed: u64 = variable("TIDINGS_ATTACKS_SEED", 1);
-    let clients: usize = variable("TIDINGS_ATTACKS_CLIENTS", 1_000);
-    let rate: u32 = variable("TIDINGS_ATTACKS_RATE", if cfg!(debug_assertions) { 10 } else { 100 });
+    let (clients, rate) = if cfg!(debug_assertions) { (250, 20) } else { (1_000, 100) };
+    let clients: usize = variable("TIDINGS_ATTACKS_CLIENTS", clients);
+    let rate: u32 = variable("TIDINGS_ATTACKS_RATE", rate);
 
     let target = Arc::new(Target::start_with_files(package, (clients + SPARE_FILES) as u32).await);
     let addr = target.addr();
