@@ -1,6 +1,6 @@
 use std::fmt::{self, Debug};
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 
 use actix_http::{Request, Response};
@@ -120,7 +120,12 @@ type Start = Box<dyn FnOnce(TcpListener, Limits, u64, Signal) -> io::Result<dev:
 type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Server for ActixWeb {
+    type Addr = SocketAddr;
     type Running = Pin<Box<dyn Future<Output = io::Result<()>>>>;
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
 
     fn run(self, options: Options, graceful: Graceful) -> Self::Running {
         let Self { listener, start } = self;
@@ -128,7 +133,7 @@ impl Server for ActixWeb {
             // actix-web counts whole seconds, and does not wait if there are none.
             let seconds = graceful.timeout().as_secs().max(1);
             let server = async |begun| start(listener, options.limits, seconds, begun)?.await;
-            graceful.run(move || options.hubs.close(), server).await
+            graceful.run(options.hubs, server).await
         })
     }
 }

@@ -139,7 +139,7 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let is_direct = !server.writers.is_empty();
+    let is_direct = io.is_tcp() && !server.writers.is_empty();
     let handoff =
         is_direct.then(|| Handoff { response: Arc::default(), unflushed: io.unflushed() });
     let slot = handoff.as_ref().map(|handoff| handoff.response.clone());

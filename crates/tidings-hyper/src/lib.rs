@@ -45,8 +45,8 @@
 //!   that were read too early.
 //! - mio for a writer's sockets. tokio would need a task and some hundred bytes for each; a writer
 //!   needs only an entry in its list.
-//! - tokio for everything before that: accepting, hyper, the application. A snapshot for a client
-//!   that is reset runs on the writer, which has entered tokio's runtime. It should not block.
+//! - tokio for everything before that: accepting, hyper, the application. Snapshots are made by
+//!   tasks of tokio's runtime, and by no writer.
 //!
 //! # Fairness
 //!
@@ -67,6 +67,7 @@ mod handoff;
 mod head;
 mod inbox;
 mod response;
+mod serve;
 mod server;
 mod writer;
 mod writers;
@@ -75,4 +76,5 @@ pub use body::{RequestBody, RequestBodyError};
 pub use claim::SubscriptionBody;
 pub use connection::App;
 pub use response::stream_response;
+pub use serve::Server;
 pub use server::serve;

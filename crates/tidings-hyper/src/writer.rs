@@ -46,7 +46,7 @@ pub(crate) fn start<B: Send + 'static>(
     let writer = Writer::new(write_timeout)?;
     let inbox = writer.inbox.clone();
     std::thread::Builder::new().name(format!("tidings-writer-{number}")).spawn(move || {
-        // A snapshot that an application makes may need its runtime's timers and sockets.
+        // Snapshots are made by tasks of the runtime.
         let _runtime = runtime.enter();
         writer.run();
     })?;

@@ -111,6 +111,11 @@ impl<IO: Io> Guarded<IO> {
         self.unflushed.clone()
     }
 
+    /// Whether it is [TCP and nothing more](Io::is_tcp).
+    pub fn is_tcp(&self) -> bool {
+        self.io.is_tcp()
+    }
+
     /// What it consists of.
     pub fn into_parts(self) -> GuardedParts<IO> {
         GuardedParts { io: self.io, before: self.before, permit: self.permit }

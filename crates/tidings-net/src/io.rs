@@ -22,6 +22,11 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         None
     }
 
+    /// Whether [`into_tcp`](Self::into_tcp) succeeds.
+    fn is_tcp(&self) -> bool {
+        false
+    }
+
     /// The TCP connection itself, which the direct transport needs, if this is nothing more. By default it is not.
     fn into_tcp(self) -> Result<TcpStream, Self>
     where
@@ -38,6 +43,10 @@ impl Io for TcpStream {
 
     fn progress(&self) -> Option<Progress> {
         tidings_sys::progress(self)
+    }
+
+    fn is_tcp(&self) -> bool {
+        true
     }
 
     fn into_tcp(self) -> Result<TcpStream, Self> {

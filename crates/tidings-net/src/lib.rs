@@ -9,7 +9,8 @@
 //! - [`Connections`], which accepts, counts, refuses and evicts;
 //! - [`Reception`], which reads a connection's first request head before any server allocates for it;
 //! - [`Guarded`], the connection as the server sees it, with the limits that remain;
-//! - [`Serve`], a server that is being set up, with a [`Graceful`] shutdown.
+//! - [`Serve`], a server that is being set up, with a [`Graceful`] shutdown;
+//! - [`shutdown_signal`], the clean end of streams under any other server.
 //!
 //! # Features
 //!
@@ -26,6 +27,7 @@ mod network;
 mod peer;
 mod reception;
 mod serve;
+mod signals;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
@@ -41,6 +43,10 @@ pub use network::{Network, ParseNetworkError};
 pub use peer::Peer;
 pub use reception::{Protocol, Received, Reception};
 pub use serve::{Options, Serve, Server};
+pub use signals::shutdown_signal;
+pub use tidings_sys::Progress;
 #[cfg(feature = "tls")]
 pub use tls::Tls;
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;
 pub use transport::{ParseTransportError, Transport};

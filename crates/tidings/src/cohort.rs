@@ -147,6 +147,8 @@ impl Cohort {
     /// What a single subscription is sent, like its `poll_next`, but no event after those that the cohort has read: the
     /// subscription is pending there.
     ///
+    /// It runs no code of the application: for a snapshot, see [`Subscription::take_snapshot_task`].
+    ///
     /// A subscription that has just been opened may be [ahead](Self::is_overtaken_by) of the cohort.
     pub fn poll_member(
         &self,

@@ -22,6 +22,7 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::server_event::ServerEvent;
 use crate::subscription::subscribe::Subscribe;
+use crate::sync::atomic::Ordering;
 use crate::topic::{Topic, TopicPattern};
 use builder::HubBuilder;
 use publish::Publish;
@@ -284,6 +285,15 @@ impl Hub {
     /// responses. Publishing fails from now on. A client that still connects is sent what it missed, and its stream ends.
     pub fn close(&self) {
         self.shared().close();
+    }
+
+    /// Whether streams end with an error in place of an orderly end, when the hub or a client is closed. Default: no.
+    ///
+    /// A server then cuts the response: there is no last chunk on HTTP/1, and the stream is reset on HTTP/2. For clients
+    /// that take an orderly end for final and do not connect again, as a browser's `EventSource` does. `serve` of the
+    /// adapters has a setting of the same name.
+    pub fn end_streams_by_reset(&self, by_reset: bool) {
+        self.shared().ends_by_reset.store(by_reset, Ordering::Relaxed);
     }
 
     /// Whether [`Hub::close`] was called.

@@ -128,6 +128,6 @@ pub use server_event::ServerEvent;
 pub use status::{STATUS_EVENT, Status};
 pub use subscription::Subscription;
 pub use subscription::history::History;
-pub use subscription::snapshot::Snapshot;
+pub use subscription::snapshot::{Snapshot, SnapshotTask};
 pub use subscription::subscribe::Subscribe;
 pub use topic::{Topic, TopicPattern};

@@ -33,6 +33,8 @@ pub struct Metrics {
     pub resets_unknown: u64,
     /// Pages that were read back from the hub's log.
     pub log_reads: u64,
+    /// Snapshots that the application did not make in time.
+    pub snapshots_timed_out: u64,
     /// Connections that a server refused, because of a limit or because no file was left.
     pub connections_refused: u64,
     /// Connections that had not sent their first request, and were ended to make room for others.
@@ -74,6 +76,9 @@ impl fmt::Display for Metrics {
             ("status=\"reset\",reason=\"unknown\"", self.resets_unknown as f64),
         ];
         metric("streams_total", "counter", "Streams by the status that they were sent.", &streams)?;
+        let help = "Snapshots that the application did not make in time.";
+        let timed_out = self.snapshots_timed_out as f64;
+        metric("snapshots_timed_out_total", "counter", help, &[("", timed_out)])?;
         let connections = [
             ("reason=\"refused\"", self.connections_refused as f64),
             ("reason=\"evicted\"", self.connections_evicted as f64),

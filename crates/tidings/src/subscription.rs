@@ -57,8 +57,9 @@ pub(crate) struct SubscriptionOptions {
 /// retained.
 ///
 /// The stream begins with the status event, sends heartbeats while it is idle, and ends when the hub is closed or the
-/// client is closed through the registry. The only error is a snapshot that fails. Dropping the subscription removes
-/// the client from the registry at once.
+/// client is closed through the registry. The only errors are a snapshot that fails, and
+/// [ends that the hub wants to be errors](crate::Hub::end_streams_by_reset). Dropping the subscription removes the client
+/// from the registry at once.
 ///
 /// Adapters send it as a response body. To read it by hand, poll it as a [`Stream`](futures_core::Stream), or, with the
 /// feature `http-body`, as an `http_body::Body`.
@@ -135,8 +136,8 @@ impl Subscription {
                 self.read_log(start, began, Some(status));
             }
             (First::Snapshot, Some(hook)) => {
-                let snapshot = hook.call();
-                self.announce_snapshot(announcement, snapshot, ready);
+                let hook = hook.as_ref().clone();
+                self.announce_snapshot(announcement, hook, ready);
             }
             (First::Status | First::Snapshot, _) => self.announce(announcement, ready),
         }
@@ -197,7 +198,7 @@ impl Subscription {
     }
 
     /// The next bytes, of events up to `limit`, or of all that are published. A caller that gives a limit waits for
-    /// later events itself.
+    /// later events itself, and has the stream's snapshots made elsewhere.
     pub(crate) fn poll_bytes(
         &mut self,
         limit: Option<u64>,
@@ -207,13 +208,13 @@ impl Subscription {
             // Read before the watermark: what was published before closing is still sent.
             let closing = self.shared.is_closed();
             if self.ended || self.client.is_closed() {
-                self.ended = true;
-                return Poll::Ready(None);
+                return self.poll_end(cx);
             }
             let mut waits_out_of_band = false;
             if self.out_of_band.is_some() {
-                match self.poll_out_of_band(closing, cx) {
-                    NextStep::Yield(next) => return Poll::Ready(next),
+                match self.poll_out_of_band(closing, limit.is_none(), cx) {
+                    NextStep::Yield(bytes) => return Poll::Ready(Some(Ok(bytes))),
+                    NextStep::End => return self.poll_end(cx),
                     NextStep::LetServerSend => return Poll::Pending,
                     NextStep::Wait => waits_out_of_band = true,
                     NextStep::Read => {}
@@ -222,10 +223,7 @@ impl Subscription {
             if !waits_out_of_band {
                 match self.read(limit.filter(|_| !closing)) {
                     Ok(Some(bytes)) => return Poll::Ready(Some(Ok(bytes))),
-                    Ok(None) if closing => {
-                        self.ended = true;
-                        return Poll::Ready(None);
-                    }
+                    Ok(None) if closing => return self.poll_end(cx),
                     Ok(None) => {}
                     Err(reason) => {
                         self.on_overrun(reason);

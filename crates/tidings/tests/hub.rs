@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use reader::{Reader, after, publish};
 use tidings::{
-    Comment, Event, EventId, History, Hub, ManualClock, PublishErrorKind, Retention, Topic,
+    Comment, Event, EventId, History, Hub, ManualClock, PublishErrorKind, Retention, StreamError,
+    StreamErrorKind, Topic,
 };
 
 fn history_of(hub: &Hub, topic: &str) -> Vec<String> {
@@ -243,6 +244,34 @@ fn a_closed_hub_ends_its_streams_after_what_was_published() {
     assert_eq!(status["status"], "fresh");
     assert_eq!((late.data(), late.ended), (vec!["one".to_owned()], true));
     assert_eq!(late.last_id(), id.as_str());
+}
+
+#[test]
+fn streams_can_end_with_an_error_after_everything_that_was_published() {
+    for by_reset in [false, true] {
+        let hub = Hub::new();
+        hub.end_streams_by_reset(by_reset);
+        let end = |close: &dyn Fn(&Reader), expected: &[&str]| {
+            let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a"]));
+            publish(&hub, "a", "last");
+            close(&reader);
+            // A server drops what it has not sent when it meets an error: so that comes after a pause.
+            let wakes = reader.wakes.count();
+            assert_eq!(reader.data(), expected);
+            assert_eq!(reader.wakes.count(), wakes + usize::from(by_reset));
+            assert_eq!(reader.error.take().is_some_and(|error| is_end(&error)), by_reset);
+            assert_eq!((reader.chunk(), reader.ended), (None, true));
+        };
+        let close_client = |reader: &Reader| {
+            assert!(hub.clients().close(reader.subscription().client_id()));
+        };
+        end(&close_client, &[]);
+        end(&|_| hub.close(), &["last"]);
+    }
+}
+
+fn is_end(error: &StreamError) -> bool {
+    error.kind() == StreamErrorKind::Ended && error.to_string() == "stream was ended by its hub"
 }
 
 #[test]

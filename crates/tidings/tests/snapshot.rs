@@ -7,14 +7,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use reader::{Reader, after, numbered, publish};
 use tidings::{
-    Event, EventId, History, Hub, ManualClock, Retention, STATUS_EVENT, Snapshot, StreamErrorKind,
-    Subscribe,
+    Cohort, Event, EventId, History, Hub, ManualClock, Retention, STATUS_EVENT, Snapshot,
+    SnapshotTask, StreamError, StreamErrorKind, Subscribe,
 };
 
 type Outcome = Result<Snapshot, Box<dyn std::error::Error + Send + Sync>>;
@@ -196,12 +196,12 @@ fn a_hook_that_fails_ends_the_stream_with_its_error() {
 #[test]
 fn a_stream_that_waits_for_its_snapshot_is_kept_alive() {
     let clock = ManualClock::new();
-    let hub = Hub::builder().clock(clock.clock()).heartbeat(Duration::from_secs(10)).build();
+    let hub = Hub::builder().clock(clock.clock()).heartbeat(Duration::from_secs(5)).build();
     let gate = Gate::default();
     let mut reader = Reader::open(hub.subscribe(["a"]).snapshot(gate.hook()));
     reader.bytes();
     for _ in 0..3 {
-        clock.advance(Duration::from_millis(10_100));
+        clock.advance(Duration::from_millis(5_100));
         assert_eq!(reader.bytes(), b":\n\n");
         assert_eq!(reader.bytes(), b"");
     }
@@ -271,11 +271,163 @@ fn ids_of_a_snapshots_events_are_left_out() {
 #[test]
 fn a_hook_that_panics_leaves_no_client() {
     let hub = Hub::new();
-    let subscribe = hub.subscribe(["a"]).snapshot(|| -> std::future::Ready<Outcome> {
-        std::panic::resume_unwind(Box::new("in the application"))
-    });
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| subscribe.open()));
-    assert!(outcome.is_err());
+    let mut reader = Reader::open(panicking(&hub));
+    assert!(reader.chunk().is_some());
+    assert!(catch(move || reader.chunk()).is_err());
     assert_eq!(hub.clients().count(), 0);
     assert!(hub.clients().topics().is_empty());
+}
+
+fn panicking(hub: &Hub) -> Subscribe {
+    hub.subscribe(["a"]).snapshot(|| -> std::future::Ready<Outcome> {
+        std::panic::resume_unwind(Box::new("in the application"))
+    })
+}
+
+fn catch<T>(run: impl FnOnce() -> T) -> std::thread::Result<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
+}
+
+/// A stream of a transport that has its snapshots made elsewhere.
+struct Member {
+    cohort: Cohort,
+    reader: Reader,
+}
+
+impl Member {
+    fn open(subscribe: Subscribe) -> Self {
+        let reader = Reader::open(subscribe);
+        Self { cohort: Cohort::of(reader.subscription(), Waker::noop().clone()), reader }
+    }
+
+    /// Reads up to where the stream waits or ends. Returns its error.
+    fn read(&mut self) -> Option<StreamError> {
+        let waker = Waker::from(self.reader.wakes.clone());
+        loop {
+            while self.cohort.next_batch().is_ok_and(|batch| batch.is_some()) {}
+            let wakes = self.reader.wakes.count();
+            let stream = self.reader.subscription_mut();
+            match self.cohort.poll_member(stream, &mut Context::from_waker(&waker)) {
+                Poll::Ready(Some(Ok(bytes))) => self.reader.feed(&bytes),
+                Poll::Ready(Some(Err(error))) => return Some(error),
+                Poll::Ready(None) => return None,
+                Poll::Pending if self.reader.wakes.count() > wakes => {}
+                Poll::Pending => return None,
+            }
+        }
+    }
+
+    fn take_task(&mut self) -> Option<SnapshotTask> {
+        self.reader.subscription_mut().take_snapshot_task()
+    }
+
+    fn data(&mut self) -> Vec<String> {
+        let messages = self.reader.messages_so_far();
+        messages.iter().map(|message| message.data().to_owned()).collect()
+    }
+}
+
+#[test]
+fn a_transport_makes_snapshots_where_it_wants() {
+    let hub = Hub::builder().retention(Retention::default().events(5)).build();
+    let (subscribe, calls) = with_state(&hub, 2);
+    let mut member = Member::open(subscribe);
+    for begins in [true, false] {
+        if !begins {
+            // It is overrun.
+            (0..1_000).for_each(|n| drop(publish(&hub, "a", &format!("a{n}"))));
+        }
+        let before = calls.load(Ordering::SeqCst);
+        assert!(member.read().is_none());
+        publish(&hub, "a", "meanwhile");
+        let task = member.take_task().unwrap();
+        assert!(member.take_task().is_none(), "it was taken");
+        assert!(member.read().is_none());
+        assert!(member.data().is_empty());
+        assert_eq!(calls.load(Ordering::SeqCst), before, "nothing was called");
+        let wakes = member.reader.wakes.count();
+        std::thread::spawn(|| futures_executor::block_on(task)).join().unwrap();
+        assert_eq!(calls.load(Ordering::SeqCst), before + 1);
+        assert_eq!(member.reader.wakes.count(), wakes + 1);
+        assert!(member.read().is_none());
+        assert_eq!(member.data()[1..], ["s0", "s1", "meanwhile"]);
+        assert!(member.take_task().is_none(), "it needs none");
+    }
+}
+
+#[test]
+fn a_snapshot_that_takes_too_long_ends_its_stream_with_an_error() {
+    for is_elsewhere in [false, true] {
+        let clock = ManualClock::new();
+        let limit = Duration::from_secs(2);
+        let hub = Hub::builder().clock(clock.clock()).snapshot_timeout(limit).build();
+        let gate = Gate::default();
+        let mut member = Member::open(hub.subscribe(["a"]).snapshot(gate.hook()));
+        let mut task = None;
+        let mut read = |member: &mut Member| match is_elsewhere {
+            true => {
+                let error = member.read();
+                task = task.take().or_else(|| member.take_task().map(Box::pin));
+                let cx = &mut Context::from_waker(Waker::noop());
+                let task = task.as_mut().map(|task| task.as_mut().poll(cx));
+                (error, task.is_some_and(|task| task.is_ready()))
+            }
+            false => {
+                member.reader.bytes();
+                (member.reader.error.take(), member.reader.error.is_some())
+            }
+        };
+        assert!(read(&mut member).0.is_none());
+        clock.advance(limit - Duration::from_millis(1));
+        assert!(read(&mut member).0.is_none());
+        let wakes = member.reader.wakes.count();
+        clock.advance(Duration::from_millis(51));
+        assert_eq!(member.reader.wakes.count(), wakes + 1);
+        gate.open();
+        let (error, is_task_over) = read(&mut member);
+        let error = error.unwrap();
+        assert_eq!(error.kind(), StreamErrorKind::Snapshot);
+        assert_eq!(error.to_string(), "snapshot failed: it is not there after 2 s");
+        assert_eq!(hub.metrics().snapshots_timed_out, 1);
+        assert_eq!(is_task_over, is_elsewhere);
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_there_in_time_has_no_time_limit() {
+    let clock = ManualClock::new();
+    let hub = Hub::builder().clock(clock.clock()).snapshot_timeout(Duration::from_secs(2)).build();
+    let (subscribe, _) = with_state(&hub, 2);
+    let mut reader = Reader::open(subscribe.heartbeat(None));
+    assert_eq!(reader.messages().len(), 3);
+    clock.advance(Duration::from_secs(10));
+    publish(&hub, "a", "next");
+    assert_eq!(reader.data(), ["next"]);
+    assert_eq!(hub.metrics().snapshots_timed_out, 0);
+}
+
+#[test]
+fn a_task_that_does_not_end_by_itself_ends_its_stream_and_the_other_way_round() {
+    let hub = Hub::new();
+    // A runtime that shuts down drops its tasks, and catches their panics.
+    for panics in [false, true] {
+        let mut member = Member::open(panicking(&hub));
+        member.read();
+        let task = member.take_task().unwrap();
+        match panics {
+            true => assert!(catch(|| futures_executor::block_on(task)).is_err()),
+            false => drop(task),
+        }
+        let error = member.read().unwrap();
+        assert_eq!(error.to_string(), "snapshot failed: its task has ended early");
+    }
+    let mut member = Member::open(hub.subscribe(["a"]).snapshot(Gate::default().hook()));
+    member.read();
+    let mut task = Box::pin(member.take_task().unwrap());
+    let wakes = Arc::<reader::Wakes>::default();
+    let waker = Waker::from(wakes.clone());
+    assert!(task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(member);
+    assert_eq!(wakes.count(), 1);
+    assert!(task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
 }

@@ -1,5 +1,4 @@
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -47,14 +46,17 @@ impl<B> Member<B> {
     /// Polls the subscription for what is due to this stream alone.
     pub(super) fn poll(&mut self, cohort: &Cohort, waker: &Waker) -> Poll<StreamOutput> {
         let mut cx = Context::from_waker(waker);
-        // It may run a hook of the application, whose panic ends only this stream.
-        let next =
-            catch_unwind(AssertUnwindSafe(|| cohort.poll_member(&mut self.subscription, &mut cx)));
-        match next {
-            Ok(Poll::Ready(Some(Ok(bytes)))) => Poll::Ready(StreamOutput::Bytes(bytes)),
-            Ok(Poll::Ready(None)) => Poll::Ready(StreamOutput::End),
-            Ok(Poll::Ready(Some(Err(_)))) | Err(_) => Poll::Ready(StreamOutput::Failed),
-            Ok(Poll::Pending) => Poll::Pending,
+        match cohort.poll_member(&mut self.subscription, &mut cx) {
+            Poll::Ready(Some(Ok(bytes))) => Poll::Ready(StreamOutput::Bytes(bytes)),
+            Poll::Ready(None) => Poll::Ready(StreamOutput::End),
+            Poll::Ready(Some(Err(_))) => Poll::Ready(StreamOutput::Failed),
+            Poll::Pending => {
+                // The application's code does not run on a writer.
+                if let Some(task) = self.subscription.take_snapshot_task() {
+                    tokio::spawn(task);
+                }
+                Poll::Pending
+            }
         }
     }
 

@@ -3,20 +3,25 @@ use std::fmt;
 
 /// A stream ended early, after the last whole event.
 ///
-/// The cause is in the application: the source is the error that it returned.
+/// If the cause is in the application, the source is the error that it returned.
 #[derive(Debug)]
 pub struct StreamError {
     kind: StreamErrorKind,
-    source: Box<dyn Error + Send + Sync>,
+    source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl StreamError {
     pub(crate) fn application(source: Box<dyn Error + Send + Sync>) -> Self {
-        Self { kind: StreamErrorKind::Application, source }
+        Self { kind: StreamErrorKind::Application, source: Some(source) }
     }
 
     pub(crate) fn snapshot(source: Box<dyn Error + Send + Sync>) -> Self {
-        Self { kind: StreamErrorKind::Snapshot, source }
+        Self { kind: StreamErrorKind::Snapshot, source: Some(source) }
+    }
+
+    /// In place of an orderly end.
+    pub(crate) fn ended() -> Self {
+        Self { kind: StreamErrorKind::Ended, source: None }
     }
 
     /// What went wrong.
@@ -29,16 +34,20 @@ impl StreamError {
 impl fmt::Display for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
-            StreamErrorKind::Application => "event stream",
-            StreamErrorKind::Snapshot => "snapshot",
+            StreamErrorKind::Application => "event stream failed",
+            StreamErrorKind::Snapshot => "snapshot failed",
+            StreamErrorKind::Ended => "stream was ended by its hub",
         };
-        write!(f, "{what} failed: {}", self.source)
+        match &self.source {
+            Some(source) => write!(f, "{what}: {source}"),
+            None => f.write_str(what),
+        }
     }
 }
 
 impl Error for StreamError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.source)
+        self.source.as_deref().map(|source| source as _)
     }
 }
 
@@ -48,6 +57,8 @@ impl Error for StreamError {
 pub enum StreamErrorKind {
     /// From the stream of events that the application gave to an [`EventStream`](crate::EventStream).
     Application,
-    /// From the hook given to [`Subscribe::snapshot`](crate::Subscribe::snapshot).
+    /// From the hook given to [`Subscribe::snapshot`](crate::Subscribe::snapshot), or from its time limit.
     Snapshot,
+    /// From the hub, in place of an orderly end: see [`Hub::end_streams_by_reset`](crate::Hub::end_streams_by_reset).
+    Ended,
 }

@@ -58,6 +58,7 @@ impl HubBuilder {
                 retry: Some(DEFAULT_RETRY),
                 max_event_bytes: 1024 * 1024,
                 max_lag: Duration::from_secs(5),
+                snapshot_timeout: Some(Duration::from_secs(30)),
             },
         }
     }
@@ -127,6 +128,13 @@ impl HubBuilder {
         self
     }
 
+    /// How long the application may take to make a [snapshot](crate::Subscribe::snapshot); `None` for as long as it likes.
+    /// After that the stream ends with an error, and its client connects again. Default: 30 seconds.
+    pub fn snapshot_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.defaults.snapshot_timeout = timeout.into();
+        self
+    }
+
     /// The hub's clock. Default: the system's monotonic clock.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -168,6 +176,7 @@ impl HubBuilder {
             journal: Mutex::new(journal),
             watermark: 0.into(),
             is_closed: false.into(),
+            ends_by_reset: false.into(),
             defaults: self.defaults,
             retention: rules,
             counters: Counters::default(),

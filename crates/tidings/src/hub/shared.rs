@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     /// The newest offset that readers may see. Written under the journal's lock *and* those of the topics.
     pub(super) watermark: AtomicU64,
     pub(super) is_closed: AtomicBool,
+    /// Streams end with an error.
+    pub(super) ends_by_reset: AtomicBool,
     pub(crate) defaults: Defaults,
     pub(crate) retention: Arc<RetentionRules>,
     pub(crate) counters: Counters,
@@ -58,6 +60,7 @@ pub(crate) struct Defaults {
     pub(crate) max_event_bytes: usize,
     /// How far a hub that is ready may lag behind its log.
     pub(crate) max_lag: Duration,
+    pub(crate) snapshot_timeout: Option<Duration>,
 }
 
 /// The timer of what a hub does every second: to remove what has expired, while there is anything to expire; and
@@ -93,6 +96,10 @@ impl Shared {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn ends_streams_by_reset(&self) -> bool {
+        self.ends_by_reset.load(Ordering::Relaxed)
     }
 
     /// Ends every stream once it has sent what was published until now.
@@ -219,6 +226,7 @@ impl Shared {
             resets_trimmed: counters.resets_trimmed.get(),
             resets_unknown: counters.resets_unknown.get(),
             log_reads: counters.log_reads.get(),
+            snapshots_timed_out: counters.snapshots_timed_out.get(),
             connections_refused: counters.connections_refused.get(),
             connections_evicted: counters.connections_evicted.get(),
             connections_timed_out: counters.connections_timed_out.get(),

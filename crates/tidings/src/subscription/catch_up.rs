@@ -224,8 +224,7 @@ impl Subscription {
         let Poll::Ready(progress) = catch_up.poll(&self.shared, &self.client, cx) else {
             // The client comes back, here or elsewhere.
             if closing && catch_up.is_hopeless() {
-                self.ended = true;
-                return Some(NextStep::Yield(None));
+                return Some(NextStep::End);
             }
             self.out_of_band().catch_up = Some(catch_up);
             return Some(NextStep::Wait);

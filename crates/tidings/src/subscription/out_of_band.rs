@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::Subscription;
 use super::catch_up::CatchUp;
 use super::replay::Replay;
-use super::snapshot::{PendingSnapshot, Snapshot};
+use super::snapshot::{AwaitedSnapshot, Snapshot, SnapshotHook, SnapshotTask};
 use crate::encode;
 use crate::error::StreamError;
 use crate::heartbeat::HEARTBEAT;
@@ -30,8 +30,10 @@ pub(super) struct OutOfBand {
 
 /// What a stream does next.
 pub(super) enum NextStep {
-    /// Yields bytes, an error, or its end.
-    Yield(Option<Result<Bytes, StreamError>>),
+    /// Yields bytes.
+    Yield(Bytes),
+    /// Ends.
+    End,
     /// Waits for a snapshot, or a page of the hub's log.
     Wait,
     /// Lets the server send what it has, and is polled again.
@@ -58,7 +60,7 @@ pub(super) struct Announcement {
 
 /// A snapshot that the application is making, and the status that is sent with it.
 struct AnnouncedSnapshot {
-    snapshot: PendingSnapshot,
+    snapshot: AwaitedSnapshot,
     announcement: Announcement,
 }
 
@@ -99,10 +101,11 @@ impl Subscription {
     pub(super) fn announce_snapshot(
         &mut self,
         announcement: Announcement,
-        snapshot: PendingSnapshot,
+        hook: SnapshotHook,
         mut ready: Ready,
     ) {
         self.set_status(announcement.status);
+        let snapshot = AwaitedSnapshot::new(hook, self.shared.clone(), self.client.clone());
         self.out_of_band().snapshot = Some(AnnouncedSnapshot { snapshot, announcement });
         ready.end_event();
         self.send(ready);
@@ -122,32 +125,34 @@ impl Subscription {
     }
 
     /// What is to be sent, or waited for, before the topics' logs are read.
-    pub(super) fn poll_out_of_band(&mut self, closing: bool, cx: &mut Context<'_>) -> NextStep {
+    pub(super) fn poll_out_of_band(
+        &mut self,
+        closing: bool,
+        makes_snapshots: bool,
+        cx: &mut Context<'_>,
+    ) -> NextStep {
         loop {
             let Some(out_of_band) = &mut self.out_of_band else {
                 return NextStep::Read;
             };
-            if let Some(error) = out_of_band.failed.take() {
-                self.ended = true;
-                return NextStep::Yield(Some(Err(error)));
+            if out_of_band.failed.is_some() {
+                return NextStep::End;
             }
             if let Some(Ready { bytes, events, position }) = out_of_band.ready.take() {
                 return self.send_now(bytes.into(), events, position);
             }
             if let Some(AnnouncedSnapshot { snapshot, .. }) = &mut out_of_band.snapshot {
-                match snapshot.as_mut().poll(cx) {
+                // The waker first: an outcome or the time limit that comes from here on wakes it.
+                self.client.heartbeat.register(cx.waker());
+                match snapshot.poll(makes_snapshots, cx) {
                     Poll::Ready(Ok(snapshot)) => self.send_snapshot(&snapshot),
                     Poll::Ready(Err(error)) => {
                         out_of_band.snapshot = None;
-                        out_of_band.failed = Some(StreamError::snapshot(error));
-                        cx.waker().wake_by_ref();
+                        self.fail(StreamError::snapshot(error), cx);
                         return NextStep::LetServerSend;
                     }
                     // A shutdown does not wait for the application.
-                    Poll::Pending if closing => {
-                        self.ended = true;
-                        return NextStep::Yield(None);
-                    }
+                    Poll::Pending if closing => return NextStep::End,
                     Poll::Pending => return NextStep::Wait,
                 }
                 continue;
@@ -184,7 +189,42 @@ impl Subscription {
     ) -> NextStep {
         self.client.sent(bytes.len(), events, position);
         self.client.heartbeat.on_write();
-        NextStep::Yield(Some(Ok(bytes)))
+        NextStep::Yield(bytes)
+    }
+
+    /// Ends with an error, once the server has sent what it has.
+    fn fail(&mut self, error: StreamError, cx: &mut Context<'_>) {
+        self.out_of_band().failed = Some(error);
+        cx.waker().wake_by_ref();
+    }
+
+    /// Ends the stream as its hub says: with its end, or with an error in place of that. If it has failed already, with
+    /// its own error.
+    #[cold]
+    pub(super) fn poll_end(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, StreamError>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let failed = self.out_of_band.as_mut().and_then(|out_of_band| out_of_band.failed.take());
+        if failed.is_none() && self.shared.ends_streams_by_reset() {
+            self.fail(StreamError::ended(), cx);
+            return Poll::Pending;
+        }
+        self.ended = true;
+        self.out_of_band = None;
+        Poll::Ready(failed.map(Err))
+    }
+
+    /// The task that makes the snapshot that the stream waits for; `None` if it waits for none, or if the task was taken
+    /// already.
+    ///
+    /// For transports that poll the stream through a [`Cohort`](crate::Cohort), which runs no code of the application.
+    /// Once a stream is pending, a transport takes the task and has a runtime run it; the task wakes the stream.
+    pub fn take_snapshot_task(&mut self) -> Option<SnapshotTask> {
+        self.out_of_band.as_mut()?.snapshot.as_mut()?.snapshot.take_task()
     }
 
     /// Sends a snapshot, and the status event before it.

@@ -99,8 +99,10 @@ impl Subscribe {
     /// state contains it, and may also contain some changes that follow as events. The events of a snapshot get no
     /// ids; a client that is cut off in the middle of one gets another.
     ///
-    /// When the hook fails, the stream ends with that error, and the client tries again. A fresh client for which
-    /// [`history`](Self::history) is set gets that instead of a snapshot.
+    /// When the hook fails, or takes longer than [`HubBuilder::snapshot_timeout`](crate::HubBuilder::snapshot_timeout),
+    /// the stream ends with that error, and the client tries again. The hook runs where the stream is polled, or, with the
+    /// direct transport, as a task of the server's runtime. A fresh client for which [`history`](Self::history) is set gets
+    /// that instead of a snapshot.
     ///
     /// ```
     /// use tidings::{Event, Hub, Snapshot};
