@@ -55,6 +55,11 @@ impl Activity {
         Answering(self.0.clone())
     }
 
+    /// Whether no request is being answered.
+    pub fn is_idle(&self) -> bool {
+        self.0.answering.load(Ordering::Relaxed) == 0
+    }
+
     /// A request has a body, which is wanted until the result is dropped.
     pub fn read_body(&self) -> ReadingBody {
         self.0.reading.fetch_add(1, Ordering::Relaxed);

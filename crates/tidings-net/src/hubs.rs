@@ -27,6 +27,11 @@ impl Hubs {
         self.0.iter().for_each(Hub::close);
     }
 
+    /// Sets for each whether its streams [end by a reset](Hub::end_streams_by_reset).
+    pub(crate) fn end_streams_by_reset(&self, by_reset: bool) {
+        self.0.iter().for_each(|hub| hub.end_streams_by_reset(by_reset));
+    }
+
     /// Reports to each, for its metrics: a connection is not of one hub.
     pub fn report(&self, event: ServerEvent) {
         self.0.iter().for_each(|hub| hub.report(event));

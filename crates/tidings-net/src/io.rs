@@ -22,6 +22,19 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         None
     }
 
+    /// Moves the connection to the runtime that calls this, whose thread is woken when something comes. By default it stays
+    /// where it is.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn reregister(self) -> io::Result<Self>
+    where
+        Self: Sized,
+    {
+        Ok(self)
+    }
+
     /// Whether [`into_tcp`](Self::into_tcp) succeeds.
     fn is_tcp(&self) -> bool {
         false
@@ -45,6 +58,10 @@ impl Io for TcpStream {
         tidings_sys::progress(self)
     }
 
+    fn reregister(self) -> io::Result<Self> {
+        Self::from_std(self.into_std()?)
+    }
+
     fn is_tcp(&self) -> bool {
         true
     }
@@ -57,7 +74,11 @@ impl Io for TcpStream {
 #[cfg(unix)]
 impl Io for tokio::net::UnixStream {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        std::pin::pin!(self.readable()).poll(cx)
+        self.poll_read_ready(cx)
+    }
+
+    fn reregister(self) -> io::Result<Self> {
+        Self::from_std(self.into_std()?)
     }
 }
 

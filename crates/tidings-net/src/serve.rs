@@ -1,6 +1,7 @@
 use std::fmt;
 use std::future::IntoFuture;
 use std::io;
+use std::num::NonZero;
 use std::time::Duration;
 
 use tidings::Hub;
@@ -28,6 +29,12 @@ pub trait Server {
     fn run(self, options: Options, graceful: Graceful) -> Self::Running;
 }
 
+/// A server with threads of its own.
+pub trait WithWorkers: Server {
+    /// Sets how many. Default: as many as there are processors.
+    fn set_workers(&mut self, number: NonZero<usize>);
+}
+
 /// What an application has set with [`Serve`].
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -52,13 +59,14 @@ pub struct Serve<S> {
     server: S,
     options: Options,
     graceful: Graceful,
+    ends_by_reset: Option<bool>,
 }
 
 impl<S: Server> Serve<S> {
     /// A server of this hub's streams, with the default settings.
     pub fn new(server: S, hub: &Hub) -> Self {
         let options = Options { hubs: hub.into(), ..Options::default() };
-        Self { server, options, graceful: Graceful::new() }
+        Self { server, options, graceful: Graceful::new(), ends_by_reset: None }
     }
 
     /// Where the server listens.
@@ -96,6 +104,25 @@ impl<S: Server> Serve<S> {
         self
     }
 
+    /// Sets how many threads serve connections, each with its own instance of the application. Default:
+    /// as many as there are processors; 0 is as 1.
+    pub fn workers(mut self, number: usize) -> Self
+    where
+        S: WithWorkers,
+    {
+        self.server.set_workers(NonZero::new(number).unwrap_or(NonZero::<usize>::MIN));
+        self
+    }
+
+    /// Sets for all hubs whether streams end by a reset in place of an orderly end, at a shutdown and
+    /// when a client or a hub is closed: HTTP/1 lacks the last chunk, HTTP/2 has `RST_STREAM`. Some
+    /// clients, such as Datastar and react-eventsource, take an orderly end for final and do not
+    /// connect again. Default: as the hubs are, which end in an orderly way.
+    pub fn end_streams_by_reset(mut self, by_reset: bool) -> Self {
+        self.ends_by_reset = Some(by_reset);
+        self
+    }
+
     /// Shuts down when `signal` resolves, instead of at SIGTERM or SIGINT. Once that has begun, these
     /// end the process at once.
     pub fn with_graceful_shutdown(
@@ -124,6 +151,9 @@ impl<S: Server> IntoFuture for Serve<S> {
     type IntoFuture = S::Running;
 
     fn into_future(self) -> S::Running {
+        if let Some(by_reset) = self.ends_by_reset {
+            self.options.hubs.end_streams_by_reset(by_reset);
+        }
         self.server.run(self.options, self.graceful)
     }
 }

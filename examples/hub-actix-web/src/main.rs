@@ -12,7 +12,7 @@ use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, ContentType, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::web::{Bytes, Data, Path, PayloadConfig, ServiceConfig, delete, get, post, to};
-use actix_web::{App, FromRequest, HttpRequest, HttpResponse, HttpServer, ResponseError};
+use actix_web::{App, FromRequest, HttpRequest, HttpResponse, ResponseError};
 use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::page::Asset;
@@ -40,9 +40,7 @@ async fn run(options: Options) -> Result<(), String> {
 
     // Outside of the closure, which runs once for each worker.
     let (data, access) = (Data::new(hub.clone()), Data::new(access));
-    let app = HttpServer::new(move || {
-        App::new().app_data(data.clone()).app_data(access.clone()).configure(routes)
-    });
+    let app = move || App::new().app_data(data.clone()).app_data(access.clone()).configure(routes);
     tidings_actix_web::serve(listener, app, &hub)
         .limits(options.limits())
         .with_graceful_shutdown(shutdown::signal())
