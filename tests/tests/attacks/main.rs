@@ -10,10 +10,12 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
 mod attacker;
+mod firehose;
 mod http2;
 mod junk;
 mod memory;
 mod number;
+mod security;
 mod siege;
 mod slow;
 mod target;

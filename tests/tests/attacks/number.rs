@@ -1,6 +1,7 @@
 //! More connections than a hub can have, or than can wait.
 
-use std::time::Duration;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use tidings_testkit::limit::within;
 use tidings_testkit::wire::Request;
@@ -15,6 +16,7 @@ on_every_framework! { "hub";
     newcomers_are_served_when_idle_connections_take_all_files
     more_streams_than_files_are_closed_and_do_not_hang
     a_burst_of_connections_is_accepted_at_once
+    a_crowd_connects_about_as_fast_as_to_a_server_that_only_accepts
 }
 
 /// The files of the hub, of which it keeps some in reserve.
@@ -71,4 +73,29 @@ async fn a_burst_of_connections_is_accepted_at_once(package: &str) {
     assert!(slowest < Duration::from_secs(1), "the slowest connection took {slowest:?}");
     drop(sockets);
     target.closed_all_but(0).await;
+}
+
+/// Beside a thread that does nothing but accept, with the longest queue that the system allows.
+async fn a_crowd_connects_about_as_fast_as_to_a_server_that_only_accepts(package: &str) {
+    const COUNT: usize = 6_000;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    rustix::net::listen(&listener, i32::MAX).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let accepting = std::thread::spawn(move || -> Vec<_> {
+        (0..COUNT).map(|_| listener.accept().expect("a connection")).collect()
+    });
+    let began = Instant::now();
+    let sockets = burst(addr, COUNT).await.0;
+    assert_eq!(sockets.len(), COUNT);
+    tokio::task::spawn_blocking(|| accepting.join()).await.unwrap().unwrap();
+    let floor = began.elapsed();
+    drop(sockets);
+
+    let target = Target::start(package).await;
+    let began = Instant::now();
+    let sockets = burst(target.addr(), COUNT).await.0;
+    assert_eq!(sockets.len(), COUNT);
+    let took = began.elapsed();
+    println!("{package}: {COUNT} connections took {took:?}; a server that only accepts: {floor:?}");
+    assert!(took < floor * 5, "{took:?}, not about {floor:?}");
 }

@@ -6,12 +6,10 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tidings_testkit::program;
 use tidings_testkit::wire::Request;
 use tidings_tests::on_every_framework;
 use tidings_tests::random::Random;
@@ -22,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use crate::attacker::{burst, crowd, drip, ends, flood, open, open_narrow, rest};
 use crate::http2::{self, PING, PREFACE, SETTINGS, rage};
 use crate::junk::STREAM;
-use crate::target::Target;
+use crate::target::{Target, load};
 use crate::time::{HALF_HEAD, IDLE, STOPPED_BODY};
 use crate::topics::events;
 
@@ -201,11 +199,11 @@ async fn honest_clients_lose_nothing_under_attack(package: &str) {
     let addr = target.addr();
     let calm = Duration::from_secs((seconds / 5).max(5));
     let under_attack = Duration::from_secs(seconds) - calm;
-    let without = load(addr, clients, rate, calm).await;
+    let without = honest(addr, clients, rate, calm).await;
     target.let_go(0).await;
 
     let besieging = tokio::spawn(besiege(target.clone(), seed, under_attack));
-    let with = load(addr, clients, rate, under_attack).await;
+    let with = honest(addr, clients, rate, under_attack).await;
     let memory = besieging.await.expect("no attacker fails");
     println!(
         "{package}: memory in MiB over time: {:?}",
@@ -232,18 +230,12 @@ async fn honest_clients_lose_nothing_under_attack(package: &str) {
     target.closed_all_but(0).await;
 }
 
-/// The honest clients: a process of their own, so that attackers do not delay them. Returns its report.
-async fn load(addr: SocketAddr, clients: usize, rate: u32, time: Duration) -> Value {
-    let program = tokio::task::spawn_blocking(|| program::build("tidings-load")).await;
-    let mut command = tokio::process::Command::new(program.expect("it builds"));
-    command.arg(format!("http://{addr}/events?topic=honest"));
-    command.args(["--clients", &clients.to_string(), "--for", &format!("{}ms", time.as_millis())]);
-    command.args(["--publish", &format!("http://{addr}/publish?topic=honest")]);
-    command.args(["--rate", &rate.to_string(), "--ramp", "2s", "--json", "--tolerate"]);
-    command.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
-    let limit = time + Duration::from_secs(30);
-    let output = timeout(limit, command.output()).await.expect("it ends in time").expect("it runs");
-    serde_json::from_slice(&output.stdout).expect("a report")
+/// What honest clients report after some time.
+async fn honest(addr: SocketAddr, clients: usize, rate: u32, time: Duration) -> Value {
+    let publish = format!("http://{addr}/publish?topic=honest");
+    let (clients, rate) = (clients.to_string(), rate.to_string());
+    let arguments = ["--clients", &clients, "--ramp", "2s", "--publish", &publish, "--rate", &rate];
+    load(addr, "honest", &arguments, time).await
 }
 
 /// Attacks at random for some time, up to three at once. Returns the hub's memory over time.

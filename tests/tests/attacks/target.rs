@@ -1,15 +1,19 @@
 //! A hub under attack, and the honest clients that must not notice.
 
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::process::{ANY_PORT, Process};
+use tidings_testkit::program;
 use tidings_testkit::wire::{Request, Response};
 use tidings_tests::example::{ask, json};
+use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// The time limits of the hubs in these tests. The defaults are minutes.
 pub(crate) const SOON: Duration = Duration::from_millis(1_000);
@@ -145,6 +149,23 @@ pub(crate) fn transports(package: &str) -> &'static [&'static str] {
         "hub-actix-web" => &["body"],
         _ => &["auto", "body"],
     }
+}
+
+/// Runs the load generator, a process of its own, on a topic. Returns its report.
+pub(crate) async fn load(
+    addr: SocketAddr,
+    topic: &str,
+    arguments: &[&str],
+    time: Duration,
+) -> Value {
+    let program = tokio::task::spawn_blocking(|| program::build("tidings-load")).await;
+    let mut command = Command::new(program.expect("it builds"));
+    command.arg(format!("http://{addr}/events?topic={topic}")).args(arguments);
+    command.args(["--for", &format!("{}ms", time.as_millis()), "--json", "--tolerate"]);
+    command.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
+    let limit = time + Duration::from_secs(30);
+    let output = timeout(limit, command.output()).await.expect("it ends in time");
+    serde_json::from_slice(&output.expect("it runs").stdout).expect("a report")
 }
 
 /// Clients that read at once, and their publisher, which makes a new connection for each event: both must work during
