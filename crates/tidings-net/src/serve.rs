@@ -117,7 +117,8 @@ impl<S: Server> Serve<S> {
     /// Sets for all hubs whether streams end by a reset in place of an orderly end, at a shutdown and
     /// when a client or a hub is closed: HTTP/1 lacks the last chunk, HTTP/2 has `RST_STREAM`. Some
     /// clients, such as Datastar and react-eventsource, take an orderly end for final and do not
-    /// connect again. Default: as the hubs are, which end in an orderly way.
+    /// connect again. On HTTP/2 the reset may overtake the last events, which a client gets when it
+    /// resumes. Default: as the hubs are, which end in an orderly way.
     pub fn end_streams_by_reset(mut self, by_reset: bool) -> Self {
         self.ends_by_reset = Some(by_reset);
         self

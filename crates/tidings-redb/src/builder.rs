@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tidings::backend::{Epoch, LogError, LogErrorKind};
 
-use crate::clock::LogClock;
+use crate::clock::{Downtime, LogClock};
 use crate::fault::{Fault, guarded};
 use crate::log::RedbLog;
 use crate::queue::Queue;
@@ -47,6 +47,7 @@ impl Default for RedbLogBuilder {
                 bytes: 1024 * 1024 * 1024,
                 age: Some(Duration::from_secs(7 * 24 * 3600)),
                 idempotency_window: Duration::from_secs(120),
+                downtime: Downtime::NONE,
             },
             replay: 10_000,
             max_pending: 10_000,
@@ -79,8 +80,9 @@ impl RedbLogBuilder {
     }
 
     /// For how long the key of a publication is remembered: see
-    /// [`Hub::publish_once`](tidings::Hub::publish_once). Default 2 minutes. A key may outlive its event, and
-    /// takes 400 bytes at most.
+    /// [`Hub::publish_once`](tidings::Hub::publish_once). Default 2 minutes. For keys of the process before, the time
+    /// since its last event does not count, because only the wall clock knows it. A key may outlive its event, and takes 400
+    /// bytes at most.
     pub fn idempotency_window(mut self, window: Duration) -> Self {
         self.limits.idempotency_window = window;
         self
@@ -156,11 +158,12 @@ impl RedbLogBuilder {
         shared.update_counts(&state);
         let origin = state.last.saturating_sub(self.replay).max(state.trimmed);
         let epoch = state.epoch.clone();
+        let clock = LogClock::after(state.time);
         let writer = Writer {
             shared,
             queue: Arc::new(Queue::new(self.max_pending, self.max_pending_bytes)),
-            limits: self.limits,
-            clock: LogClock::after(state.time),
+            limits: Limits { downtime: clock.downtime(state.time), ..self.limits },
+            clock,
             state,
             origin,
             replica: None,

@@ -13,11 +13,37 @@ pub(crate) struct LogClock {
 impl LogClock {
     /// A clock that continues a time in the file.
     pub(crate) fn after(newest: u64) -> Self {
-        Self { base: newest.max(unix_millis()), began: Instant::now() }
+        Self::starting_at(newest.max(unix_millis()))
+    }
+
+    pub(crate) fn starting_at(base: u64) -> Self {
+        Self { base, began: Instant::now() }
+    }
+
+    /// The time that it took over from the wall clock, after a time in the file.
+    pub(crate) fn downtime(self, newest: u64) -> Downtime {
+        Downtime { after: newest, length: self.base.saturating_sub(newest) }
     }
 
     pub(crate) fn now(self) -> u64 {
         self.base.saturating_add(millis(self.began.elapsed()))
+    }
+}
+
+/// The time between the newest time in the file and the start of this process. Nobody knows how long it really was: the
+/// wall clock may have been set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Downtime {
+    after: u64,
+    length: u64,
+}
+
+impl Downtime {
+    pub(crate) const NONE: Self = Self { after: 0, length: 0 };
+
+    /// How much of the time since `time` it is.
+    pub(crate) fn since(self, time: u64) -> u64 {
+        if time <= self.after { self.length } else { 0 }
     }
 }
 

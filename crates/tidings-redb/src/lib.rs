@@ -85,7 +85,7 @@
 //! | the file is cut while it is open | the same with [`Corrupt`], for good |
 //! | the file is open already, is something else, or has another format | [`Refused`], and it is not touched |
 //! | the file is gone | an empty log in a new history: clients are reset |
-//! | the clock is set | events and keys expire by a clock that is not, and that continues at a restart; only their dates follow the wall clock |
+//! | the clock is set | while the log is open, nothing: events and keys expire by a clock that is not set, and that never goes back, and only their dates follow the wall clock. After a restart with a clock that is ahead, events expire earlier by as much, and keys do not |
 //!
 //! The log looks whether its file is still the one at its path, and whole, before each commit, before it acknowledges
 //! what it has committed, and three times a second. A file that goes in between takes its events along as

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use redb::{ReadableTable, WriteTransaction};
 
-use crate::clock::millis;
+use crate::clock::{Downtime, millis};
 use crate::entry::Entry;
 use crate::fault::Fault;
 use crate::store::Store;
@@ -15,6 +15,8 @@ pub(crate) struct Limits {
     pub(crate) bytes: u64,
     pub(crate) age: Option<Duration>,
     pub(crate) idempotency_window: Duration,
+    /// Does not count for keys: they must not be forgotten because the clock was set.
+    pub(crate) downtime: Downtime,
 }
 
 /// The most that one commit removes in addition to as many as it adds, so that none takes long: a log that was opened
@@ -43,7 +45,8 @@ impl Limits {
     }
 
     pub(crate) fn is_key_expired(&self, time: u64, now: u64) -> bool {
-        time.saturating_add(millis(self.idempotency_window)) <= now
+        let window = millis(self.idempotency_window).saturating_add(self.downtime.since(time));
+        time.saturating_add(window) <= now
     }
 }
 
@@ -148,12 +151,14 @@ mod tests {
 
     use super::*;
     use crate::append::append;
+    use crate::clock::LogClock;
 
     const LIMITS: Limits = Limits {
         events: 100,
         bytes: u64::MAX,
         age: Some(Duration::from_millis(10_000)),
         idempotency_window: Duration::from_millis(2_000),
+        downtime: Downtime::NONE,
     };
 
     fn batch(keys: std::ops::Range<usize>) -> Vec<Append> {
@@ -197,6 +202,30 @@ mod tests {
         assert_eq!((state.trimmed, state.last, state.time), (10, 12, began + 10_000));
         state = tidy(&store, &LIMITS, &state, later + 10_000, false).unwrap().unwrap();
         assert_eq!((state.trimmed, state.last, state.bytes > 0), (11, 12, true));
+    }
+
+    #[test]
+    fn a_key_outlives_a_restart_with_a_clock_that_was_set_ahead() {
+        const HOUR: u64 = 3_600_000;
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("events.redb");
+        let (store, state) = Store::open(&path, Arc::default()).unwrap();
+        let before = state.time + 1_000;
+        let state = append(&store, &state, &LIMITS, before, &batch(0..1)).unwrap().state;
+        let restarted = LogClock::starting_at(before + HOUR);
+        let limits = Limits { age: None, downtime: restarted.downtime(state.time), ..LIMITS };
+        let now = before + HOUR + 1_999;
+        assert_eq!(tidy(&store, &limits, &state, now, false).unwrap(), None);
+        let retried = append(&store, &state, &limits, now, &batch(0..2)).unwrap();
+        assert_eq!(
+            retried.appended.iter().map(|a| a.is_duplicate).collect::<Vec<_>>(),
+            [true, false]
+        );
+        // Those of this run expire as ever.
+        let state = tidy(&store, &limits, &retried.state, now + 1, false).unwrap().unwrap();
+        assert_eq!(keys(&store), (1, 1));
+        tidy(&store, &limits, &state, now + 2_000, false).unwrap().unwrap();
+        assert_eq!(keys(&store), (0, 0));
     }
 
     #[test]

@@ -31,7 +31,12 @@ impl Clock {
     /// task: streams may live on several runtimes, and each of those may end before the others.
     pub fn system() -> Self {
         static SYSTEM: OnceLock<Clock> = OnceLock::new();
-        SYSTEM.get_or_init(|| Self::new(Time::System(Instant::now()))).clone()
+        SYSTEM
+            .get_or_init(|| {
+                unix_millis();
+                Self::new(Time::System(Instant::now()))
+            })
+            .clone()
     }
 
     fn new(time: Time) -> Self {
@@ -80,10 +85,13 @@ impl Clock {
     }
 }
 
-/// Milliseconds since the Unix epoch, by the wall clock, which may be set; 0 before the epoch.
+/// Milliseconds since the Unix epoch, to compare with times that others have written. By the wall clock; but one that is
+/// set ahead while the process runs makes nothing older, or a hub would forget at once what its log brings.
 pub(crate) fn unix_millis() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, millis)
+    static BEGAN: OnceLock<(Instant, u64)> = OnceLock::new();
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis);
+    let (began, at) = *BEGAN.get_or_init(|| (Instant::now(), wall));
+    wall.min(at.saturating_add(millis(began.elapsed())))
 }
 
 /// Whole milliseconds.

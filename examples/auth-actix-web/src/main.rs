@@ -18,8 +18,8 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError};
 use auth_example::accounts::{Accounts, Caller, Credentials, SESSION_COOKIE};
 use auth_example::app::{App, Login, Message, Published, Streams};
 use auth_example::options::{Options, Origin};
+use auth_example::program;
 use auth_example::refusal::Refusal;
-use auth_example::{program, shutdown};
 use tidings_actix_web::{Sse, SseRequest};
 
 #[actix_web::main]
@@ -44,8 +44,7 @@ async fn run(options: Options) -> Result<(), String> {
             .wrap(cors(&options.allow_origin))
     };
     tidings_actix_web::serve(listener, server, &app.hub)
-        .with_graceful_shutdown(shutdown::signal())
-        .shutdown_timeout(shutdown::TIMEOUT)
+        .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
         .await
         .map_err(|error| error.to_string())
 }

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use auth_example::accounts::{Caller, Credentials, SESSION_COOKIE};
 use auth_example::app::{App, Login, Message, Published, Streams};
 use auth_example::options::{Options, Origin};
+use auth_example::program;
 use auth_example::refusal::Refusal;
-use auth_example::{program, shutdown};
 use axum::extract::{Form, FromRequestParts, Path, RawQuery, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, SET_COOKIE, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
@@ -45,8 +45,7 @@ async fn run(options: Options) -> Result<(), String> {
         // Around the routes, so that it answers preflights, which have no credentials, and lets pages read a 401.
         .layer(cors(&options.allow_origin));
     tidings_axum::serve(listener, router, &app.hub)
-        .with_graceful_shutdown(shutdown::signal())
-        .shutdown_timeout(shutdown::TIMEOUT)
+        .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
         .await
         .map_err(|error| error.to_string())
 }

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use auth_example::accounts::{Caller, Credentials, SESSION_COOKIE};
 use auth_example::app::{App, Login, Message};
 use auth_example::options::{Options, Origin};
+use auth_example::program;
 use auth_example::refusal::Refusal;
-use auth_example::{program, shutdown};
 use tidings_warp::{Sse, SseRequest};
 use tokio::net::TcpListener;
 use warp::filters::BoxedFilter;
@@ -41,8 +41,7 @@ async fn run(options: Options) -> Result<(), String> {
         // The CORS filter does not say that its answer depends on the origin, which a cache must know.
         .with(warp::reply::with::header(VARY, "origin"));
     tidings_warp::serve(listener, routes, &app.hub)
-        .with_graceful_shutdown(shutdown::signal())
-        .shutdown_timeout(shutdown::TIMEOUT)
+        .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
         .await
         .map_err(|error| error.to_string())
 }

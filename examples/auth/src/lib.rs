@@ -41,4 +41,4 @@ pub mod refusal;
 pub mod secret;
 pub mod users;
 
-pub use hub_example::{program, shutdown};
+pub use hub_example::program;

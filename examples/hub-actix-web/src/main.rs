@@ -17,7 +17,7 @@ use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::page::Asset;
 use hub_example::refusal::Refusal;
-use hub_example::{clients, cluster, demo, health, page, program, publishing, query, shutdown};
+use hub_example::{clients, cluster, demo, health, page, program, publishing, query};
 use tidings_actix_web::tidings::Hub;
 use tidings_actix_web::{Sse, SseRequest};
 
@@ -43,8 +43,7 @@ async fn run(options: Options) -> Result<(), String> {
     let app = move || App::new().app_data(data.clone()).app_data(access.clone()).configure(routes);
     tidings_actix_web::serve(listener, app, &hub)
         .limits(options.limits())
-        .with_graceful_shutdown(shutdown::signal())
-        .shutdown_timeout(shutdown::TIMEOUT)
+        .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
         .await
         .map_err(|error| error.to_string())
 }

@@ -16,7 +16,7 @@ use axum::routing::{delete, get, post};
 use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
-use hub_example::{clients, cluster, demo, health, page, program, publishing, query, shutdown};
+use hub_example::{clients, cluster, demo, health, page, program, publishing, query};
 use tidings_axum::tidings::Hub;
 use tidings_axum::{Sse, SseRequest};
 use tokio::net::TcpListener;
@@ -40,8 +40,7 @@ async fn run(options: Options) -> Result<(), String> {
     tidings_axum::serve(listener, router(&hub, access), &hub)
         .transport(options.transport)
         .limits(options.limits())
-        .with_graceful_shutdown(shutdown::signal())
-        .shutdown_timeout(shutdown::TIMEOUT)
+        .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
         .await
         .map_err(|error| error.to_string())
 }

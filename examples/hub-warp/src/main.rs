@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
-use hub_example::{clients, cluster, demo, health, page, program, publishing, query, shutdown};
+use hub_example::{clients, cluster, demo, health, page, program, publishing, query};
 use percent_encoding::percent_decode_str;
 use tidings_warp::tidings::Hub;
 use tidings_warp::{Sse, SseRequest};
@@ -42,8 +42,7 @@ async fn run(options: Options) -> Result<(), String> {
     tidings_warp::serve(listener, routes(hub.clone(), access), &hub)
         .transport(options.transport)
         .limits(options.limits())
-        .with_graceful_shutdown(shutdown::signal())
-        .shutdown_timeout(shutdown::TIMEOUT)
+        .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
         .await
         .map_err(|error| error.to_string())
 }

@@ -18,7 +18,7 @@
 //!
 //! [`query`] parses these requests; [`publishing`], [`clients`], [`cluster`] and [`health`] answer them. [`page`] has the files
 //! of the live page, and [`demo`] publishes the events that it shows. [`options`] has the flags, [`log`] opens the log,
-//! [`program`] and [`shutdown`] are the start and the end.
+//! and [`program`] is the start and the end.
 
 pub mod access;
 pub mod clients;
@@ -32,4 +32,3 @@ pub mod program;
 pub mod publishing;
 pub mod query;
 pub mod refusal;
-pub mod shutdown;

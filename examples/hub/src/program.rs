@@ -3,6 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long open connections have after SIGTERM or Ctrl-C to receive what was sent. A stalled client must not keep the process
+/// running.
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// Runs an example to its end, and prints its error.
 pub async fn run(name: &str, example: impl Future<Output = Result<(), String>>) -> ExitCode {

@@ -17,6 +17,7 @@ pub(crate) enum Disruption {
     StopNode,
     RestartAll,
     SetClockBack,
+    SetClockAhead,
     Trim,
     KillServer,
     WipeServer,
@@ -33,11 +34,12 @@ const CUT: Duration = Duration::from_secs(5);
 const DOWN: Duration = Duration::from_secs(1);
 
 impl Disruption {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::KillNode,
         Self::StopNode,
         Self::RestartAll,
         Self::SetClockBack,
+        Self::SetClockAhead,
         Self::Trim,
         Self::KillServer,
         Self::WipeServer,
@@ -54,6 +56,7 @@ impl Disruption {
             Self::StopNode => "a node is stopped (SIGSTOP) and continues",
             Self::RestartAll => "all nodes are restarted, one after the other (SIGTERM)",
             Self::SetClockBack => "a node's clock is set back an hour",
+            Self::SetClockAhead => "a node's clock is set ahead an hour, and back again",
             Self::Trim => "the log is trimmed past what clients have seen, and nodes restart",
             Self::KillServer => "the server is killed and restarted with its data",
             Self::WipeServer => "the server is killed and restarted without its data",
@@ -70,7 +73,11 @@ impl Disruption {
             Engine::Redis | Engine::Nats => true,
             Engine::Redb => matches!(
                 self,
-                Self::KillNode | Self::StopNode | Self::RestartAll | Self::SetClockBack
+                Self::KillNode
+                    | Self::StopNode
+                    | Self::RestartAll
+                    | Self::SetClockBack
+                    | Self::SetClockAhead
             ),
         }
     }
@@ -111,6 +118,15 @@ impl Disruption {
                 // It also starts with the wrong clock.
                 node.kill().await;
                 node.restart().await;
+            }
+            Self::SetClockAhead => {
+                node.set_clock(1);
+                scene.publish_some().await;
+                // It also starts with the wrong clock.
+                node.kill().await;
+                node.restart().await;
+                scene.publish_some().await;
+                node.set_clock(0);
             }
             Self::Trim => trim(cluster, scene).await,
             Self::KillServer | Self::WipeServer => {

@@ -33,7 +33,7 @@ pub async fn streams_end_by_reset_where_the_application_wants_it<A: Serving>() {
     let reading = async {
         assert_eq!(one.next_message().await.data(), "the last");
         assert_eq!(one.read_to_end().await, Ending::Cut);
-        assert_eq!(two.next_message().await.data(), "the last");
+        // The reset may overtake what was sent.
         assert_eq!(two.read_to_end().await, Ending::Reset);
         drop(client);
     };
