@@ -53,6 +53,15 @@ impl Process {
         Self::spawn(package, built(package).await, arguments, environment).await
     }
 
+    /// As [`start_with`](Self::start_with). The process may open no more than `files` files. On Unix.
+    pub async fn start_with_files(package: &str, arguments: &[&str], files: u32) -> Self {
+        let program = built(package).await.into_os_string().into_string().expect("a path of text");
+        // The shell becomes the program.
+        let shell = ["-c", r#"ulimit -n "$0" && exec "$@""#, &files.to_string(), &program];
+        let arguments = shell.iter().chain(arguments).map(|argument| argument.to_string());
+        Self::spawn(package, "sh".into(), arguments.collect(), Vec::new()).await
+    }
+
     /// Runs this test binary again, as a server: the tests whose names contain `filter`. The one that finds what it needs
     /// in the environment prints its address and serves.
     pub async fn of_this_test_binary(filter: &str, environment: &[(&str, &str)]) -> Self {

@@ -42,6 +42,7 @@ async fn run(options: Options) -> Result<(), String> {
     let (data, access) = (Data::new(hub.clone()), Data::new(access));
     let app = move || App::new().app_data(data.clone()).app_data(access.clone()).configure(routes);
     tidings_actix_web::serve(listener, app, &hub)
+        .limits(options.limits())
         .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
         .await
         .map_err(|error| error.to_string())

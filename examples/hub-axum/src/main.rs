@@ -39,6 +39,7 @@ async fn run(options: Options) -> Result<(), String> {
     println!("{}", Options::greeting("axum", address));
     tidings_axum::serve(listener, router(&hub, access), &hub)
         .transport(options.transport)
+        .limits(options.limits())
         .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
         .await
         .map_err(|error| error.to_string())

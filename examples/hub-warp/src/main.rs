@@ -41,6 +41,7 @@ async fn run(options: Options) -> Result<(), String> {
 
     tidings_warp::serve(listener, routes(hub.clone(), access), &hub)
         .transport(options.transport)
+        .limits(options.limits())
         .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
         .await
         .map_err(|error| error.to_string())

@@ -1,9 +1,11 @@
 //! The flags of every example hub.
 
 use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{ArgAction, Parser};
-use tidings_net::Transport;
+use tidings_net::{Limits, Transport};
 
 use crate::access::{Access, Token};
 use crate::log::Engine;
@@ -39,6 +41,10 @@ pub struct Options {
     /// Whether to publish the events of the live page. Default: true in memory
     #[arg(long, action = ArgAction::Set, value_name = "true|false")]
     demo: Option<bool>,
+
+    /// Limits of connections, in milliseconds, for tests: `head_timeout=1000,idle_timeout=1000`
+    #[arg(long, hide = true, value_delimiter = ',', value_name = "NAME=MILLISECONDS")]
+    limit: Vec<TimeLimit>,
 }
 
 impl Options {
@@ -61,8 +67,38 @@ impl Options {
         self.demo.unwrap_or(self.log == Engine::Memory)
     }
 
+    /// The limits of its connections.
+    pub fn limits(&self) -> Limits {
+        self.limit.iter().fold(Limits::default(), |limits, limit| (limit.set)(limits, limit.time))
+    }
+
     /// The message when the hub listens.
     pub fn greeting(framework: &str, address: SocketAddr) -> String {
         format!("Tidings hub on {framework}: open http://{address}/ in a browser")
+    }
+}
+
+/// One of the [`Limits`] in time.
+#[derive(Debug, Clone, Copy)]
+struct TimeLimit {
+    set: fn(Limits, Duration) -> Limits,
+    time: Duration,
+}
+
+impl FromStr for TimeLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, time) = text.split_once('=').ok_or("has no `=`")?;
+        let set = match name {
+            "handshake_timeout" => Limits::handshake_timeout,
+            "head_timeout" => Limits::head_timeout,
+            "body_timeout" => Limits::body_timeout,
+            "idle_timeout" => Limits::idle_timeout,
+            "write_timeout" => Limits::write_timeout,
+            _ => return Err(format!("{name} is no limit in time")),
+        };
+        let time = time.parse().map_err(|_| "is not in milliseconds")?;
+        Ok(Self { set, time: Duration::from_millis(time) })
     }
 }

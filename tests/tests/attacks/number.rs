@@ -1,0 +1,101 @@
+//! More connections than a hub can have, or than can wait.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use tidings_testkit::limit::within;
+use tidings_testkit::wire::Request;
+use tidings_tests::on_every_framework;
+
+use crate::attacker::{burst, crowd, ends};
+use crate::target::{Honest, Target};
+use crate::time::IDLE;
+
+on_every_framework! { "hub";
+    newcomers_are_served_when_silent_connections_take_all_files
+    newcomers_are_served_when_idle_connections_take_all_files
+    more_streams_than_files_are_closed_and_do_not_hang
+    a_burst_of_connections_is_accepted_at_once
+    a_crowd_connects_about_as_fast_as_to_a_server_that_only_accepts
+}
+
+/// The files of the hub, of which it keeps some in reserve.
+const FILES: u32 = 300;
+
+/// With the default limits, which would end these connections only after half a minute.
+async fn crowd_is_displaced(package: &str, bytes: &[u8]) {
+    let target = Target::start_as_usual_with_files(package, FILES).await;
+    let honest = Honest::start(&target).await;
+    for _ in 0..3 {
+        let sockets = crowd(target.addr(), 2 * FILES as usize, bytes).await;
+        // A newcomer sends its request at once.
+        let stream = target.follow("/events?topic=a").await;
+        stream.close().await;
+        drop(sockets);
+    }
+    let counted = target.metric("tidings_connections_ended_total").await;
+    assert!(counted > 0.0, "what was ended for a newcomer is counted");
+    target.closed_all_but(Honest::CLIENTS).await;
+    honest.noticed_nothing().await;
+}
+
+async fn newcomers_are_served_when_silent_connections_take_all_files(package: &str) {
+    crowd_is_displaced(package, b"").await;
+}
+
+async fn newcomers_are_served_when_idle_connections_take_all_files(package: &str) {
+    crowd_is_displaced(package, IDLE).await;
+}
+
+async fn more_streams_than_files_are_closed_and_do_not_hang(package: &str) {
+    let target = Target::start_with_files(package, FILES).await;
+    let request = Request::get("/events?topic=a").bytes();
+    let mut sockets = crowd(target.addr(), 2 * FILES as usize, &request).await;
+    // None of the streams is ended for another. Those that it cannot serve end.
+    sockets.reverse();
+    let surplus = sockets.drain(..FILES as usize).collect();
+    within("the end of what it cannot serve", ends(surplus)).await;
+    drop(sockets);
+    within("room for a newcomer", async { while target.clients().await > 0 {} }).await;
+    target.closed_all_but(0).await;
+}
+
+async fn a_burst_of_connections_is_accepted_at_once(package: &str) {
+    const COUNT: usize = 3_000;
+    let target = Target::start(package).await;
+    let queue = std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("Linux says it");
+    let queue: usize = queue.trim().parse().expect("a number");
+    assert!(queue >= COUNT, "net.core.somaxconn is {queue}: too small for this test");
+    let (sockets, slowest) = burst(target.addr(), COUNT).await;
+    println!("{package}: the slowest of {COUNT} connections took {slowest:?}");
+    assert_eq!(sockets.len(), COUNT);
+    // The first packet of a connection for which there is no room is sent again after a second.
+    assert!(slowest < Duration::from_secs(1), "the slowest connection took {slowest:?}");
+    drop(sockets);
+    target.closed_all_but(0).await;
+}
+
+/// Beside a thread that does nothing but accept, with the longest queue that the system allows.
+async fn a_crowd_connects_about_as_fast_as_to_a_server_that_only_accepts(package: &str) {
+    const COUNT: usize = 6_000;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    rustix::net::listen(&listener, i32::MAX).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let accepting = std::thread::spawn(move || -> Vec<_> {
+        (0..COUNT).map(|_| listener.accept().expect("a connection")).collect()
+    });
+    let began = Instant::now();
+    let sockets = burst(addr, COUNT).await.0;
+    assert_eq!(sockets.len(), COUNT);
+    tokio::task::spawn_blocking(|| accepting.join()).await.unwrap().unwrap();
+    let floor = began.elapsed();
+    drop(sockets);
+
+    let target = Target::start(package).await;
+    let began = Instant::now();
+    let sockets = burst(target.addr(), COUNT).await.0;
+    assert_eq!(sockets.len(), COUNT);
+    let took = began.elapsed();
+    println!("{package}: {COUNT} connections took {took:?}; a server that only accepts: {floor:?}");
+    assert!(took < floor * 5, "{took:?}, not about {floor:?}");
+}
