@@ -57,6 +57,8 @@ impl HubBuilder {
                 heartbeat: Some(DEFAULT_HEARTBEAT),
                 retry: Some(DEFAULT_RETRY),
                 max_event_bytes: 1024 * 1024,
+                topics_per_subscription: 1_000,
+                patterns_per_subscription: 64,
                 max_lag: Duration::from_secs(5),
             },
         }
@@ -94,6 +96,20 @@ impl HubBuilder {
     /// The largest event that may be published, in bytes as encoded. Default: 1 MiB.
     pub fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.defaults.max_event_bytes = bytes;
+        self
+    }
+
+    /// How many different topics one subscription may name: each costs memory. Default: 1,000. With more,
+    /// [`Subscribe::open`](crate::Subscribe::open) returns an error.
+    pub fn topics_per_subscription(mut self, topics: usize) -> Self {
+        self.defaults.topics_per_subscription = topics;
+        self
+    }
+
+    /// How many different patterns one subscription may name: each costs memory, and time whenever an event matches it.
+    /// Default: 64. With more, [`Subscribe::open`](crate::Subscribe::open) returns an error.
+    pub fn patterns_per_subscription(mut self, patterns: usize) -> Self {
+        self.defaults.patterns_per_subscription = patterns;
         self
     }
 

@@ -49,13 +49,15 @@ pub(crate) struct Shared {
     pub(super) this: Weak<Shared>,
 }
 
-/// The settings of subscriptions and events that set none.
+/// The settings of subscriptions and events that set none, and their limits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Defaults {
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) retry: Option<Duration>,
     /// Of an encoded event.
     pub(crate) max_event_bytes: usize,
+    pub(crate) topics_per_subscription: usize,
+    pub(crate) patterns_per_subscription: usize,
     /// How far a hub that is ready may lag behind its log.
     pub(crate) max_lag: Duration,
 }
