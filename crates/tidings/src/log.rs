@@ -147,22 +147,39 @@ impl TopicLog {
         drop(left);
     }
 
-    /// Removes what neither retention nor the live window keeps. Returns the bytes freed.
-    pub(crate) fn evict(&self, state: &mut TopicState, now: u64) -> usize {
-        let mut freed = 0;
-        while let Some(front) = state.durable.front() {
+    /// What a topic with events costs besides them: itself, the text of its name, and its places in the hub's maps and
+    /// indices, which are about half full.
+    const OVERHEAD: usize = size_of::<Self>() + 240;
+
+    /// The bytes of memory that the hub's budget counts: nothing for a topic without events, which its subscribers pay
+    /// for.
+    pub(crate) fn cost(&self, state: &TopicState) -> usize {
+        if state.durable.is_empty() && state.ephemeral.is_empty() {
+            return 0;
+        }
+        let events = state.durable.memory() + state.ephemeral.memory();
+        Self::OVERHEAD + self.name.as_str().len() + events
+    }
+
+    /// Removes what neither retention nor the live window keeps, up to so many events. Returns their number.
+    pub(crate) fn evict(&self, state: &mut TopicState, now: u64, most: usize) -> usize {
+        let mut evicted = 0;
+        while let Some(front) = state.durable.front().filter(|_| evicted < most) {
             let expired = front.at.saturating_add(self.retention.age_millis()) <= now;
             let over = self.is_over(&state.durable);
             if !(expired || over) || state.is_live(&state.durable, now) {
                 break;
             }
             let reason = if over { ResetReason::Trimmed } else { ResetReason::Expired };
-            freed += state.evict_front(reason);
+            state.evict_front(reason);
+            evicted += 1;
         }
-        while !state.ephemeral.is_empty() && !state.is_live(&state.ephemeral, now) {
-            freed += state.ephemeral.pop().map_or(0, |frame| frame.cost());
+        while evicted < most && !state.ephemeral.is_empty() && !state.is_live(&state.ephemeral, now)
+        {
+            state.ephemeral.pop();
+            evicted += 1;
         }
-        freed
+        evicted
     }
 
     /// Whether a durable ring holds more than is retained of it.
@@ -176,10 +193,10 @@ impl TopicLog {
         let mut first = ring.len().saturating_sub(self.retention.events);
         let mut cost = ring.cost();
         for frame in ring.iter().take(first) {
-            cost -= frame.cost();
+            cost -= Ring::cost_of(frame);
         }
         while cost > self.retention.bytes {
-            cost -= ring.get(first).map_or(cost, Frame::cost);
+            cost -= ring.get(first).map_or(cost, Ring::cost_of);
             first += 1;
         }
         // Of age `retention.age` or more is out; a frame of the hub's first moments never is.
@@ -223,16 +240,24 @@ impl TopicState {
             && front.at.saturating_add(LIVE_WINDOW.age_millis()) > now
     }
 
-    /// Removes the oldest durable frame. Returns the bytes freed.
-    pub(crate) fn evict_front(&mut self, reason: ResetReason) -> usize {
-        let Some(frame) = self.durable.pop() else {
-            return 0;
-        };
+    /// Removes the oldest durable frame.
+    pub(crate) fn evict_front(&mut self, reason: ResetReason) {
+        let Some(frame) = self.durable.pop() else { return };
         if let Some(position) = frame.position {
             self.coverage =
                 Coverage::Since(LowWatermark { offset: frame.offset, position, reason });
         }
-        frame.cost()
+    }
+
+    /// Removes the oldest frame: there is no room for it.
+    pub(crate) fn evict_oldest(&mut self) {
+        match (self.durable.front(), self.ephemeral.front()) {
+            (Some(durable), Some(ephemeral)) if ephemeral.offset < durable.offset => {
+                self.ephemeral.pop();
+            }
+            (Some(_), _) => self.evict_front(ResetReason::Trimmed),
+            (None, _) => drop(self.ephemeral.pop()),
+        }
     }
 
     /// The oldest frame's offset.
@@ -248,10 +273,6 @@ impl TopicState {
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
-    }
-
-    pub(crate) fn cost(&self) -> usize {
-        self.durable.cost() + self.ephemeral.cost()
     }
 
     /// Gives back what only readers need.

@@ -1,8 +1,9 @@
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 
 use slab::Slab;
 
+use crate::number_map::NumberMap;
 use crate::sync;
 use crate::topic::{Topic, TopicPattern};
 
@@ -30,7 +31,7 @@ pub struct PatternMap<T> {
     places: sync::HashMap<TopicPattern, usize>,
     nodes: Slab<Node<T>>,
     /// The nodes of the tree's first level, by their prefix.
-    by_prefix: ById<usize>,
+    by_prefix: NumberMap<usize, usize>,
     hasher: PolynomialHasher,
     prefixes: Segments,
     middles: Segments,
@@ -44,7 +45,7 @@ struct Node<T> {
     parent: Option<usize>,
     segment: usize,
     /// By their segment.
-    children: ById<usize>,
+    children: NumberMap<usize, usize>,
     /// `a*b` and `a**b` have the same node. That of a prefix has the pattern without `*`.
     patterns: Vec<(TopicPattern, T)>,
 }
@@ -54,7 +55,7 @@ struct Search<'a, T> {
     map: &'a PatternMap<T>,
     topic: Hashed<'a>,
     /// Where in the topic there are middles of patterns, by segment: their first bytes, in order.
-    middles: Option<ById<Vec<usize>>>,
+    middles: Option<NumberMap<usize, Vec<usize>>>,
     found: Vec<(&'a TopicPattern, &'a T)>,
 }
 
@@ -141,7 +142,7 @@ impl<T> PatternMap<T> {
             self.segments_below(parent).leave(segment, hasher);
             return child;
         }
-        let node = Node { parent, segment, children: ById::default(), patterns: Vec::new() };
+        let node = Node { parent, segment, children: NumberMap::default(), patterns: Vec::new() };
         let child = self.nodes.insert(node);
         if let Some(siblings) = self.children_mut(parent) {
             siblings.insert(segment, child);
@@ -149,7 +150,7 @@ impl<T> PatternMap<T> {
         child
     }
 
-    fn children_mut(&mut self, parent: Option<usize>) -> Option<&mut ById<usize>> {
+    fn children_mut(&mut self, parent: Option<usize>) -> Option<&mut NumberMap<usize, usize>> {
         match parent {
             Some(parent) => self.nodes.get_mut(parent).map(|node| &mut node.children),
             None => Some(&mut self.by_prefix),
@@ -171,7 +172,7 @@ impl<T> Default for PatternMap<T> {
         Self {
             places: sync::HashMap::default(),
             nodes: Slab::new(),
-            by_prefix: ById::default(),
+            by_prefix: NumberMap::default(),
             hasher: PolynomialHasher::random(),
             prefixes: Segments::default(),
             middles: Segments::default(),
@@ -249,7 +250,13 @@ impl<'a, T> Search<'a, T> {
 
     /// The patterns whose next piece is in this part of the topic. The first occurrence of a piece leaves most to the
     /// next: no other needs to be tried.
-    fn descend(&mut self, node: &'a Node<T>, start: usize, end: usize, middles: &ById<Vec<usize>>) {
+    fn descend(
+        &mut self,
+        node: &'a Node<T>,
+        start: usize,
+        end: usize,
+        middles: &NumberMap<usize, Vec<usize>>,
+    ) {
         let mut visit = |child: Option<&usize>, middle: usize, places: Option<&Vec<usize>>| {
             let Some(places) = places else { return };
             let place = places.get(places.partition_point(|place| *place < start));
@@ -276,7 +283,7 @@ impl<'a, T> Search<'a, T> {
 #[derive(Debug, Default)]
 struct Segments {
     segments: Slab<Segment>,
-    by_hash: HashMap<u64, Vec<usize>, BuildHasherDefault<NumberHasher>>,
+    by_hash: NumberMap<u64, Vec<usize>>,
     /// How many there are of each length in bytes.
     lengths: BTreeMap<usize, usize>,
 }
@@ -344,8 +351,8 @@ impl Segments {
     }
 
     /// All segments that are in a text, and where.
-    fn all(&self, text: &Hashed<'_>) -> ById<Vec<usize>> {
-        let mut all: ById<Vec<usize>> = ById::default();
+    fn all(&self, text: &Hashed<'_>) -> NumberMap<usize, Vec<usize>> {
+        let mut all: NumberMap<usize, Vec<usize>> = NumberMap::default();
         for length in self.lengths_up_to(text.text.len()) {
             for start in 0..=text.text.len() - length {
                 if let Some(id) = self.find(text, start, length) {
@@ -408,32 +415,6 @@ impl Hashed<'_> {
         let power = self.powers.get(length).copied().unwrap_or_default();
         let shifted = PolynomialHasher::multiply(before.unwrap_or_default(), power);
         (after.unwrap_or_default() + PolynomialHasher::PRIME - shifted) % PolynomialHasher::PRIME
-    }
-}
-
-type ById<T> = HashMap<usize, T, BuildHasherDefault<NumberHasher>>;
-
-/// Hashes numbers that no client can choose: indices, and hashes at a random base.
-#[derive(Debug, Default)]
-struct NumberHasher(u64);
-
-impl Hasher for NumberHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
-    }
-
-    fn write_usize(&mut self, number: usize) {
-        self.write_u64(number as u64);
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        // By the golden ratio: the map uses the highest and the lowest bits.
-        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ (mixed >> 32);
     }
 }
 
