@@ -51,6 +51,11 @@ impl TopicPattern {
     /// The most `*` that a pattern may have: each is work for every event that may match.
     pub const MAX_WILDCARDS: usize = 8;
 
+    /// The same, in memory of its own: as much as the text needs.
+    pub(crate) fn to_owned_text(&self) -> Self {
+        Self(self.as_str().to_owned().into())
+    }
+
     /// The topic that it names, if it has no `*`.
     #[must_use]
     pub fn topic(&self) -> Option<Topic> {

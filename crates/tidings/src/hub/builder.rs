@@ -76,18 +76,19 @@ impl HubBuilder {
         P::Error: Into<FieldError>,
     {
         let pattern = pattern.try_into().map_err(Into::into)?;
-        self.rules.rules.push((pattern, retention));
+        self.rules.rules.push((pattern, Arc::new(retention)));
         Ok(self)
     }
 
     /// Sets the retention of all other topics. Default: [`Retention::default`].
     pub fn retention(mut self, retention: Retention) -> Self {
-        self.rules.otherwise = retention;
+        self.rules.otherwise = Arc::new(retention);
         self
     }
 
-    /// The memory that the events of all topics together may take, in bytes. Above it, the hub removes its oldest
-    /// events, whatever their topics retain; the newest one always stays. Default: 64 MiB.
+    /// The memory that the events of all topics together may take, in bytes, with what it costs to have their topics.
+    /// Above it, the hub removes its oldest events, whatever their topics retain; the newest one always stays. Default:
+    /// 64 MiB.
     pub fn max_retained_bytes(mut self, bytes: usize) -> Self {
         self.budget = bytes;
         self

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Weak};
 
 use super::topics::STEP;
@@ -17,9 +18,9 @@ pub(super) struct Memory {
     bytes: usize,
     budget: usize,
     /// By oldest offset, then topic id.
-    oldest: BTreeMap<(u64, u64), Weak<TopicLog>>,
+    oldest: BTreeMap<(NonZeroU64, u64), Weak<TopicLog>>,
     /// By time in milliseconds, then topic id.
-    expiry: BTreeMap<(u64, u64), Weak<TopicLog>>,
+    expiry: BTreeMap<(NonZeroU64, u64), Weak<TopicLog>>,
 }
 
 impl Memory {
@@ -47,7 +48,7 @@ impl Memory {
         }
         // The time may come closer: an event that is not retained any more stays for the live window only.
         let deadline = log.deadline(state);
-        if deadline.is_some_and(|at| state.expiry_key.is_none_or(|key| at < key)) {
+        if deadline.is_some_and(|at| state.expiry_key.is_none_or(|key| at < key.get())) {
             self.enter_expiry(log, state, deadline);
         }
         waiters
@@ -95,7 +96,7 @@ impl Memory {
     }
 
     fn enter_oldest(&mut self, log: &Arc<TopicLog>, state: &mut TopicState) {
-        state.oldest_key = state.oldest();
+        state.oldest_key = state.oldest().and_then(NonZeroU64::new);
         if let Some(offset) = state.oldest_key {
             self.oldest.insert((offset, log.id), Arc::downgrade(log));
         }
@@ -105,8 +106,9 @@ impl Memory {
         if let Some(key) = state.expiry_key {
             self.expiry.remove(&(key, log.id));
         }
-        state.expiry_key = at;
-        if let Some(at) = at {
+        // At most a millisecond late.
+        state.expiry_key = at.map(|at| NonZeroU64::MIN.saturating_add(at.saturating_sub(1)));
+        if let Some(at) = state.expiry_key {
             self.expiry.insert((at, log.id), Arc::downgrade(log));
         }
     }
@@ -121,7 +123,8 @@ impl Memory {
             work += 1;
             let Some((_, log)) = self.oldest.pop_first() else { break };
             let Some(log) = log.upgrade() else { continue };
-            let next = self.oldest.first_key_value().map_or(u64::MAX, |((offset, _), _)| *offset);
+            let next =
+                self.oldest.first_key_value().map_or(u64::MAX, |((offset, _), _)| offset.get());
             // An event of a topic is also in the logs of its patterns: several may have the same oldest one.
             let is_old = |oldest| oldest <= next && oldest < newest;
             let mut state = log.lock();
@@ -140,7 +143,7 @@ impl Memory {
 
     /// Whether there are events before `newest` that the budget has no room for.
     pub(super) fn is_over_budget(&self, newest: u64) -> bool {
-        let oldest = self.oldest.first_key_value().map(|((offset, _), _)| *offset);
+        let oldest = self.oldest.first_key_value().map(|((offset, _), _)| offset.get());
         self.bytes > self.budget && oldest.is_some_and(|oldest| oldest < newest)
     }
 
@@ -149,7 +152,8 @@ impl Memory {
     pub(super) fn expire(&mut self, now: u64) -> (Vec<Arc<TopicLog>>, bool) {
         let mut vacant = Vec::new();
         let mut work = 0;
-        while let Some(first) = self.expiry.first_entry().filter(|first| first.key().0 <= now) {
+        while let Some(first) = self.expiry.first_entry().filter(|first| first.key().0.get() <= now)
+        {
             if work >= STEP {
                 return (vacant, true);
             }

@@ -22,6 +22,7 @@ pub(crate) const STEP: usize = if cfg!(shuttle) { 1 } else { 256 };
 #[derive(Debug)]
 pub(crate) struct Topics {
     rules: Arc<RetentionRules>,
+    nothing: Arc<Retention>,
     /// Whether the hub's log delivers only topics that the hub is interested in.
     is_selective: bool,
     logs: TopicMap,
@@ -62,6 +63,7 @@ impl Topics {
     pub(super) fn new(rules: Arc<RetentionRules>, is_selective: bool, low: LowWatermark) -> Self {
         Self {
             rules,
+            nothing: Arc::new(Retention::none()),
             is_selective,
             logs: TopicMap::default(),
             patterns: PatternMap::default(),
@@ -187,11 +189,11 @@ impl Topics {
         let low = topic.as_ref().map_or(low, |topic| self.vanished.low_watermark(topic));
         let retention = match &topic {
             // Its topics retain the events: the live window is enough.
-            None if !self.is_selective => Retention::none(),
-            _ => self.rules.of(name),
+            None if !self.is_selective => self.nothing.clone(),
+            _ => self.rules.of(name).clone(),
         };
         let coverage = self.coverage(low);
-        let log = Arc::new(TopicLog::new(self.next_id, name.clone(), retention, coverage));
+        let log = Arc::new(TopicLog::new(self.next_id, name.to_owned_text(), retention, coverage));
         match topic {
             Some(_) => self.logs.insert(log.clone()),
             None => self.patterns.insert(name.clone(), log.clone()),
