@@ -476,6 +476,35 @@ mod tests {
         }
     }
 
+    /// All texts of some characters, up to a length.
+    fn texts(characters: &str, length: usize) -> Vec<String> {
+        let mut all = vec![String::new()];
+        let mut last = all.clone();
+        for _ in 0..length {
+            let longer =
+                last.iter().flat_map(|text| characters.chars().map(move |c| format!("{text}{c}")));
+            last = longer.collect();
+            all.extend_from_slice(&last);
+        }
+        all.split_off(1)
+    }
+
+    #[test]
+    fn short_topics_find_all_short_patterns_that_match_them() {
+        let all: Vec<_> = texts("ab*", 5).iter().map(|name| pattern(name)).collect();
+        let mut index = PatternMap::default();
+        all.iter().for_each(|pattern| index.insert(pattern.clone(), ()));
+        for name in texts("ab", 6) {
+            let topic = Topic::new(name).unwrap();
+            let mut found: Vec<_> = index.matching(&topic).map(|(pattern, ())| pattern).collect();
+            found.sort();
+            let mut expected: Vec<_> =
+                all.iter().filter(|pattern| pattern.matches(&topic)).collect();
+            expected.sort();
+            assert_eq!(found, expected, "{topic}");
+        }
+    }
+
     #[test]
     fn removed_patterns_leave_nothing() {
         let mut patterns = PatternMap::default();
