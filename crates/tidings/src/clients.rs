@@ -56,12 +56,20 @@ impl<'a> Clients<'a> {
     /// Every topic that has retained events or subscribers by its name, with the number of these subscribers,
     /// sorted by name.
     pub fn topics(&self) -> Vec<(Topic, usize)> {
-        self.shared.journal.lock().topics.list()
+        let mut topics = Vec::new();
+        self.shared.for_each_topic("", |log| {
+            topics.extend(log.name.topic().map(|topic| (topic, log.lock().subscribers)));
+        });
+        topics
     }
 
     /// Every pattern that has subscribers, with their number, sorted.
     pub fn patterns(&self) -> Vec<(TopicPattern, usize)> {
-        self.shared.journal.lock().topics.list_patterns()
+        let logs = self.shared.journal.lock().topics.patterns();
+        let patterns = logs.iter().map(|log| (log.name.clone(), log.lock().subscribers));
+        let mut patterns: Vec<_> = patterns.collect();
+        patterns.sort();
+        patterns
     }
 
     /// All open streams, in the order in which they connected.

@@ -15,6 +15,7 @@ pub use field::{Field, FieldError, FieldErrorKind};
 pub(crate) use publish::PublishErrorCause;
 pub use publish::{PublishError, PublishErrorKind};
 pub use stream::{StreamError, StreamErrorKind};
+pub(crate) use subscribe::SubscribeErrorCause;
 pub use subscribe::{SubscribeError, SubscribeErrorKind};
 
 #[cfg(test)]

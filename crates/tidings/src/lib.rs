@@ -78,6 +78,7 @@ mod heartbeat;
 mod hub;
 mod log;
 mod metrics;
+mod number_map;
 mod outlet;
 mod pace;
 mod pattern_map;

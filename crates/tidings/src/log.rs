@@ -9,6 +9,7 @@ pub(crate) mod retention;
 pub(crate) mod ring;
 pub(crate) mod wait_list;
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -32,7 +33,7 @@ pub(crate) struct TopicLog {
     pub(crate) id: u64,
     /// The topic's name; or a pattern, whose log has the events of many topics.
     pub(crate) name: TopicPattern,
-    pub(crate) retention: Retention,
+    pub(crate) retention: Arc<Retention>,
     /// The newest frame's offset, 0 for none: readers see without the lock that nothing is new.
     head: AtomicU64,
     /// The wait list's generation, so that a waiting stream sees without the lock that it is
@@ -45,15 +46,16 @@ pub(crate) struct TopicLog {
 pub(crate) struct TopicState {
     /// Events with a position. Retained ones, and before them those of the live window.
     pub(crate) durable: Ring,
-    pub(crate) ephemeral: Ring,
+    /// Few topics have any.
+    ephemeral: Option<Box<Ring>>,
     pub(crate) coverage: Coverage,
     pub(crate) subscribers: usize,
     /// Pattern subscriptions that are reading what was published here before they began.
     pub(crate) replays: usize,
     waiting: WaitList,
     /// The topic's keys in the two indices of `journal/memory.rs`.
-    pub(crate) oldest_key: Option<u64>,
-    pub(crate) expiry_key: Option<u64>,
+    pub(crate) oldest_key: Option<NonZeroU64>,
+    pub(crate) expiry_key: Option<NonZeroU64>,
 }
 
 /// The part of a topic's durable ring that is retained, as opposed to merely still readable.
@@ -66,7 +68,7 @@ impl TopicLog {
     pub(crate) fn new(
         id: u64,
         name: TopicPattern,
-        retention: Retention,
+        retention: Arc<Retention>,
         coverage: Coverage,
     ) -> Self {
         Self {
@@ -77,7 +79,7 @@ impl TopicLog {
             generation: AtomicU64::new(1),
             state: Mutex::new(TopicState {
                 durable: Ring::default(),
-                ephemeral: Ring::default(),
+                ephemeral: None,
                 coverage,
                 subscribers: 0,
                 replays: 0,
@@ -102,7 +104,7 @@ impl TopicLog {
         self.head.store(frame.offset, Ordering::Release);
         match frame.position {
             Some(_) => state.durable.push(frame),
-            None => state.ephemeral.push(frame),
+            None => state.ephemeral.get_or_insert_default().push(frame),
         }
         self.take_waiting(state)
     }
@@ -112,7 +114,7 @@ impl TopicLog {
     pub(crate) fn clear(&self, state: &mut TopicState, offset: u64, coverage: Coverage) -> Waiters {
         self.head.store(offset, Ordering::Release);
         state.durable = Ring::default();
-        state.ephemeral = Ring::default();
+        state.ephemeral = None;
         state.coverage = coverage;
         self.take_waiting(state)
     }
@@ -147,22 +149,38 @@ impl TopicLog {
         drop(left);
     }
 
-    /// Removes what neither retention nor the live window keeps. Returns the bytes freed.
-    pub(crate) fn evict(&self, state: &mut TopicState, now: u64) -> usize {
-        let mut freed = 0;
-        while let Some(front) = state.durable.front() {
+    /// What a topic with events costs besides them: itself, the text of its name, and its places in the hub's maps and
+    /// indices, which are about half full.
+    const OVERHEAD: usize = size_of::<Self>() + 200;
+
+    /// The bytes of memory that the hub's budget counts: nothing for a topic without events, which its subscribers pay
+    /// for.
+    pub(crate) fn cost(&self, state: &TopicState) -> usize {
+        if state.durable.is_empty() && state.ephemeral.is_none() {
+            return 0;
+        }
+        let events = state.durable.memory() + state.ephemeral().map_or(0, Ring::memory);
+        Self::OVERHEAD + self.name.as_str().len() + events
+    }
+
+    /// Removes what neither retention nor the live window keeps, up to so many events. Returns their number.
+    pub(crate) fn evict(&self, state: &mut TopicState, now: u64, most: usize) -> usize {
+        let mut evicted = 0;
+        while let Some(front) = state.durable.front().filter(|_| evicted < most) {
             let expired = front.at.saturating_add(self.retention.age_millis()) <= now;
             let over = self.is_over(&state.durable);
             if !(expired || over) || state.is_live(&state.durable, now) {
                 break;
             }
             let reason = if over { ResetReason::Trimmed } else { ResetReason::Expired };
-            freed += state.evict_front(reason);
+            state.evict_front(reason);
+            evicted += 1;
         }
-        while !state.ephemeral.is_empty() && !state.is_live(&state.ephemeral, now) {
-            freed += state.ephemeral.pop().map_or(0, |frame| frame.cost());
+        while evicted < most && state.ephemeral().is_some_and(|ring| !state.is_live(ring, now)) {
+            state.pop_ephemeral();
+            evicted += 1;
         }
-        freed
+        evicted
     }
 
     /// Whether a durable ring holds more than is retained of it.
@@ -176,10 +194,10 @@ impl TopicLog {
         let mut first = ring.len().saturating_sub(self.retention.events);
         let mut cost = ring.cost();
         for frame in ring.iter().take(first) {
-            cost -= frame.cost();
+            cost -= Ring::cost_of(frame);
         }
         while cost > self.retention.bytes {
-            cost -= ring.get(first).map_or(cost, Frame::cost);
+            cost -= ring.get(first).map_or(cost, Ring::cost_of);
             first += 1;
         }
         // Of age `retention.age` or more is out; a frame of the hub's first moments never is.
@@ -197,7 +215,8 @@ impl TopicLog {
             false => self.retention.age_millis().max(window),
         };
         let durable = state.durable.front().map(|frame| frame.at.saturating_add(keep));
-        let ephemeral = state.ephemeral.front().map(|frame| frame.at.saturating_add(window));
+        let ephemeral = state.ephemeral().and_then(Ring::front);
+        let ephemeral = ephemeral.map(|frame| frame.at.saturating_add(window));
         match (durable, ephemeral) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -223,22 +242,42 @@ impl TopicState {
             && front.at.saturating_add(LIVE_WINDOW.age_millis()) > now
     }
 
-    /// Removes the oldest durable frame. Returns the bytes freed.
-    pub(crate) fn evict_front(&mut self, reason: ResetReason) -> usize {
-        let Some(frame) = self.durable.pop() else {
-            return 0;
-        };
+    /// Removes the oldest durable frame.
+    pub(crate) fn evict_front(&mut self, reason: ResetReason) {
+        let Some(frame) = self.durable.pop() else { return };
         if let Some(position) = frame.position {
             self.coverage =
                 Coverage::Since(LowWatermark { offset: frame.offset, position, reason });
         }
-        frame.cost()
+    }
+
+    /// Removes the oldest frame: there is no room for it.
+    pub(crate) fn evict_oldest(&mut self) {
+        match (self.durable.front(), self.ephemeral().and_then(Ring::front)) {
+            (Some(durable), Some(ephemeral)) if ephemeral.offset < durable.offset => {
+                self.pop_ephemeral();
+            }
+            (Some(_), _) => self.evict_front(ResetReason::Trimmed),
+            (None, _) => self.pop_ephemeral(),
+        }
+    }
+
+    fn pop_ephemeral(&mut self) {
+        if let Some(ring) = &mut self.ephemeral {
+            ring.pop();
+        }
+        self.ephemeral.take_if(|ring| ring.is_empty());
+    }
+
+    /// Events without a position, if there are any.
+    pub(crate) fn ephemeral(&self) -> Option<&Ring> {
+        self.ephemeral.as_deref()
     }
 
     /// The oldest frame's offset.
     pub(crate) fn oldest(&self) -> Option<u64> {
         let durable = self.durable.front().map(|frame| frame.offset);
-        let ephemeral = self.ephemeral.front().map(|frame| frame.offset);
+        let ephemeral = self.ephemeral().and_then(Ring::front).map(|frame| frame.offset);
         match (durable, ephemeral) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -248,10 +287,6 @@ impl TopicState {
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
-    }
-
-    pub(crate) fn cost(&self) -> usize {
-        self.durable.cost() + self.ephemeral.cost()
     }
 
     /// Gives back what only readers need.

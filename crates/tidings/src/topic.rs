@@ -27,7 +27,8 @@ parsed_field! {
     /// A topic name, or a pattern that matches many: `*` stands for any run of characters, even an empty one.
     ///
     /// Clients subscribe to patterns with [`Hub::subscribe_matching`](crate::Hub::subscribe_matching), and
-    /// [retention](crate::Retention) is set by pattern. Otherwise the same as a [`Topic`].
+    /// [retention](crate::Retention) is set by pattern. It has at most [`TopicPattern::MAX_WILDCARDS`] `*`, and is otherwise
+    /// the same as a [`Topic`].
     ///
     /// ```
     /// use tidings::{Topic, TopicPattern};
@@ -47,6 +48,14 @@ impl Topic {
 }
 
 impl TopicPattern {
+    /// The most `*` that a pattern may have: each is work for every event that may match.
+    pub const MAX_WILDCARDS: usize = 8;
+
+    /// The same, in memory of its own: as much as the text needs.
+    pub(crate) fn to_owned_text(&self) -> Self {
+        Self(self.as_str().to_owned().into())
+    }
+
     /// The topic that it names, if it has no `*`.
     #[must_use]
     pub fn topic(&self) -> Option<Topic> {
@@ -71,32 +80,18 @@ impl TopicPattern {
         self.matches_text(topic.as_str())
     }
 
+    /// The work is at most about as much as the two texts are long, times the number of `*`.
     pub(crate) fn matches_text(&self, name: &str) -> bool {
-        let (pattern, name) = (self.as_str().as_bytes(), name.as_bytes());
-        let (mut p, mut n) = (0, 0);
-        // Where to go on after a mismatch: after the last star, one byte further in the name. Earlier stars need no second
-        // try, so the work is at most pattern × name bytes.
-        let mut star: Option<(usize, usize)> = None;
-        while n < name.len() {
-            match pattern.get(p) {
-                Some(b'*') => {
-                    star = Some((p + 1, n));
-                    p += 1;
-                }
-                Some(byte) if *byte == name[n] => {
-                    p += 1;
-                    n += 1;
-                }
-                _ => match &mut star {
-                    Some((after, from)) => {
-                        *from += 1;
-                        (p, n) = (*after, *from);
-                    }
-                    None => return false,
-                },
-            }
+        let mut pieces = self.as_str().split('*');
+        let prefix = pieces.next().unwrap_or_default();
+        let Some(mut rest) = name.strip_prefix(prefix) else { return false };
+        let Some(suffix) = pieces.next_back() else { return rest.is_empty() };
+        // The first occurrence of each piece leaves most to the next: no other needs to be tried.
+        for piece in pieces {
+            let Some((_, after)) = rest.split_once(piece) else { return false };
+            rest = after;
         }
-        pattern[p..].iter().all(|byte| *byte == b'*')
+        rest.ends_with(suffix)
     }
 }
 
@@ -117,7 +112,11 @@ fn check_topic(text: &str) -> Result<(), FieldError> {
 }
 
 fn check_pattern(text: &str) -> Result<(), FieldError> {
-    check(Field::TopicPattern, text)
+    check(Field::TopicPattern, text)?;
+    match text.matches('*').count() > TopicPattern::MAX_WILDCARDS {
+        true => Err(FieldError::too_many_wildcards(TopicPattern::MAX_WILDCARDS)),
+        false => Ok(()),
+    }
 }
 
 fn check(field: Field, text: &str) -> Result<(), FieldError> {
@@ -153,6 +152,19 @@ mod tests {
         assert!(matches("orders", "orders"));
         assert!(!matches("orders", "orders2"));
         assert!(!matches("orders", "order"));
+        assert!(!matches("ab*ba", "aba"));
+        assert!(matches("*a*a*a*a*a*a*a*", "aaaaaaa"));
+        assert!(!matches("*a*a*a*a*a*a*a*", "aaaaaa"));
+    }
+
+    #[test]
+    fn a_pattern_has_at_most_eight_stars() {
+        assert!(TopicPattern::new("a*".repeat(8)).is_ok());
+        for name in ["a*".repeat(9), "*".repeat(9)] {
+            let error = TopicPattern::new(name).unwrap_err();
+            assert_eq!(error.kind(), FieldErrorKind::TooManyWildcards);
+            assert_eq!(error.to_string(), "topic pattern has more than 8 `*`");
+        }
     }
 
     #[test]

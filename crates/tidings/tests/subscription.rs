@@ -335,6 +335,35 @@ mod topics {
     }
 
     #[test]
+    fn more_topics_or_patterns_than_the_hub_allows_are_errors_that_leave_nothing() {
+        let names = |end: &'static str, count| (0..count).map(move |n| format!("{n}{end}"));
+        let refused = |subscribe: Subscribe| {
+            let error = subscribe.open().unwrap_err();
+            (error.kind(), error.to_string())
+        };
+        let hub = Hub::new();
+        let subscribe = || hub.subscribe(names("", 1_000)).matching(names("*", 64));
+        // Each counts once.
+        drop(subscribe().matching(names("", 1_000)).matching(names("*", 64)).open().unwrap());
+        let (kind, text) = refused(subscribe().matching(["more"]));
+        assert_eq!(kind, SubscribeErrorKind::TooManyTopics);
+        assert_eq!(text, "subscription has 1001 topics, over the limit of 1000");
+        let (kind, text) = refused(subscribe().matching(["more*"]));
+        assert_eq!(kind, SubscribeErrorKind::TooManyPatterns);
+        assert_eq!(text, "subscription has 65 patterns, over the limit of 64");
+
+        let hub = Hub::builder().topics_per_subscription(2).patterns_per_subscription(0).build();
+        drop(hub.subscribe(["a", "b"]).open().unwrap());
+        assert_eq!(refused(hub.subscribe(["a", "b", "c"])).0, SubscribeErrorKind::TooManyTopics);
+        assert_eq!(
+            refused(hub.subscribe(["a"]).matching(["a*"])).0,
+            SubscribeErrorKind::TooManyPatterns
+        );
+        assert_eq!(hub.clients().count(), 0);
+        assert!(hub.clients().topics().is_empty() && hub.clients().patterns().is_empty());
+    }
+
+    #[test]
     fn a_hundred_topics_are_one_stream_in_the_hubs_order() {
         let hub = Hub::new();
         let names: Vec<String> = (0..100).map(|n| format!("topic{n}")).collect();

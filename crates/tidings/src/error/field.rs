@@ -12,7 +12,7 @@ pub struct FieldError {
     kind: FieldErrorKind,
     /// The first character that is not allowed, and its byte offset.
     found: Option<(char, usize)>,
-    /// The greatest length in bytes, for [`FieldErrorKind::TooLong`].
+    /// The greatest length in bytes, for [`FieldErrorKind::TooLong`], or the greatest number of `*`.
     limit: usize,
 }
 
@@ -23,6 +23,11 @@ impl FieldError {
 
     pub(crate) fn too_long(field: Field, limit: usize) -> Self {
         Self { field, kind: FieldErrorKind::TooLong, found: None, limit }
+    }
+
+    pub(crate) fn too_many_wildcards(limit: usize) -> Self {
+        let kind = FieldErrorKind::TooManyWildcards;
+        Self { field: Field::TopicPattern, kind, found: None, limit }
     }
 
     /// The character at byte `at` of the text is not allowed.
@@ -52,6 +57,9 @@ impl fmt::Display for FieldError {
             (_, Some((found, at))) => write!(f, "{field} contains {found:?} at byte {at}"),
             (FieldErrorKind::TooLong, _) => {
                 write!(f, "{field} is longer than {} bytes", self.limit)
+            }
+            (FieldErrorKind::TooManyWildcards, _) => {
+                write!(f, "{field} has more than {} `*`", self.limit)
             }
             (FieldErrorKind::Empty, _) if field == Field::EventName => {
                 write!(f, "{field} is empty; leave it out for `message`")
@@ -121,4 +129,6 @@ pub enum FieldErrorKind {
     WhiteSpace,
     /// It contains another character that is not allowed in this field.
     ForbiddenCharacter,
+    /// It is a pattern with more than [`TopicPattern::MAX_WILDCARDS`](crate::TopicPattern::MAX_WILDCARDS) `*`.
+    TooManyWildcards,
 }

@@ -5,41 +5,56 @@ use super::field::FieldError;
 
 /// A subscription was not opened.
 #[derive(Debug)]
-pub struct SubscribeError {
-    source: Option<FieldError>,
+pub struct SubscribeError(SubscribeErrorCause);
+
+#[derive(Debug)]
+pub(crate) enum SubscribeErrorCause {
+    Topic(FieldError),
+    NoTopics,
+    TooManyTopics { count: usize, limit: usize },
+    TooManyPatterns { count: usize, limit: usize },
 }
 
 impl SubscribeError {
-    pub(crate) fn topic(source: FieldError) -> Self {
-        Self { source: Some(source) }
-    }
-
-    pub(crate) fn no_topics() -> Self {
-        Self { source: None }
-    }
-
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> SubscribeErrorKind {
-        match self.source {
-            Some(_) => SubscribeErrorKind::Topic,
-            None => SubscribeErrorKind::NoTopics,
+        match self.0 {
+            SubscribeErrorCause::Topic(_) => SubscribeErrorKind::Topic,
+            SubscribeErrorCause::NoTopics => SubscribeErrorKind::NoTopics,
+            SubscribeErrorCause::TooManyTopics { .. } => SubscribeErrorKind::TooManyTopics,
+            SubscribeErrorCause::TooManyPatterns { .. } => SubscribeErrorKind::TooManyPatterns,
         }
+    }
+}
+
+impl From<SubscribeErrorCause> for SubscribeError {
+    fn from(cause: SubscribeErrorCause) -> Self {
+        Self(cause)
     }
 }
 
 impl fmt::Display for SubscribeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.source {
-            Some(source) => source.fmt(f),
-            None => f.write_str("topic is missing"),
+        match &self.0 {
+            SubscribeErrorCause::Topic(source) => source.fmt(f),
+            SubscribeErrorCause::NoTopics => f.write_str("topic is missing"),
+            SubscribeErrorCause::TooManyTopics { count, limit } => {
+                write!(f, "subscription has {count} topics, over the limit of {limit}")
+            }
+            SubscribeErrorCause::TooManyPatterns { count, limit } => {
+                write!(f, "subscription has {count} patterns, over the limit of {limit}")
+            }
         }
     }
 }
 
 impl Error for SubscribeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_ref().map(|source| source as _)
+        match &self.0 {
+            SubscribeErrorCause::Topic(source) => Some(source),
+            _ => None,
+        }
     }
 }
 
@@ -51,4 +66,9 @@ pub enum SubscribeErrorKind {
     Topic,
     /// No topic was named.
     NoTopics,
+    /// There are more topics than [`HubBuilder::topics_per_subscription`](crate::HubBuilder::topics_per_subscription).
+    TooManyTopics,
+    /// There are more patterns than
+    /// [`HubBuilder::patterns_per_subscription`](crate::HubBuilder::patterns_per_subscription).
+    TooManyPatterns,
 }

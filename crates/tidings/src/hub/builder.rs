@@ -60,6 +60,8 @@ impl HubBuilder {
                 heartbeat: Some(DEFAULT_HEARTBEAT),
                 retry: Some(DEFAULT_RETRY),
                 max_event_bytes: 1024 * 1024,
+                topics_per_subscription: 1_000,
+                patterns_per_subscription: 64,
                 max_lag: Duration::from_secs(5),
                 snapshot_timeout: Some(Duration::from_secs(30)),
             },
@@ -78,18 +80,19 @@ impl HubBuilder {
         P::Error: Into<FieldError>,
     {
         let pattern = pattern.try_into().map_err(Into::into)?;
-        self.rules.rules.push((pattern, retention));
+        self.rules.rules.push((pattern, Arc::new(retention)));
         Ok(self)
     }
 
     /// Sets the retention of all other topics. Default: [`Retention::default`].
     pub fn retention(mut self, retention: Retention) -> Self {
-        self.rules.otherwise = retention;
+        self.rules.otherwise = Arc::new(retention);
         self
     }
 
-    /// The memory that the events of all topics together may take, in bytes. Above it, the hub removes its oldest
-    /// events, whatever their topics retain; the newest one always stays. Default: 64 MiB.
+    /// The memory that the events of all topics together may take, in bytes, with what it costs to have their topics.
+    /// Above it, the hub removes its oldest events, whatever their topics retain; the newest one always stays. Default:
+    /// 64 MiB.
     pub fn max_retained_bytes(mut self, bytes: usize) -> Self {
         self.budget = bytes;
         self
@@ -108,6 +111,20 @@ impl HubBuilder {
     /// The largest event that may be published, in bytes as encoded. Default: 1 MiB.
     pub fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.defaults.max_event_bytes = bytes;
+        self
+    }
+
+    /// How many different topics one subscription may name: each costs memory. Default: 1,000. With more,
+    /// [`Subscribe::open`](crate::Subscribe::open) returns an error.
+    pub fn topics_per_subscription(mut self, topics: usize) -> Self {
+        self.defaults.topics_per_subscription = topics;
+        self
+    }
+
+    /// How many different patterns one subscription may name: each costs memory, and time whenever an event matches it.
+    /// Default: 64. With more, [`Subscribe::open`](crate::Subscribe::open) returns an error.
+    pub fn patterns_per_subscription(mut self, patterns: usize) -> Self {
+        self.defaults.patterns_per_subscription = patterns;
         self
     }
 

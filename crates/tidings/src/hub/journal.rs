@@ -11,6 +11,7 @@ mod memory;
 pub(crate) mod source;
 mod targets;
 mod tombstones;
+mod topic_map;
 pub(crate) mod topics;
 
 use std::sync::Arc;
@@ -34,7 +35,7 @@ use keys::Keys;
 use memory::Memory;
 use source::{ReplicaHistory, Source};
 use targets::Targets;
-use topics::Topics;
+use topics::{STEP, Topics};
 
 /// See the [module](self).
 ///
@@ -153,8 +154,7 @@ impl Journal {
         watermark.store(self.offset, Ordering::Release);
         let vacant = targets.vacant().cloned();
         self.remove_vacant(vacant, &mut effects);
-        let vacant = self.memory.keep_budget(self.offset);
-        self.remove_vacant(vacant, &mut effects);
+        self.remove_oldest(&mut effects);
         let position = frame.position.unwrap_or_default();
         Ok((Published::new(self.epoch(), position, subscribers, false), effects))
     }
@@ -198,27 +198,52 @@ impl Journal {
         self.topics.subscribe(names, low)
     }
 
-    /// The last reader of these topics has left: nobody needs their live window, and they may vanish.
-    pub(super) fn on_last_reader_gone(&mut self, logs: Vec<Arc<TopicLog>>, now: u64) -> Effects {
-        let mut effects = Effects::default();
-        for log in &logs {
+    /// The last reader of these topics has left: nobody needs their live window, and they may vanish. Removes some events
+    /// at once, and leaves the topics that have more of them.
+    pub(super) fn on_last_reader_gone(
+        &mut self,
+        logs: &mut Vec<Arc<TopicLog>>,
+        now: u64,
+    ) -> Effects {
+        let (mut effects, mut work) = (Effects::default(), 0);
+        while work < STEP {
+            let Some(log) = logs.pop() else { break };
             let mut state = log.lock();
+            let mut evicted = 0;
             // Another one may have come meanwhile.
             if !state.is_read() {
                 state.on_last_reader_gone();
-                self.memory.evict(log, &mut state, now);
+                evicted = self.memory.evict(&log, &mut state, now);
+            }
+            work += 1 + evicted;
+            drop(state);
+            match evicted < STEP {
+                true => self.remove_vacant([log], &mut effects),
+                false => logs.push(log),
             }
         }
-        self.remove_vacant(logs, &mut effects);
         effects
     }
 
-    /// Removes what has expired.
-    pub(super) fn expire(&mut self, now: u64) -> Effects {
+    /// Removes the oldest events that the budget has no room for: at most some at once.
+    pub(super) fn keep_budget(&mut self) -> Effects {
         let mut effects = Effects::default();
-        let vacant = self.memory.expire(now);
-        self.remove_vacant(vacant, &mut effects);
+        self.remove_oldest(&mut effects);
         effects
+    }
+
+    fn remove_oldest(&mut self, effects: &mut Effects) {
+        let vacant = self.memory.keep_budget(self.offset);
+        self.remove_vacant(vacant, effects);
+        effects.is_over_budget = self.memory.is_over_budget(self.offset);
+    }
+
+    /// Removes what has expired: at most some events at once. Returns whether there is more.
+    pub(super) fn expire(&mut self, now: u64) -> (Effects, bool) {
+        let mut effects = Effects::default();
+        let (vacant, is_more) = self.memory.expire(now);
+        self.remove_vacant(vacant, &mut effects);
+        (effects, is_more)
     }
 
     /// Whether anything is left that will expire.

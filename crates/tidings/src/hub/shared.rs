@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::journal::effects::Effects;
 use super::journal::entry::Entry;
-use super::journal::topics::Past;
+use super::journal::topics::{Past, STEP};
 use super::journal::{Head, Journal};
 use super::published::Published;
 use super::replication::Replication;
@@ -13,6 +13,7 @@ use crate::cluster::membership::Membership;
 use crate::counters::Counters;
 use crate::error::PublishError;
 use crate::health::{Health, Link};
+use crate::log::coverage::LowWatermark;
 use crate::log::feed::{Coalescing, Feeds};
 use crate::log::retention::RetentionRules;
 use crate::log::{TopicLog, TopicState};
@@ -24,7 +25,7 @@ use crate::resume::Epoch;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::timers::{Timed, TimerSlot};
-use crate::topic::TopicPattern;
+use crate::topic::{Topic, TopicPattern};
 
 /// What all handles and subscriptions of a hub share.
 ///
@@ -56,13 +57,15 @@ pub(crate) struct Shared {
     pub(super) this: Weak<Shared>,
 }
 
-/// The settings of subscriptions and events that set none.
+/// The settings of subscriptions and events that set none, and their limits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Defaults {
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) retry: Option<Duration>,
     /// Of an encoded event.
     pub(crate) max_event_bytes: usize,
+    pub(crate) topics_per_subscription: usize,
+    pub(crate) patterns_per_subscription: usize,
     /// How far a hub that is ready may lag behind its log.
     pub(crate) max_lag: Duration,
     pub(crate) snapshot_timeout: Option<Duration>,
@@ -79,6 +82,9 @@ pub(super) struct Upkeep {
 impl Upkeep {
     /// Milliseconds.
     const INTERVAL: u64 = 1_000;
+
+    /// How many steps a sweep has before others that are due have their turn: tens of milliseconds of work.
+    const STEPS: usize = if cfg!(shuttle) { 100 } else { 128 };
 
     pub(super) fn new() -> Self {
         Self { slot: TimerSlot::new(), is_scheduled: AtomicBool::new(false) }
@@ -132,7 +138,13 @@ impl Shared {
     }
 
     fn run(&self, effects: Effects) {
+        let mut is_over_budget = effects.is_over_budget();
         effects.run();
+        while is_over_budget {
+            let effects = self.journal.lock().keep_budget();
+            is_over_budget = effects.is_over_budget();
+            effects.run();
+        }
         self.tell_interests();
         // What was evicted may be what readers hold.
         if self.pinned.is_over() {
@@ -181,16 +193,70 @@ impl Shared {
 
     /// Counts one more subscriber in these topics and patterns. Every event after the head is for it.
     pub(crate) fn subscribe(&self, names: &[TopicPattern]) -> (Vec<Arc<TopicLog>>, Head) {
-        let mut journal = self.journal.lock();
-        let subscribed = (journal.subscribe(names), journal.head());
-        drop(journal);
+        let steps = names.chunks(STEP).flat_map(|names| self.journal.lock().subscribe(names));
+        let logs = steps.collect();
+        let head = self.head();
         self.tell_interests();
-        subscribed
+        (logs, head)
     }
 
-    /// See `Topics::past_of`.
+    /// Passes all topics whose names begin with a prefix, in order. Topics that come or go meanwhile may be among them.
+    pub(crate) fn for_each_topic(&self, prefix: &str, mut pass: impl FnMut(&Arc<TopicLog>)) {
+        let mut after: Option<Arc<TopicLog>> = None;
+        loop {
+            let page = self.journal.lock().topics.page(prefix, after.as_deref());
+            page.iter().for_each(&mut pass);
+            match page.last() {
+                Some(last) => after = Some(last.clone()),
+                None => return,
+            }
+        }
+    }
+
+    /// Where the past of these topics and patterns is. The caller knows the hub's head: what was published up to it is
+    /// in there.
     pub(crate) fn past_of<'a>(&self, logs: &'a [Arc<TopicLog>]) -> Past<'a> {
-        self.journal.lock().topics.past_of(logs)
+        // A selective log does not deliver the topics of a pattern one by one.
+        let is_selective = self.replication.as_ref().is_some_and(|it| it.is_selective);
+        if is_selective || !logs.iter().any(|log| log.name.has_wildcard()) {
+            return Past::of(logs);
+        }
+        let (patterns, topics): (Vec<_>, Vec<_>) =
+            logs.iter().partition(|log| log.name.has_wildcard());
+        let groups = by_prefix(patterns.into_iter().map(|log| &log.name).collect());
+        let mut past: Vec<_> = topics.into_iter().cloned().collect();
+        for (prefix, patterns) in &groups {
+            self.for_each_topic(prefix, |log| {
+                if patterns.iter().any(|pattern| pattern.matches_text(log.name.as_str())) {
+                    past.push(log.clone());
+                }
+            });
+        }
+        past.sort_by(|a, b| a.name.cmp(&b.name));
+        past.dedup_by_key(|log| log.id);
+        // Last: a topic that was not found among the others because it has just vanished is here.
+        let mut vanished = LowWatermark::default();
+        for (prefix, patterns) in &groups {
+            self.for_each_vanished(prefix, |topic, low| {
+                if patterns.iter().any(|pattern| pattern.matches(topic)) {
+                    vanished = vanished.max(low);
+                }
+            });
+        }
+        let vanished = vanished.max(self.journal.lock().topics.lost_by_forgotten());
+        Past { logs: past.into(), vanished }
+    }
+
+    fn for_each_vanished(&self, prefix: &str, mut pass: impl FnMut(&Topic, LowWatermark)) {
+        let mut after: Option<Topic> = None;
+        loop {
+            let page = self.journal.lock().topics.page_of_vanished(prefix, after.as_ref());
+            page.iter().for_each(|(topic, low)| pass(topic, *low));
+            match page.last() {
+                Some((last, _)) => after = Some(last.clone()),
+                None => return,
+            }
+        }
     }
 
     /// Ends a client's part in its topics, and then in the registry: when that is empty, no topic counts a
@@ -211,10 +277,10 @@ impl Shared {
             leave(&mut state);
             !state.is_read()
         });
-        let left: Vec<_> = left.cloned().collect();
-        if !left.is_empty() {
-            let now = self.clock.now();
-            self.change(|journal, _| journal.on_last_reader_gone(left, now));
+        let mut left: Vec<_> = left.cloned().collect();
+        let now = self.clock.now();
+        while !left.is_empty() {
+            self.change(|journal, _| journal.on_last_reader_gone(&mut left, now));
         }
     }
 
@@ -288,14 +354,34 @@ impl Shared {
         }
     }
 
-    /// Removes what has expired. Returns whether there is anything left that will.
-    fn sweep(&self, now: u64) -> bool {
+    /// Removes what has expired. Returns when there may be more.
+    fn sweep(&self, now: u64) -> Option<u64> {
         self.pinned.lose_patience();
-        self.change(|journal, _| journal.expire(now));
-        self.coalescing.cool(now)
-            || self.pinned.is_above_limit()
-            || self.journal.lock().has_expiring()
+        for _ in 0..Upkeep::STEPS {
+            let (effects, is_more) = self.journal.lock().expire(now);
+            self.run(effects);
+            if !is_more {
+                let is_left = self.coalescing.cool(now)
+                    || self.pinned.is_above_limit()
+                    || self.journal.lock().has_expiring();
+                return is_left.then(|| now + Upkeep::INTERVAL);
+            }
+        }
+        Some(now + 1)
     }
+}
+
+/// Patterns by the prefixes within which all that they match is. No prefix begins with another.
+pub(super) fn by_prefix(mut patterns: Vec<&TopicPattern>) -> Vec<(&str, Vec<&TopicPattern>)> {
+    patterns.sort_by_key(|pattern| pattern.prefix());
+    let mut groups: Vec<(&str, Vec<&TopicPattern>)> = Vec::new();
+    for pattern in patterns {
+        match groups.last_mut().filter(|(prefix, _)| pattern.prefix().starts_with(*prefix)) {
+            Some((_, same)) => same.push(pattern),
+            None => groups.push((pattern.prefix(), vec![pattern])),
+        }
+    }
+    groups
 }
 
 impl Timed for Shared {
@@ -307,16 +393,16 @@ impl Timed for Shared {
         let is_scheduled = &self.upkeep.is_scheduled;
         // Reset before looking: an event that is published meanwhile schedules the next time.
         is_scheduled.store(false, Ordering::Release);
-        let mut again = self.sweep(now);
+        let mut next = self.sweep(now);
         if let Some(replication) = &self.replication {
             replication.retry();
             if let Some(cluster) = &self.cluster {
                 cluster.expire(now);
                 self.announce();
             }
-            again = true;
+            next = next.or(Some(now + Upkeep::INTERVAL));
         }
-        (again && !is_scheduled.swap(true, Ordering::AcqRel)).then(|| now + Upkeep::INTERVAL)
+        next.filter(|_| !is_scheduled.swap(true, Ordering::AcqRel))
     }
 }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 
+use super::journal::entry::{Entry, EntryKind};
+use super::journal::topics::STEP;
 use super::*;
 use crate::clock::ManualClock;
 use crate::log::retention::Retention;
@@ -38,7 +40,7 @@ fn publish(hub: &Hub, topic: &str, data: impl Into<String>) {
 fn left(hub: &Hub, clock: &ManualClock) -> (usize, usize, usize, usize, (usize, usize)) {
     let shared = hub.shared();
     let indices = shared.journal.lock().index_sizes();
-    let (topics, clients) = (shared.journal.lock().topics.list().len(), shared.registry.count());
+    let (topics, clients) = (hub.clients().topics().len(), shared.registry.count());
     (topics, clients, clock.clock().timers().len(), shared.feeds.len(), indices)
 }
 
@@ -127,11 +129,8 @@ fn the_bytes_that_the_hub_counts_are_those_that_it_holds() {
             _ => publish(&hub, topic, data),
         }
         let shared = hub.shared();
-        let journal = shared.journal.lock();
-        let topics = journal.topics.list();
-        let logs = topics.iter().filter_map(|(topic, _)| journal.log(topic.as_str()));
-        let held: usize = logs.map(|log| log.lock().cost()).sum();
-        drop(journal);
+        let mut held = 0;
+        shared.for_each_topic("", |log| held += log.cost(&log.lock()));
         assert_eq!(shared.metrics().retained_bytes, held, "after step {step}");
         assert!(held <= 50_000, "{held} bytes");
     }
@@ -182,4 +181,128 @@ fn stalled_readers_pin_the_budget_and_one_event_each_at_most() {
     drop(reader);
     clock.advance(Duration::from_secs(3));
     assert_eq!(hub.shared().coalescing.budget.used(), 0);
+}
+
+#[test]
+fn patterns_look_only_at_topics_with_their_prefixes() {
+    let patterns =
+        ["b*", "ab*c", "a*", "a*b*", "bb*", "c:*"].map(|name| TopicPattern::new(name).unwrap());
+    let groups = shared::by_prefix(patterns.iter().collect());
+    let texts = groups.iter().map(|(prefix, patterns)| {
+        let mut patterns: Vec<_> = patterns.iter().map(|pattern| pattern.as_str()).collect();
+        patterns.sort_unstable();
+        (*prefix, patterns.join(" "))
+    });
+    let expected = [("a", "a* a*b* ab*c"), ("b", "b* bb*"), ("c:", "c:*")];
+    assert!(texts.eq(expected.map(|(prefix, patterns)| (prefix, patterns.to_owned()))));
+    let everything = TopicPattern::new("*").unwrap();
+    let all = shared::by_prefix(vec![&patterns[0], &everything]);
+    assert_eq!((all.len(), all[0].0), (1, ""));
+}
+
+/// A client of a pattern that has missed events of a few among many topics reads those.
+#[test]
+fn the_past_of_a_pattern_is_read_from_the_topics_that_have_news() {
+    let hub = Hub::new();
+    for n in 0..1_000 {
+        publish(&hub, &format!("a:{n}"), "old");
+        publish(&hub, &format!("b:{n}"), "old");
+    }
+    let id = hub.shared().epoch().id(2_000);
+    for topic in ["a:7", "b:8", "a:700"] {
+        publish(&hub, topic, "new");
+    }
+    let resume = Resume::new().with_last_event_id(id.as_str());
+    let mut reader = hub.subscribe_matching(["a:*"]).resume(resume).open().unwrap();
+    read(&mut reader).unwrap();
+    let topics = |hub: &Hub| {
+        let mut replays = Vec::new();
+        hub.shared().for_each_topic("", |log| replays.push(log.lock().replays));
+        replays.into_iter().sum::<usize>()
+    };
+    assert_eq!(topics(&hub), 2);
+    let text = String::from_utf8(read_all(&mut reader)).unwrap();
+    assert_eq!(text.matches("data: new").count(), 2);
+    assert_eq!(topics(&hub), 0);
+}
+
+fn topic_count(hub: &Hub) -> usize {
+    hub.shared().metrics().topics
+}
+
+#[test]
+fn what_expires_is_removed_in_steps_between_which_events_are_published() {
+    let day = Retention::default().age(Duration::from_secs(86_400));
+    let hub = Hub::builder().clock(ManualClock::new().clock()).retain("kept", day).unwrap().build();
+    for n in 0..1_000 {
+        publish(&hub, &format!("topic{n}"), "x");
+    }
+    (0..1_000).for_each(|_| publish(&hub, "many", "x"));
+    let mut steps = 0;
+    loop {
+        let before = topic_count(&hub);
+        let (effects, is_more) = hub.shared().journal.lock().expire(601_000);
+        effects.run();
+        steps += 1;
+        assert!(before - topic_count(&hub) <= STEP, "{before} topics");
+        publish(&hub, "kept", "x");
+        if !is_more {
+            break;
+        }
+    }
+    assert!(steps > 2_000 / (2 * STEP), "{steps} steps");
+    assert_eq!(topic_count(&hub), 1);
+    let kept = hub.shared().journal.lock().log("kept").unwrap();
+    assert_eq!(kept.lock().durable.len(), steps);
+}
+
+#[test]
+fn a_large_event_makes_room_for_itself_in_steps() {
+    let hub = Hub::builder().max_retained_bytes(1024 * 1024).build();
+    let retained = || hub.shared().metrics().retained_bytes;
+    let mut count = 0;
+    while retained() < 1024 * 1024 - 2_000 {
+        publish(&hub, &format!("topic{count}"), "x");
+        count += 1;
+    }
+    assert!(count > 2 * STEP, "{count} topics");
+    let topic = Topic::new("large").unwrap();
+    let body = format!("data: {}\n", "x".repeat(1_000_000)).into_bytes();
+    let entry = Entry { topic: &topic, body, kind: EntryKind::Durable(None) };
+    let shared = hub.shared();
+    let (_, mut effects) = shared.journal.lock().append(entry, 0, &shared.watermark).unwrap();
+    let mut before = count + 1;
+    loop {
+        assert!(before - topic_count(&hub) <= STEP, "{before} topics");
+        if !effects.is_over_budget() {
+            break;
+        }
+        before = topic_count(&hub);
+        effects.run();
+        effects = shared.journal.lock().keep_budget();
+    }
+    effects.run();
+    assert!(retained() <= 1024 * 1024 && topic_count(&hub) < count - STEP);
+    // Whoever publishes waits for all of them.
+    publish(&hub, "large", "x".repeat(1_000_000));
+    assert!(retained() <= 1024 * 1024);
+}
+
+#[test]
+fn topics_are_left_in_steps() {
+    let hub = Hub::builder().retention(Retention::none()).build();
+    let names: Vec<String> = (0..1_000).map(|n| format!("topic{n}")).collect();
+    let reader = hub.subscribe(&names[..]).open().unwrap();
+    names.iter().for_each(|name| publish(&hub, name, "x"));
+    // As `Subscription::drop` does.
+    let mut logs = reader.client().feed.topics.to_vec();
+    logs.iter().for_each(|log| log.lock().subscribers -= 1);
+    while !logs.is_empty() {
+        let before = (logs.len(), topic_count(&hub));
+        hub.shared().journal.lock().on_last_reader_gone(&mut logs, 0).run();
+        assert!(before.0 - logs.len() <= STEP && before.1 - topic_count(&hub) <= STEP);
+    }
+    assert_eq!(topic_count(&hub), 0);
+    logs.extend(reader.client().feed.topics.iter().cloned());
+    logs.iter().for_each(|log| log.lock().subscribers += 1);
 }

@@ -169,7 +169,7 @@ impl Feed {
         }
         let ephemeral = match range.replay {
             true => Newest::None,
-            false => state.ephemeral.newest_after(range.from),
+            false => state.ephemeral().map_or(Newest::None, |ring| ring.newest_after(range.from)),
         };
         let frame = match (state.durable.newest_after(range.from), ephemeral) {
             (Newest::One(frame), Newest::None) | (Newest::None, Newest::One(frame)) => frame,
@@ -205,7 +205,7 @@ impl Feed {
             if let Some(reason) = state.coverage.gap_after(from) {
                 return Err(reason);
             }
-            let ephemeral = (!range.replay).then_some(&state.ephemeral);
+            let ephemeral = state.ephemeral().filter(|_| !range.replay);
             for ring in [Some(&state.durable), ephemeral].into_iter().flatten() {
                 let mut size = 0;
                 for frame in ring.after(from).take_while(|frame| frame.offset <= to) {

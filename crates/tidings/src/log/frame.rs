@@ -22,8 +22,9 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// What a frame costs in addition to its bytes: the ring's entry and the allocation.
-    const OVERHEAD: usize = size_of::<Frame>() + 48;
+    /// What a frame's bytes cost in addition to themselves: the allocation, the count of their owners, and the room
+    /// that the longest id would have needed.
+    const OVERHEAD: usize = 72;
 
     pub(crate) fn new(
         offset: u64,
@@ -36,7 +37,7 @@ impl Frame {
         Self { offset, position, at, bytes, _kept: kept }
     }
 
-    /// The bytes of memory that budgets count for this frame.
+    /// The bytes of memory that a frame takes without its entry in the ring.
     pub(crate) fn cost(&self) -> usize {
         self.bytes.len() + Self::OVERHEAD
     }

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::millis;
@@ -69,19 +70,19 @@ impl Default for Retention {
 pub(crate) const LIVE_WINDOW: Retention =
     Retention { events: 256, bytes: 256 * 1024, age: Duration::from_secs(10) };
 
-/// Retention by pattern: the first rule that matches applies.
+/// Retention by pattern: the first rule that matches applies. Topics share what they have in common.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RetentionRules {
-    pub(crate) rules: Vec<(TopicPattern, Retention)>,
-    pub(crate) otherwise: Retention,
+    pub(crate) rules: Vec<(TopicPattern, Arc<Retention>)>,
+    pub(crate) otherwise: Arc<Retention>,
 }
 
 impl RetentionRules {
     /// The retention of a topic or pattern. A pattern is matched as text, like a name.
-    pub(crate) fn of(&self, name: &TopicPattern) -> Retention {
+    pub(crate) fn of(&self, name: &TopicPattern) -> &Arc<Retention> {
         self.rules
             .iter()
             .find(|(pattern, _)| pattern.matches_text(name.as_str()))
-            .map_or(self.otherwise, |(_, retention)| *retention)
+            .map_or(&self.otherwise, |(_, retention)| retention)
     }
 }

@@ -13,12 +13,17 @@ pub(crate) enum Newest<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
     frames: VecDeque<Frame>,
+    /// Of the frames without their entries here.
     cost: usize,
 }
 
 impl Ring {
     pub(crate) fn push(&mut self, frame: Frame) {
         self.cost += frame.cost();
+        // Most topics have one event or two: a deque would begin with room for four.
+        if self.frames.len() == self.frames.capacity() {
+            self.frames.reserve_exact(self.frames.len().max(1));
+        }
         self.frames.push_back(frame);
     }
 
@@ -26,7 +31,9 @@ impl Ring {
         let frame = self.frames.pop_front()?;
         self.cost -= frame.cost();
         // A ring that was full once gives its memory back when it is quiet again.
-        if self.frames.capacity() > 64 && self.frames.len() < self.frames.capacity() / 4 {
+        if self.frames.is_empty() {
+            self.frames = VecDeque::new();
+        } else if self.frames.len() < self.frames.capacity() / 4 {
             self.frames.shrink_to(self.frames.capacity() / 2);
         }
         Some(frame)
@@ -48,9 +55,19 @@ impl Ring {
         self.frames.is_empty()
     }
 
-    /// Bytes of memory.
+    /// Bytes of memory of the frames, which retention is limited by.
     pub(crate) fn cost(&self) -> usize {
-        self.cost
+        self.cost + self.len() * size_of::<Frame>()
+    }
+
+    /// A frame's part of that.
+    pub(crate) fn cost_of(frame: &Frame) -> usize {
+        frame.cost() + size_of::<Frame>()
+    }
+
+    /// Bytes of memory of the ring, with the entries that are free.
+    pub(crate) fn memory(&self) -> usize {
+        self.cost + self.frames.capacity() * size_of::<Frame>()
     }
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Frame> + ExactSizeIterator {

@@ -30,6 +30,10 @@ impl Default for WaitList {
 
 impl WaitList {
     pub(crate) fn join(&mut self, waiter: Arc<dyn Waiter>) -> Ticket {
+        // Most topics have one reader: a slab would begin with room for four.
+        if self.waiting.capacity() == 0 {
+            self.waiting = Waiters::with_capacity(1);
+        }
         Ticket { generation: self.generation, index: self.waiting.insert(waiter) }
     }
 

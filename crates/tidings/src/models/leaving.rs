@@ -113,3 +113,30 @@ fn two_that_leave_at_once_leave_nothing() {
         assert_nothing_is_left(&hub);
     });
 }
+
+/// Whoever looks while two topics come finds one of them at some moment, and so while they go.
+#[test]
+fn a_subscription_enters_and_leaves_its_topics_in_steps() {
+    use std::sync::atomic::AtomicBool;
+
+    static SEEN: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
+
+    explore(|| {
+        let hub = hub().build();
+        let look = |seen: &'static AtomicBool| {
+            spawn_with(&hub, |hub| {
+                if hub.metrics().topics == 1 {
+                    seen.store(true, Ordering::Relaxed);
+                }
+            })
+        };
+        let looking = look(&SEEN[0]);
+        let client = Client::new(&hub, &["a", "b"]);
+        join([looking]);
+        let looking = look(&SEEN[1]);
+        drop(client);
+        join([looking]);
+        assert_nothing_is_left(&hub);
+    });
+    assert!(SEEN.iter().all(|seen| seen.load(Ordering::Relaxed)), "{SEEN:?}");
+}

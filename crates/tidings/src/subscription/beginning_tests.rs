@@ -37,7 +37,8 @@ fn beginning(hub: HubKind, request: &Request) -> Beginning {
         HubKind::NotFollowed(_) => Coverage::NotFollowed,
         _ => Coverage::Since(low),
     };
-    let log = TopicLog::new(1, TopicPattern::new("a").unwrap(), Retention::default(), coverage);
+    let log =
+        TopicLog::new(1, TopicPattern::new("a").unwrap(), Arc::new(Retention::default()), coverage);
     if coverage.is_followed() {
         for offset in 3..=5 {
             let bytes = b"data: x\n\n".to_vec();

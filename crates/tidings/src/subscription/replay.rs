@@ -19,17 +19,36 @@ pub(super) struct Replay {
 }
 
 impl Replay {
+    const FEW: usize = 64;
+
     pub(super) fn new(
         shared: Arc<Shared>,
         topics: Vec<Arc<TopicLog>>,
         cursor: Cursor,
         topic_cursors: Box<[TopicCursor]>,
     ) -> Self {
+        let (topics, topic_cursors) = Self::with_news(topics, cursor, topic_cursors);
         // The topics keep their live window meanwhile, or the next event might push out what is about to be read.
         topics.iter().for_each(|topic| topic.lock().replays += 1);
         // Clients that come back at the same time share what is written for them.
         let feed = shared.feeds.of(topics);
         Self { shared, feed, cursor, topic_cursors }
+    }
+
+    /// Of many topics, those that have events after the cursor. Few are left as they are, so that clients whose cursors
+    /// differ have the same.
+    fn with_news(
+        topics: Vec<Arc<TopicLog>>,
+        cursor: Cursor,
+        topic_cursors: Box<[TopicCursor]>,
+    ) -> (Vec<Arc<TopicLog>>, Box<[TopicCursor]>) {
+        if topics.len() <= Self::FEW {
+            return (topics, topic_cursors);
+        }
+        let all = topics.into_iter().zip(topic_cursors);
+        let (topics, topic_cursors): (_, Vec<_>) =
+            all.filter(|(topic, own)| topic.head() > own.starts_after.max(cursor.offset)).unzip();
+        (topics, topic_cursors.into())
     }
 
     /// The next events, or `None` at the end.

@@ -9,9 +9,9 @@ use super::history::History;
 use super::snapshot::{Snapshot, SnapshotHook};
 use super::{Subscription, SubscriptionOptions};
 use crate::client::Identity;
-use crate::error::{FieldError, SubscribeError};
+use crate::error::{FieldError, SubscribeError, SubscribeErrorCause};
 use crate::heartbeat::Heartbeat;
-use crate::hub::shared::Shared;
+use crate::hub::shared::{Defaults, Shared};
 use crate::resume::{LastEventId, Resume};
 use crate::topic::{Topic, TopicPattern};
 
@@ -155,14 +155,13 @@ impl Subscribe {
     ///
     /// # Errors
     ///
-    /// When a topic's name was refused, or when there is no topic.
+    /// When a topic's name was refused, when there is no topic, and when there are more than the hub allows:
+    /// [`HubBuilder::topics_per_subscription`](crate::HubBuilder::topics_per_subscription). Nothing is created then.
     pub fn open(self) -> Result<Subscription, SubscribeError> {
-        let mut names = self.names.map_err(SubscribeError::topic)?;
-        if names.is_empty() {
-            return Err(SubscribeError::no_topics());
-        }
+        let mut names = self.names.map_err(SubscribeErrorCause::Topic)?;
         names.sort();
         names.dedup();
+        check_number(&names, &self.shared.defaults)?;
         let Self { shared, history, snapshot, options, .. } = self;
         let (logs, head) = shared.subscribe(&names);
         let claim = self.last_event_id.map_or(Claim::None, |id| {
@@ -179,6 +178,21 @@ impl Subscribe {
         client.heartbeat.start(&client);
         Ok(Subscription::new(shared, client, options, snapshot, (beginning, head)))
     }
+}
+
+/// The names are different ones.
+fn check_number(names: &[TopicPattern], limits: &Defaults) -> Result<(), SubscribeErrorCause> {
+    let patterns = names.iter().filter(|name| name.has_wildcard()).count();
+    let topics = names.len() - patterns;
+    let (count, limit) = (topics, limits.topics_per_subscription);
+    if count > limit {
+        return Err(SubscribeErrorCause::TooManyTopics { count, limit });
+    }
+    let (count, limit) = (patterns, limits.patterns_per_subscription);
+    if count > limit {
+        return Err(SubscribeErrorCause::TooManyPatterns { count, limit });
+    }
+    if names.is_empty() { Err(SubscribeErrorCause::NoTopics) } else { Ok(()) }
 }
 
 impl fmt::Debug for Subscribe {

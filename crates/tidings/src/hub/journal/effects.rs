@@ -12,6 +12,8 @@ pub(crate) struct Effects {
     wake: Option<Waiters>,
     wake_more: Vec<Waiters>,
     vacated: Vec<Arc<TopicLog>>,
+    /// More events are to be removed than were at once.
+    pub(super) is_over_budget: bool,
 }
 
 impl Effects {
@@ -31,8 +33,12 @@ impl Effects {
 
     /// To be called with no lock held.
     pub(crate) fn run(self) {
-        let Self { wake, wake_more, vacated } = self;
+        let Self { wake, wake_more, vacated, .. } = self;
         wake.into_iter().chain(wake_more).for_each(waking::wake);
         drop(vacated);
+    }
+
+    pub(crate) fn is_over_budget(&self) -> bool {
+        self.is_over_budget
     }
 }

@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Weak};
 
+use super::topics::STEP;
 use crate::log::coverage::Coverage;
-use crate::log::reset_reason::ResetReason;
+use crate::log::frame::Frame;
 use crate::log::{TopicLog, TopicState};
 use crate::waking::Waiters;
 
@@ -16,9 +18,9 @@ pub(super) struct Memory {
     bytes: usize,
     budget: usize,
     /// By oldest offset, then topic id.
-    oldest: BTreeMap<(u64, u64), Weak<TopicLog>>,
+    oldest: BTreeMap<(NonZeroU64, u64), Weak<TopicLog>>,
     /// By time in milliseconds, then topic id.
-    expiry: BTreeMap<(u64, u64), Weak<TopicLog>>,
+    expiry: BTreeMap<(NonZeroU64, u64), Weak<TopicLog>>,
 }
 
 impl Memory {
@@ -30,30 +32,32 @@ impl Memory {
         self.bytes
     }
 
-    /// Counts a frame that was appended to a topic, removes what had to make room for it, and enters the topic
-    /// into the indices.
-    pub(super) fn add(
+    /// Appends a frame to a topic, removes what had to make room for it, and enters the topic into the indices. Returns
+    /// the streams that wait for it.
+    pub(super) fn append(
         &mut self,
         log: &Arc<TopicLog>,
         state: &mut TopicState,
-        cost: usize,
+        frame: Frame,
         now: u64,
-    ) {
-        self.bytes += cost;
+    ) -> Waiters {
+        let waiters = self.change(log, state, |state| log.append(state, frame));
         self.evict(log, state, now);
         if state.oldest_key.is_none() {
             self.enter_oldest(log, state);
         }
         // The time may come closer: an event that is not retained any more stays for the live window only.
         let deadline = log.deadline(state);
-        if deadline.is_some_and(|at| state.expiry_key.is_none_or(|key| at < key)) {
+        if deadline.is_some_and(|at| state.expiry_key.is_none_or(|key| at < key.get())) {
             self.enter_expiry(log, state, deadline);
         }
+        waiters
     }
 
-    /// Removes the events that a topic need not keep.
-    pub(super) fn evict(&mut self, log: &TopicLog, state: &mut TopicState, now: u64) {
-        self.bytes -= log.evict(state, now);
+    /// Removes events that a topic need not keep, and returns their number. There may be more of them than are removed at
+    /// once: [`expire`](Self::expire) removes the rest.
+    pub(super) fn evict(&mut self, log: &TopicLog, state: &mut TopicState, now: u64) -> usize {
+        self.change(log, state, |state| log.evict(state, now, STEP))
     }
 
     /// Removes all events of a topic. Returns the streams that wait for it, which have missed something.
@@ -64,9 +68,21 @@ impl Memory {
         offset: u64,
         coverage: Coverage,
     ) -> Waiters {
-        self.bytes -= state.cost();
         self.forget(log, state);
-        log.clear(state, offset, coverage)
+        self.change(log, state, |state| log.clear(state, offset, coverage))
+    }
+
+    /// Counts what a change of a topic's events does to its cost.
+    fn change<R>(
+        &mut self,
+        log: &TopicLog,
+        state: &mut TopicState,
+        change: impl FnOnce(&mut TopicState) -> R,
+    ) -> R {
+        self.bytes -= log.cost(state);
+        let result = change(state);
+        self.bytes += log.cost(state);
+        result
     }
 
     /// Removes a topic from the indices.
@@ -80,7 +96,7 @@ impl Memory {
     }
 
     fn enter_oldest(&mut self, log: &Arc<TopicLog>, state: &mut TopicState) {
-        state.oldest_key = state.oldest();
+        state.oldest_key = state.oldest().and_then(NonZeroU64::new);
         if let Some(offset) = state.oldest_key {
             self.oldest.insert((offset, log.id), Arc::downgrade(log));
         }
@@ -90,34 +106,31 @@ impl Memory {
         if let Some(key) = state.expiry_key {
             self.expiry.remove(&(key, log.id));
         }
-        state.expiry_key = at;
-        if let Some(at) = at {
+        // At most a millisecond late.
+        state.expiry_key = at.map(|at| NonZeroU64::MIN.saturating_add(at.saturating_sub(1)));
+        if let Some(at) = state.expiry_key {
             self.expiry.insert((at, log.id), Arc::downgrade(log));
         }
     }
 
     /// Removes the oldest events until the budget holds, or only the one at `newest` is left: its readers are
-    /// just waking up. Returns the topics that have become vacant.
+    /// just waking up. At most some at once: [`is_over_budget`](Self::is_over_budget) says whether there are more.
+    /// Returns the topics that have become vacant.
     pub(super) fn keep_budget(&mut self, newest: u64) -> Vec<Arc<TopicLog>> {
         let mut vacant = Vec::new();
-        while self.bytes > self.budget {
-            let Some(first) = self.oldest.first_entry().filter(|entry| entry.key().0 < newest)
-            else {
-                break;
-            };
-            let Some(log) = first.remove_entry().1.upgrade() else { continue };
-            let next = self.oldest.first_key_value().map_or(u64::MAX, |((offset, _), _)| *offset);
+        let mut work = 0;
+        while self.is_over_budget(newest) && work < STEP {
+            work += 1;
+            let Some((_, log)) = self.oldest.pop_first() else { break };
+            let Some(log) = log.upgrade() else { continue };
+            let next =
+                self.oldest.first_key_value().map_or(u64::MAX, |((offset, _), _)| offset.get());
             // An event of a topic is also in the logs of its patterns: several may have the same oldest one.
             let is_old = |oldest| oldest <= next && oldest < newest;
             let mut state = log.lock();
-            while self.bytes > self.budget && state.oldest().is_some_and(is_old) {
-                self.bytes -= match (state.durable.front(), state.ephemeral.front()) {
-                    (Some(durable), Some(ephemeral)) if ephemeral.offset < durable.offset => {
-                        state.ephemeral.pop().map_or(0, |frame| frame.cost())
-                    }
-                    (Some(_), _) => state.evict_front(ResetReason::Trimmed),
-                    (None, _) => state.ephemeral.pop().map_or(0, |frame| frame.cost()),
-                };
+            while self.bytes > self.budget && state.oldest().is_some_and(is_old) && work <= STEP {
+                work += 1;
+                self.change(&log, &mut state, TopicState::evict_oldest);
             }
             self.enter_oldest(&log, &mut state);
             if state.is_vacant() {
@@ -128,26 +141,38 @@ impl Memory {
         vacant
     }
 
-    /// Removes what has expired. Returns the topics that have become vacant.
-    pub(super) fn expire(&mut self, now: u64) -> Vec<Arc<TopicLog>> {
+    /// Whether there are events before `newest` that the budget has no room for.
+    pub(super) fn is_over_budget(&self, newest: u64) -> bool {
+        let oldest = self.oldest.first_key_value().map(|((offset, _), _)| offset.get());
+        self.bytes > self.budget && oldest.is_some_and(|oldest| oldest < newest)
+    }
+
+    /// Removes what has expired: at most some events at once. Returns the topics that have become vacant, and whether
+    /// there is more to remove.
+    pub(super) fn expire(&mut self, now: u64) -> (Vec<Arc<TopicLog>>, bool) {
         let mut vacant = Vec::new();
-        while let Some(first) = self.expiry.first_entry() {
-            if first.key().0 > now {
-                break;
+        let mut work = 0;
+        while let Some(first) = self.expiry.first_entry().filter(|first| first.key().0.get() <= now)
+        {
+            if work >= STEP {
+                return (vacant, true);
             }
+            work += 1;
             let Some(log) = first.remove().upgrade() else { continue };
             let mut state = log.lock();
             state.expiry_key = None;
-            self.evict(&log, &mut state, now);
+            let evicted = self.evict(&log, &mut state, now);
+            work += evicted;
             // A frame may be due again only later, or this loop would never end.
-            let deadline = log.deadline(&state).map(|at| at.max(now + 1));
+            let earliest = if evicted < STEP { now + 1 } else { now };
+            let deadline = log.deadline(&state).map(|at| at.max(earliest));
             self.enter_expiry(&log, &mut state, deadline);
             if state.is_vacant() {
                 drop(state);
                 vacant.push(log);
             }
         }
-        vacant
+        (vacant, false)
     }
 
     /// Whether a topic holds anything that will expire.

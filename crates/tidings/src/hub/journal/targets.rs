@@ -47,8 +47,7 @@ impl<'a> Targets<'a> {
         effects: &mut Effects,
     ) {
         for Target { log, state } in self.topic.iter_mut().chain(&mut self.patterns) {
-            effects.wake(log.append(state, frame.clone()));
-            memory.add(log, state, frame.cost(), now);
+            effects.wake(memory.append(log, state, frame.clone(), now));
         }
     }
 

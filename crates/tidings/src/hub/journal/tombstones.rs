@@ -1,4 +1,5 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::log::coverage::LowWatermark;
 use crate::topic::Topic;
@@ -11,7 +12,8 @@ use crate::topic::Topic;
 /// too many, never one too few.
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {
-    low_watermarks: HashMap<Topic, LowWatermark>,
+    /// By name: whoever looks at some at a time misses none that changes meanwhile.
+    low_watermarks: BTreeMap<Topic, LowWatermark>,
     /// By position. The lowest is merged first: it does the least harm to other topics, and a topic that
     /// comes and goes all the time does not harm them.
     order: BTreeSet<(u64, Topic)>,
@@ -43,11 +45,24 @@ impl Tombstones {
         self.low_watermarks.get(topic).copied().unwrap_or_default().max(self.merged)
     }
 
-    /// The highest low watermark of the topics that are asked for.
-    pub(super) fn highest_of(&self, is_asked: impl Fn(&Topic) -> bool) -> LowWatermark {
-        let asked = self.order.iter().rev().find(|(_, topic)| is_asked(topic));
-        let known = asked.and_then(|(_, topic)| self.low_watermarks.get(topic));
-        known.copied().unwrap_or_default().max(self.merged)
+    /// Those of topics whose names begin with a prefix, in order, from the first after a name on.
+    pub(super) fn with_prefix<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&Topic>,
+    ) -> impl Iterator<Item = (&'a Topic, LowWatermark)> {
+        // Every name comes after the empty one, which is none.
+        let first = Topic::new(prefix).map_or(Bound::Unbounded, Bound::Included);
+        let from = after.map_or(first, |after| Bound::Excluded(after.clone()));
+        self.low_watermarks
+            .range((from, Bound::Unbounded))
+            .take_while(move |(topic, _)| topic.as_str().starts_with(prefix))
+            .map(|(topic, low)| (topic, *low))
+    }
+
+    /// What the topics that are not remembered have lost.
+    pub(super) fn merged(&self) -> LowWatermark {
+        self.merged
     }
 }
 

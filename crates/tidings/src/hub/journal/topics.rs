@@ -3,12 +3,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::tombstones::Tombstones;
+use super::topic_map::TopicMap;
 use crate::log::TopicLog;
 use crate::log::coverage::{Coverage, LowWatermark};
 use crate::log::retention::{Retention, RetentionRules};
 use crate::pattern_map::PatternMap;
-use crate::sync::HashMap;
 use crate::topic::{Topic, TopicPattern};
+
+/// How many topics the journal's lock is held for at most, where there may be thousands: for some tens of microseconds.
+/// Whoever waits for it meanwhile comes in between.
+pub(crate) const STEP: usize = if cfg!(shuttle) { 1 } else { 256 };
 
 /// The topics of a hub: created on use, removed when they have neither subscribers nor retained events; and the
 /// patterns that have subscribers.
@@ -18,9 +22,10 @@ use crate::topic::{Topic, TopicPattern};
 #[derive(Debug)]
 pub(crate) struct Topics {
     rules: Arc<RetentionRules>,
+    nothing: Arc<Retention>,
     /// Whether the hub's log delivers only topics that the hub is interested in.
     is_selective: bool,
-    logs: HashMap<Topic, Arc<TopicLog>>,
+    logs: TopicMap,
     patterns: PatternMap<Arc<TopicLog>>,
     next_id: u64,
     vanished: Tombstones,
@@ -58,8 +63,9 @@ impl Topics {
     pub(super) fn new(rules: Arc<RetentionRules>, is_selective: bool, low: LowWatermark) -> Self {
         Self {
             rules,
+            nothing: Arc::new(Retention::none()),
             is_selective,
-            logs: HashMap::default(),
+            logs: TopicMap::default(),
             patterns: PatternMap::default(),
             next_id: 0,
             vanished: Tombstones::of_all(low),
@@ -75,7 +81,7 @@ impl Topics {
     /// All logs, of topics and of patterns.
     pub(super) fn all(&self) -> Vec<Arc<TopicLog>> {
         let patterns = self.patterns.iter().map(|(_, log)| log);
-        self.logs.values().chain(patterns).cloned().collect()
+        self.logs.iter().chain(patterns).cloned().collect()
     }
 
     /// What a log covers that begins, or is cleared, with this lost.
@@ -84,21 +90,21 @@ impl Topics {
     }
 
     pub(super) fn get(&self, topic: &Topic) -> Option<&Arc<TopicLog>> {
-        self.logs.get(topic)
+        self.logs.get(topic.as_str())
     }
 
     /// The log of a topic or pattern.
     pub(super) fn find(&self, name: &TopicPattern) -> Option<&Arc<TopicLog>> {
-        match name.topic() {
-            Some(topic) => self.logs.get(&topic),
-            None => self.patterns.get(name),
+        match name.has_wildcard() {
+            false => self.logs.get(name.as_str()),
+            true => self.patterns.get(name),
         }
     }
 
     /// The log that an event of a topic goes to. A selective log knows of topics with subscribers only, so
     /// there an event does not create one.
     pub(super) fn for_event(&mut self, topic: &Topic) -> Option<Arc<TopicLog>> {
-        match self.logs.get(topic) {
+        match self.get(topic) {
             Some(log) => Some(log.clone()),
             None if self.is_selective => None,
             None => Some(self.create(&topic.into(), LowWatermark::default())),
@@ -116,7 +122,7 @@ impl Topics {
 
     /// Whether there is a log that an event of this topic would be appended to.
     pub(crate) fn is_known(&self, topic: &Topic) -> bool {
-        self.logs.contains_key(topic) || self.patterns.matching(topic).next().is_some()
+        self.get(topic).is_some() || self.patterns.matching(topic).next().is_some()
     }
 
     /// How many streams are subscribed to a topic, by its name or by a pattern.
@@ -125,18 +131,25 @@ impl Topics {
         self.get(topic).into_iter().chain(patterns).map(|log| log.lock().subscribers).sum()
     }
 
-    /// Where the past of these topics and patterns is. The caller knows the hub's head: what was published up
-    /// to it is in there.
-    pub(crate) fn past_of<'a>(&self, logs: &'a [Arc<TopicLog>]) -> Past<'a> {
-        // A selective log does not deliver the topics of a pattern one by one.
-        if self.is_selective || !logs.iter().any(|log| log.name.has_wildcard()) {
-            return Past::of(logs);
-        }
-        let is_asked = |topic: &Topic| logs.iter().any(|log| log.name.matches(topic));
-        let topics = self.logs.iter().filter(|(topic, _)| is_asked(topic));
-        let mut topics: Vec<_> = topics.map(|(_, log)| log.clone()).collect();
-        topics.sort_by(|a, b| a.name.cmp(&b.name));
-        Past { logs: topics.into(), vanished: self.vanished.highest_of(is_asked) }
+    /// Some of the topics whose names begin with a prefix, in order, from the first after a name on; none at the end.
+    pub(crate) fn page(&self, prefix: &str, after: Option<&TopicLog>) -> Vec<Arc<TopicLog>> {
+        let after = after.map(|log| log.name.as_str());
+        self.logs.with_prefix(prefix, after).take(STEP).cloned().collect()
+    }
+
+    /// The same for topics that have vanished, with what they had lost.
+    pub(crate) fn page_of_vanished(
+        &self,
+        prefix: &str,
+        after: Option<&Topic>,
+    ) -> Vec<(Topic, LowWatermark)> {
+        let vanished = self.vanished.with_prefix(prefix, after).take(STEP);
+        vanished.map(|(topic, low)| (topic.clone(), low)).collect()
+    }
+
+    /// What all those had lost that have vanished and are not remembered.
+    pub(crate) fn lost_by_forgotten(&self) -> LowWatermark {
+        self.vanished.merged()
     }
 
     /// Gets topics and patterns, and counts one more subscriber in each, so that they stay. `low` is what a
@@ -159,10 +172,7 @@ impl Topics {
         match log.name.topic() {
             Some(topic) => {
                 let lost = log.lock().coverage.low_watermark();
-                self.logs.remove(&topic);
-                if self.logs.len() < self.logs.capacity() / 8 {
-                    self.logs.shrink_to_fit();
-                }
+                self.logs.remove(topic.as_str());
                 if lost.position > 0 && !self.is_selective {
                     self.vanished.add(&topic, lost);
                 }
@@ -179,13 +189,13 @@ impl Topics {
         let low = topic.as_ref().map_or(low, |topic| self.vanished.low_watermark(topic));
         let retention = match &topic {
             // Its topics retain the events: the live window is enough.
-            None if !self.is_selective => Retention::none(),
-            _ => self.rules.of(name),
+            None if !self.is_selective => self.nothing.clone(),
+            _ => self.rules.of(name).clone(),
         };
         let coverage = self.coverage(low);
-        let log = Arc::new(TopicLog::new(self.next_id, name.clone(), retention, coverage));
+        let log = Arc::new(TopicLog::new(self.next_id, name.to_owned_text(), retention, coverage));
         match topic {
-            Some(topic) => drop(self.logs.insert(topic, log.clone())),
+            Some(_) => self.logs.insert(log.clone()),
             None => self.patterns.insert(name.clone(), log.clone()),
         }
         self.note_interest(name, Some(log.id));
@@ -218,23 +228,8 @@ impl Topics {
         self.logs.len()
     }
 
-    /// The topics with their numbers of subscribers, sorted.
-    pub(crate) fn list(&self) -> Vec<(Topic, usize)> {
-        let subscribers = |log: &TopicLog| log.lock().subscribers;
-        let topics = self.logs.iter();
-        let mut list: Vec<_> =
-            topics.map(|(topic, log)| (topic.clone(), subscribers(log))).collect();
-        list.sort();
-        list
-    }
-
-    /// The same for the patterns.
-    pub(crate) fn list_patterns(&self) -> Vec<(TopicPattern, usize)> {
-        let subscribers = |log: &TopicLog| log.lock().subscribers;
-        let patterns = self.patterns.iter();
-        let mut list: Vec<_> =
-            patterns.map(|(name, log)| (name.clone(), subscribers(log))).collect();
-        list.sort();
-        list
+    /// The patterns with their logs.
+    pub(crate) fn patterns(&self) -> Vec<Arc<TopicLog>> {
+        self.patterns.iter().map(|(_, log)| log.clone()).collect()
     }
 }
