@@ -22,6 +22,11 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         None
     }
 
+    /// Whether [`into_tcp`](Self::into_tcp) succeeds. By default it does not.
+    fn is_tcp(&self) -> bool {
+        false
+    }
+
     /// The TCP connection itself, which the direct transport needs, if this is nothing more. By default it is not.
     fn into_tcp(self) -> Result<TcpStream, Self>
     where
@@ -40,6 +45,10 @@ impl Io for TcpStream {
         tidings_sys::progress(self)
     }
 
+    fn is_tcp(&self) -> bool {
+        true
+    }
+
     fn into_tcp(self) -> Result<TcpStream, Self> {
         Ok(self)
     }
@@ -48,7 +57,7 @@ impl Io for TcpStream {
 #[cfg(unix)]
 impl Io for tokio::net::UnixStream {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        std::pin::pin!(self.readable()).poll(cx)
+        self.poll_read_ready(cx)
     }
 }
 
