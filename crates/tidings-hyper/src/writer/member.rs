@@ -136,12 +136,12 @@ impl<B> Member<B> {
             Some(progress) => (progress.is_outstanding, progress.acknowledged as u32),
             None => (self.stalled.is_some(), self.acknowledged),
         };
-        let is_stuck = self.looks > 0 && acknowledged == self.acknowledged;
+        let has_progressed = acknowledged != self.acknowledged;
         self.acknowledged = acknowledged;
-        self.looks = match (is_outstanding, is_stuck) {
+        self.looks = match (is_outstanding, has_progressed) {
             (false, _) => 0,
-            (true, false) => 1,
-            (true, true) => self.looks + 1,
+            (true, true) => 1,
+            (true, false) => self.looks + 1,
         };
         self.looks > Sweep::LOOKS
     }
