@@ -150,10 +150,6 @@ fn publish(hub: &Hub, topic: &str, data: &str) {
     let _ = hub.publish(topic, Event::new(data)).wait().unwrap();
 }
 
-fn reset(client: StdStream) {
-    socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
-}
-
 /// Reads until `wanted` has come.
 #[track_caller]
 fn read_until(client: &mut StdStream, wanted: &str) -> String {
@@ -183,23 +179,14 @@ fn numbers(text: &str, word: &str) -> Vec<u32> {
     data.map(|rest| rest.trim().split('.').next().unwrap().parse().unwrap()).collect()
 }
 
-/// Waits until the server's end knows what the client's has done.
-fn wait_for_reset(socket: &TcpStream) {
-    let began = Instant::now();
-    while socket.take_error().unwrap().is_none() {
-        assert!(began.elapsed() < LIMIT, "the reset never came");
-        std::thread::yield_now();
-    }
-}
-
 #[test]
 fn a_stream_may_come_while_the_last_one_of_its_cohort_is_found_gone() {
     let hub = Hub::new();
     let mut desk = Desk::new(None);
-    let first = desk.serve(hub.subscribe(["news"]));
-    reset(first);
-    wait_for_reset(&desk.writer.members[0].socket);
-    // The writer knows of neither yet.
+    let _first = desk.serve(hub.subscribe(["news"]));
+    desk.catch_up();
+    desk.writer.dismiss(0);
+    // It is opened ahead of its cohort, and waits behind the first one's end.
     publish(&hub, "news", "for nobody");
     let mut second = desk.serve(hub.subscribe(["news"]));
     publish(&hub, "news", "for the second");
@@ -368,6 +355,23 @@ fn a_stream_that_missed_much_delays_nothing_else_by_all_of_it() {
 }
 
 #[test]
+fn streams_that_missed_much_take_turns_of_some_batches() {
+    let hub = Hub::new();
+    let mut desk = Desk::new(None);
+    for number in 0..20 {
+        publish(&hub, "news", &format!("news {number}.{}", "x".repeat(40_000)));
+    }
+    let mut clients = [(); 2].map(|()| desk.send(hub.subscribe(["news"]).history(History::All)));
+    let mut received = 0;
+    while received < 20 {
+        desk.round();
+        let new = clients.each_mut().map(|client| numbers(&read_available(client), "news").len());
+        assert!(new[0] == new[1] && (1..=2 * Turn::BATCHES).contains(&new[0]), "{new:?}");
+        received += new[0];
+    }
+}
+
+#[test]
 fn a_turn_that_takes_longer_than_its_time_ends() {
     let hub = Hub::new();
     let mut desk = Desk::new(None);
@@ -444,7 +448,11 @@ fn a_client_that_acknowledges_nothing_is_ended_after_the_time_limit_and_within_i
         let mut desk = patient_desk();
         let mut client = desk.serve(hub.subscribe(["news"]));
         let ended = wait_until(&mut desk, 1_000, |_, now| {
-            PROGRESS.set(Some(Progress { acknowledged: 5, is_outstanding: now >= from }));
+            PROGRESS.set(Some(Progress {
+                acknowledged: 5,
+                is_outstanding: now >= from,
+                is_in_flight: true,
+            }));
         });
         assert!((from + 100..=from + 151).contains(&ended), "from {from} on, and until {ended}");
         assert!(client.read_to_end(&mut Vec::new()).is_ok());
@@ -452,14 +460,40 @@ fn a_client_that_acknowledges_nothing_is_ended_after_the_time_limit_and_within_i
 }
 
 #[test]
-fn a_client_that_acknowledges_something_within_the_time_limit_is_never_ended() {
-    let hub = Hub::new();
-    for (every, is_outstanding) in [(99, true), (1_000, false)] {
+fn a_client_that_answers_has_time_to_read_what_it_has_taken_up() {
+    let ended = |acknowledged, is_in_flight| {
+        let hub = Hub::new();
         let mut desk = patient_desk();
         let _client = desk.serve(hub.subscribe(["news"]));
-        let ended = wait_until(&mut desk, 1_000, |_, now| {
-            PROGRESS.set(Some(Progress { acknowledged: u64::from(now / every), is_outstanding }));
-        });
+        PROGRESS.set(Some(Progress { acknowledged, is_outstanding: true, is_in_flight }));
+        wait_until(&mut desk, 1_000, |_, _| {})
+    };
+    assert!((250..=351).contains(&ended(64 * 1024, false)));
+    assert!((450..=551).contains(&ended(100_000_000, false)));
+    assert!((100..=151).contains(&ended(100_000_000, true)), "it has vanished");
+}
+
+#[test]
+fn a_client_that_acknowledges_something_within_the_time_limit_is_never_ended() {
+    let at = |acknowledged: u32, is_outstanding| Progress {
+        acknowledged: acknowledged.into(),
+        is_outstanding,
+        is_in_flight: is_outstanding,
+    };
+    let slow = |now| at(now / 99, true);
+    let idle = |_| at(5, false);
+    // Bytes wait for it at a look, then none, then others at the next two.
+    let now_and_then = |now: u32| {
+        let phase = now % 200;
+        let acknowledged = now / 200 * 2 + u32::from(phase > 0) + u32::from(phase > 151);
+        at(acknowledged, phase == 0 || (99..=151).contains(&phase))
+    };
+    let clients: [&dyn Fn(u32) -> Progress; 3] = [&slow, &idle, &now_and_then];
+    for client in clients {
+        let hub = Hub::new();
+        let mut desk = patient_desk();
+        let _client = desk.serve(hub.subscribe(["news"]));
+        let ended = wait_until(&mut desk, 1_000, |_, now| PROGRESS.set(Some(client(now))));
         assert_eq!(ended, 1_000);
     }
 }
@@ -470,7 +504,7 @@ fn without_a_time_limit_nobody_looks() {
     let mut desk = Desk::new(None);
     desk.writer.progress = progress;
     let _client = desk.serve(hub.subscribe(["news"]));
-    PROGRESS.set(Some(Progress { acknowledged: 5, is_outstanding: true }));
+    PROGRESS.set(Some(Progress { acknowledged: 5, is_outstanding: true, is_in_flight: true }));
     assert_eq!(wait_until(&mut desk, 1_000, |_, _| {}), 1_000);
     assert_eq!(LOOKS.get(), 0);
 }
