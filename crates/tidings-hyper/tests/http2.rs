@@ -9,6 +9,7 @@ use site::Site;
 use tidings::Hub;
 use tidings_net::Limits;
 use tidings_testkit::limit::{eventually, within};
+use tidings_testkit::wire::Http2;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -199,4 +200,27 @@ async fn a_connection_has_a_limited_number_of_streams() {
         assert_eq!(reason, [0, 0, 0, 7], "stream {stream} is refused, and may be tried again");
     }
     assert!(site.hub.clients().count() <= 100);
+}
+
+#[tokio::test]
+async fn a_connection_whose_streams_have_no_window_ends() {
+    let limit = Duration::from_millis(200);
+    let site = Site::with(Hub::new(), Limits::default().write_timeout(limit)).await;
+    let mut attacker = Attacker::connect(&site).await;
+    // `SETTINGS_INITIAL_WINDOW_SIZE`.
+    attacker.0.write_all(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await.unwrap();
+    let streams = [1, 3, 5]
+        .map(|stream| frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET", "/events/a")));
+    attacker.0.write_all(&streams.concat()).await.unwrap();
+    eventually("they are open", || site.hub.clients().count() == 3).await;
+    // One that reads, and has nothing to read for longer.
+    let client = Http2::open(site.addr).await;
+    let mut stream = client.get("/events/a").await;
+    stream.next_message().await;
+    attacker.is_cut_off(std::iter::empty()).await;
+    eventually("only that one is left", || site.hub.clients().count() == 1).await;
+    assert_eq!(site.hub.metrics().connections_timed_out, 1);
+    tokio::time::sleep(limit * 3).await;
+    site.publish("a", "hello");
+    assert_eq!(stream.next_message().await.data(), "hello");
 }

@@ -32,7 +32,7 @@ const UNREAD_BODY: Duration = Duration::from_secs(30);
 /// - A connection of HTTP/2 may be idle for as long; and the time to its settings is limited, and the number of its control
 ///   frames.
 ///
-/// At all times, writes must make progress.
+/// At all times, writes must make progress. Over HTTP/2, so must one of the streams that have something to send.
 ///
 /// One timer serves all of this. It exists only while there is something to wait for.
 #[derive(Debug)]
@@ -52,6 +52,8 @@ pub struct Guarded<IO> {
     /// How many bytes of a head have come.
     head_length: usize,
     frames: Option<Box<Frames>>,
+    /// How often responses had gone on when one last did, and when.
+    moves: (usize, Instant),
     writes: Writes,
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether the timer is set by what is the case now.
@@ -112,6 +114,7 @@ impl<IO: Io> Guarded<IO> {
             requests: 0,
             head_length: 0,
             frames: is_http2.then(|| Box::new(Frames::new(control_frames))),
+            moves: (0, Instant::now()),
             writes: Writes::new(connections.limits().write_timeout),
             connections,
             timer: None,
@@ -289,8 +292,26 @@ impl<IO: Io> Guarded<IO> {
         if due.is_some_and(|due| due <= now) {
             due = self.time_is_up(now, cx)?;
         }
+        let streams = self.look_at_streams(now)?;
         let writes = self.writes.look(&self.io, now)?;
-        Ok([due, writes].into_iter().flatten().min())
+        Ok([due, streams, writes].into_iter().flatten().min())
+    }
+
+    /// All streams of a connection of HTTP/2 may wait for windows that the client does not open.
+    fn look_at_streams(&mut self, now: Instant) -> io::Result<Option<Instant>> {
+        let limit = self.connections.limits().write_timeout;
+        let is_http2 = self.protocol == Protocol::Http2;
+        let Some(limit) = limit.filter(|_| is_http2 && self.activity.has_blocked()) else {
+            return Ok(None);
+        };
+        let moves = self.activity.moves();
+        if moves != self.moves.0 || !self.activity.is_blocked() {
+            self.moves = (moves, now);
+        }
+        match now < self.moves.1 + limit {
+            true => Ok(Some((self.moves.1 + limit).min(now + limit / 2))),
+            false => Err(timed_out("no stream has a window")),
+        }
     }
 
     /// The time of a phase is up. Returns when to look again.
