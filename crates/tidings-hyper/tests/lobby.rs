@@ -10,8 +10,12 @@ use std::time::{Duration, Instant};
 
 use site::Site;
 use tidings_testkit::limit::eventually;
+use tokio::sync::Mutex;
 
 const CONNECTIONS: usize = 2_000;
+
+/// One test at a time.
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// The bytes of memory that the process has for itself.
 fn memory() -> usize {
@@ -50,6 +54,7 @@ fn accept_only() -> SocketAddr {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn many_clients_that_connect_at_once_are_accepted_as_fast_as_a_server_accepts() {
+    let _alone = ALONE.lock().await;
     let site = Site::new().await;
     let addr = site.addr;
     let (own, raw) = tokio::task::spawn_blocking(move || {
@@ -64,6 +69,7 @@ async fn many_clients_that_connect_at_once_are_accepted_as_fast_as_a_server_acce
 
 #[tokio::test]
 async fn a_connection_before_its_first_request_costs_no_more_than_2_kilobytes() {
+    let _alone = ALONE.lock().await;
     let site = Site::new().await;
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let connect = |first: &'static [u8]| {

@@ -68,7 +68,7 @@ impl Writes {
         let acknowledged = progress.map_or(0, |progress| progress.acknowledged);
         let mut last = self.last.unwrap_or(Look { acknowledged, since: now, read_by: now });
         let more = acknowledged.saturating_sub(last.acknowledged);
-        if more > 0 || std::mem::take(&mut self.is_new) {
+        if std::mem::take(&mut self.is_new) || more > 0 {
             let time = limit.mul_f64((more as f64 / f64::from(RATE)).min(f64::from(MOST)));
             let read_by = (last.read_by.max(now) + time).min(now + limit * MOST);
             last = Look { acknowledged, since: now, read_by };
