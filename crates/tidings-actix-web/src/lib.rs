@@ -2,7 +2,7 @@
 //! [`Hub`](tidings::Hub) and publishes from anywhere.
 //!
 //! ```no_run
-//! use actix_web::{App, HttpServer, web};
+//! use actix_web::{App, web};
 //! use tidings_actix_web::tidings::{Event, Hub};
 //! use tidings_actix_web::{Sse, SseRequest};
 //!
@@ -17,9 +17,7 @@
 //!     // From anywhere, at any time:
 //!     hub.publish("news", Event::named("headline", "Hello")?).await?;
 //!
-//!     let app = HttpServer::new(move || {
-//!         App::new().app_data(data.clone()).route("/events", web::get().to(events))
-//!     });
+//!     let app = move || App::new().app_data(data.clone()).route("/events", web::get().to(events));
 //!     let listener = std::net::TcpListener::bind("127.0.0.1:3000")?;
 //!     tidings_actix_web::serve(listener, app, &hub).await?;
 //!     Ok(())
@@ -54,12 +52,19 @@
 //! `Compress` compresses every response that does not name its encoding, and would hold events back.
 //! If a request accepts compression, [`Sse`] therefore sends `Content-Encoding: identity`.
 
+mod connection;
+mod http2;
 mod request;
 mod response;
 mod serve;
+mod turns;
+mod watched;
+mod workers;
 
 pub use request::SseRequest;
 pub use response::Sse;
-pub use serve::{ActixWeb, Serve, serve, serve_with};
+pub use serve::{ActixWeb, Serve, serve};
 pub use tidings;
-pub use tidings_net::Limits;
+pub use tidings_net::{IntoListener, Limits, shutdown_signal};
+#[cfg(feature = "tls")]
+pub use tidings_net::{Tls, rustls};

@@ -4,13 +4,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use actix_web::body::{self, BodySize, BoxBody, MessageBody};
-use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, UPGRADE};
 use actix_web::http::{ConnectionType, Method, Version};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use futures_core::Stream;
 use tidings::response::HEADERS;
 use tidings::{EventStream, StreamError, StreamItem, Subscribe, SubscribeError, Subscription};
+
+use crate::turns;
 
 /// A response of server-sent events.
 ///
@@ -66,13 +68,13 @@ impl Sse {
 
 impl From<Subscribe> for Sse {
     fn from(subscribe: Subscribe) -> Self {
-        Self(subscribe.open().map(|subscription| BoxBody::new(Body(subscription))))
+        Self(subscribe.open().map(|subscription| BoxBody::new(Body::new(subscription))))
     }
 }
 
 impl From<Subscription> for Sse {
     fn from(subscription: Subscription) -> Self {
-        Self(Ok(BoxBody::new(Body(subscription))))
+        Self(Ok(BoxBody::new(Body::new(subscription))))
     }
 }
 
@@ -82,7 +84,7 @@ where
     S::Item: StreamItem,
 {
     fn from(events: EventStream<S>) -> Self {
-        Self(Ok(BoxBody::new(Body(Box::pin(events)))))
+        Self(Ok(BoxBody::new(Body::new(Box::pin(events)))))
     }
 }
 
@@ -105,9 +107,9 @@ impl Responder for Sse {
                     return response.body(body::None::new()).map_into_boxed_body();
                 }
                 let mut response = response.body(body);
-                // HTTP/1.0 has no chunks, which actix-web ignores: there the end of the connection is
-                // the end of the body.
-                if request.version() < Version::HTTP_11 {
+                // Where the end of the connection is the end of the body, actix-web would say that it is
+                // chunked.
+                if request.version() < Version::HTTP_11 || is_tunnel(request) {
                     response.head_mut().no_chunking(true);
                     response.head_mut().set_connection_type(ConnectionType::Close);
                 }
@@ -120,6 +122,13 @@ impl Responder for Sse {
     }
 }
 
+/// Whether everything that the client sends from now on belongs to this request, for actix-web.
+fn is_tunnel(request: &HttpRequest) -> bool {
+    let is_websocket =
+        |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket");
+    request.method() == Method::CONNECT || request.headers().get_all(UPGRADE).any(is_websocket)
+}
+
 impl fmt::Debug for Sse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Sse").field(&self.0.as_ref().map(|_| "body")).finish()
@@ -127,7 +136,17 @@ impl fmt::Debug for Sse {
 }
 
 /// A stream of bytes as actix-web's body.
-struct Body<S>(S);
+struct Body<S> {
+    stream: S,
+    /// How many bytes it has sent in this turn.
+    sent: usize,
+}
+
+impl<S> Body<S> {
+    fn new(stream: S) -> Self {
+        Self { stream, sent: 0 }
+    }
+}
 
 impl<S: Stream<Item = Result<Bytes, StreamError>> + Unpin> MessageBody for Body<S> {
     type Error = Box<dyn Error>;
@@ -140,6 +159,16 @@ impl<S: Stream<Item = Result<Bytes, StreamError>> + Unpin> MessageBody for Body<
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.0).poll_next(cx).map_err(Into::into)
+        if self.sent >= turns::BYTES {
+            self.sent = 0;
+            turns::wait(cx.waker());
+            return Poll::Pending;
+        }
+        let item = Pin::new(&mut self.stream).poll_next(cx);
+        match &item {
+            Poll::Ready(Some(Ok(bytes))) => self.sent += bytes.len(),
+            _ => self.sent = 0,
+        }
+        item.map_err(Into::into)
     }
 }

@@ -1,43 +1,49 @@
 use std::fmt::{self, Debug};
 use std::io;
-use std::net::TcpListener;
+use std::num::NonZero;
 use std::pin::Pin;
+use std::thread::available_parallelism;
 
 use actix_http::{Request, Response};
 use actix_service::IntoServiceFactory;
+use actix_web::Error;
 use actix_web::body::MessageBody;
-use actix_web::dev::{self, AppConfig, Service, ServiceFactory};
-use actix_web::rt::net::TcpStream;
-use actix_web::{Error, HttpServer};
+use actix_web::dev::{AppConfig, Service, ServiceFactory};
 use tidings::Hub;
-use tidings_net::{Graceful, Limits, Options, Server};
+use tidings_net::{Connections, Graceful, IntoListener, Listener, Options, Server, WithWorkers};
+use tokio::sync::watch;
 
-/// Serves an application with actix-web's own server, on sockets that are set for event streams.
+use crate::connection::{self, Connection, Site};
+use crate::workers::{Start, Workers};
+
+/// Serves an application of actix-web, with a server for event streams.
 ///
-/// It adds to [`HttpServer::listen`] and [`run`](HttpServer::run):
+/// `app` makes the application, as for [`HttpServer::new`](actix_web::HttpServer::new): once for each
+/// [worker](tidings_net::Serve::workers). The listener is one of `std`, as for
+/// [`HttpServer::listen`](actix_web::HttpServer::listen), or of tokio, for TCP or Unix sockets, or any
+/// [`Listener`]. Clients may speak HTTP/1 and HTTP/2; with `tls`, over TLS.
 ///
-/// - the [`Limits`] on every connection;
-/// - streams that end as soon as their clients close (`h1_allow_half_closed(false)`);
+/// It is actix-web's HTTP on Tidings' connections, and adds to `HttpServer`:
+///
+/// - [`Limits`](tidings_net::Limits) in time and number, from when a connection is accepted;
+/// - streams that end as soon as their clients close;
 /// - a graceful shutdown that ends the hub's streams and has a time limit.
 ///
-/// actix-web writes to its connections itself, so `TCP_USER_TIMEOUT` is the only limit on stalled
-/// writes; it exists on Linux and Android. The application's `on_connect` is replaced.
+/// What `HttpServer` sets for its connections (`keep_alive`, `client_request_timeout`,
+/// `max_connections` and others) is in the limits.
 ///
 /// ```no_run
-/// use actix_web::{App, HttpServer};
+/// use actix_web::App;
 /// use tidings_actix_web::tidings::Hub;
 ///
 /// # async fn example(hub: Hub) -> std::io::Result<()> {
 /// let listener = std::net::TcpListener::bind("127.0.0.1:3000")?;
-/// tidings_actix_web::serve(listener, HttpServer::new(App::new), &hub)
-///     .with_graceful_shutdown(async {
-///         tokio::signal::ctrl_c().await.ok();
-///     })
-///     .await
+/// tidings_actix_web::serve(listener, App::new, &hub).await
 /// # }
 /// ```
-pub fn serve<F, I, S, B>(listener: TcpListener, app: HttpServer<F, I, S, B>, hub: &Hub) -> Serve
+pub fn serve<L, F, I, S, B>(listener: L, app: F, hub: &Hub) -> Serve<L>
 where
+    L: IntoListener,
     F: Fn() -> I + Send + Clone + 'static,
     I: IntoServiceFactory<S, Request> + 'static,
     S: ServiceFactory<Request, Config = AppConfig> + 'static,
@@ -48,93 +54,81 @@ where
     S::Service: 'static,
     B: MessageBody + 'static,
 {
-    serve_with(listener, app, hub, HttpServer::listen)
-}
-
-/// Serves as [`serve`] does, but lets the application choose how to listen: by one of the `listen_`
-/// methods of [`HttpServer`], which need features of actix-web.
-///
-/// They enable HTTP/2. `listen_auto_h2c` accepts clients of HTTP/1.1 and clients that begin with
-/// HTTP/2, without TLS; the methods with TLS offer both.
-///
-/// ```
-/// use actix_web::{App, HttpServer};
-/// use tidings_actix_web::tidings::Hub;
-/// use tidings_actix_web::{Serve, serve_with};
-/// # use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
-///
-/// fn without_tls(listener: std::net::TcpListener, hub: &Hub) -> Serve {
-///     serve_with(listener, HttpServer::new(App::new), hub, HttpServer::listen_auto_h2c)
-/// }
-///
-/// fn with_tls(listener: std::net::TcpListener, hub: &Hub, tls: ServerConfig) -> Serve {
-///     serve_with(listener, HttpServer::new(App::new), hub, |server, listener| {
-///         server.listen_rustls_0_23(listener, tls)
-///     })
-/// }
-/// ```
-pub fn serve_with<F, I, S, B>(
-    listener: TcpListener,
-    app: HttpServer<F, I, S, B>,
-    hub: &Hub,
-    listen: impl FnOnce(HttpServer<F, I, S, B>, TcpListener) -> io::Result<HttpServer<F, I, S, B>>
-    + 'static,
-) -> Serve
-where
-    F: Fn() -> I + Send + Clone + 'static,
-    I: IntoServiceFactory<S, Request> + 'static,
-    S: ServiceFactory<Request, Config = AppConfig> + 'static,
-    S::Error: Into<Error> + 'static,
-    S::InitError: Debug,
-    S::Response: Into<Response<B>> + 'static,
-    <S::Service as Service<Request>>::Future: 'static,
-    S::Service: 'static,
-    B: MessageBody + 'static,
-{
-    let start = Box::new(|listener: TcpListener, limits: Limits, seconds, begun| {
-        limits.apply(&listener)?;
-        let app = app
-            .h1_allow_half_closed(false)
-            .on_connect(move |connection, _| {
-                // Where connections inherit the listener's options, this repeats them. It fails
-                // if the connection is gone already, which the server will notice.
-                let _ = connection.downcast_ref::<TcpStream>().map(|io| limits.apply(io));
-            })
-            .shutdown_timeout(seconds)
-            .shutdown_signal(begun);
-        Ok(listen(app, listener)?.run())
+    let start = Box::new(move |site: Site| -> Start<_> {
+        let app = app.clone();
+        Box::new(move || Box::pin(async move { connection::start(app(), site).await }))
     });
-    tidings_net::Serve::new(ActixWeb { listener, start }, hub)
+    let workers = available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    tidings_net::Serve::new(ActixWeb { listener, workers, start }, hub)
 }
 
 /// A server that is being set up: see [`serve`]. It runs when it is awaited.
-pub type Serve = tidings_net::Serve<ActixWeb>;
+pub type Serve<L = std::net::TcpListener> = tidings_net::Serve<ActixWeb<L>>;
 
-/// actix-web's own server, for [`Serve`].
-pub struct ActixWeb {
-    listener: TcpListener,
-    start: Start,
+/// An application of actix-web on its listener, for [`Serve`].
+pub struct ActixWeb<L: IntoListener> {
+    listener: L,
+    workers: NonZero<usize>,
+    start: Box<dyn Fn(Site) -> Start<Connection<L::Listener>>>,
 }
 
-type Start = Box<dyn FnOnce(TcpListener, Limits, u64, Signal) -> io::Result<dev::Server>>;
-type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-impl Server for ActixWeb {
+impl<L: IntoListener> Server for ActixWeb<L> {
+    type Addr = L::Addr;
     type Running = Pin<Box<dyn Future<Output = io::Result<()>>>>;
 
+    fn local_addr(&self) -> io::Result<L::Addr> {
+        self.listener.local_addr()
+    }
+
     fn run(self, options: Options, graceful: Graceful) -> Self::Running {
-        let Self { listener, start } = self;
         Box::pin(async move {
-            // actix-web counts whole seconds, and does not wait if there are none.
-            let seconds = graceful.timeout().as_secs().max(1);
-            let server = async |begun| start(listener, options.limits, seconds, begun)?.await;
-            graceful.run(move || options.hubs.close(), server).await
+            let mut listener = self.listener.into_listener()?;
+            listener.prepare(&options.limits)?;
+            let connections = Connections::new(&options);
+            let (close, closing) = watch::channel(false);
+            let site = Site {
+                limits: options.limits,
+                addr: Listener::local_addr(&listener)
+                    .ok()
+                    .as_ref()
+                    .and_then(L::Listener::socket_addr),
+                #[cfg(feature = "tls")]
+                tls: options.tls,
+                closing,
+            };
+            let server = async |begun| {
+                let mut workers =
+                    Workers::start(self.workers.get(), || (self.start)(site.clone())).await?;
+                let mut begun = begun;
+                loop {
+                    tokio::select! {
+                        () = &mut begun => break,
+                        (io, _, reception) = connections.accept(&mut listener) => {
+                            workers.serve(Connection { io, reception });
+                        }
+                    }
+                }
+                drop(listener);
+                close.send_replace(true);
+                workers.finish().await;
+                Ok(())
+            };
+            graceful.run(options.hubs, server).await
         })
     }
 }
 
-impl fmt::Debug for ActixWeb {
+impl<L: IntoListener> WithWorkers for ActixWeb<L> {
+    fn set_workers(&mut self, number: NonZero<usize>) {
+        self.workers = number;
+    }
+}
+
+impl<L: IntoListener + Debug> Debug for ActixWeb<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ActixWeb").field("listener", &self.listener).finish_non_exhaustive()
+        f.debug_struct("ActixWeb")
+            .field("listener", &self.listener)
+            .field("workers", &self.workers)
+            .finish_non_exhaustive()
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use actix_web::App;
 use actix_web::middleware::{Compress, DefaultHeaders, NormalizePath};
 use actix_web::web::{Data, get};
-use actix_web::{App, HttpServer};
 use tidings_actix_web::tidings::{Event, Hub};
 use tidings_actix_web::{Sse, SseRequest, serve};
 use tidings_testkit::adapter::Server;
@@ -23,7 +23,7 @@ fn server(hub: &Hub) -> Server {
     let hub = hub.clone();
     Server::start(async move |listener, begun| {
         let data = Data::new(hub.clone());
-        let app = HttpServer::new(move || {
+        let app = move || {
             App::new()
                 .wrap(NormalizePath::trim())
                 .wrap(DefaultHeaders::new().add(("x-from", "middleware")))
@@ -31,8 +31,9 @@ fn server(hub: &Hub) -> Server {
                 .app_data(data.clone())
                 .route("/events", get().to(events))
                 .route("/page", get().to(page))
-        });
-        serve(listener, app.workers(1), &hub)
+        };
+        serve(listener, app, &hub)
+            .workers(1)
             .with_graceful_shutdown(begun)
             .shutdown_timeout(Duration::from_secs(1))
             .await

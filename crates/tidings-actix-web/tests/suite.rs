@@ -4,52 +4,42 @@ use std::io;
 use std::net::TcpListener;
 
 use actix_web::http::StatusCode;
-use actix_web::web::{Data, ServiceConfig, get, head, resource};
-use actix_web::{HttpRequest, HttpResponse, HttpServer, Responder};
-use tidings_actix_web::{Limits, Sse, SseRequest, serve, serve_with};
+use actix_web::web::{Bytes, Data, ServiceConfig, get, head, post, resource};
+use actix_web::{HttpRequest, HttpResponse, Responder};
+use tidings_actix_web::{Limits, Sse, SseRequest, serve};
 use tidings_testkit::adapter::{Adapter, App, Shutdown};
+use tidings_testkit::serving::Serving;
 use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
 
 struct ActixWeb;
 
-/// The application on two workers. A macro, since the type of actix-web's application cannot be named.
-macro_rules! server {
+/// What makes the application. A macro, since the type of actix-web's application cannot be named.
+macro_rules! factory {
     ($app:expr) => {{
         let data = Data::new($app.clone());
-        HttpServer::new(move || actix_web::App::new().app_data(data.clone()).configure(routes))
-            .workers(2)
+        move || actix_web::App::new().app_data(data.clone()).configure(routes)
     }};
 }
 
 fn routes(config: &mut ServiceConfig) {
-    config.service(resource("/{path:.*}").route(get().to(answer)).route(head().to(answer)));
+    let resource = resource("/{path:.*}").route(get().to(answer)).route(head().to(answer));
+    config.service(resource.route(post().to(async |body: Bytes| body)));
 }
 
 impl Adapter for ActixWeb {
-    // Over HTTP/2, it notices a cancelled stream when it writes to it.
-    const CANCELS_AT_ONCE: bool = false;
     const TASKS_PER_STREAM: Option<usize> = None;
 
     async fn serve(app: App, listener: TcpListener, shutdown: Shutdown) -> io::Result<()> {
-        serve(listener, server!(app), app.hub())
+        serve(listener, factory!(app), app.hub())
+            .workers(2)
             .limits(Limits::default().write_timeout(app.write_timeout()))
             .with_graceful_shutdown(shutdown)
             .shutdown_timeout(App::SHUTDOWN_TIMEOUT)
             .await
     }
 
-    async fn serve_h2c(app: App, listener: TcpListener, shutdown: Shutdown) -> io::Result<()> {
-        serve_with(listener, server!(app), app.hub(), HttpServer::listen_auto_h2c)
-            .with_graceful_shutdown(shutdown)
-            .shutdown_timeout(App::SHUTDOWN_TIMEOUT)
-            .await
-    }
-
     async fn serve_tls(app: App, listener: TcpListener, tls: ServerConfig) -> io::Result<()> {
-        serve_with(listener, server!(app), app.hub(), |server, listener| {
-            server.listen_rustls_0_23(listener, tls)
-        })
-        .await
+        serve(listener, factory!(app), app.hub()).workers(2).tls(tls).disable_signals().await
     }
 }
 
@@ -60,3 +50,17 @@ async fn answer(app: Data<App>, http: HttpRequest, request: SseRequest) -> HttpR
 }
 
 tidings_testkit::adapter_suite!(ActixWeb);
+
+impl Serving for ActixWeb {
+    type Server = tidings_actix_web::ActixWeb<TcpListener>;
+
+    fn serve(app: App, listener: TcpListener) -> io::Result<tidings_actix_web::Serve> {
+        Ok(serve(listener, factory!(app), app.hub()).workers(2))
+    }
+}
+
+mod serving {
+    use super::*;
+
+    tidings_testkit::serving_suite!(ActixWeb);
+}

@@ -30,29 +30,10 @@
 //!
 //! # Serving
 //!
-//! [`serve()`] does what axum's own server does, adds what event streams need, and sends them by the
-//! direct transport of `tidings-hyper` where it can. [`axum::serve`](axum::serve()) also works, by
-//! the body transport, but
-//!
-//! - a graceful shutdown waits for open responses, and event streams do not end by themselves. End
-//!   them when the shutdown begins:
-//!
-//!   ```no_run
-//!   # async fn example(hub: tidings::Hub, app: axum::Router, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
-//!   # let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-//!   axum::serve(listener, app)
-//!       .with_graceful_shutdown(async move {
-//!           stop.await;
-//!           hub.close();
-//!       })
-//!       .await
-//!   # }
-//!   ```
-//!
-//! - its connections have the system's defaults, which do not suit event streams, and no limits: see
-//!   [`Limits`];
-//! - the registry knows the clients' addresses only with
-//!   [`into_make_service_with_connect_info`](axum::Router::into_make_service_with_connect_info).
+//! [`serve()`] does what axum's own server does, adds what event streams and the open internet need,
+//! and sends streams by the direct transport of `tidings-hyper` where it can.
+//! [`axum::serve`](axum::serve()) and axum-server work, too, by the body transport. End the streams at
+//! a shutdown by [`shutdown_signal`]. `docs/SERVING.md` says what else is different.
 //!
 //! # Layers
 //!
@@ -63,13 +44,23 @@
 //!   response, such as tower-http's `TimeoutLayer`, affects neither.
 //! - A layer that compresses must not compress `text/event-stream`, which tower-http's
 //!   `CompressionLayer` does not do by default.
+//!
+//! # Features
+//!
+//! - `tls`: `Serve::tls`, `Tls`.
 
+mod application;
+mod listener;
 mod request;
 mod response;
 mod serve;
 
+pub use application::Application;
+pub use listener::Listener;
 pub use request::SseRequest;
 pub use response::Sse;
-pub use serve::{Axum, Serve, serve};
+pub use serve::{Serve, serve};
 pub use tidings;
-pub use tidings_net::{Limits, Transport};
+pub use tidings_net::{Limits, Transport, shutdown_signal};
+#[cfg(feature = "tls")]
+pub use tidings_net::{Tls, rustls};

@@ -45,8 +45,14 @@ impl<S: Send + Sync> FromRequestParts<S> for SseRequest {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let ids = parts.headers.get_all(LAST_EVENT_ID).iter().map(|value| value.as_bytes());
-        let remote_addr = parts.extensions.get().map(|ConnectInfo(addr)| *addr);
+        let client = parts.extensions.get().map(|Client(addr)| *addr);
+        let remote_addr = client.or(parts.extensions.get().map(|ConnectInfo(addr)| *addr));
         let resume = Resume::from_request(ids, parts.uri.query()).with_remote_addr(remote_addr);
         Ok(Self(resume))
     }
 }
+
+/// The client's address, in the extensions of requests under [`serve`](crate::serve()). A make-service may set
+/// [`ConnectInfo`] to a proxy's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Client(pub(crate) SocketAddr);

@@ -11,7 +11,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::Listener;
 use tidings_axum::{Limits, Sse, SseRequest, Transport};
+use tidings_hyper::Server;
 use tidings_testkit::adapter::{Adapter, App, Shutdown};
+use tidings_testkit::serving::Serving;
 use tidings_testkit::tls::accept;
 use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
 use tidings_testkit::tls::tokio_rustls::server::TlsStream;
@@ -64,12 +66,16 @@ impl Listener for Tls {
 }
 
 fn router(app: &App) -> Router {
-    Router::new().route("/{*path}", get(answer)).with_state(app.clone())
+    Router::new().route("/{*path}", get(answer).post(echo)).with_state(app.clone())
 }
 
 async fn answer(State(app): State<App>, uri: Uri, request: SseRequest) -> Response {
     let status = |status| StatusCode::from_u16(status).expect("a status").into_response();
     app.answer(uri.path(), uri.query(), request).into_response(Sse::into_response, status)
+}
+
+async fn echo(body: String) -> String {
+    body
 }
 
 mod direct {
@@ -82,4 +88,30 @@ mod body {
     use super::*;
 
     tidings_testkit::adapter_suite!(Axum<false>);
+}
+
+impl<const DIRECT: bool> Serving for Axum<DIRECT> {
+    type Server = Server<tidings_axum::Listener<tokio::net::TcpListener>>;
+
+    fn serve(app: App, listener: TcpListener) -> io::Result<tidings_axum::Serve> {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let transport = if DIRECT { Transport::Auto } else { Transport::Body };
+        Ok(tidings_axum::serve(listener, router(&app), app.hub()).transport(transport))
+    }
+}
+
+mod serving {
+    use super::*;
+
+    mod direct {
+        use super::*;
+
+        tidings_testkit::serving_suite!(Axum<true>);
+    }
+
+    mod body {
+        use super::*;
+
+        tidings_testkit::serving_suite!(Axum<false>);
+    }
 }

@@ -143,7 +143,7 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let is_direct = !server.writers.is_empty() && io.get_ref().is_tcp();
+    let is_direct = io.is_tcp() && !server.writers.is_empty();
     let handoff =
         is_direct.then(|| Handoff { response: Arc::default(), unflushed: io.unflushed() });
     let slot = handoff.as_ref().map(|handoff| handoff.response.clone());

@@ -42,6 +42,11 @@ impl Activity {
         self.0.is_upgraded.store(true, Ordering::Relaxed);
     }
 
+    /// Whether no request is being answered.
+    pub fn is_idle(&self) -> bool {
+        self.0.answering.load(Ordering::Relaxed) == 0
+    }
+
     /// Whether a connection of HTTP/2 has been idle for so long that the server should end it, by GOAWAY.
     pub fn must_end(&self) -> bool {
         self.0.must_end.load(Ordering::Relaxed)
@@ -53,10 +58,6 @@ impl Activity {
 
     pub(crate) fn requests(&self) -> usize {
         self.0.requests.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn is_answering(&self) -> bool {
-        self.0.answering.load(Ordering::Relaxed) > 0
     }
 
     pub(crate) fn is_reading(&self) -> bool {

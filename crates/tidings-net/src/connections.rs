@@ -271,8 +271,8 @@ impl Connections {
         self.hubs().report(ServerEvent::ConnectionRefused);
     }
 
-    /// There is no file left for a connection that waits: something in the lobby makes room for it. If nothing does, it is
-    /// closed at once, so that its client need not wait. It is accepted with the spare file in both cases.
+    /// There is no file left for a connection that waits, if one does: the system does not look. It is accepted with the
+    /// spare file. Something in the lobby makes room for it; or else it is closed at once, so that its client need not wait.
     async fn accept_without_files<L: Listener>(
         &self,
         listener: &mut L,
@@ -280,29 +280,26 @@ impl Connections {
         /// How long evicted connections may take to close.
         const PAUSE: Duration = Duration::from_millis(10);
 
-        self.is_full("there are no files left for connections", self.count());
         let spare = self.shared.state().spare.take().or_else(open_spare);
         if spare.is_none() {
             tokio::time::sleep(PAUSE).await;
             return None;
         }
-        let has_room = self.evict();
         drop(spare);
         let accepted = tokio::select! {
             biased;
             accepted = listener.accept() => accepted.ok(),
             () = std::future::ready(()) => None,
         };
-        let admitted = match accepted {
-            Some((io, addr)) if has_room => {
-                self.admit(L::socket_addr(&addr)).map(|reception| (io, addr, reception))
-            }
-            Some(_) => {
+        let admitted = accepted.and_then(|(io, addr)| {
+            self.is_full("there are no files left for connections", self.count());
+            if !self.evict() {
                 self.refuse();
-                None
+                return None;
             }
-            None => None,
-        };
+            let reception = self.admit(L::socket_addr(&addr))?;
+            Some((io, addr, reception))
+        });
         // The file of what was evicted is free only when its task has run.
         tokio::task::yield_now().await;
         self.shared.state().spare = open_spare();

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::Hubs;
+use crate::signals::{self, Signals};
+
 type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A shutdown that ends streams first, and has a time limit.
@@ -13,19 +16,28 @@ type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Servers wait for open responses when they shut down, but event streams do not end by themselves.
 /// A client that does not read can hold up even a response that has ended.
 pub struct Graceful {
-    signal: Signal,
+    /// The application's own, in place of SIGTERM and SIGINT.
+    signal: Option<Signal>,
+    handles_signals: bool,
     timeout: Duration,
 }
 
 impl Graceful {
-    /// No shutdown; if a signal is set, a time limit of 10 seconds.
+    /// A shutdown at SIGTERM or SIGINT (on Windows at Ctrl-C), with a time limit of 10 seconds. Once
+    /// it has begun, these signals end the process at once.
     pub fn new() -> Self {
-        Self { signal: Box::pin(pending()), timeout: Duration::from_secs(10) }
+        Self { signal: None, handles_signals: true, timeout: Duration::from_secs(10) }
     }
 
-    /// Shuts down when `signal` resolves.
+    /// Shuts down when `signal` resolves, instead of at SIGTERM or SIGINT. Once that has begun, these
+    /// end the process at once.
     pub fn set_signal(&mut self, signal: impl Future<Output = ()> + Send + 'static) {
-        self.signal = Box::pin(signal);
+        self.signal = Some(Box::pin(signal));
+    }
+
+    /// Leaves SIGTERM and SIGINT to the application, before and after the shutdown has begun.
+    pub fn disable_signals(&mut self) {
+        self.handles_signals = false;
     }
 
     /// Sets how long a shutdown waits for open responses.
@@ -40,25 +52,30 @@ impl Graceful {
 
     /// Runs a server to its end, or until a shutdown has taken too long.
     ///
-    /// `close` ends the streams. `server` gets a signal that resolves right after that, on which it
-    /// must shut down.
+    /// When the shutdown begins, the hubs are closed. `server` gets a signal that resolves right after
+    /// that, on which it must shut down.
     ///
     /// # Errors
     ///
-    /// The server's errors.
-    pub async fn run<S>(
-        self,
-        close: impl FnOnce() + Send + 'static,
-        server: impl FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>) -> S,
-    ) -> io::Result<()>
+    /// The server's errors, and that the process cannot listen for signals.
+    pub async fn run<S>(self, hubs: Hubs, server: impl FnOnce(Signal) -> S) -> io::Result<()>
     where
         S: Future<Output = io::Result<()>>,
     {
-        let Self { signal, timeout } = self;
+        let Self { signal, handles_signals, timeout } = self;
+        let signal = match signal {
+            Some(signal) => signal,
+            None if handles_signals => Box::pin(Signals::listen()?.received()),
+            None => Box::pin(pending()),
+        };
         let (begin, mut begun) = watch::channel(false);
         let server = server(Box::pin(async move {
             signal.await;
-            close();
+            if handles_signals {
+                // An error means that they have no handler of this process, and so their default action.
+                let _ = signals::restore_default();
+            }
+            hubs.close();
             begin.send_replace(true);
         }));
         let overdue = async move {
@@ -83,28 +100,30 @@ impl Default for Graceful {
 
 impl fmt::Debug for Graceful {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Graceful").field("timeout", &self.timeout).finish_non_exhaustive()
+        f.debug_struct("Graceful")
+            .field("handles_signals", &self.handles_signals)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use tidings::Hub;
 
     #[tokio::test(start_paused = true)]
     async fn streams_are_closed_before_the_server_shuts_down() {
-        let closed = Arc::new(AtomicBool::new(false));
-        let close = closed.clone();
+        let hubs = [Hub::new(), Hub::new()];
         let mut graceful = Graceful::new();
         graceful.set_signal(async {});
+        let closed = hubs.clone();
         let server = async move |begun: Signal| {
             begun.await;
-            assert!(closed.load(Ordering::SeqCst));
+            assert!(closed.iter().all(Hub::is_closed));
             Err(io::Error::other("the server's own"))
         };
-        let result = graceful.run(move || close.store(true, Ordering::SeqCst), server).await;
+        let result = graceful.run(Hubs::from([&hubs[0], &hubs[1]]), server).await;
         assert_eq!(result.unwrap_err().to_string(), "the server's own");
     }
 
@@ -118,7 +137,7 @@ mod tests {
             begun.await;
             pending().await
         };
-        graceful.run(|| {}, server).await.unwrap();
+        graceful.run(Hubs::default(), server).await.unwrap();
         assert_eq!(began.elapsed().as_secs(), 63);
     }
 }

@@ -1,27 +1,51 @@
+use std::sync::Arc;
+
 use tidings::{Hub, ServerEvent};
 
-/// The hubs of a server.
+/// The hubs whose streams a server sends.
+///
+/// ```
+/// use tidings::Hub;
+/// use tidings_net::Hubs;
+///
+/// let (news, chat) = (Hub::new(), Hub::new());
+/// let hubs = Hubs::from([&news, &chat]);
+/// hubs.close();
+/// assert!(news.is_closed() && chat.is_closed());
+/// ```
 #[derive(Debug, Clone, Default)]
-pub struct Hubs(Vec<Hub>);
+pub struct Hubs(Arc<Vec<Hub>>);
 
 impl Hubs {
-    /// No hubs.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// Adds a hub.
     pub fn add(&mut self, hub: &Hub) {
-        self.0.push(hub.clone());
+        Arc::make_mut(&mut self.0).push(hub.clone());
     }
 
-    /// Closes all hubs, which ends their streams after the last published event.
+    /// Closes each, which ends its streams after the last published event.
     pub fn close(&self) {
         self.0.iter().for_each(Hub::close);
     }
 
-    /// Counts an event in the metrics of all hubs.
+    /// Sets for each whether its streams [end by a reset](Hub::end_streams_by_reset).
+    pub(crate) fn end_streams_by_reset(&self, by_reset: bool) {
+        self.0.iter().for_each(|hub| hub.end_streams_by_reset(by_reset));
+    }
+
+    /// Reports to each, for its metrics: a connection is not of one hub.
     pub fn report(&self, event: ServerEvent) {
         self.0.iter().for_each(|hub| hub.report(event));
+    }
+}
+
+impl From<&Hub> for Hubs {
+    fn from(hub: &Hub) -> Self {
+        Self::from([hub])
+    }
+}
+
+impl<const N: usize> From<[&Hub; N]> for Hubs {
+    fn from(hubs: [&Hub; N]) -> Self {
+        Self(Arc::new(hubs.into_iter().cloned().collect()))
     }
 }

@@ -22,7 +22,20 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {
         None
     }
 
-    /// Whether [`into_tcp`](Self::into_tcp) succeeds. By default it does not.
+    /// Moves the connection to the runtime that calls this, whose thread is woken when something comes. By default it stays
+    /// where it is.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    fn reregister(self) -> io::Result<Self>
+    where
+        Self: Sized,
+    {
+        Ok(self)
+    }
+
+    /// Whether [`into_tcp`](Self::into_tcp) succeeds.
     fn is_tcp(&self) -> bool {
         false
     }
@@ -45,6 +58,10 @@ impl Io for TcpStream {
         tidings_sys::progress(self)
     }
 
+    fn reregister(self) -> io::Result<Self> {
+        Self::from_std(self.into_std()?)
+    }
+
     fn is_tcp(&self) -> bool {
         true
     }
@@ -59,6 +76,10 @@ impl Io for tokio::net::UnixStream {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_read_ready(cx)
     }
+
+    fn reregister(self) -> io::Result<Self> {
+        Self::from_std(self.into_std()?)
+    }
 }
 
 #[cfg(feature = "tls")]
@@ -67,3 +88,6 @@ impl<IO: Io> Io for tokio_rustls::server::TlsStream<IO> {
         self.get_ref().0.progress()
     }
 }
+
+#[cfg(test)]
+impl Io for tokio::io::DuplexStream {}

@@ -9,7 +9,8 @@
 //! - [`Connections`], which accepts, counts, refuses and evicts;
 //! - [`Reception`], which reads a connection's first request head before any server allocates for it;
 //! - [`Guarded`], the connection as the server sees it, with the limits that remain;
-//! - [`Serve`], a server that is being set up, with a [`Graceful`] shutdown.
+//! - [`Serve`], a server that is being set up, with a [`Graceful`] shutdown;
+//! - [`shutdown_signal`], the clean end of streams under any other server.
 //!
 //! # Features
 //!
@@ -21,6 +22,7 @@ mod frames;
 mod graceful;
 mod guarded;
 mod hubs;
+mod into_listener;
 mod io;
 mod limits;
 mod listener;
@@ -29,6 +31,7 @@ mod peer;
 mod proxy_protocol;
 mod reception;
 mod serve;
+mod signals;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
@@ -39,13 +42,18 @@ pub use connections::{AddressPermit, Connections, Permit, TooMany};
 pub use graceful::Graceful;
 pub use guarded::{Guarded, GuardedParts};
 pub use hubs::Hubs;
+pub use into_listener::IntoListener;
 pub use io::Io;
 pub use limits::Limits;
 pub use listener::Listener;
 pub use network::{Network, ParseNetworkError};
 pub use peer::Peer;
 pub use reception::{Protocol, Received, Reception};
-pub use serve::{Options, Serve, Server};
+pub use serve::{Options, Serve, Server, WithWorkers};
+pub use signals::shutdown_signal;
+pub use tidings_sys::Progress;
 #[cfg(feature = "tls")]
 pub use tls::Tls;
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;
 pub use transport::{ParseTransportError, Transport};

@@ -233,10 +233,7 @@ impl Limits {
             socket.set_tcp_keepalive(&keepalive)?;
         }
         #[cfg(any(target_os = "android", target_os = "linux"))]
-        {
-            socket.set_tcp_user_timeout(self.write_timeout)?;
-            socket.set_tcp_notsent_lowat(NOT_SENT)?;
-        }
+        socket.set_tcp_notsent_lowat(NOT_SENT)?;
         Ok(())
     }
 }
@@ -278,7 +275,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn connections_inherit_the_options_of_their_listener() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let limits = Limits::default().write_timeout(Duration::from_secs(7));
+        let limits = Limits::default();
         limits.apply(&listener).unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (connection, _) = listener.accept().unwrap();
@@ -286,20 +283,18 @@ mod tests {
         assert!(socket.tcp_nodelay().unwrap());
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(7)));
+        // It would end connections whose clients are slow.
+        assert_eq!(socket.tcp_user_timeout().unwrap(), None);
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), NOT_SENT);
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
-    fn none_leaves_keepalive_and_write_timeout_to_the_system() {
+    fn without_keepalive_the_system_does_not_probe() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = SockRef::from(&listener);
         Limits::default().keepalive(None).apply(&listener).unwrap();
         assert!(!socket.keepalive().unwrap());
-        assert!(socket.tcp_user_timeout().unwrap().is_some());
-        Limits::default().write_timeout(None).apply(&listener).unwrap();
+        Limits::default().apply(&listener).unwrap();
         assert!(socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_user_timeout().unwrap(), None);
     }
 }

@@ -1,50 +1,87 @@
 use std::fmt;
 use std::future::IntoFuture;
+use std::io;
+use std::num::NonZero;
 use std::time::Duration;
 
 use tidings::Hub;
 
+#[cfg(feature = "tls")]
+use crate::Tls;
 use crate::{Graceful, Hubs, Limits, Transport};
 
-/// Everything that [`Serve`] has collected for a server.
+/// A framework's server on its listener, which an adapter gives to [`Serve`].
+pub trait Server {
+    /// The address of the listener.
+    type Addr;
+
+    /// The running server.
+    type Running: Future<Output = io::Result<()>>;
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    ///
+    /// Those of the listener.
+    fn local_addr(&self) -> io::Result<Self::Addr>;
+
+    /// Runs until it fails or `graceful` shuts it down.
+    fn run(self, options: Options, graceful: Graceful) -> Self::Running;
+}
+
+/// A server with threads of its own.
+pub trait WithWorkers: Server {
+    /// Sets how many. Default: as many as there are processors.
+    fn set_workers(&mut self, number: NonZero<usize>);
+}
+
+/// What an application has set with [`Serve`].
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The limits of its connections.
     pub limits: Limits,
-    /// TLS, if it speaks it.
-    #[cfg(feature = "tls")]
-    pub tls: Option<crate::Tls>,
     /// How responses of subscriptions are sent.
     pub transport: Transport,
-    /// The hubs whose streams it sends.
+    /// The hubs whose streams are sent.
     pub hubs: Hubs,
-}
-
-/// A framework's server on its listener, which an adapter gives to [`Serve`].
-pub trait Server {
-    /// The running server.
-    type Running: Future<Output = std::io::Result<()>>;
-
-    /// Runs with these options.
-    ///
-    /// When a shutdown by `graceful` begins, the hubs of the options must be closed, which ends their streams.
-    fn run(self, options: Options, graceful: Graceful) -> Self::Running;
+    /// TLS, if the server has it.
+    #[cfg(feature = "tls")]
+    pub tls: Option<Tls>,
 }
 
 /// A server that is being set up. Runs when it is awaited, until it fails or is shut down.
+///
+/// A shutdown accepts no more connections, closes the hubs, which ends their streams after the last
+/// published event, and waits for open responses. It begins at SIGTERM or SIGINT (on Windows at
+/// Ctrl-C); once it has begun, however it did, a further one ends the process at once.
 #[must_use = "a server does nothing unless it is awaited"]
 pub struct Serve<S> {
     server: S,
     options: Options,
     graceful: Graceful,
+    ends_by_reset: Option<bool>,
 }
 
 impl<S: Server> Serve<S> {
-    /// A server with the default settings, which sends streams of this hub.
+    /// A server of this hub's streams, with the default settings.
     pub fn new(server: S, hub: &Hub) -> Self {
-        let mut options = Options::default();
-        options.hubs.add(hub);
-        Self { server, options, graceful: Graceful::new() }
+        let options = Options { hubs: hub.into(), ..Options::default() };
+        Self { server, options, graceful: Graceful::new(), ends_by_reset: None }
+    }
+
+    /// Where the server listens.
+    ///
+    /// # Errors
+    ///
+    /// Those of the listener.
+    pub fn local_addr(&self) -> io::Result<S::Addr> {
+        self.server.local_addr()
+    }
+
+    /// Adds another hub, whose streams a shutdown ends, too.
+    pub fn hub(mut self, another: &Hub) -> Self {
+        self.options.hubs.add(another);
+        self
     }
 
     /// Sets the limits of the connections. Default: [`Limits::default`].
@@ -53,10 +90,11 @@ impl<S: Server> Serve<S> {
         self
     }
 
-    /// Speaks TLS. Default: it does not.
+    /// Serves TLS, with a `ServerConfig` of rustls or with a [`Tls`], whose clone can replace the
+    /// certificates while the server runs. Default: no TLS.
     #[cfg(feature = "tls")]
-    pub fn tls(mut self, tls: crate::Tls) -> Self {
-        self.options.tls = Some(tls);
+    pub fn tls(mut self, tls: impl Into<Tls>) -> Self {
+        self.options.tls = Some(tls.into());
         self
     }
 
@@ -66,19 +104,39 @@ impl<S: Server> Serve<S> {
         self
     }
 
-    /// Adds another hub whose streams the server sends.
-    pub fn hub(mut self, another: &Hub) -> Self {
-        self.options.hubs.add(another);
+    /// Sets how many threads serve connections, each with its own instance of the application. Default:
+    /// as many as there are processors; 0 is as 1.
+    pub fn workers(mut self, number: usize) -> Self
+    where
+        S: WithWorkers,
+    {
+        self.server.set_workers(NonZero::new(number).unwrap_or(NonZero::<usize>::MIN));
         self
     }
 
-    /// Shuts down when `signal` resolves: accepts no more connections, closes the hubs, which ends their
-    /// streams after the last published event, and waits for open responses.
+    /// Sets for all hubs whether streams end by a reset in place of an orderly end, at a shutdown and
+    /// when a client or a hub is closed: HTTP/1 lacks the last chunk, HTTP/2 has `RST_STREAM`. Some
+    /// clients, such as Datastar and react-eventsource, take an orderly end for final and do not
+    /// connect again. On HTTP/2 the reset may overtake the last events, which a client gets when it
+    /// resumes. Default: as the hubs are, which end in an orderly way.
+    pub fn end_streams_by_reset(mut self, by_reset: bool) -> Self {
+        self.ends_by_reset = Some(by_reset);
+        self
+    }
+
+    /// Shuts down when `signal` resolves, instead of at SIGTERM or SIGINT. Once that has begun, these
+    /// end the process at once.
     pub fn with_graceful_shutdown(
         mut self,
         signal: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
         self.graceful.set_signal(signal);
+        self
+    }
+
+    /// Leaves SIGTERM and SIGINT to the application, before and after a shutdown has begun.
+    pub fn disable_signals(mut self) -> Self {
+        self.graceful.disable_signals();
         self
     }
 
@@ -90,16 +148,22 @@ impl<S: Server> Serve<S> {
 }
 
 impl<S: Server> IntoFuture for Serve<S> {
-    type Output = std::io::Result<()>;
+    type Output = io::Result<()>;
     type IntoFuture = S::Running;
 
     fn into_future(self) -> S::Running {
+        if let Some(by_reset) = self.ends_by_reset {
+            self.options.hubs.end_streams_by_reset(by_reset);
+        }
         self.server.run(self.options, self.graceful)
     }
 }
 
 impl<S> fmt::Debug for Serve<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Serve").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Serve")
+            .field("options", &self.options)
+            .field("graceful", &self.graceful)
+            .finish_non_exhaustive()
     }
 }

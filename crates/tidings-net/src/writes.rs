@@ -10,6 +10,9 @@ use crate::Io;
 /// A client that is slow makes progress: its system acknowledges bytes whenever it has room for them again. One that has
 /// vanished, or does not read, makes none. What waits in the system's buffer counts, too: heartbeats for a client that has
 /// vanished fit into it.
+///
+/// A slow client's system may take up much at once, and then nothing until most of that was read. So it has the time in which
+/// a client that reads [`RATE`] would read it, up to [`MOST`] limits, as long as its system answers.
 #[derive(Debug)]
 pub(crate) struct Writes {
     limit: Option<Duration>,
@@ -17,9 +20,23 @@ pub(crate) struct Writes {
     is_waiting: bool,
     /// Something was written that may not have arrived.
     is_watched: bool,
-    /// How many bytes were acknowledged when that last grew, and when.
-    last: Option<(u64, Instant)>,
+    last: Option<Look>,
 }
+
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    acknowledged: u64,
+    /// When that last grew.
+    since: Instant,
+    /// When a client that is just fast enough will have read it.
+    read_by: Instant,
+}
+
+/// How many bytes a client must read within the limit: with 30 seconds, 1.1 KB a second.
+const RATE: u32 = 32 * 1024;
+
+/// How many limits a client has to read what it has taken up: enough for 128 KiB.
+const MOST: u32 = 4;
 
 impl Writes {
     pub(crate) fn new(limit: Option<Duration>) -> Self {
@@ -53,11 +70,15 @@ impl Writes {
             return Ok(None);
         }
         let acknowledged = progress.map_or(0, |progress| progress.acknowledged);
-        let since = match self.last {
-            Some((before, since)) if before == acknowledged => since,
-            _ => now,
-        };
-        self.last = Some((acknowledged, since));
+        let mut last = self.last.unwrap_or(Look { acknowledged, since: now, read_by: now });
+        if let Some(more @ 1..) = acknowledged.checked_sub(last.acknowledged) {
+            let time = limit.mul_f64(more as f64 / f64::from(RATE)).min(limit * MOST);
+            let read_by = (last.read_by.max(now) + time).min(now + limit * MOST);
+            last = Look { acknowledged, since: now, read_by };
+        }
+        self.last = Some(last);
+        let answers = progress.is_some_and(|progress| !progress.is_in_flight);
+        let since = if answers { last.read_by } else { last.since };
         if now >= since + limit {
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
@@ -65,5 +86,108 @@ impl Writes {
             ));
         }
         Ok(Some((since + limit).min(now + limit / 2)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+    use tidings_sys::Progress;
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// A connection that has this progress.
+    struct Peer(Cell<Progress>);
+
+    impl Io for Peer {
+        fn progress(&self) -> Option<Progress> {
+            Some(self.0.get())
+        }
+    }
+
+    impl AsyncRead for Peer {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Peer {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    /// How many seconds after `acknowledged` bytes the connection ends.
+    fn ends_after(acknowledged: u64, is_in_flight: bool) -> u64 {
+        let began = Instant::now();
+        let peer =
+            Peer(Cell::new(Progress { acknowledged: 0, is_outstanding: true, is_in_flight }));
+        let mut writes = Writes::new(Some(LIMIT));
+        assert!(writes.after(false));
+        assert!(!writes.after(false), "it is watched already");
+        let mut now = began;
+        let mut next = writes.look(&peer, now).unwrap();
+        peer.0.set(Progress { acknowledged, ..peer.0.get() });
+        while let Some(at) = next {
+            assert!(at > now && at <= now + LIMIT / 2);
+            now = at;
+            next = match writes.look(&peer, now) {
+                Ok(next) => next,
+                Err(error) => {
+                    assert_eq!(error.to_string(), "client has taken no bytes for 30s");
+                    return (now - began).as_secs();
+                }
+            };
+        }
+        unreachable!("something is outstanding")
+    }
+
+    #[test]
+    fn without_progress_a_connection_ends_at_the_limit() {
+        assert_eq!(ends_after(0, true), 30);
+        assert_eq!(ends_after(0, false), 30);
+    }
+
+    #[test]
+    fn progress_begins_the_limit_again() {
+        // It is seen after half of the limit.
+        assert_eq!(ends_after(1, true), 15 + 30);
+        assert_eq!(ends_after(1, false), 15 + 30);
+    }
+
+    #[test]
+    fn a_client_that_answers_has_time_to_read_what_it_has_taken_up() {
+        assert_eq!(ends_after(64 * 1024, false), 15 + 60 + 30);
+        assert_eq!(ends_after(10_000_000, false), 15 + 4 * 30 + 30);
+        assert_eq!(ends_after(10_000_000, true), 15 + 30, "it has vanished");
+    }
+
+    #[test]
+    fn nothing_is_watched_when_all_has_arrived() {
+        let progress = Progress { acknowledged: 7, is_outstanding: false, is_in_flight: false };
+        let mut writes = Writes::new(Some(LIMIT));
+        writes.after(false);
+        assert_eq!(writes.look(&Peer(Cell::new(progress)), Instant::now()).unwrap(), None);
+        assert!(writes.after(false), "the next write is looked at");
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! - [`adapter`]: one function for each promise to applications, whatever their framework, and the small trait by
 //!   which an adapter's tests run them all.
+//! - [`serving`]: the same for what an adapter's `serve` does besides sending streams.
 //! - [`log`]: the same for what a hub's log promises, whatever its engine.
 //! - [`shared_log`]: a log that several hubs of one process share, and that can be cut, held, trimmed and wiped.
 //! - [`wire`]: an HTTP/1.1 client that sends any bytes and shows what an HTTP library would hide: how a response
@@ -35,6 +36,7 @@ pub mod proxy;
 #[cfg(unix)]
 pub mod redis;
 pub mod requirements;
+pub mod serving;
 pub mod shared_log;
 mod suite;
 pub mod tls;

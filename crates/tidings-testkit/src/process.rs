@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -21,7 +21,8 @@ pub const ANY_PORT: &str = "127.0.0.1:0";
 /// A server in its own process. It is killed when it is dropped, when the test panics, and when the test is killed.
 #[derive(Debug)]
 pub struct Process {
-    package: String,
+    name: String,
+    program: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     child: Child,
@@ -49,22 +50,32 @@ impl Process {
         let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
         let environment =
             environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        Self::spawn(package, arguments, environment).await
+        Self::spawn(package, built(package).await, arguments, environment).await
+    }
+
+    /// Runs this test binary again, as a server: the tests whose names contain `filter`. The one that finds what it needs
+    /// in the environment prints its address and serves.
+    pub async fn of_this_test_binary(filter: &str, environment: &[(&str, &str)]) -> Self {
+        let program = std::env::current_exe().expect("the path of this binary");
+        let arguments = [filter, "--nocapture"].map(str::to_owned).into();
+        let environment =
+            environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        Self::spawn(filter, program, arguments, environment).await
     }
 
     async fn spawn(
-        package: &str,
+        name: &str,
+        program: PathBuf,
         arguments: Vec<String>,
         environment: Vec<(String, String)>,
     ) -> Self {
-        let mut child = command(package)
-            .await
+        let mut child = command(&program)
             .args(&arguments)
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {package}: {error}"));
+            .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         let watch = Watch::over(&child);
         let complaints = Arc::new(Mutex::new(String::new()));
         let mut stderr = BufReader::new(child.stderr.take().expect("standard error is piped"));
@@ -78,21 +89,27 @@ impl Process {
         });
         let mut stdout = BufReader::new(child.stdout.take().expect("standard output is piped"));
         let mut greeting = String::new();
-        let read = within("the first line of output", stdout.read_line(&mut greeting)).await;
-        read.expect("a line of text");
-        let addr = address_in(&greeting).unwrap_or_else(|| {
-            let complaints = complaints.lock().expect("nothing panics here");
-            panic!("{package} does not print its address: {greeting:?} {complaints:?}")
-        });
+        let addr = within("the address in its output", async {
+            loop {
+                greeting.clear();
+                let length = stdout.read_line(&mut greeting).await.expect("a line of text");
+                if let Some(addr) = address_in(&greeting) {
+                    return addr;
+                }
+                let complaints = complaints.lock().expect("nothing panics here");
+                assert_ne!(length, 0, "{name} does not print its address: {complaints:?}");
+            }
+        })
+        .await;
         // The process would block if nobody read its output.
         tokio::spawn(async move { tokio::io::copy(&mut stdout, &mut tokio::io::sink()).await });
-        let package = package.to_owned();
-        Self { package, arguments, environment, child, watch, addr, greeting, complaints }
+        let name = name.to_owned();
+        Self { name, program, arguments, environment, child, watch, addr, greeting, complaints }
     }
 
     /// Runs a program of the workspace to its end.
     pub async fn run(package: &str, arguments: &[&str]) -> Output {
-        let output = command(package).await.args(arguments).output();
+        let output = command(&built(package).await).args(arguments).output();
         within("the end of the program", output).await.expect("the program starts")
     }
 
@@ -101,7 +118,7 @@ impl Process {
         self.addr
     }
 
-    /// Its first line of output.
+    /// The line of output with its address.
     pub fn greeting(&self) -> &str {
         self.greeting.trim_end()
     }
@@ -130,7 +147,7 @@ impl Process {
             _ => argument,
         };
         let arguments = std::mem::take(&mut self.arguments).into_iter().map(on_its_port).collect();
-        Self::spawn(&self.package, arguments, self.environment).await
+        Self::spawn(&self.name, self.program, arguments, self.environment).await
     }
 
     /// Sends SIGTERM.
@@ -152,7 +169,7 @@ impl Process {
     }
 
     #[cfg(unix)]
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let id = self.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         kill_process(id.expect("it has not ended"), signal).expect("it is our child");
     }
@@ -204,12 +221,12 @@ fn address_in(greeting: &str) -> Option<SocketAddr> {
 }
 
 /// The program of a package, built in the profile of the tests.
-async fn command(package: &str) -> Command {
+async fn built(package: &str) -> PathBuf {
     static BUILT: LazyLock<tokio::sync::Mutex<HashMap<String, PathBuf>>> =
         LazyLock::new(Default::default);
 
     let mut built = BUILT.lock().await;
-    let program = match built.get(package) {
+    match built.get(package) {
         Some(program) => program.clone(),
         None => {
             let name = package.to_owned();
@@ -218,7 +235,10 @@ async fn command(package: &str) -> Command {
             built.insert(package.to_owned(), program.clone());
             program
         }
-    };
+    }
+}
+
+fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.kill_on_drop(true).stdin(Stdio::null());
     command

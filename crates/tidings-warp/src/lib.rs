@@ -28,19 +28,19 @@
 //!
 //! # Serving
 //!
-//! [`serve()`] does what warp's own server does, adds what event streams need, and sends them by the
-//! direct transport of `tidings-hyper` where it can. [`warp::serve`](warp::serve()) also works, by
-//! the body transport, but
-//!
-//! - a graceful shutdown waits for open responses, and event streams do not end by themselves: call
-//!   [`Hub::close`](tidings::Hub::close) in the future that is passed to `graceful`;
-//! - its connections have the system's defaults, which do not suit event streams: see
-//!   [`Limits`].
+//! [`serve()`] does what warp's own server does, adds what event streams and the open internet need,
+//! and sends streams by the direct transport of `tidings-hyper` where it can.
+//! [`warp::serve`](warp::serve()) works, too, by the body transport. End the streams at a shutdown by
+//! [`shutdown_signal`]. `docs/SERVING.md` says what else is different.
 //!
 //! # Compression
 //!
 //! warp's compression filters compress every response of the routes that they wrap, and would hold
 //! events back: wrap only the other routes.
+//!
+//! # Features
+//!
+//! - `tls`: `Serve::tls`, `Tls`.
 
 mod request;
 mod response;
@@ -48,6 +48,8 @@ mod serve;
 
 pub use request::{SseRequest, remote_addr, request};
 pub use response::Sse;
-pub use serve::{Serve, Warp, serve};
+pub use serve::{Serve, serve};
 pub use tidings;
-pub use tidings_net::{Limits, Transport};
+pub use tidings_net::{Limits, Listener, Transport, shutdown_signal};
+#[cfg(feature = "tls")]
+pub use tidings_net::{Tls, rustls};

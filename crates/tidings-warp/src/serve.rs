@@ -1,16 +1,12 @@
 use std::convert::Infallible;
-use std::fmt;
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use tidings::Hub;
-use tidings_hyper::RequestBody;
-use tidings_net::{Graceful, Options, Peer, Server};
-use tokio::net::TcpListener;
+use tidings_hyper::{RequestBody, Server};
+use tidings_net::{Listener, Peer};
 use tower_service::Service;
-use warp::filters::BoxedFilter;
 use warp::http::header::CONTENT_TYPE;
 use warp::http::{Method, Request};
 use warp::reply::Response;
@@ -20,16 +16,19 @@ use crate::request::Client;
 
 /// Serves a filter as warp's own server does, and its event streams by the direct transport.
 ///
+/// The listener is tokio's `TcpListener` or `UnixListener`, or any other [`Listener`].
+///
 /// It adds to [`warp::serve`](warp::serve()):
 ///
 /// - the [`Limits`](tidings_net::Limits) on every connection;
-/// - a graceful shutdown that ends the hub's streams and has a time limit;
+/// - a shutdown at SIGTERM or Ctrl-C that ends the hub's streams, and has a time limit: see [`Serve`];
+/// - with the feature `tls`, TLS;
 /// - responses to HEAD that end at once, where over HTTP/2 warp would send the stream;
 /// - the direct transport of [`tidings_hyper`], by which a subscription costs less than a kilobyte
 ///   and no task.
 ///
-/// Requests go through all filters. hyper sends what the direct transport cannot send, such as HTTP/2
-/// and bodies that a wrapper changes; and everything with
+/// Requests go through all filters. hyper sends what the direct transport cannot send, such as HTTP/2,
+/// TLS, Unix sockets, and bodies that a wrapper changes; and everything with
 /// [`transport(Transport::Body)`](tidings_net::Serve::transport).
 ///
 /// One thing is different: [`warp::addr::remote`] knows a client's address only under warp's own
@@ -39,25 +38,28 @@ use crate::request::Client;
 /// use tidings_warp::tidings::Hub;
 /// use warp::Filter;
 ///
-/// # async fn example(hub: Hub) -> std::io::Result<()> {
+/// # async fn example(hub: Hub, another: Hub) -> std::io::Result<()> {
 /// let routes = warp::path("hello").map(|| "world");
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-/// tidings_warp::serve(listener, routes, &hub)
-///     .with_graceful_shutdown(async {
-///         tokio::signal::ctrl_c().await.ok();
-///     })
-///     .await
+/// tidings_warp::serve(listener, routes, &hub).hub(&another).await
 /// # }
 /// ```
-pub fn serve<F, R>(listener: TcpListener, filter: F, hub: &Hub) -> Serve
+pub fn serve<L, F, R>(listener: L, filter: F, hub: &Hub) -> Serve<L>
 where
+    L: Listener,
     F: Filter<Extract = (R,)> + Clone + Send + Sync + 'static,
     F::Error: Into<Rejection>,
     R: Reply + 'static,
 {
     let filter = filter.boxed().map(R::into_response).boxed();
-    let filter = warp::method().and(filter).map(without_body).boxed();
-    tidings_net::Serve::new(Warp { listener, filter }, hub)
+    let mut service = warp::service(warp::method().and(filter).map(without_body).boxed());
+    let app = move |mut request: Request<RequestBody>, peer: Peer<L::Addr>| {
+        if let Some(client) = peer.client {
+            request.extensions_mut().insert(Client(client));
+        }
+        service.call(request)
+    };
+    Serve::new(Server::new(listener, app), hub)
 }
 
 /// Removes the stream from a response to HEAD, whose body warp would send over HTTP/2.
@@ -82,32 +84,4 @@ impl Stream for Nothing {
 }
 
 /// A server that is being set up: see [`serve`]. It runs when it is awaited.
-pub type Serve = tidings_net::Serve<Warp>;
-
-/// A filter of warp on its listener, for [`Serve`].
-pub struct Warp {
-    listener: TcpListener,
-    filter: BoxedFilter<(Response,)>,
-}
-
-impl Server for Warp {
-    type Running = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
-
-    fn run(self, options: Options, graceful: Graceful) -> Self::Running {
-        let Self { listener, filter } = self;
-        let mut service = warp::service(filter);
-        let app = move |mut request: Request<RequestBody>, peer: Peer| {
-            request.extensions_mut().insert(Client(peer.client.unwrap_or(peer.addr)));
-            service.call(request)
-        };
-        let hubs = options.hubs.clone();
-        let server = move |begun| tidings_hyper::serve(listener, app, options, begun);
-        Box::pin(graceful.run(move || hubs.close(), server))
-    }
-}
-
-impl fmt::Debug for Warp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Warp").field("listener", &self.listener).finish_non_exhaustive()
-    }
-}
+pub type Serve<L = tokio::net::TcpListener> = tidings_net::Serve<Server<L>>;

@@ -6,12 +6,15 @@ use std::net::TcpListener;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use tidings_hyper::Server;
 use tidings_testkit::adapter::{Adapter, App, Shutdown};
+use tidings_testkit::serving::Serving;
 use tidings_testkit::tls::accept;
 use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
 use tidings_warp::{Limits, Sse, SseRequest, Transport};
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
+use warp::hyper::body::Bytes;
 use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Reply};
@@ -58,6 +61,8 @@ fn routes(app: &App) -> BoxedFilter<(Response,)> {
         .and(query)
         .and(tidings_warp::request())
         .map(answer)
+        .or(warp::post().and(warp::body::bytes()).map(|body: Bytes| body.to_vec().into_response()))
+        .unify()
         .boxed()
 }
 
@@ -76,4 +81,30 @@ mod body {
     use super::*;
 
     tidings_testkit::adapter_suite!(Warp<false>);
+}
+
+impl<const DIRECT: bool> Serving for Warp<DIRECT> {
+    type Server = Server<tokio::net::TcpListener>;
+
+    fn serve(app: App, listener: TcpListener) -> io::Result<tidings_warp::Serve> {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let transport = if DIRECT { Transport::Auto } else { Transport::Body };
+        Ok(tidings_warp::serve(listener, routes(&app), app.hub()).transport(transport))
+    }
+}
+
+mod serving {
+    use super::*;
+
+    mod direct {
+        use super::*;
+
+        tidings_testkit::serving_suite!(Warp<true>);
+    }
+
+    mod body {
+        use super::*;
+
+        tidings_testkit::serving_suite!(Warp<false>);
+    }
 }

@@ -162,8 +162,8 @@ pub struct ClientInfo {
     pub patterns: Vec<TopicPattern>,
     /// The user that the application named with [`Subscribe::principal`](crate::Subscribe::principal).
     pub principal: Option<Arc<str>>,
-    /// The address at the other end of the connection, if the server knows it. With a proxy in front of the server, it
-    /// is the proxy's.
+    /// The client's address, if the server knows it. With a proxy in front of the server, it is the proxy's, unless the
+    /// server believes what that proxy says: see `Limits::proxies` of the adapters.
     pub remote_addr: Option<SocketAddr>,
     /// When the subscription was opened.
     pub connected_at: SystemTime,

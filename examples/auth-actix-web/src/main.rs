@@ -14,7 +14,7 @@ use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, SET_COOKIE, WWW_AUTHENTICATE};
 use actix_web::web::{Data, Form, Json, Path, ServiceConfig, get, post};
-use actix_web::{FromRequest, HttpRequest, HttpResponse, HttpServer, ResponseError};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError};
 use auth_example::accounts::{Accounts, Caller, Credentials, SESSION_COOKIE};
 use auth_example::app::{App, Login, Message, Published, Streams};
 use auth_example::options::{Options, Origin};
@@ -36,13 +36,13 @@ async fn run(options: Options) -> Result<(), String> {
     // Outside of the closure, which runs once for each worker.
     let app = Data::new(App::new(&options));
     let data = app.clone();
-    let server = HttpServer::new(move || {
+    let server = move || {
         actix_web::App::new()
             .app_data(data.clone())
             .configure(routes)
             // Around the routes, so that it answers preflights, which have no credentials, and lets pages read a 401.
             .wrap(cors(&options.allow_origin))
-    });
+    };
     tidings_actix_web::serve(listener, server, &app.hub)
         .with_graceful_shutdown(shutdown::signal())
         .shutdown_timeout(shutdown::TIMEOUT)

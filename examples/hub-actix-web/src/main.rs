@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
 use actix_web::web::{Bytes, Data, Path, PayloadConfig, ServiceConfig, delete, get, post, to};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError};
+use actix_web::{App, HttpRequest, HttpResponse, ResponseError};
 use hub_example::options::Options;
 use hub_example::page::Asset;
 use hub_example::refusal::Refusal;
@@ -36,7 +36,7 @@ async fn run(options: Options) -> Result<(), String> {
 
     // Outside of the closure, which runs once for each worker.
     let data = Data::new(hub.clone());
-    let app = HttpServer::new(move || App::new().app_data(data.clone()).configure(routes));
+    let app = move || App::new().app_data(data.clone()).configure(routes);
     tidings_actix_web::serve(listener, app, &hub)
         .with_graceful_shutdown(shutdown::signal())
         .shutdown_timeout(shutdown::TIMEOUT)

@@ -2,7 +2,7 @@
 
 use std::{env, io, net::TcpListener, time::Duration};
 
-use actix_web::{App, HttpServer, rt, web};
+use actix_web::{App, rt, web};
 use tidings_actix_web::tidings::{Event, Hub, PublishError};
 use tidings_actix_web::{Sse, SseRequest};
 
@@ -25,9 +25,7 @@ async fn main() -> io::Result<()> {
     let hub = Hub::new();
     rt::spawn(count(hub.clone()));
     let data = web::Data::new(hub.clone());
-    let app = HttpServer::new(move || {
-        App::new().app_data(data.clone()).route("/events", web::get().to(events))
-    });
+    let app = move || App::new().app_data(data.clone()).route("/events", web::get().to(events));
 
     let address = env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned());
     let listener = TcpListener::bind(address)?;

@@ -1,7 +1,7 @@
 //! The same application on every adapter.
 
+use actix_web::HttpRequest;
 use actix_web::web::{self, Data};
-use actix_web::{HttpRequest, HttpServer};
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::routing::get;
@@ -47,10 +47,11 @@ pub(crate) fn actix_web(hub: &Hub) -> Server {
     let hub = hub.clone();
     Server::start(async move |listener, shutdown| {
         let data = Data::new(hub.clone());
-        let server = HttpServer::new(move || {
+        let app = move || {
             actix_web::App::new().app_data(data.clone()).route("/events", web::get().to(events))
-        });
-        tidings_actix_web::serve(listener, server.workers(2), &hub)
+        };
+        tidings_actix_web::serve(listener, app, &hub)
+            .workers(2)
             .with_graceful_shutdown(shutdown)
             .await
     })

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use actix_web::rt::System;
 use actix_web::web::{self, Data};
-use actix_web::{App, HttpRequest, HttpServer};
+use actix_web::{App, HttpRequest};
 use tidings::Hub;
 use tidings_actix_web::{Sse, SseRequest};
 
@@ -15,15 +15,14 @@ use super::tidings_hub;
 pub(super) fn serve(listener: TcpListener) -> io::Result<()> {
     let hub = Hub::new();
     let data = Data::new(hub.clone());
-    let server = HttpServer::new(move || {
+    let app = move || {
         App::new()
             .app_data(data.clone())
             .route("/events", web::get().to(events))
             .route("/publish", web::post().to(publish))
             .route("/ping", web::get().to(async || "pong"))
-    });
-    System::new()
-        .block_on(async { tidings_actix_web::serve(listener, server.workers(1), &hub).await })
+    };
+    System::new().block_on(async { tidings_actix_web::serve(listener, app, &hub).workers(1).await })
 }
 
 async fn events(hub: Data<Hub>, request: HttpRequest, client: SseRequest) -> Sse {

@@ -32,6 +32,8 @@ pub(super) struct Member<B> {
     looks: u8,
     /// How many bytes the client had acknowledged at the last look: the lower half.
     acknowledged: u32,
+    /// How many looks a client has that answers but has no room, until it has read what it has taken up.
+    patience: u8,
     pub(super) subscription: Subscription,
     /// What the socket did not take yet.
     pub(super) stalled: Option<Box<Outgoing>>,
@@ -67,6 +69,7 @@ impl<B> Member<B> {
             is_gone: false,
             looks: 0,
             acknowledged: 0,
+            patience: 0,
             subscription,
             stalled: None,
             ahead,
@@ -150,16 +153,21 @@ impl<B> Member<B> {
     ///
     /// A system that does not tell the progress leaves what the socket takes: see [`flush`](Self::flush).
     pub(super) fn look(&mut self, progress: Option<Progress>) -> bool {
-        let (is_outstanding, acknowledged) = match progress {
-            Some(progress) => (progress.is_outstanding, progress.acknowledged as u32),
-            None => (self.stalled.is_some(), self.acknowledged),
+        let (is_outstanding, answers, acknowledged) = match progress {
+            Some(Progress { acknowledged, is_outstanding, is_in_flight }) => {
+                (is_outstanding, !is_in_flight, acknowledged as u32)
+            }
+            None => (self.stalled.is_some(), false, self.acknowledged),
         };
-        let has_progressed = acknowledged != self.acknowledged;
+        let more = acknowledged.wrapping_sub(self.acknowledged);
+        let looks = (more / Sweep::BYTES).min(Sweep::MOST_PATIENCE.into()) as u8;
+        self.patience = (self.patience.saturating_sub(1) + looks).min(Sweep::MOST_PATIENCE);
         self.acknowledged = acknowledged;
-        self.looks = match (is_outstanding, has_progressed) {
+        let is_stuck = self.looks > 0 && more == 0 && !(answers && self.patience > 0);
+        self.looks = match (is_outstanding, is_stuck) {
             (false, _) => 0,
-            (true, true) => 1,
-            (true, false) => self.looks + 1,
+            (true, false) => 1,
+            (true, true) => self.looks + 1,
         };
         self.looks > Sweep::LOOKS
     }

@@ -51,7 +51,8 @@ struct Desk {
 impl Desk {
     fn new(write_timeout: Option<Duration>) -> Self {
         let runtime = Runtime::new().unwrap();
-        let mut writer = Writer::new(write_timeout, Hubs::new(), runtime.handle().clone()).unwrap();
+        let mut writer =
+            Writer::new(write_timeout, Hubs::default(), runtime.handle().clone()).unwrap();
         writer.clock = stopped_clock;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (back, returned) = unbounded_channel();
@@ -447,7 +448,11 @@ fn a_client_that_acknowledges_nothing_is_ended_after_the_time_limit_and_within_i
         let mut desk = patient_desk();
         let mut client = desk.serve(hub.subscribe(["news"]));
         let ended = wait_until(&mut desk, 1_000, |_, now| {
-            PROGRESS.set(Some(Progress { acknowledged: 5, is_outstanding: now >= from }));
+            PROGRESS.set(Some(Progress {
+                acknowledged: 5,
+                is_outstanding: now >= from,
+                is_in_flight: true,
+            }));
         });
         assert!((from + 100..=from + 151).contains(&ended), "from {from} on, and until {ended}");
         assert!(client.read_to_end(&mut Vec::new()).is_ok());
@@ -455,10 +460,25 @@ fn a_client_that_acknowledges_nothing_is_ended_after_the_time_limit_and_within_i
 }
 
 #[test]
+fn a_client_that_answers_has_time_to_read_what_it_has_taken_up() {
+    let ended = |acknowledged, is_in_flight| {
+        let hub = Hub::new();
+        let mut desk = patient_desk();
+        let _client = desk.serve(hub.subscribe(["news"]));
+        PROGRESS.set(Some(Progress { acknowledged, is_outstanding: true, is_in_flight }));
+        wait_until(&mut desk, 1_000, |_, _| {})
+    };
+    assert!((250..=351).contains(&ended(64 * 1024, false)));
+    assert!((450..=551).contains(&ended(100_000_000, false)));
+    assert!((100..=151).contains(&ended(100_000_000, true)), "it has vanished");
+}
+
+#[test]
 fn a_client_that_acknowledges_something_within_the_time_limit_is_never_ended() {
     let at = |acknowledged: u32, is_outstanding| Progress {
         acknowledged: acknowledged.into(),
         is_outstanding,
+        is_in_flight: is_outstanding,
     };
     let slow = |now| at(now / 99, true);
     let idle = |_| at(5, false);
@@ -484,7 +504,7 @@ fn without_a_time_limit_nobody_looks() {
     let mut desk = Desk::new(None);
     desk.writer.progress = progress;
     let _client = desk.serve(hub.subscribe(["news"]));
-    PROGRESS.set(Some(Progress { acknowledged: 5, is_outstanding: true }));
+    PROGRESS.set(Some(Progress { acknowledged: 5, is_outstanding: true, is_in_flight: true }));
     assert_eq!(wait_until(&mut desk, 1_000, |_, _| {}), 1_000);
     assert_eq!(LOOKS.get(), 0);
 }
@@ -596,7 +616,7 @@ fn a_client_that_closes_after_it_has_sent_ahead_is_gone_at_once() {
 #[test]
 fn a_writer_that_fails_ends_its_streams_and_is_started_again() {
     let hub = Hub::new();
-    let mut hubs = Hubs::new();
+    let mut hubs = Hubs::default();
     hubs.add(&hub);
     let runtime = Runtime::new().unwrap();
     let inbox = start::<()>(8, None, hubs, runtime.handle().clone()).unwrap();
@@ -672,7 +692,7 @@ fn a_stream_is_small() {
 #[test]
 fn a_stream_that_comes_after_the_end_is_dropped() {
     let hub = Hub::new();
-    let inbox = start::<()>(7, None, Hubs::new(), Runtime::new().unwrap().handle().clone());
+    let inbox = start::<()>(7, None, Hubs::default(), Runtime::new().unwrap().handle().clone());
     let inbox = inbox.unwrap();
     inbox.send(Message::Stop);
     let desk = Desk::new(None);

@@ -19,7 +19,7 @@ use http_body::{Body, Frame};
 use hyper_util::rt::TokioIo;
 use tidings::{ClientId, Event, Hub, Snapshot, StreamError};
 use tidings_hyper::{RequestBody, SubscriptionBody, serve};
-use tidings_net::{Hubs, Limits, Options, Peer};
+use tidings_net::{Limits, Options, Peer, Transport};
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::wire::{Request as WireRequest, Response as WireResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -95,6 +95,16 @@ impl Site {
     }
 
     pub(crate) async fn with(hub: Hub, limits: Limits) -> Self {
+        Self::start(hub, Options { limits, ..Options::default() }).await
+    }
+
+    /// With the body transport alone.
+    pub(crate) async fn with_bodies(limits: Limits) -> Self {
+        let options = Options { limits, transport: Transport::Body, ..Options::default() };
+        Self::start(Hub::new(), options).await
+    }
+
+    async fn start(hub: Hub, mut options: Options) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let watches = Arc::new(AtomicUsize::new(0));
@@ -102,13 +112,11 @@ impl Site {
         let gate = Arc::new(Barrier::new(2));
         let app = {
             let (hub, watches, gate) = (hub.clone(), watches.clone(), gate.clone());
-            move |request: Request<RequestBody>, _: Peer| {
-                answer(hub.clone(), watches.clone(), gate.clone(), request)
+            move |request: Request<RequestBody>, peer: Peer| {
+                answer(hub.clone(), watches.clone(), gate.clone(), peer, request)
             }
         };
-        let mut hubs = Hubs::new();
-        hubs.add(&hub);
-        let options = Options { limits, hubs, ..Options::default() };
+        options.hubs.add(&hub);
         let server = tokio::spawn(serve(listener, app, options, async move {
             let _ = closing.await;
         }));
@@ -164,6 +172,7 @@ async fn answer(
     hub: Hub,
     watches: Arc<AtomicUsize>,
     gate: Arc<Barrier>,
+    peer: Peer,
     mut request: Request<RequestBody>,
 ) -> Result<Response<Answer>, Infallible> {
     let (kind, topic) = request.uri().path()[1..].split_once('/').unwrap_or_default();
@@ -195,13 +204,17 @@ async fn answer(
             while let Some(frame) =
                 std::future::poll_fn(|cx| Pin::new(request.body_mut()).poll_frame(cx)).await
             {
-                match frame.ok().and_then(|frame| frame.into_data().ok()) {
-                    Some(data) => all.extend_from_slice(&data),
-                    None => break,
+                match frame {
+                    Ok(frame) => all.extend_from_slice(&frame.into_data().unwrap_or_default()),
+                    Err(error) => {
+                        all.extend_from_slice(error.to_string().as_bytes());
+                        break;
+                    }
                 }
             }
             Answer::Whole(Some(all.freeze()))
         }
+        "who" => Answer::Whole(peer.client.map(|client| client.ip().to_string().into())),
         "upgrade" => {
             tokio::spawn(async move {
                 let upgraded = hyper::upgrade::on(request).await.expect("an upgrade");

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 /// | path | answer |
 /// |---|---|
 /// | `/events?topic=a&match=b:*` | a subscription; `history=all` and `principal=x` may be added |
+/// | `/other?topic=a` | one to [another hub](App::other_hub) |
 /// | `/bare?topic=a` | one without status event and heartbeats |
 /// | `/beating?topic=a` | one with a heartbeat every [`App::HEARTBEAT`] |
 /// | `/dropped?topic=a` | 204; the response with the subscription is dropped |
@@ -23,6 +24,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 #[derive(Debug, Clone)]
 pub struct App {
     hub: Hub,
+    other: Hub,
     feed: UnboundedSender<Event>,
     fed: Arc<Mutex<Option<UnboundedReceiver<Event>>>>,
     write_timeout: Duration,
@@ -57,7 +59,7 @@ impl App {
     pub fn new(hub: Hub) -> Self {
         let (feed, fed) = unbounded_channel();
         let fed = Arc::new(Mutex::new(Some(fed)));
-        Self { hub, feed, fed, write_timeout: Duration::from_secs(30) }
+        Self { hub, other: Hub::new(), feed, fed, write_timeout: Duration::from_secs(30) }
     }
 
     /// Sets how long a client may stall before its connection is ended. Default: 30 seconds.
@@ -76,6 +78,11 @@ impl App {
         &self.hub
     }
 
+    /// Another hub.
+    pub fn other_hub(&self) -> &Hub {
+        &self.other
+    }
+
     /// Sends an event to the only client of `/stream/fed`. Returns whether it is still connected.
     pub fn feed(&self, data: &str) -> bool {
         self.feed.send(Event::new(data)).is_ok()
@@ -85,6 +92,7 @@ impl App {
     pub fn answer(&self, path: &str, query: Option<&str>, request: impl Into<Resume>) -> Answer {
         match path {
             "/events" => Answer::Subscription(self.subscribe(query).resume(request)),
+            "/other" => Answer::Subscription(subscribe(&self.other, query).resume(request)),
             "/bare" => {
                 let subscribe = self.subscribe(query).resume(request);
                 Answer::Subscription(subscribe.status(false).heartbeat(None))
@@ -118,18 +126,7 @@ impl App {
     }
 
     fn subscribe(&self, query: Option<&str>) -> Subscribe {
-        let parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-        let values = |name: &'static str| {
-            parameters.filter(move |(key, _)| key == name).map(|(_, value)| value.into_owned())
-        };
-        let mut subscribe = self.hub.subscribe(values("topic")).matching(values("match"));
-        if values("history").next().as_deref() == Some("all") {
-            subscribe = subscribe.history(History::All);
-        }
-        match values("principal").next() {
-            Some(principal) => subscribe.principal(principal),
-            None => subscribe,
-        }
+        subscribe(&self.hub, query)
     }
 }
 
@@ -153,6 +150,21 @@ impl Answer {
             }
             Self::NotFound => status(404),
         }
+    }
+}
+
+fn subscribe(hub: &Hub, query: Option<&str>) -> Subscribe {
+    let parameters = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let values = |name: &'static str| {
+        parameters.filter(move |(key, _)| key == name).map(|(_, value)| value.into_owned())
+    };
+    let mut subscribe = hub.subscribe(values("topic")).matching(values("match"));
+    if values("history").next().as_deref() == Some("all") {
+        subscribe = subscribe.history(History::All);
+    }
+    match values("principal").next() {
+        Some(principal) => subscribe.principal(principal),
+        None => subscribe,
     }
 }
 

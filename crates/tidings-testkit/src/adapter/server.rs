@@ -100,8 +100,17 @@ impl Server {
 
     /// Shuts down gracefully, and waits until the server has ended.
     pub async fn shutdown(self) {
-        drop(self.shutdown);
-        let outcome = within("the end of the server", self.ended).await;
-        outcome.expect("the server did not panic").expect("it served to its end");
+        let Self { shutdown, ended, .. } = self;
+        drop(shutdown);
+        outcome(within("the end of the server", ended).await);
     }
+
+    /// Waits until the server has ended by itself, without a time limit.
+    pub async fn ended(self) {
+        outcome(self.ended.await);
+    }
+}
+
+fn outcome(ended: Result<io::Result<()>, oneshot::error::RecvError>) {
+    ended.expect("the server did not panic").expect("it served to its end");
 }

@@ -3,7 +3,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
@@ -105,6 +105,16 @@ impl Connection {
             let written = within_at(caller, "sending", self.socket.write_all(bytes)).await;
             written.unwrap_or_else(|error| panic!("sending: {error}, at {caller}"));
         }
+    }
+
+    /// Waits until the server has ended the connection, whatever it sends before.
+    #[track_caller]
+    pub fn ended(mut self) -> impl Future<Output = ()> {
+        let caller = Location::caller();
+        within_at(caller, "the end of the connection", async move {
+            // An error is an end, too.
+            while self.socket.read_buf(&mut self.raw).await.is_ok_and(|length| length > 0) {}
+        })
     }
 
     /// Resets the connection.

@@ -1,0 +1,175 @@
+//! The application on a worker, and the connections that it serves.
+
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::future::{pending, poll_fn, ready};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use actix_http::{HttpService, KeepAlive, Request, Response};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_factory};
+use actix_web::Error;
+use actix_web::body::MessageBody;
+use actix_web::dev::AppConfig;
+use tidings_net::{Guarded, Io, Limits, Listener, Protocol, Received, Reception};
+use tokio::sync::watch;
+
+use crate::http2;
+use crate::watched::Watched;
+use crate::workers::{Local, Serving};
+
+/// A connection that was accepted.
+pub(crate) struct Connection<L: Listener> {
+    pub(crate) io: L::Io,
+    pub(crate) reception: Reception,
+}
+
+/// What an application must know of its server.
+#[derive(Clone)]
+pub(crate) struct Site {
+    pub(crate) limits: Limits,
+    pub(crate) addr: Option<SocketAddr>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<tidings_net::Tls>,
+    /// Whether the server is shutting down.
+    pub(crate) closing: watch::Receiver<bool>,
+}
+
+impl Site {
+    /// What `HttpServer` tells its applications: the scheme and the host of a request that does not
+    /// name them.
+    fn app_config(&self) -> AppConfig {
+        #[cfg(feature = "tls")]
+        let is_secure = self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let is_secure = false;
+        let host = self.addr.map_or_else(|| "localhost".to_owned(), |addr| addr.to_string());
+        let addr = self.addr.unwrap_or((Ipv4Addr::LOCALHOST, 8080).into());
+        // Hidden, since actix-web has no other use for it than its crate for tests. But without it, URLs
+        // that an application makes for its clients would begin with `http:` under TLS.
+        AppConfig::__priv_test_new(is_secure, host, addr)
+    }
+
+    /// Resolves when the server shuts down.
+    async fn closed(&self) {
+        let mut closing = self.closing.clone();
+        if closing.wait_for(|closing| *closing).await.is_err() {
+            pending::<()>().await;
+        }
+    }
+}
+
+/// Makes an instance of the application, and of HTTP for it.
+pub(crate) async fn start<L, I, S, B>(app: I, site: Site) -> io::Result<Serving<Connection<L>>>
+where
+    L: Listener,
+    I: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Error: Into<Error> + 'static,
+    S::InitError: Debug,
+    S::Response: Into<Response<B>> + 'static,
+    S::Service: 'static,
+    <S::Service as Service<Request>>::Future: 'static,
+    B: MessageBody + 'static,
+{
+    let factory = app.into_factory().map_err(|error| error.into().error_response());
+    let service = factory.new_service(site.app_config()).await.map_err(cannot_start)?;
+    let service = Watched::new(service, &site.limits);
+    let plain = http(&service, &site).await?;
+    #[cfg(feature = "tls")]
+    let over_tls = http(&service, &site).await?;
+    Ok(Rc::new(move |Connection { io, reception }| {
+        let (site, plain) = (site.clone(), plain.clone());
+        #[cfg(feature = "tls")]
+        let over_tls = over_tls.clone();
+        Box::pin(async move {
+            let receive = async {
+                let io = io.reregister()?;
+                #[cfg(feature = "tls")]
+                if let Some(tls) = &site.tls {
+                    // In a box, for what waits for its first head without TLS needs little memory.
+                    return Ok(over_tls(Box::pin(reception.receive_tls(io, tls)).await?));
+                }
+                Ok::<_, io::Error>(plain(reception.receive(io, Default::default()).await?))
+            };
+            let serve = tokio::select! {
+                serve = receive => serve,
+                // Nothing was requested yet.
+                () = site.closed() => return,
+            };
+            if let Ok(serve) = serve {
+                serve.await;
+            }
+        })
+    }))
+}
+
+/// Serves HTTP on connections that have sent their first head.
+type Http<IO> = Rc<dyn Fn(Received<IO>) -> Local<()>>;
+
+async fn http<IO, S, B>(service: &Watched<S, B>, site: &Site) -> io::Result<Http<IO>>
+where
+    IO: Io,
+    S: Service<Request> + 'static,
+    S::Response: Into<Response<B>>,
+    S::Error: Into<Response<actix_web::body::BoxBody>> + 'static,
+    S::Future: 'static,
+    B: MessageBody + 'static,
+{
+    let app = service.clone();
+    let http1 = HttpService::build()
+        // `Guarded` limits the time of everything.
+        .keep_alive(KeepAlive::Os)
+        .client_request_timeout(Duration::ZERO)
+        .client_disconnect_timeout(Duration::ZERO)
+        // A client that closes its end is gone.
+        .h1_allow_half_closed(false)
+        .on_connect_ext(|io: &Guarded<IO>, data| drop(data.insert(io.activity().clone())))
+        .h1(fn_factory(move || ready(Ok::<_, Infallible>(app.clone()))));
+    let http1 = Rc::new(http1.new_service(()).await.map_err(cannot_start)?);
+    let (service, site) = (service.clone(), site.clone());
+    Ok(Rc::new(move |Received { io, protocol, client }| {
+        let (activity, service, site) = (io.activity().clone(), service.clone(), site.clone());
+        if protocol == Protocol::Http2 {
+            return Box::pin(async move {
+                let limits = &site.limits;
+                http2::serve(io, activity, client, service, limits, site.closed()).await;
+            });
+        }
+        let (http1, unflushed) = (http1.clone(), io.unflushed());
+        Box::pin(async move {
+            if poll_fn(|cx| Service::<(Guarded<IO>, _)>::poll_ready(&*http1, cx)).await.is_err() {
+                return;
+            }
+            let mut connection = pin!(http1.call((io, client)));
+            let mut closing = site.closing.clone();
+            let mut closed = pin!(closing.changed());
+            let mut is_first = true;
+            poll_fn(|cx| {
+                if connection.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
+                // The first poll registers this task, which stays the same. Later polls look at the
+                // version only: this runs for each event of a body.
+                let is_closed =
+                    std::mem::take(&mut is_first) && closed.as_mut().poll(cx).is_ready();
+                let is_closing = is_closed || site.closing.has_changed().unwrap_or(true);
+                // Everything was answered and sent.
+                match is_closing && activity.is_idle() && !unflushed.load(Ordering::Relaxed) {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
+            })
+            .await;
+        })
+    }))
+}
+
+fn cannot_start(error: impl Debug) -> io::Error {
+    io::Error::other(format!("application cannot start: {error:?}"))
+}

@@ -1,0 +1,202 @@
+//! A connection of HTTP/2.
+//!
+//! actix-http's own sets none of h2's limits: a client may open any number of streams, each with a
+//! head of 16 MiB. And it notices that a stream was cancelled only when it next writes to it.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
+use actix_http::body::{BodySize, BoxBody, MessageBody};
+use actix_http::header::{CONNECTION, CONTENT_LENGTH, DATE, HttpDate, TRANSFER_ENCODING, UPGRADE};
+use actix_http::{Method, Payload, Request, Response, ResponseHead};
+use actix_service::Service;
+use actix_web::web::Bytes;
+use h2_03::server::{Builder, SendResponse};
+use h2_03::{Reason, RecvStream, SendStream};
+use http_02::HeaderValue;
+use tidings_net::{Activity, Limits};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::watched::Watched;
+
+/// How many bytes of a stream may wait for the connection.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Serves requests until the connection ends, or, once `closing` resolves, until they are answered.
+pub(crate) async fn serve<S, B>(
+    io: impl AsyncRead + AsyncWrite + Unpin,
+    activity: Activity,
+    peer: Option<SocketAddr>,
+    service: Watched<S, B>,
+    limits: &Limits,
+    closing: impl Future<Output = ()>,
+) where
+    S: Service<Request> + 'static,
+    S::Response: Into<Response<B>>,
+    S::Error: Into<Response<BoxBody>> + 'static,
+    S::Future: 'static,
+    B: MessageBody + 'static,
+{
+    let stall = limits.write_timeout_value();
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(limits.h2_streams_value())
+        .max_header_list_size(limits.head_size_value().try_into().unwrap_or(u32::MAX))
+        .max_send_buffer_size(SEND_BUFFER);
+    let Ok(mut connection) = builder.handshake(io).await else { return };
+    let mut closing = pin!(closing);
+    let mut is_closing = false;
+    loop {
+        let accepted = tokio::select! {
+            accepted = connection.accept() => accepted,
+            () = &mut closing, if !is_closing => {
+                is_closing = true;
+                connection.graceful_shutdown();
+                continue;
+            }
+        };
+        // Else the client is gone, or everything is answered.
+        let Some(Ok((request, respond))) = accepted else { return };
+        let is_head = request.method() == Method::HEAD;
+        let answer = service.answer(convert(request, peer), &activity);
+        actix_rt::spawn(async move {
+            // An error means that the client has cancelled the stream, or is gone.
+            let _ = respond_with(answer, respond, is_head, stall).await;
+        });
+    }
+}
+
+fn convert(request: http_02::Request<RecvStream>, peer: Option<SocketAddr>) -> Request {
+    let (parts, body) = request.into_parts();
+    let payload = if body.is_end_stream() { Payload::None } else { Payload::from(body) };
+    let mut request = Request::with_payload(payload);
+    let head = request.head_mut();
+    head.method = parts.method;
+    head.uri = parts.uri;
+    head.version = parts.version;
+    head.headers = parts.headers.into();
+    head.peer_addr = peer;
+    request
+}
+
+/// Why a stream has ended early.
+struct Ended;
+
+impl From<h2_03::Error> for Ended {
+    fn from(_: h2_03::Error) -> Self {
+        Self
+    }
+}
+
+async fn respond_with<R, E, B>(
+    answer: impl Future<Output = Result<R, E>>,
+    mut respond: SendResponse<Bytes>,
+    is_head: bool,
+    stall: Option<Duration>,
+) -> Result<(), Ended>
+where
+    R: Into<Response<B>>,
+    E: Into<Response<BoxBody>>,
+    B: MessageBody,
+{
+    let answer = tokio::select! {
+        answer = answer => answer,
+        _ = poll_fn(|cx| respond.poll_reset(cx)) => return Err(Ended),
+    };
+    match answer {
+        Ok(response) => send(response.into(), respond, is_head, stall).await,
+        Err(error) => send(error.into(), respond, is_head, stall).await,
+    }
+}
+
+async fn send<B: MessageBody>(
+    response: Response<B>,
+    mut respond: SendResponse<Bytes>,
+    is_head: bool,
+    stall: Option<Duration>,
+) -> Result<(), Ended> {
+    let size = response.body().size();
+    let is_end = is_head || size.is_eof();
+    let mut stream = respond.send_response(head(response.head(), size), is_end)?;
+    if is_end {
+        return Ok(());
+    }
+    let mut body = pin!(response.into_body());
+    loop {
+        // Before the body is asked for bytes: those of a stalled stream stay where they are.
+        let _ = capacity(&mut stream, 1, stall).await?;
+        let bytes = poll_fn(|cx| match stream.poll_reset(cx) {
+            Poll::Ready(_) => Poll::Ready(Err(Ended)),
+            Poll::Pending => body.as_mut().poll_next(cx).map(Ok),
+        });
+        match bytes.await? {
+            Some(Ok(mut bytes)) => {
+                while !bytes.is_empty() {
+                    let length = capacity(&mut stream, bytes.len(), stall).await?;
+                    stream.send_data(bytes.split_to(length), false)?;
+                }
+            }
+            Some(Err(_)) => {
+                stream.send_reset(Reason::INTERNAL_ERROR);
+                return Err(Ended);
+            }
+            None => return Ok(stream.send_data(Bytes::new(), true)?),
+        }
+    }
+}
+
+/// Waits until some of these bytes may be sent, and returns how many.
+async fn capacity(
+    stream: &mut SendStream<Bytes>,
+    wanted: usize,
+    stall: Option<Duration>,
+) -> Result<usize, Ended> {
+    stream.reserve_capacity(wanted);
+    let available = stream.capacity().min(wanted);
+    if available > 0 {
+        return Ok(available);
+    }
+    let more = poll_fn(|cx| stream.poll_capacity(cx));
+    // In a box, which exists while the stream is stalled.
+    let more = match stall {
+        None => more.await,
+        Some(stall) => match Box::pin(tokio::time::timeout(stall, more)).await {
+            Ok(more) => more,
+            Err(_) => {
+                stream.send_reset(Reason::CANCEL);
+                return Err(Ended);
+            }
+        },
+    };
+    match more {
+        Some(Ok(available)) => Ok(available.min(wanted)),
+        _ => Err(Ended),
+    }
+}
+
+fn head(response: &ResponseHead, size: BodySize) -> http_02::Response<()> {
+    let mut head = http_02::Response::new(());
+    *head.status_mut() = response.status;
+    let fields = head.headers_mut();
+    for (name, value) in response.headers() {
+        // The others are about a connection of HTTP/1.
+        if ![CONNECTION, TRANSFER_ENCODING, UPGRADE].contains(name)
+            && !matches!(name.as_str(), "keep-alive" | "proxy-connection")
+        {
+            fields.append(name, value.clone());
+        }
+    }
+    if let BodySize::Sized(length) = size {
+        fields.insert(CONTENT_LENGTH, length.into());
+    }
+    if !fields.contains_key(DATE) {
+        let date = HttpDate::from(SystemTime::now()).to_string();
+        if let Ok(date) = HeaderValue::from_str(&date) {
+            fields.insert(DATE, date);
+        }
+    }
+    head
+}

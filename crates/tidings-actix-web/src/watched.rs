@@ -1,0 +1,159 @@
+//! The application, as a connection sees it.
+
+use std::cell::Cell;
+use std::io;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_http::body::{BodySize, MessageBody};
+use actix_http::error::PayloadError;
+use actix_http::{Method, Payload, Request, Response, StatusCode};
+use actix_service::Service;
+use actix_web::web::Bytes;
+use futures_core::Stream;
+use tidings_net::{Activity, Answering, Limits, ReadingBody};
+use tokio::time::{Sleep, sleep};
+
+use crate::workers::Local;
+
+/// A service that tells the connection of each request what is done with it, and limits the time in
+/// which a request's body must make progress.
+pub(crate) struct Watched<S, B> {
+    service: Rc<S>,
+    body_timeout: Option<Duration>,
+    body: PhantomData<fn() -> B>,
+}
+
+impl<S, B> Watched<S, B> {
+    pub(crate) fn new(service: S, limits: &Limits) -> Self {
+        let body_timeout = limits.body_timeout_value();
+        Self { service: Rc::new(service), body_timeout, body: PhantomData }
+    }
+}
+
+impl<S, B> Clone for Watched<S, B> {
+    fn clone(&self) -> Self {
+        let Self { service, body_timeout, body } = self;
+        Self { service: service.clone(), body_timeout: *body_timeout, body: *body }
+    }
+}
+
+impl<S, B> Watched<S, B>
+where
+    S: Service<Request>,
+    S::Response: Into<Response<B>>,
+    S::Future: 'static,
+{
+    /// Answers a request of the connection with this activity.
+    pub(crate) fn answer(
+        &self,
+        mut request: Request,
+        activity: &Activity,
+    ) -> Local<Result<Response<Answer<B>>, S::Error>> {
+        let answering = activity.answer();
+        let is_tunnel = Rc::new(Cell::new(false));
+        if !matches!(request.payload(), Payload::None) {
+            let payload = Box::pin(RequestBody {
+                payload: request.take_payload(),
+                reading: Some(activity.read_body()),
+                timeout: self.body_timeout,
+                is_tunnel: is_tunnel.clone(),
+                timer: None,
+            });
+            *request.payload() = Payload::Stream { payload };
+        }
+        let is_connect = request.method() == Method::CONNECT;
+        let activity = activity.clone();
+        let answer = self.service.call(request);
+        Box::pin(async move {
+            let response = answer.await?.into();
+            if is_connect || response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                is_tunnel.set(true);
+                activity.upgrade();
+            }
+            Ok(response.map_body(|_, body| Answer { body, _answering: answering }))
+        })
+    }
+}
+
+impl<S, B> Service<Request> for Watched<S, B>
+where
+    S: Service<Request>,
+    S::Response: Into<Response<B>>,
+    S::Future: 'static,
+{
+    type Response = Response<Answer<B>>;
+    type Error = S::Error;
+    type Future = Local<Result<Response<Answer<B>>, S::Error>>;
+
+    actix_service::forward_ready!(service);
+
+    fn call(&self, request: Request) -> Self::Future {
+        let activity = request.conn_data::<Activity>().cloned().unwrap_or_default();
+        self.answer(request, &activity)
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The body of a response, while which its request is being answered.
+    pub(crate) struct Answer<B> {
+        #[pin]
+        body: B,
+        _answering: Answering,
+    }
+}
+
+impl<B: MessageBody> MessageBody for Answer<B> {
+    type Error = B::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        self.project().body.poll_next(cx)
+    }
+}
+
+/// The body of a request, which fails when it brings no bytes for too long.
+struct RequestBody {
+    payload: Payload,
+    reading: Option<ReadingBody>,
+    timeout: Option<Duration>,
+    /// Whether it has become something else, as a WebSocket, which may be silent.
+    is_tunnel: Rc<Cell<bool>>,
+    /// Exists while it is waited for.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stream for RequestBody {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if let Poll::Ready(item) = Pin::new(&mut this.payload).poll_next(cx) {
+            this.timer = None;
+            match item {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => this.reading = None,
+                None => drop(this.reading.take().map(ReadingBody::finish)),
+            }
+            return Poll::Ready(item);
+        }
+        let Some(timeout) = this.timeout.filter(|_| !this.is_tunnel.get()) else {
+            return Poll::Pending;
+        };
+        let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        timer.as_mut().poll(cx).map(|()| {
+            this.reading = None;
+            let text = format!("request's body has brought no bytes for {timeout:?}");
+            Some(Err(PayloadError::Io(io::Error::new(io::ErrorKind::TimedOut, text))))
+        })
+    }
+}

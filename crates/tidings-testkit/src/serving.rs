@@ -1,0 +1,79 @@
+//! The suite of `serve`, which every adapter has: what its server does besides sending streams.
+//!
+//! An adapter's tests say how an [`App`] is served, and get a test for each promise: see
+//! [`serving_suite!`](crate::serving_suite).
+
+mod site;
+
+#[allow(missing_docs, reason = "each name states its promise")]
+pub mod ends;
+#[cfg(unix)]
+#[allow(missing_docs, reason = "each name states its promise")]
+pub mod signals;
+#[allow(missing_docs, reason = "each name states its promise")]
+pub mod tls;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use crate::adapter::App;
+
+pub use crate::adapter::run;
+
+/// An adapter's `serve`.
+pub trait Serving: 'static {
+    /// The server that it sets up.
+    type Server: tidings_net::Server<Addr = SocketAddr>;
+
+    /// Serves an application with the default settings.
+    ///
+    /// [`App::answer`] answers GET requests to every path; a POST request is answered with its own body. The listener
+    /// does not block.
+    ///
+    /// # Errors
+    ///
+    /// When the framework does not take the listener.
+    fn serve(app: App, listener: TcpListener) -> io::Result<tidings_net::Serve<Self::Server>>;
+}
+
+/// Makes a test of each promise of `serve`, for a [`Serving`]. The package needs its feature `tls`.
+#[macro_export]
+macro_rules! serving_suite {
+    ($serving:ty) => {
+        $crate::suite_tests! { serving for $serving;
+            ends {
+                a_shutdown_ends_the_streams_of_all_hubs
+                streams_end_by_reset_where_the_application_wants_it
+                a_server_says_where_it_listens
+            }
+            signals {
+                #[cfg(unix)]
+                this_is_the_server_of_the_other_tests
+                #[cfg(unix)]
+                a_signal_completes_the_request_in_flight_and_ends_streams_and_process
+                #[cfg(unix)]
+                a_second_signal_ends_the_process_at_once
+                #[cfg(unix)]
+                a_signal_ends_the_process_at_once_when_the_application_has_begun_the_shutdown
+                #[cfg(unix)]
+                a_signal_has_its_default_action_under_a_shutdown_of_the_application
+                #[cfg(unix)]
+                disabled_signals_have_their_default_action
+            }
+            tls {
+                the_client_chooses_the_protocol
+                events_arrive_over_http_1_1_and_http_2
+                new_certificates_are_for_new_connections
+                a_handshake_that_does_not_end_is_let_go
+            }
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_macro_lists_every_promise() {
+        crate::suite::assert_all_listed("serving");
+    }
+}

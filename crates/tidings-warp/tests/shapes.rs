@@ -1,0 +1,52 @@
+//! What warp's filters can be served on.
+
+#![cfg(unix)]
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use tidings_testkit::limit::{eventually, within};
+use tidings_warp::tidings::{Event, Hub};
+use tidings_warp::{Sse, SseRequest};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use warp::Filter;
+
+#[tokio::test]
+async fn a_unix_socket() {
+    let hub = Hub::builder().retry(None).build();
+    let served = hub.clone();
+    let news = warp::path("news").and(tidings_warp::request()).map(move |request: SseRequest| {
+        Sse::from(served.subscribe(["news"]).status(false).resume(request))
+    });
+    let who = warp::path("who")
+        .and(tidings_warp::remote_addr())
+        .and_then(async |addr: Option<SocketAddr>| Ok::<_, Infallible>(format!("is {addr:?}")));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let serve = tidings_warp::serve(UnixListener::bind(&path).unwrap(), news.or(who), &hub);
+    assert_eq!(serve.local_addr().unwrap().as_pathname(), Some(&*path));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serve = serve.with_graceful_shutdown(async { drop(stopped.await) });
+    let server = tokio::spawn(serve.into_future());
+
+    let ask = async |target: &str| {
+        let mut socket = UnixStream::connect(&path).await.unwrap();
+        let request = format!("GET {target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        socket
+    };
+    let read_to_end = async |mut socket: UnixStream| {
+        let mut text = String::new();
+        within("the response", socket.read_to_string(&mut text)).await.unwrap();
+        text
+    };
+    assert!(read_to_end(ask("/who").await).await.ends_with("is None"));
+    let stream = ask("/news").await;
+    eventually("the client is registered", || hub.clients().count() == 1).await;
+    hub.publish("news", Event::new("over a path")).await.unwrap();
+    drop(stop);
+    let text = read_to_end(stream).await;
+    assert!(text.contains("data: over a path\n") && text.ends_with("\r\n0\r\n\r\n"), "{text:?}");
+    within("the shutdown", server).await.unwrap().unwrap();
+}
