@@ -97,16 +97,22 @@ impl<B> Member<B> {
     }
 
     /// Writes, and keeps what the socket does not take. Returns whether it took all.
-    pub(super) fn send(&mut self, mut outgoing: Outgoing) -> io::Result<bool> {
+    pub(super) fn send(&mut self, mut outgoing: Outgoing, waker: &Waker) -> io::Result<bool> {
         if outgoing.write_to(&self.socket)? {
             return Ok(true);
         }
-        self.stalled = Some(Box::new(outgoing));
+        self.stall(outgoing, waker);
         Ok(false)
     }
 
+    /// Keeps what the socket did not take, until the hub needs the memory.
+    pub(super) fn stall(&mut self, outgoing: Outgoing, waker: &Waker) {
+        self.subscription.hold(outgoing.size(), waker);
+        self.stalled = Some(Box::new(outgoing));
+    }
+
     /// Writes what the socket did not take before. Returns whether it took all.
-    pub(super) fn flush(&mut self) -> io::Result<bool> {
+    pub(super) fn flush(&mut self, waker: &Waker) -> io::Result<bool> {
         let Some(outgoing) = &mut self.stalled else {
             return Ok(true);
         };
@@ -115,15 +121,27 @@ impl<B> Member<B> {
         if outgoing.written() > before {
             // A socket that was full has room because something was acknowledged.
             self.looks = self.looks.min(0);
+            self.subscription.hold(outgoing.size(), waker);
         }
         if is_done {
             self.stalled = None;
+            self.subscription.release();
         }
         Ok(is_done)
     }
 
+    /// Whether its connection has ended, or must end.
+    pub(super) fn is_over(&mut self) -> bool {
+        self.is_gone || self.is_cut() || (self.is_readable && !self.read().unwrap_or(false))
+    }
+
+    /// Whether the hub needs the memory of what the socket does not take.
+    pub(super) fn is_cut(&self) -> bool {
+        self.stalled.is_some() && self.subscription.is_cut()
+    }
+
     /// Reads what the client sends. Returns whether the stream may go on.
-    pub(super) fn read(&mut self) -> io::Result<bool> {
+    fn read(&mut self) -> io::Result<bool> {
         self.is_readable = false;
         let ahead = self.ahead.get_or_insert_default();
         let goes_on = ahead.read_from(&self.socket);

@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream as StdStream};
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use tidings::{Event, History, Hub, Retention, Subscribe};
+use tidings::{Event, History, Hub, ManualClock, Retention, Subscribe};
 use tidings_net::Permit;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -652,8 +652,41 @@ fn a_writer_that_fails_ends_its_streams_and_is_started_again() {
 }
 
 #[test]
+fn streams_that_hold_too_much_of_what_topics_have_lost_are_ended() {
+    const LIMIT: usize = 4 << 20;
+    const SIZE: usize = 500_000;
+
+    let clock = ManualClock::new();
+    let hub = Hub::builder().clock(clock.clock()).pinned_limit(LIMIT);
+    let hub = hub.retain("*", Retention::none()).unwrap().build();
+    let mut desk = Desk::new(None);
+    let mut reader = desk.serve(hub.subscribe(["elsewhere"]));
+    // Each wave stalls on an event of its own, in one topic or the other.
+    let mut clients = Vec::new();
+    for wave in 0..40 {
+        let topic = if wave % 2 == 0 { "news" } else { "others" };
+        clients.push(desk.serve(hub.subscribe([topic])));
+        for _ in 0..10 {
+            publish(&hub, topic, &"x".repeat(SIZE));
+            desk.catch_up();
+            // Streams that have just stalled may have ended others.
+            desk.catch_up();
+            clock.advance(Duration::from_secs(1));
+            let pinned = hub.metrics().pinned_bytes;
+            assert!(pinned <= LIMIT + SIZE * 2, "{pinned} bytes in wave {wave}");
+        }
+    }
+    let cut = hub.metrics().streams_cut;
+    assert!(cut >= 20, "only {cut} were cut");
+    assert_eq!(hub.clients().count(), 41 - cut as usize);
+    publish(&hub, "elsewhere", "still here");
+    desk.catch_up();
+    read_until(&mut reader, "still here");
+}
+
+#[test]
 fn a_stream_is_small() {
-    assert!(size_of::<Member<()>>() <= 144, "{}", size_of::<Member<()>>());
+    assert!(size_of::<Member<()>>() <= 152, "{}", size_of::<Member<()>>());
 }
 
 #[test]
