@@ -385,3 +385,30 @@ async fn an_idle_connection_of_http_2_ends_with_goaway() {
     site.has(0, 0).await;
     assert_eq!(site.hub.metrics().connections_timed_out, 1);
 }
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_handshake_has_a_time_limit_and_then_the_head() {
+    use tidings_net::Options;
+    use tidings_testkit::tls::Certificate;
+
+    let certificate = Certificate::new();
+    let limits = limits().handshake_timeout(SHORT).head_timeout(SHORT * 5);
+    let tls = Some(certificate.server(&[]).into());
+    let site = Site::start(Hub::new(), Options { limits, tls, ..Options::default() }).await;
+    // Nothing, and the beginning of a handshake.
+    for first in [&b""[..], &[22, 3, 1]] {
+        let began = std::time::Instant::now();
+        let mut socket = connected(&site, first).await;
+        assert_eq!(until_its_end(&mut socket).await, "");
+        assert!(began.elapsed() < SHORT * 5, "it is the handshake's limit");
+    }
+    let client = certificate.client(&["http/1.1"]);
+    Connection::open_tls(site.addr, client.clone()).await.ended().await;
+    assert_eq!(site.hub.metrics().connections_timed_out, 3);
+    let connection = Connection::open_tls(site.addr, client).await;
+    let mut response = connection.send(&Request::get("/events/a")).await;
+    response.next_message().await;
+    site.publish("a", "hello");
+    assert_eq!(response.next_message().await.data(), "hello");
+}

@@ -492,3 +492,51 @@ impl Drop for Place {
         drop(place);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::{TcpListener, TcpStream};
+
+    fn connections(limits: Limits) -> Connections {
+        Connections::new(&Options { limits, ..Options::default() })
+    }
+
+    #[test]
+    fn a_permit_is_as_large_as_a_pointer() {
+        assert_eq!(size_of::<Permit>(), size_of::<usize>());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn by_default_there_are_fewer_connections_than_files() {
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let files = files.map_or(usize::MAX, |files| files as usize);
+        let most = default_most();
+        assert!(most >= files / 8 * 7 && (most < files || files < 8), "{most} of {files}");
+    }
+
+    #[test]
+    fn an_address_of_ipv6_counts_with_its_network() {
+        let connections = connections(Limits::default().connections_per_address(1));
+        let addr = |text: &str| text.parse::<IpAddr>().unwrap();
+        let one = connections.admit_address(addr("2001:db8::1")).unwrap();
+        assert!(connections.admit_address(addr("2001:db8::2:1")).is_err());
+        let _other = connections.admit_address(addr("2001:db8:0:1::1")).unwrap();
+        let _v4 = connections.admit_address(addr("192.0.2.1")).unwrap();
+        assert!(connections.admit_address(addr("::ffff:192.0.2.1")).is_err());
+        drop(one);
+        connections.admit_address(addr("2001:db8::2:1")).unwrap();
+    }
+
+    #[tokio::test]
+    async fn connections_count_until_their_permits_are_dropped() {
+        let connections = connections(Limits::default());
+        let mut listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (_io, _, reception) = connections.accept(&mut listener).await;
+        assert_eq!(connections.count(), 1);
+        drop(reception);
+        assert_eq!(connections.count(), 0);
+    }
+}
