@@ -163,6 +163,7 @@ impl<IO: Io> Guarded<IO> {
             self.requests = requests;
             self.begin_waiting();
             self.head_length = 0;
+            self.is_over = false;
             self.is_readable = phase == Phase::Head && !self.early.is_empty();
         }
         phase
@@ -331,7 +332,8 @@ impl<IO: Io> Guarded<IO> {
                 Ok(None)
             }
             Phase::Settings => Err(timed_out("settings of HTTP/2 take too long")),
-            Phase::Idle if self.is_over => Err(timed_out("client does not end an idle connection")),
+            // It was counted.
+            Phase::Idle if self.is_over => Err(io::ErrorKind::ConnectionAborted.into()),
             Phase::Idle => {
                 self.connections.hubs().report(ServerEvent::ConnectionTimedOut);
                 self.is_over = true;
