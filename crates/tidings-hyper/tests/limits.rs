@@ -86,6 +86,15 @@ async fn a_later_head_has_a_time_limit_from_its_first_byte() {
     read_until(&mut socket, "0\r\n\r\n").await;
     socket.write_all(b"GET /text/3 HT").await.unwrap();
     assert!(until_its_end(&mut socket).await.starts_with("HTTP/1.1 408 "));
+    // The same after a stream of a writer.
+    let mut socket = connected(&site, &get("/events/a")).await;
+    read_until(&mut socket, "\n\n").await;
+    site.has(1, 0).await;
+    site.close_client();
+    read_until(&mut socket, "0\r\n\r\n").await;
+    tokio::time::sleep(SHORT * 2).await;
+    socket.write_all(b"GET /text/3 HT").await.unwrap();
+    assert!(until_its_end(&mut socket).await.starts_with("HTTP/1.1 408 "));
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tidings::ServerEvent;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::{Hubs, Limits, Listener, Options, Reception};
 
@@ -35,6 +35,8 @@ struct Shared {
     open: AtomicUsize,
     /// How many connections were open when one had to go or was refused; 0 once there is room again.
     full_at: AtomicUsize,
+    /// A place's time is up sooner than was known.
+    sooner: Notify,
     state: Mutex<State>,
 }
 
@@ -71,6 +73,7 @@ impl Connections {
             hubs: options.hubs.clone(),
             open: AtomicUsize::new(0),
             full_at: AtomicUsize::new(0),
+            sooner: Notify::new(),
             state: Mutex::default(),
             limits,
         });
@@ -153,9 +156,15 @@ impl Connections {
     /// Waits until the first place's time is up, and ends what is due.
     async fn sweep(&self) {
         let first = self.shared.state().lobby.first_key_value().map(|((due, _), _)| *due);
-        match first {
-            Some(due) => tokio::time::sleep_until(due.into()).await,
-            None => std::future::pending().await,
+        let up = async {
+            match first {
+                Some(due) => tokio::time::sleep_until(due.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = up => {}
+            () = self.shared.sooner.notified() => {}
         }
         let now = tokio::time::Instant::now().into_std();
         let mut ended = Vec::new();
@@ -476,12 +485,13 @@ impl Place {
     }
 
     /// Gives it this much time from now on.
-    #[cfg(feature = "tls")]
-    pub(crate) fn extend(&mut self, timeout: Option<Duration>) {
+    pub(crate) fn restart(&mut self, timeout: Option<Duration>) {
         let mut state = self.shared.state();
         if let Some(sender) = state.lobby.remove(&self.key) {
             self.key.0 = due_in(timeout);
             state.lobby.insert(self.key, sender);
+            drop(state);
+            self.shared.sooner.notify_one();
         }
     }
 }

@@ -52,6 +52,8 @@ pub struct Guarded<IO> {
     /// How many bytes of a head have come.
     head_length: usize,
     frames: Option<Box<Frames>>,
+    /// What the server sends over HTTP/2.
+    sent: Option<Box<Frames>>,
     /// How often responses had gone on when one last did, and when.
     moves: (usize, Instant),
     writes: Writes,
@@ -113,7 +115,8 @@ impl<IO: Io> Guarded<IO> {
             since: Instant::now(),
             requests: 0,
             head_length: 0,
-            frames: is_http2.then(|| Box::new(Frames::new(control_frames))),
+            frames: is_http2.then(|| Box::new(Frames::received(control_frames))),
+            sent: is_http2.then(|| Box::new(Frames::sent())),
             moves: (0, Instant::now()),
             writes: Writes::new(connections.limits().write_timeout),
             connections,
@@ -301,11 +304,12 @@ impl<IO: Io> Guarded<IO> {
     /// All streams of a connection of HTTP/2 may wait for windows that the client does not open.
     fn look_at_streams(&mut self, now: Instant) -> io::Result<Option<Instant>> {
         let limit = self.connections.limits().write_timeout;
-        let is_http2 = self.protocol == Protocol::Http2;
-        let Some(limit) = limit.filter(|_| is_http2 && self.activity.has_blocked()) else {
+        let (Some(limit), Some(sent), true) = (limit, &self.sent, self.activity.has_blocked())
+        else {
             return Ok(None);
         };
-        let moves = self.activity.moves();
+        // A large event may take long, and goes on as long as some of it is sent.
+        let moves = self.activity.moves().wrapping_add(sent.data());
         if moves != self.moves.0 || !self.activity.is_blocked() {
             self.moves = (moves, now);
         }
@@ -342,6 +346,18 @@ impl<IO: Io> Guarded<IO> {
                 Ok(self.connections.limits().handshake_timeout.map(|timeout| now + timeout))
             }
             Phase::Body | Phase::Answer | Phase::Open => Ok(None),
+        }
+    }
+
+    /// The server has sent some of these bytes.
+    fn has_sent<'a>(&mut self, bufs: impl Iterator<Item = &'a [u8]>, mut length: usize) {
+        if let Some(sent) = &mut self.sent {
+            for buf in bufs {
+                let part = buf.len().min(length);
+                length -= part;
+                // The server's own frames have no limit.
+                let _ = sent.read(&buf[..part], Instant::now);
+            }
         }
     }
 
@@ -394,6 +410,9 @@ impl<IO: Io> AsyncWrite for Guarded<IO> {
         let this = self.get_mut();
         this.unflushed.store(true, Ordering::Relaxed);
         let outcome = Pin::new(&mut this.io).poll_write(cx, buf);
+        if let Poll::Ready(Ok(length)) = outcome {
+            this.has_sent(std::iter::once(buf), length);
+        }
         this.watch(outcome, cx)
     }
 
@@ -405,6 +424,9 @@ impl<IO: Io> AsyncWrite for Guarded<IO> {
         let this = self.get_mut();
         this.unflushed.store(true, Ordering::Relaxed);
         let outcome = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
+        if let Poll::Ready(Ok(length)) = outcome {
+            this.has_sent(bufs.iter().map(|buf| &**buf), length);
+        }
         this.watch(outcome, cx)
     }
 
