@@ -224,3 +224,25 @@ async fn a_connection_whose_streams_have_no_window_ends() {
     site.publish("a", "hello");
     assert_eq!(stream.next_message().await.data(), "hello");
 }
+
+#[tokio::test]
+async fn a_stream_whose_window_opens_slowly_goes_on() {
+    const WINDOW_UPDATE: u8 = 8;
+
+    let limit = Duration::from_millis(400);
+    let site = Site::with(Hub::new(), Limits::default().write_timeout(limit)).await;
+    let mut client = Attacker::connect(&site).await;
+    // An event of 60,000 bytes, and a window of 500.
+    client.0.write_all(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 1, 0xf4])).await.unwrap();
+    let open = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head("GET", "/events/a"));
+    client.0.write_all(&open).await.unwrap();
+    eventually("it is open", || site.hub.clients().count() == 1).await;
+    site.publish("a", &"x".repeat(60_000));
+    for _ in 0..12 {
+        tokio::time::sleep(limit / 4).await;
+        assert_eq!(site.hub.clients().count(), 1);
+        client.0.write_all(&frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 100])).await.unwrap();
+    }
+    client.is_cut_off(std::iter::empty()).await;
+    eventually("it is gone", || site.hub.clients().count() == 0).await;
+}
