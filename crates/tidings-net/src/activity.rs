@@ -83,7 +83,8 @@ impl Activity {
         self.0.reading.load(Ordering::Relaxed) > 0
     }
 
-    pub(crate) fn is_upgraded(&self) -> bool {
+    /// Whether [`upgrade`](Self::upgrade) was called.
+    pub fn is_upgraded(&self) -> bool {
         self.0.is_upgraded.load(Ordering::Relaxed)
     }
 

@@ -51,6 +51,8 @@ pub struct Guarded<IO> {
     requests: usize,
     /// How many bytes of a head have come.
     head_length: usize,
+    /// The server has not looked yet whether the head is whole.
+    has_unseen_head: bool,
     frames: Option<Box<Frames>>,
     /// What the server sends over HTTP/2.
     sent: Option<Box<Frames>>,
@@ -115,6 +117,7 @@ impl<IO: Io> Guarded<IO> {
             since: Instant::now(),
             requests: 0,
             head_length: 0,
+            has_unseen_head: false,
             frames: is_http2.then(|| Box::new(Frames::received(control_frames))),
             sent: is_http2.then(|| Box::new(Frames::sent())),
             moves: (0, Instant::now()),
@@ -167,6 +170,7 @@ impl<IO: Io> Guarded<IO> {
             self.begin_waiting();
             self.head_length = 0;
             self.is_over = false;
+            self.has_unseen_head = false;
             self.is_readable = phase == Phase::Head && !self.early.is_empty();
         }
         phase
@@ -194,6 +198,12 @@ impl<IO: Io> Guarded<IO> {
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // Servers may read all that there is before they look: bodies and further requests, which are not
+        // of this head.
+        if std::mem::take(&mut self.has_unseen_head) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if self.head_length >= self.connections.limits().head_size.max(1) {
             self.answer(TOO_LARGE, cx);
             return Poll::Ready(Err(invalid("request's head has too many bytes")));
@@ -204,7 +214,9 @@ impl<IO: Io> Guarded<IO> {
                 if self.head_length == 0 {
                     self.begin_waiting();
                 }
-                self.head_length += buf.filled().len() - before;
+                let length = buf.filled().len() - before;
+                self.head_length += length;
+                self.has_unseen_head = length > 0;
                 Poll::Ready(outcome)
             }
             Poll::Pending => {
