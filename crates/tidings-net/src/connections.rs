@@ -114,8 +114,13 @@ impl Connections {
             let accepted = tokio::select! {
                 biased;
                 accepted = listener.accept() => accepted,
-                () = self.sweep() => continue,
+                () = self.wait_for_overdue() => {
+                    self.end_overdue();
+                    continue;
+                }
             };
+            // Under a storm of connections, it need not wait.
+            self.end_overdue();
             match accepted {
                 Ok((io, addr)) => {
                     if let Some(reception) = self.admit(L::socket_addr(&addr)) {
@@ -153,8 +158,8 @@ impl Connections {
         drop(lobby);
     }
 
-    /// Waits until the first place's time is up, and ends what is due.
-    async fn sweep(&self) {
+    /// Waits until the first place's time is up.
+    async fn wait_for_overdue(&self) {
         let first = self.shared.state().lobby.first_key_value().map(|((due, _), _)| *due);
         let up = async {
             match first {
@@ -166,6 +171,10 @@ impl Connections {
             () = up => {}
             () = self.shared.sooner.notified() => {}
         }
+    }
+
+    /// Ends what has been in the lobby for too long.
+    fn end_overdue(&self) {
         let now = tokio::time::Instant::now().into_std();
         let mut ended = Vec::new();
         let mut state = self.shared.state();
@@ -309,8 +318,8 @@ impl Connections {
             let reception = self.admit(L::socket_addr(&addr))?;
             Some((io, addr, reception))
         });
-        // The file of what was evicted is free only when its task has run.
-        tokio::task::yield_now().await;
+        // Without waiting, so that nothing is lost if this is cancelled: the file of what was evicted is free only when its
+        // task has run.
         self.shared.state().spare = open_spare();
         admitted
     }
