@@ -315,7 +315,7 @@ async fn a_snapshot_that_blocks_its_thread_delays_no_other_stream() {
     }
     assert!(blocked.messages().is_empty());
     let gate = site.gate.clone();
-    let opening = tokio::task::spawn_blocking(move || drop(gate.wait()));
+    let opening = tokio::task::spawn_blocking(move || gate.wait());
     within("the hook", opening).await.unwrap();
     blocked.read_messages(3).await;
     assert_eq!(blocked.messages()[1].data(), "a snapshot that was waited for");

@@ -75,12 +75,12 @@ impl Listener for TcpListener {
         Ok(())
     }
 
-    /// On Linux, a connection inherits all options from its listener.
+    /// On Linux, a connection inherits all options from its listener, unless it came before the listener had them.
     fn prepare_connection(&self, io: &TcpStream, limits: &Limits) {
-        #[cfg(not(any(target_os = "android", target_os = "linux")))]
-        let _ = limits.apply(io);
-        #[cfg(any(target_os = "android", target_os = "linux"))]
-        let _ = (io, limits);
+        let inherits = cfg!(any(target_os = "android", target_os = "linux"));
+        if !inherits || !io.nodelay().unwrap_or(true) {
+            let _ = limits.apply(io);
+        }
     }
 
     fn from_tcp(socket: TcpStream) -> Option<(TcpStream, SocketAddr)> {
@@ -159,5 +159,21 @@ mod tests {
         std::fs::remove_file(&directory).unwrap();
         let (_, addr) = accepted.unwrap();
         assert_eq!(<tokio::net::UnixListener as Listener>::socket_addr(&addr), None);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_came_before_the_listener_was_prepared_has_all_options() {
+        let mut listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let addr = listener.local_addr().expect("its address");
+        let early = TcpStream::connect(addr).await.expect("a connection");
+        let limits = Limits::default();
+        listener.prepare(&limits).expect("it takes all options");
+        let late = TcpStream::connect(addr).await.expect("a connection");
+        for _ in [early, late] {
+            let (io, _) = Listener::accept(&mut listener).await.expect("a connection");
+            listener.prepare_connection(&io, &limits);
+            assert!(io.nodelay().expect("an option"));
+            assert!(socket2::SockRef::from(&io).keepalive().expect("an option"));
+        }
     }
 }

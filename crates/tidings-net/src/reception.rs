@@ -99,7 +99,7 @@ impl Reception {
         })
         .await?;
         drop(handshake);
-        self.place.extend(self.connections.limits().head_timeout);
+        self.place.restart(self.connections.limits().head_timeout);
         self.head(io, Bytes::new()).await
     }
 
@@ -146,7 +146,13 @@ impl Reception {
                     Rejection::End
                 }));
             }
-            head.poll(&mut io, cx)
+            let outcome = head.poll(&mut io, cx);
+            if self.is_known && outcome.is_pending() && head.has_begun() {
+                // It is not idle any more.
+                self.is_known = false;
+                self.place.restart(self.connections.limits().head_timeout);
+            }
+            outcome
         })
         .await;
         match rejection {
