@@ -77,6 +77,8 @@ pub struct Subscription {
     sends_status: bool,
     ended: bool,
     rejoin: Rejoin,
+    /// See [`Feed::wait`](crate::log::feed::Feed::wait).
+    waited: u64,
 }
 
 /// Which wait lists are to be joined before the stream waits, if nothing was published to the hub since it was last
@@ -107,6 +109,7 @@ impl Subscription {
             sends_status: options.sends_status,
             ended: false,
             rejoin: Rejoin::All,
+            waited: 0,
             shared,
             client,
         };
@@ -251,6 +254,7 @@ impl Subscription {
                     self.client.feed.stop_waiting(&self.topic_cursors);
                     self.topic_cursors = Box::default();
                     self.rejoin = Rejoin::All;
+                    self.waited = 0;
                 }
                 return Poll::Pending;
             }
@@ -276,9 +280,13 @@ impl Subscription {
                 if self.topic_cursors.is_empty() {
                     self.topic_cursors = TopicCursor::for_each_of(&feed.topics);
                 }
-                feed.wait(self.cursor, &mut self.topic_cursors, &self.client)
+                let (waited, tail) = (&mut self.waited, self.shared.tail());
+                feed.wait(self.cursor, &mut self.topic_cursors, waited, &self.client, tail)
             }
         };
+        if waits && is_unchanged {
+            self.waited = self.cursor.offset;
+        }
         self.rejoin = if waits { Rejoin::Nothing } else { Rejoin::All };
         waits
     }
@@ -301,7 +309,11 @@ impl Subscription {
             && self.out_of_band.is_none()
             && self.rejoin == Rejoin::Nothing
             && (self.shared.watermark() == self.cursor.offset
-                || self.client.feed.is_waited_for(&self.topic_cursors))
+                || self.client.feed.is_waited_for(
+                    &self.topic_cursors,
+                    self.waited,
+                    self.shared.tail(),
+                ))
     }
 
     /// The next bytes of the topics' logs.
@@ -329,6 +341,7 @@ impl Subscription {
         let StartPoint { cursor, starts_after, past, .. } = start;
         // Its tickets in the wait lists are of where it was.
         self.rejoin = Rejoin::All;
+        self.waited = 0;
         let set = |topic_cursors: &mut [TopicCursor]| match &starts_after {
             Some(offsets) => {
                 let pairs = topic_cursors.iter_mut().zip(offsets);

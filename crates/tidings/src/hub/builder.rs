@@ -183,7 +183,6 @@ impl HubBuilder {
             coalescing: Coalescing::new(Self::COALESCED_BYTES, self.clock.clone()),
             clock: self.clock,
             journal: Mutex::new(journal),
-            watermark: 0.into(),
             is_closed: false.into(),
             defaults: self.defaults,
             retention: rules,
