@@ -52,6 +52,8 @@ pub struct Cohort {
     feed: Arc<Feed>,
     cursor: Cursor,
     topic_cursors: Box<[TopicCursor]>,
+    /// See [`Feed::wait`].
+    waited: u64,
     waiter: Arc<Waiting>,
 }
 
@@ -105,6 +107,7 @@ impl Cohort {
         Self {
             cursor: Cursor { offset, joined: offset },
             topic_cursors: TopicCursor::for_each_of(&feed.topics),
+            waited: 0,
             waiter: Arc::new(Waiting(waker)),
             shared,
             feed,
@@ -131,10 +134,13 @@ impl Cohort {
                         at: self.shared.clock.recent(),
                     }));
                 }
-                Ok(None) if self.feed.wait(self.cursor, &mut self.topic_cursors, &self.waiter) => {
-                    return Ok(None);
+                Ok(None) => {
+                    let tail = self.shared.tail();
+                    let Self { feed, cursor, topic_cursors, waited, waiter, .. } = self;
+                    if feed.wait(*cursor, topic_cursors, waited, waiter, tail) {
+                        return Ok(None);
+                    }
                 }
-                Ok(None) => {}
                 Err(_) => {
                     let offset = self.shared.watermark();
                     self.cursor = Cursor { offset, joined: offset };

@@ -7,6 +7,7 @@ pub(crate) mod frame;
 pub(crate) mod reset_reason;
 pub(crate) mod retention;
 pub(crate) mod ring;
+pub(crate) mod tail;
 pub(crate) mod wait_list;
 
 use std::num::NonZeroU64;
@@ -96,6 +97,8 @@ impl TopicLog {
 
     /// The newest frame's offset.
     pub(crate) fn head(&self) -> u64 {
+        #[cfg(test)]
+        looks::count();
         self.head.load(Ordering::Acquire)
     }
 
@@ -131,6 +134,8 @@ impl TopicLog {
     /// Whether the stream with this ticket is still in the wait list: then nothing has been
     /// appended since it joined, and the next append will wake it.
     pub(crate) fn still_waiting(&self, ticket: Option<Ticket>) -> bool {
+        #[cfg(test)]
+        looks::count();
         ticket.is_some_and(|ticket| {
             ticket.generation.get() == self.generation.load(Ordering::Acquire)
         })
@@ -297,5 +302,24 @@ impl TopicState {
     /// Neither subscribers nor retained events.
     pub(crate) fn is_vacant(&self) -> bool {
         self.subscribers == 0 && self.durable.is_empty()
+    }
+}
+
+/// Counts how often this thread looks at a topic without its lock.
+#[cfg(test)]
+pub(crate) mod looks {
+    use std::cell::Cell;
+
+    thread_local! {
+        static LOOKS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count() {
+        LOOKS.set(LOOKS.get() + 1);
+    }
+
+    /// Since this was last called.
+    pub(crate) fn take() -> usize {
+        LOOKS.take()
     }
 }

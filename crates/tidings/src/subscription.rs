@@ -84,6 +84,8 @@ pub struct Subscription {
     /// The client's outlet has the rest of an event.
     has_rest: bool,
     pace: Pace,
+    /// See [`Feed::wait`](crate::log::feed::Feed::wait).
+    waited: u64,
 }
 
 /// Which wait lists are to be joined before the stream waits, if nothing was published to the hub since it was last
@@ -116,6 +118,7 @@ impl Subscription {
             rejoin: Rejoin::All,
             has_rest: false,
             pace: Pace::default(),
+            waited: 0,
             shared,
             client,
         };
@@ -257,6 +260,7 @@ impl Subscription {
                     self.client.feed.stop_waiting(&self.topic_cursors);
                     self.topic_cursors = Box::default();
                     self.rejoin = Rejoin::All;
+                    self.waited = 0;
                 }
                 return Poll::Pending;
             }
@@ -282,9 +286,13 @@ impl Subscription {
                 if self.topic_cursors.is_empty() {
                     self.topic_cursors = TopicCursor::for_each_of(&feed.topics);
                 }
-                feed.wait(self.cursor, &mut self.topic_cursors, &self.client)
+                let (waited, tail) = (&mut self.waited, self.shared.tail());
+                feed.wait(self.cursor, &mut self.topic_cursors, waited, &self.client, tail)
             }
         };
+        if waits && is_unchanged {
+            self.waited = self.cursor.offset;
+        }
         self.rejoin = if waits { Rejoin::Nothing } else { Rejoin::All };
         waits
     }
@@ -308,7 +316,11 @@ impl Subscription {
             && !self.has_rest
             && self.rejoin == Rejoin::Nothing
             && (self.shared.watermark() == self.cursor.offset
-                || self.client.feed.is_waited_for(&self.topic_cursors))
+                || self.client.feed.is_waited_for(
+                    &self.topic_cursors,
+                    self.waited,
+                    self.shared.tail(),
+                ))
     }
 
     /// The next bytes of the topics' logs.
@@ -336,6 +348,7 @@ impl Subscription {
         let StartPoint { cursor, starts_after, past, .. } = start;
         // Its tickets in the wait lists are of where it was.
         self.rejoin = Rejoin::All;
+        self.waited = 0;
         let set = |topic_cursors: &mut [TopicCursor]| match &starts_after {
             Some(offsets) => {
                 let pairs = topic_cursors.iter_mut().zip(offsets);

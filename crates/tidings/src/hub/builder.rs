@@ -208,7 +208,6 @@ impl HubBuilder {
             pinned,
             is_relieving: false.into(),
             journal: Mutex::new(journal),
-            watermark: 0.into(),
             is_closed: false.into(),
             ends_by_reset: false.into(),
             defaults: self.defaults,

@@ -50,12 +50,12 @@ impl Follower for Shared {
     }
 
     fn restart(&self, origin: Origin) {
-        self.change(|journal, watermark| journal.restart(origin, watermark));
+        self.change(|journal, tail| journal.restart(origin, tail));
         self.with_replication(Replication::retry);
     }
 
     fn followed(&self, names: &[(&TopicPattern, u64)], position: u64) {
-        self.change(|journal, watermark| journal.follow(names, position, watermark));
+        self.change(|journal, tail| journal.follow(names, position, tail));
         self.with_replication(Replication::on_progress);
     }
 

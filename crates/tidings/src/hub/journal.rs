@@ -25,9 +25,9 @@ use crate::log::coverage::{Coverage, LowWatermark};
 use crate::log::frame::Frame;
 use crate::log::reset_reason::ResetReason;
 use crate::log::retention::RetentionRules;
+use crate::log::tail::{self, Tail};
 use crate::pinned::Pinned;
 use crate::resume::Epoch;
-use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::topic::TopicPattern;
 use effects::Effects;
 use entry::{Entry, EntryKind};
@@ -127,7 +127,7 @@ impl Journal {
         &mut self,
         entry: Entry<'_>,
         now: u64,
-        watermark: &AtomicU64,
+        tail: &Tail,
     ) -> Result<(Published, Effects), PublishError> {
         if self.is_closed {
             return Err(PublishErrorCause::Closed.into());
@@ -149,9 +149,12 @@ impl Journal {
             return Ok((published, effects));
         }
         let frame = self.frame(entry, now);
+        let patterns = !patterns.is_empty();
+        let topic = topic.as_ref().map_or(0, |topic| topic.id);
+        tail.enter(self.offset, tail::Entry::To { topic, patterns });
         targets.append(&frame, &mut self.memory, now, &mut effects);
         // Still under the logs' locks: a reader that finds the frame finds the watermark, too.
-        watermark.store(self.offset, Ordering::Release);
+        tail.set_watermark(self.offset);
         let vacant = targets.vacant().cloned();
         self.remove_vacant(vacant, &mut effects);
         self.remove_oldest(&mut effects);
@@ -270,10 +273,11 @@ impl Journal {
     }
 
     /// The replica begins again: after a gap, or in another history.
-    pub(super) fn restart(&mut self, origin: Origin, watermark: &AtomicU64) -> Effects {
+    pub(super) fn restart(&mut self, origin: Origin, tail: &Tail) -> Effects {
         let Some(replica) = self.source.replica_mut() else { return Effects::default() };
         // A new offset, which no reader has reached: so every reader notices.
         self.offset += 1;
+        tail.enter(self.offset, tail::Entry::Any);
         let Origin { epoch, position, end } = origin;
         let reason = if replica.epoch == epoch {
             replica.reach(position);
@@ -287,7 +291,7 @@ impl Journal {
         let low = LowWatermark { offset: self.offset, position: replica.position, reason };
         self.topics.forget_vanished(low);
         let logs = self.topics.all();
-        let mut effects = self.clear(&logs, self.topics.coverage(low), watermark);
+        let mut effects = self.clear(&logs, self.topics.coverage(low), tail);
         self.remove_vacant(logs, &mut effects);
         effects
     }
@@ -298,12 +302,13 @@ impl Journal {
         &mut self,
         names: &[(&TopicPattern, u64)],
         position: u64,
-        watermark: &AtomicU64,
+        tail: &Tail,
     ) -> Effects {
         let Some(replica) = self.source.replica_mut() else { return Effects::default() };
         replica.reach(position);
         let position = replica.position;
         self.offset += 1;
+        tail.enter(self.offset, tail::Entry::Any);
         let logs = names.iter().filter_map(|(name, interest)| {
             let log = self.topics.find(name).filter(|log| log.id == *interest)?;
             (!log.lock().coverage.is_followed()).then(|| log.clone())
@@ -314,23 +319,18 @@ impl Journal {
         logs.dedup_by_key(|log| log.id);
         // Streams that have subscribed meanwhile may have missed something, and look into the hub's log.
         let low = LowWatermark { offset: self.offset, position, reason: ResetReason::Trimmed };
-        self.clear(&logs, Coverage::Since(low), watermark)
+        self.clear(&logs, Coverage::Since(low), tail)
     }
 
     /// Clears logs, and moves the watermark on while all of them are locked: a reader that finds it in the one
     /// must not miss it in the other.
-    fn clear(
-        &mut self,
-        logs: &[Arc<TopicLog>],
-        coverage: Coverage,
-        watermark: &AtomicU64,
-    ) -> Effects {
+    fn clear(&mut self, logs: &[Arc<TopicLog>], coverage: Coverage, tail: &Tail) -> Effects {
         let mut effects = Effects::default();
         let mut states: Vec<_> = logs.iter().map(|log| log.lock()).collect();
         for (log, state) in logs.iter().zip(&mut states) {
             effects.wake(self.memory.clear(log, state, self.offset, coverage));
         }
-        watermark.store(self.offset, Ordering::Release);
+        tail.set_watermark(self.offset);
         effects
     }
 

@@ -16,6 +16,7 @@ use crate::health::{Health, Link};
 use crate::log::coverage::LowWatermark;
 use crate::log::feed::{Coalescing, Feeds};
 use crate::log::retention::RetentionRules;
+use crate::log::tail::Tail;
 use crate::log::{TopicLog, TopicState};
 use crate::metrics::Metrics;
 use crate::outlet::CutStream;
@@ -23,7 +24,7 @@ use crate::pinned::Pinned;
 use crate::registry::Registry;
 use crate::resume::Epoch;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::timers::{Timed, TimerSlot};
 use crate::topic::{Topic, TopicPattern};
 
@@ -41,8 +42,6 @@ pub(crate) struct Shared {
     /// A thread is ending streams because of what they hold.
     pub(super) is_relieving: AtomicBool,
     pub(crate) journal: Mutex<Journal>,
-    /// The newest offset that readers may see. Written under the journal's lock *and* those of the topics.
-    pub(super) watermark: AtomicU64,
     pub(super) is_closed: AtomicBool,
     /// Streams end with an error.
     pub(super) ends_by_reset: AtomicBool,
@@ -92,9 +91,13 @@ impl Upkeep {
 }
 
 impl Shared {
+    pub(crate) fn tail(&self) -> &Tail {
+        &self.coalescing.tail
+    }
+
     /// The newest offset that may be read.
     pub(crate) fn watermark(&self) -> u64 {
-        self.watermark.load(Ordering::Acquire)
+        self.tail().watermark()
     }
 
     pub(crate) fn head(&self) -> Head {
@@ -124,7 +127,7 @@ impl Shared {
     pub(crate) fn append(&self, entry: Entry<'_>) -> Result<Published, PublishError> {
         let (published, effects) = {
             let mut journal = self.journal.lock();
-            journal.append(entry, self.clock.now(), &self.watermark)?
+            journal.append(entry, self.clock.now(), self.tail())?
         };
         self.schedule_upkeep();
         self.run(effects);
@@ -132,8 +135,8 @@ impl Shared {
     }
 
     /// Changes the journal, and does what that leaves to be done.
-    pub(super) fn change(&self, change: impl FnOnce(&mut Journal, &AtomicU64) -> Effects) {
-        let effects = change(&mut self.journal.lock(), &self.watermark);
+    pub(super) fn change(&self, change: impl FnOnce(&mut Journal, &Tail) -> Effects) {
+        let effects = change(&mut self.journal.lock(), self.tail());
         self.run(effects);
     }
 

@@ -11,7 +11,9 @@ use futures_core::Stream;
 use super::journal::entry::{Entry, EntryKind};
 use super::journal::topics::STEP;
 use super::*;
+use crate::Cohort;
 use crate::clock::ManualClock;
+use crate::log::looks;
 use crate::log::retention::Retention;
 use crate::resume::Resume;
 use crate::subscription::Subscription;
@@ -270,7 +272,7 @@ fn a_large_event_makes_room_for_itself_in_steps() {
     let body = format!("data: {}\n", "x".repeat(1_000_000)).into_bytes();
     let entry = Entry { topic: &topic, body, kind: EntryKind::Durable(None) };
     let shared = hub.shared();
-    let (_, mut effects) = shared.journal.lock().append(entry, 0, &shared.watermark).unwrap();
+    let (_, mut effects) = shared.journal.lock().append(entry, 0, shared.tail()).unwrap();
     let mut before = count + 1;
     loop {
         assert!(before - topic_count(&hub) <= STEP, "{before} topics");
@@ -305,4 +307,51 @@ fn topics_are_left_in_steps() {
     assert_eq!(topic_count(&hub), 0);
     logs.extend(reader.client().feed.topics.iter().cloned());
     logs.iter().for_each(|log| log.lock().subscribers += 1);
+}
+
+/// What it costs to be sent an event depends on the topics that have news, not on those that are silent.
+#[test]
+fn silent_topics_cost_nothing() {
+    const OWN: usize = 900;
+
+    let hub = Hub::builder().heartbeat(None).build();
+    // Streams look at all topics once: at the beginning, or when an event comes, if there is none before.
+    publish(&hub, "elsewhere", "x");
+    let own: Vec<String> = (0..OWN).map(|n| format!("own{n}")).collect();
+    let names = || own.iter().map(String::as_str).chain(["shared", "other"]);
+    let mut alone = hub.subscribe(names()).matching(["shared*"]).open().unwrap();
+    let mut member = hub.subscribe(names()).open().unwrap();
+    read_all(&mut alone);
+    let mut cohort = Cohort::of(&member, Waker::noop().clone());
+    let mut cx = Context::from_waker(Waker::noop());
+    while cohort.poll_member(&mut member, &mut cx).is_ready() {}
+    assert!(cohort.next_batch().unwrap().is_none());
+    let batches = |cohort: &mut Cohort| {
+        let batches = std::iter::from_fn(|| cohort.next_batch().unwrap());
+        batches.map(|batch| batch.events()).sum::<usize>()
+    };
+    let events = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().matches("data: ").count();
+    looks::take();
+    for (published, expected) in [
+        (vec!["shared"], 1),
+        (vec!["shared"; 10], 10),
+        (vec!["shared", "other", "own7"], 3),
+        (vec!["elsewhere", "shared", "elsewhere"], 1),
+        (vec!["elsewhere"; 100], 0),
+        (vec!["own800"], 1),
+    ] {
+        published.iter().for_each(|topic| publish(&hub, topic, "x"));
+        looks::take();
+        assert_eq!(events(read_all(&mut alone)), expected, "{published:?}");
+        let looked = looks::take();
+        assert!(looked < 40, "{published:?}: {looked} looks");
+        assert_eq!(batches(&mut cohort), expected, "{published:?}");
+        assert!(looks::take() < 40, "{published:?}");
+    }
+    // More events than it is known where they went.
+    (0..2_000).for_each(|_| publish(&hub, "elsewhere", "x"));
+    publish(&hub, "own3", "x");
+    assert_eq!(events(read_all(&mut alone)), 1);
+    assert_eq!(batches(&mut cohort), 1);
+    assert!(looks::take() > OWN);
 }

@@ -6,6 +6,7 @@ use super::coalesce::{Budget, Chunk, Slice};
 use super::frame::Frame;
 use super::reset_reason::ResetReason;
 use super::ring::Newest;
+use super::tail::{Entry, Tail};
 use super::wait_list::Ticket;
 use crate::clock::Clock;
 use crate::sync::Mutex;
@@ -17,8 +18,60 @@ use crate::waking::Waiter;
 pub(crate) struct Feed {
     /// Sorted by name, each once.
     pub(crate) topics: Box<[Arc<TopicLog>]>,
+    /// If there are many topics.
+    index: Option<Box<TopicIndex>>,
     cache: Mutex<Cache>,
     siblings: Arc<Feeds>,
+}
+
+/// Finds the topics of a feed to which an event went.
+#[derive(Debug)]
+struct TopicIndex {
+    /// The ids of topics and their places in the feed, sorted.
+    by_id: Box<[(u64, u32)]>,
+    /// The places of the patterns.
+    patterns: Box<[u32]>,
+}
+
+impl TopicIndex {
+    /// So many topics are looked at faster than an event is looked up.
+    const FEW: usize = if cfg!(any(test, shuttle)) { 1 } else { 8 };
+
+    fn of(topics: &[Arc<TopicLog>]) -> Option<Box<Self>> {
+        if topics.len() <= Self::FEW {
+            return None;
+        }
+        let places = || (0..).zip(topics);
+        let mut by_id: Box<[_]> = places().map(|(place, topic)| (topic.id, place)).collect();
+        by_id.sort_unstable();
+        let patterns = places().filter(|(_, topic)| topic.name.has_wildcard());
+        let patterns = patterns.map(|(place, _)| place).collect();
+        Some(Box::new(Self { by_id, patterns }))
+    }
+
+    /// The places of the topics to which the events after `from` and up to `to` went, and perhaps of others. `None` if it
+    /// is not known, or is no less work than to look at all topics.
+    fn changed(&self, from: u64, to: u64, tail: &Tail) -> Option<Vec<u32>> {
+        if to.saturating_sub(from) > self.by_id.len() as u64 {
+            return None;
+        }
+        let mut changed = Vec::new();
+        let mut is_any = false;
+        let is_known = tail.for_each(from, to, |entry| match entry {
+            Entry::Any => is_any = true,
+            Entry::To { topic, patterns } => {
+                let place = self.by_id.binary_search_by_key(&topic, |(id, _)| *id).ok();
+                let place = place.and_then(|place| self.by_id.get(place));
+                changed.extend(place.map(|(_, place)| *place));
+                if patterns {
+                    changed.extend_from_slice(&self.patterns);
+                }
+            }
+        });
+        changed.sort_unstable();
+        changed.dedup();
+        (is_known && !is_any).then_some(changed)
+    }
 }
 
 /// The newest chunk of each kind. A reader that lags by less than a chunk finds the rest of it here.
@@ -101,7 +154,9 @@ impl Feed {
                     .any(|topic_cursor| topic_cursor.starts_after > cursor.offset);
             let slice = if is_split {
                 // Its topics begin at different offsets: no other reader can share this.
-                let gathered = self.gather(range, Some(topic_cursors), coalescing.budget.room())?;
+                let topics = (0..).zip(&self.topics);
+                let room = coalescing.budget.room();
+                let gathered = self.gather(range, topics, Some(topic_cursors), room)?;
                 gathered.into_slice(range, coalescing).map(|(slice, _)| slice)
             } else {
                 self.read_shared(range, coalescing)?
@@ -124,7 +179,12 @@ impl Feed {
         range: Range,
         coalescing: &Coalescing,
     ) -> Result<Option<Slice>, ResetReason> {
-        if let Some(slice) = self.read_single(range)? {
+        let changed = self.changed(range.from, range.to, &coalescing.tail);
+        let single = match &changed {
+            None => self.read_single(range, (0..).zip(&self.topics))?,
+            Some(places) => self.read_single(range, self.at(places))?,
+        };
+        if let Some(slice) = single {
             return Ok(slice);
         }
         // Held while the chunk is written: other readers at this offset wait and share it.
@@ -138,7 +198,11 @@ impl Feed {
                 }
             }
         }
-        let gathered = self.gather(range, None, coalescing.budget.room())?;
+        let room = coalescing.budget.room();
+        let gathered = match &changed {
+            None => self.gather(range, (0..).zip(&self.topics), None, room)?,
+            Some(places) => self.gather(range, self.at(places), None, room)?,
+        };
         let Some((slice, chunk)) = gathered.into_slice(range, coalescing) else {
             return Ok(None);
         };
@@ -152,10 +216,25 @@ impl Feed {
         Ok(Some(slice))
     }
 
+    /// The places of the topics that have news in a range, and perhaps of others. `None` for all.
+    #[inline]
+    fn changed(&self, from: u64, to: u64, tail: &Tail) -> Option<Vec<u32>> {
+        self.index.as_ref()?.changed(from, to, tail)
+    }
+
+    /// The topics at these places.
+    fn at<'a>(&'a self, places: &'a [u32]) -> impl Iterator<Item = (u32, &'a Arc<TopicLog>)> {
+        places.iter().filter_map(|place| Some((*place, self.topics.get(*place as usize)?)))
+    }
+
     /// The usual case, one event in one topic: its frame as it is. `Some(None)` for no event; `None` for
     /// several, which are worth a chunk.
-    fn read_single(&self, range: Range) -> Result<Option<Option<Slice>>, ResetReason> {
-        let topics = self.topics.iter().enumerate();
+    #[inline]
+    fn read_single<'a>(
+        &'a self,
+        range: Range,
+        topics: impl Iterator<Item = (u32, &'a Arc<TopicLog>)>,
+    ) -> Result<Option<Option<Slice>>, ResetReason> {
         let mut fresh = topics.filter(|(_, topic)| topic.head() > range.from);
         let Some((index, topic)) = fresh.next() else {
             return Ok(Some(None));
@@ -177,25 +256,24 @@ impl Feed {
             _ => return Ok(None),
         };
         // A frame after the range: there is none in it.
-        Ok(Some((frame.offset <= range.to).then(|| {
-            let topic = u32::try_from(index).ok();
-            Slice { topic, ..Slice::of(frame) }
-        })))
+        Ok(Some(
+            (frame.offset <= range.to).then(|| Slice { topic: Some(index), ..Slice::of(frame) }),
+        ))
     }
 
-    /// Collects the frames of all topics in a range, in the hub's order: up to `room` bytes, and at least
-    /// one frame.
-    fn gather(
-        &self,
+    /// Collects the frames of topics in a range, in the hub's order: up to `room` bytes, and at least one frame.
+    fn gather<'a>(
+        &'a self,
         range: Range,
+        topics: impl Iterator<Item = (u32, &'a Arc<TopicLog>)>,
         topic_cursors: Option<&[TopicCursor]>,
         room: usize,
     ) -> Result<Gathered, ResetReason> {
         let mut frames = Vec::new();
         let mut to = range.to;
-        for (index, topic) in self.topics.iter().enumerate() {
+        for (index, topic) in topics {
             let starts_after = topic_cursors
-                .and_then(|topic_cursors| topic_cursors.get(index))
+                .and_then(|topic_cursors| topic_cursors.get(index as usize))
                 .map_or(0, |topic_cursor| topic_cursor.starts_after);
             let from = range.from.max(starts_after);
             if topic.head() <= from {
@@ -251,28 +329,60 @@ impl Feed {
     /// Whether nothing was appended since all wait lists were joined.
     #[cfg(feature = "http-body")]
     #[inline]
-    pub(crate) fn is_waited_for(&self, topic_cursors: &[TopicCursor]) -> bool {
+    pub(crate) fn is_waited_for(
+        &self,
+        topic_cursors: &[TopicCursor],
+        waited: u64,
+        tail: &Tail,
+    ) -> bool {
+        let is_waiting = |(topic, topic_cursor): (&Arc<TopicLog>, &TopicCursor)| {
+            topic.still_waiting(topic_cursor.ticket)
+        };
         self.topics.len() == topic_cursors.len()
-            && self
-                .topics
-                .iter()
-                .zip(topic_cursors)
-                .all(|(topic, topic_cursor)| topic.still_waiting(topic_cursor.ticket))
+            && match self.changed_since(waited, tail.watermark(), tail) {
+                None => self.topics.iter().zip(topic_cursors).all(is_waiting),
+                Some(places) => places.into_iter().all(|place| {
+                    let place = place as usize;
+                    self.topics.get(place).zip(topic_cursors.get(place)).is_some_and(is_waiting)
+                }),
+            }
+    }
+
+    /// The topics whose wait lists may have been taken after they were joined, if all were at `waited`.
+    fn changed_since(&self, waited: u64, watermark: u64, tail: &Tail) -> Option<Vec<u32>> {
+        if waited == 0 { None } else { self.changed(waited, watermark, tail) }
     }
 
     /// Joins the wait lists of all topics. Returns false when one has something new instead.
+    ///
+    /// `waited` is the watermark when that was last done, or 0. The waker must be registered: what is published after the
+    /// watermark that is read here either finds the stream in the list, or has taken it from there and will wake it.
     pub(crate) fn wait<W: Waiter + 'static>(
         &self,
         cursor: Cursor,
         topic_cursors: &mut [TopicCursor],
+        waited: &mut u64,
         waiter: &Arc<W>,
+        tail: &Tail,
     ) -> bool {
-        self.topics.iter().zip(topic_cursors).all(|(topic, topic_cursor)| {
+        let join = |(topic, topic_cursor): (&Arc<TopicLog>, &mut TopicCursor)| {
             if !topic.still_waiting(topic_cursor.ticket) {
                 topic_cursor.ticket = topic.wait(cursor.offset, waiter);
             }
             topic_cursor.ticket.is_some()
-        })
+        };
+        let watermark = tail.watermark();
+        let waits = match self.changed_since(*waited, watermark, tail) {
+            None => self.topics.iter().zip(topic_cursors).all(join),
+            Some(places) => places.into_iter().all(|place| {
+                let place = place as usize;
+                self.topics.get(place).zip(topic_cursors.get_mut(place)).is_some_and(join)
+            }),
+        };
+        if waits {
+            *waited = watermark;
+        }
+        waits
     }
 
     /// Joins the wait list of one topic, by its index. Returns false when it has something new.
@@ -351,9 +461,10 @@ impl Gathered {
     }
 }
 
-/// What a hub's feeds need to write chunks.
+/// What a hub's feeds need to know what is new, and to write chunks.
 #[derive(Debug)]
 pub(crate) struct Coalescing {
+    pub(crate) tail: Tail,
     pub(crate) budget: Budget,
     clock: Clock,
     /// The feeds that have chunks cached.
@@ -365,7 +476,7 @@ impl Coalescing {
     const CHUNK_AGE: u64 = 1_000;
 
     pub(crate) fn new(budget: usize, clock: Clock) -> Self {
-        Self { budget: Budget::new(budget), clock, warm: Mutex::default() }
+        Self { tail: Tail::default(), budget: Budget::new(budget), clock, warm: Mutex::default() }
     }
 
     /// Drops the chunks that every reader that keeps up has read. Returns whether any is left.
@@ -392,6 +503,7 @@ impl Feeds {
             return feed;
         }
         let feed = Arc::new(Feed {
+            index: TopicIndex::of(&topics),
             topics: topics.into(),
             cache: Mutex::default(),
             siblings: self.clone(),
