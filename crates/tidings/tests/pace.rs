@@ -65,7 +65,7 @@ fn a_stream_that_has_more_pauses_after_a_burst_and_is_woken() {
 
 #[test]
 fn many_streams_that_have_more_are_all_woken() {
-    within(60, || {
+    within(30, || {
         let hub = busy_hub();
         let (done, outcome) = channel();
         // So many that most of them are woken from outside.
