@@ -66,10 +66,14 @@ where
             *request.payload() = Payload::Stream { payload };
         }
         let is_connect = request.method() == Method::CONNECT;
+        let activity = activity.clone();
         let answer = self.service.call(request);
         Box::pin(async move {
             let response = answer.await?.into();
-            is_tunnel.set(is_connect || response.status() == StatusCode::SWITCHING_PROTOCOLS);
+            if is_connect || response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                is_tunnel.set(true);
+                activity.upgrade();
+            }
             Ok(response.map_body(|_, body| Answer { body, _answering: answering }))
         })
     }
@@ -135,8 +139,10 @@ impl Stream for RequestBody {
         let this = &mut *self;
         if let Poll::Ready(item) = Pin::new(&mut this.payload).poll_next(cx) {
             this.timer = None;
-            if !matches!(item, Some(Ok(_))) {
-                this.reading = None;
+            match item {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => this.reading = None,
+                None => drop(this.reading.take().map(ReadingBody::finish)),
             }
             return Poll::Ready(item);
         }

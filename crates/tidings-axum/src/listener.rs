@@ -46,9 +46,13 @@ where
     }
 
     fn prepare_connection(&self, io: &Connection<L::Io>, limits: &Limits) {
-        if let Some(socket) = io.tcp() {
+        let Some(socket) = io.tcp() else {
+            return;
+        };
+        match (&self.0 as &dyn Any).downcast_ref::<TcpListener>() {
+            Some(listener) => listener.prepare_connection(socket, limits),
             // It fails if the connection is gone already, which its server will notice.
-            let _ = limits.apply(socket);
+            None => drop(limits.apply(socket)),
         }
     }
 

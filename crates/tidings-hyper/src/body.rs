@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tidings_net::{Answering, ReadingBody};
+use tidings_net::{Activity, AddressPermit, Answering, ReadingBody};
 use tokio::time::{Sleep, sleep};
 
 /// The body of a request. It fails if it brings no bytes for [`Limits::body_timeout`](tidings_net::Limits::body_timeout).
@@ -22,8 +22,8 @@ pub struct RequestBody {
 }
 
 impl RequestBody {
-    pub(crate) fn new(incoming: Incoming, timeout: Option<Duration>, reading: ReadingBody) -> Self {
-        let reading = Some(reading).filter(|_| !incoming.is_end_stream());
+    pub(crate) fn new(incoming: Incoming, timeout: Option<Duration>, activity: &Activity) -> Self {
+        let reading = (!incoming.is_end_stream()).then(|| activity.read_body());
         Self { incoming, timeout, waiting: None, reading }
     }
 }
@@ -46,7 +46,7 @@ impl Body for RequestBody {
         };
         self.waiting = None;
         if frame.is_none() || self.incoming.is_end_stream() {
-            self.reading = None;
+            self.reading.take().map(ReadingBody::finish);
         }
         let error = |error| RequestBodyError(Cause::Failed(error));
         Poll::Ready(frame.map(|frame| frame.map_err(error)))
@@ -98,8 +98,21 @@ impl Error for RequestBodyError {
 
 /// The body of a response: when it is dropped, the request has been answered.
 pub(crate) struct ResponseBody<B> {
-    pub(crate) body: B,
-    pub(crate) _answering: Answering,
+    /// None if the server answers.
+    body: Option<B>,
+    _answering: Answering,
+    _address: Option<AddressPermit>,
+}
+
+impl<B> ResponseBody<B> {
+    pub(crate) fn new(body: B, answering: Answering, address: Option<AddressPermit>) -> Self {
+        Self { body: Some(body), _answering: answering, _address: address }
+    }
+
+    /// No body, of the server's own answer.
+    pub(crate) fn none(answering: Answering) -> Self {
+        Self { body: None, _answering: answering, _address: None }
+    }
 }
 
 impl<B: Body + Unpin> Body for ResponseBody<B> {
@@ -110,14 +123,17 @@ impl<B: Body + Unpin> Body for ResponseBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        match &mut self.body {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
     }
 }

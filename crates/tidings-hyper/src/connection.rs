@@ -1,6 +1,5 @@
 //! A connection, from its first byte until it ends or a writer has it.
 
-use std::cell::RefCell;
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::{pending, poll_fn};
@@ -15,16 +14,18 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tidings_net::{
-    Answering, Connections, Guarded, GuardedParts, Io, Peer, Protocol, Received, Reception,
+    AddressPermit, Connections, Guarded, GuardedParts, Io, Options, Peer, Protocol, Received,
+    Reception,
 };
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
-use crate::body::{RequestBody, ResponseBody};
+use crate::body::RequestBody;
 use crate::handoff::{NewStream, ReturnedConnection, StreamResponse};
 use crate::head::Framing;
+use crate::requests::Requests;
 use crate::writers::Writers;
 
 /// An application, which answers requests.
@@ -46,29 +47,17 @@ where
     type Answer = F;
 }
 
-/// What a connection needs from its server.
-pub(crate) struct ServerHandle<B> {
-    pub(crate) writers: Arc<Writers<B>>,
+/// What connections need from their server. While one of them exists, the server is not at its end.
+pub(crate) struct Server<A, B> {
+    app: Mutex<A>,
+    writers: Arc<Writers<B>>,
     /// Whether the server is shutting down.
-    pub(crate) closing: watch::Receiver<bool>,
+    closing: watch::Receiver<bool>,
     /// Takes connections whose streams have ended.
-    pub(crate) back: mpsc::UnboundedSender<ReturnedConnection>,
-    pub(crate) connections: Connections,
+    back: mpsc::UnboundedSender<ReturnedConnection>,
+    connections: Connections,
     #[cfg(feature = "tls")]
-    pub(crate) tls: Option<tidings_net::Tls>,
-}
-
-impl<B> Clone for ServerHandle<B> {
-    fn clone(&self) -> Self {
-        Self {
-            writers: self.writers.clone(),
-            closing: self.closing.clone(),
-            back: self.back.clone(),
-            connections: self.connections.clone(),
-            #[cfg(feature = "tls")]
-            tls: self.tls.clone(),
-        }
-    }
+    tls: Option<tidings_net::Tls>,
 }
 
 /// Waits for the head of the first request, and spawns the task for what the connection speaks: most of the memory of an idle
@@ -78,8 +67,7 @@ pub(crate) async fn begin<IO, L, A, B>(
     addr: L,
     before: Bytes,
     reception: Reception,
-    app: A,
-    server: ServerHandle<B>,
+    server: Arc<Server<A, B>>,
 ) where
     IO: Io,
     L: Clone + Send + 'static,
@@ -87,50 +75,66 @@ pub(crate) async fn begin<IO, L, A, B>(
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let mut closing = server.closing.clone();
     #[cfg(feature = "tls")]
-    if let Some(tls) = server.tls.clone() {
-        let received = tokio::select! {
-            received = reception.receive_tls(io, &tls) => received,
-            _ = closing.wait_for(|closing| *closing) => return,
-        };
-        if let Ok(received) = received {
-            spawn(received, addr, app, server);
+    if let Some(tls) = &server.tls {
+        if let Ok(received) = Box::pin(reception.receive_tls(io, tls)).await {
+            server.serve(received, addr);
         }
         return;
     }
-    let received = tokio::select! {
-        received = reception.receive(io, before) => received,
-        // Nothing was requested yet.
-        _ = closing.wait_for(|closing| *closing) => return,
-    };
-    if let Ok(received) = received {
-        spawn(received, addr, app, server);
+    if let Ok(received) = reception.receive(io, before).await {
+        server.serve(received, addr);
     }
 }
 
-fn spawn<IO, L, A, B>(received: Received<IO>, addr: L, app: A, server: ServerHandle<B>)
+impl<A, B> Server<A, B>
 where
-    IO: Io,
-    L: Clone + Send + 'static,
-    A: App<L, B>,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let Received { io, protocol, client } = received;
-    let peer = Peer { addr, client };
-    match protocol {
-        Protocol::Http2 => drop(tokio::spawn(serve_http2(io, peer, app, server))),
-        Protocol::Http1 => drop(tokio::spawn(serve_http1(io, peer, app, server))),
+    pub(crate) fn new(
+        app: A,
+        options: &Options,
+        writers: Arc<Writers<B>>,
+        closing: watch::Receiver<bool>,
+        back: mpsc::UnboundedSender<ReturnedConnection>,
+        connections: Connections,
+    ) -> Self {
+        let _ = options;
+        Self {
+            app: Mutex::new(app),
+            writers,
+            closing,
+            back,
+            connections,
+            #[cfg(feature = "tls")]
+            tls: options.tls.clone(),
+        }
+    }
+
+    fn serve<IO, L>(self: Arc<Self>, received: Received<IO>, addr: L)
+    where
+        IO: Io,
+        L: Clone + Send + 'static,
+        A: App<L, B>,
+    {
+        let Received { io, protocol, client } = received;
+        let app = self.app.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let activity = io.activity().clone();
+        let peer = Peer { addr, client };
+        let requests = Requests::new(app, peer, self.connections.clone(), activity);
+        match protocol {
+            Protocol::Http2 => drop(tokio::spawn(serve_http2(io, requests, self))),
+            Protocol::Http1 => drop(tokio::spawn(serve_http1(io, requests, self))),
+        }
     }
 }
 
 /// Has hyper serve requests, until there is a response that a writer can send.
 fn serve_http1<IO, L, A, B>(
     io: Guarded<IO>,
-    peer: Peer<L>,
-    app: A,
-    server: ServerHandle<B>,
+    requests: Requests<L, A>,
+    server: Arc<Server<A, B>>,
 ) -> impl Future<Output = ()> + Send + 'static
 where
     IO: Io,
@@ -143,34 +147,33 @@ where
     let handoff =
         is_direct.then(|| Handoff { response: Arc::default(), unflushed: io.unflushed() });
     let slot = handoff.as_ref().map(|handoff| handoff.response.clone());
-    let activity = io.activity().clone();
-    let body_timeout = server.connections.limits().body_timeout_value();
-    // hyper calls a service that it only borrows, one request after the other.
-    let app = RefCell::new(app);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (head, body) = request.into_parts();
-        let handoff = slot.clone().zip(Framing::of(&head, &body));
-        let answering = activity.answer();
-        let body = RequestBody::new(body, body_timeout, activity.read_body());
-        let answer = app.borrow_mut()(Request::from_parts(head, body), peer.clone());
+        let handoff = slot.clone().zip(Framing::of(&request));
+        let called = requests.call(request);
         // In a box: hyper keeps room for it as long as the connection lives.
         Box::pin(async move {
+            let (answer, open) = match called {
+                Ok(called) => called,
+                Err(refusal) => return Ok(refusal),
+            };
             let response = answer.await?;
             let Some((slot, framing)) = handoff else {
-                return Ok(answered(response, answering));
+                return Ok(open.respond(response));
             };
             match StreamResponse::from_response(response, framing) {
                 Ok(response) => {
-                    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(response);
+                    let ready = Some((response, open.address));
+                    *slot.lock().unwrap_or_else(PoisonError::into_inner) = ready;
                     // hyper gets no response, and is not polled again.
                     pending().await
                 }
-                Err(response) => Ok::<_, Infallible>(answered(response, answering)),
+                Err(response) => Ok::<_, Infallible>(open.respond(response)),
             }
         })
     });
-    let mut connection =
-        http1::Builder::new().serve_connection(TokioIo::new(io), service).with_upgrades();
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(server.connections.limits().head_size_value().max(LEAST_BUFFER));
+    let mut connection = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
     // A block, not a function: the future of a function holds its arguments twice.
     async move {
         let mut closing = server.closing.clone();
@@ -192,12 +195,14 @@ where
                 None => Poll::Pending,
             }
         });
-        if let (Some(response), Some(parts)) = (response.await, connection.into_parts()) {
-            let GuardedParts { io, before, permit } = parts.io.into_inner().into_parts();
-            let pipelined = match (parts.read_buf, before) {
-                (read, before) if before.is_empty() => read,
-                (read, before) => [&read[..], &before[..]].concat().into(),
-            };
+        if let (Some((response, address)), Some(parts)) = (response.await, connection.into_parts())
+        {
+            let GuardedParts { io, before, mut permit } = parts.io.into_inner().into_parts();
+            if let Some(address) = address {
+                permit.set_address(address);
+            }
+            // Copied: one byte would keep all of hyper's buffer.
+            let pipelined = Bytes::from([&parts.read_buf[..], &before].concat());
             // Else the socket is gone.
             if let Some(Ok(socket)) = io.into_tcp().ok().map(TcpStream::into_std) {
                 let back = server.back.clone();
@@ -208,20 +213,22 @@ where
     }
 }
 
-fn answered<B>(response: Response<B>, answering: Answering) -> Response<ResponseBody<B>> {
-    response.map(|body| ResponseBody { body, _answering: answering })
-}
+/// hyper's own minimum.
+const LEAST_BUFFER: usize = 8 * 1024;
+
+/// A response for a writer, which counts for its client's address.
+type ReadyStream<B> = (Box<StreamResponse<B>>, Option<AddressPermit>);
 
 /// A response that a writer will send, and waits for its connection.
 struct Handoff<B> {
-    response: Arc<Mutex<Option<Box<StreamResponse<B>>>>>,
+    response: Arc<Mutex<Option<ReadyStream<B>>>>,
     unflushed: Arc<AtomicBool>,
 }
 
 impl<B> Handoff<B> {
     /// The response, once everything before it was sent. A poll of hyper's connection ends with a
     /// flush; bytes that are unflushed after it wait for the socket, which wakes the task.
-    fn take(&self) -> Option<Box<StreamResponse<B>>> {
+    fn take(&self) -> Option<ReadyStream<B>> {
         if self.unflushed.load(Ordering::Relaxed) {
             return None;
         }
@@ -229,8 +236,11 @@ impl<B> Handoff<B> {
     }
 }
 
-async fn serve_http2<IO, L, A, B>(io: Guarded<IO>, peer: Peer<L>, app: A, server: ServerHandle<B>)
-where
+async fn serve_http2<IO, L, A, B>(
+    io: Guarded<IO>,
+    requests: Requests<L, A>,
+    server: Arc<Server<A, B>>,
+) where
     IO: Io,
     L: Clone + Send + 'static,
     A: App<L, B>,
@@ -238,25 +248,39 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let activity = io.activity().clone();
-    let body_timeout = server.connections.limits().body_timeout_value();
-    let app = RefCell::new(app);
     let service = service_fn(move |request: Request<Incoming>| {
-        let answering = activity.answer();
-        let reading = activity.read_body();
-        let request = request.map(|body| RequestBody::new(body, body_timeout, reading));
-        let answer = app.borrow_mut()(request, peer.clone());
-        Box::pin(async move { Ok::<_, Infallible>(answered(answer.await?, answering)) })
+        let called = requests.call(request);
+        Box::pin(async move {
+            match called {
+                Ok((answer, open)) => Ok::<_, Infallible>(open.respond(answer.await?)),
+                Err(refusal) => Ok(refusal),
+            }
+        })
     });
+    let limits = server.connections.limits();
     let mut builder = http2::Builder::new(TokioExecutor::new());
-    // For WebSockets over HTTP/2: RFC 8441.
-    builder.enable_connect_protocol();
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(limits.keepalive_value())
+        .max_concurrent_streams(limits.h2_streams_value())
+        .max_header_list_size(u32::try_from(limits.head_size_value()).unwrap_or(u32::MAX))
+        // For WebSockets over HTTP/2: RFC 8441.
+        .enable_connect_protocol();
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
     let mut closing = server.closing.clone();
-    tokio::select! {
+    let mut closed = pin!(closing.wait_for(|closing| *closing));
+    let mut is_closing = false;
+    poll_fn(|cx| {
         // Connections end for many reasons; the server goes on.
-        _ = connection.as_mut() => return,
-        _ = closing.wait_for(|closing| *closing) => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    let _ = connection.await;
+        if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if !is_closing && (activity.must_end() || closed.as_mut().poll(cx).is_ready()) {
+            is_closing = true;
+            connection.as_mut().graceful_shutdown();
+            return connection.as_mut().poll(cx).map(drop);
+        }
+        Poll::Pending
+    })
+    .await;
 }

@@ -3,9 +3,8 @@
 use std::time::SystemTime;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, UPGRADE};
-use http::request;
 use http::response::Parts;
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{HeaderMap, Method, Request, StatusCode, Version};
 use http_body::Body;
 
 /// How a response is framed, by its request: RFC 9112, sections 6 and 9.
@@ -20,15 +19,15 @@ pub(crate) struct Framing {
 impl Framing {
     /// `None` where the direct transport does not apply: the response has no body, the protocol is
     /// not HTTP/1, or the request has a body, which may not have been read to its end.
-    pub(crate) fn of<B: Body>(request: &request::Parts, body: &B) -> Option<Self> {
-        let has_response_body = !matches!(request.method, Method::HEAD | Method::CONNECT);
-        let switches = request.headers.contains_key(UPGRADE);
-        if !has_response_body || switches || !body.is_end_stream() {
+    pub(crate) fn of<B: Body>(request: &Request<B>) -> Option<Self> {
+        let has_response_body = !matches!(*request.method(), Method::HEAD | Method::CONNECT);
+        let switches = request.headers().contains_key(UPGRADE);
+        if !has_response_body || switches || !request.body().is_end_stream() {
             return None;
         }
-        match request.version {
+        match request.version() {
             Version::HTTP_11 => {
-                Some(Self { chunked: true, keep_alive: !asks_to_close(&request.headers) })
+                Some(Self { chunked: true, keep_alive: !asks_to_close(request.headers()) })
             }
             Version::HTTP_10 => Some(Self { chunked: false, keep_alive: false }),
             _ => None,

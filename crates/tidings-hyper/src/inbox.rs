@@ -37,6 +37,8 @@ pub(crate) enum Message<B> {
     Close,
     /// The server was dropped: the writer ends.
     Stop,
+    #[cfg(test)]
+    Panic,
 }
 
 impl<B> Inbox<B> {

@@ -66,6 +66,7 @@ mod connection;
 mod handoff;
 mod head;
 mod inbox;
+mod requests;
 mod response;
 mod serve;
 mod server;

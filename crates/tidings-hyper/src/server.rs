@@ -9,7 +9,7 @@ use tidings_net::{Connections, Listener, Options, Transport};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
-use crate::connection::{self, App, ServerHandle};
+use crate::connection::{self, App, Server};
 use crate::handoff::ReturnedConnection;
 use crate::writers::Writers;
 
@@ -41,19 +41,13 @@ where
     let connections = Connections::new(&options);
     let writers = Arc::new(match options.transport {
         Transport::Body => Writers::none(),
-        _ => Writers::start(options.limits.write_timeout_value())?,
+        _ => Writers::start(options.limits.write_timeout_value(), &options.hubs)?,
     });
     let _stop = writers.stop_on_drop();
     let (close, closing) = watch::channel(false);
     let (back, mut returned) = mpsc::unbounded_channel();
-    let server = ServerHandle {
-        writers: writers.clone(),
-        closing,
-        back,
-        connections: connections.clone(),
-        #[cfg(feature = "tls")]
-        tls: options.tls.clone(),
-    };
+    let server = Server::new(app, &options, writers.clone(), closing, back, connections.clone());
+    let server = Arc::new(server);
     let mut shutdown = pin!(shutdown);
     loop {
         let (io, addr, reception, before) = tokio::select! {
@@ -69,11 +63,13 @@ where
                 (io, addr, connections.readmit(permit), pipelined)
             }
         };
-        tokio::spawn(connection::begin(io, addr, before, reception, app.clone(), server.clone()));
+        tokio::spawn(connection::begin(io, addr, before, reception, server.clone()));
     }
     drop(listener);
     writers.close();
     close.send_replace(true);
+    // Nothing was requested there.
+    connections.close_lobby();
     // Connections that are still served hold a sender. What they return now is closed.
     drop(server);
     while returned.recv().await.is_some() {}

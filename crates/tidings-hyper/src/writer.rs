@@ -1,35 +1,37 @@
 //! A writer: one thread that serves many streams, each from its cursor in the log.
 
+mod ahead;
 mod cohorts;
-mod deadlines;
 mod member;
 mod roster;
+mod streams;
+mod sweep;
 mod turn;
 
+use std::collections::VecDeque;
 use std::io;
-use std::net::Shutdown;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use mio::event::Event;
 use mio::net::TcpStream;
-use mio::{Events, Interest, Token};
+use mio::{Events, Token};
 use slab::Slab;
-use tidings::Batch;
+use tidings::{Batch, ServerEvent};
+use tidings_net::Hubs;
+use tidings_sys::Progress;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::chunk::{self, Outgoing};
-use crate::handoff::{NewStream, ReturnedConnection, StreamResponse};
-use crate::inbox::{Inbox, Message, cohort_waker, stream_waker};
+use crate::chunk;
+use crate::handoff::{NewStream, ReturnedConnection};
+use crate::inbox::{Inbox, Message};
 use cohorts::{Cohorts, Group};
-use deadlines::Deadlines;
-use member::{Member, StreamOutput};
-use turn::Turn;
+use member::Member;
+use sweep::Sweep;
+use turn::{Clock, Turn};
 
 /// The token of the inbox. A stream's token is its key.
 const INBOX: Token = Token(usize::MAX);
@@ -37,32 +39,41 @@ const INBOX: Token = Token(usize::MAX);
 /// How much room a writer keeps for framed batches, in bytes.
 const KEPT: usize = 128 * 1024;
 
+/// How long a writer waits when the system refuses to tell it what is ready.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Starts a writer on its own thread, which ends at [`Message::Stop`].
 pub(crate) fn start<B: Send + 'static>(
     number: usize,
     write_timeout: Option<Duration>,
+    hubs: Hubs,
     runtime: Handle,
 ) -> io::Result<Arc<Inbox<B>>> {
-    let writer = Writer::new(write_timeout)?;
+    let mut writer = Writer::new(write_timeout, hubs, runtime)?;
     let inbox = writer.inbox.clone();
-    std::thread::Builder::new().name(format!("tidings-writer-{number}")).spawn(move || {
-        // Snapshots are made by tasks of the runtime.
-        let _runtime = runtime.enter();
-        writer.run();
-    })?;
+    let name = format!("tidings-writer-{number}");
+    std::thread::Builder::new().name(name).spawn(move || writer.run_until_stopped())?;
     Ok(inbox)
 }
 
 struct Writer<B> {
     poll: mio::Poll,
     inbox: Arc<Inbox<B>>,
+    /// Learn what happens to connections.
+    hubs: Hubs,
+    /// Makes snapshots: no code of the application runs on a writer.
+    runtime: Handle,
     /// Empty between rounds; it keeps its room.
     messages: Vec<Message<B>>,
+    /// New streams, in their order.
+    arrivals: VecDeque<Box<NewStream<B>>>,
     members: Slab<Member<B>>,
     cohorts: Cohorts,
-    deadlines: Deadlines,
+    sweep: Sweep,
     /// How many writes a turn has.
     turn_writes: usize,
+    clock: Clock,
+    progress: fn(&TcpStream) -> Option<Progress>,
     /// A batch as a chunk, for all streams that are sent it.
     framed: Vec<u8>,
     closing: bool,
@@ -72,184 +83,212 @@ struct Writer<B> {
 }
 
 impl<B: Send + 'static> Writer<B> {
-    fn new(write_timeout: Option<Duration>) -> io::Result<Self> {
+    fn new(write_timeout: Option<Duration>, hubs: Hubs, runtime: Handle) -> io::Result<Self> {
         let poll = mio::Poll::new()?;
         let inbox = Arc::new(Inbox::new(poll.registry(), INBOX)?);
         Ok(Self {
             poll,
             inbox,
+            hubs,
+            runtime,
             messages: Vec::new(),
+            arrivals: VecDeque::new(),
             members: Slab::new(),
             cohorts: Cohorts::default(),
-            deadlines: Deadlines::new(write_timeout),
+            sweep: Sweep::new(write_timeout),
             turn_writes: Turn::WRITES,
+            clock: Instant::now,
+            progress: |socket| tidings_sys::progress(socket),
             framed: Vec::new(),
             closing: false,
             back: None,
         })
     }
 
-    fn run(mut self) {
+    /// Runs, and after a panic runs again.
+    fn run_until_stopped(&mut self) {
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| self.run())) {
+                Ok(Ok(())) => return,
+                Ok(Err(_)) => std::thread::sleep(PAUSE),
+                Err(_) => {}
+            }
+            self.restart();
+        }
+    }
+
+    /// Ends all streams, whose clients reconnect: what has failed may have left them in any state. New streams are
+    /// served.
+    fn restart(&mut self) {
+        for member in self.members.drain() {
+            drop_safely(member);
+        }
+        drop_safely(std::mem::take(&mut self.cohorts));
+        self.hubs.report(ServerEvent::WriterRestarted);
+    }
+
+    /// Returns at [`Message::Stop`].
+    ///
+    /// # Errors
+    ///
+    /// If the system does not tell what is ready.
+    fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         loop {
             match self.poll.poll(&mut events, self.timeout()) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // Without a poll, streams end here, and their clients reconnect.
-                Err(_) => return,
+                Err(error) => return Err(error),
             }
             if self.round(&events).is_break() {
-                return;
+                return Ok(());
             }
         }
     }
 
     /// How long the poll may wait; `None` until something happens.
     fn timeout(&self) -> Option<Duration> {
-        if self.cohorts.queued() > 0 {
+        if !self.arrivals.is_empty() || self.cohorts.queued() > 0 {
             return Some(Duration::ZERO);
         }
+        if self.members.is_empty() {
+            return None;
+        }
+        let wait = self.sweep.wait((self.clock)())?;
         // Rounded up, because the poll counts whole milliseconds.
-        let until = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
-        self.deadlines.next().map(|deadline| until(deadline) + Duration::from_millis(1))
+        Some(if wait.is_zero() { wait } else { wait + Duration::from_millis(1) })
     }
 
-    /// Handles what has become ready, then gives each queued cohort one turn: a topic that always
-    /// has new events delays everything else by no more than that.
+    /// Queues what has become ready, then gives each kind of work a turn. What a turn leaves waits behind what was
+    /// there before it, so nothing is delayed by more than the turns of that.
     fn round(&mut self, events: &Events) -> ControlFlow<()> {
         for event in events {
             if event.token() != INBOX {
                 self.socket_event(event);
             }
         }
-        let mut messages = std::mem::take(&mut self.messages);
-        self.inbox.take(&mut messages);
-        for message in messages.drain(..) {
-            match message {
-                Message::Serve(stream) => self.accept(*stream),
-                Message::Stream(key) => self.stream_woken(key),
-                Message::Cohort(index) => self.cohorts.enqueue(index),
-                Message::Close => self.closing = true,
-                Message::Stop => return ControlFlow::Break(()),
-            }
-        }
-        self.messages = messages;
-        for _ in 0..self.cohorts.queued() {
-            if let Some(index) = self.cohorts.dequeue() {
-                self.serve_cohort(index);
-            }
-        }
-        while let Some(key) = self.deadlines.pop_overdue() {
-            self.remove(key);
-        }
-        if self.members.is_empty() {
+        self.read_inbox()?;
+        self.accept_arrivals();
+        self.serve_cohorts();
+        self.look_at_streams();
+        if self.members.is_empty() && self.arrivals.is_empty() {
             self.back = None;
         }
         ControlFlow::Continue(())
     }
 
+    fn turn(&self) -> Turn {
+        Turn::new(self.turn_writes, self.clock)
+    }
+
     fn socket_event(&mut self, event: &Event) {
         let Token(key) = event.token();
-        let Some(member) = self.members.get(key) else {
+        let Some(member) = self.members.get_mut(key) else {
             return;
         };
-        // What the client sends is not read, so it takes no more than the system's buffer.
-        if event.is_read_closed() || event.is_write_closed() || event.is_error() {
-            self.remove(key);
-        } else if event.is_writable() && member.stalled.is_some() {
-            self.serve(key);
+        member.is_gone |= event.is_read_closed() || event.is_write_closed() || event.is_error();
+        member.is_readable |= event.is_readable();
+        let goes_on = event.is_writable() && member.stalled.is_some();
+        if member.is_gone || member.is_readable || goes_on {
+            self.enqueue(key);
         }
     }
 
-    fn stream_woken(&mut self, key: usize) {
-        // A stalled stream must first send what it has.
-        if self.members.get(key).is_some_and(|member| member.stalled.is_none()) {
-            self.serve(key);
-        }
-    }
-
-    /// Takes a new stream, and sends its head together with its first bytes.
-    fn accept(&mut self, stream: NewStream<B>) {
-        let NewStream { response, socket, pipelined, permit, back } = stream;
-        let StreamResponse { subscription, head, framing, body } = response;
-        let subscription = *subscription;
-        self.back = Some(back);
-        let group = self.cohorts.join(&subscription, |index| cohort_waker(&self.inbox, index));
-        let key = self.members.insert(Member {
-            socket: TcpStream::from_std(socket),
-            group: group as u32,
-            roster_index: None,
-            framing,
-            is_ending: false,
-            subscription,
-            stalled: None,
-            pipelined: Some(pipelined).filter(|bytes| !bytes.is_empty()).map(Box::new),
-            body,
-            permit,
-        });
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let socket = &mut self.members[key].socket;
-        if self.poll.registry().register(socket, Token(key), interest).is_err() {
-            self.remove(key);
-            return;
-        }
-        let mut first = head;
-        let output = self.poll_stream(key);
-        match &output {
-            Poll::Ready(StreamOutput::Bytes(bytes)) if framing.chunked => {
-                chunk::write(bytes, &mut first);
+    fn read_inbox(&mut self) -> ControlFlow<()> {
+        let mut messages = std::mem::take(&mut self.messages);
+        self.inbox.take(&mut messages);
+        for message in messages.drain(..) {
+            match message {
+                Message::Serve(stream) => self.arrivals.push_back(stream),
+                // A stalled stream must first send what it has.
+                Message::Stream(key) => {
+                    if self.members.get(key).is_some_and(|member| member.stalled.is_none()) {
+                        self.enqueue(key);
+                    }
+                }
+                Message::Cohort(index) => self.cohorts.wake(index),
+                Message::Close => self.closing = true,
+                Message::Stop => return ControlFlow::Break(()),
+                #[cfg(test)]
+                Message::Panic => panic!("on purpose, in a writer"),
             }
-            Poll::Ready(StreamOutput::Bytes(bytes)) => first.extend_from_slice(bytes),
-            Poll::Ready(StreamOutput::End) if framing.chunked => {
-                first.extend_from_slice(chunk::END);
-            }
-            _ => {}
         }
-        self.members[key].is_ending = matches!(output, Poll::Ready(StreamOutput::End));
-        match self.send(key, Outgoing::raw(first.into(), 0)) {
-            Ok(_) if matches!(output, Poll::Ready(StreamOutput::Failed)) => self.remove(key),
-            Ok(true) => self.serve(key),
-            Ok(false) => {}
-            Err(_) => self.remove(key),
-        }
+        self.messages = messages;
+        ControlFlow::Continue(())
     }
 
-    /// Serves a cohort's streams for one turn. If that is not enough, it is queued again.
-    fn serve_cohort(&mut self, index: usize) {
-        let is_caught_up = self.send_batches(index);
-        self.serve_waiting(index);
-        let waits = |group: &Group| !is_caught_up || !group.waiting.is_empty();
-        if self.cohorts.groups.get(index).is_some_and(waits) {
+    /// Has a stream served by itself, in a turn of its cohort.
+    fn enqueue(&mut self, key: usize) {
+        let member = &mut self.members[key];
+        if !std::mem::replace(&mut member.is_queued, true) {
+            let index = member.group as usize;
+            self.cohorts.groups[index].queue.push_back(key as u32);
             self.cohorts.enqueue(index);
         }
     }
 
-    /// Sends a cohort's new events to its roster. Returns whether it is caught up.
-    fn send_batches(&mut self, index: usize) -> bool {
-        let mut turn = Turn::new(self.turn_writes);
+    /// Takes new streams for one turn.
+    fn accept_arrivals(&mut self) {
+        let mut turn = self.turn();
         while !turn.is_spent() {
-            let Some(group) = self.cohorts.groups.get_mut(index) else {
-                return true;
+            let Some(stream) = self.arrivals.pop_front() else {
+                return;
             };
+            self.accept(*stream, &mut turn);
+        }
+    }
+
+    /// Serves cohorts, each for a turn at most, and together for little more than one.
+    fn serve_cohorts(&mut self) {
+        let mut all = self.turn();
+        for _ in 0..self.cohorts.queued() {
+            if all.is_spent() {
+                return;
+            }
+            let Some(index) = self.cohorts.dequeue() else {
+                return;
+            };
+            all.count(self.serve_cohort(index));
+        }
+    }
+
+    /// Serves a cohort's streams: together, then those that have something to do for themselves. What takes longer than
+    /// a turn waits for the next one. Returns how many writes it took.
+    fn serve_cohort(&mut self, index: usize) -> usize {
+        let (mut together, mut alone) = (self.turn(), self.turn());
+        self.send_batches(index, &mut together);
+        self.serve_queue(index, &mut alone);
+        let has_more = |group: &Group| group.is_awake || !group.queue.is_empty();
+        if self.cohorts.groups.get(index).is_some_and(has_more) {
+            self.cohorts.enqueue(index);
+        }
+        together.counted() + alone.counted()
+    }
+
+    /// Sends a cohort's new events to its roster.
+    fn send_batches(&mut self, index: usize, turn: &mut Turn) {
+        for _ in 0..Turn::BATCHES {
+            let group = &mut self.cohorts.groups[index];
+            if !group.is_awake || turn.is_spent() {
+                return;
+            }
             match group.next_batch() {
-                Ok(Some(batch)) => self.send_batch(index, batch, &mut turn),
-                Ok(None) => return true,
+                Ok(Some(batch)) => self.send_batch(index, batch, turn),
+                Ok(None) => {}
                 // Each stream learns by itself that it has missed events.
                 Err(_) => {
-                    let keys = group.roster.take();
-                    for key in &keys {
-                        self.members[*key as usize].roster_index = None;
+                    for key in group.roster.take() {
+                        self.members[key as usize].seat = None;
+                        self.enqueue(key as usize);
                     }
-                    group.waiting.extend(keys);
                 }
             }
             turn.count(1);
         }
-        false
     }
 
     fn send_batch(&mut self, index: usize, batch: Batch, turn: &mut Turn) {
-        let Self { cohorts, members, deadlines, framed, .. } = self;
+        let Self { cohorts, members, framed, .. } = self;
         let group = &mut cohorts.groups[index];
         framed.clear();
         chunk::write(batch.bytes(), framed);
@@ -265,7 +304,7 @@ impl<B: Send + 'static> Writer<B> {
                 }
             };
             let member = &mut members[key];
-            member.stall(member.framed(batch.bytes().clone(), written), key, deadlines);
+            member.stalled = Some(Box::new(member.framed(batch.bytes().clone(), written)));
             group.cohort.mark_sent(&batch, &mut member.subscription);
         }
         if group.roster.is_due() {
@@ -274,148 +313,59 @@ impl<B: Send + 'static> Writer<B> {
         // A burst of large events must not occupy memory for ever.
         framed.shrink_to(KEPT);
         for key in gone {
-            self.remove(key);
+            self.dismiss(key);
         }
     }
 
-    /// Serves the streams that wait for this cohort's turn.
-    fn serve_waiting(&mut self, index: usize) {
-        let Some(group) =
-            self.cohorts.groups.get_mut(index).filter(|group| !group.waiting.is_empty())
-        else {
+    /// Serves the streams of a cohort that have something to do for themselves. Those that have more wait behind the
+    /// others.
+    fn serve_queue(&mut self, index: usize, turn: &mut Turn) {
+        let Some(mut left) = self.cohorts.groups.get(index).map(|group| group.queue.len()) else {
             return;
         };
-        let mut turn = Turn::new(self.turn_writes);
-        let mut waiting = std::mem::take(&mut group.waiting).into_iter();
-        for key in waiting.by_ref().map(|key| key as usize) {
-            // It may have been served meanwhile, or be gone.
-            let waits = |member: &Member<B>| {
-                member.group as usize == index
-                    && member.roster_index.is_none()
-                    && member.stalled.is_none()
+        while left > 0 && !turn.is_spent() {
+            // The cohort may have ended with its last stream.
+            let queue = self.cohorts.groups.get_mut(index).map(|group| &mut group.queue);
+            let Some(key) = queue.and_then(VecDeque::pop_front) else {
+                return;
             };
-            if self.members.get(key).is_some_and(waits) {
-                self.serve(key);
-                turn.count(1);
-            }
-            if turn.is_spent() {
-                break;
+            left -= 1;
+            let is_of_cohort = |member: &&mut Member<B>| member.group as usize == index;
+            let member = self.members.get_mut(key as usize).filter(is_of_cohort);
+            if member.is_some_and(|member| std::mem::take(&mut member.is_queued)) {
+                self.serve(key as usize, turn);
             }
         }
         if let Some(group) = self.cohorts.groups.get_mut(index) {
-            group.waiting.extend(waiting);
-        }
-    }
-
-    /// Sends a stream what is due to it alone, for one turn, or until it must wait or is caught up with
-    /// its cohort.
-    fn serve(&mut self, key: usize) {
-        let group = self.members[key].group as usize;
-        self.cohorts.groups[group].leave_roster(key, &mut self.members);
-        let mut turn = Turn::new(self.turn_writes);
-        while !turn.is_spent() {
-            match self.members[key].flush(key, &mut self.deadlines) {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(_) => return self.remove(key),
-            }
-            if self.members[key].is_ending {
-                return self.complete(key);
-            }
-            let outgoing = match self.poll_stream(key) {
-                Poll::Ready(StreamOutput::Bytes(bytes)) => self.members[key].framed(bytes, 0),
-                Poll::Ready(StreamOutput::End) => return self.end(key),
-                Poll::Ready(StreamOutput::Failed) => return self.remove(key),
-                Poll::Pending => return self.join_roster(key),
-            };
-            match self.send(key, outgoing) {
-                Ok(true) => turn.count(1),
-                Ok(false) => return,
-                Err(_) => return self.remove(key),
+            if group.queue.is_empty() {
+                group.queue = VecDeque::new();
             }
         }
-        // A fast client that missed much is not all that a writer serves.
-        self.wait_for_turn(key);
     }
 
-    fn poll_stream(&mut self, key: usize) -> Poll<StreamOutput> {
-        let member = &mut self.members[key];
-        let Group { cohort, .. } = &self.cohorts.groups[member.group as usize];
-        member.poll(cohort, &stream_waker(&self.inbox, key))
-    }
-
-    fn send(&mut self, key: usize, outgoing: Outgoing) -> io::Result<bool> {
-        self.members[key].send(outgoing, key, &mut self.deadlines)
-    }
-
-    /// The subscription has ended: so does the response.
-    fn end(&mut self, key: usize) {
-        let member = &mut self.members[key];
-        member.is_ending = true;
-        if !member.framing.chunked {
-            return self.complete(key);
+    /// Looks for one turn at clients' progress, if it is time, and dismisses those that make none.
+    fn look_at_streams(&mut self) {
+        if self.members.is_empty() {
+            return;
         }
-        match self.send(key, Outgoing::raw(Bytes::from_static(chunk::END), 0)) {
-            Ok(true) => self.complete(key),
-            Ok(false) => {}
-            Err(_) => self.remove(key),
-        }
-    }
-
-    /// Puts a stream that has nothing to send into its cohort's roster, if it is caught up.
-    fn join_roster(&mut self, key: usize) {
-        let member = &self.members[key];
-        let group = &mut self.cohorts.groups[member.group as usize];
-        if group.cohort.is_overtaken_by(&member.subscription) {
-            // It was opened or reset at the hub's head, and the cohort need not be woken: its topics
-            // may have nothing new.
-            self.wait_for_turn(key);
-        } else if group.cohort.is_caught_up(&member.subscription) {
-            group.join_roster(key, &mut self.members);
-        }
-        // Else it waits for a snapshot.
-    }
-
-    /// Has a stream served in its cohort's next turn.
-    fn wait_for_turn(&mut self, key: usize) {
-        let group = self.members[key].group as usize;
-        self.cohorts.groups[group].waiting.push(key as u32);
-        self.cohorts.enqueue(group);
-    }
-
-    /// The response is complete: the connection returns to the server, or ends.
-    fn complete(&mut self, key: usize) {
-        let Some(member) = self.take(key) else {
+        let Some(first) = self.sweep.begin((self.clock)()) else {
             return;
         };
-        let Member { mut socket, framing, pipelined, subscription, body, permit, .. } = member;
-        drop_safely((subscription, body));
-        let is_reusable = framing.keep_alive && !self.closing;
-        if is_reusable && self.poll.registry().deregister(&mut socket).is_ok() {
-            let pipelined = pipelined.map_or_else(Bytes::new, |bytes| *bytes);
-            // A server that has ended takes nothing back.
-            if let Some(back) = &self.back {
-                let _ = back.send(ReturnedConnection { socket: socket.into(), pipelined, permit });
+        let mut turn = self.turn();
+        for key in first..self.members.capacity() {
+            if turn.is_spent() {
+                return self.sweep.pause(key);
             }
-        } else {
-            let _ = socket.shutdown(Shutdown::Write);
+            let Some(member) = self.members.get_mut(key) else {
+                continue;
+            };
+            turn.count(1);
+            if member.look((self.progress)(&member.socket)) {
+                self.hubs.report(ServerEvent::ConnectionTimedOut);
+                self.dismiss(key);
+            }
         }
-    }
-
-    /// Ends a connection at once.
-    fn remove(&mut self, key: usize) {
-        drop_safely(self.take(key));
-    }
-
-    fn take(&mut self, key: usize) -> Option<Member<B>> {
-        let group = self.members.get(key)?.group as usize;
-        self.cohorts.groups[group].leave_roster(key, &mut self.members);
-        self.cohorts.leave(group);
-        let member = self.members.remove(key);
-        if let Some(deadline) = member.stalled.as_ref().and_then(|stalled| stalled.deadline) {
-            self.deadlines.cancel(deadline, key);
-        }
-        Some(member)
+        self.sweep.end((self.clock)());
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use tidings_net::Hubs;
 use tokio::runtime::Handle;
 
 use crate::handoff::NewStream;
@@ -28,11 +29,11 @@ impl<B: Send + 'static> Writers<B> {
 
     /// Starts one for every two processors: most of a write is the kernel's work, and the application
     /// needs processors too.
-    pub(crate) fn start(write_timeout: Option<Duration>) -> io::Result<Self> {
+    pub(crate) fn start(write_timeout: Option<Duration>, hubs: &Hubs) -> io::Result<Self> {
         let count = available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
         let mut writers = Self::none();
         for number in 0..count {
-            match writer::start(number, write_timeout, Handle::current()) {
+            match writer::start(number, write_timeout, hubs.clone(), Handle::current()) {
                 Ok(inbox) => writers.inboxes.push(inbox),
                 Err(error) => {
                     writers.stop();

@@ -170,6 +170,27 @@ async fn a_slow_but_steady_client_gets_every_byte() {
     assert_eq!(chunked.next_after(&id).await, "for all");
 }
 
+#[tokio::test]
+async fn a_client_that_sends_junk_without_end_is_ended_after_a_little() {
+    let site = Site::new().await;
+    let mut socket = TcpStream::connect(site.addr).await.unwrap();
+    socket.write_all(&Request::get("/events/a").bytes()).await.unwrap();
+    site::read_until(&mut socket, "\n\n").await;
+    site.has(1, 0).await;
+    let junk = vec![b'x'; 4096];
+    let sent = within("the end of the connection", async {
+        let mut sent = 0;
+        while let Ok(length) = socket.write(&junk).await {
+            sent += length;
+        }
+        sent
+    })
+    .await;
+    site.has(0, 0).await;
+    // What was on its way when the connection ended comes on top.
+    assert!(sent >= 16 * 1024, "ended after {sent} bytes");
+}
+
 trait NextAfter {
     async fn next_after(&mut self, id: &str) -> String;
 }

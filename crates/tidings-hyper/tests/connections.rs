@@ -298,6 +298,57 @@ async fn a_snapshot_may_use_the_runtimes_timers() {
     assert_eq!(response.messages()[2].data(), "hello");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_snapshot_that_blocks_its_thread_delays_no_other_stream() {
+    let site = Site::new().await;
+    let gate = site.gate.clone();
+    let closed = gate.lock().unwrap();
+    let mut others = [site.follow("/events/a").await, site.follow("/events/b").await];
+    let connection = Connection::open(site.addr).await;
+    let mut blocked = connection.send(&Request::get("/blocked/a")).await;
+    for n in 0..10 {
+        for (topic, other) in ["a", "b"].into_iter().zip(&mut others) {
+            let data = format!("{topic} {n}");
+            site.publish(topic, &data);
+            assert_eq!(other.next_message().await.data(), data);
+        }
+        // New ones, too.
+        site.follow("/events/a").await.close().await;
+    }
+    assert!(blocked.messages().is_empty());
+    drop(closed);
+    blocked.read_messages(3).await;
+    assert_eq!(blocked.messages()[1].data(), "a snapshot that was waited for");
+    assert_eq!(blocked.messages()[2].data(), "a 0");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_its_snapshot_is_there_leaves_nothing() {
+    let site = Site::new().await;
+    let connection = Connection::open(site.addr).await;
+    let waiting = connection.send(&Request::get("/endless/a")).await;
+    site.has(1, 1).await;
+    waiting.reset();
+    site.has(0, 0).await;
+}
+
+#[tokio::test]
+async fn streams_can_end_without_their_last_chunk() {
+    let site = Site::new().await;
+    site.hub.end_streams_by_reset(true);
+    let mut response = site.follow("/events/a").await;
+    site.publish("a", "the last");
+    site.close_client();
+    let ending = response.read_to_end().await;
+    assert!(matches!(ending, Ending::Cut | Ending::Reset), "{ending:?}");
+    let mut socket = TcpStream::connect(site.addr).await.unwrap();
+    socket.write_all(&Request::get("/events/a").http_1_0().bytes()).await.unwrap();
+    read_until(&mut socket, "\n\n").await;
+    site.hub.close();
+    read_to_end(&mut socket).await;
+    site.has(0, 0).await;
+}
+
 #[tokio::test]
 async fn a_snapshot_that_panics_ends_only_its_own_stream() {
     let site = Site::new().await;

@@ -1,6 +1,17 @@
+use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
+use std::fmt;
+use std::fs::File;
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tidings::ServerEvent;
+use tokio::sync::oneshot;
 
 use crate::{Hubs, Limits, Listener, Options, Reception};
 
@@ -8,57 +19,307 @@ use crate::{Hubs, Limits, Listener, Options, Reception};
 ///
 /// Clones are the same connections.
 #[derive(Debug, Clone)]
-pub struct Connections(Arc<Shared>);
+pub struct Connections {
+    shared: Arc<Shared>,
+    /// What all permits share that do not count for an address.
+    plain: Arc<Holder>,
+}
 
 #[derive(Debug)]
 struct Shared {
     limits: Limits,
     hubs: Hubs,
+    /// How long a newcomer has until its first head; or, with TLS, until the end of the handshake.
+    first_timeout: Option<Duration>,
+    most: usize,
+    open: AtomicUsize,
+    /// How many connections were open when one had to go or was refused; 0 once there is room again.
+    full_at: AtomicUsize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lobby: BTreeMap<PlaceKey, oneshot::Sender<Ending>>,
+    next_place: u64,
+    addresses: HashMap<IpAddr, usize>,
+    /// A file that is given up to accept a connection when there is no other.
+    spare: Option<File>,
+}
+
+/// When a place's time is up, and its number.
+type PlaceKey = (Instant, u64);
+
+/// Why a connection ends in the lobby.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    TimedOut,
+    Evicted,
 }
 
 impl Connections {
     /// None yet, with the limits of these options.
     pub fn new(options: &Options) -> Self {
-        Self(Arc::new(Shared { limits: options.limits.clone(), hubs: options.hubs.clone() }))
+        let limits = options.limits.clone();
+        #[cfg(feature = "tls")]
+        let has_tls = options.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let has_tls = false;
+        let shared = Arc::new(Shared {
+            first_timeout: if has_tls { limits.handshake_timeout } else { limits.head_timeout },
+            most: limits.connections.unwrap_or_else(default_most),
+            hubs: options.hubs.clone(),
+            open: AtomicUsize::new(0),
+            full_at: AtomicUsize::new(0),
+            state: Mutex::default(),
+            limits,
+        });
+        shared.state().spare = open_spare();
+        let plain = Arc::new(Holder {
+            shared: shared.clone(),
+            address: None,
+            client: None,
+            is_of_request: false,
+        });
+        Self { shared, plain }
     }
 
     /// The limits.
     pub fn limits(&self) -> &Limits {
-        &self.0.limits
+        &self.shared.limits
     }
 
     /// The hubs that are told what happens.
     pub fn hubs(&self) -> &Hubs {
-        &self.0.hubs
+        &self.shared.hubs
     }
 
-    /// The next connection that there is room for, with its place in the lobby. It may be cancelled. While it waits, it
-    /// ends what has been in the lobby for too long: it must be called again and again.
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.shared.open.load(Ordering::Relaxed)
+    }
+
+    /// The next connection that there is room for, with its place in the lobby.
+    ///
+    /// It may be cancelled. While it waits, it ends what has been in the lobby for too long, so it must be called again
+    /// and again.
     pub async fn accept<L: Listener>(&self, listener: &mut L) -> (L::Io, L::Addr, Reception) {
-        /// How long to wait when there are no files, or no memory, left for a connection.
+        /// How long to wait when there is no memory left for a connection.
         const PAUSE: Duration = Duration::from_millis(100);
 
         loop {
-            match listener.accept().await {
+            let accepted = tokio::select! {
+                biased;
+                accepted = listener.accept() => accepted,
+                () = self.sweep() => continue,
+            };
+            match accepted {
                 Ok((io, addr)) => {
-                    listener.prepare_connection(&io, self.limits());
-                    let client = L::socket_addr(&addr);
-                    return (
-                        io,
-                        addr,
-                        Reception::new(self.clone(), Permit(Some(self.clone())), client),
-                    );
+                    if let Some(reception) = self.admit(L::socket_addr(&addr)) {
+                        listener.prepare_connection(&io, self.limits());
+                        return (io, addr, reception);
+                    }
                 }
                 Err(error) if is_of_the_connection(&error) => {}
-                Err(_) => tokio::time::sleep(PAUSE).await,
+                Err(error) if is_out_of_files(&error) => {
+                    if let Some(accepted) = self.accept_without_files(listener).await {
+                        listener.prepare_connection(&accepted.0, self.limits());
+                        return accepted;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no connection can be accepted");
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         }
     }
 
-    /// A place in the lobby for a connection whose response has ended, with bytes of its next request that were read
-    /// already: it may be idle.
-    pub fn readmit(&self, permit: Permit) -> Reception {
-        Reception::new(self.clone(), permit, None)
+    /// A place in the lobby for a connection whose response has ended: it may be idle.
+    pub fn readmit(&self, mut permit: Permit) -> Reception {
+        if permit.0.as_ref().is_some_and(|holder| holder.is_of_request) {
+            permit.0 = Some(self.plain.clone());
+        }
+        let place = self.place(self.limits().idle_timeout);
+        Reception::new(self.clone(), permit, place, None, true)
+    }
+
+    /// Ends all connections in the lobby.
+    pub fn close_lobby(&self) {
+        let lobby = std::mem::take(&mut self.shared.state().lobby);
+        drop(lobby);
+    }
+
+    /// Waits until the first place's time is up, and ends what is due.
+    async fn sweep(&self) {
+        let first = self.shared.state().lobby.first_key_value().map(|((due, _), _)| *due);
+        match first {
+            Some(due) => tokio::time::sleep_until(due.into()).await,
+            None => std::future::pending().await,
+        }
+        let now = tokio::time::Instant::now().into_std();
+        let mut ended = Vec::new();
+        let mut state = self.shared.state();
+        while let Some(place) = state.lobby.first_entry().filter(|place| place.key().0 <= now) {
+            ended.push(place.remove());
+        }
+        drop(state);
+        for place in ended {
+            self.hubs().report(ServerEvent::ConnectionTimedOut);
+            let _ = place.send(Ending::TimedOut);
+        }
+    }
+
+    /// A newcomer's place in the lobby; `None` if there is no room for it.
+    fn admit(&self, client: Option<SocketAddr>) -> Option<Reception> {
+        let open = self.shared.open.load(Ordering::Relaxed);
+        let full_at = self.shared.full_at.load(Ordering::Relaxed);
+        if full_at > 0 && open < full_at - full_at / 16 {
+            self.shared.full_at.store(0, Ordering::Relaxed);
+        }
+        if open >= self.shared.most {
+            self.is_full("the limit of connections is reached", open);
+            if !self.evict() {
+                self.refuse();
+                return None;
+            }
+        }
+        let trusted = client.is_some_and(|client| self.limits().is_proxy(client.ip()));
+        let permit = match client.filter(|_| !trusted) {
+            Some(client) => match self.permit(client) {
+                Some(permit) => permit,
+                None => {
+                    self.refuse();
+                    return None;
+                }
+            },
+            None => self.plain_permit(),
+        };
+        let place = self.place(self.shared.first_timeout);
+        Some(Reception::new(self.clone(), permit, place, client, false))
+    }
+
+    fn plain_permit(&self) -> Permit {
+        self.shared.open.fetch_add(1, Ordering::Relaxed);
+        Permit(Some(self.plain.clone()))
+    }
+
+    /// The permit of a connection from this address; `None` if the address has too many.
+    fn permit(&self, client: SocketAddr) -> Option<Permit> {
+        let mut permit = self.plain_permit();
+        if self.limits().connections_per_address.is_some() {
+            let address = self.count_address(client.ip())?;
+            permit.set_holder(Holder {
+                shared: self.shared.clone(),
+                address: Some(address),
+                client: None,
+                is_of_request: false,
+            });
+        }
+        Some(permit)
+    }
+
+    /// Counts a request for the address that its proxy named, if that is limited.
+    ///
+    /// # Errors
+    ///
+    /// If the address has too many connections: the request must be refused.
+    pub fn admit_address(&self, addr: IpAddr) -> Result<Option<AddressPermit>, TooMany> {
+        if self.limits().connections_per_address.is_none() {
+            return Ok(None);
+        }
+        self.count_address(addr).map(Some).ok_or_else(|| {
+            self.refuse();
+            TooMany(())
+        })
+    }
+
+    /// Counts something for an address; `None` if it has too much.
+    fn count_address(&self, addr: IpAddr) -> Option<AddressPermit> {
+        let most = self.limits().connections_per_address.unwrap_or(usize::MAX);
+        let addr = network_of(addr);
+        let mut state = self.shared.state();
+        let count = state.addresses.entry(addr).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(AddressPermit { shared: self.shared.clone(), addr })
+    }
+
+    fn place(&self, timeout: Option<Duration>) -> Place {
+        let (sender, ending) = oneshot::channel();
+        let mut state = self.shared.state();
+        let key = (due_in(timeout), state.next_place);
+        state.next_place += 1;
+        state.lobby.insert(key, sender);
+        Place { shared: self.shared.clone(), key, ending }
+    }
+
+    /// Ends the connection that has been in the lobby for the longest. Returns whether there was one.
+    fn evict(&self) -> bool {
+        let first = self.shared.state().lobby.pop_first();
+        let Some((_, place)) = first else {
+            return false;
+        };
+        self.hubs().report(ServerEvent::ConnectionEvicted);
+        let _ = place.send(Ending::Evicted);
+        true
+    }
+
+    pub(crate) fn refuse(&self) {
+        self.hubs().report(ServerEvent::ConnectionRefused);
+    }
+
+    /// There is no file left for a connection that waits: something in the lobby makes room for it. If nothing does, it is
+    /// closed at once, so that its client need not wait. It is accepted with the spare file in both cases.
+    async fn accept_without_files<L: Listener>(
+        &self,
+        listener: &mut L,
+    ) -> Option<(L::Io, L::Addr, Reception)> {
+        /// How long evicted connections may take to close.
+        const PAUSE: Duration = Duration::from_millis(10);
+
+        self.is_full("there are no files left for connections", self.count());
+        let spare = self.shared.state().spare.take().or_else(open_spare);
+        if spare.is_none() {
+            tokio::time::sleep(PAUSE).await;
+            return None;
+        }
+        let has_room = self.evict();
+        drop(spare);
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.accept() => accepted.ok(),
+            () = std::future::ready(()) => None,
+        };
+        let admitted = match accepted {
+            Some((io, addr)) if has_room => {
+                self.admit(L::socket_addr(&addr)).map(|reception| (io, addr, reception))
+            }
+            Some(_) => {
+                self.refuse();
+                None
+            }
+            None => None,
+        };
+        // The file of what was evicted is free only when its task has run.
+        tokio::task::yield_now().await;
+        self.shared.state().spare = open_spare();
+        admitted
+    }
+
+    /// Warns once, until there is room again.
+    fn is_full(&self, why: &str, open: usize) {
+        if self.shared.full_at.swap(open.max(1), Ordering::Relaxed) == 0 {
+            tracing::warn!(open, "{why}: the oldest without a request go first");
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -69,9 +330,168 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
+/// Whether the process, or the system, has no more files.
+fn is_out_of_files(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = error;
+        false
+    }
+}
+
+fn open_spare() -> Option<File> {
+    File::open(if cfg!(windows) { "NUL" } else { "/dev/null" }).ok()
+}
+
+/// The process's limit of files, less what it needs for other things.
+fn default_most() -> usize {
+    #[cfg(unix)]
+    if let Some(files) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
+        let files = usize::try_from(files).unwrap_or(usize::MAX);
+        return files - (files / 8).min(1024);
+    }
+    usize::MAX
+}
+
+/// When time is up that begins now.
+fn due_in(timeout: Option<Duration>) -> Instant {
+    /// As good as never.
+    const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+    tokio::time::Instant::now().into_std() + timeout.unwrap_or(NEVER)
+}
+
+/// What counts as one client: an IPv4 address, or a network of 64 bits of IPv6, which a provider gives to one customer.
+fn network_of(addr: IpAddr) -> IpAddr {
+    match addr.to_canonical() {
+        IpAddr::V4(addr) => addr.into(),
+        IpAddr::V6(addr) => Ipv6Addr::from_bits(addr.to_bits() >> 64 << 64).into(),
+    }
+}
+
 /// The right of one connection to exist. Whatever has the connection has it, and drops it with the connection. It is as
 /// large as a pointer.
 ///
 /// The default is the permit of a connection that nobody counts.
 #[derive(Debug, Default)]
-pub struct Permit(#[expect(dead_code, reason = "nothing is counted yet")] Option<Connections>);
+pub struct Permit(Option<Arc<Holder>>);
+
+/// What a permit knows of its connection.
+#[derive(Debug)]
+struct Holder {
+    shared: Arc<Shared>,
+    #[expect(dead_code, reason = "it counts until it is dropped")]
+    address: Option<AddressPermit>,
+    /// What a proxy has said.
+    client: Option<SocketAddr>,
+    /// It counts for the connection's request only, whose proxy named the address.
+    is_of_request: bool,
+}
+
+impl Permit {
+    /// The client's address, if a proxy has said it.
+    pub(crate) fn client(&self) -> Option<SocketAddr> {
+        self.0.as_ref().and_then(|holder| holder.client)
+    }
+
+    /// A proxy has said who the client is. Returns whether there is room for it.
+    pub(crate) fn set_client(&mut self, client: SocketAddr, connections: &Connections) -> bool {
+        let address = match connections.limits().connections_per_address {
+            Some(_) => match connections.count_address(client.ip()) {
+                Some(address) => Some(address),
+                None => return false,
+            },
+            None => None,
+        };
+        let shared = connections.shared.clone();
+        self.set_holder(Holder { shared, address, client: Some(client), is_of_request: false });
+        true
+    }
+
+    /// Has the connection count for the address of its request, until the connection is readmitted.
+    pub fn set_address(&mut self, address: AddressPermit) {
+        let shared = address.shared.clone();
+        let address = Some(address);
+        self.set_holder(Holder { shared, address, client: None, is_of_request: true });
+    }
+
+    fn set_holder(&mut self, holder: Holder) {
+        self.0 = Some(Arc::new(holder));
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(holder) = &self.0 {
+            holder.shared.open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A client's address has too many connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TooMany(());
+
+impl fmt::Display for TooMany {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("client's address has too many connections")
+    }
+}
+
+impl Error for TooMany {}
+
+/// Counts for an address until it is dropped.
+#[derive(Debug)]
+pub struct AddressPermit {
+    shared: Arc<Shared>,
+    addr: IpAddr,
+}
+
+impl Drop for AddressPermit {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        if let Some(count) = state.addresses.get_mut(&self.addr) {
+            *count -= 1;
+            if *count == 0 {
+                state.addresses.remove(&self.addr);
+            }
+        }
+    }
+}
+
+/// A connection's place in the lobby, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    shared: Arc<Shared>,
+    key: PlaceKey,
+    ending: oneshot::Receiver<Ending>,
+}
+
+impl Place {
+    /// Waits until the connection must end. `None` if the server ends.
+    pub(crate) fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
+        Pin::new(&mut self.ending).poll(cx).map(Result::ok)
+    }
+
+    /// Gives it this much time from now on.
+    #[cfg(feature = "tls")]
+    pub(crate) fn extend(&mut self, timeout: Option<Duration>) {
+        let mut state = self.shared.state();
+        if let Some(sender) = state.lobby.remove(&self.key) {
+            self.key.0 = due_in(timeout);
+            state.lobby.insert(self.key, sender);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let place = self.shared.state().lobby.remove(&self.key);
+        drop(place);
+    }
+}

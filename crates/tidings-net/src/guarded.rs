@@ -1,30 +1,63 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use tidings::ServerEvent;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::{Connections, Io, Permit, Protocol};
+use crate::frames::Frames;
+use crate::reception::{TIMEOUT, TOO_LARGE, poll_append};
+use crate::writes::Writes;
+use crate::{Activity, Connections, Io, Permit, Protocol};
+
+/// How many bytes a client may send while its request is answered. They are kept for the next request.
+const AHEAD: usize = 8 * 1024;
+
+/// How long a body that the application does not read may get in the way, if there is no limit on writes.
+const UNREAD_BODY: Duration = Duration::from_secs(30);
 
 /// A connection as an HTTP server sees it, with the limits that its [`Limits`](crate::Limits) set.
 ///
-/// It gives the bytes back that were read already. The server must say what it does, by [`activity`](Self::activity):
-/// without that, the connection counts as idle.
+/// It gives the bytes back that were read already. The server says what it does by [`activity`](Self::activity):
+///
+/// - While it waits for a request, the time for the request's head is limited, and its size; or the time that the connection
+///   is idle, whose end the server sees as the connection's end.
+/// - While a request's body is wanted, bytes pass; the server must limit the time.
+/// - While a request is answered, what the client sends is kept for later, up to 8 KiB: more of it ends the connection. So
+///   does its end, at once.
+/// - A connection of HTTP/2 may be idle for as long; and the time to its settings is limited, and the number of its control
+///   frames.
+///
+/// At all times, writes must make progress.
+///
+/// One timer serves all of this. It exists only while there is something to wait for.
 #[derive(Debug)]
 pub struct Guarded<IO> {
     io: IO,
-    /// Bytes that were read already.
-    before: Bytes,
-    write_timeout: Option<Duration>,
-    stalled: Option<Pin<Box<Sleep>>>,
-    unflushed: Arc<AtomicBool>,
-    activity: Activity,
+    protocol: Protocol,
+    connections: Connections,
     permit: Permit,
+    activity: Activity,
+    unflushed: Arc<AtomicBool>,
+    /// What was read, and the server does not have yet.
+    early: Vec<u8>,
+    phase: Phase,
+    since: Instant,
+    /// How many requests there were when the phase began.
+    requests: usize,
+    /// How many bytes of a head have come.
+    head_length: usize,
+    frames: Option<Box<Frames>>,
+    writes: Writes,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Whether the timer is set by what is the case now.
+    is_set: bool,
+    /// It was idle for too long.
+    is_over: bool,
 }
 
 /// What a [`Guarded`] connection consists of.
@@ -33,76 +66,55 @@ pub struct GuardedParts<IO> {
     /// The connection.
     pub io: IO,
     /// Bytes that were read from it, and not by the server.
-    pub before: Bytes,
+    pub before: Vec<u8>,
     /// Its right to exist.
     pub permit: Permit,
 }
 
-/// What a server does with a connection, for its [`Guarded`]. Clones are of the same connection.
-#[derive(Debug, Clone, Default)]
-pub struct Activity(Arc<Counts>);
-
-#[derive(Debug, Default)]
-struct Counts {
-    answering: AtomicUsize,
-    reading: AtomicUsize,
-}
-
-impl Activity {
-    /// A request has begun, and is being answered until the result is dropped: with the response's body.
-    pub fn answer(&self) -> Answering {
-        self.0.answering.fetch_add(1, Ordering::Relaxed);
-        Answering(self.0.clone())
-    }
-
-    /// Whether no request is being answered.
-    pub fn is_idle(&self) -> bool {
-        self.0.answering.load(Ordering::Relaxed) == 0
-    }
-
-    /// A request has a body, which is wanted until the result is dropped.
-    pub fn read_body(&self) -> ReadingBody {
-        self.0.reading.fetch_add(1, Ordering::Relaxed);
-        ReadingBody(self.0.clone())
-    }
-}
-
-/// A request that is being answered: see [`Activity::answer`].
-#[derive(Debug)]
-pub struct Answering(Arc<Counts>);
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        self.0.answering.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A request's body that is being read: see [`Activity::read_body`].
-#[derive(Debug)]
-pub struct ReadingBody(Arc<Counts>);
-
-impl Drop for ReadingBody {
-    fn drop(&mut self) {
-        self.0.reading.fetch_sub(1, Ordering::Relaxed);
-    }
+/// What a connection is for at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// HTTP/1: a head is awaited.
+    Head,
+    /// HTTP/1: a request's body is wanted.
+    Body,
+    /// HTTP/1: a request is answered, and nothing that the client sends is wanted.
+    Answer,
+    /// HTTP/2: the client's settings are awaited.
+    Settings,
+    /// HTTP/2: there is no open stream.
+    Idle,
+    /// HTTP/2: there are open streams; or it is another protocol.
+    Open,
 }
 
 impl<IO: Io> Guarded<IO> {
     pub(crate) fn new(
         io: IO,
-        before: Bytes,
-        _protocol: Protocol,
+        early: Vec<u8>,
+        protocol: Protocol,
         connections: Connections,
         permit: Permit,
     ) -> Self {
+        let control_frames = connections.limits().h2_control_frames;
+        let is_http2 = protocol == Protocol::Http2;
         Self {
             io,
-            before,
-            write_timeout: connections.limits().write_timeout_value(),
-            stalled: None,
-            unflushed: Arc::default(),
-            activity: Activity::default(),
+            protocol,
             permit,
+            activity: Activity::default(),
+            unflushed: Arc::default(),
+            early,
+            phase: if is_http2 { Phase::Settings } else { Phase::Head },
+            since: Instant::now(),
+            requests: 0,
+            head_length: 0,
+            frames: is_http2.then(|| Box::new(Frames::new(control_frames))),
+            writes: Writes::new(connections.limits().write_timeout),
+            connections,
+            timer: None,
+            is_set: false,
+            is_over: false,
         }
     }
 
@@ -123,88 +135,276 @@ impl<IO: Io> Guarded<IO> {
 
     /// What it consists of.
     pub fn into_parts(self) -> GuardedParts<IO> {
-        GuardedParts { io: self.io, before: self.before, permit: self.permit }
+        GuardedParts { io: self.io, before: self.early, permit: self.permit }
     }
 
-    /// Returns the outcome of a write, or an error if writes were stalled for too long.
+    /// What it is for now.
+    fn phase(&mut self) -> Phase {
+        let activity = &self.activity;
+        let has_settings = || self.frames.as_ref().is_none_or(|frames| frames.has_settings());
+        let phase = match self.protocol {
+            _ if activity.is_upgraded() => Phase::Open,
+            Protocol::Http1 if activity.is_reading() => Phase::Body,
+            Protocol::Http1 if !activity.is_idle() => Phase::Answer,
+            Protocol::Http1 => Phase::Head,
+            Protocol::Http2 if !has_settings() => Phase::Settings,
+            Protocol::Http2 if !activity.is_idle() => Phase::Open,
+            Protocol::Http2 => Phase::Idle,
+        };
+        let requests = activity.requests();
+        if phase != self.phase || requests != self.requests {
+            self.phase = phase;
+            self.requests = requests;
+            self.begin_waiting();
+            self.head_length = 0;
+        }
+        phase
+    }
+
+    /// Time begins again.
+    fn begin_waiting(&mut self) {
+        self.since = Instant::now();
+        self.is_set = false;
+    }
+
+    /// Gives back what was read already, or reads.
+    fn poll_pass(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
+        }
+        let length = self.early.len().min(buf.remaining());
+        buf.put_slice(&self.early[..length]);
+        if length == self.early.len() {
+            self.early = Vec::new();
+        } else {
+            self.early.drain(..length);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.head_length >= self.connections.limits().head_size.max(1) {
+            self.answer(TOO_LARGE, cx);
+            return Poll::Ready(Err(invalid("request's head has too many bytes")));
+        }
+        let before = buf.filled().len();
+        match self.poll_pass(cx, buf) {
+            Poll::Ready(outcome) => {
+                if self.head_length == 0 {
+                    self.begin_waiting();
+                }
+                self.head_length += buf.filled().len() - before;
+                Poll::Ready(outcome)
+            }
+            Poll::Pending => {
+                self.check(cx)?;
+                // The end of the connection.
+                if self.is_over { Poll::Ready(Ok(())) } else { Poll::Pending }
+            }
+        }
+    }
+
+    fn poll_frames(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let outcome = self.poll_pass(cx, buf);
+        if let Some(frames) = &mut self.frames {
+            frames.read(&buf.filled()[before..], Instant::now)?;
+        }
+        if outcome.is_pending() {
+            self.phase();
+            self.check(cx)?;
+        }
+        outcome
+    }
+
+    /// Reads what the client sends while it is answered. It is ready when the client has closed.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.io.poll_readable(cx))?;
+            if !ready!(poll_append(&mut self.io, &mut self.early, cx))? {
+                return Poll::Ready(Ok(()));
+            }
+            if self.early.len() > AHEAD {
+                return Poll::Ready(Err(invalid("client sends much while it is answered")));
+            }
+        }
+    }
+
+    /// Whether the rest of a body that the application did not read may still be in the way of the next request.
+    fn has_unread_body(&self) -> bool {
+        self.activity.has_unread_body() && Instant::now() < self.unread_body_until()
+    }
+
+    fn unread_body_until(&self) -> Instant {
+        self.since + self.connections.limits().write_timeout.unwrap_or(UNREAD_BODY)
+    }
+
+    /// Answers without the server, if nothing is in the way, and as much as the connection takes.
+    fn answer(&mut self, answer: &[u8], cx: &mut Context<'_>) {
+        if !self.unflushed.load(Ordering::Relaxed) {
+            let _ = Pin::new(&mut self.io).poll_write(cx, answer);
+        }
+    }
+
+    /// Looks whether time is up for something, and has the task woken when it may be.
+    fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        loop {
+            if self.is_set {
+                let timer = self.timer.as_mut();
+                if timer.is_none_or(|timer| timer.as_mut().poll(cx).is_pending()) {
+                    return Ok(());
+                }
+            }
+            let next = self.look(Instant::now(), cx).inspect_err(|error| {
+                if error.kind() == io::ErrorKind::TimedOut {
+                    self.connections.hubs().report(ServerEvent::ConnectionTimedOut);
+                }
+            })?;
+            self.is_set = true;
+            match (next, &mut self.timer) {
+                (None, _) => self.timer = None,
+                (Some(at), Some(timer)) => timer.as_mut().reset(at),
+                (Some(at), None) => self.timer = Some(Box::pin(sleep_until(at))),
+            }
+        }
+    }
+
+    /// Returns when to look again, or an error if time is up.
+    fn look(&mut self, now: Instant, cx: &mut Context<'_>) -> io::Result<Option<Instant>> {
+        let limits = self.connections.limits();
+        let timeout = match self.phase {
+            Phase::Head if self.head_length > 0 => limits.head_timeout,
+            Phase::Head | Phase::Idle => limits.idle_timeout,
+            Phase::Settings => limits.handshake_timeout,
+            Phase::Answer if self.activity.has_unread_body() => {
+                Some(self.unread_body_until() - self.since)
+            }
+            Phase::Body | Phase::Answer | Phase::Open => None,
+        };
+        let mut due = timeout.map(|timeout| self.since + timeout);
+        if due.is_some_and(|due| due <= now) {
+            due = self.time_is_up(now, cx)?;
+        }
+        let writes = self.writes.look(&self.io, now)?;
+        Ok([due, writes].into_iter().flatten().min())
+    }
+
+    /// The time of a phase is up. Returns when to look again.
+    fn time_is_up(&mut self, now: Instant, cx: &mut Context<'_>) -> io::Result<Option<Instant>> {
+        match self.phase {
+            Phase::Head if self.head_length > 0 => {
+                self.answer(TIMEOUT, cx);
+                Err(timed_out("request's head takes too long"))
+            }
+            Phase::Head => {
+                if !self.is_over {
+                    self.connections.hubs().report(ServerEvent::ConnectionTimedOut);
+                    // If this is a write, a read sees it.
+                    cx.waker().wake_by_ref();
+                }
+                self.is_over = true;
+                Ok(None)
+            }
+            Phase::Settings => Err(timed_out("settings of HTTP/2 take too long")),
+            Phase::Idle if self.is_over => Err(timed_out("client does not end an idle connection")),
+            Phase::Idle => {
+                self.connections.hubs().report(ServerEvent::ConnectionTimedOut);
+                self.is_over = true;
+                self.activity.set_must_end();
+                self.since = now;
+                Ok(self.connections.limits().handshake_timeout.map(|timeout| now + timeout))
+            }
+            Phase::Body | Phase::Answer | Phase::Open => Ok(None),
+        }
+    }
+
+    /// After a write.
     fn watch<T>(
         &mut self,
         outcome: Poll<io::Result<T>>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
-        let Some(limit) = self.write_timeout.filter(|_| outcome.is_pending()) else {
-            self.stalled = None;
-            return outcome;
-        };
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
-        match stalled.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("connection has taken no bytes for {limit:?}"),
-            ))),
-            Poll::Pending => Poll::Pending,
+        if self.writes.after(outcome.is_pending()) {
+            self.is_set = false;
         }
+        if outcome.is_pending() {
+            self.check(cx)?;
+        }
+        outcome
     }
+}
+
+fn timed_out(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, what)
+}
+
+fn invalid(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 impl<IO: Io> AsyncRead for Guarded<IO> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.before.is_empty() {
-            return Pin::new(&mut self.io).poll_read(cx, buf);
+        let this = self.get_mut();
+        match this.phase() {
+            Phase::Head => this.poll_head(cx, buf),
+            Phase::Answer if !this.has_unread_body() => this.poll_ahead(cx),
+            Phase::Body | Phase::Answer => this.poll_pass(cx, buf),
+            Phase::Settings | Phase::Idle | Phase::Open => this.poll_frames(cx, buf),
         }
-        let length = self.before.len().min(buf.remaining());
-        buf.put_slice(&self.before[..length]);
-        self.before.advance(length);
-        if self.before.is_empty() {
-            self.before = Bytes::new();
-        }
-        Poll::Ready(Ok(()))
     }
 }
 
 impl<IO: Io> AsyncWrite for Guarded<IO> {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.unflushed.store(true, Ordering::Relaxed);
-        let outcome = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.watch(outcome, cx)
+        let this = self.get_mut();
+        this.unflushed.store(true, Ordering::Relaxed);
+        let outcome = Pin::new(&mut this.io).poll_write(cx, buf);
+        this.watch(outcome, cx)
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.unflushed.store(true, Ordering::Relaxed);
-        let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.watch(outcome, cx)
+        let this = self.get_mut();
+        this.unflushed.store(true, Ordering::Relaxed);
+        let outcome = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
+        this.watch(outcome, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()
     }
 
-    /// Servers flush only when they have written everything.
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A flush that is ready is no progress of a stalled write: there may be nothing to flush.
-        match ready!(Pin::new(&mut self.io).poll_flush(cx)) {
-            Ok(()) => {
-                self.unflushed.store(false, Ordering::Relaxed);
-                Poll::Ready(Ok(()))
-            }
-            Err(error) => Poll::Ready(Err(error)),
+    /// Servers flush only when they have written everything, and whenever they were polled. So here is where the connection
+    /// is watched, too, while the server reads nothing.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.io).poll_flush(cx)?;
+        if this.phase() == Phase::Answer
+            && !this.has_unread_body()
+            && this.poll_ahead(cx)?.is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
+        this.check(cx)?;
+        ready!(flushed);
+        this.unflushed.store(false, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outcome = Pin::new(&mut self.io).poll_shutdown(cx);
-        self.watch(outcome, cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.io).poll_shutdown(cx);
+        this.watch(outcome, cx)
     }
 }

@@ -16,7 +16,9 @@
 //!
 //! - `tls`: `Tls`.
 
+mod activity;
 mod connections;
+mod frames;
 mod graceful;
 mod guarded;
 mod hubs;
@@ -26,16 +28,19 @@ mod limits;
 mod listener;
 mod network;
 mod peer;
+mod proxy_protocol;
 mod reception;
 mod serve;
 mod signals;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
+mod writes;
 
-pub use connections::{Connections, Permit};
+pub use activity::{Activity, Answering, ReadingBody};
+pub use connections::{AddressPermit, Connections, Permit, TooMany};
 pub use graceful::Graceful;
-pub use guarded::{Activity, Answering, Guarded, GuardedParts, ReadingBody};
+pub use guarded::{Guarded, GuardedParts};
 pub use hubs::Hubs;
 pub use into_listener::IntoListener;
 pub use io::Io;

@@ -1,5 +1,5 @@
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,7 +129,8 @@ impl Limits {
     }
 
     /// Sets the addresses and networks of proxies, which are believed when they say a client's address
-    /// in `X-Forwarded-For`: the last one in it that is not a proxy's. Default: none.
+    /// in `X-Forwarded-For`: the last one in it that is not a proxy's. With any, so are those that connect by a Unix socket.
+    /// Default: none.
     pub fn proxies<N: Into<Network>>(mut self, proxies: impl IntoIterator<Item = N>) -> Self {
         self.proxies = proxies.into_iter().map(Into::into).collect();
         self
@@ -185,8 +186,34 @@ impl Limits {
     }
 
     /// Whether this address is a proxy's.
-    pub fn is_proxy(&self, addr: IpAddr) -> bool {
+    pub(crate) fn is_proxy(&self, addr: IpAddr) -> bool {
         self.proxies.iter().any(|network| network.contains(addr))
+    }
+
+    /// Whether the `X-Forwarded-For` of a connection with this other end is believed.
+    pub(crate) fn believes(&self, peer: Option<IpAddr>) -> bool {
+        !self.proxy_protocol && peer.map_or(!self.proxies.is_empty(), |peer| self.is_proxy(peer))
+    }
+
+    /// The client's address by the values of `X-Forwarded-For` of a request from this address: the last one in them that
+    /// is not a proxy's; or the first one, if all are. `None` if the other end is not a proxy, or names nobody.
+    pub fn forwarded<'a>(
+        &self,
+        peer: Option<IpAddr>,
+        values: impl DoubleEndedIterator<Item = &'a [u8]>,
+    ) -> Option<IpAddr> {
+        if !self.believes(peer) {
+            return None;
+        }
+        let named = values.rev().flat_map(|value| value.rsplit(|&byte| byte == b','));
+        let mut client = None;
+        for addr in named.map_while(parse_forwarded) {
+            client = Some(addr);
+            if !self.is_proxy(addr) {
+                break;
+            }
+        }
+        client
     }
 
     /// Sets the options on a socket or listener of `std`, tokio or socket2.
@@ -212,6 +239,13 @@ impl Limits {
         }
         Ok(())
     }
+}
+
+/// An address of `X-Forwarded-For`, to which some proxies add a port.
+fn parse_forwarded(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?.trim();
+    let addr = text.parse().ok();
+    addr.or_else(|| text.parse().ok().map(|addr: SocketAddr| addr.ip()))
 }
 
 impl Default for Limits {

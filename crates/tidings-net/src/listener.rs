@@ -70,11 +70,17 @@ impl Listener for TcpListener {
     }
 
     fn prepare(&self, limits: &Limits) -> io::Result<()> {
-        limits.apply(self)
+        limits.apply(self)?;
+        lengthen_queue(self);
+        Ok(())
     }
 
+    /// On Linux, a connection inherits all options from its listener.
     fn prepare_connection(&self, io: &TcpStream, limits: &Limits) {
+        #[cfg(not(any(target_os = "android", target_os = "linux")))]
         let _ = limits.apply(io);
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        let _ = (io, limits);
     }
 
     fn from_tcp(socket: TcpStream) -> Option<(TcpStream, SocketAddr)> {
@@ -96,4 +102,19 @@ impl Listener for tokio::net::UnixListener {
     fn local_addr(&self) -> io::Result<Self::Addr> {
         tokio::net::UnixListener::local_addr(self).map(Into::into)
     }
+
+    fn prepare(&self, _: &Limits) -> io::Result<()> {
+        lengthen_queue(self);
+        Ok(())
+    }
 }
+
+/// Gives a listener the longest queue of new connections that the system allows (`net.core.somaxconn` on Linux): tokio and the
+/// standard library ask for 1,024 and 128. Where listening again is not possible, the queue stays as it is.
+#[cfg(unix)]
+fn lengthen_queue(listener: &impl std::os::fd::AsFd) {
+    let _ = rustix::net::listen(listener, i32::MAX);
+}
+
+#[cfg(not(unix))]
+fn lengthen_queue<T>(_: &T) {}

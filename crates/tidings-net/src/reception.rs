@@ -1,13 +1,26 @@
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 
-use crate::{Connections, Guarded, Io, Permit};
+use crate::connections::{Ending, Place};
+use crate::{Connections, Guarded, Io, Permit, proxy_protocol};
 
 /// The first bytes of a client that knows that the server speaks HTTP/2: RFC 9113, section 3.4.
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The answer to a head that does not come to its end.
+pub(crate) const TIMEOUT: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// The answer to a head with too many bytes.
+pub(crate) const TOO_LARGE: &[u8] =
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// A connection's place in the lobby: where connections are that have not sent the head of their first request, or that
 /// have returned from a writer.
@@ -18,7 +31,10 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub struct Reception {
     connections: Connections,
     permit: Permit,
+    place: Place,
     client: Option<SocketAddr>,
+    /// Whether it has sent a request before.
+    is_known: bool,
 }
 
 /// A connection with the head of a request.
@@ -45,9 +61,11 @@ impl Reception {
     pub(crate) fn new(
         connections: Connections,
         permit: Permit,
+        place: Place,
         client: Option<SocketAddr>,
+        is_known: bool,
     ) -> Self {
-        Self { connections, permit, client }
+        Self { connections, permit, place, client, is_known }
     }
 
     /// Reads the head of a request; of which `before` was read already.
@@ -55,22 +73,9 @@ impl Reception {
     /// # Errors
     ///
     /// If the connection ends, or is ended. Then nothing is left to do for it.
-    pub async fn receive<IO: Io>(self, mut io: IO, before: Bytes) -> io::Result<Received<IO>> {
-        let mut read = Vec::from(before);
-        while read.len() < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(&read) {
-            let mut more = [0; HTTP2_PREFACE.len()];
-            match io.read(&mut more).await? {
-                0 => break,
-                length => read.extend_from_slice(&more[..length]),
-            }
-        }
-        let protocol = match read.starts_with(HTTP2_PREFACE) {
-            true => Protocol::Http2,
-            false => Protocol::Http1,
-        };
-        let Self { connections, permit, client } = self;
-        let io = Guarded::new(io, read.into(), protocol, connections, permit);
-        Ok(Received { io, protocol, client })
+    pub async fn receive<IO: Io>(mut self, mut io: IO, before: Bytes) -> io::Result<Received<IO>> {
+        self.proxied(&mut io).await?;
+        self.head(io, before).await
     }
 
     /// Does what [`receive`](Self::receive) does, after a handshake of TLS.
@@ -80,11 +85,197 @@ impl Reception {
     /// If the handshake fails, or the connection ends.
     #[cfg(feature = "tls")]
     pub async fn receive_tls<IO: Io>(
-        self,
-        io: IO,
+        mut self,
+        mut io: IO,
         tls: &crate::Tls,
     ) -> io::Result<Received<tokio_rustls::server::TlsStream<IO>>> {
-        let io = tls.acceptor().accept(io).await?;
-        self.receive(io, Bytes::new()).await
+        self.proxied(&mut io).await?;
+        let mut handshake = Box::pin(tls.acceptor().accept(io));
+        let io = poll_fn(|cx| {
+            if self.place.poll_ending(cx).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            handshake.as_mut().poll(cx)
+        })
+        .await?;
+        drop(handshake);
+        self.place.extend(self.connections.limits().head_timeout);
+        self.head(io, Bytes::new()).await
     }
+
+    /// Reads what a proxy says about the client, if it must say it.
+    async fn proxied<IO: Io>(&mut self, io: &mut IO) -> io::Result<()> {
+        if self.is_known {
+            self.client = self.permit.client().or(self.client);
+            return Ok(());
+        }
+        let limits = self.connections.limits();
+        let speaks = |addr: SocketAddr| limits.proxy_protocol && limits.is_proxy(addr.ip());
+        if !self.client.is_some_and(speaks) {
+            return Ok(());
+        }
+        let place = &mut self.place;
+        let mut reading = Box::pin(proxy_protocol::read(io));
+        let client = poll_fn(|cx| match place.poll_ending(cx) {
+            Poll::Ready(_) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => reading.as_mut().poll(cx),
+        })
+        .await?;
+        drop(reading);
+        let Some(client) = client else {
+            // The proxy itself, for instance to see whether the server is well.
+            return Ok(());
+        };
+        if !self.permit.set_client(client, &self.connections) {
+            self.connections.refuse();
+            return Err(io::Error::other("client's address has too many connections"));
+        }
+        self.client = Some(client);
+        Ok(())
+    }
+
+    /// Reads the head.
+    async fn head<IO: Io>(mut self, mut io: IO, before: Bytes) -> io::Result<Received<IO>> {
+        let mut head = Head::new(Vec::from(before), self.connections.limits().head_size);
+        let rejection = poll_fn(|cx| {
+            if let Poll::Ready(ending) = self.place.poll_ending(cx) {
+                let answers = ending == Some(Ending::TimedOut) && head.has_begun();
+                return Poll::Ready(Err(if answers {
+                    Rejection::Answer(TIMEOUT)
+                } else {
+                    Rejection::End
+                }));
+            }
+            head.poll(&mut io, cx)
+        })
+        .await;
+        match rejection {
+            Ok(protocol) => {
+                let Self { connections, permit, place, client, .. } = self;
+                drop(place);
+                let io = Guarded::new(io, head.read, protocol, connections, permit);
+                Ok(Received { io, protocol, client })
+            }
+            Err(rejection) => {
+                if let Rejection::Answer(answer) = rejection {
+                    Box::pin(reject(&mut io, answer)).await;
+                }
+                Err(io::Error::other("connection has ended before a request"))
+            }
+        }
+    }
+}
+
+enum Rejection {
+    Answer(&'static [u8]),
+    End,
+}
+
+/// The head of a request, as far as it was read.
+struct Head {
+    read: Vec<u8>,
+    /// How far its end was looked for.
+    searched: usize,
+    most: usize,
+}
+
+impl Head {
+    fn new(read: Vec<u8>, most: usize) -> Self {
+        Self { read, searched: 0, most }
+    }
+
+    fn has_begun(&self) -> bool {
+        !self.read.is_empty()
+    }
+
+    /// Reads until the head is there.
+    fn poll<IO: Io>(
+        &mut self,
+        io: &mut IO,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Protocol, Rejection>> {
+        loop {
+            if let Some(protocol) = self.protocol() {
+                return Poll::Ready(Ok(protocol));
+            }
+            if self.read.len() >= self.most {
+                return Poll::Ready(Err(Rejection::Answer(TOO_LARGE)));
+            }
+            // Without a buffer, while there is nothing to read.
+            match io.poll_readable(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Rejection::End)),
+                Poll::Pending => return Poll::Pending,
+            }
+            match poll_append(io, &mut self.read, cx) {
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(_) => return Poll::Ready(Err(Rejection::End)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// What the connection speaks, once the head is there, or it is clear that the server must answer that it is none.
+    fn protocol(&mut self) -> Option<Protocol> {
+        if self.read.starts_with(HTTP2_PREFACE) {
+            return Some(Protocol::Http2);
+        }
+        if HTTP2_PREFACE.starts_with(&self.read) {
+            return None;
+        }
+        // Empty lines before a request are ignored: RFC 9112, section 2.2.
+        let begin = self.read.iter().position(|byte| !b"\r\n".contains(byte))?;
+        let is_method = self.read[begin].is_ascii_alphanumeric()
+            || b"!#$%&'*+-.^_`|~".contains(&self.read[begin]);
+        let mut from = self.searched.max(begin);
+        while let Some(at) = self.read[from..].iter().position(|&byte| byte == b'\n') {
+            let rest = &self.read[from + at + 1..];
+            if rest.starts_with(b"\n") || rest.starts_with(b"\r\n") {
+                return Some(Protocol::Http1);
+            }
+            if rest.len() < 2 {
+                break;
+            }
+            from += at + 1;
+        }
+        self.searched = self.read.len().saturating_sub(2).max(begin);
+        (!is_method).then_some(Protocol::Http1)
+    }
+}
+
+/// Reads once, and adds it. Returns whether it was not the end.
+pub(crate) fn poll_append<IO: AsyncRead + Unpin>(
+    io: &mut IO,
+    read: &mut Vec<u8>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<bool>> {
+    // On the stack, so that a connection that brings nothing has no buffer.
+    let mut some = [0; 2048];
+    let mut some = ReadBuf::new(&mut some);
+    ready!(Pin::new(io).poll_read(cx, &mut some))?;
+    read.extend_from_slice(some.filled());
+    Poll::Ready(Ok(!some.filled().is_empty()))
+}
+
+/// Answers, and lets the client read the answer: it may still be sending, and a connection that is closed with unread bytes
+/// is reset.
+async fn reject<IO: Io>(io: &mut IO, answer: &[u8]) {
+    /// How long, and how many bytes, a client may still send.
+    const TIME: Duration = Duration::from_secs(1);
+    const BYTES: usize = 256 * 1024;
+
+    let lingering = async {
+        io.write_all(answer).await?;
+        io.shutdown().await?;
+        let mut left = BYTES;
+        let mut some = vec![0; 4096];
+        while left > 0 {
+            match io.read(&mut some).await? {
+                0 => break,
+                length => left = left.saturating_sub(length),
+            }
+        }
+        io::Result::Ok(())
+    };
+    let _ = tokio::time::timeout(TIME, lingering).await;
 }

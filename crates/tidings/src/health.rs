@@ -3,7 +3,7 @@ use std::time::Duration;
 
 /// The state of a hub when this was made: see [`Hub::health`](crate::Hub::health).
 ///
-/// Its text is `ready`, or the reason why the hub is not.
+/// Its text is `ready`, or the reason why the hub is not; and how often a writer thread has failed, if one has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Health {
@@ -18,6 +18,9 @@ pub struct Health {
     pub rejected: u64,
     /// The last of these entries, and the cause.
     pub last_rejected: Option<String>,
+    /// How often a writer thread of a server's direct transport has failed. It was started again, and its streams have
+    /// ended. The cause is a defect: its message went to the standard error.
+    pub writer_restarts: u64,
     pub(crate) max_lag: Duration,
 }
 
@@ -53,13 +56,18 @@ impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = Duration::as_secs_f64;
         match (&self.link, self.lag) {
-            _ if self.is_ready() => f.write_str("ready"),
-            _ if self.is_closed => f.write_str("hub is closed"),
+            _ if self.is_ready() => f.write_str("ready")?,
+            _ if self.is_closed => f.write_str("hub is closed")?,
             (Link::Down { error, since }, _) => {
-                write!(f, "log link is down for {:.1} s: {error}", seconds(since))
+                write!(f, "log link is down for {:.1} s: {error}", seconds(since))?;
             }
-            (Link::Up, Some(lag)) => write!(f, "log lags by {:.1} s", seconds(&lag)),
-            _ => f.write_str("hub has not caught up with its log yet"),
+            (Link::Up, Some(lag)) => write!(f, "log lags by {:.1} s", seconds(&lag))?,
+            _ => f.write_str("hub has not caught up with its log yet")?,
+        }
+        match self.writer_restarts {
+            0 => Ok(()),
+            1 => f.write_str("; a writer was restarted"),
+            restarts => write!(f, "; writers were restarted {restarts} times"),
         }
     }
 }

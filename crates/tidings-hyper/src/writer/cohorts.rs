@@ -6,17 +6,18 @@ use slab::Slab;
 use tidings::{Batch, Cohort, CohortKey, Lagging, Subscription};
 
 use super::member::Member;
-use super::roster::Roster;
+use super::roster::{Roster, Seat};
 use super::turn::Turn;
 
-/// A writer's cohorts, and the queue of those that have something to send.
+/// A writer's cohorts, and the queue of those that have something to do.
 ///
-/// A cohort is in the queue unless its waker is in the wait lists of its topics. So one that was cut
-/// short goes on although nothing wakes it.
+/// A cohort that may have new events is in the queue; any other one's waker is in the wait lists of its topics. So one that
+/// was cut short goes on although nothing wakes it.
 #[derive(Default)]
 pub(super) struct Cohorts {
     pub(super) groups: Slab<Group>,
     by_key: HashMap<CohortKey, usize>,
+    /// A cohort that is not queued any more, or has ended, is passed over.
     queue: VecDeque<usize>,
 }
 
@@ -25,8 +26,10 @@ pub(super) struct Group {
     pub(super) cohort: Cohort,
     key: CohortKey,
     pub(super) roster: Roster,
-    /// Streams that are served by themselves in the cohort's next turn.
-    pub(super) waiting: Vec<u32>,
+    /// Streams with something to do for themselves, in this order. One that is gone, or is queued no more, is passed over.
+    pub(super) queue: VecDeque<u32>,
+    /// There may be new events. If not, its waker is in the wait lists of its topics.
+    pub(super) is_awake: bool,
     /// A batch that not everybody in the roster has got.
     pub(super) unfinished: Option<Box<Batch>>,
     /// Counts all its streams.
@@ -50,12 +53,13 @@ impl Cohorts {
                 cohort: Cohort::of(subscription, waker(index)),
                 key,
                 roster: Roster::default(),
-                waiting: Vec::new(),
+                queue: VecDeque::new(),
+                // Its first turn takes it to the wait lists.
+                is_awake: true,
                 unfinished: None,
                 size: 0,
                 is_queued: true,
             });
-            // Its first turn takes it to the wait lists.
             self.queue.push_back(index);
             index
         });
@@ -70,30 +74,36 @@ impl Cohorts {
         if group.size == 0 {
             let group = self.groups.remove(index);
             self.by_key.remove(&group.key);
-            if group.is_queued {
-                self.queue.retain(|queued| *queued != index);
-            }
+        }
+    }
+
+    /// There may be new events for a cohort, which may have ended meanwhile.
+    pub(super) fn wake(&mut self, index: usize) {
+        if let Some(group) = self.groups.get_mut(index) {
+            group.is_awake = true;
+            self.enqueue(index);
         }
     }
 
     /// Puts a cohort at the end of the queue, unless it is in there.
     pub(super) fn enqueue(&mut self, index: usize) {
-        // A cohort may have ended after it was woken.
-        if let Some(group) = self.groups.get_mut(index) {
-            if !std::mem::replace(&mut group.is_queued, true) {
-                self.queue.push_back(index);
-            }
+        if !std::mem::replace(&mut self.groups[index].is_queued, true) {
+            self.queue.push_back(index);
         }
     }
 
     /// Takes the first cohort out of the queue.
     pub(super) fn dequeue(&mut self) -> Option<usize> {
-        let index = self.queue.pop_front()?;
-        self.groups[index].is_queued = false;
-        Some(index)
+        loop {
+            let index = self.queue.pop_front()?;
+            let group = self.groups.get_mut(index);
+            if group.is_some_and(|group| std::mem::take(&mut group.is_queued)) {
+                return Some(index);
+            }
+        }
     }
 
-    /// How many cohorts are in the queue.
+    /// How many cohorts are in the queue, at most.
     pub(super) fn queued(&self) -> usize {
         self.queue.len()
     }
@@ -107,8 +117,9 @@ impl Group {
             return Ok(Some(*batch));
         }
         let batch = self.cohort.next_batch()?;
-        if batch.is_some() {
-            self.roster.begin_batch();
+        match batch {
+            Some(_) => self.roster.begin_batch(),
+            None => self.is_awake = false,
         }
         Ok(batch)
     }
@@ -122,8 +133,9 @@ impl Group {
         members: &mut Slab<Member<B>>,
         turn: &mut Turn,
     ) -> Option<(usize, io::Result<usize>)> {
+        let cost = Turn::cost(framed.len());
         loop {
-            let due = self.roster.due(turn.writes());
+            let due = self.roster.due(turn.writes().div_ceil(cost));
             if due.is_empty() {
                 return None;
             }
@@ -140,7 +152,7 @@ impl Group {
                 served += 1;
                 None
             });
-            turn.count(served + usize::from(refused.is_some()));
+            turn.count(cost * (served + usize::from(refused.is_some())));
             self.roster.mark_served(served);
             if refused.is_some() {
                 return refused;
@@ -150,15 +162,16 @@ impl Group {
 
     /// Adds a stream that is caught up.
     pub(super) fn join_roster<B>(&mut self, key: usize, members: &mut Slab<Member<B>>) {
-        let moved = |key, index| members[key as usize].roster_index = Some(index);
+        let moved = |key, index| members[key as usize].seat = Some(Seat::at(index));
         let index = self.roster.join(key as u32, moved);
-        members[key].roster_index = Some(index);
+        members[key].seat = Some(Seat::at(index));
     }
 
     /// Removes a stream, if it is there.
     pub(super) fn leave_roster<B>(&mut self, key: usize, members: &mut Slab<Member<B>>) {
-        if let Some(index) = members[key].roster_index.take() {
-            self.roster.leave(index, |key, index| members[key as usize].roster_index = Some(index));
+        if let Some(seat) = members[key].seat.take() {
+            let moved = |key, index| members[key as usize].seat = Some(Seat::at(index));
+            self.roster.leave(seat.index(), moved);
         }
     }
 }

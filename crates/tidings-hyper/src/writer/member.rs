@@ -1,13 +1,15 @@
 use std::io;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use bytes::Bytes;
 use mio::net::TcpStream;
 use tidings::{Cohort, Subscription};
 use tidings_net::Permit;
+use tidings_sys::Progress;
 
-use super::deadlines::Deadlines;
+use super::ahead::Ahead;
+use super::roster::Seat;
+use super::sweep::Sweep;
 use crate::chunk::Outgoing;
 use crate::head::Framing;
 
@@ -16,23 +18,28 @@ pub(super) struct Member<B> {
     pub(super) socket: TcpStream,
     /// The index of its cohort's group.
     pub(super) group: u32,
-    /// Its index in the group's roster, if it is there.
-    pub(super) roster_index: Option<u32>,
+    /// Where it is in the group's roster, if it is there.
+    pub(super) seat: Option<Seat>,
     pub(super) framing: Framing,
     pub(super) is_ending: bool,
+    /// It is in the queue of streams.
+    pub(super) is_queued: bool,
+    /// Its client has sent something that was not read yet, or was not judged.
+    pub(super) is_readable: bool,
+    /// Its connection has ended: it is removed at its turn.
+    pub(super) is_gone: bool,
+    /// How many looks in a row have found bytes that are not acknowledged, the last `looks - 1` without progress.
+    looks: u8,
+    /// How many bytes the client had acknowledged at the last look: the lower half.
+    acknowledged: u32,
     pub(super) subscription: Subscription,
-    pub(super) stalled: Option<Box<Stalled>>,
+    /// What the socket did not take yet.
+    pub(super) stalled: Option<Box<Outgoing>>,
     /// What the client has sent after its request.
-    pub(super) pipelined: Option<Box<Bytes>>,
+    pub(super) ahead: Option<Box<Ahead>>,
     pub(super) body: B,
     /// The connection's right to exist.
     pub(super) permit: Permit,
-}
-
-/// What the socket did not take yet, and when the stream is evicted.
-pub(super) struct Stalled {
-    outgoing: Outgoing,
-    pub(super) deadline: Option<Instant>,
 }
 
 /// What is due to a stream alone.
@@ -43,20 +50,38 @@ pub(super) enum StreamOutput {
 }
 
 impl<B> Member<B> {
+    pub(super) fn new(
+        (socket, permit, ahead): (TcpStream, Permit, Option<Box<Ahead>>),
+        (group, subscription): (usize, Subscription),
+        framing: Framing,
+        body: B,
+    ) -> Self {
+        Self {
+            socket,
+            group: group as u32,
+            seat: None,
+            framing,
+            is_ending: false,
+            is_queued: false,
+            is_readable: ahead.is_some(),
+            is_gone: false,
+            looks: 0,
+            acknowledged: 0,
+            subscription,
+            stalled: None,
+            ahead,
+            body,
+            permit,
+        }
+    }
+
     /// Polls the subscription for what is due to this stream alone.
     pub(super) fn poll(&mut self, cohort: &Cohort, waker: &Waker) -> Poll<StreamOutput> {
-        let mut cx = Context::from_waker(waker);
-        match cohort.poll_member(&mut self.subscription, &mut cx) {
+        match cohort.poll_member(&mut self.subscription, &mut Context::from_waker(waker)) {
             Poll::Ready(Some(Ok(bytes))) => Poll::Ready(StreamOutput::Bytes(bytes)),
             Poll::Ready(None) => Poll::Ready(StreamOutput::End),
             Poll::Ready(Some(Err(_))) => Poll::Ready(StreamOutput::Failed),
-            Poll::Pending => {
-                // The application's code does not run on a writer.
-                if let Some(task) = self.subscription.take_snapshot_task() {
-                    tokio::spawn(task);
-                }
-                Poll::Pending
-            }
+            Poll::Pending => Poll::Pending,
         }
     }
 
@@ -69,44 +94,55 @@ impl<B> Member<B> {
     }
 
     /// Writes, and keeps what the socket does not take. Returns whether it took all.
-    pub(super) fn send(
-        &mut self,
-        mut outgoing: Outgoing,
-        key: usize,
-        deadlines: &mut Deadlines,
-    ) -> io::Result<bool> {
+    pub(super) fn send(&mut self, mut outgoing: Outgoing) -> io::Result<bool> {
         if outgoing.write_to(&self.socket)? {
             return Ok(true);
         }
-        self.stall(outgoing, key, deadlines);
+        self.stalled = Some(Box::new(outgoing));
         Ok(false)
-    }
-
-    /// Keeps what the socket did not take.
-    pub(super) fn stall(&mut self, outgoing: Outgoing, key: usize, deadlines: &mut Deadlines) {
-        let deadline = deadlines.set(key);
-        self.stalled = Some(Box::new(Stalled { outgoing, deadline }));
     }
 
     /// Writes what the socket did not take before. Returns whether it took all.
-    pub(super) fn flush(&mut self, key: usize, deadlines: &mut Deadlines) -> io::Result<bool> {
-        let Some(mut stalled) = self.stalled.take() else {
+    pub(super) fn flush(&mut self) -> io::Result<bool> {
+        let Some(outgoing) = &mut self.stalled else {
             return Ok(true);
         };
-        let before = stalled.outgoing.written();
-        let outcome = stalled.outgoing.write_to(&self.socket);
-        let is_stuck = matches!(outcome, Ok(false)) && stalled.outgoing.written() == before;
-        if let Some(deadline) = stalled.deadline.take_if(|_| !is_stuck) {
-            // Also where writing failed, or the deadline would end the next stream with this key.
-            deadlines.cancel(deadline, key);
+        let before = outgoing.written();
+        let is_done = outgoing.write_to(&self.socket)?;
+        if outgoing.written() > before {
+            // A socket that was full has room because something was acknowledged.
+            self.looks = 0;
         }
-        if outcome? {
-            return Ok(true);
+        if is_done {
+            self.stalled = None;
         }
-        if stalled.deadline.is_none() {
-            stalled.deadline = deadlines.set(key);
-        }
-        self.stalled = Some(stalled);
-        Ok(false)
+        Ok(is_done)
+    }
+
+    /// Reads what the client sends. Returns whether the stream may go on.
+    pub(super) fn read(&mut self) -> io::Result<bool> {
+        self.is_readable = false;
+        let ahead = self.ahead.get_or_insert_default();
+        let goes_on = ahead.read_from(&self.socket);
+        self.ahead.take_if(|ahead| ahead.is_empty());
+        goes_on
+    }
+
+    /// Looks at the client's progress. Returns whether it has made none for too long, although there are bytes for it.
+    ///
+    /// A system that does not tell the progress leaves what the socket takes: see [`flush`](Self::flush).
+    pub(super) fn look(&mut self, progress: Option<Progress>) -> bool {
+        let (is_outstanding, acknowledged) = match progress {
+            Some(progress) => (progress.is_outstanding, progress.acknowledged as u32),
+            None => (self.stalled.is_some(), self.acknowledged),
+        };
+        let is_stuck = self.looks > 0 && acknowledged == self.acknowledged;
+        self.acknowledged = acknowledged;
+        self.looks = match (is_outstanding, is_stuck) {
+            (false, _) => 0,
+            (true, false) => 1,
+            (true, true) => self.looks + 1,
+        };
+        self.looks > Sweep::LOOKS
     }
 }

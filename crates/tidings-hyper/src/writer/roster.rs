@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 /// The streams that are sent their cohort's batches, by their keys.
 ///
 /// While a batch is being sent, those that have it come first, and those that it is still due to
@@ -7,6 +9,20 @@
 pub(super) struct Roster {
     keys: Vec<u32>,
     served: usize,
+}
+
+/// An index of a roster, so that no index needs no room.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seat(NonZeroU32);
+
+impl Seat {
+    pub(super) fn at(index: u32) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(index))
+    }
+
+    pub(super) fn index(self) -> u32 {
+        self.0.get() - 1
+    }
 }
 
 impl Roster {

@@ -1,27 +1,61 @@
 //! A writer that is driven by hand: the test chooses what comes first, not the kernel.
 
 use super::*;
+use crate::handoff::StreamResponse;
 use crate::head::Framing;
-use std::io::Read;
+use std::cell::Cell;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream as StdStream};
+use std::sync::LazyLock;
 
-use tidings::{Event, Hub, Retention, Subscribe};
+use bytes::Bytes;
+use tidings::{Event, History, Hub, Retention, Subscribe};
 use tidings_net::Permit;
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 const LIMIT: Duration = Duration::from_secs(10);
+
+thread_local! {
+    static TIME: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    static PROGRESS: Cell<Option<Progress>> = const { Cell::new(None) };
+    static LOOKS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What the test says, in place of the system.
+fn progress(_: &TcpStream) -> Option<Progress> {
+    LOOKS.set(LOOKS.get() + 1);
+    PROGRESS.get()
+}
+
+/// A clock that stands still until the test sets it.
+fn stopped_clock() -> Instant {
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    *BEGAN + TIME.get()
+}
+
+/// A clock that is looked at every half millisecond.
+fn running_clock() -> Instant {
+    TIME.set(TIME.get() + Duration::from_micros(500));
+    stopped_clock()
+}
 
 struct Desk {
     writer: Writer<()>,
     listener: TcpListener,
+    _runtime: Runtime,
     back: UnboundedSender<ReturnedConnection>,
+    returned: UnboundedReceiver<ReturnedConnection>,
 }
 
 impl Desk {
     fn new(write_timeout: Option<Duration>) -> Self {
-        let writer = Writer::new(write_timeout).unwrap();
+        let runtime = Runtime::new().unwrap();
+        let mut writer = Writer::new(write_timeout, Hubs::default(), runtime.handle().clone()).unwrap();
+        writer.clock = stopped_clock;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        Self { writer, listener, back: unbounded_channel().0 }
+        let (back, returned) = unbounded_channel();
+        Self { writer, listener, _runtime: runtime, back, returned }
     }
 
     /// The two ends of a connection, the client's first.
@@ -37,8 +71,20 @@ impl Desk {
     fn serve(&mut self, subscribe: Subscribe) -> StdStream {
         let (client, socket) = self.connect();
         let stream = self.stream(socket, subscribe);
-        self.writer.accept(stream);
+        self.writer.accept(stream, &mut Turn::new(Turn::WRITES, stopped_clock));
         client
+    }
+
+    /// Sends a stream to the writer; returns its client.
+    fn send(&self, subscribe: Subscribe) -> StdStream {
+        let (client, socket) = self.connect();
+        self.writer.inbox.send(Message::Serve(Box::new(self.stream(socket, subscribe))));
+        client
+    }
+
+    /// Serves a stream by itself.
+    fn serve_alone(&mut self, key: usize) {
+        self.writer.serve(key, &mut Turn::new(Turn::WRITES, stopped_clock));
     }
 
     fn stream(&self, socket: StdStream, subscribe: Subscribe) -> NewStream<()> {
@@ -60,6 +106,13 @@ impl Desk {
     /// A round of the writer, in which no socket has become ready.
     fn round(&mut self) {
         let events = Events::with_capacity(1);
+        assert!(self.writer.round(&events).is_continue());
+    }
+
+    /// A round of the writer, with the sockets that have become ready.
+    fn round_of_sockets(&mut self) {
+        let mut events = Events::with_capacity(1024);
+        self.writer.poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
         assert!(self.writer.round(&events).is_continue());
     }
 
@@ -113,6 +166,16 @@ fn read_until(client: &mut StdStream, wanted: &str) -> String {
     String::from_utf8(all).unwrap()
 }
 
+/// Reads what has come.
+fn read_available(client: &mut StdStream) -> String {
+    client.set_nonblocking(true).unwrap();
+    let mut all = Vec::new();
+    let end = client.read_to_end(&mut all).expect_err("there is no end");
+    assert_eq!(end.kind(), io::ErrorKind::WouldBlock);
+    client.set_nonblocking(false).unwrap();
+    String::from_utf8(all).unwrap()
+}
+
 /// The numbers of the events whose data begin with a word.
 fn numbers(text: &str, word: &str) -> Vec<u32> {
     let data = text.lines().filter_map(|line| line.strip_prefix("data: ")?.strip_prefix(word));
@@ -145,21 +208,6 @@ fn a_stream_may_come_while_the_last_one_of_its_cohort_is_found_gone() {
 }
 
 #[test]
-fn a_stalled_stream_that_fails_leaves_no_deadline_to_the_next_stream() {
-    let hub = Hub::new();
-    let mut desk = Desk::new(Some(Duration::from_secs(60)));
-    let first = desk.serve(hub.subscribe(["news"]));
-    desk.stall_first(&hub, "news");
-    assert!(desk.writer.deadlines.next().is_some());
-    reset(first);
-    wait_for_reset(&desk.writer.members[0].socket);
-    // As if it had become writable, and was reset then.
-    desk.writer.serve(0);
-    assert!(desk.writer.members.is_empty());
-    assert!(desk.writer.deadlines.next().is_none());
-}
-
-#[test]
 fn a_stream_that_was_reset_is_caught_up_though_the_hubs_head_moves_on_elsewhere() {
     let hub = Hub::builder().retain("news", Retention::none()).unwrap().build();
     let mut desk = Desk::new(None);
@@ -174,16 +222,16 @@ fn a_stream_that_was_reset_is_caught_up_though_the_hubs_head_moves_on_elsewhere(
     // It reads everything that the kernel has, and its socket is writable again.
     let mut rest = [0; 65_536];
     client.set_nonblocking(true).unwrap();
-    while desk.writer.members[0].roster_index.is_none() {
+    while desk.writer.members[0].seat.is_none() {
         match client.read(&mut rest) {
             Ok(_) => {}
             Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
         }
         if desk.writer.members[0].stalled.is_some() {
-            desk.writer.serve(0);
+            desk.serve_alone(0);
             desk.catch_up();
         } else {
-            assert!(desk.writer.members[0].roster_index.is_some(), "nothing would wake it");
+            assert!(desk.writer.members[0].seat.is_some(), "nothing would wake it");
         }
     }
     client.set_nonblocking(false).unwrap();
@@ -192,34 +240,150 @@ fn a_stream_that_was_reset_is_caught_up_though_the_hubs_head_moves_on_elsewhere(
     read_until(&mut client, "for all");
 }
 
-#[test]
-fn a_topic_that_always_has_more_delays_nothing_else_by_more_than_a_turn() {
-    let hub = Hub::new();
-    let mut desk = Desk::new(None);
-    let mut busy = [(); 3].map(|()| desk.serve(hub.subscribe(["busy"])));
-    let mut quiet = desk.serve(hub.subscribe(["quiet"]));
-    desk.catch_up();
-    desk.writer.turn_writes = 2;
-    for round in 0..20 {
-        publish(&hub, "busy", &format!("busy {round}."));
-        publish(&hub, "quiet", &format!("quiet {round}."));
-        let new = ["busy", "other"].map(|topic| {
-            let (client, socket) = desk.connect();
-            let stream = desk.stream(socket, hub.subscribe([topic]));
-            desk.writer.inbox.send(Message::Serve(Box::new(stream)));
-            client
-        });
-        desk.round();
-        assert!(desk.has_more(), "the busy topic has more than a turn");
-        read_until(&mut quiet, &format!("quiet {round}."));
-        for mut client in new {
-            read_until(&mut client, "fresh");
+/// A desk whose turns have eight writes, with a topic of so many streams that its cohort is never caught up, and another
+/// with one stream.
+struct Firehose {
+    hub: Hub,
+    desk: Desk,
+    busy: Vec<StdStream>,
+    quiet: StdStream,
+    published: u32,
+}
+
+impl Firehose {
+    fn new() -> Self {
+        let hub = Hub::new();
+        let mut desk = Desk::new(None);
+        let busy = (0..40).map(|_| desk.serve(hub.subscribe(["busy"]))).collect();
+        let quiet = desk.serve(hub.subscribe(["quiet"]));
+        desk.catch_up();
+        desk.writer.turn_writes = 8;
+        Self { hub, desk, busy, quiet, published: 0 }
+    }
+
+    /// Publishes to both. The quiet topic's event waits for no more than a turn of each cohort.
+    fn turns(&mut self) {
+        let n = self.published;
+        self.published += 1;
+        publish(&self.hub, "busy", &format!("busy {n}."));
+        publish(&self.hub, "quiet", &format!("quiet {n}."));
+        let mut rounds = 0;
+        while rounds < self.desk.writer.cohorts.groups.len() {
+            rounds += 1;
+            let before = self.members();
+            self.desk.round_of_sockets();
+            assert!(self.members().abs_diff(before) <= 2, "two new ones, or ends, in a turn");
+        }
+        assert!(self.desk.has_more(), "the busy cohort is never caught up");
+        read_until(&mut self.quiet, &format!("quiet {n}."));
+    }
+
+    fn members(&self) -> usize {
+        self.desk.writer.members.len()
+    }
+
+    /// Ends when every stream of the busy topic has everything.
+    fn end(mut self) {
+        self.desk.catch_up();
+        let last = self.published - 1;
+        for client in &mut self.busy {
+            let received = numbers(&read_until(client, &format!("busy {last}.")), "busy");
+            assert_eq!(received, (0..=last).collect::<Vec<_>>());
         }
     }
-    desk.catch_up();
-    for client in &mut busy {
-        assert_eq!(numbers(&read_until(client, "busy 19."), "busy"), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_topic_that_always_has_more_delays_nothing_else_by_more_than_a_turn() {
+    let mut firehose = Firehose::new();
+    for _ in 0..20 {
+        let mut new = firehose.desk.send(firehose.hub.subscribe(["other"]));
+        firehose.turns();
+        read_until(&mut new, "fresh");
     }
+    firehose.end();
+}
+
+#[test]
+fn a_flood_of_new_streams_delays_nothing_else_by_all_of_it() {
+    let mut firehose = Firehose::new();
+    let before = firehose.members();
+    let topics = ["busy", "other"].iter().cycle().take(60);
+    let new = topics.map(|topic| firehose.desk.send(firehose.hub.subscribe([*topic])));
+    let mut new: Vec<_> = new.collect();
+    let mut accepted = 0;
+    while accepted < new.len() {
+        firehose.turns();
+        let now = firehose.members() - before;
+        assert!(now > accepted, "some in each turn");
+        for client in &mut new[accepted..now] {
+            read_until(client, "fresh");
+        }
+        accepted = now;
+    }
+    firehose.end();
+}
+
+#[test]
+fn streams_that_end_at_once_delay_nothing_else_by_all_of_them() {
+    for topic in ["busy", "other"] {
+        let mut firehose = Firehose::new();
+        let before = firehose.members();
+        let subscribe = || firehose.hub.subscribe([topic]);
+        let others: Vec<_> = (0..100).map(|_| firehose.desk.serve(subscribe())).collect();
+        firehose.desk.catch_up();
+        drop(others);
+        while firehose.members() > before {
+            firehose.turns();
+        }
+        assert_eq!(firehose.hub.clients().count(), before);
+        firehose.end();
+    }
+}
+
+#[test]
+fn a_stream_that_missed_much_delays_nothing_else_by_all_of_it() {
+    let mut firehose = Firehose::new();
+    // So large that each is read by itself.
+    for number in 0..40 {
+        publish(&firehose.hub, "news", &format!("news {number}.{}", "x".repeat(40_000)));
+    }
+    let subscribe = || firehose.hub.subscribe(["news"]).history(History::All);
+    let mut first = firehose.desk.send(subscribe());
+    let mut second = firehose.desk.send(subscribe());
+    let mut received = [0, 0];
+    for _ in 0..20 {
+        firehose.turns();
+        for (client, received) in [&mut first, &mut second].into_iter().zip(&mut received) {
+            *received += numbers(&read_available(client), "news").len();
+        }
+        assert!(received[0].abs_diff(received[1]) <= 4, "one waits for the other: {received:?}");
+    }
+    publish(&firehose.hub, "news", "news 40.");
+    firehose.desk.catch_up();
+    read_until(&mut first, "news 40.");
+    read_until(&mut second, "news 40.");
+    firehose.end();
+}
+
+#[test]
+fn a_turn_that_takes_longer_than_its_time_ends() {
+    let hub = Hub::new();
+    let mut desk = Desk::new(None);
+    let mut clients: Vec<_> = (0..200).map(|_| desk.serve(hub.subscribe(["news"]))).collect();
+    desk.catch_up();
+    for client in &mut clients {
+        read_until(client, "fresh");
+    }
+    desk.writer.clock = running_clock;
+    publish(&hub, "news", "news 0.");
+    desk.round();
+    assert!(desk.has_more(), "it has fewer writes than a turn, and takes longer");
+    let has_it = |client: &mut StdStream| read_available(client).contains("news 0.");
+    let served = clients.iter_mut().filter_map(|client| has_it(client).then_some(())).count();
+    // The first look sets the end, and the fifth one finds it.
+    assert_eq!(served, 5 * 32);
+    desk.catch_up();
 }
 
 #[test]
@@ -236,8 +400,8 @@ fn a_batch_that_is_cut_short_reaches_every_stream_once() {
     // joins.
     desk.writer.remove(0);
     desk.writer.remove(5);
-    desk.writer.serve(1);
-    desk.writer.serve(4);
+    desk.serve_alone(1);
+    desk.serve_alone(4);
     clients = clients.drain(1..5).collect();
     clients.push(desk.serve(hub.subscribe(["news"])));
     desk.catch_up();
@@ -249,31 +413,218 @@ fn a_batch_that_is_cut_short_reaches_every_stream_once() {
     }
 }
 
+/// A desk with a time limit of ten seconds, whose clients make the progress that the test says.
+fn patient_desk() -> Desk {
+    let mut desk = Desk::new(Some(Duration::from_secs(10)));
+    desk.writer.progress = progress;
+    desk
+}
+
+/// Lets the time go on by tenths of a second, until the client is ended or the time is there. Returns the time, in
+/// tenths of a second.
+fn wait_until(desk: &mut Desk, tenths: u32, mut each: impl FnMut(&mut Desk, u32)) -> u32 {
+    for now in 0..tenths {
+        TIME.set(Duration::from_millis(100) * now);
+        each(desk, now);
+        desk.round();
+        // The look is one round, and the end of the stream is another.
+        desk.round();
+        if desk.writer.members.is_empty() {
+            return now;
+        }
+    }
+    tenths
+}
+
 #[test]
-fn a_client_that_missed_much_delays_nothing_else_by_all_of_it() {
+fn a_client_that_acknowledges_nothing_is_ended_after_the_time_limit_and_within_its_half() {
+    for from in 0..=60 {
+        let hub = Hub::new();
+        let mut desk = patient_desk();
+        let mut client = desk.serve(hub.subscribe(["news"]));
+        let ended = wait_until(&mut desk, 1_000, |_, now| {
+            PROGRESS.set(Some(Progress { acknowledged: 5, is_outstanding: now >= from }));
+        });
+        assert!((from + 100..=from + 151).contains(&ended), "from {from} on, and until {ended}");
+        assert!(client.read_to_end(&mut Vec::new()).is_ok());
+    }
+}
+
+#[test]
+fn a_client_that_acknowledges_something_within_the_time_limit_is_never_ended() {
+    let hub = Hub::new();
+    for (every, is_outstanding) in [(99, true), (1_000, false)] {
+        let mut desk = patient_desk();
+        let _client = desk.serve(hub.subscribe(["news"]));
+        let ended = wait_until(&mut desk, 1_000, |_, now| {
+            PROGRESS.set(Some(Progress { acknowledged: u64::from(now / every), is_outstanding }));
+        });
+        assert_eq!(ended, 1_000);
+    }
+}
+
+#[test]
+fn without_a_time_limit_nobody_looks() {
     let hub = Hub::new();
     let mut desk = Desk::new(None);
-    desk.writer.turn_writes = 1;
-    // So large that each is read by itself.
-    for number in 0..3 {
-        publish(&hub, "news", &format!("news {number}.{}", "x".repeat(40_000)));
+    desk.writer.progress = progress;
+    let _client = desk.serve(hub.subscribe(["news"]));
+    PROGRESS.set(Some(Progress { acknowledged: 5, is_outstanding: true }));
+    assert_eq!(wait_until(&mut desk, 1_000, |_, _| {}), 1_000);
+    assert_eq!(LOOKS.get(), 0);
+}
+
+#[test]
+fn where_the_system_does_not_tell_a_client_is_ended_if_its_socket_takes_nothing() {
+    for reads in [false, true] {
+        let hub = Hub::new();
+        let mut desk = patient_desk();
+        let mut client = desk.serve(hub.subscribe(["news"]));
+        desk.stall_first(&hub, "news");
+        let ended = wait_until(&mut desk, 500, |desk, now| {
+            if reads && now % 95 == 90 {
+                read_available(&mut client);
+                desk.serve_alone(0);
+                desk.stall_first(&hub, "news");
+            }
+        });
+        assert_eq!(reads, ended == 500, "until {ended}");
+        assert!(reads || (100..=151).contains(&ended), "until {ended}");
     }
-    let mut client = desk.serve(hub.subscribe(["news"]).history(tidings::History::All));
-    for number in 0..3 {
-        assert!(desk.has_more());
-        read_until(&mut client, &format!("news {number}."));
-        desk.round();
+}
+
+#[test]
+fn looks_at_many_streams_delay_nothing_else_by_all_of_them() {
+    let mut firehose = Firehose::new();
+    firehose.desk.writer.progress = progress;
+    firehose.desk.writer.sweep = Sweep::new(Some(Duration::from_secs(10)));
+    for _ in 0..2 {
+        LOOKS.set(0);
+        while LOOKS.get() < firehose.members() {
+            let before = LOOKS.get();
+            firehose.turns();
+            let rounds = firehose.desk.writer.cohorts.groups.len();
+            assert!(LOOKS.get() - before <= rounds * 8, "eight in a turn");
+        }
+        firehose.turns();
+        assert_eq!(LOOKS.get(), firehose.members(), "once, and not before it is time");
+        TIME.set(TIME.get() + Duration::from_secs(5));
     }
+    firehose.end();
+}
+
+/// Sends to a stream in pieces, and has the writer read them.
+fn send_ahead(desk: &mut Desk, client: &mut StdStream, bytes: &[u8]) {
+    for piece in bytes.chunks(3_000) {
+        // It may be gone.
+        let _ = client.write_all(piece);
+        desk.round_of_sockets();
+        desk.catch_up();
+    }
+}
+
+#[test]
+fn what_a_client_sends_ahead_is_kept_or_discarded_or_ends_the_stream() {
+    let hub = Hub::new();
+    for before in [0, 1_000, 20_000] {
+        for (length, is_kept, goes_on) in [
+            (0, true, true),
+            (8_192, true, true),
+            (8_193, false, true),
+            (16_384, false, true),
+            (16_385, false, false),
+        ] {
+            let mut desk = Desk::new(None);
+            let (mut client, socket) = desk.connect();
+            // Some of it comes with the request.
+            let bytes: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
+            let before = before.min(length);
+            let mut stream = desk.stream(socket, hub.subscribe(["news"]));
+            stream.pipelined = bytes[..before].to_vec().into();
+            desk.writer.accept(stream, &mut Turn::new(Turn::WRITES, stopped_clock));
+            send_ahead(&mut desk, &mut client, &bytes[before..]);
+            assert_eq!(hub.clients().count(), usize::from(goes_on), "after {length}");
+            if goes_on {
+                hub.clients().close(hub.clients().list()[0].id);
+                desk.catch_up();
+            }
+            let returned = desk.returned.try_recv().ok().map(|returned| returned.pipelined);
+            assert_eq!(returned, is_kept.then_some(bytes.into()), "after {length}");
+        }
+    }
+}
+
+#[test]
+fn bytes_that_were_read_before_the_stream_are_copied() {
+    let hub = Hub::new();
+    let mut desk = Desk::new(None);
+    let (_client, socket) = desk.connect();
+    let mut stream = desk.stream(socket, hub.subscribe(["news"]));
+    let buffer = Bytes::from(vec![b'x'; 400_000]);
+    stream.pipelined = buffer.slice(..1);
+    desk.writer.accept(stream, &mut Turn::new(Turn::WRITES, stopped_clock));
+    assert!(buffer.is_unique(), "the stream keeps one byte, not the buffer");
+}
+
+#[test]
+fn a_client_that_closes_after_it_has_sent_ahead_is_gone_at_once() {
+    let hub = Hub::new();
+    let mut desk = Desk::new(None);
+    let mut client = desk.serve(hub.subscribe(["news"]));
+    client.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    drop(client);
+    desk.round_of_sockets();
     desk.catch_up();
-    publish(&hub, "news", "for all");
-    desk.catch_up();
-    read_until(&mut client, "for all");
+    assert_eq!(hub.clients().count(), 0);
+}
+
+#[test]
+fn a_writer_that_fails_ends_its_streams_and_is_started_again() {
+    let hub = Hub::new();
+    let mut hubs = Hubs::default();
+    hubs.add(&hub);
+    let runtime = Runtime::new().unwrap();
+    let inbox = start::<()>(8, None, hubs, runtime.handle().clone()).unwrap();
+    let desk = Desk::new(None);
+    let serve = |topic: &str| {
+        let (mut client, socket) = desk.connect();
+        inbox.send(Message::Serve(Box::new(desk.stream(socket, hub.subscribe([topic])))));
+        read_until(&mut client, "fresh");
+        client
+    };
+    for restarts in 1..=2 {
+        let mut clients = ["a", "b", "a"].map(serve);
+        inbox.send(Message::Panic);
+        for client in &mut clients {
+            assert_eq!(client.read(&mut [0; 64]).expect("its end comes in time"), 0);
+        }
+        let mut next = serve("a");
+        publish(&hub, "a", "to the new one");
+        read_until(&mut next, "to the new one");
+        assert_eq!(hub.clients().count(), 1);
+        assert_eq!(hub.health().writer_restarts, restarts);
+        assert_eq!(hub.metrics().writer_restarts, restarts);
+        let says = ["a writer was restarted", "writers were restarted 2 times"];
+        assert_eq!(hub.health().to_string(), format!("ready; {}", says[restarts as usize - 1]));
+        drop(next);
+        let began = Instant::now();
+        while hub.clients().count() > 0 {
+            assert!(began.elapsed() < LIMIT, "it is still registered");
+            std::thread::yield_now();
+        }
+    }
+    inbox.send(Message::Stop);
+}
+
+#[test]
+fn a_stream_is_small() {
+    assert!(size_of::<Member<()>>() <= 144, "{}", size_of::<Member<()>>());
 }
 
 #[test]
 fn a_stream_that_comes_after_the_end_is_dropped() {
     let hub = Hub::new();
-    let inbox = start::<()>(7, None, tokio::runtime::Runtime::new().unwrap().handle().clone());
+    let inbox = start::<()>(7, None, Hubs::default(), Runtime::new().unwrap().handle().clone());
     let inbox = inbox.unwrap();
     inbox.send(Message::Stop);
     let desk = Desk::new(None);

@@ -7,8 +7,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use http_body::{Body, Frame};
 use hyper_util::rt::TokioIo;
 use tidings::{ClientId, Event, Hub, Snapshot, StreamError};
 use tidings_hyper::{RequestBody, SubscriptionBody, serve};
-use tidings_net::{Limits, Options, Peer};
+use tidings_net::{Limits, Options, Peer, Transport};
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::wire::{Request as WireRequest, Response as WireResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -83,6 +83,8 @@ pub(crate) struct Site {
     pub(crate) addr: SocketAddr,
     /// How many watches exist.
     pub(crate) watches: Arc<AtomicUsize>,
+    /// Snapshots of `/blocked` block their thread while it is locked.
+    pub(crate) gate: Arc<Mutex<()>>,
     pub(crate) shutdown: Option<oneshot::Sender<()>>,
     pub(crate) server: JoinHandle<io::Result<()>>,
 }
@@ -93,21 +95,32 @@ impl Site {
     }
 
     pub(crate) async fn with(hub: Hub, limits: Limits) -> Self {
+        Self::start(hub, Options { limits, ..Options::default() }).await
+    }
+
+    /// With the body transport alone.
+    pub(crate) async fn with_bodies(limits: Limits) -> Self {
+        let options = Options { limits, transport: Transport::Body, ..Options::default() };
+        Self::start(Hub::new(), options).await
+    }
+
+    async fn start(hub: Hub, mut options: Options) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let watches = Arc::new(AtomicUsize::new(0));
         let (shutdown, closing) = oneshot::channel();
+        let gate = Arc::<Mutex<()>>::default();
         let app = {
-            let (hub, watches) = (hub.clone(), watches.clone());
-            move |request: Request<RequestBody>, _: Peer| {
-                answer(hub.clone(), watches.clone(), request)
+            let (hub, watches, gate) = (hub.clone(), watches.clone(), gate.clone());
+            move |request: Request<RequestBody>, peer: Peer| {
+                answer(hub.clone(), watches.clone(), gate.clone(), peer, request)
             }
         };
-        let options = Options { limits, ..Options::default() };
+        options.hubs.add(&hub);
         let server = tokio::spawn(serve(listener, app, options, async move {
             let _ = closing.await;
         }));
-        Self { hub, addr, watches, shutdown: Some(shutdown), server }
+        Self { hub, addr, watches, gate, shutdown: Some(shutdown), server }
     }
 
     /// A response, and its status event.
@@ -158,6 +171,8 @@ impl Site {
 async fn answer(
     hub: Hub,
     watches: Arc<AtomicUsize>,
+    gate: Arc<Mutex<()>>,
+    peer: Peer,
     mut request: Request<RequestBody>,
 ) -> Result<Response<Answer>, Infallible> {
     let (kind, topic) = request.uri().path()[1..].split_once('/').unwrap_or_default();
@@ -170,6 +185,11 @@ async fn answer(
         "timed" => Answer::Stream(stream(subscribe.snapshot(|| async {
             tokio::time::sleep(Duration::from_millis(5)).await;
             Ok(Snapshot::new([Event::new("a snapshot that took its time")]))
+        }))),
+        "endless" => Answer::Stream(stream(subscribe.snapshot(std::future::pending))),
+        "blocked" => Answer::Stream(stream(subscribe.snapshot(move || {
+            drop(gate.lock().unwrap());
+            async { Ok(Snapshot::new([Event::new("a snapshot that was waited for")])) }
         }))),
         "panics" => Answer::Stream(stream(subscribe.snapshot(|| async {
             panic!("on purpose, in a snapshot");
@@ -184,13 +204,17 @@ async fn answer(
             while let Some(frame) =
                 std::future::poll_fn(|cx| Pin::new(request.body_mut()).poll_frame(cx)).await
             {
-                match frame.ok().and_then(|frame| frame.into_data().ok()) {
-                    Some(data) => all.extend_from_slice(&data),
-                    None => break,
+                match frame {
+                    Ok(frame) => all.extend_from_slice(&frame.into_data().unwrap_or_default()),
+                    Err(error) => {
+                        all.extend_from_slice(error.to_string().as_bytes());
+                        break;
+                    }
                 }
             }
             Answer::Whole(Some(all.freeze()))
         }
+        "who" => Answer::Whole(peer.client.map(|client| client.ip().to_string().into())),
         "upgrade" => {
             tokio::spawn(async move {
                 let upgraded = hyper::upgrade::on(request).await.expect("an upgrade");

@@ -166,7 +166,7 @@ pub async fn a_hostile_last_event_id_is_answered_in_the_stream<A: Adapter>() {
     let get = || Request::get("/events?topic=a");
     let header = |value: &[u8]| get().header("Last-Event-ID", value);
     let query = |value: &str| Request::get(&format!("/events?topic=a&lastEventId={value}"));
-    let long = "x".repeat(64 * 1024);
+    let long = "x".repeat(60 * 1024);
 
     let nonsense = [
         header(long.as_bytes()),
@@ -186,7 +186,7 @@ pub async fn a_hostile_last_event_id_is_answered_in_the_stream<A: Adapter>() {
         header(b"..%2f..%0d%0a"),
         // Two that contradict each other: neither can be trusted.
         header(id.as_bytes()).header("last-event-id", format!("{epoch}-0")),
-        query(&long[..60 * 1024]),
+        query(&long),
         query("%ff%fe%00"),
         query("%"),
         query("%0d%0adata:%20x"),

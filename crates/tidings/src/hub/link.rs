@@ -53,6 +53,7 @@ impl LinkState {
             lag: self.caught_up.map(elapsed),
             rejected: self.rejected,
             last_rejected: self.last_rejected,
+            writer_restarts: 0,
             max_lag,
         }
     }

@@ -197,14 +197,18 @@ impl Shared {
     pub(crate) fn health(&self) -> Health {
         let link = self.replication.as_ref().map(|replication| replication.link());
         let (is_closed, max_lag) = (self.is_closed(), self.defaults.max_lag);
+        let writer_restarts = self.counters.writer_restarts.get();
         match link {
-            Some(link) => link.health(is_closed, max_lag, self.clock.now()),
+            Some(link) => {
+                Health { writer_restarts, ..link.health(is_closed, max_lag, self.clock.now()) }
+            }
             None => Health {
                 is_closed,
                 link: Link::None,
                 lag: None,
                 rejected: 0,
                 last_rejected: None,
+                writer_restarts,
                 max_lag,
             },
         }

@@ -1,0 +1,82 @@
+use std::cell::RefCell;
+use std::net::SocketAddr;
+
+use http::{HeaderName, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tidings_net::{Activity, AddressPermit, Answering, Connections, Peer};
+
+use crate::body::{RequestBody, ResponseBody};
+use crate::connection::App;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// What answers the requests of one connection.
+pub(crate) struct Requests<L, A> {
+    /// hyper calls a service that it only borrows, for one request after the other.
+    app: RefCell<A>,
+    peer: Peer<L>,
+    connections: Connections,
+    activity: Activity,
+}
+
+/// A request that is being answered.
+pub(crate) struct Open {
+    answering: Answering,
+    activity: Activity,
+    is_connect: bool,
+    /// It counts for the client's address.
+    pub(crate) address: Option<AddressPermit>,
+}
+
+impl<L: Clone, A> Requests<L, A> {
+    pub(crate) fn new(app: A, peer: Peer<L>, connections: Connections, activity: Activity) -> Self {
+        Self { app: RefCell::new(app), peer, connections, activity }
+    }
+
+    /// Passes a request to the application; or answers it, if the client's address has too many.
+    pub(crate) fn call<B>(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<(A::Answer, Open), Response<ResponseBody<B>>>
+    where
+        A: App<L, B>,
+    {
+        let answering = self.activity.answer();
+        let mut peer = self.peer.clone();
+        let mut address = None;
+        let limits = self.connections.limits();
+        let values = request.headers().get_all(X_FORWARDED_FOR);
+        let other_end = peer.client.map(|addr| addr.ip());
+        if let Some(client) =
+            limits.forwarded(other_end, values.iter().map(|value| value.as_bytes()))
+        {
+            peer.client = Some(SocketAddr::new(client, 0));
+            match self.connections.admit_address(client) {
+                Ok(permit) => address = permit,
+                Err(_) => return Err(too_many(answering)),
+            }
+        }
+        let is_connect = request.method() == Method::CONNECT;
+        let open = Open { answering, activity: self.activity.clone(), is_connect, address };
+        let timeout = limits.body_timeout_value();
+        let request = request.map(|body| RequestBody::new(body, timeout, &self.activity));
+        Ok((self.app.borrow_mut()(request, peer), open))
+    }
+}
+
+impl Open {
+    /// The response is open until its body is dropped.
+    pub(crate) fn respond<B>(self, response: Response<B>) -> Response<ResponseBody<B>> {
+        let status = response.status();
+        if status == StatusCode::SWITCHING_PROTOCOLS || (self.is_connect && status.is_success()) {
+            self.activity.upgrade();
+        }
+        response.map(|body| ResponseBody::new(body, self.answering, self.address))
+    }
+}
+
+fn too_many<B>(answering: Answering) -> Response<ResponseBody<B>> {
+    let mut response = Response::new(ResponseBody::none(answering));
+    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    response
+}

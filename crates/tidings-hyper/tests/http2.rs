@@ -1,0 +1,202 @@
+//! Clients of HTTP/2 that attack: they send frames by hand.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod site;
+
+use std::time::Duration;
+
+use site::Site;
+use tidings::Hub;
+use tidings_net::Limits;
+use tidings_testkit::limit::{eventually, within};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const CONTINUATION: u8 = 9;
+
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// More than any limit allows.
+const FLOOD: usize = 5_000;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u32).to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// `:scheme: http`, the method, and the path, without Huffman's code.
+fn head(method: &str, path: &str) -> Vec<u8> {
+    let field = |name: u8, value: &str| [&[name, value.len() as u8], value.as_bytes()].concat();
+    [vec![0x86], field(2, method), field(4, path), field(1, "tidings.test")].concat()
+}
+
+struct Attacker(TcpStream);
+
+impl Attacker {
+    async fn connect(site: &Site) -> Self {
+        let mut socket = TcpStream::connect(site.addr).await.unwrap();
+        socket.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await.unwrap();
+        Self(socket)
+    }
+
+    /// Sends all frames, and reads until the server ends the connection. Returns what it said.
+    async fn is_cut_off(mut self, frames: impl Iterator<Item = Vec<u8>>) -> Vec<Frame> {
+        let frames = frames.collect::<Vec<_>>().concat();
+        let (mut reads, mut writes) = self.0.split();
+        let mut all = Vec::new();
+        within("the end of the connection", async {
+            let writing = async {
+                let _ = writes.write_all(&frames).await;
+            };
+            let reading = async {
+                let _ = reads.read_to_end(&mut all).await;
+            };
+            tokio::join!(writing, reading)
+        })
+        .await;
+        Frame::all(&all)
+    }
+}
+
+/// A frame of the server.
+#[derive(Debug)]
+struct Frame {
+    kind: u8,
+    stream: u32,
+    payload: Vec<u8>,
+}
+
+impl Frame {
+    fn all(mut bytes: &[u8]) -> Vec<Self> {
+        let mut frames = Vec::new();
+        while bytes.len() >= 9 {
+            let length = u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]) as usize;
+            let stream = u32::from_be_bytes(bytes[5..9].try_into().unwrap());
+            if bytes.len() < 9 + length {
+                break;
+            }
+            frames.push(Self { kind: bytes[3], stream, payload: bytes[9..9 + length].to_vec() });
+            bytes = &bytes[9 + length..];
+        }
+        frames
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_sends_no_settings_is_cut_off() {
+    let short = Duration::from_millis(100);
+    let site = Site::with(Hub::new(), Limits::default().handshake_timeout(short)).await;
+    let mut socket = TcpStream::connect(site.addr).await.unwrap();
+    socket.write_all(PREFACE).await.unwrap();
+    Attacker(socket).is_cut_off(std::iter::empty()).await;
+    assert_eq!(site.hub.metrics().connections_timed_out, 1);
+}
+
+#[tokio::test]
+async fn floods_of_control_frames_end() {
+    let site = Site::new().await;
+    let open_stream = frame(HEADERS, END_HEADERS, 1, &head("POST", "/echo/1"));
+    let floods: [(&str, Vec<u8>); 5] = [
+        ("settings", frame(SETTINGS, 0, 0, &[])),
+        ("ping", frame(PING, 0, 0, &[7; 8])),
+        ("priority", frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1])),
+        ("empty data", frame(DATA, 0, 1, &[])),
+        ("unknown", frame(77, 0, 1, &[])),
+    ];
+    for (what, flood) in floods {
+        let frames = std::iter::once(open_stream.clone()).chain(std::iter::repeat_n(flood, FLOOD));
+        let said = Attacker::connect(&site).await.is_cut_off(frames).await;
+        let answers = said.iter().filter(|frame| frame.kind == SETTINGS || frame.kind == PING);
+        assert!(answers.count() <= 1_010, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn rapid_reset_ends() {
+    let site = Site::new().await;
+    let attacks = (0..FLOOD as u32).map(|n| {
+        let stream = 2 * n + 1;
+        let open = frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET", "/events/a"));
+        [open, frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])].concat()
+    });
+    Attacker::connect(&site).await.is_cut_off(attacks).await;
+    eventually("no client is left", || site.hub.clients().count() == 0).await;
+}
+
+#[tokio::test]
+async fn a_head_without_end_ends() {
+    let site = Site::new().await;
+    let open = frame(HEADERS, END_STREAM, 1, &head("GET", "/events/a"));
+    let more = frame(CONTINUATION, 0, 1, &[0, 1, b'x', 1, b'x'].repeat(50));
+    Attacker::connect(&site)
+        .await
+        .is_cut_off(std::iter::once(open).chain(std::iter::repeat_n(more, FLOOD)))
+        .await;
+    assert_eq!(site.hub.clients().count(), 0);
+}
+
+#[tokio::test]
+async fn a_head_that_unpacks_to_much_is_refused() {
+    let site = Site::new().await;
+    let mut attacker = Attacker::connect(&site).await;
+    // A field of 3,000 bytes goes into the table, and a byte names it again and again: 30 MB in all.
+    let mut block = head("GET", "/events/a");
+    block.extend_from_slice(&[0x40, 1, b'x', 0x7f, 0xb9, 0x16]);
+    block.resize(block.len() + 3_000, b'x');
+    block.resize(block.len() + 10_000, 0x80 | 62);
+    let request = frame(HEADERS, END_HEADERS | END_STREAM, 1, &block);
+    attacker.0.write_all(&request).await.unwrap();
+    let answer = within("an answer", async {
+        let mut all = Vec::new();
+        loop {
+            let length = attacker.0.read_buf(&mut all).await.unwrap();
+            let mut answers = Frame::all(&all).into_iter();
+            let is_answer = |frame: &Frame| [HEADERS, RST_STREAM, GOAWAY].contains(&frame.kind);
+            match answers.find(is_answer) {
+                Some(answer) => break answer,
+                None => assert!(length > 0, "the connection ends without a word"),
+            }
+        }
+    })
+    .await;
+    // 8 is the static table's `:status: 200`.
+    assert!(answer.kind != HEADERS || answer.payload[0] != 0x80 | 8, "{answer:?}");
+    assert_eq!(site.hub.clients().count(), 0);
+}
+
+#[tokio::test]
+async fn a_connection_has_a_limited_number_of_streams() {
+    let site = Site::with(Hub::new(), Limits::default().h2_streams(100)).await;
+    let mut attacker = Attacker::connect(&site).await;
+    let requests = (0..1_000)
+        .map(|n| frame(HEADERS, END_HEADERS | END_STREAM, 2 * n + 1, &head("GET", "/events/a")));
+    attacker.0.write_all(&requests.collect::<Vec<_>>().concat()).await.unwrap();
+    let mut all = Vec::new();
+    let refused = within("the answers", async {
+        loop {
+            let frames = Frame::all(&all);
+            let refused = frames.iter().filter(|frame| frame.kind == RST_STREAM);
+            let refused = refused.map(|frame| (frame.stream, frame.payload.clone()));
+            let refused: Vec<_> = refused.collect();
+            if refused.len() == 900 || frames.iter().any(|frame| frame.kind == GOAWAY) {
+                break refused;
+            }
+            assert!(attacker.0.read_buf(&mut all).await.unwrap() > 0);
+        }
+    })
+    .await;
+    for (stream, reason) in refused {
+        assert_eq!(reason, [0, 0, 0, 7], "stream {stream} is refused, and may be tried again");
+    }
+    assert!(site.hub.clients().count() <= 100);
+}

@@ -1,0 +1,107 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// What a server does with a connection, for its [`Guarded`](crate::Guarded). Clones are of the same connection.
+///
+/// The server tells it when it begins to answer a request, when it wants the request's body, and when it gives the connection
+/// away for an upgrade.
+#[derive(Debug, Clone, Default)]
+pub struct Activity(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// How many requests there were.
+    requests: AtomicUsize,
+    /// How many of them are being answered.
+    answering: AtomicUsize,
+    /// How many bodies of requests are wanted.
+    reading: AtomicUsize,
+    /// The last request's body was not read to its end.
+    has_unread_body: AtomicBool,
+    is_upgraded: AtomicBool,
+    must_end: AtomicBool,
+}
+
+impl Activity {
+    /// A request has begun, and is being answered until the result is dropped: with the response's body.
+    pub fn answer(&self) -> Answering {
+        self.0.has_unread_body.store(false, Ordering::Relaxed);
+        self.0.answering.fetch_add(1, Ordering::Relaxed);
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        Answering(self.0.clone())
+    }
+
+    /// A request has a body, which is wanted until the result is dropped.
+    pub fn read_body(&self) -> ReadingBody {
+        self.0.reading.fetch_add(1, Ordering::Relaxed);
+        ReadingBody { counts: self.0.clone(), is_finished: false }
+    }
+
+    /// The connection, or a stream of it, belongs to another protocol from now on: no limits on requests apply.
+    pub fn upgrade(&self) {
+        self.0.is_upgraded.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no request is being answered.
+    pub fn is_idle(&self) -> bool {
+        self.0.answering.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether a connection of HTTP/2 has been idle for so long that the server should end it, by GOAWAY.
+    pub fn must_end(&self) -> bool {
+        self.0.must_end.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_must_end(&self) {
+        self.0.must_end.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.0.requests.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_reading(&self) -> bool {
+        self.0.reading.load(Ordering::Relaxed) > 0
+    }
+
+    pub(crate) fn is_upgraded(&self) -> bool {
+        self.0.is_upgraded.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_unread_body(&self) -> bool {
+        self.0.has_unread_body.load(Ordering::Relaxed)
+    }
+}
+
+/// A request that is being answered: see [`Activity::answer`].
+#[derive(Debug)]
+pub struct Answering(Arc<Counts>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.answering.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A request's body that is being read: see [`Activity::read_body`].
+#[derive(Debug)]
+pub struct ReadingBody {
+    counts: Arc<Counts>,
+    is_finished: bool,
+}
+
+impl ReadingBody {
+    /// The body was read to its end.
+    pub fn finish(mut self) {
+        self.is_finished = true;
+    }
+}
+
+impl Drop for ReadingBody {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            self.counts.has_unread_body.store(true, Ordering::Relaxed);
+        }
+        self.counts.reading.fetch_sub(1, Ordering::Relaxed);
+    }
+}
