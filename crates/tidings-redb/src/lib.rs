@@ -89,8 +89,9 @@
 //!
 //! The log looks whether its file is still the one at its path, and whole, before each commit, before it acknowledges
 //! what it has committed, and three times a second. A file that goes in between takes its events along as
-//! [`Unacknowledged`]. Until the process ends, a deleted file is still there: on Linux, as one of `/proc/PID/fd`. All
-//! this is tested on Linux; on Windows, another file in its place is not noticed.
+//! [`Unacknowledged`]. So a process must keep the right to look at the path. Until it ends, a deleted file is still
+//! there: on Linux, as one of `/proc/PID/fd`. All this is tested on Linux; on Windows, another file in its place is not
+//! noticed.
 //!
 //! redb checks some of what it reads by assertions. The log catches these panics and makes them errors. They print
 //! nothing: the log puts a panic hook before the program's, which passes on all other panics. A program built with

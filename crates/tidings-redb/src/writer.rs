@@ -117,7 +117,7 @@ impl Writer {
                 counts.commits.fetch_add(u64::from(!records.is_empty()), Ordering::Relaxed);
                 self.state = state;
                 self.shared.update_counts(&self.state);
-                // Has it become another file's place meanwhile? Then nobody is shown these events, unless it is back later.
+                // The file may have gone meanwhile. Then nobody is shown these events, unless it comes back.
                 if let Err(error) = self.check_place() {
                     let doubt = || LogError::new(LogErrorKind::Unacknowledged, error.to_string());
                     return answer_all(replies, doubt);
