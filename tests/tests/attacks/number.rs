@@ -4,16 +4,17 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use tidings_testkit::limit::within;
-use tidings_testkit::wire::Request;
+use tidings_testkit::wire::{Connection, Request};
 use tidings_tests::on_every_framework;
+use tokio::task::JoinSet;
 
-use crate::attacker::{burst, crowd, ends};
+use crate::attacker::{burst, crowd, ends, rest};
 use crate::target::{Honest, Target};
 use crate::time::IDLE;
 
 on_every_framework! { "hub";
     newcomers_are_served_when_silent_connections_take_all_files
-    newcomers_are_served_when_idle_connections_take_all_files
+    newcomers_are_served_soon_after_idle_connections_took_all_files
     more_streams_than_files_are_closed_and_do_not_hang
     a_burst_of_connections_is_accepted_at_once
     a_crowd_connects_about_as_fast_as_to_a_server_that_only_accepts
@@ -23,11 +24,11 @@ on_every_framework! { "hub";
 const FILES: u32 = 300;
 
 /// With the default limits, which would end these connections only after half a minute.
-async fn crowd_is_displaced(package: &str, bytes: &[u8]) {
+async fn newcomers_are_served_when_silent_connections_take_all_files(package: &str) {
     let target = Target::start_as_usual_with_files(package, FILES).await;
     let honest = Honest::start(&target).await;
     for _ in 0..3 {
-        let sockets = crowd(target.addr(), 2 * FILES as usize, bytes).await;
+        let sockets = crowd(target.addr(), 2 * FILES as usize, b"").await;
         // A newcomer sends its request at once.
         let stream = target.follow("/events?topic=a").await;
         stream.close().await;
@@ -39,24 +40,41 @@ async fn crowd_is_displaced(package: &str, bytes: &[u8]) {
     honest.noticed_nothing().await;
 }
 
-async fn newcomers_are_served_when_silent_connections_take_all_files(package: &str) {
-    crowd_is_displaced(package, b"").await;
-}
-
-async fn newcomers_are_served_when_idle_connections_take_all_files(package: &str) {
-    crowd_is_displaced(package, IDLE).await;
+/// A connection that has made a request is not ended for another, but only by its time limit.
+async fn newcomers_are_served_soon_after_idle_connections_took_all_files(package: &str) {
+    let target = Target::start_with_files(package, FILES).await;
+    let mut before = target.follow("/events?topic=a").await;
+    let sockets = crowd(target.addr(), 2 * FILES as usize, IDLE).await;
+    // Until then, it is told at once that there is no room.
+    let request = Request::get("/events?topic=a");
+    within("a newcomer", async {
+        while Connection::try_send(target.addr(), &request).await.is_err() {}
+    })
+    .await;
+    within("the ends of idle connections", ends(sockets)).await;
+    target.publish("a", "one").await;
+    assert_eq!(before.next_message().await.data(), "one");
 }
 
 async fn more_streams_than_files_are_closed_and_do_not_hang(package: &str) {
     let target = Target::start_with_files(package, FILES).await;
     let request = Request::get("/events?topic=a").bytes();
-    let mut sockets = crowd(target.addr(), 2 * FILES as usize, &request).await;
-    // None of the streams is ended for another. Those that it cannot serve end.
-    sockets.reverse();
-    let surplus = sockets.drain(..FILES as usize).collect();
-    within("the end of what it cannot serve", ends(surplus)).await;
-    drop(sockets);
-    within("room for a newcomer", async { while target.clients().await > 0 {} }).await;
+    let sockets = crowd(target.addr(), 2 * FILES as usize, &request).await;
+    // No stream is ended for another. What the hub cannot serve ends, and is not left waiting.
+    let mut streams: JoinSet<_> = sockets.into_iter().map(rest).collect();
+    within("the end of what it cannot serve", async {
+        while streams.len() > FILES as usize {
+            streams.join_next().await;
+        }
+    })
+    .await;
+    streams.shutdown().await;
+    within("room for a newcomer", async {
+        let request = Request::get("/healthz");
+        while Connection::try_send(target.addr(), &request).await.is_err() {}
+    })
+    .await;
+    target.let_go(0).await;
     target.closed_all_but(0).await;
 }
 

@@ -27,8 +27,8 @@ const HUBS: [(&str, &str); 4] =
 
 /// Bytes a second, and the size of the receive buffer, which Linux doubles.
 const CLIENTS: [(usize, u32); 6] = [
-    (1_024, 8 * 1024),
-    (1_024, 64 * 1024),
+    (1_200, 8 * 1024),
+    (1_200, 64 * 1024),
     (3_000, 8 * 1024),
     (3_000, 64 * 1024),
     (10_000, 8 * 1024),
