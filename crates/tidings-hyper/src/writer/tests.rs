@@ -51,7 +51,8 @@ struct Desk {
 impl Desk {
     fn new(write_timeout: Option<Duration>) -> Self {
         let runtime = Runtime::new().unwrap();
-        let mut writer = Writer::new(write_timeout, Hubs::default(), runtime.handle().clone()).unwrap();
+        let mut writer =
+            Writer::new(write_timeout, Hubs::default(), runtime.handle().clone()).unwrap();
         writer.clock = stopped_clock;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (back, returned) = unbounded_channel();
