@@ -85,6 +85,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for Connection<IO> 
         Poll::Ready(Ok(()))
     }
 
+    fn poll_first_byte(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match (&mut self.0 as &mut dyn Any).downcast_mut::<TcpStream>() {
+            Some(socket) => socket.poll_first_byte(cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
     fn progress(&self) -> Option<Progress> {
         self.tcp()?.progress()
     }

@@ -77,7 +77,7 @@ pub(crate) async fn begin<IO, L, A, B>(
 {
     #[cfg(feature = "tls")]
     if let Some(tls) = &server.tls {
-        if let Ok(received) = Box::pin(reception.receive_tls(io, tls)).await {
+        if let Ok(received) = reception.receive_tls(io, tls).await {
             server.serve(received, addr);
         }
         return;

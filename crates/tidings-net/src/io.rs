@@ -2,7 +2,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use tidings_sys::Progress;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A connection, as a [`Listener`](crate::Listener) accepts it.
@@ -12,6 +12,13 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Waits until there is something to read, or the other end has closed. By default it does not wait: then a connection
     /// needs a buffer while it waits.
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits until there is certainly something to read, which [`poll_readable`](Self::poll_readable) may be wrong about, or
+    /// the other end has closed. By default it does not wait.
+    fn poll_first_byte(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let _ = cx;
         Poll::Ready(Ok(()))
     }
@@ -52,6 +59,10 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 impl Io for TcpStream {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_read_ready(cx)
+    }
+
+    fn poll_first_byte(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_peek(cx, &mut ReadBuf::new(&mut [0])).map_ok(drop)
     }
 
     fn progress(&self) -> Option<Progress> {

@@ -90,17 +90,28 @@ impl Reception {
         tls: &crate::Tls,
     ) -> io::Result<Received<tokio_rustls::server::TlsStream<IO>>> {
         self.proxied(&mut io).await?;
-        let mut handshake = Box::pin(tls.acceptor().accept(io));
-        let io = poll_fn(|cx| {
-            if self.place.poll_ending(cx).is_ready() {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            handshake.as_mut().poll(cx)
+        // The state of a handshake is large: a client that sends nothing does not have it.
+        self.within_its_time(|cx| io.poll_first_byte(cx)).await?;
+        let acceptor = tls.acceptor();
+        let receiving = Box::pin(async move {
+            let mut handshake = Box::pin(acceptor.accept(io));
+            let io = self.within_its_time(|cx| handshake.as_mut().poll(cx)).await?;
+            drop(handshake);
+            self.place.restart(self.connections.limits().head_timeout);
+            self.head(io, Bytes::new()).await
+        });
+        receiving.await
+    }
+
+    /// Waits for something, until the connection must leave its place.
+    fn within_its_time<T>(
+        &mut self,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> impl Future<Output = io::Result<T>> {
+        poll_fn(move |cx| match self.place.poll_ending(cx) {
+            Poll::Ready(_) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => poll(cx),
         })
-        .await?;
-        drop(handshake);
-        self.place.restart(self.connections.limits().head_timeout);
-        self.head(io, Bytes::new()).await
     }
 
     /// Reads what a proxy says about the client, if it must say it.
@@ -114,13 +125,8 @@ impl Reception {
         if !self.client.is_some_and(speaks) {
             return Ok(());
         }
-        let place = &mut self.place;
         let mut reading = Box::pin(proxy_protocol::read(io));
-        let client = poll_fn(|cx| match place.poll_ending(cx) {
-            Poll::Ready(_) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => reading.as_mut().poll(cx),
-        })
-        .await?;
+        let client = self.within_its_time(|cx| reading.as_mut().poll(cx)).await?;
         drop(reading);
         let Some(client) = client else {
             // The proxy itself, for instance to see whether the server is well.

@@ -65,6 +65,8 @@ macro_rules! serving_suite {
                 events_arrive_over_http_1_1_and_http_2
                 new_certificates_are_for_new_connections
                 a_handshake_that_does_not_end_is_let_go
+                #[cfg(target_os = "linux")]
+                a_connection_that_sends_nothing_costs_no_more_than_2_kib
             }
         }
     };

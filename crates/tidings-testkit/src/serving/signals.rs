@@ -11,6 +11,7 @@ use super::site::follow;
 use crate::adapter::{App, Server};
 use crate::limit::within;
 use crate::process::Process;
+use crate::tls::Certificate;
 use crate::wire::{Connection, Ending, Request, Response};
 
 /// The environment variables that make a test a server.
@@ -22,6 +23,7 @@ const NOTHING: &str = "nothing";
 /// Its own signal for the shutdown, SIGUSR1.
 const OWN_SHUTDOWN: &str = "own shutdown";
 const NO_SIGNALS: &str = "no signals";
+const TLS: &str = "TLS";
 
 pub async fn this_is_the_server_of_the_other_tests<A: Serving>() {
     if std::env::var(SERVING).is_ok_and(|name| name == std::any::type_name::<A>()) {
@@ -37,6 +39,7 @@ pub async fn this_is_the_server_of_the_other_tests<A: Serving>() {
                     serve.with_graceful_shutdown(own).await
                 }
                 NO_SIGNALS => serve.disable_signals().await,
+                TLS => serve.tls(Certificate::new().server(&[])).await,
                 _ => serve.await,
             }
         });
@@ -44,6 +47,11 @@ pub async fn this_is_the_server_of_the_other_tests<A: Serving>() {
         server.ended().await;
         std::process::exit(0);
     }
+}
+
+/// A server with TLS.
+pub(super) async fn start_tls<A: Serving>() -> Process {
+    start::<A>(TLS).await
 }
 
 async fn start<A: Serving>(setting: &str) -> Process {

@@ -78,3 +78,23 @@ pub async fn a_handshake_that_does_not_end_is_let_go<A: Serving>() {
     let is_beating = |response: &Response| response.text().matches(":\n\n").count() > 2;
     stream.read_until("heartbeats", is_beating).await;
 }
+
+#[cfg(target_os = "linux")]
+pub async fn a_connection_that_sends_nothing_costs_no_more_than_2_kib<A: Serving>() {
+    let server = super::signals::start_tls::<A>().await;
+    let mut connections = Vec::new();
+    let mut open = async |number: usize| {
+        while connections.len() < number {
+            connections.push(Connection::open(server.addr()).await);
+        }
+        // The server has accepted them when it ends one that came after them.
+        let mut last = Connection::open(server.addr()).await;
+        last.write(b"this is no handshake").await;
+        last.ended().await;
+        server.memory().expect("Linux")
+    };
+    let first = open(50).await;
+    let all = open(350).await;
+    let each = all.saturating_sub(first) / 300;
+    assert!(each <= 2 * 1024, "{each} bytes for each");
+}
