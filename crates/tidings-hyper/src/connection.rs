@@ -154,7 +154,7 @@ where
         Box::pin(async move {
             let (answer, open) = match called {
                 Ok(called) => called,
-                Err(refusal) => return Ok(refusal),
+                Err(refused) => return Ok(refused.respond()),
             };
             let response = answer.await?;
             let Some((slot, framing)) = handoff else {
@@ -253,7 +253,7 @@ async fn serve_http2<IO, L, A, B>(
         Box::pin(async move {
             match called {
                 Ok((answer, open)) => Ok::<_, Infallible>(open.respond(answer.await?)),
-                Err(refusal) => Ok(refusal),
+                Err(refused) => Ok(refused.respond()),
             }
         })
     });

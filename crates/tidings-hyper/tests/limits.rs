@@ -238,6 +238,7 @@ async fn a_client_that_reads_slowly_without_pause_stays_and_a_stalled_one_does_n
     while began.elapsed() < LIMIT * 6 {
         let more = slow.body().len() + 1000;
         assert_eq!(slow.read_some(more).await, None, "after {:?}", began.elapsed());
+        assert!(site.hub.clients().count() >= 1, "after {:?}", began.elapsed());
         tokio::time::sleep(LIMIT / 20).await;
     }
     assert_eq!(site.hub.clients().count(), 1, "the stalled one is gone");

@@ -52,6 +52,14 @@ struct State {
 /// When a place's time is up, and its number.
 type PlaceKey = (Instant, u64);
 
+impl State {
+    fn keep_spare(&mut self) {
+        if self.spare.is_none() {
+            self.spare = File::open(if cfg!(windows) { "NUL" } else { "/dev/null" }).ok();
+        }
+    }
+}
+
 /// Why a connection ends in the lobby.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -77,7 +85,6 @@ impl Connections {
             state: Mutex::default(),
             limits,
         });
-        shared.state().spare = open_spare();
         let plain = Arc::new(Holder {
             shared: shared.clone(),
             address: None,
@@ -111,6 +118,8 @@ impl Connections {
         const PAUSE: Duration = Duration::from_millis(100);
 
         loop {
+            // Before anything else takes the file.
+            self.shared.state().keep_spare();
             let accepted = tokio::select! {
                 biased;
                 accepted = listener.accept() => accepted,
@@ -298,8 +307,10 @@ impl Connections {
         /// How long evicted connections may take to close.
         const PAUSE: Duration = Duration::from_millis(10);
 
-        let spare = self.shared.state().spare.take().or_else(open_spare);
+        let spare = self.shared.state().spare.take();
         if spare.is_none() {
+            // Somebody else has taken it. The next file is the spare one again.
+            self.evict();
             tokio::time::sleep(PAUSE).await;
             return None;
         }
@@ -318,9 +329,6 @@ impl Connections {
             let reception = self.admit(L::socket_addr(&addr))?;
             Some((io, addr, reception))
         });
-        // Without waiting, so that nothing is lost if this is cancelled: the file of what was evicted is free only when its
-        // task has run.
-        self.shared.state().spare = open_spare();
         admitted
     }
 
@@ -357,10 +365,6 @@ fn is_out_of_files(error: &io::Error) -> bool {
         let _ = error;
         false
     }
-}
-
-fn open_spare() -> Option<File> {
-    File::open(if cfg!(windows) { "NUL" } else { "/dev/null" }).ok()
 }
 
 /// The process's limit of files, less what it needs for other things.

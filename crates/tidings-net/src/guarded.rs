@@ -279,6 +279,7 @@ impl<IO: Io> Guarded<IO> {
                 }
             }
             let next = self.look(Instant::now(), cx).inspect_err(|error| {
+                tracing::debug!(%error, "a connection ends");
                 if error.kind() == io::ErrorKind::TimedOut {
                     self.connections.hubs().report(ServerEvent::ConnectionTimedOut);
                 }
