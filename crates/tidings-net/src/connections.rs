@@ -71,10 +71,7 @@ impl Connections {
     /// None yet, with the limits of these options.
     pub fn new(options: &Options) -> Self {
         let limits = options.limits.clone();
-        #[cfg(feature = "tls")]
         let has_tls = options.tls.is_some();
-        #[cfg(not(feature = "tls"))]
-        let has_tls = false;
         let shared = Arc::new(Shared {
             first_timeout: if has_tls { limits.handshake_timeout } else { limits.head_timeout },
             most: limits.connections.unwrap_or_else(default_most),
