@@ -369,6 +369,8 @@ impl Feed {
             if !topic.still_waiting(topic_cursor.ticket) {
                 topic_cursor.ticket = topic.wait(cursor.offset, waiter);
             }
+            #[cfg(test)]
+            test_hook::between_topics();
             topic_cursor.ticket.is_some()
         };
         let watermark = tail.watermark();

@@ -12,6 +12,7 @@ use futures_core::Stream;
 use super::Subscription;
 use crate::event::Event;
 use crate::hub::Hub;
+use crate::log::feed::test_hook;
 
 type Hook = Box<dyn FnOnce()>;
 
@@ -80,4 +81,31 @@ fn an_event_between_the_last_look_and_the_wait_is_not_missed() {
             }
         }
     }
+}
+
+#[test]
+fn an_event_of_a_list_that_was_just_joined_is_not_forgotten() {
+    let hub = Hub::builder().retry(None).build();
+    publish(&hub, "elsewhere");
+    let mut stream = hub.subscribe(["a", "b"]).status(false).open().unwrap();
+    let wakes = Arc::new(Wakes::default());
+    assert!(poll(&mut stream, &wakes).is_some(), "the first bytes");
+    let publisher = hub.clone();
+    let mut is_first = true;
+    test_hook::set(Some(Box::new(move || {
+        if std::mem::take(&mut is_first) {
+            publish(&publisher, "a");
+        }
+    })));
+    assert!(poll(&mut stream, &wakes).is_none());
+    test_hook::set(None);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    assert!(poll(&mut stream, &wakes).is_some());
+    // It must look for what has happened since it waited, not only at what it has read.
+    let publisher = hub.clone();
+    HOOK.set(Some(Box::new(move || publish(&publisher, "elsewhere"))));
+    assert!(poll(&mut stream, &wakes).is_none());
+    publish(&hub, "a");
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
+    assert!(poll(&mut stream, &wakes).is_some());
 }
