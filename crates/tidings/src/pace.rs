@@ -1,9 +1,16 @@
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Context;
+use std::thread;
+use std::time::{Duration, Instant};
+
+// Not those of `crate::sync`: in a model, streams wake themselves.
+use parking_lot::{Condvar, Mutex};
 
 use crate::heartbeat::Heartbeat;
-use crate::waking::{self, Waiter};
+use crate::waking::Waiter;
 
 /// Makes a stream that always has more pause, so that its server sends what it has and lets others run.
 ///
@@ -33,10 +40,6 @@ impl Pace {
     const BURST: u32 = 64 * 1024;
     /// An item counts as at least so many: a burst has at most 16.
     const LEAST: usize = 4 * 1024;
-    /// A few streams wake themselves. When many have more, that would be a long queue, at whose end everything else waits:
-    /// a request, or a stream of another topic. So they are woken from outside, and runtimes run their own first.
-    const AT_ONCE: usize = if cfg!(shuttle) { usize::MAX } else { 16 };
-
     /// Counts what is handed out.
     pub(crate) fn count(&mut self, bytes: usize) {
         let bytes = u32::try_from(bytes.max(Self::LEAST)).unwrap_or(Self::BURST);
@@ -68,13 +71,13 @@ impl Pace {
                 return false;
             }
         }
-        if PAUSING.fetch_add(1, Ordering::Relaxed) < Self::AT_ONCE {
+        if PAUSING.fetch_add(1, Ordering::Relaxed) < AT_ONCE {
             self.pause = Pause::Short;
             cx.waker().wake_by_ref();
         } else {
             self.pause = Pause::UntilWoken;
             heartbeat.register(cx.waker());
-            waking::wake_later(waiter.clone());
+            TURNS.wait(waiter.clone());
         }
         true
     }
@@ -89,6 +92,86 @@ impl Drop for Pace {
     fn drop(&mut self) {
         if self.pause != Pause::No {
             PAUSING.fetch_sub(1, Ordering::Relaxed);
+        }
+        if self.pause == Pause::UntilWoken {
+            TURNS.begun();
+        }
+    }
+}
+
+/// A few streams wake themselves. When many have more, their server would have a long queue, at whose end everything else
+/// waits: a request, or a stream of another topic. So the others take turns: that many are woken, and when they have gone
+/// on, the next ones.
+const AT_ONCE: usize = if cfg!(shuttle) { usize::MAX } else { 16 };
+
+/// For how long to wait until those that were woken have gone on: their server may be busy, or not poll them.
+const PATIENCE: Duration = Duration::from_millis(2);
+
+static TURNS: Turns = Turns::new();
+
+/// The streams that wait for their turn, of all hubs, because they share their threads.
+struct Turns {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+struct Queue {
+    waiting: VecDeque<Arc<dyn Waiter>>,
+    /// How many were woken, and have not gone on.
+    woken: usize,
+    has_thread: bool,
+}
+
+impl Turns {
+    const fn new() -> Self {
+        let queue = Queue { waiting: VecDeque::new(), woken: 0, has_thread: false };
+        Self { queue: Mutex::new(queue), changed: Condvar::new() }
+    }
+
+    fn wait(&'static self, waiter: Arc<dyn Waiter>) {
+        let mut queue = self.queue.lock();
+        if !queue.has_thread {
+            let thread = thread::Builder::new().name("tidings-turns".into());
+            queue.has_thread = thread.spawn(|| self.run()).is_ok();
+        }
+        if !queue.has_thread {
+            drop(queue);
+            return waiter.wake();
+        }
+        queue.waiting.push_back(waiter);
+        if queue.waiting.len() == 1 {
+            self.changed.notify_one();
+        }
+    }
+
+    /// A stream that waited has gone on, or is dropped.
+    fn begun(&self) {
+        let mut queue = self.queue.lock();
+        if queue.woken > 0 {
+            queue.woken -= 1;
+            if queue.woken == 0 {
+                self.changed.notify_one();
+            }
+        }
+    }
+
+    fn run(&self) {
+        let mut queue = self.queue.lock();
+        loop {
+            while queue.waiting.is_empty() {
+                self.changed.wait(&mut queue);
+            }
+            let next = AT_ONCE.min(queue.waiting.len());
+            let next: Vec<_> = queue.waiting.drain(..next).collect();
+            queue.woken = next.len();
+            drop(queue);
+            for waiter in next {
+                // A waker that panics must not keep the others from being woken.
+                let _ = catch_unwind(AssertUnwindSafe(|| waiter.wake()));
+            }
+            queue = self.queue.lock();
+            let until = Instant::now() + PATIENCE;
+            while queue.woken > 0 && !self.changed.wait_until(&mut queue, until).timed_out() {}
         }
     }
 }

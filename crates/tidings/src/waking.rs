@@ -28,16 +28,19 @@ const AT_ONCE: usize = if cfg!(shuttle) { 1 } else { 16 };
 /// runtimes run what their own workers wake before what is woken from outside. So thousands of streams that become ready
 /// at one moment do not delay a request that has just arrived.
 pub(crate) fn wake(waiters: Waiters) {
+    #[cfg(not(shuttle))]
+    static WAKING: Waking = Waking::new();
+    // Each run of a model starts from the beginning.
+    #[cfg(shuttle)]
+    shuttle::lazy_static! {
+        static ref WAKING: Waking = Waking::new();
+    }
+
     if waiters.len() <= AT_ONCE {
         wake_all(waiters);
     } else {
         WAKING.add(waiters);
     }
-}
-
-/// Has the thread wake a stream, when it has woken those that wait for an event.
-pub(crate) fn wake_later(waiter: Arc<dyn Waiter>) {
-    WAKING.add_paused(waiter);
 }
 
 /// Runs a future to its end on this thread, which sleeps meanwhile.
@@ -66,14 +69,6 @@ fn wake_all(waiters: Waiters) {
     }
 }
 
-#[cfg(not(shuttle))]
-static WAKING: Waking = Waking::new();
-// Each run of a model starts from the beginning.
-#[cfg(shuttle)]
-shuttle::lazy_static! {
-    static ref WAKING: Waking = Waking::new();
-}
-
 /// The lists that the thread has not woken yet.
 struct Waking {
     queue: Mutex<Queue>,
@@ -82,20 +77,24 @@ struct Waking {
 
 struct Queue {
     lists: VecDeque<Waiters>,
-    /// Streams that have more to send, and let others run.
-    paused: Waiters,
     running: bool,
 }
 
 impl Waking {
     const fn new() -> Self {
-        let queue = Queue { lists: VecDeque::new(), paused: Waiters::new(), running: false };
+        let queue = Queue { lists: VecDeque::new(), running: false };
         Self { queue: Mutex::new(queue), more: Condvar::new() }
     }
 
     fn add(&'static self, waiters: Waiters) {
         let mut queue = self.queue.lock();
-        if self.is_running(&mut queue) {
+        if !queue.running {
+            queue.running = thread::Builder::new()
+                .name("tidings-waker".into())
+                .spawn(move || self.run())
+                .is_ok();
+        }
+        if queue.running {
             queue.lists.push_back(waiters);
             drop(queue);
             self.more.notify_one();
@@ -106,40 +105,13 @@ impl Waking {
         }
     }
 
-    fn add_paused(&'static self, waiter: Arc<dyn Waiter>) {
-        let mut queue = self.queue.lock();
-        if self.is_running(&mut queue) {
-            queue.paused.insert(waiter);
-            let is_first = queue.paused.len() == 1;
-            drop(queue);
-            if is_first {
-                self.more.notify_one();
-            }
-        } else {
-            drop(queue);
-            waiter.wake();
-        }
-    }
-
-    /// Starts the thread, unless it runs.
-    fn is_running(&'static self, queue: &mut Queue) -> bool {
-        if !queue.running {
-            queue.running = thread::Builder::new()
-                .name("tidings-waker".into())
-                .spawn(move || self.run())
-                .is_ok();
-        }
-        queue.running
-    }
-
     fn run(&self) {
         loop {
             let mut queue = self.queue.lock();
             let waiters = loop {
                 match queue.lists.pop_front() {
                     Some(waiters) => break waiters,
-                    None if queue.paused.is_empty() => self.more.wait(&mut queue),
-                    None => break std::mem::take(&mut queue.paused),
+                    None => self.more.wait(&mut queue),
                 }
             };
             drop(queue);

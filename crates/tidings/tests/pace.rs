@@ -19,10 +19,7 @@ const BURST: usize = 64 * 1024;
 
 /// Polls a stream as servers do: until it is pending, then when it is woken. Returns how many bytes came each time, up to
 /// `wanted` in all.
-fn bursts(
-    stream: impl Stream<Item = Result<Bytes, StreamError>>,
-    wanted: usize,
-) -> Vec<usize> {
+fn bursts(stream: impl Stream<Item = Result<Bytes, StreamError>>, wanted: usize) -> Vec<usize> {
     let mut stream = pin!(stream);
     let mut bursts = vec![0];
     while bursts.iter().sum::<usize>() < wanted {
