@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use tidings_testkit::limit::within;
 use tidings_testkit::wire::{Connection, Request, Response};
 use tidings_tests::document;
-use tokio::io::AsyncWriteExt;
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::attacker::{open, read_on, rest};
+use crate::attacker::{open, rest};
 use crate::target::{Target, load, transports};
 
 /// The longest that half of the events of a quiet topic and half of the new streams may take beside a short firehose.
@@ -58,17 +58,21 @@ async fn measure(target: &Target, readers: usize, time: Duration) -> Figures {
     Figures { quiet, heads, busy }
 }
 
-/// Publishes to the busy topic as fast as the hub takes it.
+/// Publishes to the busy topic as fast as the hub takes it, on some connections.
 async fn saturate(addr: SocketAddr) {
-    let request = Request::post("/publish?topic=busy", "x".repeat(200)).bytes().repeat(20);
-    let mut socket = open(addr, b"").await.expect("a connection");
-    loop {
-        // What is not taken waits, and what is answered is read.
-        if socket.write_all(&request).await.is_err() {
-            return;
-        }
-        let _ = tokio::time::timeout(Duration::from_millis(1), read_on(&mut socket)).await;
+    let mut publishers = JoinSet::new();
+    for _ in 0..4 {
+        publishers.spawn(async move {
+            let mut connection = Connection::open(addr).await;
+            loop {
+                let request = Request::post("/publish?topic=busy", "x".repeat(200));
+                let mut response = connection.send(&request).await;
+                response.read_to_end().await;
+                connection = response.into_connection();
+            }
+        });
     }
+    publishers.join_next().await;
 }
 
 fn every(milliseconds: u64) -> tokio::time::Interval {

@@ -20,7 +20,9 @@ fn collect(folder: &Path, functions: &mut BTreeSet<String>) {
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = std::fs::read_to_string(&path).unwrap();
             let after_fn = text.split("fn ").skip(1);
-            functions.extend(after_fn.filter_map(|rest| Some(rest.split_once('(')?.0.to_owned())));
+            functions.extend(
+                after_fn.filter_map(|rest| Some(rest.split_once(['(', '<'])?.0.to_owned())),
+            );
         }
     }
 }

@@ -35,9 +35,9 @@ const SPARE_FILES: usize = 1_000;
 /// what its allocator keeps.
 const MOST: usize = 256 << 20;
 
-/// How much longer than without attacks the p99 of the latency may be. The attackers take their part of the machine,
-/// so this finds only what stops a hub. The figure is printed.
-const RATIO: f64 = 10.0;
+/// How much longer than without attacks the p99 of the latency may be, unless it is less than a second. The attackers
+/// take their part of the machine, so this finds only what stops a hub. The figure is printed.
+const RATIO: f64 = 5.0;
 
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -222,7 +222,7 @@ async fn honest_clients_lose_nothing_under_attack(package: &str) {
     assert_eq!(with["connections"]["ended_by_server"], 0, "{what}: {with}");
     assert_eq!(with["published"]["failed"], 0, "{what}: {with}");
     assert!(with["deliveries"]["total"].as_u64() > Some(0), "{what}: {with}");
-    assert!(ratio < RATIO, "{what}: {ratio} times the latency");
+    assert!(ratio < RATIO || after < 1_000.0, "{what}: {after} ms, {ratio} times the latency");
     let most = memory.iter().max().expect("it was measured");
     assert!(*most < MOST, "{what}: {most} bytes");
     // Everything that the attacks did ends with them.

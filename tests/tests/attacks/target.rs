@@ -44,6 +44,11 @@ impl Target {
         Self::of(package, Process::start_with(package, &arguments).await).await
     }
 
+    /// With the default limits.
+    pub(crate) async fn start_as_usual(package: &str) -> Self {
+        Self::of(package, Process::start_with(package, &arguments(&[])).await).await
+    }
+
     /// With so many files that it may open.
     pub(crate) async fn start_with_files(package: &str, files: u32) -> Self {
         let arguments = arguments(&["--limit", LIMITS]);

@@ -34,7 +34,7 @@ pub(crate) fn events<T: std::fmt::Display>(
 }
 
 async fn is_refused(package: &str, request: Request, limits: [&str; 2]) {
-    let target = Target::start(package).await;
+    let target = Target::start_as_usual(package).await;
     let mut response = Response::to(target.addr(), request).await;
     assert_eq!(response.status(), 400, "it is not refused");
     assert_eq!(response.read_to_end().await, Ending::Whole);
@@ -52,7 +52,7 @@ async fn a_subscription_of_too_many_patterns_is_refused(package: &str) {
 }
 
 async fn many_topics_that_are_silent_do_not_delay_the_shared_one(package: &str) {
-    let target = Target::start(package).await;
+    let target = Target::start_as_usual(package).await;
     let honest = Honest::start(&target).await;
     let mut streams = Vec::new();
     for n in 0..100 {
@@ -103,7 +103,7 @@ async fn publish_to_many(addr: SocketAddr, topics: usize) {
 }
 
 async fn patterns_over_many_topics_do_not_stop_the_hub(package: &str) {
-    let target = Target::start(package).await;
+    let target = Target::start_as_usual(package).await;
     // Without optimisation, each of them takes ten times as long.
     publish_to_many(target.addr(), if cfg!(debug_assertions) { 10_000 } else { 100_000 }).await;
     let honest = Honest::start(&target).await;
@@ -123,7 +123,7 @@ async fn patterns_over_many_topics_do_not_stop_the_hub(package: &str) {
 }
 
 async fn patterns_that_match_late_do_not_delay_publications(package: &str) {
-    let target = Target::start(package).await;
+    let target = Target::start_as_usual(package).await;
     let honest = Honest::start(&target).await;
     let mut streams = Vec::new();
     for n in 0..40 {
@@ -142,7 +142,7 @@ async fn patterns_that_match_late_do_not_delay_publications(package: &str) {
 }
 
 async fn small_topics_cost_what_the_hub_counts(package: &str) {
-    let target = Target::start(package).await;
+    let target = Target::start_as_usual(package).await;
     let honest = Honest::start(&target).await;
     publish_to_many(target.addr(), 60_000).await;
     let counted = target.metric("tidings_retained_bytes").await as usize;
