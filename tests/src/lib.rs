@@ -13,3 +13,8 @@ pub mod random;
 #[cfg(unix)]
 pub use tidings_testkit::{nats, redis};
 pub use tidings_testkit::{proxy, requirements};
+
+/// The code in `docs/SERVING.md` compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/SERVING.md")]
+mod serving {}

@@ -12,7 +12,7 @@ use tidings_net::{Limits, Network};
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::wire::{Connection, Ending, Http2, Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -84,6 +84,15 @@ async fn a_later_head_has_a_time_limit_from_its_first_byte() {
     tokio::time::sleep(SHORT * 2).await;
     socket.write_all(&get("/text/2")).await.unwrap();
     read_until(&mut socket, "0\r\n\r\n").await;
+    socket.write_all(b"GET /text/3 HT").await.unwrap();
+    assert!(until_its_end(&mut socket).await.starts_with("HTTP/1.1 408 "));
+    // The same after a stream of a writer.
+    let mut socket = connected(&site, &get("/events/a")).await;
+    read_until(&mut socket, "\n\n").await;
+    site.has(1, 0).await;
+    site.close_client();
+    read_until(&mut socket, "0\r\n\r\n").await;
+    tokio::time::sleep(SHORT * 2).await;
     socket.write_all(b"GET /text/3 HT").await.unwrap();
     assert!(until_its_end(&mut socket).await.starts_with("HTTP/1.1 408 "));
 }
@@ -213,11 +222,12 @@ async fn a_client_that_reads_slowly_without_pause_stays_and_a_stalled_one_does_n
 
     let site = Site::with_bodies(limits().write_timeout(LIMIT)).await;
     let open = async || {
-        let mut connection = Connection::open_narrow(site.addr, 4096).await;
-        connection.write(&get("/events/a")).await;
-        let mut response = connection.response().await;
-        response.next_message().await;
-        response
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut socket = socket.connect(site.addr).await.unwrap();
+        socket.write_all(&get("/events/a")).await.unwrap();
+        read_until(&mut socket, "\n\n").await;
+        socket
     };
     let (mut slow, stalled) = (open().await, open().await);
     let data = "x".repeat(64 * 1024);
@@ -225,10 +235,10 @@ async fn a_client_that_reads_slowly_without_pause_stays_and_a_stalled_one_does_n
         site.publish("a", &data);
     }
     let began = std::time::Instant::now();
-    // Far less than what makes the server's socket writable again, each time.
+    // The server's socket is writable again only after more than the limit, each time.
     while began.elapsed() < LIMIT * 6 {
-        let more = slow.body().len() + 1000;
-        assert_eq!(slow.read_some(more).await, None, "after {:?}", began.elapsed());
+        slow.read_exact(&mut [0; 1000]).await.unwrap();
+        assert!(site.hub.clients().count() >= 1, "after {:?}", began.elapsed());
         tokio::time::sleep(LIMIT / 20).await;
     }
     assert_eq!(site.hub.clients().count(), 1, "the stalled one is gone");
@@ -384,4 +394,31 @@ async fn an_idle_connection_of_http_2_ends_with_goaway() {
     stream.reset();
     site.has(0, 0).await;
     assert_eq!(site.hub.metrics().connections_timed_out, 1);
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_handshake_has_a_time_limit_and_then_the_head() {
+    use tidings_net::Options;
+    use tidings_testkit::tls::Certificate;
+
+    let certificate = Certificate::new();
+    let limits = limits().handshake_timeout(SHORT).head_timeout(SHORT * 5);
+    let tls = Some(certificate.server(&[]).into());
+    let site = Site::start(Hub::new(), Options { limits, tls, ..Options::default() }).await;
+    // Nothing, and the beginning of a handshake.
+    for first in [&b""[..], &[22, 3, 1]] {
+        let began = std::time::Instant::now();
+        let mut socket = connected(&site, first).await;
+        assert_eq!(until_its_end(&mut socket).await, "");
+        assert!(began.elapsed() < SHORT * 5, "it is the handshake's limit");
+    }
+    let client = certificate.client(&["http/1.1"]);
+    Connection::open_tls(site.addr, client.clone()).await.ended().await;
+    assert_eq!(site.hub.metrics().connections_timed_out, 3);
+    let connection = Connection::open_tls(site.addr, client).await;
+    let mut response = connection.send(&Request::get("/events/a")).await;
+    response.next_message().await;
+    site.publish("a", "hello");
+    assert_eq!(response.next_message().await.data(), "hello");
 }

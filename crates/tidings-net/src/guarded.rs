@@ -32,7 +32,7 @@ const UNREAD_BODY: Duration = Duration::from_secs(30);
 /// - A connection of HTTP/2 may be idle for as long; and the time to its settings is limited, and the number of its control
 ///   frames.
 ///
-/// At all times, writes must make progress.
+/// At all times, writes must make progress. Over HTTP/2, so must one of the streams that have something to send.
 ///
 /// One timer serves all of this. It exists only while there is something to wait for.
 #[derive(Debug)]
@@ -51,7 +51,13 @@ pub struct Guarded<IO> {
     requests: usize,
     /// How many bytes of a head have come.
     head_length: usize,
+    /// The server has not looked yet whether the head is whole.
+    has_unseen_head: bool,
     frames: Option<Box<Frames>>,
+    /// What the server sends over HTTP/2.
+    sent: Option<Box<Frames>>,
+    /// How often responses had gone on when one last did, and when.
+    moves: (usize, Instant),
     writes: Writes,
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether the timer is set by what is the case now.
@@ -111,7 +117,10 @@ impl<IO: Io> Guarded<IO> {
             since: Instant::now(),
             requests: 0,
             head_length: 0,
-            frames: is_http2.then(|| Box::new(Frames::new(control_frames))),
+            has_unseen_head: false,
+            frames: is_http2.then(|| Box::new(Frames::received(control_frames))),
+            sent: is_http2.then(|| Box::new(Frames::sent())),
+            moves: (0, Instant::now()),
             writes: Writes::new(connections.limits().write_timeout),
             connections,
             timer: None,
@@ -160,6 +169,8 @@ impl<IO: Io> Guarded<IO> {
             self.requests = requests;
             self.begin_waiting();
             self.head_length = 0;
+            self.is_over = false;
+            self.has_unseen_head = false;
             self.is_readable = phase == Phase::Head && !self.early.is_empty();
         }
         phase
@@ -187,6 +198,12 @@ impl<IO: Io> Guarded<IO> {
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // Servers may read all that there is before they look: bodies and further requests, which are not
+        // of this head.
+        if std::mem::take(&mut self.has_unseen_head) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if self.head_length >= self.connections.limits().head_size.max(1) {
             self.answer(TOO_LARGE, cx);
             return Poll::Ready(Err(invalid("request's head has too many bytes")));
@@ -197,7 +214,9 @@ impl<IO: Io> Guarded<IO> {
                 if self.head_length == 0 {
                     self.begin_waiting();
                 }
-                self.head_length += buf.filled().len() - before;
+                let length = buf.filled().len() - before;
+                self.head_length += length;
+                self.has_unseen_head = length > 0;
                 Poll::Ready(outcome)
             }
             Poll::Pending => {
@@ -260,6 +279,7 @@ impl<IO: Io> Guarded<IO> {
                 }
             }
             let next = self.look(Instant::now(), cx).inspect_err(|error| {
+                tracing::debug!(%error, "a connection ends");
                 if error.kind() == io::ErrorKind::TimedOut {
                     self.connections.hubs().report(ServerEvent::ConnectionTimedOut);
                 }
@@ -289,8 +309,27 @@ impl<IO: Io> Guarded<IO> {
         if due.is_some_and(|due| due <= now) {
             due = self.time_is_up(now, cx)?;
         }
+        let streams = self.look_at_streams(now)?;
         let writes = self.writes.look(&self.io, now)?;
-        Ok([due, writes].into_iter().flatten().min())
+        Ok([due, streams, writes].into_iter().flatten().min())
+    }
+
+    /// All streams of a connection of HTTP/2 may wait for windows that the client does not open.
+    fn look_at_streams(&mut self, now: Instant) -> io::Result<Option<Instant>> {
+        let limit = self.connections.limits().write_timeout;
+        let (Some(limit), Some(sent), true) = (limit, &self.sent, self.activity.has_blocked())
+        else {
+            return Ok(None);
+        };
+        // A large event may take long, and goes on as long as some of it is sent.
+        let moves = self.activity.moves().wrapping_add(sent.data());
+        if moves != self.moves.0 || !self.activity.is_blocked() {
+            self.moves = (moves, now);
+        }
+        match now < self.moves.1 + limit {
+            true => Ok(Some((self.moves.1 + limit).min(now + limit / 2))),
+            false => Err(timed_out("no stream has a window")),
+        }
     }
 
     /// The time of a phase is up. Returns when to look again.
@@ -310,7 +349,8 @@ impl<IO: Io> Guarded<IO> {
                 Ok(None)
             }
             Phase::Settings => Err(timed_out("settings of HTTP/2 take too long")),
-            Phase::Idle if self.is_over => Err(timed_out("client does not end an idle connection")),
+            // It was counted.
+            Phase::Idle if self.is_over => Err(io::ErrorKind::ConnectionAborted.into()),
             Phase::Idle => {
                 self.connections.hubs().report(ServerEvent::ConnectionTimedOut);
                 self.is_over = true;
@@ -319,6 +359,18 @@ impl<IO: Io> Guarded<IO> {
                 Ok(self.connections.limits().handshake_timeout.map(|timeout| now + timeout))
             }
             Phase::Body | Phase::Answer | Phase::Open => Ok(None),
+        }
+    }
+
+    /// The server has sent some of these bytes.
+    fn has_sent<'a>(&mut self, bufs: impl Iterator<Item = &'a [u8]>, mut length: usize) {
+        if let Some(sent) = &mut self.sent {
+            for buf in bufs {
+                let part = buf.len().min(length);
+                length -= part;
+                // The server's own frames have no limit.
+                let _ = sent.read(&buf[..part], Instant::now);
+            }
         }
     }
 
@@ -371,6 +423,9 @@ impl<IO: Io> AsyncWrite for Guarded<IO> {
         let this = self.get_mut();
         this.unflushed.store(true, Ordering::Relaxed);
         let outcome = Pin::new(&mut this.io).poll_write(cx, buf);
+        if let Poll::Ready(Ok(length)) = outcome {
+            this.has_sent(std::iter::once(buf), length);
+        }
         this.watch(outcome, cx)
     }
 
@@ -382,6 +437,9 @@ impl<IO: Io> AsyncWrite for Guarded<IO> {
         let this = self.get_mut();
         this.unflushed.store(true, Ordering::Relaxed);
         let outcome = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
+        if let Poll::Ready(Ok(length)) = outcome {
+            this.has_sent(bufs.iter().map(|buf| &**buf), length);
+        }
         this.watch(outcome, cx)
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 
 use crate::connections::{Ending, Place};
-use crate::{Connections, Guarded, Io, Permit, proxy_protocol};
+use crate::{Connections, Guarded, Io, Permit, Tls, TlsStream, proxy_protocol};
 
 /// The first bytes of a client that knows that the server speaks HTTP/2: RFC 9113, section 3.4.
 pub(crate) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -83,14 +83,13 @@ impl Reception {
     /// # Errors
     ///
     /// If the handshake fails, or the connection ends.
-    #[cfg(feature = "tls")]
     pub async fn receive_tls<IO: Io>(
         mut self,
         mut io: IO,
-        tls: &crate::Tls,
-    ) -> io::Result<Received<tokio_rustls::server::TlsStream<IO>>> {
+        tls: &Tls,
+    ) -> io::Result<Received<TlsStream<IO>>> {
         self.proxied(&mut io).await?;
-        let mut handshake = Box::pin(tls.acceptor().accept(io));
+        let mut handshake = Box::pin(tls.accept(io));
         let io = poll_fn(|cx| {
             if self.place.poll_ending(cx).is_ready() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
@@ -99,7 +98,7 @@ impl Reception {
         })
         .await?;
         drop(handshake);
-        self.place.extend(self.connections.limits().head_timeout);
+        self.place.restart(self.connections.limits().head_timeout);
         self.head(io, Bytes::new()).await
     }
 
@@ -146,7 +145,13 @@ impl Reception {
                     Rejection::End
                 }));
             }
-            head.poll(&mut io, cx)
+            let outcome = head.poll(&mut io, cx);
+            if self.is_known && outcome.is_pending() && head.has_begun() {
+                // It is not idle any more.
+                self.is_known = false;
+                self.place.restart(self.connections.limits().head_timeout);
+            }
+            outcome
         })
         .await;
         match rejection {

@@ -7,20 +7,29 @@ use crate::Hubs;
 /// It is the clean end of streams under a server that is not Tidings' own: for `with_graceful_shutdown` of axum,
 /// `graceful` of warp, `shutdown_signal` of actix-web, and the like. A further signal ends the process at once.
 ///
+/// It waits for signals from the call on. If the process cannot listen for them, they have their default action, and it
+/// never resolves.
+///
 /// ```
-/// # fn example(hub: tidings::Hub) {
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// # let (hub, other) = (tidings::Hub::new(), tidings::Hub::new());
 /// let stop = tidings_net::shutdown_signal(&hub);
-/// # drop(stop);
+/// let stop_both = tidings_net::shutdown_signal([&hub, &other]);
+/// # drop((stop, stop_both));
 /// # }
 /// ```
 ///
-/// It never resolves if the process cannot listen for signals, which then have their default action.
+/// # Panics
+///
+/// Outside of tokio's runtime.
 pub fn shutdown_signal(
     hubs: impl Into<Hubs>,
 ) -> impl Future<Output = ()> + Send + Sync + Unpin + 'static {
     let hubs = hubs.into();
+    let signals = Signals::listen();
     Box::pin(async move {
-        match Signals::listen() {
+        match signals {
             Ok(signals) => signals.received().await,
             Err(_) => std::future::pending().await,
         }

@@ -20,13 +20,15 @@ pub(crate) struct Writes {
     is_waiting: bool,
     /// Something was written that may not have arrived.
     is_watched: bool,
+    /// Nothing was outstanding before.
+    is_new: bool,
     last: Option<Look>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Look {
     acknowledged: u64,
-    /// When that last grew.
+    /// Since when that has not grown, although something is outstanding.
     since: Instant,
     /// When a client that is just fast enough will have read it.
     read_by: Instant,
@@ -40,16 +42,15 @@ const MOST: u32 = 4;
 
 impl Writes {
     pub(crate) fn new(limit: Option<Duration>) -> Self {
-        Self { limit, is_waiting: false, is_watched: false, last: None }
+        Self { limit, is_waiting: false, is_watched: false, is_new: false, last: None }
     }
 
     /// After a write, or an attempt. Returns whether it must be looked at now, and again from then on.
     pub(crate) fn after(&mut self, is_waiting: bool) -> bool {
         let is_new = !self.is_watched || (is_waiting && !self.is_waiting);
+        // A connection that takes bytes again has made progress.
+        self.is_new |= !self.is_watched || (self.is_waiting && !is_waiting);
         self.is_watched = true;
-        if self.is_waiting && !is_waiting {
-            self.last = None;
-        }
         self.is_waiting = is_waiting;
         is_new
     }
@@ -64,19 +65,19 @@ impl Writes {
             Some(progress) => progress.is_outstanding || self.is_waiting,
             None => self.is_waiting,
         };
-        if !is_outstanding {
-            self.is_watched = false;
-            self.last = None;
-            return Ok(None);
-        }
         let acknowledged = progress.map_or(0, |progress| progress.acknowledged);
         let mut last = self.last.unwrap_or(Look { acknowledged, since: now, read_by: now });
-        if let Some(more @ 1..) = acknowledged.checked_sub(last.acknowledged) {
-            let time = limit.mul_f64(more as f64 / f64::from(RATE)).min(limit * MOST);
+        let more = acknowledged.saturating_sub(last.acknowledged);
+        if std::mem::take(&mut self.is_new) || more > 0 {
+            let time = limit.mul_f64((more as f64 / f64::from(RATE)).min(f64::from(MOST)));
             let read_by = (last.read_by.max(now) + time).min(now + limit * MOST);
             last = Look { acknowledged, since: now, read_by };
         }
         self.last = Some(last);
+        if !is_outstanding {
+            self.is_watched = false;
+            return Ok(None);
+        }
         let answers = progress.is_some_and(|progress| !progress.is_in_flight);
         let since = if answers { last.read_by } else { last.since };
         if now >= since + limit {
@@ -180,6 +181,21 @@ mod tests {
         assert_eq!(ends_after(64 * 1024, false), 15 + 60 + 30);
         assert_eq!(ends_after(10_000_000, false), 15 + 4 * 30 + 30);
         assert_eq!(ends_after(10_000_000, true), 15 + 30, "it has vanished");
+    }
+
+    #[test]
+    fn what_a_client_has_taken_up_counts_although_nothing_was_outstanding_then() {
+        let began = Instant::now();
+        let all_is_there = Progress { acknowledged: 0, is_outstanding: false, is_in_flight: false };
+        let peer = Peer(Cell::new(all_is_there));
+        let mut writes = Writes::new(Some(LIMIT));
+        writes.after(false);
+        assert_eq!(writes.look(&peer, began).unwrap(), None);
+        peer.0.set(Progress { acknowledged: 64 * 1024, is_outstanding: true, ..all_is_there });
+        writes.after(false);
+        writes.look(&peer, began).unwrap();
+        assert!(writes.look(&peer, began + LIMIT * 3 - Duration::from_secs(1)).is_ok());
+        assert!(writes.look(&peer, began + LIMIT * 3).is_err());
     }
 
     #[test]

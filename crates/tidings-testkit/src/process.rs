@@ -168,8 +168,9 @@ impl Process {
         self.signal(Signal::CONT);
     }
 
+    /// Sends any signal.
     #[cfg(unix)]
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let id = self.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         kill_process(id.expect("it has not ended"), signal).expect("it is our child");
     }
@@ -214,9 +215,9 @@ impl Process {
     }
 }
 
-/// The address in `… http://127.0.0.1:3000/ …`.
+/// The address in `… http://127.0.0.1:3000/ …`, or with `https`.
 fn address_in(greeting: &str) -> Option<SocketAddr> {
-    let (_, url) = greeting.split_once("http://")?;
+    let (_, url) = greeting.split_once("://")?;
     url.split_once('/')?.0.parse().ok()
 }
 

@@ -20,6 +20,7 @@ pub(crate) const HOST: &str = "tidings.test";
 pub struct Certificate {
     certificate: CertificateDer<'static>,
     key: Vec<u8>,
+    pem: [String; 2],
 }
 
 impl Certificate {
@@ -27,7 +28,16 @@ impl Certificate {
     pub fn new() -> Self {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed([HOST.to_owned()]).expect("a certificate");
-        Self { certificate: cert.der().clone(), key: signing_key.serialize_der() }
+        Self {
+            certificate: cert.der().clone(),
+            key: signing_key.serialize_der(),
+            pem: [cert.pem(), signing_key.serialize_pem()],
+        }
+    }
+
+    /// The certificate and its key, as files have them.
+    pub fn pem(&self) -> &[String; 2] {
+        &self.pem
     }
 
     /// The configuration of a server that offers these protocols by ALPN.

@@ -29,11 +29,12 @@ pub(super) struct Member<B> {
     /// Its connection has ended: it is removed at its turn.
     pub(super) is_gone: bool,
     /// How many looks in a row have found bytes that are not acknowledged, the last `looks - 1` without progress.
-    looks: u8,
+    ///
+    /// If it is negative, so many more of them are allowed to a client that answers but has no room: it has the time to
+    /// read what it has taken up.
+    looks: i8,
     /// How many bytes the client had acknowledged at the last look: the lower half.
     acknowledged: u32,
-    /// How many looks a client has that answers but has no room, until it has read what it has taken up.
-    patience: u8,
     pub(super) subscription: Subscription,
     /// What the socket did not take yet.
     pub(super) stalled: Option<Box<Outgoing>>,
@@ -69,7 +70,6 @@ impl<B> Member<B> {
             is_gone: false,
             looks: 0,
             acknowledged: 0,
-            patience: 0,
             subscription,
             stalled: None,
             ahead,
@@ -120,7 +120,7 @@ impl<B> Member<B> {
         let is_done = outgoing.write_to(&self.socket)?;
         if outgoing.written() > before {
             // A socket that was full has room because something was acknowledged.
-            self.looks = 0;
+            self.looks = self.looks.min(0);
             self.subscription.hold(outgoing.size(), waker);
         }
         if is_done {
@@ -160,15 +160,18 @@ impl<B> Member<B> {
             None => (self.stalled.is_some(), false, self.acknowledged),
         };
         let more = acknowledged.wrapping_sub(self.acknowledged);
-        let looks = (more / Sweep::BYTES).min(Sweep::MOST_PATIENCE.into()) as u8;
-        self.patience = (self.patience.saturating_sub(1) + looks).min(Sweep::MOST_PATIENCE);
+        let more_looks = (more / Sweep::BYTES).min(Sweep::MOST_PATIENCE as u32) as i8;
         self.acknowledged = acknowledged;
-        let is_stuck = self.looks > 0 && more == 0 && !(answers && self.patience > 0);
-        self.looks = match (is_outstanding, is_stuck) {
-            (false, _) => 0,
-            (true, false) => 1,
-            (true, true) => self.looks + 1,
+        self.looks = if more > 0 {
+            (self.looks.min(0) + 1 - more_looks).max(1 - Sweep::MOST_PATIENCE)
+        } else if answers || self.looks > 0 {
+            self.looks + 1
+        } else {
+            1
         };
+        if !is_outstanding {
+            self.looks = self.looks.min(0);
+        }
         self.looks > Sweep::LOOKS
     }
 }

@@ -104,7 +104,7 @@ impl Site {
         Self::start(Hub::new(), options).await
     }
 
-    async fn start(hub: Hub, mut options: Options) -> Self {
+    pub(crate) async fn start(hub: Hub, mut options: Options) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let watches = Arc::new(AtomicUsize::new(0));

@@ -51,6 +51,13 @@ impl Connection {
         Self::connect_tls(caller, server, config)
     }
 
+    /// Whether a server is one that this client trusts.
+    pub async fn accepts_tls(server: SocketAddr, config: Arc<ClientConfig>) -> bool {
+        let host = ServerName::try_from(crate::tls::HOST).expect("a name");
+        let socket = TcpStream::connect(server).await.expect("a server");
+        TlsConnector::from(config).connect(host, socket).await.is_ok()
+    }
+
     pub(super) async fn connect(
         caller: &Location<'_>,
         server: SocketAddr,
