@@ -44,6 +44,8 @@ pub mod http2;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod patterns;
 #[allow(missing_docs, reason = "each name states its promise")]
+pub mod pinned;
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod refusal;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod registry;
@@ -128,6 +130,7 @@ macro_rules! adapter_suite {
                 a_server_outlives_its_hub
                 what_was_published_before_the_end_still_arrives
                 a_client_that_comes_to_a_closed_hub_gets_what_it_missed
+                streams_that_end_by_reset_are_cut_after_everything_that_was_published
             }
             http2 {
                 the_response_has_exactly_the_headers_of_the_contract
@@ -141,6 +144,11 @@ macro_rules! adapter_suite {
                 the_end_of_the_hub_ends_all_streams_and_not_the_connection
                 an_error_resets_its_stream_after_the_last_whole_event
                 a_shutdown_ends_all_streams_of_a_connection
+                streams_that_end_by_reset_are_reset
+            }
+            pinned {
+                clients_that_stall_on_different_events_hold_no_more_than_the_limit
+                streams_of_http_2_that_stall_hold_no_more_than_the_limit
             }
             tls {
                 the_client_chooses_the_protocol

@@ -152,11 +152,6 @@ where
             *this.ended = true;
             return Poll::Ready(Some(Err(error)));
         }
-        // It may have no more, which only its next poll would tell.
-        if this.pace.is_pausing() {
-            this.pace.wait(cx);
-            return Poll::Pending;
-        }
         if let LazyHeartbeat::Every(interval) = this.heartbeat {
             let timer = Arc::new(Heartbeat::new(this.clock.clone(), *interval));
             timer.start(&timer);
@@ -165,6 +160,10 @@ where
         let LazyHeartbeat::Started(StartedHeartbeat(timer)) = this.heartbeat else {
             return Poll::Ready(None);
         };
+        // Whether it has more, only its next poll would tell.
+        if this.pace.is_spent() && this.pace.pauses(|| true, timer, timer, cx) {
+            return Poll::Pending;
+        }
         let begins = !std::mem::replace(this.begun, true);
         let bytes = match this.events.poll_next(cx) {
             Poll::Ready(Some(item)) => match item.into_event() {

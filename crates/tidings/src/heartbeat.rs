@@ -8,6 +8,7 @@ use crate::clock::{Clock, millis};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::timers::{Timed, TimerSlot};
+use crate::waking::Waiter;
 
 /// How long a stream may be idle before it sends a heartbeat, unless set: 15 seconds.
 ///
@@ -83,7 +84,6 @@ impl Heartbeat {
     }
 
     /// Whether this waker is registered, and was not woken since.
-    #[cfg(feature = "http-body")]
     #[inline]
     pub(crate) fn is_registered(&self, waker: &Waker) -> bool {
         self.waker.lock().as_ref().is_some_and(|registered| registered.will_wake(waker))
@@ -128,6 +128,12 @@ impl Heartbeat {
             self.on_write();
             HEARTBEAT
         })
+    }
+}
+
+impl Waiter for Heartbeat {
+    fn wake(&self) {
+        self.wake();
     }
 }
 

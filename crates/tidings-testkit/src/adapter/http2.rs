@@ -228,3 +228,14 @@ pub async fn a_shutdown_ends_all_streams_of_a_connection<A: Adapter>() {
     tokio::join!(reading, site.server.shutdown());
     eventually("no client is left", || hub.clients().count() == 0).await;
 }
+
+pub async fn streams_that_end_by_reset_are_reset<A: Adapter>() {
+    let site = Site::open_h2c::<A>();
+    site.hub.end_streams_by_reset(true);
+    let client = Http2::open(site.addr()).await;
+    let mut stream = follow(&client, "/events?topic=a").await;
+    site.hub.close();
+    assert_eq!(stream.read_to_end().await, Ending::Reset);
+    let mut next = client.get("/stream").await;
+    assert_eq!(next.read_to_end().await, Ending::Whole);
+}

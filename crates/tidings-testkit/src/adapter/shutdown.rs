@@ -86,3 +86,15 @@ pub async fn a_client_that_comes_to_a_closed_hub_gets_what_it_missed<A: Adapter>
     assert_eq!(status_of(&response.messages()[0])["status"], "resumed");
     assert_eq!(response.messages()[1].data(), "two");
 }
+
+pub async fn streams_that_end_by_reset_are_cut_after_everything_that_was_published<A: Adapter>() {
+    let site = Site::open::<A>();
+    site.hub.end_streams_by_reset(true);
+    let mut stream = site.follow("/events?topic=a").await;
+    site.publish("a", "the last");
+    site.hub.close();
+    let ending = stream.read_to_end().await;
+    assert!(matches!(ending, Ending::Cut | Ending::Reset), "{ending:?}");
+    assert_eq!(stream.messages().last().map(|message| message.data()), Some("the last"));
+    assert!(stream.text().ends_with("\n\n"));
+}

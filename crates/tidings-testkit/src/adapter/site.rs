@@ -27,7 +27,11 @@ impl Site {
 
     /// The same, for clients that begin with HTTP/2 as well.
     pub(super) fn open_h2c<A: Adapter>() -> Self {
-        Self::serve(app(Hub::builder()), A::serve_h2c)
+        Self::with_h2c::<A>(Hub::builder())
+    }
+
+    pub(super) fn with_h2c<A: Adapter>(hub: HubBuilder) -> Self {
+        Self::serve(app(hub), A::serve_h2c)
     }
 
     /// The same, over TLS.

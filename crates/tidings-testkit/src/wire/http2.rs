@@ -47,7 +47,18 @@ impl Http2 {
     #[track_caller]
     pub fn open(server: SocketAddr) -> impl Future<Output = Self> {
         let caller = Location::caller();
-        async move { Self::over(Connection::connect(caller, server, |_| {}).await, caller).await }
+        Self::open_window(caller, server, Self::WINDOW)
+    }
+
+    /// The same, with another window for each stream.
+    #[track_caller]
+    pub fn open_narrow(server: SocketAddr, window: u32) -> impl Future<Output = Self> {
+        Self::open_window(Location::caller(), server, window)
+    }
+
+    async fn open_window(caller: Caller, server: SocketAddr, window: u32) -> Self {
+        let connection = Connection::connect(caller, server, |_| {}).await;
+        Self::over(connection, window, caller).await
     }
 
     /// Connects over TLS, where the server must choose `h2`.
@@ -57,14 +68,14 @@ impl Http2 {
         async move {
             let connection = Connection::connect_tls(caller, server, config).await;
             assert_eq!(connection.protocol().as_deref(), Some("h2"), "by ALPN, at {caller}");
-            Self::over(connection, caller).await
+            Self::over(connection, Self::WINDOW, caller).await
         }
     }
 
-    async fn over(connection: Connection, caller: Caller) -> Self {
+    async fn over(connection: Connection, window: u32, caller: Caller) -> Self {
         let local_addr = connection.local_addr();
         let mut client = Builder::new();
-        client.initial_window_size(Self::WINDOW).initial_connection_window_size(1 << 24);
+        client.initial_window_size(window).initial_connection_window_size(1 << 24);
         let handshake = client.handshake(connection.socket);
         let (send, connection) = within_at(caller, "the preface of HTTP/2", handshake)
             .await

@@ -35,8 +35,7 @@ impl Subscription {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, StreamError>>> {
-        if self.pace.is_pausing() && self.has_more() {
-            self.pace.wait(cx);
+        if self.pace.is_spent() && self.pauses(cx) {
             return Poll::Pending;
         }
         if self.has_rest {
@@ -65,6 +64,15 @@ impl Subscription {
             }
         }
         self.poll_bytes(Some(limit), cx).map_ok(|item| item.bytes)
+    }
+
+    #[cold]
+    fn pauses(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut pace = std::mem::take(&mut self.pace);
+        let client = &self.client;
+        let pauses = pace.pauses(|| self.has_more(), &client.heartbeat, client, cx);
+        self.pace = pace;
+        pauses
     }
 
     /// Whether the next poll would probably yield something.
