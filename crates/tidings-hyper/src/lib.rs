@@ -50,14 +50,18 @@
 //!
 //! # Fairness
 //!
-//! The server starts one writer for every two processors. A writer gives each cohort that has new
-//! events a turn of limited work, then looks after everything else: a topic with many clients and
-//! many events delays other topics and new streams by no more than a turn.
+//! The server starts one writer for every two processors. A writer works in turns of limited work and
+//! time: a topic with many clients and many events, a client that missed much, or a thousand clients
+//! that come or go at once delay other topics and new streams by no more than a turn of each.
 //!
-//! A socket that takes no bytes delays nothing, and its connection ends after
-//! [`Limits::write_timeout`](tidings_net::Limits::write_timeout). The writer notices
-//! at once when a client closes its connection. A stream that ends while the server goes on returns
-//! its connection to hyper, for the client's next request.
+//! A socket that takes no bytes delays nothing. Its connection ends when the client makes no progress
+//! for [`Limits::write_timeout`](tidings_net::Limits::write_timeout), which is found within half of that
+//! time more: looking at each client twice in that time costs a system call each, and no timer. A
+//! stalled stream ends earlier if the hub needs the memory that it holds. The writer notices at once
+//! when a client closes its connection. A stream that ends while the server goes on returns its
+//! connection to hyper, for the client's next request.
+//!
+//! A panic on a writer ends its streams, and the writer goes on.
 
 mod body;
 mod chunk;
