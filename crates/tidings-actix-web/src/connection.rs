@@ -151,8 +151,15 @@ where
             let mut closed = pin!(closing.changed());
             let mut is_first = true;
             poll_fn(|cx| {
-                if connection.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(());
+                loop {
+                    let was_idle = activity.is_idle();
+                    if connection.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(());
+                    }
+                    // It does not read again after a response, for what was sent meanwhile.
+                    if was_idle || !activity.is_idle() {
+                        break;
+                    }
                 }
                 // The first poll registers this task, which stays the same. Later polls look at the
                 // version only: this runs for each event of a body.

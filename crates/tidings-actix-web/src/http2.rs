@@ -50,14 +50,20 @@ pub(crate) async fn serve<S, B>(
     let mut closing = pin!(closing);
     let mut is_closing = false;
     loop {
-        let accepted = tokio::select! {
-            accepted = connection.accept() => accepted,
-            () = &mut closing, if !is_closing => {
+        let accepted = poll_fn(|cx| {
+            loop {
+                let accepted = connection.poll_accept(cx);
+                if accepted.is_ready() || is_closing {
+                    return accepted;
+                }
+                if !activity.must_end() && closing.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
                 is_closing = true;
                 connection.graceful_shutdown();
-                continue;
             }
-        };
+        })
+        .await;
         // Else the client is gone, or everything is answered.
         let Some(Ok((request, respond))) = accepted else { return };
         let is_head = request.method() == Method::HEAD;

@@ -30,22 +30,22 @@
 //!
 //! # Serving
 //!
-//! [`serve()`] is actix-web's own server with what event streams need, and [`serve_with`] the same
-//! with TLS or HTTP/2. [`HttpServer::run`](actix_web::HttpServer::run) also works, but
+//! [`serve()`] runs the application on connections that have [`Limits`] in time and number, with a
+//! shutdown that ends streams, TLS (with the feature `tls`) and HTTP/2. HTTP/1 is actix-web's own.
+//! [`HttpServer::run`](actix_web::HttpServer::run) also works, but
 //!
 //! - by default, actix-web assumes that a client that closes its end still reads, and keeps an idle
 //!   stream until the next heartbeat fails. Browsers and HTTP libraries never half-close, so an SSE
 //!   server should set
 //!   [`h1_allow_half_closed(false)`](actix_web::HttpServer::h1_allow_half_closed): then streams end
 //!   as soon as their clients close;
-//! - a graceful shutdown waits for open responses (30 s, unless
-//!   [`shutdown_timeout`](actix_web::HttpServer::shutdown_timeout) is set), and event streams do not
-//!   end by themselves: call [`Hub::close`](tidings::Hub::close) when the shutdown begins;
-//! - its connections have the system's defaults, which do not suit event streams: see
-//!   [`Limits`].
+//! - over HTTP/2, it notices that a client has cancelled a stream, or has vanished, only when it next
+//!   writes to it;
+//! - a graceful shutdown waits for open responses, and event streams do not end by themselves: give
+//!   [`shutdown_signal`] to [`HttpServer::shutdown_signal`](actix_web::HttpServer::shutdown_signal);
+//! - its connections have the system's defaults, which do not suit event streams: see [`Limits`].
 //!
-//! Over HTTP/2, actix-web notices that a client has cancelled a stream, or has vanished, only when it
-//! next writes to it: at the next event or heartbeat. Until then the registry lists the client.
+//! `docs/SERVING.md` says what else is different.
 //!
 //! # Middleware
 //!

@@ -1,6 +1,5 @@
 //! The application, as a connection sees it.
 
-use std::cell::Cell;
 use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -54,13 +53,12 @@ where
         activity: &Activity,
     ) -> Local<Result<Response<Answer<B>>, S::Error>> {
         let answering = activity.answer();
-        let is_tunnel = Rc::new(Cell::new(false));
         if !matches!(request.payload(), Payload::None) {
             let payload = Box::pin(RequestBody {
                 payload: request.take_payload(),
                 reading: Some(activity.read_body()),
                 timeout: self.body_timeout,
-                is_tunnel: is_tunnel.clone(),
+                activity: activity.clone(),
                 timer: None,
             });
             *request.payload() = Payload::Stream { payload };
@@ -70,8 +68,8 @@ where
         let answer = self.service.call(request);
         Box::pin(async move {
             let response = answer.await?.into();
-            if is_connect || response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                is_tunnel.set(true);
+            let status = response.status();
+            if status == StatusCode::SWITCHING_PROTOCOLS || is_connect && status.is_success() {
                 activity.upgrade();
             }
             Ok(response.map_body(|_, body| Answer { body, _answering: answering }))
@@ -126,8 +124,7 @@ struct RequestBody {
     payload: Payload,
     reading: Option<ReadingBody>,
     timeout: Option<Duration>,
-    /// Whether it has become something else, as a WebSocket, which may be silent.
-    is_tunnel: Rc<Cell<bool>>,
+    activity: Activity,
     /// Exists while it is waited for.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -139,14 +136,15 @@ impl Stream for RequestBody {
         let this = &mut *self;
         if let Poll::Ready(item) = Pin::new(&mut this.payload).poll_next(cx) {
             this.timer = None;
-            match item {
+            match &item {
                 Some(Ok(_)) => {}
-                Some(Err(_)) => this.reading = None,
-                None => drop(this.reading.take().map(ReadingBody::finish)),
+                Some(Err(_)) => drop(this.reading.take()),
+                None => this.reading.take().into_iter().for_each(ReadingBody::finish),
             }
             return Poll::Ready(item);
         }
-        let Some(timeout) = this.timeout.filter(|_| !this.is_tunnel.get()) else {
+        // What has become another protocol, such as WebSocket, may be silent.
+        let Some(timeout) = this.timeout.filter(|_| !this.activity.is_upgraded()) else {
             return Poll::Pending;
         };
         let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));

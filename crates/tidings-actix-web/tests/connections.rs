@@ -144,6 +144,52 @@ async fn a_websocket_is_a_tunnel_that_may_be_silent() {
 }
 
 #[tokio::test]
+async fn what_comes_with_a_head_is_not_of_the_head() {
+    let hub = hub();
+    let server = server(&hub, Limits::default());
+    // More than a head may have, and all there when the server looks.
+    let large = "x".repeat(200 * 1024);
+    let connection = Connection::open(server.addr()).await;
+    let mut response = connection.send(&Request::post("/echo", large.as_str())).await;
+    assert_eq!(response.read_to_end().await, Ending::Whole);
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.text(), large);
+}
+
+#[tokio::test]
+async fn a_request_that_was_sent_during_a_stream_is_answered_after_it() {
+    let hub = hub();
+    let server = server(&hub, Limits::default());
+    let mut socket = connect(server.addr()).await;
+    write(&mut socket, Request::get("/events").bytes()).await;
+    read_until(&mut socket, ":\n\n").await;
+    write(&mut socket, Request::get("/scheme").bytes()).await;
+    publish(&hub, "one").await;
+    read_until(&mut socket, "data: one\n").await;
+    hub.clients().close(hub.clients().list()[0].id);
+    let rest = read_until(&mut socket, "http://tidings.test").await;
+    assert!(rest.contains("\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n"), "{rest}");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_junk_during_a_stream_is_ended_after_a_little() {
+    let hub = hub();
+    let server = server(&hub, Limits::default());
+    let mut socket = connect(server.addr()).await;
+    write(&mut socket, Request::get("/events").bytes()).await;
+    read_until(&mut socket, ":\n\n").await;
+    let junk = [b'x'; 4096];
+    let mut sent = 0;
+    // It fails once the server has reset the connection.
+    while within("writing", socket.write_all(&junk)).await.is_ok() {
+        sent += junk.len();
+        tokio::task::yield_now().await;
+    }
+    eventually("it is gone", || hub.clients().count() == 0).await;
+    assert!(sent < 8 << 20, "{sent} bytes");
+}
+
+#[tokio::test]
 async fn a_body_that_stops_fails_and_ends_its_connection() {
     let hub = hub();
     let server = server(&hub, Limits::default().body_timeout(SHORT));

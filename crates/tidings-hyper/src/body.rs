@@ -100,18 +100,20 @@ impl Error for RequestBodyError {
 pub(crate) struct ResponseBody<B> {
     /// None if the server answers.
     body: Option<B>,
-    _answering: Answering,
+    answering: Answering,
     _address: Option<AddressPermit>,
 }
 
 impl<B> ResponseBody<B> {
-    pub(crate) fn new(body: B, answering: Answering, address: Option<AddressPermit>) -> Self {
-        Self { body: Some(body), _answering: answering, _address: address }
+    pub(crate) fn new(body: B, mut answering: Answering, address: Option<AddressPermit>) -> Self {
+        // Until the server asks for it.
+        answering.moved(true);
+        Self { body: Some(body), answering, _address: address }
     }
 
     /// No body, of the server's own answer.
     pub(crate) fn none(answering: Answering) -> Self {
-        Self { body: None, _answering: answering, _address: None }
+        Self { body: None, answering, _address: None }
     }
 }
 
@@ -123,10 +125,12 @@ impl<B: Body + Unpin> Body for ResponseBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        match &mut self.body {
+        let next = match &mut self.body {
             Some(body) => Pin::new(body).poll_frame(cx),
             None => Poll::Ready(None),
-        }
+        };
+        self.answering.moved(next.is_ready());
+        next
     }
 
     fn is_end_stream(&self) -> bool {

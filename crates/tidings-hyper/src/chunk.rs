@@ -93,6 +93,11 @@ impl Outgoing {
         Ok(true)
     }
 
+    /// How many bytes are held for it, without framing.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(crate) fn written(&self) -> usize {
         self.written
     }

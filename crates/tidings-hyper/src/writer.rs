@@ -27,7 +27,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::chunk;
 use crate::handoff::{NewStream, ReturnedConnection};
-use crate::inbox::{Inbox, Message};
+use crate::inbox::{Inbox, Message, stream_waker};
 use cohorts::{Cohorts, Group};
 use member::Member;
 use sweep::Sweep;
@@ -202,7 +202,8 @@ impl<B: Send + 'static> Writer<B> {
                 Message::Serve(stream) => self.arrivals.push_back(stream),
                 // A stalled stream must first send what it has.
                 Message::Stream(key) => {
-                    if self.members.get(key).is_some_and(|member| member.stalled.is_none()) {
+                    let is_due = |member: &Member<B>| member.stalled.is_none() || member.is_cut();
+                    if self.members.get(key).is_some_and(is_due) {
                         self.enqueue(key);
                     }
                 }
@@ -288,7 +289,7 @@ impl<B: Send + 'static> Writer<B> {
     }
 
     fn send_batch(&mut self, index: usize, batch: Batch, turn: &mut Turn) {
-        let Self { cohorts, members, framed, .. } = self;
+        let Self { inbox, cohorts, members, framed, .. } = self;
         let group = &mut cohorts.groups[index];
         framed.clear();
         chunk::write(batch.bytes(), framed);
@@ -304,7 +305,8 @@ impl<B: Send + 'static> Writer<B> {
                 }
             };
             let member = &mut members[key];
-            member.stalled = Some(Box::new(member.framed(batch.bytes().clone(), written)));
+            let rest = member.framed(batch.bytes().clone(), written);
+            member.stall(rest, &stream_waker(inbox, key));
             group.cohort.mark_sent(&batch, &mut member.subscription);
         }
         if group.roster.is_due() {

@@ -301,8 +301,6 @@ async fn a_snapshot_may_use_the_runtimes_timers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_snapshot_that_blocks_its_thread_delays_no_other_stream() {
     let site = Site::new().await;
-    let gate = site.gate.clone();
-    let closed = gate.lock().unwrap();
     let mut others = [site.follow("/events/a").await, site.follow("/events/b").await];
     let connection = Connection::open(site.addr).await;
     let mut blocked = connection.send(&Request::get("/blocked/a")).await;
@@ -316,7 +314,9 @@ async fn a_snapshot_that_blocks_its_thread_delays_no_other_stream() {
         site.follow("/events/a").await.close().await;
     }
     assert!(blocked.messages().is_empty());
-    drop(closed);
+    let gate = site.gate.clone();
+    let opening = tokio::task::spawn_blocking(move || gate.wait());
+    within("the hook", opening).await.unwrap();
     blocked.read_messages(3).await;
     assert_eq!(blocked.messages()[1].data(), "a snapshot that was waited for");
     assert_eq!(blocked.messages()[2].data(), "a 0");

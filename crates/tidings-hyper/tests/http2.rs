@@ -9,6 +9,7 @@ use site::Site;
 use tidings::Hub;
 use tidings_net::Limits;
 use tidings_testkit::limit::{eventually, within};
+use tidings_testkit::wire::Http2;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -199,4 +200,49 @@ async fn a_connection_has_a_limited_number_of_streams() {
         assert_eq!(reason, [0, 0, 0, 7], "stream {stream} is refused, and may be tried again");
     }
     assert!(site.hub.clients().count() <= 100);
+}
+
+#[tokio::test]
+async fn a_connection_whose_streams_have_no_window_ends() {
+    let limit = Duration::from_millis(200);
+    let site = Site::with(Hub::new(), Limits::default().write_timeout(limit)).await;
+    let mut attacker = Attacker::connect(&site).await;
+    // `SETTINGS_INITIAL_WINDOW_SIZE`.
+    attacker.0.write_all(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await.unwrap();
+    let streams = [1, 3, 5]
+        .map(|stream| frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET", "/events/a")));
+    attacker.0.write_all(&streams.concat()).await.unwrap();
+    eventually("they are open", || site.hub.clients().count() == 3).await;
+    // One that reads, and has nothing to read for longer.
+    let client = Http2::open(site.addr).await;
+    let mut stream = client.get("/events/a").await;
+    stream.next_message().await;
+    attacker.is_cut_off(std::iter::empty()).await;
+    eventually("only that one is left", || site.hub.clients().count() == 1).await;
+    assert_eq!(site.hub.metrics().connections_timed_out, 1);
+    tokio::time::sleep(limit * 3).await;
+    site.publish("a", "hello");
+    assert_eq!(stream.next_message().await.data(), "hello");
+}
+
+#[tokio::test]
+async fn a_stream_whose_window_opens_slowly_goes_on() {
+    const WINDOW_UPDATE: u8 = 8;
+
+    let limit = Duration::from_millis(400);
+    let site = Site::with(Hub::new(), Limits::default().write_timeout(limit)).await;
+    let mut client = Attacker::connect(&site).await;
+    // An event of 60,000 bytes, and a window of 500.
+    client.0.write_all(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 1, 0xf4])).await.unwrap();
+    let open = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head("GET", "/events/a"));
+    client.0.write_all(&open).await.unwrap();
+    eventually("it is open", || site.hub.clients().count() == 1).await;
+    site.publish("a", &"x".repeat(60_000));
+    for _ in 0..12 {
+        tokio::time::sleep(limit / 4).await;
+        assert_eq!(site.hub.clients().count(), 1);
+        client.0.write_all(&frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 100])).await.unwrap();
+    }
+    client.is_cut_off(std::iter::empty()).await;
+    eventually("it is gone", || site.hub.clients().count() == 0).await;
 }

@@ -86,6 +86,15 @@ async fn a_later_head_has_a_time_limit_from_its_first_byte() {
     read_until(&mut socket, "0\r\n\r\n").await;
     socket.write_all(b"GET /text/3 HT").await.unwrap();
     assert!(until_its_end(&mut socket).await.starts_with("HTTP/1.1 408 "));
+    // The same after a stream of a writer.
+    let mut socket = connected(&site, &get("/events/a")).await;
+    read_until(&mut socket, "\n\n").await;
+    site.has(1, 0).await;
+    site.close_client();
+    read_until(&mut socket, "0\r\n\r\n").await;
+    tokio::time::sleep(SHORT * 2).await;
+    socket.write_all(b"GET /text/3 HT").await.unwrap();
+    assert!(until_its_end(&mut socket).await.starts_with("HTTP/1.1 408 "));
 }
 
 #[tokio::test]
@@ -227,10 +236,11 @@ async fn a_client_that_reads_slowly_without_pause_stays_and_a_stalled_one_does_n
     let began = std::time::Instant::now();
     // Far less than what makes the server's socket writable again, each time.
     while began.elapsed() < LIMIT * 6 {
-        assert_eq!(slow.read_some(1000).await, None, "after {:?}", began.elapsed());
+        let more = slow.body().len() + 1000;
+        assert_eq!(slow.read_some(more).await, None, "after {:?}", began.elapsed());
         tokio::time::sleep(LIMIT / 20).await;
     }
-    eventually("the stalled one is gone", || site.hub.clients().count() == 1).await;
+    assert_eq!(site.hub.clients().count(), 1, "the stalled one is gone");
     drop(stalled);
     assert!(site.hub.metrics().connections_timed_out > 0);
 }
@@ -383,4 +393,31 @@ async fn an_idle_connection_of_http_2_ends_with_goaway() {
     stream.reset();
     site.has(0, 0).await;
     assert_eq!(site.hub.metrics().connections_timed_out, 1);
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_handshake_has_a_time_limit_and_then_the_head() {
+    use tidings_net::Options;
+    use tidings_testkit::tls::Certificate;
+
+    let certificate = Certificate::new();
+    let limits = limits().handshake_timeout(SHORT).head_timeout(SHORT * 5);
+    let tls = Some(certificate.server(&[]).into());
+    let site = Site::start(Hub::new(), Options { limits, tls, ..Options::default() }).await;
+    // Nothing, and the beginning of a handshake.
+    for first in [&b""[..], &[22, 3, 1]] {
+        let began = std::time::Instant::now();
+        let mut socket = connected(&site, first).await;
+        assert_eq!(until_its_end(&mut socket).await, "");
+        assert!(began.elapsed() < SHORT * 5, "it is the handshake's limit");
+    }
+    let client = certificate.client(&["http/1.1"]);
+    Connection::open_tls(site.addr, client.clone()).await.ended().await;
+    assert_eq!(site.hub.metrics().connections_timed_out, 3);
+    let connection = Connection::open_tls(site.addr, client).await;
+    let mut response = connection.send(&Request::get("/events/a")).await;
+    response.next_message().await;
+    site.publish("a", "hello");
+    assert_eq!(response.next_message().await.data(), "hello");
 }

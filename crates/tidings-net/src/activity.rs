@@ -14,6 +14,10 @@ struct Counts {
     requests: AtomicUsize,
     /// How many of them are being answered.
     answering: AtomicUsize,
+    /// How many responses have something that the client does not let the server send.
+    blocked: AtomicUsize,
+    /// How often a response went on.
+    moves: AtomicUsize,
     /// How many bodies of requests are wanted.
     reading: AtomicUsize,
     /// The last request's body was not read to its end.
@@ -28,7 +32,7 @@ impl Activity {
         self.0.has_unread_body.store(false, Ordering::Relaxed);
         self.0.answering.fetch_add(1, Ordering::Relaxed);
         self.0.requests.fetch_add(1, Ordering::Relaxed);
-        Answering(self.0.clone())
+        Answering { counts: self.0.clone(), is_blocked: false }
     }
 
     /// A request has a body, which is wanted until the result is dropped.
@@ -60,11 +64,27 @@ impl Activity {
         self.0.requests.load(Ordering::Relaxed)
     }
 
+    /// Whether any response is blocked.
+    pub(crate) fn has_blocked(&self) -> bool {
+        self.0.blocked.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether all responses are blocked.
+    pub(crate) fn is_blocked(&self) -> bool {
+        let blocked = self.0.blocked.load(Ordering::Relaxed);
+        blocked > 0 && blocked >= self.0.answering.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn moves(&self) -> usize {
+        self.0.moves.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn is_reading(&self) -> bool {
         self.0.reading.load(Ordering::Relaxed) > 0
     }
 
-    pub(crate) fn is_upgraded(&self) -> bool {
+    /// Whether [`upgrade`](Self::upgrade) was called.
+    pub fn is_upgraded(&self) -> bool {
         self.0.is_upgraded.load(Ordering::Relaxed)
     }
 
@@ -75,11 +95,29 @@ impl Activity {
 
 /// A request that is being answered: see [`Activity::answer`].
 #[derive(Debug)]
-pub struct Answering(Arc<Counts>);
+pub struct Answering {
+    counts: Arc<Counts>,
+    is_blocked: bool,
+}
+
+impl Answering {
+    /// The response went on. It is blocked from now on, if it has given something to the server, until the server asks for
+    /// more: over HTTP/2, it does so when the stream has a window. It is not, if it has nothing more at the moment.
+    pub fn moved(&mut self, is_blocked: bool) {
+        self.counts.moves.fetch_add(1, Ordering::Relaxed);
+        match (self.is_blocked, is_blocked) {
+            (false, true) => _ = self.counts.blocked.fetch_add(1, Ordering::Relaxed),
+            (true, false) => _ = self.counts.blocked.fetch_sub(1, Ordering::Relaxed),
+            _ => {}
+        }
+        self.is_blocked = is_blocked;
+    }
+}
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.answering.fetch_sub(1, Ordering::Relaxed);
+        self.moved(false);
+        self.counts.answering.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tidings::ServerEvent;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::{Hubs, Limits, Listener, Options, Reception};
 
@@ -35,6 +35,8 @@ struct Shared {
     open: AtomicUsize,
     /// How many connections were open when one had to go or was refused; 0 once there is room again.
     full_at: AtomicUsize,
+    /// A place's time is up sooner than was known.
+    sooner: Notify,
     state: Mutex<State>,
 }
 
@@ -71,6 +73,7 @@ impl Connections {
             hubs: options.hubs.clone(),
             open: AtomicUsize::new(0),
             full_at: AtomicUsize::new(0),
+            sooner: Notify::new(),
             state: Mutex::default(),
             limits,
         });
@@ -111,8 +114,13 @@ impl Connections {
             let accepted = tokio::select! {
                 biased;
                 accepted = listener.accept() => accepted,
-                () = self.sweep() => continue,
+                () = self.wait_for_overdue() => {
+                    self.end_overdue();
+                    continue;
+                }
             };
+            // Under a storm of connections, it need not wait.
+            self.end_overdue();
             match accepted {
                 Ok((io, addr)) => {
                     if let Some(reception) = self.admit(L::socket_addr(&addr)) {
@@ -150,13 +158,23 @@ impl Connections {
         drop(lobby);
     }
 
-    /// Waits until the first place's time is up, and ends what is due.
-    async fn sweep(&self) {
+    /// Waits until the first place's time is up.
+    async fn wait_for_overdue(&self) {
         let first = self.shared.state().lobby.first_key_value().map(|((due, _), _)| *due);
-        match first {
-            Some(due) => tokio::time::sleep_until(due.into()).await,
-            None => std::future::pending().await,
+        let up = async {
+            match first {
+                Some(due) => tokio::time::sleep_until(due.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = up => {}
+            () = self.shared.sooner.notified() => {}
         }
+    }
+
+    /// Ends what has been in the lobby for too long.
+    fn end_overdue(&self) {
         let now = tokio::time::Instant::now().into_std();
         let mut ended = Vec::new();
         let mut state = self.shared.state();
@@ -271,8 +289,8 @@ impl Connections {
         self.hubs().report(ServerEvent::ConnectionRefused);
     }
 
-    /// There is no file left for a connection that waits: something in the lobby makes room for it. If nothing does, it is
-    /// closed at once, so that its client need not wait. It is accepted with the spare file in both cases.
+    /// There is no file left for a connection that waits, if one does: the system does not look. It is accepted with the
+    /// spare file. Something in the lobby makes room for it; or else it is closed at once, so that its client need not wait.
     async fn accept_without_files<L: Listener>(
         &self,
         listener: &mut L,
@@ -280,31 +298,28 @@ impl Connections {
         /// How long evicted connections may take to close.
         const PAUSE: Duration = Duration::from_millis(10);
 
-        self.is_full("there are no files left for connections", self.count());
         let spare = self.shared.state().spare.take().or_else(open_spare);
         if spare.is_none() {
             tokio::time::sleep(PAUSE).await;
             return None;
         }
-        let has_room = self.evict();
         drop(spare);
         let accepted = tokio::select! {
             biased;
             accepted = listener.accept() => accepted.ok(),
             () = std::future::ready(()) => None,
         };
-        let admitted = match accepted {
-            Some((io, addr)) if has_room => {
-                self.admit(L::socket_addr(&addr)).map(|reception| (io, addr, reception))
-            }
-            Some(_) => {
+        let admitted = accepted.and_then(|(io, addr)| {
+            self.is_full("there are no files left for connections", self.count());
+            if !self.evict() {
                 self.refuse();
-                None
+                return None;
             }
-            None => None,
-        };
-        // The file of what was evicted is free only when its task has run.
-        tokio::task::yield_now().await;
+            let reception = self.admit(L::socket_addr(&addr))?;
+            Some((io, addr, reception))
+        });
+        // Without waiting, so that nothing is lost if this is cancelled: the file of what was evicted is free only when its
+        // task has run.
         self.shared.state().spare = open_spare();
         admitted
     }
@@ -479,12 +494,13 @@ impl Place {
     }
 
     /// Gives it this much time from now on.
-    #[cfg(feature = "tls")]
-    pub(crate) fn extend(&mut self, timeout: Option<Duration>) {
+    pub(crate) fn restart(&mut self, timeout: Option<Duration>) {
         let mut state = self.shared.state();
         if let Some(sender) = state.lobby.remove(&self.key) {
             self.key.0 = due_in(timeout);
             state.lobby.insert(self.key, sender);
+            drop(state);
+            self.shared.sooner.notify_one();
         }
     }
 }
@@ -493,5 +509,53 @@ impl Drop for Place {
     fn drop(&mut self) {
         let place = self.shared.state().lobby.remove(&self.key);
         drop(place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::{TcpListener, TcpStream};
+
+    fn connections(limits: Limits) -> Connections {
+        Connections::new(&Options { limits, ..Options::default() })
+    }
+
+    #[test]
+    fn a_permit_is_as_large_as_a_pointer() {
+        assert_eq!(size_of::<Permit>(), size_of::<usize>());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn by_default_there_are_fewer_connections_than_files() {
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let files = files.map_or(usize::MAX, |files| files as usize);
+        let most = default_most();
+        assert!(most >= files / 8 * 7 && (most < files || files < 8), "{most} of {files}");
+    }
+
+    #[test]
+    fn an_address_of_ipv6_counts_with_its_network() {
+        let connections = connections(Limits::default().connections_per_address(1));
+        let addr = |text: &str| text.parse::<IpAddr>().unwrap();
+        let one = connections.admit_address(addr("2001:db8::1")).unwrap();
+        assert!(connections.admit_address(addr("2001:db8::2:1")).is_err());
+        let _other = connections.admit_address(addr("2001:db8:0:1::1")).unwrap();
+        let _v4 = connections.admit_address(addr("192.0.2.1")).unwrap();
+        assert!(connections.admit_address(addr("::ffff:192.0.2.1")).is_err());
+        drop(one);
+        connections.admit_address(addr("2001:db8::2:1")).unwrap();
+    }
+
+    #[tokio::test]
+    async fn connections_count_until_their_permits_are_dropped() {
+        let connections = connections(Limits::default());
+        let mut listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (_io, _, reception) = connections.accept(&mut listener).await;
+        assert_eq!(connections.count(), 1);
+        drop(reception);
+        assert_eq!(connections.count(), 0);
     }
 }

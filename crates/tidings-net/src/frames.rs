@@ -6,9 +6,10 @@ use crate::reception::HTTP2_PREFACE;
 /// How many seconds' worth of control frames a client may save up.
 const SAVED: u32 = 10;
 
-/// The frames of HTTP/2 that a client sends: RFC 9113, section 4.1.
+/// The frames of HTTP/2 in one direction: RFC 9113, section 4.1.
 ///
-/// It looks at their heads only, to count those for which a client does not pay with data.
+/// It looks at their heads only: to count those for which a client does not pay with data, and to see whether the server
+/// sends data.
 #[derive(Debug)]
 pub(crate) struct Frames {
     /// How many bytes of the preface are still to come.
@@ -22,11 +23,17 @@ pub(crate) struct Frames {
     credit: u32,
     refilled: Instant,
     has_settings: bool,
+    data: usize,
 }
 
 impl Frames {
-    /// None yet, before the preface, with this many control frames each second.
-    pub(crate) fn new(each_second: Option<u32>) -> Self {
+    /// Those that a server sends.
+    pub(crate) fn sent() -> Self {
+        Self { preface: 0, ..Self::received(None) }
+    }
+
+    /// Those that a client sends, before its preface, with this many control frames each second.
+    pub(crate) fn received(each_second: Option<u32>) -> Self {
         let credit = each_second.unwrap_or(0).saturating_mul(SAVED);
         Self {
             preface: HTTP2_PREFACE.len(),
@@ -37,6 +44,7 @@ impl Frames {
             credit,
             refilled: Instant::now(),
             has_settings: false,
+            data: 0,
         }
     }
 
@@ -45,7 +53,12 @@ impl Frames {
         self.has_settings
     }
 
-    /// The client has sent these bytes.
+    /// How many frames had data.
+    pub(crate) fn data(&self) -> usize {
+        self.data
+    }
+
+    /// These bytes have come next.
     ///
     /// # Errors
     ///
@@ -82,6 +95,9 @@ impl Frames {
         let [high, middle, low, kind, flags, ..] = self.head;
         self.payload = u32::from_be_bytes([0, high, middle, low]) as usize;
         self.has_settings |= kind == SETTINGS;
+        if kind == DATA && self.payload > 0 {
+            self.data = self.data.wrapping_add(1);
+        }
         let pays = match kind {
             DATA => self.payload > 0 || flags & END_STREAM > 0,
             // Requests are for the application to limit. Window updates follow the data that the server sends.
@@ -117,7 +133,7 @@ mod tests {
     use std::time::Duration;
 
     fn after_preface(each_second: u32) -> Frames {
-        Frames { preface: 0, ..Frames::new(Some(each_second)) }
+        Frames { preface: 0, ..Frames::received(Some(each_second)) }
     }
 
     fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
@@ -139,11 +155,12 @@ mod tests {
         ]
         .concat();
         for step in 1..all.len() {
-            let mut frames = Frames::new(Some(1));
+            let mut frames = Frames::received(Some(1));
             for bytes in all.chunks(step) {
                 frames.read(bytes, || now).unwrap();
             }
             assert!(frames.has_settings());
+            assert_eq!(frames.data(), 1);
             assert_eq!(frames.credit, SAVED - 2, "settings and a ping, in steps of {step}");
         }
     }

@@ -32,7 +32,7 @@ const UNREAD_BODY: Duration = Duration::from_secs(30);
 /// - A connection of HTTP/2 may be idle for as long; and the time to its settings is limited, and the number of its control
 ///   frames.
 ///
-/// At all times, writes must make progress.
+/// At all times, writes must make progress. Over HTTP/2, so must one of the streams that have something to send.
 ///
 /// One timer serves all of this. It exists only while there is something to wait for.
 #[derive(Debug)]
@@ -51,13 +51,21 @@ pub struct Guarded<IO> {
     requests: usize,
     /// How many bytes of a head have come.
     head_length: usize,
+    /// The server has not looked yet whether the head is whole.
+    has_unseen_head: bool,
     frames: Option<Box<Frames>>,
+    /// What the server sends over HTTP/2.
+    sent: Option<Box<Frames>>,
+    /// How often responses had gone on when one last did, and when.
+    moves: (usize, Instant),
     writes: Writes,
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether the timer is set by what is the case now.
     is_set: bool,
     /// It was idle for too long.
     is_over: bool,
+    /// Bytes that the server was not given before can be read now.
+    is_readable: bool,
 }
 
 /// What a [`Guarded`] connection consists of.
@@ -109,12 +117,16 @@ impl<IO: Io> Guarded<IO> {
             since: Instant::now(),
             requests: 0,
             head_length: 0,
-            frames: is_http2.then(|| Box::new(Frames::new(control_frames))),
+            has_unseen_head: false,
+            frames: is_http2.then(|| Box::new(Frames::received(control_frames))),
+            sent: is_http2.then(|| Box::new(Frames::sent())),
+            moves: (0, Instant::now()),
             writes: Writes::new(connections.limits().write_timeout),
             connections,
             timer: None,
             is_set: false,
             is_over: false,
+            is_readable: false,
         }
     }
 
@@ -157,6 +169,9 @@ impl<IO: Io> Guarded<IO> {
             self.requests = requests;
             self.begin_waiting();
             self.head_length = 0;
+            self.is_over = false;
+            self.has_unseen_head = false;
+            self.is_readable = phase == Phase::Head && !self.early.is_empty();
         }
         phase
     }
@@ -183,6 +198,12 @@ impl<IO: Io> Guarded<IO> {
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // Servers may read all that there is before they look: bodies and further requests, which are not
+        // of this head.
+        if std::mem::take(&mut self.has_unseen_head) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if self.head_length >= self.connections.limits().head_size.max(1) {
             self.answer(TOO_LARGE, cx);
             return Poll::Ready(Err(invalid("request's head has too many bytes")));
@@ -193,7 +214,9 @@ impl<IO: Io> Guarded<IO> {
                 if self.head_length == 0 {
                     self.begin_waiting();
                 }
-                self.head_length += buf.filled().len() - before;
+                let length = buf.filled().len() - before;
+                self.head_length += length;
+                self.has_unseen_head = length > 0;
                 Poll::Ready(outcome)
             }
             Poll::Pending => {
@@ -285,8 +308,27 @@ impl<IO: Io> Guarded<IO> {
         if due.is_some_and(|due| due <= now) {
             due = self.time_is_up(now, cx)?;
         }
+        let streams = self.look_at_streams(now)?;
         let writes = self.writes.look(&self.io, now)?;
-        Ok([due, writes].into_iter().flatten().min())
+        Ok([due, streams, writes].into_iter().flatten().min())
+    }
+
+    /// All streams of a connection of HTTP/2 may wait for windows that the client does not open.
+    fn look_at_streams(&mut self, now: Instant) -> io::Result<Option<Instant>> {
+        let limit = self.connections.limits().write_timeout;
+        let (Some(limit), Some(sent), true) = (limit, &self.sent, self.activity.has_blocked())
+        else {
+            return Ok(None);
+        };
+        // A large event may take long, and goes on as long as some of it is sent.
+        let moves = self.activity.moves().wrapping_add(sent.data());
+        if moves != self.moves.0 || !self.activity.is_blocked() {
+            self.moves = (moves, now);
+        }
+        match now < self.moves.1 + limit {
+            true => Ok(Some((self.moves.1 + limit).min(now + limit / 2))),
+            false => Err(timed_out("no stream has a window")),
+        }
     }
 
     /// The time of a phase is up. Returns when to look again.
@@ -306,7 +348,8 @@ impl<IO: Io> Guarded<IO> {
                 Ok(None)
             }
             Phase::Settings => Err(timed_out("settings of HTTP/2 take too long")),
-            Phase::Idle if self.is_over => Err(timed_out("client does not end an idle connection")),
+            // It was counted.
+            Phase::Idle if self.is_over => Err(io::ErrorKind::ConnectionAborted.into()),
             Phase::Idle => {
                 self.connections.hubs().report(ServerEvent::ConnectionTimedOut);
                 self.is_over = true;
@@ -315,6 +358,18 @@ impl<IO: Io> Guarded<IO> {
                 Ok(self.connections.limits().handshake_timeout.map(|timeout| now + timeout))
             }
             Phase::Body | Phase::Answer | Phase::Open => Ok(None),
+        }
+    }
+
+    /// The server has sent some of these bytes.
+    fn has_sent<'a>(&mut self, bufs: impl Iterator<Item = &'a [u8]>, mut length: usize) {
+        if let Some(sent) = &mut self.sent {
+            for buf in bufs {
+                let part = buf.len().min(length);
+                length -= part;
+                // The server's own frames have no limit.
+                let _ = sent.read(&buf[..part], Instant::now);
+            }
         }
     }
 
@@ -367,6 +422,9 @@ impl<IO: Io> AsyncWrite for Guarded<IO> {
         let this = self.get_mut();
         this.unflushed.store(true, Ordering::Relaxed);
         let outcome = Pin::new(&mut this.io).poll_write(cx, buf);
+        if let Poll::Ready(Ok(length)) = outcome {
+            this.has_sent(std::iter::once(buf), length);
+        }
         this.watch(outcome, cx)
     }
 
@@ -378,6 +436,9 @@ impl<IO: Io> AsyncWrite for Guarded<IO> {
         let this = self.get_mut();
         this.unflushed.store(true, Ordering::Relaxed);
         let outcome = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
+        if let Poll::Ready(Ok(length)) = outcome {
+            this.has_sent(bufs.iter().map(|buf| &**buf), length);
+        }
         this.watch(outcome, cx)
     }
 
@@ -396,6 +457,10 @@ impl<IO: Io> AsyncWrite for Guarded<IO> {
         {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
+        if std::mem::take(&mut this.is_readable) {
+            // The server waits for its reads to be woken.
+            cx.waker().wake_by_ref();
+        }
         this.check(cx)?;
         ready!(flushed);
         this.unflushed.store(false, Ordering::Relaxed);
@@ -406,5 +471,116 @@ impl<IO: Io> AsyncWrite for Guarded<IO> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.io).poll_shutdown(cx);
         this.watch(outcome, cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, Options};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    /// A connection that takes 10 bytes, which is being answered. Its system does not tell its progress.
+    fn answered() -> (Guarded<DuplexStream>, DuplexStream, crate::Answering) {
+        let limits = Limits::default();
+        let connections = Connections::new(&Options { limits, ..Options::default() });
+        let (io, client) = duplex(10);
+        let http1 = Protocol::Http1;
+        let guarded = Guarded::new(io, Vec::new(), http1, connections, Permit::default());
+        let answering = guarded.activity().answer();
+        (guarded, client, answering)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_is_stalled_for_the_limit_fails() {
+        let (mut guarded, _client, _answering) = answered();
+        guarded.write_all(&[0; 10]).await.unwrap();
+        let began = Instant::now();
+        let error = guarded.write_all(&[0; 10]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed().as_secs(), 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn progress_restarts_the_limit() {
+        let (mut guarded, mut client, _answering) = answered();
+        let writing = tokio::spawn(async move { guarded.write_all(&[0; 50]).await });
+        for _ in 0..5 {
+            tokio::time::advance(Duration::from_secs(29)).await;
+            let mut buf = [0; 10];
+            client.read_exact(&mut buf).await.unwrap();
+        }
+        writing.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_idle_has_no_timer_and_no_limit() {
+        let (mut guarded, mut client, _answering) = answered();
+        guarded.write_all(b"first").await.unwrap();
+        guarded.flush().await.unwrap();
+        assert!(guarded.timer.is_none(), "nothing is outstanding");
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        guarded.write_all(b"still").await.unwrap();
+        guarded.flush().await.unwrap();
+        let mut buf = [0; 10];
+        client.read_exact(&mut buf).await.unwrap();
+        assert_eq!(&buf, b"firststill");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_is_at_its_end_after_its_limit() {
+        let (mut guarded, _client, answering) = answered();
+        drop(answering);
+        let began = Instant::now();
+        assert_eq!(guarded.read(&mut [0; 10]).await.unwrap(), 0);
+        assert_eq!(began.elapsed().as_secs(), 75);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_is_answered_when_its_time_is_up() {
+        let (mut guarded, mut client, answering) = answered();
+        drop(answering);
+        client.write_all(b"G").await.unwrap();
+        assert_eq!(guarded.read(&mut [0; 10]).await.unwrap(), 1);
+        let began = Instant::now();
+        let error = guarded.read(&mut [0; 10]).await.unwrap_err();
+        assert_eq!(error.to_string(), "request's head takes too long");
+        assert_eq!(began.elapsed().as_secs(), 30);
+        let mut answer = [0; 10];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, TIMEOUT[..10]);
+    }
+
+    #[tokio::test]
+    async fn bytes_that_come_during_an_answer_are_given_back_after_it() {
+        let (mut guarded, mut client, answering) = answered();
+        client.write_all(b"GET").await.unwrap();
+        guarded.write_all(b"hello").await.unwrap();
+        guarded.flush().await.unwrap();
+        assert_eq!(guarded.early, b"GET");
+        drop(answering);
+        let mut buf = [0; 10];
+        assert_eq!(guarded.read(&mut buf).await.unwrap(), 3);
+        assert_eq!(guarded.early.capacity(), 0);
+    }
+
+    #[tokio::test]
+    async fn too_many_bytes_during_an_answer_end_the_connection() {
+        let (mut guarded, mut client, _answering) = answered();
+        let sending = tokio::spawn(async move { client.write_all(&[b'x'; AHEAD + 10]).await });
+        let error = guarded.read(&mut [0; 10]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        drop(guarded);
+        let _ = sending.await;
+    }
+
+    #[tokio::test]
+    async fn a_flush_sees_a_client_that_has_closed() {
+        let (mut guarded, mut client, _answering) = answered();
+        client.write_all(b"more").await.unwrap();
+        guarded.flush().await.unwrap();
+        drop(client);
+        let error = guarded.flush().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
     }
 }

@@ -99,3 +99,6 @@ impl<IO: Io> Io for tokio_rustls::server::TlsStream<IO> {
         self.get_ref().0.progress()
     }
 }
+
+#[cfg(test)]
+impl Io for tokio::io::DuplexStream {}

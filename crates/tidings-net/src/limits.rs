@@ -109,8 +109,9 @@ impl Limits {
     }
 
     /// Sets how many connections there may be. At this number, and when the process has no more files,
-    /// a new connection takes the place of the oldest one that has not sent its first request. If
-    /// there is none, the new one is closed at once. Default: the number of files that the
+    /// a new connection takes the place of one that waits for its first request, or has returned from a
+    /// writer and waits for the next: the one whose time is up first. If there is none, the new one is
+    /// closed at once. Default: the number of files that the
     /// process may have (`RLIMIT_NOFILE`) less an eighth, of which no more than 1,024 are kept
     /// back; where systems have no such limit, no limit.
     pub fn connections(mut self, number: usize) -> Self {
@@ -233,10 +234,7 @@ impl Limits {
             socket.set_tcp_keepalive(&keepalive)?;
         }
         #[cfg(any(target_os = "android", target_os = "linux"))]
-        {
-            socket.set_tcp_user_timeout(self.write_timeout)?;
-            socket.set_tcp_notsent_lowat(NOT_SENT)?;
-        }
+        socket.set_tcp_notsent_lowat(NOT_SENT)?;
         Ok(())
     }
 }
@@ -278,7 +276,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn connections_inherit_the_options_of_their_listener() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let limits = Limits::default().write_timeout(Duration::from_secs(7));
+        let limits = Limits::default();
         limits.apply(&listener).unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (connection, _) = listener.accept().unwrap();
@@ -286,20 +284,18 @@ mod tests {
         assert!(socket.tcp_nodelay().unwrap());
         assert!(socket.keepalive().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(7)));
+        // It would end connections whose clients are slow.
+        assert_eq!(socket.tcp_user_timeout().unwrap(), None);
         assert_eq!(socket.tcp_notsent_lowat().unwrap(), NOT_SENT);
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
-    fn none_leaves_keepalive_and_write_timeout_to_the_system() {
+    fn without_keepalive_the_system_does_not_probe() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = SockRef::from(&listener);
         Limits::default().keepalive(None).apply(&listener).unwrap();
         assert!(!socket.keepalive().unwrap());
-        assert!(socket.tcp_user_timeout().unwrap().is_some());
-        Limits::default().write_timeout(None).apply(&listener).unwrap();
+        Limits::default().apply(&listener).unwrap();
         assert!(socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_user_timeout().unwrap(), None);
     }
 }

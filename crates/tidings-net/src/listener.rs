@@ -75,12 +75,12 @@ impl Listener for TcpListener {
         Ok(())
     }
 
-    /// On Linux, a connection inherits all options from its listener.
+    /// On Linux, a connection inherits all options from its listener, unless it came before the listener had them.
     fn prepare_connection(&self, io: &TcpStream, limits: &Limits) {
-        #[cfg(not(any(target_os = "android", target_os = "linux")))]
-        let _ = limits.apply(io);
-        #[cfg(any(target_os = "android", target_os = "linux"))]
-        let _ = (io, limits);
+        let inherits = cfg!(any(target_os = "android", target_os = "linux"));
+        if !inherits || !io.nodelay().unwrap_or(true) {
+            let _ = limits.apply(io);
+        }
     }
 
     fn from_tcp(socket: TcpStream) -> Option<(TcpStream, SocketAddr)> {
@@ -118,3 +118,62 @@ fn lengthen_queue(listener: &impl std::os::fd::AsFd) {
 
 #[cfg(not(unix))]
 fn lengthen_queue<T>(_: &T) {}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::net::TcpStream as StdStream;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn many_clients_can_wait_to_be_accepted() {
+        // The standard library asks for a queue of 128.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
+        listener.prepare(&Limits::default()).unwrap();
+        let mut waiting = Vec::new();
+        for n in 0..500 {
+            let connected = StdStream::connect_timeout(&addr, Duration::from_secs(10));
+            let mut client = connected.unwrap_or_else(|error| panic!("{error}, after {n}"));
+            // A client is told that it is connected even if the queue is full; what it sends is not taken then.
+            std::io::Write::write_all(&mut client, b"x").unwrap();
+            waiting.push(client);
+        }
+        let queued = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let port = format!(":{:04X} ", addr.port());
+        let line = queued.lines().find(|line| line.contains(&port) && line.contains(" 0A "));
+        let queue = line.unwrap().split_whitespace().nth(4).unwrap();
+        assert_eq!(queue, format!("00000000:{:08X}", waiting.len()));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_unix_socket_is_a_listener() {
+        let directory = std::env::temp_dir().join(format!("tidings-net-{}", std::process::id()));
+        let mut listener = tokio::net::UnixListener::bind(&directory).unwrap();
+        listener.prepare(&Limits::default()).unwrap();
+        let _client = tokio::net::UnixStream::connect(&directory).await.unwrap();
+        let accepted = Listener::accept(&mut listener).await;
+        std::fs::remove_file(&directory).unwrap();
+        let (_, addr) = accepted.unwrap();
+        assert_eq!(<tokio::net::UnixListener as Listener>::socket_addr(&addr), None);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_came_before_the_listener_was_prepared_has_all_options() {
+        let mut listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let addr = listener.local_addr().expect("its address");
+        let early = TcpStream::connect(addr).await.expect("a connection");
+        let limits = Limits::default();
+        listener.prepare(&limits).expect("it takes all options");
+        let late = TcpStream::connect(addr).await.expect("a connection");
+        for _ in [early, late] {
+            let (io, _) = Listener::accept(&mut listener).await.expect("a connection");
+            listener.prepare_connection(&io, &limits);
+            assert!(io.nodelay().expect("an option"));
+            assert!(socket2::SockRef::from(&io).keepalive().expect("an option"));
+        }
+    }
+}

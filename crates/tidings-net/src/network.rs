@@ -79,3 +79,38 @@ impl fmt::Display for ParseNetworkError {
 }
 
 impl Error for ParseNetworkError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contains(network: &str, addr: &str) -> bool {
+        network.parse::<Network>().unwrap().contains(addr.parse().unwrap())
+    }
+
+    #[test]
+    fn a_network_has_the_addresses_with_its_first_bits() {
+        assert!(contains("10.0.0.0/8", "10.255.0.1") && !contains("10.0.0.0/8", "11.0.0.1"));
+        assert!(contains("10.0.0.0/9", "10.127.0.1") && !contains("10.0.0.0/9", "10.128.0.1"));
+        assert!(contains("10.0.0.7", "10.0.0.7") && !contains("10.0.0.7", "10.0.0.6"));
+        assert!(contains("0.0.0.0/0", "203.0.113.1") && !contains("0.0.0.0/0", "::1"));
+        assert!(
+            contains("2001:db8::/32", "2001:db8:7::1") && !contains("2001:db8::/32", "2001:db9::")
+        );
+        assert!(contains("::/0", "::1") && contains("::1", "::1") && !contains("::1", "::2"));
+    }
+
+    #[test]
+    fn an_ipv4_address_may_be_written_as_ipv6() {
+        assert!(contains("10.0.0.0/8", "::ffff:10.0.0.1"));
+        assert!(contains("::ffff:10.0.0.1", "10.0.0.1"));
+    }
+
+    #[test]
+    fn other_texts_are_errors() {
+        for text in ["", "10.0.0", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/-1", "a/8"] {
+            let error = text.parse::<Network>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{text:?} is neither")), "{error}");
+        }
+    }
+}

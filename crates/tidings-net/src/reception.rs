@@ -97,7 +97,7 @@ impl Reception {
             let mut handshake = Box::pin(acceptor.accept(io));
             let io = self.within_its_time(|cx| handshake.as_mut().poll(cx)).await?;
             drop(handshake);
-            self.place.extend(self.connections.limits().head_timeout);
+            self.place.restart(self.connections.limits().head_timeout);
             self.head(io, Bytes::new()).await
         });
         receiving.await
@@ -152,7 +152,13 @@ impl Reception {
                     Rejection::End
                 }));
             }
-            head.poll(&mut io, cx)
+            let outcome = head.poll(&mut io, cx);
+            if self.is_known && outcome.is_pending() && head.has_begun() {
+                // It is not idle any more.
+                self.is_known = false;
+                self.place.restart(self.connections.limits().head_timeout);
+            }
+            outcome
         })
         .await;
         match rejection {

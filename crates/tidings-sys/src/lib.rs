@@ -29,6 +29,8 @@ pub struct Progress {
     pub acknowledged: u64,
     /// Whether bytes that were written are not acknowledged yet.
     pub is_outstanding: bool,
+    /// Whether some of them are under way. If none is, they wait for the other end, which answers but has no room for them.
+    pub is_in_flight: bool,
 }
 
 /// The progress of a TCP connection. `None` if the system does not tell: it is not Linux 4.6 or newer, or Android; or
@@ -92,6 +94,7 @@ mod linux {
         (outcome == 0 && is_known).then_some(Progress {
             acknowledged: info.bytes_acked,
             is_outstanding: info.unacked > 0 || info.notsent_bytes > 0,
+            is_in_flight: info.unacked > 0,
         })
     }
 }
@@ -132,6 +135,8 @@ mod tests {
         while server.write(&[0; 64 * 1024]).is_ok() {}
         let full = progress(&server).unwrap();
         assert!(full.is_outstanding);
+        // In the end, the client's window is closed.
+        eventually(&server, |progress| progress.is_outstanding && !progress.is_in_flight);
         client.read_exact(&mut vec![0; 1024 * 1024]).unwrap();
         eventually(&server, |progress| progress.acknowledged > full.acknowledged);
     }

@@ -21,7 +21,7 @@ impl Subscription {
         if self.is_quiet(cx.waker()) {
             return Poll::Pending;
         }
-        self.poll_bytes(None, cx)
+        self.poll_body(cx)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::client_id::ClientId;
 use crate::field::EventId;
 use crate::heartbeat::Heartbeat;
 use crate::log::feed::Feed;
+use crate::outlet::Outlet;
 use crate::resume::Epoch;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::timers::{Timed, TimerSlot};
@@ -22,6 +23,7 @@ pub(crate) struct Client {
     /// Microseconds since the Unix epoch.
     pub(crate) connected_at: u64,
     pub(crate) heartbeat: Heartbeat,
+    pub(crate) outlet: Outlet,
     // Written by the stream alone, so plain stores will do.
     bytes: AtomicU64,
     events: AtomicU64,
@@ -80,6 +82,7 @@ impl Client {
             remote_addr: identity.remote_addr.into(),
             connected_at: micros,
             heartbeat,
+            outlet: Outlet::default(),
             bytes: AtomicU64::new(0),
             events: AtomicU64::new(0),
             position: AtomicU64::new(position),
@@ -159,8 +162,8 @@ pub struct ClientInfo {
     pub patterns: Vec<TopicPattern>,
     /// The user that the application named with [`Subscribe::principal`](crate::Subscribe::principal).
     pub principal: Option<Arc<str>>,
-    /// The address at the other end of the connection, if the server knows it. With a proxy in front of the server, it
-    /// is the proxy's.
+    /// The client's address, if the server knows it. With a proxy in front of the server, it is the proxy's, unless the
+    /// server believes what that proxy says: see `Limits::proxies` of the adapters.
     pub remote_addr: Option<SocketAddr>,
     /// When the subscription was opened.
     pub connected_at: SystemTime,

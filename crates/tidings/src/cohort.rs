@@ -155,7 +155,7 @@ impl Cohort {
         subscription: &mut Subscription,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, StreamError>>> {
-        subscription.poll_bytes(Some(self.cursor.offset), cx)
+        subscription.poll_whole(self.cursor.offset, cx)
     }
 
     /// Whether a subscription has everything that the cohort has read, and nothing of its own to send: the next batch is

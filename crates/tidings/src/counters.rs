@@ -15,6 +15,7 @@ pub(crate) struct Counters {
     pub(crate) resets_unknown: Counter,
     pub(crate) log_reads: Counter,
     pub(crate) snapshots_timed_out: Counter,
+    pub(crate) streams_cut: Counter,
     pub(crate) connections_refused: Counter,
     pub(crate) connections_evicted: Counter,
     pub(crate) connections_timed_out: Counter,

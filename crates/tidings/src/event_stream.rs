@@ -13,6 +13,7 @@ use crate::encode;
 use crate::error::StreamError;
 use crate::event::Event;
 use crate::heartbeat::{DEFAULT_HEARTBEAT, HEARTBEAT, Heartbeat};
+use crate::pace::Pace;
 use crate::retry::jittered;
 
 pin_project! {
@@ -51,6 +52,7 @@ pin_project! {
         // as there is more.
         failed: Option<StreamError>,
         ended: bool,
+        pace: Pace,
     }
 }
 
@@ -81,6 +83,7 @@ impl<S> EventStream<S> {
             begun: false,
             failed: None,
             ended: false,
+            pace: Pace::default(),
         }
     }
 
@@ -149,6 +152,11 @@ where
             *this.ended = true;
             return Poll::Ready(Some(Err(error)));
         }
+        // It may have no more, which only its next poll would tell.
+        if this.pace.is_pausing() {
+            this.pace.wait(cx);
+            return Poll::Pending;
+        }
         if let LazyHeartbeat::Every(interval) = this.heartbeat {
             let timer = Arc::new(Heartbeat::new(this.clock.clone(), *interval));
             timer.start(&timer);
@@ -186,11 +194,15 @@ where
                 timer.register(cx.waker());
                 match timer.take() {
                     Some(heartbeat) => heartbeat,
-                    None => return Poll::Pending,
+                    None => {
+                        this.pace.rest();
+                        return Poll::Pending;
+                    }
                 }
             }
         };
         timer.on_write();
+        this.pace.count(bytes.len());
         Poll::Ready(Some(Ok(bytes)))
     }
 }

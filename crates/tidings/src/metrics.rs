@@ -15,6 +15,8 @@ pub struct Metrics {
     pub topics: usize,
     /// Memory that events take, in bytes.
     pub retained_bytes: usize,
+    /// Memory that readers hold and topics do not, in bytes: see [`HubBuilder::pinned_limit`](crate::HubBuilder::pinned_limit).
+    pub pinned_bytes: usize,
     /// Events that became visible here, from any node, ephemeral ones included.
     pub events: u64,
     /// Publications by this node that were acknowledged.
@@ -33,6 +35,8 @@ pub struct Metrics {
     pub resets_unknown: u64,
     /// Pages that were read back from the hub's log.
     pub log_reads: u64,
+    /// Streams that were ended because too much memory was pinned.
+    pub streams_cut: u64,
     /// Snapshots that the application did not make in time.
     pub snapshots_timed_out: u64,
     /// Connections that a server refused, because of a limit or because no file was left.
@@ -63,6 +67,8 @@ impl fmt::Display for Metrics {
         metric("topics", "gauge", help, &[("", self.topics as f64)])?;
         let help = "Memory that events take.";
         metric("retained_bytes", "gauge", help, &[("", self.retained_bytes as f64)])?;
+        let help = "Memory that readers hold and topics do not.";
+        metric("pinned_bytes", "gauge", help, &[("", self.pinned_bytes as f64)])?;
         let help = "Events that became visible on this node.";
         metric("events_total", "counter", help, &[("", self.events as f64)])?;
         let published =
@@ -76,6 +82,8 @@ impl fmt::Display for Metrics {
             ("status=\"reset\",reason=\"unknown\"", self.resets_unknown as f64),
         ];
         metric("streams_total", "counter", "Streams by the status that they were sent.", &streams)?;
+        let help = "Streams that were ended because too much memory was pinned.";
+        metric("streams_cut_total", "counter", help, &[("", self.streams_cut as f64)])?;
         let help = "Snapshots that the application did not make in time.";
         let timed_out = self.snapshots_timed_out as f64;
         metric("snapshots_timed_out_total", "counter", help, &[("", timed_out)])?;

@@ -2,6 +2,7 @@
 
 mod beginning;
 mod catch_up;
+mod handing_out;
 pub(crate) mod history;
 mod out_of_band;
 mod replay;
@@ -33,10 +34,12 @@ use crate::hub::shared::Shared;
 use crate::log::coalesce::Slice;
 use crate::log::feed::{Cursor, TopicCursor};
 use crate::log::reset_reason::ResetReason;
+use crate::pace::Pace;
 use crate::retry::jittered;
 use crate::status::Status;
 use beginning::{Beginning, First, LogStart, View};
 use catch_up::CatchUp;
+use handing_out::Item;
 use out_of_band::{Announcement, NextStep, OutOfBand, Ready};
 use replay::Replay;
 use snapshot::SnapshotHook;
@@ -78,6 +81,9 @@ pub struct Subscription {
     sends_status: bool,
     ended: bool,
     rejoin: Rejoin,
+    /// The client's outlet has the rest of an event.
+    has_rest: bool,
+    pace: Pace,
 }
 
 /// Which wait lists are to be joined before the stream waits, if nothing was published to the hub since it was last
@@ -108,6 +114,8 @@ impl Subscription {
             sends_status: options.sends_status,
             ended: false,
             rejoin: Rejoin::All,
+            has_rest: false,
+            pace: Pace::default(),
             shared,
             client,
         };
@@ -174,7 +182,7 @@ impl Subscription {
 
     /// Whether everything up to this offset was delivered, and nothing else is due.
     pub(crate) fn is_caught_up_to(&self, offset: u64) -> bool {
-        self.cursor.offset == offset && self.out_of_band.is_none() && !self.ended
+        self.cursor.offset == offset && self.out_of_band.is_none() && !self.ended && !self.has_rest
     }
 
     /// Whether an event after this offset was delivered.
@@ -203,7 +211,7 @@ impl Subscription {
         &mut self,
         limit: Option<u64>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, StreamError>>> {
+    ) -> Poll<Option<Result<Item, StreamError>>> {
         loop {
             // Read before the watermark: what was published before closing is still sent.
             let closing = self.shared.is_closed();
@@ -213,7 +221,7 @@ impl Subscription {
             let mut waits_out_of_band = false;
             if self.out_of_band.is_some() {
                 match self.poll_out_of_band(closing, limit.is_none(), cx) {
-                    NextStep::Yield(bytes) => return Poll::Ready(Some(Ok(bytes))),
+                    NextStep::Yield(item) => return Poll::Ready(Some(Ok(item))),
                     NextStep::End => return self.poll_end(cx),
                     NextStep::LetServerSend => return Poll::Pending,
                     NextStep::Wait => waits_out_of_band = true,
@@ -222,7 +230,7 @@ impl Subscription {
             }
             if !waits_out_of_band {
                 match self.read(limit.filter(|_| !closing)) {
-                    Ok(Some(bytes)) => return Poll::Ready(Some(Ok(bytes))),
+                    Ok(Some(item)) => return Poll::Ready(Some(Ok(item))),
                     Ok(None) if closing => return self.poll_end(cx),
                     Ok(None) => {}
                     Err(reason) => {
@@ -233,7 +241,7 @@ impl Subscription {
             }
             if let Some(heartbeat) = self.client.heartbeat.take() {
                 self.client.sent(heartbeat.len(), 0, None);
-                return Poll::Ready(Some(Ok(heartbeat)));
+                return Poll::Ready(Some(Ok(heartbeat.into())));
             }
             #[cfg(test)]
             wait_tests::before_waiting();
@@ -297,19 +305,20 @@ impl Subscription {
         self.client.heartbeat.is_registered(waker)
             && !self.is_interrupted(false)
             && self.out_of_band.is_none()
+            && !self.has_rest
             && self.rejoin == Rejoin::Nothing
             && (self.shared.watermark() == self.cursor.offset
                 || self.client.feed.is_waited_for(&self.topic_cursors))
     }
 
     /// The next bytes of the topics' logs.
-    fn read(&mut self, limit: Option<u64>) -> Result<Option<Bytes>, ResetReason> {
+    fn read(&mut self, limit: Option<u64>) -> Result<Option<Item>, ResetReason> {
         let watermark = self.shared.watermark();
         let limit = limit.map_or(watermark, |limit| limit.min(watermark));
         let Client { feed, heartbeat, .. } = &*self.client;
         let slice =
             feed.read(&mut self.cursor, &self.topic_cursors, limit, &self.shared.coalescing)?;
-        let Some(Slice { bytes, events, position, topic, .. }) = slice else {
+        let Some(Slice { bytes, is_chunk, events, position, topic, .. }) = slice else {
             return Ok(None);
         };
         self.rejoin = match (self.rejoin, topic) {
@@ -319,7 +328,7 @@ impl Subscription {
         };
         self.client.sent(bytes.len(), events, position);
         heartbeat.on_write_event();
-        Ok(Some(bytes))
+        Ok(Some(Item { bytes, is_chunk }))
     }
 
     /// Moves the cursor.
@@ -393,7 +402,7 @@ impl Stream for Subscription {
     type Item = Result<Bytes, StreamError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.get_mut().poll_bytes(None, cx)
+        self.get_mut().poll_body(cx)
     }
 }
 

@@ -198,7 +198,7 @@ fn exercise(hub: &Hub, clock: &ManualClock, caller: &Caller, changes: &[&dyn Fn(
 fn a_hub_in_memory_calls_nothing_foreign_under_a_lock() {
     within(30, || {
         let (clock, caller) = (ManualClock::new(), Caller::default());
-        let hub = builder(&clock).max_retained_bytes(10_000).build();
+        let hub = builder(&clock).max_retained_bytes(500_000).pinned_limit(50_000).build();
         caller.set(&hub);
         let publish = |topic: &str, data: String| {
             let publish = hub.publish(topic, Event::new(data));
@@ -213,10 +213,14 @@ fn a_hub_in_memory_calls_nothing_foreign_under_a_lock() {
                 &|| {
                     hub.publish_ephemeral("b", Event::new("x")).unwrap();
                 },
-                &|| (0..100).for_each(|n| publish(&format!("t{n}"), "x".repeat(1_000))),
+                &|| (0..600).for_each(|n| publish(&format!("t{n}"), "x".repeat(1_000))),
+                // Streams keep the rest of the first when the others evict it, and are cut.
+                &|| publish("a", "x".repeat(100_000)),
+                &|| (0..4).for_each(|_| publish("b", "x".repeat(100_000))),
             ],
         );
         assert!(caller.calls.load(Ordering::Relaxed) > 50);
+        assert!(hub.metrics().streams_cut > 0);
         caller.hub.lock().unwrap().take();
     });
 }

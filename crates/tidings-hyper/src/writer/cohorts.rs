@@ -134,6 +134,7 @@ impl Group {
         turn: &mut Turn,
     ) -> Option<(usize, io::Result<usize>)> {
         let cost = Turn::cost(framed.len());
+        let plain: &[u8] = batch.bytes();
         loop {
             let due = self.roster.due(turn.writes().div_ceil(cost));
             if due.is_empty() {
@@ -143,7 +144,7 @@ impl Group {
             let refused = due.iter().find_map(|key| {
                 let key = *key as usize;
                 let member = &mut members[key];
-                let bytes = if member.framing.chunked { framed } else { batch.bytes() };
+                let bytes = if member.framing.chunked { framed } else { plain };
                 let outcome = (&member.socket).write(bytes);
                 if !outcome.as_ref().is_ok_and(|written| *written == bytes.len()) {
                     return Some((key, outcome));

@@ -29,7 +29,10 @@ pub(super) struct Member<B> {
     /// Its connection has ended: it is removed at its turn.
     pub(super) is_gone: bool,
     /// How many looks in a row have found bytes that are not acknowledged, the last `looks - 1` without progress.
-    looks: u8,
+    ///
+    /// If it is negative, so many more of them are allowed to a client that answers but has no room: it has the time to
+    /// read what it has taken up.
+    looks: i8,
     /// How many bytes the client had acknowledged at the last look: the lower half.
     acknowledged: u32,
     pub(super) subscription: Subscription,
@@ -94,16 +97,22 @@ impl<B> Member<B> {
     }
 
     /// Writes, and keeps what the socket does not take. Returns whether it took all.
-    pub(super) fn send(&mut self, mut outgoing: Outgoing) -> io::Result<bool> {
+    pub(super) fn send(&mut self, mut outgoing: Outgoing, waker: &Waker) -> io::Result<bool> {
         if outgoing.write_to(&self.socket)? {
             return Ok(true);
         }
-        self.stalled = Some(Box::new(outgoing));
+        self.stall(outgoing, waker);
         Ok(false)
     }
 
+    /// Keeps what the socket did not take, until the hub needs the memory.
+    pub(super) fn stall(&mut self, outgoing: Outgoing, waker: &Waker) {
+        self.subscription.hold(outgoing.size(), waker);
+        self.stalled = Some(Box::new(outgoing));
+    }
+
     /// Writes what the socket did not take before. Returns whether it took all.
-    pub(super) fn flush(&mut self) -> io::Result<bool> {
+    pub(super) fn flush(&mut self, waker: &Waker) -> io::Result<bool> {
         let Some(outgoing) = &mut self.stalled else {
             return Ok(true);
         };
@@ -111,16 +120,28 @@ impl<B> Member<B> {
         let is_done = outgoing.write_to(&self.socket)?;
         if outgoing.written() > before {
             // A socket that was full has room because something was acknowledged.
-            self.looks = 0;
+            self.looks = self.looks.min(0);
+            self.subscription.hold(outgoing.size(), waker);
         }
         if is_done {
             self.stalled = None;
+            self.subscription.release();
         }
         Ok(is_done)
     }
 
+    /// Whether its connection has ended, or must end.
+    pub(super) fn is_over(&mut self) -> bool {
+        self.is_gone || self.is_cut() || (self.is_readable && !self.read().unwrap_or(false))
+    }
+
+    /// Whether the hub needs the memory of what the socket does not take.
+    pub(super) fn is_cut(&self) -> bool {
+        self.stalled.is_some() && self.subscription.is_cut()
+    }
+
     /// Reads what the client sends. Returns whether the stream may go on.
-    pub(super) fn read(&mut self) -> io::Result<bool> {
+    fn read(&mut self) -> io::Result<bool> {
         self.is_readable = false;
         let ahead = self.ahead.get_or_insert_default();
         let goes_on = ahead.read_from(&self.socket);
@@ -132,17 +153,25 @@ impl<B> Member<B> {
     ///
     /// A system that does not tell the progress leaves what the socket takes: see [`flush`](Self::flush).
     pub(super) fn look(&mut self, progress: Option<Progress>) -> bool {
-        let (is_outstanding, acknowledged) = match progress {
-            Some(progress) => (progress.is_outstanding, progress.acknowledged as u32),
-            None => (self.stalled.is_some(), self.acknowledged),
+        let (is_outstanding, answers, acknowledged) = match progress {
+            Some(Progress { acknowledged, is_outstanding, is_in_flight }) => {
+                (is_outstanding, !is_in_flight, acknowledged as u32)
+            }
+            None => (self.stalled.is_some(), false, self.acknowledged),
         };
-        let is_stuck = self.looks > 0 && acknowledged == self.acknowledged;
+        let more = acknowledged.wrapping_sub(self.acknowledged);
+        let more_looks = (more / Sweep::BYTES).min(Sweep::MOST_PATIENCE as u32) as i8;
         self.acknowledged = acknowledged;
-        self.looks = match (is_outstanding, is_stuck) {
-            (false, _) => 0,
-            (true, false) => 1,
-            (true, true) => self.looks + 1,
+        self.looks = if more > 0 {
+            (self.looks.min(0) + 1 - more_looks).max(1 - Sweep::MOST_PATIENCE)
+        } else if answers || self.looks > 0 {
+            self.looks + 1
+        } else {
+            1
         };
+        if !is_outstanding {
+            self.looks = self.looks.min(0);
+        }
         self.looks > Sweep::LOOKS
     }
 }

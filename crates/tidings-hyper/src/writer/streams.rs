@@ -1,7 +1,7 @@
 //! What a writer does for one stream.
 
 use std::net::Shutdown;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use bytes::Bytes;
 use mio::net::TcpStream;
@@ -33,7 +33,8 @@ impl<B: Send + 'static> Writer<B> {
             return self.remove(key);
         }
         let mut first = head;
-        let output = self.poll_stream(key);
+        let waker = stream_waker(&self.inbox, key);
+        let output = self.poll_stream(key, &waker);
         match &output {
             Poll::Ready(StreamOutput::Bytes(bytes)) if framing.chunked => {
                 chunk::write(bytes, &mut first);
@@ -45,7 +46,7 @@ impl<B: Send + 'static> Writer<B> {
             _ => {}
         }
         self.members[key].is_ending = matches!(output, Poll::Ready(StreamOutput::End));
-        match self.members[key].send(Outgoing::raw(first.into(), 0)) {
+        match self.members[key].send(Outgoing::raw(first.into(), 0), &waker) {
             Ok(_) if matches!(output, Poll::Ready(StreamOutput::Failed)) => self.remove(key),
             Ok(true) => self.serve(key, turn),
             Ok(false) => {}
@@ -57,15 +58,16 @@ impl<B: Send + 'static> Writer<B> {
     /// batches and the rest is for its next turn.
     pub(super) fn serve(&mut self, key: usize, turn: &mut Turn) {
         turn.count(1);
+        let waker = stream_waker(&self.inbox, key);
         let member = &mut self.members[key];
-        if member.is_gone || (member.is_readable && !member.read().unwrap_or(false)) {
+        if member.is_over() {
             turn.count(Turn::CHANGE);
             return self.remove(key);
         }
         let group = member.group as usize;
         self.cohorts.groups[group].leave_roster(key, &mut self.members);
         for _ in 0..Turn::BATCHES {
-            match self.members[key].flush() {
+            match self.members[key].flush(&waker) {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(_) => return self.remove(key),
@@ -74,15 +76,15 @@ impl<B: Send + 'static> Writer<B> {
                 turn.count(Turn::CHANGE);
                 return self.complete(key);
             }
-            let bytes = match self.poll_stream(key) {
+            let bytes = match self.poll_stream(key, &waker) {
                 Poll::Ready(StreamOutput::Bytes(bytes)) => bytes,
-                Poll::Ready(StreamOutput::End) => return self.end(key),
+                Poll::Ready(StreamOutput::End) => return self.end(key, &waker),
                 Poll::Ready(StreamOutput::Failed) => return self.remove(key),
                 Poll::Pending => return self.join_roster(key),
             };
             turn.count(Turn::cost(bytes.len()));
             let member = &mut self.members[key];
-            match member.send(member.framed(bytes, 0)) {
+            match member.send(member.framed(bytes, 0), &waker) {
                 Ok(true) if turn.is_spent() => break,
                 Ok(true) => {}
                 Ok(false) => return,
@@ -93,10 +95,10 @@ impl<B: Send + 'static> Writer<B> {
         self.enqueue(key);
     }
 
-    fn poll_stream(&mut self, key: usize) -> Poll<StreamOutput> {
+    fn poll_stream(&mut self, key: usize, waker: &Waker) -> Poll<StreamOutput> {
         let member = &mut self.members[key];
         let Group { cohort, .. } = &self.cohorts.groups[member.group as usize];
-        let output = member.poll(cohort, &stream_waker(&self.inbox, key));
+        let output = member.poll(cohort, waker);
         if output.is_pending() {
             if let Some(task) = member.subscription.take_snapshot_task() {
                 self.runtime.spawn(task);
@@ -106,13 +108,13 @@ impl<B: Send + 'static> Writer<B> {
     }
 
     /// The subscription has ended: so does the response.
-    fn end(&mut self, key: usize) {
+    fn end(&mut self, key: usize, waker: &Waker) {
         let member = &mut self.members[key];
         member.is_ending = true;
         if !member.framing.chunked {
             return self.complete(key);
         }
-        match member.send(Outgoing::raw(Bytes::from_static(chunk::END), 0)) {
+        match member.send(Outgoing::raw(Bytes::from_static(chunk::END), 0), waker) {
             Ok(true) => self.complete(key),
             Ok(false) => {}
             Err(_) => self.remove(key),

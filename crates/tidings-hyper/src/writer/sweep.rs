@@ -18,12 +18,18 @@ enum State {
 
 impl Sweep {
     /// How many looks in a row, each without progress since the one before it, end a stream.
-    pub(super) const LOOKS: u8 = 2;
+    pub(super) const LOOKS: i8 = 2;
+
+    /// How many bytes a client must read between two looks: with a limit of 30 seconds, 1.1 KB a second.
+    pub(super) const BYTES: u32 = 16 * 1024;
+
+    /// How many looks a client has at most to read what its system has taken up at once: enough for 128 KiB.
+    pub(super) const MOST_PATIENCE: i8 = 8;
 
     /// `timeout` is how long a client may make no progress; `None` for ever. A client that stops right after a look
     /// is found [`LOOKS`](Self::LOOKS) sweeps after the next one.
     pub(super) fn new(timeout: Option<Duration>) -> Self {
-        let interval = timeout.map(|timeout| timeout / u32::from(Self::LOOKS));
+        let interval = timeout.map(|timeout| timeout / Self::LOOKS as u32);
         Self { interval, state: State::Waits(None) }
     }
 

@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream as StdStream};
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use tidings::{Event, History, Hub, Retention, Subscribe};
+use tidings::{Event, History, Hub, ManualClock, Retention, Subscribe};
 use tidings_net::Permit;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -150,10 +150,6 @@ fn publish(hub: &Hub, topic: &str, data: &str) {
     let _ = hub.publish(topic, Event::new(data)).wait().unwrap();
 }
 
-fn reset(client: StdStream) {
-    socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
-}
-
 /// Reads until `wanted` has come.
 #[track_caller]
 fn read_until(client: &mut StdStream, wanted: &str) -> String {
@@ -183,23 +179,14 @@ fn numbers(text: &str, word: &str) -> Vec<u32> {
     data.map(|rest| rest.trim().split('.').next().unwrap().parse().unwrap()).collect()
 }
 
-/// Waits until the server's end knows what the client's has done.
-fn wait_for_reset(socket: &TcpStream) {
-    let began = Instant::now();
-    while socket.take_error().unwrap().is_none() {
-        assert!(began.elapsed() < LIMIT, "the reset never came");
-        std::thread::yield_now();
-    }
-}
-
 #[test]
 fn a_stream_may_come_while_the_last_one_of_its_cohort_is_found_gone() {
     let hub = Hub::new();
     let mut desk = Desk::new(None);
-    let first = desk.serve(hub.subscribe(["news"]));
-    reset(first);
-    wait_for_reset(&desk.writer.members[0].socket);
-    // The writer knows of neither yet.
+    let _first = desk.serve(hub.subscribe(["news"]));
+    desk.catch_up();
+    desk.writer.dismiss(0);
+    // It is opened ahead of its cohort, and waits behind the first one's end.
     publish(&hub, "news", "for nobody");
     let mut second = desk.serve(hub.subscribe(["news"]));
     publish(&hub, "news", "for the second");
@@ -368,6 +355,23 @@ fn a_stream_that_missed_much_delays_nothing_else_by_all_of_it() {
 }
 
 #[test]
+fn streams_that_missed_much_take_turns_of_some_batches() {
+    let hub = Hub::new();
+    let mut desk = Desk::new(None);
+    for number in 0..20 {
+        publish(&hub, "news", &format!("news {number}.{}", "x".repeat(40_000)));
+    }
+    let mut clients = [(); 2].map(|()| desk.send(hub.subscribe(["news"]).history(History::All)));
+    let mut received = 0;
+    while received < 20 {
+        desk.round();
+        let new = clients.each_mut().map(|client| numbers(&read_available(client), "news").len());
+        assert!(new[0] == new[1] && (1..=2 * Turn::BATCHES).contains(&new[0]), "{new:?}");
+        received += new[0];
+    }
+}
+
+#[test]
 fn a_turn_that_takes_longer_than_its_time_ends() {
     let hub = Hub::new();
     let mut desk = Desk::new(None);
@@ -444,7 +448,11 @@ fn a_client_that_acknowledges_nothing_is_ended_after_the_time_limit_and_within_i
         let mut desk = patient_desk();
         let mut client = desk.serve(hub.subscribe(["news"]));
         let ended = wait_until(&mut desk, 1_000, |_, now| {
-            PROGRESS.set(Some(Progress { acknowledged: 5, is_outstanding: now >= from }));
+            PROGRESS.set(Some(Progress {
+                acknowledged: 5,
+                is_outstanding: now >= from,
+                is_in_flight: true,
+            }));
         });
         assert!((from + 100..=from + 151).contains(&ended), "from {from} on, and until {ended}");
         assert!(client.read_to_end(&mut Vec::new()).is_ok());
@@ -452,14 +460,40 @@ fn a_client_that_acknowledges_nothing_is_ended_after_the_time_limit_and_within_i
 }
 
 #[test]
-fn a_client_that_acknowledges_something_within_the_time_limit_is_never_ended() {
-    let hub = Hub::new();
-    for (every, is_outstanding) in [(99, true), (1_000, false)] {
+fn a_client_that_answers_has_time_to_read_what_it_has_taken_up() {
+    let ended = |acknowledged, is_in_flight| {
+        let hub = Hub::new();
         let mut desk = patient_desk();
         let _client = desk.serve(hub.subscribe(["news"]));
-        let ended = wait_until(&mut desk, 1_000, |_, now| {
-            PROGRESS.set(Some(Progress { acknowledged: u64::from(now / every), is_outstanding }));
-        });
+        PROGRESS.set(Some(Progress { acknowledged, is_outstanding: true, is_in_flight }));
+        wait_until(&mut desk, 1_000, |_, _| {})
+    };
+    assert!((250..=351).contains(&ended(64 * 1024, false)));
+    assert!((450..=551).contains(&ended(100_000_000, false)));
+    assert!((100..=151).contains(&ended(100_000_000, true)), "it has vanished");
+}
+
+#[test]
+fn a_client_that_acknowledges_something_within_the_time_limit_is_never_ended() {
+    let at = |acknowledged: u32, is_outstanding| Progress {
+        acknowledged: acknowledged.into(),
+        is_outstanding,
+        is_in_flight: is_outstanding,
+    };
+    let slow = |now| at(now / 99, true);
+    let idle = |_| at(5, false);
+    // Bytes wait for it at a look, then none, then others at the next two.
+    let now_and_then = |now: u32| {
+        let phase = now % 200;
+        let acknowledged = now / 200 * 2 + u32::from(phase > 0) + u32::from(phase > 151);
+        at(acknowledged, phase == 0 || (99..=151).contains(&phase))
+    };
+    let clients: [&dyn Fn(u32) -> Progress; 3] = [&slow, &idle, &now_and_then];
+    for client in clients {
+        let hub = Hub::new();
+        let mut desk = patient_desk();
+        let _client = desk.serve(hub.subscribe(["news"]));
+        let ended = wait_until(&mut desk, 1_000, |_, now| PROGRESS.set(Some(client(now))));
         assert_eq!(ended, 1_000);
     }
 }
@@ -470,7 +504,7 @@ fn without_a_time_limit_nobody_looks() {
     let mut desk = Desk::new(None);
     desk.writer.progress = progress;
     let _client = desk.serve(hub.subscribe(["news"]));
-    PROGRESS.set(Some(Progress { acknowledged: 5, is_outstanding: true }));
+    PROGRESS.set(Some(Progress { acknowledged: 5, is_outstanding: true, is_in_flight: true }));
     assert_eq!(wait_until(&mut desk, 1_000, |_, _| {}), 1_000);
     assert_eq!(LOOKS.get(), 0);
 }
@@ -618,8 +652,41 @@ fn a_writer_that_fails_ends_its_streams_and_is_started_again() {
 }
 
 #[test]
+fn streams_that_hold_too_much_of_what_topics_have_lost_are_ended() {
+    const LIMIT: usize = 4 << 20;
+    const SIZE: usize = 500_000;
+
+    let clock = ManualClock::new();
+    let hub = Hub::builder().clock(clock.clock()).pinned_limit(LIMIT);
+    let hub = hub.retain("*", Retention::none()).unwrap().build();
+    let mut desk = Desk::new(None);
+    let mut reader = desk.serve(hub.subscribe(["elsewhere"]));
+    // Each wave stalls on an event of its own, in one topic or the other.
+    let mut clients = Vec::new();
+    for wave in 0..40 {
+        let topic = if wave % 2 == 0 { "news" } else { "others" };
+        clients.push(desk.serve(hub.subscribe([topic])));
+        for _ in 0..10 {
+            publish(&hub, topic, &"x".repeat(SIZE));
+            desk.catch_up();
+            // Streams that have just stalled may have ended others.
+            desk.catch_up();
+            clock.advance(Duration::from_secs(1));
+            let pinned = hub.metrics().pinned_bytes;
+            assert!(pinned <= LIMIT + SIZE * 2, "{pinned} bytes in wave {wave}");
+        }
+    }
+    let cut = hub.metrics().streams_cut;
+    assert!(cut >= 20, "only {cut} were cut");
+    assert_eq!(hub.clients().count(), 41 - cut as usize);
+    publish(&hub, "elsewhere", "still here");
+    desk.catch_up();
+    read_until(&mut reader, "still here");
+}
+
+#[test]
 fn a_stream_is_small() {
-    assert!(size_of::<Member<()>>() <= 144, "{}", size_of::<Member<()>>());
+    assert!(size_of::<Member<()>>() <= 152, "{}", size_of::<Member<()>>());
 }
 
 #[test]

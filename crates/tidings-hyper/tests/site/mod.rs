@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -83,8 +83,8 @@ pub(crate) struct Site {
     pub(crate) addr: SocketAddr,
     /// How many watches exist.
     pub(crate) watches: Arc<AtomicUsize>,
-    /// Snapshots of `/blocked` block their thread while it is locked.
-    pub(crate) gate: Arc<Mutex<()>>,
+    /// A snapshot of `/blocked` blocks its thread until the test comes here, too.
+    pub(crate) gate: Arc<Barrier>,
     pub(crate) shutdown: Option<oneshot::Sender<()>>,
     pub(crate) server: JoinHandle<io::Result<()>>,
 }
@@ -104,12 +104,12 @@ impl Site {
         Self::start(Hub::new(), options).await
     }
 
-    async fn start(hub: Hub, mut options: Options) -> Self {
+    pub(crate) async fn start(hub: Hub, mut options: Options) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let watches = Arc::new(AtomicUsize::new(0));
         let (shutdown, closing) = oneshot::channel();
-        let gate = Arc::<Mutex<()>>::default();
+        let gate = Arc::new(Barrier::new(2));
         let app = {
             let (hub, watches, gate) = (hub.clone(), watches.clone(), gate.clone());
             move |request: Request<RequestBody>, peer: Peer| {
@@ -171,7 +171,7 @@ impl Site {
 async fn answer(
     hub: Hub,
     watches: Arc<AtomicUsize>,
-    gate: Arc<Mutex<()>>,
+    gate: Arc<Barrier>,
     peer: Peer,
     mut request: Request<RequestBody>,
 ) -> Result<Response<Answer>, Infallible> {
@@ -188,7 +188,7 @@ async fn answer(
         }))),
         "endless" => Answer::Stream(stream(subscribe.snapshot(std::future::pending))),
         "blocked" => Answer::Stream(stream(subscribe.snapshot(move || {
-            drop(gate.lock().unwrap());
+            gate.wait();
             async { Ok(Snapshot::new([Event::new("a snapshot that was waited for")])) }
         }))),
         "panics" => Answer::Stream(stream(subscribe.snapshot(|| async {

@@ -19,6 +19,11 @@ impl StreamError {
         Self { kind: StreamErrorKind::Snapshot, source: Some(source) }
     }
 
+    /// It held memory that others need.
+    pub(crate) fn cut() -> Self {
+        Self { kind: StreamErrorKind::Cut, source: None }
+    }
+
     /// In place of an orderly end.
     pub(crate) fn ended() -> Self {
         Self { kind: StreamErrorKind::Ended, source: None }
@@ -36,6 +41,7 @@ impl fmt::Display for StreamError {
         let what = match self.kind {
             StreamErrorKind::Application => "event stream failed",
             StreamErrorKind::Snapshot => "snapshot failed",
+            StreamErrorKind::Cut => "stream was cut because its client reads too slowly",
             StreamErrorKind::Ended => "stream was ended by its hub",
         };
         match &self.source {
@@ -59,6 +65,9 @@ pub enum StreamErrorKind {
     Application,
     /// From the hook given to [`Subscribe::snapshot`](crate::Subscribe::snapshot), or from its time limit.
     Snapshot,
+    /// From the hub, because too much memory is pinned: see
+    /// [`HubBuilder::pinned_limit`](crate::HubBuilder::pinned_limit).
+    Cut,
     /// From the hub, in place of an orderly end: see [`Hub::end_streams_by_reset`](crate::Hub::end_streams_by_reset).
     Ended,
 }

@@ -13,6 +13,7 @@ use crate::error::FieldError;
 use crate::heartbeat::DEFAULT_HEARTBEAT;
 use crate::log::feed::{Coalescing, Feeds};
 use crate::log::retention::{Retention, RetentionRules};
+use crate::pinned::Pinned;
 use crate::registry::Registry;
 use crate::retry::DEFAULT_RETRY;
 use crate::sync::Mutex;
@@ -37,6 +38,7 @@ use crate::topic::TopicPattern;
 pub struct HubBuilder {
     rules: RetentionRules,
     budget: usize,
+    pinned_limit: usize,
     idempotency_window: Duration,
     clock: Clock,
     defaults: Defaults,
@@ -51,6 +53,7 @@ impl HubBuilder {
         Self {
             rules: RetentionRules::default(),
             budget: 64 * 1024 * 1024,
+            pinned_limit: 64 * 1024 * 1024,
             idempotency_window: Duration::from_secs(120),
             clock: Clock::system(),
             defaults: Defaults {
@@ -89,6 +92,16 @@ impl HubBuilder {
     /// events, whatever their topics retain; the newest one always stays. Default: 64 MiB.
     pub fn max_retained_bytes(mut self, bytes: usize) -> Self {
         self.budget = bytes;
+        self
+    }
+
+    /// The memory that stalled readers may hold together in addition, in bytes: events that no topic retains any more, and
+    /// what was read back from a [log](crate::backend). An event counts once, however many readers hold it. Above the
+    /// limit, the stream whose client has taken nothing for the longest time is ended with an error, then the next one;
+    /// their clients connect again, and resume. Events below 4 KiB are not counted, and events that were written as one run
+    /// for several readers have a limit of their own (16 MiB), above which none are. Default: 64 MiB.
+    pub fn pinned_limit(mut self, bytes: usize) -> Self {
+        self.pinned_limit = bytes;
         self
     }
 
@@ -156,13 +169,15 @@ impl HubBuilder {
 
     fn build_with(self, log: Option<Arc<dyn Log>>) -> Hub {
         let rules = Arc::new(self.rules);
+        let pinned = Pinned::new(self.pinned_limit);
         let journal = match &log {
             None => {
                 let window = millis(self.idempotency_window);
-                Journal::local(rules.clone(), self.budget, window)
+                Journal::local(rules.clone(), self.budget, window, pinned.clone())
             }
             Some(log) => {
-                Journal::replica(rules.clone(), self.budget, log.origin(), log.is_selective())
+                let (origin, is_selective) = (log.origin(), log.is_selective());
+                Journal::replica(rules.clone(), self.budget, origin, is_selective, pinned.clone())
             }
         };
         let is_shared = log.as_ref().is_some_and(|log| log.is_shared());
@@ -173,6 +188,8 @@ impl HubBuilder {
             feeds: Arc::new(Feeds::default()),
             coalescing: Coalescing::new(Self::COALESCED_BYTES, self.clock.clone()),
             clock: self.clock,
+            pinned,
+            is_relieving: false.into(),
             journal: Mutex::new(journal),
             watermark: 0.into(),
             is_closed: false.into(),

@@ -24,6 +24,7 @@ use crate::log::coverage::{Coverage, LowWatermark};
 use crate::log::frame::Frame;
 use crate::log::reset_reason::ResetReason;
 use crate::log::retention::RetentionRules;
+use crate::pinned::Pinned;
 use crate::resume::Epoch;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::topic::TopicPattern;
@@ -48,6 +49,7 @@ pub(crate) struct Journal {
     is_closed: bool,
     pub(crate) topics: Topics,
     memory: Memory,
+    pinned: Arc<Pinned>,
 }
 
 /// The newest offset and position of a hub, and the history that they belong to.
@@ -69,9 +71,14 @@ impl Head {
 
 impl Journal {
     /// Of a hub in memory. `window`: for how long idempotency keys are known, in milliseconds.
-    pub(super) fn local(rules: Arc<RetentionRules>, budget: usize, window: u64) -> Self {
+    pub(super) fn local(
+        rules: Arc<RetentionRules>,
+        budget: usize,
+        window: u64,
+        pinned: Arc<Pinned>,
+    ) -> Self {
         let topics = Topics::new(rules, false, LowWatermark::default());
-        Self::new(Source::local(Keys::new(window)), topics, budget)
+        Self::new(Source::local(Keys::new(window)), topics, budget, pinned)
     }
 
     /// Of a hub that is the replica of a log.
@@ -80,15 +87,17 @@ impl Journal {
         budget: usize,
         origin: Origin,
         is_selective: bool,
+        pinned: Arc<Pinned>,
     ) -> Self {
         let position = origin.position;
         let low = LowWatermark { offset: 0, position, reason: ResetReason::Trimmed };
         let topics = Topics::new(rules, is_selective, low);
-        Self::new(Source::replica(origin, is_selective), topics, budget)
+        Self::new(Source::replica(origin, is_selective), topics, budget, pinned)
     }
 
-    fn new(source: Source, topics: Topics, budget: usize) -> Self {
-        Self { source, offset: 0, is_closed: false, topics, memory: Memory::new(budget) }
+    fn new(source: Source, topics: Topics, budget: usize, pinned: Arc<Pinned>) -> Self {
+        let memory = Memory::new(budget);
+        Self { source, offset: 0, is_closed: false, topics, memory, pinned }
     }
 
     pub(crate) fn head(&self) -> Head {
@@ -175,7 +184,7 @@ impl Journal {
             encode::id(self.source.epoch(), position, &mut body);
         }
         body.push(b'\n');
-        Frame { offset: self.offset, position, at, bytes: body.into() }
+        Frame::new(self.offset, position, at, body, &self.pinned)
     }
 
     /// Counts one more subscriber in each of these topics and patterns.

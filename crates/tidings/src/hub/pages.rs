@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::backend::{LogErrorKind, Page, Read, Receiver, Reply};
 use crate::encode;
+use crate::pinned::Pinned;
 use crate::resume::Epoch;
 use crate::sync::{HashMap, Mutex};
 
@@ -32,7 +33,10 @@ pub(crate) struct EncodedPage {
     pub(crate) to: u64,
 }
 
-struct SharedPage(Mutex<PageState>);
+struct SharedPage {
+    state: Mutex<PageState>,
+    pinned: Arc<Pinned>,
+}
 
 enum PageState {
     Waiting(Receiver<Page>, Vec<Waker>),
@@ -41,7 +45,12 @@ enum PageState {
 
 impl Pages {
     /// Asks for a page with `ask`, or joins those that have asked for the same one.
-    pub(crate) fn read(&self, read: Read, ask: impl FnOnce(Read, Reply<Page>)) -> Reading {
+    pub(crate) fn read(
+        &self,
+        read: Read,
+        pinned: &Arc<Pinned>,
+        ask: impl FnOnce(Read, Reply<Page>),
+    ) -> Reading {
         let mut pages = self.0.lock();
         if let Some(page) = pages.get(&read).and_then(Weak::upgrade) {
             return Reading(page);
@@ -50,7 +59,8 @@ impl Pages {
             pages.retain(|_, page| page.strong_count() > 0);
         }
         let (reply, answer) = Reply::new();
-        let page = Arc::new(SharedPage(Mutex::new(PageState::Waiting(answer, Vec::new()))));
+        let state = Mutex::new(PageState::Waiting(answer, Vec::new()));
+        let page = Arc::new(SharedPage { state, pinned: pinned.clone() });
         pages.insert(read.clone(), Arc::downgrade(&page));
         drop(pages);
         ask(read, reply);
@@ -64,7 +74,7 @@ impl Future for Reading {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Cloned before the lock is taken, and dropped after it: a waker is an executor's code.
         let waker = cx.waker().clone();
-        let mut state = self.0.0.lock();
+        let mut state = self.0.state.lock();
         let page = match &mut *state {
             PageState::Done(page) => return Poll::Ready(page.clone()),
             PageState::Waiting(page, wakers) => {
@@ -75,7 +85,8 @@ impl Future for Reading {
                 std::task::ready!(Pin::new(page).poll(&mut Context::from_waker(&all)))
             }
         };
-        let page = page.map(EncodedPage::of).map_err(|error| error.kind());
+        let encode = |page| EncodedPage::of(page, &self.0.pinned);
+        let page = page.map(encode).map_err(|error| error.kind());
         let before = std::mem::replace(&mut *state, PageState::Done(page.clone()));
         drop(state);
         if let PageState::Waiting(_, wakers) = before {
@@ -88,7 +99,7 @@ impl Future for Reading {
 /// The log has answered: every client that waits for the page looks.
 impl Wake for SharedPage {
     fn wake(self: Arc<Self>) {
-        let wakers = match &mut *self.0.lock() {
+        let wakers = match &mut *self.state.lock() {
             PageState::Waiting(_, wakers) => std::mem::take(wakers),
             PageState::Done(_) => Vec::new(),
         };
@@ -97,7 +108,7 @@ impl Wake for SharedPage {
 }
 
 impl EncodedPage {
-    fn of(page: Page) -> Self {
+    fn of(page: Page, pinned: &Arc<Pinned>) -> Self {
         let Page { epoch, records, from, to } = page;
         let mut bytes = Vec::new();
         for record in &records {
@@ -105,13 +116,13 @@ impl EncodedPage {
             encode::id(&epoch, record.position, &mut bytes);
             bytes.push(b'\n');
         }
-        Self { epoch, bytes: bytes.into(), events: records.len(), from, to }
+        Self { epoch, bytes: pinned.hold(bytes), events: records.len(), from, to }
     }
 }
 
 impl fmt::Debug for SharedPage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_done = matches!(&*self.0.lock(), PageState::Done(_));
+        let is_done = matches!(&*self.state.lock(), PageState::Done(_));
         f.debug_struct("SharedPage").field("is_done", &is_done).finish()
     }
 }
@@ -134,7 +145,8 @@ mod tests {
     fn clients_that_ask_for_the_same_page_share_it() {
         let pages = Pages::default();
         let mut replies = Vec::new();
-        let mut ask = |topic| pages.read(read(topic), |_, reply| replies.push(reply));
+        let pinned = Pinned::new(0);
+        let mut ask = |topic| pages.read(read(topic), &pinned, |_, reply| replies.push(reply));
         let same: Vec<_> = (0..100).map(|_| ask("a")).collect();
         let other = ask("b");
         assert_eq!(replies.len(), 2);
@@ -159,14 +171,14 @@ mod tests {
 
     #[test]
     fn a_page_that_no_client_holds_is_forgotten_and_asked_for_again() {
-        let pages = Pages::default();
+        let (pages, pinned) = (Pages::default(), Pinned::new(0));
         for n in 0..1_000 {
-            drop(pages.read(read(&n.to_string()), |_, _| {}));
+            drop(pages.read(read(&n.to_string()), &pinned, |_, _| {}));
         }
         assert!(pages.0.lock().capacity() < 100);
         let mut asked = 0;
-        drop(pages.read(read("a"), |_, _| asked += 1));
-        drop(pages.read(read("a"), |_, _| asked += 1));
+        drop(pages.read(read("a"), &pinned, |_, _| asked += 1));
+        drop(pages.read(read("a"), &pinned, |_, _| asked += 1));
         assert_eq!(asked, 2);
     }
 }

@@ -17,6 +17,8 @@ use crate::log::feed::{Coalescing, Feeds};
 use crate::log::retention::RetentionRules;
 use crate::log::{TopicLog, TopicState};
 use crate::metrics::Metrics;
+use crate::outlet::CutStream;
+use crate::pinned::Pinned;
 use crate::registry::Registry;
 use crate::resume::Epoch;
 use crate::sync::Mutex;
@@ -34,6 +36,9 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) feeds: Arc<Feeds>,
     pub(crate) coalescing: Coalescing,
+    pub(crate) pinned: Arc<Pinned>,
+    /// A thread is ending streams because of what they hold.
+    pub(super) is_relieving: AtomicBool,
     pub(crate) journal: Mutex<Journal>,
     /// The newest offset that readers may see. Written under the journal's lock *and* those of the topics.
     pub(super) watermark: AtomicU64,
@@ -129,6 +134,37 @@ impl Shared {
     fn run(&self, effects: Effects) {
         effects.run();
         self.tell_interests();
+        // What was evicted may be what readers hold.
+        if self.pinned.is_over() {
+            self.relieve();
+        }
+    }
+
+    /// Too much memory is pinned: ends streams until it is not, those first whose clients have taken nothing for the
+    /// longest time. To be called with no lock held.
+    #[cold]
+    pub(crate) fn relieve(&self) {
+        if self.is_relieving.swap(true, Ordering::Acquire) {
+            return;
+        }
+        let mut stalled = self.registry.stalled();
+        stalled.sort_unstable_by_key(|(since, _)| *since);
+        let mut cut = Vec::new();
+        // Transports let go of what they hold when they are woken.
+        let mut will_be_free = 0;
+        for (_, client) in stalled {
+            if self.pinned.bytes().saturating_sub(will_be_free) <= self.pinned.target() {
+                break;
+            }
+            let (bytes, stream) = client.cut();
+            will_be_free += bytes;
+            self.counters.streams_cut.add();
+            cut.push(stream);
+        }
+        self.pinned.be_patient();
+        self.is_relieving.store(false, Ordering::Release);
+        // Wakers may come back here.
+        cut.into_iter().for_each(CutStream::wake);
     }
 
     /// Tells a selective log which topics this node now has subscribers for.
@@ -221,6 +257,7 @@ impl Shared {
             clients: self.registry.count(),
             topics,
             retained_bytes,
+            pinned_bytes: self.pinned.bytes(),
             events,
             published: counters.published.get(),
             refused: counters.refused.get(),
@@ -230,6 +267,7 @@ impl Shared {
             resets_trimmed: counters.resets_trimmed.get(),
             resets_unknown: counters.resets_unknown.get(),
             log_reads: counters.log_reads.get(),
+            streams_cut: counters.streams_cut.get(),
             snapshots_timed_out: counters.snapshots_timed_out.get(),
             connections_refused: counters.connections_refused.get(),
             connections_evicted: counters.connections_evicted.get(),
@@ -252,8 +290,11 @@ impl Shared {
 
     /// Removes what has expired. Returns whether there is anything left that will.
     fn sweep(&self, now: u64) -> bool {
+        self.pinned.lose_patience();
         self.change(|journal, _| journal.expire(now));
-        self.coalescing.cool(now) || self.journal.lock().has_expiring()
+        self.coalescing.cool(now)
+            || self.pinned.is_above_limit()
+            || self.journal.lock().has_expiring()
     }
 }
 

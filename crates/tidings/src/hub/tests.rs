@@ -17,10 +17,13 @@ use crate::subscription::history::History;
 
 fn read(subscription: &mut Subscription) -> Option<Bytes> {
     let mut cx = Context::from_waker(Waker::noop());
-    match Pin::new(subscription).poll_next(&mut cx) {
-        Poll::Ready(Some(bytes)) => Some(bytes.expect("no error")),
-        Poll::Ready(None) | Poll::Pending => None,
+    // It may pause twice though it has more.
+    for _ in 0..3 {
+        if let Poll::Ready(next) = Pin::new(&mut *subscription).poll_next(&mut cx) {
+            return next.map(|bytes| bytes.expect("no error"));
+        }
     }
+    None
 }
 
 fn read_all(subscription: &mut Subscription) -> Vec<u8> {

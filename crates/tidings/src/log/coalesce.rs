@@ -32,6 +32,8 @@ struct Entry {
 #[derive(Debug)]
 pub(crate) struct Slice {
     pub(crate) bytes: Bytes,
+    /// Of a chunk, whose memory has a budget of its own.
+    pub(crate) is_chunk: bool,
     pub(crate) events: usize,
     /// The cursor after the slice.
     pub(crate) to: u64,
@@ -45,6 +47,7 @@ impl Slice {
     pub(crate) fn of(frame: &Frame) -> Self {
         Self {
             bytes: frame.bytes.clone(),
+            is_chunk: false,
             events: 1,
             to: frame.offset,
             position: frame.position,
@@ -90,6 +93,7 @@ impl Chunk {
         let rest = &self.index[first..];
         Some(Slice {
             bytes: self.bytes.slice(rest.first()?.start..),
+            is_chunk: true,
             events: rest.len(),
             to: self.to,
             position: rest.iter().rev().find_map(|entry| entry.position),
@@ -160,14 +164,11 @@ impl AsRef<[u8]> for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pinned::Pinned;
 
     fn frame(offset: u64) -> Frame {
-        Frame {
-            offset,
-            position: Some(offset),
-            at: 0,
-            bytes: Bytes::from(format!("data: {offset}\n\n")),
-        }
+        let bytes = format!("data: {offset}\n\n").into_bytes();
+        Frame::new(offset, Some(offset), 0, bytes, &Pinned::new(0))
     }
 
     fn chunk(offsets: &[u64], range: (u64, u64), budget: &Budget) -> Option<Chunk> {

@@ -242,6 +242,12 @@ impl Feed {
         Ok(Gathered { frames, to })
     }
 
+    /// Whether a topic has anything after this offset.
+    #[inline]
+    pub(crate) fn has_news(&self, offset: u64) -> bool {
+        self.topics.iter().any(|topic| topic.head() > offset)
+    }
+
     /// Whether nothing was appended since all wait lists were joined.
     #[cfg(feature = "http-body")]
     #[inline]

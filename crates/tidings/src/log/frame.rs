@@ -1,4 +1,8 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
+
+use crate::pinned::{Kept, Pinned};
 
 /// One encoded event in a topic's log: its bytes on the wire, and its two numbers.
 ///
@@ -13,11 +17,24 @@ pub(crate) struct Frame {
     /// When it was published, in milliseconds of the hub's clock.
     pub(crate) at: u64,
     pub(crate) bytes: Bytes,
+    /// Of a large one: it is not pinned as long as any log has it.
+    _kept: Option<Arc<Kept>>,
 }
 
 impl Frame {
     /// What a frame costs in addition to its bytes: the ring's entry and the allocation.
     const OVERHEAD: usize = size_of::<Frame>() + 48;
+
+    pub(crate) fn new(
+        offset: u64,
+        position: Option<u64>,
+        at: u64,
+        bytes: Vec<u8>,
+        pinned: &Arc<Pinned>,
+    ) -> Self {
+        let (bytes, kept) = pinned.keep(bytes);
+        Self { offset, position, at, bytes, _kept: kept }
+    }
 
     /// The bytes of memory that budgets count for this frame.
     pub(crate) fn cost(&self) -> usize {

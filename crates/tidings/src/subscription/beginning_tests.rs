@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::beginning::{Beginning, Claim, First, LogStart, Request, View};
 use super::history::History;
 use crate::hub::journal::Head;
@@ -16,6 +14,7 @@ use crate::log::coverage::{Coverage, LowWatermark};
 use crate::log::frame::Frame;
 use crate::log::reset_reason::ResetReason::{Trimmed, Unknown};
 use crate::log::retention::{Retention, RetentionRules};
+use crate::pinned::Pinned;
 use crate::resume::Epoch;
 use crate::status::Status::{Fresh, Reset, Resumed};
 use crate::topic::TopicPattern;
@@ -41,8 +40,8 @@ fn beginning(hub: HubKind, request: &Request) -> Beginning {
     let log = TopicLog::new(1, TopicPattern::new("a").unwrap(), Retention::default(), coverage);
     if coverage.is_followed() {
         for offset in 3..=5 {
-            let bytes = Bytes::from_static(b"data: x\n\n");
-            let frame = Frame { offset, position: Some(offset), at: 1_000 * offset, bytes };
+            let bytes = b"data: x\n\n".to_vec();
+            let frame = Frame::new(offset, Some(offset), 1_000 * offset, bytes, &Pinned::new(0));
             drop(log.append(&mut log.lock(), frame));
         }
     }

@@ -203,7 +203,7 @@ impl CatchUp {
             to: head.position,
             max_bytes: Self::PAGE_BYTES,
         };
-        let page = self.replication.pages.read(read, |read, reply| {
+        let page = self.replication.pages.read(read, &shared.pinned, |read, reply| {
             shared.counters.log_reads.add();
             self.replication.log.read(read, reply);
         });
@@ -240,7 +240,7 @@ impl Subscription {
                     self.client.set_position(to);
                     return None;
                 }
-                return Some(self.send_now(bytes, events, Some(to)));
+                return Some(self.send_now(bytes.into(), events, Some(to)));
             }
             Progress::Announce(announcement) => {
                 self.out_of_band().catch_up = Some(catch_up);

@@ -4,12 +4,10 @@
 use std::fmt;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-
-use super::Subscription;
 use super::catch_up::CatchUp;
 use super::replay::Replay;
 use super::snapshot::{AwaitedSnapshot, Snapshot, SnapshotHook, SnapshotTask};
+use super::{Item, Subscription};
 use crate::encode;
 use crate::error::StreamError;
 use crate::heartbeat::HEARTBEAT;
@@ -30,8 +28,7 @@ pub(super) struct OutOfBand {
 
 /// What a stream does next.
 pub(super) enum NextStep {
-    /// Yields bytes.
-    Yield(Bytes),
+    Yield(Item),
     /// Ends.
     End,
     /// Waits for a snapshot, or a page of the hub's log.
@@ -139,6 +136,7 @@ impl Subscription {
                 return NextStep::End;
             }
             if let Some(Ready { bytes, events, position }) = out_of_band.ready.take() {
+                let bytes = self.shared.pinned.hold(bytes);
                 return self.send_now(bytes.into(), events, position);
             }
             if let Some(AnnouncedSnapshot { snapshot, .. }) = &mut out_of_band.snapshot {
@@ -165,8 +163,9 @@ impl Subscription {
             }
             if let Some(replay) = &mut out_of_band.replay {
                 match replay.read() {
-                    Ok(Some(Slice { bytes, events, position, .. })) => {
-                        return self.send_now(bytes, events, position);
+                    Ok(Some(Slice { bytes, is_chunk, events, position, .. })) => {
+                        let item = Item { bytes, is_chunk };
+                        return self.send_now(item, events, position);
                     }
                     Ok(None) => out_of_band.replay = None,
                     Err(reason) => {
@@ -183,13 +182,13 @@ impl Subscription {
 
     pub(super) fn send_now(
         &mut self,
-        bytes: Bytes,
+        item: Item,
         events: usize,
         position: Option<u64>,
     ) -> NextStep {
-        self.client.sent(bytes.len(), events, position);
+        self.client.sent(item.bytes.len(), events, position);
         self.client.heartbeat.on_write();
-        NextStep::Yield(bytes)
+        NextStep::Yield(item)
     }
 
     /// Ends with an error, once the server has sent what it has.
@@ -204,9 +203,14 @@ impl Subscription {
     pub(super) fn poll_end(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, StreamError>>> {
+    ) -> Poll<Option<Result<Item, StreamError>>> {
         if self.ended {
             return Poll::Ready(None);
+        }
+        if self.client.outlet.is_cut() {
+            // At once: what the server has is what it must let go of.
+            self.ended = true;
+            return Poll::Ready(Some(Err(StreamError::cut())));
         }
         let failed = self.out_of_band.as_mut().and_then(|out_of_band| out_of_band.failed.take());
         if failed.is_none() && self.shared.ends_streams_by_reset() {

@@ -1,0 +1,132 @@
+use std::sync::Arc;
+use std::task::Waker;
+
+use bytes::Bytes;
+
+use crate::client::Client;
+use crate::sync::Mutex;
+
+/// What is on its way from a stream to its client, and can be taken from it: see [`Shared::relieve`].
+///
+/// Most streams have nothing there most of the time, and pay for one pointer.
+///
+/// [`Shared::relieve`]: crate::hub::shared::Shared::relieve
+#[derive(Debug, Default)]
+pub(crate) struct Outlet(Mutex<Option<Box<InTransit>>>);
+
+#[derive(Debug, Default)]
+struct InTransit {
+    /// When the client has last taken something, in milliseconds of the hub's clock.
+    since: u64,
+    /// The rest of an event that is handed out in pieces.
+    rest: Bytes,
+    /// What a transport holds, and the waker that makes it let go.
+    held: Option<(usize, Waker)>,
+    is_cut: bool,
+}
+
+/// The rest of an event was taken from its stream.
+#[derive(Debug)]
+pub(crate) struct Cut;
+
+impl Outlet {
+    /// Keeps the rest of an event.
+    pub(crate) fn put(&self, rest: Bytes, now: u64) {
+        let mut outlet = self.0.lock();
+        let in_transit = outlet.get_or_insert_default();
+        in_transit.since = now;
+        let before = std::mem::replace(&mut in_transit.rest, rest);
+        drop(outlet);
+        drop(before);
+    }
+
+    /// Copies out the next piece of the rest. Returns whether it was the last.
+    ///
+    /// # Errors
+    ///
+    /// When the stream was cut.
+    pub(crate) fn next_piece(&self, size: usize, now: u64) -> Result<(Bytes, bool), Cut> {
+        let mut outlet = self.0.lock();
+        let Some(in_transit) = outlet.as_mut().filter(|in_transit| !in_transit.is_cut) else {
+            return Err(Cut);
+        };
+        in_transit.since = now;
+        let piece = in_transit.rest.split_to(size.min(in_transit.rest.len()));
+        let is_last = in_transit.rest.is_empty();
+        let rest = is_last.then(|| std::mem::take(&mut in_transit.rest));
+        if is_last {
+            *outlet = None;
+        }
+        drop(outlet);
+        drop(rest);
+        Ok((Bytes::copy_from_slice(&piece), is_last))
+    }
+
+    /// The whole rest, for a transport that takes events whole.
+    pub(crate) fn take_rest(&self) -> Option<Bytes> {
+        let mut outlet = self.0.lock();
+        let rest = outlet.as_mut().map(|in_transit| std::mem::take(&mut in_transit.rest));
+        drop(outlet);
+        rest.filter(|rest| !rest.is_empty())
+    }
+
+    /// A transport holds that many bytes.
+    pub(crate) fn hold(&self, bytes: usize, waker: Waker, now: u64) {
+        let mut outlet = self.0.lock();
+        let in_transit = outlet.get_or_insert_default();
+        in_transit.since = now;
+        let before = in_transit.held.replace((bytes, waker));
+        drop(outlet);
+        // A waker is an executor's code.
+        drop(before);
+    }
+
+    /// The transport holds nothing any more.
+    pub(crate) fn release(&self) {
+        let before = self.0.lock().take_if(|in_transit| !in_transit.is_cut);
+        drop(before);
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.0.lock().as_ref().is_some_and(|in_transit| in_transit.is_cut)
+    }
+
+    /// Since when the client has taken nothing; `None` if it holds nothing that counts, or is cut already.
+    pub(crate) fn stalled_since(&self) -> Option<u64> {
+        let outlet = self.0.lock();
+        let in_transit = outlet.as_ref().filter(|in_transit| !in_transit.is_cut)?;
+        (in_transit.held.is_some() || !in_transit.rest.is_empty()).then_some(in_transit.since)
+    }
+}
+
+impl Client {
+    /// Makes the stream end with an error, and takes what is on its way. Returns how many bytes its transport will let go
+    /// of when it is woken, and what is to be woken when no lock is held.
+    pub(crate) fn cut(self: Arc<Self>) -> (usize, CutStream) {
+        let mut outlet = self.outlet.0.lock();
+        let in_transit = outlet.get_or_insert_default();
+        in_transit.is_cut = true;
+        let (rest, held) = (std::mem::take(&mut in_transit.rest), in_transit.held.take());
+        drop(outlet);
+        drop(rest);
+        let (bytes, waker) = held.map_or((0, None), |(bytes, waker)| (bytes, Some(waker)));
+        (bytes, CutStream { client: self, waker })
+    }
+}
+
+/// A stream that was cut, and does not know yet.
+#[must_use = "it has to be woken"]
+pub(crate) struct CutStream {
+    client: Arc<Client>,
+    waker: Option<Waker>,
+}
+
+impl CutStream {
+    /// To be called with no lock held.
+    pub(crate) fn wake(self) {
+        self.client.close();
+        if let Some(waker) = self.waker {
+            waker.wake();
+        }
+    }
+}
