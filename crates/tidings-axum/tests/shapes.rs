@@ -231,7 +231,9 @@ async fn a_tapped_listener() {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = count.clone();
     let tap = move |listener: TcpListener| {
-        listener.tap_io(move |_| drop(counted.fetch_add(1, Ordering::SeqCst)))
+        listener.tap_io(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+        })
     };
     serves_on(tap, router().into_make_service_with_connect_info::<SocketAddr>(), "/who").await;
     assert_eq!(count.load(Ordering::SeqCst), 1);
