@@ -210,6 +210,7 @@ impl Subscription {
 
     /// The next bytes, of events up to `limit`, or of all that are published. A caller that gives a limit waits for
     /// later events itself, and has the stream's snapshots made elsewhere.
+    #[inline]
     pub(crate) fn poll_bytes(
         &mut self,
         limit: Option<u64>,

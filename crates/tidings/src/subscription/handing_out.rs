@@ -31,6 +31,7 @@ impl Subscription {
     ///
     /// Servers poll a body until it is pending, and only then let others run. So a stream that always has more would keep
     /// its thread. It pauses after a burst.
+    #[inline]
     pub(crate) fn poll_body(
         &mut self,
         cx: &mut Context<'_>,
@@ -83,12 +84,19 @@ impl Subscription {
                 && self.client.feed.has_news(self.cursor.offset)
     }
 
+    #[inline]
     fn hand_out(&mut self, item: Item) -> Bytes {
-        let Item { mut bytes, is_chunk } = item;
-        if is_chunk || bytes.len() <= Self::PIECE {
-            self.pace.count(bytes.len());
-            return bytes;
+        let Item { bytes, is_chunk } = item;
+        if !is_chunk && bytes.len() > Self::PIECE {
+            return self.hand_out_large(bytes);
         }
+        self.pace.count(bytes.len());
+        bytes
+    }
+
+    /// Hands out the first piece.
+    #[cold]
+    fn hand_out_large(&mut self, mut bytes: Bytes) -> Bytes {
         let first = Bytes::copy_from_slice(&bytes.split_to(Self::PIECE));
         self.client.outlet.put(bytes, self.shared.clock.recent());
         self.has_rest = true;
@@ -100,6 +108,7 @@ impl Subscription {
         first
     }
 
+    #[cold]
     fn next_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
         match self.client.outlet.next_piece(Self::PIECE, self.shared.clock.recent()) {
             Ok((piece, is_last)) => {
