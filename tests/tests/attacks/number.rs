@@ -26,12 +26,14 @@ const FILES: u32 = 300;
 /// With the default limits, which would end these connections only after half a minute.
 async fn newcomers_are_served_when_silent_connections_take_all_files(package: &str) {
     let target = Target::start_as_usual_with_files(package, FILES).await;
-    let honest = Honest::start(&target).await;
+    let honest = Honest::start_insistent(&target).await;
     for _ in 0..3 {
         let sockets = crowd(target.addr(), 2 * FILES as usize, b"").await;
         // A newcomer sends its request at once.
-        let stream = target.follow("/events?topic=a").await;
-        stream.close().await;
+        let request = Request::get("/events?topic=a");
+        let newcomer =
+            async { while Connection::try_send(target.addr(), &request).await.is_err() {} };
+        within("a newcomer's stream", newcomer).await;
         drop(sockets);
     }
     let counted = target.metric("tidings_connections_ended_total").await;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::process::{ANY_PORT, Process};
 use tidings_testkit::program;
-use tidings_testkit::wire::{Request, Response};
+use tidings_testkit::wire::{Connection, Request, Response};
 use tidings_tests::example::{ask, json};
 use tokio::process::Command;
 use tokio::sync::watch;
@@ -185,6 +185,16 @@ impl Honest {
     pub(crate) const CLIENTS: usize = 5;
 
     pub(crate) async fn start(target: &Target) -> Self {
+        Self::with_retries(target, false).await
+    }
+
+    /// The publisher tries again when its connection is ended before the answer: it may be in the lobby of a full hub for
+    /// longer than others.
+    pub(crate) async fn start_insistent(target: &Target) -> Self {
+        Self::with_retries(target, true).await
+    }
+
+    async fn with_retries(target: &Target, insists: bool) -> Self {
         let (began, addr) = (Instant::now(), target.addr());
         let mut clients = JoinSet::new();
         for _ in 0..Self::CLIENTS {
@@ -192,7 +202,7 @@ impl Honest {
             clients.spawn(listen(stream, began));
         }
         let (stop, stopping) = watch::channel(false);
-        let publisher = tokio::spawn(publish(addr, began, stopping));
+        let publisher = tokio::spawn(publish(addr, began, insists, stopping));
         Self { stop, publisher, clients }
     }
 
@@ -212,14 +222,28 @@ impl Honest {
 }
 
 /// Publishes until `stopping` says otherwise, and then the last event. Returns the number of events.
-async fn publish(addr: SocketAddr, began: Instant, stopping: watch::Receiver<bool>) -> usize {
+async fn publish(
+    addr: SocketAddr,
+    began: Instant,
+    insists: bool,
+    stopping: watch::Receiver<bool>,
+) -> usize {
     let mut every = interval(Duration::from_millis(50));
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for n in 0.. {
         every.tick().await;
         let ends = *stopping.borrow();
         let data = format!("{n} {} {ends}", began.elapsed().as_micros());
-        let mut response = Response::to(addr, Request::post("/publish?topic=honest", data)).await;
+        let request = Request::post(&format!("/publish?topic=honest&key={n}"), data);
+        let mut response = within("an answer to an honest publisher", async {
+            loop {
+                match Connection::try_send(addr, &request).await {
+                    Ok(response) => break response,
+                    Err(error) => assert!(insists, "an honest publisher is not served: {error}"),
+                }
+            }
+        })
+        .await;
         assert_eq!(response.status(), 200);
         response.read_to_end().await;
         if ends {
