@@ -90,6 +90,12 @@ fn an_event_of_a_list_that_was_just_joined_is_not_forgotten() {
     let mut stream = hub.subscribe(["a", "b"]).status(false).open().unwrap();
     let wakes = Arc::new(Wakes::default());
     assert!(poll(&mut stream, &wakes).is_some(), "the first bytes");
+    // Something happens before it waits each time, so that it must look for what that was.
+    let publish_elsewhere = || {
+        let publisher = hub.clone();
+        HOOK.set(Some(Box::new(move || publish(&publisher, "elsewhere"))));
+    };
+    publish_elsewhere();
     let publisher = hub.clone();
     let mut is_first = true;
     test_hook::set(Some(Box::new(move || {
@@ -101,9 +107,7 @@ fn an_event_of_a_list_that_was_just_joined_is_not_forgotten() {
     test_hook::set(None);
     assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
     assert!(poll(&mut stream, &wakes).is_some());
-    // It must look for what has happened since it waited, not only at what it has read.
-    let publisher = hub.clone();
-    HOOK.set(Some(Box::new(move || publish(&publisher, "elsewhere"))));
+    publish_elsewhere();
     assert!(poll(&mut stream, &wakes).is_none());
     publish(&hub, "a");
     assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
