@@ -52,18 +52,13 @@
 //! `Compress` compresses every response that does not name its encoding, and would hold events back.
 //! If a request accepts compression, [`Sse`] therefore sends `Content-Encoding: identity`.
 
-mod connection;
-mod http2;
 mod request;
 mod response;
 mod serve;
-mod turns;
-mod watched;
-mod workers;
 
 pub use request::SseRequest;
 pub use response::Sse;
-pub use serve::{ActixWeb, Serve, serve};
+pub use serve::{Serve, serve};
 pub use tidings;
 pub use tidings_net::{IntoListener, Limits, shutdown_signal};
 #[cfg(feature = "tls")]

@@ -1,18 +1,13 @@
-use std::error::Error;
 use std::fmt;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use actix_web::body::{self, BodySize, BoxBody, MessageBody};
+use actix_web::body::{self, BoxBody};
 use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, UPGRADE};
 use actix_web::http::{ConnectionType, Method, Version};
-use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use futures_core::Stream;
 use tidings::response::HEADERS;
-use tidings::{EventStream, StreamError, StreamItem, Subscribe, SubscribeError, Subscription};
-
-use crate::turns;
+use tidings::{EventStream, StreamItem, Subscribe, SubscribeError, Subscription};
+use tidings_actix::StreamBody;
 
 /// A response of server-sent events.
 ///
@@ -68,13 +63,13 @@ impl Sse {
 
 impl From<Subscribe> for Sse {
     fn from(subscribe: Subscribe) -> Self {
-        Self(subscribe.open().map(|subscription| BoxBody::new(Body::new(subscription))))
+        Self(subscribe.open().map(|subscription| BoxBody::new(StreamBody::new(subscription))))
     }
 }
 
 impl From<Subscription> for Sse {
     fn from(subscription: Subscription) -> Self {
-        Self(Ok(BoxBody::new(Body::new(subscription))))
+        Self(Ok(BoxBody::new(StreamBody::new(subscription))))
     }
 }
 
@@ -84,7 +79,7 @@ where
     S::Item: StreamItem,
 {
     fn from(events: EventStream<S>) -> Self {
-        Self(Ok(BoxBody::new(Body::new(Box::pin(events)))))
+        Self(Ok(BoxBody::new(StreamBody::new(Box::pin(events)))))
     }
 }
 
@@ -132,43 +127,5 @@ fn is_tunnel(request: &HttpRequest) -> bool {
 impl fmt::Debug for Sse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Sse").field(&self.0.as_ref().map(|_| "body")).finish()
-    }
-}
-
-/// A stream of bytes as actix-web's body.
-struct Body<S> {
-    stream: S,
-    /// How many bytes it has sent in this turn.
-    sent: usize,
-}
-
-impl<S> Body<S> {
-    fn new(stream: S) -> Self {
-        Self { stream, sent: 0 }
-    }
-}
-
-impl<S: Stream<Item = Result<Bytes, StreamError>> + Unpin> MessageBody for Body<S> {
-    type Error = Box<dyn Error>;
-
-    fn size(&self) -> BodySize {
-        BodySize::Stream
-    }
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        if self.sent >= turns::BYTES {
-            self.sent = 0;
-            turns::wait(cx.waker());
-            return Poll::Pending;
-        }
-        let item = Pin::new(&mut self.stream).poll_next(cx);
-        match &item {
-            Poll::Ready(Some(Ok(bytes))) => self.sent += bytes.len(),
-            _ => self.sent = 0,
-        }
-        item.map_err(Into::into)
     }
 }

@@ -52,7 +52,7 @@ async fn answer(app: Data<App>, http: HttpRequest, request: SseRequest) -> HttpR
 tidings_testkit::adapter_suite!(ActixWeb);
 
 impl Serving for ActixWeb {
-    type Server = tidings_actix_web::ActixWeb<TcpListener>;
+    type Server = tidings_actix::Server<TcpListener>;
 
     fn serve(app: App, listener: TcpListener) -> io::Result<tidings_actix_web::Serve> {
         Ok(serve(listener, factory!(app), app.hub()).workers(2))
