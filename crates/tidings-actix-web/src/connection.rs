@@ -16,7 +16,7 @@ use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryE
 use actix_web::Error;
 use actix_web::body::MessageBody;
 use actix_web::dev::AppConfig;
-use tidings_net::{Guarded, Io, Limits, Listener, Protocol, Received, Reception};
+use tidings_net::{Guarded, Io, Limits, Listener, Protocol, Received, Reception, Tls};
 use tokio::sync::watch;
 
 use crate::http2;
@@ -34,8 +34,7 @@ pub(crate) struct Connection<L: Listener> {
 pub(crate) struct Site {
     pub(crate) limits: Limits,
     pub(crate) addr: Option<SocketAddr>,
-    #[cfg(feature = "tls")]
-    pub(crate) tls: Option<tidings_net::Tls>,
+    pub(crate) tls: Option<Tls>,
     /// Whether the server is shutting down.
     pub(crate) closing: watch::Receiver<bool>,
 }
@@ -44,10 +43,7 @@ impl Site {
     /// What `HttpServer` tells its applications: the scheme and the host of a request that does not
     /// name them.
     fn app_config(&self) -> AppConfig {
-        #[cfg(feature = "tls")]
         let is_secure = self.tls.is_some();
-        #[cfg(not(feature = "tls"))]
-        let is_secure = false;
         let host = self.addr.map_or_else(|| "localhost".to_owned(), |addr| addr.to_string());
         let addr = self.addr.unwrap_or((Ipv4Addr::LOCALHOST, 8080).into());
         // Hidden, since actix-web has no other use for it than its crate for tests. But without it, URLs
@@ -81,16 +77,13 @@ where
     let service = factory.new_service(site.app_config()).await.map_err(cannot_start)?;
     let service = Watched::new(service, &site.limits);
     let plain = http(&service, &site).await?;
-    #[cfg(feature = "tls")]
     let over_tls = http(&service, &site).await?;
     Ok(Rc::new(move |Connection { io, reception }| {
         let (site, plain) = (site.clone(), plain.clone());
-        #[cfg(feature = "tls")]
         let over_tls = over_tls.clone();
         Box::pin(async move {
             let receive = async {
                 let io = io.reregister()?;
-                #[cfg(feature = "tls")]
                 if let Some(tls) = &site.tls {
                     // In a box, for what waits for its first head without TLS needs little memory.
                     return Ok(over_tls(Box::pin(reception.receive_tls(io, tls)).await?));

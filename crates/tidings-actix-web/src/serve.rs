@@ -92,7 +92,6 @@ impl<L: IntoListener> Server for ActixWeb<L> {
                     .ok()
                     .as_ref()
                     .and_then(L::Listener::socket_addr),
-                #[cfg(feature = "tls")]
                 tls: options.tls,
                 closing,
             };

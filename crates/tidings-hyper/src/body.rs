@@ -46,7 +46,9 @@ impl Body for RequestBody {
         };
         self.waiting = None;
         if frame.is_none() || self.incoming.is_end_stream() {
-            self.reading.take().map(ReadingBody::finish);
+            if let Some(reading) = self.reading.take() {
+                reading.finish();
+            }
         }
         let error = |error| RequestBodyError(Cause::Failed(error));
         Poll::Ready(frame.map(|frame| frame.map_err(error)))

@@ -16,8 +16,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tidings_net::{
-    AddressPermit, Connections, Guarded, GuardedParts, Io, Options, Peer, Protocol, Received,
-    Reception,
+    AddressPermit, Connections, Guarded, GuardedParts, Io, Peer, Protocol, Received, Reception, Tls,
 };
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -49,15 +48,14 @@ where
 
 /// What connections need from their server. While one of them exists, the server is not at its end.
 pub(crate) struct Server<A, B> {
-    app: Mutex<A>,
-    writers: Arc<Writers<B>>,
+    pub(crate) app: Mutex<A>,
+    pub(crate) writers: Arc<Writers<B>>,
     /// Whether the server is shutting down.
-    closing: watch::Receiver<bool>,
+    pub(crate) closing: watch::Receiver<bool>,
     /// Takes connections whose streams have ended.
-    back: mpsc::UnboundedSender<ReturnedConnection>,
-    connections: Connections,
-    #[cfg(feature = "tls")]
-    tls: Option<tidings_net::Tls>,
+    pub(crate) back: mpsc::UnboundedSender<ReturnedConnection>,
+    pub(crate) connections: Connections,
+    pub(crate) tls: Option<Tls>,
 }
 
 /// Waits for the head of the first request, and spawns the task for what the connection speaks: most of the memory of an idle
@@ -75,7 +73,6 @@ pub(crate) async fn begin<IO, L, A, B>(
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    #[cfg(feature = "tls")]
     if let Some(tls) = &server.tls {
         if let Ok(received) = reception.receive_tls(io, tls).await {
             server.serve(received, addr);
@@ -92,26 +89,6 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    pub(crate) fn new(
-        app: A,
-        options: &Options,
-        writers: Arc<Writers<B>>,
-        closing: watch::Receiver<bool>,
-        back: mpsc::UnboundedSender<ReturnedConnection>,
-        connections: Connections,
-    ) -> Self {
-        let _ = options;
-        Self {
-            app: Mutex::new(app),
-            writers,
-            closing,
-            back,
-            connections,
-            #[cfg(feature = "tls")]
-            tls: options.tls.clone(),
-        }
-    }
-
     fn serve<IO, L>(self: Arc<Self>, received: Received<IO>, addr: L)
     where
         IO: Io,
@@ -154,7 +131,7 @@ where
         Box::pin(async move {
             let (answer, open) = match called {
                 Ok(called) => called,
-                Err(refusal) => return Ok(refusal),
+                Err(refused) => return Ok(refused.respond()),
             };
             let response = answer.await?;
             let Some((slot, framing)) = handoff else {
@@ -253,7 +230,7 @@ async fn serve_http2<IO, L, A, B>(
         Box::pin(async move {
             match called {
                 Ok((answer, open)) => Ok::<_, Infallible>(open.respond(answer.await?)),
-                Err(refusal) => Ok(refusal),
+                Err(refused) => Ok(refused.respond()),
             }
         })
     });

@@ -33,11 +33,12 @@ impl<L: Clone, A> Requests<L, A> {
         Self { app: RefCell::new(app), peer, connections, activity }
     }
 
-    /// Passes a request to the application; or answers it, if the client's address has too many.
-    pub(crate) fn call<B>(
-        &self,
-        request: Request<Incoming>,
-    ) -> Result<(A::Answer, Open), Response<ResponseBody<B>>>
+    /// Passes a request to the application.
+    ///
+    /// # Errors
+    ///
+    /// If the client's address has too many.
+    pub(crate) fn call<B>(&self, request: Request<Incoming>) -> Result<(A::Answer, Open), Refused>
     where
         A: App<L, B>,
     {
@@ -53,7 +54,7 @@ impl<L: Clone, A> Requests<L, A> {
             peer.client = Some(SocketAddr::new(client, 0));
             match self.connections.admit_address(client) {
                 Ok(permit) => address = permit,
-                Err(_) => return Err(too_many(answering)),
+                Err(_) => return Err(Refused(answering)),
             }
         }
         let is_connect = request.method() == Method::CONNECT;
@@ -75,8 +76,13 @@ impl Open {
     }
 }
 
-fn too_many<B>(answering: Answering) -> Response<ResponseBody<B>> {
-    let mut response = Response::new(ResponseBody::none(answering));
-    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-    response
+/// A request that the server refuses.
+pub(crate) struct Refused(Answering);
+
+impl Refused {
+    pub(crate) fn respond<B>(self) -> Response<ResponseBody<B>> {
+        let mut response = Response::new(ResponseBody::none(self.0));
+        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        response
+    }
 }

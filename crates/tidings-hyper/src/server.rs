@@ -1,7 +1,7 @@
 use std::error::Error;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http_body::Body;
@@ -46,8 +46,14 @@ where
     let _stop = writers.stop_on_drop();
     let (close, closing) = watch::channel(false);
     let (back, mut returned) = mpsc::unbounded_channel();
-    let server = Server::new(app, &options, writers.clone(), closing, back, connections.clone());
-    let server = Arc::new(server);
+    let server = Arc::new(Server {
+        app: Mutex::new(app),
+        writers: writers.clone(),
+        closing,
+        back,
+        connections: connections.clone(),
+        tls: options.tls,
+    });
     let mut shutdown = pin!(shutdown);
     loop {
         let (io, addr, reception, before) = tokio::select! {

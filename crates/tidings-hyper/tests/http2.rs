@@ -51,7 +51,7 @@ impl Attacker {
     }
 
     /// Sends all frames, and reads until the server ends the connection. Returns what it said.
-    async fn is_cut_off(mut self, frames: impl Iterator<Item = Vec<u8>>) -> Vec<Frame> {
+    async fn until_cut_off(mut self, frames: impl Iterator<Item = Vec<u8>>) -> Vec<Frame> {
         let frames = frames.collect::<Vec<_>>().concat();
         let (mut reads, mut writes) = self.0.split();
         let mut all = Vec::new();
@@ -94,12 +94,12 @@ impl Frame {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_no_settings_is_cut_off() {
+async fn a_client_that_sends_no_settings_until_cut_off() {
     let short = Duration::from_millis(100);
     let site = Site::with(Hub::new(), Limits::default().handshake_timeout(short)).await;
     let mut socket = TcpStream::connect(site.addr).await.unwrap();
     socket.write_all(PREFACE).await.unwrap();
-    Attacker(socket).is_cut_off(std::iter::empty()).await;
+    Attacker(socket).until_cut_off(std::iter::empty()).await;
     assert_eq!(site.hub.metrics().connections_timed_out, 1);
 }
 
@@ -116,7 +116,7 @@ async fn floods_of_control_frames_end() {
     ];
     for (what, flood) in floods {
         let frames = std::iter::once(open_stream.clone()).chain(std::iter::repeat_n(flood, FLOOD));
-        let said = Attacker::connect(&site).await.is_cut_off(frames).await;
+        let said = Attacker::connect(&site).await.until_cut_off(frames).await;
         let answers = said.iter().filter(|frame| frame.kind == SETTINGS || frame.kind == PING);
         assert!(answers.count() <= 1_010, "{what}");
     }
@@ -130,7 +130,7 @@ async fn rapid_reset_ends() {
         let open = frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET", "/events/a"));
         [open, frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])].concat()
     });
-    Attacker::connect(&site).await.is_cut_off(attacks).await;
+    Attacker::connect(&site).await.until_cut_off(attacks).await;
     eventually("no client is left", || site.hub.clients().count() == 0).await;
 }
 
@@ -141,7 +141,7 @@ async fn a_head_without_end_ends() {
     let more = frame(CONTINUATION, 0, 1, &[0, 1, b'x', 1, b'x'].repeat(50));
     Attacker::connect(&site)
         .await
-        .is_cut_off(std::iter::once(open).chain(std::iter::repeat_n(more, FLOOD)))
+        .until_cut_off(std::iter::once(open).chain(std::iter::repeat_n(more, FLOOD)))
         .await;
     assert_eq!(site.hub.clients().count(), 0);
 }
@@ -217,7 +217,7 @@ async fn a_connection_whose_streams_have_no_window_ends() {
     let client = Http2::open(site.addr).await;
     let mut stream = client.get("/events/a").await;
     stream.next_message().await;
-    attacker.is_cut_off(std::iter::empty()).await;
+    attacker.until_cut_off(std::iter::empty()).await;
     eventually("only that one is left", || site.hub.clients().count() == 1).await;
     assert_eq!(site.hub.metrics().connections_timed_out, 1);
     tokio::time::sleep(limit * 3).await;
@@ -243,6 +243,6 @@ async fn a_stream_whose_window_opens_slowly_goes_on() {
         assert_eq!(site.hub.clients().count(), 1);
         client.0.write_all(&frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 100])).await.unwrap();
     }
-    client.is_cut_off(std::iter::empty()).await;
+    client.until_cut_off(std::iter::empty()).await;
     eventually("it is gone", || site.hub.clients().count() == 0).await;
 }

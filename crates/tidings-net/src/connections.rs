@@ -1,19 +1,21 @@
+mod permit;
+mod place;
+
 use std::collections::{BTreeMap, HashMap};
-use std::error::Error;
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tidings::ServerEvent;
 use tokio::sync::{Notify, oneshot};
 
 use crate::{Hubs, Limits, Listener, Options, Reception};
+use permit::Holder;
+pub use permit::{AddressPermit, Permit, TooMany};
+pub(crate) use place::Place;
 
 /// The connections of a server: accepts them, counts them, and refuses or evicts what is too much.
 ///
@@ -52,6 +54,14 @@ struct State {
 /// When a place's time is up, and its number.
 type PlaceKey = (Instant, u64);
 
+impl State {
+    fn keep_spare(&mut self) {
+        if self.spare.is_none() {
+            self.spare = File::open(if cfg!(windows) { "NUL" } else { "/dev/null" }).ok();
+        }
+    }
+}
+
 /// Why a connection ends in the lobby.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -63,10 +73,7 @@ impl Connections {
     /// None yet, with the limits of these options.
     pub fn new(options: &Options) -> Self {
         let limits = options.limits.clone();
-        #[cfg(feature = "tls")]
         let has_tls = options.tls.is_some();
-        #[cfg(not(feature = "tls"))]
-        let has_tls = false;
         let shared = Arc::new(Shared {
             first_timeout: if has_tls { limits.handshake_timeout } else { limits.head_timeout },
             most: limits.connections.unwrap_or_else(default_most),
@@ -77,7 +84,6 @@ impl Connections {
             state: Mutex::default(),
             limits,
         });
-        shared.state().spare = open_spare();
         let plain = Arc::new(Holder {
             shared: shared.clone(),
             address: None,
@@ -111,6 +117,8 @@ impl Connections {
         const PAUSE: Duration = Duration::from_millis(100);
 
         loop {
+            // Before anything else takes the file.
+            self.shared.state().keep_spare();
             let accepted = tokio::select! {
                 biased;
                 accepted = listener.accept() => accepted,
@@ -298,9 +306,14 @@ impl Connections {
         /// How long evicted connections may take to close.
         const PAUSE: Duration = Duration::from_millis(10);
 
-        let spare = self.shared.state().spare.take().or_else(open_spare);
+        let spare = self.shared.state().spare.take();
         if spare.is_none() {
+            // What was evicted has not closed yet; or somebody else has taken the file, and another must go for it.
             tokio::time::sleep(PAUSE).await;
+            self.shared.state().keep_spare();
+            if self.shared.state().spare.is_none() {
+                self.evict();
+            }
             return None;
         }
         drop(spare);
@@ -309,7 +322,7 @@ impl Connections {
             accepted = listener.accept() => accepted.ok(),
             () = std::future::ready(()) => None,
         };
-        let admitted = accepted.and_then(|(io, addr)| {
+        accepted.and_then(|(io, addr)| {
             self.is_full("there are no files left for connections", self.count());
             if !self.evict() {
                 self.refuse();
@@ -317,11 +330,7 @@ impl Connections {
             }
             let reception = self.admit(L::socket_addr(&addr))?;
             Some((io, addr, reception))
-        });
-        // Without waiting, so that nothing is lost if this is cancelled: the file of what was evicted is free only when its
-        // task has run.
-        self.shared.state().spare = open_spare();
-        admitted
+        })
     }
 
     /// Warns once, until there is room again.
@@ -359,10 +368,6 @@ fn is_out_of_files(error: &io::Error) -> bool {
     }
 }
 
-fn open_spare() -> Option<File> {
-    File::open(if cfg!(windows) { "NUL" } else { "/dev/null" }).ok()
-}
-
 /// The process's limit of files, less what it needs for other things.
 fn default_most() -> usize {
     #[cfg(unix)]
@@ -386,129 +391,6 @@ fn network_of(addr: IpAddr) -> IpAddr {
     match addr.to_canonical() {
         IpAddr::V4(addr) => addr.into(),
         IpAddr::V6(addr) => Ipv6Addr::from_bits(addr.to_bits() >> 64 << 64).into(),
-    }
-}
-
-/// The right of one connection to exist. Whatever has the connection has it, and drops it with the connection. It is as
-/// large as a pointer.
-///
-/// The default is the permit of a connection that nobody counts.
-#[derive(Debug, Default)]
-pub struct Permit(Option<Arc<Holder>>);
-
-/// What a permit knows of its connection.
-#[derive(Debug)]
-struct Holder {
-    shared: Arc<Shared>,
-    #[expect(dead_code, reason = "it counts until it is dropped")]
-    address: Option<AddressPermit>,
-    /// What a proxy has said.
-    client: Option<SocketAddr>,
-    /// It counts for the connection's request only, whose proxy named the address.
-    is_of_request: bool,
-}
-
-impl Permit {
-    /// The client's address, if a proxy has said it.
-    pub(crate) fn client(&self) -> Option<SocketAddr> {
-        self.0.as_ref().and_then(|holder| holder.client)
-    }
-
-    /// A proxy has said who the client is. Returns whether there is room for it.
-    pub(crate) fn set_client(&mut self, client: SocketAddr, connections: &Connections) -> bool {
-        let address = match connections.limits().connections_per_address {
-            Some(_) => match connections.count_address(client.ip()) {
-                Some(address) => Some(address),
-                None => return false,
-            },
-            None => None,
-        };
-        let shared = connections.shared.clone();
-        self.set_holder(Holder { shared, address, client: Some(client), is_of_request: false });
-        true
-    }
-
-    /// Has the connection count for the address of its request, until the connection is readmitted.
-    pub fn set_address(&mut self, address: AddressPermit) {
-        let shared = address.shared.clone();
-        let address = Some(address);
-        self.set_holder(Holder { shared, address, client: None, is_of_request: true });
-    }
-
-    fn set_holder(&mut self, holder: Holder) {
-        self.0 = Some(Arc::new(holder));
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        if let Some(holder) = &self.0 {
-            holder.shared.open.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
-/// A client's address has too many connections.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TooMany(());
-
-impl fmt::Display for TooMany {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("client's address has too many connections")
-    }
-}
-
-impl Error for TooMany {}
-
-/// Counts for an address until it is dropped.
-#[derive(Debug)]
-pub struct AddressPermit {
-    shared: Arc<Shared>,
-    addr: IpAddr,
-}
-
-impl Drop for AddressPermit {
-    fn drop(&mut self) {
-        let mut state = self.shared.state();
-        if let Some(count) = state.addresses.get_mut(&self.addr) {
-            *count -= 1;
-            if *count == 0 {
-                state.addresses.remove(&self.addr);
-            }
-        }
-    }
-}
-
-/// A connection's place in the lobby, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Place {
-    shared: Arc<Shared>,
-    key: PlaceKey,
-    ending: oneshot::Receiver<Ending>,
-}
-
-impl Place {
-    /// Waits until the connection must end. `None` if the server ends.
-    pub(crate) fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ending>> {
-        Pin::new(&mut self.ending).poll(cx).map(Result::ok)
-    }
-
-    /// Gives it this much time from now on.
-    pub(crate) fn restart(&mut self, timeout: Option<Duration>) {
-        let mut state = self.shared.state();
-        if let Some(sender) = state.lobby.remove(&self.key) {
-            self.key.0 = due_in(timeout);
-            state.lobby.insert(self.key, sender);
-            drop(state);
-            self.shared.sooner.notify_one();
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let place = self.shared.state().lobby.remove(&self.key);
-        drop(place);
     }
 }
 

@@ -279,6 +279,7 @@ impl<IO: Io> Guarded<IO> {
                 }
             }
             let next = self.look(Instant::now(), cx).inspect_err(|error| {
+                tracing::debug!(%error, "a connection ends");
                 if error.kind() == io::ErrorKind::TimedOut {
                     self.connections.hubs().report(ServerEvent::ConnectionTimedOut);
                 }
@@ -475,112 +476,4 @@ impl<IO: Io> AsyncWrite for Guarded<IO> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Limits, Options};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-
-    /// A connection that takes 10 bytes, which is being answered. Its system does not tell its progress.
-    fn answered() -> (Guarded<DuplexStream>, DuplexStream, crate::Answering) {
-        let limits = Limits::default();
-        let connections = Connections::new(&Options { limits, ..Options::default() });
-        let (io, client) = duplex(10);
-        let http1 = Protocol::Http1;
-        let guarded = Guarded::new(io, Vec::new(), http1, connections, Permit::default());
-        let answering = guarded.activity().answer();
-        (guarded, client, answering)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_write_that_is_stalled_for_the_limit_fails() {
-        let (mut guarded, _client, _answering) = answered();
-        guarded.write_all(&[0; 10]).await.unwrap();
-        let began = Instant::now();
-        let error = guarded.write_all(&[0; 10]).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(began.elapsed().as_secs(), 30);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn progress_restarts_the_limit() {
-        let (mut guarded, mut client, _answering) = answered();
-        let writing = tokio::spawn(async move { guarded.write_all(&[0; 50]).await });
-        for _ in 0..5 {
-            tokio::time::advance(Duration::from_secs(29)).await;
-            let mut buf = [0; 10];
-            client.read_exact(&mut buf).await.unwrap();
-        }
-        writing.await.unwrap().unwrap();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_stream_that_is_idle_has_no_timer_and_no_limit() {
-        let (mut guarded, mut client, _answering) = answered();
-        guarded.write_all(b"first").await.unwrap();
-        guarded.flush().await.unwrap();
-        assert!(guarded.timer.is_none(), "nothing is outstanding");
-        tokio::time::advance(Duration::from_secs(3600)).await;
-        guarded.write_all(b"still").await.unwrap();
-        guarded.flush().await.unwrap();
-        let mut buf = [0; 10];
-        client.read_exact(&mut buf).await.unwrap();
-        assert_eq!(&buf, b"firststill");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_idle_connection_is_at_its_end_after_its_limit() {
-        let (mut guarded, _client, answering) = answered();
-        drop(answering);
-        let began = Instant::now();
-        assert_eq!(guarded.read(&mut [0; 10]).await.unwrap(), 0);
-        assert_eq!(began.elapsed().as_secs(), 75);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_head_is_answered_when_its_time_is_up() {
-        let (mut guarded, mut client, answering) = answered();
-        drop(answering);
-        client.write_all(b"G").await.unwrap();
-        assert_eq!(guarded.read(&mut [0; 10]).await.unwrap(), 1);
-        let began = Instant::now();
-        let error = guarded.read(&mut [0; 10]).await.unwrap_err();
-        assert_eq!(error.to_string(), "request's head takes too long");
-        assert_eq!(began.elapsed().as_secs(), 30);
-        let mut answer = [0; 10];
-        client.read_exact(&mut answer).await.unwrap();
-        assert_eq!(answer, TIMEOUT[..10]);
-    }
-
-    #[tokio::test]
-    async fn bytes_that_come_during_an_answer_are_given_back_after_it() {
-        let (mut guarded, mut client, answering) = answered();
-        client.write_all(b"GET").await.unwrap();
-        guarded.write_all(b"hello").await.unwrap();
-        guarded.flush().await.unwrap();
-        assert_eq!(guarded.early, b"GET");
-        drop(answering);
-        let mut buf = [0; 10];
-        assert_eq!(guarded.read(&mut buf).await.unwrap(), 3);
-        assert_eq!(guarded.early.capacity(), 0);
-    }
-
-    #[tokio::test]
-    async fn too_many_bytes_during_an_answer_end_the_connection() {
-        let (mut guarded, mut client, _answering) = answered();
-        let sending = tokio::spawn(async move { client.write_all(&[b'x'; AHEAD + 10]).await });
-        let error = guarded.read(&mut [0; 10]).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-        drop(guarded);
-        let _ = sending.await;
-    }
-
-    #[tokio::test]
-    async fn a_flush_sees_a_client_that_has_closed() {
-        let (mut guarded, mut client, _answering) = answered();
-        client.write_all(b"more").await.unwrap();
-        guarded.flush().await.unwrap();
-        drop(client);
-        let error = guarded.flush().await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@
 //!
 //! # Features
 //!
-//! - `tls`: `Tls`.
+//! - `tls`: [`Tls`] can be made.
 
 mod activity;
 mod connections;
@@ -32,7 +32,8 @@ mod proxy_protocol;
 mod reception;
 mod serve;
 mod signals;
-#[cfg(feature = "tls")]
+// The same without the feature, so that no server overlooks it because of another crate's features.
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
 mod transport;
 mod writes;
@@ -52,8 +53,7 @@ pub use reception::{Protocol, Received, Reception};
 pub use serve::{Options, Serve, Server, WithWorkers};
 pub use signals::shutdown_signal;
 pub use tidings_sys::Progress;
-#[cfg(feature = "tls")]
-pub use tls::Tls;
+pub use tls::{Tls, TlsStream};
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
 pub use transport::{ParseTransportError, Transport};

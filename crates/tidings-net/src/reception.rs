@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 
 use crate::connections::{Ending, Place};
-use crate::{Connections, Guarded, Io, Permit, proxy_protocol};
+use crate::{Connections, Guarded, Io, Permit, Tls, TlsStream, proxy_protocol};
 
 /// The first bytes of a client that knows that the server speaks HTTP/2: RFC 9113, section 3.4.
 pub(crate) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -83,18 +83,17 @@ impl Reception {
     /// # Errors
     ///
     /// If the handshake fails, or the connection ends.
-    #[cfg(feature = "tls")]
     pub async fn receive_tls<IO: Io>(
         mut self,
         mut io: IO,
-        tls: &crate::Tls,
-    ) -> io::Result<Received<tokio_rustls::server::TlsStream<IO>>> {
+        tls: &Tls,
+    ) -> io::Result<Received<TlsStream<IO>>> {
         self.proxied(&mut io).await?;
         // The state of a handshake is large: a client that sends nothing does not have it.
         self.within_its_time(|cx| io.poll_first_byte(cx)).await?;
-        let acceptor = tls.acceptor();
+        let tls = tls.clone();
         let receiving = Box::pin(async move {
-            let mut handshake = Box::pin(acceptor.accept(io));
+            let mut handshake = Box::pin(tls.accept(io));
             let io = self.within_its_time(|cx| handshake.as_mut().poll(cx)).await?;
             drop(handshake);
             self.place.restart(self.connections.limits().head_timeout);

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use tidings::Hub;
 
-#[cfg(feature = "tls")]
-use crate::Tls;
-use crate::{Graceful, Hubs, Limits, Transport};
+use crate::{Graceful, Hubs, Limits, Tls, Transport};
 
 /// A framework's server on its listener, which an adapter gives to [`Serve`].
 pub trait Server {
@@ -45,7 +43,6 @@ pub struct Options {
     /// The hubs whose streams are sent.
     pub hubs: Hubs,
     /// TLS, if the server has it.
-    #[cfg(feature = "tls")]
     pub tls: Option<Tls>,
 }
 

@@ -1,8 +1,12 @@
 use std::fmt;
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+pub use tokio_rustls::server::TlsStream;
+
+use crate::Io;
 
 /// TLS for a server, whose certificates can be replaced while it runs.
 ///
@@ -28,9 +32,10 @@ impl Tls {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-    /// What begins a handshake now.
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone().into()
+    /// Makes the handshake, with the configuration that there is now.
+    pub(crate) async fn accept<IO: Io>(&self, io: IO) -> io::Result<TlsStream<IO>> {
+        let config = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        TlsAcceptor::from(config).accept(io).await
     }
 }
 

@@ -1,0 +1,16 @@
+use std::io;
+
+use crate::Io;
+
+/// TLS for a server: there is none without the feature `tls`.
+#[derive(Debug, Clone)]
+pub enum Tls {}
+
+/// A connection with TLS.
+pub type TlsStream<IO> = IO;
+
+impl Tls {
+    pub(crate) async fn accept<IO: Io>(&self, _: IO) -> io::Result<TlsStream<IO>> {
+        match *self {}
+    }
+}
