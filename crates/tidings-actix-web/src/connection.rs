@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::future::{pending, poll_fn, ready};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use actix_http::{HttpService, KeepAlive, Request, Response};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_factory};
-use actix_web::Error;
 use actix_web::body::MessageBody;
 use actix_web::dev::AppConfig;
-use tidings_net::{Guarded, Io, Limits, Listener, Protocol, Received, Reception, Tls};
+use actix_web::{Error, HttpResponse};
+use tidings_net::{Connections, Guarded, Io, Listener, Protocol, Received, Reception, Tls};
 use tokio::sync::watch;
 
 use crate::http2;
@@ -32,7 +32,7 @@ pub(crate) struct Connection<L: Listener> {
 /// What an application must know of its server.
 #[derive(Clone)]
 pub(crate) struct Site {
-    pub(crate) limits: Limits,
+    pub(crate) connections: Connections,
     pub(crate) addr: Option<SocketAddr>,
     pub(crate) tls: Option<Tls>,
     /// Whether the server is shutting down.
@@ -75,42 +75,48 @@ where
 {
     let factory = app.into_factory().map_err(|error| error.into().error_response());
     let service = factory.new_service(site.app_config()).await.map_err(cannot_start)?;
-    let service = Watched::new(service, &site.limits);
+    let service = Watched::new(service, &site.connections);
+    let site = Rc::new(site);
     let plain = http(&service, &site).await?;
     let over_tls = http(&service, &site).await?;
     Ok(Rc::new(move |Connection { io, reception }| {
-        let (site, plain) = (site.clone(), plain.clone());
-        let over_tls = over_tls.clone();
-        Box::pin(async move {
-            let receive = async {
-                let io = io.reregister()?;
-                if let Some(tls) = &site.tls {
-                    // In a box, for what waits for its first head without TLS needs little memory.
-                    return Ok(over_tls(Box::pin(reception.receive_tls(io, tls)).await?));
-                }
-                Ok::<_, io::Error>(plain(reception.receive(io, Default::default()).await?))
-            };
-            let serve = tokio::select! {
-                serve = receive => serve,
-                // Nothing was requested yet.
-                () = site.closed() => return,
-            };
-            if let Ok(serve) = serve {
-                serve.await;
-            }
-        })
+        let Ok(io) = io.reregister() else { return Box::pin(ready(())) };
+        if let Some(tls) = site.tls.clone() {
+            let receive = async move { reception.receive_tls(io, &tls).await };
+            return serve(Box::pin(receive), over_tls.clone(), site.clone());
+        }
+        let receive = reception.receive(io, Default::default());
+        serve(Box::pin(receive), plain.clone(), site.clone())
     }))
+}
+
+/// Serves a connection from its first byte. Until its first head is there, it has what it needs for
+/// that, in one box, and no more.
+fn serve<IO: Io>(
+    receive: Pin<Box<impl Future<Output = io::Result<Received<IO>>> + 'static>>,
+    http: Http<IO>,
+    site: Rc<Site>,
+) -> Local<()> {
+    Box::pin(async move {
+        let received = tokio::select! {
+            received = receive => received,
+            // Nothing was requested yet.
+            () = site.closed() => return,
+        };
+        if let Ok(received) = received {
+            http(received).await;
+        }
+    })
 }
 
 /// Serves HTTP on connections that have sent their first head.
 type Http<IO> = Rc<dyn Fn(Received<IO>) -> Local<()>>;
 
-async fn http<IO, S, B>(service: &Watched<S, B>, site: &Site) -> io::Result<Http<IO>>
+async fn http<IO, S, B>(service: &Watched<S, B>, site: &Rc<Site>) -> io::Result<Http<IO>>
 where
     IO: Io,
-    S: Service<Request> + 'static,
+    S: Service<Request, Error = HttpResponse> + 'static,
     S::Response: Into<Response<B>>,
-    S::Error: Into<Response<actix_web::body::BoxBody>> + 'static,
     S::Future: 'static,
     B: MessageBody + 'static,
 {
@@ -130,7 +136,7 @@ where
         let (activity, service, site) = (io.activity().clone(), service.clone(), site.clone());
         if protocol == Protocol::Http2 {
             return Box::pin(async move {
-                let limits = &site.limits;
+                let limits = site.connections.limits();
                 http2::serve(io, activity, client, service, limits, site.closed()).await;
             });
         }

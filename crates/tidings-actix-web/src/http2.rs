@@ -13,6 +13,7 @@ use actix_http::body::{BodySize, BoxBody, MessageBody};
 use actix_http::header::{CONNECTION, CONTENT_LENGTH, DATE, HttpDate, TRANSFER_ENCODING, UPGRADE};
 use actix_http::{Method, Payload, Request, Response, ResponseHead};
 use actix_service::Service;
+use actix_web::HttpResponse;
 use actix_web::web::Bytes;
 use h2_03::server::{Builder, SendResponse};
 use h2_03::{Reason, RecvStream, SendStream};
@@ -34,9 +35,8 @@ pub(crate) async fn serve<S, B>(
     limits: &Limits,
     closing: impl Future<Output = ()>,
 ) where
-    S: Service<Request> + 'static,
+    S: Service<Request, Error = HttpResponse> + 'static,
     S::Response: Into<Response<B>>,
-    S::Error: Into<Response<BoxBody>> + 'static,
     S::Future: 'static,
     B: MessageBody + 'static,
 {

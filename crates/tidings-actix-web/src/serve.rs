@@ -87,7 +87,7 @@ impl<L: IntoListener> Server for ActixWeb<L> {
             let connections = Connections::new(&options);
             let (close, closing) = watch::channel(false);
             let site = Site {
-                limits: options.limits,
+                connections: connections.clone(),
                 addr: Listener::local_addr(&listener)
                     .ok()
                     .as_ref()

@@ -1,7 +1,9 @@
 //! The application, as a connection sees it.
 
+use std::future::ready;
 use std::io;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -11,9 +13,11 @@ use actix_http::body::{BodySize, MessageBody};
 use actix_http::error::PayloadError;
 use actix_http::{Method, Payload, Request, Response, StatusCode};
 use actix_service::Service;
+use actix_web::HttpResponse;
+use actix_web::http::header::X_FORWARDED_FOR;
 use actix_web::web::Bytes;
 use futures_core::Stream;
-use tidings_net::{Activity, Answering, Limits, ReadingBody};
+use tidings_net::{Activity, AddressPermit, Answering, Connections, ReadingBody};
 use tokio::time::{Sleep, sleep};
 
 use crate::workers::Local;
@@ -22,42 +26,53 @@ use crate::workers::Local;
 /// which a request's body must make progress.
 pub(crate) struct Watched<S, B> {
     service: Rc<S>,
-    body_timeout: Option<Duration>,
+    connections: Connections,
     body: PhantomData<fn() -> B>,
 }
 
 impl<S, B> Watched<S, B> {
-    pub(crate) fn new(service: S, limits: &Limits) -> Self {
-        let body_timeout = limits.body_timeout_value();
-        Self { service: Rc::new(service), body_timeout, body: PhantomData }
+    pub(crate) fn new(service: S, connections: &Connections) -> Self {
+        Self { service: Rc::new(service), connections: connections.clone(), body: PhantomData }
     }
 }
 
 impl<S, B> Clone for Watched<S, B> {
     fn clone(&self) -> Self {
-        let Self { service, body_timeout, body } = self;
-        Self { service: service.clone(), body_timeout: *body_timeout, body: *body }
+        let Self { service, connections, body } = self;
+        Self { service: service.clone(), connections: connections.clone(), body: *body }
     }
 }
 
 impl<S, B> Watched<S, B>
 where
-    S: Service<Request>,
+    S: Service<Request, Error = HttpResponse>,
     S::Response: Into<Response<B>>,
     S::Future: 'static,
+    B: 'static,
 {
     /// Answers a request of the connection with this activity.
     pub(crate) fn answer(
         &self,
         mut request: Request,
         activity: &Activity,
-    ) -> Local<Result<Response<Answer<B>>, S::Error>> {
+    ) -> Local<Result<Response<Answer<B>>, HttpResponse>> {
         let answering = activity.answer();
+        let limits = self.connections.limits();
+        let proxy = request.peer_addr().map(|addr| addr.ip());
+        let values = request.head().headers.get_all(X_FORWARDED_FOR).map(|value| value.as_bytes());
+        let mut address = None;
+        if let Some(client) = limits.forwarded(proxy, values.collect::<Vec<_>>().into_iter()) {
+            match self.connections.admit_address(client) {
+                Ok(permit) => address = permit,
+                Err(_) => return Box::pin(ready(Err(HttpResponse::TooManyRequests().finish()))),
+            }
+            request.head_mut().peer_addr = Some(SocketAddr::new(client, 0));
+        }
         if !matches!(request.payload(), Payload::None) {
             let payload = Box::pin(RequestBody {
                 payload: request.take_payload(),
                 reading: Some(activity.read_body()),
-                timeout: self.body_timeout,
+                timeout: limits.body_timeout_value(),
                 activity: activity.clone(),
                 timer: None,
             });
@@ -72,20 +87,21 @@ where
             if status == StatusCode::SWITCHING_PROTOCOLS || is_connect && status.is_success() {
                 activity.upgrade();
             }
-            Ok(response.map_body(|_, body| Answer { body, _answering: answering }))
+            Ok(response.map_body(|_, body| Answer { body, _open: (answering, address) }))
         })
     }
 }
 
 impl<S, B> Service<Request> for Watched<S, B>
 where
-    S: Service<Request>,
+    S: Service<Request, Error = HttpResponse>,
     S::Response: Into<Response<B>>,
     S::Future: 'static,
+    B: 'static,
 {
     type Response = Response<Answer<B>>;
-    type Error = S::Error;
-    type Future = Local<Result<Response<Answer<B>>, S::Error>>;
+    type Error = HttpResponse;
+    type Future = Local<Result<Response<Answer<B>>, HttpResponse>>;
 
     actix_service::forward_ready!(service);
 
@@ -100,7 +116,8 @@ pin_project_lite::pin_project! {
     pub(crate) struct Answer<B> {
         #[pin]
         body: B,
-        _answering: Answering,
+        // An address counts for its client.
+        _open: (Answering, Option<AddressPermit>),
     }
 }
 

@@ -370,3 +370,19 @@ async fn a_worker_without_an_application_is_an_error() {
     let error = served.await.unwrap_err();
     assert_eq!(error.to_string(), "application cannot start: ()");
 }
+
+#[tokio::test]
+async fn a_client_that_is_named_by_a_proxy_is_listed_and_counted() {
+    let hub = hub();
+    let limits = Limits::default().proxies([std::net::IpAddr::from([127, 0, 0, 1])]);
+    let server = server(&hub, limits.connections_per_address(1));
+    let request = Request::get("/events").header("x-forwarded-for", "203.0.113.7");
+    let mut stream = Response::to(server.addr(), request.clone()).await;
+    stream.read_exactly(3).await;
+    let addr = hub.clients().list()[0].remote_addr;
+    assert_eq!(addr, Some("203.0.113.7:0".parse().unwrap()));
+    assert_eq!(Response::to(server.addr(), request.clone()).await.status(), 429);
+    stream.close().await;
+    eventually("it is gone", || hub.clients().count() == 0).await;
+    assert_eq!(Response::to(server.addr(), request).await.status(), 200);
+}
