@@ -86,12 +86,11 @@ impl Reception {
     pub async fn receive_tls<IO: Io>(
         mut self,
         mut io: IO,
-        tls: &Tls,
+        tls: Tls,
     ) -> io::Result<Received<TlsStream<IO>>> {
         self.proxied(&mut io).await?;
         // The state of a handshake is large: a client that sends nothing does not have it.
         self.within_its_time(|cx| io.poll_first_byte(cx)).await?;
-        let tls = tls.clone();
         let receiving = Box::pin(async move {
             let mut handshake = Box::pin(tls.accept(io));
             let io = self.within_its_time(|cx| handshake.as_mut().poll(cx)).await?;
