@@ -82,8 +82,7 @@ where
     Ok(Rc::new(move |Connection { io, reception }| {
         let Ok(io) = io.reregister() else { return Box::pin(ready(())) };
         if let Some(tls) = site.tls.clone() {
-            let receive = async move { reception.receive_tls(io, &tls).await };
-            return serve(Box::pin(receive), over_tls.clone(), site.clone());
+            return serve(Box::pin(reception.receive_tls(io, tls)), over_tls.clone(), site.clone());
         }
         let receive = reception.receive(io, Default::default());
         serve(Box::pin(receive), plain.clone(), site.clone())
@@ -98,14 +97,16 @@ fn serve<IO: Io>(
     site: Rc<Site>,
 ) -> Local<()> {
     Box::pin(async move {
-        let received = tokio::select! {
-            received = receive => received,
+        // What was received must not live on here: the future would have room for it from its beginning.
+        let served = tokio::select! {
+            received = receive => match received {
+                Ok(received) => http(received),
+                Err(_) => return,
+            },
             // Nothing was requested yet.
             () = site.closed() => return,
         };
-        if let Ok(received) = received {
-            http(received).await;
-        }
+        served.await;
     })
 }
 

@@ -73,7 +73,7 @@ pub(crate) async fn begin<IO, L, A, B>(
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    if let Some(tls) = &server.tls {
+    if let Some(tls) = server.tls.clone() {
         if let Ok(received) = reception.receive_tls(io, tls).await {
             server.serve(received, addr);
         }

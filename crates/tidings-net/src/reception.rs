@@ -86,7 +86,7 @@ impl Reception {
     pub async fn receive_tls<IO: Io>(
         mut self,
         mut io: IO,
-        tls: &Tls,
+        tls: Tls,
     ) -> io::Result<Received<TlsStream<IO>>> {
         self.proxied(&mut io).await?;
         // The state of a handshake is large: a client that sends nothing does not have it.

@@ -93,8 +93,9 @@ pub async fn a_connection_that_sends_nothing_costs_no_more_than_2_kib<A: Serving
         last.ended().await;
         server.memory().expect("Linux")
     };
-    let first = open(50).await;
-    let all = open(350).await;
-    let each = all.saturating_sub(first) / 300;
+    // The first ones also pay for what grows in steps.
+    let first = open(200).await;
+    let all = open(450).await;
+    let each = all.saturating_sub(first) / 250;
     assert!(each <= 2 * 1024, "{each} bytes for each");
 }
