@@ -686,7 +686,7 @@ fn streams_that_hold_too_much_of_what_topics_have_lost_are_ended() {
 
 #[test]
 fn a_stream_is_small() {
-    assert!(size_of::<Member<()>>() <= 152, "{}", size_of::<Member<()>>());
+    assert!(size_of::<Member<()>>() <= 160, "{}", size_of::<Member<()>>());
 }
 
 #[test]
