@@ -199,8 +199,7 @@ async fn tasks_of_a_stream<L: Listener<Addr = SocketAddr>>(
     let hub = hub();
     let served = hub.clone();
     let app = Router::new().route("/news", get(move || news(served)));
-    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
-    let listener = listen(bound);
+    let listener = listen(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port"));
     let serve = tidings_axum::serve(listener, app, &hub);
     let addr = serve.local_addr().expect("its address");
     let server = tokio::spawn(serve.into_future());
@@ -210,7 +209,7 @@ async fn tasks_of_a_stream<L: Listener<Addr = SocketAddr>>(
     // The first bytes of a stream of either transport are sent by what sends the others.
     eventually("nothing but the server and the connection", || tasks() <= 2).await;
     let tasks = tasks() - 1;
-    hub.publish("news", Event::new("one")).await.expect("an open hub");
+    hub.publish("news", Event::new("one")).await.expect("an event");
     assert_eq!(stream.next_message().await.data(), "one");
     // The connection takes the next request, whoever has sent the stream.
     hub.close();
