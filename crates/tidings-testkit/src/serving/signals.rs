@@ -4,6 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use rustix::process::Signal;
 use tidings::Hub;
+use tidings_net::Serve;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Serving;
@@ -22,6 +23,8 @@ const SETTING: &str = "TIDINGS_TEST_SETTING";
 const NOTHING: &str = "nothing";
 /// Its own signal for the shutdown, SIGUSR1.
 const OWN_SHUTDOWN: &str = "own shutdown";
+/// Its own handler of SIGTERM for the shutdown.
+const OWN_SIGTERM: &str = "own SIGTERM";
 const NO_SIGNALS: &str = "no signals";
 const TLS: &str = "TLS";
 
@@ -31,13 +34,8 @@ pub async fn this_is_the_server_of_the_other_tests<A: Serving>() {
         let server = Server::start(async move |listener, _| {
             let serve = A::serve(App::new(Hub::new()), listener)?;
             match &*setting {
-                OWN_SHUTDOWN => {
-                    let mut own = signal(SignalKind::user_defined1())?;
-                    let own = async move {
-                        own.recv().await;
-                    };
-                    serve.with_graceful_shutdown(own).await
-                }
+                OWN_SHUTDOWN => shut_down_at(serve, SignalKind::user_defined1())?.await,
+                OWN_SIGTERM => shut_down_at(serve, SignalKind::terminate())?.await,
                 NO_SIGNALS => serve.disable_signals().await,
                 TLS => serve.tls(Certificate::new().server(&[])).await,
                 _ => serve.await,
@@ -47,6 +45,17 @@ pub async fn this_is_the_server_of_the_other_tests<A: Serving>() {
         server.ended().await;
         std::process::exit(0);
     }
+}
+
+/// Shuts down at a signal that the application handles.
+fn shut_down_at<S: tidings_net::Server>(
+    serve: Serve<S>,
+    kind: SignalKind,
+) -> std::io::Result<Serve<S>> {
+    let mut own = signal(kind)?;
+    Ok(serve.with_graceful_shutdown(async move {
+        own.recv().await;
+    }))
 }
 
 /// A server with TLS.
@@ -107,10 +116,10 @@ pub async fn a_second_signal_ends_the_process_at_once<A: Serving>() {
 pub async fn a_signal_ends_the_process_at_once_when_the_application_has_begun_the_shutdown<
     A: Serving,
 >() {
-    let mut server = start::<A>(OWN_SHUTDOWN).await;
+    let mut server = start::<A>(OWN_SIGTERM).await;
     let in_flight = begin_request(&server).await;
     let stream = follow(server.addr(), "/events?topic=a").await;
-    server.signal(Signal::USR1);
+    server.signal(Signal::TERM);
     shutdown_begins(stream).await;
     server.signal(Signal::TERM);
     assert_eq!(server.ended().await.signal(), Some(Signal::TERM.as_raw()));
