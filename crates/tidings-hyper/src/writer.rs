@@ -159,7 +159,7 @@ impl<B: Send + 'static> Writer<B> {
         Some(if wait.is_zero() { wait } else { wait + Duration::from_millis(1) })
     }
 
-    /// Queues what has become ready, then gives each kind of work a turn. What a turn leaves waits behind what was
+    /// Queues what has become ready, then gives each kind of work a turn. What a turn leaves waits after what was
     /// there before it, so nothing is delayed by more than the turns of that.
     fn round(&mut self, events: &Events) -> ControlFlow<()> {
         for event in events {
@@ -319,7 +319,7 @@ impl<B: Send + 'static> Writer<B> {
         }
     }
 
-    /// Serves the streams of a cohort that have something to do for themselves. Those that have more wait behind the
+    /// Serves the streams of a cohort that have something to do for themselves. Those that have more wait after the
     /// others.
     fn serve_queue(&mut self, index: usize, turn: &mut Turn) {
         let Some(mut left) = self.cohorts.groups.get(index).map(|group| group.queue.len()) else {

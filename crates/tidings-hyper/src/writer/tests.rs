@@ -186,7 +186,7 @@ fn a_stream_may_come_while_the_last_one_of_its_cohort_is_found_gone() {
     let _first = desk.serve(hub.subscribe(["news"]));
     desk.catch_up();
     desk.writer.dismiss(0);
-    // It is opened ahead of its cohort, and waits behind the first one's end.
+    // It is opened ahead of its cohort, and waits after the first one's end.
     publish(&hub, "news", "for nobody");
     let mut second = desk.serve(hub.subscribe(["news"]));
     publish(&hub, "news", "for the second");
