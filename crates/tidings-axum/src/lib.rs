@@ -61,6 +61,7 @@ pub use request::SseRequest;
 pub use response::Sse;
 pub use serve::{Serve, serve};
 pub use tidings;
+pub use tidings::{Event, History, Hub, Retention, Topic};
 pub use tidings_net::{Limits, Transport, shutdown_signal};
 #[cfg(feature = "tls")]
 pub use tidings_net::{Tls, rustls};
