@@ -1,5 +1,5 @@
 //! Server-sent events for warp: an application subscribes a request to topics of a
-//! [`Hub`](tidings::Hub) and publishes from anywhere.
+//! [`Hub`] and publishes from anywhere.
 //!
 //! ```no_run
 //! use tidings_warp::{Sse, SseRequest};
