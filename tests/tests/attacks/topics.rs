@@ -105,7 +105,7 @@ async fn publish_to_many(addr: SocketAddr, topics: usize) {
 async fn patterns_over_many_topics_do_not_stop_the_hub(package: &str) {
     let target = Target::start_as_usual(package).await;
     // Without optimisation, each of them takes many times as long.
-    publish_to_many(target.addr(), if cfg!(debug_assertions) { 2_000 } else { 100_000 }).await;
+    publish_to_many(target.addr(), if cfg!(debug_assertions) { 10_000 } else { 100_000 }).await;
     let honest = Honest::start(&target).await;
     let mut asking = Vec::new();
     for n in 0..8 {
