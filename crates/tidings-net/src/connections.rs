@@ -1,7 +1,8 @@
+mod lobby;
 mod permit;
 mod place;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -13,6 +14,8 @@ use tidings::ServerEvent;
 use tokio::sync::{Notify, oneshot};
 
 use crate::{Hubs, Limits, Listener, Options, Reception};
+use lobby::Lobby;
+pub(crate) use lobby::Rank;
 use permit::Holder;
 pub use permit::{AddressPermit, Permit, TooMany};
 pub(crate) use place::Place;
@@ -44,15 +47,11 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    lobby: BTreeMap<PlaceKey, oneshot::Sender<Ending>>,
-    next_place: u64,
+    lobby: Lobby,
     addresses: HashMap<IpAddr, usize>,
     /// A file that is given up to accept a connection when there is no other.
     spare: Option<File>,
 }
-
-/// When a place's time is up, and its number.
-type PlaceKey = (Instant, u64);
 
 impl State {
     fn keep_spare(&mut self) {
@@ -156,7 +155,7 @@ impl Connections {
         if permit.0.as_ref().is_some_and(|holder| holder.is_of_request) {
             permit.0 = Some(self.plain.clone());
         }
-        let place = self.place(self.limits().idle_timeout);
+        let place = self.place(Rank::Idle, now(), self.limits().idle_timeout);
         Reception::new(self.clone(), permit, place, None, true)
     }
 
@@ -168,7 +167,7 @@ impl Connections {
 
     /// Waits until the first place's time is up.
     async fn wait_for_overdue(&self) {
-        let first = self.shared.state().lobby.first_key_value().map(|((due, _), _)| *due);
+        let first = self.shared.state().lobby.first_due();
         let up = async {
             match first {
                 Some(due) => tokio::time::sleep_until(due.into()).await,
@@ -183,16 +182,12 @@ impl Connections {
 
     /// Ends what has been in the lobby for too long.
     fn end_overdue(&self) {
-        let now = tokio::time::Instant::now().into_std();
-        let mut ended = Vec::new();
         let mut state = self.shared.state();
-        while let Some(place) = state.lobby.first_entry().filter(|place| place.key().0 <= now) {
-            ended.push(place.remove());
-        }
+        let overdue: Vec<_> = std::iter::from_fn(|| state.lobby.pop_overdue(now())).collect();
         drop(state);
-        for place in ended {
+        for ending in overdue {
             self.hubs().report(ServerEvent::ConnectionTimedOut);
-            let _ = place.send(Ending::TimedOut);
+            let _ = ending.send(Ending::TimedOut);
         }
     }
 
@@ -221,7 +216,7 @@ impl Connections {
             },
             None => self.plain_permit(),
         };
-        let place = self.place(self.shared.first_timeout);
+        let place = self.place(Rank::Silent, now(), self.shared.first_timeout);
         Some(Reception::new(self.clone(), permit, place, client, false))
     }
 
@@ -273,23 +268,21 @@ impl Connections {
         Some(AddressPermit { shared: self.shared.clone(), addr })
     }
 
-    fn place(&self, timeout: Option<Duration>) -> Place {
+    /// A place in the lobby for a connection that waits since then, and may wait for so long from now on.
+    pub(crate) fn place(&self, rank: Rank, since: Instant, timeout: Option<Duration>) -> Place {
         let (sender, ending) = oneshot::channel();
-        let mut state = self.shared.state();
-        let key = (due_in(timeout), state.next_place);
-        state.next_place += 1;
-        state.lobby.insert(key, sender);
-        Place { shared: self.shared.clone(), key, ending }
+        let number = self.shared.state().lobby.enter(rank, since, due_in(timeout), sender);
+        Place { shared: self.shared.clone(), number, ending }
     }
 
-    /// Ends the connection that has been in the lobby for the longest. Returns whether there was one.
+    /// Ends the connection in the lobby that must go first. Returns whether there was one.
     fn evict(&self) -> bool {
-        let first = self.shared.state().lobby.pop_first();
-        let Some((_, place)) = first else {
+        let first = self.shared.state().lobby.evict(now());
+        let Some(ending) = first else {
             return false;
         };
         self.hubs().report(ServerEvent::ConnectionEvicted);
-        let _ = place.send(Ending::Evicted);
+        let _ = ending.send(Ending::Evicted);
         true
     }
 
@@ -336,7 +329,7 @@ impl Connections {
     /// Warns once, until there is room again.
     fn is_full(&self, why: &str, open: usize) {
         if self.shared.full_at.swap(open.max(1), Ordering::Relaxed) == 0 {
-            tracing::warn!(open, "{why}: the oldest without a request go first");
+            tracing::warn!(open, "{why}: those without a request make room for others");
         }
     }
 }
@@ -383,7 +376,11 @@ fn due_in(timeout: Option<Duration>) -> Instant {
     /// As good as never.
     const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-    tokio::time::Instant::now().into_std() + timeout.unwrap_or(NEVER)
+    now() + timeout.unwrap_or(NEVER)
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// What counts as one client: an IPv4 address, or a network of 64 bits of IPv6, which a provider gives to one customer.

@@ -113,6 +113,8 @@ async fn patterns_over_many_topics_do_not_stop_the_hub(package: &str) {
         let patterns: Vec<_> = (0..64).map(|m| format!("p/*{n}*{m}")).collect();
         asking.push(open(target.addr(), &events(patterns, "history=all").bytes()).await.unwrap());
     }
+    let all = (Honest::CLIENTS + asking.len()) as u64;
+    within("their streams", async { while target.clients().await < all {} }).await;
     // What they ask for may take its time, but nobody else's.
     for n in 0..50 {
         target.publish("p/1", format!("{n}")).await;

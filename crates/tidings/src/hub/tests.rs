@@ -291,7 +291,6 @@ fn a_stream_of_many_topics_that_is_overrun_looks_for_them_elsewhere() {
     for n in 0..300 {
         (0..10).for_each(|topic| publish(&hub, &format!("p/{topic}"), format!("more {n}.")));
     }
-    assert_eq!(read(&mut reader), None, "the look takes long");
     publish(&hub, "p/63", "last");
     let text = read_until(reader, "data: last", 1);
     assert_eq!(text.matches("data: more").count(), 3_000);
