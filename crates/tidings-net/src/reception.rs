@@ -22,8 +22,7 @@ pub(crate) const TIMEOUT: &[u8] =
 pub(crate) const TOO_LARGE: &[u8] =
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// A connection's place in the lobby: where connections are that have not sent the head of their first request, or that
-/// have returned from a writer.
+/// A connection in the lobby that has not sent the head of its first request, or that has returned from a writer.
 ///
 /// It reads that head before any server allocates for the connection. When the time is up, or others need the place, the
 /// connection ends.
