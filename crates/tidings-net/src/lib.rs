@@ -17,6 +17,7 @@
 //! - `tls`: [`Tls`] can be made.
 
 mod activity;
+mod any_io;
 mod connections;
 mod frames;
 mod graceful;
@@ -39,6 +40,7 @@ mod transport;
 mod writes;
 
 pub use activity::{Activity, Answering, ReadingBody};
+pub use any_io::AnyIo;
 pub use connections::{AddressPermit, Connections, Permit, TooMany};
 pub use graceful::Graceful;
 pub use guarded::{Guarded, GuardedParts};

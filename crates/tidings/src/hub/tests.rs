@@ -258,7 +258,7 @@ fn read_until(mut subscription: Subscription, text: &'static str, count: usize) 
 
 /// They are 64,000, and a thousand requests for them may come at a time.
 #[test]
-fn topics_are_compared_with_patterns_elsewhere_if_they_are_many() {
+fn many_topics_are_looked_through_elsewhere() {
     let hub = hub_of_many_topics();
     let subscribe = || hub.subscribe_matching(many_patterns()).history(History::All);
     let reader = subscribe().open().unwrap();
