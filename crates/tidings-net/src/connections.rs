@@ -120,8 +120,8 @@ impl Connections {
 
     /// Ends all connections in the lobby.
     pub fn close_lobby(&self) {
-        let lobby = std::mem::take(&mut self.shared.state().lobby);
-        drop(lobby);
+        let left = self.shared.state().lobby.clear();
+        drop(left);
     }
 
     /// A newcomer's place in the lobby; `None` if there is no room for it.

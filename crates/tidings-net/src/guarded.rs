@@ -346,11 +346,14 @@ impl<IO: Io> Guarded<IO> {
 
     /// Ends the connection if another needs its place.
     fn poll_place(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.place.as_mut().is_none_or(|place| place.poll_ending(cx).is_pending()) {
+        let Some(Poll::Ready(ending)) = self.place.as_mut().map(|place| place.poll_ending(cx))
+        else {
             return Ok(());
-        }
+        };
         self.place = None;
         match self.phase {
+            // The server ends, and does so with its connections itself.
+            _ if ending.is_none() => {}
             Phase::Head if self.head_length == 0 => self.end_idle(cx),
             Phase::Idle => self.end_idle(cx),
             _ => return Err(io::ErrorKind::ConnectionAborted.into()),

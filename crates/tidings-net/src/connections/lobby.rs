@@ -75,6 +75,13 @@ impl Lobby {
         self.take(number).map(|seat| seat.ending)
     }
 
+    /// Everybody leaves. Returns what is to be dropped with no lock held.
+    pub(super) fn clear(&mut self) -> Self {
+        // No number comes again: places that are dropped later have theirs.
+        let empty = Self { next: self.next, ..Self::default() };
+        std::mem::replace(self, empty)
+    }
+
     /// Its time is up at another moment. Returns whether it is still there.
     pub(super) fn set_due(&mut self, number: u64, due: Instant) -> bool {
         let Some(seat) = self.take(number) else { return false };
@@ -189,6 +196,12 @@ mod tests {
         lobby.pop_overdue(at(10)).unwrap().send(Ending::TimedOut).unwrap();
         assert!(idle_ending.try_recv().is_ok());
         assert!(!lobby.set_due(idle, at(20)));
+        let (sender, mut last_ending) = oneshot::channel();
+        lobby.enter(Rank::Idle, at(0), at(75), sender);
+        drop(lobby.clear());
+        assert_eq!(last_ending.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        assert_eq!(lobby.enter(Rank::Idle, at(0), at(75), oneshot::channel().0), 4);
+        assert!(lobby.evict(at(20)).is_some());
         assert!(lobby.evict(at(20)).is_none());
     }
 }
