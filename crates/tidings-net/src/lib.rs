@@ -5,7 +5,7 @@
 //! is what a server on the open internet needs:
 //!
 //! - [`Limits`], in time and number, all in one place;
-//! - [`Listener`] and [`Io`]: what a server listens on, and what it gets from there;
+//! - [`Listener`] and [`Io`]: what a server listens on, and what it gets from there; [`AnyIo`], if that does not tell;
 //! - [`Connections`], which accepts, counts, refuses and evicts;
 //! - [`Reception`], which reads a connection's first request head before any server allocates for it;
 //! - [`Guarded`], the connection as the server sees it, with the limits that remain;
