@@ -68,8 +68,8 @@ function controls(page) {
       await page.locator('#state[data-state="reconnecting"]').waitFor();
       await page.locator('#state[data-state="live"]').waitFor();
       const pattern = /^Away for [\d.]+ s: (\d+) events? replayed, (\d+) missing, (\d+) doubled\.$/;
-      await page.waitForFunction((source) => new RegExp(source).test(document.getElementById("cut-result").innerText), pattern.source);
-      return pattern.exec(await text("cut-result")).slice(1).map(Number);
+      await page.waitForFunction((source) => new RegExp(source).test(document.getElementById("outcome").innerText), pattern.source);
+      return pattern.exec(await text("outcome")).slice(1).map(Number);
     },
   };
 }
