@@ -190,41 +190,71 @@ addEventListener("pageshow", (event) => { if (event.persisted) enter(); });
 
 // Over HTTP/1.1, a browser opens six connections to a server, over all its tabs.
 // With six streams, not even a page loads any more. So the tabs share five slots,
-// which leaves one connection for everything else. A slot is a lock that the browser
-// releases when its tab closes. HTTP/2 has many streams on one connection, and
-// needs no slots. (Locks are there on https: and on localhost.)
+// which leaves one connection for everything else. A slot is a lock, which the
+// browser releases when the tab is closed. HTTP/2 has many streams on one
+// connection, and needs no slots. (Locks are there on https: and on localhost.)
 const SLOTS = 5;
+const SLOT = "tidings stream ";
 const isHttp1 = !/^h[23]/.test(performance.getEntriesByType("navigation")[0]?.nextHopProtocol);
 const PATIENCE_MS = 2500;
 
-let requests = null;           // an AbortController, while we ask for a slot
+let visit = new AbortController();   // aborted when the page is left
 let releaseSlot = () => {};
 let patience = 0;
 
-function enter() {
+async function enter() {
+  const { signal } = visit = new AbortController();
   setState("connecting");
   patience = setTimeout(explainWait, PATIENCE_MS);
-  if (!isHttp1 || !navigator.locks) {
-    connect();
-    return;
+  if (isHttp1 && navigator.locks) {
+    const release = await takeSlot(signal).catch((error) => { if (!signal.aborted) throw error; });
+    if (signal.aborted) {
+      release?.();
+      return;
+    }
+    releaseSlot = release;
   }
-  const mine = requests = new AbortController();
-  for (let slot = 1; slot <= SLOTS; slot++) {
-    navigator.locks.request(`tidings stream ${slot}`, { signal: mine.signal }, () => {
-      if (mine.signal.aborted) return undefined;   // another slot came first
-      mine.abort();
-      connect();
-      return new Promise((resolve) => { releaseSlot = resolve; });
-    }).catch((error) => { if (error.name !== "AbortError") throw error; });
-  }
+  connect();
 }
 
 function leave() {
+  visit.abort();
   clearTimeout(patience);
-  requests?.abort();
   disconnect();
   connectionLost();
   releaseSlot();
+}
+
+/** Resolves to the function that releases the slot. One tab at a time looks for one, so they get them in turn. */
+async function takeSlot(signal) {
+  return navigator.locks.request("tidings next", { signal }, async () => {
+    for (;;) {
+      const { held } = await navigator.locks.query();
+      const taken = held.map(({ name }) => name).filter((name) => name.startsWith(SLOT));
+      signal.throwIfAborted();
+      if (taken.length < SLOTS) return holdSlot();
+      await oneIsReleased(taken, signal);
+    }
+  });
+}
+
+// Each slot has a name of its own: Chromium evicts a page from its cache if another
+// asks for a lock that the page is just about to release.
+function holdSlot() {
+  return new Promise((resolve, reject) => {
+    const hold = () => new Promise((release) => { resolve(release); });
+    navigator.locks.request(SLOT + crypto.randomUUID(), hold).catch(reject);
+  });
+}
+
+async function oneIsReleased(slots, signal) {
+  const enough = new AbortController();
+  const options = { signal: AbortSignal.any([signal, enough.signal]) };
+  try {
+    await Promise.any(slots.map((slot) => navigator.locks.request(slot, options, () => {})));
+  } finally {
+    enough.abort();
+  }
 }
 
 function explainWait() {
