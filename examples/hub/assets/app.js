@@ -260,9 +260,9 @@ async function oneIsReleased(slots, signal) {
 function explainWait() {
   if (source === null) {
     setState("waiting");
-    showNotice(`This tab waits for a connection. Over HTTP/1.1, a browser opens six to a server, for all tabs together: ${SLOTS} tabs of this page have a stream, and the sixth connection is left for everything else. Close one of them, and this tab goes on by itself. HTTP/2 has no such limit.`);
+    showNotice(`This tab waits for a connection: ${SLOTS} other tabs of this page have a stream. Over HTTP/1.1, a browser opens six connections to a server, and one is left for everything else. Close one of those tabs, and this one goes on by itself. HTTP/2 has no such limit.`);
   } else {
-    showNotice("The server has not answered yet; the browser keeps trying. If other tabs have streams of this server, they may hold all six connections that a browser opens over HTTP/1.1: close one of them. HTTP/2 has no such limit.");
+    showNotice("The server has not answered yet; the browser keeps trying. Over HTTP/1.1, other tabs may hold all six connections that a browser opens to a server: close one of them. HTTP/2 has no such limit.");
   }
 }
 
