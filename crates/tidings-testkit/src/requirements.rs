@@ -111,17 +111,23 @@ fn browser(name: &str, names: &[&str], apps: &[&str], remedy: &str) -> Result<Pa
             Ok(path)
         } else {
             let what = format!("{} does not exist, which {variable} names", path.display());
-            Err(Missing::new(what, format!("set {variable} to the path of a {name}, or to nothing")))
+            Err(Missing::new(
+                what,
+                format!("set {variable} to the path of a {name}, or to nothing"),
+            ))
         };
     }
     let apps = apps.iter().map(|app| Path::new("/Applications").join(app));
-    names.iter().find_map(on_path).or_else(|| apps.into_iter().find(|path| path.is_file())).ok_or_else(
-        || {
-            let remedy =
-                format!("{remedy}, or set {variable} to the path of one; `tests/run` does it for you");
+    names
+        .iter()
+        .find_map(on_path)
+        .or_else(|| apps.into_iter().find(|path| path.is_file()))
+        .ok_or_else(|| {
+            let remedy = format!(
+                "{remedy}, or set {variable} to the path of one; `tests/run` does it for you"
+            );
             Missing::new(format!("{name} is not installed"), remedy)
-        },
-    )
+        })
 }
 
 /// Node.js, new enough for the tests.

@@ -115,7 +115,12 @@ pub const CLIENTS: [Client; 10] = [
         deviations: &[],
     },
     Client { name: "sse-stream", source: Source::CratesIo, driver: "sse_stream", deviations: &[] },
-    Client { name: "curl", source: Source::Shell, driver: "curl.sh", deviations: &[NO_NUL_IN_SHELL] },
+    Client {
+        name: "curl",
+        source: Source::Shell,
+        driver: "curl.sh",
+        deviations: &[NO_NUL_IN_SHELL],
+    },
 ];
 
 /// The empty message that a client makes of a heartbeat.

@@ -405,15 +405,14 @@ fn apache_main(folder: &Path, addr: SocketAddr) -> String {
     ];
     let modules = PLACES.into_iter().find(|place| Path::new(place).is_dir());
     let modules = modules.expect("the modules of Apache");
-    let load = ["mpm_event", "unixd", "authz_core", "filter", "deflate", "proxy", "proxy_http"].map(
-        |name| {
+    let load = ["mpm_event", "unixd", "authz_core", "filter", "deflate", "proxy", "proxy_http"]
+        .map(|name| {
             // Some are built in.
             format!(
                 "<IfModule !{name}_module>\nLoadModule {name}_module {modules}/mod_{name}.so\n\
                  </IfModule>\n"
             )
-        },
-    );
+        });
     format!(
         "{}ServerName localhost\nListen {addr}\nErrorLog /dev/stderr\nLogLevel crit\n\
          PidFile {folder}/pid\nDefaultRuntimeDir {folder}\n",
@@ -504,11 +503,8 @@ async fn one_by_one(hub: &Hub, proxy: &Proxy, topic: String, flaws: &[Flaw]) {
     let mut delays = Vec::new();
     for letter in all_kinds() {
         let next = async |response: &mut Response| (response.next_message().await, Instant::now());
-        let (published, (_, sent), (message, arrived)) = tokio::join!(
-            hub.publish(&topic, &letter),
-            next(&mut direct),
-            next(&mut response)
-        );
+        let (published, (_, sent), (message, arrived)) =
+            tokio::join!(hub.publish(&topic, &letter), next(&mut direct), next(&mut response));
         assert_eq!(seen(&message), published);
         delays.push(arrived.saturating_duration_since(sent));
     }
@@ -560,12 +556,7 @@ async fn noticed(hub: &Hub, proxy: &Proxy, topic: String, flaws: &[Flaw]) {
     // Three heartbeats: the first is answered with a reset, the second cannot be sent, and some look only then.
     assert!(timeout(Duration::from_secs(55), gone).await.is_ok(), "the hub does not notice");
     let is_late = began.elapsed() > Duration::from_secs(10);
-    assert_eq!(
-        is_late,
-        flaws.contains(&Flaw::NoticesLate),
-        "noticed after {:?}",
-        began.elapsed()
-    );
+    assert_eq!(is_late, flaws.contains(&Flaw::NoticesLate), "noticed after {:?}", began.elapsed());
 }
 
 /// Whether clients of each proxy can tell when a hub is killed.

@@ -37,8 +37,9 @@ pub async fn the_response_is_200_with_exactly_the_headers_of_the_contract<A: Ada
 }
 
 /// Browsers give up on a connection that ends before it has arrived.
-pub async fn the_content_type_is_the_first_header_where_the_framework_keeps_their_order<A: Adapter>()
-{
+pub async fn the_content_type_is_the_first_header_where_the_framework_keeps_their_order<
+    A: Adapter,
+>() {
     let site = Site::open::<A>();
     for target in ["/events?topic=a", "/bare?topic=a", "/stream", "/stream/fed"] {
         let response = site.get(target).await;
