@@ -263,7 +263,8 @@ pub fn version(program: &Path, argument: &str) -> Option<String> {
 fn version_in(answer: &str) -> Option<&str> {
     answer
         .split_whitespace()
-        .map(|word| word.rsplit('/').next().unwrap_or(word).trim_start_matches('v'))
+        .map(|word| word.rsplit('/').next().unwrap_or(word))
+        .map(|word| word.trim_start_matches("(varnish-").trim_start_matches('v'))
         .find(|word| word.starts_with(|char: char| char.is_ascii_digit()))
 }
 
@@ -357,6 +358,7 @@ mod tests {
             ("Chromium 140.0.1 built on Debian GNU/Linux 12", "140.0.1"),
             ("nginx version: nginx/1.22.1", "1.22.1"),
             ("v2.8.4 h1:abc", "2.8.4"),
+            ("varnishd (varnish-7.1.1 revision 7cee1c)", "7.1.1"),
             ("HAProxy version 2.6.12-1 2026/10/17 - https://haproxy.org/", "2.6.12-1"),
         ] {
             assert_eq!(version_in(answer), Some(version));

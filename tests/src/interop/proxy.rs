@@ -269,6 +269,8 @@ impl Proxy {
         addr: SocketAddr,
         folder: &Path,
     ) -> Self {
+        // Apache does not start if another process has the number that an earlier one left there.
+        let _ = std::fs::remove_dir_all(folder);
         std::fs::create_dir_all(folder).expect("a folder for a proxy");
         let file = folder.join(setup.file);
         let (origin, hub) = match setup.program {
