@@ -64,6 +64,8 @@ pub struct Guarded<IO> {
     is_set: bool,
     /// It was idle for too long.
     is_over: bool,
+    /// The server has just tried to read, and the client has sent nothing.
+    has_looked_ahead: bool,
     /// Bytes that the server was not given before can be read now.
     is_readable: bool,
 }
@@ -126,6 +128,7 @@ impl<IO: Io> Guarded<IO> {
             timer: None,
             is_set: false,
             is_over: false,
+            has_looked_ahead: false,
             is_readable: false,
         }
     }
@@ -407,7 +410,11 @@ impl<IO: Io> AsyncRead for Guarded<IO> {
         let this = self.get_mut();
         match this.phase() {
             Phase::Head => this.poll_head(cx, buf),
-            Phase::Answer if !this.has_unread_body() => this.poll_ahead(cx),
+            Phase::Answer if !this.has_unread_body() => {
+                let ahead = this.poll_ahead(cx);
+                this.has_looked_ahead = ahead.is_pending();
+                ahead
+            }
             Phase::Body | Phase::Answer => this.poll_pass(cx, buf),
             Phase::Settings | Phase::Idle | Phase::Open => this.poll_frames(cx, buf),
         }
@@ -452,7 +459,9 @@ impl<IO: Io> AsyncWrite for Guarded<IO> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.io).poll_flush(cx)?;
+        let has_looked = std::mem::take(&mut this.has_looked_ahead);
         if this.phase() == Phase::Answer
+            && !has_looked
             && !this.has_unread_body()
             && this.poll_ahead(cx)?.is_ready()
         {
