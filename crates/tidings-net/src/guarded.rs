@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tidings::ServerEvent;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
+use crate::alarm::Alarm;
 use crate::frames::Frames;
 use crate::reception::{TIMEOUT, TOO_LARGE, poll_append};
 use crate::writes::Writes;
@@ -47,8 +48,8 @@ pub struct Guarded<IO> {
     early: Vec<u8>,
     phase: Phase,
     since: Instant,
-    /// How many requests there were when the phase began.
-    requests: usize,
+    /// The number of changes of the activity when the phase was found.
+    changes: usize,
     /// How many bytes of a head have come.
     head_length: usize,
     /// The server has not looked yet whether the head is whole.
@@ -59,7 +60,7 @@ pub struct Guarded<IO> {
     /// How often responses had gone on when one last did, and when.
     moves: (usize, Instant),
     writes: Writes,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Box<Alarm>>,
     /// Whether the timer is set by what is the case now.
     is_set: bool,
     /// It was idle for too long.
@@ -117,7 +118,7 @@ impl<IO: Io> Guarded<IO> {
             early,
             phase: if is_http2 { Phase::Settings } else { Phase::Head },
             since: Instant::now(),
-            requests: 0,
+            changes: 0,
             head_length: 0,
             has_unseen_head: false,
             frames: is_http2.then(|| Box::new(Frames::received(control_frames))),
@@ -156,6 +157,10 @@ impl<IO: Io> Guarded<IO> {
     /// What it is for now.
     fn phase(&mut self) -> Phase {
         let activity = &self.activity;
+        let changes = activity.changes();
+        if changes == self.changes && self.protocol == Protocol::Http1 {
+            return self.phase;
+        }
         let has_settings = || self.frames.as_ref().is_none_or(|frames| frames.has_settings());
         let phase = match self.protocol {
             _ if activity.is_upgraded() => Phase::Open,
@@ -166,10 +171,9 @@ impl<IO: Io> Guarded<IO> {
             Protocol::Http2 if !activity.is_idle() => Phase::Open,
             Protocol::Http2 => Phase::Idle,
         };
-        let requests = activity.requests();
-        if phase != self.phase || requests != self.requests {
+        if phase != self.phase || changes != self.changes {
             self.phase = phase;
-            self.requests = requests;
+            self.changes = changes;
             self.begin_waiting();
             self.head_length = 0;
             self.is_over = false;
@@ -277,7 +281,7 @@ impl<IO: Io> Guarded<IO> {
         loop {
             if self.is_set {
                 let timer = self.timer.as_mut();
-                if timer.is_none_or(|timer| timer.as_mut().poll(cx).is_pending()) {
+                if timer.is_none_or(|timer| timer.poll(cx).is_pending()) {
                     return Ok(());
                 }
             }
@@ -290,8 +294,8 @@ impl<IO: Io> Guarded<IO> {
             self.is_set = true;
             match (next, &mut self.timer) {
                 (None, _) => self.timer = None,
-                (Some(at), Some(timer)) => timer.as_mut().reset(at),
-                (Some(at), None) => self.timer = Some(Box::pin(sleep_until(at))),
+                (Some(at), Some(timer)) => timer.reset(at),
+                (Some(at), None) => self.timer = Some(Box::new(Alarm::at(at))),
             }
         }
     }

@@ -17,6 +17,7 @@
 //! - `tls`: [`Tls`] can be made.
 
 mod activity;
+mod alarm;
 mod connections;
 mod frames;
 mod graceful;
