@@ -1,13 +1,12 @@
 use std::fmt;
 
-use actix_web::body::{self, BoxBody};
+use actix_web::body::{self, BodyStream, BoxBody};
 use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, UPGRADE};
 use actix_web::http::{ConnectionType, Method, Version};
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use futures_core::Stream;
 use tidings::response::HEADERS;
 use tidings::{EventStream, StreamItem, Subscribe, Subscription, error::SubscribeError};
-use tidings_actix::StreamBody;
 
 /// A response of server-sent events.
 ///
@@ -63,13 +62,13 @@ impl Sse {
 
 impl From<Subscribe> for Sse {
     fn from(subscribe: Subscribe) -> Self {
-        Self(subscribe.open().map(|subscription| BoxBody::new(StreamBody::new(subscription))))
+        Self(subscribe.open().map(|subscription| BoxBody::new(BodyStream::new(subscription))))
     }
 }
 
 impl From<Subscription> for Sse {
     fn from(subscription: Subscription) -> Self {
-        Self(Ok(BoxBody::new(StreamBody::new(subscription))))
+        Self(Ok(BoxBody::new(BodyStream::new(subscription))))
     }
 }
 
@@ -79,7 +78,7 @@ where
     S::Item: StreamItem,
 {
     fn from(events: EventStream<S>) -> Self {
-        Self(Ok(BoxBody::new(StreamBody::new(Box::pin(events)))))
+        Self(Ok(BoxBody::new(BodyStream::new(Box::pin(events)))))
     }
 }
 

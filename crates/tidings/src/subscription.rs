@@ -300,6 +300,7 @@ impl Subscription {
     ///
     /// The waker is registered. So if the watermark says that nothing was published since the last look, tickets that
     /// were valid then are valid now, or are being taken by a publisher that will wake the stream.
+    #[inline]
     fn wait(&mut self) -> bool {
         let Client { feed, .. } = &*self.client;
         let is_unchanged = self.shared.watermark() == self.cursor.offset;
@@ -332,9 +333,8 @@ impl Subscription {
     }
 
     /// Whether nothing has happened since the stream was last polled with this waker.
-    #[cfg(feature = "http-body")]
     #[inline]
-    pub(crate) fn is_quiet(&self, waker: &std::task::Waker) -> bool {
+    fn is_quiet(&self, waker: &std::task::Waker) -> bool {
         // In this order: a stream that was woken is seen at once.
         self.client.heartbeat.is_registered(waker)
             && !self.is_interrupted(false)
@@ -350,6 +350,7 @@ impl Subscription {
     }
 
     /// The next bytes of the topics' logs.
+    #[inline]
     fn read(&mut self, limit: Option<u64>) -> Result<Option<Item>, ResetReason> {
         let watermark = self.shared.watermark();
         let limit = limit.map_or(watermark, |limit| limit.min(watermark));

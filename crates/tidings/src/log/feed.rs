@@ -327,7 +327,6 @@ impl Feed {
     }
 
     /// Whether nothing was appended since all wait lists were joined.
-    #[cfg(feature = "http-body")]
     #[inline]
     pub(crate) fn is_waited_for(
         &self,
