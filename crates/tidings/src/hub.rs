@@ -19,6 +19,7 @@ use crate::cluster::membership::Membership;
 use crate::error::{FieldError, PublishError};
 use crate::event::Event;
 use crate::health::Health;
+use crate::into_topics::IntoTopics;
 use crate::metrics::Metrics;
 use crate::server_event::ServerEvent;
 use crate::subscription::subscribe::Subscribe;
@@ -180,17 +181,8 @@ impl Hub {
     /// # Ok(()) }
     /// # handler(&Hub::new(), 1, Resume::new()).unwrap();
     /// ```
-    pub fn subscribe<I>(&self, topics: I) -> Subscribe
-    where
-        I: IntoIterator,
-        I::Item: TryInto<Topic>,
-        <I::Item as TryInto<Topic>>::Error: Into<FieldError>,
-    {
-        let topics = topics
-            .into_iter()
-            .map(|topic| topic.try_into().map_err(Into::into))
-            .collect::<Result<Vec<Topic>, FieldError>>();
-        Subscribe::new(self.shared().clone(), topics)
+    pub fn subscribe<K>(&self, topics: impl IntoTopics<K>) -> Subscribe {
+        Subscribe::new(self.shared().clone(), topics.into_topics())
     }
 
     /// Subscribes a client to patterns: `sensors/*` is every topic whose name begins with `sensors/`, also one that is created
@@ -211,12 +203,7 @@ impl Hub {
     /// # Ok(()) }
     /// # handler(&Hub::new(), 1, Resume::new()).unwrap();
     /// ```
-    pub fn subscribe_matching<I>(&self, patterns: I) -> Subscribe
-    where
-        I: IntoIterator,
-        I::Item: TryInto<TopicPattern>,
-        <I::Item as TryInto<TopicPattern>>::Error: Into<FieldError>,
-    {
+    pub fn subscribe_matching<K>(&self, patterns: impl IntoTopics<K, TopicPattern>) -> Subscribe {
         Subscribe::new(self.shared().clone(), Ok(Vec::new())).matching(patterns)
     }
 

@@ -12,6 +12,7 @@ use crate::client::Identity;
 use crate::error::{FieldError, SubscribeError, SubscribeErrorCause};
 use crate::heartbeat::Heartbeat;
 use crate::hub::shared::{Defaults, Shared};
+use crate::into_topics::IntoTopics;
 use crate::resume::{LastEventId, Resume};
 use crate::topic::{Topic, TopicPattern};
 
@@ -49,15 +50,10 @@ impl Subscribe {
     }
 
     /// Adds patterns: see [`Hub::subscribe_matching`](crate::Hub::subscribe_matching).
-    pub fn matching<I>(mut self, patterns: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: TryInto<TopicPattern>,
-        <I::Item as TryInto<TopicPattern>>::Error: Into<FieldError>,
-    {
-        let patterns = patterns.into_iter().map(|pattern| pattern.try_into().map_err(Into::into));
-        self.names = self.names.and_then(|topics| {
-            topics.into_iter().map(Ok).chain(patterns).collect::<Result<Vec<_>, FieldError>>()
+    pub fn matching<K>(mut self, patterns: impl IntoTopics<K, TopicPattern>) -> Self {
+        self.names = self.names.and_then(|mut names| {
+            names.extend(patterns.into_topics()?);
+            Ok(names)
         });
         self
     }
