@@ -365,6 +365,8 @@ impl Default for Hub {
 }
 
 #[cfg(test)]
+mod history_tests;
+#[cfg(test)]
 mod interest_tests;
 #[cfg(test)]
 mod replica_tests;
