@@ -348,7 +348,9 @@ mod tests {
         let id = LastEventId::new("é-7");
         assert_eq!((id.as_bytes(), id.as_str()), (Some("é-7".as_bytes()), Some("é-7")));
         let event_id = EventId::new("é-7").unwrap();
-        assert!(id == event_id && event_id == id && LastEventId::from(&event_id) == id);
+        assert_eq!(id, event_id);
+        assert_eq!(event_id, id);
+        assert_eq!(LastEventId::from(&event_id).as_bytes(), id.as_bytes());
         assert!(id != EventId::new("é-8").unwrap());
         let other = LastEventId::new(b"\xff");
         assert_eq!((other.as_bytes(), other.as_str()), (Some(&b"\xff"[..]), None));

@@ -20,7 +20,8 @@ fn a_history_is_what_a_fresh_client_is_sent() {
     let clock = ManualClock::new();
     let hub = Hub::builder()
         .clock(clock.clock())
-        .retention_of("short:*", Retention::default().events(2))
+        .retain("short:*", Retention::default().events(2))
+        .unwrap()
         .build();
     for n in 0..30 {
         publish(&hub, ["a", "b", "short:1", "unasked"][n % 4], &n.to_string());
