@@ -119,6 +119,7 @@ macro_rules! adapter_suite {
             }
             stream {
                 a_stream_is_sent_to_its_end
+                a_stream_goes_on_where_its_client_left_off
                 events_of_a_stream_are_sent_one_by_one
                 a_connection_serves_requests_after_a_stream
                 an_error_cuts_the_response_after_the_last_whole_event
