@@ -1,11 +1,15 @@
 //! One event, before it is encoded.
 
+mod typed;
+
 use std::{fmt, time::Duration};
 
 use bytestring::ByteString;
 use serde::Serialize;
 
 use crate::{Comment, EventId, EventName, error::EventError};
+
+pub(crate) use typed::NoTypedEvent;
 
 /// What is sent to clients: an event, or one of the stream's other lines (a comment, a reconnection time, an id).
 ///
