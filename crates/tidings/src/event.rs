@@ -161,7 +161,11 @@ impl Event {
         C: TryInto<Comment>,
         C::Error: Into<EventError>,
     {
-        Ok(Self::EMPTY.with_comment(text.try_into().map_err(Into::into)?))
+        Ok(Self::of_comment(text.try_into().map_err(Into::into)?))
+    }
+
+    pub(crate) fn of_comment(text: Comment) -> Self {
+        Self::EMPTY.with_comment(text)
     }
 
     /// Tells clients how long to wait before they reconnect, and nothing else. See [`Event::with_retry`].

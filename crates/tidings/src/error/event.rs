@@ -3,6 +3,7 @@ use std::error::Error;
 use std::fmt;
 
 use super::field::FieldError;
+use super::publish::RESERVED_NAME;
 use crate::event::NoTypedEvent;
 
 /// An event could not be built.
@@ -16,6 +17,7 @@ pub struct EventError {
 #[derive(Debug)]
 enum Cause {
     Field(FieldError),
+    ReservedName,
     /// What was found in place of an enum.
     NotAnEnum(&'static str),
     // Boxed, so that the JSON library is no part of what this crate promises.
@@ -27,11 +29,16 @@ impl EventError {
         Self { cause: Cause::Json(error.into()) }
     }
 
+    pub(crate) fn reserved_name() -> Self {
+        Self { cause: Cause::ReservedName }
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> EventErrorKind {
         match self.cause {
             Cause::Field(_) => EventErrorKind::Field,
+            Cause::ReservedName => EventErrorKind::ReservedName,
             Cause::NotAnEnum(_) => EventErrorKind::NotAnEnum,
             Cause::Json(_) => EventErrorKind::Json,
         }
@@ -42,6 +49,7 @@ impl fmt::Display for EventError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
             Cause::Field(error) => error.fmt(f),
+            Cause::ReservedName => f.write_str(RESERVED_NAME),
             Cause::NotAnEnum(found) => {
                 write!(f, "event name cannot be taken from {found}: only a tagged enum has one")
             }
@@ -54,7 +62,7 @@ impl Error for EventError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.cause {
             Cause::Field(error) => Some(error),
-            Cause::NotAnEnum(_) => None,
+            Cause::ReservedName | Cause::NotAnEnum(_) => None,
             Cause::Json(error) => Some(&**error),
         }
     }
@@ -87,6 +95,8 @@ impl From<Infallible> for EventError {
 pub enum EventErrorKind {
     /// A name, an id or a comment was refused; the source is the [`FieldError`].
     Field,
+    /// A heartbeat's name is reserved for the hub.
+    ReservedName,
     /// A typed event was to be made of something that is no enum, or of an untagged one.
     NotAnEnum,
     /// The value's `Serialize` failed, or JSON has no way to write it, such as a map whose keys are no strings.

@@ -304,7 +304,9 @@ impl<'a> Tagged<'a> {
     {
         match self.tag {
             None => self.tag = Some(self.read_tag(value)?),
-            Some(Tag::Internal(_)) => ser::SerializeMap::serialize_entry(self.object()?, key, value)?,
+            Some(Tag::Internal(_)) => {
+                ser::SerializeMap::serialize_entry(self.object()?, key, value)?
+            }
             Some(Tag::Adjacent(_)) => match self.json.take() {
                 Some(json) => value.serialize(json)?,
                 None => return Err(self.refusal()),

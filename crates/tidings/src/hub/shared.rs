@@ -13,6 +13,7 @@ use crate::cluster::membership::Membership;
 use crate::counters::Counters;
 use crate::error::PublishError;
 use crate::health::{Health, Link};
+use crate::heartbeat::Heartbeat;
 use crate::log::coverage::LowWatermark;
 use crate::log::feed::{Coalescing, Feeds};
 use crate::log::retention::RetentionRules;
@@ -57,9 +58,9 @@ pub(crate) struct Shared {
 }
 
 /// The settings of subscriptions and events that set none, and their limits.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Defaults {
-    pub(crate) heartbeat: Option<Duration>,
+    pub(crate) heartbeat: Heartbeat,
     pub(crate) retry: Option<Duration>,
     /// Of an encoded event.
     pub(crate) max_event_bytes: usize,

@@ -11,6 +11,7 @@ use super::{Subscription, SubscriptionOptions};
 use crate::client::Identity;
 use crate::error::{FieldError, SubscribeError, SubscribeErrorCause};
 use crate::heartbeat::Heartbeat;
+use crate::heartbeat::timer::HeartbeatTimer;
 use crate::hub::shared::{Defaults, Shared};
 use crate::resume::{LastEventId, Resume};
 use crate::topic::{Topic, TopicPattern};
@@ -33,7 +34,7 @@ impl Subscribe {
     pub(crate) fn new(shared: Arc<Shared>, topics: Result<Vec<Topic>, FieldError>) -> Self {
         let options = SubscriptionOptions {
             sends_status: true,
-            heartbeat: shared.defaults.heartbeat,
+            heartbeat: shared.defaults.heartbeat.clone(),
             retry: shared.defaults.retry,
         };
         let topics = topics.map(|topics| topics.into_iter().map(TopicPattern::from).collect());
@@ -136,10 +137,10 @@ impl Subscribe {
         self
     }
 
-    /// How long the stream may be idle before it sends a heartbeat; `None` for never. Default:
-    /// the hub's.
-    pub fn heartbeat(mut self, interval: impl Into<Option<Duration>>) -> Self {
-        self.options.heartbeat = interval.into();
+    /// What the stream sends when it is idle, and how long it is idle before; `None` for nothing, and a duration for an
+    /// empty comment. Default: the hub's.
+    pub fn heartbeat(mut self, heartbeat: impl Into<Heartbeat>) -> Self {
+        self.options.heartbeat = heartbeat.into();
         self
     }
 
@@ -172,7 +173,7 @@ impl Subscribe {
         let beginning = Beginning::of(&request, &view);
         drop(view);
         let feed = shared.feeds.of(logs);
-        let heartbeat = Heartbeat::new(shared.clock.clone(), options.heartbeat);
+        let heartbeat = HeartbeatTimer::new(shared.clock.clone(), options.heartbeat.interval);
         let position = beginning.then.position;
         let client = shared.registry.enter(feed, self.identity, heartbeat, position);
         client.heartbeat.start(&client);
