@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::beginning::{Beginning, Claim, Request, View};
+use super::beginning::{Claim, Request};
 use super::history::History;
 use super::snapshot::{Snapshot, SnapshotHook};
 use super::{Subscription, SubscriptionOptions};
@@ -182,21 +182,17 @@ impl Subscribe {
             id.position(&head.epoch).map_or(Claim::Unknown, Claim::Position)
         });
         let request = Request { claim, history, has_snapshot: snapshot.is_some() };
-        let view = View::new(&shared, &head, &logs, !request.is_live());
-        let beginning = Beginning::of(&request, &view);
-        drop(view);
         let feed = shared.feeds.of(logs);
         let heartbeat = HeartbeatTimer::new(shared.clock.clone(), options.heartbeat.interval);
-        let position = beginning.then.position;
         let client = match options.is_listed {
-            true => shared.registry.enter(feed, self.identity, heartbeat, position),
+            true => shared.registry.enter(feed, self.identity, heartbeat, head.position),
             false => {
                 let id = ClientId::random();
-                Arc::new(Client::new(id, feed, self.identity, heartbeat, position))
+                Arc::new(Client::new(id, feed, self.identity, heartbeat, head.position))
             }
         };
         client.heartbeat.start(&client);
-        Ok(Subscription::new(shared, client, options, snapshot, (beginning, head)))
+        Ok(Subscription::new(shared, client, options, snapshot, (request, head)))
     }
 }
 
