@@ -1,5 +1,7 @@
 //! From the bytes of a stream to the messages that a client dispatches.
 
+mod typed;
+
 use std::{collections::VecDeque, mem, time::Duration};
 
 use bytestring::ByteString;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::client::{Client, Identity};
 use crate::client_id::ClientId;
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::timer::HeartbeatTimer;
 use crate::log::feed::Feed;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{HashMap, HashSet, Mutex};
@@ -51,7 +51,7 @@ impl Registry {
         &self,
         feed: Arc<Feed>,
         identity: Identity,
-        heartbeat: Heartbeat,
+        heartbeat: HeartbeatTimer,
         position: u64,
     ) -> Arc<Client> {
         let mut entries = self.entries.lock();

@@ -32,6 +32,7 @@ use crate::client::Client;
 use crate::client_id::ClientId;
 use crate::encode;
 use crate::error::StreamError;
+use crate::heartbeat::{EMPTY_COMMENT, Heartbeat, HeartbeatBytes};
 use crate::hub::journal::Head;
 use crate::hub::shared::Shared;
 use crate::log::coalesce::Slice;
@@ -50,10 +51,10 @@ use snapshot::SnapshotHook;
 use start_point::StartPoint;
 
 /// How a subscription behaves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct SubscriptionOptions {
     pub(crate) sends_status: bool,
-    pub(crate) heartbeat: Option<Duration>,
+    pub(crate) heartbeat: Heartbeat,
     pub(crate) retry: Option<Duration>,
     /// Whether it is a client's, and so in the registry.
     pub(crate) is_listed: bool,
@@ -85,6 +86,7 @@ pub struct Subscription {
     /// How the subscription was opened.
     status: Status,
     sends_status: bool,
+    heartbeat: HeartbeatBytes,
     is_listed: bool,
     ended: bool,
     rejoin: Rejoin,
@@ -121,6 +123,7 @@ impl Subscription {
             out_of_band: None,
             status: Status::Pending,
             sends_status: options.sends_status,
+            heartbeat: options.heartbeat.bytes,
             is_listed: options.is_listed,
             ended: false,
             rejoin: Rejoin::All,
@@ -193,6 +196,23 @@ impl Subscription {
         let Some(replication) = self.shared.replication.clone() else { return };
         let catch_up = CatchUp::new(replication, start, began, announce);
         self.out_of_band().catch_up = Some(catch_up);
+    }
+
+    /// Sets the heartbeats of the open stream, as [`Subscribe::heartbeat`](crate::Subscribe::heartbeat) does before.
+    pub fn set_heartbeat(&mut self, heartbeat: impl Into<Heartbeat>) {
+        let Heartbeat { interval, bytes } = heartbeat.into();
+        self.heartbeat = bytes;
+        self.client.heartbeat.restart(interval, &self.client);
+    }
+
+    /// The bytes of a heartbeat.
+    #[cold]
+    fn heartbeat(&self) -> Bytes {
+        // Clients rely on it that the status is their first event.
+        if self.sends_status && !self.client.has_events() {
+            return EMPTY_COMMENT;
+        }
+        self.heartbeat.get()
     }
 
     /// The client's id in the registry.
@@ -274,7 +294,8 @@ impl Subscription {
                     }
                 }
             }
-            if let Some(heartbeat) = self.client.heartbeat.take() {
+            if self.client.heartbeat.take() {
+                let heartbeat = self.heartbeat();
                 self.client.sent(heartbeat.len(), 0, None);
                 return Poll::Ready(Some(Ok(heartbeat.into())));
             }
