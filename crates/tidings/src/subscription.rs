@@ -134,12 +134,12 @@ impl Subscription {
 
     /// Starts as a beginning says: when it is opened, and again after a reset.
     fn begin(&mut self, beginning: Beginning, head: Head, mut ready: Ready) {
-        let Beginning { status, first, then, waits_for_topics } = beginning;
+        let Beginning { status, first, then, waits_for_topics, is_complete } = beginning;
         let position = then.position;
         let began = head.replica.map_or(0, |history| history.began);
         self.client.set_position(position);
         self.seek(then);
-        let announcement = Announcement { status, position, epoch: head.epoch };
+        let announcement = Announcement { status, position, epoch: head.epoch, is_complete };
         match (first, &self.snapshot) {
             (First::Log(start), _) => {
                 ready.end_event();
@@ -402,7 +402,12 @@ impl Subscription {
     }
 
     /// The client has missed something that is gone: begins again with what there is.
+    ///
+    /// A client that is sent no status cannot be told in mid-stream: its stream ends with an error.
     fn reset(&mut self, reason: ResetReason) {
+        if !self.sends_status && self.status != Status::Pending {
+            return self.fail(StreamError::reset(reason));
+        }
         let (shared, client) = (self.shared.clone(), self.client.clone());
         let head = shared.head();
         let view = View::new(&shared, &head, &client.feed.topics, self.snapshot.is_none());

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use reader::{Reader, after, numbered, position, publish};
 use tidings::{
-    DEFAULT_RETRY, Event, EventId, History, Hub, ResetReason, Resume, Retention, Status, Subscribe,
+    DEFAULT_RETRY, Event, EventId, History, Hub, ResetReason, Resume, Retention, Snapshot, Status,
+    Subscribe,
     clock::ManualClock,
-    error::{FieldErrorKind, SubscribeErrorKind},
+    error::{FieldErrorKind, StreamErrorKind, SubscribeErrorKind},
 };
 
 #[track_caller]
@@ -73,13 +74,47 @@ mod status {
         }
     }
 
-    #[test]
-    fn without_status_a_reset_in_mid_stream_is_silent_and_goes_on() {
-        let (hub, _, _) = hub_with("a", 0, Retention::default().events(1));
-        let mut reader = Reader::open(hub.subscribe(["a"]).status(false));
+    /// Published so much that a client which has read nothing of it lags too far.
+    #[track_caller]
+    fn overrun(hub: &Hub, subscribe: Subscribe) -> Reader {
+        let mut reader = Reader::open(subscribe.status(false));
         reader.bytes();
-        publish_many(&hub, "a", 0..1_000);
-        assert_eq!(reader.data(), ["a999"]);
+        publish_many(hub, "a", 0..2);
+        assert_eq!(reader.data(), ["a0", "a1"]);
+        publish_many(hub, "a", 2..1_000);
+        reader
+    }
+
+    #[test]
+    fn without_status_a_stream_that_would_be_reset_ends_with_an_error_instead() {
+        let (hub, _, _) = hub_with("a", 0, Retention::default().events(1));
+        let snapshot = || async { Ok(Snapshot::new([Event::new("state")])) };
+        for subscribe in [
+            hub.subscribe(["a"]),
+            hub.subscribe_matching(["a*"]),
+            hub.subscribe(["a"]).snapshot(snapshot),
+        ] {
+            let mut reader = overrun(&hub, subscribe);
+            assert!(reader.data().iter().all(|data| data == "state"), "a hole that nobody tells");
+            let error = reader.error.take().unwrap();
+            assert_eq!(error.kind(), StreamErrorKind::Reset(ResetReason::Trimmed));
+            assert!(error.to_string().contains("(trimmed)"), "{error}");
+            assert!(reader.data().is_empty() && reader.ended);
+        }
+    }
+
+    #[test]
+    fn without_status_a_client_that_cannot_be_resumed_begins_anew_and_its_handler_knows() {
+        let (hub, _, ids) = hub_with("a", 3, Retention::default().events(1));
+        for (id, reason) in
+            [("nonsense", ResetReason::Unknown), (ids[0].as_str(), ResetReason::Trimmed)]
+        {
+            let subscribe = hub.subscribe(["a"]).status(false).retry(None).resume(after(id));
+            let mut reader = Reader::open(subscribe);
+            assert_eq!(reader.subscription().status(), Status::Reset(reason));
+            assert_eq!(reader.data(), ["a2"]);
+            assert!(reader.error.is_none());
+        }
     }
 }
 
