@@ -5,9 +5,10 @@ use memchr::{memchr2, memchr3};
 
 use crate::error::{Field, FieldError, FieldErrorKind};
 
-// The three types differ in what they refuse and in nothing else.
+// The types differ in what they refuse and in nothing else. With a rule that can be checked at compile time, and the words
+// for it, a type has constants.
 macro_rules! parsed_field {
-    ($(#[$attribute:meta])* $name:ident, $check:path) => {
+    ($(#[$attribute:meta])* $name:ident, $check:path $(, $is_good:path, $rule:literal)?) => {
         $(#[$attribute])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(bytestring::ByteString);
@@ -23,6 +24,20 @@ macro_rules! parsed_field {
                 $check(&text)?;
                 Ok(Self(text.into()))
             }
+
+            $(
+                /// The same for a text that is known when the program is built. As a constant, it is checked then, and is
+                /// not checked again where it is used; nor does that allocate.
+                ///
+                /// # Panics
+                ///
+                /// When the text is refused. In a constant, that is an error of the build.
+                #[must_use]
+                pub const fn from_static(text: &'static str) -> Self {
+                    assert!($is_good(text), $rule);
+                    Self(bytestring::ByteString::from_static(text))
+                }
+            )?
 
             /// The text, as it was given.
             #[must_use]
@@ -51,7 +66,15 @@ macro_rules! parsed_field {
             }
         }
 
-        crate::field::parsed_from!($name: &str, String, &String);
+        crate::field::parsed_from!($name: &str, String, &String, std::borrow::Cow<'_, str>);
+
+        impl TryFrom<&&str> for $name {
+            type Error = crate::error::FieldError;
+
+            fn try_from(text: &&str) -> Result<Self, crate::error::FieldError> {
+                Self::new(*text)
+            }
+        }
 
         impl From<&$name> for $name {
             fn from(parsed: &$name) -> Self {
@@ -68,6 +91,13 @@ macro_rules! parsed_field {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+                Self::new(text).map_err(serde::de::Error::custom)
             }
         }
     };
@@ -112,7 +142,9 @@ parsed_field! {
     /// # Ok::<(), tidings::error::FieldError>(())
     /// ```
     EventName,
-    check_name
+    check_name,
+    is_name,
+    "an event name is not empty and has no line break"
 }
 
 parsed_field! {
@@ -133,7 +165,9 @@ parsed_field! {
     /// # Ok::<(), tidings::error::FieldError>(())
     /// ```
     EventId,
-    check_id
+    check_id,
+    is_id,
+    "an event id has no line break and no NUL"
 }
 
 parsed_field! {
@@ -152,7 +186,9 @@ parsed_field! {
     /// # Ok::<(), tidings::error::FieldError>(())
     /// ```
     Comment,
-    check_comment
+    check_comment,
+    is_line,
+    "a comment has no line break"
 }
 
 impl EventId {
@@ -187,6 +223,32 @@ fn check_id(text: &str) -> Result<(), FieldError> {
 
 fn check_comment(text: &str) -> Result<(), FieldError> {
     refuse(Field::Comment, text, memchr2(b'\r', b'\n', text.as_bytes()))
+}
+
+// The same rules for constants, where the fast searches above cannot run. A test compares the two.
+
+const fn is_name(text: &str) -> bool {
+    !text.is_empty() && is_line(text)
+}
+
+const fn is_id(text: &str) -> bool {
+    is_line(text) && !contains(text, 0)
+}
+
+const fn is_line(text: &str) -> bool {
+    !contains(text, b'\r') && !contains(text, b'\n')
+}
+
+const fn contains(text: &str, byte: u8) -> bool {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at] == byte {
+            return true;
+        }
+        at += 1;
+    }
+    false
 }
 
 /// Checks text of 1 to `max_bytes` bytes. `refusal` says why it does not allow a character.
@@ -238,7 +300,18 @@ mod tests {
             assert_eq!(kind(EventName::new(text)), name, "event name {text:?}");
             assert_eq!(kind(EventId::new(text)), id, "event id {text:?}");
             assert_eq!(kind(Comment::new(text)), comment, "comment {text:?}");
+            assert_eq!(is_name(text), name.is_none(), "event name {text:?}");
+            assert_eq!(is_id(text), id.is_none(), "event id {text:?}");
+            assert_eq!(is_line(text), comment.is_none(), "comment {text:?}");
         }
+    }
+
+    #[test]
+    fn text_that_is_refused_is_an_error_of_serde_with_the_same_message() {
+        let error = serde_json::from_str::<EventName>(r#""a\nb""#).unwrap_err();
+        assert_eq!(error.to_string(), "event name contains '\\n' at byte 1");
+        assert!(serde_json::from_str::<EventId>(r#""4\u00002""#).is_err());
+        assert!(serde_json::from_str::<Comment>("1").is_err());
     }
 
     #[test]
@@ -255,7 +328,11 @@ mod tests {
         assert_eq!(EventName::try_from("é x"), Ok(name.clone()));
         assert_eq!(EventName::try_from(&"é x".to_owned()), Ok(name.clone()));
         assert_eq!(EventName::try_from("é x".to_owned()), Ok(name.clone()));
+        assert_eq!(EventName::try_from(&"é x"), Ok(name.clone()));
+        assert_eq!(EventName::try_from(std::borrow::Cow::from("é x")), Ok(name.clone()));
         assert_eq!(EventName::from(&name), name);
+        assert_eq!(EventName::from_static("é x"), name);
+        assert_eq!(serde_json::from_str::<EventName>("\"é x\"").unwrap(), name);
         assert_eq!(serde_json::to_string(&name).unwrap(), "\"é x\"");
         assert_eq!(format!("{name:>5}|{name:?}"), "  é x|EventName(\"é x\")");
         assert_eq!(String::from(name), "é x");

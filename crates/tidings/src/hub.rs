@@ -18,9 +18,13 @@ use crate::cluster::Cluster;
 use crate::cluster::membership::Membership;
 use crate::error::{FieldError, PublishError};
 use crate::event::Event;
+use crate::field::EventId;
 use crate::health::Health;
+use crate::into_topics::IntoTopics;
 use crate::metrics::Metrics;
 use crate::server_event::ServerEvent;
+use crate::subscription::history::History;
+use crate::subscription::read_history::ReadHistory;
 use crate::subscription::subscribe::Subscribe;
 use crate::sync::atomic::Ordering;
 use crate::topic::{Topic, TopicPattern};
@@ -163,34 +167,22 @@ impl Hub {
         publish::publish_ephemeral(self.shared(), topic.try_into().map_err(Into::into), event)
     }
 
-    /// Subscribes a client to one or many topics.
+    /// Subscribes a client to one or many topics, for programs without HTTP. A handler calls
+    /// [`subscribe` of its request](crate::Resume::subscribe), which also resumes where the client left off.
     ///
     /// The topics that the handler passes decide what the client may see, again at every reconnect. [`Subscribe::open`]
     /// returns an error for a bad topic name, or for none.
     ///
     /// ```
-    /// use tidings::{Hub, Resume};
+    /// use tidings::Hub;
     ///
-    /// # fn handler(hub: &Hub, user_id: u64, request: Resume) -> Result<(), tidings::error::SubscribeError> {
-    /// let subscription = hub
-    ///     .subscribe(["orders", &format!("user:{user_id}")])
-    ///     .principal(user_id)
-    ///     .resume(request)
-    ///     .open()?;
+    /// # fn example(hub: &Hub, user_id: u64) -> Result<(), tidings::error::SubscribeError> {
+    /// let subscription = hub.subscribe(("orders", format!("user:{user_id}"))).principal(user_id).open()?;
     /// # Ok(()) }
-    /// # handler(&Hub::new(), 1, Resume::new()).unwrap();
+    /// # example(&Hub::new(), 1).unwrap();
     /// ```
-    pub fn subscribe<I>(&self, topics: I) -> Subscribe
-    where
-        I: IntoIterator,
-        I::Item: TryInto<Topic>,
-        <I::Item as TryInto<Topic>>::Error: Into<FieldError>,
-    {
-        let topics = topics
-            .into_iter()
-            .map(|topic| topic.try_into().map_err(Into::into))
-            .collect::<Result<Vec<Topic>, FieldError>>();
-        Subscribe::new(self.shared().clone(), topics)
+    pub fn subscribe<K>(&self, topics: impl IntoTopics<K>) -> Subscribe {
+        Subscribe::new(self.shared().clone(), topics.into_topics())
     }
 
     /// Subscribes a client to patterns: `sensors/*` is every topic whose name begins with `sensors/`, also one that is created
@@ -204,20 +196,84 @@ impl Hub {
     /// use tidings::{Hub, Resume};
     ///
     /// # fn handler(hub: &Hub, building: u64, request: Resume) -> Result<(), tidings::error::SubscribeError> {
-    /// let subscription = hub
-    ///     .subscribe_matching([format!("building:{building}:*")])
-    ///     .resume(request)
-    ///     .open()?;
+    /// let subscription =
+    ///     request.subscribe_matching(hub, format!("building:{building}:*")).open()?;
     /// # Ok(()) }
     /// # handler(&Hub::new(), 1, Resume::new()).unwrap();
     /// ```
-    pub fn subscribe_matching<I>(&self, patterns: I) -> Subscribe
-    where
-        I: IntoIterator,
-        I::Item: TryInto<TopicPattern>,
-        <I::Item as TryInto<TopicPattern>>::Error: Into<FieldError>,
-    {
+    pub fn subscribe_matching<K>(&self, patterns: impl IntoTopics<K, TopicPattern>) -> Subscribe {
         Subscribe::new(self.shared().clone(), Ok(Vec::new())).matching(patterns)
+    }
+
+    /// The position of now, as the id from which a client goes on: for a page that is rendered from the application's own
+    /// state, and opens its stream with `?lastEventId=`.
+    ///
+    /// Ask for it *before* the state is read. A client that [resumes](Subscribe::resume) here is then sent every event that
+    /// the state may lack. If a change is made before its event is published, it may also be sent some that the state
+    /// contains.
+    ///
+    /// This costs a lock. On a [log](crate::backend), it is the newest position that this node knows of: its own publications
+    /// are before it, and those of other nodes may be after it. On any node, events that are published after this call
+    /// are.
+    ///
+    /// ```
+    /// use tidings::{Event, Hub, Resume};
+    ///
+    /// let hub = Hub::new();
+    /// let position = hub.position();
+    /// hub.publish("news", Event::new("hello")).wait()?;
+    ///
+    /// // Later, the page opens its stream.
+    /// let request = Resume::new().with_last_event_id(position.as_str());
+    /// let stream = request.subscribe(&hub, "news").open()?;
+    /// assert_eq!(stream.status(), tidings::Status::Resumed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn position(&self) -> EventId {
+        let head = self.shared().head();
+        head.epoch.id(head.newest_known())
+    }
+
+    /// Reads what topics retain, as data: the events that a fresh client would be sent with this [`History`], and the
+    /// position where it would go on. For a page or a JSON endpoint that shows them, and then opens its stream with
+    /// `?lastEventId=`: there is no gap between the two, and no event twice.
+    ///
+    /// The rules are those of a subscription: what a hub's memory does not have is read from its [log](crate::backend), and a
+    /// topic that the log does not deliver to this node yet is waited for. It is not a client, though: neither the registry nor
+    /// the metrics show it. Events come as a client receives them, without their topics.
+    ///
+    /// # Errors
+    ///
+    /// As [`Subscribe::open`]. Also [`Unavailable`](crate::error::SubscribeErrorKind::Unavailable), when nothing comes from the
+    /// hub's log for about ten seconds, or when the topics lose events faster than they are read.
+    ///
+    /// ```
+    /// use tidings::{Event, History, Hub};
+    ///
+    /// # async fn example(hub: Hub) -> Result<(), Box<dyn std::error::Error>> {
+    /// let history = hub.history("news", History::Last(10)).await?;
+    /// for event in &history.events {
+    ///     println!("{}: {}", event.event(), event.data());
+    /// }
+    /// println!("new EventSource('/events?lastEventId={}')", history.position);
+    /// # Ok(()) }
+    /// # let hub = Hub::new();
+    /// # hub.publish("news", Event::new("hello")).wait().unwrap();
+    /// # futures_executor::block_on(example(hub)).unwrap();
+    /// ```
+    pub fn history<K>(&self, topics: impl IntoTopics<K>, history: History) -> ReadHistory {
+        let topics = topics.into_topics();
+        let names = topics.map(|topics| topics.into_iter().map(TopicPattern::from).collect());
+        ReadHistory::new(self.shared().clone(), names, history)
+    }
+
+    /// The same for [patterns](Self::subscribe_matching).
+    pub fn history_matching<K>(
+        &self,
+        patterns: impl IntoTopics<K, TopicPattern>,
+        history: History,
+    ) -> ReadHistory {
+        ReadHistory::new(self.shared().clone(), patterns.into_topics(), history)
     }
 
     /// The connected clients, and the means to disconnect them.

@@ -5,8 +5,9 @@
 //!
 //! let hub = Hub::new();
 //!
-//! // A handler subscribes a request to topics. The adapter makes the response.
-//! let subscription = hub.subscribe(["news", "user:42"]).resume(Resume::new()).open()?;
+//! // A handler subscribes its request to topics. The adapter makes the request and the response.
+//! let request = Resume::new();
+//! let subscription = request.subscribe(&hub, ["news", "user:42"]).open()?;
 //!
 //! // Anywhere else:
 //! let published = hub.publish("news", Event::named("headline", "Hello")?).wait()?;
@@ -27,10 +28,11 @@
 //! A client may also subscribe to a *pattern*, such as `sensors/*`: [`Hub::subscribe_matching`].
 //!
 //! Ids are in one order over the whole hub. So the single Last-Event-ID that a client remembers says what it has seen of
-//! all its topics, and [`Subscribe::resume`] goes on from there. The first event of a subscription, named
+//! all its topics, and [`Resume::subscribe`] goes on from there. The first event of a subscription, named
 //! [`STATUS_EVENT`], says whether that worked: a client is fresh, resumed, or [reset](ResetReason) because something
 //! that it missed is gone.
 //!
+//! [`Hub::position`] and [`Hub::history`] are for pages that show the state, and then open a stream with no gap between.
 //! [`Hub::clients`] lists the connected clients, and [`Hub::cluster`] those of all nodes on a log. [`Hub::health`] and
 //! [`Hub::metrics`] are for operators. [`Hub::publish_ephemeral`] is for events that only matter now. [`EventStream`]
 //! sends a stream of events to one client, without a hub. [`Decoder`] is the other end, for tests and clients.
@@ -81,6 +83,7 @@ mod field;
 mod health;
 mod heartbeat;
 mod hub;
+mod into_topics;
 mod log;
 mod metrics;
 mod number_map;
@@ -122,6 +125,7 @@ pub use hub::Hub;
 pub use hub::builder::HubBuilder;
 pub use hub::publish::Publish;
 pub use hub::published::Published;
+pub use into_topics::IntoTopics;
 pub use log::reset_reason::ResetReason;
 pub use log::retention::Retention;
 pub use metrics::Metrics;
@@ -130,7 +134,9 @@ pub use retry::DEFAULT_RETRY;
 pub use server_event::ServerEvent;
 pub use status::{STATUS_EVENT, Status};
 pub use subscription::Subscription;
+pub use subscription::event_history::EventHistory;
 pub use subscription::history::History;
+pub use subscription::read_history::ReadHistory;
 pub use subscription::snapshot::Snapshot;
 pub use subscription::subscribe::Subscribe;
 pub use topic::{Topic, TopicPattern};

@@ -4,6 +4,10 @@ use std::sync::Arc;
 
 use crate::error::{Field, FieldError, FieldErrorKind};
 use crate::field::{EventId, check_text};
+use crate::hub::Hub;
+use crate::into_topics::IntoTopics;
+use crate::subscription::subscribe::Subscribe;
+use crate::topic::TopicPattern;
 
 /// The name of one history. Ids of another history mean nothing in this one, and lead to a reset.
 ///
@@ -88,6 +92,18 @@ impl fmt::Debug for Epoch {
 ///
 /// There is no invalid one. Bytes that are not an id of this hub lead to a reset, never to an error: a browser's
 /// EventSource gives up for good on any status but 200.
+///
+/// A stream without a hub has ids of the application, which [reads them itself](Self::as_str) and must not trust them.
+///
+/// ```
+/// use tidings::{EventId, LastEventId};
+///
+/// let id = LastEventId::new("answer-7-word-12");
+/// assert_eq!(id, EventId::new("answer-7-word-12")?);
+/// let word = id.as_str().and_then(|id| id.strip_prefix("answer-7-word-"));
+/// assert_eq!(word, Some("12"));
+/// # Ok::<(), tidings::error::FieldError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastEventId(Claim);
 
@@ -99,8 +115,8 @@ enum Claim {
 }
 
 impl LastEventId {
-    /// No id of a hub is longer, in bytes.
-    const MAX_BYTES: usize = 64;
+    /// The longest id that is kept, in bytes. Those of a hub have at most 45.
+    pub const MAX_BYTES: usize = 256;
 
     /// From the value of a `Last-Event-ID` header, or from where else the client has stored it.
     pub fn new(value: impl AsRef<[u8]>) -> Self {
@@ -112,17 +128,56 @@ impl LastEventId {
         Self(Claim::Id(value.into()))
     }
 
-    pub(crate) fn position(&self, epoch: &Epoch) -> Option<u64> {
+    /// The bytes, as the client has sent them; `None` if they are more than [`MAX_BYTES`](Self::MAX_BYTES), or if the
+    /// client has sent several that differ.
+    #[must_use]
+    pub fn as_bytes(&self) -> Option<&[u8]> {
         match &self.0 {
-            Claim::Id(id) => epoch.position(id),
+            Claim::Id(id) => Some(id),
             Claim::Nonsense => None,
         }
+    }
+
+    /// The same as text; `None` if it is not UTF-8, either.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        std::str::from_utf8(self.as_bytes()?).ok()
+    }
+
+    pub(crate) fn position(&self, epoch: &Epoch) -> Option<u64> {
+        epoch.position(self.as_bytes()?)
+    }
+}
+
+impl From<&EventId> for LastEventId {
+    fn from(id: &EventId) -> Self {
+        Self::new(id.as_str())
+    }
+}
+
+impl PartialEq<EventId> for LastEventId {
+    fn eq(&self, id: &EventId) -> bool {
+        self.as_bytes() == Some(id.as_str().as_bytes())
+    }
+}
+
+impl PartialEq<LastEventId> for EventId {
+    fn eq(&self, id: &LastEventId) -> bool {
+        id == self
+    }
+}
+
+/// For an id in the body or the query of a request. All that is text can be read.
+impl<'de> serde::Deserialize<'de> for LastEventId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <String as serde::Deserialize>::deserialize(deserializer).map(Self::new)
     }
 }
 
 /// What a request says about its client: where it left off, and its address.
 ///
-/// Adapters make one from every request; see [`Subscribe::resume`](crate::Subscribe::resume).
+/// The extractors of the adapters have one from every request. [`subscribe`](Self::subscribe) is how a handler subscribes
+/// its client.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resume {
     pub(crate) last_event_id: Option<LastEventId>,
@@ -180,7 +235,32 @@ impl Resume {
         self
     }
 
-    /// Where the client says it left off.
+    /// Subscribes the client to topics: [`Hub::subscribe`] with [`resume`](Subscribe::resume), which a handler must not
+    /// forget. Without it, every reconnect is a fresh client that misses what was published meanwhile.
+    ///
+    /// ```
+    /// use tidings::{Hub, Resume};
+    ///
+    /// # fn handler(hub: &Hub, user_id: u64, request: Resume) -> Result<(), tidings::error::SubscribeError> {
+    /// let topics = ("orders", format!("user:{user_id}"));
+    /// let subscription = request.subscribe(hub, topics).principal(user_id).open()?;
+    /// # Ok(()) }
+    /// # handler(&Hub::new(), 1, Resume::new()).unwrap();
+    /// ```
+    pub fn subscribe<K>(&self, hub: &Hub, topics: impl IntoTopics<K>) -> Subscribe {
+        hub.subscribe(topics).resume(self.clone())
+    }
+
+    /// Subscribes the client to patterns: [`Hub::subscribe_matching`] with [`resume`](Subscribe::resume).
+    pub fn subscribe_matching<K>(
+        &self,
+        hub: &Hub,
+        patterns: impl IntoTopics<K, TopicPattern>,
+    ) -> Subscribe {
+        hub.subscribe_matching(patterns).resume(self.clone())
+    }
+
+    /// Where the client says it left off: also for a stream [without a hub](crate::EventStream).
     pub fn last_event_id(&self) -> Option<&LastEventId> {
         self.last_event_id.as_ref()
     }

@@ -2,9 +2,11 @@
 
 mod beginning;
 mod catch_up;
+pub(crate) mod event_history;
 mod handing_out;
 pub(crate) mod history;
 mod out_of_band;
+pub(crate) mod read_history;
 mod replay;
 pub(crate) mod snapshot;
 mod start_point;
@@ -51,6 +53,8 @@ pub(crate) struct SubscriptionOptions {
     pub(crate) sends_status: bool,
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) retry: Option<Duration>,
+    /// Whether it is a client's, and so in the registry.
+    pub(crate) is_listed: bool,
 }
 
 /// An open subscription: a stream of the bytes of an event stream.
@@ -79,6 +83,7 @@ pub struct Subscription {
     /// How the subscription was opened.
     status: Status,
     sends_status: bool,
+    is_listed: bool,
     ended: bool,
     rejoin: Rejoin,
     /// The client's outlet has the rest of an event.
@@ -114,6 +119,7 @@ impl Subscription {
             out_of_band: None,
             status: Status::Pending,
             sends_status: options.sends_status,
+            is_listed: options.is_listed,
             ended: false,
             rejoin: Rejoin::All,
             has_rest: false,
@@ -429,6 +435,10 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         self.client.heartbeat.cancel();
         self.client.feed.stop_waiting(&self.topic_cursors);
-        self.shared.unsubscribe(&self.client);
+        self.shared.unsubscribe(&self.client.feed.topics);
+        // When the registry is empty, no topic counts a subscriber any more.
+        if self.is_listed {
+            self.shared.registry.leave(&self.client);
+        }
     }
 }

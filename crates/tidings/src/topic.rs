@@ -19,8 +19,27 @@ parsed_field! {
     /// assert_eq!(error.to_string(), "topic contains ' ' at byte 3");
     /// # Ok::<(), tidings::error::FieldError>(())
     /// ```
+    ///
+    /// A constant is checked when the program is built:
+    ///
+    /// ```
+    /// use tidings::{Event, Hub, Topic};
+    ///
+    /// const NEWS: Topic = Topic::from_static("news");
+    ///
+    /// # let hub = Hub::new();
+    /// hub.publish(NEWS, Event::new("hello")).wait()?;
+    /// # Ok::<(), tidings::error::PublishError>(())
+    /// ```
+    ///
+    /// ```compile_fail,E0080
+    /// # use tidings::Topic;
+    /// const TWO_WORDS: Topic = Topic::from_static("two words");
+    /// ```
     Topic,
-    check_topic
+    check_topic,
+    is_topic,
+    "a topic is 1 to 256 bytes without white space, control characters and `*`"
 }
 
 parsed_field! {
@@ -38,8 +57,15 @@ parsed_field! {
     /// assert!(!pattern.matches(&Topic::new("orders")?));
     /// # Ok::<(), tidings::error::FieldError>(())
     /// ```
+    ///
+    /// ```compile_fail,E0080
+    /// # use tidings::TopicPattern;
+    /// const NINE: TopicPattern = TopicPattern::from_static("*********");
+    /// ```
     TopicPattern,
-    check_pattern
+    check_pattern,
+    is_pattern,
+    "a topic pattern is 1 to 256 bytes without white space and control characters, with at most 8 `*`"
 }
 
 impl Topic {
@@ -128,9 +154,69 @@ fn check(field: Field, text: &str) -> Result<(), FieldError> {
     })
 }
 
+// The same rules for constants. A test compares the two.
+
+const fn is_topic(text: &str) -> bool {
+    matches!(stars_of_name(text), Some(0))
+}
+
+const fn is_pattern(text: &str) -> bool {
+    matches!(stars_of_name(text), Some(0..=TopicPattern::MAX_WILDCARDS))
+}
+
+/// The number of `*` in a name; `None` if it is no name for another reason.
+const fn stars_of_name(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    if bytes.is_empty() || bytes.len() > Topic::MAX_BYTES {
+        return None;
+    }
+    let (mut at, mut stars) = (0, 0);
+    while at < bytes.len() {
+        let (code, len) = decode(bytes, at);
+        match code {
+            // Control characters and white space.
+            0..=0x20 | 0x7f..=0xa0 | 0x1680 | 0x2000..=0x200a => return None,
+            0x2028 | 0x2029 | 0x202f | 0x205f | 0x3000 => return None,
+            0x2a => stars += 1,
+            _ => {}
+        }
+        at += len;
+    }
+    Some(stars)
+}
+
+/// The character at this byte of valid UTF-8, and its length.
+const fn decode(bytes: &[u8], at: usize) -> (u32, usize) {
+    let first = bytes[at] as u32;
+    let (mut code, len) = match first {
+        0..0x80 => (first, 1),
+        0x80..0xe0 => (first & 0x1f, 2),
+        0xe0..0xf0 => (first & 0x0f, 3),
+        _ => (first & 0x07, 4),
+    };
+    let mut next = 1;
+    while next < len {
+        code = code << 6 | bytes[at + next] as u32 & 0x3f;
+        next += 1;
+    }
+    (code, len)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn constants_are_checked_by_the_same_rules() {
+        let of_every_character = (char::MIN..=char::MAX).map(|c| format!("a{c}b"));
+        let lengths = ["", "x", "*"].map(str::to_owned).into_iter();
+        let lengths = lengths.chain([255, 256, 257].map(|bytes| "x".repeat(bytes)));
+        let stars = (0..10).map(|stars| "*a".repeat(stars));
+        for text in of_every_character.chain(lengths).chain(stars) {
+            assert_eq!(is_topic(&text), check_topic(&text).is_ok(), "{text:?}");
+            assert_eq!(is_pattern(&text), check_pattern(&text).is_ok(), "{text:?}");
+        }
+    }
 
     #[track_caller]
     fn matches(pattern: &str, topic: &str) -> bool {

@@ -3,7 +3,7 @@ use std::fmt;
 
 use super::field::FieldError;
 
-/// A subscription was not opened.
+/// A subscription was not opened, or a history was not read.
 #[derive(Debug)]
 pub struct SubscribeError(SubscribeErrorCause);
 
@@ -13,6 +13,7 @@ pub(crate) enum SubscribeErrorCause {
     NoTopics,
     TooManyTopics { count: usize, limit: usize },
     TooManyPatterns { count: usize, limit: usize },
+    Unavailable,
 }
 
 impl SubscribeError {
@@ -24,6 +25,7 @@ impl SubscribeError {
             SubscribeErrorCause::NoTopics => SubscribeErrorKind::NoTopics,
             SubscribeErrorCause::TooManyTopics { .. } => SubscribeErrorKind::TooManyTopics,
             SubscribeErrorCause::TooManyPatterns { .. } => SubscribeErrorKind::TooManyPatterns,
+            SubscribeErrorCause::Unavailable => SubscribeErrorKind::Unavailable,
         }
     }
 }
@@ -45,6 +47,7 @@ impl fmt::Display for SubscribeError {
             SubscribeErrorCause::TooManyPatterns { count, limit } => {
                 write!(f, "subscription has {count} patterns, over the limit of {limit}")
             }
+            SubscribeErrorCause::Unavailable => f.write_str("history cannot be read at present"),
         }
     }
 }
@@ -58,7 +61,7 @@ impl Error for SubscribeError {
     }
 }
 
-/// Why a subscription was not opened.
+/// Why a subscription was not opened, or a history was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SubscribeErrorKind {
@@ -71,4 +74,6 @@ pub enum SubscribeErrorKind {
     /// There are more patterns than
     /// [`HubBuilder::patterns_per_subscription`](crate::HubBuilder::patterns_per_subscription).
     TooManyPatterns,
+    /// Of [`Hub::history`](crate::Hub::history): the hub's log does not answer, or loses events faster than they are read.
+    Unavailable,
 }

@@ -64,6 +64,12 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// The newest position that the hub knows of. On a log, it may be ahead of what the hub has.
+    pub(crate) fn newest_known(&self) -> u64 {
+        let of_log = self.replica.map_or(0, |history| history.end.max(history.acknowledged));
+        self.position.max(of_log)
+    }
+
     /// Whether the hub's log delivers only topics that the hub is interested in.
     pub(crate) fn is_selective(&self) -> bool {
         self.replica.is_some_and(|replica| replica.is_selective)

@@ -7,7 +7,6 @@ use super::journal::topics::{Past, STEP};
 use super::journal::{Head, Journal};
 use super::published::Published;
 use super::replication::Replication;
-use crate::client::Client;
 use crate::clock::Clock;
 use crate::cluster::membership::Membership;
 use crate::counters::Counters;
@@ -262,11 +261,9 @@ impl Shared {
         }
     }
 
-    /// Ends a client's part in its topics, and then in the registry: when that is empty, no topic counts a
-    /// subscriber any more.
-    pub(crate) fn unsubscribe(&self, client: &Client) {
-        self.leave(&client.feed.topics, |state| state.subscribers -= 1);
-        self.registry.leave(client);
+    /// Ends a subscription to topics.
+    pub(crate) fn unsubscribe(&self, topics: &[Arc<TopicLog>]) {
+        self.leave(topics, |state| state.subscribers -= 1);
     }
 
     /// Ends a replay of topics.

@@ -113,7 +113,9 @@ impl Subscription {
     }
 
     fn set_status(&mut self, status: Status) {
-        self.shared.counters.announced(status);
+        if self.is_listed {
+            self.shared.counters.announced(status);
+        }
         if self.status == Status::Pending {
             self.status = status;
         }

@@ -8,10 +8,12 @@ use super::beginning::{Beginning, Claim, Request, View};
 use super::history::History;
 use super::snapshot::{Snapshot, SnapshotHook};
 use super::{Subscription, SubscriptionOptions};
-use crate::client::Identity;
+use crate::client::{Client, Identity};
+use crate::client_id::ClientId;
 use crate::error::{FieldError, SubscribeError, SubscribeErrorCause};
 use crate::heartbeat::Heartbeat;
 use crate::hub::shared::{Defaults, Shared};
+use crate::into_topics::IntoTopics;
 use crate::resume::{LastEventId, Resume};
 use crate::topic::{Topic, TopicPattern};
 
@@ -31,15 +33,20 @@ pub struct Subscribe {
 
 impl Subscribe {
     pub(crate) fn new(shared: Arc<Shared>, topics: Result<Vec<Topic>, FieldError>) -> Self {
+        let names = topics.map(|topics| topics.into_iter().map(TopicPattern::from).collect());
+        Self::named(shared, names)
+    }
+
+    pub(super) fn named(shared: Arc<Shared>, names: Result<Vec<TopicPattern>, FieldError>) -> Self {
         let options = SubscriptionOptions {
             sends_status: true,
             heartbeat: shared.defaults.heartbeat,
             retry: shared.defaults.retry,
+            is_listed: true,
         };
-        let topics = topics.map(|topics| topics.into_iter().map(TopicPattern::from).collect());
         Self {
             shared,
-            names: topics,
+            names,
             identity: Identity::default(),
             last_event_id: None,
             history: History::default(),
@@ -49,15 +56,10 @@ impl Subscribe {
     }
 
     /// Adds patterns: see [`Hub::subscribe_matching`](crate::Hub::subscribe_matching).
-    pub fn matching<I>(mut self, patterns: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: TryInto<TopicPattern>,
-        <I::Item as TryInto<TopicPattern>>::Error: Into<FieldError>,
-    {
-        let patterns = patterns.into_iter().map(|pattern| pattern.try_into().map_err(Into::into));
-        self.names = self.names.and_then(|topics| {
-            topics.into_iter().map(Ok).chain(patterns).collect::<Result<Vec<_>, FieldError>>()
+    pub fn matching<K>(mut self, patterns: impl IntoTopics<K, TopicPattern>) -> Self {
+        self.names = self.names.and_then(|mut names| {
+            names.extend(patterns.into_topics()?);
+            Ok(names)
         });
         self
     }
@@ -150,6 +152,17 @@ impl Subscribe {
         self
     }
 
+    /// As what reads history for the application: nothing but events and the status, and not a client.
+    pub(super) fn unlisted(mut self) -> Self {
+        self.options = SubscriptionOptions {
+            sends_status: true,
+            heartbeat: None,
+            retry: None,
+            is_listed: false,
+        };
+        self
+    }
+
     /// Opens the subscription: the client is in the registry from now on, until the returned stream is dropped, and
     /// no event that is published from now on is lost to it.
     ///
@@ -174,7 +187,13 @@ impl Subscribe {
         let feed = shared.feeds.of(logs);
         let heartbeat = Heartbeat::new(shared.clock.clone(), options.heartbeat);
         let position = beginning.then.position;
-        let client = shared.registry.enter(feed, self.identity, heartbeat, position);
+        let client = match options.is_listed {
+            true => shared.registry.enter(feed, self.identity, heartbeat, position),
+            false => {
+                let id = ClientId::random();
+                Arc::new(Client::new(id, feed, self.identity, heartbeat, position))
+            }
+        };
         client.heartbeat.start(&client);
         Ok(Subscription::new(shared, client, options, snapshot, (beginning, head)))
     }
