@@ -3,11 +3,13 @@ use std::fmt;
 use actix_web::body::{self, BoxBody};
 use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, UPGRADE};
 use actix_web::http::{ConnectionType, Method, Version};
-use actix_web::{HttpRequest, HttpResponse, Responder};
+use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError};
 use futures_core::Stream;
 use tidings::response::HEADERS;
-use tidings::{EventStream, StreamItem, Subscribe, Subscription, error::SubscribeError};
+use tidings::{EventStream, StreamItem, Subscribe, Subscription};
 use tidings_actix::StreamBody;
+
+use crate::error::Error;
 
 /// A response of server-sent events.
 ///
@@ -42,10 +44,10 @@ use tidings_actix::StreamBody;
 ///
 /// The response is 200 with the headers of [`tidings::response::HEADERS`]; and `Content-Encoding:
 /// identity` if the request accepts others, so that actix-web's `Compress` does not change it. A
-/// subscription that cannot be opened (a bad topic name, or no topic) is answered 400 with the
-/// error as plain text; to answer it otherwise, call [`Subscribe::open`] and convert its result.
+/// subscription that cannot be opened (a bad topic name, or no topic) is answered with its [`Error`]; to
+/// answer it otherwise, call [`Subscribe::open`] and convert its result.
 #[must_use = "a response is sent when the handler returns it"]
-pub struct Sse(Result<BoxBody, SubscribeError>);
+pub struct Sse(Result<BoxBody, Error>);
 
 impl Sse {
     /// Sends the events of any stream, with the defaults of [`EventStream`].
@@ -63,7 +65,10 @@ impl Sse {
 
 impl From<Subscribe> for Sse {
     fn from(subscribe: Subscribe) -> Self {
-        Self(subscribe.open().map(|subscription| BoxBody::new(StreamBody::new(subscription))))
+        match subscribe.open() {
+            Ok(subscription) => subscription.into(),
+            Err(error) => Self(Err(error.into())),
+        }
     }
 }
 
@@ -91,7 +96,7 @@ impl Responder for Sse {
             Ok(body) => {
                 let mut response = HttpResponse::Ok();
                 for header in HEADERS {
-                    response.insert_header(header);
+                    response.insert_header(*header);
                 }
                 if request.headers().contains_key(ACCEPT_ENCODING) {
                     response.insert_header((CONTENT_ENCODING, "identity"));
@@ -110,9 +115,7 @@ impl Responder for Sse {
                 }
                 response
             }
-            Err(error) => HttpResponse::BadRequest()
-                .content_type("text/plain; charset=utf-8")
-                .body(error.to_string()),
+            Err(error) => error.error_response(),
         }
     }
 }

@@ -24,6 +24,7 @@
 
 mod body;
 mod connection;
+#[cfg(feature = "http2")]
 mod http2;
 mod server;
 mod turns;

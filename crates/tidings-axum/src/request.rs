@@ -1,13 +1,16 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::ops::Deref;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::header::ACCEPT;
 use axum::http::request::Parts;
 use tidings::Resume;
 use tidings::response::LAST_EVENT_ID;
 
-/// Where a request's client left off, and its address. Pass it to
-/// [`Subscribe::resume`](tidings::Subscribe::resume).
+use crate::error::Error;
+
+/// Where a request's client left off, and its address: a [`Resume`] that subscribes the client.
 ///
 /// It reads the `Last-Event-ID` header or, without one, the query parameter `lastEventId`. It knows
 /// the client's address under [`serve`](crate::serve()), and under axum's own server with
@@ -21,16 +24,43 @@ use tidings::response::LAST_EVENT_ID;
 /// use tidings_axum::{Sse, SseRequest};
 ///
 /// async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {
-///     hub.subscribe(["news"]).history(History::Last(10)).resume(request).into()
+///     request.subscribe(&hub, "news").history(History::Last(10)).into()
+/// }
+/// ```
+///
+/// A stream without a hub has ids of its own, and goes on after the one that its client has. Text from a client is never
+/// to be trusted:
+///
+/// ```
+/// use futures_util::stream;
+/// use tidings_axum::tidings::{Event, EventId};
+/// use tidings_axum::{Sse, SseRequest};
+///
+/// async fn words(request: SseRequest) -> Sse {
+///     let last = request.last_event_id().and_then(|id| id.as_str()?.parse().ok());
+///     let next = last.map_or(0, |last: usize| last.saturating_add(1));
+///     let words = ["Hello", "again"].into_iter().enumerate().skip(next);
+///     Sse::new(stream::iter(words.map(|(n, word)| {
+///         EventId::new(n.to_string()).map(|id| Event::new(word).with_id(id))
+///     })))
 /// }
 /// ```
 #[derive(Debug, Clone)]
 pub struct SseRequest(Resume);
 
+impl Deref for SseRequest {
+    type Target = Resume;
+
+    fn deref(&self) -> &Resume {
+        &self.0
+    }
+}
+
 impl SseRequest {
-    /// The client's address, if the server knows it.
-    pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.0.remote_addr()
+    /// An error as a response in the form that the request's `Accept` headers prefer: for one that does not come from the
+    /// request's own subscription, such as a publication's.
+    pub fn error(&self, error: impl Into<tidings::error::Error>) -> Error {
+        Error::from(error.into().with_format(self.0.error_format()))
     }
 }
 
@@ -48,7 +78,8 @@ impl<S: Send + Sync> FromRequestParts<S> for SseRequest {
         let client = parts.extensions.get().map(|Client(addr)| *addr);
         let remote_addr = client.or(parts.extensions.get().map(|ConnectInfo(addr)| *addr));
         let resume = Resume::from_request(ids, parts.uri.query()).with_remote_addr(remote_addr);
-        Ok(Self(resume))
+        let accept = parts.headers.get_all(ACCEPT).iter().map(|value| value.as_bytes());
+        Ok(Self(resume.with_accept(accept)))
     }
 }
 

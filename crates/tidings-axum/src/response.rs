@@ -1,9 +1,10 @@
 use axum::body::Body;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
-use tidings::{EventStream, StreamItem, Subscribe, Subscription, error::SubscribeError};
+use tidings::{EventStream, StreamItem, Subscribe, Subscription};
 use tidings_hyper::{SubscriptionBody, stream_response};
+
+use crate::error::Error;
 
 /// A response of server-sent events.
 ///
@@ -37,11 +38,11 @@ use tidings_hyper::{SubscriptionBody, stream_response};
 /// ```
 ///
 /// The response is 200 with the headers of [`tidings::response::HEADERS`]. A subscription that
-/// cannot be opened (a bad topic name, or no topic) is answered 400 with the error as plain text;
-/// to answer it otherwise, call [`Subscribe::open`] and convert its result.
+/// cannot be opened (a bad topic name, or no topic) is answered with its [`Error`]; to answer it otherwise, call
+/// [`Subscribe::open`] and convert its result.
 #[derive(Debug)]
 #[must_use = "a response is sent when the handler returns it"]
-pub struct Sse(Result<Response, SubscribeError>);
+pub struct Sse(Result<Response, Error>);
 
 impl Sse {
     /// Sends the events of any stream, with the defaults of [`EventStream`].
@@ -61,7 +62,7 @@ impl From<Subscribe> for Sse {
     fn from(subscribe: Subscribe) -> Self {
         match subscribe.open() {
             Ok(subscription) => subscription.into(),
-            Err(error) => Self(Err(error)),
+            Err(error) => Self(Err(error.into())),
         }
     }
 }
@@ -84,6 +85,6 @@ where
 
 impl IntoResponse for Sse {
     fn into_response(self) -> Response {
-        self.0.unwrap_or_else(|error| (StatusCode::BAD_REQUEST, error.to_string()).into_response())
+        self.0.unwrap_or_else(IntoResponse::into_response)
     }
 }

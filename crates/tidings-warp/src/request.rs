@@ -1,22 +1,52 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::ops::Deref;
 
 use tidings::Resume;
 use tidings::response::LAST_EVENT_ID;
 use warp::Filter;
 use warp::http::HeaderMap;
+use warp::http::header::ACCEPT;
 
-/// Where a request's client left off, and its address. Pass it to
-/// [`Subscribe::resume`](tidings::Subscribe::resume).
+use crate::error::Error;
+
+/// Where a request's client left off, and its address: a [`Resume`] that subscribes the client.
 ///
 /// [`request()`] is the filter that extracts it.
+///
+/// A stream without a hub has ids of its own, and goes on after the one that its client has. Text from a client is never
+/// to be trusted:
+///
+/// ```
+/// use futures_util::stream;
+/// use tidings_warp::tidings::{Event, EventId};
+/// use tidings_warp::{Sse, SseRequest};
+///
+/// fn words(request: SseRequest) -> Sse {
+///     let last = request.last_event_id().and_then(|id| id.as_str()?.parse().ok());
+///     let next = last.map_or(0, |last: usize| last.saturating_add(1));
+///     let words = ["Hello", "again"].into_iter().enumerate().skip(next);
+///     Sse::new(stream::iter(words.map(|(n, word)| {
+///         EventId::new(n.to_string()).map(|id| Event::new(word).with_id(id))
+///     })))
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct SseRequest(Resume);
 
+impl Deref for SseRequest {
+    type Target = Resume;
+
+    fn deref(&self) -> &Resume {
+        &self.0
+    }
+}
+
 impl SseRequest {
-    /// The client's address, if the server knows it.
-    pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.0.remote_addr()
+    /// An error as a response in the form that the request's `Accept` headers prefer: for one that does not come from the
+    /// request's own subscription, such as a publication's.
+    pub fn error(&self, error: impl Into<tidings::error::Error>) -> Error {
+        Error::from(error.into().with_format(self.0.error_format()))
     }
 }
 
@@ -39,7 +69,7 @@ impl From<SseRequest> for Resume {
 ///
 /// # let hub = Hub::new();
 /// let events = warp::path("events").and(tidings_warp::request()).map(move |request: SseRequest| {
-///     Sse::from(hub.subscribe(["news"]).history(History::Last(10)).resume(request))
+///     Sse::from(request.subscribe(&hub, "news").history(History::Last(10)))
 /// });
 /// ```
 pub fn request() -> impl Filter<Extract = (SseRequest,), Error = Infallible> + Copy {
@@ -47,7 +77,8 @@ pub fn request() -> impl Filter<Extract = (SseRequest,), Error = Infallible> + C
         |headers: HeaderMap, query: String, remote_addr: Option<SocketAddr>| {
             let ids = headers.get_all(LAST_EVENT_ID).iter().map(|value| value.as_bytes());
             let resume = Resume::from_request(ids, Some(&query));
-            SseRequest(resume.with_remote_addr(remote_addr))
+            let accept = headers.get_all(ACCEPT).iter().map(|value| value.as_bytes());
+            SseRequest(resume.with_remote_addr(remote_addr).with_accept(accept))
         },
     )
 }

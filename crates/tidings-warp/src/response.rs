@@ -2,11 +2,13 @@ use std::fmt;
 
 use futures_core::Stream;
 use sync_wrapper::SyncStream;
-use tidings::{EventStream, StreamItem, Subscribe, Subscription, error::SubscribeError};
+use tidings::{EventStream, StreamItem, Subscribe, Subscription};
 use tidings_hyper::{SubscriptionBody, stream_response};
 use warp::Reply;
-use warp::http::{self, StatusCode};
+use warp::http;
 use warp::reply::Response;
+
+use crate::error::Error;
 
 /// A reply of server-sent events.
 ///
@@ -42,10 +44,10 @@ use warp::reply::Response;
 /// ```
 ///
 /// The response is 200 with the headers of [`tidings::response::HEADERS`]. A subscription that
-/// cannot be opened (a bad topic name, or no topic) is answered 400 with the error as plain text;
-/// to answer it otherwise, call [`Subscribe::open`] and convert its result.
+/// cannot be opened (a bad topic name, or no topic) is answered with its [`Error`]; to answer it otherwise, call
+/// [`Subscribe::open`] and convert its result.
 #[must_use = "a reply is sent when the filter returns it"]
-pub struct Sse(Result<Response, SubscribeError>);
+pub struct Sse(Result<Response, Error>);
 
 impl Sse {
     /// Sends the events of any stream, with the defaults of [`EventStream`].
@@ -65,7 +67,7 @@ impl From<Subscribe> for Sse {
     fn from(subscribe: Subscribe) -> Self {
         match subscribe.open() {
             Ok(subscription) => subscription.into(),
-            Err(error) => Self(Err(error)),
+            Err(error) => Self(Err(error.into())),
         }
     }
 }
@@ -97,9 +99,7 @@ where
 
 impl Reply for Sse {
     fn into_response(self) -> Response {
-        self.0.unwrap_or_else(|error| {
-            warp::reply::with_status(error.to_string(), StatusCode::BAD_REQUEST).into_response()
-        })
+        self.0.unwrap_or_else(Reply::into_response)
     }
 }
 

@@ -25,6 +25,7 @@ impl Subscription {
     }
 }
 
+/// Each frame is one chunk of the stream: see [`Subscription`].
 impl Body for Subscription {
     type Data = Bytes;
     type Error = StreamError;

@@ -172,6 +172,42 @@ mod first_bytes {
     }
 }
 
+mod chunks {
+    use super::*;
+
+    #[test]
+    fn a_chunk_is_whole_events_and_only_a_large_event_comes_in_pieces() {
+        const PIECE: usize = 4096;
+        let hub = Hub::builder().retry(None).build();
+        let mut reader = Reader::open(hub.subscribe("a"));
+        let mut sizes = Vec::new();
+        for size in [1, 100, 4_000, 5_000, 20_000, 1, 4_096, 1] {
+            sizes.push(size);
+            publish(&hub, "a", &"x".repeat(size));
+            if sizes.len() % 3 == 0 {
+                while let Some(chunk) = reader.chunk() {
+                    let is_whole = chunk.ends_with(b"\n\n");
+                    assert!(is_whole || chunk.len() == PIECE, "{} bytes", chunk.len());
+                    assert!(chunk.len() <= PIECE || is_whole);
+                }
+            }
+        }
+        let data: Vec<_> = reader.messages().iter().map(|message| message.data().len()).collect();
+        assert_eq!(data[1..], sizes, "after the status");
+    }
+
+    #[test]
+    fn a_heartbeat_is_a_chunk_of_its_own() {
+        let (hub, clock, _) = hub_with("a", 0, Retention::default());
+        let mut reader = Reader::open(hub.subscribe("a"));
+        reader.bytes();
+        clock.advance(Duration::from_secs(20));
+        publish(&hub, "a", "late");
+        let chunks: Vec<_> = std::iter::from_fn(|| reader.chunk()).collect();
+        assert!(chunks.iter().all(|chunk| chunk == ":\n\n" || chunk.starts_with(b"data: late")));
+    }
+}
+
 mod past {
     use super::*;
 

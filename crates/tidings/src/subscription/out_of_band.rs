@@ -9,11 +9,12 @@ use super::replay::Replay;
 use super::snapshot::{AwaitedSnapshot, Snapshot, SnapshotHook, SnapshotTask};
 use super::{Item, Subscription};
 use crate::encode;
-use crate::error::StreamError;
+use crate::error::{StreamError, StreamErrorKind};
 use crate::heartbeat::HEARTBEAT;
 use crate::log::coalesce::Slice;
 use crate::resume::Epoch;
 use crate::status::Status;
+use crate::telling::tell;
 
 /// What is to be sent before the stream reads on in its topics' logs, in this order.
 #[derive(Debug, Default)]
@@ -118,6 +119,11 @@ impl Subscription {
         }
         if self.status == Status::Pending {
             self.status = status;
+            if let Status::Reset(reason) = status {
+                tell!(DEBUG, &self.client, self.span(), %reason, "stream begins with a reset");
+            }
+        } else if let Status::Reset(reason) = status {
+            tell!(INFO, &self.client, self.span(), %reason, "client lagged too far, and is reset");
         }
     }
 
@@ -156,6 +162,7 @@ impl Subscription {
                     Poll::Ready(Ok(snapshot)) => self.send_snapshot(&snapshot),
                     Poll::Ready(Err(error)) => {
                         out_of_band.snapshot = None;
+                        self.shared.counters.snapshots_failed.add();
                         self.fail(StreamError::snapshot(error));
                     }
                     // A shutdown does not wait for the application.
@@ -202,6 +209,13 @@ impl Subscription {
 
     /// Ends with an error, once the server has sent what it has.
     pub(super) fn fail(&mut self, error: StreamError) {
+        match error.kind() {
+            StreamErrorKind::Ended => {}
+            StreamErrorKind::Reset(_) => {
+                tell!(INFO, &self.client, self.span(), reason = %error, "stream failed");
+            }
+            _ => tell!(WARN, &self.client, self.span(), reason = %error, "stream failed"),
+        }
         self.out_of_band().failed = Some(error);
     }
 
