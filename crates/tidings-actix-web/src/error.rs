@@ -81,7 +81,9 @@ impl ResponseError for Error {
     fn error_response(&self) -> HttpResponse {
         let ErrorResponse { headers, body, .. } = self.0.response();
         let mut response = HttpResponse::build(self.status_code());
-        headers.iter().for_each(|header| drop(response.insert_header(*header)));
+        for header in headers {
+            response.insert_header(*header);
+        }
         response.body(body)
     }
 }

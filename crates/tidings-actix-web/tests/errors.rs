@@ -37,7 +37,7 @@ async fn a_handler_ends_with_a_question_mark() {
                 .route("/publish-as-asked/{topic}", get().to(publish_as_asked))
         };
         let serve = tidings_actix_web::serve(listener, app, &served);
-        serve.workers(1.try_into().expect("one")).with_graceful_shutdown(begun).await
+        serve.workers(1).with_graceful_shutdown(begun).await
     });
     assert_errors_are_responses(&server, &hub).await;
 }

@@ -46,7 +46,7 @@ const _: () = {
     shared::<clock::Clock>();
     shared::<clock::ManualClock>();
     shared::<cluster::Cluster<'_>>();
-    shared::<cluster::Answer<usize>>();
+    shared::<cluster::Answer>();
     shared::<cluster::NodeId>();
     shared::<cluster::NodeInfo>();
     shared::<backend::Epoch>();
@@ -90,7 +90,7 @@ const _: () = {
     sent::<Subscription>();
     sent::<ReadHistory>();
     sent::<EventStream<std::iter::Empty<Event>>>();
-    sent::<cluster::Ask<'_>>();
+    sent::<cluster::Ask>();
     sent::<Cohort>();
     sent::<SnapshotTask>();
 };

@@ -78,7 +78,7 @@ mod status {
     #[track_caller]
     fn overrun(hub: &Hub, subscribe: Subscribe) -> Reader {
         let mut reader = Reader::open(subscribe.status(false));
-        reader.bytes();
+        reader.messages();
         publish_many(hub, "a", 0..2);
         assert_eq!(reader.data(), ["a0", "a1"]);
         publish_many(hub, "a", 2..1_000);
@@ -172,7 +172,7 @@ mod first_bytes {
     }
 }
 
-mod chunks {
+mod whole_events {
     use super::*;
 
     #[test]

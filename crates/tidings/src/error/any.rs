@@ -113,7 +113,7 @@ impl From<FieldError> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.cause().fmt(f)
+        write!(f, "{}", self.cause())
     }
 }
 

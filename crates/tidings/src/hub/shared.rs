@@ -23,7 +23,7 @@ use crate::registry::Registry;
 use crate::resume::Epoch;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::telling::tell;
+use crate::telling::{Attached, tell};
 use crate::timers::{Timed, TimerSlot};
 use crate::topic::{Topic, TopicPattern};
 
@@ -170,7 +170,7 @@ impl Shared {
             if self.pinned.bytes().saturating_sub(will_be_free) <= self.pinned.target() {
                 break;
             }
-            let (bytes, stream) = client.cut();
+            let (bytes, stream) = client.clone().cut();
             will_be_free += bytes;
             self.counters.streams_cut.add();
             cut.push((client, stream));
@@ -182,7 +182,7 @@ impl Shared {
             tell!(
                 WARN,
                 &client,
-                None,
+                Attached::span(None),
                 "stream cut: its client reads too slowly, and others need the memory"
             );
             stream.wake();
