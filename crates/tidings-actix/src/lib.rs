@@ -18,6 +18,7 @@
 //! HTTP/1 is actix-http's. HTTP/2 is served with h2, whose limits actix-http does not set.
 
 mod connection;
+#[cfg(feature = "http2")]
 mod http2;
 mod server;
 mod watched;

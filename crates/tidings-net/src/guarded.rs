@@ -82,6 +82,7 @@ pub struct Guarded<IO> {
 
 /// What a [`Guarded`] connection consists of.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct GuardedParts<IO> {
     /// The connection.
     pub io: IO,

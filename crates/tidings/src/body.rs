@@ -19,6 +19,7 @@ impl Subscription {
     }
 }
 
+/// Each frame is one chunk of the stream: see [`Subscription`].
 impl Body for Subscription {
     type Data = Bytes;
     type Error = StreamError;

@@ -18,12 +18,12 @@ use crate::log::retention::RetentionRules;
 use crate::log::tail::Tail;
 use crate::log::{TopicLog, TopicState};
 use crate::metrics::Metrics;
-use crate::outlet::CutStream;
 use crate::pinned::Pinned;
 use crate::registry::Registry;
 use crate::resume::Epoch;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::telling::{Attached, tell};
 use crate::timers::{Timed, TimerSlot};
 use crate::topic::TopicPattern;
 
@@ -170,15 +170,23 @@ impl Shared {
             if self.pinned.bytes().saturating_sub(will_be_free) <= self.pinned.target() {
                 break;
             }
-            let (bytes, stream) = client.cut();
+            let (bytes, stream) = client.clone().cut();
             will_be_free += bytes;
             self.counters.streams_cut.add();
-            cut.push(stream);
+            cut.push((client, stream));
         }
         self.pinned.be_patient();
         self.is_relieving.store(false, Ordering::Release);
         // Wakers may come back here.
-        cut.into_iter().for_each(CutStream::wake);
+        for (client, stream) in cut {
+            tell!(
+                WARN,
+                &client,
+                Attached::span(None),
+                "stream cut: its client reads too slowly, and others need the memory"
+            );
+            stream.wake();
+        }
     }
 
     /// Tells a selective log which topics this node now has subscribers for.
@@ -288,7 +296,10 @@ impl Shared {
             resets_unknown: counters.resets_unknown.get(),
             log_reads: counters.log_reads.get(),
             streams_cut: counters.streams_cut.get(),
+            snapshots_failed: counters.snapshots_failed.get(),
             snapshots_timed_out: counters.snapshots_timed_out.get(),
+            streams_untold: counters.streams_untold.get(),
+            subscriptions_refused: counters.subscriptions_refused.get(),
             connections_refused: counters.connections_refused.get(),
             connections_evicted: counters.connections_evicted.get(),
             connections_timed_out: counters.connections_timed_out.get(),
