@@ -1,5 +1,5 @@
 //! Server-sent events for actix-web: an application subscribes a request to topics of a
-//! [`Hub`](tidings::Hub) and publishes from anywhere.
+//! [`Hub`] and publishes from anywhere.
 //!
 //! ```no_run
 //! use actix_web::{App, web};
@@ -60,6 +60,7 @@ pub use request::SseRequest;
 pub use response::Sse;
 pub use serve::{Serve, serve};
 pub use tidings;
+pub use tidings::{Event, History, Hub, Retention, Topic};
 pub use tidings_net::{IntoListener, Limits, shutdown_signal};
 #[cfg(feature = "tls")]
 pub use tidings_net::{Tls, rustls};

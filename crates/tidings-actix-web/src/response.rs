@@ -6,7 +6,7 @@ use actix_web::http::{ConnectionType, Method, Version};
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use futures_core::Stream;
 use tidings::response::HEADERS;
-use tidings::{EventStream, StreamItem, Subscribe, SubscribeError, Subscription};
+use tidings::{EventStream, StreamItem, Subscribe, Subscription, error::SubscribeError};
 use tidings_actix::StreamBody;
 
 /// A response of server-sent events.

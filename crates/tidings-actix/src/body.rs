@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::web::Bytes;
 use futures_core::Stream;
-use tidings::StreamError;
+use tidings::error::StreamError;
 
 use crate::turns;
 

@@ -1,5 +1,5 @@
 //! Server-sent events for axum: an application subscribes a request to topics of a
-//! [`Hub`](tidings::Hub) and publishes from anywhere.
+//! [`Hub`] and publishes from anywhere.
 //!
 //! ```no_run
 //! use axum::extract::State;
@@ -61,6 +61,7 @@ pub use request::SseRequest;
 pub use response::Sse;
 pub use serve::{Serve, serve};
 pub use tidings;
+pub use tidings::{Event, History, Hub, Retention, Topic};
 pub use tidings_net::{Limits, Transport, shutdown_signal};
 #[cfg(feature = "tls")]
 pub use tidings_net::{Tls, rustls};

@@ -2,7 +2,7 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
-use tidings::{EventStream, StreamItem, Subscribe, SubscribeError, Subscription};
+use tidings::{EventStream, StreamItem, Subscribe, Subscription, error::SubscribeError};
 use tidings_hyper::{SubscriptionBody, stream_response};
 
 /// A response of server-sent events.
@@ -23,7 +23,7 @@ use tidings_hyper::{SubscriptionBody, stream_response};
 /// ```
 /// use futures_util::stream;
 /// use tidings_axum::Sse;
-/// use tidings_axum::tidings::{Event, EventError, EventStream};
+/// use tidings_axum::tidings::{error::EventError, Event, EventStream};
 ///
 /// async fn answer() -> Result<Sse, String> {
 ///     let tokens = stream::iter(["Hel", "lo"].map(|token| Event::json_data(&token)));

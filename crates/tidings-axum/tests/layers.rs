@@ -10,7 +10,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use futures_util::{StreamExt, stream};
-use tidings_axum::tidings::{Event, EventError, Hub, STATUS_EVENT};
+use tidings_axum::tidings::{Event, Hub, STATUS_EVENT, error::EventError};
 use tidings_axum::{Sse, SseRequest};
 use tidings_testkit::adapter::Server;
 use tidings_testkit::limit::eventually;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http::response::Parts;
 use http_body::{Body, Frame};
-use tidings::{StreamError, Subscription};
+use tidings::{Subscription, error::StreamError};
 
 /// A subscription as the body of a response, which the direct transport can take over.
 ///

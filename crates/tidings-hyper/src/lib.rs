@@ -29,7 +29,7 @@
 //! is a subscription to a hub, and nothing but the subscription's bytes would be sent, the server
 //! takes the connection back from hyper, writes the head, and gives the socket to a *writer*: a
 //! thread that serves thousands of streams. There, streams of the same topics that are caught up
-//! form a [`Cohort`](tidings::Cohort): an event is read and framed once, and written to each socket.
+//! form a [`Cohort`](tidings::transport::Cohort): an event is read and framed once, and written to each socket.
 //! A connection then keeps only its socket, its cursor and its entry in the registry in memory:
 //! about 500 bytes, without the allocator's overhead.
 //!

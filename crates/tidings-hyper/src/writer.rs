@@ -19,7 +19,7 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Token};
 use slab::Slab;
-use tidings::{Batch, ServerEvent};
+use tidings::{ServerEvent, transport::Batch};
 use tidings_net::Hubs;
 use tidings_sys::Progress;
 use tokio::runtime::Handle;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tidings::backend::LogErrorKind;
-use tidings::{Event, Hub, Link, PublishError};
+use tidings::{Event, Hub, Link, error::PublishError};
 use tidings_redb::RedbLog;
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::log::{Client, publish};

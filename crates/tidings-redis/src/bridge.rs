@@ -8,7 +8,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use redis::Msg;
 use tidings::backend::{Envelope, LogError, LogErrorKind};
-use tidings::{EventName, FieldError, Hub, PublishErrorKind, Topic};
+use tidings::{
+    EventName, Hub, Topic,
+    error::{FieldError, PublishErrorKind},
+};
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinSet};
 

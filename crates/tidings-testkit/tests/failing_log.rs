@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tidings::backend::LogErrorKind;
 use tidings::{
-    ClientId, Event, Hub, HubBuilder, Link, ManualClock, PublishErrorKind, Resume, Retention,
-    Snapshot, Topic,
+    ClientId, Event, Hub, HubBuilder, Link, Resume, Retention, Snapshot, Topic, clock::ManualClock,
+    error::PublishErrorKind,
 };
 use tidings_testkit::checker::Entry;
 use tidings_testkit::limit::{eventually, within};
@@ -266,7 +266,7 @@ async fn nodes_know_each_other_and_close_each_others_clients() {
         hubs.iter().all(|hub| hub.cluster().count() == 4)
     })
     .await;
-    let ask = |ask: tidings::Ask| within("an answer", ask);
+    let ask = |ask: tidings::cluster::Ask| within("an answer", ask);
     let topic = Topic::new("a").unwrap();
     assert_eq!(ask(hubs[1].cluster().count_of_topic(&topic)).await.total, 4);
     assert_eq!(ask(hubs[1].cluster().count_of_principal("ada")).await.total, 3);

@@ -1,5 +1,5 @@
 //! Server-sent events for warp: an application subscribes a request to topics of a
-//! [`Hub`](tidings::Hub) and publishes from anywhere.
+//! [`Hub`] and publishes from anywhere.
 //!
 //! ```no_run
 //! use tidings_warp::{Sse, SseRequest};
@@ -50,6 +50,7 @@ pub use request::{SseRequest, remote_addr, request};
 pub use response::Sse;
 pub use serve::{Serve, serve};
 pub use tidings;
+pub use tidings::{Event, History, Hub, Retention, Topic};
 pub use tidings_net::{Limits, Listener, Transport, shutdown_signal};
 #[cfg(feature = "tls")]
 pub use tidings_net::{Tls, rustls};

@@ -2,7 +2,7 @@ use std::fmt;
 
 use futures_core::Stream;
 use sync_wrapper::SyncStream;
-use tidings::{EventStream, StreamItem, Subscribe, SubscribeError, Subscription};
+use tidings::{EventStream, StreamItem, Subscribe, Subscription, error::SubscribeError};
 use tidings_hyper::{SubscriptionBody, stream_response};
 use warp::Reply;
 use warp::http::{self, StatusCode};

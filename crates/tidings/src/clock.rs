@@ -1,3 +1,5 @@
+//! The source of time of a hub: the machine's, or a test's own.
+
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -119,7 +121,7 @@ impl std::fmt::Debug for Clock {
 ///
 /// ```
 /// use std::time::Duration;
-/// use tidings::{Hub, ManualClock};
+/// use tidings::{clock::ManualClock, Hub};
 ///
 /// let clock = ManualClock::new();
 /// let hub = Hub::builder().clock(clock.clock()).build();

@@ -62,7 +62,7 @@ impl<'a> Cluster<'a> {
         self.ask(Question::Close(id.to_string()))
     }
 
-    /// Ends all streams of a principal. The total is how many there were. [`Clients`](crate::Clients) says what must be
+    /// Ends all streams of a principal. The total is how many there were. [`Clients`] says what must be
     /// done before.
     pub fn close_principal(&self, principal: &str) -> Ask {
         self.ask(Question::ClosePrincipal(principal.to_owned()))

@@ -24,7 +24,7 @@ use crate::waking::Waiter;
 ///
 /// ```
 /// use std::task::{Context, Poll, Waker};
-/// use tidings::{Cohort, Event, Hub};
+/// use tidings::{transport::Cohort, Event, Hub};
 ///
 /// let hub = Hub::new();
 /// let mut stream = hub.subscribe(["news"]).open()?;

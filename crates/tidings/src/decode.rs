@@ -5,7 +5,7 @@ use std::{collections::VecDeque, mem, time::Duration};
 use bytestring::ByteString;
 use memchr::{memchr, memchr2};
 
-use crate::DecodeError;
+use crate::error::DecodeError;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 const DEFAULT_MAX_EVENT_BYTES: usize = 64 * 1024 * 1024;
@@ -32,7 +32,7 @@ const DEFAULT_MAX_EVENT_BYTES: usize = 64 * 1024 * 1024;
 /// assert_eq!(message.event(), "note");
 /// assert_eq!(message.data(), "two\nlines");
 /// assert_eq!(message.last_event_id(), "7");
-/// # Ok::<(), tidings::DecodeError>(())
+/// # Ok::<(), tidings::error::DecodeError>(())
 /// ```
 #[derive(Debug)]
 pub struct Decoder {
@@ -96,20 +96,20 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// [`DecodeErrorKind::TooLarge`](crate::DecodeErrorKind::TooLarge) if an event outgrows
+    /// [`DecodeErrorKind::TooLarge`](crate::error::DecodeErrorKind::TooLarge) if an event outgrows
     /// [`max_event_bytes`](Self::max_event_bytes). The decoder has then lost its place in the stream: it drops the
     /// unfinished event, and every later call fails in the same way. Messages completed before can still be taken,
     /// and [`last_event_id`](Self::last_event_id) belongs to the last complete block.
     ///
     /// ```
-    /// use tidings::{DecodeErrorKind, Decoder};
+    /// use tidings::{error::DecodeErrorKind, Decoder};
     ///
     /// let mut decoder = Decoder::new().max_event_bytes(10);
     /// decoder.feed(b"data: 1234\n\n")?;
     /// let error = decoder.feed(b"data: 12345").unwrap_err();
     /// assert_eq!(error.kind(), DecodeErrorKind::TooLarge);
     /// assert_eq!(decoder.next_message().unwrap().data(), "1234");
-    /// # Ok::<(), tidings::DecodeError>(())
+    /// # Ok::<(), tidings::error::DecodeError>(())
     /// ```
     pub fn feed(&mut self, chunk: &[u8]) -> Result<(), DecodeError> {
         if self.failed {
@@ -296,7 +296,7 @@ impl Message {
     /// let ids = std::iter::from_fn(|| decoder.next_message());
     /// let ids: Vec<_> = ids.map(|message| message.id().map(str::to_owned)).collect();
     /// assert_eq!(ids, [Some("7".to_owned()), None]);
-    /// # Ok::<(), tidings::DecodeError>(())
+    /// # Ok::<(), tidings::error::DecodeError>(())
     /// ```
     #[must_use]
     pub fn id(&self) -> Option<&str> {

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use bytestring::ByteString;
 use serde::Serialize;
 
-use crate::{Comment, EventError, EventId, EventName};
+use crate::{Comment, EventId, EventName, error::EventError};
 
 /// What is sent to clients: an event, or one of the stream's other lines (a comment, a reconnection time, an id).
 ///
@@ -31,7 +31,7 @@ use crate::{Comment, EventError, EventId, EventName};
 ///     event.encode(),
 ///     "event: note\nretry: 2000\ndata: two\ndata: lines\nid: 7\n\n",
 /// );
-/// # Ok::<(), tidings::EventError>(())
+/// # Ok::<(), tidings::error::EventError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Event {
@@ -67,7 +67,7 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// [`EventErrorKind::Field`](crate::EventErrorKind::Field) if the name is empty or holds a CR or an LF.
+    /// [`EventErrorKind::Field`](crate::error::EventErrorKind::Field) if the name is empty or holds a CR or an LF.
     ///
     /// ```
     /// use tidings::Event;
@@ -77,7 +77,7 @@ impl Event {
     ///
     /// let error = Event::named("tick\n", "").unwrap_err();
     /// assert_eq!(error.to_string(), "event name contains '\\n' at byte 4");
-    /// # Ok::<(), tidings::EventError>(())
+    /// # Ok::<(), tidings::error::EventError>(())
     /// ```
     pub fn named<N>(name: N, data: impl Into<String>) -> Result<Self, EventError>
     where
@@ -91,8 +91,8 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// [`EventErrorKind::Field`](crate::EventErrorKind::Field) if the name is refused (see [`Event::named`]), and
-    /// [`EventErrorKind::Json`](crate::EventErrorKind::Json) if `value` cannot be written as JSON.
+    /// [`EventErrorKind::Field`](crate::error::EventErrorKind::Field) if the name is refused (see [`Event::named`]), and
+    /// [`EventErrorKind::Json`](crate::error::EventErrorKind::Json) if `value` cannot be written as JSON.
     ///
     /// ```
     /// use serde::Serialize;
@@ -105,7 +105,7 @@ impl Event {
     ///
     /// let event = Event::json("created", &Order { number: 7 })?;
     /// assert_eq!(event.encode(), "event: created\ndata: {\"number\":7}\n\n");
-    /// # Ok::<(), tidings::EventError>(())
+    /// # Ok::<(), tidings::error::EventError>(())
     /// ```
     pub fn json<N, T>(name: N, value: &T) -> Result<Self, EventError>
     where
@@ -122,14 +122,14 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// [`EventErrorKind::Json`](crate::EventErrorKind::Json) if `value` cannot be written as JSON.
+    /// [`EventErrorKind::Json`](crate::error::EventErrorKind::Json) if `value` cannot be written as JSON.
     ///
     /// ```
     /// use tidings::Event;
     ///
     /// let event = Event::json_data(&["to", "ken"])?;
     /// assert_eq!(event.encode(), "data: [\"to\",\"ken\"]\n\n");
-    /// # Ok::<(), tidings::EventError>(())
+    /// # Ok::<(), tidings::error::EventError>(())
     /// ```
     pub fn json_data<T>(value: &T) -> Result<Self, EventError>
     where
@@ -142,7 +142,7 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// [`EventErrorKind::Field`](crate::EventErrorKind::Field) if the text holds a CR or an LF.
+    /// [`EventErrorKind::Field`](crate::error::EventErrorKind::Field) if the text holds a CR or an LF.
     ///
     /// ```
     /// use tidings::Event;
@@ -150,7 +150,7 @@ impl Event {
     /// let event = Event::comment("still here")?;
     /// assert_eq!(event.encode(), ": still here\n\n");
     /// assert!(!event.is_dispatched());
-    /// # Ok::<(), tidings::EventError>(())
+    /// # Ok::<(), tidings::error::EventError>(())
     /// ```
     pub fn comment<C>(text: C) -> Result<Self, EventError>
     where
@@ -269,7 +269,7 @@ impl Event {
     /// let event = Event::reconnect_after(Duration::from_secs(1));
     /// assert!(!event.is_dispatched());
     /// assert!(event.with_name(EventName::new("hello")?).is_dispatched());
-    /// # Ok::<(), tidings::EventError>(())
+    /// # Ok::<(), tidings::error::EventError>(())
     /// ```
     #[must_use]
     pub fn is_dispatched(&self) -> bool {
@@ -309,7 +309,7 @@ mod tests {
     use std::{collections::BTreeMap, error::Error};
 
     use super::*;
-    use crate::EventErrorKind;
+    use crate::error::EventErrorKind;
 
     #[test]
     fn names_may_be_text_or_parsed() {

@@ -36,7 +36,7 @@ pin_project! {
     /// let body = EventStream::new(answer);
     /// # let chunks: Vec<_> = futures_executor::block_on_stream(body).map(Result::unwrap).collect();
     /// # assert_eq!(chunks.concat(), b"data: \"Hello\"\n\ndata: [DONE]\n\n");
-    /// # Ok::<(), tidings::EventError>(())
+    /// # Ok::<(), tidings::error::EventError>(())
     /// ```
     #[must_use = "a stream does nothing unless it is sent"]
     #[derive(Debug)]

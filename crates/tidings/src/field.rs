@@ -3,7 +3,7 @@
 
 use memchr::{memchr2, memchr3};
 
-use crate::{Field, FieldError, FieldErrorKind};
+use crate::error::{Field, FieldError, FieldErrorKind};
 
 // The three types differ in what they refuse and in nothing else.
 macro_rules! parsed_field {
@@ -18,7 +18,7 @@ macro_rules! parsed_field {
             /// # Errors
             ///
             /// A [`FieldError`] that says what was found and where, if the text holds what this type refuses.
-            pub fn new(text: impl Into<String>) -> Result<Self, crate::FieldError> {
+            pub fn new(text: impl Into<String>) -> Result<Self, crate::error::FieldError> {
                 let text = text.into();
                 $check(&text)?;
                 Ok(Self(text.into()))
@@ -44,9 +44,9 @@ macro_rules! parsed_field {
         }
 
         impl std::str::FromStr for $name {
-            type Err = crate::FieldError;
+            type Err = crate::error::FieldError;
 
-            fn from_str(text: &str) -> Result<Self, crate::FieldError> {
+            fn from_str(text: &str) -> Result<Self, crate::error::FieldError> {
                 Self::new(text)
             }
         }
@@ -76,9 +76,9 @@ macro_rules! parsed_field {
 macro_rules! parsed_from {
     ($name:ident: $($text:ty),+) => {$(
         impl TryFrom<$text> for $name {
-            type Error = crate::FieldError;
+            type Error = crate::error::FieldError;
 
-            fn try_from(text: $text) -> Result<Self, crate::FieldError> {
+            fn try_from(text: $text) -> Result<Self, crate::error::FieldError> {
                 Self::new(text)
             }
         }
@@ -101,7 +101,7 @@ parsed_field! {
     /// Cloning shares the text.
     ///
     /// ```
-    /// use tidings::{EventName, FieldErrorKind};
+    /// use tidings::{error::FieldErrorKind, EventName};
     ///
     /// let name = EventName::new("created")?;
     /// assert_eq!(name.as_str(), "created");
@@ -109,7 +109,7 @@ parsed_field! {
     /// let error = EventName::new("a\ndata: forged").unwrap_err();
     /// assert_eq!(error.kind(), FieldErrorKind::LineBreak);
     /// assert_eq!(error.to_string(), "event name contains '\\n' at byte 1");
-    /// # Ok::<(), tidings::FieldError>(())
+    /// # Ok::<(), tidings::error::FieldError>(())
     /// ```
     EventName,
     check_name
@@ -125,12 +125,12 @@ parsed_field! {
     /// Cloning shares the text.
     ///
     /// ```
-    /// use tidings::{EventId, FieldErrorKind};
+    /// use tidings::{error::FieldErrorKind, EventId};
     ///
     /// let id: EventId = "42".parse()?;
     /// assert_eq!(id.as_str(), "42");
     /// assert_eq!(EventId::new("4\02").unwrap_err().kind(), FieldErrorKind::Nul);
-    /// # Ok::<(), tidings::FieldError>(())
+    /// # Ok::<(), tidings::error::FieldError>(())
     /// ```
     EventId,
     check_id
@@ -144,12 +144,12 @@ parsed_field! {
     /// Cloning shares the text.
     ///
     /// ```
-    /// use tidings::{Comment, FieldErrorKind};
+    /// use tidings::{error::FieldErrorKind, Comment};
     ///
     /// let comment = Comment::new("still here")?;
     /// assert_eq!(comment.to_string(), "still here");
     /// assert_eq!(Comment::new("two\rlines").unwrap_err().kind(), FieldErrorKind::LineBreak);
-    /// # Ok::<(), tidings::FieldError>(())
+    /// # Ok::<(), tidings::error::FieldError>(())
     /// ```
     Comment,
     check_comment

@@ -125,7 +125,7 @@ impl Hub {
     /// let (first, second) = (publish()?, publish()?);
     /// assert_eq!(first.id(), second.id());
     /// assert!(second.is_duplicate());
-    /// # Ok::<(), tidings::PublishError>(())
+    /// # Ok::<(), tidings::error::PublishError>(())
     /// ```
     pub fn publish_once<K, T>(&self, key: K, topic: T, event: Event) -> Publish
     where
@@ -171,7 +171,7 @@ impl Hub {
     /// ```
     /// use tidings::{Hub, Resume};
     ///
-    /// # fn handler(hub: &Hub, user_id: u64, request: Resume) -> Result<(), tidings::SubscribeError> {
+    /// # fn handler(hub: &Hub, user_id: u64, request: Resume) -> Result<(), tidings::error::SubscribeError> {
     /// let subscription = hub
     ///     .subscribe(["orders", &format!("user:{user_id}")])
     ///     .principal(user_id)
@@ -203,7 +203,7 @@ impl Hub {
     /// ```
     /// use tidings::{Hub, Resume};
     ///
-    /// # fn handler(hub: &Hub, building: u64, request: Resume) -> Result<(), tidings::SubscribeError> {
+    /// # fn handler(hub: &Hub, building: u64, request: Resume) -> Result<(), tidings::error::SubscribeError> {
     /// let subscription = hub
     ///     .subscribe_matching([format!("building:{building}:*")])
     ///     .resume(request)

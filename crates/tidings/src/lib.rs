@@ -52,6 +52,11 @@
 //! limit their number. A hub that is [built](HubBuilder::build) in memory ends with its process, so a restart resets its
 //! clients. One that is [built on a log](HubBuilder::build_on) goes on, on one node or many: see [`backend`].
 //!
+//! # Modules
+//!
+//! The root has what an application uses every day. [`error`] has the errors, [`cluster`] the view on all nodes, [`backend`]
+//! what a log implements, and [`clock`] time for tests.
+//!
 //! # Features
 //!
 //! - `http-body`: [`Subscription`] and [`EventStream`] are bodies of the `http-body` crate. Off by default; the adapters
@@ -63,13 +68,13 @@ pub mod backend;
 mod client;
 mod client_id;
 mod clients;
-mod clock;
-mod cluster;
+pub mod clock;
+pub mod cluster;
 mod cohort;
 mod counters;
 mod decode;
 mod encode;
-mod error;
+pub mod error;
 mod event;
 mod event_stream;
 mod field;
@@ -93,6 +98,8 @@ mod subscription;
 mod sync;
 mod timers;
 mod topic;
+#[doc(hidden)]
+pub mod transport;
 mod waking;
 
 #[cfg(feature = "http-body")]
@@ -105,15 +112,7 @@ pub use backend::IdempotencyKey;
 pub use client::ClientInfo;
 pub use client_id::{ClientId, ParseClientIdError};
 pub use clients::Clients;
-pub use clock::{Clock, ManualClock};
-pub use cluster::{Answer, Ask, Cluster, NodeId, NodeInfo};
-pub use cohort::{Batch, Cohort, CohortKey, Lagging};
 pub use decode::{Decoder, Message};
-pub use error::{
-    DecodeError, DecodeErrorKind, EventError, EventErrorKind, Field, FieldError, FieldErrorKind,
-    PublishError, PublishErrorKind, StreamError, StreamErrorKind, SubscribeError,
-    SubscribeErrorKind,
-};
 pub use event::Event;
 pub use event_stream::{EventStream, StreamItem};
 pub use field::{Comment, EventId, EventName};
@@ -132,6 +131,6 @@ pub use server_event::ServerEvent;
 pub use status::{STATUS_EVENT, Status};
 pub use subscription::Subscription;
 pub use subscription::history::History;
-pub use subscription::snapshot::{Snapshot, SnapshotTask};
+pub use subscription::snapshot::Snapshot;
 pub use subscription::subscribe::Subscribe;
 pub use topic::{Topic, TopicPattern};

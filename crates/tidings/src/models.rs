@@ -22,8 +22,8 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::thread::{self, JoinHandle};
 
 use crate::{
-    Decoder, Event, Hub, HubBuilder, ManualClock, Message, STATUS_EVENT, StreamError, Subscribe,
-    Subscription,
+    Decoder, Event, Hub, HubBuilder, Message, STATUS_EVENT, Subscribe, Subscription,
+    clock::ManualClock, error::StreamError,
 };
 
 fn set<T: FromStr>(name: &str) -> Option<T> {

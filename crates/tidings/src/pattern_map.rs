@@ -23,7 +23,7 @@ use crate::topic::{Topic, TopicPattern};
 /// let topic = Topic::new("user:7:mail")?;
 /// let found: Vec<_> = patterns.matching(&topic).map(|(_, who)| *who).collect();
 /// assert_eq!(found, ["postmaster"]);
-/// # Ok::<(), tidings::FieldError>(())
+/// # Ok::<(), tidings::error::FieldError>(())
 /// ```
 #[derive(Debug)]
 pub struct PatternMap<T> {

@@ -27,7 +27,7 @@ impl Epoch {
     /// let epoch = Epoch::random();
     /// assert_eq!(Epoch::new(epoch.as_str())?, epoch);
     /// assert!(Epoch::new("a-b").is_err());
-    /// # Ok::<(), tidings::FieldError>(())
+    /// # Ok::<(), tidings::error::FieldError>(())
     /// ```
     pub fn new(text: &str) -> Result<Self, FieldError> {
         check_text(Field::Epoch, text, Self::MAX_BYTES, |c| {

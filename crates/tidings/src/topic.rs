@@ -17,7 +17,7 @@ parsed_field! {
     /// assert_eq!(topic.as_str(), "user:42");
     /// let error = Topic::new("two words").unwrap_err();
     /// assert_eq!(error.to_string(), "topic contains ' ' at byte 3");
-    /// # Ok::<(), tidings::FieldError>(())
+    /// # Ok::<(), tidings::error::FieldError>(())
     /// ```
     Topic,
     check_topic
@@ -36,7 +36,7 @@ parsed_field! {
     /// let pattern = TopicPattern::new("user:*")?;
     /// assert!(pattern.matches(&Topic::new("user:42")?));
     /// assert!(!pattern.matches(&Topic::new("orders")?));
-    /// # Ok::<(), tidings::FieldError>(())
+    /// # Ok::<(), tidings::error::FieldError>(())
     /// ```
     TopicPattern,
     check_pattern

@@ -17,8 +17,8 @@ use bytes::Bytes;
 use futures_core::Stream;
 use reader::{Reader, after, position, publish, within};
 use tidings::{
-    Decoder, Event, History, Hub, Message, Retention, STATUS_EVENT, StreamError, Subscribe,
-    Subscription,
+    Decoder, Event, History, Hub, Message, Retention, STATUS_EVENT, Subscribe, Subscription,
+    error::StreamError,
 };
 
 /// A client on a thread of its own, which sleeps while its stream waits.

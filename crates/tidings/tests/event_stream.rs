@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::stream;
 use reader::Reader;
 use reader::source::Source;
-use tidings::{Comment, Event, EventId, EventStream, StreamErrorKind};
+use tidings::{Comment, Event, EventId, EventStream, error::StreamErrorKind};
 
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reader::Reader;
 use reader::source::Source;
-use tidings::{DEFAULT_HEARTBEAT, Event, EventStream, Hub, ManualClock, Subscribe};
+use tidings::{DEFAULT_HEARTBEAT, Event, EventStream, Hub, Subscribe, clock::ManualClock};
 
 const HEARTBEAT: &[u8] = b":\n\n";
 /// What heartbeats may be late by, and a little more.

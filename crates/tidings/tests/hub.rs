@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use reader::{Reader, after, publish};
 use tidings::{
-    Comment, Event, EventId, History, Hub, ManualClock, PublishErrorKind, Retention, StreamError,
-    StreamErrorKind, Topic,
+    Comment, Event, EventId, History, Hub, Retention, Topic,
+    clock::ManualClock,
+    error::{PublishErrorKind, StreamError, StreamErrorKind},
 };
 
 fn history_of(hub: &Hub, topic: &str) -> Vec<String> {

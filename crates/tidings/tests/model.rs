@@ -15,8 +15,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use reader::{Reader, after, position, publish};
 use tidings::{
-    Cohort, CohortKey, Event, History, Hub, ManualClock, Message, Retention, STATUS_EVENT,
-    Subscribe,
+    Event, History, Hub, Message, Retention, STATUS_EVENT, Subscribe,
+    clock::ManualClock,
+    transport::{Cohort, CohortKey},
 };
 
 const TOPICS: [&str; 4] = ["none", "few", "short", "default"];

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt;
 use reader::{Reader, Wakes, publish, within};
-use tidings::{Event, EventStream, History, Hub, StreamError};
+use tidings::{Event, EventStream, History, Hub, error::StreamError};
 
 const BURST: usize = 64 * 1024;
 

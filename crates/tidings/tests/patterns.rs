@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use reader::{Reader, after, numbered, publish};
 use tidings::{
-    Event, FieldErrorKind, History, Hub, ManualClock, Retention, Snapshot, SubscribeErrorKind,
-    Topic,
+    Event, History, Hub, Retention, Snapshot, Topic,
+    clock::ManualClock,
+    error::{FieldErrorKind, SubscribeErrorKind},
 };
 
 fn open(hub: &Hub, patterns: &[&str]) -> Reader {
@@ -209,7 +210,7 @@ mod registry {
         // A pattern is not a topic: a name that a client sends never becomes a wildcard.
         let error = hub.subscribe(["user:*"]).matching(["a:*"]).open().unwrap_err();
         let source = std::error::Error::source(&error).unwrap();
-        let field: &tidings::FieldError = source.downcast_ref().unwrap();
+        let field: &tidings::error::FieldError = source.downcast_ref().unwrap();
         assert_eq!(field.kind(), FieldErrorKind::ForbiddenCharacter);
     }
 }

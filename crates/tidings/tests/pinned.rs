@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use reader::{Reader, Wakes, publish};
 use tidings::{
-    Cohort, Event, History, Hub, HubBuilder, ManualClock, Retention, Snapshot, StreamErrorKind,
-    Subscription,
+    Event, History, Hub, HubBuilder, Retention, Snapshot, Subscription, clock::ManualClock,
+    error::StreamErrorKind, transport::Cohort,
 };
 
 const MIB: usize = 1024 * 1024;

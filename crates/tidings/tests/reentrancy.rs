@@ -19,8 +19,8 @@ use tidings::backend::{
     Reply, Start,
 };
 use tidings::{
-    Event, History, Hub, HubBuilder, ManualClock, Resume, Snapshot, Subscription, Topic,
-    TopicPattern,
+    Event, History, Hub, HubBuilder, Resume, Snapshot, Subscription, Topic, TopicPattern,
+    clock::ManualClock,
 };
 
 /// Calls into a hub whenever it is called by it.

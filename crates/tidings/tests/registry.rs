@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use reader::{Reader, publish};
-use tidings::{ClientId, ClientInfo, Event, Hub, ManualClock, Resume, Topic};
+use tidings::{ClientId, ClientInfo, Event, Hub, Resume, Topic, clock::ManualClock};
 
 fn principals(infos: &[ClientInfo]) -> Vec<Option<&str>> {
     infos.iter().map(|info| info.principal.as_deref()).collect()

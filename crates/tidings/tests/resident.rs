@@ -6,7 +6,7 @@ mod reader;
 use std::time::Duration;
 
 use reader::{Reader, publish};
-use tidings::{Hub, ManualClock, Retention, StreamErrorKind};
+use tidings::{Hub, Retention, clock::ManualClock, error::StreamErrorKind};
 
 const MIB: usize = 1024 * 1024;
 const LIMIT: usize = 8 * MIB;

@@ -13,8 +13,10 @@ use std::time::Duration;
 use futures_util::task::AtomicWaker;
 use reader::{Reader, after, numbered, publish};
 use tidings::{
-    Cohort, Event, EventId, History, Hub, ManualClock, Retention, STATUS_EVENT, Snapshot,
-    SnapshotTask, StreamError, StreamErrorKind, Subscribe,
+    Event, EventId, History, Hub, Retention, STATUS_EVENT, Snapshot, Subscribe,
+    clock::ManualClock,
+    error::{StreamError, StreamErrorKind},
+    transport::{Cohort, SnapshotTask},
 };
 
 type Outcome = Result<Snapshot, Box<dyn std::error::Error + Send + Sync>>;

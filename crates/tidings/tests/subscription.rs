@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use reader::{Reader, after, numbered, position, publish};
 use tidings::{
-    DEFAULT_RETRY, Event, EventId, FieldErrorKind, History, Hub, ManualClock, ResetReason, Resume,
-    Retention, Status, Subscribe, SubscribeErrorKind,
+    DEFAULT_RETRY, Event, EventId, History, Hub, ResetReason, Resume, Retention, Status, Subscribe,
+    clock::ManualClock,
+    error::{FieldErrorKind, SubscribeErrorKind},
 };
 
 #[track_caller]
@@ -328,7 +329,7 @@ mod topics {
         assert_eq!(error.kind(), SubscribeErrorKind::Topic);
         assert_eq!(error.to_string(), "topic contains ' ' at byte 3");
         let source = std::error::Error::source(&error).unwrap();
-        let field = source.downcast_ref::<tidings::FieldError>().unwrap();
+        let field = source.downcast_ref::<tidings::error::FieldError>().unwrap();
         assert_eq!(field.kind(), FieldErrorKind::WhiteSpace);
         assert_eq!(hub.clients().count(), 0);
         assert!(hub.clients().topics().is_empty());

@@ -6,7 +6,7 @@ mod reader;
 use std::time::Duration;
 
 use reader::{Reader, publish};
-use tidings::{Hub, ManualClock, Retention};
+use tidings::{Hub, Retention, clock::ManualClock};
 
 const HOURS: Duration = Duration::from_secs(10 * 3600);
 

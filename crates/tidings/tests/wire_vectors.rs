@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tidings::{
-    Comment, Decoder, Event, EventError, EventErrorKind, EventId, EventName, Field, FieldError,
-    Message,
+    Comment, Decoder, Event, EventId, EventName, Message,
+    error::{EventError, EventErrorKind, Field, FieldError},
 };
 
 // Unknown keys are refused throughout: a vector that this file does not run must not pass for one that does.

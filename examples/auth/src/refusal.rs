@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
-use tidings::{EventError, PublishError, SubscribeError};
+use tidings::error::{EventError, PublishError, SubscribeError};
 
 /// Why a request is refused, as a text for people.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! `DELETE /principals/{principal}`.
 
 use serde_json::{Value, json};
-use tidings::{Hub, NodeInfo};
+use tidings::{Hub, cluster::NodeInfo};
 
 use crate::refusal::Refusal;
 

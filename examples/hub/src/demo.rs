@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use tidings::{Event, Hub, PublishErrorKind};
+use tidings::{Event, Hub, error::PublishErrorKind};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 /// How long a task waits before it retries.

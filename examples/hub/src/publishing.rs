@@ -2,7 +2,10 @@
 
 use serde_json::json;
 use tidings::backend::{LogError, LogErrorKind};
-use tidings::{Event, Hub, PublishError, PublishErrorKind};
+use tidings::{
+    Event, Hub,
+    error::{PublishError, PublishErrorKind},
+};
 
 use crate::query;
 use crate::refusal::Refusal;

@@ -3,7 +3,7 @@
 use std::{env, io, net::TcpListener, time::Duration};
 
 use actix_web::{App, rt, web};
-use tidings_actix_web::tidings::{Event, Hub, PublishError};
+use tidings_actix_web::tidings::{Event, Hub, error::PublishError};
 use tidings_actix_web::{Sse, SseRequest};
 
 /// A client subscribes, or comes back and gets what it missed.

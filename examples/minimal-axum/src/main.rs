@@ -3,7 +3,7 @@
 use std::{env, error::Error, time::Duration};
 
 use axum::{Router, extract::State, routing::get};
-use tidings_axum::tidings::{Event, Hub, PublishError};
+use tidings_axum::tidings::{Event, Hub, error::PublishError};
 use tidings_axum::{Sse, SseRequest};
 use tokio::{net::TcpListener, time::sleep};
 

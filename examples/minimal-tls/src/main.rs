@@ -7,7 +7,7 @@ use std::{env, error::Error, time::Duration};
 use axum::{Router, extract::State, routing::get};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use tidings_axum::tidings::{Event, Hub, PublishError};
+use tidings_axum::tidings::{Event, Hub, error::PublishError};
 use tidings_axum::{Sse, SseRequest, Tls};
 use tokio::{net::TcpListener, time::sleep};
 

@@ -2,7 +2,7 @@
 
 use std::{env, error::Error, time::Duration};
 
-use tidings_warp::tidings::{Event, Hub, PublishError};
+use tidings_warp::tidings::{Event, Hub, error::PublishError};
 use tidings_warp::{Sse, SseRequest};
 use tokio::{net::TcpListener, time::sleep};
 use warp::Filter;

@@ -3,7 +3,10 @@ use std::io::{self, Write};
 use std::task::Waker;
 
 use slab::Slab;
-use tidings::{Batch, Cohort, CohortKey, Lagging, Subscription};
+use tidings::{
+    Subscription,
+    transport::{Batch, Cohort, CohortKey, Lagging},
+};
 
 use super::member::Member;
 use super::roster::{Roster, Seat};

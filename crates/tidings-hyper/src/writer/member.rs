@@ -3,7 +3,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use mio::net::TcpStream;
-use tidings::{Cohort, Subscription};
+use tidings::{Subscription, transport::Cohort};
 use tidings_net::Permit;
 use tidings_sys::Progress;
 

@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream as StdStream};
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use tidings::{Event, History, Hub, ManualClock, Retention, Subscribe};
+use tidings::{Event, History, Hub, Retention, Subscribe, clock::ManualClock};
 use tidings_net::Permit;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};

@@ -17,7 +17,7 @@ use http::header::{CONNECTION, UPGRADE};
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use hyper_util::rt::TokioIo;
-use tidings::{ClientId, Event, Hub, Snapshot, StreamError};
+use tidings::{ClientId, Event, Hub, Snapshot, error::StreamError};
 use tidings_hyper::{RequestBody, SubscriptionBody, serve};
 use tidings_net::{Limits, Options, Peer, Transport};
 use tidings_testkit::limit::{eventually, within};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tidings::backend::{LogError, LogErrorKind};
-use tidings::{Event, Hub, PublishError};
+use tidings::{Event, Hub, error::PublishError};
 use tidings_nats::{NatsLog, NatsLogBuilder};
 use tidings_testkit::checker::check;
 use tidings_testkit::limit::within;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tidings::backend::{LogError, LogErrorKind};
-use tidings::{Event, Hub, PublishError};
+use tidings::{Event, Hub, error::PublishError};
 use tidings_testkit::guarded::copy_folder;
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::log::Client;

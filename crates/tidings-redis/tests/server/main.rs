@@ -9,7 +9,7 @@ mod refusals;
 mod servers;
 mod suite;
 
-use tidings::{Event, Hub, PublishError, Published};
+use tidings::{Event, Hub, Published, error::PublishError};
 use tidings_redis::RedisLog;
 use tidings_testkit::limit::within;
 use tidings_testkit::redis::Server;

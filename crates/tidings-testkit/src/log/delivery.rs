@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tidings::{Comment, Event, Hub, PublishErrorKind};
+use tidings::{Comment, Event, Hub, error::PublishErrorKind};
 
 use super::publisher::{in_order, publish_from_tasks};
 use super::{Client, Engine, publish, publish_all};

@@ -17,7 +17,7 @@ parsed_field! {
     ///     IdempotencyKey::new("two words").unwrap_err().to_string(),
     ///     "idempotency key contains ' ' at byte 3",
     /// );
-    /// # Ok::<(), tidings::FieldError>(())
+    /// # Ok::<(), tidings::error::FieldError>(())
     /// ```
     IdempotencyKey,
     check

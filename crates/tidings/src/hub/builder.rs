@@ -31,7 +31,7 @@ use crate::topic::TopicPattern;
 ///     .max_retained_bytes(256 * 1024 * 1024)
 ///     .heartbeat(Duration::from_secs(20))
 ///     .build();
-/// # Ok::<(), tidings::FieldError>(())
+/// # Ok::<(), tidings::error::FieldError>(())
 /// ```
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build` is called"]

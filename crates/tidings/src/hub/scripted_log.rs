@@ -13,7 +13,7 @@ use crate::backend::{
 use crate::hub::Hub;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::topic::{Topic, TopicPattern};
-use crate::{Decoder, Event, ManualClock, STATUS_EVENT, Subscription};
+use crate::{Decoder, Event, STATUS_EVENT, Subscription, clock::ManualClock};
 
 /// Cloning gives the same log.
 #[derive(Debug, Clone, Default)]

@@ -11,13 +11,13 @@ use futures_core::Stream;
 use super::journal::entry::{Entry, EntryKind};
 use super::journal::topics::STEP;
 use super::*;
-use crate::Cohort;
 use crate::clock::ManualClock;
 use crate::log::looks;
 use crate::log::retention::Retention;
 use crate::resume::Resume;
 use crate::subscription::Subscription;
 use crate::subscription::history::History;
+use crate::transport::Cohort;
 
 fn read(subscription: &mut Subscription) -> Option<Bytes> {
     let mut cx = Context::from_waker(Waker::noop());

@@ -20,7 +20,7 @@ use crate::topic::TopicPattern;
 ///     .retain("price:*", Retention::default().events(1))?
 ///     .retain("chat:*", Retention::default().events(10_000).age(Duration::from_secs(3600)))?
 ///     .build();
-/// # Ok::<(), tidings::FieldError>(())
+/// # Ok::<(), tidings::error::FieldError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::sync::{Condvar, Mutex};
-use crate::{Batch, Cohort};
+use crate::transport::{Batch, Cohort};
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::mpsc::{Sender, channel};
 use std::task::{Context, Poll, Wake, Waker};

@@ -126,7 +126,7 @@ impl Subscription {
     /// Tells the hub that the transport holds bytes of this stream which the client does not take. To be called again
     /// when the client has taken some of them.
     ///
-    /// For transports that poll the stream through a [`Cohort`](crate::Cohort). When too much memory is
+    /// For transports that poll the stream through a [`Cohort`](crate::transport::Cohort). When too much memory is
     /// [pinned](crate::HubBuilder::pinned_limit) and no other client has taken nothing for longer, the stream [is
     /// cut](Self::is_cut), and `waker` is woken. The transport then drops the stream and what it holds.
     pub fn hold(&mut self, bytes: usize, waker: &Waker) {

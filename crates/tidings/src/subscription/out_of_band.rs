@@ -225,7 +225,7 @@ impl Subscription {
     /// The task that makes the snapshot that the stream waits for; `None` if it waits for none, or if the task was taken
     /// already.
     ///
-    /// For transports that poll the stream through a [`Cohort`](crate::Cohort), which runs no code of the application.
+    /// For transports that poll the stream through a [`Cohort`](crate::transport::Cohort), which runs no code of the application.
     /// Once a stream is pending, a transport takes the task and has a runtime run it; the task wakes the stream.
     pub fn take_snapshot_task(&mut self) -> Option<SnapshotTask> {
         self.out_of_band.as_mut()?.snapshot.as_mut()?.snapshot.take_task()

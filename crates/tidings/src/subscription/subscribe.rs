@@ -107,7 +107,7 @@ impl Subscribe {
     /// ```
     /// use tidings::{Event, Hub, Snapshot};
     ///
-    /// # fn example(hub: Hub) -> Result<(), tidings::SubscribeError> {
+    /// # fn example(hub: Hub) -> Result<(), tidings::error::SubscribeError> {
     /// let subscription = hub
     ///     .subscribe(["stock"])
     ///     .snapshot(|| async {

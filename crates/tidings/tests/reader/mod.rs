@@ -13,8 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 use tidings::{
-    Decoder, Event, EventId, Hub, Message, Resume, STATUS_EVENT, StreamError, Subscribe,
-    Subscription,
+    Decoder, Event, EventId, Hub, Message, Resume, STATUS_EVENT, Subscribe, Subscription,
+    error::StreamError,
 };
 
 /// Counts how often a task would have been woken.
