@@ -70,7 +70,7 @@ fn browser(target: &str) -> Request {
 async fn flows(server: &Server, hub: &Hub, target: &str) -> Response {
     let mut stream = Response::to(server.addr(), browser(target)).await;
     assert_eq!(stream.status(), 200);
-    assert_eq!(stream.header("content-type"), Some("text/event-stream"));
+    assert_eq!(stream.header("content-type"), Some("text/event-stream; charset=utf-8"));
     assert_eq!(stream.header("x-accel-buffering"), Some("no"));
     assert_eq!(stream.header("content-encoding"), None);
     assert_eq!(stream.header("content-length"), None);

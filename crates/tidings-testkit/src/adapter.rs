@@ -72,6 +72,7 @@ macro_rules! adapter_suite {
         $crate::suite_tests! { adapter for $adapter;
             response {
                 the_response_is_200_with_exactly_the_headers_of_the_contract
+                the_content_type_is_the_first_header_where_the_framework_keeps_their_order
                 a_stream_without_a_hub_has_the_same_headers
                 the_first_bytes_leave_at_once_when_there_is_no_event
                 a_head_request_gets_the_headers_and_leaves_no_client

@@ -8,6 +8,7 @@ pub(crate) mod pages;
 pub(crate) mod publish;
 pub(crate) mod published;
 pub(crate) mod replication;
+pub(crate) mod search;
 pub(crate) mod shared;
 
 use std::sync::Arc;

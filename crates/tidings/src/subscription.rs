@@ -4,6 +4,7 @@ mod beginning;
 mod catch_up;
 mod handing_out;
 pub(crate) mod history;
+mod look_back;
 mod out_of_band;
 mod replay;
 pub(crate) mod snapshot;
@@ -37,9 +38,10 @@ use crate::log::reset_reason::ResetReason;
 use crate::pace::Pace;
 use crate::retry::jittered;
 use crate::status::Status;
-use beginning::{Beginning, First, LogStart, View};
+use beginning::{Beginning, First, LogStart, Request};
 use catch_up::CatchUp;
 use handing_out::Item;
+use look_back::{Answer, LookBack, Question};
 use out_of_band::{Announcement, NextStep, OutOfBand, Ready};
 use replay::Replay;
 use snapshot::SnapshotHook;
@@ -105,10 +107,10 @@ impl Subscription {
         client: Arc<Client>,
         options: SubscriptionOptions,
         snapshot: Option<SnapshotHook>,
-        (beginning, head): (Beginning, Head),
+        (request, head): (Request, Head),
     ) -> Self {
         let mut this = Self {
-            cursor: beginning.then.cursor,
+            cursor: StartPoint::live(&head).cursor,
             topic_cursors: TopicCursor::for_each_of(&client.feed.topics),
             snapshot: snapshot.map(Box::new),
             out_of_band: None,
@@ -126,7 +128,14 @@ impl Subscription {
         if let Some(retry) = options.retry {
             encode::retry(jittered(retry), &mut ready.bytes);
         }
-        this.begin(beginning, head, ready);
+        match LookBack::begin(Question::Begin(request), head, &this.shared, &this.client) {
+            LookBack::Done(answer, head) => this.on_answer(answer, head, ready),
+            LookBack::Pending(look) => {
+                this.out_of_band().look_back = Some(look);
+                ready.end_event();
+                this.send(ready);
+            }
+        }
         // The first bytes leave at once, or proxies would hold back the headers.
         this.out_of_band().ready.get_or_insert_with(Ready::comment);
         this
@@ -157,6 +166,22 @@ impl Subscription {
         }
     }
 
+    /// Looks into the past of its topics, for how to go on.
+    fn look_back(&mut self, question: Question, head: Head) {
+        match LookBack::begin(question, head, &self.shared, &self.client) {
+            LookBack::Done(answer, head) => self.on_answer(answer, head, Ready::default()),
+            LookBack::Pending(look) => self.out_of_band().look_back = Some(look),
+        }
+    }
+
+    fn on_answer(&mut self, answer: Answer, head: Head, ready: Ready) {
+        match answer {
+            Answer::Begin(beginning) => self.begin(beginning, head, ready),
+            Answer::GoOn(start) => self.seek(start),
+            Answer::Lost(reason) => self.reset(reason),
+        }
+    }
+
     /// Reads on in the hub's log, in the history that began at an offset, and announces a status when it is certain.
     fn read_log(&mut self, start: LogStart, began: u64, announce: Option<Status>) {
         let Some(replication) = self.shared.replication.clone() else { return };
@@ -169,8 +194,8 @@ impl Subscription {
         self.client.id
     }
 
-    /// Whether the client was fresh, resumed or reset when the subscription was opened. On a hub with a log this may be
-    /// [`Pending`](Status::Pending) until the stream's first event.
+    /// Whether the client was fresh, resumed or reset when the subscription was opened. On a hub with a log, or with
+    /// patterns over thousands of topics, this may be [`Pending`](Status::Pending) until the stream's first event.
     pub fn status(&self) -> Status {
         self.status
     }
@@ -382,14 +407,7 @@ impl Subscription {
                 self.read_log(LogStart::AfterClaim(self.client.position()), history.began, None);
             }
             Some(_) => self.reset(ResetReason::Unknown),
-            None => {
-                let client = self.client.clone();
-                let past = self.shared.past_of(&client.feed.topics);
-                match StartPoint::after_offset(&past, self.cursor.offset, &head) {
-                    Some(start) => self.seek(start),
-                    None => self.reset(reason),
-                }
-            }
+            None => self.look_back(Question::AfterOffset(self.cursor.offset, reason), head),
         }
     }
 
@@ -403,12 +421,8 @@ impl Subscription {
 
     /// The client has missed something that is gone: begins again with what there is.
     fn reset(&mut self, reason: ResetReason) {
-        let (shared, client) = (self.shared.clone(), self.client.clone());
-        let head = shared.head();
-        let view = View::new(&shared, &head, &client.feed.topics, self.snapshot.is_none());
-        let beginning = Beginning::reset(reason, self.snapshot.is_some(), &view);
-        drop(view);
-        self.begin(beginning, head, Ready::default());
+        let has_snapshot = self.snapshot.is_some();
+        self.look_back(Question::BeginAgain { reason, has_snapshot }, self.shared.head());
     }
 }
 
