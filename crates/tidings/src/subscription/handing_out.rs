@@ -65,10 +65,10 @@ impl Subscription {
         limit: u64,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, StreamError>>> {
-        if std::mem::take(&mut self.has_rest) {
-            if let Some(rest) = self.client.outlet.take_rest() {
-                return Poll::Ready(Some(Ok(rest)));
-            }
+        if std::mem::take(&mut self.has_rest)
+            && let Some(rest) = self.client.outlet.take_rest()
+        {
+            return Poll::Ready(Some(Ok(rest)));
         }
         self.poll_bytes(Some(limit), cx).map_ok(|item| item.bytes)
     }
