@@ -14,7 +14,35 @@ pub mod random;
 pub use tidings_testkit::{nats, redis};
 pub use tidings_testkit::{proxy, requirements};
 
-/// The code in `docs/SERVING.md` compiles.
+/// The code of pages that people read compiles, and runs where it can.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/SERVING.md")]
-mod serving {}
+mod pages {
+    macro_rules! pages {
+        ($($name:ident: $page:literal,)*) => {
+            $(#[doc = include_str!(concat!("../../", $page))] mod $name {})*
+        };
+    }
+    pages! {
+        readme: "README.md",
+        serving: "docs/SERVING.md",
+        first_stream: "docs/guide/1-first-stream.md",
+        topics_and_events: "docs/guide/2-topics-and-events.md",
+        reconnects: "docs/guide/3-reconnects.md",
+        users: "docs/guide/4-users.md",
+        production: "docs/guide/5-production.md",
+        many_nodes: "docs/guide/6-many-nodes.md",
+        page_state: "docs/guide/page-state.md",
+        end_for_good: "docs/guide/end-for-good.md",
+        job_progress: "docs/guide/job-progress.md",
+        llm_answer: "docs/guide/llm-answer.md",
+        migrating: "docs/guide/migrating.md",
+        page_lifecycle: "docs/guide/page-lifecycle.md",
+        axum: "crates/tidings-axum/README.md",
+        actix_web: "crates/tidings-actix-web/README.md",
+        warp: "crates/tidings-warp/README.md",
+        core: "crates/tidings/README.md",
+        redb: "crates/tidings-redb/README.md",
+        redis: "crates/tidings-redis/README.md",
+        nats: "crates/tidings-nats/README.md",
+    }
+}

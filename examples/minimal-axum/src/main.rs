@@ -2,9 +2,8 @@
 
 use std::{env, error::Error, time::Duration};
 
-use axum::{Router, extract::State, routing::get};
-use tidings_axum::tidings::{Event, Hub, error::PublishError};
-use tidings_axum::{Sse, SseRequest};
+use axum::{Router, extract::State, response::Html, routing::get};
+use tidings_axum::{Event, Hub, Sse, SseRequest, tidings::error::PublishError};
 use tokio::{net::TcpListener, time::sleep};
 
 /// A client subscribes, or comes back and gets what it missed.
@@ -25,11 +24,14 @@ async fn count(hub: Hub) -> Result<(), PublishError> {
 async fn main() -> Result<(), Box<dyn Error>> {
     let hub = Hub::new();
     tokio::spawn(count(hub.clone()));
-    let app = Router::new().route("/events", get(events)).with_state(hub.clone());
+    let app = Router::new()
+        .route("/", get(Html(include_str!("page.html"))))
+        .route("/events", get(events))
+        .with_state(hub.clone());
 
     let address = env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned());
     let listener = TcpListener::bind(address).await?;
-    println!("curl -N http://{}/events", listener.local_addr()?);
+    println!("http://{}/", listener.local_addr()?);
     tidings_axum::serve(listener, app, &hub).await?;
     Ok(())
 }

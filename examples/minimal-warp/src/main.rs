@@ -2,8 +2,7 @@
 
 use std::{env, error::Error, time::Duration};
 
-use tidings_warp::tidings::{Event, Hub, error::PublishError};
-use tidings_warp::{Sse, SseRequest};
+use tidings_warp::{Event, Hub, Sse, SseRequest, tidings::error::PublishError};
 use tokio::{net::TcpListener, time::sleep};
 use warp::Filter;
 
@@ -26,14 +25,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let hub = Hub::new();
     tokio::spawn(count(hub.clone()));
     let topics = hub.clone();
-    let app = warp::path!("events")
-        .and(warp::get())
+    let page = warp::path::end()
+        .map(|| warp::reply::html(include_str!("../../minimal-axum/src/page.html")));
+    let events = warp::path!("events")
         .and(tidings_warp::request())
         .map(move |request| events(&topics, request));
+    let app = warp::get().and(page.or(events));
 
     let address = env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned());
     let listener = TcpListener::bind(address).await?;
-    println!("curl -N http://{}/events", listener.local_addr()?);
+    println!("http://{}/", listener.local_addr()?);
     tidings_warp::serve(listener, app, &hub).await?;
     Ok(())
 }

@@ -1,0 +1,183 @@
+//! What people read: programs are shown as they are, links lead somewhere, and pages are short. That the code of the pages
+//! compiles, and runs where it can, is a doc test of this crate.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use tidings_tests::document;
+
+#[test]
+fn readme_shows_the_smallest_program_and_its_page_as_they_are() {
+    let readme = read("README.md");
+    for (part, file, language) in [
+        ("program", "examples/minimal-axum/src/main.rs", "rust"),
+        ("page", "examples/minimal-axum/src/page.html", "html"),
+    ] {
+        let shown = document::part(&readme, part).expect("the part");
+        let file_shown = format!("```{language}\n{}```\n", read(file));
+        if document::is_written() {
+            std::fs::write(root().join("README.md"), document::put(&readme, part, &file_shown)).unwrap();
+        } else {
+            assert!(shown == file_shown, "README does not show {file} as it is");
+        }
+    }
+}
+
+#[test]
+fn readme_says_what_it_is_in_600_words() {
+    let readme = read("README.md");
+    let (before_tables, _) = readme.split_once("\n## Crates\n").expect("the tables");
+    let words = before_tables.split_whitespace().count();
+    assert!(words <= 600, "{words} words");
+}
+
+#[test]
+fn pages_of_the_guide_are_short_and_all_are_listed() {
+    let index = read("docs/guide/README.md");
+    let lib = read("tests/src/lib.rs");
+    for page in pages().iter().filter(|page| page.starts_with("docs/guide/")) {
+        let name = page.file_name().unwrap().to_str().unwrap();
+        if name != "README.md" {
+            assert!(index.contains(&format!("({name})")), "{name} is not in the index");
+            assert!(lib.contains(&format!("guide/{name}")), "the code of {name} is not tested");
+        }
+        let words = read(page).split_whitespace().count();
+        assert!(words <= 700, "{}: {words} words", page.display());
+    }
+}
+
+#[test]
+fn links_lead_to_files_and_headings() {
+    let repository = repository();
+    let published = pages();
+    let mut wrong = Vec::new();
+    for page in &published {
+        let text = read(page);
+        let is_packaged = page.starts_with("crates");
+        for link in links(&text) {
+            let (target, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match target.strip_prefix(&repository) {
+                Some(path) => PathBuf::from(path.trim_start_matches("/blob/main/").trim_start_matches('/')),
+                None if target.starts_with("http") => continue,
+                // The page itself would be somewhere else than its repository.
+                None if is_packaged => {
+                    wrong.push(format!("{}: {link} is not absolute", page.display()));
+                    continue;
+                }
+                None if target.is_empty() => page.clone(),
+                None => normal(&page.parent().expect("a folder").join(target)),
+            };
+            if !root().join(&target).exists() {
+                wrong.push(format!("{}: {link} leads nowhere", page.display()));
+            } else if !heading.is_empty() && !headings(&read(&target)).contains(heading) {
+                wrong.push(format!("{}: {link} has no such heading", page.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_published_crate_has_a_readme_and_says_where_it_is_documented() {
+    let mut found = 0;
+    for entry in std::fs::read_dir(root().join("crates")).unwrap() {
+        let folder = entry.unwrap().path();
+        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        if manifest.contains("publish = false") {
+            continue;
+        }
+        found += 1;
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        for line in [
+            "readme = \"README.md\"",
+            "repository.workspace = true",
+            &format!("documentation = \"https://docs.rs/{name}\""),
+            "[package.metadata.docs.rs]\nall-features = true",
+        ] {
+            assert!(manifest.contains(line), "{name} lacks {line}");
+        }
+        let readme = std::fs::read_to_string(folder.join("README.md")).expect(name);
+        assert!(readme.starts_with(&format!("# {name}\n")), "{name}");
+    }
+    assert!(found >= 12, "{found} crates");
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn repository() -> String {
+    let manifest = read("Cargo.toml");
+    let (_, rest) = manifest.split_once("repository = \"").expect("the repository");
+    rest.split('"').next().expect("its address").to_owned()
+}
+
+/// All pages, from the workspace's root.
+fn pages() -> Vec<PathBuf> {
+    let mut folders = vec![root().join("docs"), root().join("docs/guide")];
+    folders.extend(std::fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path()));
+    let mut pages = vec![PathBuf::from("README.md")];
+    for folder in folders {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path.strip_prefix(root()).expect("in the workspace").to_owned());
+            }
+        }
+    }
+    pages
+}
+
+/// Where the links of a page lead to, without those in its code.
+fn links(text: &str) -> Vec<&str> {
+    let prose = text.split("```").step_by(2);
+    let targets = prose.flat_map(|prose| prose.split("](").skip(1));
+    targets.filter_map(|rest| rest.split(')').next()).collect()
+}
+
+/// The headings of a page, as links name them. A second one of the same name has a number.
+fn headings(text: &str) -> BTreeSet<String> {
+    let mut seen = HashMap::<String, usize>::new();
+    let prose = text.split("```").step_by(2).collect::<String>();
+    let headings = prose.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|heading| {
+            let name: String = heading
+                .trim_start_matches('#')
+                .trim()
+                .to_lowercase()
+                .chars()
+                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+                .map(|c| if c == ' ' { '-' } else { c })
+                .collect();
+            let count = seen.entry(name.clone()).or_default();
+            *count += 1;
+            if *count > 1 { format!("{name}-{}", *count - 1) } else { name }
+        })
+        .collect()
+}
+
+/// Without `..`.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            std::path::Component::ParentDir => drop(normal.pop()),
+            part => normal.push(part),
+        }
+    }
+    normal
+}
+
+#[test]
+fn headings_are_named_as_links_name_them() {
+    let page = "# A `name`, and more\n```\n# code\n```\n## Twice\n## Twice\n";
+    let expected = ["a-name-and-more", "twice", "twice-1"];
+    assert_eq!(headings(page), expected.map(str::to_owned).into());
+    assert_eq!(links("[a](b.md#c) `x`\n```\n[d](e)\n```\n[f](g)"), ["b.md#c", "g"]);
+}
