@@ -16,7 +16,8 @@ fn readme_shows_the_smallest_program_and_its_page_as_they_are() {
         let shown = document::part(&readme, part).expect("the part");
         let file_shown = format!("```{language}\n{}```\n", read(file));
         if document::is_written() {
-            std::fs::write(root().join("README.md"), document::put(&readme, part, &file_shown)).unwrap();
+            std::fs::write(root().join("README.md"), document::put(&readme, part, &file_shown))
+                .unwrap();
         } else {
             assert!(shown == file_shown, "README does not show {file} as it is");
         }
@@ -57,7 +58,9 @@ fn links_lead_to_files_and_headings() {
         for link in links(&text) {
             let (target, heading) = link.split_once('#').unwrap_or((link, ""));
             let target = match target.strip_prefix(&repository) {
-                Some(path) => PathBuf::from(path.trim_start_matches("/blob/main/").trim_start_matches('/')),
+                Some(path) => {
+                    PathBuf::from(path.trim_start_matches("/blob/main/").trim_start_matches('/'))
+                }
                 None if target.starts_with("http") => continue,
                 // The page itself would be somewhere else than its repository.
                 None if is_packaged => {
@@ -120,7 +123,9 @@ fn repository() -> String {
 /// All pages, from the workspace's root.
 fn pages() -> Vec<PathBuf> {
     let mut folders = vec![root().join("docs"), root().join("docs/guide")];
-    folders.extend(std::fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path()));
+    folders.extend(
+        std::fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path()),
+    );
     let mut pages = vec![PathBuf::from("README.md")];
     for folder in folders {
         for entry in std::fs::read_dir(folder).unwrap() {
