@@ -11,7 +11,7 @@ use tidings::response::ErrorResponse;
 ///
 /// ```
 /// use actix_web::web::Data;
-/// use tidings_actix_web::tidings::{Event, Hub};
+/// use tidings_actix_web::{Event, Hub};
 /// use tidings_actix_web::{Error, Sse, SseRequest};
 ///
 /// async fn events(hub: Data<Hub>, request: SseRequest) -> Result<Sse, Error> {

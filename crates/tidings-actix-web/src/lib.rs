@@ -3,8 +3,7 @@
 //!
 //! ```no_run
 //! use actix_web::{App, web};
-//! use tidings_actix_web::tidings::{Event, Hub};
-//! use tidings_actix_web::{Sse, SseRequest};
+//! use tidings_actix_web::{Event, Hub, Sse, SseRequest};
 //!
 //! async fn events(hub: web::Data<Hub>, request: SseRequest) -> Sse {
 //!     request.subscribe(&hub, "news").into()
@@ -45,7 +44,16 @@
 //!   [`shutdown_signal`] to [`HttpServer::shutdown_signal`](actix_web::HttpServer::shutdown_signal);
 //! - its connections have the system's defaults, which do not suit event streams: see [`Limits`].
 //!
-//! `docs/SERVING.md` says what else is different.
+//! [SERVING](https://github.com/tidings-rs/tidings/blob/main/docs/SERVING.md) says what else is different.
+//!
+//! # More to read
+//!
+//! - [The guide](https://github.com/tidings-rs/tidings/blob/main/docs/guide/README.md): from a first stream to production, and recipes.
+//! - [GUARANTEES](https://github.com/tidings-rs/tidings/blob/main/docs/GUARANTEES.md): what is promised about order, loss, resets and limits, and what is not.
+//! - [SERVING](https://github.com/tidings-rs/tidings/blob/main/docs/SERVING.md), [DEPLOYING](https://github.com/tidings-rs/tidings/blob/main/docs/DEPLOYING.md) and [SECURITY](https://github.com/tidings-rs/tidings/blob/main/docs/SECURITY.md): servers and TLS, proxies and
+//!   authentication, attacks.
+//! - [SCALING](https://github.com/tidings-rs/tidings/blob/main/docs/SCALING.md): durable logs, and many nodes.
+//! - [TROUBLESHOOTING](https://github.com/tidings-rs/tidings/blob/main/docs/TROUBLESHOOTING.md), by what you see.
 //!
 //! # Features
 //!

@@ -18,7 +18,7 @@ use crate::error::Error;
 ///
 /// ```
 /// use actix_web::web::Data;
-/// use tidings_actix_web::tidings::{History, Hub};
+/// use tidings_actix_web::{History, Hub};
 /// use tidings_actix_web::{Sse, SseRequest};
 ///
 /// async fn events(hub: Data<Hub>, request: SseRequest) -> Sse {

@@ -27,7 +27,7 @@ use tidings_net::IntoListener;
 ///
 /// ```no_run
 /// use actix_web::App;
-/// use tidings_actix_web::tidings::Hub;
+/// use tidings_actix_web::Hub;
 ///
 /// # async fn example(hub: Hub) -> std::io::Result<()> {
 /// let listener = std::net::TcpListener::bind("127.0.0.1:3000")?;

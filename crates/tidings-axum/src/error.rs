@@ -11,7 +11,7 @@ use tidings::response::ErrorResponse;
 ///
 /// ```
 /// use axum::extract::State;
-/// use tidings_axum::tidings::{Event, Hub};
+/// use tidings_axum::{Event, Hub};
 /// use tidings_axum::{Error, Sse, SseRequest};
 ///
 /// async fn events(State(hub): State<Hub>, request: SseRequest) -> Result<Sse, Error> {

@@ -4,8 +4,7 @@
 //! ```no_run
 //! use axum::extract::State;
 //! use axum::{Router, routing::get};
-//! use tidings_axum::tidings::{Event, Hub};
-//! use tidings_axum::{Sse, SseRequest};
+//! use tidings_axum::{Event, Hub, Sse, SseRequest};
 //!
 //! async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {
 //!     request.subscribe(&hub, "news").into()
@@ -33,7 +32,7 @@
 //! [`serve()`] does what axum's own server does, adds what event streams and the open internet need,
 //! and sends streams by the direct transport of `tidings-hyper` where it can.
 //! [`axum::serve`](axum::serve()) and axum-server work, too, by the body transport. End the streams at
-//! a shutdown by [`shutdown_signal`]. `docs/SERVING.md` says what else is different.
+//! a shutdown by [`shutdown_signal`]. [SERVING](https://github.com/tidings-rs/tidings/blob/main/docs/SERVING.md) says what else is different.
 //!
 //! # Layers
 //!
@@ -44,6 +43,15 @@
 //!   response, such as tower-http's `TimeoutLayer`, affects neither.
 //! - A layer that compresses must not compress `text/event-stream`, which tower-http's
 //!   `CompressionLayer` does not do by default.
+//!
+//! # More to read
+//!
+//! - [The guide](https://github.com/tidings-rs/tidings/blob/main/docs/guide/README.md): from a first stream to production, and recipes.
+//! - [GUARANTEES](https://github.com/tidings-rs/tidings/blob/main/docs/GUARANTEES.md): what is promised about order, loss, resets and limits, and what is not.
+//! - [SERVING](https://github.com/tidings-rs/tidings/blob/main/docs/SERVING.md), [DEPLOYING](https://github.com/tidings-rs/tidings/blob/main/docs/DEPLOYING.md) and [SECURITY](https://github.com/tidings-rs/tidings/blob/main/docs/SECURITY.md): servers and TLS, proxies and
+//!   authentication, attacks.
+//! - [SCALING](https://github.com/tidings-rs/tidings/blob/main/docs/SCALING.md): durable logs, and many nodes.
+//! - [TROUBLESHOOTING](https://github.com/tidings-rs/tidings/blob/main/docs/TROUBLESHOOTING.md), by what you see.
 //!
 //! # Features
 //!

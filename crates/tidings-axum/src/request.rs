@@ -20,7 +20,7 @@ use crate::error::Error;
 ///
 /// ```
 /// use axum::extract::State;
-/// use tidings_axum::tidings::{History, Hub};
+/// use tidings_axum::{History, Hub};
 /// use tidings_axum::{Sse, SseRequest};
 ///
 /// async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {

@@ -25,7 +25,7 @@ use crate::listener::Listener;
 ///
 /// ```no_run
 /// use axum::Router;
-/// use tidings_axum::tidings::Hub;
+/// use tidings_axum::Hub;
 ///
 /// # async fn example(hub: Hub, another: Hub) -> std::io::Result<()> {
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;

@@ -11,7 +11,7 @@ use warp::reply::{Reply, Response};
 /// It is made from the errors of subscribing, publishing and making events:
 ///
 /// ```
-/// use tidings_warp::tidings::Hub;
+/// use tidings_warp::Hub;
 /// use tidings_warp::{Error, Sse, SseRequest};
 /// use warp::Filter;
 ///
@@ -35,7 +35,7 @@ pub struct Error(error::Error);
 /// [`Filter::recover`](warp::Filter::recover).
 ///
 /// ```
-/// use tidings_warp::tidings::{Event, Hub};
+/// use tidings_warp::{Event, Hub};
 /// use tidings_warp::{Error, recover};
 /// use warp::Filter;
 ///

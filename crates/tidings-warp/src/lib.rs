@@ -3,7 +3,7 @@
 //!
 //! ```no_run
 //! use tidings_warp::{Sse, SseRequest};
-//! use tidings_warp::tidings::{Event, Hub};
+//! use tidings_warp::{Event, Hub};
 //! use warp::Filter;
 //!
 //! #[tokio::main]
@@ -31,12 +31,21 @@
 //! [`serve()`] does what warp's own server does, adds what event streams and the open internet need,
 //! and sends streams by the direct transport of `tidings-hyper` where it can.
 //! [`warp::serve`](warp::serve()) works, too, by the body transport. End the streams at a shutdown by
-//! [`shutdown_signal`]. `docs/SERVING.md` says what else is different.
+//! [`shutdown_signal`]. [SERVING](https://github.com/tidings-rs/tidings/blob/main/docs/SERVING.md) says what else is different.
 //!
 //! # Compression
 //!
 //! warp's compression filters compress every response of the routes that they wrap, and would hold
 //! events back: wrap only the other routes.
+//!
+//! # More to read
+//!
+//! - [The guide](https://github.com/tidings-rs/tidings/blob/main/docs/guide/README.md): from a first stream to production, and recipes.
+//! - [GUARANTEES](https://github.com/tidings-rs/tidings/blob/main/docs/GUARANTEES.md): what is promised about order, loss, resets and limits, and what is not.
+//! - [SERVING](https://github.com/tidings-rs/tidings/blob/main/docs/SERVING.md), [DEPLOYING](https://github.com/tidings-rs/tidings/blob/main/docs/DEPLOYING.md) and [SECURITY](https://github.com/tidings-rs/tidings/blob/main/docs/SECURITY.md): servers and TLS, proxies and
+//!   authentication, attacks.
+//! - [SCALING](https://github.com/tidings-rs/tidings/blob/main/docs/SCALING.md): durable logs, and many nodes.
+//! - [TROUBLESHOOTING](https://github.com/tidings-rs/tidings/blob/main/docs/TROUBLESHOOTING.md), by what you see.
 //!
 //! # Features
 //!

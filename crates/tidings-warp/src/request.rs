@@ -63,7 +63,7 @@ impl From<SseRequest> for Resume {
 /// The filter never rejects: the answer to a bad id is a reset in the stream.
 ///
 /// ```
-/// use tidings_warp::tidings::{History, Hub};
+/// use tidings_warp::{History, Hub};
 /// use tidings_warp::{Sse, SseRequest};
 /// use warp::Filter;
 ///

@@ -35,7 +35,7 @@ use crate::request::Client;
 /// server, and yields nothing here. Use [`remote_addr`](crate::remote_addr).
 ///
 /// ```no_run
-/// use tidings_warp::tidings::Hub;
+/// use tidings_warp::Hub;
 /// use warp::Filter;
 ///
 /// # async fn example(hub: Hub, another: Hub) -> std::io::Result<()> {

@@ -18,7 +18,7 @@ use hub_example::options::Options;
 use hub_example::page::Asset;
 use hub_example::refusal::Refusal;
 use hub_example::{clients, cluster, demo, health, page, program, publishing, query};
-use tidings_actix_web::tidings::Hub;
+use tidings_actix_web::Hub;
 use tidings_actix_web::{Sse, SseRequest};
 
 #[actix_web::main]

@@ -17,7 +17,7 @@ use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
 use hub_example::{clients, cluster, demo, health, page, program, publishing, query};
-use tidings_axum::tidings::Hub;
+use tidings_axum::Hub;
 use tidings_axum::{Sse, SseRequest};
 use tokio::net::TcpListener;
 

@@ -12,7 +12,7 @@ use hub_example::options::Options;
 use hub_example::refusal::Refusal;
 use hub_example::{clients, cluster, demo, health, page, program, publishing, query};
 use percent_encoding::percent_decode_str;
-use tidings_warp::tidings::Hub;
+use tidings_warp::Hub;
 use tidings_warp::{Sse, SseRequest};
 use tokio::net::TcpListener;
 use warp::filters::BoxedFilter;
