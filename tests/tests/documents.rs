@@ -83,8 +83,7 @@ fn links_lead_to_files_and_headings() {
 #[test]
 fn each_published_crate_has_a_readme_and_says_where_it_is_documented() {
     let mut found = 0;
-    for entry in std::fs::read_dir(root().join("crates")).unwrap() {
-        let folder = entry.unwrap().path();
+    for folder in entries(&root().join("crates")) {
         let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
         if manifest.contains("publish = false") {
             continue;
@@ -114,6 +113,11 @@ fn read(path: impl AsRef<Path>) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    entries.map(|entry| entry.expect("an entry").path()).collect()
+}
+
 fn repository() -> String {
     let manifest = read("Cargo.toml");
     let (_, rest) = manifest.split_once("repository = \"").expect("the repository");
@@ -128,8 +132,7 @@ fn pages() -> Vec<PathBuf> {
     );
     let mut pages = vec![PathBuf::from("README.md")];
     for folder in folders {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+        for path in entries(&folder) {
             if path.extension().is_some_and(|extension| extension == "md") {
                 pages.push(path.strip_prefix(root()).expect("in the workspace").to_owned());
             }
