@@ -28,6 +28,8 @@ export async function launch() {
   if (!executablePath) throw new Error("chromium is not installed; install it, or set CHROMIUM to its path");
   return chromium.launch({
     executablePath,
+    // As in everybody's browser, a page that is left may live on.
+    ignoreDefaultArgs: ["--disable-back-forward-cache"],
     // It must contact nothing but the hub.
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
   });

@@ -68,8 +68,8 @@ function controls(page) {
       await page.locator('#state[data-state="reconnecting"]').waitFor();
       await page.locator('#state[data-state="live"]').waitFor();
       const pattern = /^Away for [\d.]+ s: (\d+) events? replayed, (\d+) missing, (\d+) doubled\.$/;
-      await page.waitForFunction((source) => new RegExp(source).test(document.getElementById("cut-result").innerText), pattern.source);
-      return pattern.exec(await text("cut-result")).slice(1).map(Number);
+      await page.waitForFunction((source) => new RegExp(source).test(document.getElementById("outcome").innerText), pattern.source);
+      return pattern.exec(await text("outcome")).slice(1).map(Number);
     },
   };
 }
@@ -94,11 +94,13 @@ describe("the live page", { concurrency: 2 }, () => {
     await page.locator("#notifications li").first().waitFor();
     await says("clients-total", /^1$/);
     assert.deepEqual([await number("missing"), await number("doubled"), await number("reconnects"), await number("resets")], [0, 0, 0, 0]);
+    await says("status", /^fresh$/);
+    await says("outcome", /^A new client: it began with \d+ events? of history\.$/);
   });
 
   test("comes back from a cut with what it missed, and nothing is missing or doubled", { timeout }, async (t) => {
     const hub = await Hub.start(t);
-    const { number, state, ticks, cut } = await open(t, hub.url);
+    const { number, state, ticks, says, cut } = await open(t, hub.url);
     await state("live");
     await ticks(3);
     for (const reconnects of [1, 2]) {
@@ -108,6 +110,7 @@ describe("the live page", { concurrency: 2 }, () => {
       assert.ok(replayed >= 5, `${replayed} replayed`);
       assert.ok(await number("ticks") >= before + 5);
       assert.deepEqual([missing, doubled], [0, 0]);
+      await says("status", /^resumed$/);
       await ticks(3);
       assert.deepEqual([await number("reconnects"), await number("missing"), await number("doubled"), await number("resets")], [reconnects, 0, 0, 0]);
     }
@@ -172,6 +175,7 @@ describe("the live page", { concurrency: 2 }, () => {
     await state("live");
     await says("notice", /^Reset \(unknown\): .*restarted/);
     assert.ok(await page.locator("#notice").isVisible());
+    await says("status", /^reset$/);
     await ticks(3);
     assert.deepEqual([await number("resets"), await number("missing"), await number("doubled")], [1, 0, 0]);
     // It is a normal client again.
@@ -214,12 +218,12 @@ describe("the live page", { concurrency: 2 }, () => {
 describe("the live page's looks", { concurrency: 2 }, () => {
   const folder = process.env.TIDINGS_SCREENSHOTS;
   for (const colorScheme of ["light", "dark"]) {
-    for (const width of [1440, 390]) {
+    for (const [width, height] of [[390, 844], [768, 1024], [1440, 900], [1920, 1080]]) {
       test(`fit ${colorScheme} at a width of ${width}`, { timeout }, async (t) => {
         const hub = await Hub.start(t);
         const { page, state, ticks, says, cut } = await open(t, hub.url, {
           colorScheme,
-          viewport: { width, height: width === 390 ? 844 : 900 },
+          viewport: { width, height },
           deviceScaleFactor: width === 390 ? 2 : 1,
         });
         await state("live");
@@ -236,6 +240,10 @@ describe("the live page's looks", { concurrency: 2 }, () => {
           await page.evaluate(() => scrollTo(0, 0));
           await page.screenshot({ path: join(folder, `live-${colorScheme}-${width}.png`), fullPage: true });
         }
+        assert.deepEqual(await page.evaluate(shownOfIds), { epochs: "whole", positions: "whole" });
+        // If the longest id has no room, its position has.
+        await page.evaluate(() => { for (const epoch of document.querySelectorAll(".epoch")) epoch.textContent = "e".repeat(55); });
+        assert.deepEqual(await page.evaluate(shownOfIds), { epochs: "cut off", positions: "whole" });
       });
     }
   }
@@ -243,3 +251,14 @@ describe("the live page's looks", { concurrency: 2 }, () => {
 
 /** What is drawn on a canvas. */
 const picture = (page, id) => page.evaluate((id) => document.getElementById(id).toDataURL(), id);
+
+/** Whether the ids on the wire are whole or cut off. */
+function shownOfIds() {
+  const isWhole = (part) => {
+    const id = part.closest(".wire-id");
+    const [inner, outer] = [part, id].map((element) => element.getBoundingClientRect());
+    return part.scrollWidth <= part.clientWidth && inner.right <= outer.right + 0.5 && inner.left >= outer.left - 0.5 && outer.right <= innerWidth;
+  };
+  const all = (name) => ([...document.querySelectorAll(`.wire-id .${name}`)].every(isWhole) ? "whole" : "cut off");
+  return { epochs: all("epoch"), positions: all("position") };
+}

@@ -45,7 +45,7 @@ pub fn json(response: &Response) -> Value {
 pub async fn follow(server: &Process, request: Request) -> (Response, Value) {
     let mut stream = Response::to(server.addr(), request).await;
     assert_eq!(stream.status(), 200);
-    assert_eq!(stream.header("content-type"), Some("text/event-stream"));
+    assert_eq!(stream.header("content-type"), Some("text/event-stream; charset=utf-8"));
     let status = stream.next_message().await;
     assert_eq!(status.event(), STATUS_EVENT);
     (stream, serde_json::from_str(status.data()).expect("JSON"))

@@ -7,7 +7,7 @@
 //! - [`run`] plays the script to one client at one hub.
 //! - [`hub`]: the interface of the example hubs.
 //! - [`link`](mod@link): a network that breaks where the script says.
-//! - [`proxy`]: nginx, Caddy and HAProxy as processes, and what must pass through them.
+//! - [`proxy`]: proxies as processes, and what must pass through them.
 //! - [`report`] writes docs/COMPARISON.md.
 
 pub mod client;

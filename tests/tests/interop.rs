@@ -87,7 +87,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 
 /// The path of a proxy; `None` if it is not installed, which is reported once.
 fn found(program: Program) -> Option<PathBuf> {
-    static PROXIES: LazyLock<[Option<PathBuf>; 3]> = LazyLock::new(|| {
+    static PROXIES: LazyLock<[Option<PathBuf>; 5]> = LazyLock::new(|| {
         Program::ALL.map(|program| {
             requirements::met(&format!("interop with {}", program.name()), || program.find())
         })
@@ -133,6 +133,27 @@ async fn a_browser_has_six_streams_over_http_1_and_many_over_http_2() {
     let output = output.expect("it ends in time").expect("it is our child");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{}", proxy.complaints());
+}
+
+#[tokio::test]
+async fn browsers_give_up_only_if_a_response_ends_before_its_content_type() {
+    for script in [TOOLS.chromium_script("early_end.mjs"), TOOLS.firefox_script("early_end.mjs")] {
+        let Some(mut script) = script else { continue };
+        let run = script.kill_on_drop(true).stdin(Stdio::null()).output();
+        let output = timeout(Duration::from_secs(60), run).await.expect("it ends in time");
+        let output = output.expect("node runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn proxies_tell_clients_of_a_hub_that_is_killed_or_do_not_as_documented() {
+    let setups: Vec<_> =
+        SETUPS.iter().filter_map(|setup| Some((setup, found(setup.program)?))).collect();
+    for package in HUBS {
+        let hub = Hub::start(package).await;
+        proxy::failures_are_seen(hub, &setups, &folder().join(package).join("killed")).await;
+    }
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use crate::error::Error;
 /// # use actix_web::web::Data;
 /// # use tidings_actix_web::{Sse, SseRequest, tidings::Hub};
 /// async fn events(hub: Data<Hub>, request: SseRequest) -> Sse {
-///     hub.subscribe(["news"]).resume(request).into()
+///     request.subscribe(&hub, "news").into()
 /// }
 /// ```
 ///

@@ -12,7 +12,7 @@ use tidings_testkit::limit::within;
 use tidings_testkit::wire::{Request, Response};
 
 async fn events(hub: Data<Hub>, request: SseRequest) -> Sse {
-    hub.subscribe(["news"]).status(false).heartbeat(None).resume(request).into()
+    request.subscribe(&hub, "news").status(false).heartbeat(None).into()
 }
 
 async fn page() -> String {
@@ -48,7 +48,7 @@ async fn a_stream_is_neither_compressed_nor_held_back() {
         let request = Request::get("/events/").header("accept-encoding", accepted);
         let mut response = Response::to(server.addr(), request).await;
         assert_eq!(response.status(), 200);
-        assert_eq!(response.header("content-type"), Some("text/event-stream"));
+        assert_eq!(response.header("content-type"), Some("text/event-stream; charset=utf-8"));
         assert_eq!(response.header("content-encoding"), Some("identity"));
         assert_eq!(response.header("x-from"), Some("middleware"));
         response.read_exactly(3).await;

@@ -27,6 +27,8 @@ fn routes(config: &mut ServiceConfig) {
 }
 
 impl Adapter for ActixWeb {
+    // actix-http keeps them in a hash map.
+    const HEADERS_IN_ORDER: bool = false;
     const TASKS_PER_STREAM: Option<usize> = None;
 
     async fn serve(app: App, listener: TcpListener, shutdown: Shutdown) -> io::Result<()> {

@@ -14,7 +14,7 @@ use crate::error::Error;
 /// # use axum::extract::State;
 /// # use tidings_axum::{Sse, SseRequest, tidings::Hub};
 /// async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {
-///     hub.subscribe(["news"]).resume(request).into()
+///     request.subscribe(&hub, "news").into()
 /// }
 /// ```
 ///

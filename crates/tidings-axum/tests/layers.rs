@@ -26,7 +26,7 @@ use tower_http::trace::TraceLayer;
 const HEARTBEAT: Duration = Duration::from_millis(50);
 
 async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {
-    hub.subscribe(["a"]).heartbeat(HEARTBEAT).retry(None).resume(request).into()
+    request.subscribe(&hub, "a").heartbeat(HEARTBEAT).retry(None).into()
 }
 
 async fn panics_in_the_handler() -> Sse {
@@ -70,7 +70,7 @@ fn browser(target: &str) -> Request {
 async fn flows(server: &Server, hub: &Hub, target: &str) -> Response {
     let mut stream = Response::to(server.addr(), browser(target)).await;
     assert_eq!(stream.status(), 200);
-    assert_eq!(stream.header("content-type"), Some("text/event-stream"));
+    assert_eq!(stream.header("content-type"), Some("text/event-stream; charset=utf-8"));
     assert_eq!(stream.header("x-accel-buffering"), Some("no"));
     assert_eq!(stream.header("content-encoding"), None);
     assert_eq!(stream.header("content-length"), None);

@@ -163,7 +163,7 @@ async fn head_is_answered_by_hyper_and_its_subscription_ends() {
     let connection = Connection::open(site.addr).await;
     let mut response = connection.send(&Request::new("HEAD", "/events/a")).await;
     assert_eq!(response.status(), 200);
-    assert_eq!(response.header("content-type"), Some("text/event-stream"));
+    assert_eq!(response.header("content-type"), Some("text/event-stream; charset=utf-8"));
     assert_eq!(response.read_to_end().await, Ending::Whole);
     site.has(0, 1).await;
     let mut response = response.into_connection().send(&Request::get("/events/a")).await;

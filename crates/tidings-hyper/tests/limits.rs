@@ -396,6 +396,54 @@ async fn an_idle_connection_of_http_2_ends_with_goaway() {
     assert_eq!(site.hub.metrics().connections_timed_out, 1);
 }
 
+/// One with a stream, and one that waits for a request.
+#[tokio::test]
+async fn a_connection_that_waits_for_a_request_makes_room_for_another() {
+    let preface: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let settings: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let half_head: &[u8] = b"GET /text/2 HT";
+    let after_a_request = [&get("/text/1"), half_head].concat();
+    for first in [&get("/text/1"), &after_a_request, &[preface, settings].concat(), preface] {
+        let site = site(limits().connections(2)).await;
+        let mut stream = site.follow("/events/a").await;
+        let mut waiting = connected(&site, first).await;
+        within("a newcomer", async {
+            let request = Request::get("/text/1").header("connection", "close");
+            while Connection::try_send(site.addr, &request).await.is_err() {}
+        })
+        .await;
+        until_its_end(&mut waiting).await;
+        assert_eq!(site.hub.metrics().connections_evicted, 1);
+        assert_eq!(site.hub.metrics().connections_timed_out, 0);
+        site.publish("a", "hello");
+        assert_eq!(stream.next_message().await.data(), "hello");
+    }
+}
+
+/// Whoever has made a handshake has more time for its head than a newcomer has for its handshake.
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_newcomer_does_not_go_before_those_that_are_silent_after_their_handshake() {
+    use tidings_net::Options;
+    use tidings_testkit::tls::Certificate;
+
+    let certificate = Certificate::new();
+    let tls = Some(certificate.server(&[]).into());
+    let limits = Limits::default().connections(2);
+    let site = Site::start(Hub::new(), Options { limits, tls, ..Options::default() }).await;
+    let client = certificate.client(&["http/1.1"]);
+    let one = Connection::open_tls(site.addr, client.clone()).await;
+    let other = Connection::open_tls(site.addr, client).await;
+    let evicted = || site.hub.metrics().connections_evicted;
+    let newcomer = connected(&site, b"").await;
+    eventually("room for a newcomer", || evicted() == 1).await;
+    let another = connected(&site, b"").await;
+    eventually("room for another", || evicted() == 2).await;
+    one.ended().await;
+    other.ended().await;
+    drop((newcomer, another));
+}
+
 #[cfg(feature = "tls")]
 #[tokio::test]
 async fn a_handshake_has_a_time_limit_and_then_the_head() {

@@ -1,10 +1,12 @@
+mod accept;
+mod address;
+mod lobby;
 mod permit;
 mod place;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
-use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,9 +14,12 @@ use std::time::{Duration, Instant};
 use tidings::ServerEvent;
 use tokio::sync::{Notify, oneshot};
 
-use crate::{Hubs, Limits, Listener, Options, Reception};
+use crate::{Hubs, Limits, Options, Reception};
+pub use address::{AddressPermit, TooMany};
+use lobby::Lobby;
+pub(crate) use lobby::Rank;
 use permit::Holder;
-pub use permit::{AddressPermit, Permit, TooMany};
+pub use permit::Permit;
 pub(crate) use place::Place;
 
 /// The connections of a server: accepts them, counts them, and refuses or evicts what is too much.
@@ -44,15 +49,11 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    lobby: BTreeMap<PlaceKey, oneshot::Sender<Ending>>,
-    next_place: u64,
+    lobby: Lobby,
     addresses: HashMap<IpAddr, usize>,
     /// A file that is given up to accept a connection when there is no other.
     spare: Option<File>,
 }
-
-/// When a place's time is up, and its number.
-type PlaceKey = (Instant, u64);
 
 impl State {
     fn keep_spare(&mut self) {
@@ -108,92 +109,19 @@ impl Connections {
         self.shared.open.load(Ordering::Relaxed)
     }
 
-    /// The next connection that there is room for, with its place in the lobby.
-    ///
-    /// It may be cancelled. While it waits, it ends what has been in the lobby for too long, so it must be called again
-    /// and again.
-    pub async fn accept<L: Listener>(&self, listener: &mut L) -> (L::Io, L::Addr, Reception) {
-        /// How long to wait when there is no memory left for a connection.
-        const PAUSE: Duration = Duration::from_millis(100);
-
-        loop {
-            // Before anything else takes the file.
-            self.shared.state().keep_spare();
-            let accepted = tokio::select! {
-                biased;
-                accepted = listener.accept() => accepted,
-                () = self.wait_for_overdue() => {
-                    self.end_overdue();
-                    continue;
-                }
-            };
-            // Under a storm of connections, it need not wait.
-            self.end_overdue();
-            match accepted {
-                Ok((io, addr)) => {
-                    if let Some(reception) = self.admit(L::socket_addr(&addr)) {
-                        listener.prepare_connection(&io, self.limits());
-                        return (io, addr, reception);
-                    }
-                }
-                Err(error) if is_of_the_connection(&error) => {}
-                Err(error) if is_out_of_files(&error) => {
-                    if let Some(accepted) = self.accept_without_files(listener).await {
-                        listener.prepare_connection(&accepted.0, self.limits());
-                        return accepted;
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "no connection can be accepted");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-        }
-    }
-
     /// A place in the lobby for a connection whose response has ended: it may be idle.
     pub fn readmit(&self, mut permit: Permit) -> Reception {
         if permit.0.as_ref().is_some_and(|holder| holder.is_of_request) {
             permit.0 = Some(self.plain.clone());
         }
-        let place = self.place(self.limits().idle_timeout);
+        let place = self.place(Rank::Idle, now(), self.limits().idle_timeout);
         Reception::new(self.clone(), permit, place, None, true)
     }
 
     /// Ends all connections in the lobby.
     pub fn close_lobby(&self) {
-        let lobby = std::mem::take(&mut self.shared.state().lobby);
-        drop(lobby);
-    }
-
-    /// Waits until the first place's time is up.
-    async fn wait_for_overdue(&self) {
-        let first = self.shared.state().lobby.first_key_value().map(|((due, _), _)| *due);
-        let up = async {
-            match first {
-                Some(due) => tokio::time::sleep_until(due.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = up => {}
-            () = self.shared.sooner.notified() => {}
-        }
-    }
-
-    /// Ends what has been in the lobby for too long.
-    fn end_overdue(&self) {
-        let now = tokio::time::Instant::now().into_std();
-        let mut ended = Vec::new();
-        let mut state = self.shared.state();
-        while let Some(place) = state.lobby.first_entry().filter(|place| place.key().0 <= now) {
-            ended.push(place.remove());
-        }
-        drop(state);
-        for place in ended {
-            self.hubs().report(ServerEvent::ConnectionTimedOut);
-            let _ = place.send(Ending::TimedOut);
-        }
+        let left = self.shared.state().lobby.clear();
+        drop(left);
     }
 
     /// A newcomer's place in the lobby; `None` if there is no room for it.
@@ -221,7 +149,7 @@ impl Connections {
             },
             None => self.plain_permit(),
         };
-        let place = self.place(self.shared.first_timeout);
+        let place = self.place(Rank::Silent, now(), self.shared.first_timeout);
         Some(Reception::new(self.clone(), permit, place, client, false))
     }
 
@@ -245,51 +173,21 @@ impl Connections {
         Some(permit)
     }
 
-    /// Counts a request for the address that its proxy named, if that is limited.
-    ///
-    /// # Errors
-    ///
-    /// If the address has too many connections: the request must be refused.
-    pub fn admit_address(&self, addr: IpAddr) -> Result<Option<AddressPermit>, TooMany> {
-        if self.limits().connections_per_address.is_none() {
-            return Ok(None);
-        }
-        self.count_address(addr).map(Some).ok_or_else(|| {
-            self.refuse();
-            TooMany(())
-        })
-    }
-
-    /// Counts something for an address; `None` if it has too much.
-    fn count_address(&self, addr: IpAddr) -> Option<AddressPermit> {
-        let most = self.limits().connections_per_address.unwrap_or(usize::MAX);
-        let addr = network_of(addr);
-        let mut state = self.shared.state();
-        let count = state.addresses.entry(addr).or_default();
-        if *count >= most {
-            return None;
-        }
-        *count += 1;
-        Some(AddressPermit { shared: self.shared.clone(), addr })
-    }
-
-    fn place(&self, timeout: Option<Duration>) -> Place {
+    /// A place in the lobby for a connection that waits since then, and may wait for so long from now on.
+    pub(crate) fn place(&self, rank: Rank, since: Instant, timeout: Option<Duration>) -> Place {
         let (sender, ending) = oneshot::channel();
-        let mut state = self.shared.state();
-        let key = (due_in(timeout), state.next_place);
-        state.next_place += 1;
-        state.lobby.insert(key, sender);
-        Place { shared: self.shared.clone(), key, ending }
+        let number = self.shared.state().lobby.enter(rank, since, due_in(timeout), sender);
+        Place { shared: self.shared.clone(), number, ending }
     }
 
-    /// Ends the connection that has been in the lobby for the longest. Returns whether there was one.
+    /// Ends the connection in the lobby that must go first. Returns whether there was one.
     fn evict(&self) -> bool {
-        let first = self.shared.state().lobby.pop_first();
-        let Some((_, place)) = first else {
+        let first = self.shared.state().lobby.evict(now());
+        let Some(ending) = first else {
             return false;
         };
         self.hubs().report(ServerEvent::ConnectionEvicted);
-        let _ = place.send(Ending::Evicted);
+        let _ = ending.send(Ending::Evicted);
         true
     }
 
@@ -297,46 +195,10 @@ impl Connections {
         self.hubs().report(ServerEvent::ConnectionRefused);
     }
 
-    /// There is no file left for a connection that waits, if one does: the system does not look. It is accepted with the
-    /// spare file. Something in the lobby makes room for it; or else it is closed at once, so that its client need not wait.
-    async fn accept_without_files<L: Listener>(
-        &self,
-        listener: &mut L,
-    ) -> Option<(L::Io, L::Addr, Reception)> {
-        /// How long evicted connections may take to close.
-        const PAUSE: Duration = Duration::from_millis(10);
-
-        let spare = self.shared.state().spare.take();
-        if spare.is_none() {
-            // What was evicted has not closed yet; or somebody else has taken the file, and another must go for it.
-            tokio::time::sleep(PAUSE).await;
-            self.shared.state().keep_spare();
-            if self.shared.state().spare.is_none() {
-                self.evict();
-            }
-            return None;
-        }
-        drop(spare);
-        let accepted = tokio::select! {
-            biased;
-            accepted = listener.accept() => accepted.ok(),
-            () = std::future::ready(()) => None,
-        };
-        accepted.and_then(|(io, addr)| {
-            self.is_full("there are no files left for connections", self.count());
-            if !self.evict() {
-                self.refuse();
-                return None;
-            }
-            let reception = self.admit(L::socket_addr(&addr))?;
-            Some((io, addr, reception))
-        })
-    }
-
     /// Warns once, until there is room again.
     fn is_full(&self, why: &str, open: usize) {
         if self.shared.full_at.swap(open.max(1), Ordering::Relaxed) == 0 {
-            tracing::warn!(open, "{why}: the oldest without a request go first");
+            tracing::warn!(open, "{why}: those without a request make room for others");
         }
     }
 }
@@ -344,27 +206,6 @@ impl Connections {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whether accepting has failed because of that one connection.
-fn is_of_the_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
-}
-
-/// Whether the process, or the system, has no more files.
-fn is_out_of_files(error: &io::Error) -> bool {
-    #[cfg(unix)]
-    {
-        use rustix::io::Errno;
-        matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = error;
-        false
     }
 }
 
@@ -383,15 +224,11 @@ fn due_in(timeout: Option<Duration>) -> Instant {
     /// As good as never.
     const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-    tokio::time::Instant::now().into_std() + timeout.unwrap_or(NEVER)
+    now() + timeout.unwrap_or(NEVER)
 }
 
-/// What counts as one client: an IPv4 address, or a network of 64 bits of IPv6, which a provider gives to one customer.
-fn network_of(addr: IpAddr) -> IpAddr {
-    match addr.to_canonical() {
-        IpAddr::V4(addr) => addr.into(),
-        IpAddr::V6(addr) => Ipv6Addr::from_bits(addr.to_bits() >> 64 << 64).into(),
-    }
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 #[cfg(test)]
@@ -415,19 +252,6 @@ mod tests {
         let files = files.map_or(usize::MAX, |files| files as usize);
         let most = default_most();
         assert!(most >= files / 8 * 7 && (most < files || files < 8), "{most} of {files}");
-    }
-
-    #[test]
-    fn an_address_of_ipv6_counts_with_its_network() {
-        let connections = connections(Limits::default().connections_per_address(1));
-        let addr = |text: &str| text.parse::<IpAddr>().unwrap();
-        let one = connections.admit_address(addr("2001:db8::1")).unwrap();
-        assert!(connections.admit_address(addr("2001:db8::2:1")).is_err());
-        let _other = connections.admit_address(addr("2001:db8:0:1::1")).unwrap();
-        let _v4 = connections.admit_address(addr("192.0.2.1")).unwrap();
-        assert!(connections.admit_address(addr("::ffff:192.0.2.1")).is_err());
-        drop(one);
-        connections.admit_address(addr("2001:db8::2:1")).unwrap();
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use tidings::ServerEvent;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::connections::{Place, Rank};
 use crate::frames::Frames;
 use crate::reception::{TIMEOUT, TOO_LARGE, poll_append};
 use crate::writes::Writes;
@@ -19,6 +20,12 @@ const AHEAD: usize = 8 * 1024;
 
 /// How long a body that the application does not read may get in the way, if there is no limit on writes.
 const UNREAD_BODY: Duration = Duration::from_secs(30);
+
+/// How long a connection waits for a request before others may have its place.
+const UNDISTURBED: Duration = Duration::from_secs(1);
+
+/// How long a connection of HTTP/2 that was idle for too long, or whose place another needs, may take to end.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A connection as an HTTP server sees it, with the limits that its [`Limits`](crate::Limits) set.
 ///
@@ -62,7 +69,9 @@ pub struct Guarded<IO> {
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether the timer is set by what is the case now.
     is_set: bool,
-    /// It was idle for too long.
+    /// Its place in the lobby, while it waits for a request.
+    place: Option<Box<Place>>,
+    /// It was idle for too long, or must go for another.
     is_over: bool,
     /// Bytes that the server was not given before can be read now.
     is_readable: bool,
@@ -126,6 +135,7 @@ impl<IO: Io> Guarded<IO> {
             connections,
             timer: None,
             is_set: false,
+            place: None,
             is_over: false,
             is_readable: false,
         }
@@ -181,6 +191,7 @@ impl<IO: Io> Guarded<IO> {
     fn begin_waiting(&mut self) {
         self.since = Instant::now();
         self.is_set = false;
+        self.place = None;
     }
 
     /// Gives back what was read already, or reads.
@@ -273,6 +284,7 @@ impl<IO: Io> Guarded<IO> {
     /// Looks whether time is up for something, and has the task woken when it may be.
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         loop {
+            self.poll_place(cx)?;
             if self.is_set {
                 let timer = self.timer.as_mut();
                 if timer.is_none_or(|timer| timer.as_mut().poll(cx).is_pending()) {
@@ -298,6 +310,7 @@ impl<IO: Io> Guarded<IO> {
     fn look(&mut self, now: Instant, cx: &mut Context<'_>) -> io::Result<Option<Instant>> {
         let limits = self.connections.limits();
         let timeout = match self.phase {
+            Phase::Idle if self.is_over => Some(GOODBYE),
             Phase::Head if self.head_length > 0 => limits.head_timeout,
             Phase::Head | Phase::Idle => limits.idle_timeout,
             Phase::Settings => limits.handshake_timeout,
@@ -312,7 +325,52 @@ impl<IO: Io> Guarded<IO> {
         }
         let streams = self.look_at_streams(now)?;
         let writes = self.writes.look(&self.io, now)?;
-        Ok([due, streams, writes].into_iter().flatten().min())
+        Ok([due, self.look_at_place(now), streams, writes].into_iter().flatten().min())
+    }
+
+    /// Gives others a claim to the place of a connection that waits for a request. Returns when to look again.
+    fn look_at_place(&mut self, now: Instant) -> Option<Instant> {
+        let rank = match self.phase {
+            Phase::Head if self.head_length > 0 => Rank::Begun,
+            Phase::Settings => Rank::Begun,
+            Phase::Head | Phase::Idle => Rank::Idle,
+            Phase::Body | Phase::Answer | Phase::Open => return None,
+        };
+        let at = self.since + UNDISTURBED;
+        if self.place.is_none() && !self.is_over && at <= now {
+            // Its time is limited here.
+            let place = self.connections.place(rank, self.since.into_std(), None);
+            self.place = Some(Box::new(place));
+        }
+        Some(at).filter(|at| *at > now)
+    }
+
+    /// Ends the connection if another needs its place.
+    fn poll_place(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Some(Poll::Ready(ending)) = self.place.as_mut().map(|place| place.poll_ending(cx))
+        else {
+            return Ok(());
+        };
+        self.place = None;
+        match self.phase {
+            // The server ends, and does so with its connections itself.
+            _ if ending.is_none() => {}
+            Phase::Head if self.head_length == 0 => self.end_idle(cx),
+            Phase::Idle => self.end_idle(cx),
+            _ => return Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+        Ok(())
+    }
+
+    /// Has the server end a connection that is idle.
+    fn end_idle(&mut self, cx: &mut Context<'_>) {
+        self.begin_waiting();
+        self.is_over = true;
+        match self.phase {
+            Phase::Idle => self.activity.set_must_end(),
+            // If this is a write, a read sees it.
+            _ => cx.waker().wake_by_ref(),
+        }
     }
 
     /// All streams of a connection of HTTP/2 may wait for windows that the client does not open.
@@ -340,24 +398,14 @@ impl<IO: Io> Guarded<IO> {
                 self.answer(TIMEOUT, cx);
                 Err(timed_out("request's head takes too long"))
             }
-            Phase::Head => {
-                if !self.is_over {
-                    self.connections.hubs().report(ServerEvent::ConnectionTimedOut);
-                    // If this is a write, a read sees it.
-                    cx.waker().wake_by_ref();
-                }
-                self.is_over = true;
-                Ok(None)
-            }
+            Phase::Head if self.is_over => Ok(None),
             Phase::Settings => Err(timed_out("settings of HTTP/2 take too long")),
             // It was counted.
             Phase::Idle if self.is_over => Err(io::ErrorKind::ConnectionAborted.into()),
-            Phase::Idle => {
+            Phase::Head | Phase::Idle => {
                 self.connections.hubs().report(ServerEvent::ConnectionTimedOut);
-                self.is_over = true;
-                self.activity.set_must_end();
-                self.since = now;
-                Ok(self.connections.limits().handshake_timeout.map(|timeout| now + timeout))
+                self.end_idle(cx);
+                Ok(Some(now + GOODBYE))
             }
             Phase::Body | Phase::Answer | Phase::Open => Ok(None),
         }

@@ -5,7 +5,7 @@
 //! is what a server on the open internet needs:
 //!
 //! - [`Limits`], in time and number, all in one place;
-//! - [`Listener`] and [`Io`]: what a server listens on, and what it gets from there;
+//! - [`Listener`] and [`Io`]: what a server listens on, and what it gets from there; [`AnyIo`], if that does not tell;
 //! - [`Connections`], which accepts, counts, refuses and evicts;
 //! - [`Reception`], which reads a connection's first request head before any server allocates for it;
 //! - [`Guarded`], the connection as the server sees it, with the limits that remain;
@@ -17,6 +17,7 @@
 //! - `tls`: [`Tls`] can be made.
 
 mod activity;
+mod any_io;
 mod connections;
 mod frames;
 mod graceful;
@@ -40,6 +41,7 @@ mod transport;
 mod writes;
 
 pub use activity::{Activity, Answering, ReadingBody};
+pub use any_io::AnyIo;
 pub use connections::{AddressPermit, Connections, Permit, TooMany};
 pub use graceful::Graceful;
 pub use guarded::{Guarded, GuardedParts};

@@ -109,11 +109,12 @@ impl Limits {
     }
 
     /// Sets how many connections there may be. At this number, and when the process has no more files,
-    /// a new connection takes the place of one that waits for its first request, or has returned from a
-    /// writer and waits for the next: the one whose time is up first. If there is none, the new one is
-    /// closed at once. Default: the number of files that the
-    /// process may have (`RLIMIT_NOFILE`) less an eighth, of which no more than 1,024 are kept
-    /// back; where systems have no such limit, no limit.
+    /// a new connection takes the place of one that waits for a request. Those go first that have waited for
+    /// their next request for more than a second; then those that have sent nothing; then those whose head
+    /// has not come to its end; of each, the oldest. Those that came within the last second go last. If
+    /// there is none, the new one is closed at once. Default: the number of files that the process may have
+    /// (`RLIMIT_NOFILE`) less an eighth, of which no more than 1,024 are kept back; where systems have no
+    /// such limit, no limit.
     pub fn connections(mut self, number: usize) -> Self {
         self.connections = Some(number);
         self

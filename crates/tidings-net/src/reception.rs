@@ -22,8 +22,7 @@ pub(crate) const TIMEOUT: &[u8] =
 pub(crate) const TOO_LARGE: &[u8] =
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// A connection's place in the lobby: where connections are that have not sent the head of their first request, or that
-/// have returned from a writer.
+/// A connection in the lobby that has not sent the head of its first request, or that has returned from a writer.
 ///
 /// It reads that head before any server allocates for the connection. When the time is up, or others need the place, the
 /// connection ends.
@@ -92,6 +91,7 @@ impl Reception {
         self.proxied(&mut io).await?;
         // The state of a handshake is large: a client that sends nothing does not have it.
         self.within_its_time(|cx| io.poll_first_byte(cx)).await?;
+        self.place.begin();
         let receiving = Box::pin(async move {
             let mut handshake = Box::pin(tls.accept(io));
             let io = self.within_its_time(|cx| handshake.as_mut().poll(cx)).await?;
@@ -142,6 +142,7 @@ impl Reception {
     /// Reads the head.
     async fn head<IO: Io>(mut self, mut io: IO, before: Bytes) -> io::Result<Received<IO>> {
         let mut head = Head::new(Vec::from(before), self.connections.limits().head_size);
+        let mut has_begun = false;
         let rejection = poll_fn(|cx| {
             if let Poll::Ready(ending) = self.place.poll_ending(cx) {
                 let answers = ending == Some(Ending::TimedOut) && head.has_begun();
@@ -152,10 +153,13 @@ impl Reception {
                 }));
             }
             let outcome = head.poll(&mut io, cx);
-            if self.is_known && outcome.is_pending() && head.has_begun() {
-                // It is not idle any more.
-                self.is_known = false;
-                self.place.restart(self.connections.limits().head_timeout);
+            if !has_begun && outcome.is_pending() && head.has_begun() {
+                has_begun = true;
+                self.place.begin();
+                if self.is_known {
+                    // It is not idle any more.
+                    self.place.restart(self.connections.limits().head_timeout);
+                }
             }
             outcome
         })

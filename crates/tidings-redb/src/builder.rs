@@ -119,8 +119,8 @@ impl RedbLogBuilder {
     ///
     /// The damaged file stays next to the new one, with `.damaged` added to its name, and replaces an earlier one. The
     /// new file is another history: every client that comes back is reset, and keys are forgotten. Nothing may
-    /// be left, if the damage is where all reading begins, or if the process was also killed: redb then cannot
-    /// open the file.
+    /// be left, if the damage is where all reading begins, if the process was also killed, or if the file is still
+    /// of [format 1](crate#what-is-on-disk): redb then cannot open it.
     pub fn salvage(mut self, salvage: bool) -> Self {
         self.salvage = salvage;
         self

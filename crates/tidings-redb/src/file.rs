@@ -15,6 +15,8 @@ use crate::place::Place;
 /// The first page says what the file is, before redb touches it. It also holds the *mark*: the last position that was
 /// acknowledged, written after every commit and before every acknowledgement. redb keeps its last two commits,
 /// and a single bit says which of them counts; the mark shows if that bit is wrong.
+///
+/// redb is not offered locks: it takes them only after the first page was read, and perhaps written.
 #[derive(Debug, Clone)]
 pub(crate) struct LogFile(Arc<OpenFile>);
 
@@ -68,7 +70,9 @@ impl Disk {
 
 const HEAD_BYTES: u64 = 4096;
 const MAGIC: &[u8; 16] = b"tidings-redb log";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// With an index that redb has encoded in another way until its version 3; see [`Store`](crate::store::Store).
+const OLD_VERSION: u32 = 1;
 /// In another sector than the magic, so that writing it cannot harm that.
 const MARK_AT: u64 = 512;
 const MARK_BYTES: usize = 12;
@@ -81,9 +85,8 @@ impl LogFile {
         if !file.metadata()?.is_file() {
             return Err(Fault::Foreign("is not a file".to_owned()));
         }
-        let place = file.try_clone()?;
+        let place = Place::lock(path, file.try_clone()?)?;
         let file = FileBackend::new(file)?;
-        let place = Place::new(path, place)?;
         let file = Self(Arc::new(OpenFile { file, place, disk }));
         file.check_head(path)?;
         Ok(file)
@@ -96,8 +99,8 @@ impl LogFile {
             self.begin()?;
             return sync_folder_of(path);
         }
-        let mut head = file.read(0, usize::try_from(length.min(HEAD_BYTES)).unwrap_or_default())?;
-        head.resize(HEAD_BYTES as usize, 0);
+        let mut head = [0; HEAD_BYTES as usize];
+        file.read(0, &mut head[..length.min(HEAD_BYTES) as usize])?;
         if head.starts_with(b"redb") {
             return Err(Fault::Foreign("is a database of redb, but not a log".to_owned()));
         }
@@ -105,14 +108,18 @@ impl LogFile {
             return Err(Fault::Foreign("is not a log".to_owned()));
         }
         let version = u32_at(&head, MAGIC.len());
-        if version != VERSION {
+        if ![OLD_VERSION, VERSION].contains(&version) {
             let what = format!("is a log of format {version}, and this is for format {VERSION}");
             return Err(Fault::Foreign(what));
         }
         if length < HEAD_BYTES {
             return Err(Fault::damaged("it ends within its first page"));
         }
-        if length > HEAD_BYTES && self.read(0, 4)? != [0; 4] {
+        let mut beginning = [0; 4];
+        if length > HEAD_BYTES {
+            self.read(0, &mut beginning)?;
+        }
+        if beginning != [0; 4] {
             return Ok(());
         }
         // redb had not begun yet when the process ended, or the file was cut off.
@@ -125,16 +132,23 @@ impl LogFile {
     fn begin(&self) -> Result<(), Fault> {
         let mut head = vec![0; HEAD_BYTES as usize];
         head[..MAGIC.len()].copy_from_slice(MAGIC);
-        head[MAGIC.len()..][..4].copy_from_slice(&VERSION.to_le_bytes());
         self.set_length(0)?;
         self.put(0, &head)?;
+        self.set_version()?;
         self.sync()
+    }
+
+    /// Writes which format the file has from the next commit on.
+    pub(crate) fn set_version(&self) -> Result<(), Fault> {
+        Ok(self.put(MAGIC.len() as u64, &VERSION.to_le_bytes())?)
     }
 
     /// The last position that was acknowledged; after a power cut, it may be that of the commit before. `None` if nothing
     /// ever was.
     pub(crate) fn mark(&self) -> Result<Option<u64>, Fault> {
-        mark_in(&self.0.file.read(MARK_AT, MARK_BYTES)?)
+        let mut mark = [0; MARK_BYTES];
+        self.0.file.read(MARK_AT, &mut mark)?;
+        mark_in(&mark)
     }
 
     /// Writes the position that is about to be acknowledged. It gets to the disk with the next commit, without its own
@@ -172,7 +186,7 @@ impl LogFile {
     }
 
     pub(crate) fn sync(&self) -> Result<(), Fault> {
-        Ok(self.sync_data(false)?)
+        Ok(self.sync_data()?)
     }
 }
 
@@ -209,21 +223,21 @@ impl StorageBackend for LogFile {
         Ok(self.0.file.len()?.saturating_sub(HEAD_BYTES))
     }
 
-    fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         // redb may ask for anything in a damaged file.
-        if offset.checked_add(len as u64).is_none_or(|end| end > self.len().unwrap_or(0)) {
+        if offset.checked_add(out.len() as u64).is_none_or(|end| end > self.len().unwrap_or(0)) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.0.file.read(HEAD_BYTES + offset, len)
+        self.0.file.read(HEAD_BYTES + offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.set_length(HEAD_BYTES + len)
     }
 
-    fn sync_data(&self, eventual: bool) -> io::Result<()> {
+    fn sync_data(&self) -> io::Result<()> {
         self.0.disk.count_sync()?;
-        self.0.file.sync_data(eventual)?;
+        self.0.file.sync_data()?;
         #[cfg(test)]
         self.0.disk.record(|| power_cut::DiskOperation::Sync);
         Ok(())

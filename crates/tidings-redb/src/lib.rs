@@ -50,6 +50,9 @@
 //! positions of each topic, so that a few topics are read without the rest; idempotency keys with their times,
 //! twice; the log's state; and its epoch. Positions are dense, from 1.
 //!
+//! That is format 2. A file of format 1, whose index has redb 2's encoding, is made one of format 2 in one commit when it
+//! is opened: ids stay, clients are resumed, and what wrote it refuses it from then on.
+//!
 //! Opening a file reads all of it and compares its checksums, at about 300 MiB a second from the system's cache, or as
 //! fast as the disk. Otherwise damage would only show when a client needs the events.
 //!

@@ -1,4 +1,4 @@
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 #[cfg(unix)]
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::fault::Fault;
 
 /// Where a log's file is. Whoever opens the path must find the file that is open, and all of it: what is written to a
-/// file that was deleted, replaced or cut is gone with the process.
+/// file that was deleted, replaced or cut is gone with the process. Nobody else has the file open: it is locked, by
+/// `flock` on Unix, as redb 2 did.
 #[derive(Debug)]
 pub(crate) struct Place {
     path: PathBuf,
@@ -23,7 +24,12 @@ pub(crate) struct Place {
 
 impl Place {
     /// `path` is absolute: the process may change its directory.
-    pub(crate) fn new(path: &Path, file: File) -> io::Result<Self> {
+    pub(crate) fn lock(path: &Path, file: File) -> Result<Self, Fault> {
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Fault::Taken),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
         let length = AtomicU64::new(file.metadata()?.len());
         Ok(Self { path: path.to_owned(), file, length, cut: OnceLock::new() })
     }
@@ -61,6 +67,13 @@ impl Place {
                 _ => Err(error.into()),
             },
         }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // A process that was started meanwhile may still have the file open.
+        let _ = self.file.unlock();
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn salvage(path: &Path) -> Result<(), Fault> {
         let damaged = Store::open_unchecked(path, Arc::default());
         let (target, mut state) = Store::open(&rescued, Arc::default())?;
         match &damaged {
-            Ok((damaged, _)) => copy(damaged, &target, &mut state)?,
+            Ok(damaged) => copy(damaged, &target, &mut state)?,
             // It cannot be opened for another reason than damage.
             Err(fault) if fault.kind() != tidings::backend::LogErrorKind::Corrupt => {
                 return damaged.map(drop);

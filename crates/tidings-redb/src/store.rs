@@ -1,12 +1,14 @@
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use redb::{Database, Durability, ReadableTableMetadata, WriteTransaction};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableHandle, WriteTransaction,
+};
 
+use crate::entry::Entry;
 use crate::fault::{Fault, guarded};
 use crate::file::{Disk, LogFile};
-use crate::tables::{EVENTS, INDEX, KEY_ORDER, KEYS, LogState};
+use crate::tables::{EVENTS, INDEX, KEY_ORDER, KEYS, LogState, OLD_INDEX};
 
 /// An open file: the database in it.
 #[derive(Debug)]
@@ -22,28 +24,29 @@ const CACHE_BYTES: usize = 64 * 1024 * 1024;
 impl Store {
     /// Opens a file or makes it, and checks all of it.
     pub(crate) fn open(path: &Path, disk: Arc<Disk>) -> Result<(Self, LogState), Fault> {
-        let (mut store, was_checked) = Self::open_unchecked(path, disk)?;
-        let state = guarded(|| store.load_or_begin(was_checked))?;
+        let store = Self::open_database(path, disk, true)?;
+        let state = guarded(|| store.load_or_begin())?;
         Ok((store, state))
     }
 
-    /// Opens a file, and checks only what redb checks. Returns whether that was everything, as it is after a crash.
-    pub(crate) fn open_unchecked(path: &Path, disk: Arc<Disk>) -> Result<(Self, bool), Fault> {
+    /// Opens a file, and checks as little of it as redb can.
+    pub(crate) fn open_unchecked(path: &Path, disk: Arc<Disk>) -> Result<Self, Fault> {
+        Self::open_database(path, disk, false)
+    }
+
+    fn open_database(path: &Path, disk: Arc<Disk>, is_checked: bool) -> Result<Self, Fault> {
         let file = LogFile::open(path, disk)?;
-        let was_checked = Arc::new(AtomicBool::new(false));
         let db = guarded(|| {
-            let checked = was_checked.clone();
             let db = Database::builder()
                 .set_cache_size(CACHE_BYTES)
-                .create_with_file_format_v3(true)
-                .set_repair_callback(move |_| checked.store(true, Ordering::Relaxed))
+                .set_check_integrity_on_open(is_checked)
                 .create_with_backend(file.clone())?;
             Ok(db)
         })?;
-        Ok((Self { db: Some(db), file }, was_checked.load(Ordering::Relaxed)))
+        Ok(Self { db: Some(db), file })
     }
 
-    fn load_or_begin(&mut self, was_checked: bool) -> Result<LogState, Fault> {
+    fn load_or_begin(&self) -> Result<LogState, Fault> {
         let mark = self.file.mark()?;
         let Some(state) = LogState::load(&self.begin_read()?)? else {
             return match mark {
@@ -51,15 +54,32 @@ impl Store {
                 Some(_) => Err(Fault::damaged("its state is missing")),
             };
         };
-        if let Some(db) = self.db.as_mut().filter(|_| !was_checked) {
-            db.check_integrity()?;
-        }
+        self.upgrade()?;
         self.check(&state, mark)?;
         Ok(state)
     }
 
+    /// Makes a file of format 1 one of format 2, in one commit: the index is made anew from the events.
+    fn upgrade(&self) -> Result<(), Fault> {
+        let txn = self.begin_write()?;
+        let old = txn.list_tables()?.find(|table| table.name() == OLD_INDEX);
+        let Some(old) = old else { return Ok(txn.abort()?) };
+        txn.delete_table(old)?;
+        {
+            let (events, mut index) = (txn.open_table(EVENTS)?, txn.open_table(INDEX)?);
+            for row in events.iter()? {
+                let (position, bytes) = row?;
+                let entry = Entry::checked(bytes.value(), position.value())?;
+                index.insert((entry.topic()?.as_str(), position.value()), ())?;
+            }
+        }
+        self.file.set_version()?;
+        Ok(txn.commit()?)
+    }
+
     /// Writes an empty history.
     pub(crate) fn begin(&self, state: LogState) -> Result<LogState, Fault> {
+        self.file.set_version()?;
         let txn = self.begin_write()?;
         txn.open_table(EVENTS)?;
         txn.open_table(INDEX)?;
@@ -120,7 +140,6 @@ impl Store {
     /// without notice.
     pub(crate) fn begin_write(&self) -> Result<WriteTransaction, Fault> {
         let mut txn = self.db()?.begin_write()?;
-        txn.set_durability(Durability::Immediate);
         txn.set_two_phase_commit(true);
         Ok(txn)
     }

@@ -6,7 +6,9 @@ use crate::fault::Fault;
 /// Events by position: see [`Entry`](crate::entry::Entry).
 pub(crate) const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 /// Which positions a topic has.
-pub(crate) const INDEX: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("index");
+pub(crate) const INDEX: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("topics");
+/// What the index was called in format 1, where its keys had redb's old encoding of tuples.
+pub(crate) const OLD_INDEX: &str = "index";
 /// For each idempotency key, the position and time of its event.
 pub(crate) const KEYS: TableDefinition<'_, &str, (u64, u64)> = TableDefinition::new("keys");
 /// The same by position, to find the oldest.

@@ -141,6 +141,9 @@ fn a_damaged_file_is_an_error_or_the_truth() {
                     "{what}: {message}"
                 );
                 outcomes.refused += 1;
+                if kind == LogErrorKind::Corrupt {
+                    check_salvaged(&path, &records, &what);
+                }
                 continue;
             }
         };
@@ -195,6 +198,13 @@ fn check(log: &RedbLog, epoch: &Epoch, records: &[Record], what: &str, outcomes:
             outcomes.noticed_later += 1;
         }
     }
+}
+
+/// What can be salvaged is the beginning of what was written.
+fn check_salvaged(path: &Path, records: &[Record], what: &str) {
+    let log = RedbLog::builder().salvage(true).open(path).unwrap();
+    let salvaged = read_all(&log).unwrap().records;
+    assert_eq!(salvaged, records[..salvaged.len()], "{what}");
 }
 
 /// The file of a log with three events, as a crash leaves it.
@@ -279,7 +289,7 @@ fn a_file_that_is_something_else_is_refused_and_not_touched() {
         (&b"a letter to a friend\n"[..], "is not a log"),
         (&[0; 10_000], "is not a log"),
         (b"redb\x1a\x0a\xa9\x0d\x0a", "is a database of redb, but not a log"),
-        (b"tidings-redb log\x07\0\0\0", "is a log of format 7, and this is for format 1"),
+        (b"tidings-redb log\x07\0\0\0", "is a log of format 7, and this is for format 2"),
     ] {
         fs::write(&path, content).unwrap();
         for salvage in [false, true] {

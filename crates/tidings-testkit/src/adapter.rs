@@ -72,6 +72,7 @@ macro_rules! adapter_suite {
         $crate::suite_tests! { adapter for $adapter;
             response {
                 the_response_is_200_with_exactly_the_headers_of_the_contract
+                the_content_type_is_the_first_header_where_the_framework_keeps_their_order
                 a_stream_without_a_hub_has_the_same_headers
                 the_first_bytes_leave_at_once_when_there_is_no_event
                 a_head_request_gets_the_headers_and_leaves_no_client
@@ -120,6 +121,7 @@ macro_rules! adapter_suite {
             }
             stream {
                 a_stream_is_sent_to_its_end
+                a_stream_goes_on_where_its_client_left_off
                 events_of_a_stream_are_sent_one_by_one
                 a_connection_serves_requests_after_a_stream
                 an_error_cuts_the_response_after_the_last_whole_event

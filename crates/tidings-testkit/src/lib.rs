@@ -16,6 +16,7 @@
 //! - [`proxy`]: a link that can be cut.
 //! - [`program`]: builds the programs of the workspace.
 //! - [`process`]: runs one of them, and ends it with the test.
+//! - [`network`]: a network of a test's own, which can be taken away.
 //! - [`watch`]: ends a process with the test, even if the test is killed.
 //! - [`limit`]: time limits.
 //!
@@ -29,6 +30,8 @@ pub mod limit;
 pub mod log;
 #[cfg(unix)]
 pub mod nats;
+#[cfg(target_os = "linux")]
+pub mod network;
 mod pattern;
 pub mod process;
 pub mod program;

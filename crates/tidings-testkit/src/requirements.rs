@@ -81,30 +81,52 @@ fn decide<T>(suite: &str, found: Result<T, Missing>, all: bool) -> Decision<T> {
 ///
 /// When none is installed.
 pub fn chromium() -> Result<PathBuf, Missing> {
-    if let Some(path) = env::var_os("CHROMIUM").filter(|path| !path.is_empty()) {
+    browser(
+        "chromium",
+        &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"],
+        &["Chromium.app/Contents/MacOS/Chromium", "Google Chrome.app/Contents/MacOS/Google Chrome"],
+        "install Debian's package chromium or Homebrew's cask chromium",
+    )
+}
+
+/// Firefox: the one that `FIREFOX` names, or the first that is found.
+///
+/// # Errors
+///
+/// When none is installed.
+pub fn firefox() -> Result<PathBuf, Missing> {
+    browser(
+        "firefox",
+        &["firefox", "firefox-esr"],
+        &["Firefox.app/Contents/MacOS/firefox"],
+        "install Debian's package firefox-esr or Homebrew's cask firefox",
+    )
+}
+
+fn browser(name: &str, names: &[&str], apps: &[&str], remedy: &str) -> Result<PathBuf, Missing> {
+    let variable = name.to_uppercase();
+    if let Some(path) = env::var_os(&variable).filter(|path| !path.is_empty()) {
         let path = PathBuf::from(path);
         return if path.is_file() {
             Ok(path)
         } else {
-            let what = format!("{} does not exist, which CHROMIUM names", path.display());
-            Err(Missing::new(what, "set CHROMIUM to the path of a Chromium, or to nothing"))
+            let what = format!("{} does not exist, which {variable} names", path.display());
+            Err(Missing::new(
+                what,
+                format!("set {variable} to the path of a {name}, or to nothing"),
+            ))
         };
     }
-    const NAMES: [&str; 4] =
-        ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-    const PLACES: [&str; 3] = [
-        "/usr/bin/chromium",
-        "/Applications/Chromium.app/Contents/MacOS/Chromium",
-        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    ];
-    NAMES
-        .into_iter()
+    let apps = apps.iter().map(|app| Path::new("/Applications").join(app));
+    names
+        .iter()
         .find_map(on_path)
-        .or_else(|| PLACES.into_iter().map(PathBuf::from).find(|path| path.is_file()))
+        .or_else(|| apps.into_iter().find(|path| path.is_file()))
         .ok_or_else(|| {
-            let remedy = "install Debian's package chromium or Homebrew's cask chromium, or set \
-                          CHROMIUM to the path of one; `tests/run` does it for you";
-            Missing::new("chromium is not installed", remedy)
+            let remedy = format!(
+                "{remedy}, or set {variable} to the path of one; `tests/run` does it for you"
+            );
+            Missing::new(format!("{name} is not installed"), remedy)
         })
 }
 
@@ -241,7 +263,8 @@ pub fn version(program: &Path, argument: &str) -> Option<String> {
 fn version_in(answer: &str) -> Option<&str> {
     answer
         .split_whitespace()
-        .map(|word| word.rsplit('/').next().unwrap_or(word).trim_start_matches('v'))
+        .map(|word| word.rsplit('/').next().unwrap_or(word))
+        .map(|word| word.trim_start_matches("(varnish-").trim_start_matches('v'))
         .find(|word| word.starts_with(|char: char| char.is_ascii_digit()))
 }
 
@@ -335,6 +358,7 @@ mod tests {
             ("Chromium 140.0.1 built on Debian GNU/Linux 12", "140.0.1"),
             ("nginx version: nginx/1.22.1", "1.22.1"),
             ("v2.8.4 h1:abc", "2.8.4"),
+            ("varnishd (varnish-7.1.1 revision 7cee1c)", "7.1.1"),
             ("HAProxy version 2.6.12-1 2026/10/17 - https://haproxy.org/", "2.6.12-1"),
         ] {
             assert_eq!(version_in(answer), Some(version));

@@ -58,7 +58,8 @@ impl Error {
     fn reply(&self) -> Response {
         let ErrorResponse { status, headers, body, .. } = self.0.response();
         let mut response = body.into_response();
-        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() =
+            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         for &(name, value) in headers {
             let name = HeaderName::from_static(name);
             response.headers_mut().insert(name, HeaderValue::from_static(value));

@@ -19,7 +19,7 @@ use crate::error::Error;
 /// # use warp::Filter;
 /// # let hub = Hub::new();
 /// let events = tidings_warp::request().map(move |request: SseRequest| {
-///     Sse::from(hub.subscribe(["news"]).resume(request))
+///     Sse::from(request.subscribe(&hub, "news"))
 /// });
 /// ```
 ///

@@ -65,7 +65,9 @@ where
 /// Removes the stream from a response to HEAD, whose body warp would send over HTTP/2.
 fn without_body(method: Method, mut response: Response) -> Response {
     let content_type = response.headers().get(CONTENT_TYPE);
-    if method == Method::HEAD && content_type.is_some_and(|value| value == "text/event-stream") {
+    let is_stream =
+        content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+    if method == Method::HEAD && is_stream {
         let nothing = warp::reply::stream(Nothing).into_response();
         *response.body_mut() = nothing.into_body();
     }

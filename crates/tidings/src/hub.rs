@@ -8,6 +8,7 @@ pub(crate) mod pages;
 pub(crate) mod publish;
 pub(crate) mod published;
 pub(crate) mod replication;
+pub(crate) mod search;
 pub(crate) mod shared;
 
 use std::sync::Arc;
@@ -373,6 +374,8 @@ impl Default for Hub {
     }
 }
 
+#[cfg(test)]
+mod history_tests;
 #[cfg(test)]
 mod interest_tests;
 #[cfg(test)]

@@ -89,6 +89,7 @@
 //! The format is that of the HTML standard, section 9.2 "Server-sent events".
 
 pub mod backend;
+mod background;
 mod client;
 mod client_id;
 mod clients;

@@ -31,8 +31,8 @@ pub enum Status {
     Resumed,
     /// The client has missed something that is gone.
     Reset(ResetReason),
-    /// The hub is reading its [log](crate::backend), and does not know yet. The stream's first event will say. Never on a hub
-    /// in memory.
+    /// The hub is reading its [log](crate::backend), or compares patterns with thousands of topics, and does not know yet.
+    /// The stream's first event will say.
     Pending,
 }
 

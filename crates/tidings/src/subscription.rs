@@ -5,6 +5,7 @@ mod catch_up;
 pub(crate) mod event_history;
 mod handing_out;
 pub(crate) mod history;
+mod look_back;
 mod out_of_band;
 pub(crate) mod read_history;
 mod replay;
@@ -41,9 +42,10 @@ use crate::pace::Pace;
 use crate::retry::jittered;
 use crate::status::Status;
 use crate::telling::{Attached, tell};
-use beginning::{Beginning, First, LogStart, View};
+use beginning::{Beginning, First, LogStart, Request};
 use catch_up::CatchUp;
 use handing_out::Item;
+use look_back::{Answer, LookBack, Question};
 use out_of_band::{Announcement, NextStep, OutOfBand, Ready};
 use replay::Replay;
 use snapshot::SnapshotHook;
@@ -123,10 +125,10 @@ impl Subscription {
         client: Arc<Client>,
         options: SubscriptionOptions,
         snapshot: Option<SnapshotHook>,
-        (beginning, head): (Beginning, Head),
+        (request, head): (Request, Head),
     ) -> Self {
         let mut this = Self {
-            cursor: beginning.then.cursor,
+            cursor: StartPoint::live(&head).cursor,
             topic_cursors: TopicCursor::for_each_of(&client.feed.topics),
             attached: Attached::new(snapshot, &client, options.is_listed),
             out_of_band: None,
@@ -146,9 +148,16 @@ impl Subscription {
             encode::retry(jittered(retry), &mut ready.bytes);
         }
         if this.is_listed {
-            tell!(DEBUG, &this.client, this.span(), status = ?beginning.status, "stream opened");
+            tell!(DEBUG, &this.client, this.span(), "stream opened");
         }
-        this.begin(beginning, head, ready);
+        match LookBack::begin(Question::Begin(request), head, &this.shared, &this.client) {
+            LookBack::Done(answer, head) => this.on_answer(answer, head, ready),
+            LookBack::Pending(look) => {
+                this.out_of_band().look_back = Some(look);
+                ready.end_event();
+                this.send(ready);
+            }
+        }
         // The first bytes leave at once, or proxies would hold back the headers.
         this.out_of_band().ready.get_or_insert_with(Ready::comment);
         this
@@ -180,6 +189,22 @@ impl Subscription {
         }
     }
 
+    /// Looks into the past of its topics, for how to go on.
+    fn look_back(&mut self, question: Question, head: Head) {
+        match LookBack::begin(question, head, &self.shared, &self.client) {
+            LookBack::Done(answer, head) => self.on_answer(answer, head, Ready::default()),
+            LookBack::Pending(look) => self.out_of_band().look_back = Some(look),
+        }
+    }
+
+    fn on_answer(&mut self, answer: Answer, head: Head, ready: Ready) {
+        match answer {
+            Answer::Begin(beginning) => self.begin(beginning, head, ready),
+            Answer::GoOn(start) => self.seek(start),
+            Answer::Lost(reason) => self.reset(reason),
+        }
+    }
+
     /// Reads on in the hub's log, in the history that began at an offset, and announces a status when it is certain.
     fn read_log(&mut self, start: LogStart, began: u64, announce: Option<Status>) {
         let Some(replication) = self.shared.replication.clone() else { return };
@@ -192,8 +217,8 @@ impl Subscription {
         self.client.id
     }
 
-    /// Whether the client was fresh, resumed or reset when the subscription was opened. On a hub with a log this may be
-    /// [`Pending`](Status::Pending) until the stream's first event.
+    /// Whether the client was fresh, resumed or reset when the subscription was opened. On a hub with a log, or with
+    /// patterns over thousands of topics, this may be [`Pending`](Status::Pending) until the stream's first event.
     pub fn status(&self) -> Status {
         self.status
     }
@@ -409,14 +434,7 @@ impl Subscription {
                 self.read_log(LogStart::AfterClaim(self.client.position()), history.began, None);
             }
             Some(_) => self.reset(ResetReason::Unknown),
-            None => {
-                let client = self.client.clone();
-                let past = self.shared.past_of(&client.feed.topics);
-                match StartPoint::after_offset(&past, self.cursor.offset, &head) {
-                    Some(start) => self.seek(start),
-                    None => self.reset(reason),
-                }
-            }
+            None => self.look_back(Question::AfterOffset(self.cursor.offset, reason), head),
         }
     }
 
@@ -436,13 +454,8 @@ impl Subscription {
             self.shared.counters.streams_untold.add();
             return self.fail(StreamError::reset(reason));
         }
-        let (shared, client) = (self.shared.clone(), self.client.clone());
-        let head = shared.head();
         let has_snapshot = self.attached.as_ref().is_some_and(|it| it.snapshot.is_some());
-        let view = View::new(&shared, &head, &client.feed.topics, !has_snapshot);
-        let beginning = Beginning::reset(reason, has_snapshot, &view);
-        drop(view);
-        self.begin(beginning, head, Ready::default());
+        self.look_back(Question::BeginAgain { reason, has_snapshot }, self.shared.head());
     }
 }
 

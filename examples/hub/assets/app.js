@@ -1,11 +1,12 @@
 // The live page of Tidings. It reads like a tutorial from top to bottom:
 //
 //   1. the connection        how a browser consumes a stream, and resumes it
-//   2. what the events say   one small function for each event name
-//   3. continuity            proof that nothing was lost or sent twice
-//   4. cutting the line      and counting what was replayed
-//   5. publishing, the wire, the list of clients
-//   6. the chart
+//   2. tabs, and going back  when to have a connection, and when not
+//   3. what the events say   one small function for each event name
+//   4. continuity            proof that nothing was lost or sent twice
+//   5. cutting the line      and counting what was replayed
+//   6. publishing, the wire, the list of clients
+//   7. the chart
 //
 // Nothing from the server is parsed as HTML: all text is set by textContent.
 
@@ -42,9 +43,9 @@ function parse(text) {
 // 1. The connection ---------------------------------------------------------
 
 // One EventSource carries all three topics. `history` asks the server to send
-// a *new* client the last 80 events first, so that the page is never empty.
+// a *new* client the last 400 events first, so that the page is never empty.
 const TOPICS = ["ticker", "notifications", "job"];
-const HISTORY = 80;
+const HISTORY = 400;
 
 // EventSource gives up when the answer is not a stream with status 200. Then we
 // try again ourselves, this often.
@@ -71,10 +72,7 @@ const handlers = {
 };
 
 function connect() {
-  clearTimeout(retryTimer);
-  retryAt = null;
-  source?.close();
-
+  disconnect();
   const url = new URL("/events", location.href);
   for (const topic of TOPICS) url.searchParams.append("topic", topic);
   url.searchParams.set("history", HISTORY);
@@ -89,6 +87,13 @@ function connect() {
   source.onerror = onError;
   for (const name of Object.keys(handlers)) listen(name);
   setState("connecting");
+}
+
+function disconnect() {
+  clearTimeout(retryTimer);
+  retryAt = null;
+  source?.close();
+  source = null;
 }
 
 /** Handles every event, whatever its name. */
@@ -109,6 +114,8 @@ function listen(name) {
 function onOpen() {
   opened += 1;
   $("reconnects").textContent = opened - 1;
+  clearTimeout(patience);
+  hideNotice();
   setState("live");
 }
 
@@ -117,12 +124,7 @@ function onOpen() {
 // CLOSED, the answer was no stream (a 503 of a proxy, for example) and the
 // browser will not reconnect.
 function onError() {
-  if (lostAt === null && opened > 0) {
-    lostAt = performance.now();
-    finishReplay();
-    chart.cutStarts();
-  }
-  clientId = null;
+  connectionLost();
   if (source.readyState === EventSource.CLOSED) {
     setState("closed");
     clearTimeout(retryTimer);
@@ -132,11 +134,26 @@ function onError() {
     setState(opened > 0 ? "reconnecting" : "connecting");
   }
   if (lostAt !== null && lastId) {
-    say($("cut-result"), `The line is cut. The last event seen was ${lastId}.`);
+    say($("outcome"), `The line is cut. The last event seen was ${lastId}.`);
   }
 }
 
-const STATES = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", closed: "Closed" };
+function connectionLost() {
+  clientId = null;
+  showStatus(null);
+  if (lostAt !== null || opened === 0) return;
+  lostAt = performance.now();
+  finishReplay();
+  chart.cutStarts();
+}
+
+const STATES = {
+  connecting: "Connecting",
+  waiting: "Waiting",
+  live: "Live",
+  reconnecting: "Reconnecting",
+  closed: "Closed",
+};
 
 function setState(state) {
   const el = $("state");
@@ -163,7 +180,109 @@ setInterval(updateTimer, 100);
 $("connect-again").addEventListener("click", connect);
 
 
-// 2. What the events say ----------------------------------------------------
+// 2. Tabs, and going back ---------------------------------------------------
+
+// A page that is left may live on in the browser's back/forward cache, and in
+// Chromium its stream with it. Nobody sees it, and it holds a connection. So we
+// close the stream when the page is hidden, and resume when it is shown again.
+addEventListener("pagehide", leave);
+addEventListener("pageshow", (event) => { if (event.persisted) enter(); });
+
+// Over HTTP/1.1, a browser opens six connections to a server, over all its tabs.
+// With six streams, not even a page loads any more. So the tabs share five slots,
+// which leaves one connection for everything else. A slot is a lock, which the
+// browser releases when the tab is closed. HTTP/2 has many streams on one
+// connection, and needs no slots. (Locks are there on https: and on localhost.)
+const SLOTS = 5;
+const SLOT = "tidings stream ";
+const isHttp1 = !/^h[23]/.test(performance.getEntriesByType("navigation")[0]?.nextHopProtocol);
+const PATIENCE_MS = 2500;
+
+let visit = new AbortController();   // aborted when the page is left
+let releaseSlot = () => {};
+let patience = 0;
+
+async function enter() {
+  const { signal } = visit = new AbortController();
+  setState("connecting");
+  patience = setTimeout(explainWait, PATIENCE_MS);
+  if (isHttp1 && navigator.locks) {
+    const release = await takeSlot(signal).catch((error) => { if (!signal.aborted) throw error; });
+    if (signal.aborted) {
+      release?.();
+      return;
+    }
+    releaseSlot = release;
+  }
+  connect();
+}
+
+function leave() {
+  visit.abort();
+  clearTimeout(patience);
+  disconnect();
+  connectionLost();
+  releaseSlot();
+}
+
+/** Resolves to the function that releases the slot. One tab at a time looks for one, so they get them in turn. */
+async function takeSlot(signal) {
+  return navigator.locks.request("tidings next", { signal }, async () => {
+    for (;;) {
+      const { held } = await navigator.locks.query();
+      const taken = held.map(({ name }) => name).filter((name) => name.startsWith(SLOT));
+      signal.throwIfAborted();
+      if (taken.length < SLOTS) return holdSlot();
+      await oneIsReleased(taken, signal);
+    }
+  });
+}
+
+// Each slot has a name of its own: Chromium evicts a page from its cache if another
+// asks for a lock that the page is just about to release.
+function holdSlot() {
+  return new Promise((resolve, reject) => {
+    const hold = () => new Promise((release) => { resolve(release); });
+    navigator.locks.request(SLOT + crypto.randomUUID(), hold).catch(reject);
+  });
+}
+
+async function oneIsReleased(slots, signal) {
+  const enough = new AbortController();
+  const options = { signal: AbortSignal.any([signal, enough.signal]) };
+  try {
+    await Promise.any(slots.map((slot) => navigator.locks.request(slot, options, () => {})));
+  } finally {
+    enough.abort();
+  }
+}
+
+function explainWait() {
+  if (source === null) {
+    setState("waiting");
+    showNotice(`This tab waits for a connection: ${SLOTS} other tabs of this page have a stream. Over HTTP/1.1, a browser opens six connections to a server, and one is left for everything else. Close one of those tabs, and this one goes on by itself. HTTP/2 has no such limit.`);
+  } else {
+    showNotice("The server has not answered yet; the browser keeps trying. Over HTTP/1.1, other tabs may hold all six connections that a browser opens to a server: close one of them. HTTP/2 has no such limit.");
+  }
+}
+
+let noticeTimer = 0;
+
+/** Shows a notice, until `hideNotice` or for a time. */
+function showNotice(text, ms) {
+  hideNotice();
+  $("notice").textContent = text;
+  $("notice").hidden = false;
+  if (ms !== undefined) noticeTimer = setTimeout(hideNotice, ms);
+}
+
+function hideNotice() {
+  clearTimeout(noticeTimer);
+  $("notice").hidden = true;
+}
+
+
+// 3. What the events say ----------------------------------------------------
 
 // The first event of each connection says how it begins:
 //   fresh    a new client; some history follows
@@ -179,20 +298,22 @@ function onStatus(data) {
   lostAt = null;
 
   if (data.status !== "resumed") clearEverything();
-  const notice = $("notice");
-  clearTimeout(noticeTimer);
-  notice.hidden = data.status !== "reset";
   if (data.status === "reset") {
     resets += 1;
     $("resets").textContent = resets;
-    notice.textContent = `Reset (${data.reason ?? "no reason given"}): ${RESET_REASONS[data.reason] ?? ""} The page started over with everything that is retained.`;
-    noticeTimer = setTimeout(() => { notice.hidden = true; }, 20_000);
+    showNotice(`Reset (${data.reason ?? "no reason given"}): ${RESET_REASONS[data.reason] ?? ""} The page started over with everything that is retained.`, 20_000);
   }
+  showStatus(data.status);
   startReplay(data.status, away, before);
   updateCutButton();
 }
 
-let noticeTimer = 0;
+/** What the server said about this connection, next to its state. */
+function showStatus(status) {
+  $("status").textContent = status ?? "";
+  $("status").dataset.status = status ?? "";
+}
+
 const RESET_REASONS = {
   expired: "events after the last one seen here were too old to be kept.",
   trimmed: "events after the last one seen here had to make room for newer ones.",
@@ -307,7 +428,7 @@ function showJob(step, percent, done) {
 }
 
 
-// 3. Continuity -------------------------------------------------------------
+// 4. Continuity -------------------------------------------------------------
 
 // The server numbers the ticks 1, 2, 3 … without a gap. If each number is one more
 // than the previous one, nothing was lost and nothing came twice, however often
@@ -334,7 +455,7 @@ function showContinuity() {
 }
 
 
-// 4. Cutting the line -------------------------------------------------------
+// 5. Cutting the line -------------------------------------------------------
 
 // The button asks the server to end *our* stream. To EventSource, that looks like a
 // lost network, so the same happens as in a tunnel.
@@ -342,13 +463,13 @@ $("cut").addEventListener("click", async () => {
   if (!canCut()) return;
   cutting = true;
   updateCutButton();
-  say($("cut-result"), "Asking the server to end this stream.");
+  say($("outcome"), "Asking the server to end this stream.");
   try {
     const answer = await fetch(`/clients/${encodeURIComponent(clientId)}`, { method: "DELETE", headers: credentials });
     if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
   } catch (error) {
     cutting = false;
-    say($("cut-result"), `That did not work: ${error.message}.`, "bad");
+    say($("outcome"), `That did not work: ${error.message}.`, "bad");
     updateCutButton();
   }
 });
@@ -364,14 +485,15 @@ function updateCutButton() {
 // Which events were published while we were away? On the stream they look like
 // any other event. But the server sends all of them right after the status
 // event, while live ticks come 200 ms apart. So the replay ends at the first
-// pause of more than 60 ms. A live event in these 60 ms is counted, too, so the
-// number may be one or two too high. The numbers of the ticks prove that nothing
-// is missing.
+// pause of more than 60 ms. (The first event may take longer: a page that has just
+// loaded is busy.) A live event in that time is counted, too, so the number may be
+// one or two too high. The numbers of the ticks prove that nothing is missing.
 //
 // The wait has two halves. When the page was busy, a timer can be overdue while
 // events are still queued. They are handled before the second timer, and restart
 // the wait.
 const PAUSE_MS = 60;
+const FIRST_MS = 300;
 let replay = null;       // { status, away, before, events, prices, lastAt, timer }
 
 function startReplay(status, away, before) {
@@ -382,9 +504,10 @@ function startReplay(status, away, before) {
 
 function awaitPause() {
   clearTimeout(replay.timer);
+  const half = (replay.events === 0 ? FIRST_MS : PAUSE_MS) / 2;
   replay.timer = setTimeout(() => {
-    replay.timer = setTimeout(finishReplay, PAUSE_MS / 2);
-  }, PAUSE_MS / 2);
+    replay.timer = setTimeout(finishReplay, half);
+  }, half);
 }
 
 function countReplayed() {
@@ -407,7 +530,7 @@ function finishReplay() {
     const twice = doubled - before.doubled;
     chart.cutEnds(prices, away, events, lastAt);
     if (away !== null) {
-      say($("cut-result"),
+      say($("outcome"),
         `Away for ${seconds(away)}: ${plural(events, "event")} replayed, ${lost} missing, ${twice} doubled.`,
         lost || twice ? "bad" : "good");
     }
@@ -415,13 +538,15 @@ function finishReplay() {
     // Fresh or reset: the last of these prices is the newest. The others come
     // before it, one tick apart.
     chart.seed(prices, lastAt);
-    if (away !== null) say($("cut-result"), `Away for ${seconds(away)}, then started over with ${plural(events, "event")}.`);
+    say($("outcome"), away === null
+      ? `A new client: it began with ${plural(events, "event")} of history.`
+      : `Away for ${seconds(away)}, then started over with ${plural(events, "event")}.`);
   }
   updateCutButton();
 }
 
 
-// 5. Publishing, the wire, the clients --------------------------------------
+// 6. Publishing, the wire, the clients --------------------------------------
 
 // Publishing is a POST: topic and event name in the query, the data as body. We do
 // not add the notification to the list here. It comes back through the stream, as
@@ -477,9 +602,14 @@ function showOnWire(name, event) {
   if (held) return;
   const li = make("li");
   li.dataset.event = name;
+  // In an id `<epoch>-<position>`, the position changes. If there is little room, the
+  // epoch is cut off.
+  const [, epoch, position] = /^(.*?)(-?\d*)$/.exec(event.lastEventId);
+  const id = make("span", "wire-id");
+  id.append(make("span", "epoch", epoch), make("span", "position", position));
   li.append(
     make("span", "wire-name", name),
-    make("span", "wire-id", event.lastEventId),
+    id,
     make("span", "wire-data", event.data.slice(0, 240)),
   );
   const list = $("wire-list");
@@ -524,7 +654,7 @@ async function refreshClients() {
 setInterval(refreshClients, 2000);
 
 
-// 6. The chart --------------------------------------------------------------
+// 7. The chart --------------------------------------------------------------
 
 // The price is the surface of the water. Time moves to the left. We draw a
 // quarter of a second late, so that there is always a next tick to move to. While
@@ -857,5 +987,5 @@ const chart = (() => {
 
 chart.start();
 updateCutButton();
-connect();
+enter();
 refreshClients();

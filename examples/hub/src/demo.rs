@@ -65,7 +65,7 @@ async fn notifications(hub: Hub) -> Outcome {
         ("info", "New comment on your draft", "\u{201c}The second paragraph could go.\u{201d}"),
         ("warning", "Disk 81% full", "At this rate it is full on Thursday."),
         ("success", "Payment received", "Order 1733 is on its way."),
-        ("info", "Lunch is here", "Dumplings \u{1f95f}, first floor."),
+        ("info", "Lunch is here", "Dumplings, first floor."),
     ];
     let mut every = interval(Duration::from_secs(5));
     every.set_missed_tick_behavior(MissedTickBehavior::Skip);

@@ -35,7 +35,9 @@ pub struct Client {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// Installed on the machine, and driven by a script.
-    Browser,
+    Chromium,
+    /// The same.
+    Firefox,
     /// npm.
     Npm,
     /// PyPI.
@@ -50,7 +52,7 @@ impl Source {
     /// The registry; `None` for programs of the machine.
     pub fn registry(self) -> Option<&'static str> {
         match self {
-            Self::Browser | Self::Shell => None,
+            Self::Chromium | Self::Firefox | Self::Shell => None,
             Self::Npm => Some("npm"),
             Self::PyPi => Some("PyPI"),
             Self::CratesIo => Some("Cargo"),
@@ -73,8 +75,14 @@ impl fmt::Debug for Deviation {
 }
 
 /// All clients.
-pub const CLIENTS: [Client; 9] = [
-    Client { name: "Chromium", source: Source::Browser, driver: "chromium.mjs", deviations: &[] },
+pub const CLIENTS: [Client; 10] = [
+    Client { name: "Chromium", source: Source::Chromium, driver: "browser.mjs", deviations: &[] },
+    Client {
+        name: "Firefox",
+        source: Source::Firefox,
+        driver: "browser.mjs",
+        deviations: &[NO_NUL],
+    },
     Client { name: "eventsource", source: Source::Npm, driver: "eventsource.mjs", deviations: &[] },
     Client {
         name: "@microsoft/fetch-event-source",
@@ -107,7 +115,12 @@ pub const CLIENTS: [Client; 9] = [
         deviations: &[],
     },
     Client { name: "sse-stream", source: Source::CratesIo, driver: "sse_stream", deviations: &[] },
-    Client { name: "curl", source: Source::Shell, driver: "curl.sh", deviations: &[NO_NUL] },
+    Client {
+        name: "curl",
+        source: Source::Shell,
+        driver: "curl.sh",
+        deviations: &[NO_NUL_IN_SHELL],
+    },
 ];
 
 /// The empty message that a client makes of a heartbeat.
@@ -183,8 +196,13 @@ const HALF_EVENTS: Deviation = Deviation {
 };
 
 const NO_NUL: Deviation = Deviation {
-    what: "Not curl, but the shell that reads from it: its variables cannot hold a NUL.",
+    what: "Drops NUL from data.",
     alter: |_, _, seen| each_data(seen, |data| data.replace('\0', "")),
+};
+
+const NO_NUL_IN_SHELL: Deviation = Deviation {
+    what: "Not curl, but the shell that reads from it: its variables cannot hold a NUL.",
+    ..NO_NUL
 };
 
 impl Client {
@@ -228,6 +246,7 @@ impl Client {
 #[derive(Debug)]
 pub struct Tools {
     chromium: Option<PathBuf>,
+    firefox: Option<PathBuf>,
     node: Option<PathBuf>,
     python: Option<PathBuf>,
     rust: Option<PathBuf>,
@@ -243,6 +262,12 @@ impl Tools {
                 requirements::node()?;
                 requirements::npm_packages(&here.with_file_name("browser"))?;
                 requirements::chromium()
+            }),
+            firefox: requirements::met("interop with Firefox", || {
+                requirements::node()?;
+                // The driver of Chromium's.
+                requirements::npm_packages(&here.with_file_name("browser"))?;
+                requirements::firefox()
             }),
             node: requirements::met("interop with clients from npm", || {
                 requirements::npm_packages(here)?;
@@ -268,7 +293,8 @@ impl Tools {
     pub fn command(&self, client: &Client) -> Option<Command> {
         let script = Path::new(FOLDER).join(client.driver);
         Some(match client.source {
-            Source::Browser => self.chromium_script(client.driver)?,
+            Source::Chromium => self.chromium_script(client.driver)?,
+            Source::Firefox => self.firefox_script(client.driver)?,
             Source::Npm => {
                 let mut command = Command::new(self.node.as_ref()?);
                 command.arg(script);
@@ -289,9 +315,12 @@ impl Tools {
 
     /// A script of [`FOLDER`] that drives Chromium; `None` if something is missing, which was reported.
     pub fn chromium_script(&self, script: &str) -> Option<Command> {
-        let mut command = Command::new(requirements::on_path("node")?);
-        command.env("CHROMIUM", self.chromium.as_ref()?).arg(Path::new(FOLDER).join(script));
-        Some(command)
+        Some(browser_script(script, "CHROMIUM", self.chromium.as_ref()?))
+    }
+
+    /// The same with Firefox.
+    pub fn firefox_script(&self, script: &str) -> Option<Command> {
+        Some(browser_script(script, "FIREFOX", self.firefox.as_ref()?))
     }
 
     /// The version of a client.
@@ -299,7 +328,8 @@ impl Tools {
         let here = Path::new(FOLDER);
         let lock = |path: &str| std::fs::read_to_string(here.join(path)).ok();
         match client.source {
-            Source::Browser => requirements::version(self.chromium.as_ref()?, "--version"),
+            Source::Chromium => requirements::version(self.chromium.as_ref()?, "--version"),
+            Source::Firefox => requirements::version(self.firefox.as_ref()?, "--version"),
             Source::Npm => {
                 let lock: serde_json::Value =
                     serde_json::from_str(&lock("package-lock.json")?).ok()?;
@@ -322,6 +352,13 @@ impl Tools {
             Source::Shell => requirements::version(self.curl.as_ref()?, "--version"),
         }
     }
+}
+
+/// `variable` names the browser for `interop/launch.mjs`.
+fn browser_script(script: &str, variable: &str, browser: &Path) -> Command {
+    let mut command = Command::new("node");
+    command.env_remove("FIREFOX").env(variable, browser).arg(Path::new(FOLDER).join(script));
+    command
 }
 
 /// Builds the drivers in Rust. They are a separate workspace, and may need a newer compiler.

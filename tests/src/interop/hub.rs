@@ -28,6 +28,11 @@ impl Hub {
         self.process.addr()
     }
 
+    /// Kills it (`kill -9`).
+    pub async fn kill(&mut self) {
+        self.process.kill().await;
+    }
+
     /// Publishes a letter. Returns what a client should receive.
     pub async fn publish(&self, topic: &str, letter: &Letter) -> Seen {
         let target = {

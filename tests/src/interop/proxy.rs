@@ -1,4 +1,4 @@
-//! nginx, Caddy and HAProxy as processes, and what must pass through them.
+//! Proxies as processes, and what must pass through them.
 //!
 //! Only tests of heartbeats take as long as a heartbeat, 15 seconds. So nothing else can arrive, or be noticed, thanks
 //! to a heartbeat.
@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tidings::{Message, STATUS_EVENT};
-use tidings_testkit::limit::within;
 use tidings_testkit::wire::{Ending, Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -39,7 +38,7 @@ pub struct Setup {
     /// Its idle time-outs, if it has any.
     idle: Option<&'static str>,
     /// What does not work. Every run must show it.
-    pub flaw: Option<Flaw>,
+    pub flaws: &'static [Flaw],
 }
 
 /// What a proxy fails to do.
@@ -47,6 +46,10 @@ pub struct Setup {
 pub enum Flaw {
     /// It does not notice that a client has left until something is sent to it.
     NoticesLate,
+    /// It waits for more before it passes an event on.
+    Delays,
+    /// It does not tell a client that the response was cut off.
+    HidesFailure,
 }
 
 impl Flaw {
@@ -55,7 +58,12 @@ impl Flaw {
         match self {
             Self::NoticesLate => {
                 "A client that has left is noticed only when something is sent to it: with the \
-                 next event or heartbeat. `option abortonclose` fixes it."
+                 next events or heartbeats."
+            }
+            Self::Delays => "Each event takes 0.2 s.",
+            Self::HidesFailure => {
+                "When the hub is killed, the client's response ends as if it were complete, perhaps \
+                 in the middle of an event."
             }
         }
     }
@@ -68,51 +76,81 @@ pub enum Program {
     Nginx,
     Caddy,
     Haproxy,
+    Apache,
+    Varnish,
 }
 
 /// All proxies in all configurations.
-pub const SETUPS: [Setup; 6] = [
+pub const SETUPS: [Setup; 10] = [
     Setup {
         name: "nginx, `proxy_pass` and no more",
         program: Program::Nginx,
         file: "nginx-default.conf",
         idle: None,
-        flaw: None,
+        flaws: &[Flaw::HidesFailure],
     },
     Setup {
         name: "nginx, as recommended",
         program: Program::Nginx,
         file: "nginx.conf",
         idle: Some("60s"),
-        flaw: None,
+        flaws: &[],
     },
     Setup {
         name: "Caddy, `reverse_proxy` and no more",
         program: Program::Caddy,
         file: "Caddyfile-default",
         idle: None,
-        flaw: None,
+        flaws: &[Flaw::HidesFailure],
     },
     Setup {
         name: "Caddy, with `encode gzip zstd`",
         program: Program::Caddy,
         file: "Caddyfile",
         idle: None,
-        flaw: None,
+        flaws: &[Flaw::HidesFailure],
     },
     Setup {
         name: "HAProxy, with Debian's defaults",
         program: Program::Haproxy,
         file: "haproxy-default.cfg",
         idle: Some("50000"),
-        flaw: Some(Flaw::NoticesLate),
+        flaws: &[Flaw::NoticesLate, Flaw::Delays],
     },
     Setup {
         name: "HAProxy, as recommended",
         program: Program::Haproxy,
         file: "haproxy.cfg",
         idle: Some("60s"),
-        flaw: None,
+        flaws: &[],
+    },
+    Setup {
+        name: "Apache, `ProxyPass` and no more",
+        program: Program::Apache,
+        file: "apache-default.conf",
+        idle: None,
+        flaws: &[Flaw::NoticesLate],
+    },
+    Setup {
+        name: "Apache, as recommended",
+        program: Program::Apache,
+        file: "apache.conf",
+        idle: Some("60s"),
+        flaws: &[Flaw::NoticesLate],
+    },
+    Setup {
+        name: "Varnish, a backend and no more",
+        program: Program::Varnish,
+        file: "varnish-default.vcl",
+        idle: None,
+        flaws: &[Flaw::NoticesLate],
+    },
+    Setup {
+        name: "Varnish, as recommended",
+        program: Program::Varnish,
+        file: "varnish.vcl",
+        idle: None,
+        flaws: &[],
     },
 ];
 
@@ -122,12 +160,13 @@ pub const HTTPS: Setup = Setup {
     program: Program::Caddy,
     file: "Caddyfile-https",
     idle: None,
-    flaw: None,
+    flaws: &[],
 };
 
 impl Program {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Nginx, Self::Caddy, Self::Haproxy];
+    pub const ALL: [Self; 5] =
+        [Self::Nginx, Self::Caddy, Self::Haproxy, Self::Apache, Self::Varnish];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -135,6 +174,8 @@ impl Program {
             Self::Nginx => "nginx",
             Self::Caddy => "Caddy",
             Self::Haproxy => "HAProxy",
+            Self::Apache => "Apache",
+            Self::Varnish => "Varnish",
         }
     }
 
@@ -144,13 +185,24 @@ impl Program {
     ///
     /// When it is not installed.
     pub fn find(self) -> Result<PathBuf, Missing> {
-        let package = self.name().to_lowercase();
-        requirements::program(&package, &package)
+        match self {
+            Self::Nginx => requirements::program("nginx", "nginx"),
+            Self::Caddy => requirements::program("caddy", "caddy"),
+            Self::Haproxy => requirements::program("haproxy", "haproxy"),
+            // Debian has its own name for it.
+            Self::Apache => requirements::program("httpd", "httpd")
+                .or_else(|_| requirements::program("apache2", "apache2")),
+            Self::Varnish => requirements::program("varnishd", "varnish"),
+        }
     }
 
     /// Its version.
     pub fn version(self) -> Option<String> {
-        let argument = if self == Self::Caddy { "version" } else { "-v" };
+        let argument = match self {
+            Self::Nginx | Self::Haproxy | Self::Apache => "-v",
+            Self::Caddy => "version",
+            Self::Varnish => "-V",
+        };
         requirements::version(&self.find().ok()?, argument)
     }
 }
@@ -217,10 +269,16 @@ impl Proxy {
         addr: SocketAddr,
         folder: &Path,
     ) -> Self {
+        // Apache does not start if another process has the number that an earlier one left there.
+        let _ = std::fs::remove_dir_all(folder);
         std::fs::create_dir_all(folder).expect("a folder for a proxy");
         let file = folder.join(setup.file);
-        assert!(text.contains("127.0.0.1:3000") && text.contains("8080"), "{text}");
-        let text = text.replace("127.0.0.1:3000", &hub.to_string());
+        let (origin, hub) = match setup.program {
+            Program::Varnish => ("\"3000\"", format!("\"{}\"", hub.port())),
+            _ => ("127.0.0.1:3000", hub.to_string()),
+        };
+        assert!(text.contains(origin), "{text}");
+        let text = text.replace(origin, &hub);
         let mut command = Command::new(program);
         let text = match setup.program {
             Program::Nginx => {
@@ -247,6 +305,16 @@ impl Proxy {
             Program::Haproxy => {
                 command.arg("-db").arg("-f").arg(&file);
                 text.replace("bind :8080", &format!("bind {addr}"))
+            }
+            Program::Apache => {
+                command.arg("-X").arg("-f").arg(&file);
+                let site = text.replace("*:8080", &addr.to_string());
+                format!("{}{site}", apache_main(folder, addr))
+            }
+            Program::Varnish => {
+                command.args(["-F", "-j", "none", "-s", "malloc,16m", "-a", &addr.to_string()]);
+                command.arg("-n").arg(folder).arg("-f").arg(&file);
+                text
             }
         };
         std::fs::write(&file, text).expect("a proxy's configuration");
@@ -283,7 +351,8 @@ impl Proxy {
             }
             true
         };
-        within("a proxy to listen", listens).await
+        // Varnish compiles its configuration with a C compiler.
+        timeout(Duration::from_secs(60), listens).await.expect("a proxy listens in time")
     }
 
     /// Where it listens.
@@ -328,6 +397,32 @@ fn nginx_main(folder: &Path, server: &Path) -> String {
     )
 }
 
+/// The configuration around a `VirtualHost`: the modules that it needs, and nothing is written outside of `folder`.
+fn apache_main(folder: &Path, addr: SocketAddr) -> String {
+    const PLACES: [&str; 4] = [
+        "/usr/lib/apache2/modules",
+        "/usr/lib64/httpd/modules",
+        "/opt/homebrew/lib/httpd/modules",
+        "/usr/local/lib/httpd/modules",
+    ];
+    let modules = PLACES.into_iter().find(|place| Path::new(place).is_dir());
+    let modules = modules.expect("the modules of Apache");
+    let load = ["mpm_event", "unixd", "authz_core", "filter", "deflate", "proxy", "proxy_http"]
+        .map(|name| {
+            // Some are built in.
+            format!(
+                "<IfModule !{name}_module>\nLoadModule {name}_module {modules}/mod_{name}.so\n\
+                 </IfModule>\n"
+            )
+        });
+    format!(
+        "{}ServerName localhost\nListen {addr}\nErrorLog /dev/stderr\nLogLevel crit\n\
+         PidFile {folder}/pid\nDefaultRuntimeDir {folder}\n",
+        load.concat(),
+        folder = folder.display()
+    )
+}
+
 /// Checks everything that must work through a proxy in one of its configurations.
 ///
 /// # Panics
@@ -339,9 +434,9 @@ pub async fn pass(setup: &Setup, program: &Path, hub: &Hub, folder: &Path) {
         Proxy::start_impatient(setup, program, hub.addr(), &folder.join("impatient")).await;
     let topic = |check: &str| format!("{}/{check}", setup.file);
     tokio::join!(
-        one_by_one(hub, &proxy, topic("live")),
+        one_by_one(hub, &proxy, topic("live"), setup.flaws),
         resumed(hub, &proxy, topic("resumed")),
-        noticed(hub, &proxy, topic("noticed"), setup.flaw),
+        noticed(hub, &proxy, topic("noticed"), setup.flaws),
         heartbeats(proxy.addr, topic("silent"), 1),
         async {
             if let Some(impatient) = &impatient {
@@ -365,7 +460,7 @@ pub async fn buffering_is_noticed(nginx: &Path, hub: &Hub, folder: &Path) {
     assert!(text.contains(deaf), "{text}");
     let proxy = Proxy::with_configuration(setup, &text, nginx, hub.addr(), folder).await;
     // It takes a moment where nothing is held back.
-    let check = one_by_one(hub, &proxy, "buffering".to_owned());
+    let check = one_by_one(hub, &proxy, "buffering".to_owned(), &[]);
     assert!(timeout(Duration::from_secs(5), check).await.is_err(), "nothing was held back");
 }
 
@@ -395,20 +490,30 @@ async fn status(response: &mut Response) -> (String, String) {
 }
 
 /// The head and the status event arrive while nothing is published, and each event arrives before the next one is
-/// published: nothing is held back.
-async fn one_by_one(hub: &Hub, proxy: &Proxy, topic: String) {
+/// published: nothing is held back for long. Compares the times with those of a client without a proxy.
+async fn one_by_one(hub: &Hub, proxy: &Proxy, topic: String, flaws: &[Flaw]) {
+    let mut direct = Response::to(hub.addr(), request(&topic)).await;
+    status(&mut direct).await;
     let mut response = Response::to(proxy.addr, request(&topic)).await;
     assert_eq!(response.status(), 200);
-    assert_eq!(response.header("content-type"), Some("text/event-stream"));
+    assert_eq!(response.header("content-type"), Some("text/event-stream; charset=utf-8"));
     assert_eq!(response.header("cache-control"), Some("no-cache, no-transform"));
     // Some frameworks set `identity`, so that their own middleware does not compress.
     assert!(matches!(response.header("content-encoding"), None | Some("identity")));
     assert_eq!(response.header("content-length"), None);
     assert_eq!(status(&mut response).await.0, "fresh");
+    let mut delays = Vec::new();
     for letter in all_kinds() {
-        let published = hub.publish(&topic, &letter).await;
-        assert_eq!(seen(&response.next_message().await), published);
+        let next = async |response: &mut Response| (response.next_message().await, Instant::now());
+        let (published, (_, sent), (message, arrived)) =
+            tokio::join!(hub.publish(&topic, &letter), next(&mut direct), next(&mut response));
+        assert_eq!(seen(&message), published);
+        delays.push(arrived.saturating_duration_since(sent));
     }
+    // Half of the delay that HAProxy makes without `http-no-delay`.
+    delays.sort_unstable();
+    let is_delayed = delays[delays.len() / 2] > Duration::from_millis(100);
+    assert_eq!(is_delayed, flaws.contains(&Flaw::Delays), "{delays:?}");
 }
 
 /// A stream that ends is resumed with everything that was published in between.
@@ -433,7 +538,7 @@ async fn resumed(hub: &Hub, proxy: &Proxy, topic: String) {
 }
 
 /// The hub notices that a client has left, whether by a close or a reset.
-async fn noticed(hub: &Hub, proxy: &Proxy, topic: String, flaw: Option<Flaw>) {
+async fn noticed(hub: &Hub, proxy: &Proxy, topic: String, flaws: &[Flaw]) {
     let began = Instant::now();
     let (mut closing, mut resetting) = tokio::join!(
         Response::to(proxy.addr, request(&topic)),
@@ -450,10 +555,31 @@ async fn noticed(hub: &Hub, proxy: &Proxy, topic: String, flaw: Option<Flaw>) {
             look.tick().await;
         }
     };
-    // Two heartbeats: the first is answered with a reset, and the second cannot be sent.
-    assert!(timeout(Duration::from_secs(40), gone).await.is_ok(), "the hub does not notice");
+    // Three heartbeats: the first is answered with a reset, the second cannot be sent, and some look only then.
+    assert!(timeout(Duration::from_secs(55), gone).await.is_ok(), "the hub does not notice");
     let is_late = began.elapsed() > Duration::from_secs(10);
-    assert_eq!(is_late.then_some(Flaw::NoticesLate), flaw, "noticed after {:?}", began.elapsed());
+    assert_eq!(is_late, flaws.contains(&Flaw::NoticesLate), "noticed after {:?}", began.elapsed());
+}
+
+/// Whether clients of each proxy can tell when a hub is killed.
+///
+/// # Panics
+///
+/// When one behaves otherwise than its [`Setup`] says.
+pub async fn failures_are_seen(mut hub: Hub, setups: &[(&Setup, PathBuf)], folder: &Path) {
+    let mut open = Vec::new();
+    for (setup, program) in setups {
+        let folder = folder.join(setup.file);
+        let proxy = Proxy::start(setup, program, hub.addr(), &folder).await;
+        let mut response = Response::to(proxy.addr, request("killed")).await;
+        status(&mut response).await;
+        open.push((setup, proxy, response));
+    }
+    hub.kill().await;
+    for (setup, _proxy, mut response) in open {
+        let is_hidden = response.read_to_end().await == Ending::Whole;
+        assert_eq!(is_hidden, setup.flaws.contains(&Flaw::HidesFailure), "{}", setup.name);
+    }
 }
 
 /// Heartbeats pass, and keep the stream open.

@@ -186,9 +186,7 @@ async fn more_streams_than_allowed_are_refused(package: &str) {
     let reading = tokio::spawn(flood(socket, b"", 0));
     within("the flood", reading).await.expect("it cannot fail");
     let socket = open_h2(target.addr(), &streams).await;
-    if target.has_h2() {
-        within("the first streams", async { while target.clients().await < 100 {} }).await;
-    }
+    within("the first streams", async { while target.clients().await < 100 {} }).await;
     // The others are refused, or wait.
     let clients = target.clients().await;
     assert!(clients <= 250 + Honest::CLIENTS as u64, "{clients} streams of one connection");

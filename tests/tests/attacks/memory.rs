@@ -46,9 +46,6 @@ async fn waves_hold_no_more(target: Target) {
 
 async fn streams_of_http2_with_a_small_window_hold_no_more_than_the_budget(package: &str) {
     let target = Target::start(package).await;
-    if !target.has_h2() {
-        return;
-    }
     let honest = Honest::start(&target).await;
     let socket = open_h2(target.addr(), &narrow_window(200)).await.into_std().expect("a socket");
     let reader = tokio::net::TcpStream::from_std(socket.try_clone().expect("a socket"));

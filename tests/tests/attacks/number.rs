@@ -7,14 +7,17 @@ use tidings_testkit::limit::within;
 use tidings_testkit::wire::{Connection, Request};
 use tidings_tests::on_every_framework;
 use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
 
-use crate::attacker::{burst, crowd, ends, rest};
+use crate::attacker::{burst, crowd, drip, open, rest};
+use crate::http2::{PREFACE, SETTINGS};
 use crate::target::{Honest, Target};
-use crate::time::IDLE;
+use crate::time::{HALF_HEAD, IDLE};
 
 on_every_framework! { "hub";
     newcomers_are_served_when_silent_connections_take_all_files
-    newcomers_are_served_soon_after_idle_connections_took_all_files
+    newcomers_are_served_when_idle_connections_take_all_files
+    honest_clients_get_their_streams_while_others_crowd_the_lobby
     more_streams_than_files_are_closed_and_do_not_hang
     a_burst_of_connections_is_accepted_at_once
     a_crowd_connects_about_as_fast_as_to_a_server_that_only_accepts
@@ -42,20 +45,62 @@ async fn newcomers_are_served_when_silent_connections_take_all_files(package: &s
     honest.noticed_nothing().await;
 }
 
-/// A connection that has made a request is not ended for another, but only by its time limit.
-async fn newcomers_are_served_soon_after_idle_connections_took_all_files(package: &str) {
-    let target = Target::start_with_files(package, FILES).await;
+/// With the default limits, which would end these connections only after a minute. They go before those with a stream.
+async fn newcomers_are_served_when_idle_connections_take_all_files(package: &str) {
+    let target = Target::start_as_usual_with_files(package, FILES).await;
     let mut before = target.follow("/events?topic=a").await;
-    let sockets = crowd(target.addr(), 2 * FILES as usize, IDLE).await;
-    // Until then, it is told at once that there is no room.
-    let request = Request::get("/events?topic=a");
-    within("a newcomer", async {
-        while Connection::try_send(target.addr(), &request).await.is_err() {}
-    })
-    .await;
-    within("the ends of idle connections", ends(sockets)).await;
+    let http2 = [PREFACE, SETTINGS].concat();
+    let slow = [IDLE, HALF_HEAD].concat();
+    for bytes in [IDLE, &http2, PREFACE, &slow] {
+        let sockets = crowd(target.addr(), 2 * FILES as usize, bytes).await;
+        // As long as they are idle for a moment only, it is told at once that there is no room.
+        let request = Request::get("/events?topic=a");
+        within("newcomers", async {
+            for _ in 0..20 {
+                while Connection::try_send(target.addr(), &request).await.is_err() {}
+            }
+        })
+        .await;
+        drop(sockets);
+        target.closed_all_but(1).await;
+    }
     target.publish("a", "one").await;
     assert_eq!(before.next_message().await.data(), "one");
+}
+
+/// Connections that stay silent, that send their heads slowly, and that are idle: some hundred new ones every second.
+async fn honest_clients_get_their_streams_while_others_crowd_the_lobby(package: &str) {
+    let target = Target::start_as_usual_with_files(package, FILES).await;
+    let addr = target.addr();
+    let crowding = tokio::spawn(async move {
+        let mut crowd = JoinSet::new();
+        let mut every = interval(Duration::from_millis(10));
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            for bytes in [b"", HALF_HEAD, IDLE] {
+                if let Ok(socket) = open(addr, bytes).await {
+                    let pause =
+                        Duration::from_millis(if bytes == HALF_HEAD { 100 } else { 60_000 });
+                    crowd.spawn(drip(socket, b'x', pause));
+                }
+            }
+        }
+    });
+    let evicted = || target.metric("tidings_connections_ended_total");
+    within("a full lobby", async { while evicted().await == 0.0 {} }).await;
+    let before = evicted().await;
+    let mut streams = Vec::new();
+    for _ in 0..40 {
+        // At the first attempt.
+        streams.push(target.follow("/events?topic=a").await);
+    }
+    assert!(evicted().await > before, "the lobby was full");
+    crowding.abort();
+    assert_eq!(target.publish("a", "one").await, streams.len() as u64);
+    for stream in &mut streams {
+        assert_eq!(stream.next_message().await.data(), "one");
+    }
 }
 
 async fn more_streams_than_files_are_closed_and_do_not_hang(package: &str) {

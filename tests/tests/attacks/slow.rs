@@ -2,13 +2,13 @@
 //! is 65,536: there, a window of some kilobytes is never worth a packet.
 
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tidings_testkit::limit::within;
+use tidings_testkit::network::{self, set_loopback};
 use tidings_testkit::process::{ANY_PORT, Process};
 use tidings_testkit::program;
-use tidings_testkit::requirements::{self, Missing, on_path};
+use tidings_testkit::requirements;
 use tidings_testkit::watch::Watch;
 use tidings_testkit::wire::{Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,9 +17,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use crate::junk::STREAM;
-
-/// In the environment of the test that runs in its own network.
-const INSIDE: &str = "TIDINGS_ATTACKS_INSIDE";
 
 /// The hubs, each with a transport.
 const HUBS: [(&str, &str); 4] =
@@ -38,44 +35,20 @@ const CLIENTS: [(usize, u32); 6] = [
 /// Longer than it took to cut any of these clients, with limits of 30 seconds.
 const TIME: Duration = Duration::from_secs(75);
 
-fn own_network() -> Result<(), Missing> {
-    let remedy =
-        "run the tests on Linux with util-linux and iproute2, where user namespaces are allowed";
-    for program in ["unshare", "ip"] {
-        on_path(program)
-            .ok_or_else(|| Missing::new(format!("{program} is not installed"), remedy))?;
-    }
-    let allowed = in_own_network(&["true".as_ref()]).stderr(Stdio::null()).status();
-    match allowed.is_ok_and(|status| status.success()) {
-        true => Ok(()),
-        false => Err(Missing::new("this user may not make a network namespace", remedy)),
-    }
-}
-
-/// A program in a network that has nothing but a loopback interface.
-fn in_own_network(program: &[&std::ffi::OsStr]) -> Command {
-    let mut command = Command::new("unshare");
-    let script = "ip link set lo mtu 1500 up && exec \"$@\"";
-    command.args(["--map-root-user", "--net", "sh", "-c", script, "sh"]).args(program);
-    command.stdin(Stdio::null());
-    command
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_read_slowly_and_steadily_stay() {
-    if std::env::var_os(INSIDE).is_some() {
+    let name = "slow::clients_that_read_slowly_and_steadily_stay";
+    let Some(inside) = network::test_inside(name) else {
+        set_loopback(&["mtu", "1500", "up"]);
         return clients_stay().await;
-    }
-    let Some(()) = requirements::met("slow clients at an MTU of 1,500", own_network) else {
+    };
+    let Some(()) = requirements::met("slow clients at an MTU of 1,500", network::required) else {
         return;
     };
     // Here, because there is no network inside.
     tokio::task::spawn_blocking(|| program::build("hub-axum")).await.expect("it builds");
-    let test = std::env::current_exe().expect("this test's program");
-    let name = "slow::clients_that_read_slowly_and_steadily_stay";
-    let arguments = [test.as_os_str(), "--exact".as_ref(), name.as_ref(), "--nocapture".as_ref()];
-    let mut command = tokio::process::Command::from(in_own_network(&arguments));
-    let mut child = command.env(INSIDE, "1").kill_on_drop(true).spawn().expect("it starts");
+    let mut inside = tokio::process::Command::from(inside);
+    let mut child = inside.kill_on_drop(true).spawn().expect("it starts");
     let watch = Watch::over(&child);
     let limit = TIME + Duration::from_secs(60);
     let status = tokio::time::timeout(limit, child.wait()).await.expect("it ends in time");

@@ -74,11 +74,6 @@ impl Target {
         self.hub.addr()
     }
 
-    /// Whether it takes HTTP/2 without TLS.
-    pub(crate) fn has_h2(&self) -> bool {
-        self.package != "hub-actix-web"
-    }
-
     pub(crate) fn memory(&self) -> usize {
         self.hub.memory().expect("Linux measures it")
     }

@@ -1,10 +1,8 @@
-use std::error::Error;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Connections, Shared};
+use super::{AddressPermit, Connections, Shared};
 
 /// The right of one connection to exist. Whatever has the connection has it, and drops it with the connection. It is as
 /// large as a pointer.
@@ -61,37 +59,6 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(holder) = &self.0 {
             holder.shared.open.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
-/// A client's address has too many connections.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TooMany(pub(super) ());
-
-impl fmt::Display for TooMany {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("client's address has too many connections")
-    }
-}
-
-impl Error for TooMany {}
-
-/// Counts for an address until it is dropped.
-#[derive(Debug)]
-pub struct AddressPermit {
-    pub(super) shared: Arc<Shared>,
-    pub(super) addr: IpAddr,
-}
-
-impl Drop for AddressPermit {
-    fn drop(&mut self) {
-        let mut state = self.shared.state();
-        if let Some(count) = state.addresses.get_mut(&self.addr) {
-            *count -= 1;
-            if *count == 0 {
-                state.addresses.remove(&self.addr);
-            }
         }
     }
 }

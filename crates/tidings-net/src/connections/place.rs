@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{Ending, PlaceKey, Shared, due_in};
+use super::{Ending, Shared, due_in, now};
 
 /// A connection's place in the lobby, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(super) shared: Arc<Shared>,
-    pub(super) key: PlaceKey,
+    pub(super) number: u64,
     pub(super) ending: oneshot::Receiver<Ending>,
 }
 
@@ -23,19 +23,21 @@ impl Place {
 
     /// Gives it this much time from now on.
     pub(crate) fn restart(&mut self, timeout: Option<Duration>) {
-        let mut state = self.shared.state();
-        if let Some(sender) = state.lobby.remove(&self.key) {
-            self.key.0 = due_in(timeout);
-            state.lobby.insert(self.key, sender);
-            drop(state);
+        let is_there = self.shared.state().lobby.set_due(self.number, due_in(timeout));
+        if is_there {
             self.shared.sooner.notify_one();
         }
+    }
+
+    /// The connection has begun to send something.
+    pub(crate) fn begin(&mut self) {
+        self.shared.state().lobby.begin(self.number, now());
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let place = self.shared.state().lobby.remove(&self.key);
-        drop(place);
+        let ending = self.shared.state().lobby.leave(self.number);
+        drop(ending);
     }
 }

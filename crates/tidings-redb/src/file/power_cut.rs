@@ -1,13 +1,16 @@
 //! The power goes: any part of what was written since the last sync may be on the disk.
 
 use std::fs;
+use std::io::Read;
 use std::sync::Arc;
 
 use fastrand::Rng;
+use flate2::read::GzDecoder;
 use tempfile::TempDir;
 use tidings::backend::{Append, Appended, Log, Receiver, Reply};
 use tidings::{Event, Topic};
 
+use super::Disk;
 use crate::RedbLog;
 use crate::page::read_all;
 use crate::store::Store;
@@ -109,4 +112,30 @@ fn an_acknowledged_event_outlives_a_power_cut() {
         }
     }
     assert!(unacknowledged > 0, "no cut came between a commit and its acknowledgement");
+}
+
+#[test]
+fn a_file_of_format_1_outlives_a_power_cut_while_it_is_upgraded() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("events.redb");
+    let mut old = Vec::new();
+    let packed = include_bytes!("../../tests/format-1/closed.redb.gz");
+    GzDecoder::new(&packed[..]).read_to_end(&mut old).unwrap();
+    fs::write(&path, &old).unwrap();
+    let disk = Arc::new(Disk::default());
+    *disk.journal.lock() = Some(vec![DiskOperation::Write(0, old), DiskOperation::Sync]);
+    let (store, before) = Store::open(&path, disk.clone()).unwrap();
+    drop(store);
+    let operations = disk.journal.lock().take().unwrap();
+    for seed in 0..60 {
+        let mut random = Rng::with_seed(seed);
+        let cut = random.usize(2..=operations.len());
+        let (image, _) = image(&operations[..cut], &mut random);
+        fs::write(&path, image).unwrap();
+        let (store, state) = Store::open(&path, Arc::default())
+            .unwrap_or_else(|fault| panic!("seed {seed}, {cut} operations: {fault:?}"));
+        assert_eq!(state, before, "seed {seed}");
+        let records = read_all(&store, state.trimmed, usize::MAX).unwrap();
+        assert_eq!(records.len() as u64, state.events(), "seed {seed}");
+    }
 }

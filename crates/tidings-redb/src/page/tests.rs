@@ -70,7 +70,7 @@ fn damage_that_comes_while_the_file_is_open_is_noticed_where_it_is_read() {
     let at = image.windows(5).position(|bytes| bytes == b"<33> ").unwrap();
     image[at + 100] ^= 1;
     fs::write(&path, image).unwrap();
-    let (store, _) = Store::open_unchecked(&path, Arc::default()).unwrap();
+    let store = Store::open_unchecked(&path, Arc::default()).unwrap();
     noticed(&store, 0, "the event at position 33 is not whole");
     noticed(&store, 32, "the event at position 33 is not whole");
     assert_eq!(read(&store, &after(33)).unwrap().records.len(), 17);
@@ -81,7 +81,7 @@ fn an_index_that_lacks_an_event_is_noticed() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("events.redb");
     append_to(&RedbLog::open(&path).unwrap(), &["a:1", "a:2", "b"], 30);
-    let (store, _) = Store::open_unchecked(&path, Arc::default()).unwrap();
+    let store = Store::open_unchecked(&path, Arc::default()).unwrap();
     let txn = store.begin_write().unwrap();
     // The next one of its topic is 17.
     txn.open_table(INDEX).unwrap().remove(("a:2", 14)).unwrap();
@@ -104,7 +104,7 @@ fn a_pattern_is_all_topics_in_the_index_that_match() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("events.redb");
     append_to(&RedbLog::open(&path).unwrap(), &topics, 5 * topics.len());
-    let (store, _) = Store::open_unchecked(&path, Arc::default()).unwrap();
+    let store = Store::open_unchecked(&path, Arc::default()).unwrap();
     for asked in [
         &["a:*"][..],
         &["*"],
@@ -152,7 +152,7 @@ fn what_was_trimmed_of_a_pattern_is_unknown() {
     append_to(&log, &["a:gone"], 10);
     append_to(&log, &["a:1", "b"], 200);
     drop(log);
-    let (store, _) = Store::open_unchecked(&path, Arc::default()).unwrap();
+    let store = Store::open_unchecked(&path, Arc::default()).unwrap();
     let trimmed = Reader::open(&store.begin_read().unwrap(), &after(0)).unwrap().state.trimmed;
     assert!((10..=110).contains(&trimmed), "{trimmed}");
     for asked in [&["a:*"][..], &["nothing:*"], &["b", "a:*"]] {

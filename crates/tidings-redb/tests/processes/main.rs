@@ -17,6 +17,10 @@ const TESTS: &[(&str, fn())] = &[
         "a_damaged_file_is_a_sentence_and_no_panic",
         damaged::a_damaged_file_is_a_sentence_and_no_panic,
     ),
+    (
+        "what_redb_panics_on_is_salvaged_in_silence",
+        damaged::what_redb_panics_on_is_salvaged_in_silence,
+    ),
     #[cfg(target_os = "linux")]
     ("no_room_to_begin_is_a_sentence", full::no_room_to_begin_is_a_sentence),
     #[cfg(target_os = "linux")]
@@ -30,6 +34,7 @@ fn main() {
             "publish" => return child::publish(path),
             "fill" => return child::fill(path),
             "open" => return child::open(path),
+            "salvage" => return damaged::salvage(path),
             _ => {}
         }
     }

@@ -16,6 +16,9 @@ pub trait Adapter: 'static {
     /// at the next heartbeat or event.
     const CANCELS_AT_ONCE: bool = true;
 
+    /// Whether headers are sent in the order in which the response has them.
+    const HEADERS_IN_ORDER: bool = true;
+
     /// How many tasks an open stream has on the runtime that serves it. `None` where the server has runtimes of
     /// its own.
     const TASKS_PER_STREAM: Option<usize>;

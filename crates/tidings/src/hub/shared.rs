@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::journal::effects::Effects;
 use super::journal::entry::Entry;
-use super::journal::topics::{Past, STEP};
+use super::journal::topics::STEP;
 use super::journal::{Head, Journal};
 use super::published::Published;
 use super::replication::Replication;
@@ -12,7 +12,6 @@ use crate::cluster::membership::Membership;
 use crate::counters::Counters;
 use crate::error::PublishError;
 use crate::health::{Health, Link};
-use crate::log::coverage::LowWatermark;
 use crate::log::feed::{Coalescing, Feeds};
 use crate::log::retention::RetentionRules;
 use crate::log::tail::Tail;
@@ -25,7 +24,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::telling::{Attached, tell};
 use crate::timers::{Timed, TimerSlot};
-use crate::topic::{Topic, TopicPattern};
+use crate::topic::TopicPattern;
 
 /// What all handles and subscriptions of a hub share.
 ///
@@ -214,56 +213,10 @@ impl Shared {
     pub(crate) fn for_each_topic(&self, prefix: &str, mut pass: impl FnMut(&Arc<TopicLog>)) {
         let mut after: Option<Arc<TopicLog>> = None;
         loop {
-            let page = self.journal.lock().topics.page(prefix, after.as_deref());
+            let page = self.journal.lock().topics.page(prefix, after.as_deref(), STEP);
             page.iter().for_each(&mut pass);
             match page.last() {
                 Some(last) => after = Some(last.clone()),
-                None => return,
-            }
-        }
-    }
-
-    /// Where the past of these topics and patterns is. The caller knows the hub's head: what was published up to it is
-    /// in there.
-    pub(crate) fn past_of<'a>(&self, logs: &'a [Arc<TopicLog>]) -> Past<'a> {
-        // A selective log does not deliver the topics of a pattern one by one.
-        let is_selective = self.replication.as_ref().is_some_and(|it| it.is_selective);
-        if is_selective || !logs.iter().any(|log| log.name.has_wildcard()) {
-            return Past::of(logs);
-        }
-        let (patterns, topics): (Vec<_>, Vec<_>) =
-            logs.iter().partition(|log| log.name.has_wildcard());
-        let groups = by_prefix(patterns.into_iter().map(|log| &log.name).collect());
-        let mut past: Vec<_> = topics.into_iter().cloned().collect();
-        for (prefix, patterns) in &groups {
-            self.for_each_topic(prefix, |log| {
-                if patterns.iter().any(|pattern| pattern.matches_text(log.name.as_str())) {
-                    past.push(log.clone());
-                }
-            });
-        }
-        past.sort_by(|a, b| a.name.cmp(&b.name));
-        past.dedup_by_key(|log| log.id);
-        // Last: a topic that was not found among the others because it has just vanished is here.
-        let mut vanished = LowWatermark::default();
-        for (prefix, patterns) in &groups {
-            self.for_each_vanished(prefix, |topic, low| {
-                if patterns.iter().any(|pattern| pattern.matches(topic)) {
-                    vanished = vanished.max(low);
-                }
-            });
-        }
-        let vanished = vanished.max(self.journal.lock().topics.lost_by_forgotten());
-        Past { logs: past.into(), vanished }
-    }
-
-    fn for_each_vanished(&self, prefix: &str, mut pass: impl FnMut(&Topic, LowWatermark)) {
-        let mut after: Option<Topic> = None;
-        loop {
-            let page = self.journal.lock().topics.page_of_vanished(prefix, after.as_ref());
-            page.iter().for_each(|(topic, low)| pass(topic, *low));
-            match page.last() {
-                Some((last, _)) => after = Some(last.clone()),
                 None => return,
             }
         }
@@ -380,19 +333,6 @@ impl Shared {
         }
         Some(now + 1)
     }
-}
-
-/// Patterns by the prefixes within which all that they match is. No prefix begins with another.
-pub(super) fn by_prefix(mut patterns: Vec<&TopicPattern>) -> Vec<(&str, Vec<&TopicPattern>)> {
-    patterns.sort_by_key(|pattern| pattern.prefix());
-    let mut groups: Vec<(&str, Vec<&TopicPattern>)> = Vec::new();
-    for pattern in patterns {
-        match groups.last_mut().filter(|(prefix, _)| pattern.prefix().starts_with(*prefix)) {
-            Some((_, same)) => same.push(pattern),
-            None => groups.push((pattern.prefix(), vec![pattern])),
-        }
-    }
-    groups
 }
 
 impl Timed for Shared {

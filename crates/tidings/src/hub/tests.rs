@@ -15,6 +15,7 @@ use crate::clock::ManualClock;
 use crate::log::looks;
 use crate::log::retention::Retention;
 use crate::resume::Resume;
+use crate::status::Status;
 use crate::subscription::Subscription;
 use crate::subscription::history::History;
 use crate::transport::Cohort;
@@ -189,17 +190,17 @@ fn stalled_readers_pin_the_budget_and_one_event_each_at_most() {
 fn patterns_look_only_at_topics_with_their_prefixes() {
     let patterns =
         ["b*", "ab*c", "a*", "a*b*", "bb*", "c:*"].map(|name| TopicPattern::new(name).unwrap());
-    let groups = shared::by_prefix(patterns.iter().collect());
-    let texts = groups.iter().map(|(prefix, patterns)| {
-        let mut patterns: Vec<_> = patterns.iter().map(|pattern| pattern.as_str()).collect();
-        patterns.sort_unstable();
-        (*prefix, patterns.join(" "))
+    let groups = search::by_prefix(patterns.to_vec());
+    let texts = groups.iter().map(|patterns| {
+        let mut texts: Vec<_> = patterns.iter().map(|pattern| pattern.as_str()).collect();
+        texts.sort_unstable();
+        (patterns[0].prefix(), texts.join(" "))
     });
     let expected = [("a", "a* a*b* ab*c"), ("b", "b* bb*"), ("c:", "c:*")];
     assert!(texts.eq(expected.map(|(prefix, patterns)| (prefix, patterns.to_owned()))));
     let everything = TopicPattern::new("*").unwrap();
-    let all = shared::by_prefix(vec![&patterns[0], &everything]);
-    assert_eq!((all.len(), all[0].0), (1, ""));
+    let all = search::by_prefix(vec![patterns[0].clone(), everything]);
+    assert_eq!((all.len(), all[0][0].prefix()), (1, ""));
 }
 
 /// A client of a pattern that has missed events of a few among many topics reads those.
@@ -226,6 +227,74 @@ fn the_past_of_a_pattern_is_read_from_the_topics_that_have_news() {
     let text = String::from_utf8(read_all(&mut reader)).unwrap();
     assert_eq!(text.matches("data: new").count(), 2);
     assert_eq!(topics(&hub), 0);
+}
+
+/// A hub with an event in so many topics that comparing them with [`many_patterns`] takes long.
+fn hub_of_many_topics() -> Hub {
+    let hub = Hub::builder().heartbeat(None).build();
+    (0..1_000).for_each(|n| publish(&hub, &format!("p/{n}"), "x"));
+    hub
+}
+
+fn many_patterns() -> impl Iterator<Item = String> {
+    (0..64).map(|n| format!("p/*{n}"))
+}
+
+/// Reads, when it is woken, until there was so much of this.
+#[track_caller]
+fn read_until(mut subscription: Subscription, text: &'static str, count: usize) -> String {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut all = String::new();
+        while all.matches(text).count() < count {
+            let next = std::future::poll_fn(|cx| Pin::new(&mut subscription).poll_next(cx));
+            let bytes = crate::waking::block_on(next).expect("no end").expect("no error");
+            all.push_str(std::str::from_utf8(&bytes).expect("text"));
+        }
+        tell.send(all)
+    });
+    told.recv_timeout(Duration::from_secs(30)).expect("it is woken")
+}
+
+/// They are 64,000, and a thousand requests for them may come at a time.
+#[test]
+fn many_topics_are_looked_through_elsewhere() {
+    let hub = hub_of_many_topics();
+    let subscribe = || hub.subscribe_matching(many_patterns()).history(History::All);
+    let reader = subscribe().open().unwrap();
+    assert_eq!(reader.status(), Status::Pending);
+    publish(&hub, "p/63", "last");
+    let text = read_until(reader, "data: last", 1);
+    assert!(text.starts_with("retry: ") && text.contains("\"status\":\"fresh\""), "{text}");
+    assert_eq!(text.matches("\ndata: ").count() - 1, 1_000 + 1, "each once");
+
+    let id = hub.shared().epoch().id(990);
+    let resume = Resume::new().with_last_event_id(id.as_str());
+    let reader = subscribe().resume(resume).open().unwrap();
+    assert_eq!(reader.status(), Status::Pending);
+    let text = read_until(reader, "data: last", 1);
+    assert!(text.contains("\"status\":\"resumed\""), "{text}");
+    assert_eq!(text.matches("\ndata: ").count() - 1, 10 + 1);
+
+    // Who is sent nothing of the past need not wait for it, nor who has few topics.
+    let live = hub.subscribe_matching(many_patterns()).open().unwrap();
+    assert_eq!(live.status(), Status::Fresh);
+    let few = hub.subscribe_matching(["p/1*"]).history(History::All).open().unwrap();
+    assert_eq!(few.status(), Status::Fresh);
+}
+
+#[test]
+fn a_stream_of_many_topics_that_is_overrun_looks_for_them_elsewhere() {
+    let hub = hub_of_many_topics();
+    let mut reader = hub.subscribe_matching(many_patterns()).open().unwrap();
+    read_all(&mut reader);
+    for n in 0..300 {
+        (0..10).for_each(|topic| publish(&hub, &format!("p/{topic}"), format!("more {n}.")));
+    }
+    publish(&hub, "p/63", "last");
+    let text = read_until(reader, "data: last", 1);
+    assert_eq!(text.matches("data: more").count(), 3_000);
+    assert!(!text.contains("reset"), "{text}");
 }
 
 fn topic_count(hub: &Hub) -> usize {

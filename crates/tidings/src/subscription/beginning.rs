@@ -176,14 +176,12 @@ impl Beginning {
 }
 
 impl<'a> View<'a> {
-    /// Where the past is need not be looked up for a client that is sent none of it.
     pub(super) fn new(
         shared: &'a Shared,
         head: &'a Head,
         logs: &'a [Arc<TopicLog>],
-        needs_past: bool,
+        past: Past<'a>,
     ) -> Self {
-        let past = if needs_past { shared.past_of(logs) } else { Past::of(logs) };
         Self { head, logs, past, rules: &shared.retention, now: shared.clock.now() }
     }
 

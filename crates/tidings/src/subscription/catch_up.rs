@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::beginning::{LogStart, Whole};
+use super::look_back::{Answer, LookBack, PendingLook, Question};
 use super::out_of_band::{Announcement, NextStep};
 use super::start_point::StartPoint;
 use super::{Ready, Subscription};
 use crate::backend::{Epoch, LogErrorKind, Read, Receiver, Reply, Start};
 use crate::client::Client;
 use crate::clock;
+use crate::hub::journal::Head;
 use crate::hub::pages::{EncodedPage, Reading};
 use crate::hub::replication::Replication;
 use crate::hub::shared::Shared;
@@ -43,6 +45,8 @@ pub(super) struct CatchUp {
 enum CatchUpState {
     /// Looks whether memory has what follows.
     Look,
+    /// The look takes long.
+    LookBack(PendingLook),
     /// Asks for the log's end.
     AskEnd(Receiver<u64>),
     /// Reads a page of this history.
@@ -101,7 +105,7 @@ impl CatchUp {
     /// `client.heartbeat` has the waker of `cx`.
     fn poll(
         &mut self,
-        shared: &Shared,
+        shared: &Arc<Shared>,
         client: &Arc<Client>,
         cx: &mut Context<'_>,
     ) -> Poll<Progress> {
@@ -113,6 +117,13 @@ impl CatchUp {
                     }
                     if let CatchUpState::Look = self.state {
                         return Poll::Pending;
+                    }
+                }
+                CatchUpState::LookBack(look) => {
+                    let Some((answer, head)) = look.take() else { return Poll::Pending };
+                    self.state = CatchUpState::Look;
+                    if let Poll::Ready(progress) = self.looked(answer, head, shared, client) {
+                        return Poll::Ready(progress);
                     }
                 }
                 CatchUpState::AskEnd(end) => {
@@ -175,7 +186,7 @@ impl CatchUp {
     }
 
     /// Looks whether memory has what follows, and asks the log if not.
-    fn look(&mut self, shared: &Shared, client: &Arc<Client>) -> Poll<Progress> {
+    fn look(&mut self, shared: &Arc<Shared>, client: &Arc<Client>) -> Poll<Progress> {
         // First, so that nothing that happens after the look is missed.
         self.replication.wait_for_progress(client);
         let head = shared.head();
@@ -199,16 +210,41 @@ impl CatchUp {
                 return Poll::Pending;
             }
             Start::After(position) => {
-                let past = shared.past_of(logs);
-                if let Ok(start) = StartPoint::after(&past, position, &head) {
-                    let status = self.announce.take();
-                    let (epoch, is_complete) = (head.epoch, true);
-                    let announcement =
-                        status.map(|status| Announcement { status, position, epoch, is_complete });
-                    return Poll::Ready(Progress::Arrived(start, announcement));
-                }
+                let question = Question::AfterPosition(position);
+                return match LookBack::begin(question, head, shared, client) {
+                    LookBack::Done(answer, head) => self.looked(answer, head, shared, client),
+                    LookBack::Pending(look) => {
+                        self.state = CatchUpState::LookBack(look);
+                        Poll::Pending
+                    }
+                };
             }
         }
+        self.read_page(head, shared, client);
+        Poll::Pending
+    }
+
+    /// Goes on in memory, or reads a page of the log if memory does not have what follows.
+    fn looked(
+        &mut self,
+        answer: Answer,
+        head: Head,
+        shared: &Shared,
+        client: &Client,
+    ) -> Poll<Progress> {
+        let (Answer::GoOn(start), Start::After(position)) = (answer, self.start) else {
+            self.read_page(head, shared, client);
+            return Poll::Pending;
+        };
+        let (status, epoch) = (self.announce.take(), head.epoch);
+        let announcement =
+            status.map(|status| Announcement { status, position, epoch, is_complete: true });
+        Poll::Ready(Progress::Arrived(start, announcement))
+    }
+
+    /// Asks the log for a page up to the head.
+    fn read_page(&mut self, head: Head, shared: &Shared, client: &Client) {
+        let logs = &client.feed.topics;
         let read = Read {
             topics: logs.iter().map(|log| log.name.clone()).collect(),
             start: self.start,
@@ -220,7 +256,6 @@ impl CatchUp {
             self.replication.log.read(read, reply);
         });
         self.state = CatchUpState::ReadPage(head.epoch, page);
-        Poll::Pending
     }
 }
 

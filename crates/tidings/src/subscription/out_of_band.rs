@@ -5,6 +5,7 @@ use std::fmt;
 use std::task::{Context, Poll};
 
 use super::catch_up::CatchUp;
+use super::look_back::PendingLook;
 use super::replay::Replay;
 use super::snapshot::{AwaitedSnapshot, Snapshot, SnapshotHook, SnapshotTask};
 use super::{Item, Subscription};
@@ -21,6 +22,7 @@ use crate::telling::tell;
 pub(super) struct OutOfBand {
     pub(super) ready: Option<Ready>,
     snapshot: Option<AnnouncedSnapshot>,
+    pub(super) look_back: Option<PendingLook>,
     pub(super) catch_up: Option<Box<CatchUp>>,
     pub(super) replay: Option<Replay>,
     /// An error that waits until the server has sent what comes before it: see [`EventStream`](crate::EventStream).
@@ -34,7 +36,7 @@ pub(super) enum NextStep {
     Yield(Item),
     /// Ends.
     End,
-    /// Waits for a snapshot, or a page of the hub's log.
+    /// Waits for a snapshot, a look into the past, or a page of the hub's log.
     Wait,
     /// Lets the server send what it has, and is polled again.
     LetServerSend,
@@ -169,6 +171,14 @@ impl Subscription {
                     Poll::Pending if closing => return NextStep::End,
                     Poll::Pending => return NextStep::Wait,
                 }
+                continue;
+            }
+            if let Some(look) = &out_of_band.look_back {
+                // The waker first, as above.
+                self.client.heartbeat.register(cx.waker());
+                let Some((answer, head)) = look.take() else { return NextStep::Wait };
+                out_of_band.look_back = None;
+                self.on_answer(answer, head, Ready::default());
                 continue;
             }
             if let Some(catch_up) = out_of_band.catch_up.take() {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::beginning::{Beginning, Claim, Request, View};
+use super::beginning::{Claim, Request};
 use super::history::History;
 use super::snapshot::{Snapshot, SnapshotHook};
 use super::{Subscription, SubscriptionOptions};
@@ -205,12 +205,9 @@ impl Subscribe {
             id.position(&head.epoch).map_or(Claim::Unknown, Claim::Position)
         });
         let request = Request { claim, history, has_snapshot: snapshot.is_some() };
-        let view = View::new(&shared, &head, &logs, !request.is_live());
-        let beginning = Beginning::of(&request, &view);
-        drop(view);
         let feed = shared.feeds.of(logs);
         let heartbeat = Heartbeat::new(shared.clock.clone(), options.heartbeat);
-        let position = beginning.then.position;
+        let position = head.position;
         let client = match options.is_listed {
             true => shared.registry.enter(feed, self.identity, heartbeat, position),
             false => {
@@ -219,7 +216,7 @@ impl Subscribe {
             }
         };
         client.heartbeat.start(&client);
-        Subscription::new(shared, client, options, snapshot, (beginning, head))
+        Subscription::new(shared, client, options, snapshot, (request, head))
     }
 }
 

@@ -131,10 +131,16 @@ impl Topics {
         self.get(topic).into_iter().chain(patterns).map(|log| log.lock().subscribers).sum()
     }
 
-    /// Some of the topics whose names begin with a prefix, in order, from the first after a name on; none at the end.
-    pub(crate) fn page(&self, prefix: &str, after: Option<&TopicLog>) -> Vec<Arc<TopicLog>> {
+    /// Some of the topics whose names begin with a prefix, `most` of them, in order, from the first after a name on; none
+    /// at the end.
+    pub(crate) fn page(
+        &self,
+        prefix: &str,
+        after: Option<&TopicLog>,
+        most: usize,
+    ) -> Vec<Arc<TopicLog>> {
         let after = after.map(|log| log.name.as_str());
-        self.logs.with_prefix(prefix, after).take(STEP).cloned().collect()
+        self.logs.with_prefix(prefix, after).take(most).cloned().collect()
     }
 
     /// The same for topics that have vanished, with what they had lost.
@@ -142,8 +148,9 @@ impl Topics {
         &self,
         prefix: &str,
         after: Option<&Topic>,
+        most: usize,
     ) -> Vec<(Topic, LowWatermark)> {
-        let vanished = self.vanished.with_prefix(prefix, after).take(STEP);
+        let vanished = self.vanished.with_prefix(prefix, after).take(most);
         vanished.map(|(topic, low)| (topic.clone(), low)).collect()
     }
 

@@ -1,0 +1,135 @@
+use std::io;
+use std::time::Duration;
+
+use tidings::ServerEvent;
+
+use super::{Connections, Ending, now};
+use crate::{Listener, Reception};
+
+impl Connections {
+    /// The next connection that there is room for, with its place in the lobby.
+    ///
+    /// It may be cancelled. While it waits, it ends what has been in the lobby for too long, so it must be called again
+    /// and again.
+    pub async fn accept<L: Listener>(&self, listener: &mut L) -> (L::Io, L::Addr, Reception) {
+        /// How long to wait when there is no memory left for a connection.
+        const PAUSE: Duration = Duration::from_millis(100);
+
+        loop {
+            // Before anything else takes the file.
+            self.shared.state().keep_spare();
+            let accepted = tokio::select! {
+                biased;
+                accepted = listener.accept() => accepted,
+                () = self.wait_for_overdue() => {
+                    self.end_overdue();
+                    continue;
+                }
+            };
+            // Under a storm of connections, it need not wait.
+            self.end_overdue();
+            match accepted {
+                Ok((io, addr)) => {
+                    if let Some(reception) = self.admit(L::socket_addr(&addr)) {
+                        listener.prepare_connection(&io, self.limits());
+                        return (io, addr, reception);
+                    }
+                }
+                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) if is_out_of_files(&error) => {
+                    if let Some(accepted) = self.accept_without_files(listener).await {
+                        listener.prepare_connection(&accepted.0, self.limits());
+                        return accepted;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no connection can be accepted");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until the first place's time is up.
+    async fn wait_for_overdue(&self) {
+        let first = self.shared.state().lobby.first_due();
+        let up = async {
+            match first {
+                Some(due) => tokio::time::sleep_until(due.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = up => {}
+            () = self.shared.sooner.notified() => {}
+        }
+    }
+
+    /// Ends what has been in the lobby for too long.
+    fn end_overdue(&self) {
+        let mut state = self.shared.state();
+        let overdue: Vec<_> = std::iter::from_fn(|| state.lobby.pop_overdue(now())).collect();
+        drop(state);
+        for ending in overdue {
+            self.hubs().report(ServerEvent::ConnectionTimedOut);
+            let _ = ending.send(Ending::TimedOut);
+        }
+    }
+
+    /// There is no file left for a connection that waits, if one does: the system does not look. It is accepted with the
+    /// spare file. Something in the lobby makes room for it; or else it is closed at once, so that its client need not wait.
+    async fn accept_without_files<L: Listener>(
+        &self,
+        listener: &mut L,
+    ) -> Option<(L::Io, L::Addr, Reception)> {
+        /// How long evicted connections may take to close.
+        const PAUSE: Duration = Duration::from_millis(10);
+
+        let spare = self.shared.state().spare.take();
+        if spare.is_none() {
+            // What was evicted has not closed yet; or somebody else has taken the file, and another must go for it.
+            tokio::time::sleep(PAUSE).await;
+            self.shared.state().keep_spare();
+            if self.shared.state().spare.is_none() {
+                self.evict();
+            }
+            return None;
+        }
+        drop(spare);
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.accept() => accepted.ok(),
+            () = std::future::ready(()) => None,
+        };
+        accepted.and_then(|(io, addr)| {
+            self.is_full("there are no files left for connections", self.count());
+            if !self.evict() {
+                self.refuse();
+                return None;
+            }
+            let reception = self.admit(L::socket_addr(&addr))?;
+            Some((io, addr, reception))
+        })
+    }
+}
+
+/// Whether accepting has failed because of that one connection.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// Whether the process, or the system, has no more files.
+fn is_out_of_files(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = error;
+        false
+    }
+}

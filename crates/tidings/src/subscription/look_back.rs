@@ -1,0 +1,148 @@
+//! Looking into the past of a stream's topics: when it begins, and when its next event is gone.
+
+use std::sync::Arc;
+
+use super::beginning::{Beginning, Request, View};
+use super::start_point::StartPoint;
+use crate::background;
+use crate::client::Client;
+use crate::hub::journal::Head;
+use crate::hub::journal::topics::Past;
+use crate::hub::search::Search;
+use crate::hub::shared::Shared;
+use crate::log::reset_reason::ResetReason;
+use crate::sync::Mutex;
+use crate::waking::Waiter;
+
+/// What a stream wants to know of the past.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Question {
+    /// How it begins.
+    Begin(Request),
+    /// How it begins again: it has missed something that is gone.
+    BeginAgain { reason: ResetReason, has_snapshot: bool },
+    /// How it goes on after an offset: the next event is gone from the logs of the present, for this reason.
+    AfterOffset(u64, ResetReason),
+    /// How it goes on after a position.
+    AfterPosition(u64),
+}
+
+#[derive(Debug)]
+pub(super) enum Answer {
+    Begin(Beginning),
+    GoOn(StartPoint),
+    /// Memory does not have what follows.
+    Lost(ResetReason),
+}
+
+/// A look into the past.
+#[derive(Debug)]
+pub(super) enum LookBack {
+    /// The answer, as of this head.
+    Done(Answer, Head),
+    Pending(PendingLook),
+}
+
+/// A look that takes long. Nobody looks any more once it is dropped.
+#[derive(Debug)]
+pub(super) struct PendingLook(Arc<Mutex<Option<(Answer, Head)>>>);
+
+/// How much of a search is done at once, in comparisons: a millisecond. It is little for almost all streams, and many
+/// requests at a time must not keep a thread that serves others. The rest is left to threads of its own.
+const AT_ONCE: usize = if cfg!(shuttle) { usize::MAX } else { 8 * 1024 };
+
+impl LookBack {
+    /// Begins it. If it takes long, the client is woken when it is done.
+    pub(super) fn begin(
+        question: Question,
+        head: Head,
+        shared: &Arc<Shared>,
+        client: &Arc<Client>,
+    ) -> Self {
+        let logs = &client.feed.topics;
+        let search = question.needs_past().then(|| Search::of(logs, shared)).flatten();
+        let Some(mut search) = search else {
+            let answer = question.answer(&View::new(shared, &head, logs, Past::of(logs)));
+            return Self::Done(answer, head);
+        };
+        let mut cost = 0;
+        while cost < AT_ONCE {
+            match search.step(shared) {
+                Some(more) => cost += more,
+                None => {
+                    let past = search.finish(shared);
+                    let answer = question.answer(&View::new(shared, &head, logs, past));
+                    return Self::Done(answer, head);
+                }
+            }
+        }
+        Self::Pending(PendingLook::begin(question, head, search, shared.clone(), client.clone()))
+    }
+}
+
+impl PendingLook {
+    fn begin(
+        question: Question,
+        head: Head,
+        search: Search,
+        shared: Arc<Shared>,
+        client: Arc<Client>,
+    ) -> Self {
+        let this = Self(Arc::default());
+        let outcome = this.0.clone();
+        let mut left = Some((search, head));
+        background::run(move || {
+            let is_dropped = Arc::strong_count(&outcome) == 1;
+            let Some((search, _)) = left.as_mut().filter(|_| !is_dropped) else { return false };
+            if search.step(&shared).is_some() {
+                return true;
+            }
+            if let Some((search, head)) = left.take() {
+                let past = search.finish(&shared);
+                let view = View::new(&shared, &head, &client.feed.topics, past);
+                let answer = question.answer(&view);
+                *outcome.lock() = Some((answer, head));
+                client.wake();
+            }
+            false
+        });
+        this
+    }
+
+    /// The answer, if it is there. The caller has registered the client's waker.
+    pub(super) fn take(&self) -> Option<(Answer, Head)> {
+        self.0.lock().take()
+    }
+}
+
+impl Question {
+    /// Where the past is need not be looked up for a client that is sent none of it.
+    fn needs_past(&self) -> bool {
+        match self {
+            Self::Begin(request) => !request.is_live(),
+            Self::BeginAgain { has_snapshot, .. } => !has_snapshot,
+            Self::AfterOffset(..) | Self::AfterPosition(_) => true,
+        }
+    }
+
+    fn answer(self, view: &View<'_>) -> Answer {
+        match self {
+            Self::Begin(request) => Answer::Begin(Beginning::of(&request, view)),
+            Self::BeginAgain { reason, has_snapshot } => {
+                Answer::Begin(Beginning::reset(reason, has_snapshot, view))
+            }
+            Self::AfterOffset(offset, reason) => {
+                match StartPoint::after_offset(&view.past, offset, view.head) {
+                    Some(start) => Answer::GoOn(start),
+                    None => Answer::Lost(reason),
+                }
+            }
+            Self::AfterPosition(position) => {
+                match StartPoint::after(&view.past, position, view.head) {
+                    Ok(start) => Answer::GoOn(start),
+                    Err(reason) => Answer::Lost(reason),
+                }
+            }
+        }
+    }
+}
