@@ -88,6 +88,15 @@ describe("an EventSource", () => {
     assert.deepEqual(clients.map(({ id }) => id), [client]);
   });
 
+  test("gets a heartbeat that is an event, and keeps its last id", { timeout }, async (t) => {
+    const { hub, context } = await setUp(t);
+    const stream = await Stream.open(t, context, hub.url, "/events?topic=a&heartbeat=ping", ["ping"]);
+    const { id } = await hub.publish("a", "before");
+    // It comes after 15 seconds.
+    const [, ping] = await stream.published(2);
+    assert.deepEqual([ping.type, ping.data, ping.lastEventId], ["ping", "", id]);
+  });
+
   test("gets an id with every event, and the ids rise", { timeout }, async (t) => {
     const { hub, context } = await setUp(t);
     const stream = await Stream.open(t, context, hub.url, "/events?topic=a");

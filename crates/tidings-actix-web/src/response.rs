@@ -1,13 +1,15 @@
 use std::fmt;
+use std::pin::Pin;
 
-use actix_web::body::{self, BoxBody};
+use actix_web::body::{self, BodyStream, BoxBody};
 use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, UPGRADE};
 use actix_web::http::{ConnectionType, Method, Version};
 use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError};
 use futures_core::Stream;
 use tidings::response::HEADERS;
-use tidings::{EventStream, StreamItem, Subscribe, Subscription};
-use tidings_actix::StreamBody;
+use tidings::{
+    EventStream, Heartbeat, StreamItem, Subscribe, Subscription, transport::AnyEventStream,
+};
 
 use crate::error::Error;
 
@@ -47,7 +49,12 @@ use crate::error::Error;
 /// subscription that cannot be opened (a bad topic name, or no topic) is answered with its [`Error`]; to
 /// answer it otherwise, call [`Subscribe::open`] and convert its result.
 #[must_use = "a response is sent when the handler returns it"]
-pub struct Sse(Result<BoxBody, Error>);
+pub struct Sse(Result<Content, Error>);
+
+enum Content {
+    Subscription(Subscription),
+    Stream(Pin<Box<dyn AnyEventStream>>),
+}
 
 impl Sse {
     /// Sends the events of any stream, with the defaults of [`EventStream`].
@@ -61,20 +68,38 @@ impl Sse {
     {
         EventStream::new(events).into()
     }
+
+    /// Sets what the response sends when it is idle, and how long it is idle before; `None` for
+    /// nothing, and a duration for an empty comment. Default: that of the subscription and its hub,
+    /// or of [`EventStream`].
+    ///
+    /// ```
+    /// use futures_util::stream;
+    /// use tidings_actix_web::Sse;
+    /// use tidings_actix_web::tidings::{Event, Heartbeat};
+    ///
+    /// let events = stream::pending::<Event>();
+    /// let response = Sse::new(events).heartbeat(Heartbeat::event("ping"));
+    /// ```
+    pub fn heartbeat(mut self, heartbeat: impl Into<Heartbeat>) -> Self {
+        match &mut self.0 {
+            Ok(Content::Subscription(subscription)) => subscription.set_heartbeat(heartbeat),
+            Ok(Content::Stream(events)) => events.as_mut().set_heartbeat(heartbeat.into()),
+            Err(_) => {}
+        }
+        self
+    }
 }
 
 impl From<Subscribe> for Sse {
     fn from(subscribe: Subscribe) -> Self {
-        match subscribe.open() {
-            Ok(subscription) => subscription.into(),
-            Err(error) => Self(Err(error.into())),
-        }
+        Self(subscribe.open().map(Content::Subscription).map_err(Error::from))
     }
 }
 
 impl From<Subscription> for Sse {
     fn from(subscription: Subscription) -> Self {
-        Self(Ok(BoxBody::new(StreamBody::new(subscription))))
+        Self(Ok(Content::Subscription(subscription)))
     }
 }
 
@@ -84,7 +109,7 @@ where
     S::Item: StreamItem,
 {
     fn from(events: EventStream<S>) -> Self {
-        Self(Ok(BoxBody::new(StreamBody::new(Box::pin(events)))))
+        Self(Ok(Content::Stream(Box::pin(events))))
     }
 }
 
@@ -93,7 +118,7 @@ impl Responder for Sse {
 
     fn respond_to(self, request: &HttpRequest) -> HttpResponse {
         match self.0 {
-            Ok(body) => {
+            Ok(content) => {
                 let mut response = HttpResponse::Ok();
                 for header in HEADERS {
                     response.insert_header(*header);
@@ -106,7 +131,10 @@ impl Responder for Sse {
                 if request.method() == Method::HEAD {
                     return response.body(body::None::new()).map_into_boxed_body();
                 }
-                let mut response = response.body(body);
+                let mut response = response.body(match content {
+                    Content::Subscription(body) => BoxBody::new(BodyStream::new(body)),
+                    Content::Stream(body) => BoxBody::new(BodyStream::new(body)),
+                });
                 // Where the end of the connection is the end of the body, actix-web would say that it is
                 // chunked.
                 if request.version() < Version::HTTP_11 || is_tunnel(request) {

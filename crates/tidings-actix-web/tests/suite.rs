@@ -47,7 +47,10 @@ impl Adapter for ActixWeb {
 
 async fn answer(app: Data<App>, http: HttpRequest, request: SseRequest) -> HttpResponse {
     let status = |status| HttpResponse::new(StatusCode::from_u16(status).expect("a status"));
-    let respond = |sse: Sse| sse.respond_to(&http);
+    let respond = |sse: Sse, heartbeat| match heartbeat {
+        Some(heartbeat) => Sse::heartbeat(sse, heartbeat).respond_to(&http),
+        None => sse.respond_to(&http),
+    };
     app.answer(http.path(), http.uri().query(), request).into_response(respond, status)
 }
 

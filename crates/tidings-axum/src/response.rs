@@ -1,7 +1,12 @@
+use std::fmt;
+use std::pin::Pin;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
-use tidings::{EventStream, StreamItem, Subscribe, Subscription};
+use tidings::{
+    EventStream, Heartbeat, StreamItem, Subscribe, Subscription, transport::AnyEventStream,
+};
 use tidings_hyper::{SubscriptionBody, stream_response};
 
 use crate::error::Error;
@@ -40,9 +45,13 @@ use crate::error::Error;
 /// The response is 200 with the headers of [`tidings::response::HEADERS`]. A subscription that
 /// cannot be opened (a bad topic name, or no topic) is answered with its [`Error`]; to answer it otherwise, call
 /// [`Subscribe::open`] and convert its result.
-#[derive(Debug)]
 #[must_use = "a response is sent when the handler returns it"]
-pub struct Sse(Result<Response, Error>);
+pub struct Sse(Result<Content, Error>);
+
+enum Content {
+    Subscription(Subscription),
+    Stream(Pin<Box<dyn AnyEventStream + Send>>),
+}
 
 impl Sse {
     /// Sends the events of any stream, with the defaults of [`EventStream`].
@@ -56,20 +65,38 @@ impl Sse {
     {
         EventStream::new(events).into()
     }
+
+    /// Sets what the response sends when it is idle, and how long it is idle before; `None` for
+    /// nothing, and a duration for an empty comment. Default: that of the subscription and its hub,
+    /// or of [`EventStream`].
+    ///
+    /// ```
+    /// use futures_util::stream;
+    /// use tidings_axum::Sse;
+    /// use tidings_axum::tidings::{Event, Heartbeat};
+    ///
+    /// let events = stream::pending::<Event>();
+    /// let response = Sse::new(events).heartbeat(Heartbeat::event("ping"));
+    /// ```
+    pub fn heartbeat(mut self, heartbeat: impl Into<Heartbeat>) -> Self {
+        match &mut self.0 {
+            Ok(Content::Subscription(subscription)) => subscription.set_heartbeat(heartbeat),
+            Ok(Content::Stream(events)) => events.as_mut().set_heartbeat(heartbeat.into()),
+            Err(_) => {}
+        }
+        self
+    }
 }
 
 impl From<Subscribe> for Sse {
     fn from(subscribe: Subscribe) -> Self {
-        match subscribe.open() {
-            Ok(subscription) => subscription.into(),
-            Err(error) => Self(Err(error.into())),
-        }
+        Self(subscribe.open().map(Content::Subscription).map_err(Error::from))
     }
 }
 
 impl From<Subscription> for Sse {
     fn from(subscription: Subscription) -> Self {
-        Self(Ok(SubscriptionBody::new(subscription).into_response().map(Body::new)))
+        Self(Ok(Content::Subscription(subscription)))
     }
 }
 
@@ -79,12 +106,24 @@ where
     S::Item: StreamItem,
 {
     fn from(events: EventStream<S>) -> Self {
-        Self(Ok(stream_response(Body::new(events))))
+        Self(Ok(Content::Stream(Box::pin(events))))
     }
 }
 
 impl IntoResponse for Sse {
     fn into_response(self) -> Response {
-        self.0.unwrap_or_else(IntoResponse::into_response)
+        match self.0 {
+            Ok(Content::Subscription(subscription)) => {
+                SubscriptionBody::new(subscription).into_response().map(Body::new)
+            }
+            Ok(Content::Stream(events)) => stream_response(Body::from_stream(events)),
+            Err(error) => error.into_response(),
+        }
+    }
+}
+
+impl fmt::Debug for Sse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sse").field(&self.0.as_ref().map(|_| "body")).finish()
     }
 }

@@ -70,8 +70,12 @@ fn router(app: &App) -> Router {
 }
 
 async fn answer(State(app): State<App>, uri: Uri, request: SseRequest) -> Response {
+    let respond = |sse: Sse, heartbeat| match heartbeat {
+        Some(heartbeat) => Sse::heartbeat(sse, heartbeat).into_response(),
+        None => sse.into_response(),
+    };
     let status = |status| StatusCode::from_u16(status).expect("a status").into_response();
-    app.answer(uri.path(), uri.query(), request).into_response(Sse::into_response, status)
+    app.answer(uri.path(), uri.query(), request).into_response(respond, status)
 }
 
 async fn echo(body: String) -> String {

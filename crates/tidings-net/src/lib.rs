@@ -17,6 +17,7 @@
 //! - `tls`: [`Tls`] can be made.
 
 mod activity;
+mod alarm;
 mod any_io;
 mod connections;
 mod frames;

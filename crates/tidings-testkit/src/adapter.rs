@@ -85,6 +85,8 @@ macro_rules! adapter_suite {
                 events_of_any_size_arrive_whole
                 concurrent_publications_have_one_order_for_all
                 an_idle_stream_sends_heartbeats
+                a_heartbeat_may_be_an_event_which_does_not_change_where_a_client_resumes
+                a_stream_without_a_hub_may_have_events_as_heartbeats
                 a_bare_stream_has_nothing_but_events
                 a_client_that_does_not_read_delays_nobody
                 the_buffer_of_a_client_that_does_not_read_is_bounded

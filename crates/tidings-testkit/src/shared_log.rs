@@ -112,7 +112,7 @@ impl LogState {
             return Appended { epoch: self.epoch.clone(), position: *position, is_duplicate: true };
         }
         // Positions are not dense, as in some engines.
-        self.position += 1 + u64::from(self.position % 5 == 0);
+        self.position += 1 + u64::from(self.position.is_multiple_of(5));
         let position = self.position;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);

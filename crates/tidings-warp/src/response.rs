@@ -1,8 +1,11 @@
 use std::fmt;
+use std::pin::Pin;
 
 use futures_core::Stream;
 use sync_wrapper::SyncStream;
-use tidings::{EventStream, StreamItem, Subscribe, Subscription};
+use tidings::{
+    EventStream, Heartbeat, StreamItem, Subscribe, Subscription, transport::AnyEventStream,
+};
 use tidings_hyper::{SubscriptionBody, stream_response};
 use warp::Reply;
 use warp::http;
@@ -47,7 +50,12 @@ use crate::error::Error;
 /// cannot be opened (a bad topic name, or no topic) is answered with its [`Error`]; to answer it otherwise, call
 /// [`Subscribe::open`] and convert its result.
 #[must_use = "a reply is sent when the filter returns it"]
-pub struct Sse(Result<Response, Error>);
+pub struct Sse(Result<Content, Error>);
+
+enum Content {
+    Subscription(Subscription),
+    Stream(Pin<Box<dyn AnyEventStream + Send>>),
+}
 
 impl Sse {
     /// Sends the events of any stream, with the defaults of [`EventStream`].
@@ -61,20 +69,38 @@ impl Sse {
     {
         EventStream::new(events).into()
     }
+
+    /// Sets what the response sends when it is idle, and how long it is idle before; `None` for
+    /// nothing, and a duration for an empty comment. Default: that of the subscription and its hub,
+    /// or of [`EventStream`].
+    ///
+    /// ```
+    /// use futures_util::stream;
+    /// use tidings_warp::Sse;
+    /// use tidings_warp::tidings::{Event, Heartbeat};
+    ///
+    /// let events = stream::pending::<Event>();
+    /// let response = Sse::new(events).heartbeat(Heartbeat::event("ping"));
+    /// ```
+    pub fn heartbeat(mut self, heartbeat: impl Into<Heartbeat>) -> Self {
+        match &mut self.0 {
+            Ok(Content::Subscription(subscription)) => subscription.set_heartbeat(heartbeat),
+            Ok(Content::Stream(events)) => events.as_mut().set_heartbeat(heartbeat.into()),
+            Err(_) => {}
+        }
+        self
+    }
 }
 
 impl From<Subscribe> for Sse {
     fn from(subscribe: Subscribe) -> Self {
-        match subscribe.open() {
-            Ok(subscription) => subscription.into(),
-            Err(error) => Self(Err(error.into())),
-        }
+        Self(subscribe.open().map(Content::Subscription).map_err(Error::from))
     }
 }
 
 impl From<Subscription> for Sse {
     fn from(subscription: Subscription) -> Self {
-        Self(Ok(reply(SubscriptionBody::new(subscription).into_response())))
+        Self(Ok(Content::Subscription(subscription)))
     }
 }
 
@@ -84,7 +110,7 @@ where
     S::Item: StreamItem,
 {
     fn from(events: EventStream<S>) -> Self {
-        Self(Ok(reply(stream_response(events))))
+        Self(Ok(Content::Stream(Box::pin(events))))
     }
 }
 
@@ -99,7 +125,13 @@ where
 
 impl Reply for Sse {
     fn into_response(self) -> Response {
-        self.0.unwrap_or_else(Reply::into_response)
+        match self.0 {
+            Ok(Content::Subscription(subscription)) => {
+                reply(SubscriptionBody::new(subscription).into_response())
+            }
+            Ok(Content::Stream(events)) => reply(stream_response(events)),
+            Err(error) => error.into_response(),
+        }
     }
 }
 

@@ -67,8 +67,12 @@ fn routes(app: &App) -> BoxedFilter<(Response,)> {
 }
 
 fn answer(app: App, path: FullPath, query: String, request: SseRequest) -> Response {
+    let respond = |sse: Sse, heartbeat| match heartbeat {
+        Some(heartbeat) => Sse::heartbeat(sse, heartbeat).into_response(),
+        None => sse.into_response(),
+    };
     let status = |status| StatusCode::from_u16(status).expect("a status").into_response();
-    app.answer(path.as_str(), Some(&query), request).into_response(Sse::into_response, status)
+    app.answer(path.as_str(), Some(&query), request).into_response(respond, status)
 }
 
 mod direct {

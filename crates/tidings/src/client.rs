@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::client_id::ClientId;
 use crate::field::EventId;
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::timer::HeartbeatTimer;
 use crate::log::feed::Feed;
 use crate::outlet::Outlet;
 use crate::resume::Epoch;
@@ -22,7 +22,7 @@ pub(crate) struct Client {
     remote_addr: RemoteAddr,
     /// Microseconds since the Unix epoch.
     pub(crate) connected_at: u64,
-    pub(crate) heartbeat: Heartbeat,
+    pub(crate) heartbeat: HeartbeatTimer,
     pub(crate) outlet: Outlet,
     // Written by the stream alone, so plain stores will do.
     bytes: AtomicU64,
@@ -70,7 +70,7 @@ impl Client {
         id: ClientId,
         feed: Arc<Feed>,
         identity: Identity,
-        heartbeat: Heartbeat,
+        heartbeat: HeartbeatTimer,
         position: u64,
     ) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -107,6 +107,11 @@ impl Client {
         if let Some(position) = position {
             self.set_position(position);
         }
+    }
+
+    /// Whether an event was handed to the transport.
+    pub(crate) fn has_events(&self) -> bool {
+        self.events.load(Ordering::Relaxed) > 0
     }
 
     /// Bytes and events.

@@ -6,6 +6,7 @@ mod any;
 mod decode;
 mod event;
 mod field;
+mod message;
 mod publish;
 mod stream;
 mod subscribe;
@@ -14,6 +15,8 @@ pub use any::Error;
 pub use decode::{DecodeError, DecodeErrorKind};
 pub use event::{EventError, EventErrorKind};
 pub use field::{Field, FieldError, FieldErrorKind};
+pub(crate) use message::MessageErrorCause;
+pub use message::{MessageError, MessageErrorKind};
 pub(crate) use publish::PublishErrorCause;
 pub use publish::{PublishError, PublishErrorKind};
 pub use stream::{StreamError, StreamErrorKind};
@@ -57,5 +60,6 @@ mod tests {
         check::<FieldError>();
         check::<EventError>();
         check::<DecodeError>();
+        check::<MessageError>();
     }
 }

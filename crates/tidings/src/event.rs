@@ -1,11 +1,15 @@
 //! One event, before it is encoded.
 
+mod typed;
+
 use std::{fmt, time::Duration};
 
 use bytestring::ByteString;
 use serde::Serialize;
 
 use crate::{Comment, EventId, EventName, error::EventError};
+
+pub(crate) use typed::NoTypedEvent;
 
 /// What is sent to clients: an event, or one of the stream's other lines (a comment, a reconnection time, an id).
 ///
@@ -157,7 +161,11 @@ impl Event {
         C: TryInto<Comment>,
         C::Error: Into<EventError>,
     {
-        Ok(Self::EMPTY.with_comment(text.try_into().map_err(Into::into)?))
+        Ok(Self::of_comment(text.try_into().map_err(Into::into)?))
+    }
+
+    pub(crate) fn of_comment(text: Comment) -> Self {
+        Self::EMPTY.with_comment(text)
     }
 
     /// Tells clients how long to wait before they reconnect, and nothing else. See [`Event::with_retry`].

@@ -12,7 +12,8 @@ use crate::clock::Clock;
 use crate::encode;
 use crate::error::StreamError;
 use crate::event::Event;
-use crate::heartbeat::{DEFAULT_HEARTBEAT, HEARTBEAT, Heartbeat};
+use crate::heartbeat::timer::HeartbeatTimer;
+use crate::heartbeat::{EMPTY_COMMENT, Heartbeat};
 use crate::pace::Pace;
 use crate::retry::jittered;
 use crate::telling;
@@ -21,7 +22,7 @@ pin_project! {
     /// Any stream of events as the bytes of an event stream: without a hub, topics, or ids of the hub.
     ///
     /// For events that only one client sees, such as the answer of a language model. Events are sent as they are, as
-    /// soon as they come. The stream adds heartbeats while it is idle (comments, which clients ignore; every 15 seconds
+    /// soon as they come. The stream adds [heartbeats](Heartbeat) while it is idle (comments, which clients ignore; every 15 seconds
     /// by default). If no event is ready at once, an empty comment comes first, so that proxies forward the headers.
     ///
     /// The items are events, or results of events. An error ends the response after the last whole event. It is returned
@@ -44,7 +45,9 @@ pin_project! {
     pub struct EventStream<S> {
         #[pin]
         events: S,
-        heartbeat: LazyHeartbeat,
+        heartbeat: Heartbeat,
+        // Starts with the first poll, when the settings are known.
+        timer: Option<StartedTimer>,
         // What comes before the first event.
         prelude: Vec<u8>,
         clock: Clock,
@@ -57,17 +60,18 @@ pin_project! {
     }
 }
 
-/// Starts with the first poll, when the settings are known.
 #[derive(Debug)]
-enum LazyHeartbeat {
-    Every(Option<Duration>),
-    Started(StartedHeartbeat),
+struct StartedTimer(Arc<HeartbeatTimer>);
+
+impl StartedTimer {
+    fn new(clock: &Clock, interval: Option<Duration>) -> Self {
+        let timer = Arc::new(HeartbeatTimer::new(clock.clone(), interval));
+        timer.start(&timer);
+        Self(timer)
+    }
 }
 
-#[derive(Debug)]
-struct StartedHeartbeat(Arc<Heartbeat>);
-
-impl Drop for StartedHeartbeat {
+impl Drop for StartedTimer {
     fn drop(&mut self) {
         self.0.cancel();
     }
@@ -78,7 +82,8 @@ impl<S> EventStream<S> {
     pub fn new(events: S) -> Self {
         Self {
             events,
-            heartbeat: LazyHeartbeat::Every(Some(DEFAULT_HEARTBEAT)),
+            heartbeat: Heartbeat::comment(),
+            timer: None,
             prelude: Vec::new(),
             clock: Clock::system(),
             begun: false,
@@ -88,9 +93,10 @@ impl<S> EventStream<S> {
         }
     }
 
-    /// How long the stream may be idle before it sends a heartbeat; `None` for never. Default: 15 seconds.
-    pub fn heartbeat(mut self, interval: impl Into<Option<Duration>>) -> Self {
-        self.heartbeat = LazyHeartbeat::Every(interval.into());
+    /// What the stream sends when it is idle, and how long it is idle before; `None` for nothing, and a duration for an
+    /// empty comment. Default: an empty comment after 15 seconds.
+    pub fn heartbeat(mut self, heartbeat: impl Into<Heartbeat>) -> Self {
+        self.heartbeat = heartbeat.into();
         self
     }
 
@@ -109,6 +115,24 @@ impl<S> EventStream<S> {
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
+    }
+}
+
+/// An [`EventStream`] of any events, for adapters, which do not know their type.
+pub trait AnyEventStream: Stream<Item = Result<Bytes, StreamError>> {
+    /// Sets the stream's heartbeats: see [`EventStream::heartbeat`].
+    fn set_heartbeat(self: Pin<&mut Self>, heartbeat: Heartbeat);
+}
+
+impl<S> AnyEventStream for EventStream<S>
+where
+    S: Stream,
+    S::Item: StreamItem,
+{
+    fn set_heartbeat(self: Pin<&mut Self>, heartbeat: Heartbeat) {
+        let this = self.project();
+        *this.heartbeat = heartbeat;
+        *this.timer = None;
     }
 }
 
@@ -153,14 +177,9 @@ where
             *this.ended = true;
             return Poll::Ready(Some(Err(error)));
         }
-        if let LazyHeartbeat::Every(interval) = this.heartbeat {
-            let timer = Arc::new(Heartbeat::new(this.clock.clone(), *interval));
-            timer.start(&timer);
-            *this.heartbeat = LazyHeartbeat::Started(StartedHeartbeat(timer));
-        }
-        let LazyHeartbeat::Started(StartedHeartbeat(timer)) = this.heartbeat else {
-            return Poll::Ready(None);
-        };
+        let interval = this.heartbeat.interval;
+        let StartedTimer(timer) =
+            this.timer.get_or_insert_with(|| StartedTimer::new(this.clock, interval));
         // Whether it has more, only its next poll would tell.
         if this.pace.is_spent() && this.pace.pauses(|| true, timer, timer, cx) {
             return Poll::Pending;
@@ -188,18 +207,16 @@ where
                     false => return Poll::Ready(None),
                 }
             }
-            Poll::Pending if begins && this.prelude.is_empty() => HEARTBEAT,
+            Poll::Pending if begins && this.prelude.is_empty() => EMPTY_COMMENT,
             Poll::Pending if begins => std::mem::take(this.prelude).into(),
             Poll::Pending => {
                 // The waker first: a heartbeat that falls due from here on wakes it.
                 timer.register(cx.waker());
-                match timer.take() {
-                    Some(heartbeat) => heartbeat,
-                    None => {
-                        this.pace.rest();
-                        return Poll::Pending;
-                    }
+                if !timer.take() {
+                    this.pace.rest();
+                    return Poll::Pending;
                 }
+                this.heartbeat.bytes.get()
             }
         };
         timer.on_write();

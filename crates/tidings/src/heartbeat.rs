@@ -1,14 +1,14 @@
+//! What idle streams send.
+
+pub(crate) mod timer;
+
 use std::sync::Arc;
-use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::clock::{Clock, millis};
-use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::timers::{Timed, TimerSlot};
-use crate::waking::Waiter;
+use crate::error::EventError;
+use crate::{Comment, Event, EventName};
 
 /// How long a stream may be idle before it sends a heartbeat, unless set: 15 seconds.
 ///
@@ -16,139 +16,142 @@ use crate::waking::Waiter;
 /// more for Cloudflare), even when one heartbeat is late.
 pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// A heartbeat on the wire: an empty comment, which clients ignore (HTML standard, 9.2.6).
-pub(crate) const HEARTBEAT: Bytes = Bytes::from_static(b":\n\n");
+/// An empty comment, which clients ignore (HTML standard, 9.2.6): the first bytes of a stream that has none of its own, and
+/// the heartbeat unless set.
+pub(crate) const EMPTY_COMMENT: Bytes = Bytes::from_static(b":\n\n");
 
-/// Wakes one stream: when a heartbeat is due, when there is something to read, and when it must end.
-#[derive(Debug)]
-pub(crate) struct Heartbeat {
-    /// In a lock, not in an atomic waker: a stream that is polled without need asks whether it is still there.
-    waker: Mutex<Option<Waker>>,
-    is_due: AtomicBool,
-    is_stopped: AtomicBool,
-    last_write: AtomicU64,
-    /// Milliseconds; 0 for no heartbeats.
-    interval: u64,
-    slot: TimerSlot,
-    clock: Clock,
+/// What an idle stream sends, and how long it is idle before: for a hub ([`HubBuilder::heartbeat`]), for a subscription
+/// ([`Subscribe::heartbeat`]), or for a stream of events ([`EventStream::heartbeat`]).
+///
+/// By default, that is an empty comment after [15 seconds](DEFAULT_HEARTBEAT). Clients ignore comments, so a page cannot
+/// notice that they stop coming; for a page that watches its connection, there is a heartbeat that it can listen for:
+/// [`Heartbeat::event`]. It has no id, so it does not change where a client resumes, and it is not among the events that a
+/// hub counts.
+///
+/// A duration is the heartbeat of an empty comment, and `None` is none at all. Cloning is cheap: clones share the bytes, and
+/// so do the streams that send them.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidings::{Heartbeat, Hub};
+///
+/// let hub = Hub::builder().heartbeat(Duration::from_secs(20)).build();
+/// let subscribe = hub.subscribe(["news"]).heartbeat(Heartbeat::event("ping").every(Duration::from_secs(5)));
+/// let silent = hub.subscribe(["news"]).heartbeat(None);
+/// ```
+///
+/// [`HubBuilder::heartbeat`]: crate::HubBuilder::heartbeat
+/// [`Subscribe::heartbeat`]: crate::Subscribe::heartbeat
+/// [`EventStream::heartbeat`]: crate::EventStream::heartbeat
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Heartbeat {
+    pub(crate) interval: Option<Duration>,
+    pub(crate) bytes: HeartbeatBytes,
+}
+
+/// What a heartbeat sends, in the space of a pointer: thousands of idle streams have it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct HeartbeatBytes(Option<Arc<Bytes>>);
+
+impl HeartbeatBytes {
+    pub(crate) fn get(&self) -> Bytes {
+        self.0.as_deref().map_or(EMPTY_COMMENT, Bytes::clone)
+    }
 }
 
 impl Heartbeat {
-    pub(crate) fn new(clock: Clock, interval: Option<Duration>) -> Self {
-        Self {
-            waker: Mutex::new(None),
-            is_due: AtomicBool::new(false),
-            is_stopped: AtomicBool::new(false),
-            last_write: AtomicU64::new(clock.now()),
-            // A quarter of the range, so that sums with the clock cannot overflow.
-            interval: interval.map_or(0, |interval| millis(interval).clamp(1, u64::MAX / 4)),
-            slot: TimerSlot::new(),
-            clock,
+    /// An empty comment.
+    pub const fn comment() -> Self {
+        Self { interval: Some(DEFAULT_HEARTBEAT), bytes: HeartbeatBytes(None) }
+    }
+
+    /// A comment with a text.
+    ///
+    /// ```
+    /// use tidings::{Comment, Heartbeat};
+    ///
+    /// let heartbeat = Heartbeat::comment_text(Comment::new("still here")?);
+    /// # Ok::<(), tidings::error::FieldError>(())
+    /// ```
+    pub fn comment_text(text: Comment) -> Self {
+        Self::of(&Event::of_comment(text))
+    }
+
+    /// An event of this name, with empty data and without an id, which clients dispatch.
+    ///
+    /// For a name that is part of the program; [`try_event`](Self::try_event) takes others.
+    ///
+    /// # Panics
+    ///
+    /// When [`try_event`](Self::try_event) would return an error.
+    #[track_caller]
+    pub fn event(name: &'static str) -> Self {
+        match Self::try_event(name) {
+            Ok(heartbeat) => heartbeat,
+            Err(error) => panic!("{error}"),
         }
     }
 
-    /// Enters the stream into the shared timers; `target` is the heartbeat itself or its owner.
-    pub(crate) fn start<T: Timed + 'static>(&self, target: &Arc<T>) {
-        if self.interval > 0 {
-            self.clock.schedule(target, self.clock.now() + self.interval);
+    /// An event of this name, with empty data and without an id, which clients dispatch.
+    ///
+    /// # Errors
+    ///
+    /// [`EventErrorKind::Field`](crate::error::EventErrorKind::Field) if the name is refused (see [`EventName`]), and
+    /// [`EventErrorKind::ReservedName`](crate::error::EventErrorKind::ReservedName) if it begins with `tidings:`.
+    ///
+    /// ```
+    /// use tidings::{error::EventErrorKind, Heartbeat};
+    ///
+    /// let heartbeat = Heartbeat::try_event(String::from("ping"))?;
+    /// assert_eq!(heartbeat, Heartbeat::event("ping"));
+    ///
+    /// let error = Heartbeat::try_event("tidings:status").unwrap_err();
+    /// assert_eq!(error.kind(), EventErrorKind::ReservedName);
+    /// # Ok::<(), tidings::error::EventError>(())
+    /// ```
+    pub fn try_event<N>(name: N) -> Result<Self, EventError>
+    where
+        N: TryInto<EventName>,
+        N::Error: Into<EventError>,
+    {
+        let name = name.try_into().map_err(Into::into)?;
+        if name.is_reserved() {
+            return Err(EventError::reserved_name());
         }
+        Ok(Self::of(&Event::new("").with_name(name)))
     }
 
-    /// Removes the stream from the timers, for good.
-    pub(crate) fn cancel(&self) {
-        if self.interval > 0 {
-            self.clock.cancel(&self.slot);
-        }
+    /// No heartbeats. A client that has vanished is then noticed only when an event is sent to it.
+    pub const fn off() -> Self {
+        Self { interval: None, bytes: HeartbeatBytes(None) }
     }
 
-    /// Makes the stream end.
-    pub(crate) fn stop(&self) {
-        self.is_stopped.store(true, Ordering::Release);
-        self.wake();
+    /// Sets how long a stream may be idle before it sends the heartbeat. Default: 15 seconds. Heartbeats are up to 50 ms late.
+    pub fn every(self, interval: Duration) -> Self {
+        Self { interval: Some(interval), ..self }
     }
 
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.is_stopped.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn register(&self, waker: &Waker) {
-        let is_same = |registered: &Waker| registered.will_wake(waker);
-        if self.waker.lock().as_ref().is_some_and(is_same) {
-            return;
-        }
-        // Cloned and dropped outside the lock: a waker is an executor's code, and may hold the last reference to a
-        // task.
-        let waker = waker.clone();
-        let before = self.waker.lock().replace(waker);
-        drop(before);
-    }
-
-    /// Whether this waker is registered, and was not woken since.
-    #[inline]
-    pub(crate) fn is_registered(&self, waker: &Waker) -> bool {
-        self.waker.lock().as_ref().is_some_and(|registered| registered.will_wake(waker))
-    }
-
-    pub(crate) fn wake(&self) {
-        let waker = self.waker.lock().take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// Something was written: the stream is not idle.
-    pub(crate) fn on_write(&self) {
-        if self.interval > 0 {
-            self.on_write_at(self.clock.now());
-        }
-    }
-
-    /// The same for an event: the clock was read when it was published.
-    pub(crate) fn on_write_event(&self) {
-        if self.interval > 0 {
-            self.on_write_at(self.clock.recent());
-        }
-    }
-
-    /// The same, for a caller that has read the clock.
-    pub(crate) fn on_write_at(&self, now: u64) {
-        self.last_write.store(now, Ordering::Relaxed);
-        self.is_due.store(false, Ordering::Relaxed);
-    }
-
-    #[inline]
-    pub(crate) fn is_due(&self) -> bool {
-        self.is_due.load(Ordering::Acquire)
-    }
-
-    /// The heartbeat, if one is due.
-    pub(crate) fn take(&self) -> Option<Bytes> {
-        // No swap: this runs at every wake-up, and a swap takes the cache line for writing.
-        self.is_due().then(|| {
-            self.on_write();
-            HEARTBEAT
-        })
+    fn of(event: &Event) -> Self {
+        let bytes = HeartbeatBytes(Some(Arc::new(event.encode())));
+        Self { interval: Some(DEFAULT_HEARTBEAT), bytes }
     }
 }
 
-impl Waiter for Heartbeat {
-    fn wake(&self) {
-        self.wake();
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self::comment()
     }
 }
 
-impl Timed for Heartbeat {
-    fn timer(&self) -> &TimerSlot {
-        &self.slot
+impl From<Duration> for Heartbeat {
+    fn from(interval: Duration) -> Self {
+        Self::comment().every(interval)
     }
+}
 
-    fn fire(&self, now: u64) -> Option<u64> {
-        let due = self.last_write.load(Ordering::Relaxed).saturating_add(self.interval);
-        if now < due {
-            return Some(due);
-        }
-        self.is_due.store(true, Ordering::Release);
-        self.wake();
-        Some(now + self.interval)
+impl From<Option<Duration>> for Heartbeat {
+    fn from(interval: Option<Duration>) -> Self {
+        Self { interval, ..Self::comment() }
     }
 }

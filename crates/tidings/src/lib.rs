@@ -144,7 +144,7 @@ pub use event::Event;
 pub use event_stream::{EventStream, StreamItem};
 pub use field::{Comment, EventId, EventName};
 pub use health::{Health, Link};
-pub use heartbeat::DEFAULT_HEARTBEAT;
+pub use heartbeat::{DEFAULT_HEARTBEAT, Heartbeat};
 pub use hub::Hub;
 pub use hub::builder::HubBuilder;
 pub use hub::publish::Publish;

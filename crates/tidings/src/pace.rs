@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 // Not those of `crate::sync`: in a model, streams wake themselves.
 use parking_lot::{Condvar, Mutex};
 
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::timer::HeartbeatTimer;
 use crate::waking::Waiter;
 
 /// Makes a stream that always has more pause, so that its server sends what it has and lets others run.
@@ -57,7 +57,7 @@ impl Pace {
     pub(crate) fn pauses<W: Waiter + 'static>(
         &mut self,
         has_more: impl FnOnce() -> bool,
-        heartbeat: &Heartbeat,
+        heartbeat: &HeartbeatTimer,
         waiter: &Arc<W>,
         cx: &mut Context<'_>,
     ) -> bool {

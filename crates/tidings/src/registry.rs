@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::client::{Client, Identity};
 use crate::client_id::ClientId;
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::timer::HeartbeatTimer;
 use crate::log::feed::Feed;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{HashMap, HashSet, Mutex};
@@ -51,7 +51,7 @@ impl Registry {
         &self,
         feed: Arc<Feed>,
         identity: Identity,
-        heartbeat: Heartbeat,
+        heartbeat: HeartbeatTimer,
         position: u64,
     ) -> Arc<Client> {
         let mut entries = self.entries.lock();
@@ -73,12 +73,12 @@ impl Registry {
     pub(crate) fn leave(&self, client: &Client) {
         let mut entries = self.entries.lock();
         let removed = entries.clients.take(&client.id);
-        if let Some(principal) = &client.principal {
-            if let Some(ids) = entries.principals.get_mut(principal) {
-                ids.remove(&client.id);
-                if ids.is_empty() {
-                    entries.principals.remove(principal);
-                }
+        if let Some(principal) = &client.principal
+            && let Some(ids) = entries.principals.get_mut(principal)
+        {
+            ids.remove(&client.id);
+            if ids.is_empty() {
+                entries.principals.remove(principal);
             }
         }
         // After a wave of clients the table gives its memory back.

@@ -33,6 +33,7 @@ use crate::client::Client;
 use crate::client_id::ClientId;
 use crate::encode;
 use crate::error::StreamError;
+use crate::heartbeat::{EMPTY_COMMENT, Heartbeat, HeartbeatBytes};
 use crate::hub::journal::Head;
 use crate::hub::shared::Shared;
 use crate::log::coalesce::Slice;
@@ -52,10 +53,10 @@ use snapshot::SnapshotHook;
 use start_point::StartPoint;
 
 /// How a subscription behaves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct SubscriptionOptions {
     pub(crate) sends_status: bool,
-    pub(crate) heartbeat: Option<Duration>,
+    pub(crate) heartbeat: Heartbeat,
     pub(crate) retry: Option<Duration>,
     /// Whether it is a client's, and so in the registry.
     pub(crate) is_listed: bool,
@@ -98,6 +99,7 @@ pub struct Subscription {
     /// How the subscription was opened.
     status: Status,
     sends_status: bool,
+    heartbeat: HeartbeatBytes,
     is_listed: bool,
     ended: bool,
     rejoin: Rejoin,
@@ -134,6 +136,7 @@ impl Subscription {
             out_of_band: None,
             status: Status::Pending,
             sends_status: options.sends_status,
+            heartbeat: options.heartbeat.bytes,
             is_listed: options.is_listed,
             ended: false,
             rejoin: Rejoin::All,
@@ -147,9 +150,6 @@ impl Subscription {
         if let Some(retry) = options.retry {
             encode::retry(jittered(retry), &mut ready.bytes);
         }
-        if this.is_listed {
-            tell!(DEBUG, &this.client, this.span(), "stream opened");
-        }
         match LookBack::begin(Question::Begin(request), head, &this.shared, &this.client) {
             LookBack::Done(answer, head) => this.on_answer(answer, head, ready),
             LookBack::Pending(look) => {
@@ -157,6 +157,9 @@ impl Subscription {
                 ready.end_event();
                 this.send(ready);
             }
+        }
+        if this.is_listed {
+            tell!(DEBUG, &this.client, this.span(), status = ?this.status, "stream opened");
         }
         // The first bytes leave at once, or proxies would hold back the headers.
         this.out_of_band().ready.get_or_insert_with(Ready::comment);
@@ -210,6 +213,23 @@ impl Subscription {
         let Some(replication) = self.shared.replication.clone() else { return };
         let catch_up = CatchUp::new(replication, start, began, announce);
         self.out_of_band().catch_up = Some(catch_up);
+    }
+
+    /// Sets the heartbeats of the open stream, as [`Subscribe::heartbeat`](crate::Subscribe::heartbeat) does before.
+    pub fn set_heartbeat(&mut self, heartbeat: impl Into<Heartbeat>) {
+        let Heartbeat { interval, bytes } = heartbeat.into();
+        self.heartbeat = bytes;
+        self.client.heartbeat.restart(interval, &self.client);
+    }
+
+    /// The bytes of a heartbeat.
+    #[cold]
+    fn heartbeat(&self) -> Bytes {
+        // Clients rely on it that the status is their first event.
+        if self.sends_status && !self.client.has_events() {
+            return EMPTY_COMMENT;
+        }
+        self.heartbeat.get()
     }
 
     /// The client's id in the registry.
@@ -295,7 +315,8 @@ impl Subscription {
                     }
                 }
             }
-            if let Some(heartbeat) = self.client.heartbeat.take() {
+            if self.client.heartbeat.take() {
+                let heartbeat = self.heartbeat();
                 self.client.sent(heartbeat.len(), 0, None);
                 return Poll::Ready(Some(Ok(heartbeat.into())));
             }
@@ -327,6 +348,7 @@ impl Subscription {
     ///
     /// The waker is registered. So if the watermark says that nothing was published since the last look, tickets that
     /// were valid then are valid now, or are being taken by a publisher that will wake the stream.
+    #[inline]
     fn wait(&mut self) -> bool {
         let Client { feed, .. } = &*self.client;
         let is_unchanged = self.shared.watermark() == self.cursor.offset;
@@ -359,9 +381,8 @@ impl Subscription {
     }
 
     /// Whether nothing has happened since the stream was last polled with this waker.
-    #[cfg(feature = "http-body")]
     #[inline]
-    pub(crate) fn is_quiet(&self, waker: &std::task::Waker) -> bool {
+    fn is_quiet(&self, waker: &std::task::Waker) -> bool {
         // In this order: a stream that was woken is seen at once.
         self.client.heartbeat.is_registered(waker)
             && !self.is_interrupted(false)
@@ -377,6 +398,7 @@ impl Subscription {
     }
 
     /// The next bytes of the topics' logs.
+    #[inline]
     fn read(&mut self, limit: Option<u64>) -> Result<Option<Item>, ResetReason> {
         let watermark = self.shared.watermark();
         let limit = limit.map_or(watermark, |limit| limit.min(watermark));

@@ -1,6 +1,6 @@
 //! The query parameters of `/events` and `/publish`.
 
-use tidings::{History, Hub, IdempotencyKey, Resume, Subscribe, Topic, TopicPattern};
+use tidings::{Heartbeat, History, Hub, IdempotencyKey, Resume, Subscribe, Topic, TopicPattern};
 
 use crate::refusal::Refusal;
 
@@ -17,10 +17,12 @@ pub struct Events {
     pub history: History,
     /// The user of the stream. Anyone may name any user here; `examples/auth` shows authentication.
     pub principal: Option<String>,
+    /// The heartbeat, if it is not the hub's.
+    pub heartbeat: Option<Heartbeat>,
 }
 
 impl Events {
-    /// Parses `topic=a&topic=b:*&history=20&principal=ada`; other parameters are ignored.
+    /// Parses `topic=a&topic=b:*&history=20&principal=ada&heartbeat=ping`; other parameters are ignored.
     ///
     /// # Errors
     ///
@@ -29,10 +31,14 @@ impl Events {
         let mut topics = Vec::new();
         let mut history = History::None;
         let mut principal = None;
+        let mut heartbeat = None;
         for (name, value) in pairs(query) {
             match name.as_str() {
                 "topic" => topics.push(TopicPattern::new(value).map_err(Refusal::bad_request)?),
                 "principal" => principal = Some(value).filter(|value| !value.is_empty()),
+                "heartbeat" => {
+                    heartbeat = Some(Heartbeat::try_event(value).map_err(Refusal::bad_request)?);
+                }
                 "history" if value == "all" => history = History::All,
                 "history" => {
                     history = value.parse().map(History::Last).map_err(|_| {
@@ -47,13 +53,17 @@ impl Events {
                 "topic is missing; add at least one to the URL, such as /events?topic=news",
             ));
         }
-        Ok(Self { topics, history, principal })
+        Ok(Self { topics, history, principal, heartbeat })
     }
 
     /// Subscribes to what the parameters ask for. An application that is not public would choose the topics itself, and accept
     /// no patterns from clients.
     pub fn subscribe(self, hub: &Hub, request: &Resume) -> Subscribe {
         let subscribe = request.subscribe_matching(hub, self.topics).history(self.history);
+        let subscribe = match self.heartbeat {
+            Some(heartbeat) => subscribe.heartbeat(heartbeat),
+            None => subscribe,
+        };
         match self.principal {
             Some(principal) => subscribe.principal(principal),
             None => subscribe,
@@ -122,6 +132,10 @@ mod tests {
             (None, "topic is missing; add at least one to the URL, such as /events?topic=news"),
             (Some("topic=two+words"), "topic pattern contains ' ' at byte 3"),
             (Some("topic="), "topic pattern is empty"),
+            (
+                Some("topic=a&heartbeat=tidings:x"),
+                "event name is reserved: names that begin with `tidings:` belong to the hub",
+            ),
             (Some("topic=a&history=x"), "history is neither a number of events nor `all`"),
         ] {
             assert_eq!(Events::parse(query), Err(Refusal::bad_request(reason)));

@@ -16,16 +16,17 @@ pub fn observe(hub: &Hub, meter: &Meter) {
     gauge("tidings.retained", |metrics| metrics.retained_bytes as u64);
     gauge("tidings.ready", |metrics| metrics.health.is_ready().into());
 
-    let counter = |name: &'static str, key: &'static str, of: fn(&Metrics) -> Vec<(&'static str, u64)>| {
-        let hub = hub.clone();
-        let counter = meter.u64_observable_counter(name);
-        let counter = counter.with_callback(move |observer| {
-            for (value, count) in of(&hub.metrics()) {
-                observer.observe(count, &[KeyValue::new(key, value)]);
-            }
-        });
-        counter.build();
-    };
+    let counter =
+        |name: &'static str, key: &'static str, of: fn(&Metrics) -> Vec<(&'static str, u64)>| {
+            let hub = hub.clone();
+            let counter = meter.u64_observable_counter(name);
+            let counter = counter.with_callback(move |observer| {
+                for (value, count) in of(&hub.metrics()) {
+                    observer.observe(count, &[KeyValue::new(key, value)]);
+                }
+            });
+            counter.build();
+        };
     counter("tidings.publications", "outcome", |metrics| {
         vec![("ok", metrics.published), ("error", metrics.refused)]
     });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use futures_util::{StreamExt, stream};
-use tidings::{Event, EventId, EventStream, History, Hub, Resume, Subscribe};
+use tidings::{Event, EventId, EventStream, Heartbeat, History, Hub, Resume, Subscribe};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// The application that every adapter serves in the suite: what its requests mean, without a framework.
@@ -16,9 +16,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 /// | `/other?topic=a` | one to [another hub](App::other_hub) |
 /// | `/bare?topic=a` | one without status event and heartbeats |
 /// | `/beating?topic=a` | one with a heartbeat every [`App::HEARTBEAT`] |
+/// | `/pinging?topic=a` | one whose [response](Answer::into_response) has an event as its heartbeat, `ping` |
 /// | `/dropped?topic=a` | 204; the response with the subscription is dropped |
 /// | `/stream` | a stream of events that ends with `[DONE]` |
 /// | `/stream/fed` | a stream of what the test [feeds](App::feed) to it |
+/// | `/stream/pinging` | a stream without events, with the same heartbeat |
 /// | `/stream/error` | two events, then an error |
 /// | `/stream/panic` | two events, then a panic |
 #[derive(Debug, Clone)]
@@ -39,6 +41,8 @@ pub enum Answer {
     Stream(EventStream<AppStream>),
     /// Make the response of the subscription and drop it, as a layer may do. Respond 204.
     Dropped(Subscribe),
+    /// Respond with this, and with another heartbeat.
+    Pinging(Box<Answer>),
     /// Respond 404.
     NotFound,
 }
@@ -49,7 +53,7 @@ pub struct AppStream(Pin<Box<dyn Stream<Item = Item> + Send>>);
 type Item = Result<Event, Box<dyn Error + Send + Sync>>;
 
 impl App {
-    /// The heartbeat of `/beating`.
+    /// The heartbeat of `/beating`, `/pinging` and `/stream/pinging`.
     pub const HEARTBEAT: Duration = Duration::from_millis(100);
 
     /// How long a shutdown may wait for open responses.
@@ -101,6 +105,10 @@ impl App {
                 let subscribe = self.subscribe(query).resume(request);
                 Answer::Subscription(subscribe.heartbeat(Self::HEARTBEAT))
             }
+            "/pinging" => {
+                let subscribe = self.subscribe(query).resume(request);
+                Answer::Pinging(Box::new(Answer::Subscription(subscribe)))
+            }
             "/dropped" => Answer::Dropped(self.subscribe(query).resume(request)),
             "/stream" => stream_of(stream::iter(["Hel", "lo", "[DONE]"].map(text))),
             "/stream/numbered" => {
@@ -117,6 +125,7 @@ impl App {
                 }
                 None => Answer::NotFound,
             },
+            "/stream/pinging" => Answer::Pinging(Box::new(stream_of(stream::pending()))),
             "/stream/error" => {
                 let error = Err("the model is overloaded".into());
                 stream_of(stream::iter([text("one"), text("two"), error]))
@@ -139,24 +148,30 @@ impl App {
 }
 
 impl Answer {
-    /// Makes the framework's response: `respond` makes it of a stream, as the framework's users do, and `status`
-    /// of a status without a body.
+    /// Makes the framework's response: `respond` makes it of a stream, as the framework's users do, with another heartbeat
+    /// if there is one; and `status` of a status without a body.
     pub fn into_response<S, R>(
         self,
-        respond: impl FnOnce(S) -> R,
+        respond: impl FnOnce(S, Option<Heartbeat>) -> R,
         status: impl FnOnce(u16) -> R,
     ) -> R
     where
         S: From<Subscribe> + From<EventStream<AppStream>>,
     {
-        match self {
-            Self::Subscription(subscribe) => respond(subscribe.into()),
-            Self::Stream(stream) => respond(stream.into()),
+        let (answer, heartbeat) = match self {
+            Self::Pinging(answer) => {
+                (*answer, Some(Heartbeat::event("ping").every(App::HEARTBEAT)))
+            }
+            answer => (answer, None),
+        };
+        match answer {
+            Self::Subscription(subscribe) => respond(subscribe.into(), heartbeat),
+            Self::Stream(stream) => respond(stream.into(), heartbeat),
             Self::Dropped(subscribe) => {
-                drop(respond(subscribe.into()));
+                drop(respond(subscribe.into(), heartbeat));
                 status(204)
             }
-            Self::NotFound => status(404),
+            Self::Pinging(_) | Self::NotFound => status(404),
         }
     }
 }

@@ -92,6 +92,36 @@ pub async fn an_idle_stream_sends_heartbeats<A: Adapter>() {
     assert_eq!(response.messages().len(), 1, "heartbeats are no messages");
 }
 
+pub async fn a_heartbeat_may_be_an_event_which_does_not_change_where_a_client_resumes<
+    A: Adapter,
+>() {
+    const PING: &str = "event: ping\ndata:\n\n";
+    let site = Site::open::<A>();
+    let mut response = site.follow("/pinging?topic=a").await;
+    let (before, client) = (response.body().len(), response.last_event_id().to_owned());
+    response.read_exactly(before + 3 * PING.len()).await;
+    assert_eq!(&response.text()[before..], PING.repeat(3));
+    assert_eq!(response.last_event_id(), client);
+    // The status, and no heartbeat.
+    assert_eq!(site.hub.clients().list().iter().map(|client| client.events_sent).sum::<u64>(), 1);
+    response.reset();
+    let missed = site.publish("a", "missed");
+    let request = Request::get("/pinging?topic=a").header("Last-Event-ID", &client);
+    let mut response = site.send(request).await;
+    response.read_until("the event", |response| response.last_event_id() == missed).await;
+    let messages = response.messages().iter().filter(|message| message.event() != "ping");
+    let messages: Vec<_> = messages.map(|message| message.event()).collect();
+    assert_eq!(messages, ["tidings:status", "message"]);
+}
+
+pub async fn a_stream_without_a_hub_may_have_events_as_heartbeats<A: Adapter>() {
+    let expected = format!(":\n\n{}", "event: ping\ndata:\n\n".repeat(2));
+    let site = Site::open::<A>();
+    let mut response = site.get("/stream/pinging").await;
+    response.read_exactly(expected.len()).await;
+    assert_eq!(response.text(), expected);
+}
+
 pub async fn a_bare_stream_has_nothing_but_events<A: Adapter>() {
     let site = Site::open::<A>();
     let before = site.publish("a", "before");

@@ -53,7 +53,7 @@ impl Journey {
         const TOPICS: [&str; 5] = ["a:1", "a:2", "b:1", "b:2", "c"];
         const PATTERNS: [&str; 9] = ["*", "a:*", "b:*", "*:1", "*2", "a*1", "a:1", "b:2", "c"];
         let mut random = Rng::with_seed(seed);
-        let topics = match seed % 2 == 0 {
+        let topics = match seed.is_multiple_of(2) {
             true => {
                 let count = random.usize(1..=3);
                 random.choose_multiple(TOPICS, count)

@@ -3,6 +3,8 @@ use std::error::Error;
 use std::fmt;
 
 use super::field::FieldError;
+use super::publish::RESERVED_NAME;
+use crate::event::NoTypedEvent;
 
 /// An event could not be built.
 ///
@@ -15,6 +17,9 @@ pub struct EventError {
 #[derive(Debug)]
 enum Cause {
     Field(FieldError),
+    ReservedName,
+    /// What was found in place of an enum.
+    NotAnEnum(&'static str),
     // Boxed, so that the JSON library is no part of what this crate promises.
     Json(Box<dyn Error + Send + Sync>),
 }
@@ -24,11 +29,17 @@ impl EventError {
         Self { cause: Cause::Json(error.into()) }
     }
 
+    pub(crate) fn reserved_name() -> Self {
+        Self { cause: Cause::ReservedName }
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> EventErrorKind {
         match self.cause {
             Cause::Field(_) => EventErrorKind::Field,
+            Cause::ReservedName => EventErrorKind::ReservedName,
+            Cause::NotAnEnum(_) => EventErrorKind::NotAnEnum,
             Cause::Json(_) => EventErrorKind::Json,
         }
     }
@@ -38,6 +49,10 @@ impl fmt::Display for EventError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
             Cause::Field(error) => error.fmt(f),
+            Cause::ReservedName => f.write_str(RESERVED_NAME),
+            Cause::NotAnEnum(found) => {
+                write!(f, "event name cannot be taken from {found}: only a tagged enum has one")
+            }
             Cause::Json(error) => write!(f, "data cannot be written as JSON: {error}"),
         }
     }
@@ -45,16 +60,26 @@ impl fmt::Display for EventError {
 
 impl Error for EventError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(match &self.cause {
-            Cause::Field(error) => error,
-            Cause::Json(error) => &**error,
-        })
+        match &self.cause {
+            Cause::Field(error) => Some(error),
+            Cause::ReservedName | Cause::NotAnEnum(_) => None,
+            Cause::Json(error) => Some(&**error),
+        }
     }
 }
 
 impl From<FieldError> for EventError {
     fn from(error: FieldError) -> Self {
         Self { cause: Cause::Field(error) }
+    }
+}
+
+impl From<NoTypedEvent> for EventError {
+    fn from(error: NoTypedEvent) -> Self {
+        match error {
+            NoTypedEvent::NotAnEnum(found) => Self { cause: Cause::NotAnEnum(found) },
+            NoTypedEvent::Json(error) => Self::json(error),
+        }
     }
 }
 
@@ -70,6 +95,10 @@ impl From<Infallible> for EventError {
 pub enum EventErrorKind {
     /// A name, an id or a comment was refused; the source is the [`FieldError`].
     Field,
+    /// A heartbeat's name is reserved for the hub.
+    ReservedName,
+    /// A typed event was to be made of something that is no enum, or of an untagged one.
+    NotAnEnum,
     /// The value's `Serialize` failed, or JSON has no way to write it, such as a map whose keys are no strings.
     Json,
 }

@@ -8,6 +8,9 @@ use crate::backend::{LogError, LogErrorKind};
 #[derive(Debug)]
 pub struct PublishError(PublishErrorCause);
 
+pub(super) const RESERVED_NAME: &str =
+    "event name is reserved: names that begin with `tidings:` belong to the hub";
+
 #[derive(Debug)]
 pub(crate) enum PublishErrorCause {
     Topic(FieldError),
@@ -79,9 +82,7 @@ impl fmt::Display for PublishError {
             PublishErrorCause::HasId => {
                 "event id is given by the hub; publish the event without one"
             }
-            PublishErrorCause::ReservedName => {
-                "event name is reserved: names that begin with `tidings:` belong to the hub"
-            }
+            PublishErrorCause::ReservedName => RESERVED_NAME,
             PublishErrorCause::NotDispatched => {
                 "event has neither name nor data, so that no client would see it"
             }

@@ -10,7 +10,7 @@ use crate::clock::{Clock, millis};
 use crate::cluster::membership::Membership;
 use crate::counters::Counters;
 use crate::error::FieldError;
-use crate::heartbeat::DEFAULT_HEARTBEAT;
+use crate::heartbeat::Heartbeat;
 use crate::log::feed::{Coalescing, Feeds};
 use crate::log::retention::{Retention, RetentionRules};
 use crate::pinned::Pinned;
@@ -57,7 +57,7 @@ impl HubBuilder {
             idempotency_window: Duration::from_secs(120),
             clock: Clock::system(),
             defaults: Defaults {
-                heartbeat: Some(DEFAULT_HEARTBEAT),
+                heartbeat: Heartbeat::comment(),
                 retry: Some(DEFAULT_RETRY),
                 max_event_bytes: 1024 * 1024,
                 topics_per_subscription: 1_000,
@@ -135,10 +135,11 @@ impl HubBuilder {
         self
     }
 
-    /// How long a stream may be idle before it sends a heartbeat; `None` for never. Default: 15 seconds. Heartbeats are
-    /// up to 50 ms late. Subscriptions can set their own interval.
-    pub fn heartbeat(mut self, interval: impl Into<Option<Duration>>) -> Self {
-        self.defaults.heartbeat = interval.into();
+    /// What a stream sends when it is idle, and how long it is idle before; `None` for nothing, and a duration for an empty
+    /// comment. Default: an empty comment after 15 seconds. Heartbeats are up to 50 ms late. Subscriptions can set their
+    /// own.
+    pub fn heartbeat(mut self, heartbeat: impl Into<Heartbeat>) -> Self {
+        self.defaults.heartbeat = heartbeat.into();
         self
     }
 

@@ -12,6 +12,7 @@ use crate::cluster::membership::Membership;
 use crate::counters::Counters;
 use crate::error::PublishError;
 use crate::health::{Health, Link};
+use crate::heartbeat::Heartbeat;
 use crate::log::feed::{Coalescing, Feeds};
 use crate::log::retention::RetentionRules;
 use crate::log::tail::Tail;
@@ -55,9 +56,9 @@ pub(crate) struct Shared {
 }
 
 /// The settings of subscriptions and events that set none, and their limits.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Defaults {
-    pub(crate) heartbeat: Option<Duration>,
+    pub(crate) heartbeat: Heartbeat,
     pub(crate) retry: Option<Duration>,
     /// Of an encoded event.
     pub(crate) max_event_bytes: usize,

@@ -11,7 +11,7 @@ use super::snapshot::{AwaitedSnapshot, Snapshot, SnapshotHook, SnapshotTask};
 use super::{Item, Subscription};
 use crate::encode;
 use crate::error::{StreamError, StreamErrorKind};
-use crate::heartbeat::HEARTBEAT;
+use crate::heartbeat::EMPTY_COMMENT;
 use crate::log::coalesce::Slice;
 use crate::resume::Epoch;
 use crate::status::Status;
@@ -70,7 +70,7 @@ struct AnnouncedSnapshot {
 
 impl Ready {
     pub(super) fn comment() -> Self {
-        Self { bytes: HEARTBEAT.to_vec(), ..Self::default() }
+        Self { bytes: EMPTY_COMMENT.to_vec(), ..Self::default() }
     }
 
     /// The blank line that ends the fields of an event, if there are any.

@@ -12,6 +12,7 @@ use crate::client::{Client, Identity};
 use crate::client_id::ClientId;
 use crate::error::{FieldError, SubscribeError, SubscribeErrorCause};
 use crate::heartbeat::Heartbeat;
+use crate::heartbeat::timer::HeartbeatTimer;
 use crate::hub::shared::{Defaults, Shared};
 use crate::into_topics::IntoTopics;
 use crate::response::ErrorFormat;
@@ -43,7 +44,7 @@ impl Subscribe {
     pub(super) fn named(shared: Arc<Shared>, names: Result<Vec<TopicPattern>, FieldError>) -> Self {
         let options = SubscriptionOptions {
             sends_status: true,
-            heartbeat: shared.defaults.heartbeat,
+            heartbeat: shared.defaults.heartbeat.clone(),
             retry: shared.defaults.retry,
             is_listed: true,
         };
@@ -148,10 +149,10 @@ impl Subscribe {
         self
     }
 
-    /// How long the stream may be idle before it sends a heartbeat; `None` for never. Default:
-    /// the hub's.
-    pub fn heartbeat(mut self, interval: impl Into<Option<Duration>>) -> Self {
-        self.options.heartbeat = interval.into();
+    /// What the stream sends when it is idle, and how long it is idle before; `None` for nothing, and a duration for an
+    /// empty comment. Default: the hub's.
+    pub fn heartbeat(mut self, heartbeat: impl Into<Heartbeat>) -> Self {
+        self.options.heartbeat = heartbeat.into();
         self
     }
 
@@ -166,7 +167,7 @@ impl Subscribe {
     pub(super) fn unlisted(mut self) -> Self {
         self.options = SubscriptionOptions {
             sends_status: true,
-            heartbeat: None,
+            heartbeat: Heartbeat::off(),
             retry: None,
             is_listed: false,
         };
@@ -206,13 +207,12 @@ impl Subscribe {
         });
         let request = Request { claim, history, has_snapshot: snapshot.is_some() };
         let feed = shared.feeds.of(logs);
-        let heartbeat = Heartbeat::new(shared.clock.clone(), options.heartbeat);
-        let position = head.position;
+        let heartbeat = HeartbeatTimer::new(shared.clock.clone(), options.heartbeat.interval);
         let client = match options.is_listed {
-            true => shared.registry.enter(feed, self.identity, heartbeat, position),
+            true => shared.registry.enter(feed, self.identity, heartbeat, head.position),
             false => {
                 let id = ClientId::random();
-                Arc::new(Client::new(id, feed, self.identity, heartbeat, position))
+                Arc::new(Client::new(id, feed, self.identity, heartbeat, head.position))
             }
         };
         client.heartbeat.start(&client);
