@@ -50,7 +50,7 @@
 //! # Features
 //!
 //! - `http2`: HTTP/2, which browsers speak over TLS only: with it, a browser has room for a hundred streams in place of six.
-//!   Behind a proxy that ends TLS it is of no use. Off by default, for it brings as many dependencies again. Without it, a
+//!   Behind a proxy that ends TLS it is of no use. Off by default: it costs eight dependencies. Without it, a
 //!   client that begins with HTTP/2 is told to use HTTP/1.1.
 //! - `tls`: `Serve::tls`, `Tls`.
 

@@ -76,8 +76,12 @@ impl Clock {
     pub(crate) fn schedule<T: Timed + 'static>(&self, target: &Arc<T>, at: u64) {
         let weak = Arc::downgrade(target);
         self.0.timers.insert(target.timer(), weak, at);
-        if let Time::System(_) = self.0.time {
-            self.0.timers.keep_running(self);
+        match self.0.time {
+            Time::System(_) => {
+                self.0.timers.keep_running(self);
+            }
+            #[cfg(any(test, feature = "test-util"))]
+            Time::Manual(_) => {}
         }
     }
 
