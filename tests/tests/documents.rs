@@ -127,9 +127,7 @@ fn repository() -> String {
 /// All pages, from the workspace's root.
 fn pages() -> Vec<PathBuf> {
     let mut folders = vec![root().join("docs"), root().join("docs/guide")];
-    folders.extend(
-        std::fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path()),
-    );
+    folders.extend(entries(&root().join("crates")));
     let mut pages = vec![PathBuf::from("README.md")];
     for folder in folders {
         for path in entries(&folder) {
