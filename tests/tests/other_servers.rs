@@ -52,7 +52,7 @@ fn router(hub: &Hub) -> Router {
     use tidings_axum::{Sse, SseRequest};
 
     async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {
-        hub.subscribe(["a"]).resume(request).into()
+        request.subscribe(&hub, "a").into()
     }
 
     Router::new()
@@ -92,7 +92,7 @@ async fn warp(listener: TcpListener, hub: Hub) -> io::Result<()> {
     let served = hub.clone();
     let events = warp::path!(String).and(tidings_warp::request()).map(move |path, request| {
         let hub = if path == "endless" { &*ENDLESS } else { &served };
-        Sse::from(hub.subscribe(["a"]).resume(request))
+        Sse::from(request.subscribe(&hub, "a"))
     });
     let stop = tidings_warp::shutdown_signal(&hub);
     warp::serve(events).incoming(listener).graceful(stop).run().await;
@@ -103,11 +103,11 @@ async fn actix_web(listener: TcpListener, hub: Hub) -> io::Result<()> {
     use tidings_actix_web::{Sse, SseRequest};
 
     async fn events(hub: Data<Hub>, request: SseRequest) -> Sse {
-        hub.subscribe(["a"]).resume(request).into()
+        request.subscribe(&hub, "a").into()
     }
 
     async fn endless(request: SseRequest) -> Sse {
-        ENDLESS.subscribe(["a"]).resume(request).into()
+        request.subscribe(&ENDLESS, "a").into()
     }
 
     let stop = tidings_actix_web::shutdown_signal(&hub);

@@ -7,7 +7,7 @@
 //! use tidings_actix_web::{Sse, SseRequest};
 //!
 //! async fn events(hub: web::Data<Hub>, request: SseRequest) -> Sse {
-//!     hub.subscribe(["news"]).resume(request).into()
+//!     request.subscribe(&hub, "news").into()
 //! }
 //!
 //! #[actix_web::main]

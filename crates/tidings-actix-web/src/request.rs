@@ -1,14 +1,13 @@
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::net::SocketAddr;
+use std::ops::Deref;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use tidings::Resume;
 use tidings::response::LAST_EVENT_ID;
 
-/// Where a request's client left off, and its address. Pass it to
-/// [`Subscribe::resume`](tidings::Subscribe::resume).
+/// Where a request's client left off, and its address: a [`Resume`] that subscribes the client.
 ///
 /// It reads the `Last-Event-ID` header or, without one, the query parameter `lastEventId`.
 ///
@@ -20,16 +19,35 @@ use tidings::response::LAST_EVENT_ID;
 /// use tidings_actix_web::{Sse, SseRequest};
 ///
 /// async fn events(hub: Data<Hub>, request: SseRequest) -> Sse {
-///     hub.subscribe(["news"]).history(History::Last(10)).resume(request).into()
+///     request.subscribe(&hub, "news").history(History::Last(10)).into()
+/// }
+/// ```
+///
+/// A stream without a hub has ids of its own, and goes on after the one that its client has. Text from a client is never
+/// to be trusted:
+///
+/// ```
+/// use futures_util::stream;
+/// use tidings_actix_web::tidings::{Event, EventId};
+/// use tidings_actix_web::{Sse, SseRequest};
+///
+/// async fn words(request: SseRequest) -> Sse {
+///     let last = request.last_event_id().and_then(|id| id.as_str()?.parse().ok());
+///     let next = last.map_or(0, |last: usize| last.saturating_add(1));
+///     let words = ["Hello", "again"].into_iter().enumerate().skip(next);
+///     Sse::new(stream::iter(words.map(|(n, word)| {
+///         EventId::new(n.to_string()).map(|id| Event::new(word).with_id(id))
+///     })))
 /// }
 /// ```
 #[derive(Debug, Clone)]
 pub struct SseRequest(Resume);
 
-impl SseRequest {
-    /// The client's address, if the server knows it.
-    pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.0.remote_addr()
+impl Deref for SseRequest {
+    type Target = Resume;
+
+    fn deref(&self) -> &Resume {
+        &self.0
     }
 }
 

@@ -21,7 +21,7 @@ use tidings_actix::StreamBody;
 /// # use actix_web::web::Data;
 /// # use tidings_actix_web::{Sse, SseRequest, tidings::Hub};
 /// async fn events(hub: Data<Hub>, request: SseRequest) -> Sse {
-///     hub.subscribe(["news"]).resume(request).into()
+///     request.subscribe(&hub, "news").into()
 /// }
 /// ```
 ///

@@ -30,7 +30,7 @@ fn routes(config: &mut ServiceConfig) {
 }
 
 async fn events(hub: Data<Hub>, request: SseRequest) -> Sse {
-    hub.subscribe(["a"]).status(false).heartbeat(None).resume(request).into()
+    request.subscribe(&hub, "a").status(false).heartbeat(None).into()
 }
 
 async fn scheme(request: HttpRequest) -> String {

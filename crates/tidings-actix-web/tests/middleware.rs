@@ -12,7 +12,7 @@ use tidings_testkit::limit::within;
 use tidings_testkit::wire::{Request, Response};
 
 async fn events(hub: Data<Hub>, request: SseRequest) -> Sse {
-    hub.subscribe(["news"]).status(false).heartbeat(None).resume(request).into()
+    request.subscribe(&hub, "news").status(false).heartbeat(None).into()
 }
 
 async fn page() -> String {

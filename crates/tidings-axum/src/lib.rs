@@ -8,7 +8,7 @@
 //! use tidings_axum::{Sse, SseRequest};
 //!
 //! async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {
-//!     hub.subscribe(["news"]).resume(request).into()
+//!     request.subscribe(&hub, "news").into()
 //! }
 //!
 //! #[tokio::main]

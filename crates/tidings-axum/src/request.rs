@@ -1,13 +1,13 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::ops::Deref;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use tidings::Resume;
 use tidings::response::LAST_EVENT_ID;
 
-/// Where a request's client left off, and its address. Pass it to
-/// [`Subscribe::resume`](tidings::Subscribe::resume).
+/// Where a request's client left off, and its address: a [`Resume`] that subscribes the client.
 ///
 /// It reads the `Last-Event-ID` header or, without one, the query parameter `lastEventId`. It knows
 /// the client's address under [`serve`](crate::serve()), and under axum's own server with
@@ -21,16 +21,35 @@ use tidings::response::LAST_EVENT_ID;
 /// use tidings_axum::{Sse, SseRequest};
 ///
 /// async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {
-///     hub.subscribe(["news"]).history(History::Last(10)).resume(request).into()
+///     request.subscribe(&hub, "news").history(History::Last(10)).into()
+/// }
+/// ```
+///
+/// A stream without a hub has ids of its own, and goes on after the one that its client has. Text from a client is never
+/// to be trusted:
+///
+/// ```
+/// use futures_util::stream;
+/// use tidings_axum::tidings::{Event, EventId};
+/// use tidings_axum::{Sse, SseRequest};
+///
+/// async fn words(request: SseRequest) -> Sse {
+///     let last = request.last_event_id().and_then(|id| id.as_str()?.parse().ok());
+///     let next = last.map_or(0, |last: usize| last.saturating_add(1));
+///     let words = ["Hello", "again"].into_iter().enumerate().skip(next);
+///     Sse::new(stream::iter(words.map(|(n, word)| {
+///         EventId::new(n.to_string()).map(|id| Event::new(word).with_id(id))
+///     })))
 /// }
 /// ```
 #[derive(Debug, Clone)]
 pub struct SseRequest(Resume);
 
-impl SseRequest {
-    /// The client's address, if the server knows it.
-    pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.0.remote_addr()
+impl Deref for SseRequest {
+    type Target = Resume;
+
+    fn deref(&self) -> &Resume {
+        &self.0
     }
 }
 

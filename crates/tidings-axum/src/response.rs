@@ -19,7 +19,7 @@ use tidings_hyper::{SubscriptionBody, stream_response};
 /// # use axum::extract::State;
 /// # use tidings_axum::{Sse, SseRequest, tidings::Hub};
 /// async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {
-///     hub.subscribe(["news"]).resume(request).into()
+///     request.subscribe(&hub, "news").into()
 /// }
 /// ```
 ///

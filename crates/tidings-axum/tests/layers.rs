@@ -26,7 +26,7 @@ use tower_http::trace::TraceLayer;
 const HEARTBEAT: Duration = Duration::from_millis(50);
 
 async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {
-    hub.subscribe(["a"]).heartbeat(HEARTBEAT).retry(None).resume(request).into()
+    request.subscribe(&hub, "a").heartbeat(HEARTBEAT).retry(None).into()
 }
 
 async fn panics_in_the_handler() -> Sse {

@@ -64,7 +64,7 @@ impl Drop for Server {
 }
 
 async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {
-    hub.subscribe(["load"]).resume(request).into()
+    request.subscribe(&hub, "load").into()
 }
 
 async fn publish(State(hub): State<Hub>, Query(_): Query<()>, data: String) {

@@ -39,6 +39,8 @@ mod publisher;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod delivery;
 #[allow(missing_docs, reason = "each name states its promise")]
+pub mod history;
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod idempotence;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod nodes;
@@ -76,6 +78,11 @@ macro_rules! log_suite {
                 a_position_of_the_future_is_a_reset
                 an_id_of_another_history_is_a_reset
                 a_client_whose_next_event_is_gone_is_reset
+            }
+            history {
+                a_history_is_as_long_as_it_is_asked_for
+                a_client_goes_on_from_the_position_of_its_hub
+                a_history_and_its_stream_have_every_event_once
             }
             patterns {
                 an_event_comes_once_however_many_patterns_match_it
@@ -123,6 +130,8 @@ macro_rules! log_suite {
                 clients_move_between_nodes_and_lose_and_double_nothing
                 a_late_interest_in_a_pattern_misses_nothing
                 a_client_that_is_ahead_of_its_node_is_resumed
+                a_history_of_another_node_and_its_stream_have_every_event_once
+                the_position_of_a_node_is_good_on_another
                 a_publication_that_is_retried_on_another_node_is_not_doubled
                 a_late_node_serves_what_was_published_before_it
                 a_node_that_ends_takes_nothing_with_it

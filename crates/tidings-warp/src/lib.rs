@@ -11,7 +11,7 @@
 //!     let hub = Hub::new();
 //!     let topics = hub.clone();
 //!     let events = warp::path("events").and(warp::get()).and(tidings_warp::request()).map(
-//!         move |request: SseRequest| Sse::from(topics.subscribe(["news"]).resume(request)),
+//!         move |request: SseRequest| Sse::from(request.subscribe(&topics, "news")),
 //!     );
 //!     // From anywhere, at any time:
 //!     hub.publish("news", Event::named("headline", "Hello")?).await?;

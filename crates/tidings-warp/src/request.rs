@@ -1,22 +1,41 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::ops::Deref;
 
 use tidings::Resume;
 use tidings::response::LAST_EVENT_ID;
 use warp::Filter;
 use warp::http::HeaderMap;
 
-/// Where a request's client left off, and its address. Pass it to
-/// [`Subscribe::resume`](tidings::Subscribe::resume).
+/// Where a request's client left off, and its address: a [`Resume`] that subscribes the client.
 ///
 /// [`request()`] is the filter that extracts it.
+///
+/// A stream without a hub has ids of its own, and goes on after the one that its client has. Text from a client is never
+/// to be trusted:
+///
+/// ```
+/// use futures_util::stream;
+/// use tidings_warp::tidings::{Event, EventId};
+/// use tidings_warp::{Sse, SseRequest};
+///
+/// fn words(request: SseRequest) -> Sse {
+///     let last = request.last_event_id().and_then(|id| id.as_str()?.parse().ok());
+///     let next = last.map_or(0, |last: usize| last.saturating_add(1));
+///     let words = ["Hello", "again"].into_iter().enumerate().skip(next);
+///     Sse::new(stream::iter(words.map(|(n, word)| {
+///         EventId::new(n.to_string()).map(|id| Event::new(word).with_id(id))
+///     })))
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct SseRequest(Resume);
 
-impl SseRequest {
-    /// The client's address, if the server knows it.
-    pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.0.remote_addr()
+impl Deref for SseRequest {
+    type Target = Resume;
+
+    fn deref(&self) -> &Resume {
+        &self.0
     }
 }
 
@@ -39,7 +58,7 @@ impl From<SseRequest> for Resume {
 ///
 /// # let hub = Hub::new();
 /// let events = warp::path("events").and(tidings_warp::request()).map(move |request: SseRequest| {
-///     Sse::from(hub.subscribe(["news"]).history(History::Last(10)).resume(request))
+///     Sse::from(request.subscribe(&hub, "news").history(History::Last(10)))
 /// });
 /// ```
 pub fn request() -> impl Filter<Extract = (SseRequest,), Error = Infallible> + Copy {

@@ -21,7 +21,7 @@ use warp::reply::Response;
 /// # use warp::Filter;
 /// # let hub = Hub::new();
 /// let events = tidings_warp::request().map(move |request: SseRequest| {
-///     Sse::from(hub.subscribe(["news"]).resume(request))
+///     Sse::from(request.subscribe(&hub, "news"))
 /// });
 /// ```
 ///

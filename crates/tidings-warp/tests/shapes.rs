@@ -17,7 +17,7 @@ async fn a_unix_socket() {
     let hub = Hub::builder().retry(None).build();
     let served = hub.clone();
     let news = warp::path("news").and(tidings_warp::request()).map(move |request: SseRequest| {
-        Sse::from(served.subscribe(["news"]).status(false).resume(request))
+        Sse::from(request.subscribe(&served, "news").status(false))
     });
     let who = warp::path("who")
         .and(tidings_warp::remote_addr())

@@ -366,6 +366,8 @@ impl Default for Hub {
 }
 
 #[cfg(test)]
+mod history_tests;
+#[cfg(test)]
 mod interest_tests;
 #[cfg(test)]
 mod replica_tests;

@@ -244,6 +244,16 @@ mod tests {
     }
 
     #[test]
+    fn a_constant_is_used_as_it_is() {
+        const TEXT: &str = "news";
+        const NEWS: Topic = Topic::from_static(TEXT);
+        // What `publish` makes of it has the same text in the same place: nothing was copied.
+        for topic in [NEWS, Topic::from(&NEWS), NEWS.clone()] {
+            assert!(std::ptr::eq(topic.as_str(), TEXT));
+        }
+    }
+
+    #[test]
     fn a_pattern_has_at_most_eight_stars() {
         assert!(TopicPattern::new("a*".repeat(8)).is_ok());
         for name in ["a*".repeat(9), "*".repeat(9)] {

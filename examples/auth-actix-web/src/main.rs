@@ -79,7 +79,7 @@ async fn events(
     http: HttpRequest,
     request: SseRequest,
 ) -> Result<Sse, Refused> {
-    Ok(app.events(viewer.0, http.uri().query(), request)?.into())
+    Ok(app.events(viewer.0, http.uri().query(), &request)?.into())
 }
 
 async fn login(app: Data<App>, login: Form<Login>) -> Result<HttpResponse, Refused> {

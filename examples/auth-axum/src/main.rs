@@ -70,7 +70,7 @@ async fn events(
     RawQuery(query): RawQuery,
     request: SseRequest,
 ) -> Result<Sse, Refused> {
-    Ok(app.events(caller, query.as_deref(), request)?.into())
+    Ok(app.events(caller, query.as_deref(), &request)?.into())
 }
 
 async fn login(

@@ -103,7 +103,7 @@ async fn events(
     query: String,
     request: SseRequest,
 ) -> Result<Sse, Rejection> {
-    app.events(caller, Some(&query), request).map(Sse::from).map_err(reject)
+    app.events(caller, Some(&query), &request).map(Sse::from).map_err(reject)
 }
 
 async fn login(app: App, login: Login) -> Result<impl Reply, Rejection> {

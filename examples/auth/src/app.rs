@@ -75,10 +75,10 @@ impl App {
         &self,
         caller: Caller,
         query: Option<&str>,
-        request: impl Into<Resume>,
+        request: &Resume,
     ) -> Result<Subscription, Refusal> {
         let topics = topics(caller, query)?;
-        let stream = self.hub.subscribe(topics).principal(caller.user).resume(request).open()?;
+        let stream = request.subscribe(&self.hub, topics).principal(caller.user).open()?;
         // A logout in between did not close this stream. It ends the session first and then the streams, so it will close
         // the stream of a caller who still has a session now.
         self.accounts.confirm(caller)?;
@@ -211,10 +211,10 @@ mod tests {
         let cookie = app.login(&Login { user: "ada".into(), password: "engine".into() }).unwrap();
         let session = cookie.strip_prefix("session=").unwrap().split(';').next();
         let ada = app.accounts.caller(Credentials { session, authorization: None }).unwrap();
-        let stream = app.events(ada, None, Resume::new()).unwrap();
+        let stream = app.events(ada, None, &Resume::new()).unwrap();
         app.logout(ada);
         // The request was authenticated before the logout, and comes here after it.
-        assert_eq!(app.events(ada, None, Resume::new()).unwrap_err(), Refusal::Unknown);
+        assert_eq!(app.events(ada, None, &Resume::new()).unwrap_err(), Refusal::Unknown);
         drop(stream);
         assert_eq!(app.hub.clients().count(), 0);
     }

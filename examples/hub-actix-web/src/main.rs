@@ -77,7 +77,7 @@ fn file(asset: Asset) -> HttpResponse {
 
 /// The stream. What this client may see is decided here, at every reconnect.
 async fn events(hub: Data<Hub>, http: HttpRequest, request: SseRequest) -> Result<Sse, Refused> {
-    Ok(query::Events::parse(http.uri().query())?.subscribe(&hub).resume(request).into())
+    Ok(query::Events::parse(http.uri().query())?.subscribe(&hub, &request).into())
 }
 
 /// A request that may do more than read streams.

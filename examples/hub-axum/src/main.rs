@@ -81,7 +81,7 @@ async fn events(
     RawQuery(query): RawQuery,
     request: SseRequest,
 ) -> Result<Sse, Refused> {
-    Ok(query::Events::parse(query.as_deref())?.subscribe(&hub).resume(request).into())
+    Ok(query::Events::parse(query.as_deref())?.subscribe(&hub, &request).into())
 }
 
 async fn publish(

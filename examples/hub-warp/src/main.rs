@@ -142,7 +142,7 @@ impl Reject for Refused {}
 fn events(hub: Hub, query: String, request: SseRequest) -> Response {
     reply(
         query::Events::parse(Some(&query))
-            .map(|events| Sse::from(events.subscribe(&hub).resume(request)).into_response()),
+            .map(|events| Sse::from(events.subscribe(&hub, &request)).into_response()),
     )
 }
 

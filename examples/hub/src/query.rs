@@ -1,6 +1,6 @@
 //! The query parameters of `/events` and `/publish`.
 
-use tidings::{Heartbeat, History, Hub, IdempotencyKey, Subscribe, Topic, TopicPattern};
+use tidings::{Heartbeat, History, Hub, IdempotencyKey, Resume, Subscribe, Topic, TopicPattern};
 
 use crate::refusal::Refusal;
 
@@ -58,8 +58,8 @@ impl Events {
 
     /// Subscribes to what the parameters ask for. An application that is not public would choose the topics itself, and accept
     /// no patterns from clients.
-    pub fn subscribe(self, hub: &Hub) -> Subscribe {
-        let subscribe = hub.subscribe_matching(self.topics).history(self.history);
+    pub fn subscribe(self, hub: &Hub, request: &Resume) -> Subscribe {
+        let subscribe = request.subscribe_matching(hub, self.topics).history(self.history);
         let subscribe = match self.heartbeat {
             Some(heartbeat) => subscribe.heartbeat(heartbeat),
             None => subscribe,

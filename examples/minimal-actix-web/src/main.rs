@@ -8,7 +8,7 @@ use tidings_actix_web::{Sse, SseRequest};
 
 /// A client subscribes, or comes back and gets what it missed.
 async fn events(hub: web::Data<Hub>, request: SseRequest) -> Sse {
-    hub.subscribe(["count"]).resume(request).into()
+    request.subscribe(&hub, "count").into()
 }
 
 /// Publishes an event every second.

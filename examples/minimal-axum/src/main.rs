@@ -9,7 +9,7 @@ use tokio::{net::TcpListener, time::sleep};
 
 /// A client subscribes, or comes back and gets what it missed.
 async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {
-    hub.subscribe(["count"]).resume(request).into()
+    request.subscribe(&hub, "count").into()
 }
 
 /// Publishes an event every second.

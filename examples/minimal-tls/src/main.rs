@@ -12,7 +12,7 @@ use tidings_axum::{Sse, SseRequest, Tls};
 use tokio::{net::TcpListener, time::sleep};
 
 async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {
-    hub.subscribe(["count"]).resume(request).into()
+    request.subscribe(&hub, "count").into()
 }
 
 /// Publishes an event every second.

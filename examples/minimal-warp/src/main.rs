@@ -9,7 +9,7 @@ use warp::Filter;
 
 /// A client subscribes, or comes back and gets what it missed.
 fn events(hub: &Hub, request: SseRequest) -> Sse {
-    hub.subscribe(["count"]).resume(request).into()
+    request.subscribe(hub, "count").into()
 }
 
 /// Publishes an event every second.

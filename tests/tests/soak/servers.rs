@@ -23,7 +23,7 @@ pub(crate) fn axum(hub: &Hub, transport: Transport) -> Server {
     use tidings_axum::{Sse, SseRequest};
 
     async fn events(State(hub): State<Hub>, RawQuery(query): RawQuery, request: SseRequest) -> Sse {
-        hub.subscribe_matching(topics(&query.unwrap_or_default())).resume(request).into()
+        request.subscribe_matching(&hub, topics(&query.unwrap_or_default())).into()
     }
 
     let hub = hub.clone();
@@ -41,7 +41,7 @@ pub(crate) fn actix_web(hub: &Hub) -> Server {
     use tidings_actix_web::{Sse, SseRequest};
 
     async fn events(hub: Data<Hub>, http: HttpRequest, request: SseRequest) -> Sse {
-        hub.subscribe_matching(topics(http.query_string())).resume(request).into()
+        request.subscribe_matching(&hub, topics(http.query_string())).into()
     }
 
     let hub = hub.clone();
@@ -58,15 +58,15 @@ pub(crate) fn actix_web(hub: &Hub) -> Server {
 }
 
 pub(crate) fn warp(hub: &Hub, transport: Transport) -> Server {
-    use tidings_warp::Sse;
+    use tidings_warp::{Sse, SseRequest};
 
     let hub = hub.clone();
     Server::start(async move |listener, shutdown| {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let served = hub.clone();
         let routes = warp::path("events").and(warp::query::raw()).and(tidings_warp::request()).map(
-            move |query: String, request| {
-                Sse::from(served.subscribe_matching(topics(&query)).resume(request))
+            move |query: String, request: SseRequest| {
+                Sse::from(request.subscribe_matching(&served, topics(&query)))
             },
         );
         tidings_warp::serve(listener, routes, &hub)

@@ -5,6 +5,7 @@ use std::array;
 use futures_util::future::{join, join_all};
 use tidings::Hub;
 
+use super::history::{keeping_all, meet};
 use super::idempotence::{assert_one_is_first, publish_once};
 use super::publisher::in_order;
 use super::read_back::forgetful;
@@ -81,6 +82,25 @@ pub async fn a_client_that_is_ahead_of_its_node_is_resumed<E: Engine>(log: E) {
         let mut client = Client::expect(&other, &["a"], Some(&entry.id), "resumed").await;
         let next = publish(&one, "a", "next").await;
         assert_eq!(client.read_ids(1).await, [next.id]);
+    }
+}
+
+pub async fn a_history_of_another_node_and_its_stream_have_every_event_once<E: Engine>(log: E) {
+    let [one, other] = [log.node(keeping_all()).await, log.node(keeping_all()).await];
+    meet(&one, &other).await;
+}
+
+pub async fn the_position_of_a_node_is_good_on_another<E: Engine>(log: E) {
+    let [one, other]: [Hub; 2] = nodes(&log).await;
+    for n in 0..20 {
+        publish(&one, "a", "before").await;
+        // It may not have come as far as the other node.
+        let now = other.position();
+        let after = publish(&one, "a", &n.to_string()).await;
+        for node in [&one, &other] {
+            let mut client = Client::expect(node, &["a"], Some(now.as_str()), "resumed").await;
+            client.read_to(&after.id).await;
+        }
     }
 }
 
