@@ -133,7 +133,10 @@ async fn bad_credentials_are_401_before_there_is_a_stream() {
         ("a session as access token", events(&app).bearer(&session)),
         ("a query token as session", events(&app).cookie("session", &token)),
         ("a query token as access token", events(&app).bearer(&token)),
-        ("a wrong token beside a good cookie", events(&app).bearer("x").cookie("session", &session)),
+        (
+            "a wrong token beside a good cookie",
+            events(&app).bearer("x").cookie("session", &session),
+        ),
         ("a wrong query token beside it", get("/events?token=x").cookie("session", &session)),
     ] {
         // As a client that reconnects would.

@@ -161,7 +161,8 @@ impl<'a> TestClient<'a> {
         let (head, body) = response.into_parts();
         self.status_code = head.status;
         self.headers = head.headers;
-        self.stream.title = format!("{} {} → {}", self.request.method, self.request.path, head.status);
+        self.stream.title =
+            format!("{} {} → {}", self.request.method, self.request.path, head.status);
         self.text.clear();
         match not_a_stream(self.status_code, &self.headers) {
             None => self.stream.begin(Ok(body)),

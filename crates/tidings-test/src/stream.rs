@@ -240,7 +240,8 @@ impl TestStream {
     /// let mut stream = TestStream::new(hub.subscribe("news").open().unwrap());
     /// stream.expect_silence(Duration::ZERO).await;
     ///
-    /// clock.advance(Duration::from_secs(15));
+    /// // Every 15 seconds of silence, and up to 50 milliseconds late.
+    /// clock.advance(Duration::from_secs(16));
     /// assert_eq!(stream.expect_comment().await, "");
     /// # }
     /// ```

@@ -22,7 +22,8 @@ fn app(hub: &Hub) -> Router {
         {
             Sse::from(request.subscribe(&hub, "jobs")).into_response()
         } else {
-            (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], "log in").into_response()
+            (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], "log in")
+                .into_response()
         }
     }
     Router::new()
@@ -135,7 +136,8 @@ async fn an_id_of_another_server_is_a_reset_which_is_not_skipped() {
     let message = failure(client.expect("created")).await;
     assert!(message.contains(r#"but next is event "tidings:status""#), "{message}");
 
-    let mut client = TestClient::get(app(&hub), "/events").bearer("ada").last_event_id("0-0").connect().await;
+    let mut client =
+        TestClient::get(app(&hub), "/events").bearer("ada").last_event_id("0-0").connect().await;
     client.expect_status(Reset(ResetReason::Unknown)).await;
     client.expect("created").await;
 }
@@ -146,7 +148,7 @@ async fn the_hub_s_time_is_the_test_s() {
     let hub = Hub::builder().clock(clock.clock()).build();
     let mut client = TestClient::get(app(&hub), "/events").bearer("ada").connect().await;
     client.expect_silence(Duration::ZERO).await;
-    clock.advance(Duration::from_secs(15));
+    clock.advance(Duration::from_secs(16));
     assert_eq!(client.expect_comment().await, "");
 }
 
@@ -166,7 +168,10 @@ async fn a_paused_clock_ends_no_wait_and_silence_takes_no_time() {
     assert_eq!(began.elapsed(), Duration::from_secs(3_600));
     client.expect_silence(Duration::from_secs(3_599)).await;
     let message = failure(client.expect_silence(Duration::from_secs(2))).await;
-    assert!(message.contains(r#"expected silence for 2s, but next is event "tick": 1"#), "{message}");
+    assert!(
+        message.contains(r#"expected silence for 2s, but next is event "tick": 1"#),
+        "{message}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
