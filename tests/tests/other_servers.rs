@@ -86,14 +86,15 @@ async fn axum_server(listener: TcpListener, hub: Hub) -> io::Result<()> {
 }
 
 async fn warp(listener: TcpListener, hub: Hub) -> io::Result<()> {
-    use tidings_warp::Sse;
+    use tidings_warp::{Sse, SseRequest};
 
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let served = hub.clone();
-    let events = warp::path!(String).and(tidings_warp::request()).map(move |path, request| {
-        let hub = if path == "endless" { &*ENDLESS } else { &served };
-        Sse::from(request.subscribe(&hub, "a"))
-    });
+    let events =
+        warp::path!(String).and(tidings_warp::request()).map(move |path, request: SseRequest| {
+            let hub = if path == "endless" { &*ENDLESS } else { &served };
+            Sse::from(request.subscribe(hub, "a"))
+        });
     let stop = tidings_warp::shutdown_signal(&hub);
     warp::serve(events).incoming(listener).graceful(stop).run().await;
     Ok(())

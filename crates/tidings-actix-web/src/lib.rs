@@ -47,15 +47,23 @@
 //!
 //! `docs/SERVING.md` says what else is different.
 //!
+//! # Features
+//!
+//! - `http2`: HTTP/2, which browsers speak over TLS only. Off by default. Without it, a client that begins with HTTP/2 is told
+//!   to use HTTP/1.1.
+//! - `tls`: `Serve::tls`, `Tls`.
+//!
 //! # Middleware
 //!
 //! `Compress` compresses every response that does not name its encoding, and would hold events back.
 //! If a request accepts compression, [`Sse`] therefore sends `Content-Encoding: identity`.
 
+mod error;
 mod request;
 mod response;
 mod serve;
 
+pub use error::Error;
 pub use request::SseRequest;
 pub use response::Sse;
 pub use serve::{Serve, serve};

@@ -3,9 +3,12 @@ use std::future::{Ready, ready};
 use std::ops::Deref;
 
 use actix_web::dev::Payload;
+use actix_web::http::header::ACCEPT;
 use actix_web::{FromRequest, HttpRequest};
 use tidings::Resume;
 use tidings::response::LAST_EVENT_ID;
+
+use crate::error::Error;
 
 /// Where a request's client left off, and its address: a [`Resume`] that subscribes the client.
 ///
@@ -51,6 +54,14 @@ impl Deref for SseRequest {
     }
 }
 
+impl SseRequest {
+    /// An error as a response in the form that the request's `Accept` headers prefer: for one that does not come from the
+    /// request's own subscription, such as a publication's.
+    pub fn error(&self, error: impl Into<tidings::error::Error>) -> Error {
+        Error::from(error.into().with_format(self.0.error_format()))
+    }
+}
+
 impl From<SseRequest> for Resume {
     fn from(request: SseRequest) -> Self {
         request.0
@@ -64,6 +75,8 @@ impl FromRequest for SseRequest {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let ids = request.headers().get_all(LAST_EVENT_ID).map(|value| value.as_bytes());
         let resume = Resume::from_request(ids, request.uri().query());
-        ready(Ok(Self(resume.with_remote_addr(request.peer_addr()))))
+        let accept = request.headers().get_all(ACCEPT).map(|value| value.as_bytes());
+        let resume = resume.with_remote_addr(request.peer_addr());
+        ready(Ok(Self(resume.with_accept(accept))))
     }
 }

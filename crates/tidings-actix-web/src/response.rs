@@ -1,17 +1,17 @@
 use std::fmt;
 use std::pin::Pin;
 
-use actix_web::body::{self, BoxBody};
+use actix_web::body::{self, BodyStream, BoxBody};
 use actix_web::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderValue, UPGRADE};
 use actix_web::http::{ConnectionType, Method, Version};
-use actix_web::{HttpRequest, HttpResponse, Responder};
+use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError};
 use futures_core::Stream;
 use tidings::response::HEADERS;
 use tidings::{
-    EventStream, Heartbeat, StreamItem, Subscribe, Subscription, error::SubscribeError,
-    transport::AnyEventStream,
+    EventStream, Heartbeat, StreamItem, Subscribe, Subscription, transport::AnyEventStream,
 };
-use tidings_actix::StreamBody;
+
+use crate::error::Error;
 
 /// A response of server-sent events.
 ///
@@ -46,10 +46,10 @@ use tidings_actix::StreamBody;
 ///
 /// The response is 200 with the headers of [`tidings::response::HEADERS`]; and `Content-Encoding:
 /// identity` if the request accepts others, so that actix-web's `Compress` does not change it. A
-/// subscription that cannot be opened (a bad topic name, or no topic) is answered 400 with the
-/// error as plain text; to answer it otherwise, call [`Subscribe::open`] and convert its result.
+/// subscription that cannot be opened (a bad topic name, or no topic) is answered with its [`Error`]; to
+/// answer it otherwise, call [`Subscribe::open`] and convert its result.
 #[must_use = "a response is sent when the handler returns it"]
-pub struct Sse(Result<Content, SubscribeError>);
+pub struct Sse(Result<Content, Error>);
 
 enum Content {
     Subscription(Subscription),
@@ -93,7 +93,7 @@ impl Sse {
 
 impl From<Subscribe> for Sse {
     fn from(subscribe: Subscribe) -> Self {
-        Self(subscribe.open().map(Content::Subscription))
+        Self(subscribe.open().map(Content::Subscription).map_err(Error::from))
     }
 }
 
@@ -121,7 +121,7 @@ impl Responder for Sse {
             Ok(content) => {
                 let mut response = HttpResponse::Ok();
                 for header in HEADERS {
-                    response.insert_header(header);
+                    response.insert_header(*header);
                 }
                 if request.headers().contains_key(ACCEPT_ENCODING) {
                     response.insert_header((CONTENT_ENCODING, "identity"));
@@ -132,8 +132,8 @@ impl Responder for Sse {
                     return response.body(body::None::new()).map_into_boxed_body();
                 }
                 let mut response = response.body(match content {
-                    Content::Subscription(body) => BoxBody::new(StreamBody::new(body)),
-                    Content::Stream(body) => BoxBody::new(StreamBody::new(body)),
+                    Content::Subscription(body) => BoxBody::new(BodyStream::new(body)),
+                    Content::Stream(body) => BoxBody::new(BodyStream::new(body)),
                 });
                 // Where the end of the connection is the end of the body, actix-web would say that it is
                 // chunked.
@@ -143,9 +143,7 @@ impl Responder for Sse {
                 }
                 response
             }
-            Err(error) => HttpResponse::BadRequest()
-                .content_type("text/plain; charset=utf-8")
-                .body(error.to_string()),
+            Err(error) => error.error_response(),
         }
     }
 }

@@ -16,9 +16,12 @@ use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryE
 use actix_web::body::MessageBody;
 use actix_web::dev::AppConfig;
 use actix_web::{Error, HttpResponse};
+#[cfg(not(feature = "http2"))]
+use tidings_net::refuse_http2;
 use tidings_net::{Connections, Guarded, Io, Listener, Protocol, Received, Reception, Tls};
 use tokio::sync::watch;
 
+#[cfg(feature = "http2")]
 use crate::http2;
 use crate::watched::Watched;
 use crate::workers::{Local, Serving};
@@ -132,14 +135,21 @@ where
         .on_connect_ext(|io: &Guarded<IO>, data| drop(data.insert(io.activity().clone())))
         .h1(fn_factory(move || ready(Ok::<_, Infallible>(app.clone()))));
     let http1 = Rc::new(http1.new_service(()).await.map_err(cannot_start)?);
-    let (service, site) = (service.clone(), site.clone());
-    Ok(Rc::new(move |Received { io, protocol, client }| {
-        let (activity, service, site) = (io.activity().clone(), service.clone(), site.clone());
+    #[cfg(feature = "http2")]
+    let service = service.clone();
+    let site = site.clone();
+    Ok(Rc::new(move |Received { io, protocol, client, .. }| {
+        let (activity, site) = (io.activity().clone(), site.clone());
+        #[cfg(feature = "http2")]
+        let service = service.clone();
         if protocol == Protocol::Http2 {
+            #[cfg(feature = "http2")]
             return Box::pin(async move {
                 let limits = site.connections.limits();
                 http2::serve(io, activity, client, service, limits, site.closed()).await;
             });
+            #[cfg(not(feature = "http2"))]
+            return Box::pin(refuse_http2(io));
         }
         let (http1, unflushed) = (http1.clone(), io.unflushed());
         Box::pin(async move {

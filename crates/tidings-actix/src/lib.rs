@@ -16,19 +16,12 @@
 //! ```
 //!
 //! HTTP/1 is actix-http's. HTTP/2 is served with h2, whose limits actix-http does not set.
-//!
-//! # Fairness
-//!
-//! A worker is one thread, so a [`StreamBody`] that has more to send than 32 KiB waits for its next turn, and 16 turns come
-//! before everything else gets its chance.
 
-mod body;
 mod connection;
+#[cfg(feature = "http2")]
 mod http2;
 mod server;
-mod turns;
 mod watched;
 mod workers;
 
-pub use body::StreamBody;
 pub use server::Server;

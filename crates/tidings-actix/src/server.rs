@@ -56,6 +56,10 @@ impl<L: IntoListener> tidings_net::Server for Server<L> {
     fn run(self, options: Options, graceful: Graceful) -> Self::Running {
         Box::pin(async move {
             let mut listener = self.listener.into_listener()?;
+            #[cfg(not(feature = "http2"))]
+            if let Some(tls) = &options.tls {
+                tls.do_not_offer_http2();
+            }
             listener.prepare(&options.limits)?;
             let connections = Connections::new(&options);
             let (close, closing) = watch::channel(false);

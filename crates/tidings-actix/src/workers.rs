@@ -15,8 +15,6 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
-use crate::turns;
-
 /// A future that stays on its thread.
 pub(crate) type Local<T> = Pin<Box<dyn Future<Output = T>>>;
 
@@ -97,7 +95,6 @@ async fn work<C: 'static>(
     // An error means that the server is gone already.
     let _ = started.send(outcome);
     let Some(serve) = serve else { return };
-    actix_rt::spawn(turns::give());
     let (is_open, mut open) = mpsc::channel::<Infallible>(1);
     while let Some(connection) = accepted.recv().await {
         let (served, is_open) = (serve(connection), is_open.clone());

@@ -47,15 +47,20 @@
 //!
 //! # Features
 //!
+//! - `http2`: HTTP/2, which browsers speak over TLS only: with it, a browser has room for a hundred streams in place of six.
+//!   Behind a proxy that ends TLS it is of no use. Off by default, for it brings as many dependencies again. Without it, a
+//!   client that begins with HTTP/2 is told to use HTTP/1.1.
 //! - `tls`: `Serve::tls`, `Tls`.
 
 mod application;
+mod error;
 mod listener;
 mod request;
 mod response;
 mod serve;
 
 pub use application::Application;
+pub use error::Error;
 pub use listener::Listener;
 pub use request::SseRequest;
 pub use response::Sse;

@@ -3,9 +3,12 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::header::ACCEPT;
 use axum::http::request::Parts;
 use tidings::Resume;
 use tidings::response::LAST_EVENT_ID;
+
+use crate::error::Error;
 
 /// Where a request's client left off, and its address: a [`Resume`] that subscribes the client.
 ///
@@ -53,6 +56,14 @@ impl Deref for SseRequest {
     }
 }
 
+impl SseRequest {
+    /// An error as a response in the form that the request's `Accept` headers prefer: for one that does not come from the
+    /// request's own subscription, such as a publication's.
+    pub fn error(&self, error: impl Into<tidings::error::Error>) -> Error {
+        Error::from(error.into().with_format(self.0.error_format()))
+    }
+}
+
 impl From<SseRequest> for Resume {
     fn from(request: SseRequest) -> Self {
         request.0
@@ -67,7 +78,8 @@ impl<S: Send + Sync> FromRequestParts<S> for SseRequest {
         let client = parts.extensions.get().map(|Client(addr)| *addr);
         let remote_addr = client.or(parts.extensions.get().map(|ConnectInfo(addr)| *addr));
         let resume = Resume::from_request(ids, parts.uri.query()).with_remote_addr(remote_addr);
-        Ok(Self(resume))
+        let accept = parts.headers.get_all(ACCEPT).iter().map(|value| value.as_bytes());
+        Ok(Self(resume.with_accept(accept)))
     }
 }
 

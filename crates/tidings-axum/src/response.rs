@@ -2,14 +2,14 @@ use std::fmt;
 use std::pin::Pin;
 
 use axum::body::Body;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
 use tidings::{
-    EventStream, Heartbeat, StreamItem, Subscribe, Subscription, error::SubscribeError,
-    transport::AnyEventStream,
+    EventStream, Heartbeat, StreamItem, Subscribe, Subscription, transport::AnyEventStream,
 };
 use tidings_hyper::{SubscriptionBody, stream_response};
+
+use crate::error::Error;
 
 /// A response of server-sent events.
 ///
@@ -43,10 +43,10 @@ use tidings_hyper::{SubscriptionBody, stream_response};
 /// ```
 ///
 /// The response is 200 with the headers of [`tidings::response::HEADERS`]. A subscription that
-/// cannot be opened (a bad topic name, or no topic) is answered 400 with the error as plain text;
-/// to answer it otherwise, call [`Subscribe::open`] and convert its result.
+/// cannot be opened (a bad topic name, or no topic) is answered with its [`Error`]; to answer it otherwise, call
+/// [`Subscribe::open`] and convert its result.
 #[must_use = "a response is sent when the handler returns it"]
-pub struct Sse(Result<Content, SubscribeError>);
+pub struct Sse(Result<Content, Error>);
 
 enum Content {
     Subscription(Subscription),
@@ -90,7 +90,7 @@ impl Sse {
 
 impl From<Subscribe> for Sse {
     fn from(subscribe: Subscribe) -> Self {
-        Self(subscribe.open().map(Content::Subscription))
+        Self(subscribe.open().map(Content::Subscription).map_err(Error::from))
     }
 }
 
@@ -117,7 +117,7 @@ impl IntoResponse for Sse {
                 SubscriptionBody::new(subscription).into_response().map(Body::new)
             }
             Ok(Content::Stream(events)) => stream_response(Body::from_stream(events)),
-            Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+            Err(error) => error.into_response(),
         }
     }
 }

@@ -208,12 +208,12 @@ impl Fleet {
         }
         for event in &self.ready {
             let client = &mut self.clients[event.token().0];
-            if event.is_writable() {
-                if let Some(request) = client.request.take() {
-                    client.stream.set_nodelay(true)?;
-                    // The socket is empty, and the request is short.
-                    client.stream.write_all(request.as_bytes())?;
-                }
+            if event.is_writable()
+                && let Some(request) = client.request.take()
+            {
+                client.stream.set_nodelay(true)?;
+                // The socket is empty, and the request is short.
+                client.stream.write_all(request.as_bytes())?;
             }
             if !event.is_readable() {
                 continue;

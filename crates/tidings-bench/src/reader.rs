@@ -71,10 +71,10 @@ impl Reader {
         loop {
             let was_answered = self.is_answered();
             let data = self.response.next_data(&mut bytes).map_err(|error| error.to_string())?;
-            if let Some(head) = self.response.head().filter(|_| !was_answered) {
-                if head.status != 200 || !head.is_event_stream() {
-                    return Err(format!("the response is {} {}", head.status, head.content_type));
-                }
+            if let Some(head) = self.response.head().filter(|_| !was_answered)
+                && (head.status != 200 || !head.is_event_stream())
+            {
+                return Err(format!("the response is {} {}", head.status, head.content_type));
             }
             match data {
                 Some(data) => self.body(data, &mut received),

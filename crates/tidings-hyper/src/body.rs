@@ -45,10 +45,10 @@ impl Body for RequestBody {
             return Poll::Ready(Some(Err(RequestBodyError(Cause::TimedOut(timeout)))));
         };
         self.waiting = None;
-        if frame.is_none() || self.incoming.is_end_stream() {
-            if let Some(reading) = self.reading.take() {
-                reading.finish();
-            }
+        if (frame.is_none() || self.incoming.is_end_stream())
+            && let Some(reading) = self.reading.take()
+        {
+            reading.finish();
         }
         let error = |error| RequestBodyError(Cause::Failed(error));
         Poll::Ready(frame.map(|frame| frame.map_err(error)))

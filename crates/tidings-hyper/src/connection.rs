@@ -12,9 +12,15 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
+#[cfg(feature = "http2")]
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
+#[cfg(feature = "http2")]
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+#[cfg(not(feature = "http2"))]
+use tidings_net::refuse_http2;
 use tidings_net::{
     AddressPermit, Connections, Guarded, GuardedParts, Io, Peer, Protocol, Received, Reception, Tls,
 };
@@ -95,13 +101,16 @@ where
         L: Clone + Send + 'static,
         A: App<L, B>,
     {
-        let Received { io, protocol, client } = received;
+        let Received { io, protocol, client, .. } = received;
         let app = self.app.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let activity = io.activity().clone();
         let peer = Peer { addr, client };
         let requests = Requests::new(app, peer, self.connections.clone(), activity);
         match protocol {
+            #[cfg(feature = "http2")]
             Protocol::Http2 => drop(tokio::spawn(serve_http2(io, requests, self))),
+            #[cfg(not(feature = "http2"))]
+            Protocol::Http2 => drop(tokio::spawn(refuse_http2(io))),
             Protocol::Http1 => drop(tokio::spawn(serve_http1(io, requests, self))),
         }
     }
@@ -174,7 +183,7 @@ where
         });
         if let (Some((response, address)), Some(parts)) = (response.await, connection.into_parts())
         {
-            let GuardedParts { io, before, mut permit } = parts.io.into_inner().into_parts();
+            let GuardedParts { io, before, mut permit, .. } = parts.io.into_inner().into_parts();
             if let Some(address) = address {
                 permit.set_address(address);
             }
@@ -213,6 +222,7 @@ impl<B> Handoff<B> {
     }
 }
 
+#[cfg(feature = "http2")]
 async fn serve_http2<IO, L, A, B>(
     io: Guarded<IO>,
     requests: Requests<L, A>,

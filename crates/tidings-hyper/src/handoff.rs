@@ -28,11 +28,11 @@ impl<B: Body<Data = Bytes> + Unpin> StreamResponse<B> {
         framing: Framing,
     ) -> Result<Box<Self>, Response<B>> {
         let (mut head, mut body) = response.into_parts();
-        if head::is_plain(&head) {
-            if let Some(subscription) = claim::take(&mut head, &mut body) {
-                let head = head::write(&head, framing);
-                return Ok(Box::new(Self { subscription, head, framing, body }));
-            }
+        if head::is_plain(&head)
+            && let Some(subscription) = claim::take(&mut head, &mut body)
+        {
+            let head = head::write(&head, framing);
+            return Ok(Box::new(Self { subscription, head, framing, body }));
         }
         Err(Response::from_parts(head, body))
     }

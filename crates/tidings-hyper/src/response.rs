@@ -7,7 +7,7 @@ use crate::claim::SubscriptionBody;
 /// A response of server-sent events: 200, with the headers of [`tidings::response::HEADERS`].
 pub fn stream_response<B>(body: B) -> Response<B> {
     let mut response = Response::new(body);
-    for (name, value) in HEADERS {
+    for &(name, value) in HEADERS {
         let name = HeaderName::from_static(name);
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }

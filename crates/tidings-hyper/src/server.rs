@@ -37,6 +37,10 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    #[cfg(not(feature = "http2"))]
+    if let Some(tls) = &options.tls {
+        tls.do_not_offer_http2();
+    }
     listener.prepare(&options.limits)?;
     let connections = Connections::new(&options);
     let writers = Arc::new(match options.transport {

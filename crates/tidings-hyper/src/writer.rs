@@ -338,10 +338,10 @@ impl<B: Send + 'static> Writer<B> {
                 self.serve(key as usize, turn);
             }
         }
-        if let Some(group) = self.cohorts.groups.get_mut(index) {
-            if group.queue.is_empty() {
-                group.queue = VecDeque::new();
-            }
+        if let Some(group) = self.cohorts.groups.get_mut(index)
+            && group.queue.is_empty()
+        {
+            group.queue = VecDeque::new();
         }
     }
 

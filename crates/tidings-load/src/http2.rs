@@ -44,11 +44,11 @@ impl Connections {
             return Err(StreamEnd::RunEnded);
         };
         let mut slot = slot.lock().await;
-        if let Some(send) = slot.take() {
-            if let Ok(send) = send.ready().await {
-                *slot = Some(send.clone());
-                return Ok(send);
-            }
+        if let Some(send) = slot.take()
+            && let Ok(send) = send.ready().await
+        {
+            *slot = Some(send.clone());
+            return Ok(send);
         }
         let made = timeout(stream::CONNECT_LIMIT, connection(fleet, client)).await;
         let send = made.map_err(|_| stream::timed_out())??;

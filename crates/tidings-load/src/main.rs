@@ -68,11 +68,11 @@ fn write_report(options: &Options, report: &Report) -> ExitCode {
     for complaint in report.complaints() {
         eprintln!("tidings-load: {complaint}");
     }
-    if let Some(path) = &options.html {
-        if let Err(error) = std::fs::write(path, report.html()) {
-            let sentence = format!("html: cannot write {}: {error}", path.display());
-            return complain(&sentence, FAILED);
-        }
+    if let Some(path) = &options.html
+        && let Err(error) = std::fs::write(path, report.html())
+    {
+        let sentence = format!("html: cannot write {}: {error}", path.display());
+        return complain(&sentence, FAILED);
     }
     match report.is_good() || options.tolerate {
         true => ExitCode::SUCCESS,

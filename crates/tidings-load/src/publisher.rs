@@ -162,10 +162,10 @@ impl Post<'_> {
     async fn send(&mut self, body: &[u8]) -> Result<(), String> {
         let request = self.target.post(body);
         // The server may have closed the connection in the meantime.
-        if self.stream.is_some() {
-            if let Ok(status) = self.exchange(&request).await {
-                return accepted(status);
-            }
+        if self.stream.is_some()
+            && let Ok(status) = self.exchange(&request).await
+        {
+            return accepted(status);
         }
         let stream = TcpStream::connect(self.server).await.map_err(|error| error.to_string())?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;

@@ -153,10 +153,10 @@ impl Appender {
             if self.engine.connects() != self.connects {
                 self.recover().await;
             }
-            if self.may_send() {
-                if let Some(publication) = held.take() {
-                    self.publish(publication).await;
-                }
+            if self.may_send()
+                && let Some(publication) = held.take()
+            {
+                self.publish(publication).await;
             }
             let has_room = held.is_none() && self.sent.len() < Self::IN_FLIGHT;
             tokio::select! {

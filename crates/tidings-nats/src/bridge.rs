@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Message, Subscriber, ToServerAddrs};
+use async_nats::{Client, Message, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{FuturesUnordered, SelectAll};
@@ -12,7 +12,8 @@ use tidings::{Hub, Publish, Topic};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::connection::connection;
+use crate::connect_options::ConnectOptions;
+use crate::connection::{addresses, connection};
 use crate::error::{asking, connecting, error, no_answer};
 
 /// Publishes in a hub what services publish on subjects of core NATS.
@@ -149,29 +150,25 @@ impl CoreBridgeBuilder {
         self
     }
 
-    /// Credentials, certificates, and other options of the NATS client. The bridge sets pings, reconnecting and the
-    /// capacity of subscriptions itself.
+    /// Credentials, certificates, and other options of the connection.
     pub fn connect_options(mut self, options: ConnectOptions) -> Self {
         self.options = options;
         self
     }
 
     /// Connects, and starts the bridge: it receives what is published after this returns. Must be called within a tokio
-    /// runtime; the bridge lives on it.
+    /// runtime; the bridge lives on it. `servers` is as in [`NatsLogBuilder::connect`](crate::NatsLogBuilder::connect).
     ///
     /// # Errors
     ///
     /// - [`LogErrorKind::Unavailable`] if no server answers;
     /// - [`LogErrorKind::Refused`] if no subject was given, or the server does not accept the credentials.
-    pub async fn connect(
-        self,
-        servers: impl ToServerAddrs,
-        hub: Hub,
-    ) -> Result<CoreBridge, LogError> {
+    pub async fn connect(self, servers: impl AsRef<str>, hub: Hub) -> Result<CoreBridge, LogError> {
         if self.subjects.is_empty() {
             return Err(error(LogErrorKind::Refused, "bridge has no subject"));
         }
-        let client = connection(self.options).connect(servers).await.map_err(connecting)?;
+        let options = connection(self.options).await?;
+        let client = options.connect(&*addresses(servers.as_ref())).await.map_err(connecting)?;
         let mut subscriptions = SelectAll::new();
         for subject in self.subjects {
             subscriptions.push(subscribe(&client, subject, self.queue_group.clone()).await?);

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use async_nats::{ConnectOptions, ToServerAddrs};
 use tidings::backend::{LogError, LogErrorKind};
 
+use crate::connect_options::ConnectOptions;
 use crate::error::error;
 use crate::log::NatsLog;
 use crate::options::NatsOptions;
@@ -26,7 +26,7 @@ use crate::subject::is_prefix;
 ///     .prefix("shop.events")
 ///     .replicas(3)
 ///     .max_age(Duration::from_secs(24 * 3600))
-///     .connect_options(ConnectOptions::new().credentials_file("shop.creds").await?)
+///     .connect_options(ConnectOptions::new().credentials_file("shop.creds"))
 ///     .connect("tls://nats.example.com")
 ///     .await?;
 /// # drop(log);
@@ -115,8 +115,7 @@ impl NatsLogBuilder {
         self
     }
 
-    /// Credentials, certificates, and other options of the NATS client. The log sets pings, reconnecting and the
-    /// capacity of subscriptions itself.
+    /// Credentials, certificates, and other options of the connection.
     pub fn connect_options(mut self, options: ConnectOptions) -> Self {
         self.connect_options = options;
         self
@@ -125,15 +124,18 @@ impl NatsLogBuilder {
     /// Connects, and makes the stream if there is none. Must be called within a tokio runtime; the log lives on
     /// it.
     ///
+    /// `servers` is the address of one, `nats://host[:port]` or `tls://host[:port]`, or those of several with commas
+    /// between them.
+    ///
     /// # Errors
     ///
     /// - [`LogErrorKind::Unavailable`] if no server answers;
     /// - [`LogErrorKind::Refused`] if an option is out of range, if the server does not accept the credentials or has
     ///   no JetStream, or if the stream exists with other options, with the field that differs;
     /// - [`LogErrorKind::Full`] if there is no room for the stream.
-    pub async fn connect(self, servers: impl ToServerAddrs) -> Result<NatsLog, LogError> {
+    pub async fn connect(self, servers: impl AsRef<str>) -> Result<NatsLog, LogError> {
         check(&self.options)?;
-        NatsLog::open(self.options, self.connect_options, servers).await
+        NatsLog::open(self.options, self.connect_options, servers.as_ref()).await
     }
 }
 
@@ -143,7 +145,7 @@ impl NatsLog {
     /// # Errors
     ///
     /// See [`NatsLogBuilder::connect`].
-    pub async fn connect(servers: impl ToServerAddrs) -> Result<Self, LogError> {
+    pub async fn connect(servers: impl AsRef<str>) -> Result<Self, LogError> {
         Self::builder().connect(servers).await
     }
 

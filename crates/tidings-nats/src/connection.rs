@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-use async_nats::ConnectOptions;
+use tidings::backend::LogError;
+
+use crate::connect_options::ConnectOptions;
 
 /// How many messages a subscription may have waiting. When more come, they are read from the stream.
 pub(crate) const CAPACITY: usize = 65_536;
 
 /// Adds the options of every connection of this crate.
-pub(crate) fn connection(options: ConnectOptions) -> ConnectOptions {
-    options
+pub(crate) async fn connection(
+    options: ConnectOptions,
+) -> Result<async_nats::ConnectOptions, LogError> {
+    let options = options.read().await?;
+    Ok(options
         // After three without an answer the link counts as lost.
         .ping_interval(Duration::from_secs(1))
         .subscription_capacity(CAPACITY)
@@ -18,5 +23,10 @@ pub(crate) fn connection(options: ConnectOptions) -> ConnectOptions {
             // Random from the first attempt on: many nodes lose a server at once.
             let longest = 25u64 << attempts.min(6);
             Duration::from_millis(fastrand::u64(longest / 2..=longest))
-        })
+        }))
+}
+
+/// The servers in a list with commas.
+pub(crate) fn addresses(servers: &str) -> Vec<&str> {
+    servers.split(',').map(str::trim).collect()
 }

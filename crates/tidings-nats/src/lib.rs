@@ -107,11 +107,17 @@
 //!
 //! [`CoreBridge`] publishes in any hub what services publish on plain subjects, at most once.
 //!
+//! # Features
+//!
+//! `unstable-async-nats`: `From<async_nats::ConnectOptions>` for [`ConnectOptions`]. A new version of async-nats, which
+//! changes the types of that conversion, is not a breaking change of this crate.
+//!
 //! [`Hub::publish_once`]: tidings::Hub::publish_once
 
 mod appender;
 mod bridge;
 mod builder;
+mod connect_options;
 mod connection;
 mod engine;
 mod epoch;
@@ -125,7 +131,18 @@ mod reader;
 mod stream_state;
 mod subject;
 
-pub use async_nats::ConnectOptions;
 pub use bridge::{BridgeCounts, CoreBridge, CoreBridgeBuilder};
 pub use builder::NatsLogBuilder;
+pub use connect_options::ConnectOptions;
 pub use log::NatsLog;
+
+/// All public types may go to other threads, and be shared by them.
+const _: () = {
+    const fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<BridgeCounts>();
+    is_send_and_sync::<CoreBridge>();
+    is_send_and_sync::<CoreBridgeBuilder>();
+    is_send_and_sync::<ConnectOptions>();
+    is_send_and_sync::<NatsLog>();
+    is_send_and_sync::<NatsLogBuilder>();
+};

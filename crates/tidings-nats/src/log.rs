@@ -2,7 +2,6 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use async_nats::{ConnectOptions, ToServerAddrs};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
@@ -16,7 +15,8 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::appender::{Appender, Publication};
-use crate::connection::connection;
+use crate::connect_options::ConnectOptions;
+use crate::connection::{addresses, connection};
 use crate::engine::Engine;
 use crate::error::{asking, connecting, error, no_answer};
 use crate::follower::{Command, Follower};
@@ -103,11 +103,11 @@ impl NatsLog {
     pub(crate) async fn open(
         options: NatsOptions,
         connect_options: ConnectOptions,
-        servers: impl ToServerAddrs,
+        servers: &str,
     ) -> Result<Self, LogError> {
         let timeout = options.request_timeout;
-        let connect_options = connection(connect_options).request_timeout(Some(timeout));
-        let client = connect_options.connect(servers).await.map_err(connecting)?;
+        let connect_options = connection(connect_options).await?.request_timeout(Some(timeout));
+        let client = connect_options.connect(&*addresses(servers)).await.map_err(connecting)?;
         let subjects = Subjects::new(options.prefix.clone());
         let (name, limits) = (options.stream.clone(), options.limits.clone());
         let (engine, state) = Engine::open(client, name, subjects, limits, timeout).await?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_nats::jetstream::message::StreamMessage;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tidings::TopicPattern;
-use tidings::backend::{LogError, LogErrorKind, Page, Read, Record, Reply, Start};
+use tidings::backend::{LogError, LogErrorKind, Page, Reach, Read, Record, Reply, Start};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::engine::Engine;
@@ -102,9 +102,10 @@ impl Reader {
 impl Engine {
     async fn read(&self, read: &Read) -> Result<Page, LogError> {
         let before = self.history();
-        let (from, span) = match read.start {
+        let (from, span, reach) = match read.start {
             Start::After(position) => {
-                (position, self.span_of(read, position, read.to, read.max_bytes).await?)
+                let span = self.span_of(read, position, read.to, read.max_bytes).await?;
+                (position, span, Reach::default())
             }
             Start::Newest { count, since } => self.newest(read, count, since).await?,
         };
@@ -118,7 +119,7 @@ impl Engine {
             return Err(error(LogErrorKind::Trimmed, cause));
         }
         let records = span.messages.iter().filter_map(|message| self.record(message)).collect();
-        Ok(Page { epoch: state.history.epoch, records, from, to: span.to })
+        Ok(Page::new(state.history.epoch, records, from, span.to).with_reach(reach))
     }
 
     /// `None` for a message that is not an event: the replica counted it when it came.
@@ -130,7 +131,12 @@ impl Engine {
     }
 
     /// The newest messages. Reads backwards in growing steps until there are enough.
-    async fn newest(&self, read: &Read, count: usize, since: u64) -> Result<(u64, Span), LogError> {
+    async fn newest(
+        &self,
+        read: &Read,
+        count: usize,
+        since: u64,
+    ) -> Result<(u64, Span, Reach), LogError> {
         let first = self.state().await?.first;
         let mut found: Vec<StreamMessage> = Vec::new();
         let (mut end, mut step) = (read.to, 256);
@@ -145,7 +151,15 @@ impl Engine {
             }
             (end, step) = (begin, step * 2);
         }
+        let is_old = found.first().is_some_and(|message| millis(message) < since);
         found.retain(|message| millis(message) >= since);
+        let reach = match is_old {
+            _ if found.len() >= count => Reach::Count,
+            true => Reach::Time,
+            // Of the messages that are gone, it is not known what they were.
+            false if first > 1 => Reach::Retained,
+            false => Reach::All,
+        };
         found.drain(..found.len().saturating_sub(count));
         let from = found.first().map_or(read.to, |message| message.sequence - 1);
         let mut bytes = 0;
@@ -161,7 +175,7 @@ impl Engine {
         } else {
             read.to
         };
-        Ok((from, Span { messages: found, to }))
+        Ok((from, Span { messages: found, to }, reach))
     }
 
     /// The messages that were asked for after a position, up to another or to the one that reaches `max_bytes`.

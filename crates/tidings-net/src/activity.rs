@@ -10,8 +10,8 @@ pub struct Activity(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// How many requests there were.
-    requests: AtomicUsize,
+    /// Counts the changes of what the server does.
+    changes: AtomicUsize,
     /// How many of them are being answered.
     answering: AtomicUsize,
     /// How many responses have something that the client does not let the server send.
@@ -26,24 +26,33 @@ struct Counts {
     must_end: AtomicBool,
 }
 
+impl Counts {
+    /// To be called after a change.
+    fn change(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+}
+
 impl Activity {
     /// A request has begun, and is being answered until the result is dropped: with the response's body.
     pub fn answer(&self) -> Answering {
         self.0.has_unread_body.store(false, Ordering::Relaxed);
         self.0.answering.fetch_add(1, Ordering::Relaxed);
-        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        self.0.change();
         Answering { counts: self.0.clone(), is_blocked: false }
     }
 
     /// A request has a body, which is wanted until the result is dropped.
     pub fn read_body(&self) -> ReadingBody {
         self.0.reading.fetch_add(1, Ordering::Relaxed);
+        self.0.change();
         ReadingBody { counts: self.0.clone(), is_finished: false }
     }
 
     /// The connection, or a stream of it, belongs to another protocol from now on: no limits on requests apply.
     pub fn upgrade(&self) {
         self.0.is_upgraded.store(true, Ordering::Relaxed);
+        self.0.change();
     }
 
     /// Whether no request is being answered.
@@ -60,8 +69,9 @@ impl Activity {
         self.0.must_end.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn requests(&self) -> usize {
-        self.0.requests.load(Ordering::Relaxed)
+    /// Is another number when another request is answered, or something else is done for it.
+    pub(crate) fn changes(&self) -> usize {
+        self.0.changes.load(Ordering::Acquire)
     }
 
     /// Whether any response is blocked.
@@ -103,7 +113,11 @@ pub struct Answering {
 impl Answering {
     /// The response went on. It is blocked from now on, if it has given something to the server, until the server asks for
     /// more: over HTTP/2, it does so when the stream has a window. It is not, if it has nothing more at the moment.
+    #[inline]
     pub fn moved(&mut self, is_blocked: bool) {
+        if !self.is_blocked && !is_blocked {
+            return;
+        }
         self.counts.moves.fetch_add(1, Ordering::Relaxed);
         match (self.is_blocked, is_blocked) {
             (false, true) => _ = self.counts.blocked.fetch_add(1, Ordering::Relaxed),
@@ -118,6 +132,7 @@ impl Drop for Answering {
     fn drop(&mut self) {
         self.moved(false);
         self.counts.answering.fetch_sub(1, Ordering::Relaxed);
+        self.counts.change();
     }
 }
 
@@ -141,5 +156,6 @@ impl Drop for ReadingBody {
             self.counts.has_unread_body.store(true, Ordering::Relaxed);
         }
         self.counts.reading.fetch_sub(1, Ordering::Relaxed);
+        self.counts.change();
     }
 }

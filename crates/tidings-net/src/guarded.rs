@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tidings::ServerEvent;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
+use crate::alarm::Alarm;
 use crate::connections::{Place, Rank};
 use crate::frames::Frames;
 use crate::reception::{TIMEOUT, TOO_LARGE, poll_append};
@@ -54,8 +55,8 @@ pub struct Guarded<IO> {
     early: Vec<u8>,
     phase: Phase,
     since: Instant,
-    /// How many requests there were when the phase began.
-    requests: usize,
+    /// The number of changes of the activity when the phase was found.
+    changes: usize,
     /// How many bytes of a head have come.
     head_length: usize,
     /// The server has not looked yet whether the head is whole.
@@ -66,19 +67,22 @@ pub struct Guarded<IO> {
     /// How often responses had gone on when one last did, and when.
     moves: (usize, Instant),
     writes: Writes,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Box<Alarm>>,
     /// Whether the timer is set by what is the case now.
     is_set: bool,
     /// Its place in the lobby, while it waits for a request.
     place: Option<Box<Place>>,
     /// It was idle for too long, or must go for another.
     is_over: bool,
+    /// The server has just tried to read, and the client has sent nothing.
+    has_looked_ahead: bool,
     /// Bytes that the server was not given before can be read now.
     is_readable: bool,
 }
 
 /// What a [`Guarded`] connection consists of.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct GuardedParts<IO> {
     /// The connection.
     pub io: IO,
@@ -124,7 +128,7 @@ impl<IO: Io> Guarded<IO> {
             early,
             phase: if is_http2 { Phase::Settings } else { Phase::Head },
             since: Instant::now(),
-            requests: 0,
+            changes: 0,
             head_length: 0,
             has_unseen_head: false,
             frames: is_http2.then(|| Box::new(Frames::received(control_frames))),
@@ -136,6 +140,7 @@ impl<IO: Io> Guarded<IO> {
             is_set: false,
             place: None,
             is_over: false,
+            has_looked_ahead: false,
             is_readable: false,
         }
     }
@@ -163,6 +168,10 @@ impl<IO: Io> Guarded<IO> {
     /// What it is for now.
     fn phase(&mut self) -> Phase {
         let activity = &self.activity;
+        let changes = activity.changes();
+        if changes == self.changes && self.protocol == Protocol::Http1 {
+            return self.phase;
+        }
         let has_settings = || self.frames.as_ref().is_none_or(|frames| frames.has_settings());
         let phase = match self.protocol {
             _ if activity.is_upgraded() => Phase::Open,
@@ -173,10 +182,9 @@ impl<IO: Io> Guarded<IO> {
             Protocol::Http2 if !activity.is_idle() => Phase::Open,
             Protocol::Http2 => Phase::Idle,
         };
-        let requests = activity.requests();
-        if phase != self.phase || requests != self.requests {
+        if phase != self.phase || changes != self.changes {
             self.phase = phase;
-            self.requests = requests;
+            self.changes = changes;
             self.begin_waiting();
             self.head_length = 0;
             self.is_over = false;
@@ -286,7 +294,7 @@ impl<IO: Io> Guarded<IO> {
             self.poll_place(cx)?;
             if self.is_set {
                 let timer = self.timer.as_mut();
-                if timer.is_none_or(|timer| timer.as_mut().poll(cx).is_pending()) {
+                if timer.is_none_or(|timer| timer.poll(cx).is_pending()) {
                     return Ok(());
                 }
             }
@@ -299,8 +307,8 @@ impl<IO: Io> Guarded<IO> {
             self.is_set = true;
             match (next, &mut self.timer) {
                 (None, _) => self.timer = None,
-                (Some(at), Some(timer)) => timer.as_mut().reset(at),
-                (Some(at), None) => self.timer = Some(Box::pin(sleep_until(at))),
+                (Some(at), Some(timer)) => timer.reset(at),
+                (Some(at), None) => self.timer = Some(Box::new(Alarm::at(at))),
             }
         }
     }
@@ -455,7 +463,11 @@ impl<IO: Io> AsyncRead for Guarded<IO> {
         let this = self.get_mut();
         match this.phase() {
             Phase::Head => this.poll_head(cx, buf),
-            Phase::Answer if !this.has_unread_body() => this.poll_ahead(cx),
+            Phase::Answer if !this.has_unread_body() => {
+                let ahead = this.poll_ahead(cx);
+                this.has_looked_ahead = ahead.is_pending();
+                ahead
+            }
             Phase::Body | Phase::Answer => this.poll_pass(cx, buf),
             Phase::Settings | Phase::Idle | Phase::Open => this.poll_frames(cx, buf),
         }
@@ -500,7 +512,9 @@ impl<IO: Io> AsyncWrite for Guarded<IO> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.io).poll_flush(cx)?;
+        let has_looked = std::mem::take(&mut this.has_looked_ahead);
         if this.phase() == Phase::Answer
+            && !has_looked
             && !this.has_unread_body()
             && this.poll_ahead(cx)?.is_ready()
         {

@@ -17,6 +17,7 @@
 //! - `tls`: [`Tls`] can be made.
 
 mod activity;
+mod alarm;
 mod any_io;
 mod connections;
 mod frames;
@@ -31,6 +32,7 @@ mod network;
 mod peer;
 mod proxy_protocol;
 mod reception;
+mod refuse_http2;
 mod serve;
 mod signals;
 // The same without the feature, so that no server overlooks it because of another crate's features.
@@ -52,6 +54,7 @@ pub use listener::Listener;
 pub use network::{Network, ParseNetworkError};
 pub use peer::Peer;
 pub use reception::{Protocol, Received, Reception};
+pub use refuse_http2::refuse_http2;
 pub use serve::{Options, Serve, Server, WithWorkers};
 pub use signals::shutdown_signal;
 pub use tidings_sys::Progress;

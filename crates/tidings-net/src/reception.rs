@@ -38,6 +38,7 @@ pub struct Reception {
 
 /// A connection with the head of a request.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Received<IO> {
     /// The connection, which gives the bytes back that were read.
     pub io: Guarded<IO>,

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio_rustls::TlsAcceptor;
@@ -23,19 +24,35 @@ use crate::Io;
 /// }
 /// ```
 #[derive(Clone)]
-pub struct Tls(Arc<RwLock<Arc<ServerConfig>>>);
+pub struct Tls(Arc<Configuration>);
+
+struct Configuration {
+    current: RwLock<Arc<ServerConfig>>,
+    /// The server does not speak HTTP/2.
+    is_without_http2: AtomicBool,
+}
 
 impl Tls {
     /// Replaces the configuration: new connections have the new certificates.
     pub fn reload(&self, config: impl Into<Arc<ServerConfig>>) {
-        let config = with_protocols(config.into());
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
+        let is_without_http2 = self.0.is_without_http2.load(Ordering::Relaxed);
+        let config = with_protocols(config.into(), is_without_http2);
+        *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    /// For a server that is built without HTTP/2: does not offer it, whatever the configuration says.
+    pub fn do_not_offer_http2(&self) {
+        self.0.is_without_http2.store(true, Ordering::Relaxed);
+        self.reload(self.config());
+    }
+
+    fn config(&self) -> Arc<ServerConfig> {
+        self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Makes the handshake, with the configuration that there is now.
     pub(crate) async fn accept<IO: Io>(&self, io: IO) -> io::Result<TlsStream<IO>> {
-        let config = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
-        TlsAcceptor::from(config).accept(io).await
+        TlsAcceptor::from(self.config()).accept(io).await
     }
 }
 
@@ -47,17 +64,23 @@ impl From<ServerConfig> for Tls {
 
 impl From<Arc<ServerConfig>> for Tls {
     fn from(config: Arc<ServerConfig>) -> Self {
-        Self(Arc::new(RwLock::new(with_protocols(config))))
+        let current = RwLock::new(with_protocols(config, false));
+        Self(Arc::new(Configuration { current, is_without_http2: AtomicBool::new(false) }))
     }
 }
 
 /// Offers HTTP/2 and HTTP/1.1 by ALPN, unless the application has said what to offer.
-fn with_protocols(mut config: Arc<ServerConfig>) -> Arc<ServerConfig> {
+fn with_protocols(mut config: Arc<ServerConfig>, is_without_http2: bool) -> Arc<ServerConfig> {
     if config.alpn_protocols.is_empty() {
-        Arc::make_mut(&mut config).alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Arc::make_mut(&mut config).alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
+    }
+    if is_without_http2 && config.alpn_protocols.iter().any(|protocol| protocol == HTTP2) {
+        Arc::make_mut(&mut config).alpn_protocols.retain(|protocol| protocol != HTTP2);
     }
     config
 }
+
+const HTTP2: &[u8] = b"h2";
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,8 +20,10 @@ pub(crate) struct Writes {
     is_waiting: bool,
     /// Something was written that may not have arrived.
     is_watched: bool,
-    /// Nothing was outstanding before.
+    /// Nothing was outstanding before, and its time has not begun.
     is_new: bool,
+    /// A write that had to wait has gone on.
+    has_moved: bool,
     last: Option<Look>,
 }
 
@@ -42,17 +44,27 @@ const MOST: u32 = 4;
 
 impl Writes {
     pub(crate) fn new(limit: Option<Duration>) -> Self {
-        Self { limit, is_waiting: false, is_watched: false, is_new: false, last: None }
+        Self {
+            limit,
+            is_waiting: false,
+            is_watched: false,
+            is_new: false,
+            has_moved: false,
+            last: None,
+        }
     }
 
     /// After a write, or an attempt. Returns whether it must be looked at now, and again from then on.
+    #[inline]
     pub(crate) fn after(&mut self, is_waiting: bool) -> bool {
-        let is_new = !self.is_watched || (is_waiting && !self.is_waiting);
+        let is_new = !self.is_watched;
+        let is_full = is_waiting && !self.is_waiting;
+        self.is_new |= is_new;
         // A connection that takes bytes again has made progress.
-        self.is_new |= !self.is_watched || (self.is_waiting && !is_waiting);
+        self.has_moved |= self.is_waiting && !is_waiting;
         self.is_watched = true;
         self.is_waiting = is_waiting;
-        is_new
+        is_new || is_full
     }
 
     /// Returns when to look again, or an error if there was no progress for too long.
@@ -60,6 +72,13 @@ impl Writes {
         let Some(limit) = self.limit.filter(|_| self.is_watched) else {
             return Ok(None);
         };
+        let is_new = std::mem::take(&mut self.is_new);
+        if let Some(last) = self.last.as_mut().filter(|_| is_new && !self.is_waiting) {
+            // Most of what the system takes arrives. To ask for each event would cost more than the event.
+            last.since = now;
+            last.read_by = last.read_by.max(now);
+            return Ok(Some(now + limit / 2));
+        }
         let progress = io.progress();
         let is_outstanding = match progress {
             Some(progress) => progress.is_outstanding || self.is_waiting,
@@ -68,7 +87,7 @@ impl Writes {
         let acknowledged = progress.map_or(0, |progress| progress.acknowledged);
         let mut last = self.last.unwrap_or(Look { acknowledged, since: now, read_by: now });
         let more = acknowledged.saturating_sub(last.acknowledged);
-        if std::mem::take(&mut self.is_new) || more > 0 {
+        if std::mem::take(&mut self.has_moved) || is_new || more > 0 {
             let time = limit.mul_f64((more as f64 / f64::from(RATE)).min(f64::from(MOST)));
             let read_by = (last.read_by.max(now) + time).min(now + limit * MOST);
             last = Look { acknowledged, since: now, read_by };
@@ -101,11 +120,12 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(30);
 
-    /// A connection that has this progress.
-    struct Peer(Cell<Progress>);
+    /// A connection that has this progress, and counts how often it is asked.
+    struct Peer(Cell<Progress>, Cell<usize>);
 
     impl Io for Peer {
         fn progress(&self) -> Option<Progress> {
+            self.1.set(self.1.get() + 1);
             Some(self.0.get())
         }
     }
@@ -141,8 +161,8 @@ mod tests {
     /// How many seconds after `acknowledged` bytes the connection ends.
     fn ends_after(acknowledged: u64, is_in_flight: bool) -> u64 {
         let began = Instant::now();
-        let peer =
-            Peer(Cell::new(Progress { acknowledged: 0, is_outstanding: true, is_in_flight }));
+        let progress = Progress { acknowledged: 0, is_outstanding: true, is_in_flight };
+        let peer = Peer(Cell::new(progress), Cell::default());
         let mut writes = Writes::new(Some(LIMIT));
         assert!(writes.after(false));
         assert!(!writes.after(false), "it is watched already");
@@ -161,6 +181,16 @@ mod tests {
             };
         }
         unreachable!("something is outstanding")
+    }
+
+    /// A connection whose first write has arrived.
+    fn idle_at(now: Instant) -> (Peer, Writes) {
+        let progress = Progress { acknowledged: 7, is_outstanding: false, is_in_flight: false };
+        let peer = Peer(Cell::new(progress), Cell::default());
+        let mut writes = Writes::new(Some(LIMIT));
+        assert!(writes.after(false), "it is looked at");
+        assert_eq!(writes.look(&peer, now).unwrap(), None);
+        (peer, writes)
     }
 
     #[test]
@@ -184,26 +214,51 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_has_taken_up_counts_although_nothing_was_outstanding_then() {
-        let began = Instant::now();
-        let all_is_there = Progress { acknowledged: 0, is_outstanding: false, is_in_flight: false };
-        let peer = Peer(Cell::new(all_is_there));
-        let mut writes = Writes::new(Some(LIMIT));
+    fn what_a_client_has_taken_up_counts_although_nothing_was_outstanding_before() {
+        let mut now = Instant::now();
+        let (peer, mut writes) = idle_at(now);
         writes.after(false);
-        assert_eq!(writes.look(&peer, began).unwrap(), None);
-        peer.0.set(Progress { acknowledged: 64 * 1024, is_outstanding: true, ..all_is_there });
-        writes.after(false);
-        writes.look(&peer, began).unwrap();
-        assert!(writes.look(&peer, began + LIMIT * 3 - Duration::from_secs(1)).is_ok());
-        assert!(writes.look(&peer, began + LIMIT * 3).is_err());
+        let mut next = writes.look(&peer, now).unwrap();
+        let progress = peer.0.get();
+        peer.0.set(Progress { acknowledged: 64 * 1024 + 7, is_outstanding: true, ..progress });
+        let began = now;
+        while let Some(at) = next {
+            now = at;
+            next = writes.look(&peer, now).unwrap_or(None);
+        }
+        // As for one that was watched all the time.
+        assert_eq!((now - began).as_secs(), 15 + 60 + 30);
     }
 
     #[test]
-    fn nothing_is_watched_when_all_has_arrived() {
-        let progress = Progress { acknowledged: 7, is_outstanding: false, is_in_flight: false };
-        let mut writes = Writes::new(Some(LIMIT));
-        writes.after(false);
-        assert_eq!(writes.look(&Peer(Cell::new(progress)), Instant::now()).unwrap(), None);
-        assert!(writes.after(false), "the next write is looked at");
+    fn a_connection_that_was_idle_has_no_more_time_than_another() {
+        let mut now = Instant::now();
+        let (peer, mut writes) = idle_at(now);
+        now += LIMIT * 10;
+        let began = now;
+        assert!(writes.after(false), "its time begins");
+        let mut next = writes.look(&peer, now).unwrap();
+        peer.0.set(Progress { is_outstanding: true, is_in_flight: true, ..peer.0.get() });
+        while let Some(at) = next {
+            now = at;
+            next = writes.look(&peer, now).unwrap_or(None);
+        }
+        assert_eq!(now - began, LIMIT);
+    }
+
+    #[test]
+    fn a_connection_that_takes_all_is_asked_twice_a_limit() {
+        let mut now = Instant::now();
+        let (peer, mut writes) = idle_at(now);
+        let mut next = None;
+        for _ in 0..1_000 {
+            now += LIMIT / 100;
+            if writes.after(false) || next.is_some_and(|at| at <= now) {
+                next = writes.look(&peer, now).unwrap();
+            }
+        }
+        assert!(peer.1.get() <= 1 + 2 * 10, "{} times", peer.1.get());
+        writes.look(&peer, now + LIMIT).unwrap();
+        assert_eq!(writes.look(&peer, now + LIMIT).unwrap(), None, "it is idle");
     }
 }

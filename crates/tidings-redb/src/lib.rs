@@ -133,3 +133,11 @@ mod writer;
 pub use builder::RedbLogBuilder;
 pub use log::RedbLog;
 pub use stats::Stats;
+
+/// All public types may go to other threads, and be shared by them.
+const _: () = {
+    const fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<RedbLog>();
+    is_send_and_sync::<RedbLogBuilder>();
+    is_send_and_sync::<Stats>();
+};

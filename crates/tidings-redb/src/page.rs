@@ -1,7 +1,7 @@
 use std::ops::Bound;
 
 use redb::{Range, ReadOnlyTable, ReadTransaction};
-use tidings::backend::{Page, Read, Record, Start};
+use tidings::backend::{Page, Reach, Read, Record, Start};
 use tidings::{Topic, TopicPattern};
 
 use crate::entry::Entry;
@@ -26,8 +26,8 @@ pub(crate) fn read(store: &Store, read: &Read) -> Result<Page, Fault> {
             reader.forward(position, read.max_bytes)
         }
         Start::Newest { count, since } => {
-            let from = reader.before_newest(count, since)?;
-            reader.forward(from, read.max_bytes)
+            let (from, reach) = reader.before_newest(count, since)?;
+            Ok(reader.forward(from, read.max_bytes)?.with_reach(reach))
         }
     }
 }
@@ -127,12 +127,7 @@ impl Reader {
             let next = next_of(&mut positions, self.to)?;
             cursors.push(TopicCursor { topic, positions, next, read: start });
         }
-        let mut page = Page {
-            epoch: self.state.epoch.clone(),
-            records: Vec::new(),
-            from,
-            to: self.to.max(from),
-        };
+        let mut page = Page::new(self.state.epoch.clone(), Vec::new(), from, self.to.max(from));
         let mut bytes = 0;
         while let Some(cursor) = cursors
             .iter_mut()
@@ -167,8 +162,8 @@ impl Reader {
         Ok(record)
     }
 
-    /// The position before the newest events.
-    fn before_newest(&self, count: usize, since: u64) -> Result<u64, Fault> {
+    /// The position before the newest events, and why it is not before others.
+    fn before_newest(&self, count: usize, since: u64) -> Result<(u64, Reach), Fault> {
         let mut cursors = Vec::with_capacity(self.topics.len());
         for topic in &self.topics {
             let mut positions = self.positions(topic.as_str(), self.state.trimmed, self.to)?;
@@ -177,16 +172,28 @@ impl Reader {
         let mut from = self.to;
         for _ in 0..count {
             let newest = cursors.iter_mut().max_by_key(|(position, _)| *position);
-            let Some((next, positions)) = newest else { break };
-            let Some(position) = *next else { break };
+            let Some((next, positions)) = newest else { return Ok((from, self.reach_of_all()?)) };
+            let Some(position) = *next else { return Ok((from, self.reach_of_all()?)) };
             // The events themselves are only read where it matters.
             if since > 0 && self.entry(position, |entry| Ok(entry.header().at))? < since {
-                break;
+                return Ok((from, Reach::Time));
             }
             from = position - 1;
             *next = previous_of(positions, self.to)?;
         }
-        Ok(from)
+        Ok((from, Reach::Count))
+    }
+
+    /// What all events that are kept of the topics are.
+    fn reach_of_all(&self) -> Result<Reach, Fault> {
+        if self.state.trimmed == 0 {
+            return Ok(Reach::All);
+        }
+        match self.check_nothing_is_missed(0) {
+            Ok(()) => Ok(Reach::All),
+            Err(Fault::Trimmed) => Ok(Reach::Retained),
+            Err(fault) => Err(fault),
+        }
     }
 }
 

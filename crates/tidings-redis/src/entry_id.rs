@@ -29,6 +29,11 @@ impl EntryId {
         fits.then_some(self.ms << SEQ_BITS | self.seq)
     }
 
+    /// Before every entry of a time, in milliseconds since the Unix epoch.
+    pub(crate) fn before(ms: u64) -> Self {
+        ms.checked_sub(1).map_or(Self::ZERO, |ms| Self { ms, seq: u64::MAX })
+    }
+
     /// The id at a position.
     pub(crate) fn at(position: u64) -> Self {
         Self { ms: position >> SEQ_BITS, seq: position & ((1 << SEQ_BITS) - 1) }

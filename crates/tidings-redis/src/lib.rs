@@ -132,3 +132,12 @@ mod writer;
 pub use bridge::{PubSubBridge, PubSubBridgeBuilder};
 pub use builder::RedisLogBuilder;
 pub use log::RedisLog;
+
+/// All public types may go to other threads, and be shared by them.
+const _: () = {
+    const fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<PubSubBridge>();
+    is_send_and_sync::<PubSubBridgeBuilder>();
+    is_send_and_sync::<RedisLog>();
+    is_send_and_sync::<RedisLogBuilder>();
+};

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use redis::cmd;
-use tidings::backend::{Epoch, LogError, LogErrorKind, Page, Read, Record, Start};
+use tidings::backend::{Epoch, LogError, LogErrorKind, Page, Reach, Read, Record, Start};
 
 use crate::batch_size::BatchSize;
 use crate::engine::Engine;
 use crate::entry::{Entry, entries};
 use crate::entry_id::EntryId;
 use crate::error::failed;
+use crate::stream_state::StreamState;
 
 /// Answers one [`Read`].
 pub(crate) async fn read(engine: Arc<Engine>, read: Read) -> Result<Page, LogError> {
@@ -23,12 +24,21 @@ pub(crate) async fn read(engine: Arc<Engine>, read: Read) -> Result<Page, LogErr
             Ok(page)
         }
         Start::Newest { count, since } => {
-            let from = reader.before_newest(count, since).await?;
+            let (from, is_count) = reader.before_newest(count, since).await?;
             let mut page = reader.page(from).await?;
             // What is gone before the first is not missed, and not claimed either.
             page.from = page.records.first().map_or(page.to, |first| first.position - 1).max(from);
-            reader.check(None).await?;
-            Ok(page)
+            let state = reader.check(None).await?;
+            let begin = EntryId::before(since);
+            let reach = match state.first {
+                _ if is_count => Reach::Count,
+                first if state.is_complete() && first.is_none_or(|first| first > begin) => {
+                    Reach::All
+                }
+                _ if state.may_lack_after(begin) => Reach::Retained,
+                _ => Reach::Time,
+            };
+            Ok(page.with_reach(reach))
         }
     }
 }
@@ -52,7 +62,7 @@ impl Reader<'_> {
 
     /// The events after a position.
     async fn page(&mut self, from: u64) -> Result<Page, LogError> {
-        let mut page = Page { epoch: self.epoch.clone(), records: Vec::new(), from, to: from };
+        let mut page = Page::new(self.epoch.clone(), Vec::new(), from, from);
         let mut begin = format!("({}", EntryId::at(from));
         let end = EntryId::at(self.read.to).to_string();
         let (mut bytes, mut scanned) = (0, 0);
@@ -77,8 +87,8 @@ impl Reader<'_> {
         Ok(page)
     }
 
-    /// The position before the newest events.
-    async fn before_newest(&mut self, count: usize, since: u64) -> Result<u64, LogError> {
+    /// The position before the newest events, and whether there are as many as were asked for.
+    async fn before_newest(&mut self, count: usize, since: u64) -> Result<(u64, bool), LogError> {
         let begin = format!("{since}-0");
         let mut end = EntryId::at(self.read.to).to_string();
         let (mut from, mut found) = (self.read.to, 0);
@@ -94,7 +104,7 @@ impl Reader<'_> {
                 _ => break,
             }
         }
-        Ok(from)
+        Ok((from, found == count))
     }
 
     /// Some entries of a range, and whether these are all.
@@ -121,7 +131,7 @@ impl Reader<'_> {
     }
 
     /// Whether the history is still the one that was read, and everything after a position is present.
-    async fn check(&self, from: Option<u64>) -> Result<(), LogError> {
+    async fn check(&self, from: Option<u64>) -> Result<StreamState, LogError> {
         let state = self.engine.state(None).await?;
         let state = state.filter(|state| state.is_of(&self.epoch)).ok_or_else(another_history)?;
         match from {
@@ -129,7 +139,7 @@ impl Reader<'_> {
                 let message = format!("redis: events after position {from} may have been trimmed");
                 Err(LogError::new(LogErrorKind::Trimmed, message))
             }
-            _ => Ok(()),
+            _ => Ok(state),
         }
     }
 }

@@ -98,6 +98,7 @@ macro_rules! adapter_suite {
                 a_cut_after_every_byte_loses_and_doubles_nothing
                 a_client_that_was_away_too_long_is_reset_to_what_is_retained
                 a_hostile_last_event_id_is_answered_in_the_stream
+                a_client_that_cannot_be_told_of_a_gap_is_cut_before_it
             }
             patterns {
                 a_cut_after_every_byte_loses_and_doubles_nothing
@@ -106,6 +107,7 @@ macro_rules! adapter_suite {
             }
             refusal {
                 a_subscription_that_cannot_be_opened_is_400_with_a_sentence
+                a_refusal_has_the_form_that_accept_prefers
                 a_connection_serves_requests_after_a_refusal
                 pipelined_requests_are_answered_in_order
             }
@@ -121,6 +123,7 @@ macro_rules! adapter_suite {
             }
             stream {
                 a_stream_is_sent_to_its_end
+                a_stream_goes_on_where_its_client_left_off
                 events_of_a_stream_are_sent_one_by_one
                 a_connection_serves_requests_after_a_stream
                 an_error_cuts_the_response_after_the_last_whole_event

@@ -77,6 +77,7 @@ macro_rules! log_suite {
                 random_cuts_lose_and_double_nothing
                 a_position_of_the_future_is_a_reset
                 an_id_of_another_history_is_a_reset
+                a_fresh_client_learns_whether_history_is_missing
                 a_client_whose_next_event_is_gone_is_reset
             }
             history {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Condvar, Mutex};
 use tidings::backend::{
-    Append, Appended, Epoch, Log, LogError, LogErrorKind, Origin, Page, Read, Record, Refused,
-    Replica, Reply, Start,
+    Append, Appended, Epoch, Log, LogError, LogErrorKind, Origin, Page, Reach, Read, Record,
+    Refused, Replica, Reply, Start,
 };
 use tidings::{IdempotencyKey, TopicPattern};
 
@@ -112,7 +112,7 @@ impl LogState {
             return Appended { epoch: self.epoch.clone(), position: *position, is_duplicate: true };
         }
         // Positions are not dense, as in some engines.
-        self.position += 1 + u64::from(self.position % 5 == 0);
+        self.position += 1 + u64::from(self.position.is_multiple_of(5));
         let position = self.position;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
@@ -145,6 +145,7 @@ impl LogState {
             let records = &self.records[self.index(position)..];
             records.iter().filter(is_asked).take_while(|record| record.position <= read.to)
         };
+        let mut reach = Reach::default();
         let from = match read.start {
             Start::After(position) if position < self.trimmed => {
                 return Err(LogError::new(LogErrorKind::Trimmed, "shared log: is trimmed"));
@@ -153,6 +154,12 @@ impl LogState {
             Start::Newest { count, since } => {
                 let newest: Vec<_> = after(0).filter(|record| record.at >= since).collect();
                 let first = newest.len().saturating_sub(count);
+                reach = match self.trimmed {
+                    _ if newest.len() >= count => Reach::Count,
+                    0 if newest.len() == after(0).count() => Reach::All,
+                    _ if after(0).any(|record| record.at < since) => Reach::Time,
+                    _ => Reach::Retained,
+                };
                 newest.get(first).map_or(read.to, |record| record.position - 1)
             }
         };
@@ -161,12 +168,12 @@ impl LogState {
         for record in after(from) {
             if size >= read.max_bytes {
                 let to = records.last().map_or(from, |record: &Record| record.position);
-                return Ok(Page { epoch: self.epoch.clone(), records, from, to });
+                return Ok(Page::new(self.epoch.clone(), records, from, to).with_reach(reach));
             }
             size += record.event.data().map_or(0, str::len);
             records.push(record.clone());
         }
-        Ok(Page { epoch: self.epoch.clone(), records, from, to: read.to })
+        Ok(Page::new(self.epoch.clone(), records, from, read.to).with_reach(reach))
     }
 }
 

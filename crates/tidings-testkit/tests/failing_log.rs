@@ -91,7 +91,7 @@ async fn health_says_why_a_hub_is_not_ready() {
     .await;
     let health = hub.health().to_string();
     assert!(health.starts_with("log lags by ") && health.ends_with(" s"), "{health}");
-    assert!(hub.metrics().to_string().contains("\ntidings_ready 0\n"));
+    assert!(hub.metrics().to_prometheus().contains("\ntidings_ready 0\n"));
     link.release();
     eventually("the hub is ready", || hub.health().is_ready()).await;
     link.cut();

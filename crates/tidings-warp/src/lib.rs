@@ -40,12 +40,17 @@
 //!
 //! # Features
 //!
+//! - `http2`: HTTP/2, which browsers speak over TLS only: with it, a browser has room for a hundred streams in place of six.
+//!   Behind a proxy that ends TLS it is of no use. Off by default, for it brings as many dependencies again. Without it, a
+//!   client that begins with HTTP/2 is told to use HTTP/1.1.
 //! - `tls`: `Serve::tls`, `Tls`.
 
+mod error;
 mod request;
 mod response;
 mod serve;
 
+pub use error::{Error, recover};
 pub use request::{SseRequest, remote_addr, request};
 pub use response::Sse;
 pub use serve::{Serve, serve};

@@ -6,6 +6,9 @@ use tidings::Resume;
 use tidings::response::LAST_EVENT_ID;
 use warp::Filter;
 use warp::http::HeaderMap;
+use warp::http::header::ACCEPT;
+
+use crate::error::Error;
 
 /// Where a request's client left off, and its address: a [`Resume`] that subscribes the client.
 ///
@@ -39,6 +42,14 @@ impl Deref for SseRequest {
     }
 }
 
+impl SseRequest {
+    /// An error as a response in the form that the request's `Accept` headers prefer: for one that does not come from the
+    /// request's own subscription, such as a publication's.
+    pub fn error(&self, error: impl Into<tidings::error::Error>) -> Error {
+        Error::from(error.into().with_format(self.0.error_format()))
+    }
+}
+
 impl From<SseRequest> for Resume {
     fn from(request: SseRequest) -> Self {
         request.0
@@ -66,7 +77,8 @@ pub fn request() -> impl Filter<Extract = (SseRequest,), Error = Infallible> + C
         |headers: HeaderMap, query: String, remote_addr: Option<SocketAddr>| {
             let ids = headers.get_all(LAST_EVENT_ID).iter().map(|value| value.as_bytes());
             let resume = Resume::from_request(ids, Some(&query));
-            SseRequest(resume.with_remote_addr(remote_addr))
+            let accept = headers.get_all(ACCEPT).iter().map(|value| value.as_bytes());
+            SseRequest(resume.with_remote_addr(remote_addr).with_accept(accept))
         },
     )
 }

@@ -4,13 +4,14 @@ use std::pin::Pin;
 use futures_core::Stream;
 use sync_wrapper::SyncStream;
 use tidings::{
-    EventStream, Heartbeat, StreamItem, Subscribe, Subscription, error::SubscribeError,
-    transport::AnyEventStream,
+    EventStream, Heartbeat, StreamItem, Subscribe, Subscription, transport::AnyEventStream,
 };
 use tidings_hyper::{SubscriptionBody, stream_response};
 use warp::Reply;
-use warp::http::{self, StatusCode};
+use warp::http;
 use warp::reply::Response;
+
+use crate::error::Error;
 
 /// A reply of server-sent events.
 ///
@@ -46,10 +47,10 @@ use warp::reply::Response;
 /// ```
 ///
 /// The response is 200 with the headers of [`tidings::response::HEADERS`]. A subscription that
-/// cannot be opened (a bad topic name, or no topic) is answered 400 with the error as plain text;
-/// to answer it otherwise, call [`Subscribe::open`] and convert its result.
+/// cannot be opened (a bad topic name, or no topic) is answered with its [`Error`]; to answer it otherwise, call
+/// [`Subscribe::open`] and convert its result.
 #[must_use = "a reply is sent when the filter returns it"]
-pub struct Sse(Result<Content, SubscribeError>);
+pub struct Sse(Result<Content, Error>);
 
 enum Content {
     Subscription(Subscription),
@@ -93,7 +94,7 @@ impl Sse {
 
 impl From<Subscribe> for Sse {
     fn from(subscribe: Subscribe) -> Self {
-        Self(subscribe.open().map(Content::Subscription))
+        Self(subscribe.open().map(Content::Subscription).map_err(Error::from))
     }
 }
 
@@ -129,9 +130,7 @@ impl Reply for Sse {
                 reply(SubscriptionBody::new(subscription).into_response())
             }
             Ok(Content::Stream(events)) => reply(stream_response(events)),
-            Err(error) => {
-                warp::reply::with_status(error.to_string(), StatusCode::BAD_REQUEST).into_response()
-            }
+            Err(error) => error.into_response(),
         }
     }
 }

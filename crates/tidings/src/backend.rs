@@ -51,7 +51,7 @@ pub use envelope::Envelope;
 pub use error::{LogError, LogErrorKind};
 pub use key::IdempotencyKey;
 pub use log::{Log, Origin};
-pub use read::{Page, Read, Start};
+pub use read::{Page, Reach, Read, Start};
 pub use record::{Append, Appended, Record, RecordError, Refused};
 pub(crate) use replica::Follower;
 pub use replica::Replica;

@@ -12,19 +12,14 @@ use crate::event_stream::{EventStream, StreamItem};
 use crate::subscription::Subscription;
 
 impl Subscription {
-    /// The bytes of what `poll_frame` yields: all frames of a subscription are data.
-    ///
-    /// The same as the stream's `poll_next`, but it returns at once if nothing has happened since the last poll. hyper polls
-    /// three times for each event: for the event, for more, and again after writing.
+    /// The bytes of what `poll_frame` yields: all frames of a subscription are data. The same as the stream's `poll_next`.
     #[inline]
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
-        if self.is_quiet(cx.waker()) {
-            return Poll::Pending;
-        }
         self.poll_body(cx)
     }
 }
 
+/// Each frame is one chunk of the stream: see [`Subscription`].
 impl Body for Subscription {
     type Data = Bytes;
     type Error = StreamError;

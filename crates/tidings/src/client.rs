@@ -114,6 +114,11 @@ impl Client {
         self.events.load(Ordering::Relaxed) > 0
     }
 
+    /// Bytes and events.
+    pub(crate) fn sent_so_far(&self) -> (u64, u64) {
+        (self.bytes.load(Ordering::Relaxed), self.events.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn set_position(&self, position: u64) {
         self.position.store(position, Ordering::Relaxed);
     }
@@ -124,6 +129,7 @@ impl Client {
     }
 
     pub(crate) fn info(&self, epoch: &Epoch) -> ClientInfo {
+        let (bytes_sent, events_sent) = self.sent_so_far();
         let names = || self.feed.topics.iter().map(|log| &log.name);
         ClientInfo {
             id: self.id,
@@ -132,8 +138,8 @@ impl Client {
             principal: self.principal.clone(),
             remote_addr: self.remote_addr.get(),
             connected_at: UNIX_EPOCH + Duration::from_micros(self.connected_at),
-            bytes_sent: self.bytes.load(Ordering::Relaxed),
-            events_sent: self.events.load(Ordering::Relaxed),
+            bytes_sent,
+            events_sent,
             last_id: epoch.id(self.position()),
         }
     }

@@ -8,7 +8,8 @@ use crate::timers::{Timed, TimerSlot, Timers};
 
 /// A hub's source of time, for heartbeats and the age of retained events.
 ///
-/// [`Clock::system`] is the default. Tests that must not wait use a [`ManualClock`].
+/// [`Clock::system`] is the default. Tests that must not wait use a `ManualClock`, which the
+/// feature `test-util` has.
 #[derive(Clone)]
 pub struct Clock(Arc<ClockInner>);
 
@@ -22,6 +23,7 @@ struct ClockInner {
 enum Time {
     /// Milliseconds are counted from this instant.
     System(Instant),
+    #[cfg(any(test, feature = "test-util"))]
     Manual(AtomicU64),
 }
 
@@ -55,6 +57,7 @@ impl Clock {
                 self.0.recent.store(now, Ordering::Relaxed);
                 now
             }
+            #[cfg(any(test, feature = "test-util"))]
             Time::Manual(now) => now.load(Ordering::Acquire),
         }
     }
@@ -64,6 +67,7 @@ impl Clock {
     pub(crate) fn recent(&self) -> u64 {
         match &self.0.time {
             Time::System(_) => self.0.recent.load(Ordering::Relaxed),
+            #[cfg(any(test, feature = "test-util"))]
             Time::Manual(now) => now.load(Ordering::Acquire),
         }
     }
@@ -111,6 +115,7 @@ impl std::fmt::Debug for Clock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = match self.0.time {
             Time::System(_) => "system",
+            #[cfg(any(test, feature = "test-util"))]
             Time::Manual(_) => "manual",
         };
         f.debug_tuple("Clock").field(&kind).finish()
@@ -127,9 +132,13 @@ impl std::fmt::Debug for Clock {
 /// let hub = Hub::builder().clock(clock.clock()).build();
 /// clock.advance(Duration::from_secs(15)); // heartbeats fall due, old events expire
 /// ```
+///
+/// With the feature `test-util`.
+#[cfg(any(test, feature = "test-util"))]
 #[derive(Debug, Clone)]
 pub struct ManualClock(Clock);
 
+#[cfg(any(test, feature = "test-util"))]
 impl ManualClock {
     /// A clock at its beginning.
     pub fn new() -> Self {
@@ -152,6 +161,7 @@ impl ManualClock {
     }
 }
 
+#[cfg(any(test, feature = "test-util"))]
 impl Default for ManualClock {
     fn default() -> Self {
         Self::new()

@@ -119,11 +119,11 @@ impl Decoder {
         }
         let mut rest = self.skip_byte_order_mark(chunk);
         while !rest.is_empty() {
-            if mem::take(&mut self.after_cr) {
-                if let Some(after_lf) = rest.strip_prefix(b"\n") {
-                    rest = after_lf;
-                    continue;
-                }
+            if mem::take(&mut self.after_cr)
+                && let Some(after_lf) = rest.strip_prefix(b"\n")
+            {
+                rest = after_lf;
+                continue;
             }
             let end = find_line_end(rest, &mut self.work);
             let (part, after) = rest.split_at(end.unwrap_or(rest.len()));

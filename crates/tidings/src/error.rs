@@ -2,6 +2,7 @@
 //!
 //! Every type is opaque, so that it can grow without breaking callers, which match on `kind()` and read the message.
 
+mod any;
 mod decode;
 mod event;
 mod field;
@@ -10,6 +11,7 @@ mod publish;
 mod stream;
 mod subscribe;
 
+pub use any::Error;
 pub use decode::{DecodeError, DecodeErrorKind};
 pub use event::{EventError, EventErrorKind};
 pub use field::{Field, FieldError, FieldErrorKind};
@@ -23,8 +25,6 @@ pub use subscribe::{SubscribeError, SubscribeErrorKind};
 
 #[cfg(test)]
 mod tests {
-    use std::error::Error;
-
     use super::*;
 
     #[test]
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn errors_can_cross_threads() {
-        fn check<E: Error + Send + Sync + 'static>() {}
+        fn check<E: std::error::Error + Send + Sync + 'static>() {}
         check::<FieldError>();
         check::<EventError>();
         check::<DecodeError>();

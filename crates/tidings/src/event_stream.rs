@@ -16,6 +16,7 @@ use crate::heartbeat::timer::HeartbeatTimer;
 use crate::heartbeat::{EMPTY_COMMENT, Heartbeat};
 use crate::pace::Pace;
 use crate::retry::jittered;
+use crate::telling;
 
 pin_project! {
     /// Any stream of events as the bytes of an event stream: without a hub, topics, or ids of the hub.
@@ -192,6 +193,7 @@ where
                 }
                 Ok(event) => event.encode(),
                 Err(error) => {
+                    tracing::warn!(target: telling::STREAM, reason = %error, "stream of events failed");
                     *this.failed = Some(error);
                     cx.waker().wake_by_ref();
                     return Poll::Pending;

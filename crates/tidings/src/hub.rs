@@ -28,6 +28,7 @@ use crate::subscription::history::History;
 use crate::subscription::read_history::ReadHistory;
 use crate::subscription::subscribe::Subscribe;
 use crate::sync::atomic::Ordering;
+use crate::telling;
 use crate::topic::{Topic, TopicPattern};
 use builder::HubBuilder;
 use publish::Publish;
@@ -301,11 +302,11 @@ impl Hub {
         self.shared().health()
     }
 
-    /// The figures of this hub, which are written in the format of Prometheus.
+    /// The figures of this hub: as data, or in the text format of Prometheus.
     ///
     /// ```
     /// let hub = tidings::Hub::new();
-    /// assert!(hub.metrics().to_string().contains("\ntidings_clients 0\n"));
+    /// assert!(hub.metrics().to_prometheus().contains("\ntidings_clients 0\n"));
     /// ```
     pub fn metrics(&self) -> Metrics {
         self.shared().metrics()
@@ -321,6 +322,14 @@ impl Hub {
     /// ```
     pub fn report(&self, event: ServerEvent) {
         self.shared().counters.reported(event);
+        match event {
+            ServerEvent::WriterRestarted => {
+                tracing::error!(target: telling::CONNECTION, "a writer thread failed, and was restarted");
+            }
+            event => {
+                tracing::debug!(target: telling::CONNECTION, reason = ?event, "connection ended")
+            }
+        }
     }
 
     /// The other nodes on the hub's log, and the clients of all of them.

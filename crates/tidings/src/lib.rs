@@ -59,10 +59,32 @@
 //! The root has what an application uses every day. [`error`] has the errors, [`cluster`] the view on all nodes, [`backend`]
 //! what a log implements, and [`clock`] time for tests.
 //!
+//! # Telling operators
+//!
+//! Besides [`Hub::metrics`] and [`Hub::health`], operators are told through [`tracing`](https://docs.rs/tracing). Events have
+//! the fields `client`, `principal`, `topics` (the first eight), `topic` and `reason`, as far as they apply. None is made
+//! for each event that is published or sent.
+//!
+//! | target | level | message |
+//! |---|---|---|
+//! | `tidings::stream` | `WARN` | `stream failed` (a snapshot, the application's own stream), `stream cut` (for memory) |
+//! | | `INFO` | `client lagged too far, and is reset`; `stream failed`, if it cannot be told that |
+//! | | `DEBUG` | `stream opened`, `stream begins with a reset`, `stream ended`, `subscription refused` |
+//! | `tidings::publish` | `WARN` | `publication failed`: the hub's log does not take it |
+//! | | `DEBUG` | `publication refused`: its caller's mistake |
+//! | `tidings::connection` | `ERROR` | a writer thread failed, which is a defect |
+//! | | `DEBUG` | `connection ended`: refused, evicted or timed out |
+//!
+//! Each stream has a span `stream` at `INFO`, from when it is opened until it is dropped, in which its events are. It is a
+//! root: it *follows from* the request's span, and is never entered, so it does not make requests look as if they took hours.
+//! A layer that makes a histogram of the durations of all spans must leave it out by its target, for instance with
+//! `Targets::new().with_default(LevelFilter::INFO).with_target("tidings::stream", LevelFilter::OFF)`.
+//!
 //! # Features
 //!
 //! - `http-body`: [`Subscription`] and [`EventStream`] are bodies of the `http-body` crate. Off by default; the adapters
 //!   for frameworks on hyper turn it on.
+//! - `test-util`: `clock::ManualClock`, time that stands still until a test moves it. Off by default.
 //!
 //! The format is that of the HTML standard, section 9.2 "Server-sent events".
 
@@ -100,6 +122,7 @@ mod server_event;
 mod status;
 mod subscription;
 mod sync;
+mod telling;
 mod timers;
 mod topic;
 #[doc(hidden)]

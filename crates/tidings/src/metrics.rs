@@ -1,11 +1,11 @@
-use std::fmt;
+use std::fmt::{self, Write};
 
 use crate::health::{Health, Link};
 
 /// The figures of one hub when this was made: see [`Hub::metrics`](crate::Hub::metrics). In a cluster, these are the
 /// figures of one node.
 ///
-/// Its text is in the format of Prometheus (0.0.4, `text/plain; version=0.0.4`).
+/// Plain data: [`to_prometheus`](Self::to_prometheus) writes it for Prometheus, and the guide shows how OpenTelemetry is fed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
@@ -37,8 +37,15 @@ pub struct Metrics {
     pub log_reads: u64,
     /// Streams that were ended because too much memory was pinned.
     pub streams_cut: u64,
+    /// Snapshots that the application did not make, those that were not made in time included.
+    pub snapshots_failed: u64,
     /// Snapshots that the application did not make in time.
     pub snapshots_timed_out: u64,
+    /// Streams that were ended because their clients could not be told of a reset: see
+    /// [`Subscribe::status`](crate::Subscribe::status).
+    pub streams_untold: u64,
+    /// Subscriptions that were refused.
+    pub subscriptions_refused: u64,
     /// Connections that a server refused, because of a limit or because no file was left.
     pub connections_refused: u64,
     /// Connections that had not sent their first request, and were ended to make room for others.
@@ -51,8 +58,21 @@ pub struct Metrics {
     pub health: Health,
 }
 
-impl fmt::Display for Metrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Metrics {
+    /// The media type of [`to_prometheus`](Self::to_prometheus).
+    pub const PROMETHEUS_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+    /// The figures in the text format of Prometheus, to be served as
+    /// [`PROMETHEUS_CONTENT_TYPE`](Self::PROMETHEUS_CONTENT_TYPE).
+    #[must_use]
+    pub fn to_prometheus(&self) -> String {
+        let mut text = String::new();
+        // A string takes everything.
+        let _ = self.write_prometheus(&mut text);
+        text
+    }
+
+    fn write_prometheus(&self, f: &mut String) -> fmt::Result {
         let mut metric = |name: &str, kind: &str, help: &str, values: &[(&str, f64)]| {
             writeln!(f, "# HELP tidings_{name} {help}\n# TYPE tidings_{name} {kind}")?;
             values.iter().try_for_each(|(labels, value)| {
@@ -84,6 +104,12 @@ impl fmt::Display for Metrics {
         metric("streams_total", "counter", "Streams by the status that they were sent.", &streams)?;
         let help = "Streams that were ended because too much memory was pinned.";
         metric("streams_cut_total", "counter", help, &[("", self.streams_cut as f64)])?;
+        let help = "Streams that were ended because their clients could not be told of a reset.";
+        metric("streams_untold_total", "counter", help, &[("", self.streams_untold as f64)])?;
+        let refused = [("", self.subscriptions_refused as f64)];
+        metric("subscriptions_refused_total", "counter", "Subscriptions refused.", &refused)?;
+        let help = "Snapshots that the application did not make.";
+        metric("snapshots_failed_total", "counter", help, &[("", self.snapshots_failed as f64)])?;
         let help = "Snapshots that the application did not make in time.";
         let timed_out = self.snapshots_timed_out as f64;
         metric("snapshots_timed_out_total", "counter", help, &[("", timed_out)])?;

@@ -73,12 +73,12 @@ impl Registry {
     pub(crate) fn leave(&self, client: &Client) {
         let mut entries = self.entries.lock();
         let removed = entries.clients.take(&client.id);
-        if let Some(principal) = &client.principal {
-            if let Some(ids) = entries.principals.get_mut(principal) {
-                ids.remove(&client.id);
-                if ids.is_empty() {
-                    entries.principals.remove(principal);
-                }
+        if let Some(principal) = &client.principal
+            && let Some(ids) = entries.principals.get_mut(principal)
+        {
+            ids.remove(&client.id);
+            if ids.is_empty() {
+                entries.principals.remove(principal);
             }
         }
         // After a wave of clients the table gives its memory back.

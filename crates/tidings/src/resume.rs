@@ -6,6 +6,7 @@ use crate::error::{Field, FieldError, FieldErrorKind};
 use crate::field::{EventId, check_text};
 use crate::hub::Hub;
 use crate::into_topics::IntoTopics;
+use crate::response::ErrorFormat;
 use crate::subscription::subscribe::Subscribe;
 use crate::topic::TopicPattern;
 
@@ -182,6 +183,7 @@ impl<'de> serde::Deserialize<'de> for LastEventId {
 pub struct Resume {
     pub(crate) last_event_id: Option<LastEventId>,
     pub(crate) remote_addr: Option<SocketAddr>,
+    pub(crate) error_format: ErrorFormat,
 }
 
 impl Resume {
@@ -218,7 +220,7 @@ impl Resume {
             Some(first) => Some(LastEventId::new(first)),
             None => query.and_then(from_query),
         };
-        Self { last_event_id, remote_addr: None }
+        Self { last_event_id, ..Self::default() }
     }
 
     /// Sets where the client left off.
@@ -233,6 +235,19 @@ impl Resume {
     pub fn with_remote_addr(mut self, addr: Option<SocketAddr>) -> Self {
         self.remote_addr = addr;
         self
+    }
+
+    /// Reads the `Accept` headers of the request: in which form the client is told if it
+    /// [cannot be subscribed](crate::error::Error::response).
+    #[must_use]
+    pub fn with_accept<'a>(mut self, headers: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        self.error_format = ErrorFormat::from_accept(headers);
+        self
+    }
+
+    /// The form in which the client is told errors: for one that comes not from its subscription.
+    pub fn error_format(&self) -> ErrorFormat {
+        self.error_format
     }
 
     /// Subscribes the client to topics: [`Hub::subscribe`] with [`resume`](Subscribe::resume), which a handler must not

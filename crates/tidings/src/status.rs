@@ -11,7 +11,8 @@ use crate::log::reset_reason::ResetReason;
 /// A browser cannot read the response headers of an EventSource, so the stream itself says what the client's
 /// Last-Event-ID has led to. The data is JSON:
 ///
-/// - `{"status":"fresh","client":"…"}`: the client did not say where it left off; it begins here.
+/// - `{"status":"fresh","client":"…"}`: the client did not say where it left off; it begins here. With
+///   `"complete":false` if it was to be sent [history](crate::History), and some of what was asked for is gone, or may be.
 /// - `{"status":"resumed","client":"…"}`: everything since its last event follows.
 /// - `{"status":"reset","reason":"…","client":"…"}`: there is a gap. What the client knows is void; all that is still
 ///   retained follows, oldest first, or a snapshot. See [`ResetReason`].
@@ -37,12 +38,16 @@ pub enum Status {
 
 impl Status {
     /// The status event.
-    pub(crate) fn event(self, client: ClientId, id: EventId) -> Event {
+    ///
+    /// `is_complete` says whether the history that follows is all that was asked for.
+    pub(crate) fn event(self, client: ClientId, id: EventId, is_complete: bool) -> Event {
         #[derive(Serialize)]
         struct Data {
             status: &'static str,
             #[serde(skip_serializing_if = "Option::is_none")]
             reason: Option<ResetReason>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            complete: Option<bool>,
             client: ClientId,
         }
         let (status, reason) = match self {
@@ -51,8 +56,10 @@ impl Status {
             Self::Resumed | Self::Pending => ("resumed", None),
             Self::Reset(reason) => ("reset", Some(reason)),
         };
-        // Three short strings: serialising them cannot fail, and an empty object is no lie.
-        let data = serde_json::to_string(&Data { status, reason, client }).unwrap_or("{}".into());
+        let complete = (!is_complete).then_some(false);
+        // Short strings: serialising them cannot fail, and an empty object is no lie.
+        let data = serde_json::to_string(&Data { status, reason, complete, client })
+            .unwrap_or("{}".into());
         Event::new(data).with_name(EventName::trusted(STATUS_EVENT)).with_id(id)
     }
 }

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
+use tracing::span::Id;
 
 use crate::client::Client;
 use crate::client_id::ClientId;
@@ -41,6 +42,7 @@ use crate::log::reset_reason::ResetReason;
 use crate::pace::Pace;
 use crate::retry::jittered;
 use crate::status::Status;
+use crate::telling::{Attached, tell};
 use beginning::{Beginning, First, LogStart, Request};
 use catch_up::CatchUp;
 use handing_out::Item;
@@ -67,9 +69,20 @@ pub(crate) struct SubscriptionOptions {
 /// retained.
 ///
 /// The stream begins with the status event, sends heartbeats while it is idle, and ends when the hub is closed or the
-/// client is closed through the registry. The only errors are a snapshot that fails, and
-/// [ends that the hub wants to be errors](crate::Hub::end_streams_by_reset). Dropping the subscription removes the client
-/// from the registry at once.
+/// client is closed through the registry. It ends with an error when a snapshot fails, when too much memory is
+/// [pinned](crate::HubBuilder::pinned_limit), when a client that is sent [no status](crate::Subscribe::status) would have to be
+/// reset, and where [the hub wants its end to be one](crate::Hub::end_streams_by_reset). Dropping the subscription removes
+/// the client from the registry at once.
+///
+/// # Chunks
+///
+/// The first poll yields the first bytes: `retry` and the status event as one block, or what is set of them; a comment
+/// (`:`) if nothing is. If the hub must ask its log first, or the application for a snapshot, `retry` or the comment comes
+/// at once, and the status later.
+///
+/// After that, each chunk is one or several whole events, or a heartbeat. Only an event of more than 4 KiB comes in pieces of
+/// 4 KiB, with nothing between them. An error comes after a whole event, except where the stream is cut because of its
+/// memory.
 ///
 /// Adapters send it as a response body. To read it by hand, poll it as a [`Stream`](futures_core::Stream), or, with the
 /// feature `http-body`, as an `http_body::Body`.
@@ -80,7 +93,7 @@ pub struct Subscription {
     client: Arc<Client>,
     cursor: Cursor,
     topic_cursors: Box<[TopicCursor]>,
-    snapshot: Option<Box<SnapshotHook>>,
+    attached: Option<Box<Attached>>,
     /// Most of the time there is nothing out of band, and thousands of idle streams pay for their size: so a box.
     out_of_band: Option<Box<OutOfBand>>,
     /// How the subscription was opened.
@@ -119,7 +132,7 @@ impl Subscription {
         let mut this = Self {
             cursor: StartPoint::live(&head).cursor,
             topic_cursors: TopicCursor::for_each_of(&client.feed.topics),
-            snapshot: snapshot.map(Box::new),
+            attached: Attached::new(snapshot, &client, options.is_listed),
             out_of_band: None,
             status: Status::Pending,
             sends_status: options.sends_status,
@@ -145,6 +158,9 @@ impl Subscription {
                 this.send(ready);
             }
         }
+        if this.is_listed {
+            tell!(DEBUG, &this.client, this.span(), status = ?this.status, "stream opened");
+        }
         // The first bytes leave at once, or proxies would hold back the headers.
         this.out_of_band().ready.get_or_insert_with(Ready::comment);
         this
@@ -152,20 +168,21 @@ impl Subscription {
 
     /// Starts as a beginning says: when it is opened, and again after a reset.
     fn begin(&mut self, beginning: Beginning, head: Head, mut ready: Ready) {
-        let Beginning { status, first, then, waits_for_topics } = beginning;
+        let Beginning { status, first, then, waits_for_topics, is_complete } = beginning;
         let position = then.position;
         let began = head.replica.map_or(0, |history| history.began);
         self.client.set_position(position);
         self.seek(then);
-        let announcement = Announcement { status, position, epoch: head.epoch };
-        match (first, &self.snapshot) {
+        let announcement = Announcement { status, position, epoch: head.epoch, is_complete };
+        let hook = self.attached.as_ref().and_then(|attached| attached.snapshot.as_ref());
+        match (first, hook) {
             (First::Log(start), _) => {
                 ready.end_event();
                 self.send(ready);
                 self.read_log(start, began, Some(status));
             }
             (First::Snapshot, Some(hook)) => {
-                let hook = hook.as_ref().clone();
+                let hook = hook.clone();
                 self.announce_snapshot(announcement, hook, ready);
             }
             (First::Status | First::Snapshot, _) => self.announce(announcement, ready),
@@ -224,6 +241,10 @@ impl Subscription {
     /// patterns over thousands of topics, this may be [`Pending`](Status::Pending) until the stream's first event.
     pub fn status(&self) -> Status {
         self.status
+    }
+
+    fn span(&self) -> Option<Id> {
+        Attached::span(self.attached.as_deref())
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -327,6 +348,7 @@ impl Subscription {
     ///
     /// The waker is registered. So if the watermark says that nothing was published since the last look, tickets that
     /// were valid then are valid now, or are being taken by a publisher that will wake the stream.
+    #[inline]
     fn wait(&mut self) -> bool {
         let Client { feed, .. } = &*self.client;
         let is_unchanged = self.shared.watermark() == self.cursor.offset;
@@ -359,9 +381,8 @@ impl Subscription {
     }
 
     /// Whether nothing has happened since the stream was last polled with this waker.
-    #[cfg(feature = "http-body")]
     #[inline]
-    pub(crate) fn is_quiet(&self, waker: &std::task::Waker) -> bool {
+    fn is_quiet(&self, waker: &std::task::Waker) -> bool {
         // In this order: a stream that was woken is seen at once.
         self.client.heartbeat.is_registered(waker)
             && !self.is_interrupted(false)
@@ -377,6 +398,7 @@ impl Subscription {
     }
 
     /// The next bytes of the topics' logs.
+    #[inline]
     fn read(&mut self, limit: Option<u64>) -> Result<Option<Item>, ResetReason> {
         let watermark = self.shared.watermark();
         let limit = limit.map_or(watermark, |limit| limit.min(watermark));
@@ -447,8 +469,14 @@ impl Subscription {
     }
 
     /// The client has missed something that is gone: begins again with what there is.
+    ///
+    /// A client that is sent no status cannot be told in mid-stream: its stream ends with an error.
     fn reset(&mut self, reason: ResetReason) {
-        let has_snapshot = self.snapshot.is_some();
+        if !self.sends_status && self.status != Status::Pending {
+            self.shared.counters.streams_untold.add();
+            return self.fail(StreamError::reset(reason));
+        }
+        let has_snapshot = self.attached.as_ref().is_some_and(|it| it.snapshot.is_some());
         self.look_back(Question::BeginAgain { reason, has_snapshot }, self.shared.head());
     }
 }
@@ -465,6 +493,12 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         self.client.heartbeat.cancel();
         self.client.feed.stop_waiting(&self.topic_cursors);
-        self.shared.unsubscribe(&self.client);
+        self.shared.unsubscribe(&self.client.feed.topics);
+        // When the registry is empty, no topic counts a subscriber any more.
+        if self.is_listed {
+            self.shared.registry.leave(&self.client);
+            let (bytes, events) = self.client.sent_so_far();
+            tell!(DEBUG, &self.client, self.span(), bytes, events, "stream ended");
+        }
     }
 }

@@ -111,9 +111,7 @@ impl Log for CallingLog {
         let epoch = Epoch::new("two").unwrap();
         reply.send(match read.start {
             Start::After(_) => Err(LogError::new(LogErrorKind::Trimmed, "log is trimmed")),
-            Start::Newest { .. } => {
-                Ok(Page { epoch, records: Vec::new(), from: read.to, to: read.to })
-            }
+            Start::Newest { .. } => Ok(Page::new(epoch, Vec::new(), read.to, read.to)),
         });
     }
 

@@ -53,7 +53,7 @@ fn readers_that_stall_on_different_events_hold_no_more_than_the_limit_and_the_ot
     let metrics = hub.metrics();
     assert!(metrics.streams_cut >= (WAVES - LIMIT / MIB - 1) as u64, "{metrics:?}");
     let text = format!("tidings_streams_cut_total {}\n", metrics.streams_cut);
-    assert!(metrics.to_string().contains(&text));
+    assert!(metrics.to_prometheus().contains(&text));
     // Those that stalled first were cut first.
     let is_cut = stalled.iter_mut().map(|reader| {
         reader.bytes();

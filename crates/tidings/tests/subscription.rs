@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use reader::{Reader, after, numbered, position, publish};
 use tidings::{
-    DEFAULT_RETRY, Event, EventId, History, Hub, ResetReason, Resume, Retention, Status, Subscribe,
+    DEFAULT_RETRY, Event, EventId, History, Hub, ResetReason, Resume, Retention, Snapshot, Status,
+    Subscribe,
     clock::ManualClock,
-    error::{FieldErrorKind, SubscribeErrorKind},
+    error::{FieldErrorKind, StreamErrorKind, SubscribeErrorKind},
 };
 
 #[track_caller]
@@ -73,13 +74,47 @@ mod status {
         }
     }
 
+    /// Published so much that a client which has read nothing of it lags too far.
+    #[track_caller]
+    fn overrun(hub: &Hub, subscribe: Subscribe) -> Reader {
+        let mut reader = Reader::open(subscribe.status(false));
+        reader.messages();
+        publish_many(hub, "a", 0..2);
+        assert_eq!(reader.data(), ["a0", "a1"]);
+        publish_many(hub, "a", 2..1_000);
+        reader
+    }
+
     #[test]
-    fn without_status_a_reset_in_mid_stream_is_silent_and_goes_on() {
+    fn without_status_a_stream_that_would_be_reset_ends_with_an_error_instead() {
         let (hub, _, _) = hub_with("a", 0, Retention::default().events(1));
-        let mut reader = Reader::open(hub.subscribe(["a"]).status(false));
-        reader.bytes();
-        publish_many(&hub, "a", 0..1_000);
-        assert_eq!(reader.data(), ["a999"]);
+        let snapshot = || async { Ok(Snapshot::new([Event::new("state")])) };
+        for subscribe in [
+            hub.subscribe(["a"]),
+            hub.subscribe_matching(["a*"]),
+            hub.subscribe(["a"]).snapshot(snapshot),
+        ] {
+            let mut reader = overrun(&hub, subscribe);
+            assert!(reader.data().iter().all(|data| data == "state"), "a hole that nobody tells");
+            let error = reader.error.take().unwrap();
+            assert_eq!(error.kind(), StreamErrorKind::Reset(ResetReason::Trimmed));
+            assert!(error.to_string().contains("(trimmed)"), "{error}");
+            assert!(reader.data().is_empty() && reader.ended);
+        }
+    }
+
+    #[test]
+    fn without_status_a_client_that_cannot_be_resumed_begins_anew_and_its_handler_knows() {
+        let (hub, _, ids) = hub_with("a", 3, Retention::default().events(1));
+        for (id, reason) in
+            [("nonsense", ResetReason::Unknown), (ids[0].as_str(), ResetReason::Trimmed)]
+        {
+            let subscribe = hub.subscribe(["a"]).status(false).retry(None).resume(after(id));
+            let mut reader = Reader::open(subscribe);
+            assert_eq!(reader.subscription().status(), Status::Reset(reason));
+            assert_eq!(reader.data(), ["a2"]);
+            assert!(reader.error.is_none());
+        }
     }
 }
 
@@ -134,6 +169,42 @@ mod first_bytes {
         let bare = first(&hub, |s| s.status(false));
         assert_eq!(bare, format!("retry: {}\n\n", retry(&bare)));
         assert_eq!(first(&hub, |s| s.status(false).retry(None)), ":\n\n");
+    }
+}
+
+mod whole_events {
+    use super::*;
+
+    #[test]
+    fn a_chunk_is_whole_events_and_only_a_large_event_comes_in_pieces() {
+        const PIECE: usize = 4096;
+        let hub = Hub::builder().retry(None).build();
+        let mut reader = Reader::open(hub.subscribe("a"));
+        let mut sizes = Vec::new();
+        for size in [1, 100, 4_000, 5_000, 20_000, 1, 4_096, 1] {
+            sizes.push(size);
+            publish(&hub, "a", &"x".repeat(size));
+            if sizes.len() % 3 == 0 {
+                while let Some(chunk) = reader.chunk() {
+                    let is_whole = chunk.ends_with(b"\n\n");
+                    assert!(is_whole || chunk.len() == PIECE, "{} bytes", chunk.len());
+                    assert!(chunk.len() <= PIECE || is_whole);
+                }
+            }
+        }
+        let data: Vec<_> = reader.messages().iter().map(|message| message.data().len()).collect();
+        assert_eq!(data[1..], sizes, "after the status");
+    }
+
+    #[test]
+    fn a_heartbeat_is_a_chunk_of_its_own() {
+        let (hub, clock, _) = hub_with("a", 0, Retention::default());
+        let mut reader = Reader::open(hub.subscribe("a"));
+        reader.bytes();
+        clock.advance(Duration::from_secs(20));
+        publish(&hub, "a", "late");
+        let chunks: Vec<_> = std::iter::from_fn(|| reader.chunk()).collect();
+        assert!(chunks.iter().all(|chunk| chunk == ":\n\n" || chunk.starts_with(b"data: late")));
     }
 }
 

@@ -3,7 +3,7 @@
 use tidings::{Hub, Link};
 
 /// The `Content-Type` of [`metrics`].
-pub const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub const METRICS_TYPE: &str = tidings::Metrics::PROMETHEUS_CONTENT_TYPE;
 
 /// Whether new clients should connect here, as the status and body of the response. It does not say why the log has failed:
 /// that may name files and addresses of the server.
@@ -20,5 +20,5 @@ pub fn check(hub: &Hub) -> (u16, String) {
 
 /// The hub's metrics, in the format of Prometheus.
 pub fn metrics(hub: &Hub) -> String {
-    hub.metrics().to_string()
+    hub.metrics().to_prometheus()
 }

@@ -99,10 +99,10 @@ impl<B: Send + 'static> Writer<B> {
         let member = &mut self.members[key];
         let Group { cohort, .. } = &self.cohorts.groups[member.group as usize];
         let output = member.poll(cohort, waker);
-        if output.is_pending() {
-            if let Some(task) = member.subscription.take_snapshot_task() {
-                self.runtime.spawn(task);
-            }
+        if output.is_pending()
+            && let Some(task) = member.subscription.take_snapshot_task()
+        {
+            self.runtime.spawn(task);
         }
         output
     }
@@ -144,15 +144,15 @@ impl<B: Send + 'static> Writer<B> {
         let Member { mut socket, framing, ahead, subscription, body, permit, .. } = member;
         drop_safely((subscription, body));
         let requests = ahead.map_or_else(|| Some(Bytes::new()), |ahead| ahead.into_requests());
-        if let Some(pipelined) = requests.filter(|_| framing.keep_alive && !self.closing) {
-            if self.poll.registry().deregister(&mut socket).is_ok() {
-                // A server that has ended takes nothing back.
-                if let Some(back) = &self.back {
-                    let socket = socket.into();
-                    let _ = back.send(ReturnedConnection { socket, pipelined, permit });
-                }
-                return;
+        if let Some(pipelined) = requests.filter(|_| framing.keep_alive && !self.closing)
+            && self.poll.registry().deregister(&mut socket).is_ok()
+        {
+            // A server that has ended takes nothing back.
+            if let Some(back) = &self.back {
+                let socket = socket.into();
+                let _ = back.send(ReturnedConnection { socket, pipelined, permit });
             }
+            return;
         }
         let _ = socket.shutdown(Shutdown::Write);
     }

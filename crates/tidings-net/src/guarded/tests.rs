@@ -44,6 +44,10 @@ async fn a_stream_that_is_idle_has_no_timer_and_no_limit() {
     tokio::time::advance(Duration::from_secs(3600)).await;
     guarded.write_all(b"still").await.unwrap();
     guarded.flush().await.unwrap();
+    assert!(guarded.timer.is_some(), "that may not have arrived");
+    tokio::time::advance(Duration::from_secs(16)).await;
+    guarded.flush().await.unwrap();
+    assert!(guarded.timer.is_none(), "it has");
     let mut buf = [0; 10];
     client.read_exact(&mut buf).await.unwrap();
     assert_eq!(&buf, b"firststill");
@@ -100,6 +104,21 @@ async fn too_many_bytes_during_an_answer_end_the_connection() {
 async fn a_flush_sees_a_client_that_has_closed() {
     let (mut guarded, mut client, _answering) = answered();
     client.write_all(b"more").await.unwrap();
+    guarded.flush().await.unwrap();
+    drop(client);
+    let error = guarded.flush().await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+}
+
+#[tokio::test]
+async fn a_flush_after_a_read_sees_a_client_that_has_closed() {
+    let (mut guarded, client, _answering) = answered();
+    let read = std::future::poll_fn(|cx| {
+        let read = Pin::new(&mut guarded).poll_read(cx, &mut ReadBuf::new(&mut [0; 10]));
+        Poll::Ready(read.is_pending())
+    });
+    assert!(read.await);
+    // As much as was read is known.
     guarded.flush().await.unwrap();
     drop(client);
     let error = guarded.flush().await.unwrap_err();

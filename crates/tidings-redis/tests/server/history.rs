@@ -253,7 +253,7 @@ async fn an_entry_that_is_not_an_event_is_left_out_and_counted() {
     server.cli(&["XADD", "{tidings}:log", "*", "topic", "a", "event", "tidings:x"]).await;
     let last = id_of(&hub, "a", "two").await;
     assert_eq!(client.read(1).await[0].last_event_id(), last);
-    let metrics = hub.metrics().to_string();
+    let metrics = hub.metrics().to_prometheus();
     assert!(metrics.contains("rejected") && metrics.contains(" 2\n"), "{metrics}");
     // Also when it is read back.
     let mut client = Client::expect(&hub, &["a"], Some(&first), "resumed").await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use futures_util::{StreamExt, stream};
-use tidings::{Event, EventStream, Heartbeat, History, Hub, Resume, Subscribe};
+use tidings::{Event, EventId, EventStream, Heartbeat, History, Hub, Resume, Subscribe};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// The application that every adapter serves in the suite: what its requests mean, without a framework.
@@ -111,6 +111,14 @@ impl App {
             }
             "/dropped" => Answer::Dropped(self.subscribe(query).resume(request)),
             "/stream" => stream_of(stream::iter(["Hel", "lo", "[DONE]"].map(text))),
+            "/stream/numbered" => {
+                let request = request.into();
+                let last = request.last_event_id().and_then(|id| id.as_str()?.parse().ok());
+                let rest = (0..4).skip(last.map_or(0, |last: usize| last + 1));
+                stream_of(stream::iter(rest.map(|n| {
+                    Ok(Event::new(format!("word {n}")).with_id(EventId::new(n.to_string())?))
+                })))
+            }
             "/stream/fed" => match self.fed.lock().expect("no test panics here").take() {
                 Some(mut fed) => {
                     stream_of(stream::poll_fn(move |cx| fed.poll_recv(cx)).map(Ok).boxed())

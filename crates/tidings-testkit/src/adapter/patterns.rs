@@ -39,7 +39,7 @@ impl Client {
     fn new(number: usize) -> Self {
         let (target, topics) = ASKED[number % ASKED.len()];
         let random = Rng::with_seed(number as u64);
-        let is_narrow = number % 3 == 0;
+        let is_narrow = number.is_multiple_of(3);
         let (response, claimed, visits) = (None, None, Vec::new());
         Self { target, topics, is_narrow, random, response, claimed, visits }
     }

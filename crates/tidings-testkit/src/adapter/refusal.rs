@@ -23,6 +23,26 @@ pub async fn a_subscription_that_cannot_be_opened_is_400_with_a_sentence<A: Adap
     assert!(site.hub.clients().topics().is_empty(), "a refused request leaves no topic");
 }
 
+pub async fn a_refusal_has_the_form_that_accept_prefers<A: Adapter>() {
+    let site = Site::open::<A>();
+    for (accept, content_type, body) in [
+        ("text/event-stream", "text/plain; charset=utf-8", "topic is empty"),
+        (
+            "application/problem+json, text/plain;q=0.5",
+            "application/problem+json",
+            r#"{"title":"Bad Request","status":400,"detail":"topic is empty"}"#,
+        ),
+    ] {
+        let request = Request::get("/events?topic=").header("accept", accept);
+        let mut response = Connection::open(site.addr()).await.send(&request).await;
+        assert_eq!(response.status(), 400);
+        assert_eq!(response.header("content-type"), Some(content_type));
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        assert_eq!(response.read_to_end().await, Ending::Whole);
+        assert_eq!(response.text(), body);
+    }
+}
+
 pub async fn a_connection_serves_requests_after_a_refusal<A: Adapter>() {
     let site = Site::open::<A>();
     let mut connection = Connection::open(site.addr()).await;

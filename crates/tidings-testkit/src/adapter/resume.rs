@@ -6,7 +6,7 @@ use super::Adapter;
 use super::site::{Site, data_of, status_of};
 use crate::checker::{Entry, Summary, Visit, check};
 use crate::limit::eventually;
-use crate::wire::{Request, Response};
+use crate::wire::{Connection, Ending, Request, Response};
 
 #[track_caller]
 fn resumes(site: &Site, request: Request, expected: &[&str]) -> impl Future<Output = ()> {
@@ -213,4 +213,25 @@ pub async fn a_hostile_last_event_id_is_answered_in_the_stream<A: Adapter>() {
     // The same id twice does not contradict itself.
     let mut response = site.send(header(id.as_bytes()).header("last-event-id", &id)).await;
     assert_eq!(status_of(&response.next_message().await)["status"], "resumed");
+}
+
+pub async fn a_client_that_cannot_be_told_of_a_gap_is_cut_before_it<A: Adapter>() {
+    const LARGE: usize = 64 * 1024;
+    let site = Site::with::<A>(Hub::builder().retention(Retention::default().events(4)));
+    let connection = Connection::open_narrow(site.addr(), 16 * 1024).await;
+    let mut slow = connection.send(&Request::get("/bare?topic=a")).await;
+    let first = site.publish("a", "0");
+    slow.read_until("the first event", |response| response.last_event_id() == first).await;
+    let mut quick = site.follow("/events?topic=a").await;
+    for n in 1..400 {
+        let data = format!("{n} {}", "x".repeat(LARGE));
+        site.publish("a", &data);
+        assert!(quick.next_message().await.data() == data, "event {n}");
+    }
+    assert_ne!(slow.read_to_end().await, Ending::Whole);
+    for (n, message) in slow.messages().iter().enumerate() {
+        let number = message.data().split(' ').next();
+        assert_eq!(number, Some(&*n.to_string()), "a gap that the client was not told of");
+    }
+    assert_eq!(site.hub.metrics().streams_untold, 1);
 }

@@ -12,6 +12,25 @@ pub async fn a_stream_is_sent_to_its_end<A: Adapter>() {
     assert_eq!(response.text(), "data: Hel\n\ndata: lo\n\ndata: [DONE]\n\n");
 }
 
+pub async fn a_stream_goes_on_where_its_client_left_off<A: Adapter>() {
+    let site = Site::open::<A>();
+    let request = || Request::get("/stream/numbered");
+    let by_query = Request::get("/stream/numbered?lastEventId=1");
+    for (request, words) in [
+        (request(), 4),
+        (request().header("Last-Event-ID", "1"), 2),
+        (by_query, 2),
+        (request().header("Last-Event-ID", "3"), 0),
+        (request().header("Last-Event-ID", "not one of its ids"), 4),
+        (request().header("Last-Event-ID", b"\xff"), 4),
+    ] {
+        let mut response = site.send(request).await;
+        assert_eq!(response.read_to_end().await, Ending::Whole);
+        let expected = (4 - words..4).map(|n| format!("data: word {n}\nid: {n}\n\n"));
+        assert_eq!(response.text(), expected.collect::<String>());
+    }
+}
+
 pub async fn events_of_a_stream_are_sent_one_by_one<A: Adapter>() {
     let site = Site::open::<A>();
     let mut response = site.get("/stream/fed").await;

@@ -1,7 +1,8 @@
 //! Coming back: what a client missed, or a reset.
 
 use fastrand::Rng;
-use tidings::{Hub, Retention};
+use serde_json::Value;
+use tidings::{History, Hub, Retention};
 
 use super::{Client, Engine, EngineOptions, publish, publish_all};
 use crate::checker::{Entry, Visit, check, is_of, position};
@@ -52,7 +53,7 @@ impl Journey {
         const TOPICS: [&str; 5] = ["a:1", "a:2", "b:1", "b:2", "c"];
         const PATTERNS: [&str; 9] = ["*", "a:*", "b:*", "*:1", "*2", "a*1", "a:1", "b:2", "c"];
         let mut random = Rng::with_seed(seed);
-        let topics = match seed % 2 == 0 {
+        let topics = match seed.is_multiple_of(2) {
             true => {
                 let count = random.usize(1..=3);
                 random.choose_multiple(TOPICS, count)
@@ -153,6 +154,33 @@ pub async fn an_id_of_another_history_is_a_reset<E: Engine>(log: E) {
     let entry = publish(&other, "a", "two").await;
     Client::expect(&hub, &["a"], Some(&entry.id), "unknown").await;
     Client::expect(&other, &["a"], Some(&entry.id), "resumed").await;
+}
+
+pub async fn a_fresh_client_learns_whether_history_is_missing<E: Engine>(_: E) {
+    const KEPT: usize = 100;
+    let Some(log) = E::begin(EngineOptions::max_events(KEPT)).await else { return };
+    let hub = log.node(Hub::builder().retention(Retention::default().events(50))).await;
+    let complete = async |history| {
+        let subscribe = hub.subscribe(["a"]).history(history).retry(None).heartbeat(None);
+        Client::of(subscribe.open().expect("the subscription opens"), None).status().await
+    };
+    for n in 0..20 {
+        publish(&hub, "a", &n.to_string()).await;
+    }
+    for history in [History::None, History::Last(10)] {
+        assert_eq!(complete(history).await.get("complete"), None, "{history:?}");
+    }
+    let events = (0..10 * KEPT + 1_000).map(|n| ("a", n.to_string()));
+    publish_all(&hub, events).await;
+    for (history, is_complete) in [
+        (History::None, true),
+        (History::Last(10), true),
+        (History::All, false),
+        (History::Last(101), false),
+    ] {
+        let expected = (!is_complete).then_some(&Value::Bool(false));
+        assert_eq!(complete(history).await.get("complete"), expected, "{history:?}");
+    }
 }
 
 pub async fn a_client_whose_next_event_is_gone_is_reset<E: Engine>(_: E) {

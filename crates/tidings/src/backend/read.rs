@@ -47,6 +47,7 @@ pub enum Start {
 
 /// Some of the events that were asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Page {
     /// The history that was read: taken in one step with the records, if the engine can do that.
     pub epoch: Epoch,
@@ -57,4 +58,36 @@ pub struct Page {
     /// The page has everything up to this position. If that is not the end that was asked for, the next page begins
     /// after it.
     pub to: u64,
+    /// For [`Start::Newest`]: why the page does not begin earlier.
+    pub reach: Reach,
+}
+
+/// How far back the [newest](Start::Newest) events of some topics go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Reach {
+    /// To the first of them that the log still has; events before it may be gone. A log that is not sure says this.
+    #[default]
+    Retained,
+    /// To the `count` that was asked for.
+    Count,
+    /// To the time that was asked for: everything that was published since then is there.
+    Time,
+    /// To the very first: none of these topics has lost any.
+    All,
+}
+
+impl Page {
+    /// A page that has everything after `from`, up to `to`.
+    #[must_use]
+    pub fn new(epoch: Epoch, records: Vec<Record>, from: u64, to: u64) -> Self {
+        Self { epoch, records, from, to, reach: Reach::default() }
+    }
+
+    /// Says how far back the newest events go.
+    #[must_use]
+    pub fn with_reach(mut self, reach: Reach) -> Self {
+        self.reach = reach;
+        self
+    }
 }

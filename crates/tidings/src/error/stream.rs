@@ -1,6 +1,8 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::log::reset_reason::ResetReason;
+
 /// A stream ended early, after the last whole event.
 ///
 /// If the cause is in the application, the source is the error that it returned.
@@ -24,6 +26,11 @@ impl StreamError {
         Self { kind: StreamErrorKind::Cut, source: None }
     }
 
+    /// The client was to be reset, and cannot be told.
+    pub(crate) fn reset(reason: ResetReason) -> Self {
+        Self { kind: StreamErrorKind::Reset(reason), source: None }
+    }
+
     /// In place of an orderly end.
     pub(crate) fn ended() -> Self {
         Self { kind: StreamErrorKind::Ended, source: None }
@@ -42,6 +49,12 @@ impl fmt::Display for StreamError {
             StreamErrorKind::Application => "event stream failed",
             StreamErrorKind::Snapshot => "snapshot failed",
             StreamErrorKind::Cut => "stream was cut because its client reads too slowly",
+            StreamErrorKind::Reset(reason) => {
+                return write!(
+                    f,
+                    "client lagged so far that its next event is gone ({reason}), and cannot be told without a status event"
+                );
+            }
             StreamErrorKind::Ended => "stream was ended by its hub",
         };
         match &self.source {
@@ -68,6 +81,9 @@ pub enum StreamErrorKind {
     /// From the hub, because too much memory is pinned: see
     /// [`HubBuilder::pinned_limit`](crate::HubBuilder::pinned_limit).
     Cut,
+    /// The client was to be reset in mid-stream, and cannot be told, because the subscription
+    /// [sends no status events](crate::Subscribe::status).
+    Reset(ResetReason),
     /// From the hub, in place of an orderly end: see [`Hub::end_streams_by_reset`](crate::Hub::end_streams_by_reset).
     Ended,
 }

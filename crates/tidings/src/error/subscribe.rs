@@ -2,10 +2,15 @@ use std::error::Error;
 use std::fmt;
 
 use super::field::FieldError;
+use crate::response::ErrorFormat;
 
 /// A subscription was not opened, or a history was not read.
 #[derive(Debug)]
-pub struct SubscribeError(SubscribeErrorCause);
+pub struct SubscribeError {
+    cause: SubscribeErrorCause,
+    /// As the request prefers it.
+    format: ErrorFormat,
+}
 
 #[derive(Debug)]
 pub(crate) enum SubscribeErrorCause {
@@ -20,7 +25,7 @@ impl SubscribeError {
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> SubscribeErrorKind {
-        match self.0 {
+        match self.cause {
             SubscribeErrorCause::Topic(_) => SubscribeErrorKind::Topic,
             SubscribeErrorCause::NoTopics => SubscribeErrorKind::NoTopics,
             SubscribeErrorCause::TooManyTopics { .. } => SubscribeErrorKind::TooManyTopics,
@@ -28,17 +33,26 @@ impl SubscribeError {
             SubscribeErrorCause::Unavailable => SubscribeErrorKind::Unavailable,
         }
     }
+
+    pub(crate) fn format(&self) -> ErrorFormat {
+        self.format
+    }
+
+    pub(crate) fn with_format(mut self, format: ErrorFormat) -> Self {
+        self.format = format;
+        self
+    }
 }
 
 impl From<SubscribeErrorCause> for SubscribeError {
     fn from(cause: SubscribeErrorCause) -> Self {
-        Self(cause)
+        Self { cause, format: ErrorFormat::default() }
     }
 }
 
 impl fmt::Display for SubscribeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.cause {
             SubscribeErrorCause::Topic(source) => source.fmt(f),
             SubscribeErrorCause::NoTopics => f.write_str("topic is missing"),
             SubscribeErrorCause::TooManyTopics { count, limit } => {
@@ -54,7 +68,7 @@ impl fmt::Display for SubscribeError {
 
 impl Error for SubscribeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.0 {
+        match &self.cause {
             SubscribeErrorCause::Topic(source) => Some(source),
             _ => None,
         }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 
-use crate::backend::{LogErrorKind, Page, Read, Receiver, Reply};
+use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Reply};
 use crate::encode;
 use crate::pinned::Pinned;
 use crate::resume::Epoch;
@@ -31,6 +31,7 @@ pub(crate) struct EncodedPage {
     pub(crate) from: u64,
     /// The page has everything up to this position.
     pub(crate) to: u64,
+    pub(crate) reach: Reach,
 }
 
 struct SharedPage {
@@ -109,14 +110,14 @@ impl Wake for SharedPage {
 
 impl EncodedPage {
     fn of(page: Page, pinned: &Arc<Pinned>) -> Self {
-        let Page { epoch, records, from, to } = page;
+        let Page { epoch, records, from, to, reach } = page;
         let mut bytes = Vec::new();
         for record in &records {
             bytes.extend(encode::fields_without_id(&record.event, 0));
             encode::id(&epoch, record.position, &mut bytes);
             bytes.push(b'\n');
         }
-        Self { epoch, bytes: pinned.hold(bytes), events: records.len(), from, to }
+        Self { epoch, bytes: pinned.hold(bytes), events: records.len(), from, to, reach }
     }
 }
 
@@ -154,7 +155,7 @@ mod tests {
         let epoch = Epoch::random();
         let record =
             Record { position: 7, at: 0, topic: Topic::new("a").unwrap(), event: Event::new("x") };
-        let page = Page { epoch: epoch.clone(), records: vec![record], from: 3, to: 9 };
+        let page = Page::new(epoch.clone(), vec![record], 3, 9);
         // Each waits on its own thread, so all have to be woken.
         let waiting: Vec<_> =
             same.into_iter().map(|page| std::thread::spawn(move || block_on(page))).collect();

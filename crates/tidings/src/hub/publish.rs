@@ -9,10 +9,11 @@ use super::replication::Replication;
 use super::shared::Shared;
 use crate::backend::{Append, Appended, IdempotencyKey, LogError, Receiver, Reply};
 use crate::encode;
-use crate::error::{FieldError, PublishError, PublishErrorCause};
+use crate::error::{FieldError, PublishError, PublishErrorCause, PublishErrorKind};
 use crate::event::Event;
 use crate::field::EventName;
 use crate::resume::Epoch;
+use crate::telling;
 use crate::topic::Topic;
 use crate::waking;
 
@@ -69,10 +70,14 @@ impl Future for Publish {
                 None => Poll::Pending,
             },
             Outcome::Appending(appending) => {
-                let published = std::task::ready!(appending.poll(cx));
+                let published = std::task::ready!(appending.poll(cx))
+                    .map_err(|error| PublishError::from(PublishErrorCause::from(error)));
                 appending.shared.counters.published(published.is_ok());
+                if let Err(error) = &published {
+                    tell_refused(Some(&appending.topic), error);
+                }
                 self.0 = Outcome::Known(None);
-                Poll::Ready(published.map_err(|error| PublishErrorCause::from(error).into()))
+                Poll::Ready(published)
             }
         }
     }
@@ -136,24 +141,44 @@ pub(super) fn publish(
     topic: Result<Topic, FieldError>,
     event: Event,
 ) -> Publish {
-    let outcome = begin(shared, key, topic, event);
+    let outcome = match &topic {
+        Ok(topic) => begin(shared, key, topic, event),
+        Err(error) => Err(PublishErrorCause::Topic(error.clone()).into()),
+    };
     let outcome = outcome.unwrap_or_else(|error| Outcome::Known(Some(Err(error))));
     if let Outcome::Known(Some(outcome)) = &outcome {
         shared.counters.published(outcome.is_ok());
+        if let Err(error) = outcome {
+            tell_refused(topic.as_ref().ok(), error);
+        }
     }
     Publish(outcome)
+}
+
+/// The caller learns of a publication that is its own fault; a log that fails is news for operators.
+#[cold]
+fn tell_refused(topic: Option<&Topic>, error: &PublishError) {
+    let topic = topic.map(Topic::as_str);
+    match error.kind() {
+        PublishErrorKind::Log => {
+            tracing::warn!(target: telling::PUBLISH, topic, reason = %error, "publication failed");
+        }
+        _ => {
+            tracing::debug!(target: telling::PUBLISH, topic, reason = %error, "publication refused")
+        }
+    }
 }
 
 fn begin(
     shared: &Arc<Shared>,
     key: Option<Result<IdempotencyKey, FieldError>>,
-    topic: Result<Topic, FieldError>,
+    topic: &Topic,
     event: Event,
 ) -> Result<Outcome, PublishError> {
     let key = key.transpose().map_err(PublishErrorCause::Key)?;
-    let (topic, body) = accept(shared, topic, &event, event.is_dispatched())?;
+    let body = accept(shared, &event, event.is_dispatched())?;
     let Some(replication) = &shared.replication else {
-        let entry = Entry { topic: &topic, body, kind: EntryKind::Durable(key) };
+        let entry = Entry { topic, body, kind: EntryKind::Durable(key) };
         return Ok(Outcome::Known(Some(shared.append(entry))));
     };
     if shared.is_closed() {
@@ -166,7 +191,7 @@ fn begin(
         appended: None,
         shared: shared.clone(),
         replication: replication.clone(),
-        topic,
+        topic: topic.clone(),
         number: fastrand::u64(..),
     }))
 }
@@ -176,9 +201,25 @@ pub(super) fn publish_ephemeral(
     topic: Result<Topic, FieldError>,
     event: Event,
 ) -> Result<usize, PublishError> {
-    let (topic, body) = accept(shared, topic, &event, true)?;
-    shared.signal(|cluster| cluster.ephemeral(&topic, &event));
-    let entry = Entry { topic: &topic, body, kind: EntryKind::Ephemeral };
+    let published = match &topic {
+        Ok(topic) => send_ephemeral(shared, topic, &event),
+        Err(error) => Err(PublishErrorCause::Topic(error.clone()).into()),
+    };
+    if let Err(error) = &published {
+        shared.counters.published(false);
+        tell_refused(topic.as_ref().ok(), error);
+    }
+    published
+}
+
+fn send_ephemeral(
+    shared: &Arc<Shared>,
+    topic: &Topic,
+    event: &Event,
+) -> Result<usize, PublishError> {
+    let body = accept(shared, event, true)?;
+    shared.signal(|cluster| cluster.ephemeral(topic, event));
+    let entry = Entry { topic, body, kind: EntryKind::Ephemeral };
     shared.append(entry).map(|published| published.subscribers())
 }
 
@@ -186,13 +227,7 @@ pub(super) fn publish_ephemeral(
 pub(super) const ID_ROOM: usize = 4 + Epoch::MAX_BYTES + 1 + 20 + 1;
 
 /// Checks an event and encodes it, without its id and the blank line that ends it.
-fn accept(
-    shared: &Shared,
-    topic: Result<Topic, FieldError>,
-    event: &Event,
-    is_dispatched: bool,
-) -> Result<(Topic, Vec<u8>), PublishError> {
-    let topic = topic.map_err(PublishErrorCause::Topic)?;
+fn accept(shared: &Shared, event: &Event, is_dispatched: bool) -> Result<Vec<u8>, PublishError> {
     if event.id().is_some() {
         return Err(PublishErrorCause::HasId.into());
     }
@@ -207,5 +242,5 @@ fn accept(
     if body.len() > limit {
         return Err(PublishErrorCause::TooLarge { size: body.len(), limit }.into());
     }
-    Ok((topic, body))
+    Ok(body)
 }

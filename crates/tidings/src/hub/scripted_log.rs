@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 use futures_core::Stream;
 
 use crate::backend::{
-    Append, Appended, Epoch, Log, LogError, LogErrorKind, Origin, Page, Read, Record, Replica,
-    Reply, Start,
+    Append, Appended, Epoch, Log, LogError, LogErrorKind, Origin, Page, Reach, Read, Record,
+    Replica, Reply, Start,
 };
 use crate::hub::Hub;
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -107,6 +107,7 @@ impl Log for ScriptedLog {
         let is_asked =
             |record: &&Record| record.position <= read.to && read.is_of(record.topic.as_str());
         let mut records: Vec<_> = state.records.iter().filter(is_asked).cloned().collect();
+        let mut reach = Reach::default();
         let from = match read.start {
             Start::After(from) if from < state.trimmed => {
                 let error = LogError::new(LogErrorKind::Trimmed, "scripted log: is trimmed");
@@ -115,13 +116,18 @@ impl Log for ScriptedLog {
             Start::After(from) => from,
             Start::Newest { count, .. } => {
                 let first = records.len().saturating_sub(count);
+                reach = match state.trimmed {
+                    _ if records.len() >= count => Reach::Count,
+                    0 => Reach::All,
+                    _ => Reach::Retained,
+                };
                 records.get(first).map_or(read.to, |record| record.position - 1)
             }
         };
         records.retain(|record| record.position > from);
         let epoch = state.epoch.clone().unwrap_or_else(epoch);
         drop(state);
-        reply.send(Ok(Page { epoch, records, from, to: read.to }));
+        reply.send(Ok(Page::new(epoch, records, from, read.to).with_reach(reach)));
     }
 
     fn end(&self, reply: Reply<u64>) {

@@ -7,7 +7,6 @@ use super::journal::topics::STEP;
 use super::journal::{Head, Journal};
 use super::published::Published;
 use super::replication::Replication;
-use crate::client::Client;
 use crate::clock::Clock;
 use crate::cluster::membership::Membership;
 use crate::counters::Counters;
@@ -19,12 +18,12 @@ use crate::log::retention::RetentionRules;
 use crate::log::tail::Tail;
 use crate::log::{TopicLog, TopicState};
 use crate::metrics::Metrics;
-use crate::outlet::CutStream;
 use crate::pinned::Pinned;
 use crate::registry::Registry;
 use crate::resume::Epoch;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::telling::{Attached, tell};
 use crate::timers::{Timed, TimerSlot};
 use crate::topic::TopicPattern;
 
@@ -171,15 +170,23 @@ impl Shared {
             if self.pinned.bytes().saturating_sub(will_be_free) <= self.pinned.target() {
                 break;
             }
-            let (bytes, stream) = client.cut();
+            let (bytes, stream) = client.clone().cut();
             will_be_free += bytes;
             self.counters.streams_cut.add();
-            cut.push(stream);
+            cut.push((client, stream));
         }
         self.pinned.be_patient();
         self.is_relieving.store(false, Ordering::Release);
         // Wakers may come back here.
-        cut.into_iter().for_each(CutStream::wake);
+        for (client, stream) in cut {
+            tell!(
+                WARN,
+                &client,
+                Attached::span(None),
+                "stream cut: its client reads too slowly, and others need the memory"
+            );
+            stream.wake();
+        }
     }
 
     /// Tells a selective log which topics this node now has subscribers for.
@@ -216,11 +223,9 @@ impl Shared {
         }
     }
 
-    /// Ends a client's part in its topics, and then in the registry: when that is empty, no topic counts a
-    /// subscriber any more.
-    pub(crate) fn unsubscribe(&self, client: &Client) {
-        self.leave(&client.feed.topics, |state| state.subscribers -= 1);
-        self.registry.leave(client);
+    /// Ends a subscription to topics.
+    pub(crate) fn unsubscribe(&self, topics: &[Arc<TopicLog>]) {
+        self.leave(topics, |state| state.subscribers -= 1);
     }
 
     /// Ends a replay of topics.
@@ -291,7 +296,10 @@ impl Shared {
             resets_unknown: counters.resets_unknown.get(),
             log_reads: counters.log_reads.get(),
             streams_cut: counters.streams_cut.get(),
+            snapshots_failed: counters.snapshots_failed.get(),
             snapshots_timed_out: counters.snapshots_timed_out.get(),
+            streams_untold: counters.streams_untold.get(),
+            subscriptions_refused: counters.subscriptions_refused.get(),
             connections_refused: counters.connections_refused.get(),
             connections_evicted: counters.connections_evicted.get(),
             connections_timed_out: counters.connections_timed_out.get(),

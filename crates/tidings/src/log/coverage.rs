@@ -56,6 +56,11 @@ impl LowWatermark {
         (self.position > position).then_some(self)
     }
 
+    /// Whether an event after an offset may be lost. A replica does not know the offsets of what was before it.
+    pub(crate) fn is_after(&self, offset: u64) -> bool {
+        self.offset > offset || (offset == 0 && self.position > 0)
+    }
+
     /// The higher of two.
     pub(crate) fn max(self, other: Self) -> Self {
         if other.position > self.position { other } else { self }

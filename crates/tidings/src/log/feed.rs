@@ -192,10 +192,11 @@ impl Feed {
         if let Some(chunk) = cache.of(range.replay) {
             // A replay chunk that reaches past this reader's own beginning lacks ephemeral events
             // that are for this reader.
-            if chunk.covers(range.from) && (!range.replay || chunk.to() <= range.to) {
-                if let Some(slice) = chunk.after(range.from) {
-                    return Ok(Some(slice));
-                }
+            if chunk.covers(range.from)
+                && (!range.replay || chunk.to() <= range.to)
+                && let Some(slice) = chunk.after(range.from)
+            {
+                return Ok(Some(slice));
             }
         }
         let room = coalescing.budget.room();
@@ -327,7 +328,6 @@ impl Feed {
     }
 
     /// Whether nothing was appended since all wait lists were joined.
-    #[cfg(feature = "http-body")]
     #[inline]
     pub(crate) fn is_waited_for(
         &self,

@@ -1,7 +1,9 @@
+use std::fmt;
+
 use serde::Serialize;
 
 /// Why a client could not be resumed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum ResetReason {
@@ -13,4 +15,14 @@ pub enum ResetReason {
     /// service, or it is not an id.
     #[default]
     Unknown,
+}
+
+impl fmt::Display for ResetReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "expired",
+            Self::Trimmed => "trimmed",
+            Self::Unknown => "unknown",
+        })
+    }
 }

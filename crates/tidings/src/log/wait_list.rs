@@ -29,12 +29,18 @@ impl Default for WaitList {
 }
 
 impl WaitList {
+    #[inline]
     pub(crate) fn join(&mut self, waiter: Arc<dyn Waiter>) -> Ticket {
-        // Most topics have one reader: a slab would begin with room for four.
         if self.waiting.capacity() == 0 {
-            self.waiting = Waiters::with_capacity(1);
+            self.make_room();
         }
         Ticket { generation: self.generation, index: self.waiting.insert(waiter) }
+    }
+
+    /// Most topics have one reader: a slab would begin with room for four.
+    #[cold]
+    fn make_room(&mut self) {
+        self.waiting = Waiters::with_capacity(1);
     }
 
     pub(crate) fn leave(&mut self, ticket: Ticket) -> Option<Arc<dyn Waiter>> {

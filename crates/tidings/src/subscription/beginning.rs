@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::history::History;
 use super::start_point::StartPoint;
+use crate::backend::Reach;
 use crate::clock::millis;
 use crate::hub::journal::Head;
 use crate::hub::journal::topics::Past;
@@ -48,6 +49,8 @@ pub(super) struct Beginning {
     /// Whether it reads the hub's log before that, because the log does not deliver all of its topics yet. From memory, an
     /// event of a topic that is delivered would take the client past those of a topic that is not.
     pub(super) waits_for_topics: bool,
+    /// Whether a fresh client is sent all the history that was asked for. What is read from the hub's log says so itself.
+    pub(super) is_complete: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +71,29 @@ pub(super) enum LogStart {
     /// After a position that the log has reached, and this node perhaps not yet.
     After(u64),
     /// With the newest events: at most `count`, and none older than `age` in milliseconds.
-    Newest { count: usize, age: u64 },
+    Newest { count: usize, age: u64, whole: Whole },
+}
+
+/// When the newest events of the hub's log are all that the client has asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whole {
+    /// When there are none before them.
+    All,
+    /// When there are as many as were asked for, too.
+    Count,
+    /// When they go as far back as was asked for, too.
+    Time,
+}
+
+impl Whole {
+    pub(super) fn is_reached(self, reach: Reach) -> bool {
+        match reach {
+            Reach::All => true,
+            Reach::Count => self == Self::Count,
+            Reach::Time => self == Self::Time,
+            _ => false,
+        }
+    }
 }
 
 /// What the hub knows at the moment at which a client begins.
@@ -128,22 +153,25 @@ impl Beginning {
     }
 
     fn retained(status: Status, history: History, view: &View<'_>) -> Self {
-        let then = StartPoint::retained(history, &view.past, view.head, view.now);
-        Self::from_memory(status, then)
+        let (then, is_complete) = StartPoint::retained(history, &view.past, view.head, view.now);
+        // A reset client knows that it has missed something.
+        let is_complete = is_complete || status != Status::Fresh;
+        Self { is_complete, ..Self::from_memory(status, then) }
     }
 
     fn from_memory(status: Status, then: StartPoint) -> Self {
-        Self { status, first: First::Status, then, waits_for_topics: false }
+        Self { status, first: First::Status, then, waits_for_topics: false, is_complete: true }
     }
 
     fn live(status: Status, first: First, view: &View<'_>) -> Self {
         let then = StartPoint::live(view.head);
-        Self { status, first, then, waits_for_topics: !view.is_followed() }
+        let waits_for_topics = !view.is_followed();
+        Self { status, first, then, waits_for_topics, is_complete: true }
     }
 
     fn from_log(status: Status, start: LogStart, view: &View<'_>) -> Self {
         let then = StartPoint::live(view.head);
-        Self { status, first: First::Log(start), then, waits_for_topics: false }
+        Self { first: First::Log(start), ..Self::from_memory(status, then) }
     }
 }
 
@@ -181,12 +209,15 @@ impl<'a> View<'a> {
             count = retention.events.saturating_add(count);
             age = retention.age_millis().max(age);
         }
+        let mut whole = Whole::All;
         match history {
             History::None => count = 0,
-            History::All => {}
-            History::Last(last) => count = count.min(last),
-            History::Within(within) => age = age.min(millis(within)),
+            History::Last(last) if last <= count => (count, whole) = (last, Whole::Count),
+            History::Within(within) if millis(within) <= age => {
+                (age, whole) = (millis(within), Whole::Time);
+            }
+            _ => {}
         }
-        LogStart::Newest { count, age }
+        LogStart::Newest { count, age, whole }
     }
 }

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::beginning::{Beginning, Claim, First, LogStart, Request, View};
+use super::beginning::{Beginning, Claim, First, LogStart, Request, View, Whole};
 use super::history::History;
+use crate::backend::Reach;
 use crate::hub::journal::Head;
 use crate::hub::journal::source::ReplicaHistory;
 use crate::hub::journal::topics::Past;
@@ -69,7 +70,7 @@ fn a_beginning_follows_from_the_request_and_what_the_hub_has() {
 
     const NOTHING: Claim = Claim::None;
     const LIVE: History = History::None;
-    const ALL_RETAINED: First = First::Log(LogStart::Newest { count: 1_000, age: 600_000 });
+    const ALL_RETAINED: First = log_newest(1_000, 600_000, Whole::All);
     let status = First::Status;
     let second = Duration::from_secs(1);
     for (hub, claim, history, has_snapshot, expected) in [
@@ -102,8 +103,14 @@ fn a_beginning_follows_from_the_request_and_what_the_hub_has() {
         // A selective log has the history; memory has what came since the first subscriber.
         (Selective(5), NOTHING, LIVE, false, (Fresh, status, 5)),
         (Selective(5), NOTHING, All, false, (Fresh, ALL_RETAINED, 5)),
-        (Selective(5), NOTHING, Last(3), false, (Fresh, log_newest(3, 600_000), 5)),
-        (Selective(5), NOTHING, Within(second), false, (Fresh, log_newest(1_000, 1_000), 5)),
+        (Selective(5), NOTHING, Last(3), false, (Fresh, log_newest(3, 600_000, Whole::Count), 5)),
+        (
+            Selective(5),
+            NOTHING,
+            Within(second),
+            false,
+            (Fresh, log_newest(1_000, 1_000, Whole::Time), 5),
+        ),
         (Selective(5), Position(3), LIVE, false, (Resumed, status, 3)),
         (Selective(5), Claim::Unknown, LIVE, false, (Reset(Unknown), ALL_RETAINED, 5)),
         (Selective(5), Claim::Unknown, LIVE, true, (Reset(Unknown), First::Snapshot, 5)),
@@ -113,7 +120,7 @@ fn a_beginning_follows_from_the_request_and_what_the_hub_has() {
         (NotFollowed(5), Position(5), LIVE, false, (Resumed, log_after_claim(5), 5)),
     ] {
         let request = Request { claim, history, has_snapshot };
-        let Beginning { status, first, then, waits_for_topics } = beginning(hub, &request);
+        let Beginning { status, first, then, waits_for_topics, .. } = beginning(hub, &request);
         assert_eq!((status, first, then.position), expected, "{hub:?} {request:?}");
         let is_live = !matches!(first, First::Log(_)) && matches!(hub, NotFollowed(_));
         assert_eq!(waits_for_topics, is_live, "{hub:?} {request:?}");
@@ -124,6 +131,57 @@ fn log_after_claim(position: u64) -> First {
     First::Log(LogStart::AfterClaim(position))
 }
 
-fn log_newest(count: usize, age: u64) -> First {
-    First::Log(LogStart::Newest { count, age })
+const fn log_newest(count: usize, age: u64, whole: Whole) -> First {
+    First::Log(LogStart::Newest { count, age, whole })
+}
+
+#[test]
+fn history_is_complete_if_nothing_of_what_was_asked_for_is_gone() {
+    use History::{All, Last, Within};
+
+    let second = Duration::from_secs(1);
+    for (history, expected) in [
+        (History::None, true),
+        (All, false),
+        (Last(0), true),
+        (Last(3), true),
+        (Last(4), false),
+        // What is lost came before an event that is too old; or may have come after it.
+        (Within(2 * second), true),
+        (Within(3 * second), false),
+    ] {
+        let request = Request { claim: Claim::None, history, has_snapshot: false };
+        for hub in [HubKind::InMemory, HubKind::Replica(5)] {
+            assert_eq!(beginning(hub, &request).is_complete, expected, "{hub:?} {history:?}");
+        }
+    }
+    // A client that is reset has been told.
+    let request = Request { claim: Claim::Unknown, history: All, has_snapshot: false };
+    assert!(beginning(HubKind::InMemory, &request).is_complete);
+}
+
+#[test]
+fn history_of_the_log_is_complete_if_it_goes_as_far_back_as_was_asked_for() {
+    use History::{All, Last, Within};
+
+    let second = Duration::from_secs(1);
+    for (history, expected) in [
+        (All, [Reach::All].as_slice()),
+        (Last(1_000), &[Reach::All, Reach::Count]),
+        // More than the topic retains.
+        (Last(1_001), &[Reach::All]),
+        (Within(600 * second), &[Reach::All, Reach::Time]),
+        (Within(601 * second), &[Reach::All]),
+    ] {
+        let request = Request { claim: Claim::None, history, has_snapshot: false };
+        let First::Log(LogStart::Newest { whole, .. }) =
+            beginning(HubKind::Selective(5), &request).first
+        else {
+            panic!("it is read from the log");
+        };
+        let reaches = [Reach::All, Reach::Count, Reach::Time, Reach::Retained];
+        let complete: Vec<_> =
+            reaches.into_iter().filter(|reach| whole.is_reached(*reach)).collect();
+        assert_eq!(complete, expected, "{history:?}");
+    }
 }

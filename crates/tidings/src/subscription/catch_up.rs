@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::beginning::LogStart;
+use super::beginning::{LogStart, Whole};
 use super::look_back::{Answer, LookBack, PendingLook, Question};
 use super::out_of_band::{Announcement, NextStep};
 use super::start_point::StartPoint;
@@ -30,6 +30,8 @@ pub(super) struct CatchUp {
     /// The client's status, which is announced as soon as it is certain.
     announce: Option<Status>,
     start: Start,
+    /// When it is all that a fresh client has asked for.
+    whole: Whole,
     /// The offset at which the history began that `start` is of.
     began: u64,
     /// The log has reached the position at which the client is.
@@ -78,14 +80,19 @@ impl CatchUp {
         announce: Option<Status>,
     ) -> Box<Self> {
         let is_reached = matches!(start, LogStart::After(_));
+        let whole = match start {
+            LogStart::Newest { whole, .. } => whole,
+            _ => Whole::All,
+        };
         let start = match start {
             LogStart::AfterClaim(position) | LogStart::After(position) => Start::After(position),
-            LogStart::Newest { count, age } => {
+            LogStart::Newest { count, age, .. } => {
                 Start::Newest { count, since: clock::unix_millis().saturating_sub(age) }
             }
         };
         let state = CatchUpState::Look;
-        Box::new(Self { replication, announce, start, began, is_reached, state, closing: None })
+        let closing = None;
+        Box::new(Self { replication, announce, start, whole, began, is_reached, state, closing })
     }
 
     /// Whether a hub that is closing should wait for this no longer: the log does not answer.
@@ -137,11 +144,16 @@ impl CatchUp {
                     self.state = CatchUpState::Look;
                     match page {
                         Ok(page) if page.epoch == epoch => {
+                            let is_fresh = self.announce == Some(Status::Fresh);
+                            let is_newest = matches!(self.start, Start::Newest { .. });
+                            let is_complete =
+                                !(is_fresh && is_newest) || self.whole.is_reached(page.reach);
                             self.start = Start::After(page.to);
                             let (position, status) = (page.from, self.announce.take());
                             self.state = CatchUpState::SendPage(page);
                             if let Some(status) = status {
-                                let announcement = Announcement { status, position, epoch };
+                                let announcement =
+                                    Announcement { status, position, epoch, is_complete };
                                 return Poll::Ready(Progress::Announce(announcement));
                             }
                         }
@@ -225,7 +237,8 @@ impl CatchUp {
             return Poll::Pending;
         };
         let (status, epoch) = (self.announce.take(), head.epoch);
-        let announcement = status.map(|status| Announcement { status, position, epoch });
+        let announcement =
+            status.map(|status| Announcement { status, position, epoch, is_complete: true });
         Poll::Ready(Progress::Arrived(start, announcement))
     }
 

@@ -42,7 +42,7 @@ impl Publisher {
             _ => Event::named("named", data).unwrap(),
         };
         self.hub.publish(topic, event).wait().unwrap();
-        if n % 4 == 0 {
+        if n.is_multiple_of(4) {
             self.hub.publish_ephemeral(topic, Event::named("typing", "").unwrap()).unwrap();
         }
         self.published.push(topic);

@@ -31,11 +31,17 @@ impl Subscription {
     ///
     /// Servers poll a body until it is pending, and only then let others run. So a stream that always has more would keep
     /// its thread. It pauses after a burst.
+    ///
+    /// They also poll three times for each event: for the event, for more, and again after writing. So it returns at once
+    /// if nothing has happened since the last poll.
     #[inline]
     pub(crate) fn poll_body(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, StreamError>>> {
+        if self.is_quiet(cx.waker()) {
+            return Poll::Pending;
+        }
         if self.pace.is_spent() && self.pauses(cx) {
             return Poll::Pending;
         }
@@ -59,10 +65,10 @@ impl Subscription {
         limit: u64,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, StreamError>>> {
-        if std::mem::take(&mut self.has_rest) {
-            if let Some(rest) = self.client.outlet.take_rest() {
-                return Poll::Ready(Some(Ok(rest)));
-            }
+        if std::mem::take(&mut self.has_rest)
+            && let Some(rest) = self.client.outlet.take_rest()
+        {
+            return Poll::Ready(Some(Ok(rest)));
         }
         self.poll_bytes(Some(limit), cx).map_ok(|item| item.bytes)
     }

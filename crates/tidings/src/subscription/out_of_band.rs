@@ -10,11 +10,12 @@ use super::replay::Replay;
 use super::snapshot::{AwaitedSnapshot, Snapshot, SnapshotHook, SnapshotTask};
 use super::{Item, Subscription};
 use crate::encode;
-use crate::error::StreamError;
+use crate::error::{StreamError, StreamErrorKind};
 use crate::heartbeat::EMPTY_COMMENT;
 use crate::log::coalesce::Slice;
 use crate::resume::Epoch;
 use crate::status::Status;
+use crate::telling::tell;
 
 /// What is to be sent before the stream reads on in its topics' logs, in this order.
 #[derive(Debug, Default)]
@@ -26,6 +27,8 @@ pub(super) struct OutOfBand {
     pub(super) replay: Option<Replay>,
     /// An error that waits until the server has sent what comes before it: see [`EventStream`](crate::EventStream).
     failed: Option<StreamError>,
+    /// The server has been given time for that.
+    has_let_send: bool,
 }
 
 /// What a stream does next.
@@ -55,6 +58,8 @@ pub(super) struct Announcement {
     pub(super) status: Status,
     pub(super) position: u64,
     pub(super) epoch: Epoch,
+    /// Whether the history that follows is all that was asked for.
+    pub(super) is_complete: bool,
 }
 
 /// A snapshot that the application is making, and the status that is sent with it.
@@ -83,10 +88,10 @@ impl Subscription {
 
     /// Sends the client's status.
     pub(super) fn announce(&mut self, announcement: Announcement, mut ready: Ready) {
-        let Announcement { status, position, epoch } = announcement;
+        let Announcement { status, position, epoch, is_complete } = announcement;
         self.set_status(status);
         if self.sends_status {
-            let event = status.event(self.client.id, epoch.id(position));
+            let event = status.event(self.client.id, epoch.id(position), is_complete);
             ready.bytes.extend_from_slice(&event.encode());
             ready.events = 1;
             ready.position = Some(position);
@@ -116,6 +121,11 @@ impl Subscription {
         }
         if self.status == Status::Pending {
             self.status = status;
+            if let Status::Reset(reason) = status {
+                tell!(DEBUG, &self.client, self.span(), %reason, "stream begins with a reset");
+            }
+        } else if let Status::Reset(reason) = status {
+            tell!(INFO, &self.client, self.span(), %reason, "client lagged too far, and is reset");
         }
     }
 
@@ -137,7 +147,11 @@ impl Subscription {
                 return NextStep::Read;
             };
             if out_of_band.failed.is_some() {
-                return NextStep::End;
+                if std::mem::replace(&mut out_of_band.has_let_send, true) {
+                    return NextStep::End;
+                }
+                cx.waker().wake_by_ref();
+                return NextStep::LetServerSend;
             }
             if let Some(Ready { bytes, events, position }) = out_of_band.ready.take() {
                 let bytes = self.shared.pinned.hold(bytes);
@@ -150,8 +164,8 @@ impl Subscription {
                     Poll::Ready(Ok(snapshot)) => self.send_snapshot(&snapshot),
                     Poll::Ready(Err(error)) => {
                         out_of_band.snapshot = None;
-                        self.fail(StreamError::snapshot(error), cx);
-                        return NextStep::LetServerSend;
+                        self.shared.counters.snapshots_failed.add();
+                        self.fail(StreamError::snapshot(error));
                     }
                     // A shutdown does not wait for the application.
                     Poll::Pending if closing => return NextStep::End,
@@ -204,9 +218,15 @@ impl Subscription {
     }
 
     /// Ends with an error, once the server has sent what it has.
-    fn fail(&mut self, error: StreamError, cx: &mut Context<'_>) {
+    pub(super) fn fail(&mut self, error: StreamError) {
+        match error.kind() {
+            StreamErrorKind::Ended => {}
+            StreamErrorKind::Reset(_) => {
+                tell!(INFO, &self.client, self.span(), reason = %error, "stream failed");
+            }
+            _ => tell!(WARN, &self.client, self.span(), reason = %error, "stream failed"),
+        }
         self.out_of_band().failed = Some(error);
-        cx.waker().wake_by_ref();
     }
 
     /// Ends the stream as its hub says: with its end, or with an error in place of that. If it has failed already, with
@@ -226,7 +246,9 @@ impl Subscription {
         }
         let failed = self.out_of_band.as_mut().and_then(|out_of_band| out_of_band.failed.take());
         if failed.is_none() && self.shared.ends_streams_by_reset() {
-            self.fail(StreamError::ended(), cx);
+            self.fail(StreamError::ended());
+            self.out_of_band().has_let_send = true;
+            cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         self.ended = true;
@@ -252,14 +274,14 @@ impl Subscription {
         else {
             return;
         };
-        let Announcement { status, position, epoch } = announcement;
+        let Announcement { status, position, epoch, is_complete } = announcement;
         let mut ready = Ready { position: Some(position), ..Ready::default() };
         if self.sends_status {
             let id = match snapshot.events.is_empty() {
                 true => epoch.id(position),
                 false => epoch.id_without_position(),
             };
-            ready.bytes.extend_from_slice(&status.event(self.client.id, id).encode());
+            ready.bytes.extend_from_slice(&status.event(self.client.id, id, is_complete).encode());
             ready.events += 1;
         }
         let last = snapshot.events.len().saturating_sub(1);

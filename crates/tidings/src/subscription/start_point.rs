@@ -5,10 +5,11 @@ use super::history::History;
 use crate::clock::millis;
 use crate::hub::journal::Head;
 use crate::hub::journal::topics::Past;
-use crate::log::TopicLog;
 use crate::log::coverage::LowWatermark;
 use crate::log::feed::Cursor;
+use crate::log::frame::Frame;
 use crate::log::reset_reason::ResetReason;
+use crate::log::{TopicLog, TopicState};
 
 /// Where in the hub's memory a subscription begins.
 #[derive(Debug)]
@@ -76,10 +77,16 @@ impl StartPoint {
             .then(|| Self::in_past(past, offset, head.position, head))
     }
 
-    /// Before the events that the topics retain, as far as `history` asks for them. `now` is the hub's time.
-    pub(crate) fn retained(history: History, past: &Past<'_>, head: &Head, now: u64) -> Self {
+    /// Before the events that the topics retain, as far as `history` asks for them, and whether these are all that it
+    /// asks for. `now` is the hub's time.
+    pub(crate) fn retained(
+        history: History,
+        past: &Past<'_>,
+        head: &Head,
+        now: u64,
+    ) -> (Self, bool) {
         let (after, since) = match history {
-            History::None => return Self::live(head),
+            History::None => return (Self::live(head), true),
             History::All => (0, None),
             History::Last(count) => (offset_before_last(&past.logs, count, head, now), None),
             History::Within(age) => (0, Some(now.saturating_sub(millis(age)))),
@@ -87,9 +94,11 @@ impl StartPoint {
         // The offset after which each topic begins, and the lowest of them for all.
         let (mut offset, mut position) = (head.offset, head.position);
         let mut starts_after = Vec::with_capacity(past.logs.len());
+        let mut is_complete = !past.vanished.is_after(after);
         for log in past.logs.iter() {
             let state = log.lock();
             let mut first = log.retained(&state, now).first;
+            is_complete &= has_all(log, &state, first, after, since.map(|since| (since, now)));
             if let Some(since) = since.filter(|since| *since > 0) {
                 // An event of exactly the given age is included.
                 first = first.max(state.durable.first_since(since - 1));
@@ -105,8 +114,32 @@ impl StartPoint {
             }
         }
         let point = Self::in_past(past, offset, position, head);
-        Self { starts_after: Some(starts_after.into()), ..point }
+        (Self { starts_after: Some(starts_after.into()), ..point }, is_complete)
     }
+}
+
+/// Whether a topic retains, from its event `first` on, all that was published to it after an offset and in the time from
+/// one moment to another. If it cannot be sure, no.
+fn has_all(
+    log: &TopicLog,
+    state: &TopicState,
+    first: usize,
+    after: u64,
+    time: Option<(u64, u64)>,
+) -> bool {
+    let is_too_old = |frame: &Frame| time.is_some_and(|(since, _)| frame.at < since);
+    // The live window has events that are not retained.
+    if state.durable.iter().take(first).any(|frame| frame.offset > after && !is_too_old(frame)) {
+        return false;
+    }
+    let low = state.coverage.low_watermark();
+    if state.coverage.is_followed() && !low.is_after(after) {
+        return true;
+    }
+    // When the events were published that it has lost is not known. But it has them in the order of their times.
+    let has_expired = low.reason == ResetReason::Expired
+        && time.is_some_and(|(since, now)| now - since <= log.retention.age_millis());
+    has_expired || state.durable.front().is_some_and(is_too_old)
 }
 
 /// The offset after which there are exactly `count` retained events of all topics, or all of them.

@@ -15,7 +15,9 @@ use crate::heartbeat::Heartbeat;
 use crate::heartbeat::timer::HeartbeatTimer;
 use crate::hub::shared::{Defaults, Shared};
 use crate::into_topics::IntoTopics;
+use crate::response::ErrorFormat;
 use crate::resume::{LastEventId, Resume};
+use crate::telling;
 use crate::topic::{Topic, TopicPattern};
 
 /// Builds a subscription: see [`Hub::subscribe`](crate::Hub::subscribe).
@@ -30,6 +32,7 @@ pub struct Subscribe {
     history: History,
     snapshot: Option<SnapshotHook>,
     options: SubscriptionOptions,
+    error_format: ErrorFormat,
 }
 
 impl Subscribe {
@@ -53,6 +56,7 @@ impl Subscribe {
             history: History::default(),
             snapshot: None,
             options,
+            error_format: ErrorFormat::default(),
         }
     }
 
@@ -76,7 +80,8 @@ impl Subscribe {
     ///
     /// Takes an adapter's extractor, or a [`Resume`].
     pub fn resume(mut self, request: impl Into<Resume>) -> Self {
-        let Resume { last_event_id, remote_addr } = request.into();
+        let Resume { last_event_id, remote_addr, error_format } = request.into();
+        self.error_format = error_format;
         self.last_event_id = last_event_id;
         self.identity.remote_addr = remote_addr.or(self.identity.remote_addr);
         self
@@ -132,8 +137,13 @@ impl Subscribe {
         self
     }
 
-    /// Whether the status event is sent. Default: yes. Without it the client does not learn of a reset, and cannot
-    /// resume before its first event.
+    /// Whether the status event is sent. Default: yes. Without it the client cannot resume before its first event, and
+    /// cannot be told of a reset:
+    ///
+    /// - Where it would be reset in mid-stream, its stream ends [with an error](crate::error::StreamErrorKind::Reset)
+    ///   instead. So there is no gap within a connection.
+    /// - A connection that cannot be resumed begins as after a reset, with all that is retained or a snapshot. The client must
+    ///   take each connection for a new beginning. The handler knows better: [`Subscription::status`].
     pub fn status(mut self, send: bool) -> Self {
         self.options.sends_status = send;
         self
@@ -171,13 +181,27 @@ impl Subscribe {
     ///
     /// When a topic's name was refused, when there is no topic, and when there are more than the hub allows:
     /// [`HubBuilder::topics_per_subscription`](crate::HubBuilder::topics_per_subscription). Nothing is created then.
-    pub fn open(self) -> Result<Subscription, SubscribeError> {
-        let mut names = self.names.map_err(SubscribeErrorCause::Topic)?;
-        names.sort();
-        names.dedup();
-        check_number(&names, &self.shared.defaults)?;
+    pub fn open(mut self) -> Result<Subscription, SubscribeError> {
+        let names = std::mem::replace(&mut self.names, Ok(Vec::new()));
+        match check(names, &self.shared.defaults) {
+            Ok(names) => Ok(self.open_checked(&names)),
+            Err(cause) => {
+                let error = SubscribeError::from(cause).with_format(self.error_format);
+                self.shared.counters.subscriptions_refused.add();
+                tracing::debug!(
+                    target: telling::STREAM,
+                    principal = self.identity.principal.as_deref(),
+                    reason = %error,
+                    "subscription refused"
+                );
+                Err(error)
+            }
+        }
+    }
+
+    fn open_checked(self, names: &[TopicPattern]) -> Subscription {
         let Self { shared, history, snapshot, options, .. } = self;
-        let (logs, head) = shared.subscribe(&names);
+        let (logs, head) = shared.subscribe(names);
         let claim = self.last_event_id.map_or(Claim::None, |id| {
             id.position(&head.epoch).map_or(Claim::Unknown, Claim::Position)
         });
@@ -192,12 +216,18 @@ impl Subscribe {
             }
         };
         client.heartbeat.start(&client);
-        Ok(Subscription::new(shared, client, options, snapshot, (request, head)))
+        Subscription::new(shared, client, options, snapshot, (request, head))
     }
 }
 
-/// The names are different ones.
-fn check_number(names: &[TopicPattern], limits: &Defaults) -> Result<(), SubscribeErrorCause> {
+/// The names in order, each once, if the hub allows as many.
+fn check(
+    names: Result<Vec<TopicPattern>, FieldError>,
+    limits: &Defaults,
+) -> Result<Vec<TopicPattern>, SubscribeErrorCause> {
+    let mut names = names.map_err(SubscribeErrorCause::Topic)?;
+    names.sort();
+    names.dedup();
     let patterns = names.iter().filter(|name| name.has_wildcard()).count();
     let topics = names.len() - patterns;
     let (count, limit) = (topics, limits.topics_per_subscription);
@@ -208,7 +238,7 @@ fn check_number(names: &[TopicPattern], limits: &Defaults) -> Result<(), Subscri
     if count > limit {
         return Err(SubscribeErrorCause::TooManyPatterns { count, limit });
     }
-    if names.is_empty() { Err(SubscribeErrorCause::NoTopics) } else { Ok(()) }
+    if names.is_empty() { Err(SubscribeErrorCause::NoTopics) } else { Ok(names) }
 }
 
 impl fmt::Debug for Subscribe {

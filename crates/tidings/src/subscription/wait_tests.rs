@@ -72,6 +72,8 @@ fn an_event_between_the_last_look_and_the_wait_is_not_missed() {
                 let publisher = hub.clone();
                 HOOK.set(Some(Box::new(move || publish(&publisher, between))));
                 let mut next = poll(&mut stream, &wakes);
+                // A stream that waits already does not look again.
+                before_waiting();
                 if next.is_none() && wakes.0.load(Ordering::Relaxed) > woken {
                     next = poll(&mut stream, &wakes);
                 }

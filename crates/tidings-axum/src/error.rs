@@ -1,0 +1,88 @@
+use std::fmt;
+
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tidings::error::{self, EventError, FieldError, PublishError, SubscribeError};
+use tidings::response::ErrorResponse;
+
+/// An error of Tidings as a response, for handlers that end with `?`.
+///
+/// It is made from the errors of subscribing, publishing and making events:
+///
+/// ```
+/// use axum::extract::State;
+/// use tidings_axum::tidings::{Event, Hub};
+/// use tidings_axum::{Error, Sse, SseRequest};
+///
+/// async fn events(State(hub): State<Hub>, request: SseRequest) -> Result<Sse, Error> {
+///     Ok(request.subscribe(&hub, "news").open()?.into())
+/// }
+///
+/// async fn publish(State(hub): State<Hub>, headline: String) -> Result<String, Error> {
+///     let published = hub.publish("news", Event::named("headline", headline)?).await?;
+///     Ok(published.id().to_string())
+/// }
+/// ```
+///
+/// The response is that of [`tidings::error::Error::response`]: 400 if a name, an event or the number of topics is refused,
+/// 413 for an event that is too large, 503 if the hub is closed or its log does not answer. Its text is plain or
+/// `application/problem+json`, as the request's `Accept` prefers, where the error comes from a subscription of an
+/// [`SseRequest`](crate::SseRequest) or was made by [`SseRequest::error`](crate::SseRequest::error); otherwise plain.
+#[derive(Debug)]
+pub struct Error(error::Error);
+
+impl From<error::Error> for Error {
+    fn from(error: error::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl From<SubscribeError> for Error {
+    fn from(error: SubscribeError) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<PublishError> for Error {
+    fn from(error: PublishError) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<EventError> for Error {
+    fn from(error: EventError) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<FieldError> for Error {
+    fn from(error: FieldError) -> Self {
+        Self(error.into())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let ErrorResponse { status, headers, body, .. } = self.0.response();
+        let mut response = body.into_response();
+        *response.status_mut() =
+            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        for &(name, value) in headers {
+            let name = HeaderName::from_static(name);
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}
