@@ -33,7 +33,8 @@ fn app(hub: &Hub) -> Router {
 }
 
 async fn publish(hub: &Hub, name: &str, data: &str) {
-    hub.publish("jobs", Event::named(name, data).unwrap()).await.unwrap();
+    let event = Event::named(name, data).expect("a good name");
+    hub.publish("jobs", event).await.expect("it is published");
 }
 
 /// The message of the panic that this ends with.

@@ -21,7 +21,8 @@ fn failure(future: impl Future) -> String {
 
 #[test]
 fn a_stream_of_bytes_is_read_as_its_client_reads_it() {
-    let mut stream = bytes(&["retry: 10\nid: 7\nda", "ta: a\ndata: b\n", "\n: still here\n\nid: 8\n\n"]);
+    let mut stream =
+        bytes(&["retry: 10\nid: 7\nda", "ta: a\ndata: b\n", "\n: still here\n\nid: 8\n\n"]);
     let message = block_on(stream.expect("message"));
     assert_eq!((message.data(), message.last_event_id()), ("a\nb", "7"));
     assert_eq!(stream.last_event_id(), "7");
