@@ -1,4 +1,5 @@
-//! The interface of the authentication examples.
+//! The interface of the authentication examples, as programs. `examples/auth/stream_tests.rs` has the tests that need no
+//! socket.
 
 use std::time::Duration;
 
@@ -12,19 +13,11 @@ use tidings_tests::on_every_framework;
 
 on_every_framework! { "auth";
     the_greeting_names_the_framework_and_the_address
-    a_session_cookie_opens_the_stream_and_resumes_it
-    an_access_token_opens_the_stream_and_resumes_it
-    a_query_token_opens_the_stream_and_resumes_it
-    a_query_token_resumes_by_the_query_where_the_client_cannot_set_headers
     the_session_cookie_is_kept_from_scripts_and_other_sites
-    bad_credentials_are_401_before_there_is_a_stream
     a_wrong_password_is_401_and_sets_no_cookie
     a_query_token_is_valid_for_the_stream_only
     an_expired_query_token_is_refused_while_its_stream_stays_open
-    the_topic_of_another_user_is_403_before_there_is_a_stream
-    a_stream_can_be_of_some_of_the_topics
     events_of_another_user_never_arrive
-    an_id_of_another_user_gives_none_of_their_events
     logout_ends_open_streams_and_revokes_the_credentials
     logout_does_not_affect_other_users_and_sessions
     an_allowed_origin_is_named_with_credentials
@@ -130,61 +123,6 @@ async fn the_greeting_names_the_framework_and_the_address(package: &str) {
     assert_eq!(server.greeting(), expected);
 }
 
-/// A client follows, is cut, misses two events, and comes back for them with the same credentials.
-async fn opens_and_resumes(server: &Process, request: Request) {
-    let (mut stream, status) = follow(server, request.clone()).await;
-    assert_eq!(status["status"], "fresh");
-    publish(server, "/notify/ada", "one").await;
-    assert_eq!(next_text(&mut stream).await, "one");
-    let last_event_id = stream.last_event_id().to_owned();
-    stream.reset();
-
-    publish(server, "/news", "two").await;
-    publish(server, "/notify/grace", "not-for-ada").await;
-    publish(server, "/notify/ada", "three").await;
-    let request = request.header("last-event-id", last_event_id);
-    let (mut stream, status) = follow(server, request).await;
-    assert_eq!(status["status"], "resumed");
-    assert_eq!(next_text(&mut stream).await, "two");
-    assert_eq!(next_text(&mut stream).await, "three");
-    publish(server, "/notify/ada", "four").await;
-    assert_eq!(next_text(&mut stream).await, "four");
-}
-
-async fn a_session_cookie_opens_the_stream_and_resumes_it(package: &str) {
-    let server = start(package).await;
-    let cookie = log_in_as_ada(&server).await;
-    // Among other cookies, as an application has them.
-    let cookie = format!("theme=dark; {cookie}; consent=1");
-    opens_and_resumes(&server, Request::get("/events").header("cookie", cookie)).await;
-}
-
-async fn an_access_token_opens_the_stream_and_resumes_it(package: &str) {
-    let server = start(package).await;
-    opens_and_resumes(&server, as_user(AS_ADA)).await;
-}
-
-async fn a_query_token_opens_the_stream_and_resumes_it(package: &str) {
-    let server = start(package).await;
-    let token = query_token(&server, AS_ADA).await;
-    opens_and_resumes(&server, Request::get(&format!("/events?token={token}"))).await;
-}
-
-async fn a_query_token_resumes_by_the_query_where_the_client_cannot_set_headers(package: &str) {
-    let server = start(package).await;
-    let token = query_token(&server, AS_ADA).await;
-    let (stream, _) = follow(&server, Request::get(&format!("/events?token={token}"))).await;
-    let last_event_id = stream.last_event_id().to_owned();
-    stream.reset();
-    publish(&server, "/notify/ada", "missed").await;
-    // A new EventSource with a new token, after the old one has expired.
-    let token = query_token(&server, AS_ADA).await;
-    let target = format!("/events?token={token}&lastEventId={last_event_id}");
-    let (mut stream, status) = follow(&server, Request::get(&target)).await;
-    assert_eq!(status["status"], "resumed");
-    assert_eq!(next_text(&mut stream).await, "missed");
-}
-
 async fn the_session_cookie_is_kept_from_scripts_and_other_sites(package: &str) {
     let server = start(package).await;
     let response = ask(&server, post("/login", "user=ada&password=engine")).await;
@@ -193,46 +131,6 @@ async fn the_session_cookie_is_kept_from_scripts_and_other_sites(package: &str) 
     assert_eq!(session.len(), "session=".len() + 64);
     assert_eq!(attributes, "Path=/; Max-Age=43200; HttpOnly; SameSite=Strict");
     assert!(response.text().is_empty(), "the cookie is not in the body");
-}
-
-async fn bad_credentials_are_401_before_there_is_a_stream(package: &str) {
-    let server = start(package).await;
-    let (_stream, _) = follow(&server, as_user(AS_GRACE)).await;
-    assert_eq!(streams(&server).await, 1);
-
-    let cookie = log_in_as_ada(&server).await;
-    let session = cookie.strip_prefix("session=").expect("the session").to_owned();
-    let token = query_token(&server, AS_ADA).await;
-    let get = Request::get;
-    for (case, request) in [
-        ("nothing", get("/events")),
-        ("a topic that all may see", get("/events?topic=news")),
-        ("another cookie", get("/events").header("cookie", "theme=dark")),
-        ("an empty session", get("/events").header("cookie", "session=")),
-        ("a wrong session", get("/events").header("cookie", format!("session={}", "0".repeat(64)))),
-        ("cookies that are not text", get("/events").header("cookie", b"session=\xff\xfe")),
-        ("no token", get("/events").header("authorization", "Bearer")),
-        ("an empty token", get("/events").header("authorization", "Bearer ")),
-        ("a wrong token", get("/events").header("authorization", "Bearer access-of-bob")),
-        ("a token that is not text", get("/events").header("authorization", b"Bearer \xff\xfe")),
-        ("another scheme", get("/events").header("authorization", "Basic YWRhOmVuZ2luZQ==")),
-        ("an empty query token", get("/events?token=")),
-        ("a wrong query token", get("/events?token=0")),
-        ("a query token that is not text", get("/events?token=%ff%00")),
-        ("an access token in the query", get("/events?token=access-of-ada")),
-        ("a session in the query", get(&format!("/events?token={session}"))),
-        ("a session as access token", as_user(&format!("Bearer {session}"))),
-        ("a query token as session", get("/events").header("cookie", format!("session={token}"))),
-        ("a query token as access token", as_user(&format!("Bearer {token}"))),
-        ("a wrong token beside a good cookie", as_user("Bearer x").header("cookie", &cookie)),
-        ("a wrong query token beside it", get("/events?token=x").header("cookie", &cookie)),
-    ] {
-        // As a client that reconnects would.
-        let response = ask(&server, request.header("last-event-id", "0-0")).await;
-        assert_eq!(response.status(), 401, "{case}: {}", response.text());
-        assert_refused(&response, 401);
-        assert_eq!(streams(&server).await, 1, "{case}");
-    }
 }
 
 async fn a_wrong_password_is_401_and_sets_no_cookie(package: &str) {
@@ -285,38 +183,6 @@ async fn an_expired_query_token_is_refused_while_its_stream_stays_open(package: 
     assert_eq!(next_text(&mut stream).await, "still here");
 }
 
-async fn the_topic_of_another_user_is_403_before_there_is_a_stream(package: &str) {
-    let server = start(package).await;
-    for topics in [
-        "topic=user:grace",
-        "topic=user%3Agrace",
-        "topic=news&topic=user:ada&topic=user:grace",
-        "topic=user:*",
-        "topic=*",
-        "topic=",
-        "topic=USER:ada",
-        "topic=no-such-topic",
-        "topic=two+words",
-    ] {
-        let request = Request::get(&format!("/events?{topics}")).header("authorization", AS_ADA);
-        assert_refused(&ask(&server, request).await, 403);
-        assert_eq!(streams(&server).await, 0, "{topics}");
-    }
-}
-
-async fn a_stream_can_be_of_some_of_the_topics(package: &str) {
-    let server = start(package).await;
-    let only = |topic| Request::get(topic).header("authorization", AS_ADA);
-    let (mut news, _) = follow(&server, only("/events?topic=news")).await;
-    let (mut own, _) = follow(&server, only("/events?topic=user%3Aada")).await;
-    publish(&server, "/notify/ada", "own").await;
-    publish(&server, "/news", "news").await;
-    publish(&server, "/notify/ada", "own-again").await;
-    assert_eq!(next_text(&mut news).await, "news");
-    assert_eq!(next_text(&mut own).await, "own");
-    assert_eq!(next_text(&mut own).await, "own-again");
-}
-
 async fn events_of_another_user_never_arrive(package: &str) {
     const EVENTS: usize = 300;
 
@@ -343,18 +209,6 @@ async fn events_of_another_user_never_arrive(package: &str) {
         let own = (0..EVENTS).map(|n| format!("{user}-{n}"));
         assert_eq!(received, own.chain(["end".to_owned()]).collect::<Vec<_>>());
     }
-}
-
-async fn an_id_of_another_user_gives_none_of_their_events(package: &str) {
-    let server = start(package).await;
-    let (grace, _) = follow(&server, as_user(AS_GRACE)).await;
-    publish(&server, "/notify/grace", "for-grace").await;
-    publish(&server, "/notify/ada", "for-ada").await;
-    let stolen = grace.last_event_id().to_owned();
-    let (mut ada, _) = follow(&server, as_user(AS_ADA).header("last-event-id", stolen)).await;
-    assert_eq!(next_text(&mut ada).await, "for-ada");
-    publish(&server, "/news", "end").await;
-    assert_eq!(next_text(&mut ada).await, "end");
 }
 
 async fn logout_ends_open_streams_and_revokes_the_credentials(package: &str) {

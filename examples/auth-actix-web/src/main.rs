@@ -186,3 +186,14 @@ impl ResponseError for Refused {
         response.json(self.0.body())
     }
 }
+
+#[cfg(test)]
+async fn test_app() -> tidings_test::App<'static> {
+    let app = Data::new(App::new(&Options::default()));
+    let app = actix_web::App::new().app_data(app).configure(routes).wrap(cors(&[]));
+    tidings_test::App::new(actix_web::test::init_service(app).await)
+}
+
+#[cfg(test)]
+#[path = "../../auth/stream_tests.rs"]
+mod stream_tests;

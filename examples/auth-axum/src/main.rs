@@ -33,7 +33,15 @@ async fn run(options: Options) -> Result<(), String> {
     println!("{}", Options::greeting("axum", address));
 
     let app = App::new(&options);
-    let router = Router::new()
+    let router = router(&app, &options.allow_origin);
+    tidings_axum::serve(listener, router, &app.hub)
+        .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+fn router(app: &App, allowed: &[Origin]) -> Router {
+    Router::new()
         .route("/events", get(events))
         .route("/login", post(login))
         .route("/token", post(token))
@@ -43,11 +51,7 @@ async fn run(options: Options) -> Result<(), String> {
         .route("/streams", get(streams))
         .with_state(app.clone())
         // Around the routes, so that it answers preflights, which have no credentials, and lets pages read a 401.
-        .layer(cors(&options.allow_origin));
-    tidings_axum::serve(listener, router, &app.hub)
-        .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
-        .await
-        .map_err(|error| error.to_string())
+        .layer(cors(allowed))
 }
 
 /// Allows pages of other origins to use the server with cookies and with these headers.
@@ -163,3 +167,12 @@ impl IntoResponse for Refused {
         response
     }
 }
+
+#[cfg(test)]
+async fn test_app() -> tidings_test::App<'static> {
+    tidings_test::App::new(router(&App::new(&Options::default()), &[]))
+}
+
+#[cfg(test)]
+#[path = "../../auth/stream_tests.rs"]
+mod stream_tests;

@@ -33,17 +33,26 @@ async fn run(options: Options) -> Result<(), String> {
     println!("{}", Options::greeting("warp", address));
 
     let app = App::new(&options);
-    let routes = routes(&app)
-        .recover(refused)
-        // Around the routes, so that it answers preflights, which have no credentials, and lets pages read a 401.
-        .with(cors(&options.allow_origin, address))
-        .recover(forbidden)
-        // The CORS filter does not say that its answer depends on the origin, which a cache must know.
-        .with(warp::reply::with::header(VARY, "origin"));
-    tidings_warp::serve(listener, routes, &app.hub)
+    let filter = filter(&app, &options.allow_origin, address);
+    tidings_warp::serve(listener, filter, &app.hub)
         .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
         .await
         .map_err(|error| error.to_string())
+}
+
+fn filter(
+    app: &App,
+    allowed: &[Origin],
+    address: SocketAddr,
+) -> BoxedFilter<(impl Reply + use<>,)> {
+    routes(app)
+        .recover(refused)
+        // Around the routes, so that it answers preflights, which have no credentials, and lets pages read a 401.
+        .with(cors(allowed, address))
+        .recover(forbidden)
+        // The CORS filter does not say that its answer depends on the origin, which a cache must know.
+        .with(warp::reply::with::header(VARY, "origin"))
+        .boxed()
 }
 
 fn routes(app: &App) -> BoxedFilter<(impl Reply + use<>,)> {
@@ -226,3 +235,13 @@ fn response(refusal: &Refusal) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+async fn test_app() -> tidings_test::App<'static> {
+    let options = Options::default();
+    tidings_test::App::new(filter(&App::new(&options), &[], options.listen))
+}
+
+#[cfg(test)]
+#[path = "../../auth/stream_tests.rs"]
+mod stream_tests;

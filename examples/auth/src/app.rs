@@ -172,10 +172,9 @@ fn topics(caller: Caller, query: Option<&str>) -> Result<Vec<String>, Refusal> {
 mod tests {
     use super::*;
     use crate::accounts::Credentials;
-    use clap::Parser;
 
     fn ada() -> (App, Caller) {
-        let app = App::new(&Options::parse_from(["test"]));
+        let app = App::new(&Options::default());
         let authorization = Some(&b"Bearer access-of-ada"[..]);
         let ada = app.accounts.caller(Credentials { authorization, session: None }).unwrap();
         (app, ada)

@@ -36,6 +36,13 @@ impl Options {
     }
 }
 
+impl Default for Options {
+    /// As without any flag.
+    fn default() -> Self {
+        Self::parse_from(["auth-example"])
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
     text.parse().map(Duration::from_secs)
 }
