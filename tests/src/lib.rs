@@ -23,7 +23,6 @@ mod pages {
         };
     }
     pages! {
-        readme: "README.md",
         serving: "docs/SERVING.md",
         first_stream: "docs/guide/1-first-stream.md",
         topics_and_events: "docs/guide/2-topics-and-events.md",

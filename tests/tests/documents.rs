@@ -9,7 +9,7 @@ use tidings_tests::document;
 #[test]
 fn readme_shows_the_smallest_program_and_its_page_as_they_are() {
     for (part, file, language) in [
-        ("program", "examples/minimal-axum/src/main.rs", "rust,no_run"),
+        ("program", "examples/minimal-axum/src/main.rs", "rust"),
         ("page", "examples/minimal-axum/src/page.html", "html"),
     ] {
         let readme = read("README.md");
