@@ -28,6 +28,18 @@ use tidings::response::ErrorResponse;
 /// 413 for an event that is too large, 503 if the hub is closed or its log does not answer. Its text is plain or
 /// `application/problem+json`, as the request's `Accept` prefers, where the error comes from a subscription of an
 /// [`SseRequest`](crate::SseRequest) or was made by [`SseRequest::error`](crate::SseRequest::error); otherwise plain.
+///
+/// A handler that has other errors, too, returns [`actix_web::Result`], and makes this one first:
+///
+/// ```
+/// use actix_web::{error::ErrorNotFound, web};
+/// use tidings_actix_web::{Error, Hub, Sse, SseRequest};
+///
+/// async fn room(hub: web::Data<Hub>, room: web::Path<u64>, request: SseRequest) -> actix_web::Result<Sse> {
+///     let topic = (*room < 10).then(|| format!("room:{room}")).ok_or_else(|| ErrorNotFound("no such room"))?;
+///     Ok(request.subscribe(&hub, topic).open().map_err(Error::from)?.into())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Error(error::Error);
 

@@ -28,6 +28,19 @@ use tidings::response::ErrorResponse;
 /// 413 for an event that is too large, 503 if the hub is closed or its log does not answer. Its text is plain or
 /// `application/problem+json`, as the request's `Accept` prefers, where the error comes from a subscription of an
 /// [`SseRequest`](crate::SseRequest) or was made by [`SseRequest::error`](crate::SseRequest::error); otherwise plain.
+///
+/// A handler that has other errors, too, returns [`axum::response::Result`], and makes this one first:
+///
+/// ```
+/// use axum::extract::{Path, State};
+/// use axum::http::StatusCode;
+/// use tidings_axum::{Error, Hub, Sse, SseRequest};
+///
+/// async fn room(State(hub): State<Hub>, Path(room): Path<u64>, request: SseRequest) -> axum::response::Result<Sse> {
+///     let topic = (room < 10).then(|| format!("room:{room}")).ok_or(StatusCode::NOT_FOUND)?;
+///     Ok(request.subscribe(&hub, topic).open().map_err(Error::from)?.into())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Error(error::Error);
 

@@ -29,11 +29,11 @@ use crate::error::Error;
 /// ```
 /// use futures_util::stream;
 /// use tidings_axum::Sse;
-/// use tidings_axum::tidings::{error::EventError, Event, EventStream};
+/// use tidings_axum::tidings::{Event, EventStream};
 ///
-/// async fn answer() -> Result<Sse, String> {
+/// async fn answer() -> Sse {
 ///     let tokens = stream::iter(["Hel", "lo"].map(|token| Event::json_data(&token)));
-///     Ok(Sse::new(tokens))
+///     Sse::new(tokens)
 /// }
 ///
 /// async fn without_heartbeats() -> Sse {

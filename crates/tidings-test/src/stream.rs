@@ -236,7 +236,7 @@ impl TestStream {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
     /// let clock = ManualClock::new();
-    /// let hub = Hub::builder().clock(clock.clock()).build();
+    /// let hub = Hub::builder().clock(&clock).build();
     /// let mut stream = TestStream::new(hub.subscribe("news").open().unwrap());
     /// stream.expect_silence(Duration::ZERO).await;
     ///

@@ -27,6 +27,21 @@ use warp::reply::{Reply, Response};
 /// `application/problem+json`, as the request's `Accept` prefers, where the error comes from a subscription of an
 /// [`SseRequest`](crate::SseRequest) or was made by [`SseRequest::error`](crate::SseRequest::error); otherwise plain.
 ///
+/// An async handler that ends with `?` goes into `then`, because a `Result` of two replies is a reply:
+///
+/// ```
+/// use tidings_warp::{Error, Event, Hub};
+/// use warp::Filter;
+///
+/// async fn publish(headline: String, hub: Hub) -> Result<String, Error> {
+///     let published = hub.publish("news", Event::named("headline", headline)?).await?;
+///     Ok(published.id().to_string())
+/// }
+///
+/// # let hub = Hub::new();
+/// let publish = warp::path!("publish" / String).and(warp::any().map(move || hub.clone())).then(publish);
+/// ```
+///
 /// It is a rejection, too: `.map_err(warp::reject::custom)` in a filter with `and_then`, and [`recover`] makes the reply.
 #[derive(Debug)]
 pub struct Error(error::Error);

@@ -130,11 +130,15 @@ impl std::fmt::Debug for Clock {
 ///
 /// ```
 /// use std::time::Duration;
-/// use tidings::{clock::ManualClock, Hub};
+/// use tidings::{Event, History, Hub, clock::ManualClock};
 ///
 /// let clock = ManualClock::new();
-/// let hub = Hub::builder().clock(clock.clock()).build();
-/// clock.advance(Duration::from_secs(15)); // heartbeats fall due, old events expire
+/// let hub = Hub::builder().clock(&clock).build();
+/// hub.publish("news", Event::new("old")).wait()?;
+///
+/// clock.advance(Duration::from_secs(601)); // heartbeats fall due, old events expire
+/// assert!(hub.history("news", History::All).wait()?.events.is_empty());
+/// # Ok::<(), tidings::error::Error>(())
 /// ```
 ///
 /// With the feature `test-util`.
@@ -149,7 +153,7 @@ impl ManualClock {
         Self(Clock::new(Time::Manual(AtomicU64::new(1))))
     }
 
-    /// The clock, to be given to a hub or stream.
+    /// The clock of a hub or a stream. They take a `&ManualClock` for it, too.
     pub fn clock(&self) -> Clock {
         self.0.clone()
     }
@@ -162,6 +166,13 @@ impl ManualClock {
             let _ = now.fetch_update(Ordering::AcqRel, Ordering::Acquire, end);
         }
         self.0.0.timers.fire_due(self.0.now());
+    }
+}
+
+#[cfg(any(test, feature = "test-util"))]
+impl From<&ManualClock> for Clock {
+    fn from(clock: &ManualClock) -> Self {
+        clock.clock()
     }
 }
 

@@ -112,8 +112,8 @@ impl<S> EventStream<S> {
     }
 
     /// The stream's clock. Default: the system's monotonic clock.
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 }

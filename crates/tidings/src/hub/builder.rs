@@ -167,8 +167,8 @@ impl HubBuilder {
     }
 
     /// The hub's clock. Default: the system's monotonic clock.
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
         self
     }
 

@@ -22,7 +22,8 @@ use crate::topic::{Topic, TopicPattern};
 
 /// Builds a subscription: see [`Hub::subscribe`](crate::Hub::subscribe).
 ///
-/// A handler returns it as its response, through the adapter; [`Subscribe::open`] gives the stream of bytes.
+/// An adapter's `Sse` makes a response of it: a handler that returns `Sse` ends with `.into()`, others say
+/// `Sse::from(request.subscribe(&hub, "news"))`. [`Subscribe::open`] gives the stream of bytes.
 #[must_use = "a subscription begins when it is opened or turned into a response"]
 pub struct Subscribe {
     shared: Arc<Shared>,
