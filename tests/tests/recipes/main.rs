@@ -5,6 +5,7 @@ fn assert_shown(guide: &str, shown: &str) {
     assert!(guide.contains(&format!("```rust\n{shown}```\n")), "the guide should show:\n{shown}");
 }
 
+#[cfg(test)]
 mod end_for_good {
     include!("end_for_good.rs");
 
@@ -49,6 +50,7 @@ mod end_for_good {
     }
 }
 
+#[cfg(test)]
 mod llm_answer {
     include!("llm_answer.rs");
 
