@@ -104,7 +104,7 @@ where
         let Received { io, protocol, client, .. } = received;
         let app = self.app.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let activity = io.activity().clone();
-        let peer = Peer { addr, client };
+        let peer = Peer::new(addr, client);
         let requests = Requests::new(app, peer, self.connections.clone(), activity);
         match protocol {
             #[cfg(feature = "http2")]

@@ -430,7 +430,9 @@ async fn a_newcomer_does_not_go_before_those_that_are_silent_after_their_handsha
     let certificate = Certificate::new();
     let tls = Some(certificate.server(&[]).into());
     let limits = Limits::default().connections(2);
-    let site = Site::start(Hub::new(), Options { limits, tls, ..Options::default() }).await;
+    let mut options = Options::new(limits);
+    options.tls = tls;
+    let site = Site::start(Hub::new(), options).await;
     let client = certificate.client(&["http/1.1"]);
     let one = Connection::open_tls(site.addr, client.clone()).await;
     let other = Connection::open_tls(site.addr, client).await;
@@ -453,7 +455,9 @@ async fn a_handshake_has_a_time_limit_and_then_the_head() {
     let certificate = Certificate::new();
     let limits = limits().handshake_timeout(SHORT).head_timeout(SHORT * 5);
     let tls = Some(certificate.server(&[]).into());
-    let site = Site::start(Hub::new(), Options { limits, tls, ..Options::default() }).await;
+    let mut options = Options::new(limits);
+    options.tls = tls;
+    let site = Site::start(Hub::new(), options).await;
     // Nothing, and the beginning of a handshake.
     for first in [&b""[..], &[22, 3, 1]] {
         let began = std::time::Instant::now();

@@ -15,6 +15,7 @@ use crate::LoadError;
 /// number since the Unix epoch; its magnitude tells milliseconds, microseconds and nanoseconds
 /// apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Fields {
     /// When the event was sent. Default `at`.
     pub timestamp: String,

@@ -173,7 +173,8 @@ async fn without_numbers_an_event_that_only_others_received_was_missed() {
 #[tokio::test]
 async fn an_event_of_another_topic_is_caught() {
     let event = |topic: &str| format!("data: {{\"topic\":\"{topic}\"}}\n\n");
-    let fields = Fields { expected: Some(("topic".into(), "load".into())), ..Fields::default() };
+    let mut fields = Fields::default();
+    fields.expected = Some(("topic".into(), "load".into()));
     let (own, mixed) = (event("load").repeat(2), event("load") + &event("other"));
     let report = two_clients(&own, &mixed, 4, fields).await;
     assert_eq!(report.verdict.foreign, 1);

@@ -251,7 +251,7 @@ impl Appender {
         let is_doubtful = is_duplicate && publication.attempts > 1;
         if !is_doubtful && self.engine.is_verified() {
             let epoch = self.engine.history().epoch;
-            return publication.reply.send(Ok(Appended { epoch, position, is_duplicate }));
+            return publication.reply.send(Ok(Appended::new(epoch, position, is_duplicate)));
         }
         let engine = self.engine.clone();
         tokio::spawn(async move {
@@ -263,7 +263,7 @@ impl Appender {
             };
             let is_own = is_doubtful && is_own(&engine, position, &publication).await;
             let is_duplicate = is_duplicate && !is_own;
-            publication.reply.send(Ok(Appended { epoch, position, is_duplicate }));
+            publication.reply.send(Ok(Appended::new(epoch, position, is_duplicate)));
         });
     }
 

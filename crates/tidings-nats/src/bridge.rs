@@ -240,11 +240,11 @@ async fn run(
             message = messages.next(), if answers.len() < UNANSWERED => {
                 let Some(message) = message else { return };
                 match format.read(&message) {
-                    Ok(Append { topic, event, key: None }) => {
+                    Ok(Append { topic, event, key: None, .. }) => {
                         answers.push(hub.publish(topic, event));
                         continue;
                     }
-                    Ok(Append { topic, event, key: Some(key) }) => {
+                    Ok(Append { topic, event, key: Some(key), .. }) => {
                         answers.push(hub.publish_once(key, topic, event));
                         continue;
                     }

@@ -122,7 +122,7 @@ impl NatsLog {
             true => state.last,
             false => oldest.max(state.last.saturating_sub(Self::RECENT)),
         };
-        let origin = Origin { epoch: state.history.epoch.clone(), position, end: state.last };
+        let origin = Origin::new(state.history.epoch.clone(), position, state.last);
         let log = Self {
             engine,
             runtime: Handle::current(),

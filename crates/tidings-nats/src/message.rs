@@ -75,7 +75,7 @@ mod tests {
             .with_retry(Duration::from_millis(1_500))
             .with_comment(Comment::new(" 100% \t").unwrap());
         for event in [full, named("\u{3000}a\0"), Event::new(""), Event::new("x")] {
-            let append = Append { topic: Topic::new("t").unwrap(), event, key: None };
+            let append = Append::new(Topic::new("t").unwrap(), event, None);
             let (headers, payload) = (headers(&append), payload(&append));
             let record = record(7, 9, "t", Some(&headers), &payload).unwrap();
             assert_eq!((record.position, record.at), (7, 9));
@@ -87,7 +87,7 @@ mod tests {
     fn no_data_is_not_empty_data() {
         let append =
             Record::from_fields(1, 2, [(&b"topic"[..], &b"t"[..]), (b"event", b"tick")]).unwrap();
-        let append = Append { topic: append.topic, event: append.event, key: None };
+        let append = Append::new(append.topic, append.event, None);
         let read = record(1, 2, "t", Some(&headers(&append)), b"").unwrap();
         assert_eq!(read.event.data(), None);
         let read = record(1, 2, "t", None, b"").unwrap();

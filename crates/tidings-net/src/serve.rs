@@ -35,6 +35,7 @@ pub trait WithWorkers: Server {
 
 /// What an application has set with [`Serve`].
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Options {
     /// The limits of its connections.
     pub limits: Limits,
@@ -44,6 +45,13 @@ pub struct Options {
     pub hubs: Hubs,
     /// TLS, if the server has it.
     pub tls: Option<Tls>,
+}
+
+impl Options {
+    /// Those of a server with these limits.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
 }
 
 /// A server that is being set up. Runs when it is awaited, until it fails or is shut down.

@@ -161,14 +161,14 @@ mod tests {
     /// How many seconds after `acknowledged` bytes the connection ends.
     fn ends_after(acknowledged: u64, is_in_flight: bool) -> u64 {
         let began = Instant::now();
-        let progress = Progress { acknowledged: 0, is_outstanding: true, is_in_flight };
+        let progress = Progress::new(0, true, is_in_flight);
         let peer = Peer(Cell::new(progress), Cell::default());
         let mut writes = Writes::new(Some(LIMIT));
         assert!(writes.after(false));
         assert!(!writes.after(false), "it is watched already");
         let mut now = began;
         let mut next = writes.look(&peer, now).unwrap();
-        peer.0.set(Progress { acknowledged, ..peer.0.get() });
+        peer.0.set(Progress::new(acknowledged, true, is_in_flight));
         while let Some(at) = next {
             assert!(at > now && at <= now + LIMIT / 2);
             now = at;
@@ -185,7 +185,7 @@ mod tests {
 
     /// A connection whose first write has arrived.
     fn idle_at(now: Instant) -> (Peer, Writes) {
-        let progress = Progress { acknowledged: 7, is_outstanding: false, is_in_flight: false };
+        let progress = Progress::new(7, false, false);
         let peer = Peer(Cell::new(progress), Cell::default());
         let mut writes = Writes::new(Some(LIMIT));
         assert!(writes.after(false), "it is looked at");
@@ -220,7 +220,7 @@ mod tests {
         writes.after(false);
         let mut next = writes.look(&peer, now).unwrap();
         let progress = peer.0.get();
-        peer.0.set(Progress { acknowledged: 64 * 1024 + 7, is_outstanding: true, ..progress });
+        peer.0.set(Progress::new(64 * 1024 + 7, true, progress.is_in_flight));
         let began = now;
         while let Some(at) = next {
             now = at;
@@ -238,7 +238,7 @@ mod tests {
         let began = now;
         assert!(writes.after(false), "its time begins");
         let mut next = writes.look(&peer, now).unwrap();
-        peer.0.set(Progress { is_outstanding: true, is_in_flight: true, ..peer.0.get() });
+        peer.0.set(Progress::new(peer.0.get().acknowledged, true, true));
         while let Some(at) = next {
             now = at;
             next = writes.look(&peer, now).unwrap_or(None);

@@ -41,10 +41,10 @@ pub(crate) fn append(
             None => writer.insert(append, at, &mut state)?,
         };
         let epoch = before.epoch.clone();
-        appended.push(Appended { epoch, position, is_duplicate: first.is_some() });
+        appended.push(Appended::new(epoch, position, first.is_some()));
         if first.is_none() {
             let Append { topic, event, .. } = append.clone();
-            records.push(Record { position, at, topic, event });
+            records.push(Record::new(position, at, topic, event));
         }
     }
     drop(writer);

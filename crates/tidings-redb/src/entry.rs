@@ -119,7 +119,7 @@ mod tests {
         let event = Event::named("created", "a\r\nb\0\u{2028}").unwrap();
         let event = event.with_retry(Duration::from_millis(1_500));
         let event = event.with_comment(Comment::new("c").unwrap());
-        Append { topic: Topic::new("orders").unwrap(), event, key: None }
+        Append::new(Topic::new("orders").unwrap(), event, None)
     }
 
     const HEADER: EntryHeader = EntryHeader { position: 7, previous: 3, at: 1, time: 2 };

@@ -56,7 +56,7 @@ impl RedbLog {
 
     pub(crate) fn run(writer: Writer, epoch: Epoch) -> Result<Self, LogError> {
         let (shared, queue) = (writer.shared.clone(), writer.queue.clone());
-        let origin = Origin { epoch, position: writer.origin, end: writer.state.last };
+        let origin = Origin::new(epoch, writer.origin, writer.state.last);
         let log = Self { shared, queue, reads: Arc::default(), origin, threads: Mutex::default() };
         for _ in 0..READERS {
             let (shared, reads) = (log.shared.clone(), log.reads.clone());

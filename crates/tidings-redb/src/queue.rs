@@ -108,7 +108,7 @@ mod tests {
     fn push(queue: &Queue, bytes: usize) -> Receiver<Appended> {
         let event = Event::new("x".repeat(bytes));
         let (reply, appended) = Reply::new();
-        queue.push(Append { topic: Topic::new("a").unwrap(), event, key: None }, reply);
+        queue.push(Append::new(Topic::new("a").unwrap(), event, None), reply);
         appended
     }
 

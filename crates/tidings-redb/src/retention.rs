@@ -163,8 +163,7 @@ mod tests {
 
     fn batch(keys: std::ops::Range<usize>) -> Vec<Append> {
         let key = |n: usize| Some(IdempotencyKey::new(n.to_string()).unwrap());
-        let append =
-            |n| Append { topic: Topic::new("a").unwrap(), event: Event::new("x"), key: key(n) };
+        let append = |n| Append::new(Topic::new("a").unwrap(), Event::new("x"), key(n));
         keys.map(append).collect()
     }
 

@@ -186,7 +186,7 @@ impl Writer {
     /// For a replica that cannot have the events up to now.
     fn origin_after_gap(&self) -> Origin {
         let LogState { epoch, last, .. } = self.state.clone();
-        Origin { epoch, position: last, end: last }
+        Origin::new(epoch, last, last)
     }
 
     /// Pauses after a failure, with which the writer was busy since `began`.
@@ -302,7 +302,7 @@ mod tests {
         let topic = Topic::new("a").unwrap();
         let key = Some(IdempotencyKey::new(key).unwrap());
         let (reply, appended) = Reply::new();
-        log.append(Append { topic, event: Event::new("x"), key }, reply);
+        log.append(Append::new(topic, Event::new("x"), key), reply);
         appended.wait()
     }
 

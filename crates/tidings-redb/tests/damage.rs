@@ -20,14 +20,14 @@ fn topics() -> Vec<Topic> {
 fn append(log: &RedbLog, topic: usize, data: String) -> Result<u64, LogError> {
     let topic = topics()[topic % 3].clone();
     let (reply, appended) = Reply::new();
-    log.append(Append { topic, event: Event::new(data), key: None }, reply);
+    log.append(Append::new(topic, Event::new(data), None), reply);
     Ok(appended.wait()?.position)
 }
 
 fn read(log: &RedbLog, start: Start, to: u64, max_bytes: usize) -> Result<Page, LogError> {
     let (reply, page) = Reply::new();
     let topics = topics().iter().map(TopicPattern::from).collect();
-    log.read(Read { topics, start, to, max_bytes }, reply);
+    log.read(Read::new(topics, start, to, max_bytes), reply);
     page.wait()
 }
 

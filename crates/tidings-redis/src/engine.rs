@@ -74,7 +74,7 @@ impl Engine {
     /// Where a replica begins: far enough back, and no event after it is gone.
     async fn origin(&self, epoch: Epoch) -> Result<Origin, LogError> {
         let Some(state) = self.state(None).await? else {
-            return Ok(Origin { epoch, position: 0, end: 0 });
+            return Ok(Origin::new(epoch, 0, 0));
         };
         let position = |id: EntryId| {
             id.position().ok_or_else(|| {
@@ -85,7 +85,7 @@ impl Engine {
         };
         let end = position(state.newest.unwrap_or_default())?;
         let origin = position(self.entry_before_replay(&state).await?)?;
-        Ok(Origin { epoch, position: origin, end: end.max(origin) })
+        Ok(Origin::new(epoch, origin, end.max(origin)))
     }
 
     async fn entry_before_replay(&self, state: &StreamState) -> Result<EntryId, LogError> {

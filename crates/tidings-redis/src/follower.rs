@@ -172,7 +172,7 @@ impl Follower {
         self.position = self.position.max(position_of(self.cursor));
         let (epoch, position) = (self.origin.epoch.clone(), self.position);
         let end = newest.map_or(0, position_of).max(position);
-        self.replica.restart(Origin { epoch, position, end })
+        self.replica.restart(Origin::new(epoch, position, end))
     }
 
     fn report_link(&mut self, link: Result<(), &LogError>) -> Result<(), Refused> {

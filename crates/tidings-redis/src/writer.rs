@@ -307,7 +307,7 @@ impl Writer {
         };
         // The log has one since it was connected.
         let Some(epoch) = self.engine.epoch() else { return };
-        job.reply.send(Ok(Appended { epoch, position, is_duplicate }));
+        job.reply.send(Ok(Appended::new(epoch, position, is_duplicate)));
     }
 
     /// Puts a job back to the front if it may be tried again, and answers it if not.

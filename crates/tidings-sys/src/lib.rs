@@ -24,6 +24,7 @@ use std::os::windows::io::AsSocket;
 
 /// How far the data that was written to a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// How many bytes the other end's system has acknowledged since the connection was made.
     pub acknowledged: u64,
@@ -31,6 +32,13 @@ pub struct Progress {
     pub is_outstanding: bool,
     /// Whether some of them are under way. If none is, they wait for the other end, which answers but has no room for them.
     pub is_in_flight: bool,
+}
+
+impl Progress {
+    /// A progress that a test makes up.
+    pub fn new(acknowledged: u64, is_outstanding: bool, is_in_flight: bool) -> Self {
+        Self { acknowledged, is_outstanding, is_in_flight }
+    }
 }
 
 /// The progress of a TCP connection. `None` if the system does not tell: it is not Linux 4.6 or newer, or Android; or

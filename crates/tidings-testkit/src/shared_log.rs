@@ -102,34 +102,34 @@ impl LogState {
         let first = self.records.len().saturating_sub(self.replay);
         let before = first.checked_sub(1).and_then(|index| self.records.get(index));
         let position = before.map_or(self.trimmed, |record| record.position);
-        Origin { epoch: self.epoch.clone(), position, end: self.position }
+        Origin::new(self.epoch.clone(), position, self.position)
     }
 
     fn append(&mut self, append: Append) -> Appended {
         let window = self.window;
         self.keys.retain(|_, (_, at)| at.elapsed() < window);
         if let Some((position, _)) = append.key.as_ref().and_then(|key| self.keys.get(key)) {
-            return Appended { epoch: self.epoch.clone(), position: *position, is_duplicate: true };
+            return Appended::new(self.epoch.clone(), *position, true);
         }
         // Positions are not dense, as in some engines.
         self.position += 1 + u64::from(self.position.is_multiple_of(5));
         let position = self.position;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        let Append { topic, event, key } = append;
+        let Append { topic, event, key, .. } = append;
         self.published.push(Entry {
             id: format!("{}-{position}", self.epoch.as_str()),
             topic: topic.as_str().to_owned(),
             data: event.data().unwrap_or_default().to_owned(),
         });
-        self.records.push(Record { position, at, topic, event });
+        self.records.push(Record::new(position, at, topic, event));
         if let Some(key) = key {
             self.keys.insert(key, (position, Instant::now()));
         }
         if self.records.len() > self.keep.saturating_mul(2) {
             self.trim(self.keep);
         }
-        Appended { epoch: self.epoch.clone(), position, is_duplicate: false }
+        Appended::new(self.epoch.clone(), position, false)
     }
 
     fn trim(&mut self, keep: usize) {

@@ -93,7 +93,7 @@ struct CallingLog {
 
 impl Log for CallingLog {
     fn origin(&self) -> Origin {
-        Origin { epoch: Epoch::new("one").unwrap(), position: 10, end: 10 }
+        Origin::new(Epoch::new("one").unwrap(), 10, 10)
     }
 
     fn start(&self, replica: Replica) {
@@ -103,7 +103,7 @@ impl Log for CallingLog {
     fn append(&self, _: Append, reply: Reply<Appended>) {
         self.caller.call();
         let epoch = Epoch::new("one").unwrap();
-        reply.send(Ok(Appended { epoch, position: 11, is_duplicate: false }));
+        reply.send(Ok(Appended::new(epoch, 11, false)));
     }
 
     fn read(&self, read: Read, reply: Reply<Page>) {
@@ -235,13 +235,13 @@ fn a_replica_calls_nothing_foreign_under_a_lock() {
             let replica = replica.lock().unwrap().clone().unwrap();
             let deliver = |position| {
                 let topic = Topic::new("a").unwrap();
-                let record = Record { position, at: 0, topic, event: Event::new("x") };
+                let record = Record::new(position, 0, topic, Event::new("x"));
                 replica.deliver(record).unwrap();
             };
             let names = ["a", "b", "*"].map(|name| TopicPattern::new(name).unwrap());
             let restart = |epoch: &str, position| {
                 let epoch = Epoch::new(epoch).unwrap();
-                replica.restart(Origin { epoch, position, end: position }).unwrap();
+                replica.restart(Origin::new(epoch, position, position)).unwrap();
             };
             exercise(
                 &hub,

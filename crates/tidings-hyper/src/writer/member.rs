@@ -154,7 +154,7 @@ impl<B> Member<B> {
     /// A system that does not tell the progress leaves what the socket takes: see [`flush`](Self::flush).
     pub(super) fn look(&mut self, progress: Option<Progress>) -> bool {
         let (is_outstanding, answers, acknowledged) = match progress {
-            Some(Progress { acknowledged, is_outstanding, is_in_flight }) => {
+            Some(Progress { acknowledged, is_outstanding, is_in_flight, .. }) => {
                 (is_outstanding, !is_in_flight, acknowledged as u32)
             }
             None => (self.stalled.is_some(), false, self.acknowledged),

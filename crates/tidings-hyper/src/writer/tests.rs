@@ -448,11 +448,7 @@ fn a_client_that_acknowledges_nothing_is_ended_after_the_time_limit_and_within_i
         let mut desk = patient_desk();
         let mut client = desk.serve(hub.subscribe(["news"]));
         let ended = wait_until(&mut desk, 1_000, |_, now| {
-            PROGRESS.set(Some(Progress {
-                acknowledged: 5,
-                is_outstanding: now >= from,
-                is_in_flight: true,
-            }));
+            PROGRESS.set(Some(Progress::new(5, now >= from, true)));
         });
         assert!((from + 100..=from + 151).contains(&ended), "from {from} on, and until {ended}");
         assert!(client.read_to_end(&mut Vec::new()).is_ok());
@@ -465,7 +461,7 @@ fn a_client_that_answers_has_time_to_read_what_it_has_taken_up() {
         let hub = Hub::new();
         let mut desk = patient_desk();
         let _client = desk.serve(hub.subscribe(["news"]));
-        PROGRESS.set(Some(Progress { acknowledged, is_outstanding: true, is_in_flight }));
+        PROGRESS.set(Some(Progress::new(acknowledged, true, is_in_flight)));
         wait_until(&mut desk, 1_000, |_, _| {})
     };
     assert!((250..=351).contains(&ended(64 * 1024, false)));
@@ -475,10 +471,8 @@ fn a_client_that_answers_has_time_to_read_what_it_has_taken_up() {
 
 #[test]
 fn a_client_that_acknowledges_something_within_the_time_limit_is_never_ended() {
-    let at = |acknowledged: u32, is_outstanding| Progress {
-        acknowledged: acknowledged.into(),
-        is_outstanding,
-        is_in_flight: is_outstanding,
+    let at = |acknowledged: u32, is_outstanding| {
+        Progress::new(acknowledged.into(), is_outstanding, is_outstanding)
     };
     let slow = |now| at(now / 99, true);
     let idle = |_| at(5, false);
@@ -504,7 +498,7 @@ fn without_a_time_limit_nobody_looks() {
     let mut desk = Desk::new(None);
     desk.writer.progress = progress;
     let _client = desk.serve(hub.subscribe(["news"]));
-    PROGRESS.set(Some(Progress { acknowledged: 5, is_outstanding: true, is_in_flight: true }));
+    PROGRESS.set(Some(Progress::new(5, true, true)));
     assert_eq!(wait_until(&mut desk, 1_000, |_, _| {}), 1_000);
     assert_eq!(LOOKS.get(), 0);
 }

@@ -95,12 +95,13 @@ impl Site {
     }
 
     pub(crate) async fn with(hub: Hub, limits: Limits) -> Self {
-        Self::start(hub, Options { limits, ..Options::default() }).await
+        Self::start(hub, Options::new(limits)).await
     }
 
     /// With the body transport alone.
     pub(crate) async fn with_bodies(limits: Limits) -> Self {
-        let options = Options { limits, transport: Transport::Body, ..Options::default() };
+        let mut options = Options::new(limits);
+        options.transport = Transport::Body;
         Self::start(Hub::new(), options).await
     }
 

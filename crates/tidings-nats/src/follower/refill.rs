@@ -165,7 +165,7 @@ impl Follower {
         state: &StreamState,
     ) -> Result<(), Interruption> {
         let epoch = state.history.epoch.clone();
-        self.replica.restart(Origin { epoch, position, end })?;
+        self.replica.restart(Origin::new(epoch, position, end))?;
         // If what comes next fails, it is tried again in this history.
         self.state.history = state.history.clone();
         self.witness = None;
@@ -198,7 +198,7 @@ impl Follower {
         if has_gap {
             let epoch = state.history.epoch.clone();
             self.witness = None;
-            self.replica.restart(Origin { epoch, position: end, end })?;
+            self.replica.restart(Origin::new(epoch, end, end))?;
         }
         self.complete = end;
         self.certain = end;

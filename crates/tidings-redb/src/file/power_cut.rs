@@ -28,7 +28,7 @@ pub(crate) enum DiskOperation {
 fn append(log: &RedbLog, n: u64) -> Receiver<Appended> {
     let event = Event::new(data(n));
     let (reply, appended) = Reply::new();
-    log.append(Append { topic: Topic::new("a").unwrap(), event, key: None }, reply);
+    log.append(Append::new(Topic::new("a").unwrap(), event, None), reply);
     appended
 }
 

@@ -19,7 +19,7 @@ fn topic() -> Topic {
 fn append(log: &RedbLog, data: &str) -> u64 {
     let event = Event::new(data);
     let (reply, appended) = Reply::new();
-    log.append(Append { topic: topic(), event, key: None }, reply);
+    log.append(Append::new(topic(), event, None), reply);
     appended.wait().unwrap().position
 }
 
@@ -28,7 +28,7 @@ fn append_to(log: &RedbLog, topics: &[&str], count: usize) {
     for n in 0..count {
         let topic = Topic::new(topics[n % topics.len()]).unwrap();
         let (reply, appended) = Reply::new();
-        log.append(Append { topic, event: Event::new(n.to_string()), key: None }, reply);
+        log.append(Append::new(topic, Event::new(n.to_string()), None), reply);
         appended.wait().unwrap();
     }
 }
@@ -36,7 +36,7 @@ fn append_to(log: &RedbLog, topics: &[&str], count: usize) {
 fn asking(asked: &[&str], start: Start) -> Read {
     let mut topics: Vec<_> = asked.iter().map(|name| TopicPattern::new(*name).unwrap()).collect();
     topics.sort();
-    Read { topics, start, to: u64::MAX, max_bytes: usize::MAX }
+    Read::new(topics, start, u64::MAX, usize::MAX)
 }
 
 fn positions(page: &Page) -> Vec<u64> {
@@ -52,7 +52,7 @@ fn closed_log(path: &Path) {
 
 fn after(position: u64) -> Read {
     let (topics, start) = (vec![topic().into()], Start::After(position));
-    Read { topics, start, to: 50, max_bytes: usize::MAX }
+    Read::new(topics, start, 50, usize::MAX)
 }
 
 fn noticed(store: &Store, position: u64, cause: &str) {
@@ -129,7 +129,8 @@ fn a_pattern_is_all_topics_in_the_index_that_match() {
         let mut pages = Vec::new();
         let mut from = 0;
         while from < page.to {
-            let one = Read { max_bytes: 1, ..asking(asked, Start::After(from)) };
+            let mut one = asking(asked, Start::After(from));
+            one.max_bytes = 1;
             let one = read(&store, &one).unwrap();
             assert!(one.records.len() <= 1 && one.to > from);
             pages.extend(positions(&one));
@@ -180,7 +181,9 @@ fn reads_do_not_wait_for_a_commit() {
     let page = log.shared().with(|store| {
         let _writing = store.begin_write()?;
         let (reply, page) = Reply::new();
-        log.read(Read { to, ..after(0) }, reply);
+        let mut asked = after(0);
+        asked.to = to;
+        log.read(asked, reply);
         let (send, receive) = mpsc::channel();
         thread::spawn(move || send.send(page.wait()));
         Ok(receive.recv_timeout(Duration::from_secs(10)).expect("an answer meanwhile"))

@@ -19,7 +19,7 @@ pub(crate) fn read(path: &Path, topics: &[&str]) -> (Option<Epoch>, Vec<Record>)
     while from < to {
         let (reply, page) = Reply::new();
         let (topics, start) = (topics.clone(), Start::After(from));
-        log.read(Read { topics, start, to, max_bytes: 100_000 }, reply);
+        log.read(Read::new(topics, start, to, 100_000), reply);
         let page = page.wait().expect("a page");
         assert!(page.from == from && page.to > from);
         from = page.to;

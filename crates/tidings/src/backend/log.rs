@@ -70,6 +70,7 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
 
 /// Where a replica begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Origin {
     /// The name of the history.
     pub epoch: Epoch,
@@ -78,4 +79,11 @@ pub struct Origin {
     /// The position of the newest event in the log, or of the origin if there is none after it. Events up to here are
     /// history: a fresh client is not sent them as news.
     pub end: u64,
+}
+
+impl Origin {
+    /// A history from after this position, with events up to `end`.
+    pub fn new(epoch: Epoch, position: u64, end: u64) -> Self {
+        Self { epoch, position, end }
+    }
 }

@@ -4,6 +4,7 @@ use crate::topic::TopicPattern;
 
 /// A request to read events back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Read {
     /// The topics and patterns to read: at least one, sorted, each once. A topic may match several.
     pub topics: Vec<TopicPattern>,
@@ -13,6 +14,13 @@ pub struct Read {
     pub to: u64,
     /// A page ends with the event that takes it to this many bytes of data, or earlier.
     pub max_bytes: usize,
+}
+
+impl Read {
+    /// A question about topics and patterns, which are sorted.
+    pub fn new(topics: Vec<TopicPattern>, start: Start, to: u64, max_bytes: usize) -> Self {
+        Self { topics, start, to, max_bytes }
+    }
 }
 
 impl Read {

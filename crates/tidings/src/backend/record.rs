@@ -12,6 +12,7 @@ use crate::topic::Topic;
 
 /// An event to append. The hub has checked it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Append {
     /// The topic.
     pub topic: Topic,
@@ -21,8 +22,16 @@ pub struct Append {
     pub key: Option<IdempotencyKey>,
 }
 
+impl Append {
+    /// A publication to a topic, with its key if it has one.
+    pub fn new(topic: Topic, event: Event, key: Option<IdempotencyKey>) -> Self {
+        Self { topic, event, key }
+    }
+}
+
 /// An event was appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Appended {
     /// The history that the event was appended to. A log that is not sure, because its link was lost and it does not know
     /// yet what the new one leads to, finds out before it answers.
@@ -33,8 +42,16 @@ pub struct Appended {
     pub is_duplicate: bool,
 }
 
+impl Appended {
+    /// An event with this position in this history; a duplicate, if the log had its key already.
+    pub fn new(epoch: Epoch, position: u64, is_duplicate: bool) -> Self {
+        Self { epoch, position, is_duplicate }
+    }
+}
+
 /// An event in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Record {
     /// The event's place in the log's order.
     pub position: u64,
@@ -44,6 +61,13 @@ pub struct Record {
     pub topic: Topic,
     /// The event, which has no id.
     pub event: Event,
+}
+
+impl Record {
+    /// An event of the log. `at` is in milliseconds since the Unix epoch.
+    pub fn new(position: u64, at: u64, topic: Topic, event: Event) -> Self {
+        Self { position, at, topic, event }
+    }
 }
 
 /// The names and order of the fields of a record in engines that know fields: see
@@ -58,11 +82,7 @@ impl Append {
     /// use tidings::backend::Append;
     /// use tidings::{Event, Topic};
     ///
-    /// let append = Append {
-    ///     topic: Topic::new("orders")?,
-    ///     event: Event::named("created", "order 17")?,
-    ///     key: None,
-    /// };
+    /// let append = Append::new(Topic::new("orders")?, Event::named("created", "order 17")?, None);
     /// let fields: Vec<_> = append.fields().collect();
     /// assert_eq!(fields[0], ("topic", "orders".into()));
     /// assert_eq!(fields[1..], [("event", "created".into()), ("data", "order 17".into())]);
