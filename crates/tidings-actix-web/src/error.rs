@@ -2,7 +2,7 @@ use std::fmt;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
-use tidings::error::{self, EventError, FieldError, PublishError, SubscribeError};
+use tidings::error;
 use tidings::response::ErrorResponse;
 
 /// An error of Tidings as a response, for handlers that end with `?`.
@@ -43,32 +43,8 @@ use tidings::response::ErrorResponse;
 #[derive(Debug)]
 pub struct Error(error::Error);
 
-impl From<error::Error> for Error {
-    fn from(error: error::Error) -> Self {
-        Self(error)
-    }
-}
-
-impl From<SubscribeError> for Error {
-    fn from(error: SubscribeError) -> Self {
-        Self(error.into())
-    }
-}
-
-impl From<PublishError> for Error {
-    fn from(error: PublishError) -> Self {
-        Self(error.into())
-    }
-}
-
-impl From<EventError> for Error {
-    fn from(error: EventError) -> Self {
-        Self(error.into())
-    }
-}
-
-impl From<FieldError> for Error {
-    fn from(error: FieldError) -> Self {
+impl<E: Into<error::Error>> From<E> for Error {
+    fn from(error: E) -> Self {
         Self(error.into())
     }
 }

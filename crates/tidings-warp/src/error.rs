@@ -1,6 +1,6 @@
 use std::fmt;
 
-use tidings::error::{self, EventError, FieldError, PublishError, SubscribeError};
+use tidings::error;
 use tidings::response::ErrorResponse;
 use warp::http::{HeaderValue, StatusCode, header::HeaderName};
 use warp::reject::{Reject, Rejection};
@@ -83,32 +83,8 @@ impl Error {
     }
 }
 
-impl From<error::Error> for Error {
-    fn from(error: error::Error) -> Self {
-        Self(error)
-    }
-}
-
-impl From<SubscribeError> for Error {
-    fn from(error: SubscribeError) -> Self {
-        Self(error.into())
-    }
-}
-
-impl From<PublishError> for Error {
-    fn from(error: PublishError) -> Self {
-        Self(error.into())
-    }
-}
-
-impl From<EventError> for Error {
-    fn from(error: EventError) -> Self {
-        Self(error.into())
-    }
-}
-
-impl From<FieldError> for Error {
-    fn from(error: FieldError) -> Self {
+impl<E: Into<error::Error>> From<E> for Error {
+    fn from(error: E) -> Self {
         Self(error.into())
     }
 }
