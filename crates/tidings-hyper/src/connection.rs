@@ -65,29 +65,46 @@ pub(crate) struct Server<A, B> {
 }
 
 /// Waits for the head of the first request, and spawns the task for what the connection speaks: most of the memory of an idle
-/// client is its task, and an async function reserves room for everything that it might do.
-pub(crate) async fn begin<IO, L, A, B>(
+/// client is its task, and an async function reserves room for everything that it might do, twice for what it is given.
+/// So each of the ways to receive a head has a box of its own size, and only one of them is made.
+pub(crate) fn begin<IO, L, A, B>(
     io: IO,
     addr: L,
     before: Bytes,
     reception: Reception,
     server: Arc<Server<A, B>>,
-) where
+) -> impl Future<Output = ()> + Send
+where
     IO: Io,
     L: Clone + Send + 'static,
     A: App<L, B>,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    if let Some(tls) = server.tls.clone() {
-        if let Ok(received) = reception.receive_tls(io, tls).await {
-            server.serve(received, addr);
+    let receiving = match server.tls.clone() {
+        Some(tls) => Receiving::Tls(Box::pin(reception.receive_tls(io, tls))),
+        None => Receiving::Plain(Box::pin(reception.receive(io, before))),
+    };
+    async move {
+        match receiving {
+            Receiving::Tls(receiving) => {
+                if let Ok(received) = receiving.await {
+                    server.serve(received, addr);
+                }
+            }
+            Receiving::Plain(receiving) => {
+                if let Ok(received) = receiving.await {
+                    server.serve(received, addr);
+                }
+            }
         }
-        return;
     }
-    if let Ok(received) = reception.receive(io, before).await {
-        server.serve(received, addr);
-    }
+}
+
+/// A head is being received.
+enum Receiving<T, P> {
+    Tls(Pin<Box<T>>),
+    Plain(Pin<Box<P>>),
 }
 
 impl<A, B> Server<A, B>
