@@ -33,7 +33,7 @@ use crate::client::Client;
 use crate::client_id::ClientId;
 use crate::encode;
 use crate::error::StreamError;
-use crate::heartbeat::{EMPTY_COMMENT, Heartbeat, HeartbeatBytes};
+use crate::heartbeat::{EMPTY_COMMENT, Heartbeat};
 use crate::hub::journal::Head;
 use crate::hub::shared::Shared;
 use crate::log::coalesce::Slice;
@@ -99,7 +99,6 @@ pub struct Subscription {
     /// How the subscription was opened.
     status: Status,
     sends_status: bool,
-    heartbeat: HeartbeatBytes,
     is_listed: bool,
     ended: bool,
     rejoin: Rejoin,
@@ -132,11 +131,10 @@ impl Subscription {
         let mut this = Self {
             cursor: StartPoint::live(&head).cursor,
             topic_cursors: TopicCursor::for_each_of(&client.feed.topics),
-            attached: Attached::new(snapshot, &client, options.is_listed),
+            attached: Attached::new(snapshot, options.heartbeat.bytes, &client, options.is_listed),
             out_of_band: None,
             status: Status::Pending,
             sends_status: options.sends_status,
-            heartbeat: options.heartbeat.bytes,
             is_listed: options.is_listed,
             ended: false,
             rejoin: Rejoin::All,
@@ -218,7 +216,7 @@ impl Subscription {
     /// Sets the heartbeats of the open stream, as [`Subscribe::heartbeat`](crate::Subscribe::heartbeat) does before.
     pub fn set_heartbeat(&mut self, heartbeat: impl Into<Heartbeat>) {
         let Heartbeat { interval, bytes } = heartbeat.into();
-        self.heartbeat = bytes;
+        Attached::set_heartbeat(&mut self.attached, bytes);
         self.client.heartbeat.restart(interval, &self.client);
     }
 
@@ -229,7 +227,7 @@ impl Subscription {
         if self.sends_status && !self.client.has_events() {
             return EMPTY_COMMENT;
         }
-        self.heartbeat.get()
+        self.attached.as_ref().map_or(EMPTY_COMMENT, |attached| attached.heartbeat.get())
     }
 
     /// The client's id in the registry.

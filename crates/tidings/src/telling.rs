@@ -7,6 +7,7 @@ use tracing::Span;
 use tracing::span::Id;
 
 use crate::client::Client;
+use crate::heartbeat::HeartbeatBytes;
 use crate::log::TopicLog;
 use crate::subscription::snapshot::SnapshotHook;
 
@@ -41,15 +42,18 @@ pub(crate) use tell;
 #[derive(Debug)]
 pub(crate) struct Attached {
     pub(crate) snapshot: Option<SnapshotHook>,
+    pub(crate) heartbeat: HeartbeatBytes,
     span: Span,
 }
 
 impl Attached {
-    /// The span of a stream, which exists if anybody is interested in it, and the application's hook.
+    /// The span of a stream, which exists if anybody is interested in it, the application's hook, and a heartbeat that is
+    /// not an empty comment.
     ///
     /// It has no parent, and is never entered: it outlives the request, whose span must not wait for it.
     pub(crate) fn new(
         snapshot: Option<SnapshotHook>,
+        heartbeat: HeartbeatBytes,
         client: &Client,
         is_listed: bool,
     ) -> Option<Box<Self>> {
@@ -64,11 +68,19 @@ impl Attached {
             ),
             false => Span::none(),
         };
-        if snapshot.is_none() && span.is_disabled() {
+        if snapshot.is_none() && heartbeat == HeartbeatBytes::default() && span.is_disabled() {
             return None;
         }
         span.follows_from(Span::current());
-        Some(Box::new(Self { snapshot, span }))
+        Some(Box::new(Self { snapshot, heartbeat, span }))
+    }
+
+    pub(crate) fn set_heartbeat(this: &mut Option<Box<Self>>, heartbeat: HeartbeatBytes) {
+        match this {
+            Some(this) => this.heartbeat = heartbeat,
+            None if heartbeat == HeartbeatBytes::default() => {}
+            None => *this = Some(Box::new(Self { snapshot: None, heartbeat, span: Span::none() })),
+        }
     }
 
     pub(crate) fn span(this: Option<&Self>) -> Option<Id> {
