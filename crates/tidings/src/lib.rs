@@ -149,7 +149,7 @@ pub use client::ClientInfo;
 pub use client_id::{ClientId, ParseClientIdError};
 pub use clients::Clients;
 pub use decode::{Decoder, Message};
-pub use event::Event;
+pub use event::{AttributeName, AttributeValue, Event, EventKey};
 pub use event_stream::{EventStream, StreamItem};
 pub use field::{Comment, EventId, EventName};
 pub use health::{Health, Link};
