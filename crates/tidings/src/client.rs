@@ -60,9 +60,10 @@ impl RemoteAddr {
 }
 
 /// What the application and its adapter say about a client.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Identity {
     pub(crate) principal: Option<Arc<str>>,
+    pub(crate) client_key: Option<Arc<str>>,
     pub(crate) remote_addr: Option<SocketAddr>,
 }
 
@@ -90,6 +91,17 @@ impl Client {
         }
     }
 
+    /// Whether the stream is about to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        let calls = self.heartbeat.calls();
+        calls.has(Call::Close) || calls.has(Call::End)
+    }
+
+    /// By this, streams are in the order in which they connected.
+    pub(crate) fn order(&self) -> (u64, ClientId) {
+        (self.connected_at, self.id)
+    }
+
     /// Makes the stream end at once.
     pub(crate) fn close(&self) {
         self.heartbeat.call(Call::Close);
@@ -98,7 +110,11 @@ impl Client {
     /// Makes the stream end with an [`END_EVENT`](crate::END_EVENT), which tells the client the reason, and when to come back,
     /// with a jitter. The first reason counts. Nothing is lost: the client's id stays where it is.
     pub(crate) fn end(&self, reason: EndReason, retry: Option<Duration>) {
-        if self.outlet.end(End { reason, retry }) {
+        self.end_as(End::new(reason, retry));
+    }
+
+    pub(crate) fn end_as(&self, end: End) {
+        if self.outlet.end(end) {
             self.heartbeat.call(Call::End);
         }
     }

@@ -114,6 +114,14 @@ impl<'a> Clients<'a> {
                 usize::from(id.is_some_and(|id| self.close(id)))
             }
             Question::ClosePrincipal(principal) => self.close_principal(principal),
+            Question::Streams { of, name, newer_than } => {
+                let newer_than = newer_than.as_ref().map(|(at, id)| (*at, id.parse().ok()));
+                self.registry().count_of(*of, name, newer_than)
+            }
+            Question::Opened { of, name } => {
+                self.shared.review_oldest(*of, name);
+                0
+            }
         }
     }
 }

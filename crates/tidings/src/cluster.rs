@@ -1,6 +1,6 @@
 //! The nodes of a cluster: hubs on one log, which ask each other about their clients.
 
-mod ask;
+pub(crate) mod ask;
 pub(crate) mod membership;
 mod node;
 pub(crate) mod signal;
@@ -68,7 +68,7 @@ impl<'a> Cluster<'a> {
         self.ask(Question::ClosePrincipal(principal.to_owned()))
     }
 
-    fn ask(&self, question: Question) -> Ask {
+    pub(crate) fn ask(&self, question: Question) -> Ask {
         let here = Clients::new(self.shared).answer(&question);
         let Some(cluster) = &self.shared.cluster else {
             return Ask::of(Answer { total: here, silent: Vec::new() });

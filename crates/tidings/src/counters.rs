@@ -30,6 +30,8 @@ pub(crate) struct Counters {
     pub(crate) ended_superseded: Counter,
     pub(crate) ended_drained: Counter,
     pub(crate) ended_finished: Counter,
+    pub(crate) ended_lifetime: Counter,
+    pub(crate) publications_limited: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +72,7 @@ impl Counters {
             EndReason::Superseded => self.ended_superseded.add(),
             EndReason::Drained => self.ended_drained.add(),
             EndReason::Finished => self.ended_finished.add(),
+            EndReason::Lifetime => self.ended_lifetime.add(),
         }
     }
 

@@ -146,6 +146,7 @@ fn title(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
         413 => "Content Too Large",
+        429 => "Too Many Requests",
         503 => "Service Unavailable",
         _ => "Internal Server Error",
     }

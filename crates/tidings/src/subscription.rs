@@ -5,6 +5,7 @@ mod catch_up;
 pub(crate) mod event_history;
 mod handing_out;
 pub(crate) mod history;
+pub(crate) mod lifetime;
 mod look_back;
 mod out_of_band;
 pub(crate) mod read_history;
@@ -12,6 +13,7 @@ mod replay;
 pub(crate) mod snapshot;
 mod start_point;
 pub(crate) mod subscribe;
+mod turned_away;
 
 #[cfg(test)]
 mod beginning_tests;
@@ -34,6 +36,7 @@ use tracing::span::Id;
 use crate::client::Client;
 use crate::client_id::ClientId;
 use crate::encode;
+use crate::end_reason::EndReason;
 use crate::error::StreamError;
 use crate::heartbeat::timer::{Call, Calls};
 use crate::heartbeat::{EMPTY_COMMENT, Heartbeat};
@@ -49,6 +52,7 @@ use crate::telling::{Attached, tell};
 use beginning::{Beginning, First, LogStart, Request};
 use catch_up::CatchUp;
 use handing_out::Item;
+use lifetime::Lifetime;
 use look_back::{Answer, LookBack, Question};
 use out_of_band::{Announcement, NextStep, OutOfBand, Ready};
 use replay::Replay;
@@ -165,6 +169,22 @@ impl Subscription {
         // The first bytes leave at once, or proxies would hold back the headers.
         this.out_of_band().ready.get_or_insert_with(Ready::comment);
         this
+    }
+
+    /// Does what is due to a stream that the registry has, under this name, too.
+    fn on_entered(&mut self, client_key: Option<Arc<str>>) {
+        let Self { shared, client, attached, .. } = self;
+        if let Some(lifetime) = shared.defaults.max_lifetime {
+            Attached::of(attached).lifetime = Some(Lifetime::begin(lifetime, shared, client));
+        }
+        shared.count_everywhere(client, client_key.as_ref());
+        if client_key.is_some() {
+            Attached::of(attached).client_key = client_key;
+        }
+        // A drain that has begun meanwhile may not know of it.
+        if shared.turns_away() {
+            shared.end(client, EndReason::Drained);
+        }
     }
 
     /// Starts as a beginning says: when it is opened, and again after a reset.
@@ -292,13 +312,15 @@ impl Subscription {
         loop {
             // Read before the watermark: what was published before closing is still sent.
             let (is_closed, calls) = (self.shared.is_closed(), self.client.heartbeat.calls());
-            let mut closing = is_closed;
+            // Where it ends.
+            let mut end = is_closed.then_some(u64::MAX);
             if self.ended || calls != Calls::NONE {
-                if !self.ends_after_the_rest(calls) {
-                    return self.poll_end(cx);
+                match self.end_of_the_rest(calls) {
+                    Some(offset) => end = end.or(Some(offset)),
+                    None => return self.poll_end(cx),
                 }
-                closing = true;
             }
+            let closing = end.is_some();
             let mut waits_out_of_band = false;
             if self.out_of_band.is_some() {
                 match self.poll_out_of_band(closing, limit.is_none(), cx) {
@@ -310,7 +332,7 @@ impl Subscription {
                 }
             }
             if !waits_out_of_band {
-                match self.read(limit.filter(|_| !closing)) {
+                match self.read(end.or(limit)) {
                     Ok(Some(item)) => return Poll::Ready(Some(Ok(item))),
                     Ok(None) if closing => return self.poll_end(cx),
                     Ok(None) => {}
@@ -385,12 +407,13 @@ impl Subscription {
             || self.shared.is_closed() != was_closed
     }
 
-    /// Whether a stream that is called to end sends what was published until now before it does.
+    /// The offset at which a stream ends that is called to end after what was published until then; `None` if it ends at
+    /// once.
     #[cold]
-    fn ends_after_the_rest(&self, calls: Calls) -> bool {
+    fn end_of_the_rest(&self, calls: Calls) -> Option<u64> {
         let end =
-            self.client.outlet.how_to_end().filter(|_| !self.ended && !calls.has(Call::Close));
-        end.is_some_and(|end| end.reason.sends_the_rest())
+            self.client.outlet.how_to_end().filter(|_| !self.ended && !calls.has(Call::Close))?;
+        end.reason.sends_the_rest().then_some(end.until)
     }
 
     /// Whether nothing has happened since the stream was last polled with this waker.
@@ -509,7 +532,9 @@ impl Drop for Subscription {
         self.shared.unsubscribe(&self.client.feed.topics);
         // When the registry is empty, no topic counts a subscriber any more.
         if self.is_listed {
-            self.shared.registry.leave(&self.client);
+            let client_key = self.attached.as_ref().and_then(|it| it.client_key.as_ref());
+            self.shared.registry.leave(&self.client, client_key);
+            self.shared.on_stream_gone();
             let (bytes, events) = self.client.sent_so_far();
             tell!(DEBUG, &self.client, self.span(), bytes, events, "stream ended");
         }

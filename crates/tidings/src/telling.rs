@@ -9,6 +9,7 @@ use tracing::span::Id;
 use crate::client::Client;
 use crate::heartbeat::HeartbeatBytes;
 use crate::log::TopicLog;
+use crate::subscription::lifetime::Lifetime;
 use crate::subscription::snapshot::SnapshotHook;
 
 /// The target of what happens to streams.
@@ -43,6 +44,9 @@ pub(crate) use tell;
 pub(crate) struct Attached {
     pub(crate) snapshot: Option<SnapshotHook>,
     pub(crate) heartbeat: HeartbeatBytes,
+    /// The registry has the client under this name, too.
+    pub(crate) client_key: Option<Arc<str>>,
+    pub(crate) lifetime: Option<Lifetime>,
     span: Span,
 }
 
@@ -72,14 +76,27 @@ impl Attached {
             return None;
         }
         span.follows_from(Span::current());
-        Some(Box::new(Self { snapshot, heartbeat, span }))
+        Some(Box::new(Self { snapshot, heartbeat, span, ..Self::nothing() }))
+    }
+
+    fn nothing() -> Self {
+        Self {
+            snapshot: None,
+            heartbeat: HeartbeatBytes::default(),
+            client_key: None,
+            lifetime: None,
+            span: Span::none(),
+        }
+    }
+
+    /// The box, which is made if there is none.
+    pub(crate) fn of(this: &mut Option<Box<Self>>) -> &mut Self {
+        this.get_or_insert_with(|| Box::new(Self::nothing()))
     }
 
     pub(crate) fn set_heartbeat(this: &mut Option<Box<Self>>, heartbeat: HeartbeatBytes) {
-        match this {
-            Some(this) => this.heartbeat = heartbeat,
-            None if heartbeat == HeartbeatBytes::default() => {}
-            None => *this = Some(Box::new(Self { snapshot: None, heartbeat, span: Span::none() })),
+        if this.is_some() || heartbeat != HeartbeatBytes::default() {
+            Self::of(this).heartbeat = heartbeat;
         }
     }
 

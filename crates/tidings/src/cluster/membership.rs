@@ -29,6 +29,8 @@ pub(crate) enum Received {
         topic: Topic,
         event: Event,
     },
+    /// What sources have published there.
+    Published(Vec<(String, u32)>),
 }
 
 impl Membership {
@@ -63,6 +65,10 @@ impl Membership {
         let append = Append { topic: topic.clone(), event: event.clone(), key: None };
         let fields = append.fields().map(|(name, value)| (name.to_owned(), value)).collect();
         self.signal(Content::Ephemeral { fields })
+    }
+
+    pub(crate) fn published(&self, sources: Vec<(String, u32)>) -> Bytes {
+        self.signal(Content::Published { sources })
     }
 
     pub(crate) fn answer(&self, to: NodeId, number: u64, total: usize) -> Bytes {
@@ -109,6 +115,7 @@ impl Membership {
                 let (topic, event) = record::read(fields).ok()?;
                 Some(Received::Ephemeral { topic, event })
             }
+            Content::Published { sources } => Some(Received::Published(sources)),
         }
     }
 }

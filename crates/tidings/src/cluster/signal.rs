@@ -2,6 +2,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::node::NodeId;
+use crate::stream_limit::StreamLimit;
 
 /// What one node sends to all others, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,6 +32,10 @@ pub(super) enum Content {
     Ephemeral {
         fields: Vec<(String, String)>,
     },
+    /// What sources have published on this node in the last second.
+    Published {
+        sources: Vec<(String, u32)>,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,6 +45,18 @@ pub(crate) enum Question {
     CountOfPrincipal(String),
     Close(String),
     ClosePrincipal(String),
+    /// How many streams of a group there are, or how many that are newer than this one: when it connected, in microseconds
+    /// since the Unix epoch, and its id.
+    Streams {
+        of: StreamLimit,
+        name: String,
+        newer_than: Option<(u64, String)>,
+    },
+    /// A stream of a group was opened, and may supersede others.
+    Opened {
+        of: StreamLimit,
+        name: String,
+    },
 }
 
 impl Signal {

@@ -39,6 +39,7 @@ impl Error {
     /// |--:|---|
     /// | 400 | a name, pattern, key, event or number of topics that is refused |
     /// | 413 | an event that is too large |
+    /// | 429 | a stream or a publication that is one too many |
     /// | 503 | a hub that is closed, a log that does not answer or has no room |
     /// | 500 | a value that has no JSON; a log that is damaged or refuses |
     ///
@@ -57,6 +58,7 @@ impl Error {
         match &self.cause {
             Cause::Subscribe(error) => match error.kind() {
                 SubscribeErrorKind::Unavailable => 503,
+                SubscribeErrorKind::TooManyStreams => 429,
                 _ => 400,
             },
             Cause::Field(_) => 400,
@@ -67,6 +69,7 @@ impl Error {
             Cause::Publish(error) => match (error.kind(), error.log_error()) {
                 (PublishErrorKind::TooLarge, _) => 413,
                 (PublishErrorKind::Closed, _) => 503,
+                (PublishErrorKind::TooManyPublications, _) => 429,
                 (PublishErrorKind::Log, Some(log)) => match log.kind() {
                     LogErrorKind::Corrupt | LogErrorKind::Refused => 500,
                     _ => 503,

@@ -25,6 +25,7 @@ pub(crate) enum PublishErrorCause {
     Key(FieldError),
     Log(LogError),
     Closed,
+    TooManyPublications,
 }
 
 impl PublishError {
@@ -40,6 +41,7 @@ impl PublishError {
             PublishErrorCause::Key(_) => PublishErrorKind::Key,
             PublishErrorCause::Log(_) => PublishErrorKind::Log,
             PublishErrorCause::Closed => PublishErrorKind::Closed,
+            PublishErrorCause::TooManyPublications => PublishErrorKind::TooManyPublications,
         }
     }
 
@@ -87,6 +89,9 @@ impl fmt::Display for PublishError {
                 "event has neither name nor data, so that no client would see it"
             }
             PublishErrorCause::Closed => "hub is closed",
+            PublishErrorCause::TooManyPublications => {
+                "source has published more than it may; try again later"
+            }
         })
     }
 }
@@ -122,4 +127,6 @@ pub enum PublishErrorKind {
     Log,
     /// The hub is closed.
     Closed,
+    /// The [source](crate::Hub::source) has published more than it may.
+    TooManyPublications,
 }

@@ -3,6 +3,7 @@ use std::fmt;
 
 use super::field::FieldError;
 use crate::response::ErrorFormat;
+use crate::stream_limit::StreamLimit;
 
 /// A subscription was not opened, or a history was not read.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub(crate) enum SubscribeErrorCause {
     TooManyTopics { count: usize, limit: usize },
     TooManyPatterns { count: usize, limit: usize },
     Unavailable,
+    TooManyStreams(StreamLimit),
 }
 
 impl SubscribeError {
@@ -31,6 +33,7 @@ impl SubscribeError {
             SubscribeErrorCause::TooManyTopics { .. } => SubscribeErrorKind::TooManyTopics,
             SubscribeErrorCause::TooManyPatterns { .. } => SubscribeErrorKind::TooManyPatterns,
             SubscribeErrorCause::Unavailable => SubscribeErrorKind::Unavailable,
+            SubscribeErrorCause::TooManyStreams(_) => SubscribeErrorKind::TooManyStreams,
         }
     }
 
@@ -62,6 +65,11 @@ impl fmt::Display for SubscribeError {
                 write!(f, "subscription has {count} patterns, over the limit of {limit}")
             }
             SubscribeErrorCause::Unavailable => f.write_str("history cannot be read at present"),
+            SubscribeErrorCause::TooManyStreams(limit) => f.write_str(match limit {
+                StreamLimit::Principal => "principal has too many streams",
+                StreamLimit::ClientKey => "client has too many streams",
+                StreamLimit::Topic => "topic has too many streams",
+            }),
         }
     }
 }
@@ -90,4 +98,6 @@ pub enum SubscribeErrorKind {
     TooManyPatterns,
     /// Of [`Hub::history`](crate::Hub::history): the hub's log does not answer, or loses events faster than they are read.
     Unavailable,
+    /// There is one stream too many, and the hub [wants a status](crate::OverLimit::Status) for it.
+    TooManyStreams,
 }

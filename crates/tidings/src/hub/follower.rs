@@ -88,6 +88,13 @@ impl Follower for Shared {
                 let total = Clients::new(self).answer(&question);
                 self.signal(|cluster| cluster.answer(from, number, total));
             }
+            Some(Received::Published(sources)) => {
+                if let Some(rate) = self.defaults.source_rate {
+                    sources.iter().for_each(|(source, count)| {
+                        self.sources.published_elsewhere(source, *count, rate, now);
+                    });
+                }
+            }
             Some(Received::Ephemeral { topic, event }) => {
                 let body = encode::fields_without_id(&event, 0);
                 let tags = event.tags().cloned();

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -6,16 +7,42 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 
-use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Reply};
+use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Reply, Start};
 use crate::encode;
 use crate::pinned::Pinned;
 use crate::resume::Epoch;
-use crate::sync::{HashMap, Mutex};
+use crate::sync::{HashMap, HashSet, Mutex};
+use crate::topic::TopicPattern;
+use crate::waking::Waiter;
 
 /// The pages of a hub's log that are being read, or sent. Clients that ask for the same page share it: when a thousand
 /// clients have missed the same events, the log is asked once.
+///
+/// What is being read has a limit of its own: some pages at a time. What was read counts as [`Pinned`].
 #[derive(Debug, Default)]
-pub(crate) struct Pages(Mutex<HashMap<Read, Weak<SharedPage>>>);
+pub(crate) struct Pages {
+    pages: Mutex<HashMap<Key, Weak<SharedPage>>>,
+    turns: Arc<Turns>,
+}
+
+/// What clients that share a page ask for.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    epoch: Epoch,
+    topics: Vec<TopicPattern>,
+    start: Start,
+    /// Of the newest events, the end says which these are. After a position it is where the hub is: while that moves on, a
+    /// page that goes up to where it was is as good.
+    to: Option<u64>,
+}
+
+impl Key {
+    fn of(epoch: &Epoch, read: &Read) -> Self {
+        let Read { topics, start, to, .. } = read.clone();
+        let to = matches!(start, Start::Newest { .. }).then_some(to);
+        Self { epoch: epoch.clone(), topics, start, to }
+    }
+}
 
 /// A future of a page.
 #[derive(Debug)]
@@ -35,37 +62,100 @@ pub(crate) struct EncodedPage {
 }
 
 struct SharedPage {
+    /// Up to where it was asked for.
+    to: u64,
     state: Mutex<PageState>,
     pinned: Arc<Pinned>,
 }
 
 enum PageState {
-    Waiting(Receiver<Page>, Vec<Waker>),
+    Waiting(Receiver<Page>, Vec<Waker>, Turn),
     Done(Result<EncodedPage, LogErrorKind>),
 }
 
 impl Pages {
-    /// Asks for a page with `ask`, or joins those that have asked for the same one.
-    pub(crate) fn read(
+    /// Asks for a page of this history with `ask`, or joins those that have asked for the same one. `None` when many pages are
+    /// being read: then the waiter is woken when it is its turn to call this again.
+    pub(crate) fn read<W: Waiter + 'static>(
         &self,
+        epoch: &Epoch,
         read: Read,
         pinned: &Arc<Pinned>,
+        waiter: &Arc<W>,
         ask: impl FnOnce(Read, Reply<Page>),
-    ) -> Reading {
-        let mut pages = self.0.lock();
-        if let Some(page) = pages.get(&read).and_then(Weak::upgrade) {
-            return Reading(page);
+    ) -> Option<Reading> {
+        let key = Key::of(epoch, &read);
+        let mut pages = self.pages.lock();
+        let page = pages.get(&key).and_then(Weak::upgrade);
+        if let Some(page) = page.filter(|page| page.to <= read.to && !page.has_failed()) {
+            return Some(Reading(page));
         }
+        let turn = self.turns.take(waiter)?;
         if pages.len() == pages.capacity() {
             pages.retain(|_, page| page.strong_count() > 0);
         }
         let (reply, answer) = Reply::new();
-        let state = Mutex::new(PageState::Waiting(answer, Vec::new()));
-        let page = Arc::new(SharedPage { state, pinned: pinned.clone() });
-        pages.insert(read.clone(), Arc::downgrade(&page));
+        let state = Mutex::new(PageState::Waiting(answer, Vec::new(), turn));
+        let page = Arc::new(SharedPage { to: read.to, state, pinned: pinned.clone() });
+        pages.insert(key, Arc::downgrade(&page));
         drop(pages);
         ask(read, reply);
-        Reading(page)
+        Some(Reading(page))
+    }
+}
+
+/// How many pages may be read at a time.
+#[derive(Debug, Default)]
+struct Turns(Mutex<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    taken: usize,
+    /// Streams that wait for a turn, in their order, and their addresses.
+    waiting: VecDeque<Arc<dyn Waiter>>,
+    addresses: HashSet<usize>,
+}
+
+/// The right to read a page; another stream has its turn when this is dropped.
+#[derive(Debug)]
+struct Turn(Arc<Turns>);
+
+impl Turns {
+    /// With pages of 256 KiB, this is 16 MiB.
+    const MOST: usize = 64;
+
+    fn take<W: Waiter + 'static>(self: &Arc<Self>, waiter: &Arc<W>) -> Option<Turn> {
+        let mut queue = self.0.lock();
+        if queue.taken < Self::MOST {
+            queue.taken += 1;
+            return Some(Turn(self.clone()));
+        }
+        if queue.addresses.insert(Arc::as_ptr(waiter).addr()) {
+            queue.waiting.push_back(waiter.clone());
+        }
+        None
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut queue = self.0.0.lock();
+        queue.taken -= 1;
+        // One that is gone loses it: those that wait look again every second.
+        let next = queue.waiting.pop_front();
+        if let Some(next) = &next {
+            queue.addresses.remove(&Arc::as_ptr(next).cast::<()>().addr());
+        }
+        drop(queue);
+        if let Some(next) = next {
+            next.wake();
+        }
+    }
+}
+
+impl SharedPage {
+    fn has_failed(&self) -> bool {
+        matches!(&*self.state.lock(), PageState::Done(Err(_)))
     }
 }
 
@@ -78,7 +168,7 @@ impl Future for Reading {
         let mut state = self.0.state.lock();
         let page = match &mut *state {
             PageState::Done(page) => return Poll::Ready(page.clone()),
-            PageState::Waiting(page, wakers) => {
+            PageState::Waiting(page, wakers, _) => {
                 if !wakers.iter().any(|known| known.will_wake(&waker)) {
                     wakers.push(waker);
                 }
@@ -90,8 +180,9 @@ impl Future for Reading {
         let page = page.map(encode).map_err(|error| error.kind());
         let before = std::mem::replace(&mut *state, PageState::Done(page.clone()));
         drop(state);
-        if let PageState::Waiting(_, wakers) = before {
+        if let PageState::Waiting(_, wakers, turn) = before {
             wakers.into_iter().for_each(Waker::wake);
+            drop(turn);
         }
         Poll::Ready(page)
     }
@@ -101,7 +192,7 @@ impl Future for Reading {
 impl Wake for SharedPage {
     fn wake(self: Arc<Self>) {
         let wakers = match &mut *self.state.lock() {
-            PageState::Waiting(_, wakers) => std::mem::take(wakers),
+            PageState::Waiting(_, wakers, _) => std::mem::take(wakers),
             PageState::Done(_) => Vec::new(),
         };
         wakers.into_iter().for_each(Waker::wake);
@@ -133,13 +224,29 @@ mod tests {
     use futures_executor::block_on;
 
     use super::*;
-    use crate::backend::{LogError, Record, Start};
+    use crate::backend::{LogError, Record};
     use crate::event::Event;
     use crate::topic::{Topic, TopicPattern};
 
-    fn read(topic: &str) -> Read {
+    fn read(topic: &str, to: u64) -> Read {
         let topics = vec![TopicPattern::new(topic).unwrap()];
-        Read { topics, start: Start::After(3), to: 9, max_bytes: 100 }
+        Read { topics, start: Start::After(3), to, max_bytes: 100 }
+    }
+
+    /// Counts how often it is woken.
+    #[derive(Debug, Default)]
+    struct Bell(std::sync::atomic::AtomicUsize);
+
+    impl Waiter for Bell {
+        fn wake(&self) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    impl Bell {
+        fn rung(&self) -> usize {
+            self.0.load(std::sync::atomic::Ordering::Relaxed)
+        }
     }
 
     #[test]
@@ -147,12 +254,19 @@ mod tests {
         let pages = Pages::default();
         let mut replies = Vec::new();
         let pinned = Pinned::new(0);
-        let mut ask = |topic| pages.read(read(topic), &pinned, |_, reply| replies.push(reply));
-        let same: Vec<_> = (0..100).map(|_| ask("a")).collect();
-        let other = ask("b");
-        assert_eq!(replies.len(), 2);
+        let (epoch, bell) = (Epoch::random(), Arc::new(Bell::default()));
+        let mut ask = |topic, to| {
+            let answer = |_, reply| replies.push(reply);
+            pages.read(&epoch, read(topic, to), &pinned, &bell, answer).unwrap()
+        };
+        // Also while the hub goes on.
+        let same: Vec<_> = (0..100).map(|n| ask("a", 9 + n)).collect();
+        let other = ask("b", 9);
+        // This one must not be told of what comes after 8.
+        let earlier = ask("a", 8);
+        assert_eq!(replies.len(), 3);
+        drop(earlier);
         let mut replies = replies.into_iter();
-        let epoch = Epoch::random();
         let record =
             Record { position: 7, at: 0, topic: Topic::new("a").unwrap(), event: Event::new("x") };
         let page = Page::new(epoch.clone(), vec![record], 3, 9);
@@ -173,13 +287,41 @@ mod tests {
     #[test]
     fn a_page_that_no_client_holds_is_forgotten_and_asked_for_again() {
         let (pages, pinned) = (Pages::default(), Pinned::new(0));
-        for n in 0..1_000 {
-            drop(pages.read(read(&n.to_string()), &pinned, |_, _| {}));
-        }
-        assert!(pages.0.lock().capacity() < 100);
+        let (epoch, bell) = (Epoch::random(), Arc::new(Bell::default()));
         let mut asked = 0;
-        drop(pages.read(read("a"), &pinned, |_, _| asked += 1));
-        drop(pages.read(read("a"), &pinned, |_, _| asked += 1));
-        assert_eq!(asked, 2);
+        let mut ask = |topic: &str| {
+            drop(pages.read(&epoch, read(topic, 9), &pinned, &bell, |_, _| asked += 1));
+        };
+        for n in 0..1_000 {
+            ask(&n.to_string());
+        }
+        assert!(pages.pages.lock().capacity() < 100);
+        (0..2).for_each(|_| ask("a"));
+        assert_eq!(asked, 1_002);
+    }
+
+    #[test]
+    fn some_pages_are_read_at_a_time_and_the_others_have_their_turns() {
+        let (pages, pinned, epoch) = (Pages::default(), Pinned::new(0), Epoch::random());
+        let mut replies = Vec::new();
+        let mut ask = |n: usize, bell: &Arc<Bell>| {
+            let read = read(&n.to_string(), 9);
+            pages.read(&epoch, read, &pinned, bell, |_, reply| replies.push(reply))
+        };
+        let first = Arc::new(Bell::default());
+        let mut reading: Vec<_> = (0..Turns::MOST).map(|n| ask(n, &first).unwrap()).collect();
+        let bells = [(); 2].map(|()| Arc::new(Bell::default()));
+        assert!(ask(1_000, &bells[0]).is_none() && ask(1_000, &bells[0]).is_none());
+        assert!(ask(1_001, &bells[1]).is_none());
+        assert!(ask(3, &bells[1]).is_some(), "what is read anyway is shared");
+        drop(reading.pop());
+        assert_eq!(bells.each_ref().map(|bell| bell.rung()), [1, 0]);
+        reading.push(ask(1_000, &bells[0]).unwrap());
+        assert!(ask(1_001, &bells[1]).is_none());
+        replies.remove(0).send(Err(LogError::new(LogErrorKind::Trimmed, "gone")));
+        let gone = reading.remove(0);
+        assert_eq!(block_on(gone).unwrap_err(), LogErrorKind::Trimmed);
+        assert_eq!(bells.each_ref().map(|bell| bell.rung()), [1, 1]);
+        assert_eq!(first.rung(), 0);
     }
 }

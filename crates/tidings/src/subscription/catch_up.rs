@@ -230,7 +230,7 @@ impl CatchUp {
         answer: Answer,
         head: Head,
         shared: &Shared,
-        client: &Client,
+        client: &Arc<Client>,
     ) -> Poll<Progress> {
         let (Answer::GoOn(start), Start::After(position)) = (answer, self.start) else {
             self.read_page(head, shared, client);
@@ -243,7 +243,7 @@ impl CatchUp {
     }
 
     /// Asks the log for a page up to the head.
-    fn read_page(&mut self, head: Head, shared: &Shared, client: &Client) {
+    fn read_page(&mut self, head: Head, shared: &Shared, client: &Arc<Client>) {
         let logs = &client.feed.topics;
         let read = Read {
             topics: logs.iter().map(|log| log.name.clone()).collect(),
@@ -251,11 +251,15 @@ impl CatchUp {
             to: head.position,
             max_bytes: Self::PAGE_BYTES,
         };
-        let page = self.replication.pages.read(read, &shared.pinned, |read, reply| {
+        let pages = &self.replication.pages;
+        let page = pages.read(&head.epoch, read, &shared.pinned, client, |read, reply| {
             shared.counters.log_reads.add();
             self.replication.log.read(read, reply);
         });
-        self.state = CatchUpState::ReadPage(head.epoch, page);
+        // Else it is woken when it is its turn, and looks again.
+        if let Some(page) = page {
+            self.state = CatchUpState::ReadPage(head.epoch, page);
+        }
     }
 }
 

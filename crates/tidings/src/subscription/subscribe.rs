@@ -10,13 +10,16 @@ use super::snapshot::{Snapshot, SnapshotHook};
 use super::{Subscription, SubscriptionOptions};
 use crate::client::{Client, Identity};
 use crate::client_id::ClientId;
+use crate::end_reason::{End, EndReason};
 use crate::error::{FieldError, SubscribeError, SubscribeErrorCause};
 use crate::heartbeat::Heartbeat;
 use crate::heartbeat::timer::HeartbeatTimer;
 use crate::hub::shared::{Defaults, Shared};
 use crate::into_topics::IntoTopics;
+use crate::registry::Entered;
 use crate::response::ErrorFormat;
 use crate::resume::{LastEventId, Resume};
+use crate::stream_limit::StreamLimit;
 use crate::telling;
 use crate::topic::{Topic, TopicPattern};
 
@@ -74,6 +77,14 @@ impl Subscribe {
     /// authentication, not from the client.
     pub fn principal(mut self, principal: impl fmt::Display) -> Self {
         self.identity.principal = Some(principal.to_string().into());
+        self
+    }
+
+    /// Names what the client counts for besides its principal: a device, an API key, a network, the tab of a page. Only
+    /// [`HubBuilder::streams_per_client_key`](crate::HubBuilder::streams_per_client_key) looks at it. As with the principal, a
+    /// name that a client may choose limits nobody.
+    pub fn client_key(mut self, key: impl fmt::Display) -> Self {
+        self.identity.client_key = Some(key.to_string().into());
         self
     }
 
@@ -181,43 +192,75 @@ impl Subscribe {
     /// # Errors
     ///
     /// When a topic's name was refused, when there is no topic, and when there are more than the hub allows:
-    /// [`HubBuilder::topics_per_subscription`](crate::HubBuilder::topics_per_subscription). Nothing is created then.
+    /// [`HubBuilder::topics_per_subscription`](crate::HubBuilder::topics_per_subscription). Nothing is created then. Also
+    /// when there is one stream too many, on a hub that [wants a status](crate::OverLimit::Status) for it.
+    ///
+    /// Otherwise a stream that is one too many, or comes to a hub that [drains](crate::Hub::drain), is open, and has nothing but
+    /// its [end](crate::END_EVENT). It is not in the registry, and its [status](Subscription::status) stays
+    /// [`Pending`](crate::Status::Pending).
     pub fn open(mut self) -> Result<Subscription, SubscribeError> {
         let names = std::mem::replace(&mut self.names, Ok(Vec::new()));
-        match check(names, &self.shared.defaults) {
-            Ok(names) => Ok(self.open_checked(&names)),
-            Err(cause) => {
-                let error = SubscribeError::from(cause).with_format(self.error_format);
-                self.shared.counters.subscriptions_refused.add();
-                tracing::debug!(
-                    target: telling::STREAM,
-                    principal = self.identity.principal.as_deref(),
-                    reason = %error,
-                    "subscription refused"
-                );
-                Err(error)
-            }
-        }
+        let (shared, error_format) = (self.shared.clone(), self.error_format);
+        let principal = self.identity.principal.clone();
+        let opened =
+            check(names, &self.shared.defaults).and_then(|names| self.open_checked(&names));
+        opened.map_err(|cause| {
+            let error = SubscribeError::from(cause).with_format(error_format);
+            shared.counters.subscriptions_refused.add();
+            tracing::debug!(
+                target: telling::STREAM,
+                principal = principal.as_deref(),
+                reason = %error,
+                "subscription refused"
+            );
+            error
+        })
     }
 
-    fn open_checked(self, names: &[TopicPattern]) -> Subscription {
-        let Self { shared, history, snapshot, options, .. } = self;
+    fn open_checked(self, names: &[TopicPattern]) -> Result<Subscription, SubscribeErrorCause> {
+        let Self { shared, history, snapshot, options, identity, .. } = self;
+        if options.is_listed && shared.turns_away() {
+            let end = End::new(EndReason::Drained, shared.defaults.retry);
+            return Ok(Subscription::turned_away(shared, identity, end));
+        }
+        let limits = shared.defaults.stream_limits;
         let (logs, head) = shared.subscribe(names);
+        let is_crowded = || logs.iter().any(|log| log.lock().subscribers > limits.of_topic);
+        if options.is_listed && limits.of_topic < usize::MAX && is_crowded() {
+            shared.unsubscribe(&logs);
+            return Subscription::one_too_many(shared, identity, StreamLimit::Topic);
+        }
         let claim = self.last_event_id.map_or(Claim::None, |id| {
             id.position(&head.epoch).map_or(Claim::Unknown, Claim::Position)
         });
         let request = Request { claim, history, has_snapshot: snapshot.is_some() };
         let feed = shared.feeds.of(logs);
         let heartbeat = HeartbeatTimer::new(shared.clock.clone(), options.heartbeat.interval);
-        let client = match options.is_listed {
-            true => shared.registry.enter(feed, self.identity, heartbeat, head.position),
-            false => {
-                let id = ClientId::random();
-                Arc::new(Client::new(id, feed, self.identity, heartbeat, head.position))
+        let client_key = identity.client_key.clone();
+        let client = if options.is_listed {
+            let registry = &shared.registry;
+            match registry.enter(feed.clone(), identity.clone(), heartbeat, head.position, &limits)
+            {
+                Ok(Entered { client, superseded }) => {
+                    superseded.iter().for_each(|older| shared.supersede(older));
+                    client
+                }
+                Err(limit) => {
+                    shared.unsubscribe(&feed.topics);
+                    return Subscription::one_too_many(shared, identity, limit);
+                }
             }
+        } else {
+            let id = ClientId::random();
+            Arc::new(Client::new(id, feed, identity, heartbeat, head.position))
         };
         client.heartbeat.start(&client);
-        Subscription::new(shared, client, options, snapshot, (request, head))
+        let mut subscription =
+            Subscription::new(shared, client, options, snapshot, (request, head));
+        if subscription.is_listed {
+            subscription.on_entered(client_key);
+        }
+        Ok(subscription)
     }
 }
 
