@@ -37,6 +37,8 @@ mod pages {
         migrating: "docs/guide/migrating.md",
         testing: "docs/guide/testing.md",
         page_lifecycle: "docs/guide/page-lifecycle.md",
+        deploys: "docs/guide/deploys.md",
+        limits: "docs/guide/limits.md",
         axum: "crates/tidings-axum/README.md",
         actix_web: "crates/tidings-actix-web/README.md",
         warp: "crates/tidings-warp/README.md",

@@ -29,7 +29,7 @@ async fn main() -> ExitCode {
 async fn run(options: Options) -> Result<(), String> {
     let access = options.access()?;
     // Nobody connects before there is a log.
-    let hub = options.log.hub(options.salvage).await?;
+    let hub = options.hub().await?;
     let cannot_listen = |error| program::cannot_listen(options.listen, &error);
     let listener = TcpListener::bind(options.listen).map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
@@ -41,11 +41,8 @@ async fn run(options: Options) -> Result<(), String> {
     // Outside of the closure, which runs once for each worker.
     let (data, access) = (Data::new(hub.clone()), Data::new(access));
     let app = move || App::new().app_data(data.clone()).app_data(access.clone()).configure(routes);
-    tidings_actix_web::serve(listener, app, &hub)
-        .limits(options.limits())
-        .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
-        .await
-        .map_err(|error| error.to_string())
+    let serve = tidings_actix_web::serve(listener, app, &hub);
+    options.set_up(serve).await.map_err(|error| error.to_string())
 }
 
 fn routes(config: &mut ServiceConfig) {

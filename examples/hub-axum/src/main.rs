@@ -29,7 +29,7 @@ async fn main() -> ExitCode {
 async fn run(options: Options) -> Result<(), String> {
     let access = options.access()?;
     // Nobody connects before there is a log.
-    let hub = options.log.hub(options.salvage).await?;
+    let hub = options.hub().await?;
     let cannot_listen = |error| program::cannot_listen(options.listen, &error);
     let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;
@@ -37,12 +37,9 @@ async fn run(options: Options) -> Result<(), String> {
         demo::start(&hub);
     }
     println!("{}", Options::greeting("axum", address));
-    tidings_axum::serve(listener, router(&hub, access), &hub)
-        .transport(options.transport)
-        .limits(options.limits())
-        .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
-        .await
-        .map_err(|error| error.to_string())
+    let serve =
+        tidings_axum::serve(listener, router(&hub, access), &hub).transport(options.transport);
+    options.set_up(serve).await.map_err(|error| error.to_string())
 }
 
 fn router(hub: &Hub, access: Access) -> Router {

@@ -4,8 +4,8 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /events?topic=a&topic=b:*&history=20&principal=ada&heartbeat=ping` | the stream; `*` stands for any characters; `history` is for fresh clients, `principal` names the user, `heartbeat` the event that an idle stream sends; all three are optional |
-//! | `POST /publish?topic=a&event=price&key=order-17` | publishes the body as data; JSON `{"id": "…", "subscribers": 1, "duplicate": false}`. With a `key` it can be retried. 503 and 507: not published; 504: perhaps published |
+//! | `GET /events?topic=a&topic=b:*&history=20&principal=ada&client_key=phone&heartbeat=ping` | the stream; `*` stands for any characters; `history` is for fresh clients, `principal` names the user and `client_key` what else counts for the [`limits`], `heartbeat` the event that an idle stream sends; all four are optional |
+//! | `POST /publish?topic=a&event=price&key=order-17&source=ada` | publishes the body as data; JSON `{"id": "…", "subscribers": 1, "duplicate": false}`. With a `key` it can be retried; a `source` may publish so much. 429, 503 and 507: not published; 504: perhaps published |
 //! | `GET /clients` | JSON: `total`, `topics` with a count each, and the `clients` of this node |
 //! | `GET /cluster` | JSON: `nodes` with the number of clients of each, and all `clients` |
 //! | `DELETE /clients/{id}` | ends that client's stream, on any node |
@@ -14,17 +14,30 @@
 //! | `GET /metrics` | metrics for Prometheus |
 //! | `GET /` | the live page |
 //!
+//! What the limits do is seen with flags and curl:
+//!
+//! | flags | try | what is seen |
+//! |---|---|---|
+//! | `--streams-per-principal 1` | two of `curl -N 'localhost:3000/events?topic=a&principal=ada'` | the second ends at once: `tidings:end`, `{"reason":"limited","limit":"principal"}`, and `retry` |
+//! | … `--over-limit supersede` | the same | the first ends: `{"reason":"superseded"}` |
+//! | … `--over-limit status` | the same | the second is 429 |
+//! | `--streams-per-client-key 1`, `--streams-per-topic 1` | two with the same `client_key`, or of the same topic | as above |
+//! | `--publications-per-source 2` | `curl -d x 'localhost:3000/publish?topic=a&source=ada'`, three times | the third is 429 |
+//! | `--max-lifetime 10` | `curl -N 'localhost:3000/events?topic=a'` | it ends after 8 to 12 s: `{"reason":"lifetime"}` |
+//! | `--drain-over 10` | a few streams, then SIGTERM | they end one after the other: `{"reason":"drained"}`; `/healthz` is 503, and a new stream is turned away |
+//!
 //! With a token, all but `/events`, `/healthz` and the page ask for it: [`access`].
 //!
 //! [`query`] parses these requests; [`publishing`], [`clients`], [`cluster`] and [`health`] answer them. [`page`] has the files
 //! of the live page, and [`demo`] publishes the events that it shows. [`options`] has the flags, [`log`] opens the log,
-//! and [`program`] is the start and the end.
+//! [`limits`] those of the hub, and [`program`] is the start and the end.
 
 pub mod access;
 pub mod clients;
 pub mod cluster;
 pub mod demo;
 pub mod health;
+pub mod limits;
 pub mod log;
 pub mod options;
 pub mod page;

@@ -5,9 +5,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser};
-use tidings_net::{Limits, Transport};
+use tidings::Hub;
+use tidings_net::{Limits, Serve, Server, Transport};
 
 use crate::access::{Access, Token};
+use crate::limits::HubLimits;
 use crate::log::Engine;
 
 /// A hub of server-sent events with a live page.
@@ -42,6 +44,9 @@ pub struct Options {
     #[arg(long, action = ArgAction::Set, value_name = "true|false")]
     demo: Option<bool>,
 
+    #[command(flatten)]
+    limits: HubLimits,
+
     /// Limits of connections, in milliseconds, for tests: `head_timeout=1000,idle_timeout=1000`
     #[arg(long, hide = true, value_delimiter = ',', value_name = "NAME=MILLISECONDS")]
     limit: Vec<TimeLimit>,
@@ -67,9 +72,21 @@ impl Options {
         self.demo.unwrap_or(self.log == Engine::Memory)
     }
 
-    /// The limits of its connections.
-    pub fn limits(&self) -> Limits {
-        self.limit.iter().fold(Limits::default(), |limits, limit| (limit.set)(limits, limit.time))
+    /// Opens the log, and builds the hub on it.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Engine::hub`].
+    pub async fn hub(&self) -> Result<Hub, String> {
+        self.log.hub(self.limits.builder(), self.salvage).await
+    }
+
+    /// Sets what these flags say about a server.
+    pub fn set_up<S: Server>(&self, serve: Serve<S>) -> Serve<S> {
+        let limits = Limits::default();
+        let limits =
+            self.limit.iter().fold(limits, |limits, limit| (limit.set)(limits, limit.time));
+        self.limits.shutdown(serve.limits(limits))
     }
 
     /// The message when the hub listens.

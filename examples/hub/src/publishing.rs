@@ -18,16 +18,18 @@ use crate::refusal::Refusal;
 /// When the query, the body or the event's name is invalid, when the hub is closed, and when its log does not accept the
 /// event.
 pub async fn publish(hub: &Hub, query: Option<&str>, body: &[u8]) -> Result<String, Refusal> {
-    let query::Publish { topic, event, key } = query::Publish::parse(query)?;
+    let query::Publish { topic, event, key, source } = query::Publish::parse(query)?;
     let data = std::str::from_utf8(body)
         .map_err(|error| Refusal::bad_request(format!("body is not UTF-8: {error}")))?;
     let event = match event {
         Some(name) => Event::named(name, data).map_err(Refusal::bad_request)?,
         None => Event::new(data),
     };
-    let publish = match key {
-        Some(key) => hub.publish_once(key, topic, event),
-        None => hub.publish(topic, event),
+    let publish = match (source, key) {
+        (Some(source), Some(key)) => hub.source(source).publish_once(key, topic, event),
+        (Some(source), None) => hub.source(source).publish(topic, event),
+        (None, Some(key)) => hub.publish_once(key, topic, event),
+        (None, None) => hub.publish(topic, event),
     };
     let published = publish.await.map_err(|error| refusal(&error))?;
     Ok(json!({
@@ -38,7 +40,7 @@ pub async fn publish(hub: &Hub, query: Option<&str>, body: &[u8]) -> Result<Stri
     .to_string())
 }
 
-/// 503 and 507: the event was not published. 504: it may have been published.
+/// 429, 503 and 507: the event was not published. 504: it may have been published.
 fn refusal(error: &PublishError) -> Refusal {
     // What a log says may name files and addresses of the server.
     let because_of = |status, reason: &str| Refusal { status, reason: reason.to_owned() };
@@ -53,6 +55,7 @@ fn refusal(error: &PublishError) -> Refusal {
             let status = match kind {
                 PublishErrorKind::TooLarge => 413,
                 PublishErrorKind::Closed => 503,
+                PublishErrorKind::TooManyPublications => 429,
                 _ => 400,
             };
             because_of(status, &error.to_string())

@@ -17,12 +17,14 @@ pub struct Events {
     pub history: History,
     /// The user of the stream. Anyone may name any user here; `examples/auth` shows authentication.
     pub principal: Option<String>,
+    /// What else the stream counts for.
+    pub client_key: Option<String>,
     /// The heartbeat, if it is not the hub's.
     pub heartbeat: Option<Heartbeat>,
 }
 
 impl Events {
-    /// Parses `topic=a&topic=b:*&history=20&principal=ada&heartbeat=ping`; other parameters are ignored.
+    /// Parses `topic=a&topic=b:*&history=20&principal=ada&client_key=phone&heartbeat=ping`; other parameters are ignored.
     ///
     /// # Errors
     ///
@@ -31,11 +33,13 @@ impl Events {
         let mut topics = Vec::new();
         let mut history = History::None;
         let mut principal = None;
+        let mut client_key = None;
         let mut heartbeat = None;
         for (name, value) in pairs(query) {
             match name.as_str() {
                 "topic" => topics.push(TopicPattern::new(value).map_err(Refusal::bad_request)?),
                 "principal" => principal = Some(value).filter(|value| !value.is_empty()),
+                "client_key" => client_key = Some(value).filter(|value| !value.is_empty()),
                 "heartbeat" => {
                     heartbeat = Some(Heartbeat::try_event(value).map_err(Refusal::bad_request)?);
                 }
@@ -53,7 +57,7 @@ impl Events {
                 "topic is missing; add at least one to the URL, such as /events?topic=news",
             ));
         }
-        Ok(Self { topics, history, principal, heartbeat })
+        Ok(Self { topics, history, principal, client_key, heartbeat })
     }
 
     /// Subscribes to what the parameters ask for. An application that is not public would choose the topics itself, and accept
@@ -62,6 +66,10 @@ impl Events {
         let subscribe = request.subscribe_matching(hub, self.topics).history(self.history);
         let subscribe = match self.heartbeat {
             Some(heartbeat) => subscribe.heartbeat(heartbeat),
+            None => subscribe,
+        };
+        let subscribe = match self.client_key {
+            Some(key) => subscribe.client_key(key),
             None => subscribe,
         };
         match self.principal {
@@ -80,10 +88,12 @@ pub struct Publish {
     pub event: Option<String>,
     /// The key of this publication, so that it can be retried.
     pub key: Option<IdempotencyKey>,
+    /// On whose behalf it is published. Anyone may name anybody here.
+    pub source: Option<String>,
 }
 
 impl Publish {
-    /// Parses `topic=a&event=price&key=order-17`; other parameters are ignored.
+    /// Parses `topic=a&event=price&key=order-17&source=ada`; other parameters are ignored.
     ///
     /// # Errors
     ///
@@ -92,11 +102,13 @@ impl Publish {
         let mut topic = None;
         let mut event = None;
         let mut key = None;
+        let mut source = None;
         for (name, value) in pairs(query) {
             let before = match name.as_str() {
                 "topic" => topic.replace(value),
                 "event" => event.replace(value),
                 "key" => key.replace(value),
+                "source" => source.replace(value),
                 _ => None,
             };
             if before.is_some() {
@@ -110,7 +122,7 @@ impl Publish {
         })?;
         let topic = Topic::new(topic).map_err(Refusal::bad_request)?;
         let key = key.map(IdempotencyKey::new).transpose().map_err(Refusal::bad_request)?;
-        Ok(Self { topic, event: event.filter(|event| !event.is_empty()), key })
+        Ok(Self { topic, event: event.filter(|event| !event.is_empty()), key, source })
     }
 }
 
