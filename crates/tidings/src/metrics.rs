@@ -66,6 +66,9 @@ pub struct Metrics {
     pub ended_drained: u64,
     /// Streams whose topics were finished.
     pub ended_finished: u64,
+    /// Checks of a client's right that have failed, those that were not made in time included: see
+    /// [`Subscribe::revalidate`](crate::Subscribe::revalidate).
+    pub checks_failed: u64,
     /// The state of the hub.
     pub health: Health,
 }
@@ -144,6 +147,8 @@ impl Metrics {
         ];
         let help = "Streams that were ended with a last event, by its reason.";
         metric("streams_ended_total", "counter", help, &ended)?;
+        let help = "Checks of a client's right that have failed.";
+        metric("checks_failed_total", "counter", help, &[("", self.checks_failed as f64)])?;
         let ready = f64::from(u8::from(health.is_ready()));
         metric("ready", "gauge", "Whether new clients should come here.", &[("", ready)])?;
         if health.link == Link::None {

@@ -1,11 +1,24 @@
 //! The query parameters of `/events` and `/publish`.
 
+use std::time::Duration;
+
 use tidings::{Heartbeat, History, Hub, IdempotencyKey, Resume, Subscribe, Topic, TopicPattern};
 
 use crate::refusal::Refusal;
 
-fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
+pub(crate) fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
     form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned()
+}
+
+/// How many retained events are asked for: a number, or `all`.
+pub(crate) fn history(value: &str) -> Result<History, Refusal> {
+    match value {
+        "all" => Ok(History::All),
+        _ => value
+            .parse()
+            .map(History::Last)
+            .map_err(|_| Refusal::bad_request("history is neither a number of events nor `all`")),
+    }
 }
 
 /// The parameters of `/events`.
@@ -19,10 +32,12 @@ pub struct Events {
     pub principal: Option<String>,
     /// The heartbeat, if it is not the hub's.
     pub heartbeat: Option<Heartbeat>,
+    /// When the stream ends, as it would with the user's token.
+    pub expires_in: Option<Duration>,
 }
 
 impl Events {
-    /// Parses `topic=a&topic=b:*&history=20&principal=ada&heartbeat=ping`; other parameters are ignored.
+    /// Parses `topic=a&topic=b:*&history=20&principal=ada&heartbeat=ping&expires_in=900`; other parameters are ignored.
     ///
     /// # Errors
     ///
@@ -32,6 +47,7 @@ impl Events {
         let mut history = History::None;
         let mut principal = None;
         let mut heartbeat = None;
+        let mut expires_in = None;
         for (name, value) in pairs(query) {
             match name.as_str() {
                 "topic" => topics.push(TopicPattern::new(value).map_err(Refusal::bad_request)?),
@@ -39,11 +55,11 @@ impl Events {
                 "heartbeat" => {
                     heartbeat = Some(Heartbeat::try_event(value).map_err(Refusal::bad_request)?);
                 }
-                "history" if value == "all" => history = History::All,
-                "history" => {
-                    history = value.parse().map(History::Last).map_err(|_| {
-                        Refusal::bad_request("history is neither a number of events nor `all`")
-                    })?;
+                "history" => history = self::history(&value)?,
+                "expires_in" => {
+                    expires_in = Some(value.parse().map(Duration::from_secs).map_err(|_| {
+                        Refusal::bad_request("expires_in is not a number of seconds")
+                    })?);
                 }
                 _ => {}
             }
@@ -53,7 +69,7 @@ impl Events {
                 "topic is missing; add at least one to the URL, such as /events?topic=news",
             ));
         }
-        Ok(Self { topics, history, principal, heartbeat })
+        Ok(Self { topics, history, principal, heartbeat, expires_in })
     }
 
     /// Subscribes to what the parameters ask for. An application that is not public would choose the topics itself, and accept
@@ -62,6 +78,10 @@ impl Events {
         let subscribe = request.subscribe_matching(hub, self.topics).history(self.history);
         let subscribe = match self.heartbeat {
             Some(heartbeat) => subscribe.heartbeat(heartbeat),
+            None => subscribe,
+        };
+        let subscribe = match self.expires_in {
+            Some(after) => subscribe.expires_in(after),
             None => subscribe,
         };
         match self.principal {
@@ -137,6 +157,7 @@ mod tests {
                 "event name is reserved: names that begin with `tidings:` belong to the hub",
             ),
             (Some("topic=a&history=x"), "history is neither a number of events nor `all`"),
+            (Some("topic=a&expires_in=soon"), "expires_in is not a number of seconds"),
         ] {
             assert_eq!(Events::parse(query), Err(Refusal::bad_request(reason)));
         }
