@@ -12,12 +12,14 @@ use crate::resume::Epoch;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::timers::{Timed, TimerSlot};
 use crate::topic::{Topic, TopicPattern};
+use crate::topic_changes::TopicChanges;
 use crate::waking::Waiter;
 
 /// One open stream, as the registry, the wait lists and the timers see it.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) id: ClientId,
+    /// What the stream was subscribed to when it was opened.
     pub(crate) feed: Arc<Feed>,
     pub(crate) principal: Option<Arc<str>>,
     remote_addr: RemoteAddr,
@@ -119,6 +121,26 @@ impl Client {
         }
     }
 
+    /// The stream has ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.heartbeat.calls().has(Call::Gone)
+    }
+
+    /// For changes of the stream's topics.
+    pub(crate) fn topic_changes(&self) -> Arc<TopicChanges> {
+        self.outlet.topic_changes_or_else(|| {
+            let names = self.feed.topics.iter().map(|log| log.name.clone());
+            TopicChanges::new(names.collect())
+        })
+    }
+
+    fn names(&self) -> Vec<TopicPattern> {
+        match self.outlet.topic_changes() {
+            Some(changes) => changes.names(),
+            None => self.feed.topics.iter().map(|log| log.name.clone()).collect(),
+        }
+    }
+
     /// Counts what was handed to the transport, which leaves the client at a position.
     pub(crate) fn sent(&self, bytes: usize, events: usize, position: Option<u64>) {
         let add = |counter: &AtomicU64, more: usize| {
@@ -152,11 +174,11 @@ impl Client {
 
     pub(crate) fn info(&self, epoch: &Epoch) -> ClientInfo {
         let (bytes_sent, events_sent) = self.sent_so_far();
-        let names = || self.feed.topics.iter().map(|log| &log.name);
+        let names = self.names();
         ClientInfo {
             id: self.id,
-            topics: names().filter_map(TopicPattern::topic).collect(),
-            patterns: names().filter(|name| name.has_wildcard()).cloned().collect(),
+            topics: names.iter().filter_map(TopicPattern::topic).collect(),
+            patterns: names.into_iter().filter(TopicPattern::has_wildcard).collect(),
             principal: self.principal.clone(),
             remote_addr: self.remote_addr.get(),
             connected_at: UNIX_EPOCH + Duration::from_micros(self.connected_at),

@@ -32,6 +32,7 @@ pub(crate) struct Counters {
     pub(crate) ended_finished: Counter,
     pub(crate) ended_lifetime: Counter,
     pub(crate) publications_limited: Counter,
+    pub(crate) checks_failed: Counter,
 }
 
 #[derive(Debug, Default)]

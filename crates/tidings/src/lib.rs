@@ -67,7 +67,7 @@
 //!
 //! | target | level | message |
 //! |---|---|---|
-//! | `tidings::stream` | `WARN` | `stream failed` (a snapshot, the application's own stream), `stream cut` (for memory) |
+//! | `tidings::stream` | `WARN` | `stream failed` (a snapshot, the application's own stream), `stream cut` (for memory), `client's right could not be checked` |
 //! | | `INFO` | `client lagged too far, and is reset`; `stream failed`, if it cannot be told that |
 //! | | `DEBUG` | `stream opened`, `stream begins with a reset`, `stream is ended`, `stream ended`, `subscription refused` |
 //! | `tidings::publish` | `WARN` | `publication failed`: the hub's log does not take it |
@@ -100,6 +100,7 @@
 pub mod backend;
 mod background;
 mod client;
+mod client_handle;
 mod client_id;
 mod clients;
 pub mod clock;
@@ -137,6 +138,7 @@ mod sync;
 mod telling;
 mod timers;
 mod topic;
+mod topic_changes;
 #[doc(hidden)]
 pub mod transport;
 mod waking;
@@ -149,6 +151,7 @@ mod models;
 
 pub use backend::IdempotencyKey;
 pub use client::ClientInfo;
+pub use client_handle::ClientHandle;
 pub use client_id::{ClientId, ParseClientIdError};
 pub use clients::Clients;
 pub use decode::{Decoder, Message};

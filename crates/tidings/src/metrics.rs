@@ -70,6 +70,9 @@ pub struct Metrics {
     pub ended_lifetime: u64,
     /// Publications that were refused because their [source](crate::Hub::source) had published too much; `refused` has them, too.
     pub publications_limited: u64,
+    /// Checks of a client's right that have failed, those that were not made in time included: see
+    /// [`Subscribe::revalidate`](crate::Subscribe::revalidate).
+    pub checks_failed: u64,
     /// The state of the hub.
     pub health: Health,
 }
@@ -152,6 +155,8 @@ impl Metrics {
         let help = "Publications refused because their source had published too much.";
         let limited = [("", self.publications_limited as f64)];
         metric("publications_limited_total", "counter", help, &limited)?;
+        let help = "Checks of a client's right that have failed.";
+        metric("checks_failed_total", "counter", help, &[("", self.checks_failed as f64)])?;
         let ready = f64::from(u8::from(health.is_ready()));
         metric("ready", "gauge", "Whether new clients should come here.", &[("", ready)])?;
         if health.link == Link::None {

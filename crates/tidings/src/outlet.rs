@@ -6,9 +6,10 @@ use bytes::Bytes;
 use crate::client::Client;
 use crate::end_reason::End;
 use crate::sync::Mutex;
+use crate::topic_changes::TopicChanges;
 
-/// What is on its way from a stream to its client, and can be taken from it: see [`Shared::relieve`]. And how the stream is
-/// to end.
+/// What is on its way from a stream to its client, and can be taken from it: see [`Shared::relieve`]. And what
+/// others have told the stream: how it is to end, and how its topics change.
 ///
 /// Most streams have nothing there most of the time, and pay for one pointer.
 ///
@@ -26,11 +27,16 @@ struct InTransit {
     held: Option<(usize, Waker)>,
     is_cut: bool,
     end: Option<End>,
+    topic_changes: Option<Arc<TopicChanges>>,
 }
 
 impl InTransit {
     fn is_nothing(&self) -> bool {
-        self.rest.is_empty() && self.held.is_none() && !self.is_cut && self.end.is_none()
+        self.rest.is_empty()
+            && self.held.is_none()
+            && !self.is_cut
+            && self.end.is_none()
+            && self.topic_changes.is_none()
     }
 }
 
@@ -104,6 +110,19 @@ impl Outlet {
         let is_first = in_transit.end.is_none();
         in_transit.end.get_or_insert(end);
         is_first
+    }
+
+    /// The changes of the stream's topics, if there ever were any.
+    pub(crate) fn topic_changes(&self) -> Option<Arc<TopicChanges>> {
+        self.0.lock().as_ref().and_then(|in_transit| in_transit.topic_changes.clone())
+    }
+
+    pub(crate) fn topic_changes_or_else(
+        &self,
+        begin: impl FnOnce() -> Arc<TopicChanges>,
+    ) -> Arc<TopicChanges> {
+        let mut outlet = self.0.lock();
+        outlet.get_or_insert_default().topic_changes.get_or_insert_with(begin).clone()
     }
 
     /// How the stream is to end, if it was told that.

@@ -9,7 +9,9 @@ use tracing::span::Id;
 use crate::client::Client;
 use crate::heartbeat::HeartbeatBytes;
 use crate::log::TopicLog;
+use crate::log::feed::Feed;
 use crate::subscription::lifetime::Lifetime;
+use crate::subscription::rights::Rights;
 use crate::subscription::snapshot::SnapshotHook;
 
 /// The target of what happens to streams.
@@ -47,17 +49,21 @@ pub(crate) struct Attached {
     /// The registry has the client under this name, too.
     pub(crate) client_key: Option<Arc<str>>,
     pub(crate) lifetime: Option<Lifetime>,
+    pub(crate) rights: Option<Box<Rights>>,
+    /// The stream's topics, if it has changed them.
+    pub(crate) feed: Option<Arc<Feed>>,
     span: Span,
 }
 
 impl Attached {
-    /// The span of a stream, which exists if anybody is interested in it, the application's hook, and a heartbeat that is
-    /// not an empty comment.
+    /// The span of a stream, which exists if anybody is interested in it, the application's hook, a heartbeat that is not an
+    /// empty comment, and the limits of the client's rights.
     ///
     /// It has no parent, and is never entered: it outlives the request, whose span must not wait for it.
     pub(crate) fn new(
         snapshot: Option<SnapshotHook>,
         heartbeat: HeartbeatBytes,
+        rights: Option<Box<Rights>>,
         client: &Client,
         is_listed: bool,
     ) -> Option<Box<Self>> {
@@ -72,36 +78,40 @@ impl Attached {
             ),
             false => Span::none(),
         };
-        if snapshot.is_none() && heartbeat == HeartbeatBytes::default() && span.is_disabled() {
+        let has_heartbeat = heartbeat != HeartbeatBytes::default();
+        if snapshot.is_none() && !has_heartbeat && rights.is_none() && span.is_disabled() {
             return None;
         }
         span.follows_from(Span::current());
-        Some(Box::new(Self { snapshot, heartbeat, span, ..Self::nothing() }))
+        Some(Box::new(Self { snapshot, heartbeat, rights, span, ..Self::default() }))
     }
 
-    fn nothing() -> Self {
+    pub(crate) fn set_heartbeat(this: &mut Option<Box<Self>>, heartbeat: HeartbeatBytes) {
+        if this.is_some() || heartbeat != HeartbeatBytes::default() {
+            this.get_or_insert_default().heartbeat = heartbeat;
+        }
+    }
+
+    pub(crate) fn set_feed(this: &mut Option<Box<Self>>, feed: Arc<Feed>) {
+        this.get_or_insert_default().feed = Some(feed);
+    }
+
+    pub(crate) fn span(this: Option<&Self>) -> Option<Id> {
+        this?.span.id()
+    }
+}
+
+impl Default for Attached {
+    fn default() -> Self {
         Self {
             snapshot: None,
             heartbeat: HeartbeatBytes::default(),
             client_key: None,
             lifetime: None,
+            rights: None,
+            feed: None,
             span: Span::none(),
         }
-    }
-
-    /// The box, which is made if there is none.
-    pub(crate) fn of(this: &mut Option<Box<Self>>) -> &mut Self {
-        this.get_or_insert_with(|| Box::new(Self::nothing()))
-    }
-
-    pub(crate) fn set_heartbeat(this: &mut Option<Box<Self>>, heartbeat: HeartbeatBytes) {
-        if this.is_some() || heartbeat != HeartbeatBytes::default() {
-            Self::of(this).heartbeat = heartbeat;
-        }
-    }
-
-    pub(crate) fn span(this: Option<&Self>) -> Option<Id> {
-        this?.span.id()
     }
 }
 

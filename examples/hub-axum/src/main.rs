@@ -16,7 +16,9 @@ use axum::routing::{delete, get, post};
 use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
-use hub_example::{clients, cluster, demo, health, page, program, publishing, query};
+use hub_example::{
+    client_topics, clients, cluster, demo, health, page, program, publishing, query,
+};
 use tidings_axum::Hub;
 use tidings_axum::{Sse, SseRequest};
 use tokio::net::TcpListener;
@@ -47,6 +49,7 @@ fn router(hub: &Hub, access: Access) -> Router {
         .route("/publish", post(publish))
         .route("/clients", get(list_clients))
         .route("/clients/{id}", delete(close_client))
+        .route("/clients/{id}/topics", post(change_topics))
         .route("/cluster", get(describe_cluster))
         .route("/principals/{principal}", delete(close_principal))
         .route("/metrics", get(metrics))
@@ -103,6 +106,14 @@ async fn close_client(
 ) -> Result<StatusCode, Refused> {
     cluster::close_client(&hub, &id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn change_topics(
+    State(hub): State<Hub>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json, Refused> {
+    Ok(Json(client_topics::change(&hub, &id, query.as_deref()).await?))
 }
 
 async fn describe_cluster(State(hub): State<Hub>) -> Json {

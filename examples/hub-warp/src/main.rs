@@ -10,7 +10,9 @@ use std::process::ExitCode;
 use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
-use hub_example::{clients, cluster, demo, health, page, program, publishing, query};
+use hub_example::{
+    client_topics, clients, cluster, demo, health, page, program, publishing, query,
+};
 use percent_encoding::percent_decode_str;
 use tidings_warp::Hub;
 use tidings_warp::{Sse, SseRequest};
@@ -78,6 +80,15 @@ fn routes(hub: Hub, access: Access) -> BoxedFilter<(impl Reply,)> {
             let closed = cluster::close_client(&hub, &id).await;
             reply(closed.map(|()| StatusCode::NO_CONTENT.into_response()))
         });
+    let change_topics = warp::path!("clients" / String / "topics")
+        .and(warp::post())
+        .and(authorized.clone())
+        .and(hub.clone())
+        .and(raw_query())
+        .then(async |id: String, hub: Hub, query: String| {
+            let changed = client_topics::change(&hub, &id, Some(&query)).await;
+            reply(changed.map(json))
+        });
     let describe_cluster = warp::path!("cluster")
         .and(warp::get())
         .and(authorized.clone())
@@ -104,6 +115,8 @@ fn routes(hub: Hub, access: Access) -> BoxedFilter<(impl Reply,)> {
         .or(list_clients)
         .unify()
         .or(close_client)
+        .unify()
+        .or(change_topics)
         .unify()
         .or(describe_cluster)
         .unify()

@@ -4,11 +4,12 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /events?topic=a&topic=b:*&history=20&principal=ada&client_key=phone&heartbeat=ping` | the stream; `*` stands for any characters; `history` is for fresh clients, `principal` names the user and `client_key` what else counts for the [`limits`], `heartbeat` the event that an idle stream sends; all four are optional |
+//! | `GET /events?topic=a&topic=b:*&history=20&principal=ada&client_key=phone&heartbeat=ping&expires_in=900` | the stream; `*` stands for any characters; `history` is for fresh clients, `principal` names the user and `client_key` what else counts for the [`limits`], `heartbeat` the event that an idle stream sends, `expires_in` the seconds after which it ends; all five are optional |
 //! | `POST /publish?topic=a&event=price&key=order-17&source=ada` | publishes the body as data; JSON `{"id": "…", "subscribers": 1, "duplicate": false}`. With a `key` it can be retried; a `source` may publish so much. 429, 503 and 507: not published; 504: perhaps published |
 //! | `GET /clients` | JSON: `total`, `topics` with a count each, and the `clients` of this node |
 //! | `GET /cluster` | JSON: `nodes` with the number of clients of each, and all `clients` |
 //! | `DELETE /clients/{id}` | ends that client's stream, on any node |
+//! | `POST /clients/{id}/topics?add=b&remove=a&history=20` | changes the topics of that client's open stream; JSON `{"topics": ["b"]}`, if it is on this node |
 //! | `DELETE /principals/{principal}` | ends all streams of a principal, on all nodes; JSON `{"closed": 2, "silent": []}` |
 //! | `GET /healthz` | `ok`, or 503 and the reason when no clients should be sent here |
 //! | `GET /metrics` | metrics for Prometheus |
@@ -28,11 +29,13 @@
 //!
 //! With a token, all but `/events`, `/healthz` and the page ask for it: [`access`].
 //!
-//! [`query`] parses these requests; [`publishing`], [`clients`], [`cluster`] and [`health`] answer them. [`page`] has the files
+//! [`query`] parses these requests; [`publishing`], [`clients`], [`client_topics`], [`cluster`] and
+//! [`health`] answer them. [`page`] has the files
 //! of the live page, and [`demo`] publishes the events that it shows. [`options`] has the flags, [`log`] opens the log,
 //! [`limits`] those of the hub, and [`program`] is the start and the end.
 
 pub mod access;
+pub mod client_topics;
 pub mod clients;
 pub mod cluster;
 pub mod demo;

@@ -1,11 +1,24 @@
 //! The query parameters of `/events` and `/publish`.
 
+use std::time::Duration;
+
 use tidings::{Heartbeat, History, Hub, IdempotencyKey, Resume, Subscribe, Topic, TopicPattern};
 
 use crate::refusal::Refusal;
 
-fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
+pub(crate) fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
     form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned()
+}
+
+/// How many retained events are asked for: a number, or `all`.
+pub(crate) fn history(value: &str) -> Result<History, Refusal> {
+    match value {
+        "all" => Ok(History::All),
+        _ => value
+            .parse()
+            .map(History::Last)
+            .map_err(|_| Refusal::bad_request("history is neither a number of events nor `all`")),
+    }
 }
 
 /// The parameters of `/events`.
@@ -21,10 +34,12 @@ pub struct Events {
     pub client_key: Option<String>,
     /// The heartbeat, if it is not the hub's.
     pub heartbeat: Option<Heartbeat>,
+    /// When the stream ends, as it would with the user's token.
+    pub expires_in: Option<Duration>,
 }
 
 impl Events {
-    /// Parses `topic=a&topic=b:*&history=20&principal=ada&client_key=phone&heartbeat=ping`; other parameters are ignored.
+    /// Parses `topic=a&topic=b:*&history=20&principal=ada&client_key=phone&heartbeat=ping&expires_in=900`; other parameters are ignored.
     ///
     /// # Errors
     ///
@@ -35,6 +50,7 @@ impl Events {
         let mut principal = None;
         let mut client_key = None;
         let mut heartbeat = None;
+        let mut expires_in = None;
         for (name, value) in pairs(query) {
             match name.as_str() {
                 "topic" => topics.push(TopicPattern::new(value).map_err(Refusal::bad_request)?),
@@ -43,11 +59,11 @@ impl Events {
                 "heartbeat" => {
                     heartbeat = Some(Heartbeat::try_event(value).map_err(Refusal::bad_request)?);
                 }
-                "history" if value == "all" => history = History::All,
-                "history" => {
-                    history = value.parse().map(History::Last).map_err(|_| {
-                        Refusal::bad_request("history is neither a number of events nor `all`")
-                    })?;
+                "history" => history = self::history(&value)?,
+                "expires_in" => {
+                    expires_in = Some(value.parse().map(Duration::from_secs).map_err(|_| {
+                        Refusal::bad_request("expires_in is not a number of seconds")
+                    })?);
                 }
                 _ => {}
             }
@@ -57,7 +73,7 @@ impl Events {
                 "topic is missing; add at least one to the URL, such as /events?topic=news",
             ));
         }
-        Ok(Self { topics, history, principal, client_key, heartbeat })
+        Ok(Self { topics, history, principal, client_key, heartbeat, expires_in })
     }
 
     /// Subscribes to what the parameters ask for. An application that is not public would choose the topics itself, and accept
@@ -70,6 +86,10 @@ impl Events {
         };
         let subscribe = match self.client_key {
             Some(key) => subscribe.client_key(key),
+            None => subscribe,
+        };
+        let subscribe = match self.expires_in {
+            Some(after) => subscribe.expires_in(after),
             None => subscribe,
         };
         match self.principal {
@@ -149,6 +169,7 @@ mod tests {
                 "event name is reserved: names that begin with `tidings:` belong to the hub",
             ),
             (Some("topic=a&history=x"), "history is neither a number of events nor `all`"),
+            (Some("topic=a&expires_in=soon"), "expires_in is not a number of seconds"),
         ] {
             assert_eq!(Events::parse(query), Err(Refusal::bad_request(reason)));
         }

@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::node::NodeId;
 use crate::stream_limit::StreamLimit;
+use crate::topic::TopicPattern;
 
 /// What one node sends to all others, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,6 +58,8 @@ pub(crate) enum Question {
         of: StreamLimit,
         name: String,
     },
+    Subscribe { client: String, names: Vec<TopicPattern> },
+    Unsubscribe { client: String, names: Vec<TopicPattern> },
 }
 
 impl Signal {

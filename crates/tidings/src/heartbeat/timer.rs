@@ -16,6 +16,12 @@ pub(crate) enum Call {
     Close = 1,
     /// It is to end, with its last event.
     End = 2,
+    /// The application is to be asked whether the client may stay.
+    Check = 4,
+    /// It is to change its topics.
+    Topics = 8,
+    /// It has ended.
+    Gone = 16,
 }
 
 /// What a stream was called for.
@@ -84,8 +90,18 @@ impl HeartbeatTimer {
 
     /// Makes the stream look for what it is called for.
     pub(crate) fn call(&self, call: Call) {
-        self.calls.fetch_or(call as u8, Ordering::AcqRel);
+        self.note(call);
         self.wake();
+    }
+
+    /// The same for a caller that wakes it later.
+    pub(crate) fn note(&self, call: Call) {
+        self.calls.fetch_or(call as u8, Ordering::AcqRel);
+    }
+
+    /// The stream has done what it was called for.
+    pub(crate) fn clear(&self, call: Call) {
+        self.calls.fetch_and(!(call as u8), Ordering::AcqRel);
     }
 
     #[inline]

@@ -262,6 +262,7 @@ impl HubBuilder {
             clock: self.clock,
             pinned,
             is_relieving: false.into(),
+            changing: 0.into(),
             journal: Mutex::new(journal),
             is_closed: false.into(),
             is_draining: false.into(),

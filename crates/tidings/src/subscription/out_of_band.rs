@@ -1,21 +1,25 @@
 //! What a stream sends that does not come from the topics' logs: status events, snapshots, and what is read from the
 //! hub's log or from a pattern's past.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use super::application_task::ApplicationTask;
 use super::catch_up::CatchUp;
 use super::look_back::PendingLook;
 use super::replay::Replay;
-use super::snapshot::{AwaitedSnapshot, Snapshot, SnapshotHook, SnapshotTask};
+use super::snapshot::{AwaitedSnapshot, Snapshot, SnapshotHook};
+use super::topics::AddedHistory;
 use super::{Item, Subscription};
 use crate::encode;
 use crate::error::{StreamError, StreamErrorKind};
 use crate::heartbeat::EMPTY_COMMENT;
 use crate::heartbeat::timer::Call;
 use crate::log::coalesce::Slice;
+use crate::log::reset_reason::ResetReason;
 use crate::resume::Epoch;
 use crate::status::Status;
 use crate::telling::tell;
@@ -25,6 +29,8 @@ use crate::telling::tell;
 pub(super) struct OutOfBand {
     pub(super) ready: Option<Ready>,
     snapshot: Option<AnnouncedSnapshot>,
+    /// Of new topics.
+    pub(super) added: VecDeque<AddedHistory>,
     pub(super) look_back: Option<PendingLook>,
     pub(super) catch_up: Option<Box<CatchUp>>,
     pub(super) replay: Option<Replay>,
@@ -51,9 +57,9 @@ pub(super) enum NextStep {
 #[derive(Debug, Default)]
 pub(super) struct Ready {
     pub(super) bytes: Vec<u8>,
-    events: usize,
+    pub(super) events: usize,
     /// The position that they leave the client with, if they have any.
-    position: Option<u64>,
+    pub(super) position: Option<u64>,
 }
 
 /// A client's status, and the position from which it follows.
@@ -176,6 +182,20 @@ impl Subscription {
                 }
                 continue;
             }
+            if let Some(added) = out_of_band.added.front_mut() {
+                // The waker first, as above.
+                self.client.heartbeat.register(cx.waker());
+                let Poll::Ready(events) = added.poll(cx) else {
+                    return if closing { NextStep::End } else { NextStep::Wait };
+                };
+                out_of_band.added.pop_front();
+                match events {
+                    Ok(ready) => self.send(ready),
+                    // The client was to be sent it, and is told that it is not.
+                    Err(_) => self.reset(ResetReason::Trimmed),
+                }
+                continue;
+            }
             if let Some(look) = &out_of_band.look_back {
                 // The waker first, as above.
                 self.client.heartbeat.register(cx.waker());
@@ -281,13 +301,18 @@ impl Subscription {
         Some(self.shared.pinned.hold(bytes))
     }
 
-    /// The task that makes the snapshot that the stream waits for; `None` if it waits for none, or if the task was taken
-    /// already.
+    /// The task that runs code of the application for the stream; `None` if there is nothing to run, or if the task was
+    /// taken already.
     ///
     /// For transports that poll the stream through a [`Cohort`](crate::transport::Cohort), which runs no code of the application.
-    /// Once a stream is pending, a transport takes the task and has a runtime run it; the task wakes the stream.
-    pub fn take_snapshot_task(&mut self) -> Option<SnapshotTask> {
-        self.out_of_band.as_mut()?.snapshot.as_mut()?.snapshot.take_task()
+    /// After each poll, a transport takes the tasks and has a runtime run them; they wake the stream.
+    pub fn take_application_task(&mut self) -> Option<ApplicationTask> {
+        let snapshot = self.out_of_band.as_mut().and_then(|it| it.snapshot.as_mut());
+        let snapshot = snapshot.and_then(|snapshot| snapshot.snapshot.take_task());
+        if let Some(task) = snapshot {
+            return Some(task.into());
+        }
+        self.rights()?.take_task().map(ApplicationTask::from)
     }
 
     /// Sends a snapshot, and the status event before it.
