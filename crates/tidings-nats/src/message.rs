@@ -8,8 +8,15 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use tidings::backend::{Append, Record, RecordError};
 
 /// The headers, and the fields of a record that they hold.
-const HEADERS: [(&str, &str); 3] =
-    [("Tidings-Event", "event"), ("Tidings-Retry", "retry"), ("Tidings-Comment", "comment")];
+const HEADERS: [(&str, &str); 7] = [
+    ("Tidings-Event", "event"),
+    ("Tidings-Retry", "retry"),
+    ("Tidings-Comment", "comment"),
+    ("Tidings-Event-Key", "event_key"),
+    ("Tidings-Removes-Key", "removes_key"),
+    ("Tidings-Is-Last", "is_last"),
+    ("Tidings-Attributes", "attributes"),
+];
 
 /// Is `none` for an event without data, which is not the same as empty data.
 const DATA: &str = "Tidings-Data";
@@ -65,7 +72,7 @@ pub(crate) fn record(
 mod tests {
     use super::*;
     use std::time::Duration;
-    use tidings::{Comment, Event, EventName, Topic};
+    use tidings::{Comment, Event, EventKey, EventName, Topic};
 
     #[test]
     fn an_event_is_read_as_it_was_written() {
@@ -73,7 +80,10 @@ mod tests {
         let full = named("créé ")
             .with_data("a\r\nb")
             .with_retry(Duration::from_millis(1_500))
-            .with_comment(Comment::new(" 100% \t").unwrap());
+            .with_comment(Comment::new(" 100% \t").unwrap())
+            .with_key(EventKey::new("ключ \u{3000}").unwrap())
+            .with_attribute("role", "a \"b\"\r\n")
+            .unwrap();
         for event in [full, named("\u{3000}a\0"), Event::new(""), Event::new("x")] {
             let append = Append::new(Topic::new("t").unwrap(), event, None);
             let (headers, payload) = (headers(&append), payload(&append));

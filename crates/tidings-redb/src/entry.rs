@@ -119,6 +119,7 @@ mod tests {
         let event = Event::named("created", "a\r\nb\0\u{2028}").unwrap();
         let event = event.with_retry(Duration::from_millis(1_500));
         let event = event.with_comment(Comment::new("c").unwrap());
+        let event = event.with_attribute("role", "admin").unwrap();
         Append::new(Topic::new("orders").unwrap(), event, None)
     }
 

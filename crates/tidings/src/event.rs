@@ -1,7 +1,10 @@
 //! One event, before it is encoded.
 
+mod attributes;
+pub(crate) mod tags;
 mod typed;
 
+use std::sync::Arc;
 use std::{fmt, time::Duration};
 
 use bytestring::ByteString;
@@ -9,6 +12,10 @@ use serde::Serialize;
 
 use crate::{Comment, EventId, EventName, error::EventError};
 
+pub(crate) use attributes::Attributes;
+pub use attributes::{AttributeName, AttributeValue};
+pub use tags::EventKey;
+use tags::Tags;
 pub(crate) use typed::NoTypedEvent;
 
 /// What is sent to clients: an event, or one of the stream's other lines (a comment, a reconnection time, an id).
@@ -45,12 +52,13 @@ pub struct Event {
     // Kept as it is written, so that two events are equal exactly if their encodings are meant to be.
     retry_millis: Option<u64>,
     comment: Option<Comment>,
+    tags: Option<Arc<Tags>>,
 }
 
 impl Event {
     // Not public: an event without any field would be a lone blank line.
     const EMPTY: Self =
-        Self { name: None, data: None, id: None, retry_millis: None, comment: None };
+        Self { name: None, data: None, id: None, retry_millis: None, comment: None, tags: None };
 
     /// An event without a name, which clients dispatch as `message`.
     ///
@@ -120,6 +128,28 @@ impl Event {
         // The name first: it costs less to check than the value costs to write.
         let name = name.try_into().map_err(Into::into)?;
         Ok(Self::json_data(value)?.with_name(name))
+    }
+
+    /// An event with a key: what it says replaces what earlier events with this key in its topic have said. A key is not
+    /// sent to clients; data that clients must tell apart says so itself.
+    ///
+    /// # Errors
+    ///
+    /// [`EventErrorKind::Field`](crate::error::EventErrorKind::Field) if the key is refused: see [`EventKey`].
+    ///
+    /// ```
+    /// use tidings::Event;
+    ///
+    /// let event = Event::keyed("EUR/USD", r#"{"pair":"EUR/USD","price":1.09}"#)?;
+    /// assert_eq!(event.key().unwrap().as_str(), "EUR/USD");
+    /// # Ok::<(), tidings::error::EventError>(())
+    /// ```
+    pub fn keyed<K>(key: K, data: impl Into<String>) -> Result<Self, EventError>
+    where
+        K: TryInto<EventKey>,
+        K::Error: Into<EventError>,
+    {
+        Ok(Self::new(data).with_key(key.try_into().map_err(Into::into)?))
     }
 
     /// An event without a name, whose data is `value` as JSON on one line.
@@ -236,6 +266,72 @@ impl Event {
         self
     }
 
+    /// Sets the key: see [`Event::keyed`].
+    #[must_use]
+    pub fn with_key(mut self, key: EventKey) -> Self {
+        self.tags_mut().key = Some(key);
+        self
+    }
+
+    /// Sets an attribute, which every log keeps and no client is sent.
+    ///
+    /// The name is a `&str`, a `String` or an [`AttributeName`]; only text can fail. Attributes count towards the
+    /// [greatest size of an event](crate::HubBuilder::max_event_bytes).
+    ///
+    /// # Errors
+    ///
+    /// [`EventErrorKind::Field`](crate::error::EventErrorKind::Field) if the name is refused: see [`AttributeName`].
+    ///
+    /// ```
+    /// use tidings::{AttributeName, AttributeValue, Event};
+    ///
+    /// let event = Event::new("disk is full").with_attribute("severity", 3)?;
+    /// assert_eq!(event.encode(), "data: disk is full\n\n");
+    ///
+    /// let attributes: Vec<_> = event.attributes().collect();
+    /// let name = AttributeName::new("severity")?;
+    /// assert_eq!(attributes, [(&name, &AttributeValue::Integer(3))]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_attribute<N>(
+        mut self,
+        name: N,
+        value: impl Into<AttributeValue>,
+    ) -> Result<Self, EventError>
+    where
+        N: TryInto<AttributeName>,
+        N::Error: Into<EventError>,
+    {
+        let name = name.try_into().map_err(Into::into)?;
+        self.tags_mut().attributes.insert(name, value.into());
+        Ok(self)
+    }
+
+    /// Sets what is kept and not sent.
+    pub(crate) fn with_tags(mut self, tags: Tags) -> Self {
+        self.tags = (tags != Tags::default()).then(|| Arc::new(tags));
+        self
+    }
+
+    pub(crate) fn tags_mut(&mut self) -> &mut Tags {
+        Arc::make_mut(self.tags.get_or_insert_default())
+    }
+
+    pub(crate) fn tags(&self) -> Option<&Arc<Tags>> {
+        self.tags.as_ref()
+    }
+
+    /// The key, if there is one: see [`Event::keyed`].
+    #[must_use]
+    pub fn key(&self) -> Option<&EventKey> {
+        self.tags.as_ref()?.key.as_ref()
+    }
+
+    /// The attributes, in the order of their names.
+    pub fn attributes(&self) -> impl Iterator<Item = (&AttributeName, &AttributeValue)> {
+        self.tags.iter().flat_map(|tags| &tags.attributes)
+    }
+
     /// The name, if there is one. Clients dispatch an event without a name as `message`.
     #[must_use]
     pub fn name(&self) -> Option<&EventName> {
@@ -307,6 +403,12 @@ impl fmt::Debug for Event {
         }
         if let Some(data) = self.data() {
             out.field("data", &data);
+        }
+        if let Some(key) = self.key() {
+            out.field("key", &key.as_str());
+        }
+        for (name, value) in self.attributes() {
+            out.field(name.as_str(), value);
         }
         out.finish()
     }

@@ -154,7 +154,7 @@ pub use client_id::{ClientId, ParseClientIdError};
 pub use clients::Clients;
 pub use decode::{Decoder, Message};
 pub use end_reason::{END_EVENT, EndReason};
-pub use event::Event;
+pub use event::{AttributeName, AttributeValue, Event, EventKey};
 pub use event_stream::{EventStream, StreamItem};
 pub use field::{Comment, EventId, EventName};
 pub use health::{Health, Link};

@@ -6,7 +6,8 @@ use super::Epoch;
 use super::error::LogError;
 use super::key::IdempotencyKey;
 use crate::error::FieldError;
-use crate::event::Event;
+use crate::event::tags::Tags;
+use crate::event::{Attributes, Event, EventKey};
 use crate::field::{Comment, EventName};
 use crate::topic::Topic;
 
@@ -72,7 +73,17 @@ impl Record {
 
 /// The names and order of the fields of a record in engines that know fields: see
 /// [`Record::from_fields`].
-const FIELDS: [&str; 5] = ["topic", "event", "data", "retry", "comment"];
+const FIELDS: [&str; 9] = [
+    "topic",
+    "event",
+    "data",
+    "retry",
+    "comment",
+    "event_key",
+    "removes_key",
+    "is_last",
+    "attributes",
+];
 
 impl Append {
     /// The event as named fields, for engines that store fields: `topic`, then `event`, `data`, `retry` (milliseconds) and
@@ -96,6 +107,10 @@ impl Append {
             event.data().map(ToOwned::to_owned),
             event.retry_after().map(|wait| wait.as_millis().to_string()),
             event.comment_text().map(|comment| comment.as_str().to_owned()),
+            event.key().map(|key| key.as_str().to_owned()),
+            event.tags().is_some_and(|tags| tags.removes_key).then(|| TRUE.to_owned()),
+            event.tags().is_some_and(|tags| tags.is_last).then(|| TRUE.to_owned()),
+            event.tags().and_then(|tags| attributes(&tags.attributes)),
         ];
         FIELDS.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?)))
     }
@@ -148,7 +163,7 @@ pub(crate) fn read<'a>(
             return Err(RecordError::new(field, "is given more than once"));
         }
     }
-    let [topic, name, data, retry, comment] = values;
+    let [topic, name, data, retry, comment, key, removes_key, is_last, attributes] = values;
     let topic = topic.ok_or_else(|| RecordError::new("topic", "is missing"))?;
     let topic = Topic::new(topic)?;
     // People write an empty name for none.
@@ -165,7 +180,36 @@ pub(crate) fn read<'a>(
         millis.map_err(|_| RecordError::new("retry", "is not a number of milliseconds"))
     });
     let event = Event::of_fields(name, data, retry.transpose()?, comment);
-    Ok((topic, event.ok_or_else(nothing_to_dispatch)?))
+    let tags = Tags {
+        key: key.map(EventKey::new).transpose()?,
+        removes_key: truth("removes_key", removes_key)?,
+        is_last: truth("is_last", is_last)?,
+        attributes: read_attributes(attributes)?,
+    };
+    Ok((topic, event.ok_or_else(nothing_to_dispatch)?.with_tags(tags)))
+}
+
+/// As a JSON object; `None` if there are none.
+fn attributes(attributes: &Attributes) -> Option<String> {
+    let is_empty = attributes.is_empty();
+    // Text, numbers and truth values can always be written.
+    (!is_empty).then(|| serde_json::to_string(attributes).unwrap_or_default())
+}
+
+fn read_attributes(json: Option<&str>) -> Result<Attributes, RecordError> {
+    let Some(json) = json else { return Ok(Attributes::new()) };
+    serde_json::from_str(json)
+        .map_err(|error| RecordError::new("attributes", format_args!("are not valid: {error}")))
+}
+
+const TRUE: &str = "1";
+
+fn truth(field: &str, value: Option<&str>) -> Result<bool, RecordError> {
+    match value {
+        None => Ok(false),
+        Some(TRUE) => Ok(true),
+        Some(_) => Err(RecordError::new(field, "is not 1")),
+    }
 }
 
 fn nothing_to_dispatch() -> RecordError {
@@ -222,6 +266,7 @@ impl From<Refused> for LogError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::AttributeName;
 
     fn read(fields: &[(&str, &str)]) -> Result<Record, String> {
         let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
@@ -238,6 +283,14 @@ mod tests {
             event,
             Event::new(""),
             Event::comment("c").unwrap().with_name(EventName::new("n").unwrap()),
+            Event::keyed("a key", "x").unwrap().with_tags(Tags {
+                removes_key: true,
+                is_last: true,
+                attributes: [("a", 1.into()), ("b", "1".into()), ("c.d-e_f", true.into())]
+                    .map(|(name, value)| (AttributeName::new(name).unwrap(), value))
+                    .into(),
+                ..Tags::default()
+            }),
         ] {
             let append =
                 Append { topic: Topic::new("t").unwrap(), event: event.clone(), key: None };
@@ -265,6 +318,12 @@ mod tests {
             (
                 &[("topic", "t"), ("data", "x"), ("retry", "-1")],
                 "retry is not a number of milliseconds",
+            ),
+            (&[("topic", "t"), ("data", "x"), ("is_last", "true")], "is_last is not 1"),
+            (&[("topic", "t"), ("data", "x"), ("event_key", "")], "event key is empty"),
+            (
+                &[("topic", "t"), ("data", "x"), ("attributes", r#"{"a":1.5}"#)],
+                "attributes are not valid: expected text, a whole number or a truth value at line 1 column 9",
             ),
         ] {
             assert_eq!(read(fields).unwrap_err(), message);

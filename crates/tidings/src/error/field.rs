@@ -95,6 +95,10 @@ pub enum Field {
     TopicPattern,
     /// An [`IdempotencyKey`](crate::IdempotencyKey).
     IdempotencyKey,
+    /// An [`EventKey`](crate::EventKey).
+    EventKey,
+    /// An [`AttributeName`](crate::AttributeName).
+    AttributeName,
     /// The name of a history: an [`Epoch`](crate::backend::Epoch).
     Epoch,
 }
@@ -108,6 +112,8 @@ impl fmt::Display for Field {
             Self::Topic => "topic",
             Self::TopicPattern => "topic pattern",
             Self::IdempotencyKey => "idempotency key",
+            Self::EventKey => "event key",
+            Self::AttributeName => "attribute name",
             Self::Epoch => "epoch",
         })
     }

@@ -24,8 +24,9 @@ impl Follower for Shared {
         let Record { position, at, topic, event } = record;
         let body = encode::fields_without_id(&event, ID_ROOM);
         let limit = self.defaults.max_event_bytes;
-        if body.len() > limit {
-            let cause = format!("is {} bytes as encoded, over the limit of {limit}", body.len());
+        let size = body.len() + event.tags().map_or(0, |tags| tags.size());
+        if size > limit {
+            let cause = format!("is {size} bytes as encoded, over the limit of {limit}");
             return self.rejected(position, &RecordError::new("event", cause));
         }
         // Its age by the wall clock, which may have been set; an event never comes from the future.
@@ -33,7 +34,7 @@ impl Follower for Shared {
         let at = self.clock.now().saturating_sub(age);
         let kind = EntryKind::Replicated { position, at };
         // The only error is that the hub is closed, and its streams end.
-        let _ = self.append(Entry { topic: &topic, body, kind });
+        let _ = self.append(Entry { topic: &topic, body, tags: event.tags().cloned(), kind });
         self.with_replication(|replication| replication.on_reached(position));
     }
 
@@ -89,7 +90,8 @@ impl Follower for Shared {
             }
             Some(Received::Ephemeral { topic, event }) => {
                 let body = encode::fields_without_id(&event, 0);
-                let entry = Entry { topic: &topic, body, kind: EntryKind::Ephemeral };
+                let tags = event.tags().cloned();
+                let entry = Entry { topic: &topic, body, tags, kind: EntryKind::Ephemeral };
                 // The only error is that the hub is closed.
                 let _ = self.append(entry);
             }

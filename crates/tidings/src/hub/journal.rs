@@ -182,7 +182,7 @@ impl Journal {
 
     /// Gives an event its numbers.
     fn frame(&mut self, entry: Entry<'_>, now: u64) -> Frame {
-        let Entry { mut body, kind, .. } = entry;
+        let Entry { mut body, tags, kind, .. } = entry;
         self.offset += 1;
         let at = match kind {
             EntryKind::Replicated { at, .. } => now.min(at),
@@ -193,7 +193,7 @@ impl Journal {
             encode::id(self.source.epoch(), position, &mut body);
         }
         body.push(b'\n');
-        Frame::new(self.offset, position, at, body, &self.pinned)
+        Frame::new(self.offset, position, at, body, tags, &self.pinned)
     }
 
     /// Counts one more subscriber in each of these topics and patterns.

@@ -178,7 +178,8 @@ fn begin(
     let key = key.transpose().map_err(PublishErrorCause::Key)?;
     let body = accept(shared, &event, event.is_dispatched())?;
     let Some(replication) = &shared.replication else {
-        let entry = Entry { topic, body, kind: EntryKind::Durable(key) };
+        let tags = event.tags().cloned();
+        let entry = Entry { topic, body, tags, kind: EntryKind::Durable(key) };
         return Ok(Outcome::Known(Some(shared.append(entry))));
     };
     if shared.is_closed() {
@@ -219,7 +220,8 @@ fn send_ephemeral(
 ) -> Result<usize, PublishError> {
     let body = accept(shared, event, true)?;
     shared.signal(|cluster| cluster.ephemeral(topic, event));
-    let entry = Entry { topic, body, kind: EntryKind::Ephemeral };
+    let tags = event.tags().cloned();
+    let entry = Entry { topic, body, tags, kind: EntryKind::Ephemeral };
     shared.append(entry).map(|published| published.subscribers())
 }
 
@@ -239,8 +241,9 @@ fn accept(shared: &Shared, event: &Event, is_dispatched: bool) -> Result<Vec<u8>
     }
     let body = encode::fields_without_id(event, ID_ROOM);
     let limit = shared.defaults.max_event_bytes;
-    if body.len() > limit {
-        return Err(PublishErrorCause::TooLarge { size: body.len(), limit }.into());
+    let size = body.len() + event.tags().map_or(0, |tags| tags.size());
+    if size > limit {
+        return Err(PublishErrorCause::TooLarge { size, limit }.into());
     }
     Ok(body)
 }

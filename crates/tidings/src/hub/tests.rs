@@ -339,7 +339,7 @@ fn a_large_event_makes_room_for_itself_in_steps() {
     assert!(count > 2 * STEP, "{count} topics");
     let topic = Topic::new("large").unwrap();
     let body = format!("data: {}\n", "x".repeat(1_000_000)).into_bytes();
-    let entry = Entry { topic: &topic, body, kind: EntryKind::Durable(None) };
+    let entry = Entry { topic: &topic, body, tags: None, kind: EntryKind::Durable(None) };
     let shared = hub.shared();
     let (_, mut effects) = shared.journal.lock().append(entry, 0, shared.tail()).unwrap();
     let mut before = count + 1;

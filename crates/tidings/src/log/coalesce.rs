@@ -170,7 +170,7 @@ mod tests {
 
     fn frame(offset: u64) -> Frame {
         let bytes = format!("data: {offset}\n\n").into_bytes();
-        Frame::new(offset, Some(offset), 0, bytes, &Pinned::new(0))
+        Frame::new(offset, Some(offset), 0, bytes, None, &Pinned::new(0))
     }
 
     fn chunk(offsets: &[u64], range: (u64, u64), budget: &Budget) -> Option<Chunk> {

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::event::tags::Tags;
 use crate::pinned::{Kept, Pinned};
 
 /// One encoded event in a topic's log: its bytes on the wire, and its two numbers.
@@ -17,6 +18,8 @@ pub(crate) struct Frame {
     /// When it was published, in milliseconds of the hub's clock.
     pub(crate) at: u64,
     pub(crate) bytes: Bytes,
+    /// What is not sent.
+    pub(crate) tags: Option<Arc<Tags>>,
     /// Of a large one: it is not pinned as long as any log has it.
     _kept: Option<Arc<Kept>>,
 }
@@ -31,14 +34,16 @@ impl Frame {
         position: Option<u64>,
         at: u64,
         bytes: Vec<u8>,
+        tags: Option<Arc<Tags>>,
         pinned: &Arc<Pinned>,
     ) -> Self {
         let (bytes, kept) = pinned.keep(bytes);
-        Self { offset, position, at, bytes, _kept: kept }
+        Self { offset, position, at, bytes, tags, _kept: kept }
     }
 
     /// The bytes of memory that a frame takes without its entry in the ring.
     pub(crate) fn cost(&self) -> usize {
-        self.bytes.len() + Self::OVERHEAD
+        let tags = self.tags.as_ref().map_or(0, |tags| tags.cost());
+        self.bytes.len() + Self::OVERHEAD + tags
     }
 }

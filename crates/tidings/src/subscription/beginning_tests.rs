@@ -43,7 +43,8 @@ fn beginning(hub: HubKind, request: &Request) -> Beginning {
     if coverage.is_followed() {
         for offset in 3..=5 {
             let bytes = b"data: x\n\n".to_vec();
-            let frame = Frame::new(offset, Some(offset), 1_000 * offset, bytes, &Pinned::new(0));
+            let frame =
+                Frame::new(offset, Some(offset), 1_000 * offset, bytes, None, &Pinned::new(0));
             drop(log.append(&mut log.lock(), frame));
         }
     }

@@ -1,4 +1,7 @@
+use std::sync::Arc;
+
 use crate::backend::IdempotencyKey;
+use crate::event::tags::Tags;
 use crate::topic::Topic;
 
 /// An event on its way into the journal.
@@ -7,6 +10,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) topic: &'a Topic,
     /// The encoded event, without its id and the blank line that ends it.
     pub(crate) body: Vec<u8>,
+    pub(crate) tags: Option<Arc<Tags>>,
     pub(crate) kind: EntryKind,
 }
 
