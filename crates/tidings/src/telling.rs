@@ -12,7 +12,7 @@ use crate::log::TopicLog;
 use crate::log::feed::Feed;
 use crate::subscription::lifetime::Lifetime;
 use crate::subscription::rights::Rights;
-use crate::subscription::snapshot::SnapshotHook;
+use crate::subscription::snapshot::SharedSnapshot;
 
 /// The target of what happens to streams.
 pub(crate) const STREAM: &str = "tidings::stream";
@@ -44,7 +44,7 @@ pub(crate) use tell;
 /// What few subscriptions have: in a box, or idle streams would pay for it.
 #[derive(Debug)]
 pub(crate) struct Attached {
-    pub(crate) snapshot: Option<SnapshotHook>,
+    pub(crate) snapshot: Option<SharedSnapshot>,
     pub(crate) heartbeat: HeartbeatBytes,
     /// The registry has the client under this name, too.
     pub(crate) client_key: Option<Arc<str>>,
@@ -61,7 +61,7 @@ impl Attached {
     ///
     /// It has no parent, and is never entered: it outlives the request, whose span must not wait for it.
     pub(crate) fn new(
-        snapshot: Option<SnapshotHook>,
+        snapshot: Option<SharedSnapshot>,
         heartbeat: HeartbeatBytes,
         rights: Option<Box<Rights>>,
         client: &Client,
