@@ -91,9 +91,8 @@ fn the_oldest_stream_makes_room_where_the_application_wants_that() {
     assert!(text(two).contains("superseded") && text(three).contains("superseded"));
     assert_eq!(hub.metrics().ended_superseded, 3);
     // A topic's streams are others'.
-    let _others = ["bob", "carol"].map(|name| {
-        Reader::open_with_status(hub.subscribe("a").principal(name))
-    });
+    let _others =
+        ["bob", "carol"].map(|name| Reader::open_with_status(hub.subscribe("a").principal(name)));
     assert_limited(hub.subscribe("a").principal("dave"), "topic");
 }
 

@@ -1,7 +1,7 @@
 //! HTTP/2, with prior knowledge.
 
-use tidings::{END_EVENT, STATUS_EVENT};
 use tidings::response::HEADERS;
+use tidings::{END_EVENT, STATUS_EVENT};
 
 use super::Adapter;
 use super::delivery::without_client;

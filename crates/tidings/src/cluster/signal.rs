@@ -58,8 +58,14 @@ pub(crate) enum Question {
         of: StreamLimit,
         name: String,
     },
-    Subscribe { client: String, names: Vec<TopicPattern> },
-    Unsubscribe { client: String, names: Vec<TopicPattern> },
+    Subscribe {
+        client: String,
+        names: Vec<TopicPattern>,
+    },
+    Unsubscribe {
+        client: String,
+        names: Vec<TopicPattern>,
+    },
 }
 
 impl Signal {
