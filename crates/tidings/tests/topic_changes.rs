@@ -231,6 +231,22 @@ fn a_stream_that_is_overrun_before_its_change_is_reset_with_all_topics() {
     assert_eq!(reader.data(), expected);
 }
 
+#[test]
+fn a_stream_that_is_not_read_while_its_topics_change_again_and_again_ends() {
+    let hub = Hub::new();
+    let mut reader = open(&hub, &["a"]);
+    let client = handle(&hub, &reader);
+    let mut changes = 0;
+    while client.subscribe("b").unwrap() && client.unsubscribe("b").unwrap() {
+        changes += 2;
+        assert!(changes < 1_000, "there is no limit");
+    }
+    assert!(changes >= 200, "{changes} changes are few");
+    assert!(reader.bytes().is_empty() && reader.ended);
+    drop(reader);
+    assert!(hub.clients().topics().is_empty());
+}
+
 /// A stream of a transport that serves many from one thread: it is sent its cohort's batches, and moves to another cohort
 /// when its key changes.
 struct Member {
