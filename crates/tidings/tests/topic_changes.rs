@@ -4,7 +4,7 @@
 mod reader;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use reader::{Reader, after, numbered, position, publish, within};
@@ -336,7 +336,8 @@ fn race(is_member: bool) {
     const TOPICS: [&str; 3] = ["a", "b", "c"];
     let hub = Hub::builder().retention(Retention::default().events(100_000)).build();
     let (stop, done) = (AtomicBool::new(false), AtomicBool::new(false));
-    let (hub, done) = (&hub, &done);
+    let reads = AtomicUsize::new(0);
+    let (hub, done, reads) = (&hub, &done, &reads);
     std::thread::scope(|scope| {
         let publisher = scope.spawn(|| {
             let mut published = Vec::new();
@@ -371,6 +372,10 @@ fn race(is_member: bool) {
             let mut times: HashMap<&str, Vec<[u64; 4]>> = HashMap::new();
             for round in 0..400 {
                 let topic = TOPICS[1 + round % 2];
+                // It is not closed because it makes its changes too slowly.
+                while reads.load(Ordering::Acquire) < round / 50 {
+                    std::thread::yield_now();
+                }
                 let before = now();
                 assert!(hub.client(id).subscribe(topic).unwrap());
                 let since = now();
@@ -385,6 +390,7 @@ fn race(is_member: bool) {
         let mut received = Vec::new();
         while !done.load(Ordering::Acquire) {
             received.extend(read());
+            reads.fetch_add(1, Ordering::AcqRel);
         }
         stop.store(true, Ordering::Relaxed);
         let (published, times) = (publisher.join().unwrap(), changes.join().unwrap());
