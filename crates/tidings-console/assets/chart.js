@@ -32,9 +32,11 @@ export class Chart {
   #title;
   #lines;
   #format;
+  #roundUp;
 
   /** Draws into a `<figure>`. `lines` are the names of the lines, `format` makes text of a value. */
-  constructor(figure, title, lines, format) {
+  constructor(figure, title, lines, format, round = roundUp) {
+    this.#roundUp = round;
     this.#title = title;
     this.#lines = lines;
     this.#format = format;
@@ -73,7 +75,7 @@ export class Chart {
   #draw(now) {
     const all = this.#points.flatMap(({ values }) => values).filter((value) => value !== null);
     const highest = Math.max(0, ...all);
-    const most = highest > 0 ? roundUp(highest) : 1;
+    const most = highest > 0 ? this.#roundUp(highest) : 1;
     this.#most.textContent = this.#format(most);
     this.#paths.forEach((path, line) => {
       let d = "";

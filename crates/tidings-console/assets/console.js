@@ -137,14 +137,15 @@ const charts = {
   events: new Chart($("chart-events"), "Events", ["a second"], rate),
   publications: new Chart($("chart-publications"), "Publications", ["a second", "refused"], rate),
   resets: new Chart($("chart-resets"), "Resets", ["expired", "trimmed", "unknown"], number.format),
-  memory: new Chart($("chart-memory"), "Memory", ["retained", "pinned"], bytes),
-  lag: new Chart($("chart-lag"), "Lag", ["behind the log", "events, slowest client"], (value) => rate(value)),
+  memory: new Chart($("chart-memory"), "Memory", ["retained", "pinned"], bytes, (value) => 2 ** Math.ceil(Math.log2(value))),
+  lag: new Chart($("chart-lag"), "Lag", ["events, slowest client"], number.format),
 };
 
 function show({ ready, health, log, lag_ms, nodes, topics, metrics }) {
   const at = performance.now() / 1000;
   setState("live", "Live");
-  say($("health"), log === "memory" ? `hub in memory, ${health}` : `log ${log}, ${health}`, ready ? "" : "bad");
+  const behind = lag_ms === null ? "" : `, ${seconds(lag_ms)} behind`;
+  say($("health"), log === "memory" ? `hub in memory, ${health}` : `log ${log}${behind}, ${health}`, ready ? "" : "bad");
 
   const perSecond = (name) => (before === null || before.metrics[name] === undefined ? null : Math.max(0, metrics[name] - before.metrics[name]) / (at - before.at));
   const resets = ["expired", "trimmed", "unknown"].map((reason) => metrics[`tidings_streams_total{status="reset",reason="${reason}"}`] ?? 0);
@@ -153,7 +154,7 @@ function show({ ready, health, log, lag_ms, nodes, topics, metrics }) {
   charts.publications.add(at, [perSecond('tidings_publications_total{outcome="ok"}'), perSecond('tidings_publications_total{outcome="error"}')]);
   charts.resets.add(at, resets);
   charts.memory.add(at, [metrics.tidings_retained_bytes, metrics.tidings_pinned_bytes]);
-  charts.lag.add(at, [lag_ms === null ? null : lag_ms / 1000, slowest]);
+  charts.lag.add(at, [slowest]);
 
   $("topics-total").textContent = topics.total > topics.list.length ? `the ${topics.list.length} busiest of ${number.format(topics.total)}` : number.format(topics.total);
   rows($("topics"), topics.list, ({ name }) => name, topicRow, "No topics yet.");
@@ -267,7 +268,7 @@ function clientRow(row, client) {
   cells(row, [
     ["code whole", client.id],
     ["", client.principal ?? "–"],
-    ["code", client.remote_addr ?? "–"],
+    ["code whole", client.remote_addr ?? "–"],
     ["code", topics],
     ["num", age(client.connected_ms)],
     ["num", number.format(client.events_sent)],
