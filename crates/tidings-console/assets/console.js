@@ -39,6 +39,7 @@ const bytes = (value) => {
   const unit = value < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(value) / 10));
   return `${(value / 1024 ** unit).toFixed(unit === 0 || value / 1024 ** unit >= 100 ? 0 : 1)} ${units[unit]}`;
 };
+const plural = (n, one) => `${number.format(n)} ${one}${n === 1 ? "" : "s"}`;
 const seconds = (ms) => (ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : `${number.format(ms / 1000)} s`);
 const age = (ms) => {
   const s = Math.floor(ms / 1000);
@@ -158,7 +159,7 @@ function show({ ready, health, log, lag_ms, nodes, topics, metrics }) {
 
   $("topics-total").textContent = topics.total > topics.list.length ? `the ${topics.list.length} busiest of ${number.format(topics.total)}` : number.format(topics.total);
   rows($("topics"), topics.list, ({ name }) => name, topicRow, "No topics yet.");
-  $("nodes-total").textContent = `${number.format(nodes.reduce((sum, node) => sum + (node.lost ? 0 : node.clients), 0))} streams`;
+  $("nodes-total").textContent = plural(nodes.reduce((sum, node) => sum + (node.lost ? 0 : node.clients), 0), "stream");
   rows($("nodes"), nodes, ({ id }) => id, nodeRow, "");
   const all = Object.entries(metrics).map(([name, value]) => ({ name, value, rate: /_total\b/.test(name) ? perSecond(name) : null }));
   rows($("metrics"), all, ({ name }) => name, metricRow, "");
@@ -332,7 +333,7 @@ async function readTail(topic, last, signal) {
         lastEventId = event.lastEventId;
         if (event.type !== "tidings:status") count += 1;
         showEvent(event);
-        say($("tail-state"), `${topic}: ${number.format(count)} ${count === 1 ? "event" : "events"}`);
+        say($("tail-state"), `${topic}: ${plural(count, "event")}`);
       }
     } catch (error) {
       if (signal.aborted) return;

@@ -25,9 +25,10 @@ use crate::{Answer, Console, Request, Response};
 /// # Ok::<(), tidings_console::ConsoleError>(())
 /// ```
 pub fn router<S: Clone + Send + Sync + 'static>(console: Console) -> Router<S> {
-    let path = console.path().to_owned();
-    let routes = Router::new().route(&path, any(respond));
-    routes.route(&format!("{path}/{{*part}}"), any(respond)).with_state(console)
+    let path = console.path();
+    let paths = [path.to_owned(), format!("{path}/"), format!("{path}/{{*part}}")];
+    let routes = paths.iter().fold(Router::new(), |router, path| router.route(path, any(respond)));
+    routes.with_state(console)
 }
 
 async fn respond(

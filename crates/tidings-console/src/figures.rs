@@ -288,7 +288,9 @@ mod tests {
         let hub = Hub::new();
         let figures = Figures::new(&hub);
         let publish = |topic: &str| hub.publish(topic, Event::new("x")).wait().map(drop);
-        ["quiet", "busy"].map(|topic| publish(topic).unwrap());
+        for topic in ["quiet", "busy"] {
+            publish(topic).unwrap();
+        }
         let first = figures.topics(true);
         assert_eq!((&first["total"], &first["list"][0]["rate"]), (&json!(2), &Value::Null));
         for _ in 0..3 {
