@@ -89,6 +89,23 @@ impl<'a> Clients<'a> {
         self.registry().get(id).map(|client| client.info(&self.shared.epoch()))
     }
 
+    /// How many events the topics of an open stream have that were not handed to its transport yet: 0 for a client that
+    /// reads as fast as events come. An event that comes by several of its names is counted for each; what is read back from
+    /// the hub's log, and what its topics have lost, is not. This looks at each of its topics.
+    ///
+    /// ```
+    /// use tidings::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// let stream = hub.subscribe("news").open()?;
+    /// hub.publish("news", Event::new("hello")).wait()?;
+    /// assert_eq!(hub.clients().lag(stream.client_id()), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lag(&self, id: ClientId) -> Option<usize> {
+        self.registry().get(id).map(|client| client.lag())
+    }
+
     /// Ends one stream. Returns whether there was one.
     pub fn close(&self, id: ClientId) -> bool {
         let client = self.registry().get(id);

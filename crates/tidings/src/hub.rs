@@ -30,6 +30,7 @@ use crate::subscription::subscribe::Subscribe;
 use crate::sync::atomic::Ordering;
 use crate::telling;
 use crate::topic::{Topic, TopicPattern};
+use crate::topic_info::TopicInfo;
 use builder::HubBuilder;
 use publish::Publish;
 use shared::Shared;
@@ -310,6 +311,23 @@ impl Hub {
     /// ```
     pub fn metrics(&self) -> Metrics {
         self.shared().metrics()
+    }
+
+    /// Every topic that has retained events or subscribers by its name, sorted by name. This looks at each of them.
+    ///
+    /// ```
+    /// use tidings::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// hub.publish("news", Event::new("hello")).wait()?;
+    /// let topics = hub.topics();
+    /// assert_eq!((topics[0].topic.as_str(), topics[0].events), ("news", 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn topics(&self) -> Vec<TopicInfo> {
+        let mut topics = Vec::new();
+        self.shared().for_each_topic("", |log| topics.extend(TopicInfo::of(log)));
+        topics
     }
 
     /// Counts what a server of this hub's streams has done, for [`metrics`](Self::metrics). `serve` of the adapters does

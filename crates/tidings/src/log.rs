@@ -51,6 +51,8 @@ pub(crate) struct TopicState {
     ephemeral: Option<Box<Ring>>,
     pub(crate) coverage: Coverage,
     pub(crate) subscribers: usize,
+    /// How many events were appended, whatever has become of them.
+    pub(crate) appended: u64,
     /// Pattern subscriptions that are reading what was published here before they began.
     pub(crate) replays: usize,
     waiting: WaitList,
@@ -83,6 +85,7 @@ impl TopicLog {
                 ephemeral: None,
                 coverage,
                 subscribers: 0,
+                appended: 0,
                 replays: 0,
                 waiting: WaitList::default(),
                 oldest_key: None,
@@ -105,6 +108,7 @@ impl TopicLog {
     /// Appends a frame and takes the wait list, for the caller to wake when it holds no lock.
     pub(crate) fn append(&self, state: &mut TopicState, frame: Frame) -> Waiters {
         self.head.store(frame.offset, Ordering::Release);
+        state.appended += 1;
         match frame.position {
             Some(_) => state.durable.push(frame),
             None => state.ephemeral.get_or_insert_default().push(frame),

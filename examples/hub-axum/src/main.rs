@@ -16,7 +16,9 @@ use axum::routing::{delete, get, post};
 use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
-use hub_example::{clients, cluster, demo, health, page, program, publishing, query};
+use hub_example::{
+    clients, cluster, demo, health, history, page, program, publishing, query, rendered,
+};
 use tidings_axum::Hub;
 use tidings_axum::{Sse, SseRequest};
 use tokio::net::TcpListener;
@@ -37,7 +39,12 @@ async fn run(options: Options) -> Result<(), String> {
         demo::start(&hub);
     }
     println!("{}", Options::greeting("axum", address));
-    tidings_axum::serve(listener, router(&hub, access), &hub)
+    let app = router(&hub, access);
+    let app = match options.console(&hub) {
+        Some(console) => app.merge(tidings_console::axum::router(console)),
+        None => app,
+    };
+    tidings_axum::serve(listener, app, &hub)
         .transport(options.transport)
         .limits(options.limits())
         .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
@@ -56,6 +63,9 @@ fn router(hub: &Hub, access: Access) -> Router {
         .route_layer(middleware::from_fn_with_state(access, check_access));
     let api = Router::new()
         .route("/events", get(events))
+        .route("/position", get(position))
+        .route("/history", get(read_history))
+        .route("/rendered", get(render))
         .route("/healthz", get(check_health))
         .merge(with_token)
         .with_state(hub.clone());
@@ -82,6 +92,22 @@ async fn events(
     request: SseRequest,
 ) -> Result<Sse, Refused> {
     Ok(query::Events::parse(query.as_deref())?.subscribe(&hub, &request).into())
+}
+
+async fn position(State(hub): State<Hub>) -> Json {
+    Json(history::position(&hub))
+}
+
+async fn read_history(State(hub): State<Hub>, RawQuery(query): RawQuery) -> Result<Json, Refused> {
+    Ok(Json(history::read(&hub, query.as_deref()).await?))
+}
+
+async fn render(
+    State(hub): State<Hub>,
+    RawQuery(query): RawQuery,
+) -> Result<impl IntoResponse, Refused> {
+    let html = rendered::render(&hub, query.as_deref()).await?;
+    Ok((page::HEADERS, [(header::CONTENT_TYPE, rendered::CONTENT_TYPE)], html))
 }
 
 async fn publish(

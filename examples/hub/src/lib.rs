@@ -6,6 +6,9 @@
 //! |---|---|
 //! | `GET /events?topic=a&topic=b:*&history=20&principal=ada&heartbeat=ping` | the stream; `*` stands for any characters; `history` is for fresh clients, `principal` names the user, `heartbeat` the event that an idle stream sends; all three are optional |
 //! | `POST /publish?topic=a&event=price&key=order-17` | publishes the body as data; JSON `{"id": "…", "subscribers": 1, "duplicate": false}`. With a `key` it can be retried. 503 and 507: not published; 504: perhaps published |
+//! | `GET /position` | JSON `{"id": "…"}`: where a stream begins that is opened with `?lastEventId=` |
+//! | `GET /history?topic=a&topic=b:*&last=20` | the newest events of these topics (20, at most 100), as JSON `{"events": [{"id": "…", "event": "message", "data": "…"}], "id": "…"}`; the id is where the stream goes on |
+//! | `GET /rendered?topic=a&last=20&event=tick` | a page that shows these events (those named `message`, and `tick`), and goes on with the stream, without a gap |
 //! | `GET /clients` | JSON: `total`, `topics` with a count each, and the `clients` of this node |
 //! | `GET /cluster` | JSON: `nodes` with the number of clients of each, and all `clients` |
 //! | `DELETE /clients/{id}` | ends that client's stream, on any node |
@@ -13,11 +16,12 @@
 //! | `GET /healthz` | `ok`, or 503 and the reason when no clients should be sent here |
 //! | `GET /metrics` | metrics for Prometheus |
 //! | `GET /` | the live page |
+//! | `GET /console` | with a token: the [console](tidings_console), which asks for it |
 //!
-//! With a token, all but `/events`, `/healthz` and the page ask for it: [`access`].
+//! With a token, all but `/events`, `/position`, `/history`, `/healthz` and the pages ask for it: [`access`].
 //!
-//! [`query`] parses these requests; [`publishing`], [`clients`], [`cluster`] and [`health`] answer them. [`page`] has the files
-//! of the live page, and [`demo`] publishes the events that it shows. [`options`] has the flags, [`log`] opens the log,
+//! [`query`] parses these requests; [`publishing`], [`history`], [`rendered`], [`clients`], [`cluster`] and [`health`] answer
+//! them. [`page`] has the files of the pages, and [`demo`] publishes the events that it shows. [`options`] has the flags, [`log`] opens the log,
 //! and [`program`] is the start and the end.
 
 pub mod access;
@@ -25,6 +29,7 @@ pub mod clients;
 pub mod cluster;
 pub mod demo;
 pub mod health;
+pub mod history;
 pub mod log;
 pub mod options;
 pub mod page;
@@ -32,3 +37,4 @@ pub mod program;
 pub mod publishing;
 pub mod query;
 pub mod refusal;
+pub mod rendered;
