@@ -28,6 +28,8 @@ on_every_framework! { "hub";
     a_pattern_has_history_and_live_events
     clients_are_listed
     a_client_can_be_closed
+    a_stream_ends_when_its_right_expires
+    the_topics_of_an_open_stream_can_be_changed
     the_streams_of_a_principal_can_be_closed
     the_cluster_is_described
     a_publication_with_a_key_is_published_once
@@ -390,6 +392,39 @@ async fn a_client_can_be_closed(package: &str) {
     assert_eq!(refusal(&again.await, 404), "client id: no client with this id is connected");
     let invalid = ask(&hub, Request::new("DELETE", "/clients/x")).await;
     assert_eq!(refusal(&invalid, 404), "client id is not 16 hexadecimal digits");
+}
+
+async fn a_stream_ends_when_its_right_expires(package: &str) {
+    let hub = Process::start(package).await;
+    let (mut stream, _) = follow(&hub, "topic=a&expires_in=1").await;
+    assert_eq!(stream.read_to_end().await, Ending::Whole);
+    let last = stream.messages().last().expect("a last event");
+    assert_eq!((last.event(), last.data()), ("tidings:end", r#"{"reason":"expired"}"#));
+}
+
+async fn the_topics_of_an_open_stream_can_be_changed(package: &str) {
+    let hub = Process::start(package).await;
+    let (mut stream, status) = follow(&hub, "topic=a").await;
+    let id = status["client"].as_str().expect("an id");
+    publish(&hub, "topic=b", "before").await;
+    let change = async |query: &str| {
+        ask(&hub, Request::new("POST", &format!("/clients/{id}/topics?{query}"))).await
+    };
+    let changed = change("add=b&add=c:*&remove=a&history=5").await;
+    assert_eq!(json(&changed), serde_json::json!({ "topics": ["b", "c:*"] }));
+    for (topic, data) in [("a", "not"), ("c:1", "one"), ("b", "two")] {
+        publish(&hub, &format!("topic={topic}"), data).await;
+    }
+    let messages = stream.read_messages(4).await;
+    let data: Vec<_> = messages[1..].iter().map(|message| message.data()).collect();
+    assert_eq!(data, ["before", "one", "two"]);
+    let nothing = change("x=y").await;
+    assert_eq!(refusal(&nothing, 400), "neither add nor remove names a topic");
+    let all = change("remove=b&remove=c:*").await;
+    assert_eq!(refusal(&all, 400), "topic is missing");
+    let nobody = Request::new("POST", "/clients/0123456789abcdef/topics?add=b");
+    let nobody = ask(&hub, nobody).await;
+    assert_eq!(refusal(&nobody, 404), "client id: no client with this id is connected");
 }
 
 async fn the_streams_of_a_principal_can_be_closed(package: &str) {

@@ -56,6 +56,8 @@ pub mod response;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod resume;
 #[allow(missing_docs, reason = "each name states its promise")]
+pub mod rights;
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod shutdown;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod stall;
@@ -122,6 +124,13 @@ macro_rules! adapter_suite {
                 a_client_that_is_closed_by_its_id_gets_a_whole_response
                 all_streams_of_a_principal_can_be_closed
                 clients_that_vanish_leave_no_task
+            }
+            rights {
+                a_stream_whose_right_expires_says_so_and_leaves_its_connection
+                a_stream_whose_right_expires_says_so_over_http_2
+                a_stream_whose_client_is_refused_later_ends
+                an_open_stream_changes_its_topics_and_others_do_not
+                many_streams_change_their_topics_under_constant_publishing
             }
             stream {
                 a_stream_is_sent_to_its_end

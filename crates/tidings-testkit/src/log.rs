@@ -52,6 +52,8 @@ pub mod read_back;
 pub mod restart;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod resume;
+#[allow(missing_docs, reason = "each name states its promise")]
+pub mod topic_changes;
 
 pub use client::Client;
 pub use engine::{Engine, EngineOptions, Memory};
@@ -99,6 +101,11 @@ macro_rules! log_suite {
                 a_concurrently_retried_publication_is_not_doubled
                 a_key_holds_for_the_whole_hub
             }
+            topic_changes {
+                a_new_topic_is_delivered_from_the_call_on
+                a_stream_that_changes_its_topics_loses_and_doubles_nothing
+                what_a_new_topic_retains_comes_if_it_is_asked_for
+            }
         }
     };
     ($engine:ty, durable) => {
@@ -136,6 +143,7 @@ macro_rules! log_suite {
                 a_publication_that_is_retried_on_another_node_is_not_doubled
                 a_late_node_serves_what_was_published_before_it
                 a_node_that_ends_takes_nothing_with_it
+                a_topic_that_is_added_from_another_node_is_delivered
             }
         }
     };

@@ -9,6 +9,7 @@ use crate::error::StreamError;
 use crate::hub::shared::Shared;
 use crate::log::feed::{Cursor, Feed, TopicCursor};
 use crate::subscription::Subscription;
+use crate::sync::atomic::Ordering;
 use crate::waking::Waiter;
 
 /// The live end of a set of topics, read once for all the subscriptions that have caught up with it.
@@ -59,7 +60,8 @@ pub struct Cohort {
 
 /// What the subscriptions of a cohort have in common: the hub, and the topics.
 ///
-/// It is valid as long as one of the subscriptions or cohorts exists that it was made from.
+/// It is valid as long as one of the subscriptions or cohorts exists that it was made from, and until that
+/// [changes](Cohort::is_any_changing) its topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CohortKey(usize);
 
@@ -93,7 +95,7 @@ impl CohortKey {
     /// The key of a subscription's cohort.
     pub fn of(subscription: &Subscription) -> Self {
         // Subscriptions to the same topics of a hub share their feed.
-        Self(Arc::as_ptr(&subscription.client().feed).addr())
+        Self(Arc::as_ptr(subscription.feed()).addr())
     }
 }
 
@@ -102,7 +104,7 @@ impl Cohort {
     /// after [`next_batch`](Self::next_batch) has returned `None`.
     pub fn of(subscription: &Subscription, waker: Waker) -> Self {
         let shared = subscription.shared().clone();
-        let feed = subscription.client().feed.clone();
+        let feed = subscription.feed().clone();
         let offset = shared.watermark();
         Self {
             cursor: Cursor { offset, joined: offset },
@@ -153,7 +155,7 @@ impl Cohort {
     /// What a single subscription is sent, like its `poll_next`, but no event after those that the cohort has read: the
     /// subscription is pending there.
     ///
-    /// It runs no code of the application: for a snapshot, see [`Subscription::take_snapshot_task`].
+    /// It runs no code of the application: for that, see [`Subscription::take_application_task`].
     ///
     /// A subscription that has just been opened may be [ahead](Self::is_overtaken_by) of the cohort.
     pub fn poll_member(
@@ -174,6 +176,13 @@ impl Cohort {
     /// head. The cohort must be read on then: nothing else would bring the two together before the next event.
     pub fn is_overtaken_by(&self, subscription: &Subscription) -> bool {
         subscription.is_ahead_of(self.cursor.offset)
+    }
+
+    /// Whether any stream of the hub is about to change its topics. After each batch that a transport takes, it asks this, and
+    /// if so, each member that it is for: one that [is changing](Subscription::is_changing) is not sent the batch, but served
+    /// on its own. Its [key](CohortKey) is another one after that.
+    pub fn is_any_changing(&self) -> bool {
+        self.shared.changing.load(Ordering::Acquire) > 0
     }
 
     /// Records that a batch was handed to the transport for a subscription that had caught up.

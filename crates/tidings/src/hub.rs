@@ -14,6 +14,8 @@ pub(crate) mod shared;
 use std::sync::Arc;
 
 use crate::backend::IdempotencyKey;
+use crate::client_handle::ClientHandle;
+use crate::client_id::ClientId;
 use crate::clients::Clients;
 use crate::cluster::Cluster;
 use crate::cluster::membership::Membership;
@@ -289,6 +291,20 @@ impl Hub {
     /// ```
     pub fn clients(&self) -> Clients<'_> {
         Clients::new(self.shared())
+    }
+
+    /// One open stream, to change its topics.
+    ///
+    /// ```
+    /// # let hub = tidings::Hub::new();
+    /// # let stream = hub.subscribe("room:1").open()?;
+    /// # let id = stream.client_id();
+    /// let is_open = hub.client(id).subscribe("room:2")?;
+    /// # assert!(is_open);
+    /// # Ok::<(), tidings::error::SubscribeError>(())
+    /// ```
+    pub fn client(&self, id: ClientId) -> ClientHandle {
+        ClientHandle::new(self.shared().clone(), id)
     }
 
     /// The state of the hub: whether it is ready for new clients, and if not, why. For readiness probes.

@@ -18,7 +18,8 @@ use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
 use hub_example::{
-    clients, cluster, demo, health, history, page, program, publishing, query, rendered,
+    client_topics, clients, cluster, demo, health, history, page, program, publishing, query,
+    rendered,
 };
 use tidings_actix_web::Hub;
 use tidings_actix_web::{Sse, SseRequest};
@@ -70,6 +71,7 @@ fn routes(config: &mut ServiceConfig) {
         .route("/publish", post().to(publish))
         .route("/clients", get().to(list_clients))
         .route("/clients/{id}", delete().to(close_client))
+        .route("/clients/{id}/topics", post().to(change_topics))
         .route("/cluster", get().to(describe_cluster))
         .route("/principals/{principal}", delete().to(close_principal))
         .route("/healthz", get().to(check_health))
@@ -145,6 +147,15 @@ async fn close_client(
 ) -> Result<HttpResponse, Refused> {
     cluster::close_client(&hub, &id).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+async fn change_topics(
+    _: Authorized,
+    hub: Data<Hub>,
+    id: Path<String>,
+    http: HttpRequest,
+) -> Result<HttpResponse, Refused> {
+    Ok(json(client_topics::change(&hub, &id, http.uri().query()).await?))
 }
 
 async fn describe_cluster(_: Authorized, hub: Data<Hub>) -> HttpResponse {

@@ -17,7 +17,8 @@ use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
 use hub_example::{
-    clients, cluster, demo, health, history, page, program, publishing, query, rendered,
+    client_topics, clients, cluster, demo, health, history, page, program, publishing, query,
+    rendered,
 };
 use tidings_axum::Hub;
 use tidings_axum::{Sse, SseRequest};
@@ -57,6 +58,7 @@ fn router(hub: &Hub, access: Access) -> Router {
         .route("/publish", post(publish))
         .route("/clients", get(list_clients))
         .route("/clients/{id}", delete(close_client))
+        .route("/clients/{id}/topics", post(change_topics))
         .route("/cluster", get(describe_cluster))
         .route("/principals/{principal}", delete(close_principal))
         .route("/metrics", get(metrics))
@@ -132,6 +134,14 @@ async fn close_client(
 ) -> Result<StatusCode, Refused> {
     cluster::close_client(&hub, &id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn change_topics(
+    State(hub): State<Hub>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json, Refused> {
+    Ok(Json(client_topics::change(&hub, &id, query.as_deref()).await?))
 }
 
 async fn describe_cluster(State(hub): State<Hub>) -> Json {

@@ -11,7 +11,8 @@ use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
 use hub_example::{
-    clients, cluster, demo, health, history, page, program, publishing, query, rendered,
+    client_topics, clients, cluster, demo, health, history, page, program, publishing, query,
+    rendered,
 };
 use percent_encoding::percent_decode_str;
 use tidings_console::Console;
@@ -101,6 +102,15 @@ fn routes(hub: Hub, access: Access, console: Option<Console>) -> BoxedFilter<(im
             let closed = cluster::close_client(&hub, &id).await;
             reply(closed.map(|()| StatusCode::NO_CONTENT.into_response()))
         });
+    let change_topics = warp::path!("clients" / String / "topics")
+        .and(warp::post())
+        .and(authorized.clone())
+        .and(hub.clone())
+        .and(raw_query())
+        .then(async |id: String, hub: Hub, query: String| {
+            let changed = client_topics::change(&hub, &id, Some(&query)).await;
+            reply(changed.map(json))
+        });
     let describe_cluster = warp::path!("cluster")
         .and(warp::get())
         .and(authorized.clone())
@@ -133,6 +143,8 @@ fn routes(hub: Hub, access: Access, console: Option<Console>) -> BoxedFilter<(im
         .or(list_clients)
         .unify()
         .or(close_client)
+        .unify()
+        .or(change_topics)
         .unify()
         .or(describe_cluster)
         .unify()

@@ -12,6 +12,7 @@ use super::read_back::forgetful;
 use super::resume::Journey;
 use super::{Client, Engine, publish, publish_all};
 use crate::checker::check;
+use crate::limit::{eventually, within};
 
 async fn nodes<const N: usize, E: Engine>(log: &E) -> [Hub; N] {
     let nodes: [_; N] = array::from_fn(|_| log.hub());
@@ -157,4 +158,29 @@ pub async fn a_node_that_ends_takes_nothing_with_it<E: Engine>(log: E) {
     let mut client = Client::expect(&other, &["a"], Some(&id), "resumed").await;
     let last = publish(&other, "a", "last").await;
     client.read_to(&last.id).await;
+}
+
+pub async fn a_topic_that_is_added_from_another_node_is_delivered<E: Engine>(log: E) {
+    let [one, other]: [Hub; 2] = nodes(&log).await;
+    let mut client = Client::expect(&one, &["a"], None, "fresh").await;
+    let id = client.id();
+    eventually("the nodes know each other", || other.cluster().nodes().len() == 2).await;
+    for _ in 0..5 {
+        let ask = other.cluster().subscribe(id, "b").expect("a good name");
+        assert_eq!(within("an answer", ask).await.total, 1);
+        let published = [
+            publish(&other, "b", "one").await.id,
+            publish(&one, "a", "two").await.id,
+            publish(&one, "b", "three").await.id,
+        ];
+        assert_eq!(client.read_ids(3).await, published);
+        let ask = other.cluster().unsubscribe(id, "b").expect("a good name");
+        assert_eq!(within("an answer", ask).await.total, 1);
+        publish(&other, "b", "not for it").await;
+    }
+    let ask = other.cluster().unsubscribe(id, "a").expect("a good name");
+    assert_eq!(within("an answer", ask).await.total, 0, "it would have no topic");
+    client.leave();
+    let ask = other.cluster().subscribe(id, "b").expect("a good name");
+    assert_eq!(within("an answer", ask).await.total, 0, "it has left");
 }

@@ -22,7 +22,7 @@ use crate::pinned::Pinned;
 use crate::registry::Registry;
 use crate::resume::Epoch;
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::telling::{Attached, tell};
 use crate::timers::{Timed, TimerSlot};
 use crate::topic::TopicPattern;
@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) defaults: Defaults,
     pub(crate) retention: Arc<RetentionRules>,
     pub(crate) counters: Counters,
+    /// How many streams are about to change their topics.
+    pub(crate) changing: AtomicUsize,
     /// Of a hub that is the replica of a log.
     pub(crate) replication: Option<Arc<Replication>>,
     /// Of a hub whose log is shared with other nodes.
@@ -190,7 +192,7 @@ impl Shared {
     }
 
     /// Tells a selective log which topics this node now has subscribers for.
-    fn tell_interests(&self) {
+    pub(crate) fn tell_interests(&self) {
         let Some(replication) = self.replication.as_ref().filter(|it| it.is_selective) else {
             return;
         };
@@ -203,11 +205,16 @@ impl Shared {
 
     /// Counts one more subscriber in these topics and patterns. Every event after the head is for it.
     pub(crate) fn subscribe(&self, names: &[TopicPattern]) -> (Vec<Arc<TopicLog>>, Head) {
+        let entered = self.enter(names);
+        self.tell_interests();
+        entered
+    }
+
+    /// The same for a caller that tells the interests when it holds no lock.
+    pub(crate) fn enter(&self, names: &[TopicPattern]) -> (Vec<Arc<TopicLog>>, Head) {
         let steps = names.chunks(STEP).flat_map(|names| self.journal.lock().subscribe(names));
         let logs = steps.collect();
-        let head = self.head();
-        self.tell_interests();
-        (logs, head)
+        (logs, self.head())
     }
 
     /// Passes all topics whose names begin with a prefix, in order. Topics that come or go meanwhile may be among them.
@@ -304,6 +311,13 @@ impl Shared {
             connections_evicted: counters.connections_evicted.get(),
             connections_timed_out: counters.connections_timed_out.get(),
             writer_restarts: counters.writer_restarts.get(),
+            ended_expired: counters.ended_expired.get(),
+            ended_revoked: counters.ended_revoked.get(),
+            ended_limited: counters.ended_limited.get(),
+            ended_superseded: counters.ended_superseded.get(),
+            ended_drained: counters.ended_drained.get(),
+            ended_finished: counters.ended_finished.get(),
+            checks_failed: counters.checks_failed.get(),
             health: self.health(),
         }
     }
