@@ -3,8 +3,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::client_id::ClientId;
+use crate::end_reason::{End, EndReason};
 use crate::field::EventId;
-use crate::heartbeat::timer::HeartbeatTimer;
+use crate::heartbeat::timer::{Call, HeartbeatTimer};
 use crate::log::feed::Feed;
 use crate::outlet::Outlet;
 use crate::resume::Epoch;
@@ -89,12 +90,17 @@ impl Client {
         }
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.heartbeat.is_stopped()
+    /// Makes the stream end at once.
+    pub(crate) fn close(&self) {
+        self.heartbeat.call(Call::Close);
     }
 
-    pub(crate) fn close(&self) {
-        self.heartbeat.stop();
+    /// Makes the stream end with an [`END_EVENT`](crate::END_EVENT), which tells the client the reason, and when to come back,
+    /// with a jitter. The first reason counts. Nothing is lost: the client's id stays where it is.
+    pub(crate) fn end(&self, reason: EndReason, retry: Option<Duration>) {
+        if self.outlet.end(End { reason, retry }) {
+            self.heartbeat.call(Call::End);
+        }
     }
 
     /// Counts what was handed to the transport, which leaves the client at a position.

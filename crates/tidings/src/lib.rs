@@ -69,7 +69,7 @@
 //! |---|---|---|
 //! | `tidings::stream` | `WARN` | `stream failed` (a snapshot, the application's own stream), `stream cut` (for memory) |
 //! | | `INFO` | `client lagged too far, and is reset`; `stream failed`, if it cannot be told that |
-//! | | `DEBUG` | `stream opened`, `stream begins with a reset`, `stream ended`, `subscription refused` |
+//! | | `DEBUG` | `stream opened`, `stream begins with a reset`, `stream is ended`, `stream ended`, `subscription refused` |
 //! | `tidings::publish` | `WARN` | `publication failed`: the hub's log does not take it |
 //! | | `DEBUG` | `publication refused`: its caller's mistake |
 //! | `tidings::connection` | `ERROR` | a writer thread failed, which is a defect |
@@ -108,6 +108,7 @@ mod cohort;
 mod counters;
 mod decode;
 mod encode;
+mod end_reason;
 pub mod error;
 mod event;
 mod event_stream;
@@ -149,6 +150,7 @@ pub use client::ClientInfo;
 pub use client_id::{ClientId, ParseClientIdError};
 pub use clients::Clients;
 pub use decode::{Decoder, Message};
+pub use end_reason::{END_EVENT, EndReason};
 pub use event::{AttributeName, AttributeValue, Event, EventKey};
 pub use event_stream::{EventStream, StreamItem};
 pub use field::{Comment, EventId, EventName};

@@ -18,6 +18,8 @@ mod beginning_tests;
 #[cfg(test)]
 mod cut_tests;
 #[cfg(test)]
+mod end_tests;
+#[cfg(test)]
 mod wait_tests;
 
 use std::pin::Pin;
@@ -33,6 +35,7 @@ use crate::client::Client;
 use crate::client_id::ClientId;
 use crate::encode;
 use crate::error::StreamError;
+use crate::heartbeat::timer::{Call, Calls};
 use crate::heartbeat::{EMPTY_COMMENT, Heartbeat};
 use crate::hub::journal::Head;
 use crate::hub::shared::Shared;
@@ -69,7 +72,7 @@ pub(crate) struct SubscriptionOptions {
 /// retained.
 ///
 /// The stream begins with the status event, sends heartbeats while it is idle, and ends when the hub is closed or the
-/// client is closed through the registry. It ends with an error when a snapshot fails, when too much memory is
+/// client is closed through the registry, or with an [`END_EVENT`](crate::END_EVENT) that says why. It ends with an error when a snapshot fails, when too much memory is
 /// [pinned](crate::HubBuilder::pinned_limit), when a client that is sent [no status](crate::Subscribe::status) would have to be
 /// reset, and where [the hub wants its end to be one](crate::Hub::end_streams_by_reset). Dropping the subscription removes
 /// the client from the registry at once.
@@ -288,9 +291,13 @@ impl Subscription {
     ) -> Poll<Option<Result<Item, StreamError>>> {
         loop {
             // Read before the watermark: what was published before closing is still sent.
-            let closing = self.shared.is_closed();
-            if self.ended || self.client.is_closed() {
-                return self.poll_end(cx);
+            let (is_closed, calls) = (self.shared.is_closed(), self.client.heartbeat.calls());
+            let mut closing = is_closed;
+            if self.ended || calls != Calls::NONE {
+                if !self.ends_after_the_rest(calls) {
+                    return self.poll_end(cx);
+                }
+                closing = true;
             }
             let mut waits_out_of_band = false;
             if self.out_of_band.is_some() {
@@ -323,7 +330,7 @@ impl Subscription {
             // The waker first, then another look: whatever happens from here on wakes it. For events, the wait lists
             // do that.
             self.client.heartbeat.register(cx.waker());
-            if self.is_interrupted(closing) {
+            if self.is_interrupted(is_closed, calls) {
                 continue;
             }
             if limit.is_some() {
@@ -370,12 +377,20 @@ impl Subscription {
         waits
     }
 
-    /// Whether there is anything to do that is not in the logs.
+    /// Whether there is anything to do that is not in the logs, and was not there before.
     #[inline]
-    fn is_interrupted(&self, closing: bool) -> bool {
+    fn is_interrupted(&self, was_closed: bool, were: Calls) -> bool {
         self.client.heartbeat.is_due()
-            || self.client.is_closed()
-            || self.shared.is_closed() != closing
+            || self.client.heartbeat.calls() != were
+            || self.shared.is_closed() != was_closed
+    }
+
+    /// Whether a stream that is called to end sends what was published until now before it does.
+    #[cold]
+    fn ends_after_the_rest(&self, calls: Calls) -> bool {
+        let end =
+            self.client.outlet.how_to_end().filter(|_| !self.ended && !calls.has(Call::Close));
+        end.is_some_and(|end| end.reason.sends_the_rest())
     }
 
     /// Whether nothing has happened since the stream was last polled with this waker.
@@ -383,7 +398,7 @@ impl Subscription {
     fn is_quiet(&self, waker: &std::task::Waker) -> bool {
         // In this order: a stream that was woken is seen at once.
         self.client.heartbeat.is_registered(waker)
-            && !self.is_interrupted(false)
+            && !self.is_interrupted(false, Calls::NONE)
             && self.out_of_band.is_none()
             && !self.has_rest
             && self.rejoin == Rejoin::Nothing

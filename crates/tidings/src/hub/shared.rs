@@ -304,6 +304,12 @@ impl Shared {
             connections_evicted: counters.connections_evicted.get(),
             connections_timed_out: counters.connections_timed_out.get(),
             writer_restarts: counters.writer_restarts.get(),
+            ended_expired: counters.ended_expired.get(),
+            ended_revoked: counters.ended_revoked.get(),
+            ended_limited: counters.ended_limited.get(),
+            ended_superseded: counters.ended_superseded.get(),
+            ended_drained: counters.ended_drained.get(),
+            ended_finished: counters.ended_finished.get(),
             health: self.health(),
         }
     }

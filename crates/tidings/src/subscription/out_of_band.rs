@@ -4,6 +4,8 @@
 use std::fmt;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
+
 use super::catch_up::CatchUp;
 use super::look_back::PendingLook;
 use super::replay::Replay;
@@ -12,6 +14,7 @@ use super::{Item, Subscription};
 use crate::encode;
 use crate::error::{StreamError, StreamErrorKind};
 use crate::heartbeat::EMPTY_COMMENT;
+use crate::heartbeat::timer::Call;
 use crate::log::coalesce::Slice;
 use crate::resume::Epoch;
 use crate::status::Status;
@@ -229,8 +232,8 @@ impl Subscription {
         self.out_of_band().failed = Some(error);
     }
 
-    /// Ends the stream as its hub says: with its end, or with an error in place of that. If it has failed already, with
-    /// its own error.
+    /// Ends the stream as its hub says: with its last event if there is to be one, and then with its end, or with an error in
+    /// place of that. If it has failed already, with its own error.
     #[cold]
     pub(super) fn poll_end(
         &mut self,
@@ -244,6 +247,9 @@ impl Subscription {
             self.ended = true;
             return Poll::Ready(Some(Err(StreamError::cut())));
         }
+        if let Some(bytes) = self.last_event() {
+            return Poll::Ready(Some(Ok(bytes.into())));
+        }
         let failed = self.out_of_band.as_mut().and_then(|out_of_band| out_of_band.failed.take());
         if failed.is_none() && self.shared.ends_streams_by_reset() {
             self.fail(StreamError::ended());
@@ -254,6 +260,25 @@ impl Subscription {
         self.ended = true;
         self.out_of_band = None;
         Poll::Ready(failed.map(Err))
+    }
+
+    /// The event that says why the stream ends, if it was not sent yet, and what is ready to be sent before it.
+    fn last_event(&mut self) -> Option<Bytes> {
+        let calls = self.client.heartbeat.calls();
+        let end = self.client.outlet.how_to_end().filter(|_| !calls.has(Call::Close))?;
+        let out_of_band = self.out_of_band.take().unwrap_or_default();
+        if out_of_band.failed.is_some() {
+            self.out_of_band = Some(out_of_band);
+            return None;
+        }
+        // From here on it is closed.
+        self.client.close();
+        tell!(DEBUG, &self.client, self.span(), reason = %end.reason, "stream is ended");
+        self.shared.counters.ended(end.reason);
+        let Ready { mut bytes, events, position } = out_of_band.ready.unwrap_or_default();
+        bytes.extend_from_slice(&end.event().encode());
+        self.client.sent(bytes.len(), events + 1, position);
+        Some(self.shared.pinned.hold(bytes))
     }
 
     /// The task that makes the snapshot that the stream waits for; `None` if it waits for none, or if the task was taken
