@@ -5,7 +5,7 @@ use tidings::backend::{LogError, LogErrorKind};
 
 /// Codes of errors that Redis answers with, and what they mean for a log. A command that is answered with one of
 /// them has changed nothing.
-const CODES: [(&str, LogErrorKind); 17] = [
+const CODES: [(&str, LogErrorKind); 18] = [
     ("OOM", LogErrorKind::Full),
     // Redis can no longer write its snapshots or its AOF.
     ("MISCONF", LogErrorKind::Full),
@@ -24,6 +24,8 @@ const CODES: [(&str, LogErrorKind); 17] = [
     ("ASK", LogErrorKind::Unavailable),
     ("NOREPLICAS", LogErrorKind::Unavailable),
     ("NOSCRIPT", LogErrorKind::Unavailable),
+    // Of the log's own script.
+    ("FINISHED", LogErrorKind::Finished),
 ];
 
 /// An error with the action that failed and the cause: `redis: cannot append: OOM command not allowed …`.

@@ -30,6 +30,7 @@ pub(crate) struct Counters {
     pub(crate) ended_superseded: Counter,
     pub(crate) ended_drained: Counter,
     pub(crate) ended_finished: Counter,
+    pub(crate) subscriptions_finished: Counter,
 }
 
 #[derive(Debug, Default)]

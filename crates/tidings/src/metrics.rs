@@ -66,6 +66,8 @@ pub struct Metrics {
     pub ended_drained: u64,
     /// Streams whose topics were finished.
     pub ended_finished: u64,
+    /// Subscriptions that were not opened, because their topics were finished and their clients had the last events.
+    pub subscriptions_finished: u64,
     /// The state of the hub.
     pub health: Health,
 }
@@ -144,6 +146,9 @@ impl Metrics {
         ];
         let help = "Streams that were ended with a last event, by its reason.";
         metric("streams_ended_total", "counter", help, &ended)?;
+        let help = "Subscriptions that were not opened: their topics were finished, and their clients had the last events.";
+        let finished = self.subscriptions_finished as f64;
+        metric("subscriptions_finished_total", "counter", help, &[("", finished)])?;
         let ready = f64::from(u8::from(health.is_ready()));
         metric("ready", "gauge", "Whether new clients should come here.", &[("", ready)])?;
         if health.link == Link::None {

@@ -2,6 +2,7 @@
 
 mod beginning;
 mod catch_up;
+mod ends;
 pub(crate) mod event_history;
 mod handing_out;
 pub(crate) mod history;
@@ -151,13 +152,11 @@ impl Subscription {
         if let Some(retry) = options.retry {
             encode::retry(jittered(retry), &mut ready.bytes);
         }
-        match LookBack::begin(Question::Begin(request), head, &this.shared, &this.client) {
-            LookBack::Done(answer, head) => this.on_answer(answer, head, ready),
-            LookBack::Pending(look) => {
-                this.out_of_band().look_back = Some(look);
-                ready.end_event();
-                this.send(ready);
-            }
+        if this.begins_with_ends(request, &head) {
+            ready.end_event();
+            this.send(ready);
+        } else {
+            this.look_back(Question::Begin(request), head, ready);
         }
         if this.is_listed {
             tell!(DEBUG, &this.client, this.span(), status = ?this.status, "stream opened");
@@ -193,11 +192,15 @@ impl Subscription {
         }
     }
 
-    /// Looks into the past of its topics, for how to go on.
-    fn look_back(&mut self, question: Question, head: Head) {
+    /// Looks into the past of its topics, for how to begin or go on.
+    fn look_back(&mut self, question: Question, head: Head, mut ready: Ready) {
         match LookBack::begin(question, head, &self.shared, &self.client) {
-            LookBack::Done(answer, head) => self.on_answer(answer, head, Ready::default()),
-            LookBack::Pending(look) => self.out_of_band().look_back = Some(look),
+            LookBack::Done(answer, head) => self.on_answer(answer, head, ready),
+            LookBack::Pending(look) => {
+                self.out_of_band().look_back = Some(look);
+                ready.end_event();
+                self.send(ready);
+            }
         }
     }
 
@@ -258,7 +261,12 @@ impl Subscription {
 
     /// Whether everything up to this offset was delivered, and nothing else is due.
     pub(crate) fn is_caught_up_to(&self, offset: u64) -> bool {
-        self.cursor.offset == offset && self.out_of_band.is_none() && !self.ended && !self.has_rest
+        self.cursor.offset == offset && self.is_in_band() && !self.ended && !self.has_rest
+    }
+
+    /// Whether there is nothing to be sent that is not in the topics' logs.
+    fn is_in_band(&self) -> bool {
+        self.out_of_band.as_ref().is_none_or(|out_of_band| out_of_band.is_only_asking())
     }
 
     /// Whether an event after this offset was delivered.
@@ -313,6 +321,7 @@ impl Subscription {
                 match self.read(limit.filter(|_| !closing)) {
                     Ok(Some(item)) => return Poll::Ready(Some(Ok(item))),
                     Ok(None) if closing => return self.poll_end(cx),
+                    Ok(None) if self.ends_here() => continue,
                     Ok(None) => {}
                     Err(reason) => {
                         self.on_overrun(reason);
@@ -469,7 +478,10 @@ impl Subscription {
                 self.read_log(LogStart::AfterClaim(self.client.position()), history.began, None);
             }
             Some(_) => self.reset(ResetReason::Unknown),
-            None => self.look_back(Question::AfterOffset(self.cursor.offset, reason), head),
+            None => {
+                let question = Question::AfterOffset(self.cursor.offset, reason);
+                self.look_back(question, head, Ready::default());
+            }
         }
     }
 
@@ -490,7 +502,8 @@ impl Subscription {
             return self.fail(StreamError::reset(reason));
         }
         let has_snapshot = self.attached.as_ref().is_some_and(|it| it.snapshot.is_some());
-        self.look_back(Question::BeginAgain { reason, has_snapshot }, self.shared.head());
+        let question = Question::BeginAgain { reason, has_snapshot };
+        self.look_back(question, self.shared.head(), Ready::default());
     }
 }
 

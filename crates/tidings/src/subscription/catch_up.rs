@@ -14,7 +14,7 @@ use crate::backend::{Epoch, LogErrorKind, Read, Receiver, Reply, Start};
 use crate::client::Client;
 use crate::clock;
 use crate::hub::journal::Head;
-use crate::hub::pages::{EncodedPage, Reading};
+use crate::hub::pages::{EncodedPage, Ends, Reading};
 use crate::hub::replication::Replication;
 use crate::hub::shared::Shared;
 use crate::log::reset_reason::ResetReason;
@@ -36,6 +36,8 @@ pub(super) struct CatchUp {
     began: u64,
     /// The log has reached the position at which the client is.
     is_reached: bool,
+    /// The topics whose last events were read.
+    ends: Ends,
     state: CatchUpState,
     /// The retry generation in which the hub was found to be closing.
     closing: Option<u64>,
@@ -92,7 +94,18 @@ impl CatchUp {
         };
         let state = CatchUpState::Look;
         let closing = None;
-        Box::new(Self { replication, announce, start, whole, began, is_reached, state, closing })
+        let ends = Ends::new();
+        Box::new(Self {
+            replication,
+            announce,
+            start,
+            whole,
+            began,
+            is_reached,
+            ends,
+            state,
+            closing,
+        })
     }
 
     /// Whether a hub that is closing should wait for this no longer: the log does not answer.
@@ -149,6 +162,7 @@ impl CatchUp {
                             let is_complete =
                                 !(is_fresh && is_newest) || self.whole.is_reached(page.reach);
                             self.start = Start::After(page.to);
+                            self.ends.clone_from(&page.ends);
                             let (position, status) = (page.from, self.announce.take());
                             self.state = CatchUpState::SendPage(page);
                             if let Some(status) = status {
@@ -244,14 +258,15 @@ impl CatchUp {
 
     /// Asks the log for a page up to the head.
     fn read_page(&mut self, head: Head, shared: &Shared, client: &Client) {
-        let logs = &client.feed.topics;
+        let names = client.feed.topics.iter().map(|log| &log.name);
         let read = Read {
-            topics: logs.iter().map(|log| log.name.clone()).collect(),
+            topics: names.cloned().collect(),
             start: self.start,
             to: head.position,
             max_bytes: Self::PAGE_BYTES,
         };
-        let page = self.replication.pages.read(read, &shared.pinned, |read, reply| {
+        let asked = (read, self.ends.clone());
+        let page = self.replication.pages.read(asked, &shared.pinned, |read, reply| {
             shared.counters.log_reads.add();
             self.replication.log.read(read, reply);
         });
@@ -294,6 +309,7 @@ impl Subscription {
                 Some(announcement)
             }
             Progress::Arrived(start, announcement) => {
+                self.on_ends_read(&catch_up.ends);
                 self.client.set_position(start.position);
                 self.seek(start);
                 announcement
