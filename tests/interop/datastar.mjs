@@ -2,7 +2,9 @@
 
 import { page } from "./page.mjs";
 
+const dist = "/npm/@starfederation/datastar/dist/";
+
 await page((url) => `
-  <script type="importmap">{ "imports": { "~/": "/npm/@starfederation/datastar/dist/" } }</script>
-  <script type="module" src="/npm/@starfederation/datastar/dist/bundles/datastar.js"></script>
+  <script type="importmap">{ "imports": { "~/": "${dist}", "~/engine": "${dist}engine/index.js" } }</script>
+  <script type="module" src="${dist}bundles/datastar.js"></script>
   <div data-on-load="sse('${url}')"></div>`);

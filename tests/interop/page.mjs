@@ -15,7 +15,7 @@ export async function page(html) {
     const path = new URL(route.request().url()).pathname.replace("/npm/", "node_modules/");
     const read = (ending) => readFile(new URL(path + ending, import.meta.url), "utf8");
     // Some packages leave the endings out.
-    const body = await read("").catch(() => read(".js")).catch(() => read("/index.js"));
+    const body = await read("").catch(() => read(".js"));
     await route.fulfill({ contentType: "text/javascript", body });
   });
   // Of the same origin as the stream.

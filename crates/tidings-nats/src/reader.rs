@@ -122,7 +122,7 @@ impl Engine {
             let newest = self.newest_of(&self.subjects.topic(&topic)).await?;
             let record = newest.and_then(|message| self.record(&message));
             let last = record.filter(|record| record.event.is_last());
-            Ok(last.map(|last| (topic, last.position)))
+            Ok::<_, LogError>(last.map(|last| (topic, last.position)))
         });
         let newest: Vec<_> = newest.buffered(AT_ONCE).try_collect().await?;
         Ok(newest.into_iter().flatten().collect())

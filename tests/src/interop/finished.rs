@@ -62,7 +62,8 @@ impl Finished {
     pub async fn begin(client: &'static AtTheEnd, command: Command, hub: &Hub) -> Self {
         let link = Link::to(hub.addr()).await;
         let topic = client.driver.replace('.', "_") + &format!("{:?}", client.source);
-        let driver = Driver::start(command, &format!("http://{}/events?topic={topic}", link.addr()));
+        let driver =
+            Driver::start(command, &format!("http://{}/events?topic={topic}", link.addr()));
         let follows = async {
             // Nothing announces it.
             let mut look = interval(Duration::from_millis(10));

@@ -147,8 +147,14 @@ pub async fn nothing_follows_a_last_event<E: Engine>(log: E) {
 /// all others are told that it is finished.
 pub(super) async fn race(nodes: &[Hub], round: usize) {
     let topic = format!("race:{round}");
-    let mut live = Client::expect(&nodes[0], &[&topic], None, "fresh").await;
+    let mut live = Vec::new();
+    for node in nodes {
+        live.push(Client::expect(node, &[&topic], None, "fresh").await);
+    }
     let first = publish(&nodes[0], &topic, "first").await;
+    for client in &mut live {
+        client.read_to(&first.id).await;
+    }
     let publishers = (0..4).map(|number| {
         let (hub, topic) = (nodes[number % nodes.len()].clone(), topic.clone());
         tokio::spawn(async move {
@@ -177,9 +183,10 @@ pub(super) async fn race(nodes: &[Hub], round: usize) {
     ids.sort_unstable_by_key(|id| position(id));
     ids.push(last);
     assert!(ids.is_sorted_by_key(|id| position(id)), "published after the last event: {ids:?}");
-    live.read_to(&first.id).await;
-    assert_eq!(live.read_ids(ids.len()).await, ids, "round {round}");
-    ends(&mut live).await;
+    for client in &mut live {
+        assert_eq!(client.read_ids(ids.len()).await, ids, "round {round}");
+        ends(client).await;
+    }
     for node in nodes {
         assert_eq!(read_to_the_end(node, &[&topic], first.id.clone()).await, ids);
     }

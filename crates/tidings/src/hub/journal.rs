@@ -249,6 +249,13 @@ impl Journal {
         self.topics.end_of(topic, now).is_some_and(|last| last.position < position)
     }
 
+    /// This node has finished a topic, of which it may not be given the last event.
+    pub(super) fn finished(&mut self, topic: &Topic, last: LastEvent, now: u64) {
+        if self.topics.end_of(topic, now).is_none() {
+            self.topics.set_end(topic, Some(last), now);
+        }
+    }
+
     /// The hub's log has said of topics whether they have had a last event. Those of which an event has come meanwhile are
     /// known better.
     pub(super) fn learn_ends(
@@ -259,9 +266,6 @@ impl Journal {
     ) -> Effects {
         let mut effects = Effects::default();
         let reached = self.source.position();
-        // A new offset, which no reader has reached: so every reader notices.
-        self.offset += 1;
-        tail.enter(self.offset, tail::Entry::Any);
         let mut finished = Vec::new();
         for (log, end) in ends {
             let mut state = log.lock();
@@ -269,13 +273,20 @@ impl Journal {
                 continue;
             };
             // A last event that was not delivered yet will be.
-            let Some(last) = end.filter(|last| last.position <= reached) else {
-                log.set_standing(&mut state, Standing::Open, 0);
-                continue;
-            };
-            self.topics.set_end(&topic, Some(last), now);
-            effects.wake(log.finish(&mut state, last, self.offset));
-            finished.push(state);
+            match end.filter(|last| last.position <= reached) {
+                Some(last) => finished.push((log, state, topic, last)),
+                None => log.set_standing(&mut state, Standing::Open, 0),
+            }
+        }
+        if finished.is_empty() {
+            return effects;
+        }
+        // A new offset, which no reader has reached: so every reader notices.
+        self.offset += 1;
+        tail.enter(self.offset, tail::Entry::Any);
+        for (log, state, topic, last) in &mut finished {
+            self.topics.set_end(topic, Some(*last), now);
+            effects.wake(log.finish(state, *last, self.offset));
         }
         // Still under the logs' locks: a reader that finds the end finds the watermark, too.
         tail.set_watermark(self.offset);

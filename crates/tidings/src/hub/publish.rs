@@ -8,10 +8,12 @@ use super::published::Published;
 use super::replication::Replication;
 use super::shared::Shared;
 use crate::backend::{Append, Appended, IdempotencyKey, LogError, LogErrorKind, Receiver, Reply};
+use crate::clock;
 use crate::encode;
 use crate::error::{FieldError, PublishError, PublishErrorCause, PublishErrorKind};
 use crate::event::Event;
 use crate::field::EventName;
+use crate::log::standing::LastEvent;
 use crate::resume::Epoch;
 use crate::telling;
 use crate::topic::Topic;
@@ -42,6 +44,7 @@ struct Appending {
     shared: Arc<Shared>,
     replication: Arc<Replication>,
     topic: Topic,
+    is_last: bool,
     number: u64,
 }
 
@@ -120,6 +123,11 @@ impl Appending {
         if self.is_void(appended.position) {
             let error = LogError::new(LogErrorKind::Finished, "topic is finished");
             return Poll::Ready(Err(error));
+        }
+        if self.is_last && !appended.is_duplicate {
+            let last = LastEvent { position: appended.position, at: clock::unix_millis() };
+            let now = self.shared.clock.now();
+            self.shared.journal.lock().finished(&self.topic, last, now);
         }
         Poll::Ready(Ok(self.published(appended)))
     }
@@ -204,6 +212,7 @@ fn begin(
         return Err(PublishErrorCause::Finished.into());
     }
     let (reply, answer) = Reply::new();
+    let is_last = event.is_last();
     replication.log.append(Append { topic: topic.clone(), event, key, is_open }, reply);
     Ok(Outcome::Appending(Appending {
         answer,
@@ -211,6 +220,7 @@ fn begin(
         shared: shared.clone(),
         replication: replication.clone(),
         topic: topic.clone(),
+        is_last,
         number: fastrand::u64(..),
     }))
 }

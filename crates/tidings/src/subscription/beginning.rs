@@ -156,7 +156,8 @@ impl Beginning {
 
     /// With the last events of the topics, if all of them are finished.
     fn before_ends(view: &View<'_>) -> Option<Self> {
-        let (mut offset, mut position) = (view.head.offset, view.head.position);
+        // A selective log may have been ahead of the head.
+        let (mut offset, mut position) = (view.head.offset, u64::MAX);
         let mut is_in_memory = true;
         for log in view.logs {
             let state = log.lock();

@@ -30,6 +30,10 @@ impl AskedEnds {
     /// The same topics are not asked for again for this long, in milliseconds: many streams may have them.
     const PATIENCE: u64 = 5_000;
 
+    /// A stream of more topics that would have to be asked for does not end: anybody may name topics that nobody has heard
+    /// of, and a log may look for each of them.
+    const MOST: usize = 64;
+
     /// Whether the stream waits for the answer.
     pub(super) fn is_waited_for(&self) -> bool {
         self.begins.is_some()
@@ -74,6 +78,10 @@ impl Subscription {
     /// Asks the hub's log which topics are finished, if that is not known.
     fn ask_for_ends(&mut self, begins: Option<(Request, Head)>) -> bool {
         let Some(replication) = &self.shared.replication else { return false };
+        let topics = &self.client.feed.topics;
+        if topics.iter().filter(|log| log.end(0) == End::Unknown).count() > AskedEnds::MOST {
+            return false;
+        }
         let now = self.shared.clock.now();
         let is_due = |log: &&Arc<TopicLog>| {
             let state = &mut *log.lock();
@@ -84,7 +92,7 @@ impl Subscription {
             }
             is_due
         };
-        let logs: Vec<_> = self.client.feed.topics.iter().filter(is_due).cloned().collect();
+        let logs: Vec<_> = topics.iter().filter(is_due).cloned().collect();
         if logs.is_empty() {
             return false;
         }
