@@ -33,6 +33,7 @@ on_every_framework! { "hub";
     the_streams_of_a_principal_can_be_closed
     the_cluster_is_described
     a_publication_with_a_key_is_published_once
+    a_topic_is_finished_once_and_its_clients_do_not_come_back
     the_health_check_says_ok
     metrics_are_served_for_prometheus
     without_the_demo_its_topics_are_silent
@@ -465,6 +466,23 @@ async fn a_publication_with_a_key_is_published_once(package: &str) {
     publish(&hub, "topic=a", "18").await;
     let data = [stream.next_message().await, stream.next_message().await];
     assert_eq!(data.map(|message| message.data().to_owned()), ["17", "18"]);
+}
+
+async fn a_topic_is_finished_once_and_its_clients_do_not_come_back(package: &str) {
+    let hub = Process::start(package).await;
+    let (mut stream, _) = follow(&hub, "topic=a").await;
+    let finish = || ask(&hub, Request::post("/finish?topic=a&event=done&key=k", "the end"));
+    let finished = json(&finish().await);
+    assert_eq!(stream.read_to_end().await, Ending::Whole);
+    let received: Vec<_> = stream.messages().iter().map(|it| (it.event(), it.data())).collect();
+    let end = ("tidings:end", r#"{"reason":"finished"}"#);
+    assert_eq!(received[1..], [("done", "the end"), end]);
+    assert_eq!(finished["id"], stream.last_event_id());
+    assert_eq!(json(&finish().await)["duplicate"], true);
+    let late = ask(&hub, Request::post("/publish?topic=a", "late")).await;
+    assert_eq!(refusal(&late, 409), "topic is finished");
+    let again = Request::get("/events?topic=a").header("last-event-id", stream.last_event_id());
+    assert_eq!(ask(&hub, again).await.status(), 204);
 }
 
 async fn metrics_are_served_for_prometheus(package: &str) {

@@ -31,6 +31,7 @@ pub(crate) struct Counters {
     pub(crate) ended_drained: Counter,
     pub(crate) ended_finished: Counter,
     pub(crate) checks_failed: Counter,
+    pub(crate) subscriptions_finished: Counter,
 }
 
 #[derive(Debug, Default)]

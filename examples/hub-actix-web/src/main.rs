@@ -69,6 +69,7 @@ fn routes(config: &mut ServiceConfig) {
         .route("/history", get().to(read_history))
         .route("/rendered", get().to(render))
         .route("/publish", post().to(publish))
+        .route("/finish", post().to(finish))
         .route("/clients", get().to(list_clients))
         .route("/clients/{id}", delete().to(close_client))
         .route("/clients/{id}/topics", post().to(change_topics))
@@ -129,11 +130,23 @@ async fn publish(
     http: HttpRequest,
     body: Result<Bytes, actix_web::Error>,
 ) -> Result<HttpResponse, Refused> {
-    let body = body.map_err(|error| Refusal {
+    Ok(json(publishing::publish(&hub, http.uri().query(), &read(body)?).await?))
+}
+
+async fn finish(
+    _: Authorized,
+    hub: Data<Hub>,
+    http: HttpRequest,
+    body: Result<Bytes, actix_web::Error>,
+) -> Result<HttpResponse, Refused> {
+    Ok(json(publishing::finish(&hub, http.uri().query(), &read(body)?).await?))
+}
+
+fn read(body: Result<Bytes, actix_web::Error>) -> Result<Bytes, Refusal> {
+    body.map_err(|error| Refusal {
         status: error.as_response_error().status_code().as_u16(),
         reason: format!("body: {error}"),
-    })?;
-    Ok(json(publishing::publish(&hub, http.uri().query(), &body).await?))
+    })
 }
 
 async fn list_clients(_: Authorized, hub: Data<Hub>) -> HttpResponse {

@@ -56,6 +56,7 @@ async fn run(options: Options) -> Result<(), String> {
 fn router(hub: &Hub, access: Access) -> Router {
     let with_token = Router::new()
         .route("/publish", post(publish))
+        .route("/finish", post(finish))
         .route("/clients", get(list_clients))
         .route("/clients/{id}", delete(close_client))
         .route("/clients/{id}/topics", post(change_topics))
@@ -117,11 +118,22 @@ async fn publish(
     RawQuery(query): RawQuery,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json, Refused> {
-    let body = body.map_err(|rejection| Refusal {
+    Ok(Json(publishing::publish(&hub, query.as_deref(), &read(body)?).await?))
+}
+
+async fn finish(
+    State(hub): State<Hub>,
+    RawQuery(query): RawQuery,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json, Refused> {
+    Ok(Json(publishing::finish(&hub, query.as_deref(), &read(body)?).await?))
+}
+
+fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
+    body.map_err(|rejection| Refusal {
         status: rejection.status().as_u16(),
         reason: format!("body: {}", rejection.body_text()),
-    })?;
-    Ok(Json(publishing::publish(&hub, query.as_deref(), &body).await?))
+    })
 }
 
 async fn list_clients(State(hub): State<Hub>) -> Json {

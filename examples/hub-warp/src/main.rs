@@ -78,17 +78,23 @@ fn routes(hub: Hub, access: Access, console: Option<Console>) -> BoxedFilter<(im
             reply(html.map(|html| file(rendered::CONTENT_TYPE, html)))
         },
     );
-    let publish = warp::path!("publish")
-        .and(warp::post())
-        .and(authorized.clone())
+    let publication = authorized
+        .clone()
         .and(hub.clone())
         .and(raw_query())
         // Higher than the hub's own limit, whose error says more.
         .and(warp::body::content_length_limit(2 * 1024 * 1024))
-        .and(warp::body::bytes())
-        .then(async |hub: Hub, query: String, body: bytes::Bytes| {
+        .and(warp::body::bytes());
+    let publish = warp::path!("publish").and(warp::post()).and(publication.clone()).then(
+        async |hub: Hub, query: String, body: bytes::Bytes| {
             reply(publishing::publish(&hub, Some(&query), &body).await.map(json))
-        });
+        },
+    );
+    let finish = warp::path!("finish").and(warp::post()).and(publication).then(
+        async |hub: Hub, query: String, body: bytes::Bytes| {
+            reply(publishing::finish(&hub, Some(&query), &body).await.map(json))
+        },
+    );
     let list_clients = warp::path!("clients")
         .and(warp::get())
         .and(authorized.clone())
@@ -139,6 +145,8 @@ fn routes(hub: Hub, access: Access, console: Option<Console>) -> BoxedFilter<(im
         .or(render)
         .unify()
         .or(publish)
+        .unify()
+        .or(finish)
         .unify()
         .or(list_clients)
         .unify()

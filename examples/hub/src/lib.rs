@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `GET /events?topic=a&topic=b:*&history=20&principal=ada&heartbeat=ping&expires_in=900` | the stream; `*` stands for any characters; `history` is for fresh clients, `principal` names the user, `heartbeat` the event that an idle stream sends, `expires_in` the seconds after which it ends; all four are optional |
 //! | `POST /publish?topic=a&event=price&key=order-17` | publishes the body as data; JSON `{"id": "…", "subscribers": 1, "duplicate": false}`. With a `key` it can be retried. 503 and 507: not published; 504: perhaps published |
+//! | `POST /finish?topic=a&event=done&key=order-17` | the same for the last event of a topic; 409 if it is finished already, as for `/publish` |
 //! | `GET /position` | JSON `{"id": "…"}`: where a stream begins that is opened with `?lastEventId=` |
 //! | `GET /history?topic=a&topic=b:*&last=20` | the newest events of these topics (20, at most 100), as JSON `{"events": [{"id": "…", "event": "message", "data": "…"}], "id": "…"}`; the id is where the stream goes on |
 //! | `GET /rendered?topic=a&last=20&event=tick` | a page that shows these events (those named `message`, and `tick`), and goes on with the stream, without a gap |

@@ -254,10 +254,18 @@ impl Subscribe {
     /// # Errors
     ///
     /// When a topic's name was refused, when there is no topic, and when there are more than the hub allows:
-    /// [`HubBuilder::topics_per_subscription`](crate::HubBuilder::topics_per_subscription). Nothing is created then.
+    /// [`HubBuilder::topics_per_subscription`](crate::HubBuilder::topics_per_subscription). When all topics [are
+    /// finished](crate::Hub::finish) and the client has their last events. Nothing is created then.
     pub fn open(mut self) -> Result<Subscription, SubscribeError> {
         let names = std::mem::replace(&mut self.names, Ok(Vec::new()));
+        let has_the_ends = |names: &[TopicPattern]| {
+            self.last_event_id.as_ref().is_some_and(|id| self.shared.has_the_ends(names, id))
+        };
         match check(names, &self.shared.defaults) {
+            Ok(names) if has_the_ends(&names) => {
+                self.shared.counters.subscriptions_finished.add();
+                Err(SubscribeError::from(SubscribeErrorCause::Finished))
+            }
             Ok(names) => Ok(self.open_checked(&names)),
             Err(cause) => {
                 let error = SubscribeError::from(cause).with_format(self.error_format);
@@ -279,7 +287,8 @@ impl Subscribe {
         let claim = self.last_event_id.map_or(Claim::None, |id| {
             id.position(&head.epoch).map_or(Claim::Unknown, Claim::Position)
         });
-        let request = Request { claim, history, has_snapshot: snapshot.is_some() };
+        let (has_snapshot, is_client) = (snapshot.is_some(), options.is_listed);
+        let request = Request { claim, history, has_snapshot, is_client };
         let feed = shared.feeds.of(logs);
         let heartbeat = HeartbeatTimer::new(shared.clock.clone(), options.heartbeat.interval);
         let client = match options.is_listed {
