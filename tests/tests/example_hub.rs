@@ -28,9 +28,12 @@ on_every_framework! { "hub";
     a_pattern_has_history_and_live_events
     clients_are_listed
     a_client_can_be_closed
+    a_stream_ends_when_its_right_expires
+    the_topics_of_an_open_stream_can_be_changed
     the_streams_of_a_principal_can_be_closed
     the_cluster_is_described
     a_publication_with_a_key_is_published_once
+    a_topic_is_finished_once_and_its_clients_do_not_come_back
     the_health_check_says_ok
     metrics_are_served_for_prometheus
     without_the_demo_its_topics_are_silent
@@ -392,6 +395,39 @@ async fn a_client_can_be_closed(package: &str) {
     assert_eq!(refusal(&invalid, 404), "client id is not 16 hexadecimal digits");
 }
 
+async fn a_stream_ends_when_its_right_expires(package: &str) {
+    let hub = Process::start(package).await;
+    let (mut stream, _) = follow(&hub, "topic=a&expires_in=1").await;
+    assert_eq!(stream.read_to_end().await, Ending::Whole);
+    let last = stream.messages().last().expect("a last event");
+    assert_eq!((last.event(), last.data()), ("tidings:end", r#"{"reason":"expired"}"#));
+}
+
+async fn the_topics_of_an_open_stream_can_be_changed(package: &str) {
+    let hub = Process::start(package).await;
+    let (mut stream, status) = follow(&hub, "topic=a").await;
+    let id = status["client"].as_str().expect("an id");
+    publish(&hub, "topic=b", "before").await;
+    let change = async |query: &str| {
+        ask(&hub, Request::new("POST", &format!("/clients/{id}/topics?{query}"))).await
+    };
+    let changed = change("add=b&add=c:*&remove=a&history=5").await;
+    assert_eq!(json(&changed), serde_json::json!({ "topics": ["b", "c:*"] }));
+    for (topic, data) in [("a", "not"), ("c:1", "one"), ("b", "two")] {
+        publish(&hub, &format!("topic={topic}"), data).await;
+    }
+    let messages = stream.read_messages(4).await;
+    let data: Vec<_> = messages[1..].iter().map(|message| message.data()).collect();
+    assert_eq!(data, ["before", "one", "two"]);
+    let nothing = change("x=y").await;
+    assert_eq!(refusal(&nothing, 400), "neither add nor remove names a topic");
+    let all = change("remove=b&remove=c:*").await;
+    assert_eq!(refusal(&all, 400), "topic is missing");
+    let nobody = Request::new("POST", "/clients/0123456789abcdef/topics?add=b");
+    let nobody = ask(&hub, nobody).await;
+    assert_eq!(refusal(&nobody, 404), "client id: no client with this id is connected");
+}
+
 async fn the_streams_of_a_principal_can_be_closed(package: &str) {
     let hub = Process::start(package).await;
     let (mut hers, _) = follow(&hub, "topic=a&principal=ada+b").await;
@@ -430,6 +466,23 @@ async fn a_publication_with_a_key_is_published_once(package: &str) {
     publish(&hub, "topic=a", "18").await;
     let data = [stream.next_message().await, stream.next_message().await];
     assert_eq!(data.map(|message| message.data().to_owned()), ["17", "18"]);
+}
+
+async fn a_topic_is_finished_once_and_its_clients_do_not_come_back(package: &str) {
+    let hub = Process::start(package).await;
+    let (mut stream, _) = follow(&hub, "topic=a").await;
+    let finish = || ask(&hub, Request::post("/finish?topic=a&event=done&key=k", "the end"));
+    let finished = json(&finish().await);
+    assert_eq!(stream.read_to_end().await, Ending::Whole);
+    let received: Vec<_> = stream.messages().iter().map(|it| (it.event(), it.data())).collect();
+    let end = ("tidings:end", r#"{"reason":"finished"}"#);
+    assert_eq!(received[1..], [("done", "the end"), end]);
+    assert_eq!(finished["id"], stream.last_event_id());
+    assert_eq!(json(&finish().await)["duplicate"], true);
+    let late = ask(&hub, Request::post("/publish?topic=a", "late")).await;
+    assert_eq!(refusal(&late, 409), "topic is finished");
+    let again = Request::get("/events?topic=a").header("last-event-id", stream.last_event_id());
+    assert_eq!(ask(&hub, again).await.status(), 204);
 }
 
 async fn metrics_are_served_for_prometheus(package: &str) {

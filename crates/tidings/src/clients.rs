@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
 use crate::client::{Client, ClientInfo};
+use crate::client_handle;
 use crate::client_id::ClientId;
 use crate::cluster::signal::Question;
 use crate::hub::shared::Shared;
 use crate::registry::Registry;
+use crate::subscription::history::History;
 use crate::topic::{Topic, TopicPattern};
 
 /// The clients of a hub: lists them, and ends their streams. See [`Hub::clients`](crate::Hub::clients).
@@ -131,6 +133,16 @@ impl<'a> Clients<'a> {
                 usize::from(id.is_some_and(|id| self.close(id)))
             }
             Question::ClosePrincipal(principal) => self.close_principal(principal),
+            Question::Subscribe { client, names } => {
+                let history = History::None;
+                let add = |id| client_handle::add(self.shared, id, Ok(names.clone()), history);
+                // A node that refuses it has not done it.
+                usize::from(client.parse().is_ok_and(|id| add(id).unwrap_or(false)))
+            }
+            Question::Unsubscribe { client, names } => {
+                let remove = |id| client_handle::remove(self.shared, id, Ok(names.clone()));
+                usize::from(client.parse().is_ok_and(|id| remove(id).unwrap_or(false)))
+            }
         }
     }
 }

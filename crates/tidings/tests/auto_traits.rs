@@ -6,7 +6,7 @@ use tidings::error::{
     SubscribeErrorKind,
 };
 use tidings::response::{ErrorFormat, ErrorResponse};
-use tidings::transport::{Batch, Cohort, CohortKey, Lagging, SnapshotTask};
+use tidings::transport::{ApplicationTask, Batch, Cohort, CohortKey, Lagging};
 use tidings::*;
 
 const fn shared<T: Send + Sync>() {}
@@ -92,5 +92,5 @@ const _: () = {
     sent::<EventStream<std::iter::Empty<Event>>>();
     sent::<cluster::Ask>();
     sent::<Cohort>();
-    sent::<SnapshotTask>();
+    sent::<ApplicationTask>();
 };

@@ -16,7 +16,7 @@ use tidings::{
     Event, EventId, History, Hub, Retention, STATUS_EVENT, Snapshot, Subscribe,
     clock::ManualClock,
     error::{StreamError, StreamErrorKind},
-    transport::{Cohort, SnapshotTask},
+    transport::{ApplicationTask, Cohort},
 };
 
 type Outcome = Result<Snapshot, Box<dyn std::error::Error + Send + Sync>>;
@@ -319,8 +319,8 @@ impl Member {
         }
     }
 
-    fn take_task(&mut self) -> Option<SnapshotTask> {
-        self.reader.subscription_mut().take_snapshot_task()
+    fn take_task(&mut self) -> Option<ApplicationTask> {
+        self.reader.subscription_mut().take_application_task()
     }
 
     fn data(&mut self) -> Vec<String> {

@@ -18,7 +18,8 @@ use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
 use hub_example::{
-    clients, cluster, demo, health, history, page, program, publishing, query, rendered,
+    client_topics, clients, cluster, demo, health, history, page, program, publishing, query,
+    rendered,
 };
 use tidings_actix_web::Hub;
 use tidings_actix_web::{Sse, SseRequest};
@@ -68,8 +69,10 @@ fn routes(config: &mut ServiceConfig) {
         .route("/history", get().to(read_history))
         .route("/rendered", get().to(render))
         .route("/publish", post().to(publish))
+        .route("/finish", post().to(finish))
         .route("/clients", get().to(list_clients))
         .route("/clients/{id}", delete().to(close_client))
+        .route("/clients/{id}/topics", post().to(change_topics))
         .route("/cluster", get().to(describe_cluster))
         .route("/principals/{principal}", delete().to(close_principal))
         .route("/healthz", get().to(check_health))
@@ -127,11 +130,23 @@ async fn publish(
     http: HttpRequest,
     body: Result<Bytes, actix_web::Error>,
 ) -> Result<HttpResponse, Refused> {
-    let body = body.map_err(|error| Refusal {
+    Ok(json(publishing::publish(&hub, http.uri().query(), &read(body)?).await?))
+}
+
+async fn finish(
+    _: Authorized,
+    hub: Data<Hub>,
+    http: HttpRequest,
+    body: Result<Bytes, actix_web::Error>,
+) -> Result<HttpResponse, Refused> {
+    Ok(json(publishing::finish(&hub, http.uri().query(), &read(body)?).await?))
+}
+
+fn read(body: Result<Bytes, actix_web::Error>) -> Result<Bytes, Refusal> {
+    body.map_err(|error| Refusal {
         status: error.as_response_error().status_code().as_u16(),
         reason: format!("body: {error}"),
-    })?;
-    Ok(json(publishing::publish(&hub, http.uri().query(), &body).await?))
+    })
 }
 
 async fn list_clients(_: Authorized, hub: Data<Hub>) -> HttpResponse {
@@ -145,6 +160,15 @@ async fn close_client(
 ) -> Result<HttpResponse, Refused> {
     cluster::close_client(&hub, &id).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+async fn change_topics(
+    _: Authorized,
+    hub: Data<Hub>,
+    id: Path<String>,
+    http: HttpRequest,
+) -> Result<HttpResponse, Refused> {
+    Ok(json(client_topics::change(&hub, &id, http.uri().query()).await?))
 }
 
 async fn describe_cluster(_: Authorized, hub: Data<Hub>) -> HttpResponse {

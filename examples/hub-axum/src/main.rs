@@ -17,7 +17,8 @@ use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
 use hub_example::{
-    clients, cluster, demo, health, history, page, program, publishing, query, rendered,
+    client_topics, clients, cluster, demo, health, history, page, program, publishing, query,
+    rendered,
 };
 use tidings_axum::Hub;
 use tidings_axum::{Sse, SseRequest};
@@ -55,8 +56,10 @@ async fn run(options: Options) -> Result<(), String> {
 fn router(hub: &Hub, access: Access) -> Router {
     let with_token = Router::new()
         .route("/publish", post(publish))
+        .route("/finish", post(finish))
         .route("/clients", get(list_clients))
         .route("/clients/{id}", delete(close_client))
+        .route("/clients/{id}/topics", post(change_topics))
         .route("/cluster", get(describe_cluster))
         .route("/principals/{principal}", delete(close_principal))
         .route("/metrics", get(metrics))
@@ -115,11 +118,22 @@ async fn publish(
     RawQuery(query): RawQuery,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json, Refused> {
-    let body = body.map_err(|rejection| Refusal {
+    Ok(Json(publishing::publish(&hub, query.as_deref(), &read(body)?).await?))
+}
+
+async fn finish(
+    State(hub): State<Hub>,
+    RawQuery(query): RawQuery,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json, Refused> {
+    Ok(Json(publishing::finish(&hub, query.as_deref(), &read(body)?).await?))
+}
+
+fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
+    body.map_err(|rejection| Refusal {
         status: rejection.status().as_u16(),
         reason: format!("body: {}", rejection.body_text()),
-    })?;
-    Ok(Json(publishing::publish(&hub, query.as_deref(), &body).await?))
+    })
 }
 
 async fn list_clients(State(hub): State<Hub>) -> Json {
@@ -132,6 +146,14 @@ async fn close_client(
 ) -> Result<StatusCode, Refused> {
     cluster::close_client(&hub, &id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn change_topics(
+    State(hub): State<Hub>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json, Refused> {
+    Ok(Json(client_topics::change(&hub, &id, query.as_deref()).await?))
 }
 
 async fn describe_cluster(State(hub): State<Hub>) -> Json {

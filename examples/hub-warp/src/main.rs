@@ -11,7 +11,8 @@ use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
 use hub_example::{
-    clients, cluster, demo, health, history, page, program, publishing, query, rendered,
+    client_topics, clients, cluster, demo, health, history, page, program, publishing, query,
+    rendered,
 };
 use percent_encoding::percent_decode_str;
 use tidings_console::Console;
@@ -77,17 +78,23 @@ fn routes(hub: Hub, access: Access, console: Option<Console>) -> BoxedFilter<(im
             reply(html.map(|html| file(rendered::CONTENT_TYPE, html)))
         },
     );
-    let publish = warp::path!("publish")
-        .and(warp::post())
-        .and(authorized.clone())
+    let publication = authorized
+        .clone()
         .and(hub.clone())
         .and(raw_query())
         // Higher than the hub's own limit, whose error says more.
         .and(warp::body::content_length_limit(2 * 1024 * 1024))
-        .and(warp::body::bytes())
-        .then(async |hub: Hub, query: String, body: bytes::Bytes| {
+        .and(warp::body::bytes());
+    let publish = warp::path!("publish").and(warp::post()).and(publication.clone()).then(
+        async |hub: Hub, query: String, body: bytes::Bytes| {
             reply(publishing::publish(&hub, Some(&query), &body).await.map(json))
-        });
+        },
+    );
+    let finish = warp::path!("finish").and(warp::post()).and(publication).then(
+        async |hub: Hub, query: String, body: bytes::Bytes| {
+            reply(publishing::finish(&hub, Some(&query), &body).await.map(json))
+        },
+    );
     let list_clients = warp::path!("clients")
         .and(warp::get())
         .and(authorized.clone())
@@ -100,6 +107,15 @@ fn routes(hub: Hub, access: Access, console: Option<Console>) -> BoxedFilter<(im
         .then(async |id: String, hub: Hub| {
             let closed = cluster::close_client(&hub, &id).await;
             reply(closed.map(|()| StatusCode::NO_CONTENT.into_response()))
+        });
+    let change_topics = warp::path!("clients" / String / "topics")
+        .and(warp::post())
+        .and(authorized.clone())
+        .and(hub.clone())
+        .and(raw_query())
+        .then(async |id: String, hub: Hub, query: String| {
+            let changed = client_topics::change(&hub, &id, Some(&query)).await;
+            reply(changed.map(json))
         });
     let describe_cluster = warp::path!("cluster")
         .and(warp::get())
@@ -130,9 +146,13 @@ fn routes(hub: Hub, access: Access, console: Option<Console>) -> BoxedFilter<(im
         .unify()
         .or(publish)
         .unify()
+        .or(finish)
+        .unify()
         .or(list_clients)
         .unify()
         .or(close_client)
+        .unify()
+        .or(change_topics)
         .unify()
         .or(describe_cluster)
         .unify()

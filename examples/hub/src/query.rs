@@ -1,5 +1,7 @@
 //! The query parameters of `/events`, `/publish`, `/history` and `/rendered`.
 
+use std::time::Duration;
+
 use tidings::error::Error;
 use tidings::{
     EventHistory, Heartbeat, History as Extent, Hub, IdempotencyKey, Resume, Subscribe, Topic,
@@ -8,8 +10,19 @@ use tidings::{
 
 use crate::refusal::Refusal;
 
-fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
+pub(crate) fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
     form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned()
+}
+
+/// How many retained events are asked for: a number, or `all`.
+pub(crate) fn history(value: &str) -> Result<Extent, Refusal> {
+    match value {
+        "all" => Ok(Extent::All),
+        _ => value
+            .parse()
+            .map(Extent::Last)
+            .map_err(|_| Refusal::bad_request("history is neither a number of events nor `all`")),
+    }
 }
 
 /// The parameters of `/events`.
@@ -23,10 +36,12 @@ pub struct Events {
     pub principal: Option<String>,
     /// The heartbeat, if it is not the hub's.
     pub heartbeat: Option<Heartbeat>,
+    /// When the stream ends, as it would with the user's token.
+    pub expires_in: Option<Duration>,
 }
 
 impl Events {
-    /// Parses `topic=a&topic=b:*&history=20&principal=ada&heartbeat=ping`; other parameters are ignored.
+    /// Parses `topic=a&topic=b:*&history=20&principal=ada&heartbeat=ping&expires_in=900`; other parameters are ignored.
     ///
     /// # Errors
     ///
@@ -36,6 +51,7 @@ impl Events {
         let mut history = Extent::None;
         let mut principal = None;
         let mut heartbeat = None;
+        let mut expires_in = None;
         for (name, value) in pairs(query) {
             match name.as_str() {
                 "topic" => topics.push(TopicPattern::new(value).map_err(Refusal::bad_request)?),
@@ -43,11 +59,11 @@ impl Events {
                 "heartbeat" => {
                     heartbeat = Some(Heartbeat::try_event(value).map_err(Refusal::bad_request)?);
                 }
-                "history" if value == "all" => history = Extent::All,
-                "history" => {
-                    history = value.parse().map(Extent::Last).map_err(|_| {
-                        Refusal::bad_request("history is neither a number of events nor `all`")
-                    })?;
+                "history" => history = self::history(&value)?,
+                "expires_in" => {
+                    expires_in = Some(value.parse().map(Duration::from_secs).map_err(|_| {
+                        Refusal::bad_request("expires_in is not a number of seconds")
+                    })?);
                 }
                 _ => {}
             }
@@ -55,7 +71,7 @@ impl Events {
         if topics.is_empty() {
             return Err(no_topic("/events"));
         }
-        Ok(Self { topics, history, principal, heartbeat })
+        Ok(Self { topics, history, principal, heartbeat, expires_in })
     }
 
     /// Subscribes to what the parameters ask for. An application that is not public would choose the topics itself, and accept
@@ -64,6 +80,10 @@ impl Events {
         let subscribe = request.subscribe_matching(hub, self.topics).history(self.history);
         let subscribe = match self.heartbeat {
             Some(heartbeat) => subscribe.heartbeat(heartbeat),
+            None => subscribe,
+        };
+        let subscribe = match self.expires_in {
+            Some(after) => subscribe.expires_in(after),
             None => subscribe,
         };
         match self.principal {
@@ -232,6 +252,7 @@ mod tests {
                 "event name is reserved: names that begin with `tidings:` belong to the hub",
             ),
             (Some("topic=a&history=x"), "history is neither a number of events nor `all`"),
+            (Some("topic=a&expires_in=soon"), "expires_in is not a number of seconds"),
         ] {
             assert_eq!(Events::parse(query), Err(Refusal::bad_request(reason)));
         }

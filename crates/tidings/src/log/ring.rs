@@ -43,6 +43,10 @@ impl Ring {
         self.frames.front()
     }
 
+    pub(crate) fn last(&self) -> Option<&Frame> {
+        self.frames.back()
+    }
+
     pub(crate) fn get(&self, index: usize) -> Option<&Frame> {
         self.frames.get(index)
     }

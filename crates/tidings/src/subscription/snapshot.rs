@@ -52,14 +52,8 @@ impl fmt::Debug for SnapshotHook {
     }
 }
 
-/// Makes the snapshot that a stream waits for: all code of the application that a subscription runs.
-///
-/// A stream that is polled as a body makes its snapshots itself. A transport that serves many streams from one thread takes
-/// this task from the stream ([`Subscription::take_snapshot_task`](crate::Subscription::take_snapshot_task)) and has a
-/// runtime run it. The task wakes the stream when it has ended, and ends when the stream is dropped or the time for the
-/// snapshot is over. If it is dropped before, or panics, the stream fails.
-#[must_use = "a stream waits for its snapshot"]
-pub struct SnapshotTask {
+/// Makes the snapshot that a stream waits for.
+pub(crate) struct SnapshotTask {
     work: Work,
     pending: Arc<PendingSnapshot>,
 }
