@@ -161,7 +161,7 @@ mod tests {
             format!("{expires}.{}", mac.replace(|_| true, "0")),
             format!("{expires}.é"),
             format!("{expires}."),
-            format!("{expires}"),
+            expires.to_owned(),
             "s3cret".to_owned(),
             String::new(),
         ] {
