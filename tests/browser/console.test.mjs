@@ -148,6 +148,13 @@ describe("the console", { concurrency: 2 }, () => {
     assert.equal(await event("two\nlines").count(), 1);
     await page.getByRole("button", { name: "Stop" }).click();
     while ((await hub.clients()).total > 0);   // the test's own limit ends it
+    // So is the end of a topic.
+    await page.getByLabel("Topic, or pattern with *").fill("import");
+    await page.keyboard.press("Enter");
+    await page.locator("#tail li").waitFor();
+    await hub.finish("import", "the last");
+    await event("the last").waitFor();
+    await page.locator("#tail-state", { hasText: "the topic is finished." }).waitFor();
     // A mistake is said.
     await page.getByLabel("Topic, or pattern with *").fill("two words");
     await page.keyboard.press("Enter");

@@ -28,6 +28,12 @@ export class Hub extends Server {
     return answer.json();
   }
 
+  /** Publishes the last event of a topic. */
+  async finish(topic, data) {
+    const answer = await fetch(`${this.url}/finish?topic=${topic}`, { method: "POST", headers: this.#headers, body: data });
+    if (!answer.ok) throw new Error(`finishing: ${answer.status}: ${await answer.text()}`);
+  }
+
   /** Ends the stream of the client that a status event named. */
   async cut(client) {
     const answer = await fetch(`${this.url}/clients/${client}`, { method: "DELETE", headers: this.#headers });

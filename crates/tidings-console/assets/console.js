@@ -331,7 +331,7 @@ async function readTail(topic, last, signal) {
       for await (const event of read(url("tail", { topic, last, lastEventId }), signal)) {
         if (signal.aborted) return;
         lastEventId = event.lastEventId;
-        if (event.type !== "tidings:status") count += 1;
+        if (!event.type.startsWith("tidings:")) count += 1;
         showEvent(event);
         say($("tail-state"), `${topic}: ${plural(count, "event")}`);
       }

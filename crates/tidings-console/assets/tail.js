@@ -7,6 +7,7 @@
  */
 export async function* read(url, signal) {
   const response = await fetch(url, { signal });
+  if (response.status === 204) throw Object.assign(new Error("the topic is finished"), { status: 204 });
   if (!response.ok) {
     const reason = await response.json().then(({ error }) => error, () => `the server answered ${response.status}`);
     throw Object.assign(new Error(reason), { status: response.status });

@@ -83,6 +83,10 @@ impl From<Response> for Answer {
 impl From<SubscribeError> for Answer {
     fn from(error: SubscribeError) -> Self {
         let response = tidings::error::Error::from(error).response();
-        Response::refusal(response.status, &response.body).into()
+        match response.status {
+            // All that is to be read was read.
+            204 => Response::no_content().into(),
+            status => Response::refusal(status, &response.body).into(),
+        }
     }
 }

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tidings::{History, Hub, TopicPattern};
 
@@ -110,11 +110,11 @@ impl Console {
         match (request.method, part) {
             ("POST", "login") => return self.log_in(&request).into(),
             ("POST", "logout") => return self.with_cookie(&request, "", Duration::ZERO).into(),
-            _ if !self.0.token.admits(&request.cookies) => {
-                return Response::refusal(401, "log in first").into();
-            }
             _ => {}
         }
+        let Some(expiry) = self.0.token.expiry(&request.cookies) else {
+            return Response::refusal(401, "log in first").into();
+        };
         let hub = &self.0.hub;
         let client = part.strip_prefix("clients/");
         match (request.method, part, client) {
@@ -123,11 +123,11 @@ impl Console {
                 Response::json(&clients::list(hub, &parameter(&request, "search"))).into()
             }
             ("DELETE", _, Some(id)) => clients::close(hub, id).await.into(),
-            ("GET", "figures", _) => match self.0.figures.open(&request.resume) {
+            ("GET", "figures", _) => match self.0.figures.open(&request.resume, expiry) {
                 Ok(stream) => Answer::Stream(stream),
                 Err(error) => error.into(),
             },
-            ("GET", "tail", _) => self.tail(&request),
+            ("GET", "tail", _) => self.tail(&request, expiry),
             _ => Response::refusal(404, "not a page of the console").into(),
         }
     }
@@ -151,7 +151,7 @@ impl Console {
     }
 
     /// A stream of a topic, or of all that match a pattern.
-    fn tail(&self, request: &Request<'_>) -> Answer {
+    fn tail(&self, request: &Request<'_>, expiry: SystemTime) -> Answer {
         let last = parameter(request, "last").parse().unwrap_or(0).min(Self::MOST_EVENTS);
         let pattern = TopicPattern::new(parameter(request, "topic").into_owned());
         let stream = pattern.map_err(|error| Response::refusal(400, &error.to_string()));
@@ -160,7 +160,7 @@ impl Console {
             Err(refusal) => return refusal.into(),
         };
         let stream = stream.history(History::Last(last)).principal(Self::PRINCIPAL);
-        match stream.open() {
+        match stream.expires_at(expiry).open() {
             Ok(stream) => Answer::Stream(stream),
             Err(error) => error.into(),
         }
@@ -177,7 +177,11 @@ fn parameter<'a>(request: &Request<'a>, name: &str) -> Cow<'a, str> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt as _;
+    use tidings_testkit::limit::within;
+
     use super::*;
+    use crate::session::now;
 
     fn status(answer: &Answer) -> u16 {
         match answer {
@@ -226,6 +230,31 @@ mod tests {
         };
         assert!(page.body.contains("\"/a/console/console.js\""), "{}", page.body);
         assert!(!page.body.contains("{path}"));
+    }
+
+    #[tokio::test]
+    async fn its_streams_end_with_the_session() {
+        let console = Console::new(&Hub::new(), "s3cret").unwrap();
+        let cookie = format!("tidings-console={}", console.0.token.session(now() + 2));
+        // Both are opened before it expires.
+        let mut streams = Vec::new();
+        for target in ["/console/figures", "/console/tail"] {
+            let request = Request::new("GET", target).query(Some("topic=a"));
+            let answer = console.respond(request.header("cookie", cookie.as_bytes())).await;
+            let Answer::Stream(stream) = answer else { panic!("{answer:?}") };
+            streams.push(stream);
+        }
+        for mut stream in streams {
+            let mut last = Vec::new();
+            while let Some(bytes) = within("the end", stream.next()).await {
+                last = bytes.expect("an orderly end").to_vec();
+            }
+            let last = String::from_utf8(last).unwrap();
+            assert!(
+                last.contains("event: tidings:end\n") && last.contains("\"expired\""),
+                "{last}"
+            );
+        }
     }
 
     #[test]

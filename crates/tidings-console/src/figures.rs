@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::future::ready;
 use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
@@ -53,14 +53,19 @@ impl Figures {
         Self { hub: hub.clone(), own, is_running: Mutex::new(false), before: Mutex::new(None) }
     }
 
-    /// The stream of the figures, beginning with those of now.
-    pub(crate) fn open(self: &Arc<Self>, request: &Resume) -> Result<Subscription, SubscribeError> {
+    /// The stream of the figures, beginning with those of now, until a time.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        request: &Resume,
+        until: SystemTime,
+    ) -> Result<Subscription, SubscribeError> {
         let this = Arc::downgrade(self);
         let snapshot = move || {
             let now = this.upgrade().map(|this| this.event(false)).transpose();
             ready(now.map(Snapshot::new).map_err(Into::into))
         };
-        let subscription = request.subscribe(&self.own, FIGURES).snapshot(snapshot).open()?;
+        let stream = request.subscribe(&self.own, FIGURES).snapshot(snapshot);
+        let subscription = stream.expires_at(until).open()?;
         self.start();
         Ok(subscription)
     }
@@ -213,6 +218,11 @@ mod tests {
 
     use super::*;
 
+    fn open(figures: &Arc<Figures>) -> Subscription {
+        let until = SystemTime::now() + Duration::from_secs(3600);
+        figures.open(&Resume::new(), until).expect("it opens")
+    }
+
     /// What a page gets next.
     async fn next(stream: &mut Subscription) -> Option<String> {
         let bytes = within("the next bytes", stream.next()).await?;
@@ -229,7 +239,7 @@ mod tests {
         let is_running = || *figures.is_running.lock();
         for _ in 0..2 {
             assert!(!is_running());
-            let mut streams = [(); 2].map(|()| figures.open(&Resume::new()).expect("it opens"));
+            let mut streams = [(); 2].map(|()| open(&figures));
             for stream in &mut streams {
                 let mut text = String::new();
                 while text.matches("event: figures").count() < 3 {
@@ -248,12 +258,12 @@ mod tests {
     async fn streams_end_with_the_hub_and_with_the_console() {
         let hub = Hub::new();
         let figures = Arc::new(Figures::new(&hub));
-        let mut stream = figures.open(&Resume::new()).expect("it opens");
+        let mut stream = open(&figures);
         hub.close();
         end_of(&mut stream).await;
 
         let figures = Arc::new(Figures::new(&Hub::new()));
-        let mut stream = figures.open(&Resume::new()).expect("it opens");
+        let mut stream = open(&figures);
         drop(figures);
         end_of(&mut stream).await;
     }

@@ -29,8 +29,8 @@
 //!
 //! - Without a token there is no console: [`Console::new`] refuses an empty one. The token is sent once, in the body of a POST,
 //!   and never in a URL. The session is a cookie with an expiry and an HMAC under the token: `HttpOnly`, `SameSite=Strict`,
-//!   only for the console's paths, and `Secure` if the browser uses https. It is good for eight hours, on every node that
-//!   has the same token.
+//!   only for the console's paths, and `Secure` if the browser uses https. It, and its open streams, are good for eight
+//!   hours, on every node that has the same token.
 //! - Everything but the page, its files and the login needs the session.
 //! - What changes something needs a header that pages of other origins cannot send.
 //! - Ten attempts to log in are answered in a second, over all clients. Choose a token that cannot be guessed, of 128 random bits:

@@ -43,17 +43,18 @@ impl Token {
         }
     }
 
-    /// Whether one of the cookies is that of a session which has not expired.
-    pub(crate) fn admits(&self, cookies: &[&[u8]]) -> bool {
+    /// When the session expires that one of the cookies is of; `None` if there is none, or it has.
+    pub(crate) fn expiry(&self, cookies: &[&[u8]]) -> Option<SystemTime> {
         let pairs = cookies.iter().flat_map(|header| header.split(|byte| *byte == b';'));
         let mut values = pairs.filter_map(|pair| {
             std::str::from_utf8(pair).ok()?.trim().strip_prefix(COOKIE)?.strip_prefix('=')
         });
-        values.any(|value| self.is_session(value, now()))
+        let expires = values.find_map(|value| self.recognise(value, now()))?;
+        UNIX_EPOCH.checked_add(Duration::from_secs(expires))
     }
 
     /// No state: any node with the token recognises it.
-    fn session(&self, expires: u64) -> String {
+    pub(crate) fn session(&self, expires: u64) -> String {
         let mut value = format!("{expires}.");
         for byte in self.mac(expires).finalize().into_bytes() {
             // A string is always written.
@@ -62,11 +63,12 @@ impl Token {
         value
     }
 
-    fn is_session(&self, value: &str, now: u64) -> bool {
-        let Some((expires, mac)) = value.split_once('.') else { return false };
-        let (Ok(expires), Some(mac)) = (expires.parse(), bytes(mac)) else { return false };
+    fn recognise(&self, value: &str, now: u64) -> Option<u64> {
+        let (expires, mac) = value.split_once('.')?;
+        let expires = expires.parse().ok()?;
         // In constant time.
-        self.mac(expires).verify_slice(&mac).is_ok() && now < expires
+        self.mac(expires).verify_slice(&bytes(mac)?).ok()?;
+        (now < expires).then_some(expires)
     }
 
     fn mac(&self, expires: u64) -> Hmac<Sha256> {
@@ -92,7 +94,7 @@ pub(crate) fn set_cookie(value: &str, path: &str, lifetime: Duration, is_https: 
 }
 
 /// Seconds since 1970.
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
 }
 
@@ -144,9 +146,9 @@ mod tests {
     fn a_session_is_recognised_by_whoever_has_the_same_token() {
         let value = token().log_in(b"s3cret").unwrap();
         let header = cookie(&value);
-        assert!(token().admits(&[b"x=y", header.as_bytes()]));
-        assert!(!Token::new("other").admits(&[header.as_bytes()]));
-        assert!(!token().admits(&[]));
+        assert!(token().expiry(&[b"x=y", header.as_bytes()]).is_some());
+        assert!(Token::new("other").expiry(&[header.as_bytes()]).is_none());
+        assert!(token().expiry(&[]).is_none());
     }
 
     #[test]
@@ -165,17 +167,17 @@ mod tests {
             "s3cret".to_owned(),
             String::new(),
         ] {
-            assert!(!token().admits(&[cookie(&bad).as_bytes()]), "{bad}");
+            assert!(token().expiry(&[cookie(&bad).as_bytes()]).is_none(), "{bad}");
         }
-        assert!(token().admits(&[cookie(&value).as_bytes()]));
-        assert!(!token().admits(&[b"\xff\xfe"]));
+        assert!(token().expiry(&[cookie(&value).as_bytes()]).is_some());
+        assert!(token().expiry(&[b"\xff\xfe"]).is_none());
     }
 
     #[test]
     fn a_session_expires() {
         let value = token().session(1_000);
-        assert!(token().is_session(&value, 999));
-        assert!(!token().is_session(&value, 1_000));
+        assert_eq!(token().recognise(&value, 999), Some(1_000));
+        assert_eq!(token().recognise(&value, 1_000), None);
     }
 
     #[test]
