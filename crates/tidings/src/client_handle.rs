@@ -15,6 +15,8 @@ use crate::waking::Waiter;
 /// [`history`](Self::history) asks for it. The order is that of the hub; a stream that lags makes the change when it has come
 /// there. One that lags so far that it reads the hub's log, or is reset, goes on with the new topics from where it is.
 ///
+/// A stream whose client does not read while its topics change 256 times is closed.
+///
 /// The client's id is still enough: at its next request, the handler names the topics anew, and the client resumes in all of
 /// them. So the change must be made where the handler looks, *before* it is made here.
 #[derive(Debug, Clone)]

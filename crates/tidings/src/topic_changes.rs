@@ -131,11 +131,20 @@ impl TopicChanges {
 }
 
 impl State {
-    /// Calls the stream for a change whose head is not taken yet. Returns whether the stream is still open.
+    /// A stream that has not made so many changes, because its client does not read, is closed: the client comes back, and
+    /// its handler names the topics.
+    const MOST: usize = 256;
+
+    /// Calls the stream for a change whose head is not taken yet. Returns whether the stream is still open. The caller wakes
+    /// it when it holds no lock.
     fn call(&self, shared: &Shared, client: &Client) -> bool {
         client.heartbeat.note(Call::Topics);
         // A stream that ends afterwards takes what it has not made.
         if client.is_gone() {
+            return false;
+        }
+        if self.due.len() >= Self::MOST {
+            client.heartbeat.note(Call::Close);
             return false;
         }
         if self.due.is_empty() {

@@ -30,7 +30,9 @@ const _: () = {
     shared::<ClientId>();
     shared::<ParseClientIdError>();
     shared::<ClientInfo>();
+    shared::<ClientHandle>();
     shared::<Clients<'_>>();
+    shared::<EndReason>();
     shared::<Health>();
     shared::<Link>();
     shared::<Metrics>();
@@ -41,6 +43,7 @@ const _: () = {
     shared::<LastEventId>();
     shared::<ResetReason>();
     shared::<ServerEvent>();
+    shared::<SharedSnapshot>();
     shared::<Snapshot>();
     shared::<Status>();
     shared::<clock::Clock>();

@@ -4,7 +4,7 @@
 mod reader;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use reader::{Reader, after, numbered, position, publish, within};
@@ -231,6 +231,22 @@ fn a_stream_that_is_overrun_before_its_change_is_reset_with_all_topics() {
     assert_eq!(reader.data(), expected);
 }
 
+#[test]
+fn a_stream_that_is_not_read_while_its_topics_change_again_and_again_ends() {
+    let hub = Hub::new();
+    let mut reader = open(&hub, &["a"]);
+    let client = handle(&hub, &reader);
+    let mut changes = 0;
+    while client.subscribe("b").unwrap() && client.unsubscribe("b").unwrap() {
+        changes += 2;
+        assert!(changes < 1_000, "there is no limit");
+    }
+    assert!(changes >= 200, "{changes} changes are few");
+    assert!(reader.bytes().is_empty() && reader.ended);
+    drop(reader);
+    assert!(hub.clients().topics().is_empty());
+}
+
 /// A stream of a transport that serves many from one thread: it is sent its cohort's batches, and moves to another cohort
 /// when its key changes.
 struct Member {
@@ -320,7 +336,8 @@ fn race(is_member: bool) {
     const TOPICS: [&str; 3] = ["a", "b", "c"];
     let hub = Hub::builder().retention(Retention::default().events(100_000)).build();
     let (stop, done) = (AtomicBool::new(false), AtomicBool::new(false));
-    let (hub, done) = (&hub, &done);
+    let reads = AtomicUsize::new(0);
+    let (hub, done, reads) = (&hub, &done, &reads);
     std::thread::scope(|scope| {
         let publisher = scope.spawn(|| {
             let mut published = Vec::new();
@@ -345,7 +362,10 @@ fn race(is_member: bool) {
         };
         let mut read = || match (&mut member, &mut reader) {
             (Some(member), _) => member.messages(),
-            (_, Some(reader)) => reader.messages(),
+            (_, Some(reader)) => {
+                (0..64).take_while(|_| reader.chunk().is_some()).for_each(drop);
+                reader.messages_so_far()
+            }
             _ => unreachable!(),
         };
         let began = position(hub.position().as_str());
@@ -355,6 +375,11 @@ fn race(is_member: bool) {
             let mut times: HashMap<&str, Vec<[u64; 4]>> = HashMap::new();
             for round in 0..400 {
                 let topic = TOPICS[1 + round % 2];
+                // It is not closed because it makes its changes too slowly.
+                let so_far = reads.load(Ordering::Acquire);
+                while round % 20 == 0 && reads.load(Ordering::Acquire) < so_far + 2 {
+                    std::thread::yield_now();
+                }
                 let before = now();
                 assert!(hub.client(id).subscribe(topic).unwrap());
                 let since = now();
@@ -369,11 +394,17 @@ fn race(is_member: bool) {
         let mut received = Vec::new();
         while !done.load(Ordering::Acquire) {
             received.extend(read());
+            reads.fetch_add(1, Ordering::AcqRel);
         }
         stop.store(true, Ordering::Relaxed);
         let (published, times) = (publisher.join().unwrap(), changes.join().unwrap());
-        received.extend(read());
-        received.extend(read());
+        loop {
+            let rest = read();
+            if rest.is_empty() {
+                break;
+            }
+            received.extend(rest);
+        }
         let received: Vec<_> = received
             .iter()
             .filter(|message| message.event() != STATUS_EVENT)

@@ -1,7 +1,8 @@
 //! Until when a client may be sent its stream.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 
 use super::revalidation::{Check, CheckTask, Revalidation};
@@ -48,12 +49,14 @@ impl Rights {
     /// Runs a check that is due, if `makes` says that the caller may run the application.
     pub(super) fn attend(&mut self, makes: bool, cx: &mut Context<'_>) {
         let Some(revalidation) = &self.revalidation else { return };
-        while makes {
-            self.task = self.task.take().or_else(|| revalidation.take_task());
-            let Some(task) = &mut self.task else { break };
-            match std::pin::Pin::new(task).poll(cx) {
-                Poll::Ready(()) => self.task = None,
-                Poll::Pending => break,
+        if makes {
+            // One that was given up ends at once, and the next one may be due.
+            while let Some(task) = self.task.take().or_else(|| revalidation.take_task()) {
+                let task = self.task.insert(task);
+                if Pin::new(task).poll(cx).is_pending() {
+                    break;
+                }
+                self.task = None;
             }
         }
         revalidation.rest();
