@@ -15,6 +15,7 @@ pub(crate) struct Counters {
     pub(crate) resets_trimmed: Counter,
     pub(crate) resets_unknown: Counter,
     pub(crate) log_reads: Counter,
+    pub(crate) snapshots: Counter,
     pub(crate) snapshots_failed: Counter,
     pub(crate) snapshots_timed_out: Counter,
     pub(crate) streams_untold: Counter,

@@ -176,7 +176,7 @@ pub use subscription::Subscription;
 pub use subscription::event_history::EventHistory;
 pub use subscription::history::History;
 pub use subscription::read_history::ReadHistory;
-pub use subscription::snapshot::Snapshot;
+pub use subscription::snapshot::{SharedSnapshot, Snapshot};
 pub use subscription::subscribe::Subscribe;
 pub use topic::{Topic, TopicPattern};
 pub use topic_info::TopicInfo;

@@ -42,8 +42,8 @@ pub(crate) struct TopicLog {
     /// The offset at which the topic has ended, or [`OPEN`](Self::OPEN) or [`UNKNOWN`](Self::UNKNOWN): readers see without
     /// the lock whether anything may follow.
     end: AtomicU64,
-    /// What an empty log says of the topic: on a replica, the hub's log has to be asked.
-    when_empty: Standing,
+    /// When this is empty, the hub's log has to be asked whether the topic is finished.
+    is_asked_for: bool,
     /// The wait list's generation, so that a waiting stream sees without the lock that it is
     /// still in the list.
     generation: AtomicU64,
@@ -58,11 +58,11 @@ pub(crate) struct TopicState {
     ephemeral: Option<Box<Ring>>,
     pub(crate) coverage: Coverage,
     pub(crate) standing: Standing,
-    pub(crate) subscribers: usize,
+    pub(crate) subscribers: u32,
     /// How many events were appended, whatever has become of them.
     pub(crate) appended: u64,
     /// Pattern subscriptions that are reading what was published here before they began.
-    pub(crate) replays: usize,
+    pub(crate) replays: u32,
     waiting: WaitList,
     /// The topic's keys in the two indices of `journal/memory.rs`.
     pub(crate) oldest_key: Option<NonZeroU64>,
@@ -81,21 +81,22 @@ impl TopicLog {
         name: TopicPattern,
         retention: Arc<Retention>,
         coverage: Coverage,
-        when_empty: Standing,
+        is_asked_for: bool,
     ) -> Self {
+        let standing = Standing::when_empty(is_asked_for);
         Self {
             id,
             name,
             retention,
             head: AtomicU64::new(0),
-            end: AtomicU64::new(Self::end_of(when_empty, 0)),
-            when_empty,
+            end: AtomicU64::new(Self::end_of(standing, 0)),
+            is_asked_for,
             generation: AtomicU64::new(1),
             state: Mutex::new(TopicState {
                 durable: Ring::default(),
                 ephemeral: None,
                 coverage,
-                standing: when_empty,
+                standing,
                 subscribers: 0,
                 appended: 0,
                 replays: 0,
@@ -179,7 +180,7 @@ impl TopicLog {
         state.durable = Ring::default();
         state.ephemeral = None;
         state.coverage = coverage;
-        self.set_standing(state, self.when_empty, 0);
+        self.set_standing(state, Standing::when_empty(self.is_asked_for), 0);
         self.take_waiting(state)
     }
 
@@ -257,7 +258,7 @@ impl TopicLog {
                 Coverage::Since(LowWatermark { offset: frame.offset, position, reason });
         }
         if state.durable.is_empty() && state.standing != Standing::Open {
-            self.set_standing(state, self.when_empty, 0);
+            self.set_standing(state, Standing::when_empty(self.is_asked_for), 0);
         }
     }
 

@@ -37,7 +37,10 @@ pub struct Metrics {
     pub log_reads: u64,
     /// Streams that were ended because too much memory was pinned.
     pub streams_cut: u64,
-    /// Snapshots that the application did not make, those that were not made in time included.
+    /// Calls of the application that make snapshots. Streams may share one: see
+    /// [`Subscribe::shared_snapshot`](crate::Subscribe::shared_snapshot).
+    pub snapshots: u64,
+    /// Snapshots that streams waited for and the application did not make, those that were not made in time included.
     pub snapshots_failed: u64,
     /// Snapshots that the application did not make in time.
     pub snapshots_timed_out: u64,
@@ -125,6 +128,8 @@ impl Metrics {
         metric("streams_untold_total", "counter", help, &[("", self.streams_untold as f64)])?;
         let refused = [("", self.subscriptions_refused as f64)];
         metric("subscriptions_refused_total", "counter", "Subscriptions refused.", &refused)?;
+        let help = "Calls of the application that make snapshots.";
+        metric("snapshots_total", "counter", help, &[("", self.snapshots as f64)])?;
         let help = "Snapshots that the application did not make.";
         metric("snapshots_failed_total", "counter", help, &[("", self.snapshots_failed as f64)])?;
         let help = "Snapshots that the application did not make in time.";

@@ -58,7 +58,7 @@ use look_back::{Answer, LookBack, Question};
 use out_of_band::{Announcement, NextStep, OutOfBand, Ready};
 use replay::Replay;
 use rights::{Rights, RightsOptions};
-use snapshot::SnapshotHook;
+use snapshot::SharedSnapshot;
 use start_point::StartPoint;
 
 /// How a subscription behaves.
@@ -145,7 +145,7 @@ impl Subscription {
         shared: Arc<Shared>,
         client: Arc<Client>,
         options: SubscriptionOptions,
-        (snapshot, rights): (Option<SnapshotHook>, RightsOptions),
+        (snapshot, rights): (Option<SharedSnapshot>, RightsOptions),
         (request, head): (Request, Head),
     ) -> Self {
         let rights = Rights::new(rights, options.retry, &shared, &client);

@@ -11,7 +11,7 @@ use crate::heartbeat::HeartbeatBytes;
 use crate::log::TopicLog;
 use crate::log::feed::Feed;
 use crate::subscription::rights::Rights;
-use crate::subscription::snapshot::SnapshotHook;
+use crate::subscription::snapshot::SharedSnapshot;
 
 /// The target of what happens to streams.
 pub(crate) const STREAM: &str = "tidings::stream";
@@ -43,7 +43,7 @@ pub(crate) use tell;
 /// What few subscriptions have: in a box, or idle streams would pay for it.
 #[derive(Debug)]
 pub(crate) struct Attached {
-    pub(crate) snapshot: Option<SnapshotHook>,
+    pub(crate) snapshot: Option<SharedSnapshot>,
     pub(crate) heartbeat: HeartbeatBytes,
     pub(crate) rights: Option<Box<Rights>>,
     /// The stream's topics, if it has changed them.
@@ -57,7 +57,7 @@ impl Attached {
     ///
     /// It has no parent, and is never entered: it outlives the request, whose span must not wait for it.
     pub(crate) fn new(
-        snapshot: Option<SnapshotHook>,
+        snapshot: Option<SharedSnapshot>,
         heartbeat: HeartbeatBytes,
         rights: Option<Box<Rights>>,
         client: &Client,

@@ -168,6 +168,8 @@ impl Journal {
         if let Some(last) = last {
             let Some(logged) = logged else { return Err(PublishErrorCause::Finished.into()) };
             if last.voids(logged) {
+                let vacant = targets.vacant().cloned();
+                self.remove_vacant(vacant, &mut effects);
                 let position = self.pass_over(&entry.kind);
                 let published = Published::new(self.epoch(), position, subscribers, false);
                 return Ok((published, effects));

@@ -325,6 +325,7 @@ impl Shared {
             resets_unknown: counters.resets_unknown.get(),
             log_reads: counters.log_reads.get(),
             streams_cut: counters.streams_cut.get(),
+            snapshots: counters.snapshots.get(),
             snapshots_failed: counters.snapshots_failed.get(),
             snapshots_timed_out: counters.snapshots_timed_out.get(),
             streams_untold: counters.streams_untold.get(),

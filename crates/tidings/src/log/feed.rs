@@ -195,7 +195,7 @@ impl Feed {
             // that are for this reader.
             if chunk.covers(range.from)
                 && (!range.replay || chunk.to() <= range.to)
-                && let Some(slice) = chunk.after(range.from)
+                && let Some(slice) = chunk.between(range.from, range.to)
             {
                 return Ok(Some(slice));
             }
@@ -472,7 +472,7 @@ impl Gathered {
         }
         let now = coalescing.clock.now();
         match Chunk::write(&self.frames, (range.from, self.to), now, &coalescing.budget) {
-            Some(chunk) => Some((chunk.after(range.from)?, Some(chunk))),
+            Some(chunk) => Some((chunk.between(range.from, self.to)?, Some(chunk))),
             None => Some((alone, None)),
         }
     }

@@ -11,6 +11,13 @@ pub(crate) enum Standing {
     Finished(LastEvent),
 }
 
+impl Standing {
+    /// Of a topic without events in memory.
+    pub(crate) fn when_empty(is_asked_for: bool) -> Self {
+        if is_asked_for { Self::Unknown { asked: 0 } } else { Self::Open }
+    }
+}
+
 /// The last event of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct LastEvent {

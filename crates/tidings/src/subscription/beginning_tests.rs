@@ -15,7 +15,6 @@ use crate::log::coverage::{Coverage, LowWatermark};
 use crate::log::frame::Frame;
 use crate::log::reset_reason::ResetReason::{Trimmed, Unknown};
 use crate::log::retention::{Retention, RetentionRules};
-use crate::log::standing::Standing;
 use crate::pinned::Pinned;
 use crate::resume::Epoch;
 use crate::status::Status::{Fresh, Reset, Resumed};
@@ -44,7 +43,7 @@ fn beginning(hub: HubKind, request: &Request) -> Beginning {
         TopicPattern::new("a").unwrap(),
         Arc::new(Retention::default()),
         coverage,
-        Standing::Open,
+        false,
     );
     if coverage.is_followed() {
         for offset in 3..=5 {

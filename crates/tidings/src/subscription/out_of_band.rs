@@ -12,7 +12,7 @@ use super::catch_up::CatchUp;
 use super::ends::AskedEnds;
 use super::look_back::PendingLook;
 use super::replay::Replay;
-use super::snapshot::{AwaitedSnapshot, Snapshot, SnapshotHook};
+use super::snapshot::{AwaitedSnapshot, SharedSnapshot, Snapshot};
 use super::topics::AddedHistory;
 use super::{Item, Subscription};
 use crate::encode;
@@ -132,7 +132,7 @@ impl Subscription {
     pub(super) fn announce_snapshot(
         &mut self,
         announcement: Announcement,
-        hook: SnapshotHook,
+        hook: SharedSnapshot,
         mut ready: Ready,
     ) {
         self.set_status(announcement.status);
@@ -187,7 +187,7 @@ impl Subscription {
             if let Some(AnnouncedSnapshot { snapshot, .. }) = &mut out_of_band.snapshot {
                 // The waker first: an outcome or the time limit that comes from here on wakes it.
                 self.client.heartbeat.register(cx.waker());
-                match snapshot.poll(makes_snapshots, cx) {
+                match snapshot.poll(makes_snapshots) {
                     Poll::Ready(Ok(snapshot)) => self.send_snapshot(&snapshot),
                     Poll::Ready(Err(error)) => {
                         out_of_band.snapshot = None;

@@ -8,7 +8,7 @@ use super::beginning::{Claim, Request};
 use super::history::History;
 use super::revalidation::Check;
 use super::rights::RightsOptions;
-use super::snapshot::{Snapshot, SnapshotHook};
+use super::snapshot::{SharedSnapshot, Snapshot};
 use super::{Subscription, SubscriptionOptions};
 use crate::client::{Client, Identity};
 use crate::client_id::ClientId;
@@ -34,7 +34,7 @@ pub struct Subscribe {
     identity: Identity,
     last_event_id: Option<LastEventId>,
     history: History,
-    snapshot: Option<SnapshotHook>,
+    snapshot: Option<SharedSnapshot>,
     rights: RightsOptions,
     options: SubscriptionOptions,
     error_format: ErrorFormat,
@@ -113,7 +113,8 @@ impl Subscribe {
     /// state contains it, and may also contain some changes that follow as events. The events of a snapshot get no
     /// ids; a client that is cut off in the middle of one gets another.
     ///
-    /// When the hook fails, or takes longer than [`HubBuilder::snapshot_timeout`](crate::HubBuilder::snapshot_timeout),
+    /// Each stream calls it for itself, so it may depend on the user; where it does not,
+    /// [`shared_snapshot`](Self::shared_snapshot) saves calls. When the hook fails, or takes longer than [`HubBuilder::snapshot_timeout`](crate::HubBuilder::snapshot_timeout),
     /// the stream ends with that error, and the client tries again. The hook runs where the stream is polled, or, with the
     /// direct transport, as a task of the server's runtime. A fresh client for which [`history`](Self::history) is set gets
     /// that instead of a snapshot.
@@ -139,7 +140,15 @@ impl Subscribe {
             + Send
             + 'static,
     {
-        self.snapshot = Some(SnapshotHook::new(hook));
+        self.snapshot = Some(SharedSnapshot::new(hook));
+        self
+    }
+
+    /// The same with a hook whose calls the streams share that have it: for the state of something that many clients show.
+    ///
+    /// Streams that need a snapshot while a call runs wait for the next one, for up to twice the time limit in all.
+    pub fn shared_snapshot(mut self, hook: &SharedSnapshot) -> Self {
+        self.snapshot = Some(hook.clone());
         self
     }
 

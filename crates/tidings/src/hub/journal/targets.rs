@@ -37,7 +37,7 @@ impl<'a> Targets<'a> {
 
     pub(super) fn subscribers(&self) -> usize {
         let targets = self.topic.iter().chain(&self.patterns);
-        targets.map(|target| target.state.subscribers).sum()
+        targets.map(|target| target.state.subscribers as usize).sum()
     }
 
     /// The topic's last event, if it has had that.

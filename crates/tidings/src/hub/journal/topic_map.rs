@@ -122,13 +122,12 @@ mod tests {
     use super::*;
     use crate::log::coverage::{Coverage, LowWatermark};
     use crate::log::retention::Retention;
-    use crate::log::standing::Standing;
     use crate::topic::TopicPattern;
 
     fn log(id: u64, name: &str) -> Arc<TopicLog> {
         let name = TopicPattern::new(name).unwrap();
         let coverage = Coverage::Since(LowWatermark::default());
-        Arc::new(TopicLog::new(id, name, Arc::new(Retention::none()), coverage, Standing::Open))
+        Arc::new(TopicLog::new(id, name, Arc::new(Retention::none()), coverage, false))
     }
 
     /// Hashes by the first byte, so that most collide.

@@ -175,7 +175,7 @@ impl Topics {
     /// How many streams are subscribed to a topic, by its name or by a pattern.
     pub(crate) fn subscribers_of(&self, topic: &Topic) -> usize {
         let patterns = self.patterns.matching(topic).map(|(_, log)| log);
-        self.get(topic).into_iter().chain(patterns).map(|log| log.lock().subscribers).sum()
+        self.get(topic).into_iter().chain(patterns).map(|log| log.lock().subscribers as usize).sum()
     }
 
     /// Some of the topics whose names begin with a prefix, `most` of them, in order, from the first after a name on; none
@@ -248,12 +248,9 @@ impl Topics {
             _ => self.rules.of(name).clone(),
         };
         let coverage = self.coverage(low);
-        let when_empty = match (&topic, &self.ends) {
-            (Some(_), Some(_)) => Standing::Unknown { asked: 0 },
-            _ => Standing::Open,
-        };
+        let is_asked_for = topic.is_some() && self.ends.is_some();
         let text = name.to_owned_text();
-        let log = Arc::new(TopicLog::new(self.next_id, text, retention, coverage, when_empty));
+        let log = Arc::new(TopicLog::new(self.next_id, text, retention, coverage, is_asked_for));
         let end =
             topic.as_ref().zip(self.ends.as_mut()).and_then(|(topic, ends)| ends.get(topic, now));
         if let Some(last) = end {
