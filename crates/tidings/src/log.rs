@@ -42,8 +42,8 @@ pub(crate) struct TopicLog {
     /// The offset at which the topic has ended, or [`OPEN`](Self::OPEN) or [`UNKNOWN`](Self::UNKNOWN): readers see without
     /// the lock whether anything may follow.
     end: AtomicU64,
-    /// What an empty log says of the topic: on a replica, the hub's log has to be asked.
-    when_empty: Standing,
+    /// Of a replica: what an empty log does not say of the topic, the hub's log has to be asked for.
+    is_asked_for: bool,
     /// The wait list's generation, so that a waiting stream sees without the lock that it is
     /// still in the list.
     generation: AtomicU64,
@@ -87,7 +87,7 @@ impl TopicLog {
             retention,
             head: AtomicU64::new(0),
             end: AtomicU64::new(Self::end_of(when_empty, 0)),
-            when_empty,
+            is_asked_for: when_empty != Standing::Open,
             generation: AtomicU64::new(1),
             state: Mutex::new(TopicState {
                 durable: Ring::default(),
@@ -122,6 +122,13 @@ impl TopicLog {
             Standing::Open => Self::OPEN,
             Standing::Unknown { .. } => Self::UNKNOWN,
             Standing::Finished(_) => offset,
+        }
+    }
+
+    fn when_empty(&self) -> Standing {
+        match self.is_asked_for {
+            true => Standing::Unknown { asked: 0 },
+            false => Standing::Open,
         }
     }
 
@@ -175,7 +182,7 @@ impl TopicLog {
         state.durable = Ring::default();
         state.ephemeral = None;
         state.coverage = coverage;
-        self.set_standing(state, self.when_empty, 0);
+        self.set_standing(state, self.when_empty(), 0);
         self.take_waiting(state)
     }
 
@@ -253,7 +260,7 @@ impl TopicLog {
                 Coverage::Since(LowWatermark { offset: frame.offset, position, reason });
         }
         if state.durable.is_empty() && state.standing != Standing::Open {
-            self.set_standing(state, self.when_empty, 0);
+            self.set_standing(state, self.when_empty(), 0);
         }
     }
 
