@@ -45,6 +45,7 @@ mod pages {
         warp: "crates/tidings-warp/README.md",
         core: "crates/tidings/README.md",
         test: "crates/tidings-test/README.md",
+        console: "crates/tidings-console/README.md",
         redb: "crates/tidings-redb/README.md",
         redis: "crates/tidings-redis/README.md",
         nats: "crates/tidings-nats/README.md",

@@ -42,6 +42,8 @@ pub mod errors;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod delivery;
 #[allow(missing_docs, reason = "each name states its promise")]
+pub mod finish;
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod http2;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod limits;
@@ -116,6 +118,12 @@ macro_rules! adapter_suite {
                 a_refusal_has_the_form_that_accept_prefers
                 a_connection_serves_requests_after_a_refusal
                 pipelined_requests_are_answered_in_order
+            }
+            finish {
+                all_streams_of_a_finished_topic_end_and_do_not_come_back
+                a_client_that_comes_back_gets_the_rest_and_then_204
+                a_client_that_reads_slowly_gets_everything_up_to_the_end
+                streams_of_http_2_end_and_do_not_come_back
             }
             registry {
                 a_client_is_listed_with_its_address_and_topics

@@ -172,6 +172,13 @@ impl Client {
         self.position.load(Ordering::Relaxed)
     }
 
+    /// How many events its topics have that it was not sent.
+    pub(crate) fn lag(&self) -> usize {
+        let position = self.position();
+        let topics = self.feed.topics.iter();
+        topics.map(|log| log.lock().durable.count_after_position(position)).sum()
+    }
+
     pub(crate) fn info(&self, epoch: &Epoch) -> ClientInfo {
         let (bytes_sent, events_sent) = self.sent_so_far();
         let names = self.names();

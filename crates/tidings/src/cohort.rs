@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::error::StreamError;
 use crate::hub::shared::Shared;
 use crate::log::feed::{Cursor, Feed, TopicCursor};
+use crate::log::standing::End;
 use crate::subscription::Subscription;
 use crate::sync::atomic::Ordering;
 use crate::waking::Waiter;
@@ -56,6 +57,8 @@ pub struct Cohort {
     /// See [`Feed::wait`].
     waited: u64,
     waiter: Arc<Waiting>,
+    /// What its members know of the end of its topics.
+    end: End,
 }
 
 /// What the subscriptions of a cohort have in common: the hub, and the topics.
@@ -76,8 +79,9 @@ pub struct Batch {
     at: u64,
 }
 
-/// The cohort's next event is gone from its topics: its members were served too late. [`Cohort::poll_member`] resets each
-/// of them; the cohort goes on at the hub's head.
+/// Each member has something of its own to be sent, for which [`Cohort::poll_member`] is to be called. The cohort's next event
+/// is gone from its topics, because its members were served too late: each is reset, and the cohort goes on at the hub's
+/// head. Or its topics are finished, and each stream ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lagging(());
 
@@ -111,6 +115,7 @@ impl Cohort {
             topic_cursors: TopicCursor::for_each_of(&feed.topics),
             waited: 0,
             waiter: Arc::new(Waiting(waker)),
+            end: End::Open,
             shared,
             feed,
         }
@@ -121,7 +126,7 @@ impl Cohort {
     ///
     /// # Errors
     ///
-    /// [`Lagging`] when the topics have lost some of them.
+    /// [`Lagging`] when the topics have lost some of them, and when they are finished.
     pub fn next_batch(&mut self) -> Result<Option<Batch>, Lagging> {
         loop {
             let watermark = self.shared.watermark();
@@ -137,6 +142,11 @@ impl Cohort {
                     }));
                 }
                 Ok(None) => {
+                    // Its streams end, or one of them asks the hub's log whether they do.
+                    let end = self.feed.end(self.cursor.offset);
+                    if std::mem::replace(&mut self.end, end) != end && end != End::Open {
+                        return Err(Lagging(()));
+                    }
                     let tail = self.shared.tail();
                     let Self { feed, cursor, topic_cursors, waited, waiter, .. } = self;
                     if feed.wait(*cursor, topic_cursors, waited, waiter, tail) {

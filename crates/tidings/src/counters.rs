@@ -34,6 +34,7 @@ pub(crate) struct Counters {
     pub(crate) ended_lifetime: Counter,
     pub(crate) publications_limited: Counter,
     pub(crate) checks_failed: Counter,
+    pub(crate) subscriptions_finished: Counter,
 }
 
 #[derive(Debug, Default)]

@@ -33,8 +33,8 @@
 //! that it missed is gone.
 //!
 //! [`Hub::position`] and [`Hub::history`] are for pages that show the state, and then open a stream with no gap between.
-//! [`Hub::clients`] lists the connected clients, and [`Hub::cluster`] those of all nodes on a log. [`Hub::health`] and
-//! [`Hub::metrics`] are for operators. [`Hub::publish_ephemeral`] is for events that only matter now. [`EventStream`]
+//! [`Hub::clients`] lists the connected clients, and [`Hub::cluster`] those of all nodes on a log. [`Hub::health`],
+//! [`Hub::metrics`] and [`Hub::topics`] are for operators. [`Hub::publish_ephemeral`] is for events that only matter now. [`EventStream`]
 //! sends a stream of events to one client, without a hub. [`Decoder`] is the other end, for tests and clients.
 //!
 //! # Guarantees
@@ -139,6 +139,7 @@ mod telling;
 mod timers;
 mod topic;
 mod topic_changes;
+mod topic_info;
 #[doc(hidden)]
 pub mod transport;
 mod waking;
@@ -183,3 +184,4 @@ pub use subscription::read_history::ReadHistory;
 pub use subscription::snapshot::{SharedSnapshot, Snapshot};
 pub use subscription::subscribe::Subscribe;
 pub use topic::{Topic, TopicPattern};
+pub use topic_info::TopicInfo;

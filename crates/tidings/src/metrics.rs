@@ -76,6 +76,8 @@ pub struct Metrics {
     /// Checks of a client's right that have failed, those that were not made in time included: see
     /// [`Subscribe::revalidate`](crate::Subscribe::revalidate).
     pub checks_failed: u64,
+    /// Subscriptions that were not opened, because their topics were finished and their clients had the last events.
+    pub subscriptions_finished: u64,
     /// The state of the hub.
     pub health: Health,
 }
@@ -162,6 +164,9 @@ impl Metrics {
         metric("publications_limited_total", "counter", help, &limited)?;
         let help = "Checks of a client's right that have failed.";
         metric("checks_failed_total", "counter", help, &[("", self.checks_failed as f64)])?;
+        let help = "Subscriptions that were not opened: their topics were finished, and their clients had the last events.";
+        let finished = self.subscriptions_finished as f64;
+        metric("subscriptions_finished_total", "counter", help, &[("", finished)])?;
         let ready = f64::from(u8::from(health.is_ready()));
         metric("ready", "gauge", "Whether new clients should come here.", &[("", ready)])?;
         if health.link == Link::None {

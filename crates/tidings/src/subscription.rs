@@ -3,6 +3,7 @@
 pub(crate) mod application_task;
 mod beginning;
 mod catch_up;
+mod ends;
 pub(crate) mod event_history;
 mod handing_out;
 pub(crate) mod history;
@@ -174,14 +175,11 @@ impl Subscription {
         if let Some(retry) = options.retry {
             encode::retry(jittered(retry), &mut ready.bytes);
         }
-        let (question, reader) = (Question::Begin(request), (&this.client, &this.client.feed));
-        match LookBack::begin(question, head, &this.shared, reader) {
-            LookBack::Done(answer, head) => this.on_answer(answer, head, ready),
-            LookBack::Pending(look) => {
-                this.out_of_band().look_back = Some(look);
-                ready.end_event();
-                this.send(ready);
-            }
+        if this.begins_with_ends(request, &head) {
+            ready.end_event();
+            this.send(ready);
+        } else {
+            this.look_back(Question::Begin(request), head, ready);
         }
         if this.is_listed {
             tell!(DEBUG, &this.client, this.span(), status = ?this.status, "stream opened");
@@ -234,11 +232,15 @@ impl Subscription {
         }
     }
 
-    /// Looks into the past of its topics, for how to go on.
-    fn look_back(&mut self, question: Question, head: Head) {
+    /// Looks into the past of its topics, for how to begin or go on.
+    fn look_back(&mut self, question: Question, head: Head, mut ready: Ready) {
         match LookBack::begin(question, head, &self.shared, (&self.client, self.feed())) {
-            LookBack::Done(answer, head) => self.on_answer(answer, head, Ready::default()),
-            LookBack::Pending(look) => self.out_of_band().look_back = Some(look),
+            LookBack::Done(answer, head) => self.on_answer(answer, head, ready),
+            LookBack::Pending(look) => {
+                self.out_of_band().look_back = Some(look);
+                ready.end_event();
+                self.send(ready);
+            }
         }
     }
 
@@ -301,10 +303,15 @@ impl Subscription {
     /// Whether everything up to this offset was delivered, and nothing else is due.
     pub(crate) fn is_caught_up_to(&self, offset: u64) -> bool {
         self.cursor.offset == offset
-            && self.out_of_band.is_none()
+            && self.is_in_band()
             && !self.ended
             && !self.has_rest
             && !self.holds_back()
+    }
+
+    /// Whether there is nothing to be sent that is not in the topics' logs.
+    fn is_in_band(&self) -> bool {
+        self.out_of_band.as_ref().is_none_or(|out_of_band| out_of_band.is_only_asking())
     }
 
     /// Whether an event after this offset was delivered.
@@ -351,7 +358,7 @@ impl Subscription {
                         if !is_closed {
                             watermark = watermark.min(until);
                         }
-                        if self.is_changing() && self.out_of_band.is_none() {
+                        if self.is_changing() && self.is_in_band() {
                             continue;
                         }
                     }
@@ -366,7 +373,7 @@ impl Subscription {
                     NextStep::End => return self.poll_end(cx),
                     NextStep::LetServerSend => return Poll::Pending,
                     NextStep::Wait => waits = true,
-                    NextStep::Read if self.is_changing() => continue,
+                    NextStep::Read if next_change.is_none() && self.is_changing() => continue,
                     NextStep::Read => {}
                 }
             }
@@ -376,6 +383,7 @@ impl Subscription {
                     Ok(Some(item)) => return Poll::Ready(Some(Ok(item))),
                     Ok(None) if next_change.is_some() => continue,
                     Ok(None) if closing => return self.poll_end(cx),
+                    Ok(None) if self.ends_here() => continue,
                     Ok(None) => {}
                     Err(reason) => {
                         self.on_overrun(reason);
@@ -554,7 +562,10 @@ impl Subscription {
                 self.read_log(LogStart::AfterClaim(self.client.position()), history.began, None);
             }
             Some(_) => self.reset(ResetReason::Unknown),
-            None => self.look_back(Question::AfterOffset(self.cursor.offset, reason), head),
+            None => {
+                let question = Question::AfterOffset(self.cursor.offset, reason);
+                self.look_back(question, head, Ready::default());
+            }
         }
     }
 
@@ -580,7 +591,8 @@ impl Subscription {
             // It is sent that, too.
             out_of_band.added.clear();
         }
-        self.look_back(Question::BeginAgain { reason, has_snapshot }, head);
+        let question = Question::BeginAgain { reason, has_snapshot };
+        self.look_back(question, head, Ready::default());
     }
 }
 

@@ -47,8 +47,7 @@ fn end(reader: &mut Reader) -> String {
 fn retry(reader: &Reader) -> Option<u64> {
     let text = String::from_utf8(reader.raw.clone()).unwrap();
     let block = text.trim_end().rsplit("\n\n").next().unwrap().to_owned();
-    let retry = block.lines().find_map(|line| line.strip_prefix("retry: ")?.parse().ok());
-    retry
+    block.lines().find_map(|line| line.strip_prefix("retry: ")?.parse().ok())
 }
 
 #[test]

@@ -6,6 +6,10 @@
 //! |---|---|
 //! | `GET /events?topic=a&topic=b:*&history=20&principal=ada&client_key=phone&heartbeat=ping&expires_in=900` | the stream; `*` stands for any characters; `history` is for fresh clients, `principal` names the user and `client_key` what else counts for the [`limits`], `heartbeat` the event that an idle stream sends, `expires_in` the seconds after which it ends; all five are optional |
 //! | `POST /publish?topic=a&event=price&key=order-17&source=ada` | publishes the body as data; JSON `{"id": "…", "subscribers": 1, "duplicate": false}`. With a `key` it can be retried; a `source` may publish so much. 429, 503 and 507: not published; 504: perhaps published |
+//! | `POST /finish?topic=a&event=done&key=order-17` | the same for the last event of a topic; 409 if it is finished already, as for `/publish` |
+//! | `GET /position` | JSON `{"id": "…"}`: where a stream begins that is opened with `?lastEventId=` |
+//! | `GET /history?topic=a&topic=b:*&last=20` | the newest events of these topics (20, at most 100), as JSON `{"events": [{"id": "…", "event": "message", "data": "…"}], "id": "…"}`; the id is where the stream goes on |
+//! | `GET /rendered?topic=a&last=20&event=tick` | a page that shows these events (those named `message`, and `tick`), and goes on with the stream, without a gap |
 //! | `GET /clients` | JSON: `total`, `topics` with a count each, and the `clients` of this node |
 //! | `GET /cluster` | JSON: `nodes` with the number of clients of each, and all `clients` |
 //! | `DELETE /clients/{id}` | ends that client's stream, on any node |
@@ -14,6 +18,7 @@
 //! | `GET /healthz` | `ok`, or 503 and the reason when no clients should be sent here |
 //! | `GET /metrics` | metrics for Prometheus |
 //! | `GET /` | the live page |
+//! | `GET /console` | with a token: the [console](tidings_console), which asks for it |
 //!
 //! What the limits do is seen with flags and curl:
 //!
@@ -27,11 +32,10 @@
 //! | `--max-lifetime 10` | `curl -N 'localhost:3000/events?topic=a'` | it ends after 8 to 12 s: `{"reason":"lifetime"}` |
 //! | `--drain-over 10` | a few streams, then SIGTERM | they end one after the other: `{"reason":"drained"}`; `/healthz` is 503, and a new stream is turned away |
 //!
-//! With a token, all but `/events`, `/healthz` and the page ask for it: [`access`].
+//! With a token, all but `/events`, `/position`, `/history`, `/healthz` and the pages ask for it: [`access`].
 //!
-//! [`query`] parses these requests; [`publishing`], [`clients`], [`client_topics`], [`cluster`] and
-//! [`health`] answer them. [`page`] has the files
-//! of the live page, and [`demo`] publishes the events that it shows. [`options`] has the flags, [`log`] opens the log,
+//! [`query`] parses these requests; [`publishing`], [`history`], [`rendered`], [`clients`], [`client_topics`], [`cluster`] and
+//! [`health`] answer them. [`page`] has the files of the pages, and [`demo`] publishes the events that it shows. [`options`] has the flags, [`log`] opens the log,
 //! [`limits`] those of the hub, and [`program`] is the start and the end.
 
 pub mod access;
@@ -40,6 +44,7 @@ pub mod clients;
 pub mod cluster;
 pub mod demo;
 pub mod health;
+pub mod history;
 pub mod limits;
 pub mod log;
 pub mod options;
@@ -48,3 +53,4 @@ pub mod program;
 pub mod publishing;
 pub mod query;
 pub mod refusal;
+pub mod rendered;

@@ -1,8 +1,12 @@
-//! The query parameters of `/events` and `/publish`.
+//! The query parameters of `/events`, `/publish`, `/history` and `/rendered`.
 
 use std::time::Duration;
 
-use tidings::{Heartbeat, History, Hub, IdempotencyKey, Resume, Subscribe, Topic, TopicPattern};
+use tidings::error::Error;
+use tidings::{
+    EventHistory, Heartbeat, History as Extent, Hub, IdempotencyKey, Resume, Subscribe, Topic,
+    TopicPattern,
+};
 
 use crate::refusal::Refusal;
 
@@ -11,12 +15,12 @@ pub(crate) fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String
 }
 
 /// How many retained events are asked for: a number, or `all`.
-pub(crate) fn history(value: &str) -> Result<History, Refusal> {
+pub(crate) fn history(value: &str) -> Result<Extent, Refusal> {
     match value {
-        "all" => Ok(History::All),
+        "all" => Ok(Extent::All),
         _ => value
             .parse()
-            .map(History::Last)
+            .map(Extent::Last)
             .map_err(|_| Refusal::bad_request("history is neither a number of events nor `all`")),
     }
 }
@@ -27,7 +31,7 @@ pub struct Events {
     /// At least one topic or pattern.
     pub topics: Vec<TopicPattern>,
     /// How many retained events a fresh client gets.
-    pub history: History,
+    pub history: Extent,
     /// The user of the stream. Anyone may name any user here; `examples/auth` shows authentication.
     pub principal: Option<String>,
     /// What else the stream counts for.
@@ -46,7 +50,7 @@ impl Events {
     /// When there is no topic, or a value is invalid: a sentence that says what to change.
     pub fn parse(query: Option<&str>) -> Result<Self, Refusal> {
         let mut topics = Vec::new();
-        let mut history = History::None;
+        let mut history = Extent::None;
         let mut principal = None;
         let mut client_key = None;
         let mut heartbeat = None;
@@ -69,9 +73,7 @@ impl Events {
             }
         }
         if topics.is_empty() {
-            return Err(Refusal::bad_request(
-                "topic is missing; add at least one to the URL, such as /events?topic=news",
-            ));
+            return Err(no_topic("/events"));
         }
         Ok(Self { topics, history, principal, client_key, heartbeat, expires_in })
     }
@@ -97,6 +99,82 @@ impl Events {
             None => subscribe,
         }
     }
+}
+
+fn no_topic(path: &str) -> Refusal {
+    Refusal::bad_request(format!(
+        "topic is missing; add at least one to the URL, such as {path}?topic=news"
+    ))
+}
+
+/// The parameters of `/history` and `/rendered`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct History {
+    /// At least one topic or pattern.
+    pub topics: Vec<TopicPattern>,
+    /// How many of the newest events, of all topics together.
+    pub last: usize,
+}
+
+impl History {
+    /// So many events if the request does not say.
+    const DEFAULT: usize = 20;
+    /// Each may have a megabyte.
+    const MOST: usize = 100;
+
+    /// Parses `topic=a&topic=b:*&last=20`; other parameters are ignored.
+    ///
+    /// # Errors
+    ///
+    /// When there is no topic, or a value is invalid: a sentence that says what to change.
+    pub fn parse(query: Option<&str>) -> Result<Self, Refusal> {
+        let mut topics = Vec::new();
+        let mut last = Self::DEFAULT;
+        for (name, value) in pairs(query) {
+            match name.as_str() {
+                "topic" => topics.push(TopicPattern::new(value).map_err(Refusal::bad_request)?),
+                "last" => {
+                    let number = value.parse().ok().filter(|last| *last <= Self::MOST);
+                    last = number.ok_or_else(|| {
+                        Refusal::bad_request(format!(
+                            "last is not a number of events up to {}",
+                            Self::MOST
+                        ))
+                    })?;
+                }
+                _ => {}
+            }
+        }
+        if topics.is_empty() {
+            return Err(no_topic("/history"));
+        }
+        Ok(Self { topics, last })
+    }
+
+    /// The parameters of the stream that goes on where the history ends.
+    pub fn stream(&self) -> String {
+        let topics = self.topics.iter().map(|topic| ("topic", topic.as_str()));
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(topics).finish()
+    }
+
+    /// Reads the events.
+    ///
+    /// # Errors
+    ///
+    /// When there are too many topics, and when the hub's log does not answer.
+    pub async fn read(self, hub: &Hub) -> Result<EventHistory, Refusal> {
+        let history = hub.history_matching(self.topics, Extent::Last(self.last)).await;
+        history.map_err(|error| {
+            let response = Error::from(error).response();
+            Refusal { status: response.status, reason: response.body }
+        })
+    }
+}
+
+/// The names of the events that a page listens to: `event=tick&event=done`, and `message`.
+pub fn listened_to(query: Option<&str>) -> Vec<String> {
+    let given = pairs(query).filter(|(name, _)| name == "event").map(|(_, value)| value);
+    std::iter::once("message".to_owned()).chain(given.filter(|name| !name.is_empty())).collect()
 }
 
 /// The parameters of `/publish`.
@@ -154,8 +232,25 @@ mod tests {
     fn a_stream_has_any_number_of_topics() {
         let events = Events::parse(Some("topic=a&x=y&topic=b%2F*&history=20")).unwrap();
         assert_eq!(events.topics, ["a", "b/*"].map(|topic| TopicPattern::new(topic).unwrap()));
-        assert_eq!((events.history, events.principal), (History::Last(20), None));
-        assert_eq!(Events::parse(Some("topic=a&history=all")).unwrap().history, History::All);
+        assert_eq!((events.history, events.principal), (Extent::Last(20), None));
+        assert_eq!(Events::parse(Some("topic=a&history=all")).unwrap().history, Extent::All);
+    }
+
+    #[test]
+    fn a_history_is_of_topics_and_has_a_bound() {
+        let history = History::parse(Some("topic=a&topic=b%2F*&last=100&x=y")).unwrap();
+        assert_eq!((history.last, &*history.stream()), (100, "topic=a&topic=b%2F*"));
+        assert_eq!(History::parse(Some("topic=a")).unwrap().last, 20);
+        for (query, reason) in [
+            (None, "topic is missing; add at least one to the URL, such as /history?topic=news"),
+            (Some("topic=a&last=101"), "last is not a number of events up to 100"),
+            (Some("topic=a&last=-1"), "last is not a number of events up to 100"),
+            (Some("topic=a&last=all"), "last is not a number of events up to 100"),
+            (Some("topic=two+words"), "topic pattern contains ' ' at byte 3"),
+        ] {
+            assert_eq!(History::parse(query), Err(Refusal::bad_request(reason)));
+        }
+        assert_eq!(listened_to(Some("event=a+b&event=&topic=a&event=c")), ["message", "a b", "c"]);
     }
 
     #[test]

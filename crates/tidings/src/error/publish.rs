@@ -26,6 +26,7 @@ pub(crate) enum PublishErrorCause {
     Log(LogError),
     Closed,
     TooManyPublications,
+    Finished,
 }
 
 impl PublishError {
@@ -42,6 +43,7 @@ impl PublishError {
             PublishErrorCause::Log(_) => PublishErrorKind::Log,
             PublishErrorCause::Closed => PublishErrorKind::Closed,
             PublishErrorCause::TooManyPublications => PublishErrorKind::TooManyPublications,
+            PublishErrorCause::Finished => PublishErrorKind::Finished,
         }
     }
 
@@ -65,6 +67,7 @@ impl From<LogError> for PublishErrorCause {
     fn from(error: LogError) -> Self {
         match error.kind() {
             LogErrorKind::Closed => Self::Closed,
+            LogErrorKind::Finished => Self::Finished,
             _ => Self::Log(error),
         }
     }
@@ -92,6 +95,7 @@ impl fmt::Display for PublishError {
             PublishErrorCause::TooManyPublications => {
                 "source has published more than it may; try again later"
             }
+            PublishErrorCause::Finished => "topic is finished",
         })
     }
 }
@@ -129,4 +133,6 @@ pub enum PublishErrorKind {
     Closed,
     /// The [source](crate::Hub::source) has published more than it may.
     TooManyPublications,
+    /// The topic [is finished](crate::Hub::finish).
+    Finished,
 }

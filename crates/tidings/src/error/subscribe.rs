@@ -21,6 +21,7 @@ pub(crate) enum SubscribeErrorCause {
     TooManyPatterns { count: usize, limit: usize },
     Unavailable,
     TooManyStreams(StreamLimit),
+    Finished,
 }
 
 impl SubscribeError {
@@ -34,6 +35,7 @@ impl SubscribeError {
             SubscribeErrorCause::TooManyPatterns { .. } => SubscribeErrorKind::TooManyPatterns,
             SubscribeErrorCause::Unavailable => SubscribeErrorKind::Unavailable,
             SubscribeErrorCause::TooManyStreams(_) => SubscribeErrorKind::TooManyStreams,
+            SubscribeErrorCause::Finished => SubscribeErrorKind::Finished,
         }
     }
 
@@ -70,6 +72,9 @@ impl fmt::Display for SubscribeError {
                 StreamLimit::ClientKey => "client has too many streams",
                 StreamLimit::Topic => "topic has too many streams",
             }),
+            SubscribeErrorCause::Finished => {
+                f.write_str("topics are finished, and the client has their last events")
+            }
         }
     }
 }
@@ -100,4 +105,7 @@ pub enum SubscribeErrorKind {
     Unavailable,
     /// There is one stream too many, and the hub [wants a status](crate::OverLimit::Status) for it.
     TooManyStreams,
+    /// The client has the last events of all its topics, which [are finished](crate::Hub::finish): nothing is to come. As a
+    /// response this is 204 without a body, after which an EventSource does not come back.
+    Finished,
 }

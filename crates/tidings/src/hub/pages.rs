@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -7,12 +7,13 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 
-use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Reply, Start};
+use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Record, Reply, Start};
 use crate::encode;
+use crate::log::standing::LastEvent;
 use crate::pinned::Pinned;
 use crate::resume::Epoch;
 use crate::sync::{HashMap, HashSet, Mutex};
-use crate::topic::TopicPattern;
+use crate::topic::{Topic, TopicPattern};
 use crate::waking::Waiter;
 
 /// The pages of a hub's log that are being read, or sent. Clients that ask for the same page share it: when a thousand
@@ -34,15 +35,19 @@ struct Key {
     /// Of the newest events, the end says which these are. After a position it is where the hub is: while that moves on, a
     /// page that goes up to where it was is as good.
     to: Option<u64>,
+    ends: Ends,
 }
 
 impl Key {
-    fn of(epoch: &Epoch, read: &Read) -> Self {
+    fn of(epoch: &Epoch, read: &Read, ends: Ends) -> Self {
         let Read { topics, start, to, .. } = read.clone();
         let to = matches!(start, Start::Newest { .. }).then_some(to);
-        Self { epoch: epoch.clone(), topics, start, to }
+        Self { epoch: epoch.clone(), topics, start, to, ends }
     }
 }
+
+/// The topics that have had their last events, up to where a page begins or ends.
+pub(crate) type Ends = BTreeMap<Topic, LastEvent>;
 
 /// A future of a page.
 #[derive(Debug)]
@@ -59,6 +64,7 @@ pub(crate) struct EncodedPage {
     /// The page has everything up to this position.
     pub(crate) to: u64,
     pub(crate) reach: Reach,
+    pub(crate) ends: Ends,
 }
 
 struct SharedPage {
@@ -69,22 +75,23 @@ struct SharedPage {
 }
 
 enum PageState {
-    Waiting(Receiver<Page>, Vec<Waker>, Turn),
+    /// With the topics that have ended before the page.
+    Waiting(Receiver<Page>, Ends, Vec<Waker>, Turn),
     Done(Result<EncodedPage, LogErrorKind>),
 }
 
 impl Pages {
     /// Asks for a page of this history with `ask`, or joins those that have asked for the same one. `None` when many pages are
-    /// being read: then the waiter is woken when it is its turn to call this again.
+    /// being read: then the waiter is woken when it is its turn to call this again. `ends`: see [`EncodedPage::ends`].
     pub(crate) fn read<W: Waiter + 'static>(
         &self,
         epoch: &Epoch,
-        read: Read,
+        (read, ends): (Read, Ends),
         pinned: &Arc<Pinned>,
         waiter: &Arc<W>,
         ask: impl FnOnce(Read, Reply<Page>),
     ) -> Option<Reading> {
-        let key = Key::of(epoch, &read);
+        let key = Key::of(epoch, &read, ends.clone());
         let mut pages = self.pages.lock();
         let page = pages.get(&key).and_then(Weak::upgrade);
         if let Some(page) = page.filter(|page| page.to <= read.to && !page.has_failed()) {
@@ -95,7 +102,7 @@ impl Pages {
             pages.retain(|_, page| page.strong_count() > 0);
         }
         let (reply, answer) = Reply::new();
-        let state = Mutex::new(PageState::Waiting(answer, Vec::new(), turn));
+        let state = Mutex::new(PageState::Waiting(answer, ends, Vec::new(), turn));
         let page = Arc::new(SharedPage { to: read.to, state, pinned: pinned.clone() });
         pages.insert(key, Arc::downgrade(&page));
         drop(pages);
@@ -166,21 +173,22 @@ impl Future for Reading {
         // Cloned before the lock is taken, and dropped after it: a waker is an executor's code.
         let waker = cx.waker().clone();
         let mut state = self.0.state.lock();
-        let page = match &mut *state {
+        let (page, ends) = match &mut *state {
             PageState::Done(page) => return Poll::Ready(page.clone()),
-            PageState::Waiting(page, wakers, _) => {
+            PageState::Waiting(page, ends, wakers, _) => {
                 if !wakers.iter().any(|known| known.will_wake(&waker)) {
                     wakers.push(waker);
                 }
                 let all = Waker::from(self.0.clone());
-                std::task::ready!(Pin::new(page).poll(&mut Context::from_waker(&all)))
+                let page = std::task::ready!(Pin::new(page).poll(&mut Context::from_waker(&all)));
+                (page, std::mem::take(ends))
             }
         };
-        let encode = |page| EncodedPage::of(page, &self.0.pinned);
+        let encode = |page| EncodedPage::of(page, ends, &self.0.pinned);
         let page = page.map(encode).map_err(|error| error.kind());
         let before = std::mem::replace(&mut *state, PageState::Done(page.clone()));
         drop(state);
-        if let PageState::Waiting(_, wakers, turn) = before {
+        if let PageState::Waiting(_, _, wakers, turn) = before {
             wakers.into_iter().for_each(Waker::wake);
             drop(turn);
         }
@@ -192,7 +200,7 @@ impl Future for Reading {
 impl Wake for SharedPage {
     fn wake(self: Arc<Self>) {
         let wakers = match &mut *self.state.lock() {
-            PageState::Waiting(_, wakers, _) => std::mem::take(wakers),
+            PageState::Waiting(_, _, wakers, _) => std::mem::take(wakers),
             PageState::Done(_) => Vec::new(),
         };
         wakers.into_iter().for_each(Waker::wake);
@@ -200,15 +208,24 @@ impl Wake for SharedPage {
 }
 
 impl EncodedPage {
-    fn of(page: Page, pinned: &Arc<Pinned>) -> Self {
+    fn of(page: Page, mut ends: Ends, pinned: &Arc<Pinned>) -> Self {
         let Page { epoch, records, from, to, reach } = page;
-        let mut bytes = Vec::new();
-        for record in &records {
-            bytes.extend(encode::fields_without_id(&record.event, 0));
-            encode::id(&epoch, record.position, &mut bytes);
+        let (mut bytes, mut events) = (Vec::new(), 0);
+        for Record { position, at, topic, event } in records {
+            // As the journal does with what the log delivers.
+            if ends.get(&topic).is_some_and(|last| last.voids(at)) {
+                continue;
+            }
+            events += 1;
+            bytes.extend(encode::fields_without_id(&event, 0));
+            encode::id(&epoch, position, &mut bytes);
             bytes.push(b'\n');
+            match event.is_last() {
+                true => drop(ends.insert(topic, LastEvent { position, at })),
+                false => drop(ends.remove(&topic)),
+            }
         }
-        Self { epoch, bytes: pinned.hold(bytes), events: records.len(), from, to, reach }
+        Self { epoch, bytes: pinned.hold(bytes), events, from, to, reach, ends }
     }
 }
 
@@ -224,13 +241,13 @@ mod tests {
     use futures_executor::block_on;
 
     use super::*;
-    use crate::backend::{LogError, Record};
+    use crate::backend::LogError;
     use crate::event::Event;
-    use crate::topic::{Topic, TopicPattern};
+    use crate::topic::TopicPattern;
 
-    fn read(topic: &str, to: u64) -> Read {
+    fn read(topic: &str, to: u64) -> (Read, Ends) {
         let topics = vec![TopicPattern::new(topic).unwrap()];
-        Read { topics, start: Start::After(3), to, max_bytes: 100 }
+        (Read { topics, start: Start::After(3), to, max_bytes: 100 }, Ends::new())
     }
 
     /// Counts how often it is woken.

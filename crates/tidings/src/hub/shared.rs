@@ -19,12 +19,13 @@ use crate::health::{Health, Link};
 use crate::heartbeat::Heartbeat;
 use crate::log::feed::{Coalescing, Feeds};
 use crate::log::retention::RetentionRules;
+use crate::log::standing::LastEvent;
 use crate::log::tail::Tail;
 use crate::log::{TopicLog, TopicState};
 use crate::metrics::Metrics;
 use crate::pinned::Pinned;
 use crate::registry::Registry;
-use crate::resume::Epoch;
+use crate::resume::{Epoch, LastEventId};
 use crate::stream_limit::StreamLimits;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -281,9 +282,30 @@ impl Shared {
 
     /// The same for a caller that tells the interests when it holds no lock.
     pub(crate) fn enter(&self, names: &[TopicPattern]) -> (Vec<Arc<TopicLog>>, Head) {
-        let steps = names.chunks(STEP).flat_map(|names| self.journal.lock().subscribe(names));
+        let now = self.clock.now();
+        let steps = names.chunks(STEP).flat_map(|names| self.journal.lock().subscribe(names, now));
         let logs = steps.collect();
         (logs, self.head())
+    }
+
+    /// Whether all of these topics are finished, and a client that comes back with an id has their last events.
+    pub(crate) fn has_the_ends(&self, names: &[TopicPattern], id: &LastEventId) -> bool {
+        let now = self.clock.now();
+        let mut steps = names.chunks(STEP);
+        steps.all(|names| {
+            let mut journal = self.journal.lock();
+            let head = journal.head();
+            let position = id.position(&head.epoch).filter(|position| *position <= head.position);
+            position.is_some_and(|position| journal.have_ended(names, position, now))
+        })
+    }
+
+    /// The hub's log has said of topics whether they are finished.
+    pub(crate) fn learn_ends(&self, ends: &[(Arc<TopicLog>, Option<LastEvent>)]) {
+        let now = self.clock.now();
+        ends.chunks(STEP).for_each(|ends| {
+            self.change(|journal, tail| journal.learn_ends(ends, now, tail));
+        });
     }
 
     /// Passes all topics whose names begin with a prefix, in order. Topics that come or go meanwhile may be among them.
@@ -393,6 +415,7 @@ impl Shared {
             ended_lifetime: counters.ended_lifetime.get(),
             publications_limited: counters.publications_limited.get(),
             checks_failed: counters.checks_failed.get(),
+            subscriptions_finished: counters.subscriptions_finished.get(),
             health: self.health(),
         }
     }

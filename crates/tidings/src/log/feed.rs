@@ -6,6 +6,7 @@ use super::coalesce::{Budget, Chunk, Slice};
 use super::frame::Frame;
 use super::reset_reason::ResetReason;
 use super::ring::Newest;
+use super::standing::End;
 use super::tail::{Entry, Tail};
 use super::wait_list::Ticket;
 use crate::clock::Clock;
@@ -319,6 +320,20 @@ impl Feed {
         }
         frames.truncate(fit);
         Ok(Gathered { frames, to })
+    }
+
+    /// What may follow for one who has read everything up to an offset.
+    #[inline]
+    pub(crate) fn end(&self, offset: u64) -> End {
+        let mut all = End::Reached;
+        for topic in &self.topics {
+            match topic.end(offset) {
+                End::Open => return End::Open,
+                End::Unknown => all = End::Unknown,
+                End::Reached => {}
+            }
+        }
+        all
     }
 
     /// Whether a topic has anything after this offset.

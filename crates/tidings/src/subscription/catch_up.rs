@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::clock;
 use crate::heartbeat::timer::Call;
 use crate::hub::journal::Head;
-use crate::hub::pages::{EncodedPage, Reading};
+use crate::hub::pages::{EncodedPage, Ends, Reading};
 use crate::hub::replication::Replication;
 use crate::hub::shared::Shared;
 use crate::log::feed::Feed;
@@ -38,6 +38,8 @@ pub(super) struct CatchUp {
     began: u64,
     /// The log has reached the position at which the client is.
     is_reached: bool,
+    /// The topics whose last events were read.
+    ends: Ends,
     state: CatchUpState,
     /// The retry generation in which the hub was found to be closing.
     closing: Option<u64>,
@@ -96,7 +98,18 @@ impl CatchUp {
         };
         let state = CatchUpState::Look;
         let closing = None;
-        Box::new(Self { replication, announce, start, whole, began, is_reached, state, closing })
+        let ends = Ends::new();
+        Box::new(Self {
+            replication,
+            announce,
+            start,
+            whole,
+            began,
+            is_reached,
+            ends,
+            state,
+            closing,
+        })
     }
 
     /// Whether a hub that is closing should wait for this no longer: the log does not answer.
@@ -154,6 +167,7 @@ impl CatchUp {
                             let is_complete =
                                 !(is_fresh && is_newest) || self.whole.is_reached(page.reach);
                             self.start = Start::After(page.to);
+                            self.ends.clone_from(&page.ends);
                             let (position, status) = (page.from, self.announce.take());
                             self.state = CatchUpState::SendPage(page);
                             if let Some(status) = status {
@@ -259,15 +273,15 @@ impl CatchUp {
 
     /// Asks the log for a page up to the head.
     fn read_page(&mut self, head: Head, shared: &Shared, feed: &Feed, client: &Arc<Client>) {
-        let logs = &feed.topics;
+        let names = feed.topics.iter().map(|log| &log.name);
         let read = Read {
-            topics: logs.iter().map(|log| log.name.clone()).collect(),
+            topics: names.cloned().collect(),
             start: self.start,
             to: head.position,
             max_bytes: Self::PAGE_BYTES,
         };
-        let pages = &self.replication.pages;
-        let page = pages.read(&head.epoch, read, &shared.pinned, client, |read, reply| {
+        let (pages, asked) = (&self.replication.pages, (read, self.ends.clone()));
+        let page = pages.read(&head.epoch, asked, &shared.pinned, client, |read, reply| {
             shared.counters.log_reads.add();
             self.replication.log.read(read, reply);
         });
@@ -319,6 +333,7 @@ impl Subscription {
                 Some(announcement)
             }
             Progress::Arrived(start, announcement) => {
+                self.on_ends_read(&catch_up.ends);
                 self.client.set_position(start.position);
                 self.seek(start);
                 announcement

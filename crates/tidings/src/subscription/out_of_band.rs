@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::application_task::ApplicationTask;
 use super::catch_up::CatchUp;
+use super::ends::AskedEnds;
 use super::look_back::PendingLook;
 use super::replay::Replay;
 use super::snapshot::{AwaitedSnapshot, SharedSnapshot, Snapshot};
@@ -34,6 +35,8 @@ pub(super) struct OutOfBand {
     pub(super) look_back: Option<PendingLook>,
     pub(super) catch_up: Option<Box<CatchUp>>,
     pub(super) replay: Option<Replay>,
+    /// The stream reads on meanwhile, unless it [waits for this](AskedEnds::is_waited_for).
+    pub(super) ends: Option<AskedEnds>,
     /// An error that waits until the server has sent what comes before it: see [`EventStream`](crate::EventStream).
     failed: Option<StreamError>,
     /// The server has been given time for that.
@@ -75,6 +78,21 @@ pub(super) struct Announcement {
 struct AnnouncedSnapshot {
     snapshot: AwaitedSnapshot,
     announcement: Announcement,
+}
+
+impl OutOfBand {
+    /// Whether the stream goes on in its topics' logs meanwhile.
+    pub(super) fn is_only_asking(&self) -> bool {
+        let Self { ready, snapshot, added, look_back, catch_up, replay, ends, failed, .. } = self;
+        ends.as_ref().is_some_and(|ends| !ends.is_waited_for())
+            && ready.is_none()
+            && snapshot.is_none()
+            && added.is_empty()
+            && look_back.is_none()
+            && catch_up.is_none()
+            && replay.is_none()
+            && failed.is_none()
+    }
 }
 
 impl Ready {
@@ -223,6 +241,20 @@ impl Subscription {
                     }
                 }
                 continue;
+            }
+            if let Some(ends) = &mut out_of_band.ends {
+                match ends.poll(cx) {
+                    Poll::Ready(answer) => {
+                        if let Some(asked) = out_of_band.ends.take() {
+                            self.on_ends(asked, answer);
+                        }
+                        continue;
+                    }
+                    Poll::Pending if !ends.is_waited_for() => return NextStep::Read,
+                    // The client comes back, here or elsewhere.
+                    Poll::Pending if closing => return NextStep::End,
+                    Poll::Pending => return NextStep::Wait,
+                }
             }
             self.out_of_band = None;
             return NextStep::Read;

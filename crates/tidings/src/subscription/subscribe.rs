@@ -274,8 +274,9 @@ impl Subscribe {
     /// # Errors
     ///
     /// When a topic's name was refused, when there is no topic, and when there are more than the hub allows:
-    /// [`HubBuilder::topics_per_subscription`](crate::HubBuilder::topics_per_subscription). Nothing is created then. Also
-    /// when there is one stream too many, on a hub that [wants a status](crate::OverLimit::Status) for it.
+    /// [`HubBuilder::topics_per_subscription`](crate::HubBuilder::topics_per_subscription). When all topics [are
+    /// finished](crate::Hub::finish) and the client has their last events. Nothing is created then. Also when there is one
+    /// stream too many, on a hub that [wants a status](crate::OverLimit::Status) for it.
     ///
     /// Otherwise a stream that is one too many, or comes to a hub that [drains](crate::Hub::drain), is open, and has nothing but
     /// its [end](crate::END_EVENT). It is not in the registry, and its [status](Subscription::status) stays
@@ -287,6 +288,10 @@ impl Subscribe {
         let opened =
             check(names, &self.shared.defaults).and_then(|names| self.open_checked(&names));
         opened.map_err(|cause| {
+            if matches!(cause, SubscribeErrorCause::Finished) {
+                shared.counters.subscriptions_finished.add();
+                return cause.into();
+            }
             let error = SubscribeError::from(cause).with_format(error_format);
             shared.counters.subscriptions_refused.add();
             tracing::debug!(
@@ -300,6 +305,9 @@ impl Subscribe {
     }
 
     fn open_checked(self, names: &[TopicPattern]) -> Result<Subscription, SubscribeErrorCause> {
+        if self.last_event_id.as_ref().is_some_and(|id| self.shared.has_the_ends(names, id)) {
+            return Err(SubscribeErrorCause::Finished);
+        }
         let Self { shared, history, snapshot, rights, options, identity, .. } = self;
         if options.is_listed && shared.turns_away() {
             let end = End::new(EndReason::Drained, shared.defaults.retry);
@@ -307,7 +315,8 @@ impl Subscribe {
         }
         let limits = shared.defaults.stream_limits;
         let (logs, head) = shared.subscribe(names);
-        let is_crowded = || logs.iter().any(|log| log.lock().subscribers > limits.of_topic);
+        let is_crowded =
+            || logs.iter().any(|log| log.lock().subscribers as usize > limits.of_topic);
         if options.is_listed && limits.of_topic < usize::MAX && is_crowded() {
             shared.unsubscribe(&logs);
             return Subscription::one_too_many(shared, identity, StreamLimit::Topic);
@@ -315,7 +324,8 @@ impl Subscribe {
         let claim = self.last_event_id.map_or(Claim::None, |id| {
             id.position(&head.epoch).map_or(Claim::Unknown, Claim::Position)
         });
-        let request = Request { claim, history, has_snapshot: snapshot.is_some() };
+        let (has_snapshot, is_client) = (snapshot.is_some(), options.is_listed);
+        let request = Request { claim, history, has_snapshot, is_client };
         let feed = shared.feeds.of(logs);
         let heartbeat = HeartbeatTimer::new(shared.clock.clone(), options.heartbeat.interval);
         let client_key = identity.client_key.clone();

@@ -85,7 +85,7 @@ impl Subscription {
         let changes = self.client.outlet.topic_changes()?;
         loop {
             let offset = changes.next_offset(&self.client)?;
-            if self.out_of_band.is_some() {
+            if !self.is_in_band() {
                 return None;
             }
             if self.cursor.offset < offset {
