@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::client_id::ClientId;
 use crate::field::EventId;
+use crate::filter::Filter;
 use crate::heartbeat::timer::HeartbeatTimer;
 use crate::log::feed::Feed;
 use crate::outlet::Outlet;
@@ -89,6 +90,11 @@ impl Client {
         }
     }
 
+    /// What it is sent of its topics, if that is not all.
+    pub(crate) fn filter(&self) -> Option<&Filter> {
+        self.feed.topics.first()?.filter()
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.heartbeat.is_stopped()
     }
@@ -135,6 +141,7 @@ impl Client {
             id: self.id,
             topics: names().filter_map(TopicPattern::topic).collect(),
             patterns: names().filter(|name| name.has_wildcard()).cloned().collect(),
+            filter: self.filter().cloned(),
             principal: self.principal.clone(),
             remote_addr: self.remote_addr.get(),
             connected_at: UNIX_EPOCH + Duration::from_micros(self.connected_at),
@@ -171,6 +178,8 @@ pub struct ClientInfo {
     pub topics: Vec<Topic>,
     /// The patterns that it is subscribed to, sorted.
     pub patterns: Vec<TopicPattern>,
+    /// What the stream is sent of them, if that is not all: see [`Subscribe::filter`](crate::Subscribe::filter).
+    pub filter: Option<Filter>,
     /// The user that the application named with [`Subscribe::principal`](crate::Subscribe::principal).
     pub principal: Option<Arc<str>>,
     /// The client's address, if the server knows it. With a proxy in front of the server, it is the proxy's, unless the

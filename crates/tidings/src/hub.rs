@@ -375,6 +375,8 @@ impl Default for Hub {
 }
 
 #[cfg(test)]
+mod filter_tests;
+#[cfg(test)]
 mod history_tests;
 #[cfg(test)]
 mod interest_tests;

@@ -3,6 +3,7 @@
 pub(crate) mod coalesce;
 pub(crate) mod coverage;
 pub(crate) mod feed;
+pub(crate) mod filtered;
 pub(crate) mod frame;
 pub(crate) mod reset_reason;
 pub(crate) mod retention;
@@ -18,6 +19,7 @@ use crate::sync::{Mutex, MutexGuard};
 use crate::topic::TopicPattern;
 use crate::waking::{Waiter, Waiters};
 use coverage::{Coverage, LowWatermark};
+use filtered::Filtered;
 use frame::Frame;
 use reset_reason::ResetReason;
 use retention::{LIVE_WINDOW, Retention};
@@ -35,6 +37,7 @@ pub(crate) struct TopicLog {
     /// The topic's name; or a pattern, whose log has the events of many topics.
     pub(crate) name: TopicPattern,
     pub(crate) retention: Arc<Retention>,
+    pub(crate) filtered: Option<Box<Filtered>>,
     /// The newest frame's offset, 0 for none: readers see without the lock that nothing is new.
     head: AtomicU64,
     /// The wait list's generation, so that a waiting stream sees without the lock that it is
@@ -51,6 +54,8 @@ pub(crate) struct TopicState {
     ephemeral: Option<Box<Ring>>,
     pub(crate) coverage: Coverage,
     pub(crate) subscribers: usize,
+    /// Those of its filtered logs.
+    pub(crate) filtered_subscribers: usize,
     /// Pattern subscriptions that are reading what was published here before they began.
     pub(crate) replays: usize,
     waiting: WaitList,
@@ -76,6 +81,7 @@ impl TopicLog {
             id,
             name,
             retention,
+            filtered: None,
             head: AtomicU64::new(0),
             generation: AtomicU64::new(1),
             state: Mutex::new(TopicState {
@@ -83,6 +89,7 @@ impl TopicLog {
                 ephemeral: None,
                 coverage,
                 subscribers: 0,
+                filtered_subscribers: 0,
                 replays: 0,
                 waiting: WaitList::default(),
                 oldest_key: None,
@@ -294,6 +301,11 @@ impl TopicState {
         self.waiting.len()
     }
 
+    /// With those of its filtered logs.
+    pub(crate) fn all_subscribers(&self) -> usize {
+        self.subscribers + self.filtered_subscribers
+    }
+
     /// Gives back what only readers need.
     pub(crate) fn on_last_reader_gone(&mut self) {
         self.waiting.shrink();
@@ -301,7 +313,7 @@ impl TopicState {
 
     /// Neither subscribers nor retained events.
     pub(crate) fn is_vacant(&self) -> bool {
-        self.subscribers == 0 && self.durable.is_empty()
+        self.all_subscribers() == 0 && self.durable.is_empty()
     }
 }
 

@@ -18,13 +18,14 @@ use crate::refusal::Refusal;
 /// When the query, the body or the event's name is invalid, when the hub is closed, and when its log does not accept the
 /// event.
 pub async fn publish(hub: &Hub, query: Option<&str>, body: &[u8]) -> Result<String, Refusal> {
-    let query::Publish { topic, event, key } = query::Publish::parse(query)?;
+    let query::Publish { topic, event, attributes, key } = query::Publish::parse(query)?;
     let data = std::str::from_utf8(body)
         .map_err(|error| Refusal::bad_request(format!("body is not UTF-8: {error}")))?;
     let event = match event {
         Some(name) => Event::named(name, data).map_err(Refusal::bad_request)?,
         None => Event::new(data),
     };
+    let event = attributes.of(event);
     let publish = match key {
         Some(key) => hub.publish_once(key, topic, event),
         None => hub.publish(topic, event),

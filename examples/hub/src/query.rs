@@ -1,7 +1,10 @@
 //! The query parameters of `/events` and `/publish`.
 
-use tidings::{Heartbeat, History, Hub, IdempotencyKey, Resume, Subscribe, Topic, TopicPattern};
+use tidings::{
+    Filter, Heartbeat, History, Hub, IdempotencyKey, Resume, Subscribe, Topic, TopicPattern,
+};
 
+use crate::attributes::{Attributes, Filters};
 use crate::refusal::Refusal;
 
 fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
@@ -15,6 +18,8 @@ pub struct Events {
     pub topics: Vec<TopicPattern>,
     /// How many retained events a fresh client gets.
     pub history: History,
+    /// Which events the stream has, if not all. Anyone may choose any filter here, or none.
+    pub filter: Option<Filter>,
     /// The user of the stream. Anyone may name any user here; `examples/auth` shows authentication.
     pub principal: Option<String>,
     /// The heartbeat, if it is not the hub's.
@@ -22,7 +27,8 @@ pub struct Events {
 }
 
 impl Events {
-    /// Parses `topic=a&topic=b:*&history=20&principal=ada&heartbeat=ping`; other parameters are ignored.
+    /// Parses `topic=a&topic=b:*&history=20&filter.role=admin&principal=ada&heartbeat=ping`; other parameters are
+    /// ignored.
     ///
     /// # Errors
     ///
@@ -30,6 +36,7 @@ impl Events {
     pub fn parse(query: Option<&str>) -> Result<Self, Refusal> {
         let mut topics = Vec::new();
         let mut history = History::None;
+        let mut filters = Filters::default();
         let mut principal = None;
         let mut heartbeat = None;
         for (name, value) in pairs(query) {
@@ -45,7 +52,11 @@ impl Events {
                         Refusal::bad_request("history is neither a number of events nor `all`")
                     })?;
                 }
-                _ => {}
+                name => {
+                    if let Some(name) = name.strip_prefix("filter.") {
+                        filters.add(name, value)?;
+                    }
+                }
             }
         }
         if topics.is_empty() {
@@ -53,13 +64,18 @@ impl Events {
                 "topic is missing; add at least one to the URL, such as /events?topic=news",
             ));
         }
-        Ok(Self { topics, history, principal, heartbeat })
+        let filter = filters.filter()?;
+        Ok(Self { topics, history, filter, principal, heartbeat })
     }
 
     /// Subscribes to what the parameters ask for. An application that is not public would choose the topics itself, and accept
     /// no patterns from clients.
     pub fn subscribe(self, hub: &Hub, request: &Resume) -> Subscribe {
         let subscribe = request.subscribe_matching(hub, self.topics).history(self.history);
+        let subscribe = match self.filter {
+            Some(filter) => subscribe.filter(filter),
+            None => subscribe,
+        };
         let subscribe = match self.heartbeat {
             Some(heartbeat) => subscribe.heartbeat(heartbeat),
             None => subscribe,
@@ -78,12 +94,14 @@ pub struct Publish {
     pub topic: Topic,
     /// The event's name, not validated.
     pub event: Option<String>,
+    /// The event's attributes.
+    pub attributes: Attributes,
     /// The key of this publication, so that it can be retried.
     pub key: Option<IdempotencyKey>,
 }
 
 impl Publish {
-    /// Parses `topic=a&event=price&key=order-17`; other parameters are ignored.
+    /// Parses `topic=a&event=price&key=order-17&attr.role=admin`; other parameters are ignored.
     ///
     /// # Errors
     ///
@@ -92,7 +110,12 @@ impl Publish {
         let mut topic = None;
         let mut event = None;
         let mut key = None;
+        let mut attributes = Attributes::default();
         for (name, value) in pairs(query) {
+            if let Some(name) = name.strip_prefix("attr.") {
+                attributes.add(name, value)?;
+                continue;
+            }
             let before = match name.as_str() {
                 "topic" => topic.replace(value),
                 "event" => event.replace(value),
@@ -110,12 +133,15 @@ impl Publish {
         })?;
         let topic = Topic::new(topic).map_err(Refusal::bad_request)?;
         let key = key.map(IdempotencyKey::new).transpose().map_err(Refusal::bad_request)?;
-        Ok(Self { topic, event: event.filter(|event| !event.is_empty()), key })
+        let event = event.filter(|event| !event.is_empty());
+        Ok(Self { topic, event, attributes, key })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tidings::Event;
+
     use super::*;
 
     #[test]
@@ -124,6 +150,29 @@ mod tests {
         assert_eq!(events.topics, ["a", "b/*"].map(|topic| TopicPattern::new(topic).unwrap()));
         assert_eq!((events.history, events.principal), (History::Last(20), None));
         assert_eq!(Events::parse(Some("topic=a&history=all")).unwrap().history, History::All);
+    }
+
+    #[test]
+    fn attributes_and_filters_say_what_their_values_are() {
+        let query = "topic=a&attr.role=admin&attr.severity:int=3&attr.draft:bool=true&attr.zip=007";
+        let event = Publish::parse(Some(query)).unwrap().attributes.of(Event::new("x"));
+        for (query, matches) in [
+            ("filter.role=admin", true),
+            ("filter.role=editor", false),
+            ("filter.role=editor&filter.role=admin", true),
+            ("filter.role=admin&filter.zip=7", false),
+            ("filter.role=admin&filter.zip=007", true),
+            ("filter.severity:int=3", true),
+            ("filter.severity=3", false),
+            ("filter.severity:min=3&filter.severity:max=3", true),
+            ("filter.severity:min=4", false),
+            ("filter.draft:bool=true", true),
+            ("filter.draft:bool=false", false),
+        ] {
+            let events = Events::parse(Some(&format!("topic=a&{query}"))).unwrap();
+            assert_eq!(events.filter.unwrap().matches(&event), matches, "{query}");
+        }
+        assert_eq!(Events::parse(Some("topic=a")).unwrap().filter, None);
     }
 
     #[test]
@@ -137,6 +186,12 @@ mod tests {
                 "event name is reserved: names that begin with `tidings:` belong to the hub",
             ),
             (Some("topic=a&history=x"), "history is neither a number of events nor `all`"),
+            (Some("topic=a&filter.a+b=x"), "attribute name contains ' ' at byte 1"),
+            (Some("topic=a&filter.a:min=x"), "attribute a is not a whole number"),
+            (
+                Some("topic=a&filter.a:text=x"),
+                "attribute a has an unknown kind; there are `:int` and `:bool`, and `:min` and `:max` in filters",
+            ),
         ] {
             assert_eq!(Events::parse(query), Err(Refusal::bad_request(reason)));
         }
@@ -146,6 +201,8 @@ mod tests {
             (Some("topic=*"), "topic contains '*' at byte 0"),
             (Some("topic=a&key="), "idempotency key is empty"),
             (Some("topic=a&key=x&key=x"), "key is given more than once"),
+            (Some("topic=a&attr.a=x&attr.a:int=1"), "attribute a is given more than once"),
+            (Some("topic=a&attr.a:bool=yes"), "attribute a is neither `true` nor `false`"),
         ] {
             assert_eq!(Publish::parse(query), Err(Refusal::bad_request(reason)));
         }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use futures_util::{StreamExt, stream};
-use tidings::{Event, EventId, EventStream, Heartbeat, History, Hub, Resume, Subscribe};
+use tidings::{Event, EventId, EventStream, Filter, Heartbeat, History, Hub, Resume, Subscribe};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// The application that every adapter serves in the suite: what its requests mean, without a framework.
 ///
 /// | path | answer |
 /// |---|---|
-/// | `/events?topic=a&match=b:*` | a subscription; `history=all` and `principal=x` may be added |
+/// | `/events?topic=a&match=b:*` | a subscription; `history=all`, `principal=x`, and a filter, `role=x` or `role=!x`, may be added |
 /// | `/other?topic=a` | one to [another hub](App::other_hub) |
 /// | `/bare?topic=a` | one without status event and heartbeats |
 /// | `/beating?topic=a` | one with a heartbeat every [`App::HEARTBEAT`] |
@@ -184,6 +184,13 @@ fn subscribe(hub: &Hub, query: Option<&str>) -> Subscribe {
     let mut subscribe = hub.subscribe(values("topic")).matching(values("match"));
     if values("history").next().as_deref() == Some("all") {
         subscribe = subscribe.history(History::All);
+    }
+    if let Some(role) = values("role").next() {
+        let filter = match role.strip_prefix('!') {
+            Some(role) => Filter::equal("role", role).map(|filter| !filter),
+            None => Filter::equal("role", role),
+        };
+        subscribe = subscribe.filter(filter.expect("a name"));
     }
     match values("principal").next() {
         Some(principal) => subscribe.principal(principal),

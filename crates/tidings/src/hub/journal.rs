@@ -6,6 +6,7 @@
 
 pub(crate) mod effects;
 pub(crate) mod entry;
+mod filtered_logs;
 pub(super) mod keys;
 mod memory;
 pub(crate) mod source;
@@ -20,6 +21,7 @@ use super::published::Published;
 use crate::backend::Origin;
 use crate::encode;
 use crate::error::{PublishError, PublishErrorCause};
+use crate::filter::Filter;
 use crate::log::TopicLog;
 use crate::log::coverage::{Coverage, LowWatermark};
 use crate::log::frame::Frame;
@@ -124,7 +126,8 @@ impl Journal {
         self.is_closed = true;
     }
 
-    /// Appends an event to the logs of its topic and of the patterns that match, and moves the watermark on.
+    /// Appends an event to the logs of its topic and of the patterns that match, and to the filtered ones that it passes,
+    /// and moves the watermark on.
     ///
     /// # Errors
     ///
@@ -145,8 +148,10 @@ impl Journal {
             }
             _ => self.topics.get(entry.topic).cloned(),
         };
-        let patterns = self.topics.patterns_of(entry.topic);
-        let mut targets = Targets::lock(topic.as_ref(), &patterns);
+        let mut others = self.topics.patterns_of(entry.topic);
+        let patterns = !others.is_empty();
+        self.topics.add_filtered(topic.as_ref(), entry.tags.as_deref(), &mut others);
+        let mut targets = Targets::lock(topic.as_ref(), &others);
         let subscribers = targets.subscribers();
         let mut effects = Effects::default();
         if let Some(position) = known.or_else(|| self.pass(&entry.kind, &targets)) {
@@ -155,7 +160,6 @@ impl Journal {
             return Ok((published, effects));
         }
         let frame = self.frame(entry, now);
-        let patterns = !patterns.is_empty();
         let topic = topic.as_ref().map_or(0, |topic| topic.id);
         tail.enter(self.offset, tail::Entry::To { topic, patterns });
         targets.append(&frame, &mut self.memory, now, &mut effects);
@@ -196,15 +200,19 @@ impl Journal {
         Frame::new(self.offset, position, at, body, tags, &self.pinned)
     }
 
-    /// Counts one more subscriber in each of these topics and patterns.
-    pub(super) fn subscribe(&mut self, names: &[TopicPattern]) -> Vec<Arc<TopicLog>> {
-        // A new pattern has every event from here on.
+    /// Counts one more subscriber in each of these topics and patterns, or in what passes a filter of them.
+    pub(super) fn subscribe(
+        &mut self,
+        names: &[TopicPattern],
+        filter: Option<&Filter>,
+    ) -> Vec<Arc<TopicLog>> {
+        // A new pattern or filtered log has every event from here on.
         let low = LowWatermark {
             offset: self.offset,
             position: self.source.position(),
             reason: ResetReason::Trimmed,
         };
-        self.topics.subscribe(names, low)
+        self.topics.subscribe(names, filter, low)
     }
 
     /// The last reader of these topics has left: nobody needs their live window, and they may vanish. Removes some events
@@ -267,13 +275,16 @@ impl Journal {
         effects: &mut Effects,
     ) {
         for log in logs {
-            let is_listed = self.topics.find(&log.name).is_some_and(|found| found.id == log.id);
-            let mut state = log.lock();
-            if is_listed && state.is_vacant() {
-                self.memory.forget(&log, &mut state);
-                drop(state);
-                self.topics.remove(&log);
-                effects.drop_topic(log);
+            // A filtered log may have been all that kept the one that it is of.
+            for log in [&log].into_iter().chain(log.filtered.as_ref().map(|it| &it.of)) {
+                let is_listed = self.topics.has(log);
+                let mut state = log.lock();
+                if is_listed && state.is_vacant() {
+                    self.memory.forget(log, &mut state);
+                    drop(state);
+                    self.topics.remove(log);
+                    effects.drop_topic(log.clone());
+                }
             }
         }
     }
@@ -319,7 +330,11 @@ impl Journal {
             let log = self.topics.find(name).filter(|log| log.id == *interest)?;
             (!log.lock().coverage.is_followed()).then(|| log.clone())
         });
-        let mut logs: Vec<_> = logs.collect();
+        let with_filtered = |log: Arc<TopicLog>| {
+            let filtered: Vec<_> = self.topics.filtered_of(&log).cloned().collect();
+            std::iter::once(log).chain(filtered)
+        };
+        let mut logs: Vec<_> = logs.flat_map(with_filtered).collect();
         // Each is locked once, even if the backend repeats itself.
         logs.sort_unstable_by_key(|log| log.id);
         logs.dedup_by_key(|log| log.id);

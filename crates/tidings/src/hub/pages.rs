@@ -8,25 +8,28 @@ use bytes::Bytes;
 
 use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Reply};
 use crate::encode;
+use crate::filter::Filter;
 use crate::pinned::Pinned;
 use crate::resume::Epoch;
 use crate::sync::{HashMap, Mutex};
 
 /// The pages of a hub's log that are being read, or sent. Clients that ask for the same page share it: when a thousand
-/// clients have missed the same events, the log is asked once.
+/// clients with the same filter have missed the same events, the log is asked once.
 #[derive(Debug, Default)]
-pub(crate) struct Pages(Mutex<HashMap<Read, Weak<SharedPage>>>);
+pub(crate) struct Pages(Mutex<HashMap<(Read, Option<Filter>), Weak<SharedPage>>>);
 
 /// A future of a page.
 #[derive(Debug)]
 pub(crate) struct Reading(Arc<SharedPage>);
 
-/// Events that were read from the log, as bytes of the event stream.
+/// Events that were read from the log and passed a filter, as bytes of the event stream.
 #[derive(Debug, Clone)]
 pub(crate) struct EncodedPage {
     pub(crate) epoch: Epoch,
     pub(crate) bytes: Bytes,
     pub(crate) events: usize,
+    /// Those of the events, if there is a filter.
+    pub(crate) positions: Arc<[u64]>,
     /// The page begins after this position.
     pub(crate) from: u64,
     /// The page has everything up to this position.
@@ -36,6 +39,7 @@ pub(crate) struct EncodedPage {
 
 struct SharedPage {
     state: Mutex<PageState>,
+    filter: Option<Filter>,
     pinned: Arc<Pinned>,
 }
 
@@ -49,11 +53,13 @@ impl Pages {
     pub(crate) fn read(
         &self,
         read: Read,
+        filter: Option<Filter>,
         pinned: &Arc<Pinned>,
         ask: impl FnOnce(Read, Reply<Page>),
     ) -> Reading {
         let mut pages = self.0.lock();
-        if let Some(page) = pages.get(&read).and_then(Weak::upgrade) {
+        let key = (read, filter);
+        if let Some(page) = pages.get(&key).and_then(Weak::upgrade) {
             return Reading(page);
         }
         if pages.len() == pages.capacity() {
@@ -61,8 +67,10 @@ impl Pages {
         }
         let (reply, answer) = Reply::new();
         let state = Mutex::new(PageState::Waiting(answer, Vec::new()));
-        let page = Arc::new(SharedPage { state, pinned: pinned.clone() });
-        pages.insert(read.clone(), Arc::downgrade(&page));
+        let filter = key.1.clone();
+        let page = Arc::new(SharedPage { state, filter, pinned: pinned.clone() });
+        let read = key.0.clone();
+        pages.insert(key, Arc::downgrade(&page));
         drop(pages);
         ask(read, reply);
         Reading(page)
@@ -86,7 +94,7 @@ impl Future for Reading {
                 std::task::ready!(Pin::new(page).poll(&mut Context::from_waker(&all)))
             }
         };
-        let encode = |page| EncodedPage::of(page, &self.0.pinned);
+        let encode = |page| EncodedPage::of(page, self.0.filter.as_ref(), &self.0.pinned);
         let page = page.map(encode).map_err(|error| error.kind());
         let before = std::mem::replace(&mut *state, PageState::Done(page.clone()));
         drop(state);
@@ -109,15 +117,28 @@ impl Wake for SharedPage {
 }
 
 impl EncodedPage {
-    fn of(page: Page, pinned: &Arc<Pinned>) -> Self {
+    fn of(page: Page, filter: Option<&Filter>, pinned: &Arc<Pinned>) -> Self {
         let Page { epoch, records, from, to, reach } = page;
-        let mut bytes = Vec::new();
+        let (mut bytes, mut events, mut positions) = (Vec::new(), 0, Vec::new());
         for record in &records {
+            if !filter.is_none_or(|filter| filter.matches(&record.event)) {
+                continue;
+            }
             bytes.extend(encode::fields_without_id(&record.event, 0));
             encode::id(&epoch, record.position, &mut bytes);
             bytes.push(b'\n');
+            events += 1;
+            positions.extend(filter.map(|_| record.position));
         }
-        Self { epoch, bytes: pinned.hold(bytes), events: records.len(), from, to, reach }
+        // Where the next page begins. A client that knows it need not be reset for what is hidden from it.
+        if let (Some(_), Some(last)) = (filter, records.last())
+            && positions.last() != Some(&last.position)
+        {
+            encode::id(&epoch, last.position, &mut bytes);
+            bytes.push(b'\n');
+        }
+        let (bytes, positions) = (pinned.hold(bytes), positions.into());
+        Self { epoch, bytes, events, positions, from, to, reach }
     }
 }
 
@@ -147,7 +168,8 @@ mod tests {
         let pages = Pages::default();
         let mut replies = Vec::new();
         let pinned = Pinned::new(0);
-        let mut ask = |topic| pages.read(read(topic), &pinned, |_, reply| replies.push(reply));
+        let mut ask =
+            |topic| pages.read(read(topic), None, &pinned, |_, reply| replies.push(reply));
         let same: Vec<_> = (0..100).map(|_| ask("a")).collect();
         let other = ask("b");
         assert_eq!(replies.len(), 2);
@@ -174,12 +196,12 @@ mod tests {
     fn a_page_that_no_client_holds_is_forgotten_and_asked_for_again() {
         let (pages, pinned) = (Pages::default(), Pinned::new(0));
         for n in 0..1_000 {
-            drop(pages.read(read(&n.to_string()), &pinned, |_, _| {}));
+            drop(pages.read(read(&n.to_string()), None, &pinned, |_, _| {}));
         }
         assert!(pages.0.lock().capacity() < 100);
         let mut asked = 0;
-        drop(pages.read(read("a"), &pinned, |_, _| asked += 1));
-        drop(pages.read(read("a"), &pinned, |_, _| asked += 1));
+        drop(pages.read(read("a"), None, &pinned, |_, _| asked += 1));
+        drop(pages.read(read("a"), None, &pinned, |_, _| asked += 1));
         assert_eq!(asked, 2);
     }
 }

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::cluster::membership::Membership;
 use crate::counters::Counters;
 use crate::error::PublishError;
+use crate::filter::Filter;
 use crate::health::{Health, Link};
 use crate::heartbeat::Heartbeat;
 use crate::log::feed::{Coalescing, Feeds};
@@ -201,9 +202,15 @@ impl Shared {
         }
     }
 
-    /// Counts one more subscriber in these topics and patterns. Every event after the head is for it.
-    pub(crate) fn subscribe(&self, names: &[TopicPattern]) -> (Vec<Arc<TopicLog>>, Head) {
-        let steps = names.chunks(STEP).flat_map(|names| self.journal.lock().subscribe(names));
+    /// Counts one more subscriber in these topics and patterns, or in what passes a filter of them. Every event after the
+    /// head is for it.
+    pub(crate) fn subscribe(
+        &self,
+        names: &[TopicPattern],
+        filter: Option<&Filter>,
+    ) -> (Vec<Arc<TopicLog>>, Head) {
+        let subscribe = |names| self.journal.lock().subscribe(names, filter);
+        let steps = names.chunks(STEP).flat_map(subscribe);
         let logs = steps.collect();
         let head = self.head();
         self.tell_interests();
@@ -225,6 +232,9 @@ impl Shared {
 
     /// Ends a subscription to topics.
     pub(crate) fn unsubscribe(&self, topics: &[Arc<TopicLog>]) {
+        for filtered in topics.iter().filter_map(|log| log.filtered.as_ref()) {
+            filtered.of.lock().filtered_subscribers -= 1;
+        }
         self.leave(topics, |state| state.subscribers -= 1);
     }
 

@@ -10,7 +10,8 @@ use super::snapshot::{Snapshot, SnapshotHook};
 use super::{Subscription, SubscriptionOptions};
 use crate::client::{Client, Identity};
 use crate::client_id::ClientId;
-use crate::error::{FieldError, SubscribeError, SubscribeErrorCause};
+use crate::error::{FieldError, FilterError, SubscribeError, SubscribeErrorCause};
+use crate::filter::Filter;
 use crate::heartbeat::Heartbeat;
 use crate::heartbeat::timer::HeartbeatTimer;
 use crate::hub::shared::{Defaults, Shared};
@@ -28,6 +29,7 @@ use crate::topic::{Topic, TopicPattern};
 pub struct Subscribe {
     shared: Arc<Shared>,
     names: Result<Vec<TopicPattern>, FieldError>,
+    filter: Result<Option<Filter>, FilterError>,
     identity: Identity,
     last_event_id: Option<LastEventId>,
     history: History,
@@ -52,6 +54,7 @@ impl Subscribe {
         Self {
             shared,
             names,
+            filter: Ok(None),
             identity: Identity::default(),
             last_event_id: None,
             history: History::default(),
@@ -91,6 +94,45 @@ impl Subscribe {
     /// Sets the client's address, for the registry: for instance as a trusted proxy reports it.
     pub fn remote_addr(mut self, addr: SocketAddr) -> Self {
         self.identity.remote_addr = Some(addr);
+        self
+    }
+
+    /// Leaves out the events of its topics that do not match. Several filters must all match.
+    ///
+    /// To the client, events that are left out are not in the topic: it is not sent them, live or as history; they are not
+    /// counted in [`History::Last`] or in [`Published::subscribers`](crate::Published::subscribers); and nothing tells what they
+    /// were. A snapshot is the application's, and is sent as it is made. The last event of a topic that has ended comes to
+    /// everybody.
+    ///
+    /// A filter is what a client may see only if the application makes it, again at every request. What a client asks for
+    /// comes in addition:
+    ///
+    /// ```
+    /// use tidings::{Event, Filter, Hub, Resume};
+    ///
+    /// # fn handler(hub: &Hub, request: &Resume) -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (role_of_the_session, level_of_the_query) = ("admin", 2);
+    /// let subscription = request
+    ///     .subscribe(hub, "alerts")
+    ///     .filter(Filter::equal("role", role_of_the_session)?)
+    ///     .filter(Filter::at_least("severity", level_of_the_query)?)
+    ///     .open()?;
+    ///
+    /// let event = |severity| Event::new("disk is full").with_attribute("role", "admin")?.with_attribute("severity", severity);
+    /// assert_eq!(hub.publish("alerts", event(1)?).wait()?.subscribers(), 0);
+    /// assert_eq!(hub.publish("alerts", event(2)?).wait()?.subscribers(), 1);
+    /// # Ok(()) }
+    /// # handler(&Hub::new(), &Resume::new()).unwrap();
+    /// ```
+    ///
+    /// Streams of the same topics with equal filters share what is read and written for them. While such a stream is
+    /// idle, its heartbeats also bring the id of where it is (a block of an `id` and nothing else), so that it is not reset for
+    /// what it would not have been sent. Browsers take it, but for Firefox, which goes on from its last event.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = self.filter.and_then(|before| match before {
+            Some(before) => Filter::all([before, filter]).map(Some),
+            None => Ok(Some(filter)),
+        });
         self
     }
 
@@ -184,8 +226,10 @@ impl Subscribe {
     /// [`HubBuilder::topics_per_subscription`](crate::HubBuilder::topics_per_subscription). Nothing is created then.
     pub fn open(mut self) -> Result<Subscription, SubscribeError> {
         let names = std::mem::replace(&mut self.names, Ok(Vec::new()));
-        match check(names, &self.shared.defaults) {
-            Ok(names) => Ok(self.open_checked(&names)),
+        let filter = std::mem::replace(&mut self.filter, Ok(None));
+        let filter = filter.map_err(SubscribeErrorCause::Filter);
+        match check(names, &self.shared.defaults).and_then(|names| Ok((names, filter?))) {
+            Ok((names, filter)) => Ok(self.open_checked(&names, filter.as_ref())),
             Err(cause) => {
                 let error = SubscribeError::from(cause).with_format(self.error_format);
                 self.shared.counters.subscriptions_refused.add();
@@ -200,14 +244,14 @@ impl Subscribe {
         }
     }
 
-    fn open_checked(self, names: &[TopicPattern]) -> Subscription {
+    fn open_checked(self, names: &[TopicPattern], filter: Option<&Filter>) -> Subscription {
         let Self { shared, history, snapshot, options, .. } = self;
-        let (logs, head) = shared.subscribe(names);
+        let (logs, head) = shared.subscribe(names, filter);
         let claim = self.last_event_id.map_or(Claim::None, |id| {
             id.position(&head.epoch).map_or(Claim::Unknown, Claim::Position)
         });
         let request = Request { claim, history, has_snapshot: snapshot.is_some() };
-        let feed = shared.feeds.of(logs);
+        let feed = shared.feeds.of(logs, None);
         let heartbeat = HeartbeatTimer::new(shared.clock.clone(), options.heartbeat.interval);
         let client = match options.is_listed {
             true => shared.registry.enter(feed, self.identity, heartbeat, head.position),
