@@ -118,8 +118,10 @@ impl Client {
         self.messages.last().map_or("", Message::last_event_id)
     }
 
-    /// What clients remember that take the id of a block without data, as most browsers do.
-    pub fn last_id_of_any_block(&self) -> &str {
+    /// Takes what has arrived, and returns what clients remember that take the id of a block without data, as most browsers
+    /// do.
+    pub fn last_id_of_any_block(&mut self) -> &str {
+        self.messages.extend(std::iter::from_fn(|| self.decoder.next_message()));
         self.decoder.last_event_id()
     }
 

@@ -164,6 +164,12 @@ pub async fn an_ephemeral_event_comes_to_those_whom_it_matches<E: Engine>(log: E
         client.status().await;
         clients.push((sieve, client));
     }
+    // A client has these when its node receives the topic.
+    let published = publish_attributed(&hub, &["a"], 0..20).await;
+    for (sieve, client) in &mut clients {
+        let expected = visible(&published, &["a"], sieve);
+        assert_eq!(client.read_ids(expected.len()).await, expected, "{sieve:?}");
+    }
     for number in 0..50 {
         let attributes = Attributes::of(0, number);
         let event = attributes.event(&number.to_string());

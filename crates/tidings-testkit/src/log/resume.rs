@@ -145,7 +145,7 @@ impl Journey {
         client
     }
 
-    fn leave(&mut self, client: Client) {
+    fn leave(&mut self, mut client: Client) {
         // Some clients do not take the id of a block without data.
         let id = match self.seed.is_multiple_of(4) {
             true => client.last_event_id(),
