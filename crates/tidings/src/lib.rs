@@ -25,7 +25,8 @@
 //! topics, and a stream of bytes. Reading new events and replaying missed ones is the same operation, so there is no
 //! hand-over between the two in which an event could be lost or doubled.
 //!
-//! A client may also subscribe to a *pattern*, such as `sensors/*`: [`Hub::subscribe_matching`].
+//! A client may also subscribe to a *pattern*, such as `sensors/*`: [`Hub::subscribe_matching`]. Events may have *attributes*,
+//! and a subscription a [`Filter`] on them: for roles, tenants, severity.
 //!
 //! Ids are in one order over the whole hub. So the single Last-Event-ID that a client remembers says what it has seen of
 //! all its topics, and [`Resume::subscribe`] goes on from there. The first event of a subscription, named
