@@ -273,8 +273,8 @@ async fn a_stream_with_a_filter_has_the_events_that_match(package: &str) {
     }
     assert!(!live.text().contains("admin") && !live.text().contains("severity"));
     let (mut fresh, _) = follow(&hub, filter).await;
-    let history: Vec<_> = fresh.read_messages(2).await.iter().map(|it| it.data()).collect();
-    assert_eq!(history, ["3", "6"]);
+    let messages: Vec<_> = fresh.read_messages(3).await.iter().map(|it| it.data()).collect();
+    assert_eq!(messages[1..], ["3", "6"]);
     for query in ["filter.a:min=x&topic=a", "filter.=x&topic=a", "filter.a:kind=x&topic=a"] {
         let response = ask(&hub, Request::get(&format!("/events?{query}"))).await;
         assert!(refusal(&response, 400).contains("attribute"), "{query}");

@@ -16,7 +16,10 @@ use crate::sync::{HashMap, Mutex};
 /// The pages of a hub's log that are being read, or sent. Clients that ask for the same page share it: when a thousand
 /// clients with the same filter have missed the same events, the log is asked once.
 #[derive(Debug, Default)]
-pub(crate) struct Pages(Mutex<HashMap<(Read, Option<Filter>), Weak<SharedPage>>>);
+pub(crate) struct Pages(Mutex<HashMap<Key, Weak<SharedPage>>>);
+
+/// What is read, and what passes of it.
+type Key = (Read, Option<Filter>);
 
 /// A future of a page.
 #[derive(Debug)]
