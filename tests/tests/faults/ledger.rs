@@ -149,8 +149,12 @@ pub(crate) fn judge(all: &[Publication], clients: &[Receipts]) -> Result<Counts,
     };
     for (number, client) in clients.iter().enumerate() {
         let topics: Vec<_> = client.topics.iter().map(String::as_str).collect();
-        // To a client with a filter, other events are as if they were not published.
-        let entries: Vec<_> = entries.iter().filter(|it| client.is_sent(it)).cloned().collect();
+        // To a client with a filter, other events are of a topic that it has not asked for.
+        let entries = entries.iter().map(|entry| match client.is_sent(entry) {
+            true => entry.clone(),
+            false => Entry { topic: "hidden".to_owned(), ..entry.clone() },
+        });
+        let entries: Vec<_> = entries.collect();
         let summary = checker::check_uneven(&entries, &topics, &client.visits, true)
             .map_err(|fault| Breach::Client(number, fault))?;
         counts.received += summary.events;
