@@ -41,6 +41,8 @@ pub mod delivery;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod filters;
 #[allow(missing_docs, reason = "each name states its promise")]
+pub mod finish;
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod history;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod idempotence;
@@ -54,6 +56,8 @@ pub mod read_back;
 pub mod restart;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod resume;
+#[allow(missing_docs, reason = "each name states its promise")]
+pub mod topic_changes;
 
 pub use client::Client;
 pub use engine::{Engine, EngineOptions, Memory};
@@ -107,6 +111,18 @@ macro_rules! log_suite {
                 a_concurrently_retried_publication_is_not_doubled
                 a_key_holds_for_the_whole_hub
             }
+            topic_changes {
+                a_new_topic_is_delivered_from_the_call_on
+                a_stream_that_changes_its_topics_loses_and_doubles_nothing
+                what_a_new_topic_retains_comes_if_it_is_asked_for
+            }
+            finish {
+                a_stream_ends_after_the_last_events_of_all_its_topics
+                a_client_that_comes_back_gets_the_rest_and_the_end_once
+                a_fresh_client_gets_its_history_or_the_last_event_and_the_end
+                nothing_follows_a_last_event
+                a_publication_is_before_the_end_or_is_told_that_it_is_not
+            }
         }
     };
     ($engine:ty, durable) => {
@@ -122,6 +138,8 @@ macro_rules! log_suite {
                 a_client_that_reads_slowly_catches_up_from_the_log
                 random_cuts_of_filtered_clients_before_memory_lose_and_double_nothing
                 pages_without_a_match_are_passed_over
+                the_end_is_read_back
+                a_topic_is_as_new_when_its_last_event_is_gone
             }
             restart {
                 a_client_resumes_after_a_restart_of_its_node
@@ -131,6 +149,7 @@ macro_rules! log_suite {
                 a_publication_that_is_retried_after_a_restart_is_not_doubled
                 a_key_can_be_used_again_after_its_window
                 a_log_that_was_wiped_resets_its_clients
+                the_end_is_known_after_a_restart
             }
         }
     };
@@ -148,6 +167,9 @@ macro_rules! log_suite {
                 a_publication_that_is_retried_on_another_node_is_not_doubled
                 a_late_node_serves_what_was_published_before_it
                 a_node_that_ends_takes_nothing_with_it
+                a_topic_that_is_added_from_another_node_is_delivered
+                a_publication_on_another_node_is_before_the_end_or_is_told_that_it_is_not
+                the_end_is_known_on_all_nodes
             }
         }
     };

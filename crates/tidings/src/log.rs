@@ -8,6 +8,7 @@ pub(crate) mod frame;
 pub(crate) mod reset_reason;
 pub(crate) mod retention;
 pub(crate) mod ring;
+pub(crate) mod standing;
 pub(crate) mod tail;
 pub(crate) mod wait_list;
 
@@ -24,6 +25,7 @@ use frame::Frame;
 use reset_reason::ResetReason;
 use retention::{LIVE_WINDOW, Retention};
 use ring::Ring;
+use standing::{End, LastEvent, Standing};
 use wait_list::{Ticket, WaitList};
 
 /// A topic: its events, and the streams that wait for the next one.
@@ -40,6 +42,11 @@ pub(crate) struct TopicLog {
     pub(crate) filtered: Option<Box<Filtered>>,
     /// The newest frame's offset, 0 for none: readers see without the lock that nothing is new.
     head: AtomicU64,
+    /// The offset at which the topic has ended, or [`OPEN`](Self::OPEN) or [`UNKNOWN`](Self::UNKNOWN): readers see without
+    /// the lock whether anything may follow.
+    end: AtomicU64,
+    /// When this is empty, the hub's log has to be asked whether the topic is finished.
+    is_asked_for: bool,
     /// The wait list's generation, so that a waiting stream sees without the lock that it is
     /// still in the list.
     generation: AtomicU64,
@@ -53,11 +60,14 @@ pub(crate) struct TopicState {
     /// Few topics have any.
     ephemeral: Option<Box<Ring>>,
     pub(crate) coverage: Coverage,
-    pub(crate) subscribers: usize,
+    pub(crate) standing: Standing,
+    pub(crate) subscribers: u32,
     /// Those of its filtered logs.
-    pub(crate) filtered_subscribers: usize,
+    pub(crate) filtered_subscribers: u32,
+    /// How many events were appended, whatever has become of them.
+    pub(crate) appended: u64,
     /// Pattern subscriptions that are reading what was published here before they began.
-    pub(crate) replays: usize,
+    pub(crate) replays: u32,
     waiting: WaitList,
     /// The topic's keys in the two indices of `journal/memory.rs`.
     pub(crate) oldest_key: Option<NonZeroU64>,
@@ -76,20 +86,26 @@ impl TopicLog {
         name: TopicPattern,
         retention: Arc<Retention>,
         coverage: Coverage,
+        is_asked_for: bool,
     ) -> Self {
+        let standing = Standing::when_empty(is_asked_for);
         Self {
             id,
             name,
             retention,
             filtered: None,
             head: AtomicU64::new(0),
+            end: AtomicU64::new(Self::end_of(standing, 0)),
+            is_asked_for,
             generation: AtomicU64::new(1),
             state: Mutex::new(TopicState {
                 durable: Ring::default(),
                 ephemeral: None,
                 coverage,
+                standing,
                 subscribers: 0,
                 filtered_subscribers: 0,
+                appended: 0,
                 replays: 0,
                 waiting: WaitList::default(),
                 oldest_key: None,
@@ -109,11 +125,63 @@ impl TopicLog {
         self.head.load(Ordering::Acquire)
     }
 
+    const OPEN: u64 = 0;
+    const UNKNOWN: u64 = u64::MAX;
+
+    fn end_of(standing: Standing, offset: u64) -> u64 {
+        match standing {
+            Standing::Open => Self::OPEN,
+            Standing::Unknown { .. } => Self::UNKNOWN,
+            Standing::Finished(_) => offset,
+        }
+    }
+
+    /// Sets whether anything follows the event at an offset.
+    pub(crate) fn set_standing(&self, state: &mut TopicState, standing: Standing, offset: u64) {
+        state.standing = standing;
+        self.end.store(Self::end_of(standing, offset), Ordering::Release);
+    }
+
+    /// The topic has ended before `offset`, as the hub's log says. Takes the wait list, for the caller to wake when it holds
+    /// no lock.
+    pub(crate) fn finish(&self, state: &mut TopicState, last: LastEvent, offset: u64) -> Waiters {
+        self.set_standing(state, Standing::Finished(last), offset);
+        self.skip(state, offset)
+    }
+
+    /// Has readers look at an offset, where there is no event. Takes the wait list, as above.
+    pub(crate) fn skip(&self, state: &mut TopicState, offset: u64) -> Waiters {
+        self.head.store(offset, Ordering::Release);
+        self.take_waiting(state)
+    }
+
+    /// What may follow for one who has read everything up to an offset.
+    #[inline]
+    pub(crate) fn end(&self, offset: u64) -> End {
+        // A filtered log ends when the one does that it is of: it has the last event, too.
+        let log = self.filtered.as_ref().map_or(self, |filtered| &*filtered.of);
+        match log.end.load(Ordering::Acquire) {
+            Self::OPEN => End::Open,
+            Self::UNKNOWN => End::Unknown,
+            end if end <= offset => End::Reached,
+            _ => End::Open,
+        }
+    }
+
     /// Appends a frame and takes the wait list, for the caller to wake when it holds no lock.
     pub(crate) fn append(&self, state: &mut TopicState, frame: Frame) -> Waiters {
         self.head.store(frame.offset, Ordering::Release);
+        state.appended += 1;
         match frame.position {
-            Some(_) => state.durable.push(frame),
+            Some(position) => {
+                if frame.is_last() && !self.name.has_wildcard() {
+                    let last = LastEvent { position, at: 0 };
+                    self.set_standing(state, Standing::Finished(last), frame.offset);
+                } else if state.standing != Standing::Open {
+                    self.set_standing(state, Standing::Open, 0);
+                }
+                state.durable.push(frame);
+            }
             None => state.ephemeral.get_or_insert_default().push(frame),
         }
         self.take_waiting(state)
@@ -126,6 +194,7 @@ impl TopicLog {
         state.durable = Ring::default();
         state.ephemeral = None;
         state.coverage = coverage;
+        self.set_standing(state, Standing::when_empty(self.is_asked_for), 0);
         self.take_waiting(state)
     }
 
@@ -185,7 +254,7 @@ impl TopicLog {
                 break;
             }
             let reason = if over { ResetReason::Trimmed } else { ResetReason::Expired };
-            state.evict_front(reason);
+            self.evict_front(state, reason);
             evicted += 1;
         }
         while evicted < most && state.ephemeral().is_some_and(|ring| !state.is_live(ring, now)) {
@@ -193,6 +262,29 @@ impl TopicLog {
             evicted += 1;
         }
         evicted
+    }
+
+    /// Removes the oldest durable frame. A topic is as new without its last event.
+    fn evict_front(&self, state: &mut TopicState, reason: ResetReason) {
+        let Some(frame) = state.durable.pop() else { return };
+        if let Some(position) = frame.position {
+            state.coverage =
+                Coverage::Since(LowWatermark { offset: frame.offset, position, reason });
+        }
+        if state.durable.is_empty() && state.standing != Standing::Open {
+            self.set_standing(state, Standing::when_empty(self.is_asked_for), 0);
+        }
+    }
+
+    /// Removes the oldest frame: there is no room for it.
+    pub(crate) fn evict_oldest(&self, state: &mut TopicState) {
+        match (state.durable.front(), state.ephemeral().and_then(Ring::front)) {
+            (Some(durable), Some(ephemeral)) if ephemeral.offset < durable.offset => {
+                state.pop_ephemeral();
+            }
+            (Some(_), _) => self.evict_front(state, ResetReason::Trimmed),
+            (None, _) => state.pop_ephemeral(),
+        }
     }
 
     /// Whether a durable ring holds more than is retained of it.
@@ -254,26 +346,6 @@ impl TopicState {
             && front.at.saturating_add(LIVE_WINDOW.age_millis()) > now
     }
 
-    /// Removes the oldest durable frame.
-    pub(crate) fn evict_front(&mut self, reason: ResetReason) {
-        let Some(frame) = self.durable.pop() else { return };
-        if let Some(position) = frame.position {
-            self.coverage =
-                Coverage::Since(LowWatermark { offset: frame.offset, position, reason });
-        }
-    }
-
-    /// Removes the oldest frame: there is no room for it.
-    pub(crate) fn evict_oldest(&mut self) {
-        match (self.durable.front(), self.ephemeral().and_then(Ring::front)) {
-            (Some(durable), Some(ephemeral)) if ephemeral.offset < durable.offset => {
-                self.pop_ephemeral();
-            }
-            (Some(_), _) => self.evict_front(ResetReason::Trimmed),
-            (None, _) => self.pop_ephemeral(),
-        }
-    }
-
     fn pop_ephemeral(&mut self) {
         if let Some(ring) = &mut self.ephemeral {
             ring.pop();
@@ -303,7 +375,7 @@ impl TopicState {
 
     /// With those of its filtered logs.
     pub(crate) fn all_subscribers(&self) -> usize {
-        self.subscribers + self.filtered_subscribers
+        (self.subscribers + self.filtered_subscribers) as usize
     }
 
     /// Gives back what only readers need.

@@ -1,9 +1,9 @@
-//! `POST /publish`.
+//! `POST /publish` and `POST /finish`.
 
 use serde_json::json;
 use tidings::backend::{LogError, LogErrorKind};
 use tidings::{
-    Event, Hub,
+    Event, Hub, Publish,
     error::{PublishError, PublishErrorKind},
 };
 
@@ -15,21 +15,44 @@ use crate::refusal::Refusal;
 ///
 /// # Errors
 ///
-/// When the query, the body or the event's name is invalid, when the hub is closed, and when its log does not accept the
-/// event.
+/// When the query, the body or the event's name is invalid, when the topic is finished, when the hub is closed, and when its
+/// log does not accept the event.
 pub async fn publish(hub: &Hub, query: Option<&str>, body: &[u8]) -> Result<String, Refusal> {
-    let query::Publish { topic, event, attributes, key } = query::Publish::parse(query)?;
-    let data = std::str::from_utf8(body)
-        .map_err(|error| Refusal::bad_request(format!("body is not UTF-8: {error}")))?;
-    let event = match event {
-        Some(name) => Event::named(name, data).map_err(Refusal::bad_request)?,
-        None => Event::new(data),
-    };
-    let event = attributes.of(event);
-    let publish = match key {
+    let (query::Publish { topic, key, .. }, event) = event(query, body)?;
+    answer(match key {
         Some(key) => hub.publish_once(key, topic, event),
         None => hub.publish(topic, event),
+    })
+    .await
+}
+
+/// The same for the last event of a topic.
+///
+/// # Errors
+///
+/// As [`publish`].
+pub async fn finish(hub: &Hub, query: Option<&str>, body: &[u8]) -> Result<String, Refusal> {
+    let (query::Publish { topic, key, .. }, event) = event(query, body)?;
+    answer(match key {
+        Some(key) => hub.finish_once(key, topic, event),
+        None => hub.finish(topic, event),
+    })
+    .await
+}
+
+fn event(query: Option<&str>, body: &[u8]) -> Result<(query::Publish, Event), Refusal> {
+    let mut query = query::Publish::parse(query)?;
+    let data = std::str::from_utf8(body)
+        .map_err(|error| Refusal::bad_request(format!("body is not UTF-8: {error}")))?;
+    let event = match &query.event {
+        Some(name) => Event::named(name.as_str(), data).map_err(Refusal::bad_request)?,
+        None => Event::new(data),
     };
+    let event = std::mem::take(&mut query.attributes).of(event);
+    Ok((query, event))
+}
+
+async fn answer(publish: Publish) -> Result<String, Refusal> {
     let published = publish.await.map_err(|error| refusal(&error))?;
     Ok(json!({
         "id": published.id(),
@@ -52,6 +75,7 @@ fn refusal(error: &PublishError) -> Refusal {
         (PublishErrorKind::Log, _) => because_of(503, "log does not accept events at the moment"),
         (kind, _) => {
             let status = match kind {
+                PublishErrorKind::Finished => 409,
                 PublishErrorKind::TooLarge => 413,
                 PublishErrorKind::Closed => 503,
                 _ => 400,

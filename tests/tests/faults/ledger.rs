@@ -14,6 +14,8 @@ pub(crate) enum Outcome {
     Acknowledged(String),
     /// It was not published.
     Refused,
+    /// It was not published, because its topic is finished.
+    Finished,
     /// It may have been published, once.
     Unknown,
 }
@@ -41,6 +43,13 @@ impl Ledger {
         all.iter().filter(|one| matches!(one.outcome, Outcome::Acknowledged(_))).count()
     }
 
+    /// The id of an event that was acknowledged.
+    pub(crate) fn id_of(&self, data: &str) -> Option<String> {
+        let all = self.0.lock().unwrap();
+        let id = all.iter().filter(|one| one.data == data).find_map(Publication::id);
+        id.map(str::to_owned)
+    }
+
     pub(crate) fn publications(&self) -> Vec<Publication> {
         self.0.lock().unwrap().clone()
     }
@@ -59,7 +68,7 @@ pub(crate) struct Receipts {
 pub(crate) fn part_of(data: &str) -> &'static str {
     let name = data.split(' ').next().unwrap_or_default();
     match name.split_once('-') {
-        Some(("last", _)) => "last",
+        Some(("last" | "early", _)) => "last",
         Some((_, count)) if count.ends_with(['0', '2', '4', '6', '8']) => "even",
         _ => "odd",
     }
@@ -185,7 +194,7 @@ impl Publication {
     fn id(&self) -> Option<&str> {
         match &self.outcome {
             Outcome::Acknowledged(id) => Some(id),
-            Outcome::Refused | Outcome::Unknown => None,
+            Outcome::Refused | Outcome::Finished | Outcome::Unknown => None,
         }
     }
 }
@@ -203,7 +212,9 @@ pub(crate) fn entries(all: &[Publication], clients: &[Receipts]) -> Result<Vec<E
         .filter(|message| message.event() != STATUS_EVENT)
         .map(|message| (message.last_event_id(), message.data()));
     for (id, data) in acknowledged.chain(received) {
-        let known = by_data.get(data).filter(|one| one.outcome != Outcome::Refused);
+        let is_refused =
+            |one: &Publication| matches!(one.outcome, Outcome::Refused | Outcome::Finished);
+        let known = by_data.get(data).filter(|one| !is_refused(one));
         let publication = known.ok_or_else(|| Breach::Invented(id.to_owned()))?;
         if let Some(other) = by_id.insert(id, publication).filter(|other| other.data != data) {
             let events = [other, publication].map(Publication::describe);

@@ -3,7 +3,7 @@ use std::pin::Pin;
 
 use futures_util::StreamExt;
 use serde_json::Value;
-use tidings::{Decoder, Filter, Hub, Message, Resume, STATUS_EVENT, Subscription};
+use tidings::{ClientId, Decoder, Filter, Hub, Message, Resume, STATUS_EVENT, Subscription};
 
 use crate::checker::{Entry, Visit, check};
 use crate::limit::within;
@@ -123,6 +123,11 @@ impl Client {
     pub fn last_id_of_any_block(&mut self) -> &str {
         self.messages.extend(std::iter::from_fn(|| self.decoder.next_message()));
         self.decoder.last_event_id()
+    }
+
+    /// The client's id in the registry.
+    pub fn id(&self) -> ClientId {
+        self.stream.client_id()
     }
 
     /// All messages so far.

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -6,20 +7,25 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 
-use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Reply};
+use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Record, Reply};
 use crate::encode;
 use crate::filter::Filter;
+use crate::log::standing::LastEvent;
 use crate::pinned::Pinned;
 use crate::resume::Epoch;
 use crate::sync::{HashMap, Mutex};
+use crate::topic::Topic;
 
 /// The pages of a hub's log that are being read, or sent. Clients that ask for the same page share it: when a thousand
 /// clients with the same filter have missed the same events, the log is asked once.
 #[derive(Debug, Default)]
-pub(crate) struct Pages(Mutex<HashMap<Key, Weak<SharedPage>>>);
+pub(crate) struct Pages(Mutex<HashMap<Asked, Weak<SharedPage>>>);
 
-/// What is read, and what passes of it.
-type Key = (Read, Option<Filter>);
+/// What is read, what had ended before it, and what passes of it.
+type Asked = (Read, Ends, Option<Filter>);
+
+/// The topics that have had their last events, up to where a page begins or ends.
+pub(crate) type Ends = BTreeMap<Topic, LastEvent>;
 
 /// A future of a page.
 #[derive(Debug)]
@@ -38,6 +44,7 @@ pub(crate) struct EncodedPage {
     /// The page has everything up to this position.
     pub(crate) to: u64,
     pub(crate) reach: Reach,
+    pub(crate) ends: Ends,
 }
 
 struct SharedPage {
@@ -47,21 +54,22 @@ struct SharedPage {
 }
 
 enum PageState {
-    Waiting(Receiver<Page>, Vec<Waker>),
+    /// With the topics that have ended before the page.
+    Waiting(Receiver<Page>, Ends, Vec<Waker>),
     Done(Result<EncodedPage, LogErrorKind>),
 }
 
 impl Pages {
-    /// Asks for a page with `ask`, or joins those that have asked for the same one.
+    /// Asks for a page with `ask`, or joins those that have asked for the same one. `ends`: see [`EncodedPage::ends`].
     pub(crate) fn read(
         &self,
-        read: Read,
+        (read, ends): (Read, Ends),
         filter: Option<Filter>,
         pinned: &Arc<Pinned>,
         ask: impl FnOnce(Read, Reply<Page>),
     ) -> Reading {
         let mut pages = self.0.lock();
-        let key = (read, filter);
+        let key = (read, ends, filter);
         if let Some(page) = pages.get(&key).and_then(Weak::upgrade) {
             return Reading(page);
         }
@@ -69,8 +77,8 @@ impl Pages {
             pages.retain(|_, page| page.strong_count() > 0);
         }
         let (reply, answer) = Reply::new();
-        let state = Mutex::new(PageState::Waiting(answer, Vec::new()));
-        let filter = key.1.clone();
+        let state = Mutex::new(PageState::Waiting(answer, key.1.clone(), Vec::new()));
+        let filter = key.2.clone();
         let page = Arc::new(SharedPage { state, filter, pinned: pinned.clone() });
         let read = key.0.clone();
         pages.insert(key, Arc::downgrade(&page));
@@ -87,21 +95,23 @@ impl Future for Reading {
         // Cloned before the lock is taken, and dropped after it: a waker is an executor's code.
         let waker = cx.waker().clone();
         let mut state = self.0.state.lock();
-        let page = match &mut *state {
+        let (page, ends) = match &mut *state {
             PageState::Done(page) => return Poll::Ready(page.clone()),
-            PageState::Waiting(page, wakers) => {
+            PageState::Waiting(page, ends, wakers) => {
                 if !wakers.iter().any(|known| known.will_wake(&waker)) {
                     wakers.push(waker);
                 }
                 let all = Waker::from(self.0.clone());
-                std::task::ready!(Pin::new(page).poll(&mut Context::from_waker(&all)))
+                let page = std::task::ready!(Pin::new(page).poll(&mut Context::from_waker(&all)));
+                (page, std::mem::take(ends))
             }
         };
-        let encode = |page| EncodedPage::of(page, self.0.filter.as_ref(), &self.0.pinned);
+        let filter = self.0.filter.as_ref();
+        let encode = |page| EncodedPage::of(page, ends, filter, &self.0.pinned);
         let page = page.map(encode).map_err(|error| error.kind());
         let before = std::mem::replace(&mut *state, PageState::Done(page.clone()));
         drop(state);
-        if let PageState::Waiting(_, wakers) = before {
+        if let PageState::Waiting(.., wakers) = before {
             wakers.into_iter().for_each(Waker::wake);
         }
         Poll::Ready(page)
@@ -112,7 +122,7 @@ impl Future for Reading {
 impl Wake for SharedPage {
     fn wake(self: Arc<Self>) {
         let wakers = match &mut *self.state.lock() {
-            PageState::Waiting(_, wakers) => std::mem::take(wakers),
+            PageState::Waiting(.., wakers) => std::mem::take(wakers),
             PageState::Done(_) => Vec::new(),
         };
         wakers.into_iter().for_each(Waker::wake);
@@ -120,28 +130,34 @@ impl Wake for SharedPage {
 }
 
 impl EncodedPage {
-    fn of(page: Page, filter: Option<&Filter>, pinned: &Arc<Pinned>) -> Self {
+    fn of(page: Page, mut ends: Ends, filter: Option<&Filter>, pinned: &Arc<Pinned>) -> Self {
         let Page { epoch, records, from, to, reach } = page;
         let (mut bytes, mut events, mut positions) = (Vec::new(), 0, Vec::new());
-        for record in &records {
-            if !filter.is_none_or(|filter| filter.matches(&record.event)) {
+        let last = records.last().map(|record| record.position);
+        for Record { position, at, topic, event } in records {
+            // As the journal does with what the log delivers.
+            if ends.get(&topic).is_some_and(|last| last.voids(at)) {
                 continue;
             }
-            bytes.extend(encode::fields_without_id(&record.event, 0));
-            encode::id(&epoch, record.position, &mut bytes);
-            bytes.push(b'\n');
-            events += 1;
-            positions.extend(filter.map(|_| record.position));
+            if filter.is_none_or(|filter| filter.matches(&event)) {
+                bytes.extend(encode::fields_without_id(&event, 0));
+                encode::id(&epoch, position, &mut bytes);
+                bytes.push(b'\n');
+                events += 1;
+                positions.extend(filter.map(|_| position));
+            }
+            match event.is_last() {
+                true => drop(ends.insert(topic, LastEvent { position, at })),
+                false => drop(ends.remove(&topic)),
+            }
         }
         // Where the next page begins. A client that knows it need not be reset for what is hidden from it.
-        if let (Some(_), Some(last)) = (filter, records.last())
-            && positions.last() != Some(&last.position)
-        {
-            encode::id(&epoch, last.position, &mut bytes);
+        if let Some(last) = last.filter(|last| filter.is_some() && positions.last() != Some(last)) {
+            encode::id(&epoch, last, &mut bytes);
             bytes.push(b'\n');
         }
         let (bytes, positions) = (pinned.hold(bytes), positions.into());
-        Self { epoch, bytes, events, positions, from, to, reach }
+        Self { epoch, bytes, events, positions, from, to, reach, ends }
     }
 }
 
@@ -157,13 +173,13 @@ mod tests {
     use futures_executor::block_on;
 
     use super::*;
-    use crate::backend::{LogError, Record, Start};
+    use crate::backend::{LogError, Start};
     use crate::event::Event;
-    use crate::topic::{Topic, TopicPattern};
+    use crate::topic::TopicPattern;
 
-    fn read(topic: &str) -> Read {
+    fn read(topic: &str) -> (Read, Ends) {
         let topics = vec![TopicPattern::new(topic).unwrap()];
-        Read { topics, start: Start::After(3), to: 9, max_bytes: 100 }
+        (Read { topics, start: Start::After(3), to: 9, max_bytes: 100 }, Ends::new())
     }
 
     #[test]

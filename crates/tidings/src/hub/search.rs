@@ -5,6 +5,7 @@ use super::shared::Shared;
 use crate::filter::Filter;
 use crate::log::TopicLog;
 use crate::log::coverage::LowWatermark;
+use crate::log::filtered::filter_of;
 use crate::topic::{Topic, TopicPattern};
 
 /// Looks for the past of topics and patterns, in steps: 64 patterns and a hundred thousand topics are millions of
@@ -45,7 +46,7 @@ impl Search {
             place: Place::Topics(None),
             found: topics,
             vanished: LowWatermark::default(),
-            filter: logs.first().and_then(|log| log.filter().cloned()),
+            filter: filter_of(logs).cloned(),
         })
     }
 

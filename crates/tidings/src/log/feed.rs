@@ -6,6 +6,7 @@ use super::coalesce::{Budget, Chunk, Slice};
 use super::frame::Frame;
 use super::reset_reason::ResetReason;
 use super::ring::Newest;
+use super::standing::End;
 use super::tail::{Entry, Tail};
 use super::wait_list::Ticket;
 use crate::clock::Clock;
@@ -198,7 +199,7 @@ impl Feed {
             // that are for this reader.
             if chunk.covers(range.from)
                 && (!range.replay || chunk.to() <= range.to)
-                && let Some(slice) = chunk.after(range.from)
+                && let Some(slice) = chunk.between(range.from, range.to)
             {
                 return Ok(Some(slice));
             }
@@ -360,6 +361,20 @@ impl Feed {
         Ok(Gathered { frames, to })
     }
 
+    /// What may follow for one who has read everything up to an offset.
+    #[inline]
+    pub(crate) fn end(&self, offset: u64) -> End {
+        let mut all = End::Reached;
+        for topic in &self.topics {
+            match topic.end(offset) {
+                End::Open => return End::Open,
+                End::Unknown => all = End::Unknown,
+                End::Reached => {}
+            }
+        }
+        all
+    }
+
     /// Whether a topic has anything after this offset.
     #[inline]
     pub(crate) fn has_news(&self, offset: u64) -> bool {
@@ -496,7 +511,7 @@ impl Gathered {
         }
         let now = coalescing.clock.now();
         match Chunk::write(&self.frames, (range.from, self.to), now, &coalescing.budget) {
-            Some(chunk) => Some((chunk.after(range.from)?, Some(chunk))),
+            Some(chunk) => Some((chunk.between(range.from, self.to)?, Some(chunk))),
             None => Some((alone, None)),
         }
     }

@@ -16,6 +16,11 @@ pub(crate) struct Filtered {
     pub(crate) filter: Filter,
 }
 
+/// The filter of a stream with these logs.
+pub(crate) fn filter_of(logs: &[Arc<TopicLog>]) -> Option<&Filter> {
+    logs.first().and_then(|log| log.filter())
+}
+
 impl TopicLog {
     /// `nothing` is its retention: the live window is enough, because the past is in the other log.
     pub(crate) fn filtered(
@@ -25,7 +30,7 @@ impl TopicLog {
         coverage: Coverage,
     ) -> Self {
         let name = filtered.of.name.clone();
-        Self { filtered: Some(Box::new(filtered)), ..Self::new(id, name, nothing, coverage) }
+        Self { filtered: Some(Box::new(filtered)), ..Self::new(id, name, nothing, coverage, false) }
     }
 
     pub(crate) fn filter(&self) -> Option<&Filter> {

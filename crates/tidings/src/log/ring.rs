@@ -43,6 +43,10 @@ impl Ring {
         self.frames.front()
     }
 
+    pub(crate) fn last(&self) -> Option<&Frame> {
+        self.frames.back()
+    }
+
     pub(crate) fn get(&self, index: usize) -> Option<&Frame> {
         self.frames.get(index)
     }
@@ -94,9 +98,16 @@ impl Ring {
 
     /// The first frame after a public position.
     pub(crate) fn first_after_position(&self, position: u64) -> Option<&Frame> {
-        let first =
-            self.frames.partition_point(|frame| frame.position.is_some_and(|p| p <= position));
-        self.frames.get(first)
+        self.frames.get(self.index_after_position(position))
+    }
+
+    /// How many frames are after a public position.
+    pub(crate) fn count_after_position(&self, position: u64) -> usize {
+        self.len() - self.index_after_position(position)
+    }
+
+    fn index_after_position(&self, position: u64) -> usize {
+        self.frames.partition_point(|frame| frame.position.is_some_and(|p| p <= position))
     }
 
     /// The index of the first frame published after `at`.

@@ -14,10 +14,13 @@ use super::{Ready, Subscription};
 use crate::backend::{Epoch, LogErrorKind, Read, Receiver, Reply, Start};
 use crate::client::Client;
 use crate::clock;
+use crate::heartbeat::timer::Call;
 use crate::hub::journal::Head;
-use crate::hub::pages::{EncodedPage, Reading};
+use crate::hub::pages::{EncodedPage, Ends, Reading};
 use crate::hub::replication::Replication;
 use crate::hub::shared::Shared;
+use crate::log::feed::Feed;
+use crate::log::filtered::filter_of;
 use crate::log::reset_reason::ResetReason;
 use crate::status::Status;
 
@@ -40,6 +43,8 @@ pub(super) struct CatchUp {
     began: u64,
     /// The log has reached the position at which the client is.
     is_reached: bool,
+    /// The topics whose last events were read.
+    ends: Ends,
     state: CatchUpState,
     /// The retry generation in which the hub was found to be closing.
     closing: Option<u64>,
@@ -75,6 +80,8 @@ enum CatchUpState {
 }
 
 pub(super) enum Progress {
+    /// The stream's topics change before it looks further.
+    ChangeTopics,
     /// The client's status is certain; there is more to come.
     Announce(Announcement),
     /// Some events, perhaps none.
@@ -119,6 +126,7 @@ impl CatchUp {
             newest_passing,
             began,
             is_reached,
+            ends: Ends::new(),
             state: CatchUpState::Look,
             closing: None,
         })
@@ -136,12 +144,13 @@ impl CatchUp {
         &mut self,
         shared: &Arc<Shared>,
         client: &Arc<Client>,
+        feed: &Arc<Feed>,
         cx: &mut Context<'_>,
     ) -> Poll<Progress> {
         loop {
             match &mut self.state {
                 CatchUpState::Look => {
-                    if let Poll::Ready(progress) = self.look(shared, client) {
+                    if let Poll::Ready(progress) = self.look(shared, client, feed) {
                         return Poll::Ready(progress);
                     }
                     if let CatchUpState::Look = self.state {
@@ -151,7 +160,7 @@ impl CatchUp {
                 CatchUpState::LookBack(look) => {
                     let Some((answer, head)) = look.take() else { return Poll::Pending };
                     self.state = CatchUpState::Look;
-                    if let Poll::Ready(progress) = self.looked(answer, head, shared, client) {
+                    if let Poll::Ready(progress) = self.looked(answer, head, shared, feed) {
                         return Poll::Ready(progress);
                     }
                 }
@@ -183,6 +192,7 @@ impl CatchUp {
                             }
                             let is_complete = self.is_complete;
                             self.start = Start::After(page.to);
+                            self.ends.clone_from(&page.ends);
                             let (position, status) = (page.from, self.announce.take());
                             self.state = CatchUpState::SendPage(page);
                             if let Some(status) = status {
@@ -222,6 +232,7 @@ impl CatchUp {
         let excess = newest.positions.len().saturating_sub(newest.count);
         newest.positions.drain(..excess);
         self.start = Start::After(page.to);
+        self.ends.clone_from(&page.ends);
         if page.to >= *newest.end.get_or_insert_with(|| shared.head().position) {
             let found = newest.positions.front().filter(|_| newest.positions.len() == newest.count);
             self.start = match found {
@@ -230,6 +241,7 @@ impl CatchUp {
                 None => newest.start,
             };
             self.newest_passing = None;
+            self.ends.clear();
         }
         true
     }
@@ -239,14 +251,23 @@ impl CatchUp {
     }
 
     /// Looks whether memory has what follows, and asks the log if not.
-    fn look(&mut self, shared: &Arc<Shared>, client: &Arc<Client>) -> Poll<Progress> {
+    fn look(
+        &mut self,
+        shared: &Arc<Shared>,
+        client: &Arc<Client>,
+        feed: &Arc<Feed>,
+    ) -> Poll<Progress> {
         // First, so that nothing that happens after the look is missed.
         self.replication.wait_for_progress(client);
         let head = shared.head();
+        // After that: a change that comes now has a later head.
+        if client.heartbeat.calls().has(Call::Topics) {
+            return Poll::Ready(Progress::ChangeTopics);
+        }
         let Some(history) = head.replica.filter(|history| history.began == self.began) else {
             return Poll::Ready(Progress::Reset(ResetReason::Unknown));
         };
-        let logs = &client.feed.topics;
+        let logs = &feed.topics;
         // What is not followed yet would only have to be read again.
         if !logs.iter().all(|log| log.lock().coverage.is_followed()) {
             return Poll::Pending;
@@ -265,8 +286,8 @@ impl CatchUp {
             }
             Start::After(position) => {
                 let question = Question::AfterPosition(position);
-                return match LookBack::begin(question, head, shared, client) {
-                    LookBack::Done(answer, head) => self.looked(answer, head, shared, client),
+                return match LookBack::begin(question, head, shared, (client, feed)) {
+                    LookBack::Done(answer, head) => self.looked(answer, head, shared, feed),
                     LookBack::Pending(look) => {
                         self.state = CatchUpState::LookBack(look);
                         Poll::Pending
@@ -274,7 +295,7 @@ impl CatchUp {
                 };
             }
         }
-        self.read_page(head, shared, client);
+        self.read_page(head, shared, feed);
         Poll::Pending
     }
 
@@ -284,10 +305,10 @@ impl CatchUp {
         answer: Answer,
         head: Head,
         shared: &Shared,
-        client: &Client,
+        feed: &Feed,
     ) -> Poll<Progress> {
         let (Answer::GoOn(start), Start::After(position)) = (answer, self.start) else {
-            self.read_page(head, shared, client);
+            self.read_page(head, shared, feed);
             return Poll::Pending;
         };
         let (status, epoch) = (self.announce.take(), head.epoch);
@@ -298,16 +319,16 @@ impl CatchUp {
     }
 
     /// Asks the log for a page up to the head.
-    fn read_page(&mut self, head: Head, shared: &Shared, client: &Client) {
-        let logs = &client.feed.topics;
+    fn read_page(&mut self, head: Head, shared: &Shared, feed: &Feed) {
+        let names = feed.topics.iter().map(|log| &log.name);
         let read = Read {
-            topics: logs.iter().map(|log| log.name.clone()).collect(),
+            topics: names.cloned().collect(),
             start: self.start,
             to: head.position,
             max_bytes: Self::PAGE_BYTES,
         };
-        let filter = client.filter().cloned();
-        let page = self.replication.pages.read(read, filter, &shared.pinned, |read, reply| {
+        let (asked, filter) = ((read, self.ends.clone()), filter_of(&feed.topics).cloned());
+        let page = self.replication.pages.read(asked, filter, &shared.pinned, |read, reply| {
             shared.counters.log_reads.add();
             self.replication.log.read(read, reply);
         });
@@ -324,7 +345,8 @@ impl Subscription {
         cx: &mut Context<'_>,
     ) -> Option<NextStep> {
         self.client.heartbeat.register(cx.waker());
-        let Poll::Ready(progress) = catch_up.poll(&self.shared, &self.client, cx) else {
+        let progress = catch_up.poll(&self.shared, &self.client, self.feed(), cx);
+        let Poll::Ready(progress) = progress else {
             // The client comes back, here or elsewhere.
             if closing && catch_up.is_hopeless() {
                 return Some(NextStep::End);
@@ -333,6 +355,11 @@ impl Subscription {
             return Some(NextStep::Wait);
         };
         let announcement = match progress {
+            Progress::ChangeTopics => {
+                self.out_of_band().catch_up = Some(catch_up);
+                self.change_topics_here();
+                return None;
+            }
             Progress::Reset(reason) => {
                 self.reset(reason);
                 return None;
@@ -350,6 +377,7 @@ impl Subscription {
                 Some(announcement)
             }
             Progress::Arrived(start, announcement) => {
+                self.on_ends_read(&catch_up.ends);
                 self.client.set_position(start.position);
                 self.seek(start);
                 announcement

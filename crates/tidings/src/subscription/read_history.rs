@@ -190,7 +190,7 @@ impl Subscription {
             if self.cursor.offset >= joined {
                 return Poll::Ready(None);
             }
-            match self.read(Some(joined)) {
+            match self.read(joined.min(self.shared.watermark())) {
                 Ok(Some(item)) => return Poll::Ready(Some(item.bytes)),
                 Ok(None) => {}
                 Err(reason) => self.on_overrun(reason),

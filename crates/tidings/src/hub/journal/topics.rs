@@ -3,15 +3,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::filtered_logs::FilteredLogs;
+use super::keys::Keys;
+use super::source::Source;
 use super::tombstones::Tombstones;
 use super::topic_map::TopicMap;
 use crate::event::tags::Tags;
 use crate::filter::Filter;
 use crate::log::TopicLog;
 use crate::log::coverage::{Coverage, LowWatermark};
-use crate::log::filtered::Filtered;
+use crate::log::filtered::{Filtered, filter_of};
 use crate::log::frame::Frame;
 use crate::log::retention::{Retention, RetentionRules};
+use crate::log::standing::{LastEvent, Standing};
 use crate::number_map::NumberMap;
 use crate::pattern_map::PatternMap;
 use crate::topic::{Topic, TopicPattern};
@@ -37,6 +40,9 @@ pub(crate) struct Topics {
     filtered: NumberMap<u64, FilteredLogs>,
     next_id: u64,
     vanished: Tombstones,
+    /// Of a replica: the topics that it knows to be finished, whether memory has the last event or not. It knows for a while
+    /// only, because the hub's log may lose the event.
+    ends: Option<Keys<Topic, LastEvent>>,
     interests: Interests,
 }
 
@@ -60,7 +66,7 @@ pub(crate) struct Past<'a> {
 impl<'a> Past<'a> {
     /// The past is in the logs that the present is read from, or that these are filtered from.
     pub(crate) fn of(logs: &'a [Arc<TopicLog>]) -> Self {
-        let filter = logs.first().and_then(|log| log.filter().cloned());
+        let filter = filter_of(logs).cloned();
         let logs = match filter {
             Some(_) => logs.iter().map(|log| log.whole().clone()).collect(),
             None => logs.into(),
@@ -83,8 +89,16 @@ impl<'a> Past<'a> {
 }
 
 impl Topics {
+    /// How many finished topics are known at a time, and for how long, in milliseconds.
+    const ENDS: usize = 16 * 1024;
+    const ENDS_WINDOW: u64 = 60_000;
+
     /// `low` is what all topics have lost.
-    pub(super) fn new(rules: Arc<RetentionRules>, is_selective: bool, low: LowWatermark) -> Self {
+    pub(super) fn new(rules: Arc<RetentionRules>, source: &Source, low: LowWatermark) -> Self {
+        let (is_selective, is_replica) = match source {
+            Source::Local { .. } => (false, false),
+            Source::Replica(replica) => (replica.history.is_selective, true),
+        };
         Self {
             rules,
             nothing: Arc::new(Retention::none()),
@@ -94,6 +108,7 @@ impl Topics {
             filtered: NumberMap::default(),
             next_id: 0,
             vanished: Tombstones::of_all(low),
+            ends: is_replica.then(|| Keys::bounded(Self::ENDS, Self::ENDS_WINDOW)),
             interests: Interests::default(),
         }
     }
@@ -101,6 +116,38 @@ impl Topics {
     /// From now on, topics that do not exist have lost this.
     pub(super) fn forget_vanished(&mut self, low: LowWatermark) {
         self.vanished = Tombstones::of_all(low);
+        self.ends = self.ends.take().map(|_| Keys::bounded(Self::ENDS, Self::ENDS_WINDOW));
+    }
+
+    /// Whether a topic is known not to be finished.
+    pub(crate) fn is_open(&self, topic: &Topic) -> bool {
+        self.get(topic).is_some_and(|log| log.lock().standing == Standing::Open)
+    }
+
+    /// A topic's last event, if it is finished.
+    pub(super) fn end_of(&mut self, topic: &Topic, now: u64) -> Option<LastEvent> {
+        if let Some(log) = self.get(topic) {
+            match log.lock().standing {
+                Standing::Finished(last) => return Some(last),
+                Standing::Open => return None,
+                Standing::Unknown { .. } => {}
+            }
+        }
+        self.known_end_of(topic, now)
+    }
+
+    /// The same of a topic that has no log.
+    pub(super) fn known_end_of(&mut self, topic: &Topic, now: u64) -> Option<LastEvent> {
+        self.ends.as_mut()?.get(topic, now)
+    }
+
+    /// A topic has this last event, or has none any more.
+    pub(super) fn set_end(&mut self, topic: &Topic, last: Option<LastEvent>, now: u64) {
+        match (&mut self.ends, last) {
+            (Some(ends), Some(last)) => ends.insert(topic.clone(), last, now),
+            (Some(ends), None) => ends.remove(topic),
+            (None, _) => {}
+        }
     }
 
     /// All logs, of topics and of patterns, and filtered ones.
@@ -165,11 +212,11 @@ impl Topics {
 
     /// The log that an event of a topic goes to. A selective log knows of topics with subscribers only, so
     /// there an event does not create one.
-    pub(super) fn for_event(&mut self, topic: &Topic) -> Option<Arc<TopicLog>> {
+    pub(super) fn for_event(&mut self, topic: &Topic, now: u64) -> Option<Arc<TopicLog>> {
         match self.get(topic) {
             Some(log) => Some(log.clone()),
             None if self.is_selective => None,
-            None => Some(self.create(&topic.into(), LowWatermark::default())),
+            None => Some(self.create(&topic.into(), LowWatermark::default(), now)),
         }
     }
 
@@ -228,9 +275,10 @@ impl Topics {
         names: &[TopicPattern],
         filter: Option<&Filter>,
         low: LowWatermark,
+        now: u64,
     ) -> Vec<Arc<TopicLog>> {
         let subscribe = |name| {
-            let log = self.find(name).cloned().unwrap_or_else(|| self.create(name, low));
+            let log = self.find(name).cloned().unwrap_or_else(|| self.create(name, low, now));
             let Some(filter) = filter else {
                 log.lock().subscribers += 1;
                 return log;
@@ -269,7 +317,7 @@ impl Topics {
     }
 
     /// `low` is what it has not got, if it is a pattern.
-    fn create(&mut self, name: &TopicPattern, low: LowWatermark) -> Arc<TopicLog> {
+    fn create(&mut self, name: &TopicPattern, low: LowWatermark, now: u64) -> Arc<TopicLog> {
         self.next_id += 1;
         let topic = name.topic();
         let low = topic.as_ref().map_or(low, |topic| self.vanished.low_watermark(topic));
@@ -279,7 +327,14 @@ impl Topics {
             _ => self.rules.of(name).clone(),
         };
         let coverage = self.coverage(low);
-        let log = Arc::new(TopicLog::new(self.next_id, name.to_owned_text(), retention, coverage));
+        let is_asked_for = topic.is_some() && self.ends.is_some();
+        let text = name.to_owned_text();
+        let log = Arc::new(TopicLog::new(self.next_id, text, retention, coverage, is_asked_for));
+        let end =
+            topic.as_ref().zip(self.ends.as_mut()).and_then(|(topic, ends)| ends.get(topic, now));
+        if let Some(last) = end {
+            log.set_standing(&mut log.lock(), Standing::Finished(last), low.offset.max(1));
+        }
         match topic {
             Some(_) => self.logs.insert(log.clone()),
             None => self.patterns.insert(name.clone(), log.clone()),
