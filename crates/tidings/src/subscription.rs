@@ -264,7 +264,9 @@ impl Subscription {
     fn with_position(&self, heartbeat: Bytes) -> Bytes {
         // First: what is up to here was read, unless it is news.
         let head = self.shared.head();
-        let is_current = self.out_of_band.is_none() && !self.feed().has_news(self.cursor.offset);
+        let is_current = self.out_of_band.is_none()
+            && !self.is_changing()
+            && !self.feed().has_news(self.cursor.offset);
         if !is_current || head.position <= self.client.position() {
             return heartbeat;
         }

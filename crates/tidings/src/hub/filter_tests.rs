@@ -133,7 +133,7 @@ fn a_client_is_not_reset_for_what_was_hidden_while_another_has_its_filter() {
 #[test]
 fn heartbeats_bring_the_position_of_a_client_from_which_everything_is_hidden() {
     let clock = ManualClock::new();
-    let builder = Hub::builder().clock(clock.clock()).heartbeat(Duration::from_secs(10));
+    let builder = Hub::builder().clock(clock.clock()).heartbeat(Duration::from_secs(5));
     let hub = builder.retention(Retention::default().events(10)).build();
     let filter = role("admin");
     let (mut stream, mut unfiltered) = (open(&hub, &filter), hub.subscribe("b").open().unwrap());
@@ -145,7 +145,7 @@ fn heartbeats_bring_the_position_of_a_client_from_which_everything_is_hidden() {
         last = Some(publish(&hub, "guest", "hidden").id().to_string());
     }
     let last = last.unwrap();
-    clock.advance(Duration::from_secs(11));
+    clock.advance(Duration::from_secs(6));
     let mut cx = Context::from_waker(Waker::noop());
     let mut next = |stream: &mut Subscription| match Pin::new(stream).poll_next(&mut cx) {
         Poll::Ready(Some(Ok(bytes))) => String::from_utf8(bytes.to_vec()).unwrap(),
@@ -154,7 +154,7 @@ fn heartbeats_bring_the_position_of_a_client_from_which_everything_is_hidden() {
     assert_eq!(next(&mut stream), format!(":\n\nid: {last}\n\n"));
     assert_eq!(next(&mut unfiltered), ":\n\n");
     // Nothing new.
-    clock.advance(Duration::from_secs(11));
+    clock.advance(Duration::from_secs(6));
     assert_eq!(next(&mut stream), ":\n\n");
     // An event that is not read yet is not passed over.
     let mut cohort = Cohort::of(&stream, Waker::noop().clone());
@@ -162,7 +162,7 @@ fn heartbeats_bring_the_position_of_a_client_from_which_everything_is_hidden() {
     for role in ["admin", "guest"] {
         publish(&hub, role, "next");
     }
-    clock.advance(Duration::from_secs(11));
+    clock.advance(Duration::from_secs(6));
     let mut cx = Context::from_waker(Waker::noop());
     match cohort.poll_member(&mut stream, &mut cx) {
         Poll::Ready(Some(Ok(bytes))) => assert_eq!(bytes, ":\n\n"),
