@@ -31,18 +31,20 @@ impl Attributes {
     }
 }
 
+type Passes = fn(&Attributes) -> bool;
+
 /// A filter, and what it is to do.
 #[derive(Debug, Clone)]
 pub(super) struct Sieve {
     pub(super) filter: Filter,
     /// A test must not ask the code under test.
-    pub(super) passes: fn(&Attributes) -> bool,
+    pub(super) passes: Passes,
 }
 
 pub(super) fn sieves() -> [Sieve; 7] {
     let role = |role: &str| Filter::equal("role", role).expect("a filter");
     let level = |least| Filter::at_least("level", least).expect("a filter");
-    let sieves: [(_, fn(&Attributes) -> bool); 7] = [
+    let sieves: [(_, Passes); 7] = [
         (role("admin"), |it| it.role == Some("admin")),
         (!role("admin"), |it| it.role != Some("admin")),
         (level(3), |it| it.level >= 3),
