@@ -33,6 +33,7 @@ mod pages {
         page_state: "docs/guide/page-state.md",
         changing_rights: "docs/guide/changing-rights.md",
         end_for_good: "docs/guide/end-for-good.md",
+        filters: "docs/guide/filters.md",
         job_progress: "docs/guide/job-progress.md",
         llm_answer: "docs/guide/llm-answer.md",
         migrating: "docs/guide/migrating.md",

@@ -27,6 +27,7 @@ on_every_framework! { "hub";
     a_page_is_rendered_with_its_stream
     the_demo_publishes_to_its_topics
     a_pattern_has_history_and_live_events
+    a_stream_with_a_filter_has_the_events_that_match
     clients_are_listed
     a_client_can_be_closed
     a_stream_ends_when_its_right_expires
@@ -338,6 +339,39 @@ async fn a_pattern_has_history_and_live_events(package: &str) {
     assert_eq!(status["status"], "resumed");
     assert_eq!(stream.next_message().await.data(), "three");
     assert_eq!(stream.next_message().await.data(), "four");
+}
+
+async fn a_stream_with_a_filter_has_the_events_that_match(package: &str) {
+    let hub = Process::start(package).await;
+    let filter = "topic=a&history=2&filter.role=admin&filter.role=editor&filter.severity:min=3";
+    let (mut live, _) = follow(&hub, filter).await;
+    for (number, (attributes, matches)) in [
+        ("attr.role=admin&attr.severity:int=3", true),
+        ("attr.role=admin&attr.severity:int=2", false),
+        ("attr.role=guest&attr.severity:int=9", false),
+        ("attr.role=editor&attr.severity:int=4&attr.draft:bool=true", true),
+        ("attr.role=admin&attr.severity=3", false),
+        ("attr.role=admin", false),
+        ("attr.role=admin&attr.severity:int=5", true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let data = number.to_string();
+        let (_, subscribers) = publish(&hub, &format!("topic=a&{attributes}"), &*data).await;
+        assert_eq!(subscribers, u64::from(matches), "{attributes}");
+        if matches {
+            assert_eq!(live.next_message().await.data(), data);
+        }
+    }
+    assert!(!live.text().contains("admin") && !live.text().contains("severity"));
+    let (mut fresh, _) = follow(&hub, filter).await;
+    let messages: Vec<_> = fresh.read_messages(3).await.iter().map(|it| it.data()).collect();
+    assert_eq!(messages[1..], ["3", "6"]);
+    for query in ["filter.a:min=x&topic=a", "filter.=x&topic=a", "filter.a:kind=x&topic=a"] {
+        let response = ask(&hub, Request::get(&format!("/events?{query}"))).await;
+        assert!(refusal(&response, 400).contains("attribute"), "{query}");
+    }
 }
 
 async fn clients_are_listed(package: &str) {

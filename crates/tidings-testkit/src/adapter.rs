@@ -42,6 +42,8 @@ pub mod errors;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod delivery;
 #[allow(missing_docs, reason = "each name states its promise")]
+pub mod filters;
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod finish;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod http2;
@@ -112,6 +114,11 @@ macro_rules! adapter_suite {
                 a_cut_after_every_byte_loses_and_doubles_nothing
                 many_pattern_subscribers_come_and_go_and_lose_nothing
                 slow_pattern_subscribers_are_reset_and_quick_ones_are_not
+            }
+            filters {
+                a_cut_after_every_byte_loses_and_doubles_nothing
+                streams_of_different_roles_come_and_go_and_lose_nothing
+                a_stream_from_which_all_is_hidden_sends_its_position
             }
             refusal {
                 a_subscription_that_cannot_be_opened_is_400_with_a_sentence

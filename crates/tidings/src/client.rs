@@ -5,8 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::client_id::ClientId;
 use crate::end_reason::{End, EndReason};
 use crate::field::EventId;
+use crate::filter::Filter;
 use crate::heartbeat::timer::{Call, HeartbeatTimer};
 use crate::log::feed::Feed;
+use crate::log::filtered::filter_of;
 use crate::outlet::Outlet;
 use crate::resume::Epoch;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -104,6 +106,11 @@ impl Client {
         (self.connected_at, self.id)
     }
 
+    /// What it is sent of its topics, if that is not all.
+    pub(crate) fn filter(&self) -> Option<&Filter> {
+        filter_of(&self.feed.topics)
+    }
+
     /// Makes the stream end at once.
     pub(crate) fn close(&self) {
         self.heartbeat.call(Call::Close);
@@ -186,6 +193,7 @@ impl Client {
             id: self.id,
             topics: names.iter().filter_map(TopicPattern::topic).collect(),
             patterns: names.into_iter().filter(TopicPattern::has_wildcard).collect(),
+            filter: self.filter().cloned(),
             principal: self.principal.clone(),
             remote_addr: self.remote_addr.get(),
             connected_at: UNIX_EPOCH + Duration::from_micros(self.connected_at),
@@ -222,6 +230,8 @@ pub struct ClientInfo {
     pub topics: Vec<Topic>,
     /// The patterns that it is subscribed to, sorted.
     pub patterns: Vec<TopicPattern>,
+    /// What the stream is sent of them, if that is not all: see [`Subscribe::filter`](crate::Subscribe::filter).
+    pub filter: Option<Filter>,
     /// The user that the application named with [`Subscribe::principal`](crate::Subscribe::principal).
     pub principal: Option<Arc<str>>,
     /// The client's address, if the server knows it. With a proxy in front of the server, it is the proxy's, unless the

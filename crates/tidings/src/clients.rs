@@ -60,7 +60,7 @@ impl<'a> Clients<'a> {
     pub fn topics(&self) -> Vec<(Topic, usize)> {
         let mut topics = Vec::new();
         self.shared.for_each_topic("", |log| {
-            topics.extend(log.name.topic().map(|topic| (topic, log.lock().subscribers as usize)));
+            topics.extend(log.name.topic().map(|topic| (topic, log.lock().all_subscribers())));
         });
         topics
     }
@@ -68,7 +68,7 @@ impl<'a> Clients<'a> {
     /// Every pattern that has subscribers, with their number, sorted.
     pub fn patterns(&self) -> Vec<(TopicPattern, usize)> {
         let logs = self.shared.journal.lock().topics.patterns();
-        let patterns = logs.iter().map(|log| (log.name.clone(), log.lock().subscribers as usize));
+        let patterns = logs.iter().map(|log| (log.name.clone(), log.lock().all_subscribers()));
         let mut patterns: Vec<_> = patterns.collect();
         patterns.sort();
         patterns

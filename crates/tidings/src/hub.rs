@@ -515,6 +515,8 @@ impl Default for Hub {
 }
 
 #[cfg(test)]
+mod filter_tests;
+#[cfg(test)]
 mod finish_tests;
 #[cfg(test)]
 mod history_tests;

@@ -25,7 +25,8 @@
 //! topics, and a stream of bytes. Reading new events and replaying missed ones is the same operation, so there is no
 //! hand-over between the two in which an event could be lost or doubled.
 //!
-//! A client may also subscribe to a *pattern*, such as `sensors/*`: [`Hub::subscribe_matching`].
+//! A client may also subscribe to a *pattern*, such as `sensors/*`: [`Hub::subscribe_matching`]. Events may have *attributes*,
+//! and a subscription a [`Filter`] on them: for roles, tenants, severity.
 //!
 //! Ids are in one order over the whole hub. So the single Last-Event-ID that a client remembers says what it has seen of
 //! all its topics, and [`Resume::subscribe`] goes on from there. The first event of a subscription, named
@@ -114,6 +115,7 @@ pub mod error;
 mod event;
 mod event_stream;
 mod field;
+mod filter;
 mod health;
 mod heartbeat;
 mod hub;
@@ -160,6 +162,7 @@ pub use end_reason::{END_EVENT, EndReason};
 pub use event::{AttributeName, AttributeValue, Event, EventKey};
 pub use event_stream::{EventStream, StreamItem};
 pub use field::{Comment, EventId, EventName};
+pub use filter::Filter;
 pub use health::{Health, Link};
 pub use heartbeat::{DEFAULT_HEARTBEAT, Heartbeat};
 pub use hub::Hub;

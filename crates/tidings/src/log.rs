@@ -3,6 +3,7 @@
 pub(crate) mod coalesce;
 pub(crate) mod coverage;
 pub(crate) mod feed;
+pub(crate) mod filtered;
 pub(crate) mod frame;
 pub(crate) mod reset_reason;
 pub(crate) mod retention;
@@ -19,6 +20,7 @@ use crate::sync::{Mutex, MutexGuard};
 use crate::topic::TopicPattern;
 use crate::waking::{Waiter, Waiters};
 use coverage::{Coverage, LowWatermark};
+use filtered::Filtered;
 use frame::Frame;
 use reset_reason::ResetReason;
 use retention::{LIVE_WINDOW, Retention};
@@ -37,6 +39,7 @@ pub(crate) struct TopicLog {
     /// The topic's name; or a pattern, whose log has the events of many topics.
     pub(crate) name: TopicPattern,
     pub(crate) retention: Arc<Retention>,
+    pub(crate) filtered: Option<Box<Filtered>>,
     /// The newest frame's offset, 0 for none: readers see without the lock that nothing is new.
     head: AtomicU64,
     /// The offset at which the topic has ended, or [`OPEN`](Self::OPEN) or [`UNKNOWN`](Self::UNKNOWN): readers see without
@@ -59,6 +62,8 @@ pub(crate) struct TopicState {
     pub(crate) coverage: Coverage,
     pub(crate) standing: Standing,
     pub(crate) subscribers: u32,
+    /// Those of its filtered logs.
+    pub(crate) filtered_subscribers: u32,
     /// How many events were appended, whatever has become of them.
     pub(crate) appended: u64,
     /// Pattern subscriptions that are reading what was published here before they began.
@@ -88,6 +93,7 @@ impl TopicLog {
             id,
             name,
             retention,
+            filtered: None,
             head: AtomicU64::new(0),
             end: AtomicU64::new(Self::end_of(standing, 0)),
             is_asked_for,
@@ -98,6 +104,7 @@ impl TopicLog {
                 coverage,
                 standing,
                 subscribers: 0,
+                filtered_subscribers: 0,
                 appended: 0,
                 replays: 0,
                 waiting: WaitList::default(),
@@ -138,15 +145,22 @@ impl TopicLog {
     /// The topic has ended before `offset`, as the hub's log says. Takes the wait list, for the caller to wake when it holds
     /// no lock.
     pub(crate) fn finish(&self, state: &mut TopicState, last: LastEvent, offset: u64) -> Waiters {
-        self.head.store(offset, Ordering::Release);
         self.set_standing(state, Standing::Finished(last), offset);
+        self.skip(state, offset)
+    }
+
+    /// Has readers look at an offset, where there is no event. Takes the wait list, as above.
+    pub(crate) fn skip(&self, state: &mut TopicState, offset: u64) -> Waiters {
+        self.head.store(offset, Ordering::Release);
         self.take_waiting(state)
     }
 
     /// What may follow for one who has read everything up to an offset.
     #[inline]
     pub(crate) fn end(&self, offset: u64) -> End {
-        match self.end.load(Ordering::Acquire) {
+        // A filtered log ends when the one does that it is of: it has the last event, too.
+        let log = self.filtered.as_ref().map_or(self, |filtered| &*filtered.of);
+        match log.end.load(Ordering::Acquire) {
             Self::OPEN => End::Open,
             Self::UNKNOWN => End::Unknown,
             end if end <= offset => End::Reached,
@@ -359,6 +373,11 @@ impl TopicState {
         self.waiting.len()
     }
 
+    /// With those of its filtered logs.
+    pub(crate) fn all_subscribers(&self) -> usize {
+        (self.subscribers + self.filtered_subscribers) as usize
+    }
+
     /// Gives back what only readers need.
     pub(crate) fn on_last_reader_gone(&mut self) {
         self.waiting.shrink();
@@ -366,7 +385,7 @@ impl TopicState {
 
     /// Neither subscribers nor retained events.
     pub(crate) fn is_vacant(&self) -> bool {
-        self.subscribers == 0 && self.durable.is_empty()
+        self.all_subscribers() == 0 && self.durable.is_empty()
     }
 }
 

@@ -273,7 +273,30 @@ impl Subscription {
         if self.sends_status && !self.client.has_events() {
             return EMPTY_COMMENT;
         }
-        self.attached.as_ref().map_or(EMPTY_COMMENT, |attached| attached.heartbeat.get())
+        let heartbeat = self.attached.as_ref();
+        let heartbeat = heartbeat.map_or(EMPTY_COMMENT, |attached| attached.heartbeat.get());
+        match self.client.filter() {
+            Some(_) => self.with_position(heartbeat),
+            None => heartbeat,
+        }
+    }
+
+    /// A heartbeat, and the position that the client has reached without being sent an event: what was published may be
+    /// hidden from it by its filter. It need not be reset if that is gone when it comes back.
+    fn with_position(&self, heartbeat: Bytes) -> Bytes {
+        // First: what is up to here was read, unless it is news.
+        let head = self.shared.head();
+        let is_current = self.out_of_band.is_none()
+            && !self.is_changing()
+            && !self.feed().has_news(self.cursor.offset);
+        if !is_current || head.position <= self.client.position() {
+            return heartbeat;
+        }
+        let mut bytes = heartbeat.to_vec();
+        encode::id(&head.epoch, head.position, &mut bytes);
+        bytes.push(b'\n');
+        self.client.set_position(head.position);
+        bytes.into()
     }
 
     /// The client's id in the registry.
@@ -549,7 +572,8 @@ impl Subscription {
         if cursor.offset < cursor.joined {
             let mut topic_cursors = TopicCursor::for_each_of(&past);
             set(&mut topic_cursors);
-            let replay = Replay::new(self.shared.clone(), past, cursor, topic_cursors);
+            let filter = self.client.filter().cloned();
+            let replay = Replay::new(self.shared.clone(), past, filter, cursor, topic_cursors);
             self.out_of_band().replay = Some(replay);
         }
     }

@@ -70,7 +70,7 @@ impl TopicChanges {
         if !state.call(shared, client) {
             return Ok(false);
         }
-        let (added, head) = shared.enter(&names);
+        let (added, head) = shared.enter(&names, client.filter());
         state.names = all;
         state.due.push_back(Change { head, added, removed: Vec::new(), history });
         Ok(true)

@@ -43,13 +43,14 @@ pub async fn finish(hub: &Hub, query: Option<&str>, body: &[u8]) -> Result<Strin
 }
 
 fn event(query: Option<&str>, body: &[u8]) -> Result<(query::Publish, Event), Refusal> {
-    let query = query::Publish::parse(query)?;
+    let mut query = query::Publish::parse(query)?;
     let data = std::str::from_utf8(body)
         .map_err(|error| Refusal::bad_request(format!("body is not UTF-8: {error}")))?;
     let event = match &query.event {
         Some(name) => Event::named(name.as_str(), data).map_err(Refusal::bad_request)?,
         None => Event::new(data),
     };
+    let event = std::mem::take(&mut query.attributes).of(event);
     Ok((query, event))
 }
 

@@ -10,7 +10,7 @@ use tidings_tests::random::Random;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::ledger::{Ledger, Outcome, Publication};
+use crate::ledger::{Ledger, Outcome, Publication, part_of};
 
 /// How long a publisher waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -88,7 +88,8 @@ pub(crate) async fn publish(
     data: &str,
 ) -> Outcome {
     let key = key.map_or(String::new(), |key| format!("&key={key}"));
-    let request = Request::post(&format!("/{how}?topic={topic}{key}"), data);
+    let part = part_of(data);
+    let request = Request::post(&format!("/{how}?topic={topic}{key}&attr.part={part}"), data);
     let exchange = async {
         let mut response = Connection::try_send(node, &request).await?;
         while response.ending().is_none() {

@@ -2,6 +2,7 @@ use std::error::Error;
 use std::fmt;
 
 use super::field::FieldError;
+use super::filter::FilterError;
 use crate::response::ErrorFormat;
 use crate::stream_limit::StreamLimit;
 
@@ -16,6 +17,7 @@ pub struct SubscribeError {
 #[derive(Debug)]
 pub(crate) enum SubscribeErrorCause {
     Topic(FieldError),
+    Filter(FilterError),
     NoTopics,
     TooManyTopics { count: usize, limit: usize },
     TooManyPatterns { count: usize, limit: usize },
@@ -30,6 +32,7 @@ impl SubscribeError {
     pub fn kind(&self) -> SubscribeErrorKind {
         match self.cause {
             SubscribeErrorCause::Topic(_) => SubscribeErrorKind::Topic,
+            SubscribeErrorCause::Filter(_) => SubscribeErrorKind::Filter,
             SubscribeErrorCause::NoTopics => SubscribeErrorKind::NoTopics,
             SubscribeErrorCause::TooManyTopics { .. } => SubscribeErrorKind::TooManyTopics,
             SubscribeErrorCause::TooManyPatterns { .. } => SubscribeErrorKind::TooManyPatterns,
@@ -59,6 +62,7 @@ impl fmt::Display for SubscribeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
             SubscribeErrorCause::Topic(source) => source.fmt(f),
+            SubscribeErrorCause::Filter(source) => source.fmt(f),
             SubscribeErrorCause::NoTopics => f.write_str("topic is missing"),
             SubscribeErrorCause::TooManyTopics { count, limit } => {
                 write!(f, "subscription has {count} topics, over the limit of {limit}")
@@ -83,6 +87,7 @@ impl Error for SubscribeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.cause {
             SubscribeErrorCause::Topic(source) => Some(source),
+            SubscribeErrorCause::Filter(source) => Some(source),
             _ => None,
         }
     }
@@ -94,6 +99,8 @@ impl Error for SubscribeError {
 pub enum SubscribeErrorKind {
     /// A topic's name was refused; the source is the [`FieldError`].
     Topic,
+    /// Several filters are too large together; the source is the [`FilterError`].
+    Filter,
     /// No topic was named.
     NoTopics,
     /// There are more topics than [`HubBuilder::topics_per_subscription`](crate::HubBuilder::topics_per_subscription).

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Record, Reply, Start};
 use crate::encode;
+use crate::filter::Filter;
 use crate::log::standing::LastEvent;
 use crate::pinned::Pinned;
 use crate::resume::Epoch;
@@ -17,7 +18,7 @@ use crate::topic::{Topic, TopicPattern};
 use crate::waking::Waiter;
 
 /// The pages of a hub's log that are being read, or sent. Clients that ask for the same page share it: when a thousand
-/// clients have missed the same events, the log is asked once.
+/// clients with the same filter have missed the same events, the log is asked once.
 ///
 /// What is being read has a limit of its own: some pages at a time. What was read counts as [`Pinned`].
 #[derive(Debug, Default)]
@@ -36,13 +37,14 @@ struct Key {
     /// page that goes up to where it was is as good.
     to: Option<u64>,
     ends: Ends,
+    filter: Option<Filter>,
 }
 
 impl Key {
-    fn of(epoch: &Epoch, read: &Read, ends: Ends) -> Self {
+    fn of(epoch: &Epoch, read: &Read, ends: Ends, filter: Option<Filter>) -> Self {
         let Read { topics, start, to, .. } = read.clone();
         let to = matches!(start, Start::Newest { .. }).then_some(to);
-        Self { epoch: epoch.clone(), topics, start, to, ends }
+        Self { epoch: epoch.clone(), topics, start, to, ends, filter }
     }
 }
 
@@ -53,12 +55,14 @@ pub(crate) type Ends = BTreeMap<Topic, LastEvent>;
 #[derive(Debug)]
 pub(crate) struct Reading(Arc<SharedPage>);
 
-/// Events that were read from the log, as bytes of the event stream.
+/// Events that were read from the log and passed a filter, as bytes of the event stream.
 #[derive(Debug, Clone)]
 pub(crate) struct EncodedPage {
     pub(crate) epoch: Epoch,
     pub(crate) bytes: Bytes,
     pub(crate) events: usize,
+    /// Those of the events, if there is a filter.
+    pub(crate) positions: Arc<[u64]>,
     /// The page begins after this position.
     pub(crate) from: u64,
     /// The page has everything up to this position.
@@ -71,6 +75,7 @@ struct SharedPage {
     /// Up to where it was asked for.
     to: u64,
     state: Mutex<PageState>,
+    filter: Option<Filter>,
     pinned: Arc<Pinned>,
 }
 
@@ -87,11 +92,12 @@ impl Pages {
         &self,
         epoch: &Epoch,
         (read, ends): (Read, Ends),
+        filter: Option<Filter>,
         pinned: &Arc<Pinned>,
         waiter: &Arc<W>,
         ask: impl FnOnce(Read, Reply<Page>),
     ) -> Option<Reading> {
-        let key = Key::of(epoch, &read, ends.clone());
+        let key = Key::of(epoch, &read, ends.clone(), filter.clone());
         let mut pages = self.pages.lock();
         let page = pages.get(&key).and_then(Weak::upgrade);
         if let Some(page) = page.filter(|page| page.to <= read.to && !page.has_failed()) {
@@ -103,7 +109,7 @@ impl Pages {
         }
         let (reply, answer) = Reply::new();
         let state = Mutex::new(PageState::Waiting(answer, ends, Vec::new(), turn));
-        let page = Arc::new(SharedPage { to: read.to, state, pinned: pinned.clone() });
+        let page = Arc::new(SharedPage { to: read.to, state, filter, pinned: pinned.clone() });
         pages.insert(key, Arc::downgrade(&page));
         drop(pages);
         ask(read, reply);
@@ -184,7 +190,8 @@ impl Future for Reading {
                 (page, std::mem::take(ends))
             }
         };
-        let encode = |page| EncodedPage::of(page, ends, &self.0.pinned);
+        let filter = self.0.filter.as_ref();
+        let encode = |page| EncodedPage::of(page, ends, filter, &self.0.pinned);
         let page = page.map(encode).map_err(|error| error.kind());
         let before = std::mem::replace(&mut *state, PageState::Done(page.clone()));
         drop(state);
@@ -208,24 +215,34 @@ impl Wake for SharedPage {
 }
 
 impl EncodedPage {
-    fn of(page: Page, mut ends: Ends, pinned: &Arc<Pinned>) -> Self {
+    fn of(page: Page, mut ends: Ends, filter: Option<&Filter>, pinned: &Arc<Pinned>) -> Self {
         let Page { epoch, records, from, to, reach } = page;
-        let (mut bytes, mut events) = (Vec::new(), 0);
+        let (mut bytes, mut events, mut positions) = (Vec::new(), 0, Vec::new());
+        let last = records.last().map(|record| record.position);
         for Record { position, at, topic, event } in records {
             // As the journal does with what the log delivers.
             if ends.get(&topic).is_some_and(|last| last.voids(at)) {
                 continue;
             }
-            events += 1;
-            bytes.extend(encode::fields_without_id(&event, 0));
-            encode::id(&epoch, position, &mut bytes);
-            bytes.push(b'\n');
+            if filter.is_none_or(|filter| filter.matches(&event)) {
+                bytes.extend(encode::fields_without_id(&event, 0));
+                encode::id(&epoch, position, &mut bytes);
+                bytes.push(b'\n');
+                events += 1;
+                positions.extend(filter.map(|_| position));
+            }
             match event.is_last() {
                 true => drop(ends.insert(topic, LastEvent { position, at })),
                 false => drop(ends.remove(&topic)),
             }
         }
-        Self { epoch, bytes: pinned.hold(bytes), events, from, to, reach, ends }
+        // Where the next page begins. A client that knows it need not be reset for what is hidden from it.
+        if let Some(last) = last.filter(|last| filter.is_some() && positions.last() != Some(last)) {
+            encode::id(&epoch, last, &mut bytes);
+            bytes.push(b'\n');
+        }
+        let (bytes, positions) = (pinned.hold(bytes), positions.into());
+        Self { epoch, bytes, events, positions, from, to, reach, ends }
     }
 }
 
@@ -274,7 +291,7 @@ mod tests {
         let (epoch, bell) = (Epoch::random(), Arc::new(Bell::default()));
         let mut ask = |topic, to| {
             let answer = |_, reply| replies.push(reply);
-            pages.read(&epoch, read(topic, to), &pinned, &bell, answer).unwrap()
+            pages.read(&epoch, read(topic, to), None, &pinned, &bell, answer).unwrap()
         };
         // Also while the hub goes on.
         let same: Vec<_> = (0..100).map(|n| ask("a", 9 + n)).collect();
@@ -307,7 +324,7 @@ mod tests {
         let (epoch, bell) = (Epoch::random(), Arc::new(Bell::default()));
         let mut asked = 0;
         let mut ask = |topic: &str| {
-            drop(pages.read(&epoch, read(topic, 9), &pinned, &bell, |_, _| asked += 1));
+            drop(pages.read(&epoch, read(topic, 9), None, &pinned, &bell, |_, _| asked += 1));
         };
         for n in 0..1_000 {
             ask(&n.to_string());
@@ -323,7 +340,7 @@ mod tests {
         let mut replies = Vec::new();
         let mut ask = |n: usize, bell: &Arc<Bell>| {
             let read = read(&n.to_string(), 9);
-            pages.read(&epoch, read, &pinned, bell, |_, reply| replies.push(reply))
+            pages.read(&epoch, read, None, &pinned, bell, |_, reply| replies.push(reply))
         };
         let first = Arc::new(Bell::default());
         let mut reading: Vec<_> = (0..Turns::MOST).map(|n| ask(n, &first).unwrap()).collect();

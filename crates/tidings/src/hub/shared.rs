@@ -15,6 +15,7 @@ use crate::cluster::membership::Membership;
 use crate::counters::Counters;
 use crate::end_reason::{End, EndReason};
 use crate::error::PublishError;
+use crate::filter::Filter;
 use crate::health::{Health, Link};
 use crate::heartbeat::Heartbeat;
 use crate::log::feed::{Coalescing, Feeds};
@@ -273,18 +274,27 @@ impl Shared {
         }
     }
 
-    /// Counts one more subscriber in these topics and patterns. Every event after the head is for it.
-    pub(crate) fn subscribe(&self, names: &[TopicPattern]) -> (Vec<Arc<TopicLog>>, Head) {
-        let entered = self.enter(names);
+    /// Counts one more subscriber in these topics and patterns, or in what passes a filter of them. Every event after the
+    /// head is for it.
+    pub(crate) fn subscribe(
+        &self,
+        names: &[TopicPattern],
+        filter: Option<&Filter>,
+    ) -> (Vec<Arc<TopicLog>>, Head) {
+        let entered = self.enter(names, filter);
         self.tell_interests();
         entered
     }
 
     /// The same for a caller that tells the interests when it holds no lock.
-    pub(crate) fn enter(&self, names: &[TopicPattern]) -> (Vec<Arc<TopicLog>>, Head) {
+    pub(crate) fn enter(
+        &self,
+        names: &[TopicPattern],
+        filter: Option<&Filter>,
+    ) -> (Vec<Arc<TopicLog>>, Head) {
         let now = self.clock.now();
-        let steps = names.chunks(STEP).flat_map(|names| self.journal.lock().subscribe(names, now));
-        let logs = steps.collect();
+        let subscribe = |names| self.journal.lock().subscribe(names, filter, now);
+        let logs = names.chunks(STEP).flat_map(subscribe).collect();
         (logs, self.head())
     }
 
@@ -323,6 +333,9 @@ impl Shared {
 
     /// Ends a subscription to topics.
     pub(crate) fn unsubscribe(&self, topics: &[Arc<TopicLog>]) {
+        for filtered in topics.iter().filter_map(|log| log.filtered.as_ref()) {
+            filtered.of.lock().filtered_subscribers -= 1;
+        }
         self.leave(topics, |state| state.subscribers -= 1);
     }
 

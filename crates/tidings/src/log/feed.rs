@@ -10,6 +10,7 @@ use super::standing::End;
 use super::tail::{Entry, Tail};
 use super::wait_list::Ticket;
 use crate::clock::Clock;
+use crate::filter::Filter;
 use crate::sync::Mutex;
 use crate::waking::Waiter;
 
@@ -19,6 +20,8 @@ use crate::waking::Waiter;
 pub(crate) struct Feed {
     /// Sorted by name, each once.
     pub(crate) topics: Box<[Arc<TopicLog>]>,
+    /// What passes of them, if that is not all: filtered logs are read without.
+    filter: Option<Filter>,
     /// If there are many topics.
     index: Option<Box<TopicIndex>>,
     cache: Mutex<Cache>,
@@ -43,7 +46,8 @@ impl TopicIndex {
             return None;
         }
         let places = || (0..).zip(topics);
-        let mut by_id: Box<[_]> = places().map(|(place, topic)| (topic.id, place)).collect();
+        let mut by_id: Box<[_]> =
+            places().map(|(place, topic)| (topic.whole().id, place)).collect();
         by_id.sort_unstable();
         let patterns = places().filter(|(_, topic)| topic.name.has_wildcard());
         let patterns = patterns.map(|(place, _)| place).collect();
@@ -157,7 +161,7 @@ impl Feed {
                 // Its topics begin at different offsets: no other reader can share this.
                 let topics = (0..).zip(&self.topics);
                 let room = coalescing.budget.room();
-                let gathered = self.gather(range, topics, Some(topic_cursors), room)?;
+                let gathered = self.gather_any(range, topics, Some(topic_cursors), room)?;
                 gathered.into_slice(range, coalescing).map(|(slice, _)| slice)
             } else {
                 self.read_shared(range, coalescing)?
@@ -202,8 +206,8 @@ impl Feed {
         }
         let room = coalescing.budget.room();
         let gathered = match &changed {
-            None => self.gather(range, (0..).zip(&self.topics), None, room)?,
-            Some(places) => self.gather(range, self.at(places), None, room)?,
+            None => self.gather_any(range, (0..).zip(&self.topics), None, room)?,
+            Some(places) => self.gather_any(range, self.at(places), None, room)?,
         };
         let Some((slice, chunk)) = gathered.into_slice(range, coalescing) else {
             return Ok(None);
@@ -225,7 +229,10 @@ impl Feed {
     }
 
     /// The topics at these places.
-    fn at<'a>(&'a self, places: &'a [u32]) -> impl Iterator<Item = (u32, &'a Arc<TopicLog>)> {
+    fn at<'a>(
+        &'a self,
+        places: &'a [u32],
+    ) -> impl Iterator<Item = (u32, &'a Arc<TopicLog>)> + Clone {
         places.iter().filter_map(|place| Some((*place, self.topics.get(*place as usize)?)))
     }
 
@@ -257,10 +264,34 @@ impl Feed {
             (Newest::None, Newest::None) => return Ok(Some(None)),
             _ => return Ok(None),
         };
-        // A frame after the range: there is none in it.
-        Ok(Some(
-            (frame.offset <= range.to).then(|| Slice { topic: Some(index), ..Slice::of(frame) }),
-        ))
+        // A frame after the range, or one that is hidden: there is none in it.
+        let is_read = frame.offset <= range.to && self.passes(frame);
+        Ok(Some(is_read.then(|| Slice { topic: Some(index), ..Slice::of(frame) })))
+    }
+
+    #[inline]
+    fn passes(&self, frame: &Frame) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.passes(frame.tags.as_deref()))
+    }
+
+    /// How many frames are compared with a filter under a topic's lock.
+    const COMPARED: usize = 256;
+
+    /// Collects frames of topics in a range, and goes on where all that it has seen are hidden.
+    fn gather_any<'a>(
+        &'a self,
+        mut range: Range,
+        topics: impl Iterator<Item = (u32, &'a Arc<TopicLog>)> + Clone,
+        topic_cursors: Option<&[TopicCursor]>,
+        room: usize,
+    ) -> Result<Gathered, ResetReason> {
+        loop {
+            let gathered = self.gather(range, topics.clone(), topic_cursors, room)?;
+            if !gathered.frames.is_empty() || gathered.to >= range.to {
+                return Ok(gathered);
+            }
+            range.from = gathered.to;
+        }
     }
 
     /// Collects the frames of topics in a range, in the hub's order: up to `room` bytes, and at least one frame.
@@ -288,7 +319,15 @@ impl Feed {
             let ephemeral = state.ephemeral().filter(|_| !range.replay);
             for ring in [Some(&state.durable), ephemeral].into_iter().flatten() {
                 let mut size = 0;
-                for frame in ring.after(from).take_while(|frame| frame.offset <= to) {
+                let frames_of_ring = ring.after(from).take_while(|frame| frame.offset <= to);
+                for (count, frame) in frames_of_ring.enumerate() {
+                    if self.filter.is_some() && count == Self::COMPARED {
+                        to = frame.offset - 1;
+                        break;
+                    }
+                    if !self.passes(frame) {
+                        continue;
+                    }
                     // Cut short here, no other topic may be read further either: its frames
                     // would be sent before those left out here.
                     if size >= room {
@@ -507,14 +546,28 @@ impl Coalescing {
     }
 }
 
-/// The feeds in use, by the ids of their topics.
+/// The feeds in use.
 #[derive(Debug, Default)]
-pub(crate) struct Feeds(Mutex<HashMap<Box<[u64]>, Weak<Feed>>>);
+pub(crate) struct Feeds(Mutex<HashMap<FeedKey, Weak<Feed>>>);
+
+/// The ids of a feed's topics, and what passes of them.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct FeedKey(Box<[u64]>, Option<Filter>);
+
+impl FeedKey {
+    fn new(topics: &[Arc<TopicLog>], filter: Option<&Filter>) -> Self {
+        Self(topics.iter().map(|topic| topic.id).collect(), filter.cloned())
+    }
+}
 
 impl Feeds {
-    /// The feed of these topics, which are sorted.
-    pub(crate) fn of(self: &Arc<Self>, topics: Vec<Arc<TopicLog>>) -> Arc<Feed> {
-        let key: Box<[u64]> = topics.iter().map(|topic| topic.id).collect();
+    /// The feed of these topics, which are sorted, or of what passes of them.
+    pub(crate) fn of(
+        self: &Arc<Self>,
+        topics: Vec<Arc<TopicLog>>,
+        filter: Option<Filter>,
+    ) -> Arc<Feed> {
+        let key = FeedKey::new(&topics, filter.as_ref());
         let mut feeds = self.0.lock();
         if let Some(feed) = feeds.get(&key).and_then(Weak::upgrade) {
             return feed;
@@ -522,6 +575,7 @@ impl Feeds {
         let feed = Arc::new(Feed {
             index: TopicIndex::of(&topics),
             topics: topics.into(),
+            filter,
             cache: Mutex::default(),
             siblings: self.clone(),
         });
@@ -537,7 +591,7 @@ impl Feeds {
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        let key: Box<[u64]> = self.topics.iter().map(|topic| topic.id).collect();
+        let key = FeedKey::new(&self.topics, self.filter.as_ref());
         let mut feeds = self.siblings.0.lock();
         // Unless the same topics have a new feed already.
         if feeds.get(&key).is_some_and(|feed| feed.strong_count() == 0) {

@@ -1,5 +1,6 @@
 //! Reading what a client missed from the hub's log, where memory does not reach back so far.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::hub::pages::{EncodedPage, Ends, Reading};
 use crate::hub::replication::Replication;
 use crate::hub::shared::Shared;
 use crate::log::feed::Feed;
+use crate::log::filtered::filter_of;
 use crate::log::reset_reason::ResetReason;
 use crate::status::Status;
 
@@ -34,6 +36,9 @@ pub(super) struct CatchUp {
     start: Start,
     /// When it is all that a fresh client has asked for.
     whole: Whole,
+    is_complete: bool,
+    /// Looks first where these begin.
+    newest_passing: Option<NewestPassing>,
     /// The offset at which the history began that `start` is of.
     began: u64,
     /// The log has reached the position at which the client is.
@@ -43,6 +48,19 @@ pub(super) struct CatchUp {
     state: CatchUpState,
     /// The retry generation in which the hub was found to be closing.
     closing: Option<u64>,
+}
+
+/// The newest events that pass the client's filter, at most so many: how many events of the log these are is only known when
+/// they were looked through.
+#[derive(Debug)]
+struct NewestPassing {
+    count: usize,
+    /// Where the look begins.
+    start: Start,
+    /// Where it ends.
+    end: Option<u64>,
+    /// Of those that were found.
+    positions: VecDeque<u64>,
 }
 
 #[derive(Debug)]
@@ -86,9 +104,9 @@ impl CatchUp {
         announce: Option<Status>,
     ) -> Box<Self> {
         let is_reached = matches!(start, LogStart::After(_));
-        let whole = match start {
-            LogStart::Newest { whole, .. } => whole,
-            _ => Whole::All,
+        let (whole, passing) = match start {
+            LogStart::Newest { whole, passing, .. } => (whole, passing),
+            _ => (Whole::All, None),
         };
         let start = match start {
             LogStart::AfterClaim(position) | LogStart::After(position) => Start::After(position),
@@ -96,19 +114,21 @@ impl CatchUp {
                 Start::Newest { count, since: clock::unix_millis().saturating_sub(age) }
             }
         };
-        let state = CatchUpState::Look;
-        let closing = None;
-        let ends = Ends::new();
+        let positions = VecDeque::new();
+        let newest_passing =
+            passing.map(|count| NewestPassing { count, start, end: None, positions });
         Box::new(Self {
             replication,
             announce,
             start,
             whole,
+            is_complete: true,
+            newest_passing,
             began,
             is_reached,
-            ends,
-            state,
-            closing,
+            ends: Ends::new(),
+            state: CatchUpState::Look,
+            closing: None,
         })
     }
 
@@ -162,10 +182,15 @@ impl CatchUp {
                     self.state = CatchUpState::Look;
                     match page {
                         Ok(page) if page.epoch == epoch => {
+                            if self.look_through(&page, shared) {
+                                continue;
+                            }
                             let is_fresh = self.announce == Some(Status::Fresh);
                             let is_newest = matches!(self.start, Start::Newest { .. });
-                            let is_complete =
-                                !(is_fresh && is_newest) || self.whole.is_reached(page.reach);
+                            if is_fresh && is_newest {
+                                self.is_complete = self.whole.is_reached(page.reach);
+                            }
+                            let is_complete = self.is_complete;
                             self.start = Start::After(page.to);
                             self.ends.clone_from(&page.ends);
                             let (position, status) = (page.from, self.announce.take());
@@ -200,6 +225,27 @@ impl CatchUp {
         }
     }
 
+    /// Looks for the newest events that pass the client's filter, if that is to be done first: then this page is not sent.
+    fn look_through(&mut self, page: &EncodedPage, shared: &Shared) -> bool {
+        let Some(newest) = &mut self.newest_passing else { return false };
+        newest.positions.extend(page.positions.iter());
+        let excess = newest.positions.len().saturating_sub(newest.count);
+        newest.positions.drain(..excess);
+        self.start = Start::After(page.to);
+        self.ends.clone_from(&page.ends);
+        if page.to >= *newest.end.get_or_insert_with(|| shared.head().position) {
+            let found = newest.positions.front().filter(|_| newest.positions.len() == newest.count);
+            self.start = match found {
+                Some(first) => Start::After(first - 1),
+                None if newest.count == 0 => self.start,
+                None => newest.start,
+            };
+            self.newest_passing = None;
+            self.ends.clear();
+        }
+        true
+    }
+
     fn wait_for_retry(&mut self) {
         self.state = CatchUpState::WaitForRetry(self.replication.retry_generation());
     }
@@ -229,6 +275,7 @@ impl CatchUp {
         match self.start {
             Start::Newest { .. } if head.position < history.end => return Poll::Pending,
             Start::Newest { .. } => {}
+            Start::After(_) if self.newest_passing.is_some() => {}
             Start::After(position) if position > head.position => {
                 if !self.is_reached {
                     let (reply, end) = Reply::new();
@@ -266,8 +313,9 @@ impl CatchUp {
             return Poll::Pending;
         };
         let (status, epoch) = (self.announce.take(), head.epoch);
+        let is_complete = self.is_complete;
         let announcement =
-            status.map(|status| Announcement { status, position, epoch, is_complete: true });
+            status.map(|status| Announcement { status, position, epoch, is_complete });
         Poll::Ready(Progress::Arrived(start, announcement))
     }
 
@@ -281,7 +329,8 @@ impl CatchUp {
             max_bytes: Self::PAGE_BYTES,
         };
         let (pages, asked) = (&self.replication.pages, (read, self.ends.clone()));
-        let page = pages.read(&head.epoch, asked, &shared.pinned, client, |read, reply| {
+        let filter = filter_of(&feed.topics).cloned();
+        let page = pages.read(&head.epoch, asked, filter, &shared.pinned, client, |read, reply| {
             shared.counters.log_reads.add();
             self.replication.log.read(read, reply);
         });

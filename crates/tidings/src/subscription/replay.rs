@@ -1,15 +1,17 @@
 use std::sync::Arc;
 
+use crate::filter::Filter;
 use crate::hub::shared::Shared;
 use crate::log::TopicLog;
 use crate::log::coalesce::Slice;
 use crate::log::feed::{Cursor, Feed, TopicCursor};
 use crate::log::reset_reason::ResetReason;
 
-/// The past of a pattern subscription.
+/// The past of a subscription to patterns, or with a filter.
 ///
 /// A pattern's log has what was published since its first subscriber came. What was published before is in the logs of
-/// its topics, as they were when the subscription began. They are read up to there.
+/// its topics, as they were when the subscription began. They are read up to there. A filtered log's past is in the log
+/// that it is of.
 #[derive(Debug)]
 pub(super) struct Replay {
     shared: Arc<Shared>,
@@ -24,6 +26,7 @@ impl Replay {
     pub(super) fn new(
         shared: Arc<Shared>,
         topics: Vec<Arc<TopicLog>>,
+        filter: Option<Filter>,
         cursor: Cursor,
         topic_cursors: Box<[TopicCursor]>,
     ) -> Self {
@@ -31,7 +34,7 @@ impl Replay {
         // The topics keep their live window meanwhile, or the next event might push out what is about to be read.
         topics.iter().for_each(|topic| topic.lock().replays += 1);
         // Clients that come back at the same time share what is written for them.
-        let feed = shared.feeds.of(topics);
+        let feed = shared.feeds.of(topics, filter);
         Self { shared, feed, cursor, topic_cursors }
     }
 

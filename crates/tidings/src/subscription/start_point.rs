@@ -105,7 +105,7 @@ impl StartPoint {
         let (after, since) = match history {
             History::None => return (Self::live(head), true),
             History::All => (0, None),
-            History::Last(count) => (offset_before_last(&past.logs, count, head, now), None),
+            History::Last(count) => (offset_before_last(past, count, head, now), None),
             History::Within(age) => (0, Some(now.saturating_sub(millis(age)))),
         };
         // The offset after which each topic begins, and the lowest of them for all.
@@ -115,14 +115,16 @@ impl StartPoint {
         for log in past.logs.iter() {
             let state = log.lock();
             let mut first = log.retained(&state, now).first;
-            is_complete &= has_all(log, &state, first, after, since.map(|since| (since, now)));
+            let time = since.map(|since| (since, now));
+            is_complete &= has_all(past, log, &state, first, after, time);
             if let Some(since) = since.filter(|since| *since > 0) {
                 // An event of exactly the given age is included.
                 first = first.max(state.durable.first_since(since - 1));
             }
             let skipped = state.durable.iter().take_while(|frame| frame.offset <= after);
             first = first.max(skipped.count());
-            let first = state.durable.get(first).filter(|frame| frame.offset <= head.offset);
+            let first = state.durable.iter().skip(first).find(|frame| past.passes(frame));
+            let first = first.filter(|frame| frame.offset <= head.offset);
             let before = first.map_or(head.offset, |frame| frame.offset - 1);
             starts_after.push(before);
             offset = offset.min(before);
@@ -138,6 +140,7 @@ impl StartPoint {
 /// Whether a topic retains, from its event `first` on, all that was published to it after an offset and in the time from
 /// one moment to another. If it cannot be sure, no.
 fn has_all(
+    past: &Past<'_>,
     log: &TopicLog,
     state: &TopicState,
     first: usize,
@@ -146,7 +149,9 @@ fn has_all(
 ) -> bool {
     let is_too_old = |frame: &Frame| time.is_some_and(|(since, _)| frame.at < since);
     // The live window has events that are not retained.
-    if state.durable.iter().take(first).any(|frame| frame.offset > after && !is_too_old(frame)) {
+    let is_missed =
+        |frame: &Frame| frame.offset > after && !is_too_old(frame) && past.passes(frame);
+    if state.durable.iter().take(first).any(is_missed) {
         return false;
     }
     let low = state.coverage.low_watermark();
@@ -160,13 +165,14 @@ fn has_all(
 }
 
 /// The offset after which there are exactly `count` retained events of all topics, or all of them.
-fn offset_before_last(logs: &[Arc<TopicLog>], count: usize, head: &Head, now: u64) -> u64 {
+fn offset_before_last(past: &Past<'_>, count: usize, head: &Head, now: u64) -> u64 {
     let mut newest: Vec<u64> = Vec::new();
-    for log in logs {
+    for log in past.logs.iter() {
         let state = log.lock();
         let first = log.retained(&state, now).first;
-        let offsets = state.durable.iter().skip(first).rev().map(|frame| frame.offset);
-        newest.extend(offsets.filter(|offset| *offset <= head.offset).take(count));
+        let frames = state.durable.iter().skip(first).rev();
+        let frames = frames.filter(|frame| frame.offset <= head.offset && past.passes(frame));
+        newest.extend(frames.take(count).map(|frame| frame.offset));
     }
     newest.sort_unstable_by(|a, b| b.cmp(a));
     match count.checked_sub(1).map(|last| newest.get(last)) {

@@ -14,7 +14,8 @@ use crate::client::{Client, Identity};
 use crate::client_id::ClientId;
 use crate::clock::millis;
 use crate::end_reason::{End, EndReason};
-use crate::error::{FieldError, SubscribeError, SubscribeErrorCause};
+use crate::error::{FieldError, FilterError, SubscribeError, SubscribeErrorCause};
+use crate::filter::Filter;
 use crate::heartbeat::Heartbeat;
 use crate::heartbeat::timer::HeartbeatTimer;
 use crate::hub::shared::{Defaults, Shared};
@@ -34,6 +35,7 @@ use crate::topic::{Topic, TopicPattern};
 pub struct Subscribe {
     shared: Arc<Shared>,
     names: Result<Vec<TopicPattern>, FieldError>,
+    filter: Result<Option<Filter>, FilterError>,
     identity: Identity,
     last_event_id: Option<LastEventId>,
     history: History,
@@ -59,6 +61,7 @@ impl Subscribe {
         Self {
             shared,
             names,
+            filter: Ok(None),
             identity: Identity::default(),
             last_event_id: None,
             history: History::default(),
@@ -107,6 +110,45 @@ impl Subscribe {
     /// Sets the client's address, for the registry: for instance as a trusted proxy reports it.
     pub fn remote_addr(mut self, addr: SocketAddr) -> Self {
         self.identity.remote_addr = Some(addr);
+        self
+    }
+
+    /// Leaves out the events of its topics that do not match. Several filters must all match.
+    ///
+    /// To the client, events that are left out are not in the topic: it is not sent them, live or as history; they are not
+    /// counted in [`History::Last`] or in [`Published::subscribers`](crate::Published::subscribers); and nothing tells what they
+    /// were. A snapshot is the application's, and is sent as it is made. The last event of a topic that has ended comes to
+    /// everybody.
+    ///
+    /// A filter is what a client may see only if the application makes it, again at every request. What a client asks for
+    /// comes in addition:
+    ///
+    /// ```
+    /// use tidings::{Event, Filter, Hub, Resume};
+    ///
+    /// # fn handler(hub: &Hub, request: &Resume) -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (role_of_the_session, level_of_the_query) = ("admin", 2);
+    /// let subscription = request
+    ///     .subscribe(hub, "alerts")
+    ///     .filter(Filter::equal("role", role_of_the_session)?)
+    ///     .filter(Filter::at_least("severity", level_of_the_query)?)
+    ///     .open()?;
+    ///
+    /// let event = |severity| Event::new("disk is full").with_attribute("role", "admin")?.with_attribute("severity", severity);
+    /// assert_eq!(hub.publish("alerts", event(1)?).wait()?.subscribers(), 0);
+    /// assert_eq!(hub.publish("alerts", event(2)?).wait()?.subscribers(), 1);
+    /// # Ok(()) }
+    /// # handler(&Hub::new(), &Resume::new()).unwrap();
+    /// ```
+    ///
+    /// Streams of the same topics with equal filters share what is read and written for them. While such a stream is
+    /// idle, its heartbeats also bring the id of where it is (a block of an `id` and nothing else), so that it is not reset for
+    /// what it would not have been sent. Browsers take it, but for Firefox, which goes on from its last event.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = self.filter.and_then(|before| match before {
+            Some(before) => Filter::all([before, filter]).map(Some),
+            None => Ok(Some(filter)),
+        });
         self
     }
 
@@ -283,10 +325,11 @@ impl Subscribe {
     /// [`Pending`](crate::Status::Pending).
     pub fn open(mut self) -> Result<Subscription, SubscribeError> {
         let names = std::mem::replace(&mut self.names, Ok(Vec::new()));
+        let filter = std::mem::replace(&mut self.filter, Ok(None));
         let (shared, error_format) = (self.shared.clone(), self.error_format);
         let principal = self.identity.principal.clone();
-        let opened =
-            check(names, &self.shared.defaults).and_then(|names| self.open_checked(&names));
+        let opened = check(names, &self.shared.defaults)
+            .and_then(|names| self.open_checked(&names, filter.map_err(SubscribeErrorCause::Filter)?.as_ref()));
         opened.map_err(|cause| {
             if matches!(cause, SubscribeErrorCause::Finished) {
                 shared.counters.subscriptions_finished.add();
@@ -304,7 +347,11 @@ impl Subscribe {
         })
     }
 
-    fn open_checked(self, names: &[TopicPattern]) -> Result<Subscription, SubscribeErrorCause> {
+    fn open_checked(
+        self,
+        names: &[TopicPattern],
+        filter: Option<&Filter>,
+    ) -> Result<Subscription, SubscribeErrorCause> {
         if self.last_event_id.as_ref().is_some_and(|id| self.shared.has_the_ends(names, id)) {
             return Err(SubscribeErrorCause::Finished);
         }
@@ -314,9 +361,9 @@ impl Subscribe {
             return Ok(Subscription::turned_away(shared, identity, end));
         }
         let limits = shared.defaults.stream_limits;
-        let (logs, head) = shared.subscribe(names);
+        let (logs, head) = shared.subscribe(names, filter);
         let is_crowded =
-            || logs.iter().any(|log| log.lock().subscribers as usize > limits.of_topic);
+            || logs.iter().any(|log| log.whole().lock().all_subscribers() > limits.of_topic);
         if options.is_listed && limits.of_topic < usize::MAX && is_crowded() {
             shared.unsubscribe(&logs);
             return Subscription::one_too_many(shared, identity, StreamLimit::Topic);
@@ -326,7 +373,7 @@ impl Subscribe {
         });
         let (has_snapshot, is_client) = (snapshot.is_some(), options.is_listed);
         let request = Request { claim, history, has_snapshot, is_client };
-        let feed = shared.feeds.of(logs);
+        let feed = shared.feeds.of(logs, None);
         let heartbeat = HeartbeatTimer::new(shared.clock.clone(), options.heartbeat.interval);
         let client_key = identity.client_key.clone();
         let client = if options.is_listed {

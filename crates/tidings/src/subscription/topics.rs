@@ -112,13 +112,15 @@ impl Subscription {
         before.stop_waiting(&self.topic_cursors);
         let (head, history, names) = (change.head.clone(), change.history, change.added());
         let (topics, left) = change.apply(&before.topics);
-        let feed = self.shared.feeds.of(topics);
+        let feed = self.shared.feeds.of(topics, None);
         self.topic_cursors = TopicCursor::for_each_of(&feed.topics);
         (self.rejoin, self.waited) = (Rejoin::All, 0);
         Attached::set_feed(&mut self.attached, feed);
         self.shared.unsubscribe(&left);
         if history != History::None && !names.is_empty() {
             let reading = ReadHistory::new(self.shared.clone(), Ok(names), history);
+            let filter = self.client.filter().cloned();
+            let reading = filter.into_iter().fold(reading, ReadHistory::filter);
             self.out_of_band().added.push_back(AddedHistory { reading, head });
         }
     }
