@@ -32,6 +32,7 @@ mod pages {
         many_nodes: "docs/guide/6-many-nodes.md",
         page_state: "docs/guide/page-state.md",
         end_for_good: "docs/guide/end-for-good.md",
+        current_values: "docs/guide/current-values.md",
         job_progress: "docs/guide/job-progress.md",
         llm_answer: "docs/guide/llm-answer.md",
         migrating: "docs/guide/migrating.md",

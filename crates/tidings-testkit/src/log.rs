@@ -52,6 +52,8 @@ pub mod read_back;
 pub mod restart;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod resume;
+#[allow(missing_docs, reason = "each name states its promise")]
+pub mod values;
 
 pub use client::Client;
 pub use engine::{Engine, EngineOptions, Memory};
@@ -94,6 +96,10 @@ macro_rules! log_suite {
                 a_pattern_subscriber_that_reads_slowly_gets_all_that_is_kept
                 a_pattern_subscriber_that_leaves_takes_nothing_from_others
             }
+            values {
+                a_fresh_client_gets_the_newest_value_of_each_key
+                a_client_resumes_to_the_newest_values_after_every_event
+            }
             idempotence {
                 a_retried_publication_is_not_doubled
                 a_concurrently_retried_publication_is_not_doubled
@@ -120,6 +126,7 @@ macro_rules! log_suite {
                 a_publication_that_is_retried_after_a_restart_is_not_doubled
                 a_key_can_be_used_again_after_its_window
                 a_log_that_was_wiped_resets_its_clients
+                values_from_before_the_memory_of_a_node_are_in_its_log
             }
         }
     };
@@ -136,6 +143,7 @@ macro_rules! log_suite {
                 a_publication_that_is_retried_on_another_node_is_not_doubled
                 a_late_node_serves_what_was_published_before_it
                 a_node_that_ends_takes_nothing_with_it
+                values_are_the_same_on_all_nodes
             }
         }
     };

@@ -429,7 +429,7 @@ impl Subscription {
             }
             None => topic_cursors.iter_mut().for_each(|cursor| cursor.starts_after = 0),
         };
-        let Some(past) = past else {
+        let Some((past, readers)) = past else {
             if self.topic_cursors.is_empty() && starts_after.is_some() {
                 self.topic_cursors = TopicCursor::for_each_of(&self.client.feed.topics);
             }
@@ -441,7 +441,7 @@ impl Subscription {
         if cursor.offset < cursor.joined {
             let mut topic_cursors = TopicCursor::for_each_of(&past);
             set(&mut topic_cursors);
-            let replay = Replay::new(self.shared.clone(), past, cursor, topic_cursors);
+            let replay = Replay::new(self.shared.clone(), past, cursor, topic_cursors, readers);
             self.out_of_band().replay = Some(replay);
         }
     }

@@ -30,7 +30,7 @@ async fn main() -> ExitCode {
 async fn run(options: Options) -> Result<(), String> {
     let access = options.access()?;
     // Nobody connects before there is a log.
-    let hub = options.log.hub(options.salvage).await?;
+    let hub = options.hub().await?;
     let cannot_listen = |error| program::cannot_listen(options.listen, &error);
     let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;

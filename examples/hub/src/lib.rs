@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `GET /events?topic=a&topic=b:*&history=20&principal=ada&heartbeat=ping` | the stream; `*` stands for any characters; `history` is for fresh clients, `principal` names the user, `heartbeat` the event that an idle stream sends; all three are optional |
 //! | `POST /publish?topic=a&event=price&key=order-17` | publishes the body as data; JSON `{"id": "…", "subscribers": 1, "duplicate": false}`. With a `key` it can be retried. 503 and 507: not published; 504: perhaps published |
+//! | `POST /publish?topic=prices&event_key=EUR` | the same; in a topic of `--latest-per-key`, it takes the place of the event with this key. `remove_key=EUR` takes the key away |
 //! | `GET /clients` | JSON: `total`, `topics` with a count each, and the `clients` of this node |
 //! | `GET /cluster` | JSON: `nodes` with the number of clients of each, and all `clients` |
 //! | `DELETE /clients/{id}` | ends that client's stream, on any node |

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use tidings::{Hub, Link};
+use tidings::{Hub, HubBuilder, Link};
 use tidings_nats::NatsLog;
 use tidings_redb::RedbLog;
 use tidings_redis::RedisLog;
@@ -25,13 +25,12 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Opens the log, and builds a hub on it. A damaged file may be salvaged.
+    /// Opens the log, and has the hub built on it. A damaged file may be salvaged.
     ///
     /// # Errors
     ///
     /// When the file cannot be opened or the server cannot be reached: a sentence that says why.
-    pub async fn hub(&self, salvage: bool) -> Result<Hub, String> {
-        let hub = Hub::builder();
+    pub async fn hub(&self, hub: HubBuilder, salvage: bool) -> Result<Hub, String> {
         let hub = match self {
             Self::Memory => return Ok(hub.build()),
             Self::Redb(path) => {

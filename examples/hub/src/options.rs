@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser};
+use tidings::{Hub, Retention, TopicPattern};
 use tidings_net::{Limits, Transport};
 
 use crate::access::{Access, Token};
@@ -42,6 +43,10 @@ pub struct Options {
     #[arg(long, action = ArgAction::Set, value_name = "true|false")]
     demo: Option<bool>,
 
+    /// The topics that match keep the newest event of each key; may be given several times
+    #[arg(long, value_name = "PATTERN")]
+    latest_per_key: Vec<TopicPattern>,
+
     /// Limits of connections, in milliseconds, for tests: `head_timeout=1000,idle_timeout=1000`
     #[arg(long, hide = true, value_delimiter = ',', value_name = "NAME=MILLISECONDS")]
     limit: Vec<TimeLimit>,
@@ -65,6 +70,18 @@ impl Options {
     /// Whether to publish the events of the live page. By default not on a shared log, where every hub would.
     pub fn demo(&self) -> bool {
         self.demo.unwrap_or(self.log == Engine::Memory)
+    }
+
+    /// Opens its log, and builds the hub.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Engine::hub`].
+    pub async fn hub(&self) -> Result<Hub, String> {
+        let hub = self.latest_per_key.iter().try_fold(Hub::builder(), |hub, pattern| {
+            hub.retain(pattern.clone(), Retention::latest_per_key())
+        });
+        self.log.hub(hub.map_err(|error| error.to_string())?, self.salvage).await
     }
 
     /// The limits of its connections.

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tidings::backend::{LogError, LogErrorKind};
 use tidings::{
-    Event, Hub,
+    Event, EventName, Hub,
     error::{PublishError, PublishErrorKind},
 };
 
@@ -18,12 +18,18 @@ use crate::refusal::Refusal;
 /// When the query, the body or the event's name is invalid, when the hub is closed, and when its log does not accept the
 /// event.
 pub async fn publish(hub: &Hub, query: Option<&str>, body: &[u8]) -> Result<String, Refusal> {
-    let query::Publish { topic, event, key } = query::Publish::parse(query)?;
+    let query::Publish { topic, event: name, key, event_key, remove_key } =
+        query::Publish::parse(query)?;
     let data = std::str::from_utf8(body)
         .map_err(|error| Refusal::bad_request(format!("body is not UTF-8: {error}")))?;
-    let event = match event {
-        Some(name) => Event::named(name, data).map_err(Refusal::bad_request)?,
-        None => Event::new(data),
+    let event = match (event_key, remove_key) {
+        (Some(key), _) => Event::keyed(key, data).map_err(Refusal::bad_request)?,
+        (None, Some(key)) => Event::remove_key(key, data).map_err(Refusal::bad_request)?,
+        (None, None) => Event::new(data),
+    };
+    let event = match name.map(EventName::new).transpose().map_err(Refusal::bad_request)? {
+        Some(name) => event.with_name(name),
+        None => event,
     };
     let publish = match key {
         Some(key) => hub.publish_once(key, topic, event),

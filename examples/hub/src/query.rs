@@ -1,6 +1,8 @@
 //! The query parameters of `/events` and `/publish`.
 
-use tidings::{Heartbeat, History, Hub, IdempotencyKey, Resume, Subscribe, Topic, TopicPattern};
+use tidings::{
+    EventKey, Heartbeat, History, Hub, IdempotencyKey, Resume, Subscribe, Topic, TopicPattern,
+};
 
 use crate::refusal::Refusal;
 
@@ -80,23 +82,32 @@ pub struct Publish {
     pub event: Option<String>,
     /// The key of this publication, so that it can be retried.
     pub key: Option<IdempotencyKey>,
+    /// What the event is the newest value of.
+    pub event_key: Option<EventKey>,
+    /// The key that the event takes away.
+    pub remove_key: Option<EventKey>,
 }
 
 impl Publish {
-    /// Parses `topic=a&event=price&key=order-17`; other parameters are ignored.
+    /// Parses `topic=a&event=price&key=order-17&event_key=EUR`, or `remove_key=EUR`; other parameters are ignored.
     ///
     /// # Errors
     ///
-    /// When there is not exactly one topic and at most one event name and key, or one of them is invalid.
+    /// When there is not exactly one topic and at most one of each of the others, when a key is both set and removed, or when
+    /// one of them is invalid.
     pub fn parse(query: Option<&str>) -> Result<Self, Refusal> {
         let mut topic = None;
         let mut event = None;
         let mut key = None;
+        let mut event_key = None;
+        let mut remove_key = None;
         for (name, value) in pairs(query) {
             let before = match name.as_str() {
                 "topic" => topic.replace(value),
                 "event" => event.replace(value),
                 "key" => key.replace(value),
+                "event_key" => event_key.replace(value),
+                "remove_key" => remove_key.replace(value),
                 _ => None,
             };
             if before.is_some() {
@@ -110,7 +121,14 @@ impl Publish {
         })?;
         let topic = Topic::new(topic).map_err(Refusal::bad_request)?;
         let key = key.map(IdempotencyKey::new).transpose().map_err(Refusal::bad_request)?;
-        Ok(Self { topic, event: event.filter(|event| !event.is_empty()), key })
+        if event_key.is_some() && remove_key.is_some() {
+            return Err(Refusal::bad_request("event_key and remove_key exclude each other"));
+        }
+        let parse = |key: Option<String>| key.map(EventKey::new).transpose();
+        let event_key = parse(event_key).map_err(Refusal::bad_request)?;
+        let remove_key = parse(remove_key).map_err(Refusal::bad_request)?;
+        let event = event.filter(|event| !event.is_empty());
+        Ok(Self { topic, event, key, event_key, remove_key })
     }
 }
 
@@ -146,6 +164,11 @@ mod tests {
             (Some("topic=*"), "topic contains '*' at byte 0"),
             (Some("topic=a&key="), "idempotency key is empty"),
             (Some("topic=a&key=x&key=x"), "key is given more than once"),
+            (Some("topic=a&event_key="), "event key is empty"),
+            (
+                Some("topic=a&event_key=x&remove_key=x"),
+                "event_key and remove_key exclude each other",
+            ),
         ] {
             assert_eq!(Publish::parse(query), Err(Refusal::bad_request(reason)));
         }

@@ -6,8 +6,9 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 
-use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Reply};
+use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Record, Reply};
 use crate::encode;
+use crate::log::retention::RetentionRules;
 use crate::pinned::Pinned;
 use crate::resume::Epoch;
 use crate::sync::{HashMap, Mutex};
@@ -36,6 +37,7 @@ pub(crate) struct EncodedPage {
 
 struct SharedPage {
     state: Mutex<PageState>,
+    rules: Arc<RetentionRules>,
     pinned: Arc<Pinned>,
 }
 
@@ -49,6 +51,7 @@ impl Pages {
     pub(crate) fn read(
         &self,
         read: Read,
+        rules: &Arc<RetentionRules>,
         pinned: &Arc<Pinned>,
         ask: impl FnOnce(Read, Reply<Page>),
     ) -> Reading {
@@ -61,7 +64,7 @@ impl Pages {
         }
         let (reply, answer) = Reply::new();
         let state = Mutex::new(PageState::Waiting(answer, Vec::new()));
-        let page = Arc::new(SharedPage { state, pinned: pinned.clone() });
+        let page = Arc::new(SharedPage { state, rules: rules.clone(), pinned: pinned.clone() });
         pages.insert(read.clone(), Arc::downgrade(&page));
         drop(pages);
         ask(read, reply);
@@ -86,7 +89,7 @@ impl Future for Reading {
                 std::task::ready!(Pin::new(page).poll(&mut Context::from_waker(&all)))
             }
         };
-        let encode = |page| EncodedPage::of(page, &self.0.pinned);
+        let encode = |page| EncodedPage::of(page, &self.0.rules, &self.0.pinned);
         let page = page.map(encode).map_err(|error| error.kind());
         let before = std::mem::replace(&mut *state, PageState::Done(page.clone()));
         drop(state);
@@ -109,8 +112,9 @@ impl Wake for SharedPage {
 }
 
 impl EncodedPage {
-    fn of(page: Page, pinned: &Arc<Pinned>) -> Self {
-        let Page { epoch, records, from, to, reach } = page;
+    fn of(page: Page, rules: &RetentionRules, pinned: &Arc<Pinned>) -> Self {
+        let Page { epoch, mut records, from, to, reach } = page;
+        keep_newest(&mut records, rules);
         let mut bytes = Vec::new();
         for record in &records {
             bytes.extend(encode::fields_without_id(&record.event, 0));
@@ -119,6 +123,25 @@ impl EncodedPage {
         }
         Self { epoch, bytes: pinned.hold(bytes), events: records.len(), from, to, reach }
     }
+}
+
+/// Leaves out what newer events of the page supersede, of topics that keep the newest event of each key.
+fn keep_newest(records: &mut Vec<Record>, rules: &RetentionRules) {
+    let mut newest = HashMap::new();
+    for Record { topic, event, position, .. } in &*records {
+        if let Some(key) = event.key()
+            && rules.of_topic(topic).is_latest_per_key()
+        {
+            newest.insert((topic.clone(), key.clone()), *position);
+        }
+    }
+    if newest.is_empty() {
+        return;
+    }
+    records.retain(|Record { topic, event, position, .. }| {
+        let of_key = event.key().and_then(|key| newest.get(&(topic.clone(), key.clone())));
+        of_key.is_none_or(|newest| newest == position)
+    });
 }
 
 impl fmt::Debug for SharedPage {
@@ -133,7 +156,7 @@ mod tests {
     use futures_executor::block_on;
 
     use super::*;
-    use crate::backend::{LogError, Record, Start};
+    use crate::backend::{LogError, Start};
     use crate::event::Event;
     use crate::topic::{Topic, TopicPattern};
 
@@ -147,7 +170,9 @@ mod tests {
         let pages = Pages::default();
         let mut replies = Vec::new();
         let pinned = Pinned::new(0);
-        let mut ask = |topic| pages.read(read(topic), &pinned, |_, reply| replies.push(reply));
+        let rules = Arc::default();
+        let mut ask =
+            |topic| pages.read(read(topic), &rules, &pinned, |_, reply| replies.push(reply));
         let same: Vec<_> = (0..100).map(|_| ask("a")).collect();
         let other = ask("b");
         assert_eq!(replies.len(), 2);
@@ -174,12 +199,12 @@ mod tests {
     fn a_page_that_no_client_holds_is_forgotten_and_asked_for_again() {
         let (pages, pinned) = (Pages::default(), Pinned::new(0));
         for n in 0..1_000 {
-            drop(pages.read(read(&n.to_string()), &pinned, |_, _| {}));
+            drop(pages.read(read(&n.to_string()), &Arc::default(), &pinned, |_, _| {}));
         }
         assert!(pages.0.lock().capacity() < 100);
         let mut asked = 0;
-        drop(pages.read(read("a"), &pinned, |_, _| asked += 1));
-        drop(pages.read(read("a"), &pinned, |_, _| asked += 1));
+        drop(pages.read(read("a"), &Arc::default(), &pinned, |_, _| asked += 1));
+        drop(pages.read(read("a"), &Arc::default(), &pinned, |_, _| asked += 1));
         assert_eq!(asked, 2);
     }
 }

@@ -1,13 +1,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use super::TopicLog;
 use super::coalesce::{Budget, Chunk, Slice};
 use super::frame::Frame;
 use super::reset_reason::ResetReason;
 use super::ring::Newest;
 use super::tail::{Entry, Tail};
 use super::wait_list::Ticket;
+use super::{TopicLog, TopicState};
 use crate::clock::Clock;
 use crate::sync::Mutex;
 use crate::waking::Waiter;
@@ -22,6 +22,18 @@ pub(crate) struct Feed {
     index: Option<Box<TopicIndex>>,
     cache: Mutex<Cache>,
     siblings: Arc<Feeds>,
+    readers: Readers,
+    /// Whether one of the topics keeps the newest event of each key.
+    is_latest: bool,
+}
+
+/// Who reads a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Readers {
+    /// Clients that know what was before their cursors.
+    Any,
+    /// Clients that are sent history and know of no key before it: removals of keys that are lost concern them not.
+    Newcomers,
 }
 
 /// Finds the topics of a feed to which an event went.
@@ -73,6 +85,9 @@ impl TopicIndex {
         (is_known && !is_any).then_some(changed)
     }
 }
+
+/// For how long values that may have been superseded are sent from a chunk, in milliseconds: so that many readers share it.
+const LATEST: u64 = 50;
 
 /// The newest chunk of each kind. A reader that lags by less than a chunk finds the rest of it here.
 #[derive(Debug, Default)]
@@ -157,7 +172,7 @@ impl Feed {
                 let topics = (0..).zip(&self.topics);
                 let room = coalescing.budget.room();
                 let gathered = self.gather(range, topics, Some(topic_cursors), room)?;
-                gathered.into_slice(range, coalescing).map(|(slice, _)| slice)
+                gathered.into_slice(range, limit, coalescing).map(|(slice, _)| slice)
             } else {
                 self.read_shared(range, coalescing)?
             };
@@ -194,17 +209,19 @@ impl Feed {
             // that are for this reader.
             if chunk.covers(range.from)
                 && (!range.replay || chunk.to() <= range.to)
+                && (!self.is_latest || self.is_fresh(chunk, range, coalescing))
                 && let Some(slice) = chunk.after(range.from)
             {
                 return Ok(Some(slice));
             }
         }
         let room = coalescing.budget.room();
+        let seen = coalescing.tail.watermark();
         let gathered = match &changed {
             None => self.gather(range, (0..).zip(&self.topics), None, room)?,
             Some(places) => self.gather(range, self.at(places), None, room)?,
         };
-        let Some((slice, chunk)) = gathered.into_slice(range, coalescing) else {
+        let Some((slice, chunk)) = gathered.into_slice(range, seen, coalescing) else {
             return Ok(None);
         };
         if let Some(chunk) = chunk {
@@ -244,7 +261,7 @@ impl Feed {
             return Ok(None);
         }
         let state = topic.lock();
-        if let Some(reason) = state.coverage.gap_after(range.from) {
+        if let Some(reason) = self.gap_after(range.from, &state) {
             return Err(reason);
         }
         let ephemeral = match range.replay {
@@ -260,6 +277,22 @@ impl Feed {
         Ok(Some(
             (frame.offset <= range.to).then(|| Slice { topic: Some(index), ..Slice::of(frame) }),
         ))
+    }
+
+    /// Whether a chunk is good enough for a reader although some of its values may have been superseded since it was
+    /// written: it was a moment ago, and knew of every removal that the reader would not be told of.
+    fn is_fresh(&self, chunk: &Chunk, range: Range, coalescing: &Coalescing) -> bool {
+        chunk.at >= coalescing.clock.recent().saturating_sub(LATEST)
+            && (self.readers == Readers::Any || chunk.seen >= range.to)
+    }
+
+    /// Why a reader at an offset cannot go on.
+    #[inline]
+    fn gap_after(&self, offset: u64, state: &TopicState) -> Option<ResetReason> {
+        match self.readers {
+            Readers::Any => state.coverage.gap_after(offset),
+            Readers::Newcomers => state.gap_for_newcomer(offset),
+        }
     }
 
     /// Collects the frames of topics in a range, in the hub's order: up to `room` bytes, and at least one frame.
@@ -281,7 +314,7 @@ impl Feed {
                 continue;
             }
             let state = topic.lock();
-            if let Some(reason) = state.coverage.gap_after(from) {
+            if let Some(reason) = self.gap_after(from, &state) {
                 return Err(reason);
             }
             let ephemeral = state.ephemeral().filter(|_| !range.replay);
@@ -448,7 +481,12 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn into_slice(self, range: Range, coalescing: &Coalescing) -> Option<(Slice, Option<Chunk>)> {
+    fn into_slice(
+        self,
+        range: Range,
+        seen: u64,
+        coalescing: &Coalescing,
+    ) -> Option<(Slice, Option<Chunk>)> {
         let first = self.frames.first()?;
         let mut alone = Slice::of(first);
         if self.frames.len() == 1 {
@@ -456,7 +494,8 @@ impl Gathered {
             return Some((alone, None));
         }
         let now = coalescing.clock.now();
-        match Chunk::write(&self.frames, (range.from, self.to), now, &coalescing.budget) {
+        let (covered, made) = ((range.from, self.to), (now, seen));
+        match Chunk::write(&self.frames, covered, made, &coalescing.budget) {
             Some(chunk) => Some((chunk.after(range.from)?, Some(chunk))),
             None => Some((alone, None)),
         }
@@ -492,23 +531,27 @@ impl Coalescing {
     }
 }
 
-/// The feeds in use, by the ids of their topics.
+/// The feeds in use, by their readers and the ids of their topics.
 #[derive(Debug, Default)]
-pub(crate) struct Feeds(Mutex<HashMap<Box<[u64]>, Weak<Feed>>>);
+pub(crate) struct Feeds(Mutex<HashMap<FeedKey, Weak<Feed>>>);
+
+type FeedKey = (Readers, Box<[u64]>);
 
 impl Feeds {
     /// The feed of these topics, which are sorted.
-    pub(crate) fn of(self: &Arc<Self>, topics: Vec<Arc<TopicLog>>) -> Arc<Feed> {
-        let key: Box<[u64]> = topics.iter().map(|topic| topic.id).collect();
+    pub(crate) fn of(self: &Arc<Self>, topics: Vec<Arc<TopicLog>>, readers: Readers) -> Arc<Feed> {
+        let key = (readers, topics.iter().map(|topic| topic.id).collect());
         let mut feeds = self.0.lock();
         if let Some(feed) = feeds.get(&key).and_then(Weak::upgrade) {
             return feed;
         }
         let feed = Arc::new(Feed {
             index: TopicIndex::of(&topics),
+            is_latest: topics.iter().any(|topic| topic.retention.is_latest_per_key()),
             topics: topics.into(),
             cache: Mutex::default(),
             siblings: self.clone(),
+            readers,
         });
         feeds.insert(key, Arc::downgrade(&feed));
         feed
@@ -522,7 +565,7 @@ impl Feeds {
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        let key: Box<[u64]> = self.topics.iter().map(|topic| topic.id).collect();
+        let key = (self.readers, self.topics.iter().map(|topic| topic.id).collect());
         let mut feeds = self.siblings.0.lock();
         // Unless the same topics have a new feed already.
         if feeds.get(&key).is_some_and(|feed| feed.strong_count() == 0) {

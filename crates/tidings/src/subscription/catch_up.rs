@@ -30,6 +30,8 @@ pub(super) struct CatchUp {
     /// The client's status, which is announced as soon as it is certain.
     announce: Option<Status>,
     start: Start,
+    /// Up to where the newest events are read, if not up to the head.
+    to: Option<u64>,
     /// When it is all that a fresh client has asked for.
     whole: Whole,
     /// The offset at which the history began that `start` is of.
@@ -80,9 +82,9 @@ impl CatchUp {
         announce: Option<Status>,
     ) -> Box<Self> {
         let is_reached = matches!(start, LogStart::After(_));
-        let whole = match start {
-            LogStart::Newest { whole, .. } => whole,
-            _ => Whole::All,
+        let (to, whole) = match start {
+            LogStart::Newest { to, whole, .. } => (to, whole),
+            _ => (None, Whole::All),
         };
         let start = match start {
             LogStart::AfterClaim(position) | LogStart::After(position) => Start::After(position),
@@ -92,7 +94,7 @@ impl CatchUp {
         };
         let state = CatchUpState::Look;
         let closing = None;
-        Box::new(Self { replication, announce, start, whole, began, is_reached, state, closing })
+        Box::new(Self { replication, announce, start, to, whole, began, is_reached, state, closing })
     }
 
     /// Whether a hub that is closing should wait for this no longer: the log does not answer.
@@ -245,13 +247,18 @@ impl CatchUp {
     /// Asks the log for a page up to the head.
     fn read_page(&mut self, head: Head, shared: &Shared, client: &Client) {
         let logs = &client.feed.topics;
+        let is_before = |to: &u64| match self.start {
+            Start::After(position) => position < *to,
+            Start::Newest { .. } => true,
+        };
         let read = Read {
             topics: logs.iter().map(|log| log.name.clone()).collect(),
             start: self.start,
-            to: head.position,
+            to: self.to.filter(is_before).map_or(head.position, |to| to.min(head.position)),
             max_bytes: Self::PAGE_BYTES,
         };
-        let page = self.replication.pages.read(read, &shared.pinned, |read, reply| {
+        let (rules, pinned) = (&shared.retention, &shared.pinned);
+        let page = self.replication.pages.read(read, rules, pinned, |read, reply| {
             shared.counters.log_reads.add();
             self.replication.log.read(read, reply);
         });

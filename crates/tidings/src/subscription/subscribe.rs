@@ -15,6 +15,7 @@ use crate::heartbeat::Heartbeat;
 use crate::heartbeat::timer::HeartbeatTimer;
 use crate::hub::shared::{Defaults, Shared};
 use crate::into_topics::IntoTopics;
+use crate::log::feed::Readers;
 use crate::response::ErrorFormat;
 use crate::resume::{LastEventId, Resume};
 use crate::telling;
@@ -207,7 +208,7 @@ impl Subscribe {
             id.position(&head.epoch).map_or(Claim::Unknown, Claim::Position)
         });
         let request = Request { claim, history, has_snapshot: snapshot.is_some() };
-        let feed = shared.feeds.of(logs);
+        let feed = shared.feeds.of(logs, Readers::Any);
         let heartbeat = HeartbeatTimer::new(shared.clock.clone(), options.heartbeat.interval);
         let client = match options.is_listed {
             true => shared.registry.enter(feed, self.identity, heartbeat, head.position),
