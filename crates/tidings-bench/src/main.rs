@@ -26,6 +26,7 @@ mod stamp;
 mod storm;
 mod table;
 mod targets;
+mod values;
 mod versions;
 
 use std::process::ExitCode;
