@@ -4,6 +4,7 @@ pub(crate) mod coalesce;
 pub(crate) mod coverage;
 pub(crate) mod feed;
 pub(crate) mod frame;
+mod gate;
 mod latest;
 pub(crate) mod reset_reason;
 pub(crate) mod retention;

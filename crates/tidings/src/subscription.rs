@@ -58,6 +58,8 @@ pub(crate) struct SubscriptionOptions {
     pub(crate) sends_status: bool,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) retry: Option<Duration>,
+    /// The least between two writes of events; the topics' if it is not set.
+    pub(crate) interval: Option<Duration>,
     /// Whether it is a client's, and so in the registry.
     pub(crate) is_listed: bool,
 }
@@ -366,7 +368,8 @@ impl Subscription {
         if waits && is_unchanged {
             self.waited = self.cursor.offset;
         }
-        self.rejoin = if waits { Rejoin::Nothing } else { Rejoin::All };
+        // The list of a gate is taken although nothing was published since.
+        self.rejoin = if waits && !feed.has_pace() { Rejoin::Nothing } else { Rejoin::All };
         waits
     }
 
@@ -399,8 +402,12 @@ impl Subscription {
     #[inline]
     fn read(&mut self, limit: Option<u64>) -> Result<Option<Item>, ResetReason> {
         let watermark = self.shared.watermark();
-        let limit = limit.map_or(watermark, |limit| limit.min(watermark));
         let Client { feed, heartbeat, .. } = &*self.client;
+        // A cohort has waited for its members.
+        let limit = match limit {
+            Some(limit) => limit.min(watermark),
+            None => feed.open_to(self.cursor, watermark),
+        };
         let slice =
             feed.read(&mut self.cursor, &self.topic_cursors, limit, &self.shared.coalescing)?;
         let Some(Slice { bytes, is_chunk, events, position, topic, .. }) = slice else {

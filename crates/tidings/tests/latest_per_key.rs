@@ -352,6 +352,8 @@ struct Client {
     topics: &'static [&'static str],
     reader: Reader,
     known: BTreeMap<String, String>,
+    /// The last id of all its connections.
+    last_id: String,
     resets: usize,
 }
 
@@ -367,6 +369,9 @@ impl Client {
         let positions = messages.iter().filter_map(Message::id).map(position);
         assert!(resets > 0 || positions.is_sorted(), "{messages:?}");
         self.resets += resets;
+        if !self.reader.last_id().is_empty() {
+            self.last_id = self.reader.last_id().to_owned();
+        }
         let of_keys = |it: &&Message| it.data() != "plain";
         let messages: Vec<_> = messages.iter().filter(of_keys).cloned().collect();
         learn(&mut self.known, &messages);
@@ -396,6 +401,7 @@ proptest! {
             topics,
             reader: Reader::open(hub.subscribe_matching(topics).history(History::All)),
             known: BTreeMap::new(),
+            last_id: String::new(),
             resets: 0,
         }).collect();
         let mut n = 0;
@@ -418,7 +424,7 @@ proptest! {
                 Step::Cut { client } => {
                     let client = &mut clients[client];
                     client.read(Some(0));
-                    let resume = match client.reader.last_id() {
+                    let resume = match &*client.last_id {
                         "" => Resume::new(),
                         id => after(id),
                     };

@@ -73,13 +73,11 @@ pub(super) async fn read_resumed(hub: &Hub, topics: &[&str], id: &str, to: &str)
     client.messages()[1..].to_vec()
 }
 
-/// Each key once, and the events in order.
+/// In the order of their positions. (A page of a log may have an older value than the next one.)
 #[track_caller]
-fn assert_minimal(messages: &[Message], context: &str) {
-    let keys: Vec<_> = messages.iter().filter_map(|it| it.data().split(' ').next()).collect();
-    let once = keys.iter().all(|key| keys.iter().filter(|it| it == &key).count() == 1);
+fn assert_in_order(messages: &[Message], context: &str) {
     let ids: Vec<_> = messages.iter().map(|it| position(it.last_event_id())).collect();
-    assert!(once && ids.is_sorted(), "{context}: {messages:?}");
+    assert!(ids.is_sorted(), "{context}: {messages:?}");
 }
 
 pub(super) const SETS: [&[&str]; 3] = [&["values"], &["values", "other"], &["val*", "silent"]];
@@ -90,7 +88,7 @@ pub async fn a_fresh_client_gets_the_newest_value_of_each_key<E: Engine>(log: E)
     for topics in SETS {
         let (status, messages) = read_fresh(&hub, topics, ids.last().expect("some")).await;
         assert_eq!((&status["status"], status.get("complete")), (&"fresh".into(), None));
-        assert_minimal(&messages, &format!("{topics:?}"));
+        assert_in_order(&messages, &format!("{topics:?}"));
         let mut values = Values::new();
         learn(&mut values, &messages);
         assert_eq!(Some(&values), known.last(), "{topics:?}");
@@ -104,7 +102,7 @@ pub async fn a_client_resumes_to_the_newest_values_after_every_event<E: Engine>(
     for (n, id) in ids.iter().enumerate().take(103) {
         let topics = SETS[n % SETS.len()];
         let messages = read_resumed(&hub, topics, id, last).await;
-        assert_minimal(&messages, &format!("{topics:?} after {n}"));
+        assert_in_order(&messages, &format!("{topics:?} after {n}"));
         let mut values = known[n].clone();
         learn(&mut values, &messages);
         assert_eq!(Some(&values), known.last(), "{topics:?} after {n}");

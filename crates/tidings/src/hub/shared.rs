@@ -67,6 +67,16 @@ pub(crate) struct Defaults {
     /// How far a hub that is ready may lag behind its log.
     pub(crate) max_lag: Duration,
     pub(crate) snapshot_timeout: Option<Duration>,
+    /// The least intervals of topics by pattern: the first rule that matches applies.
+    pub(crate) paces: Vec<(TopicPattern, Duration)>,
+}
+
+impl Defaults {
+    /// The least interval of a topic or pattern, which is matched as text.
+    pub(crate) fn pace_of(&self, name: &TopicPattern) -> Duration {
+        let rule = self.paces.iter().find(|(pattern, _)| pattern.matches_text(name.as_str()));
+        rule.map_or(Duration::ZERO, |(_, interval)| *interval)
+    }
 }
 
 /// The timer of what a hub does every second: to remove what has expired, while there is anything to expire; and
@@ -90,6 +100,10 @@ impl Upkeep {
 }
 
 impl Shared {
+    pub(crate) fn this(&self) -> Weak<Self> {
+        self.this.clone()
+    }
+
     pub(crate) fn tail(&self) -> &Tail {
         &self.coalescing.tail
     }
@@ -119,6 +133,7 @@ impl Shared {
     pub(crate) fn close(&self) {
         self.journal.lock().close();
         self.is_closed.store(true, Ordering::Release);
+        self.feeds.open_gates();
         self.registry.wake_all();
     }
 

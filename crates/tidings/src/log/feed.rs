@@ -3,12 +3,14 @@ use std::sync::{Arc, Weak};
 
 use super::coalesce::{Budget, Chunk, Slice};
 use super::frame::Frame;
+use super::gate::Gate;
 use super::reset_reason::ResetReason;
 use super::ring::Newest;
 use super::tail::{Entry, Tail};
 use super::wait_list::Ticket;
 use super::{TopicLog, TopicState};
 use crate::clock::Clock;
+use crate::hub::shared::Shared;
 use crate::sync::Mutex;
 use crate::waking::Waiter;
 
@@ -25,6 +27,8 @@ pub(crate) struct Feed {
     readers: Readers,
     /// Whether one of the topics keeps the newest event of each key.
     is_latest: bool,
+    /// Before what is new, if its streams have a pace.
+    gate: Option<Arc<Gate>>,
 }
 
 /// Who reads a feed.
@@ -354,6 +358,21 @@ impl Feed {
         Ok(Gathered { frames, to })
     }
 
+    /// Up to where a reader at a cursor may read what is new, of which the watermark is the end.
+    #[inline]
+    pub(crate) fn open_to(&self, cursor: Cursor, watermark: u64) -> u64 {
+        match &self.gate {
+            Some(gate) if !gate.is_open(cursor.offset) => cursor.offset,
+            _ => watermark,
+        }
+    }
+
+    /// Whether its streams have a pace: they wait for that and not for their topics.
+    #[inline]
+    pub(crate) fn has_pace(&self) -> bool {
+        self.gate.is_some()
+    }
+
     /// Whether a topic has anything after this offset.
     #[inline]
     pub(crate) fn has_news(&self, offset: u64) -> bool {
@@ -368,6 +387,9 @@ impl Feed {
         waited: u64,
         tail: &Tail,
     ) -> bool {
+        if let Some(gate) = &self.gate {
+            return gate.still_waiting(topic_cursors.first().and_then(|it| it.ticket));
+        }
         let is_waiting = |(topic, topic_cursor): (&Arc<TopicLog>, &TopicCursor)| {
             topic.still_waiting(topic_cursor.ticket)
         };
@@ -386,11 +408,26 @@ impl Feed {
         if waited == 0 { None } else { self.changed(waited, watermark, tail) }
     }
 
-    /// Joins the wait lists of all topics. Returns false when one has something new instead.
+    /// Joins the wait lists of all topics, or that of the gate. Returns false when there is something to read instead.
     ///
     /// `waited` is the watermark when that was last done, or 0. The waker must be registered: what is published after the
     /// watermark that is read here either finds the stream in the list, or has taken it from there and will wake it.
     pub(crate) fn wait<W: Waiter + 'static>(
+        &self,
+        cursor: Cursor,
+        topic_cursors: &mut [TopicCursor],
+        waited: &mut u64,
+        waiter: &Arc<W>,
+        tail: &Tail,
+    ) -> bool {
+        match (&self.gate, topic_cursors.first_mut()) {
+            (Some(gate), Some(first)) => gate.wait(self, cursor, &mut first.ticket, waiter, tail),
+            _ => self.wait_for_topics(cursor, topic_cursors, waited, waiter, tail),
+        }
+    }
+
+    /// Joins the wait lists of all topics.
+    pub(super) fn wait_for_topics<W: Waiter + 'static>(
         &self,
         cursor: Cursor,
         topic_cursors: &mut [TopicCursor],
@@ -440,6 +477,15 @@ impl Feed {
 
     /// Leaves the wait lists.
     pub(crate) fn stop_waiting(&self, topic_cursors: &[TopicCursor]) {
+        let Some(gate) = &self.gate else { return self.leave_topics(topic_cursors) };
+        let ticket = topic_cursors.first().and_then(|topic_cursor| topic_cursor.ticket);
+        if let Some(ticket) = ticket.filter(|ticket| gate.still_waiting(Some(*ticket))) {
+            gate.stop_waiting(ticket);
+        }
+    }
+
+    /// Leaves the wait lists of the topics.
+    pub(super) fn leave_topics(&self, topic_cursors: &[TopicCursor]) {
         for (topic, topic_cursor) in self.topics.iter().zip(topic_cursors) {
             if let Some(ticket) =
                 topic_cursor.ticket.filter(|ticket| topic.still_waiting(Some(*ticket)))
@@ -535,12 +581,41 @@ impl Coalescing {
 #[derive(Debug, Default)]
 pub(crate) struct Feeds(Mutex<HashMap<FeedKey, Weak<Feed>>>);
 
-type FeedKey = (Readers, Box<[u64]>);
+type FeedKey = (Readers, u64, Box<[u64]>);
 
 impl Feeds {
     /// The feed of these topics, which are sorted.
     pub(crate) fn of(self: &Arc<Self>, topics: Vec<Arc<TopicLog>>, readers: Readers) -> Arc<Feed> {
-        let key = (readers, topics.iter().map(|topic| topic.id).collect());
+        self.get(topics, readers, 0, || None)
+    }
+
+    /// The same for streams that are to be sent something at most once in an interval, in milliseconds.
+    pub(crate) fn with_pace(
+        self: &Arc<Self>,
+        topics: Vec<Arc<TopicLog>>,
+        interval: u64,
+        shared: &Shared,
+    ) -> Arc<Feed> {
+        let count = topics.len();
+        let gate = || (interval > 0).then(|| Gate::new(interval, count, shared));
+        self.get(topics, Readers::Any, interval, gate)
+    }
+
+    /// Nothing more will be published: streams need not wait for their time.
+    pub(crate) fn open_gates(&self) {
+        // Dropped without the lock: each may be the last reference.
+        let feeds: Vec<_> = self.0.lock().values().filter_map(Weak::upgrade).collect();
+        feeds.iter().filter_map(|feed| feed.gate.as_ref()).for_each(|gate| gate.open_for_good());
+    }
+
+    fn get(
+        self: &Arc<Self>,
+        topics: Vec<Arc<TopicLog>>,
+        readers: Readers,
+        interval: u64,
+        gate: impl FnOnce() -> Option<Arc<Gate>>,
+    ) -> Arc<Feed> {
+        let key = (readers, interval, topics.iter().map(|topic| topic.id).collect());
         let mut feeds = self.0.lock();
         if let Some(feed) = feeds.get(&key).and_then(Weak::upgrade) {
             return feed;
@@ -552,6 +627,7 @@ impl Feeds {
             cache: Mutex::default(),
             siblings: self.clone(),
             readers,
+            gate: gate(),
         });
         feeds.insert(key, Arc::downgrade(&feed));
         feed
@@ -565,7 +641,11 @@ impl Feeds {
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        let key = (self.readers, self.topics.iter().map(|topic| topic.id).collect());
+        let interval = self.gate.as_ref().map_or(0, |gate| gate.interval());
+        if let Some(gate) = &self.gate {
+            gate.close(self);
+        }
+        let key = (self.readers, interval, self.topics.iter().map(|topic| topic.id).collect());
         let mut feeds = self.siblings.0.lock();
         // Unless the same topics have a new feed already.
         if feeds.get(&key).is_some_and(|feed| feed.strong_count() == 0) {

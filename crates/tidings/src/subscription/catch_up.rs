@@ -94,7 +94,17 @@ impl CatchUp {
         };
         let state = CatchUpState::Look;
         let closing = None;
-        Box::new(Self { replication, announce, start, to, whole, began, is_reached, state, closing })
+        Box::new(Self {
+            replication,
+            announce,
+            start,
+            to,
+            whole,
+            began,
+            is_reached,
+            state,
+            closing,
+        })
     }
 
     /// Whether a hub that is closing should wait for this no longer: the log does not answer.
