@@ -195,14 +195,16 @@ impl Reader {
                 self.resets += usize::from(message.data().contains("reset"));
                 continue;
             }
-            let mut numbers = message.data().split(' ').map_while(|word| word.parse().ok());
+            let words = message.data().split(' ');
+            let mut numbers = words.map_while(|word| word.parse::<usize>().ok());
             let (Some(key), Some(value), Some(micros)) =
                 (numbers.next(), numbers.next(), numbers.next())
             else {
                 return Err(Error::new(format!("foreign event: {}", message.data())));
             };
-            let known = self.known.get_mut(key);
-            let known = known.ok_or_else(|| Error::new(format!("foreign key: {key}")))?;
+            let Some(known) = self.known.get_mut(key) else {
+                return Err(Error::new(format!("foreign key: {key}")));
+            };
             if value <= *known {
                 return Err(Error::new(format!("value {value} of key {key} after {known}")));
             }

@@ -60,7 +60,7 @@ impl Retention {
     /// hub.publish("prices", Event::keyed("EUR", "EUR 1.09")?).wait()?;
     ///
     /// let history = hub.history(["prices"], tidings::History::All).wait()?;
-    /// let values: Vec<_> = history.events().iter().map(|event| event.data()).collect();
+    /// let values: Vec<_> = history.events.iter().map(|event| event.data()).collect();
     /// assert_eq!(values, ["GBP 1.25", "EUR 1.09"]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
