@@ -4,6 +4,7 @@ mod ahead;
 mod cohorts;
 mod member;
 mod roster;
+mod send;
 mod streams;
 mod sweep;
 mod turn;

@@ -37,6 +37,8 @@ mod app;
 mod server;
 mod site;
 
+pub mod errors;
+
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod delivery;
 #[allow(missing_docs, reason = "each name states its promise")]

@@ -1,5 +1,5 @@
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, Write};
+use std::io;
 use std::task::Waker;
 
 use slab::Slab;
@@ -10,6 +10,7 @@ use tidings::{
 
 use super::member::Member;
 use super::roster::{Roster, Seat};
+use super::send::send;
 use super::turn::Turn;
 
 /// A writer's cohorts, and the queue of those that have something to do.
@@ -148,7 +149,7 @@ impl Group {
                 let key = *key as usize;
                 let member = &mut members[key];
                 let bytes = if member.framing.chunked { framed } else { plain };
-                let outcome = (&member.socket).write(bytes);
+                let outcome = send(&member.socket, bytes);
                 if !outcome.as_ref().is_ok_and(|written| *written == bytes.len()) {
                     return Some((key, outcome));
                 }
