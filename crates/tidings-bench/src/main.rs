@@ -13,6 +13,7 @@ mod loads;
 mod machine;
 mod memory;
 mod options;
+mod paced;
 mod plots;
 mod process;
 mod profile;
