@@ -15,6 +15,6 @@ export function hubAndBrowser({ timeout }) {
     const hub = await Hub.start(t);
     const context = await browser.newContext();
     defer(t, () => context.close());
-    return { hub, context };
+    return { hub, browser, context };
   };
 }

@@ -27,8 +27,8 @@ export class Proxy {
    *   counted from the end of this text.
    * - `refuse()`: true to answer 503 instead of the hub.
    *
-   * `rewrite(text)` may change what passes, but not its length. It gets whole chunks of bytes as latin1. `retryMs` replaces
-   * the value of the `retry:` field, so that the browser comes back sooner.
+   * `rewriteRequest(head)` may change a request. `rewrite(text)` may change what passes, but not its length. It gets whole
+   * chunks of bytes as latin1. `retryMs` replaces the value of the `retry:` field, so that the browser comes back sooner.
    */
   static async start(t, hub, options = {}) {
     const proxy = new Proxy();
@@ -75,7 +75,7 @@ export class Proxy {
         }
         response = { begun: false, start: "", cut: this.#options.cut?.(), cutting: false };
       }
-      hub.write(bytes);
+      hub.write(this.#options.rewriteRequest?.(head) ?? head, "latin1");
     });
     hub.on("data", (bytes) => {
       if (response === null) browser.write(bytes);

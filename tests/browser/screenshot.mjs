@@ -1,9 +1,9 @@
-// Makes docs/images/live-page.png anew: the live page after a cut.
+// Makes the pictures of docs/images anew: the live page after a cut, and the console.
 //
 //   cargo build -p hub-axum
 //   (cd tests/browser && npm ci && TIDINGS_HUB=../../target/debug/hub-axum node screenshot.mjs)
 //
-// It uses the fonts of the system; with Inter (Debian: fonts-inter), it is the picture in the repository.
+// It uses the fonts of the system; with Inter (Debian: fonts-inter), they are the pictures in the repository.
 
 import { mkdir, stat } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
@@ -12,25 +12,39 @@ import { fileURLToPath } from "node:url";
 import { launch } from "./chromium.mjs";
 import { Hub } from "./hub.mjs";
 
-const path = fileURLToPath(new URL("../../docs/images/live-page.png", import.meta.url));
-const HISTORY_MS = 30_000;   // fills the chart
+const folder = fileURLToPath(new URL("../../docs/images", import.meta.url));
+const HISTORY_MS = 30_000;   // fills the charts
 const AFTER_CUT_MS = 4_000;
+const TOKEN = "for-the-picture";
 
 const undo = [];
 try {
-  const hub = await Hub.start({ after: (fn) => undo.push(fn) });
-  await setTimeout(HISTORY_MS);
+  const hub = await Hub.startWithToken({ after: (fn) => undo.push(fn) }, TOKEN);
   const browser = await launch();
   undo.push(() => browser.close());
-  const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, deviceScaleFactor: 1, colorScheme: process.argv[2] ?? "light" });
-  await page.goto(hub.url);
+  const newPage = () => browser.newPage({ viewport: { width: 1440, height: 900 }, deviceScaleFactor: 1, colorScheme: process.argv[2] ?? "light" });
+  const picture = async (page, name) => {
+    const path = `${folder}/${name}.png`;
+    await mkdir(folder, { recursive: true });
+    await page.mouse.move(0, 0);
+    await page.screenshot({ path });
+    console.log(`${path}: ${(await stat(path)).size} bytes`);
+  };
+
+  const operator = await newPage();
+  await operator.goto(`${hub.url}/console`);
+  await operator.getByLabel("Token").fill(TOKEN);
+  await operator.keyboard.press("Enter");
+  await operator.locator('#state[data-state="live"]').waitFor();
+  const page = await newPage();
+  await page.goto(`${hub.url}/#token=${TOKEN}`);
+  await setTimeout(HISTORY_MS);
   await page.locator('#cut[aria-disabled="false"]').click();
   await page.locator("#outcome", { hasText: /^Away for/ }).waitFor();
-  await page.mouse.move(0, 0);
   await setTimeout(AFTER_CUT_MS);
-  await mkdir(new URL(".", `file://${path}`), { recursive: true });
-  await page.screenshot({ path });
-  console.log(`${path}: ${(await stat(path)).size} bytes`);
+  await picture(page, "live-page");
+  await operator.bringToFront();
+  await picture(operator, "console");
 } finally {
   for (const fn of undo.reverse()) await fn();
 }

@@ -11,6 +11,7 @@
 //! - [`report`] writes docs/COMPARISON.md.
 
 pub mod client;
+pub mod finished;
 pub mod hub;
 pub mod judge;
 pub mod link;

@@ -20,14 +20,21 @@ on_every_framework! { "hub";
     a_body_that_is_too_large_is_413_as_json
     a_bad_subscription_is_refused_with_a_reason
     a_fresh_client_gets_the_history_that_it_asks_for
+    a_stream_begins_at_the_position
+    a_history_is_read_and_its_stream_goes_on
+    a_bad_history_is_refused_with_a_reason
+    a_page_is_rendered_with_its_stream
     the_demo_publishes_to_its_topics
     a_pattern_has_history_and_live_events
     clients_are_listed
     a_client_can_be_closed
+    a_stream_ends_when_its_right_expires
+    the_topics_of_an_open_stream_can_be_changed
     the_streams_of_a_principal_can_be_closed
     the_cluster_is_described
     a_publication_with_a_key_is_published_once
     a_topic_keeps_the_newest_value_of_each_key
+    a_topic_is_finished_once_and_its_clients_do_not_come_back
     the_health_check_says_ok
     metrics_are_served_for_prometheus
     without_the_demo_its_topics_are_silent
@@ -87,6 +94,7 @@ async fn the_page_and_its_files_are_served(package: &str) {
         ("/", "text/html; charset=utf-8", "<!doctype html>"),
         ("/app.css", "text/css; charset=utf-8", ""),
         ("/app.js", "text/javascript; charset=utf-8", ""),
+        ("/rendered.js", "text/javascript; charset=utf-8", ""),
         ("/icon.svg", "image/svg+xml", "<svg"),
     ] {
         let response = ask(&hub, Request::get(path)).await;
@@ -204,6 +212,88 @@ async fn a_fresh_client_gets_the_history_that_it_asks_for(package: &str) {
     assert_eq!(stream.next_message().await.data(), "three");
 }
 
+async fn a_stream_begins_at_the_position(package: &str) {
+    let hub = Process::start(package).await;
+    publish(&hub, "topic=a", "before").await;
+    let position = json(&ask(&hub, Request::get("/position")).await);
+    assert_eq!(keys(&position), ["id"]);
+    publish(&hub, "topic=a", "after").await;
+    let id = position["id"].as_str().expect("a text");
+    let (mut stream, status) = follow(&hub, &format!("topic=a&lastEventId={id}")).await;
+    assert_eq!(status["status"], "resumed");
+    assert_eq!(stream.next_message().await.data(), "after");
+}
+
+async fn a_history_is_read_and_its_stream_goes_on(package: &str) {
+    let hub = Process::start(package).await;
+    let mut ids = Vec::new();
+    for (query, data) in
+        [("topic=a", "one"), ("topic=b:1&event=tick", "two\n"), ("topic=a", "3"), ("topic=c", "4")]
+    {
+        ids.push(publish(&hub, query, data).await.0);
+    }
+    let one = serde_json::json!({ "id": ids[0], "event": "message", "data": "one" });
+    let two = serde_json::json!({ "id": ids[1], "event": "tick", "data": "two\n" });
+    let three = serde_json::json!({ "id": ids[2], "event": "message", "data": "3" });
+    for (query, events) in [
+        ("topic=a&topic=b:1", vec![&one, &two, &three]),
+        ("topic=a&topic=b:*&last=2", vec![&two, &three]),
+        ("topic=b:*&last=100", vec![&two]),
+        ("topic=a&last=0", vec![]),
+        ("topic=nothing", vec![]),
+    ] {
+        let history = json(&ask(&hub, Request::get(&format!("/history?{query}"))).await);
+        assert_eq!(keys(&history), ["events", "id"]);
+        assert_eq!(history["events"], serde_json::json!(events), "{query}");
+        let live = format!("topic=live-{}", query.len());
+        let id = history["id"].as_str().expect("a text");
+        let (mut stream, status) = follow(&hub, &format!("{query}&{live}&lastEventId={id}")).await;
+        assert_eq!(status["status"], "resumed", "{query}");
+        publish(&hub, &live, "next").await;
+        assert_eq!(stream.next_message().await.data(), "next", "{query}");
+    }
+}
+
+async fn a_bad_history_is_refused_with_a_reason(package: &str) {
+    let hub = Process::start(package).await;
+    let many: String = (0..=1_000).map(|n| format!("&topic={n}")).collect();
+    for path in ["/history", "/rendered"] {
+        for (query, reason) in [
+            ("", "topic is missing; add at least one to the URL, such as /history?topic=news"),
+            ("?topic=a&last=101", "last is not a number of events up to 100"),
+            ("?topic=a&last=all", "last is not a number of events up to 100"),
+            ("?topic=a+b", "topic pattern contains ' ' at byte 1"),
+            (&many.replacen('&', "?", 1), "subscription has 1001 topics, over the limit of 1000"),
+        ] {
+            let response = ask(&hub, Request::get(&format!("{path}{query}"))).await;
+            assert_eq!(refusal(&response, 400), reason);
+        }
+    }
+}
+
+async fn a_page_is_rendered_with_its_stream(package: &str) {
+    let hub = Process::start(package).await;
+    publish(&hub, "topic=a%26b", "<script>alert(1)</script>").await;
+    publish(&hub, "topic=a%26b&event=tick", "5 > 4 & 3 < 4").await;
+    publish(&hub, "topic=a%26b&event=unheard", "nobody listens").await;
+    let id = json(&ask(&hub, Request::get("/position")).await)["id"].clone();
+    let target = "/rendered?topic=a%26b&event=tick&event=%22%3E%3Cimg%3E";
+    let response = ask(&hub, Request::get(target)).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.header("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
+    let policy = response.header("content-security-policy").expect("a policy");
+    assert!(policy.starts_with("default-src 'self'"), "{policy}");
+    let list = response.text().split_once("<ol").expect("the list").1;
+    let expected = format!(
+        " id=\"events\" data-stream=\"/events?topic=a%26b&amp;lastEventId={}\" \
+         data-names=\"message\ntick\n&quot;>&lt;img>\">\n\
+         <li>&lt;script>alert(1)&lt;/script></li>\n<li>5 > 4 &amp; 3 &lt; 4</li>\n</ol>\n",
+        id.as_str().expect("a text")
+    );
+    assert!(list.starts_with(&expected), "{list}");
+}
+
 async fn the_demo_publishes_to_its_topics(package: &str) {
     let hub = Process::start(package).await;
     let (mut stream, _) = follow(&hub, "topic=ticker&topic=job&topic=notifications").await;
@@ -306,6 +396,39 @@ async fn a_client_can_be_closed(package: &str) {
     assert_eq!(refusal(&invalid, 404), "client id is not 16 hexadecimal digits");
 }
 
+async fn a_stream_ends_when_its_right_expires(package: &str) {
+    let hub = Process::start(package).await;
+    let (mut stream, _) = follow(&hub, "topic=a&expires_in=1").await;
+    assert_eq!(stream.read_to_end().await, Ending::Whole);
+    let last = stream.messages().last().expect("a last event");
+    assert_eq!((last.event(), last.data()), ("tidings:end", r#"{"reason":"expired"}"#));
+}
+
+async fn the_topics_of_an_open_stream_can_be_changed(package: &str) {
+    let hub = Process::start(package).await;
+    let (mut stream, status) = follow(&hub, "topic=a").await;
+    let id = status["client"].as_str().expect("an id");
+    publish(&hub, "topic=b", "before").await;
+    let change = async |query: &str| {
+        ask(&hub, Request::new("POST", &format!("/clients/{id}/topics?{query}"))).await
+    };
+    let changed = change("add=b&add=c:*&remove=a&history=5").await;
+    assert_eq!(json(&changed), serde_json::json!({ "topics": ["b", "c:*"] }));
+    for (topic, data) in [("a", "not"), ("c:1", "one"), ("b", "two")] {
+        publish(&hub, &format!("topic={topic}"), data).await;
+    }
+    let messages = stream.read_messages(4).await;
+    let data: Vec<_> = messages[1..].iter().map(|message| message.data()).collect();
+    assert_eq!(data, ["before", "one", "two"]);
+    let nothing = change("x=y").await;
+    assert_eq!(refusal(&nothing, 400), "neither add nor remove names a topic");
+    let all = change("remove=b&remove=c:*").await;
+    assert_eq!(refusal(&all, 400), "topic is missing");
+    let nobody = Request::new("POST", "/clients/0123456789abcdef/topics?add=b");
+    let nobody = ask(&hub, nobody).await;
+    assert_eq!(refusal(&nobody, 404), "client id: no client with this id is connected");
+}
+
 async fn the_streams_of_a_principal_can_be_closed(package: &str) {
     let hub = Process::start(package).await;
     let (mut hers, _) = follow(&hub, "topic=a&principal=ada+b").await;
@@ -371,6 +494,23 @@ async fn a_topic_keeps_the_newest_value_of_each_key(package: &str) {
             assert_eq!(stream.next_message().await.data(), expected, "{topic}");
         }
     }
+}
+
+async fn a_topic_is_finished_once_and_its_clients_do_not_come_back(package: &str) {
+    let hub = Process::start(package).await;
+    let (mut stream, _) = follow(&hub, "topic=a").await;
+    let finish = || ask(&hub, Request::post("/finish?topic=a&event=done&key=k", "the end"));
+    let finished = json(&finish().await);
+    assert_eq!(stream.read_to_end().await, Ending::Whole);
+    let received: Vec<_> = stream.messages().iter().map(|it| (it.event(), it.data())).collect();
+    let end = ("tidings:end", r#"{"reason":"finished"}"#);
+    assert_eq!(received[1..], [("done", "the end"), end]);
+    assert_eq!(finished["id"], stream.last_event_id());
+    assert_eq!(json(&finish().await)["duplicate"], true);
+    let late = ask(&hub, Request::post("/publish?topic=a", "late")).await;
+    assert_eq!(refusal(&late, 409), "topic is finished");
+    let again = Request::get("/events?topic=a").header("last-event-id", stream.last_event_id());
+    assert_eq!(ask(&hub, again).await.status(), 204);
 }
 
 async fn metrics_are_served_for_prometheus(package: &str) {

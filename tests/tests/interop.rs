@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tidings_tests::document;
 use tidings_tests::interop::client::{CLIENTS, Tools};
+use tidings_tests::interop::finished::{AtTheEnd, COMES_BACK, Finished, STOP};
 use tidings_tests::interop::hub::Hub;
 use tidings_tests::interop::proxy::{self, HTTPS, Program, Proxy, SETUPS};
 use tidings_tests::interop::{report, run};
@@ -133,6 +134,29 @@ async fn a_browser_has_six_streams_over_http_1_and_many_over_http_2() {
     let output = output.expect("it ends in time").expect("it is our child");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{}", proxy.complaints());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_do_not_come_back_to_a_topic_that_is_finished() {
+    let hub = Hub::start("hub-axum").await;
+    let begin = async |client: &'static AtTheEnd| {
+        let command = TOOLS.driver(client.source, client.driver)?;
+        Some(Finished::begin(client, command, &hub).await)
+    };
+    let mut stopped = Vec::new();
+    for client in &STOP {
+        stopped.extend(begin(client).await);
+    }
+    for client in &stopped {
+        client.until_it_has_stopped().await;
+    }
+    // Another one comes back again and again meanwhile.
+    if let Some(other) = begin(&COMES_BACK).await {
+        other.until_it_has_stopped().await;
+    }
+    for client in stopped {
+        client.assert_stopped().await;
+    }
 }
 
 #[tokio::test]

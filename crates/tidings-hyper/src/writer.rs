@@ -275,7 +275,13 @@ impl<B: Send + 'static> Writer<B> {
                 return;
             }
             match group.next_batch() {
-                Ok(Some(batch)) => self.send_batch(index, batch, turn),
+                Ok(Some(batch)) => {
+                    // They read by themselves up to where their topics change.
+                    for key in group.take_changing(&mut self.members) {
+                        self.enqueue(key);
+                    }
+                    self.send_batch(index, batch, turn);
+                }
                 Ok(None) => {}
                 // Each stream learns by itself that it has missed events.
                 Err(_) => {

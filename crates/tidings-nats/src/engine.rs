@@ -9,7 +9,7 @@ use async_nats::connection::State as ConnectionState;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{Context, ContextBuilder, GetStreamError, GetStreamErrorKind};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::{LastRawMessageError, LastRawMessageErrorKind, Stream};
 use parking_lot::Mutex;
 use tidings::backend::{Epoch, LogError};
 use tokio::sync::watch;
@@ -138,11 +138,23 @@ impl Engine {
         from: u64,
     ) -> Result<Option<StreamMessage>, LogError> {
         let request = self.stream.raw_message_builder().sequence(from).next_by_subject(filter);
-        match request.send().await {
-            Ok(message) => Ok(Some(message)),
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(asking("read", error)),
-        }
+        answered(request.send().await)
+    }
+
+    /// The newest message on a subject, as the stream's leader has it.
+    pub(crate) async fn newest_of(&self, subject: &str) -> Result<Option<StreamMessage>, LogError> {
+        let request = self.stream.raw_message_builder().last_by_subject(subject);
+        answered(request.send().await)
+    }
+}
+
+fn answered(
+    answer: Result<StreamMessage, LastRawMessageError>,
+) -> Result<Option<StreamMessage>, LogError> {
+    match answer {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(asking("read", error)),
     }
 }
 

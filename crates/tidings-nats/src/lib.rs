@@ -33,6 +33,7 @@
 //! | `Tidings-Retry` | milliseconds |
 //! | `Tidings-Comment` | a comment |
 //! | `Tidings-Data` | `none` if there is no data, which is not the same as empty data |
+//! | `Tidings-Is-Last` | `1` for the [last event](tidings::Hub::finish) of its topic |
 //! | `Nats-Msg-Id` | the idempotency key |
 //!
 //! So any client of NATS can publish: `nats pub tidings.orders.eu hello` is an event. Hubs leave out messages that are

@@ -21,7 +21,7 @@ use crate::engine::Engine;
 use crate::error::{asking, connecting, error, no_answer};
 use crate::follower::{Command, Follower};
 use crate::options::NatsOptions;
-use crate::reader::Reader;
+use crate::reader::{Question, Reader};
 use crate::stream_state::StreamState;
 use crate::subject::Subjects;
 
@@ -57,7 +57,7 @@ pub struct NatsLog {
 #[derive(Debug, Clone)]
 struct Queues {
     appends: mpsc::Sender<Publication>,
-    reads: mpsc::Sender<(Read, Reply<Page>)>,
+    questions: mpsc::Sender<Question>,
     commands: mpsc::UnboundedSender<Command>,
     signals: mpsc::Sender<Bytes>,
 }
@@ -79,8 +79,8 @@ impl fmt::Debug for NatsLog {
 impl NatsLog {
     /// How many appends may wait; further ones are refused.
     const APPENDS: usize = 16_384;
-    /// How many reads may wait; further ones are refused.
-    const READS: usize = 4_096;
+    /// How many questions may wait; further ones are refused.
+    const QUESTIONS: usize = 4_096;
     /// How many signals may wait; further ones are dropped.
     const SIGNALS: usize = 1_024;
     /// How many of the newest events a replica begins with, unless the log is selective.
@@ -112,7 +112,7 @@ impl NatsLog {
         let (name, limits) = (options.stream.clone(), options.limits.clone());
         let (engine, state) = Engine::open(client, name, subjects, limits, timeout).await?;
         let (appends, queue) = mpsc::channel(Self::APPENDS);
-        let (reads, asked) = mpsc::channel(Self::READS);
+        let (questions, asked) = mpsc::channel(Self::QUESTIONS);
         let (commands, commanded) = mpsc::unbounded_channel();
         let (signals, signalled) = mpsc::channel(Self::SIGNALS);
         let appender = Appender::new(engine.clone(), queue, options.append_timeout);
@@ -127,7 +127,7 @@ impl NatsLog {
             engine,
             runtime: Handle::current(),
             options,
-            queues: Mutex::new(Some(Queues { appends, reads, commands, signals })),
+            queues: Mutex::new(Some(Queues { appends, questions, commands, signals })),
             origin,
             unstarted: Mutex::new(Some(Unstarted {
                 state,
@@ -193,8 +193,15 @@ impl Log for NatsLog {
     }
 
     fn read(&self, read: Read, reply: Reply<Page>) {
-        self.enqueue(reply, |queues, reply| match queues.reads.try_reserve() {
-            Ok(permit) => permit.send((read, reply)),
+        self.enqueue(reply, |queues, reply| match queues.questions.try_reserve() {
+            Ok(permit) => permit.send(Question::Read(read, reply)),
+            Err(_) => reply.send(Err(busy("read"))),
+        });
+    }
+
+    fn finished(&self, topics: Vec<Topic>, reply: Reply<Vec<(Topic, u64)>>) {
+        self.enqueue(reply, |queues, reply| match queues.questions.try_reserve() {
+            Ok(permit) => permit.send(Question::Finished(topics, reply)),
             Err(_) => reply.send(Err(busy("read"))),
         });
     }

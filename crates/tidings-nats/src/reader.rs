@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_nats::jetstream::message::StreamMessage;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tidings::TopicPattern;
 use tidings::backend::{LogError, LogErrorKind, Page, Reach, Read, Record, Reply, Start};
+use tidings::{Topic, TopicPattern};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::engine::Engine;
@@ -68,7 +68,15 @@ impl Filter {
     }
 }
 
-/// Answers reads.
+/// What is asked of the stream.
+#[derive(Debug)]
+pub(crate) enum Question {
+    Read(Read, Reply<Page>),
+    /// Which of these topics are finished.
+    Finished(Vec<Topic>, Reply<Vec<(Topic, u64)>>),
+}
+
+/// Answers questions.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
     engine: Arc<Engine>,
@@ -77,22 +85,30 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// How many reads run at a time.
+    /// How many questions are answered at a time.
     const AT_ONCE: usize = 8;
 
     pub(crate) fn new(engine: Arc<Engine>, timeout: Duration) -> Self {
         Self { engine, permits: Arc::new(Semaphore::new(Self::AT_ONCE)), timeout }
     }
 
-    /// Answers reads until the queue is closed.
-    pub(crate) async fn run(self, mut reads: mpsc::Receiver<(Read, Reply<Page>)>) {
-        while let Some((read, reply)) = reads.recv().await {
+    /// Answers questions until the queue is closed.
+    pub(crate) async fn run(self, mut questions: mpsc::Receiver<Question>) {
+        while let Some(question) = questions.recv().await {
             // Fails only when it is closed, which does not happen.
             let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
-            let reader = self.clone();
+            let Self { engine, timeout, .. } = self.clone();
             tokio::spawn(async move {
-                let page = tokio::time::timeout(reader.timeout, reader.engine.read(&read)).await;
-                reply.send(page.unwrap_or_else(|_| Err(no_answer("read"))));
+                match question {
+                    Question::Read(read, reply) => {
+                        let page = tokio::time::timeout(timeout, engine.read(&read)).await;
+                        reply.send(page.unwrap_or_else(|_| Err(no_answer("read"))));
+                    }
+                    Question::Finished(topics, reply) => {
+                        let ends = tokio::time::timeout(timeout, engine.finished(topics)).await;
+                        reply.send(ends.unwrap_or_else(|_| Err(no_answer("read"))));
+                    }
+                }
                 drop(permit);
             });
         }
@@ -100,6 +116,18 @@ impl Reader {
 }
 
 impl Engine {
+    /// Those of some topics whose newest event is their last, with its position.
+    async fn finished(&self, topics: Vec<Topic>) -> Result<Vec<(Topic, u64)>, LogError> {
+        let newest = stream::iter(topics).map(|topic| async move {
+            let newest = self.newest_of(&self.subjects.topic(&topic)).await?;
+            let record = newest.and_then(|message| self.record(&message));
+            let last = record.filter(|record| record.event.is_last());
+            Ok::<_, LogError>(last.map(|last| (topic, last.position)))
+        });
+        let newest: Vec<_> = newest.buffered(AT_ONCE).try_collect().await?;
+        Ok(newest.into_iter().flatten().collect())
+    }
+
     async fn read(&self, read: &Read) -> Result<Page, LogError> {
         let before = self.history();
         let (from, span, reach) = match read.start {

@@ -7,7 +7,7 @@ use tidings::backend::{Append, Appended, Record};
 use crate::clock::unix_millis;
 use crate::entry::{Entry, EntryHeader};
 use crate::fault::Fault;
-use crate::retention::{Limits, trim};
+use crate::retention::{Limits, missing, trim};
 use crate::store::Store;
 use crate::tables::{EVENTS, INDEX, KEY_ORDER, KEYS, LogState};
 
@@ -15,8 +15,8 @@ use crate::tables::{EVENTS, INDEX, KEY_ORDER, KEYS, LogState};
 #[derive(Debug)]
 pub(crate) struct Committed {
     pub(crate) state: LogState,
-    /// The answer to each, in order.
-    pub(crate) appended: Vec<Appended>,
+    /// The answer to each, in order; `None` where the topic is finished.
+    pub(crate) appended: Vec<Option<Appended>>,
     /// The events that are new.
     pub(crate) records: Vec<Record>,
 }
@@ -38,10 +38,14 @@ pub(crate) fn append(
         let first = writer.first_with_key(append, &state)?;
         let position = match first {
             Some(position) => position,
+            None if writer.newest_of(&append.topic, &state)?.is_last => {
+                appended.push(None);
+                continue;
+            }
             None => writer.insert(append, at, &mut state)?,
         };
         let epoch = before.epoch.clone();
-        appended.push(Appended::new(epoch, position, first.is_some()));
+        appended.push(Some(Appended::new(epoch, position, first.is_some())));
         if first.is_none() {
             let Append { topic, event, .. } = append.clone();
             records.push(Record::new(position, at, topic, event));
@@ -64,8 +68,16 @@ struct Writer<'txn> {
     index: Table<'txn, (&'static str, u64), ()>,
     keys: Table<'txn, &'static str, (u64, u64)>,
     key_order: Table<'txn, u64, &'static str>,
-    /// The newest positions of the batch's topics.
-    newest: HashMap<Topic, u64>,
+    /// The newest events of the batch's topics.
+    newest: HashMap<Topic, Newest>,
+}
+
+/// The newest event of a topic.
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    /// See [`EntryHeader::previous`].
+    position: u64,
+    is_last: bool,
 }
 
 impl<'txn> Writer<'txn> {
@@ -91,7 +103,7 @@ impl<'txn> Writer<'txn> {
 
     fn insert(&mut self, append: &Append, at: u64, state: &mut LogState) -> Result<u64, Fault> {
         let position = state.last + 1;
-        let previous = self.newest_of(&append.topic, state)?;
+        let previous = self.newest_of(&append.topic, state)?.position;
         let header = EntryHeader { position, previous, at, time: state.time };
         let bytes = Entry::encode(append, header);
         self.events.insert(position, &*bytes)?;
@@ -104,19 +116,28 @@ impl<'txn> Writer<'txn> {
             }
             self.key_order.insert(position, key.as_str())?;
         }
-        self.newest.insert(append.topic.clone(), position);
+        let newest = Newest { position, is_last: append.event.is_last() };
+        self.newest.insert(append.topic.clone(), newest);
         state.last = position;
         state.bytes += Entry::cost_of(&bytes);
         Ok(position)
     }
 
-    /// See [`EntryHeader::previous`].
-    fn newest_of(&self, topic: &Topic, state: &LogState) -> Result<u64, Fault> {
-        if let Some(position) = self.newest.get(topic) {
-            return Ok(*position);
+    fn newest_of(&mut self, topic: &Topic, state: &LogState) -> Result<Newest, Fault> {
+        if let Some(newest) = self.newest.get(topic) {
+            return Ok(*newest);
         }
         let name = topic.as_str();
-        let newest = self.index.range((name, 0)..=(name, u64::MAX))?.next_back().transpose()?;
-        Ok(newest.map_or(state.trimmed, |(key, _)| key.value().1))
+        let found = self.index.range((name, 0)..=(name, u64::MAX))?.next_back().transpose()?;
+        let newest = match found.map(|(key, _)| key.value().1) {
+            Some(position) => {
+                let bytes = self.events.get(position)?.ok_or_else(|| missing(position))?;
+                let is_last = Entry::checked(bytes.value(), position)?.is_last();
+                Newest { position, is_last }
+            }
+            None => Newest { position: state.trimmed, is_last: false },
+        };
+        self.newest.insert(topic.clone(), newest);
+        Ok(newest)
     }
 }

@@ -67,6 +67,11 @@ impl<'a> Entry<'a> {
         })
     }
 
+    /// Whether nothing may follow in its topic.
+    pub(crate) fn is_last(self) -> bool {
+        Fields(&self.0[FIELDS_AT..]).any(|(name, _)| name == b"is_last")
+    }
+
     pub(crate) fn topic(self) -> Result<Topic, Fault> {
         let topic = Fields(&self.0[FIELDS_AT..]).find(|(name, _)| *name == b"topic");
         let topic = topic.and_then(|(_, value)| Topic::new(std::str::from_utf8(value).ok()?).ok());

@@ -4,12 +4,13 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 
 use parking_lot::Mutex;
+use tidings::Topic;
 use tidings::backend::{
     Append, Appended, Epoch, Log, LogError, LogErrorKind, Origin, Page, Read, Replica, Reply,
 };
 
 use crate::queue::Queue;
-use crate::reader::{self, Reads};
+use crate::reader::{self, Question, Reads};
 use crate::shared_store::SharedStore;
 use crate::stats::Stats;
 use crate::writer::Writer;
@@ -95,7 +96,7 @@ impl Log for RedbLog {
     }
 
     fn read(&self, read: Read, reply: Reply<Page>) {
-        self.reads.push(read, reply);
+        self.reads.push(Question::Read(read, reply));
     }
 
     fn end(&self, reply: Reply<u64>) {
@@ -103,6 +104,10 @@ impl Log for RedbLog {
             return reply.send(Err(LogError::new(LogErrorKind::Closed, "redb: the log is closed")));
         }
         reply.send(Ok(self.shared.counts.last.load(Ordering::Acquire)));
+    }
+
+    fn finished(&self, topics: Vec<Topic>, reply: Reply<Vec<(Topic, u64)>>) {
+        self.reads.push(Question::Finished(topics, reply));
     }
 
     fn stop(&self) {

@@ -32,6 +32,24 @@ pub(crate) fn read(store: &Store, read: &Read) -> Result<Page, Fault> {
     }
 }
 
+/// Those of some topics that are finished, with the positions of their last events.
+pub(crate) fn finished(store: &Store, topics: &[Topic]) -> Result<Vec<(Topic, u64)>, Fault> {
+    let txn = store.begin_read()?;
+    let (events, index) = (txn.open_table(EVENTS)?, txn.open_table(INDEX)?);
+    let mut finished = Vec::new();
+    for topic in topics {
+        let name = topic.as_str();
+        let newest = index.range((name, 0)..=(name, u64::MAX))?.next_back().transpose()?;
+        let Some((key, _)) = newest else { continue };
+        let position = key.value().1;
+        let bytes = events.get(position)?.ok_or_else(|| missing(position))?;
+        if Entry::checked(bytes.value(), position)?.is_last() {
+            finished.push((topic.clone(), position));
+        }
+    }
+    Ok(finished)
+}
+
 /// Events of all topics after a position, at most `count`, for a new replica.
 pub(crate) fn read_all(store: &Store, from: u64, count: usize) -> Result<Vec<Record>, Fault> {
     let txn = store.begin_read()?;

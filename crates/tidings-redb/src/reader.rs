@@ -2,12 +2,30 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
+use tidings::Topic;
 use tidings::backend::{LogError, LogErrorKind, Page, Read, Reply};
 
 use crate::page;
 use crate::shared_store::SharedStore;
 
-/// The reads that wait for a thread.
+/// What is asked of the file.
+#[derive(Debug)]
+pub(crate) enum Question {
+    Read(Read, Reply<Page>),
+    /// Which of these topics are finished.
+    Finished(Vec<Topic>, Reply<Vec<(Topic, u64)>>),
+}
+
+impl Question {
+    fn refuse(self, error: LogError) {
+        match self {
+            Self::Read(_, reply) => reply.send(Err(error)),
+            Self::Finished(_, reply) => reply.send(Err(error)),
+        }
+    }
+}
+
+/// The questions that wait for a thread.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
     state: Mutex<ReadQueue>,
@@ -16,7 +34,7 @@ pub(crate) struct Reads {
 
 #[derive(Debug, Default)]
 struct ReadQueue {
-    waiting: VecDeque<(Read, Reply<Page>)>,
+    waiting: VecDeque<Question>,
     is_closed: bool,
 }
 
@@ -24,7 +42,7 @@ impl Reads {
     /// More clients than this do not come back at once, or have to try again.
     const MAX: usize = 100_000;
 
-    pub(crate) fn push(&self, read: Read, reply: Reply<Page>) {
+    pub(crate) fn push(&self, question: Question) {
         let mut state = self.state.lock();
         let refused = match state.is_closed {
             true => Some((LogErrorKind::Closed, "redb: the log is closed")),
@@ -35,9 +53,9 @@ impl Reads {
         };
         if let Some((kind, message)) = refused {
             drop(state);
-            return reply.send(Err(LogError::new(kind, message)));
+            return question.refuse(LogError::new(kind, message));
         }
-        state.waiting.push_back((read, reply));
+        state.waiting.push_back(question);
         drop(state);
         self.changed.notify_one();
     }
@@ -48,12 +66,12 @@ impl Reads {
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         self.changed.notify_all();
-        for (_, reply) in waiting {
-            reply.send(Err(LogError::new(LogErrorKind::Closed, "redb: the log is closed")));
+        for question in waiting {
+            question.refuse(LogError::new(LogErrorKind::Closed, "redb: the log is closed"));
         }
     }
 
-    fn next(&self) -> Option<(Read, Reply<Page>)> {
+    fn next(&self) -> Option<Question> {
         let mut state = self.state.lock();
         self.changed.wait_while(&mut state, |state| state.waiting.is_empty() && !state.is_closed);
         state.waiting.pop_front()
@@ -62,8 +80,16 @@ impl Reads {
 
 /// A thread that answers reads until the queue is closed.
 pub(crate) fn run(shared: &Arc<SharedStore>, reads: &Arc<Reads>) {
-    while let Some((read, reply)) = reads.next() {
-        let page = shared.with(|store| page::read(store, &read));
-        reply.send(page.map_err(|fault| shared.error(fault)));
+    while let Some(question) = reads.next() {
+        match question {
+            Question::Read(read, reply) => {
+                let page = shared.with(|store| page::read(store, &read));
+                reply.send(page.map_err(|fault| shared.error(fault)));
+            }
+            Question::Finished(topics, reply) => {
+                let finished = shared.with(|store| page::finished(store, &topics));
+                reply.send(finished.map_err(|fault| shared.error(fault)));
+            }
+        }
     }
 }

@@ -126,8 +126,9 @@ impl Writer {
                 for record in records {
                     let _ = self.replica.as_ref().map(|replica| replica.deliver(record));
                 }
+                let finished = || LogError::new(LogErrorKind::Finished, "redb: topic is finished");
                 for (reply, appended) in replies.into_iter().zip(appended) {
-                    reply.send(Ok(appended));
+                    reply.send(appended.ok_or_else(finished));
                 }
             }
             Err(fault) => {

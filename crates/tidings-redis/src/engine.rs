@@ -124,7 +124,8 @@ impl Engine {
     }
 
     pub(crate) fn state_command(&self, entry: Option<EntryId>) -> Cmd {
-        let mut command = STATE.on(&[&self.keys.stream]);
+        let Keys { stream, ends, ends_by_time, .. } = &self.keys;
+        let mut command = STATE.on(&[stream, ends, ends_by_time]);
         command
             .arg(entry.map_or_else(String::new, |id| id.to_string()))
             .arg(self.options.max_events)

@@ -71,6 +71,14 @@ fn entry(entry: Value) -> RedisResult<Entry> {
     Ok(Entry { id, fields: pairs })
 }
 
+/// Reads a list of strings.
+pub(crate) fn texts(answer: Value) -> RedisResult<Vec<Vec<u8>>> {
+    match answer.extract_error()? {
+        Value::Array(texts) => texts.into_iter().map(bytes).collect(),
+        other => Err(unexpected("a list of strings", &other)),
+    }
+}
+
 /// Reads a string.
 pub(crate) fn bytes(value: Value) -> RedisResult<Vec<u8>> {
     match value.extract_error()? {

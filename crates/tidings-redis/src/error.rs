@@ -5,7 +5,7 @@ use tidings::backend::{LogError, LogErrorKind};
 
 /// Codes of errors that Redis answers with, and what they mean for a log. A command that is answered with one of
 /// them has changed nothing.
-const CODES: [(&str, LogErrorKind); 17] = [
+const CODES: [(&str, LogErrorKind); 18] = [
     ("OOM", LogErrorKind::Full),
     // Redis can no longer write its snapshots or its AOF.
     ("MISCONF", LogErrorKind::Full),
@@ -24,7 +24,12 @@ const CODES: [(&str, LogErrorKind); 17] = [
     ("ASK", LogErrorKind::Unavailable),
     ("NOREPLICAS", LogErrorKind::Unavailable),
     ("NOSCRIPT", LogErrorKind::Unavailable),
+    // Of the log's own script.
+    ("FINISHED", LogErrorKind::Finished),
 ];
+
+/// What a script says that may not run one of its commands. It does not say which.
+const NO_PERMISSION: &str = "user executing the script can't run this command";
 
 /// An error with the action that failed and the cause: `redis: cannot append: OOM command not allowed …`.
 pub(crate) fn failed(action: &str, error: &RedisError) -> LogError {
@@ -82,6 +87,7 @@ fn code(error: &RedisError) -> Option<&str> {
     let details = error.detail().unwrap_or_default();
     let within = || CODES.iter().find(|(code, _)| details.contains(&format!(": {code} ")));
     match code {
+        "ERR" if details.contains(NO_PERMISSION) => Some("NOPERM"),
         "ERR" if details.contains("@user_script") => Some(within().map_or(code, |(code, _)| code)),
         _ => Some(code),
     }
@@ -89,6 +95,9 @@ fn code(error: &RedisError) -> Option<&str> {
 
 fn cause(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
+        (Some(_), Some(detail)) if detail.contains(NO_PERMISSION) => {
+            format!("NOPERM {detail}; it needs xadd, xrange, hget, hset, hdel, zadd and zrem")
+        }
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         (None, Some(detail)) if error.kind() == ErrorKind::Client => detail.to_owned(),
         _ if error.is_timeout() => "no answer in time".to_owned(),

@@ -10,13 +10,23 @@ pub(crate) struct Keys {
     pub(crate) stream: String,
     /// The channel for signals.
     pub(crate) signals: String,
+    /// The topics that are finished, with the ids of their last events.
+    pub(crate) ends: String,
+    /// The same topics, by the times of those.
+    pub(crate) ends_by_time: String,
     once: String,
 }
 
 impl Keys {
     pub(crate) fn new(name: &str) -> Self {
         let key = |what| format!("{{{name}}}:{what}");
-        Self { stream: key("log"), signals: key("signal"), once: key("once") }
+        Self {
+            stream: key("log"),
+            signals: key("signal"),
+            ends: key("ends"),
+            ends_by_time: key("ends-by-time"),
+            once: key("once"),
+        }
     }
 
     /// What remembers the event that was published under an idempotency key.

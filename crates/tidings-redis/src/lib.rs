@@ -58,6 +58,7 @@
 //! |---|---|
 //! | `{tidings}:log` | the stream |
 //! | `{tidings}:once:…` | for each idempotency key, the id of its entry; with a time to live |
+//! | `{tidings}:ends`, `{tidings}:ends-by-time` | the topics that are finished, with the ids of their last events: for as long as the stream has these |
 //! | `{tidings}:signal` | a channel, not a key: ephemeral events, and what nodes ask each other |
 //!
 //! `tidings` is the log's [name](RedisLogBuilder::name). All keys share a hash tag, so one node of a Redis Cluster
@@ -81,7 +82,7 @@
 //! ```text
 //! ACL SETUSER hub on >secret resetchannels ~{tidings}:* &{tidings}:signal -@all
 //!   +info +ping +eval +evalsha +xadd +xread +xrange +xrevrange +xlen +xinfo +xgroup +xtrim
-//!   +get +set +time +exists +publish +subscribe +wait +select
+//!   +hget +hmget +hset +hdel +zadd +zrem +zrangebyscore +get +set +time +exists +publish +subscribe +wait +select
 //! ```
 //!
 //! # Publishing from any language
@@ -92,6 +93,10 @@
 //! ```text
 //! XADD {tidings}:log MAXLEN ~ 100000 * topic orders event created data "order 17"
 //! ```
+//!
+//! A field `is_last` with the value `1` makes it the [last event](tidings::Hub::finish) of its topic. Nodes that do not have it in
+//! memory any more find it only if it was published by a hub. A plain `XADD` is not checked: after a last event, leave the
+//! topic alone for as long as the stream has that.
 //!
 //! Nodes leave out entries that are not events, count them, and show them in
 //! [`Hub::health`](tidings::Hub::health). `docs/REDIS.md` has examples in shell, Python and Node.js.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tidings::Topic;
 use tidings::backend::{
     Append, Appended, Log, LogError, LogErrorKind, Origin, Page, Read, Replica, Reply,
 };
@@ -115,6 +116,10 @@ impl Log for RedisLog {
     fn end(&self, reply: Reply<u64>) {
         let engine = self.engine.clone();
         self.answer(reply, async move { reader::end(&engine).await });
+    }
+
+    fn finished(&self, topics: Vec<Topic>, reply: Reply<Vec<(Topic, u64)>>) {
+        self.answer(reply, reader::finished(self.engine.clone(), topics));
     }
 
     fn stop(&self) {

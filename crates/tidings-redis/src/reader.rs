@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use redis::cmd;
+use tidings::Topic;
 use tidings::backend::{Epoch, LogError, LogErrorKind, Page, Reach, Read, Record, Start};
 
 use crate::batch_size::BatchSize;
 use crate::engine::Engine;
-use crate::entry::{Entry, entries};
+use crate::entry::{Entry, entries, texts};
 use crate::entry_id::EntryId;
 use crate::error::failed;
+use crate::script::FINISHED;
 use crate::stream_state::StreamState;
 
 /// Answers one [`Read`].
@@ -47,6 +49,20 @@ pub(crate) async fn read(engine: Arc<Engine>, read: Read) -> Result<Page, LogErr
 pub(crate) async fn end(engine: &Engine) -> Result<u64, LogError> {
     let newest = engine.state(None).await?.and_then(|state| state.newest);
     Ok(newest.and_then(EntryId::position).unwrap_or(0))
+}
+
+/// Those of some topics that are finished, with the positions of their last events.
+pub(crate) async fn finished(
+    engine: Arc<Engine>,
+    topics: Vec<Topic>,
+) -> Result<Vec<(Topic, u64)>, LogError> {
+    let mut command = FINISHED.on(&[&engine.keys.stream, &engine.keys.ends]);
+    command.arg(topics.iter().map(Topic::as_str).collect::<Vec<_>>());
+    let answer = engine.ask("read", &command).await?;
+    let ids = texts(answer).map_err(|error| failed("read", &error))?;
+    let position = |id: Vec<u8>| EntryId::parse(&id).and_then(EntryId::position);
+    let ends = topics.into_iter().zip(ids);
+    Ok(ends.filter_map(|(topic, id)| Some((topic, position(id)?))).collect())
 }
 
 struct Reader<'a> {

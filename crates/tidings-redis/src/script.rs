@@ -31,22 +31,43 @@ impl Lua {
     }
 }
 
-/// `APPEND_ONCE stream once max_events window nonce field value …` appends an entry, unless `once` exists. `once`
-/// then holds the entry's id and the nonce of its publication, for `window` milliseconds. The answer is what
-/// it holds.
-pub(crate) static APPEND_ONCE: LazyLock<Lua> = LazyLock::new(|| {
+/// `APPEND stream ends ends-by-time [once] max_events is_last window nonce "topic" topic field value …` appends an entry,
+/// unless the topic is finished, which is an error, or `once` exists. `once` then holds the entry's id and the nonce of its
+/// publication, for `window` milliseconds. The answer is what it holds, or would hold.
+pub(crate) static APPEND: LazyLock<Lua> = LazyLock::new(|| {
     Lua::new(
-        "local done = redis.call('GET', KEYS[2])\n\
+        "local once, topic = KEYS[4], ARGV[6]\n\
+         local done = once and redis.call('GET', once)\n\
          if done then return done end\n\
-         local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 4))\n\
-         done = id .. ' ' .. ARGV[3]\n\
-         redis.call('SET', KEYS[2], done, 'PX', ARGV[2])\n\
+         local last = redis.call('HGET', KEYS[2], topic)\n\
+         if last and #redis.call('XRANGE', KEYS[1], last, last) > 0 then\n\
+           return redis.error_reply('FINISHED topic is finished')\n\
+         end\n\
+         local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 5))\n\
+         if ARGV[2] == '1' then\n\
+           redis.call('HSET', KEYS[2], topic, id)\n\
+           redis.call('ZADD', KEYS[3], string.match(id, '^%d+'), topic)\n\
+         end\n\
+         done = id .. ' ' .. ARGV[4]\n\
+         if once then redis.call('SET', once, done, 'PX', ARGV[3]) end\n\
          return done",
     )
 });
 
-/// `STATE stream id max_events max_age` trims the stream to its limits, with `max_age` in milliseconds or 0, and
-/// answers with its length, last generated id, entries ever added (or nothing), largest deleted id (or
+/// `FINISHED stream ends topic …` answers with the id of the last event of each topic, if the stream has it, or with
+/// nothing.
+pub(crate) static FINISHED: LazyLock<Lua> = LazyLock::new(|| {
+    Lua::new(
+        "local ends = redis.call('HMGET', KEYS[2], unpack(ARGV))\n\
+         for i, id in ipairs(ends) do\n\
+           if not id or #redis.call('XRANGE', KEYS[1], id, id) == 0 then ends[i] = '' end\n\
+         end\n\
+         return ends",
+    )
+});
+
+/// `STATE stream ends ends-by-time id max_events max_age` trims the stream to its limits, with `max_age` in milliseconds or
+/// 0, forgets the topics whose last events are gone (a thousand at a time), and answers with its length, last generated id, entries ever added (or nothing), largest deleted id (or
 /// nothing), first and newest id (or nothing), whether `id` is present, and the names of its groups. The answer
 /// is empty where there is no stream.
 ///
@@ -61,6 +82,13 @@ pub(crate) static STATE: LazyLock<Lua> = LazyLock::new(|| {
            local now = redis.call('TIME')\n\
            local oldest = now[1] * 1000 + math.floor(now[2] / 1000) - ARGV[3]\n\
            redis.pcall('XTRIM', KEYS[1], 'MINID', string.format('%.0f', oldest))\n\
+         end\n\
+         local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', '1')[1]\n\
+         local before = oldest and '(' .. string.match(oldest[1], '^%d+') or '+inf'\n\
+         local gone = redis.pcall('ZRANGEBYSCORE', KEYS[3], '-inf', before, 'LIMIT', '0', '1000')\n\
+         if #gone > 0 then\n\
+           redis.pcall('HDEL', KEYS[2], unpack(gone))\n\
+           redis.pcall('ZREM', KEYS[3], unpack(gone))\n\
          end\n\
          if redis.call('EXISTS', KEYS[1]) == 0 then return {} end\n\
          local info, of = redis.call('XINFO', 'STREAM', KEYS[1]), {}\n\

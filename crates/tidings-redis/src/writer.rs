@@ -16,7 +16,8 @@ use crate::engine::Engine;
 use crate::entry::{bytes, unexpected};
 use crate::entry_id::EntryId;
 use crate::error::{failed, is_link_error, is_passing, unacknowledged};
-use crate::script::APPEND_ONCE;
+use crate::keys::Keys;
+use crate::script::APPEND;
 use crate::stream_state::StreamState;
 
 /// An event that is to be appended.
@@ -250,26 +251,26 @@ impl Writer {
 
     fn command(&self, job: &Job, has_script: &mut bool) -> Cmd {
         let options = &self.engine.options;
-        let stream = &*self.engine.keys.stream;
-        let mut command = match &job.append.key {
-            None => {
-                let mut command = cmd("XADD");
-                command.arg(stream).arg("MAXLEN").arg("~").arg(options.max_events);
-                command.arg("*");
-                command
-            }
-            Some(key) => {
-                let once = self.engine.keys.once(key);
-                let mut command = match std::mem::replace(has_script, true) {
-                    false => APPEND_ONCE.on(&[stream, &once]),
-                    true => APPEND_ONCE.again_on(&[stream, &once]),
-                };
-                command
-                    .arg(options.max_events)
-                    .arg(options.idempotency_window.as_millis().max(1).to_string())
-                    .arg(format!("{:x}", job.nonce));
-                command
-            }
+        let Keys { stream, ends, ends_by_time, .. } = &self.engine.keys;
+        let Append { event, key, is_open, .. } = &job.append;
+        let mut command = if *is_open && key.is_none() && !event.is_last() {
+            let mut command = cmd("XADD");
+            command.arg(stream).arg("MAXLEN").arg("~").arg(options.max_events).arg("*");
+            command
+        } else {
+            let once = key.as_ref().map(|key| self.engine.keys.once(key));
+            let mut keys = vec![&**stream, &**ends, &**ends_by_time];
+            keys.extend(once.as_deref());
+            let mut command = match std::mem::replace(has_script, true) {
+                false => APPEND.on(&keys),
+                true => APPEND.again_on(&keys),
+            };
+            command
+                .arg(options.max_events)
+                .arg(i32::from(event.is_last()))
+                .arg(options.idempotency_window.as_millis().max(1).to_string())
+                .arg(format!("{:x}", job.nonce));
+            command
         };
         for (name, value) in job.append.fields() {
             command.arg(name).arg(value);

@@ -42,6 +42,8 @@ pub mod errors;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod delivery;
 #[allow(missing_docs, reason = "each name states its promise")]
+pub mod finish;
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod http2;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod patterns;
@@ -55,6 +57,8 @@ pub mod registry;
 pub mod response;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod resume;
+#[allow(missing_docs, reason = "each name states its promise")]
+pub mod rights;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod shutdown;
 #[allow(missing_docs, reason = "each name states its promise")]
@@ -113,6 +117,12 @@ macro_rules! adapter_suite {
                 a_connection_serves_requests_after_a_refusal
                 pipelined_requests_are_answered_in_order
             }
+            finish {
+                all_streams_of_a_finished_topic_end_and_do_not_come_back
+                a_client_that_comes_back_gets_the_rest_and_then_204
+                a_client_that_reads_slowly_gets_everything_up_to_the_end
+                streams_of_http_2_end_and_do_not_come_back
+            }
             registry {
                 a_client_is_listed_with_its_address_and_topics
                 a_client_that_closes_its_connection_is_gone
@@ -122,6 +132,13 @@ macro_rules! adapter_suite {
                 a_client_that_is_closed_by_its_id_gets_a_whole_response
                 all_streams_of_a_principal_can_be_closed
                 clients_that_vanish_leave_no_task
+            }
+            rights {
+                a_stream_whose_right_expires_says_so_and_leaves_its_connection
+                a_stream_whose_right_expires_says_so_over_http_2
+                a_stream_whose_client_is_refused_later_ends
+                an_open_stream_changes_its_topics_and_others_do_not
+                many_streams_change_their_topics_under_constant_publishing
             }
             stream {
                 a_stream_is_sent_to_its_end

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::AddAssign;
 
-use tidings::{Decoder, Event, Hub, Message, STATUS_EVENT};
+use tidings::{Decoder, END_EVENT, Event, Hub, Message, STATUS_EVENT};
 
 pub use crate::pattern::is_of;
 use crate::wire::Response;
@@ -42,9 +42,11 @@ pub struct Visit {
 }
 
 impl Visit {
-    /// The messages of a response so far.
+    /// The messages of a response so far. What a stream says of its end is about the stream, and the last of it.
     pub fn of(claimed: Option<&str>, response: &Response) -> Self {
-        Self { claimed: claimed.map(str::to_owned), messages: response.messages().to_vec() }
+        let mut messages = response.messages().to_vec();
+        messages.pop_if(|message| message.event() == END_EVENT);
+        Self { claimed: claimed.map(str::to_owned), messages }
     }
 }
 

@@ -39,6 +39,8 @@ mod publisher;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod delivery;
 #[allow(missing_docs, reason = "each name states its promise")]
+pub mod finish;
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod history;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod idempotence;
@@ -52,6 +54,8 @@ pub mod read_back;
 pub mod restart;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod resume;
+#[allow(missing_docs, reason = "each name states its promise")]
+pub mod topic_changes;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod values;
 
@@ -105,6 +109,18 @@ macro_rules! log_suite {
                 a_concurrently_retried_publication_is_not_doubled
                 a_key_holds_for_the_whole_hub
             }
+            topic_changes {
+                a_new_topic_is_delivered_from_the_call_on
+                a_stream_that_changes_its_topics_loses_and_doubles_nothing
+                what_a_new_topic_retains_comes_if_it_is_asked_for
+            }
+            finish {
+                a_stream_ends_after_the_last_events_of_all_its_topics
+                a_client_that_comes_back_gets_the_rest_and_the_end_once
+                a_fresh_client_gets_its_history_or_the_last_event_and_the_end
+                nothing_follows_a_last_event
+                a_publication_is_before_the_end_or_is_told_that_it_is_not
+            }
         }
     };
     ($engine:ty, durable) => {
@@ -118,6 +134,8 @@ macro_rules! log_suite {
                 many_topics_of_a_pattern_are_read_back_page_by_page
                 a_client_of_a_quiet_topic_is_not_reset
                 a_client_that_reads_slowly_catches_up_from_the_log
+                the_end_is_read_back
+                a_topic_is_as_new_when_its_last_event_is_gone
             }
             restart {
                 a_client_resumes_after_a_restart_of_its_node
@@ -127,6 +145,7 @@ macro_rules! log_suite {
                 a_key_can_be_used_again_after_its_window
                 a_log_that_was_wiped_resets_its_clients
                 values_from_before_the_memory_of_a_node_are_in_its_log
+                the_end_is_known_after_a_restart
             }
         }
     };
@@ -144,6 +163,9 @@ macro_rules! log_suite {
                 a_late_node_serves_what_was_published_before_it
                 a_node_that_ends_takes_nothing_with_it
                 values_are_the_same_on_all_nodes
+                a_topic_that_is_added_from_another_node_is_delivered
+                a_publication_on_another_node_is_before_the_end_or_is_told_that_it_is_not
+                the_end_is_known_on_all_nodes
             }
         }
     };

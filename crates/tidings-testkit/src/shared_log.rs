@@ -11,7 +11,7 @@ use tidings::backend::{
     Append, Appended, Epoch, Log, LogError, LogErrorKind, Origin, Page, Reach, Read, Record,
     Refused, Replica, Reply, Start,
 };
-use tidings::{IdempotencyKey, TopicPattern};
+use tidings::{IdempotencyKey, Topic, TopicPattern};
 
 use crate::checker::{Entry, is_of};
 
@@ -416,6 +416,16 @@ impl Log for SharedNode {
 
     fn end(&self, reply: Reply<u64>) {
         self.answer(reply, |state| Ok(state.position));
+    }
+
+    fn finished(&self, topics: Vec<Topic>, reply: Reply<Vec<(Topic, u64)>>) {
+        self.answer(reply, |state| {
+            let newest = topics.into_iter().filter_map(|topic| {
+                let newest = state.records.iter().rfind(|record| record.topic == topic)?;
+                newest.event.is_last().then_some((topic, newest.position))
+            });
+            Ok(newest.collect())
+        });
     }
 
     fn stop(&self) {

@@ -3,20 +3,23 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::client_id::ClientId;
+use crate::end_reason::{End, EndReason};
 use crate::field::EventId;
-use crate::heartbeat::timer::HeartbeatTimer;
+use crate::heartbeat::timer::{Call, HeartbeatTimer};
 use crate::log::feed::Feed;
 use crate::outlet::Outlet;
 use crate::resume::Epoch;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::timers::{Timed, TimerSlot};
 use crate::topic::{Topic, TopicPattern};
+use crate::topic_changes::TopicChanges;
 use crate::waking::Waiter;
 
 /// One open stream, as the registry, the wait lists and the timers see it.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) id: ClientId,
+    /// What the stream was subscribed to when it was opened.
     pub(crate) feed: Arc<Feed>,
     pub(crate) principal: Option<Arc<str>>,
     remote_addr: RemoteAddr,
@@ -89,12 +92,37 @@ impl Client {
         }
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.heartbeat.is_stopped()
+    /// Makes the stream end at once.
+    pub(crate) fn close(&self) {
+        self.heartbeat.call(Call::Close);
     }
 
-    pub(crate) fn close(&self) {
-        self.heartbeat.stop();
+    /// Makes the stream end with an [`END_EVENT`](crate::END_EVENT), which tells the client the reason, and when to come back,
+    /// with a jitter. The first reason counts. Nothing is lost: the client's id stays where it is.
+    pub(crate) fn end(&self, reason: EndReason, retry: Option<Duration>) {
+        if self.outlet.end(End { reason, retry }) {
+            self.heartbeat.call(Call::End);
+        }
+    }
+
+    /// The stream has ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.heartbeat.calls().has(Call::Gone)
+    }
+
+    /// For changes of the stream's topics.
+    pub(crate) fn topic_changes(&self) -> Arc<TopicChanges> {
+        self.outlet.topic_changes_or_else(|| {
+            let names = self.feed.topics.iter().map(|log| log.name.clone());
+            TopicChanges::new(names.collect())
+        })
+    }
+
+    fn names(&self) -> Vec<TopicPattern> {
+        match self.outlet.topic_changes() {
+            Some(changes) => changes.names(),
+            None => self.feed.topics.iter().map(|log| log.name.clone()).collect(),
+        }
     }
 
     /// Counts what was handed to the transport, which leaves the client at a position.
@@ -128,13 +156,20 @@ impl Client {
         self.position.load(Ordering::Relaxed)
     }
 
+    /// How many events its topics have that it was not sent.
+    pub(crate) fn lag(&self) -> usize {
+        let position = self.position();
+        let topics = self.feed.topics.iter();
+        topics.map(|log| log.lock().durable.count_after_position(position)).sum()
+    }
+
     pub(crate) fn info(&self, epoch: &Epoch) -> ClientInfo {
         let (bytes_sent, events_sent) = self.sent_so_far();
-        let names = || self.feed.topics.iter().map(|log| &log.name);
+        let names = self.names();
         ClientInfo {
             id: self.id,
-            topics: names().filter_map(TopicPattern::topic).collect(),
-            patterns: names().filter(|name| name.has_wildcard()).cloned().collect(),
+            topics: names.iter().filter_map(TopicPattern::topic).collect(),
+            patterns: names.into_iter().filter(TopicPattern::has_wildcard).collect(),
             principal: self.principal.clone(),
             remote_addr: self.remote_addr.get(),
             connected_at: UNIX_EPOCH + Duration::from_micros(self.connected_at),

@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
 use crate::client::{Client, ClientInfo};
+use crate::client_handle;
 use crate::client_id::ClientId;
 use crate::cluster::signal::Question;
 use crate::hub::shared::Shared;
 use crate::registry::Registry;
+use crate::subscription::history::History;
 use crate::topic::{Topic, TopicPattern};
 
 /// The clients of a hub: lists them, and ends their streams. See [`Hub::clients`](crate::Hub::clients).
@@ -58,7 +60,7 @@ impl<'a> Clients<'a> {
     pub fn topics(&self) -> Vec<(Topic, usize)> {
         let mut topics = Vec::new();
         self.shared.for_each_topic("", |log| {
-            topics.extend(log.name.topic().map(|topic| (topic, log.lock().subscribers)));
+            topics.extend(log.name.topic().map(|topic| (topic, log.lock().subscribers as usize)));
         });
         topics
     }
@@ -66,7 +68,7 @@ impl<'a> Clients<'a> {
     /// Every pattern that has subscribers, with their number, sorted.
     pub fn patterns(&self) -> Vec<(TopicPattern, usize)> {
         let logs = self.shared.journal.lock().topics.patterns();
-        let patterns = logs.iter().map(|log| (log.name.clone(), log.lock().subscribers));
+        let patterns = logs.iter().map(|log| (log.name.clone(), log.lock().subscribers as usize));
         let mut patterns: Vec<_> = patterns.collect();
         patterns.sort();
         patterns
@@ -87,6 +89,23 @@ impl<'a> Clients<'a> {
     /// One open stream.
     pub fn get(&self, id: ClientId) -> Option<ClientInfo> {
         self.registry().get(id).map(|client| client.info(&self.shared.epoch()))
+    }
+
+    /// How many events the topics of an open stream have that were not handed to its transport yet: 0 for a client that
+    /// reads as fast as events come. An event that comes by several of its names is counted for each; what is read back from
+    /// the hub's log, and what its topics have lost, is not. This looks at each of its topics.
+    ///
+    /// ```
+    /// use tidings::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// let stream = hub.subscribe("news").open()?;
+    /// hub.publish("news", Event::new("hello")).wait()?;
+    /// assert_eq!(hub.clients().lag(stream.client_id()), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lag(&self, id: ClientId) -> Option<usize> {
+        self.registry().get(id).map(|client| client.lag())
     }
 
     /// Ends one stream. Returns whether there was one.
@@ -114,6 +133,16 @@ impl<'a> Clients<'a> {
                 usize::from(id.is_some_and(|id| self.close(id)))
             }
             Question::ClosePrincipal(principal) => self.close_principal(principal),
+            Question::Subscribe { client, names } => {
+                let history = History::None;
+                let add = |id| client_handle::add(self.shared, id, Ok(names.clone()), history);
+                // A node that refuses it has not done it.
+                usize::from(client.parse().is_ok_and(|id| add(id).unwrap_or(false)))
+            }
+            Question::Unsubscribe { client, names } => {
+                let remove = |id| client_handle::remove(self.shared, id, Ok(names.clone()));
+                usize::from(client.parse().is_ok_and(|id| remove(id).unwrap_or(false)))
+            }
         }
     }
 }

@@ -5,10 +5,13 @@ pub(crate) mod membership;
 mod node;
 pub(crate) mod signal;
 
+use crate::client_handle;
 use crate::client_id::ClientId;
 use crate::clients::Clients;
+use crate::error::FieldError;
 use crate::hub::shared::Shared;
-use crate::topic::Topic;
+use crate::into_topics::IntoTopics;
+use crate::topic::{Topic, TopicPattern};
 use membership::Membership;
 use signal::Question;
 
@@ -66,6 +69,70 @@ impl<'a> Cluster<'a> {
     /// done before.
     pub fn close_principal(&self, principal: &str) -> Ask {
         self.ask(Question::ClosePrincipal(principal.to_owned()))
+    }
+
+    /// Adds topics to an open stream, on any node: see [`ClientHandle`](crate::ClientHandle). The total is 1 if that was done; 0
+    /// if there is no such stream, or if it would have too many topics. What the new topics retain is not sent.
+    ///
+    /// The change holds from the moment at which the stream's node learns of it.
+    ///
+    /// # Errors
+    ///
+    /// When a topic's name is refused.
+    pub fn subscribe<K>(
+        &self,
+        id: ClientId,
+        topics: impl IntoTopics<K>,
+    ) -> Result<Ask, FieldError> {
+        self.add(id, client_handle::names(topics.into_topics()))
+    }
+
+    /// The same for patterns.
+    ///
+    /// # Errors
+    ///
+    /// When a pattern is refused.
+    pub fn subscribe_matching<K>(
+        &self,
+        id: ClientId,
+        patterns: impl IntoTopics<K, TopicPattern>,
+    ) -> Result<Ask, FieldError> {
+        self.add(id, patterns.into_topics())
+    }
+
+    /// Takes topics from an open stream, on any node. The total is 1 if that was done; 0 if there is no such stream, or if it
+    /// would have no topic left.
+    ///
+    /// # Errors
+    ///
+    /// When a topic's name is refused.
+    pub fn unsubscribe<K>(
+        &self,
+        id: ClientId,
+        topics: impl IntoTopics<K>,
+    ) -> Result<Ask, FieldError> {
+        self.remove(id, client_handle::names(topics.into_topics()))
+    }
+
+    /// The same for patterns.
+    ///
+    /// # Errors
+    ///
+    /// When a pattern is refused.
+    pub fn unsubscribe_matching<K>(
+        &self,
+        id: ClientId,
+        patterns: impl IntoTopics<K, TopicPattern>,
+    ) -> Result<Ask, FieldError> {
+        self.remove(id, patterns.into_topics())
+    }
+
+    fn add(&self, id: ClientId, names: client_handle::Names) -> Result<Ask, FieldError> {
+        Ok(self.ask(Question::Subscribe { client: id.to_string(), names: names? }))
+    }
+
+    fn remove(&self, id: ClientId, names: client_handle::Names) -> Result<Ask, FieldError> {
+        Ok(self.ask(Question::Unsubscribe { client: id.to_string(), names: names? }))
     }
 
     fn ask(&self, question: Question) -> Ask {

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use crate::error::StreamError;
 use crate::hub::shared::Shared;
 use crate::log::feed::{Cursor, Feed, TopicCursor};
+use crate::log::standing::End;
 use crate::subscription::Subscription;
+use crate::sync::atomic::Ordering;
 use crate::waking::Waiter;
 
 /// The live end of a set of topics, read once for all the subscriptions that have caught up with it.
@@ -55,11 +57,14 @@ pub struct Cohort {
     /// See [`Feed::wait`].
     waited: u64,
     waiter: Arc<Waiting>,
+    /// What its members know of the end of its topics.
+    end: End,
 }
 
 /// What the subscriptions of a cohort have in common: the hub, and the topics.
 ///
-/// It is valid as long as one of the subscriptions or cohorts exists that it was made from.
+/// It is valid as long as one of the subscriptions or cohorts exists that it was made from, and until that
+/// [changes](Cohort::is_any_changing) its topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CohortKey(usize);
 
@@ -74,8 +79,9 @@ pub struct Batch {
     at: u64,
 }
 
-/// The cohort's next event is gone from its topics: its members were served too late. [`Cohort::poll_member`] resets each
-/// of them; the cohort goes on at the hub's head.
+/// Each member has something of its own to be sent, for which [`Cohort::poll_member`] is to be called. The cohort's next event
+/// is gone from its topics, because its members were served too late: each is reset, and the cohort goes on at the hub's
+/// head. Or its topics are finished, and each stream ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lagging(());
 
@@ -93,7 +99,7 @@ impl CohortKey {
     /// The key of a subscription's cohort.
     pub fn of(subscription: &Subscription) -> Self {
         // Subscriptions to the same topics of a hub share their feed.
-        Self(Arc::as_ptr(&subscription.client().feed).addr())
+        Self(Arc::as_ptr(subscription.feed()).addr())
     }
 }
 
@@ -102,13 +108,14 @@ impl Cohort {
     /// after [`next_batch`](Self::next_batch) has returned `None`.
     pub fn of(subscription: &Subscription, waker: Waker) -> Self {
         let shared = subscription.shared().clone();
-        let feed = subscription.client().feed.clone();
+        let feed = subscription.feed().clone();
         let offset = shared.watermark();
         Self {
             cursor: Cursor { offset, joined: offset },
             topic_cursors: TopicCursor::for_each_of(&feed.topics),
             waited: 0,
             waiter: Arc::new(Waiting(waker)),
+            end: End::Open,
             shared,
             feed,
         }
@@ -119,7 +126,7 @@ impl Cohort {
     ///
     /// # Errors
     ///
-    /// [`Lagging`] when the topics have lost some of them.
+    /// [`Lagging`] when the topics have lost some of them, and when they are finished.
     pub fn next_batch(&mut self) -> Result<Option<Batch>, Lagging> {
         loop {
             let watermark = self.feed.open_to(self.cursor, self.shared.watermark());
@@ -135,6 +142,11 @@ impl Cohort {
                     }));
                 }
                 Ok(None) => {
+                    // Its streams end, or one of them asks the hub's log whether they do.
+                    let end = self.feed.end(self.cursor.offset);
+                    if std::mem::replace(&mut self.end, end) != end && end != End::Open {
+                        return Err(Lagging(()));
+                    }
                     let tail = self.shared.tail();
                     let Self { feed, cursor, topic_cursors, waited, waiter, .. } = self;
                     if feed.wait(*cursor, topic_cursors, waited, waiter, tail) {
@@ -153,7 +165,7 @@ impl Cohort {
     /// What a single subscription is sent, like its `poll_next`, but no event after those that the cohort has read: the
     /// subscription is pending there.
     ///
-    /// It runs no code of the application: for a snapshot, see [`Subscription::take_snapshot_task`].
+    /// It runs no code of the application: for that, see [`Subscription::take_application_task`].
     ///
     /// A subscription that has just been opened may be [ahead](Self::is_overtaken_by) of the cohort.
     pub fn poll_member(
@@ -174,6 +186,13 @@ impl Cohort {
     /// head. The cohort must be read on then: nothing else would bring the two together before the next event.
     pub fn is_overtaken_by(&self, subscription: &Subscription) -> bool {
         subscription.is_ahead_of(self.cursor.offset)
+    }
+
+    /// Whether any stream of the hub is about to change its topics. After each batch that a transport takes, it asks this, and
+    /// if so, each member that it is for: one that [is changing](Subscription::is_changing) is not sent the batch, but served
+    /// on its own. Its [key](CohortKey) is another one after that.
+    pub fn is_any_changing(&self) -> bool {
+        self.shared.changing.load(Ordering::Acquire) > 0
     }
 
     /// Records that a batch was handed to the transport for a subscription that had caught up.

@@ -1,3 +1,4 @@
+use crate::end_reason::EndReason;
 use crate::log::reset_reason::ResetReason;
 use crate::server_event::ServerEvent;
 use crate::status::Status;
@@ -14,6 +15,7 @@ pub(crate) struct Counters {
     pub(crate) resets_trimmed: Counter,
     pub(crate) resets_unknown: Counter,
     pub(crate) log_reads: Counter,
+    pub(crate) snapshots: Counter,
     pub(crate) snapshots_failed: Counter,
     pub(crate) snapshots_timed_out: Counter,
     pub(crate) streams_untold: Counter,
@@ -23,6 +25,14 @@ pub(crate) struct Counters {
     pub(crate) connections_evicted: Counter,
     pub(crate) connections_timed_out: Counter,
     pub(crate) writer_restarts: Counter,
+    pub(crate) ended_expired: Counter,
+    pub(crate) ended_revoked: Counter,
+    pub(crate) ended_limited: Counter,
+    pub(crate) ended_superseded: Counter,
+    pub(crate) ended_drained: Counter,
+    pub(crate) ended_finished: Counter,
+    pub(crate) checks_failed: Counter,
+    pub(crate) subscriptions_finished: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +61,18 @@ impl Counters {
             ServerEvent::ConnectionEvicted => self.connections_evicted.add(),
             ServerEvent::ConnectionTimedOut => self.connections_timed_out.add(),
             ServerEvent::WriterRestarted => self.writer_restarts.add(),
+        }
+    }
+
+    /// A stream was sent its end.
+    pub(crate) fn ended(&self, reason: EndReason) {
+        match reason {
+            EndReason::Expired => self.ended_expired.add(),
+            EndReason::Revoked => self.ended_revoked.add(),
+            EndReason::Limited => self.ended_limited.add(),
+            EndReason::Superseded => self.ended_superseded.add(),
+            EndReason::Drained => self.ended_drained.add(),
+            EndReason::Finished => self.ended_finished.add(),
         }
     }
 

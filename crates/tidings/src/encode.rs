@@ -63,6 +63,11 @@ pub(crate) fn id(epoch: &Epoch, position: u64, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
+/// Appends an `id` line that leads to a reset.
+pub(crate) fn id_without_position(epoch: &Epoch, out: &mut Vec<u8>) {
+    write_line(ID, epoch.id_without_position().as_str().as_bytes(), out);
+}
+
 /// Appends a `retry` line, in whole milliseconds.
 pub(crate) fn retry(delay: Duration, out: &mut Vec<u8>) {
     write_line(RETRY, itoa::Buffer::new().format(millis(delay)).as_bytes(), out);

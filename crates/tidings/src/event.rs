@@ -365,6 +365,12 @@ impl Event {
         self.tags.iter().flat_map(|tags| &tags.attributes)
     }
 
+    /// Whether it is the last event of its topic: see [`Hub::finish`](crate::Hub::finish).
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.tags.as_ref().is_some_and(|tags| tags.is_last)
+    }
+
     /// The name, if there is one. Clients dispatch an event without a name as `message`.
     #[must_use]
     pub fn name(&self) -> Option<&EventName> {

@@ -14,6 +14,8 @@ pub(crate) mod shared;
 use std::sync::Arc;
 
 use crate::backend::IdempotencyKey;
+use crate::client_handle::ClientHandle;
+use crate::client_id::ClientId;
 use crate::clients::Clients;
 use crate::cluster::Cluster;
 use crate::cluster::membership::Membership;
@@ -30,6 +32,7 @@ use crate::subscription::subscribe::Subscribe;
 use crate::sync::atomic::Ordering;
 use crate::telling;
 use crate::topic::{Topic, TopicPattern};
+use crate::topic_info::TopicInfo;
 use builder::HubBuilder;
 use publish::Publish;
 use shared::Shared;
@@ -142,6 +145,58 @@ impl Hub {
     {
         let key = key.try_into().map_err(Into::into);
         publish::publish(self.shared(), Some(key), topic.try_into().map_err(Into::into), event)
+    }
+
+    /// Publishes the last event of a topic: of a job, an import, an answer. Nothing follows it.
+    ///
+    /// A stream ends when all its topics are finished and it has sent everything up to their last events, with an
+    /// [`END_EVENT`](crate::END_EVENT) whose reason is [`Finished`](crate::EndReason::Finished). A client that comes back and has
+    /// them is answered with 204, which stops an EventSource for good; one that comes for the first time, or has not got that
+    /// far, is sent what it asks for, and then the end. Patterns are never finished.
+    ///
+    /// The topic is finished as long as it retains its last event, or as long as the hub's [log](crate::backend) has it. After
+    /// that it is as new.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::publish`]. Publishing to a topic that is finished is [`Finished`](crate::error::PublishErrorKind::Finished),
+    /// also from another node, whose event the hub's log has put after the last one.
+    ///
+    /// ```
+    /// use tidings::error::PublishErrorKind;
+    /// use tidings::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// hub.publish("job:17", Event::named("progress", "50")?).wait()?;
+    /// hub.finish("job:17", Event::named("done", "17 rows")?).wait()?;
+    ///
+    /// let error = hub.publish("job:17", Event::new("late")).wait().unwrap_err();
+    /// assert_eq!(error.kind(), PublishErrorKind::Finished);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn finish<T>(&self, topic: T, mut last_event: Event) -> Publish
+    where
+        T: TryInto<Topic>,
+        T::Error: Into<FieldError>,
+    {
+        last_event.tags_mut().is_last = true;
+        self.publish(topic, last_event)
+    }
+
+    /// The same with a key, as [`Hub::publish_once`]: who tries again gets the id of the first attempt.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::finish`], and when the key is not valid.
+    pub fn finish_once<K, T>(&self, key: K, topic: T, mut last_event: Event) -> Publish
+    where
+        K: TryInto<IdempotencyKey>,
+        K::Error: Into<FieldError>,
+        T: TryInto<Topic>,
+        T::Error: Into<FieldError>,
+    {
+        last_event.tags_mut().is_last = true;
+        self.publish_once(key, topic, last_event)
     }
 
     /// Sends an event to the clients that are subscribed to a topic now, on this node and, on a shared log, on the others:
@@ -290,6 +345,20 @@ impl Hub {
         Clients::new(self.shared())
     }
 
+    /// One open stream, to change its topics.
+    ///
+    /// ```
+    /// # let hub = tidings::Hub::new();
+    /// # let stream = hub.subscribe("room:1").open()?;
+    /// # let id = stream.client_id();
+    /// let is_open = hub.client(id).subscribe("room:2")?;
+    /// # assert!(is_open);
+    /// # Ok::<(), tidings::error::SubscribeError>(())
+    /// ```
+    pub fn client(&self, id: ClientId) -> ClientHandle {
+        ClientHandle::new(self.shared().clone(), id)
+    }
+
     /// The state of the hub: whether it is ready for new clients, and if not, why. For readiness probes.
     ///
     /// ```
@@ -310,6 +379,23 @@ impl Hub {
     /// ```
     pub fn metrics(&self) -> Metrics {
         self.shared().metrics()
+    }
+
+    /// Every topic that has retained events or subscribers by its name, sorted by name. This looks at each of them.
+    ///
+    /// ```
+    /// use tidings::{Event, Hub};
+    ///
+    /// let hub = Hub::new();
+    /// hub.publish("news", Event::new("hello")).wait()?;
+    /// let topics = hub.topics();
+    /// assert_eq!((topics[0].topic.as_str(), topics[0].events), ("news", 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn topics(&self) -> Vec<TopicInfo> {
+        let mut topics = Vec::new();
+        self.shared().for_each_topic("", |log| topics.extend(TopicInfo::of(log)));
+        topics
     }
 
     /// Counts what a server of this hub's streams has done, for [`metrics`](Self::metrics). `serve` of the adapters does
@@ -374,6 +460,8 @@ impl Default for Hub {
     }
 }
 
+#[cfg(test)]
+mod finish_tests;
 #[cfg(test)]
 mod history_tests;
 #[cfg(test)]

@@ -33,8 +33,8 @@
 //! that it missed is gone.
 //!
 //! [`Hub::position`] and [`Hub::history`] are for pages that show the state, and then open a stream with no gap between.
-//! [`Hub::clients`] lists the connected clients, and [`Hub::cluster`] those of all nodes on a log. [`Hub::health`] and
-//! [`Hub::metrics`] are for operators. [`Hub::publish_ephemeral`] is for events that only matter now. [`EventStream`]
+//! [`Hub::clients`] lists the connected clients, and [`Hub::cluster`] those of all nodes on a log. [`Hub::health`],
+//! [`Hub::metrics`] and [`Hub::topics`] are for operators. [`Hub::publish_ephemeral`] is for events that only matter now. [`EventStream`]
 //! sends a stream of events to one client, without a hub. [`Decoder`] is the other end, for tests and clients.
 //!
 //! # Guarantees
@@ -67,9 +67,9 @@
 //!
 //! | target | level | message |
 //! |---|---|---|
-//! | `tidings::stream` | `WARN` | `stream failed` (a snapshot, the application's own stream), `stream cut` (for memory) |
+//! | `tidings::stream` | `WARN` | `stream failed` (a snapshot, the application's own stream), `stream cut` (for memory), `client's right could not be checked` |
 //! | | `INFO` | `client lagged too far, and is reset`; `stream failed`, if it cannot be told that |
-//! | | `DEBUG` | `stream opened`, `stream begins with a reset`, `stream ended`, `subscription refused` |
+//! | | `DEBUG` | `stream opened`, `stream begins with a reset`, `stream is ended`, `stream ended`, `subscription refused` |
 //! | `tidings::publish` | `WARN` | `publication failed`: the hub's log does not take it |
 //! | | `DEBUG` | `publication refused`: its caller's mistake |
 //! | `tidings::connection` | `ERROR` | a writer thread failed, which is a defect |
@@ -100,6 +100,7 @@
 pub mod backend;
 mod background;
 mod client;
+mod client_handle;
 mod client_id;
 mod clients;
 pub mod clock;
@@ -108,6 +109,7 @@ mod cohort;
 mod counters;
 mod decode;
 mod encode;
+mod end_reason;
 pub mod error;
 mod event;
 mod event_stream;
@@ -134,6 +136,8 @@ mod sync;
 mod telling;
 mod timers;
 mod topic;
+mod topic_changes;
+mod topic_info;
 #[doc(hidden)]
 pub mod transport;
 mod waking;
@@ -146,9 +150,11 @@ mod models;
 
 pub use backend::IdempotencyKey;
 pub use client::ClientInfo;
+pub use client_handle::ClientHandle;
 pub use client_id::{ClientId, ParseClientIdError};
 pub use clients::Clients;
 pub use decode::{Decoder, Message};
+pub use end_reason::{END_EVENT, EndReason};
 pub use event::{AttributeName, AttributeValue, Event, EventKey};
 pub use event_stream::{EventStream, StreamItem};
 pub use field::{Comment, EventId, EventName};
@@ -170,6 +176,7 @@ pub use subscription::Subscription;
 pub use subscription::event_history::EventHistory;
 pub use subscription::history::History;
 pub use subscription::read_history::ReadHistory;
-pub use subscription::snapshot::Snapshot;
+pub use subscription::snapshot::{SharedSnapshot, Snapshot};
 pub use subscription::subscribe::Subscribe;
 pub use topic::{Topic, TopicPattern};
+pub use topic_info::TopicInfo;

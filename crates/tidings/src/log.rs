@@ -9,6 +9,7 @@ mod latest;
 pub(crate) mod reset_reason;
 pub(crate) mod retention;
 pub(crate) mod ring;
+pub(crate) mod standing;
 pub(crate) mod tail;
 pub(crate) mod wait_list;
 
@@ -24,6 +25,7 @@ use frame::Frame;
 use reset_reason::ResetReason;
 use retention::{LIVE_WINDOW, Retention};
 use ring::Ring;
+use standing::{End, LastEvent, Standing};
 use wait_list::{Ticket, WaitList};
 
 /// A topic: its events, and the streams that wait for the next one.
@@ -39,6 +41,11 @@ pub(crate) struct TopicLog {
     pub(crate) retention: Arc<Retention>,
     /// The newest frame's offset, 0 for none: readers see without the lock that nothing is new.
     head: AtomicU64,
+    /// The offset at which the topic has ended, or [`OPEN`](Self::OPEN) or [`UNKNOWN`](Self::UNKNOWN): readers see without
+    /// the lock whether anything may follow.
+    end: AtomicU64,
+    /// When this is empty, the hub's log has to be asked whether the topic is finished.
+    is_asked_for: bool,
     /// The wait list's generation, so that a waiting stream sees without the lock that it is
     /// still in the list.
     generation: AtomicU64,
@@ -52,9 +59,12 @@ pub(crate) struct TopicState {
     /// Few topics have any.
     ephemeral: Option<Box<Ring>>,
     pub(crate) coverage: Coverage,
-    pub(crate) subscribers: usize,
+    pub(crate) standing: Standing,
+    pub(crate) subscribers: u32,
+    /// How many events were appended, whatever has become of them.
+    pub(crate) appended: u64,
     /// Pattern subscriptions that are reading what was published here before they began.
-    pub(crate) replays: usize,
+    pub(crate) replays: u32,
     waiting: WaitList,
     /// The topic's keys in the two indices of `journal/memory.rs`.
     pub(crate) oldest_key: Option<NonZeroU64>,
@@ -67,19 +77,25 @@ impl TopicLog {
         name: TopicPattern,
         retention: Arc<Retention>,
         coverage: Coverage,
+        is_asked_for: bool,
     ) -> Self {
         let durable = Ring::of(&retention, coverage.low_watermark());
+        let standing = Standing::when_empty(is_asked_for);
         Self {
             id,
             name,
             retention,
             head: AtomicU64::new(0),
+            end: AtomicU64::new(Self::end_of(standing, 0)),
+            is_asked_for,
             generation: AtomicU64::new(1),
             state: Mutex::new(TopicState {
                 durable,
                 ephemeral: None,
                 coverage,
+                standing,
                 subscribers: 0,
+                appended: 0,
                 replays: 0,
                 waiting: WaitList::default(),
                 oldest_key: None,
@@ -99,11 +115,56 @@ impl TopicLog {
         self.head.load(Ordering::Acquire)
     }
 
+    const OPEN: u64 = 0;
+    const UNKNOWN: u64 = u64::MAX;
+
+    fn end_of(standing: Standing, offset: u64) -> u64 {
+        match standing {
+            Standing::Open => Self::OPEN,
+            Standing::Unknown { .. } => Self::UNKNOWN,
+            Standing::Finished(_) => offset,
+        }
+    }
+
+    /// Sets whether anything follows the event at an offset.
+    pub(crate) fn set_standing(&self, state: &mut TopicState, standing: Standing, offset: u64) {
+        state.standing = standing;
+        self.end.store(Self::end_of(standing, offset), Ordering::Release);
+    }
+
+    /// The topic has ended before `offset`, as the hub's log says. Takes the wait list, for the caller to wake when it holds
+    /// no lock.
+    pub(crate) fn finish(&self, state: &mut TopicState, last: LastEvent, offset: u64) -> Waiters {
+        self.head.store(offset, Ordering::Release);
+        self.set_standing(state, Standing::Finished(last), offset);
+        self.take_waiting(state)
+    }
+
+    /// What may follow for one who has read everything up to an offset.
+    #[inline]
+    pub(crate) fn end(&self, offset: u64) -> End {
+        match self.end.load(Ordering::Acquire) {
+            Self::OPEN => End::Open,
+            Self::UNKNOWN => End::Unknown,
+            end if end <= offset => End::Reached,
+            _ => End::Open,
+        }
+    }
+
     /// Appends a frame and takes the wait list, for the caller to wake when it holds no lock.
     pub(crate) fn append(&self, state: &mut TopicState, frame: Frame) -> Waiters {
         self.head.store(frame.offset, Ordering::Release);
+        state.appended += 1;
         match frame.position {
-            Some(_) => state.durable.push(frame),
+            Some(position) => {
+                if frame.is_last() && !self.name.has_wildcard() {
+                    let last = LastEvent { position, at: 0 };
+                    self.set_standing(state, Standing::Finished(last), frame.offset);
+                } else if state.standing != Standing::Open {
+                    self.set_standing(state, Standing::Open, 0);
+                }
+                state.durable.push(frame);
+            }
             None => state.ephemeral.get_or_insert_default().push(frame),
         }
         self.take_waiting(state)
@@ -116,6 +177,7 @@ impl TopicLog {
         state.durable = Ring::of(&self.retention, coverage.low_watermark());
         state.ephemeral = None;
         state.coverage = coverage;
+        self.set_standing(state, Standing::when_empty(self.is_asked_for), 0);
         self.take_waiting(state)
     }
 
@@ -172,13 +234,13 @@ impl TopicLog {
         while let Some(removal) = state.durable.oldest_removal().filter(|_| evicted < most) {
             let age = self.retention.removals_millis();
             let Some(reason) = self.outlives(state, removal, age, now) else { break };
-            state.forget_removal(reason);
+            self.forget_removal(state, reason);
             evicted += 1;
         }
         while let Some(front) = state.durable.front().filter(|_| evicted < most) {
             let age = self.retention.age_millis();
             let Some(reason) = self.outlives(state, front, age, now) else { break };
-            state.evict_front(reason);
+            self.evict_front(state, reason);
             evicted += 1;
         }
         while evicted < most
@@ -203,6 +265,41 @@ impl TopicLog {
         let over = self.is_over(&state.durable);
         let stays = !(expired || over) || state.is_live(Some(&state.durable), frame, now);
         (!stays).then_some(if over { ResetReason::Trimmed } else { ResetReason::Expired })
+    }
+
+    /// Removes the oldest durable frame. A topic is as new without its last event.
+    fn evict_front(&self, state: &mut TopicState, reason: ResetReason) {
+        let Some(frame) = state.durable.pop() else { return };
+        if let Some(low) = frame.low_watermark(reason) {
+            state.lose(low, frame.removes_key());
+        }
+        self.on_evicted(state);
+    }
+
+    /// Removes the oldest event that removes a key, after which nothing is known of the key.
+    fn forget_removal(&self, state: &mut TopicState, reason: ResetReason) {
+        let frame = state.durable.pop_removal();
+        if let Some(low) = frame.and_then(|frame| frame.low_watermark(reason)) {
+            state.lose(low, true);
+        }
+        self.on_evicted(state);
+    }
+
+    fn on_evicted(&self, state: &mut TopicState) {
+        if state.durable.is_empty() && state.standing != Standing::Open {
+            self.set_standing(state, Standing::when_empty(self.is_asked_for), 0);
+        }
+    }
+
+    /// Removes the oldest frame: there is no room for it.
+    pub(crate) fn evict_oldest(&self, state: &mut TopicState) {
+        match (state.durable.front(), state.ephemeral().and_then(Ring::front)) {
+            (Some(durable), Some(ephemeral)) if ephemeral.offset < durable.offset => {
+                state.pop_ephemeral();
+            }
+            (Some(_), _) => self.evict_front(state, ResetReason::Trimmed),
+            (None, _) => state.pop_ephemeral(),
+        }
     }
 
     /// Whether a durable ring holds more than is retained of it.
@@ -261,27 +358,17 @@ impl TopicState {
             && frame.at.saturating_add(LIVE_WINDOW.age_millis()) > now
     }
 
-    /// Removes the oldest durable frame.
-    pub(crate) fn evict_front(&mut self, reason: ResetReason) {
-        let Some(frame) = self.durable.pop() else { return };
-        let Some(low) = frame.low_watermark(reason) else { return };
+    /// An event is gone that nothing has superseded.
+    fn lose(&mut self, low: LowWatermark, is_removal: bool) {
         match self.durable.latest_mut() {
             None => self.coverage = Coverage::Since(low),
             Some(latest) => {
-                if !frame.removes_key() {
+                if !is_removal {
                     latest.lost = low;
                 }
                 // A removal after it may be lost already.
                 self.coverage = Coverage::Since(self.coverage.low_watermark().max(low));
             }
-        }
-    }
-
-    /// Removes the oldest event that removes a key, after which nothing is known of the key.
-    fn forget_removal(&mut self, reason: ResetReason) {
-        let frame = self.durable.pop_removal();
-        if let Some(low) = frame.and_then(|frame| frame.low_watermark(reason)) {
-            self.coverage = Coverage::Since(self.coverage.low_watermark().max(low));
         }
     }
 
@@ -302,17 +389,6 @@ impl TopicState {
         match self.coverage {
             Coverage::Since(_) => Coverage::Since(self.lost_to_newcomers()).gap_after(offset),
             Coverage::NotFollowed => self.coverage.gap_after(offset),
-        }
-    }
-
-    /// Removes the oldest frame: there is no room for it.
-    pub(crate) fn evict_oldest(&mut self) {
-        match (self.durable.front(), self.ephemeral().and_then(Ring::front)) {
-            (Some(durable), Some(ephemeral)) if ephemeral.offset < durable.offset => {
-                self.pop_ephemeral();
-            }
-            (Some(_), _) => self.evict_front(ResetReason::Trimmed),
-            (None, _) => self.pop_ephemeral(),
         }
     }
 

@@ -37,7 +37,10 @@ pub struct Metrics {
     pub log_reads: u64,
     /// Streams that were ended because too much memory was pinned.
     pub streams_cut: u64,
-    /// Snapshots that the application did not make, those that were not made in time included.
+    /// Calls of the application that make snapshots. Streams may share one: see
+    /// [`Subscribe::shared_snapshot`](crate::Subscribe::shared_snapshot).
+    pub snapshots: u64,
+    /// Snapshots that streams waited for and the application did not make, those that were not made in time included.
     pub snapshots_failed: u64,
     /// Snapshots that the application did not make in time.
     pub snapshots_timed_out: u64,
@@ -54,6 +57,23 @@ pub struct Metrics {
     pub connections_timed_out: u64,
     /// Writer threads that failed and were started again.
     pub writer_restarts: u64,
+    /// Streams whose clients' rights had expired.
+    pub ended_expired: u64,
+    /// Streams whose clients' rights were revoked.
+    pub ended_revoked: u64,
+    /// Streams that were too many.
+    pub ended_limited: u64,
+    /// Streams in whose place a newer one came.
+    pub ended_superseded: u64,
+    /// Streams that were ended because their server was about to stop.
+    pub ended_drained: u64,
+    /// Streams whose topics were finished.
+    pub ended_finished: u64,
+    /// Checks of a client's right that have failed, those that were not made in time included: see
+    /// [`Subscribe::revalidate`](crate::Subscribe::revalidate).
+    pub checks_failed: u64,
+    /// Subscriptions that were not opened, because their topics were finished and their clients had the last events.
+    pub subscriptions_finished: u64,
     /// The state of the hub.
     pub health: Health,
 }
@@ -108,6 +128,8 @@ impl Metrics {
         metric("streams_untold_total", "counter", help, &[("", self.streams_untold as f64)])?;
         let refused = [("", self.subscriptions_refused as f64)];
         metric("subscriptions_refused_total", "counter", "Subscriptions refused.", &refused)?;
+        let help = "Calls of the application that make snapshots.";
+        metric("snapshots_total", "counter", help, &[("", self.snapshots as f64)])?;
         let help = "Snapshots that the application did not make.";
         metric("snapshots_failed_total", "counter", help, &[("", self.snapshots_failed as f64)])?;
         let help = "Snapshots that the application did not make in time.";
@@ -122,6 +144,21 @@ impl Metrics {
         metric("connections_ended_total", "counter", help, &connections)?;
         let help = "Writer threads that failed and were started again.";
         metric("writer_restarts_total", "counter", help, &[("", self.writer_restarts as f64)])?;
+        let ended = [
+            ("reason=\"expired\"", self.ended_expired as f64),
+            ("reason=\"revoked\"", self.ended_revoked as f64),
+            ("reason=\"limited\"", self.ended_limited as f64),
+            ("reason=\"superseded\"", self.ended_superseded as f64),
+            ("reason=\"drained\"", self.ended_drained as f64),
+            ("reason=\"finished\"", self.ended_finished as f64),
+        ];
+        let help = "Streams that were ended with a last event, by its reason.";
+        metric("streams_ended_total", "counter", help, &ended)?;
+        let help = "Checks of a client's right that have failed.";
+        metric("checks_failed_total", "counter", help, &[("", self.checks_failed as f64)])?;
+        let help = "Subscriptions that were not opened: their topics were finished, and their clients had the last events.";
+        let finished = self.subscriptions_finished as f64;
+        metric("subscriptions_finished_total", "counter", help, &[("", finished)])?;
         let ready = f64::from(u8::from(health.is_ready()));
         metric("ready", "gauge", "Whether new clients should come here.", &[("", ready)])?;
         if health.link == Link::None {

@@ -3,6 +3,7 @@
 
 mod cohort;
 mod delivery;
+mod finish;
 mod leaving;
 mod patterns;
 mod replica;

@@ -4,9 +4,12 @@ use std::task::Waker;
 use bytes::Bytes;
 
 use crate::client::Client;
+use crate::end_reason::End;
 use crate::sync::Mutex;
+use crate::topic_changes::TopicChanges;
 
-/// What is on its way from a stream to its client, and can be taken from it: see [`Shared::relieve`].
+/// What is on its way from a stream to its client, and can be taken from it: see [`Shared::relieve`]. And what
+/// others have told the stream: how it is to end, and how its topics change.
 ///
 /// Most streams have nothing there most of the time, and pay for one pointer.
 ///
@@ -23,6 +26,18 @@ struct InTransit {
     /// What a transport holds, and the waker that makes it let go.
     held: Option<(usize, Waker)>,
     is_cut: bool,
+    end: Option<End>,
+    topic_changes: Option<Arc<TopicChanges>>,
+}
+
+impl InTransit {
+    fn is_nothing(&self) -> bool {
+        self.rest.is_empty()
+            && self.held.is_none()
+            && !self.is_cut
+            && self.end.is_none()
+            && self.topic_changes.is_none()
+    }
 }
 
 /// The rest of an event was taken from its stream.
@@ -54,9 +69,7 @@ impl Outlet {
         let piece = in_transit.rest.split_to(size.min(in_transit.rest.len()));
         let is_last = in_transit.rest.is_empty();
         let rest = is_last.then(|| std::mem::take(&mut in_transit.rest));
-        if is_last {
-            *outlet = None;
-        }
+        outlet.take_if(|in_transit| in_transit.is_nothing());
         drop(outlet);
         drop(rest);
         Ok((Bytes::copy_from_slice(&piece), is_last))
@@ -83,8 +96,38 @@ impl Outlet {
 
     /// The transport holds nothing any more.
     pub(crate) fn release(&self) {
-        let before = self.0.lock().take_if(|in_transit| !in_transit.is_cut);
+        let mut outlet = self.0.lock();
+        let before = outlet.as_mut().and_then(|in_transit| in_transit.held.take());
+        outlet.take_if(|in_transit| in_transit.is_nothing());
+        drop(outlet);
         drop(before);
+    }
+
+    /// Sets how the stream is to end. Returns whether nothing was set before.
+    pub(crate) fn end(&self, end: End) -> bool {
+        let mut outlet = self.0.lock();
+        let in_transit = outlet.get_or_insert_default();
+        let is_first = in_transit.end.is_none();
+        in_transit.end.get_or_insert(end);
+        is_first
+    }
+
+    /// The changes of the stream's topics, if there ever were any.
+    pub(crate) fn topic_changes(&self) -> Option<Arc<TopicChanges>> {
+        self.0.lock().as_ref().and_then(|in_transit| in_transit.topic_changes.clone())
+    }
+
+    pub(crate) fn topic_changes_or_else(
+        &self,
+        begin: impl FnOnce() -> Arc<TopicChanges>,
+    ) -> Arc<TopicChanges> {
+        let mut outlet = self.0.lock();
+        outlet.get_or_insert_default().topic_changes.get_or_insert_with(begin).clone()
+    }
+
+    /// How the stream is to end, if it was told that.
+    pub(crate) fn how_to_end(&self) -> Option<End> {
+        self.0.lock().as_ref().and_then(|in_transit| in_transit.end)
     }
 
     pub(crate) fn is_cut(&self) -> bool {

@@ -127,6 +127,13 @@ impl ErrorResponse {
         ("x-content-type-options", "nosniff"),
     ];
 
+    const EMPTY: &[(&str, &str)] = &[("cache-control", "no-store")];
+
+    /// Without a body.
+    pub(crate) fn empty(status: u16) -> Self {
+        Self { status, headers: Self::EMPTY, body: String::new() }
+    }
+
     pub(crate) fn new(status: u16, detail: &str, format: ErrorFormat) -> Self {
         match format {
             ErrorFormat::Text => Self { status, headers: Self::TEXT, body: detail.to_owned() },
@@ -145,6 +152,7 @@ impl ErrorResponse {
 fn title(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
+        409 => "Conflict",
         413 => "Content Too Large",
         503 => "Service Unavailable",
         _ => "Internal Server Error",

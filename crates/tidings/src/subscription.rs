@@ -1,7 +1,9 @@
 //! One client's stream: from its cursor in the hub's logs to the bytes of its response.
 
+pub(crate) mod application_task;
 mod beginning;
 mod catch_up;
+mod ends;
 pub(crate) mod event_history;
 mod handing_out;
 pub(crate) mod history;
@@ -9,14 +11,19 @@ mod look_back;
 mod out_of_band;
 pub(crate) mod read_history;
 mod replay;
+mod revalidation;
+pub(crate) mod rights;
 pub(crate) mod snapshot;
 mod start_point;
 pub(crate) mod subscribe;
+mod topics;
 
 #[cfg(test)]
 mod beginning_tests;
 #[cfg(test)]
 mod cut_tests;
+#[cfg(test)]
+mod end_tests;
 #[cfg(test)]
 mod wait_tests;
 
@@ -33,6 +40,7 @@ use crate::client::Client;
 use crate::client_id::ClientId;
 use crate::encode;
 use crate::error::StreamError;
+use crate::heartbeat::timer::{Call, Calls};
 use crate::heartbeat::{EMPTY_COMMENT, Heartbeat};
 use crate::hub::journal::Head;
 use crate::hub::shared::Shared;
@@ -49,7 +57,8 @@ use handing_out::Item;
 use look_back::{Answer, LookBack, Question};
 use out_of_band::{Announcement, NextStep, OutOfBand, Ready};
 use replay::Replay;
-use snapshot::SnapshotHook;
+use rights::{Rights, RightsOptions};
+use snapshot::SharedSnapshot;
 use start_point::StartPoint;
 
 /// How a subscription behaves.
@@ -71,7 +80,7 @@ pub(crate) struct SubscriptionOptions {
 /// retained.
 ///
 /// The stream begins with the status event, sends heartbeats while it is idle, and ends when the hub is closed or the
-/// client is closed through the registry. It ends with an error when a snapshot fails, when too much memory is
+/// client is closed through the registry, or with an [`END_EVENT`](crate::END_EVENT) that says why. It ends with an error when a snapshot fails, when too much memory is
 /// [pinned](crate::HubBuilder::pinned_limit), when a client that is sent [no status](crate::Subscribe::status) would have to be
 /// reset, and where [the hub wants its end to be one](crate::Hub::end_streams_by_reset). Dropping the subscription removes
 /// the client from the registry at once.
@@ -122,18 +131,31 @@ enum Rejoin {
     All,
 }
 
+/// What a stream does that was called.
+enum AfterCalls {
+    Read,
+    /// Reads up to an offset, and looks again.
+    ReadTo(u64),
+    /// Sends nothing for the time being.
+    Wait,
+    EndAfterTheRest,
+    End,
+}
+
 impl Subscription {
     fn new(
         shared: Arc<Shared>,
         client: Arc<Client>,
         options: SubscriptionOptions,
-        snapshot: Option<SnapshotHook>,
+        (snapshot, rights): (Option<SharedSnapshot>, RightsOptions),
         (request, head): (Request, Head),
     ) -> Self {
+        let rights = Rights::new(rights, options.retry, &shared, &client);
+        let heartbeat = options.heartbeat.bytes;
         let mut this = Self {
             cursor: StartPoint::live(&head).cursor,
             topic_cursors: TopicCursor::for_each_of(&client.feed.topics),
-            attached: Attached::new(snapshot, options.heartbeat.bytes, &client, options.is_listed),
+            attached: Attached::new(snapshot, heartbeat, rights, &client, options.is_listed),
             out_of_band: None,
             status: Status::Pending,
             sends_status: options.sends_status,
@@ -150,13 +172,11 @@ impl Subscription {
         if let Some(retry) = options.retry {
             encode::retry(jittered(retry), &mut ready.bytes);
         }
-        match LookBack::begin(Question::Begin(request), head, &this.shared, &this.client) {
-            LookBack::Done(answer, head) => this.on_answer(answer, head, ready),
-            LookBack::Pending(look) => {
-                this.out_of_band().look_back = Some(look);
-                ready.end_event();
-                this.send(ready);
-            }
+        if this.begins_with_ends(request, &head) {
+            ready.end_event();
+            this.send(ready);
+        } else {
+            this.look_back(Question::Begin(request), head, ready);
         }
         if this.is_listed {
             tell!(DEBUG, &this.client, this.span(), status = ?this.status, "stream opened");
@@ -192,11 +212,15 @@ impl Subscription {
         }
     }
 
-    /// Looks into the past of its topics, for how to go on.
-    fn look_back(&mut self, question: Question, head: Head) {
-        match LookBack::begin(question, head, &self.shared, &self.client) {
-            LookBack::Done(answer, head) => self.on_answer(answer, head, Ready::default()),
-            LookBack::Pending(look) => self.out_of_band().look_back = Some(look),
+    /// Looks into the past of its topics, for how to begin or go on.
+    fn look_back(&mut self, question: Question, head: Head, mut ready: Ready) {
+        match LookBack::begin(question, head, &self.shared, (&self.client, self.feed())) {
+            LookBack::Done(answer, head) => self.on_answer(answer, head, ready),
+            LookBack::Pending(look) => {
+                self.out_of_band().look_back = Some(look);
+                ready.end_event();
+                self.send(ready);
+            }
         }
     }
 
@@ -251,13 +275,23 @@ impl Subscription {
         &self.shared
     }
 
+    #[cfg(test)]
     pub(crate) fn client(&self) -> &Arc<Client> {
         &self.client
     }
 
     /// Whether everything up to this offset was delivered, and nothing else is due.
     pub(crate) fn is_caught_up_to(&self, offset: u64) -> bool {
-        self.cursor.offset == offset && self.out_of_band.is_none() && !self.ended && !self.has_rest
+        self.cursor.offset == offset
+            && self.is_in_band()
+            && !self.ended
+            && !self.has_rest
+            && !self.holds_back()
+    }
+
+    /// Whether there is nothing to be sent that is not in the topics' logs.
+    fn is_in_band(&self) -> bool {
+        self.out_of_band.as_ref().is_none_or(|out_of_band| out_of_band.is_only_asking())
     }
 
     /// Whether an event after this offset was delivered.
@@ -290,24 +324,49 @@ impl Subscription {
     ) -> Poll<Option<Result<Item, StreamError>>> {
         loop {
             // Read before the watermark: what was published before closing is still sent.
-            let closing = self.shared.is_closed();
-            if self.ended || self.client.is_closed() {
-                return self.poll_end(cx);
+            let is_closed = self.shared.is_closed();
+            let mut watermark = self.shared.watermark();
+            // Read after the watermark: the stream knows all changes of its topics up to there.
+            let calls = self.client.heartbeat.calls();
+            let (mut closing, mut waits, mut next_change) = (is_closed, false, None);
+            if self.ended || calls != Calls::NONE {
+                match self.answer_calls(limit.is_none(), cx) {
+                    AfterCalls::End => return self.poll_end(cx),
+                    AfterCalls::EndAfterTheRest => {
+                        closing = true;
+                        watermark = self.shared.watermark();
+                        if self.is_changing() && self.is_in_band() {
+                            continue;
+                        }
+                    }
+                    AfterCalls::Wait => waits = true,
+                    AfterCalls::ReadTo(offset) => next_change = Some(offset),
+                    AfterCalls::Read => {}
+                }
             }
-            let mut waits_out_of_band = false;
-            if self.out_of_band.is_some() {
+            if !waits && self.out_of_band.is_some() {
                 match self.poll_out_of_band(closing, limit.is_none(), cx) {
                     NextStep::Yield(item) => return Poll::Ready(Some(Ok(item))),
                     NextStep::End => return self.poll_end(cx),
                     NextStep::LetServerSend => return Poll::Pending,
-                    NextStep::Wait => waits_out_of_band = true,
+                    NextStep::Wait => waits = true,
+                    NextStep::Read if next_change.is_none() && self.is_changing() => continue,
                     NextStep::Read => {}
                 }
             }
-            if !waits_out_of_band {
-                match self.read(limit.filter(|_| !closing)) {
+            if !waits {
+                let limit = next_change.or(limit.filter(|_| !closing));
+                let to = match limit {
+                    // A cohort has waited for its members.
+                    Some(limit) => limit.min(watermark),
+                    None if closing => watermark,
+                    None => self.feed().open_to(self.cursor, watermark),
+                };
+                match self.read(to) {
                     Ok(Some(item)) => return Poll::Ready(Some(Ok(item))),
+                    Ok(None) if next_change.is_some() => continue,
                     Ok(None) if closing => return self.poll_end(cx),
+                    Ok(None) if self.ends_here() => continue,
                     Ok(None) => {}
                     Err(reason) => {
                         self.on_overrun(reason);
@@ -325,20 +384,20 @@ impl Subscription {
             // The waker first, then another look: whatever happens from here on wakes it. For events, the wait lists
             // do that.
             self.client.heartbeat.register(cx.waker());
-            if self.is_interrupted(closing) {
+            if self.is_interrupted(is_closed, calls) {
                 continue;
             }
             if limit.is_some() {
                 // The topic cursors are for reading history, and for waiting.
                 if self.cursor.offset >= self.cursor.joined {
-                    self.client.feed.stop_waiting(&self.topic_cursors);
+                    self.feed().stop_waiting(&self.topic_cursors);
                     self.topic_cursors = Box::default();
                     self.rejoin = Rejoin::All;
                     self.waited = 0;
                 }
                 return Poll::Pending;
             }
-            if waits_out_of_band || self.wait() {
+            if waits || self.wait() {
                 return Poll::Pending;
             }
         }
@@ -350,8 +409,9 @@ impl Subscription {
     /// were valid then are valid now, or are being taken by a publisher that will wake the stream.
     #[inline]
     fn wait(&mut self) -> bool {
-        let Client { feed, .. } = &*self.client;
         let is_unchanged = self.shared.watermark() == self.cursor.offset;
+        let changed = self.attached.as_ref().and_then(|attached| attached.feed.as_ref());
+        let feed = changed.unwrap_or(&self.client.feed);
         let waits = match self.rejoin {
             Rejoin::Nothing if is_unchanged => true,
             Rejoin::One(topic) if is_unchanged => {
@@ -373,12 +433,46 @@ impl Subscription {
         waits
     }
 
-    /// Whether there is anything to do that is not in the logs.
+    /// Whether there is anything to do that is not in the logs, and was not there before.
     #[inline]
-    fn is_interrupted(&self, closing: bool) -> bool {
+    fn is_interrupted(&self, was_closed: bool, were: Calls) -> bool {
         self.client.heartbeat.is_due()
-            || self.client.is_closed()
-            || self.shared.is_closed() != closing
+            || self.client.heartbeat.calls() != were
+            || self.shared.is_closed() != was_closed
+    }
+
+    /// Does what the stream was called for; `makes` says whether the caller may run the application.
+    #[cold]
+    fn answer_calls(&mut self, makes: bool, cx: &mut Context<'_>) -> AfterCalls {
+        if self.ended || self.client.heartbeat.calls().has(Call::Close) {
+            return AfterCalls::End;
+        }
+        if self.client.heartbeat.calls().has(Call::Check) {
+            // The waker first: what a check says from here on wakes it.
+            self.client.heartbeat.register(cx.waker());
+            self.rights().into_iter().for_each(|rights| rights.attend(makes, cx));
+        }
+        let end = self.client.outlet.how_to_end();
+        match end {
+            Some(end) if !end.reason.sends_the_rest() => return AfterCalls::End,
+            None if self.holds_back() => return AfterCalls::Wait,
+            _ => {}
+        }
+        match self.is_changing().then(|| self.change_topics()).flatten() {
+            Some(offset) => AfterCalls::ReadTo(offset),
+            None if end.is_some() => AfterCalls::EndAfterTheRest,
+            None => AfterCalls::Read,
+        }
+    }
+
+    pub(super) fn rights(&mut self) -> Option<&mut Rights> {
+        self.attached.as_mut()?.rights.as_deref_mut()
+    }
+
+    /// Whether nothing may be sent before it is certain that the client may stay.
+    fn holds_back(&self) -> bool {
+        let rights = self.attached.as_ref().and_then(|attached| attached.rights.as_ref());
+        rights.is_some_and(|rights| rights.hold_back())
     }
 
     /// Whether nothing has happened since the stream was last polled with this waker.
@@ -386,28 +480,19 @@ impl Subscription {
     fn is_quiet(&self, waker: &std::task::Waker) -> bool {
         // In this order: a stream that was woken is seen at once.
         self.client.heartbeat.is_registered(waker)
-            && !self.is_interrupted(false)
+            && !self.is_interrupted(false, Calls::NONE)
             && self.out_of_band.is_none()
             && !self.has_rest
             && self.rejoin == Rejoin::Nothing
             && (self.shared.watermark() == self.cursor.offset
-                || self.client.feed.is_waited_for(
-                    &self.topic_cursors,
-                    self.waited,
-                    self.shared.tail(),
-                ))
+                || self.feed().is_waited_for(&self.topic_cursors, self.waited, self.shared.tail()))
     }
 
-    /// The next bytes of the topics' logs.
+    /// The next bytes of the topics' logs, up to an offset that the watermark has reached before.
     #[inline]
-    fn read(&mut self, limit: Option<u64>) -> Result<Option<Item>, ResetReason> {
-        let watermark = self.shared.watermark();
-        let Client { feed, heartbeat, .. } = &*self.client;
-        // A cohort has waited for its members.
-        let limit = match limit {
-            Some(limit) => limit.min(watermark),
-            None => feed.open_to(self.cursor, watermark),
-        };
+    fn read(&mut self, limit: u64) -> Result<Option<Item>, ResetReason> {
+        let changed = self.attached.as_ref().and_then(|attached| attached.feed.as_ref());
+        let feed = changed.unwrap_or(&self.client.feed);
         let slice =
             feed.read(&mut self.cursor, &self.topic_cursors, limit, &self.shared.coalescing)?;
         let Some(Slice { bytes, is_chunk, events, position, topic, .. }) = slice else {
@@ -419,7 +504,7 @@ impl Subscription {
             _ => Rejoin::All,
         };
         self.client.sent(bytes.len(), events, position);
-        heartbeat.on_write_event();
+        self.client.heartbeat.on_write_event();
         Ok(Some(Item { bytes, is_chunk }))
     }
 
@@ -438,7 +523,7 @@ impl Subscription {
         };
         let Some((past, readers)) = past else {
             if self.topic_cursors.is_empty() && starts_after.is_some() {
-                self.topic_cursors = TopicCursor::for_each_of(&self.client.feed.topics);
+                self.topic_cursors = TopicCursor::for_each_of(&self.feed().topics);
             }
             set(&mut self.topic_cursors);
             self.cursor = cursor;
@@ -455,13 +540,16 @@ impl Subscription {
 
     /// The next event is not in the topics' logs any more: the hub's log may have it, or the logs of a pattern's topics.
     fn on_overrun(&mut self, reason: ResetReason) {
-        let head = self.shared.head();
+        let head = self.head();
         match head.replica {
             Some(history) if self.cursor.offset >= history.began => {
                 self.read_log(LogStart::AfterClaim(self.client.position()), history.began, None);
             }
             Some(_) => self.reset(ResetReason::Unknown),
-            None => self.look_back(Question::AfterOffset(self.cursor.offset, reason), head),
+            None => {
+                let question = Question::AfterOffset(self.cursor.offset, reason);
+                self.look_back(question, head, Ready::default());
+            }
         }
     }
 
@@ -482,7 +570,13 @@ impl Subscription {
             return self.fail(StreamError::reset(reason));
         }
         let has_snapshot = self.attached.as_ref().is_some_and(|it| it.snapshot.is_some());
-        self.look_back(Question::BeginAgain { reason, has_snapshot }, self.shared.head());
+        let head = self.head();
+        if let Some(out_of_band) = &mut self.out_of_band {
+            // It is sent that, too.
+            out_of_band.added.clear();
+        }
+        let question = Question::BeginAgain { reason, has_snapshot };
+        self.look_back(question, head, Ready::default());
     }
 }
 
@@ -497,8 +591,9 @@ impl Stream for Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.client.heartbeat.cancel();
-        self.client.feed.stop_waiting(&self.topic_cursors);
-        self.shared.unsubscribe(&self.client.feed.topics);
+        self.abandon_changes();
+        self.feed().stop_waiting(&self.topic_cursors);
+        self.shared.unsubscribe(&self.feed().topics);
         // When the registry is empty, no topic counts a subscriber any more.
         if self.is_listed {
             self.shared.registry.leave(&self.client);

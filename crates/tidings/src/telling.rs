@@ -9,7 +9,9 @@ use tracing::span::Id;
 use crate::client::Client;
 use crate::heartbeat::HeartbeatBytes;
 use crate::log::TopicLog;
-use crate::subscription::snapshot::SnapshotHook;
+use crate::log::feed::Feed;
+use crate::subscription::rights::Rights;
+use crate::subscription::snapshot::SharedSnapshot;
 
 /// The target of what happens to streams.
 pub(crate) const STREAM: &str = "tidings::stream";
@@ -41,19 +43,23 @@ pub(crate) use tell;
 /// What few subscriptions have: in a box, or idle streams would pay for it.
 #[derive(Debug)]
 pub(crate) struct Attached {
-    pub(crate) snapshot: Option<SnapshotHook>,
+    pub(crate) snapshot: Option<SharedSnapshot>,
     pub(crate) heartbeat: HeartbeatBytes,
+    pub(crate) rights: Option<Box<Rights>>,
+    /// The stream's topics, if it has changed them.
+    pub(crate) feed: Option<Arc<Feed>>,
     span: Span,
 }
 
 impl Attached {
-    /// The span of a stream, which exists if anybody is interested in it, the application's hook, and a heartbeat that is
-    /// not an empty comment.
+    /// The span of a stream, which exists if anybody is interested in it, the application's hook, a heartbeat that is not an
+    /// empty comment, and the limits of the client's rights.
     ///
     /// It has no parent, and is never entered: it outlives the request, whose span must not wait for it.
     pub(crate) fn new(
-        snapshot: Option<SnapshotHook>,
+        snapshot: Option<SharedSnapshot>,
         heartbeat: HeartbeatBytes,
+        rights: Option<Box<Rights>>,
         client: &Client,
         is_listed: bool,
     ) -> Option<Box<Self>> {
@@ -68,23 +74,33 @@ impl Attached {
             ),
             false => Span::none(),
         };
-        if snapshot.is_none() && heartbeat == HeartbeatBytes::default() && span.is_disabled() {
+        let has_heartbeat = heartbeat != HeartbeatBytes::default();
+        if snapshot.is_none() && !has_heartbeat && rights.is_none() && span.is_disabled() {
             return None;
         }
         span.follows_from(Span::current());
-        Some(Box::new(Self { snapshot, heartbeat, span }))
+        Some(Box::new(Self { snapshot, heartbeat, rights, feed: None, span }))
     }
 
     pub(crate) fn set_heartbeat(this: &mut Option<Box<Self>>, heartbeat: HeartbeatBytes) {
-        match this {
-            Some(this) => this.heartbeat = heartbeat,
-            None if heartbeat == HeartbeatBytes::default() => {}
-            None => *this = Some(Box::new(Self { snapshot: None, heartbeat, span: Span::none() })),
+        if this.is_some() || heartbeat != HeartbeatBytes::default() {
+            this.get_or_insert_default().heartbeat = heartbeat;
         }
+    }
+
+    pub(crate) fn set_feed(this: &mut Option<Box<Self>>, feed: Arc<Feed>) {
+        this.get_or_insert_default().feed = Some(feed);
     }
 
     pub(crate) fn span(this: Option<&Self>) -> Option<Id> {
         this?.span.id()
+    }
+}
+
+impl Default for Attached {
+    fn default() -> Self {
+        let heartbeat = HeartbeatBytes::default();
+        Self { snapshot: None, heartbeat, rights: None, feed: None, span: Span::none() }
     }
 }
 

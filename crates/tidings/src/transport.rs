@@ -2,4 +2,4 @@
 
 pub use crate::cohort::{Batch, Cohort, CohortKey, Lagging};
 pub use crate::event_stream::AnyEventStream;
-pub use crate::subscription::snapshot::SnapshotTask;
+pub use crate::subscription::application_task::ApplicationTask;

@@ -6,7 +6,7 @@ use tidings::error::{
     SubscribeErrorKind,
 };
 use tidings::response::{ErrorFormat, ErrorResponse};
-use tidings::transport::{Batch, Cohort, CohortKey, Lagging, SnapshotTask};
+use tidings::transport::{ApplicationTask, Batch, Cohort, CohortKey, Lagging};
 use tidings::*;
 
 const fn shared<T: Send + Sync>() {}
@@ -30,7 +30,9 @@ const _: () = {
     shared::<ClientId>();
     shared::<ParseClientIdError>();
     shared::<ClientInfo>();
+    shared::<ClientHandle>();
     shared::<Clients<'_>>();
+    shared::<EndReason>();
     shared::<Health>();
     shared::<Link>();
     shared::<Metrics>();
@@ -41,6 +43,7 @@ const _: () = {
     shared::<LastEventId>();
     shared::<ResetReason>();
     shared::<ServerEvent>();
+    shared::<SharedSnapshot>();
     shared::<Snapshot>();
     shared::<Status>();
     shared::<clock::Clock>();
@@ -92,5 +95,5 @@ const _: () = {
     sent::<EventStream<std::iter::Empty<Event>>>();
     sent::<cluster::Ask>();
     sent::<Cohort>();
-    sent::<SnapshotTask>();
+    sent::<ApplicationTask>();
 };

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use reader::{Reader, publish};
-use tidings::{ClientId, ClientInfo, Event, Hub, Resume, Topic, clock::ManualClock};
+use tidings::{
+    ClientId, ClientInfo, Event, Hub, Resume, Retention, Topic, TopicInfo, clock::ManualClock,
+};
 
 fn principals(infos: &[ClientInfo]) -> Vec<Option<&str>> {
     infos.iter().map(|info| info.principal.as_deref()).collect()
@@ -156,6 +158,64 @@ fn closing_a_principal_ends_all_its_streams() {
         assert!(ada.bytes().is_empty() && ada.ended);
     }
     assert!(!bob.bytes().is_empty() && !bob.ended);
+}
+
+#[test]
+fn the_lag_of_a_client_is_what_its_topics_have_and_it_was_not_sent() {
+    let hub = Hub::new();
+    publish(&hub, "a", "before it came");
+    let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a", "b"]));
+    let id = reader.subscription().client_id();
+    let lag = || hub.clients().lag(id);
+    assert_eq!(lag(), Some(0));
+    for (topic, expected) in [("a", 1), ("b", 2), ("not-its-own", 2), ("a", 3)] {
+        publish(&hub, topic, "x");
+        assert_eq!(lag(), Some(expected));
+    }
+    hub.publish_ephemeral("a", Event::new("x")).unwrap();
+    assert_eq!(lag(), Some(3));
+    assert_eq!(reader.data().len(), 4);
+    assert_eq!(lag(), Some(0));
+    drop(reader);
+    assert_eq!(lag(), None);
+}
+
+#[test]
+fn a_client_that_resumes_lags_by_what_it_missed() {
+    let hub = Hub::new();
+    let seen = publish(&hub, "a", "seen");
+    publish(&hub, "a", "missed");
+    publish(&hub, "a", "missed");
+    let resume = Resume::new().with_last_event_id(seen.as_str());
+    let (mut reader, _) = Reader::open_with_status(hub.subscribe_matching("*").resume(resume));
+    let id = reader.subscription().client_id();
+    assert_eq!(reader.data().len(), 2);
+    assert_eq!(hub.clients().lag(id), Some(0));
+    publish(&hub, "a", "new");
+    assert_eq!(hub.clients().lag(id), Some(1));
+}
+
+#[test]
+fn topics_are_described_with_all_that_they_got() {
+    let hub = Hub::builder().retention(Retention::default().events(2)).build();
+    assert!(hub.topics().is_empty());
+    let _pattern = Reader::open(hub.subscribe_matching("b*"));
+    let silent = Reader::open(hub.subscribe(["a", "silent"]));
+    for _ in 0..300 {
+        publish(&hub, "b", "x");
+    }
+    publish(&hub, "a", "x");
+    hub.publish_ephemeral("a", Event::new("x")).unwrap();
+    let topics = hub.topics();
+    let described = |topic: &TopicInfo| {
+        (topic.topic.to_string(), topic.subscribers, topic.events, topic.in_memory)
+    };
+    let expected = [("a", 1, 2, 1), ("b", 0, 300, 2), ("silent", 1, 0, 0)];
+    let expected = expected.map(|(name, s, e, m)| (name.to_owned(), s, e, m));
+    assert_eq!(topics.iter().map(described).collect::<Vec<_>>(), expected);
+    assert!(topics[1].bytes > 0 && topics[2].bytes == 0);
+    drop(silent);
+    assert_eq!(hub.topics().len(), 2);
 }
 
 #[test]

@@ -5,18 +5,18 @@ mod reader;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use reader::{Reader, after, numbered, publish};
 use tidings::{
-    Event, EventId, History, Hub, Retention, STATUS_EVENT, Snapshot, Subscribe,
+    Event, EventId, History, Hub, Retention, STATUS_EVENT, SharedSnapshot, Snapshot, Subscribe,
     clock::ManualClock,
     error::{StreamError, StreamErrorKind},
-    transport::{Cohort, SnapshotTask},
+    transport::{ApplicationTask, Cohort},
 };
 
 type Outcome = Result<Snapshot, Box<dyn std::error::Error + Send + Sync>>;
@@ -319,8 +319,8 @@ impl Member {
         }
     }
 
-    fn take_task(&mut self) -> Option<SnapshotTask> {
-        self.reader.subscription_mut().take_snapshot_task()
+    fn take_task(&mut self) -> Option<ApplicationTask> {
+        self.reader.subscription_mut().take_application_task()
     }
 
     fn data(&mut self) -> Vec<String> {
@@ -432,4 +432,243 @@ fn a_task_that_does_not_end_by_itself_ends_its_stream_and_the_other_way_round() 
     drop(member);
     assert_eq!(wakes.count(), 1);
     assert!(task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+}
+
+/// A hook of the application that counts its calls, each of which ends when the test says so.
+#[derive(Clone, Default)]
+struct Shop(Arc<Mutex<Sales>>);
+
+#[derive(Default)]
+struct Sales {
+    calls: usize,
+    ended: usize,
+    wakers: Vec<Waker>,
+}
+
+impl Shop {
+    fn calls(&self) -> usize {
+        self.0.lock().unwrap().calls
+    }
+
+    fn end_call(&self) {
+        let wakers = {
+            let mut sales = self.0.lock().unwrap();
+            sales.ended += 1;
+            std::mem::take(&mut sales.wakers)
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// The state is the number of the call.
+    fn hook(&self) -> SharedSnapshot {
+        let shop = self.clone();
+        SharedSnapshot::new(move || {
+            let shop = shop.clone();
+            let number = {
+                let mut sales = shop.0.lock().unwrap();
+                sales.calls += 1;
+                sales.calls
+            };
+            std::future::poll_fn(move |cx| {
+                let mut sales = shop.0.lock().unwrap();
+                if sales.ended < number {
+                    sales.wakers.push(cx.waker().clone());
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(Snapshot::new([Event::new(format!("state {number}"))])))
+            })
+        })
+    }
+}
+
+#[test]
+fn streams_that_join_before_a_call_begins_share_it_and_later_ones_share_the_next() {
+    let hub = Hub::new();
+    let shop = Shop::default();
+    let state = shop.hook();
+    let open = |_| {
+        let mut reader = Reader::open(hub.subscribe(["a"]).shared_snapshot(&state).heartbeat(None));
+        assert!(reader.chunk().is_some(), "the first bytes do not wait");
+        reader
+    };
+    let mut first: Vec<_> = (0..100).map(open).collect();
+    assert_eq!(shop.calls(), 0);
+    first.iter_mut().for_each(|reader| assert!(reader.chunk().is_none()));
+    assert_eq!(shop.calls(), 1);
+    publish(&hub, "a", "meanwhile");
+    let mut second: Vec<_> = (0..100).map(open).collect();
+    second.iter_mut().for_each(|reader| assert!(reader.chunk().is_none()));
+    assert_eq!(shop.calls(), 1, "one at a time");
+    shop.end_call();
+    for reader in &mut first {
+        assert_eq!(reader.next_status()["status"], "fresh");
+        assert_eq!(reader.data(), ["state 1", "meanwhile"]);
+    }
+    // The rest wait for a call that began after they had come.
+    within_a_moment(|| {
+        second.iter_mut().for_each(|reader| assert!(reader.chunk().is_none()));
+        shop.calls() == 2
+    });
+    shop.end_call();
+    for reader in &mut second {
+        assert_eq!(reader.next_status()["status"], "fresh");
+        assert_eq!(reader.data(), ["state 2"]);
+    }
+    assert_eq!((shop.calls(), hub.metrics().snapshots), (2, 2));
+}
+
+/// Many streams are woken by another thread.
+#[track_caller]
+fn within_a_moment(mut is_true: impl FnMut() -> bool) {
+    let limit = std::time::Instant::now() + Duration::from_secs(10);
+    while !is_true() {
+        assert!(std::time::Instant::now() < limit, "it never becomes true");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_stream_that_leaves_or_is_not_polled_takes_nothing_from_those_that_share_its_call() {
+    for leaves in [false, true] {
+        let hub = Hub::new();
+        let shop = Shop::default();
+        let state = shop.hook();
+        let open = || Reader::open(hub.subscribe(["a"]).shared_snapshot(&state).heartbeat(None));
+        let (mut first, mut second, mut third) = (open(), open(), open());
+        for reader in [&mut first, &mut second, &mut third] {
+            reader.bytes();
+        }
+        // The first one has begun the call, and the last one has polled it.
+        if leaves {
+            drop((first, third));
+        }
+        let wakes = second.wakes.count();
+        shop.end_call();
+        assert_eq!(second.wakes.count(), wakes + 1);
+        assert_eq!(second.next_status()["status"], "fresh");
+        assert_eq!((second.data(), shop.calls()), (vec!["state 1".to_owned()], 1));
+    }
+    // When all have left, the call is given up, and the next stream has one of its own.
+    let hub = Hub::new();
+    let shop = Shop::default();
+    let state = shop.hook();
+    for calls in 1..4 {
+        let mut reader = Reader::open(hub.subscribe(["a"]).shared_snapshot(&state));
+        reader.bytes();
+        assert_eq!(shop.calls(), calls);
+    }
+}
+
+#[test]
+fn a_call_that_fails_fails_its_streams_and_not_those_that_wait_for_the_next() {
+    let clock = ManualClock::new();
+    let limit = Duration::from_secs(2);
+    let hub = Hub::builder().clock(&clock).heartbeat(None).snapshot_timeout(limit).build();
+    let shop = Shop::default();
+    let state = shop.hook();
+    let open = |_| {
+        let mut reader = Reader::open(hub.subscribe(["a"]).shared_snapshot(&state));
+        assert!(reader.chunk().is_some());
+        reader
+    };
+    let mut first: Vec<_> = (0..3).map(open).collect();
+    first.iter_mut().for_each(|reader| assert!(reader.chunk().is_none()));
+    clock.advance(Duration::from_secs(1));
+    let mut second: Vec<_> = (0..3).map(open).collect();
+    clock.advance(Duration::from_millis(1_050));
+    for reader in &mut first {
+        reader.bytes();
+        let error = reader.error.take().unwrap();
+        assert_eq!(error.to_string(), "snapshot failed: it is not there after 2 s");
+    }
+    second.iter_mut().for_each(|reader| drop(reader.bytes()));
+    assert_eq!(shop.calls(), 2);
+    (0..2).for_each(|_| shop.end_call());
+    for reader in &mut second {
+        assert_eq!(reader.next_status()["status"], "fresh");
+        assert_eq!(reader.data(), ["state 2"]);
+    }
+    assert_eq!((hub.metrics().snapshots_timed_out, hub.metrics().snapshots_failed), (1, 3));
+}
+
+#[test]
+fn members_of_cohorts_share_a_call_by_one_task() {
+    let hub = Hub::new();
+    let shop = Shop::default();
+    let state = shop.hook();
+    let open = || Member::open(hub.subscribe(["a"]).shared_snapshot(&state).heartbeat(None));
+    let (mut first, mut second) = (open(), open());
+    assert!(first.read().is_none() && second.read().is_none());
+    let mut task = Box::pin(first.take_task().unwrap());
+    assert!(second.take_task().is_none(), "one is enough");
+    let mut run = || task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+    assert!(!run() && shop.calls() == 1);
+    let mut third = open();
+    assert!(third.read().is_none() && third.take_task().is_none());
+    // The task is not its stream's.
+    drop(first);
+    shop.end_call();
+    assert!(!run() && !run() && shop.calls() == 2, "it goes on with the next call");
+    assert!(second.read().is_none());
+    assert_eq!(second.data()[1..], ["state 1"]);
+    shop.end_call();
+    assert!(run());
+    assert!(third.read().is_none());
+    assert_eq!(third.data()[1..], ["state 2"]);
+    // The next one needs a new task.
+    let mut fourth = open();
+    assert!(fourth.read().is_none() && fourth.take_task().is_some());
+}
+
+#[test]
+fn a_shared_state_is_never_older_than_the_position_of_its_stream() {
+    reader::within(60, || {
+        let retention = Retention::default().events(10_000_000).bytes(usize::MAX);
+        let hub = Hub::builder().retention(retention).max_retained_bytes(usize::MAX).build();
+        let level = Arc::new(AtomicUsize::new(0));
+        let state = SharedSnapshot::new({
+            let level = level.clone();
+            move || {
+                let level = level.clone();
+                async move {
+                    // Read early, and answered late.
+                    let level = level.load(Ordering::SeqCst);
+                    std::thread::yield_now();
+                    Ok(Snapshot::new([Event::new(level.to_string())]))
+                }
+            }
+        });
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        for _ in 0..50 {
+                            let subscribe = hub.subscribe(["a"]).shared_snapshot(&state);
+                            let mut reader = Reader::open(subscribe);
+                            let mut data: Vec<usize> = Vec::new();
+                            while data.len() < 3 {
+                                let messages = reader.messages();
+                                let events =
+                                    messages.iter().filter(|it| it.event() != STATUS_EVENT);
+                                data.extend(events.map(|it| it.data().parse::<usize>().unwrap()));
+                            }
+                            // A change is made before it is published, so some may come twice.
+                            let (state, events) = (data[0], &data[1..]);
+                            assert!(
+                                events[0] <= state + 1,
+                                "lost between {state} and {}",
+                                events[0]
+                            );
+                            assert!(events.is_sorted_by(|a, b| a + 1 == *b), "lost after {state}");
+                        }
+                    })
+                })
+                .collect();
+            while readers.iter().any(|reader| !reader.is_finished()) {
+                let next = level.fetch_add(1, Ordering::SeqCst) + 1;
+                publish(&hub, "a", &next.to_string());
+            }
+        });
+        assert!(hub.metrics().snapshots <= 200, "none has more than a call of its own");
+    });
 }

@@ -8,6 +8,7 @@ use std::future::{Ready, ready};
 use std::net::TcpListener;
 use std::process::ExitCode;
 
+use actix_web::body::MessageBody;
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, ContentType, HeaderValue, WWW_AUTHENTICATE};
@@ -15,9 +16,11 @@ use actix_web::web::{Bytes, Data, Path, PayloadConfig, ServiceConfig, delete, ge
 use actix_web::{App, FromRequest, HttpRequest, HttpResponse, ResponseError};
 use hub_example::access::Access;
 use hub_example::options::Options;
-use hub_example::page::Asset;
 use hub_example::refusal::Refusal;
-use hub_example::{clients, cluster, demo, health, page, program, publishing, query};
+use hub_example::{
+    client_topics, clients, cluster, demo, health, history, page, program, publishing, query,
+    rendered,
+};
 use tidings_actix_web::Hub;
 use tidings_actix_web::{Sse, SseRequest};
 
@@ -40,7 +43,16 @@ async fn run(options: Options) -> Result<(), String> {
 
     // Outside of the closure, which runs once for each worker.
     let (data, access) = (Data::new(hub.clone()), Data::new(access));
-    let app = move || App::new().app_data(data.clone()).app_data(access.clone()).configure(routes);
+    let console = options.console(&hub);
+    let app = move || {
+        let app = App::new().app_data(data.clone()).app_data(access.clone());
+        let app = app.configure(|config| {
+            if let Some(console) = &console {
+                tidings_console::actix_web::configure(console.clone())(config);
+            }
+        });
+        app.configure(routes)
+    };
     tidings_actix_web::serve(listener, app, &hub)
         .limits(options.limits())
         .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
@@ -53,31 +65,49 @@ fn routes(config: &mut ServiceConfig) {
         // Higher than the hub's own limit, whose error says more.
         .app_data(PayloadConfig::new(2 * 1024 * 1024))
         .route("/events", get().to(events))
+        .route("/position", get().to(position))
+        .route("/history", get().to(read_history))
+        .route("/rendered", get().to(render))
         .route("/publish", post().to(publish))
+        .route("/finish", post().to(finish))
         .route("/clients", get().to(list_clients))
         .route("/clients/{id}", delete().to(close_client))
+        .route("/clients/{id}/topics", post().to(change_topics))
         .route("/cluster", get().to(describe_cluster))
         .route("/principals/{principal}", delete().to(close_principal))
         .route("/healthz", get().to(check_health))
         .route("/metrics", get().to(metrics));
     for asset in page::ASSETS {
-        config.route(asset.path, get().to(move || ready(file(asset))));
+        config.route(asset.path, get().to(move || ready(file(asset.content_type, asset.text))));
     }
     config.default_service(to(HttpResponse::NotFound));
 }
 
-/// A file of the page.
-fn file(asset: Asset) -> HttpResponse {
+/// A file of the pages.
+fn file(content_type: &'static str, text: impl MessageBody + 'static) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     for header in page::HEADERS {
         response.insert_header(header);
     }
-    response.content_type(asset.content_type).body(asset.text)
+    response.content_type(content_type).body(text)
 }
 
 /// The stream. What this client may see is decided here, at every reconnect.
 async fn events(hub: Data<Hub>, http: HttpRequest, request: SseRequest) -> Result<Sse, Refused> {
     Ok(query::Events::parse(http.uri().query())?.subscribe(&hub, &request).into())
+}
+
+async fn position(hub: Data<Hub>) -> HttpResponse {
+    json(history::position(&hub))
+}
+
+async fn read_history(hub: Data<Hub>, http: HttpRequest) -> Result<HttpResponse, Refused> {
+    Ok(json(history::read(&hub, http.uri().query()).await?))
+}
+
+async fn render(hub: Data<Hub>, http: HttpRequest) -> Result<HttpResponse, Refused> {
+    let html = rendered::render(&hub, http.uri().query()).await?;
+    Ok(file(rendered::CONTENT_TYPE, html))
 }
 
 /// A request that may do more than read streams.
@@ -100,11 +130,23 @@ async fn publish(
     http: HttpRequest,
     body: Result<Bytes, actix_web::Error>,
 ) -> Result<HttpResponse, Refused> {
-    let body = body.map_err(|error| Refusal {
+    Ok(json(publishing::publish(&hub, http.uri().query(), &read(body)?).await?))
+}
+
+async fn finish(
+    _: Authorized,
+    hub: Data<Hub>,
+    http: HttpRequest,
+    body: Result<Bytes, actix_web::Error>,
+) -> Result<HttpResponse, Refused> {
+    Ok(json(publishing::finish(&hub, http.uri().query(), &read(body)?).await?))
+}
+
+fn read(body: Result<Bytes, actix_web::Error>) -> Result<Bytes, Refusal> {
+    body.map_err(|error| Refusal {
         status: error.as_response_error().status_code().as_u16(),
         reason: format!("body: {error}"),
-    })?;
-    Ok(json(publishing::publish(&hub, http.uri().query(), &body).await?))
+    })
 }
 
 async fn list_clients(_: Authorized, hub: Data<Hub>) -> HttpResponse {
@@ -118,6 +160,15 @@ async fn close_client(
 ) -> Result<HttpResponse, Refused> {
     cluster::close_client(&hub, &id).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+async fn change_topics(
+    _: Authorized,
+    hub: Data<Hub>,
+    id: Path<String>,
+    http: HttpRequest,
+) -> Result<HttpResponse, Refused> {
+    Ok(json(client_topics::change(&hub, &id, http.uri().query()).await?))
 }
 
 async fn describe_cluster(_: Authorized, hub: Data<Hub>) -> HttpResponse {

@@ -16,7 +16,10 @@ use axum::routing::{delete, get, post};
 use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
-use hub_example::{clients, cluster, demo, health, page, program, publishing, query};
+use hub_example::{
+    client_topics, clients, cluster, demo, health, history, page, program, publishing, query,
+    rendered,
+};
 use tidings_axum::Hub;
 use tidings_axum::{Sse, SseRequest};
 use tokio::net::TcpListener;
@@ -37,7 +40,12 @@ async fn run(options: Options) -> Result<(), String> {
         demo::start(&hub);
     }
     println!("{}", Options::greeting("axum", address));
-    tidings_axum::serve(listener, router(&hub, access), &hub)
+    let app = router(&hub, access);
+    let app = match options.console(&hub) {
+        Some(console) => app.merge(tidings_console::axum::router(console)),
+        None => app,
+    };
+    tidings_axum::serve(listener, app, &hub)
         .transport(options.transport)
         .limits(options.limits())
         .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
@@ -48,14 +56,19 @@ async fn run(options: Options) -> Result<(), String> {
 fn router(hub: &Hub, access: Access) -> Router {
     let with_token = Router::new()
         .route("/publish", post(publish))
+        .route("/finish", post(finish))
         .route("/clients", get(list_clients))
         .route("/clients/{id}", delete(close_client))
+        .route("/clients/{id}/topics", post(change_topics))
         .route("/cluster", get(describe_cluster))
         .route("/principals/{principal}", delete(close_principal))
         .route("/metrics", get(metrics))
         .route_layer(middleware::from_fn_with_state(access, check_access));
     let api = Router::new()
         .route("/events", get(events))
+        .route("/position", get(position))
+        .route("/history", get(read_history))
+        .route("/rendered", get(render))
         .route("/healthz", get(check_health))
         .merge(with_token)
         .with_state(hub.clone());
@@ -84,16 +97,43 @@ async fn events(
     Ok(query::Events::parse(query.as_deref())?.subscribe(&hub, &request).into())
 }
 
+async fn position(State(hub): State<Hub>) -> Json {
+    Json(history::position(&hub))
+}
+
+async fn read_history(State(hub): State<Hub>, RawQuery(query): RawQuery) -> Result<Json, Refused> {
+    Ok(Json(history::read(&hub, query.as_deref()).await?))
+}
+
+async fn render(
+    State(hub): State<Hub>,
+    RawQuery(query): RawQuery,
+) -> Result<impl IntoResponse, Refused> {
+    let html = rendered::render(&hub, query.as_deref()).await?;
+    Ok((page::HEADERS, [(header::CONTENT_TYPE, rendered::CONTENT_TYPE)], html))
+}
+
 async fn publish(
     State(hub): State<Hub>,
     RawQuery(query): RawQuery,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json, Refused> {
-    let body = body.map_err(|rejection| Refusal {
+    Ok(Json(publishing::publish(&hub, query.as_deref(), &read(body)?).await?))
+}
+
+async fn finish(
+    State(hub): State<Hub>,
+    RawQuery(query): RawQuery,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json, Refused> {
+    Ok(Json(publishing::finish(&hub, query.as_deref(), &read(body)?).await?))
+}
+
+fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
+    body.map_err(|rejection| Refusal {
         status: rejection.status().as_u16(),
         reason: format!("body: {}", rejection.body_text()),
-    })?;
-    Ok(Json(publishing::publish(&hub, query.as_deref(), &body).await?))
+    })
 }
 
 async fn list_clients(State(hub): State<Hub>) -> Json {
@@ -106,6 +146,14 @@ async fn close_client(
 ) -> Result<StatusCode, Refused> {
     cluster::close_client(&hub, &id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn change_topics(
+    State(hub): State<Hub>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json, Refused> {
+    Ok(Json(client_topics::change(&hub, &id, query.as_deref()).await?))
 }
 
 async fn describe_cluster(State(hub): State<Hub>) -> Json {

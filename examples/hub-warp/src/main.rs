@@ -10,8 +10,12 @@ use std::process::ExitCode;
 use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
-use hub_example::{clients, cluster, demo, health, page, program, publishing, query};
+use hub_example::{
+    client_topics, clients, cluster, demo, health, history, page, program, publishing, query,
+    rendered,
+};
 use percent_encoding::percent_decode_str;
+use tidings_console::Console;
 use tidings_warp::Hub;
 use tidings_warp::{Sse, SseRequest};
 use tokio::net::TcpListener;
@@ -39,7 +43,8 @@ async fn run(options: Options) -> Result<(), String> {
     }
     println!("{}", Options::greeting("warp", address));
 
-    tidings_warp::serve(listener, routes(hub.clone(), access), &hub)
+    let console = options.console(&hub);
+    tidings_warp::serve(listener, routes(hub.clone(), access, console), &hub)
         .transport(options.transport)
         .limits(options.limits())
         .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
@@ -47,7 +52,7 @@ async fn run(options: Options) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-fn routes(hub: Hub, access: Access) -> BoxedFilter<(impl Reply,)> {
+fn routes(hub: Hub, access: Access, console: Option<Console>) -> BoxedFilter<(impl Reply,)> {
     let hub = warp::any().map(move || hub.clone());
     let authorized = authorized(access);
 
@@ -57,17 +62,39 @@ fn routes(hub: Hub, access: Access) -> BoxedFilter<(impl Reply,)> {
         .and(raw_query())
         .and(tidings_warp::request())
         .map(events);
-    let publish = warp::path!("publish")
-        .and(warp::post())
-        .and(authorized.clone())
+    let position = warp::path!("position")
+        .and(warp::get())
+        .and(hub.clone())
+        .map(|hub: Hub| json(history::position(&hub)));
+    let read_history =
+        warp::path!("history").and(warp::get()).and(hub.clone()).and(raw_query()).then(
+            async |hub: Hub, query: String| {
+                reply(history::read(&hub, Some(&query)).await.map(json))
+            },
+        );
+    let render = warp::path!("rendered").and(warp::get()).and(hub.clone()).and(raw_query()).then(
+        async |hub: Hub, query: String| {
+            let html = rendered::render(&hub, Some(&query)).await;
+            reply(html.map(|html| file(rendered::CONTENT_TYPE, html)))
+        },
+    );
+    let publication = authorized
+        .clone()
         .and(hub.clone())
         .and(raw_query())
         // Higher than the hub's own limit, whose error says more.
         .and(warp::body::content_length_limit(2 * 1024 * 1024))
-        .and(warp::body::bytes())
-        .then(async |hub: Hub, query: String, body: bytes::Bytes| {
+        .and(warp::body::bytes());
+    let publish = warp::path!("publish").and(warp::post()).and(publication.clone()).then(
+        async |hub: Hub, query: String, body: bytes::Bytes| {
             reply(publishing::publish(&hub, Some(&query), &body).await.map(json))
-        });
+        },
+    );
+    let finish = warp::path!("finish").and(warp::post()).and(publication).then(
+        async |hub: Hub, query: String, body: bytes::Bytes| {
+            reply(publishing::finish(&hub, Some(&query), &body).await.map(json))
+        },
+    );
     let list_clients = warp::path!("clients")
         .and(warp::get())
         .and(authorized.clone())
@@ -80,6 +107,15 @@ fn routes(hub: Hub, access: Access) -> BoxedFilter<(impl Reply,)> {
         .then(async |id: String, hub: Hub| {
             let closed = cluster::close_client(&hub, &id).await;
             reply(closed.map(|()| StatusCode::NO_CONTENT.into_response()))
+        });
+    let change_topics = warp::path!("clients" / String / "topics")
+        .and(warp::post())
+        .and(authorized.clone())
+        .and(hub.clone())
+        .and(raw_query())
+        .then(async |id: String, hub: Hub, query: String| {
+            let changed = client_topics::change(&hub, &id, Some(&query)).await;
+            reply(changed.map(json))
         });
     let describe_cluster = warp::path!("cluster")
         .and(warp::get())
@@ -102,11 +138,21 @@ fn routes(hub: Hub, access: Access) -> BoxedFilter<(impl Reply,)> {
         });
 
     events
+        .or(position)
+        .unify()
+        .or(read_history)
+        .unify()
+        .or(render)
+        .unify()
         .or(publish)
+        .unify()
+        .or(finish)
         .unify()
         .or(list_clients)
         .unify()
         .or(close_client)
+        .unify()
+        .or(change_topics)
         .unify()
         .or(describe_cluster)
         .unify()
@@ -117,6 +163,8 @@ fn routes(hub: Hub, access: Access) -> BoxedFilter<(impl Reply,)> {
         .or(metrics)
         .unify()
         .or(assets())
+        .unify()
+        .or(console.map_or_else(nothing, tidings_console::warp::filter))
         .unify()
         .recover(rejected)
         .boxed()
@@ -152,23 +200,30 @@ fn check_health(hub: Hub) -> Response {
     warp::reply::with_status(text, status).into_response()
 }
 
-/// The files of the page.
+/// Passes no request.
+fn nothing() -> BoxedFilter<(Response,)> {
+    warp::any().and_then(|| ready(Err(warp::reject::not_found()))).boxed()
+}
+
+/// The files of the pages.
 fn assets() -> BoxedFilter<(Response,)> {
     warp::get()
         .and(warp::path::full())
         .and_then(async |path: warp::path::FullPath| {
             let asset = page::ASSETS.into_iter().find(|asset| asset.path == path.as_str());
             let asset = asset.ok_or_else(warp::reject::not_found)?;
-            let mut response = asset.text.into_response();
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
-            for (name, value) in page::HEADERS {
-                response.headers_mut().insert(name, HeaderValue::from_static(value));
-            }
-            Ok::<_, Rejection>(response)
+            Ok::<_, Rejection>(file(asset.content_type, asset.text))
         })
         .boxed()
+}
+
+fn file(content_type: &'static str, text: impl Reply) -> Response {
+    let mut response = text.into_response();
+    let content_type = ("content-type", content_type);
+    for (name, value) in page::HEADERS.into_iter().chain([content_type]) {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 /// The raw query; empty if there is none.

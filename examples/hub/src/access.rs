@@ -13,6 +13,13 @@ use crate::refusal::Refusal;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Arc<str>);
 
+impl Token {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl FromStr for Token {
     type Err = &'static str;
 

@@ -2,7 +2,8 @@
 //! `DELETE /principals/{principal}`.
 
 use serde_json::{Value, json};
-use tidings::{Hub, cluster::NodeInfo};
+use tidings::Hub;
+use tidings::cluster::{Answer, NodeInfo};
 
 use crate::refusal::Refusal;
 
@@ -30,7 +31,11 @@ fn node(node: &NodeInfo) -> Value {
 /// When the client does not exist, or may be on a node that has not answered.
 pub async fn close_client(hub: &Hub, id: &str) -> Result<(), Refusal> {
     let id = id.parse().map_err(Refusal::not_found)?;
-    let answer = hub.cluster().close(id).await;
+    outcome(&hub.cluster().close(id).await)
+}
+
+/// What the nodes' answers about one client mean.
+pub(crate) fn outcome(answer: &Answer) -> Result<(), Refusal> {
     match (answer.total, answer.silent.len()) {
         (1.., _) => Ok(()),
         (0, 0) => Err(Refusal::not_found("client id: no client with this id is connected")),

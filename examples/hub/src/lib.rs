@@ -4,28 +4,36 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /events?topic=a&topic=b:*&history=20&principal=ada&heartbeat=ping` | the stream; `*` stands for any characters; `history` is for fresh clients, `principal` names the user, `heartbeat` the event that an idle stream sends; all three are optional |
+//! | `GET /events?topic=a&topic=b:*&history=20&principal=ada&heartbeat=ping&expires_in=900` | the stream; `*` stands for any characters; `history` is for fresh clients, `principal` names the user, `heartbeat` the event that an idle stream sends, `expires_in` the seconds after which it ends; all four are optional |
 //! | `POST /publish?topic=a&event=price&key=order-17` | publishes the body as data; JSON `{"id": "…", "subscribers": 1, "duplicate": false}`. With a `key` it can be retried. 503 and 507: not published; 504: perhaps published |
 //! | `POST /publish?topic=prices&event_key=EUR` | the same; in a topic of `--latest-per-key`, it takes the place of the event with this key. `remove_key=EUR` takes the key away |
+//! | `POST /finish?topic=a&event=done&key=order-17` | the same for the last event of a topic; 409 if it is finished already, as for `/publish` |
+//! | `GET /position` | JSON `{"id": "…"}`: where a stream begins that is opened with `?lastEventId=` |
+//! | `GET /history?topic=a&topic=b:*&last=20` | the newest events of these topics (20, at most 100), as JSON `{"events": [{"id": "…", "event": "message", "data": "…"}], "id": "…"}`; the id is where the stream goes on |
+//! | `GET /rendered?topic=a&last=20&event=tick` | a page that shows these events (those named `message`, and `tick`), and goes on with the stream, without a gap |
 //! | `GET /clients` | JSON: `total`, `topics` with a count each, and the `clients` of this node |
 //! | `GET /cluster` | JSON: `nodes` with the number of clients of each, and all `clients` |
 //! | `DELETE /clients/{id}` | ends that client's stream, on any node |
+//! | `POST /clients/{id}/topics?add=b&remove=a&history=20` | changes the topics of that client's open stream; JSON `{"topics": ["b"]}`, if it is on this node |
 //! | `DELETE /principals/{principal}` | ends all streams of a principal, on all nodes; JSON `{"closed": 2, "silent": []}` |
 //! | `GET /healthz` | `ok`, or 503 and the reason when no clients should be sent here |
 //! | `GET /metrics` | metrics for Prometheus |
 //! | `GET /` | the live page |
+//! | `GET /console` | with a token: the [console](tidings_console), which asks for it |
 //!
-//! With a token, all but `/events`, `/healthz` and the page ask for it: [`access`].
+//! With a token, all but `/events`, `/position`, `/history`, `/healthz` and the pages ask for it: [`access`].
 //!
-//! [`query`] parses these requests; [`publishing`], [`clients`], [`cluster`] and [`health`] answer them. [`page`] has the files
-//! of the live page, and [`demo`] publishes the events that it shows. [`options`] has the flags, [`log`] opens the log,
+//! [`query`] parses these requests; [`publishing`], [`history`], [`rendered`], [`clients`], [`client_topics`], [`cluster`] and
+//! [`health`] answer them. [`page`] has the files of the pages, and [`demo`] publishes the events that it shows. [`options`] has the flags, [`log`] opens the log,
 //! and [`program`] is the start and the end.
 
 pub mod access;
+pub mod client_topics;
 pub mod clients;
 pub mod cluster;
 pub mod demo;
 pub mod health;
+pub mod history;
 pub mod log;
 pub mod options;
 pub mod page;
@@ -33,3 +41,4 @@ pub mod program;
 pub mod publishing;
 pub mod query;
 pub mod refusal;
+pub mod rendered;

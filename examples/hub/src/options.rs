@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser};
 use tidings::{Hub, Retention, TopicPattern};
+use tidings_console::Console;
 use tidings_net::{Limits, Transport};
 
 use crate::access::{Access, Token};
@@ -33,7 +34,8 @@ pub struct Options {
     pub salvage: bool,
 
     /// Who has this token may publish, list clients, end streams and read metrics, with the header
-    /// `Authorization: Bearer TOKEN`; the live page takes it from its address: `/#token=TOKEN`. Needed to listen on an
+    /// `Authorization: Bearer TOKEN`; the live page takes it from its address: `/#token=TOKEN`. There is a console at
+    /// `/console` then, which asks for it. Needed to listen on an
     /// address that is not a loopback address; without one, everybody may. The variable keeps it out of the list of
     /// processes
     #[arg(long, env = "TIDINGS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
@@ -65,6 +67,13 @@ impl Options {
     /// As those of [`Access::new`].
     pub fn access(&self) -> Result<Access, String> {
         Access::new(self.token.clone(), self.listen)
+    }
+
+    /// The console, if there is a token for it.
+    pub fn console(&self, hub: &Hub) -> Option<Console> {
+        let token = self.token.as_ref()?;
+        // A token has at least one character.
+        Console::new(hub, token.as_str()).ok()
     }
 
     /// Whether to publish the events of the live page. By default not on a shared log, where every hub would.

@@ -1,6 +1,6 @@
-//! The files of the live page, in the binary.
+//! The files of the pages, in the binary.
 
-/// One file of the page.
+/// One file.
 #[derive(Debug, Clone, Copy)]
 pub struct Asset {
     /// Its path.
@@ -11,8 +11,8 @@ pub struct Asset {
     pub text: &'static str,
 }
 
-/// All files of the page. They are served with [`HEADERS`].
-pub const ASSETS: [Asset; 4] = [
+/// All files. They are served with [`HEADERS`].
+pub const ASSETS: [Asset; 5] = [
     Asset {
         path: "/",
         content_type: "text/html; charset=utf-8",
@@ -29,13 +29,18 @@ pub const ASSETS: [Asset; 4] = [
         text: include_str!("../assets/app.js"),
     },
     Asset {
+        path: "/rendered.js",
+        content_type: "text/javascript; charset=utf-8",
+        text: include_str!("../assets/rendered.js"),
+    },
+    Asset {
         path: "/icon.svg",
         content_type: "image/svg+xml",
         text: include_str!("../assets/icon.svg"),
     },
 ];
 
-/// Additional headers of the page: they forbid inline scripts and anything from other origins.
+/// Additional headers of the pages: they forbid inline scripts and anything from other origins.
 pub const HEADERS: [(&str, &str); 3] = [
     ("content-security-policy", "default-src 'self'; frame-ancestors 'none'"),
     ("x-content-type-options", "nosniff"),

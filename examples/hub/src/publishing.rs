@@ -1,9 +1,9 @@
-//! `POST /publish`.
+//! `POST /publish` and `POST /finish`.
 
 use serde_json::json;
 use tidings::backend::{LogError, LogErrorKind};
 use tidings::{
-    Event, EventName, Hub,
+    Event, EventName, Hub, Publish,
     error::{PublishError, PublishErrorKind},
 };
 
@@ -15,26 +15,49 @@ use crate::refusal::Refusal;
 ///
 /// # Errors
 ///
-/// When the query, the body or the event's name is invalid, when the hub is closed, and when its log does not accept the
-/// event.
+/// When the query, the body or the event's name is invalid, when the topic is finished, when the hub is closed, and when its
+/// log does not accept the event.
 pub async fn publish(hub: &Hub, query: Option<&str>, body: &[u8]) -> Result<String, Refusal> {
-    let query::Publish { topic, event: name, key, event_key, remove_key } =
-        query::Publish::parse(query)?;
+    let (query::Publish { topic, key, .. }, event) = event(query, body)?;
+    answer(match key {
+        Some(key) => hub.publish_once(key, topic, event),
+        None => hub.publish(topic, event),
+    })
+    .await
+}
+
+/// The same for the last event of a topic.
+///
+/// # Errors
+///
+/// As [`publish`].
+pub async fn finish(hub: &Hub, query: Option<&str>, body: &[u8]) -> Result<String, Refusal> {
+    let (query::Publish { topic, key, .. }, event) = event(query, body)?;
+    answer(match key {
+        Some(key) => hub.finish_once(key, topic, event),
+        None => hub.finish(topic, event),
+    })
+    .await
+}
+
+fn event(query: Option<&str>, body: &[u8]) -> Result<(query::Publish, Event), Refusal> {
+    let query = query::Publish::parse(query)?;
     let data = std::str::from_utf8(body)
         .map_err(|error| Refusal::bad_request(format!("body is not UTF-8: {error}")))?;
-    let event = match (event_key, remove_key) {
+    let event = match (&query.event_key, &query.remove_key) {
         (Some(key), _) => Event::keyed(key, data).map_err(Refusal::bad_request)?,
         (None, Some(key)) => Event::remove_key(key, data).map_err(Refusal::bad_request)?,
         (None, None) => Event::new(data),
     };
-    let event = match name.map(EventName::new).transpose().map_err(Refusal::bad_request)? {
+    let name = query.event.as_deref().map(EventName::new);
+    let event = match name.transpose().map_err(Refusal::bad_request)? {
         Some(name) => event.with_name(name),
         None => event,
     };
-    let publish = match key {
-        Some(key) => hub.publish_once(key, topic, event),
-        None => hub.publish(topic, event),
-    };
+    Ok((query, event))
+}
+
+async fn answer(publish: Publish) -> Result<String, Refusal> {
     let published = publish.await.map_err(|error| refusal(&error))?;
     Ok(json!({
         "id": published.id(),
@@ -57,6 +80,7 @@ fn refusal(error: &PublishError) -> Refusal {
         (PublishErrorKind::Log, _) => because_of(503, "log does not accept events at the moment"),
         (kind, _) => {
             let status = match kind {
+                PublishErrorKind::Finished => 409,
                 PublishErrorKind::TooLarge => 413,
                 PublishErrorKind::Closed => 503,
                 _ => 400,

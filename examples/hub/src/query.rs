@@ -1,13 +1,28 @@
-//! The query parameters of `/events` and `/publish`.
+//! The query parameters of `/events`, `/publish`, `/history` and `/rendered`.
 
+use std::time::Duration;
+
+use tidings::error::Error;
 use tidings::{
-    EventKey, Heartbeat, History, Hub, IdempotencyKey, Resume, Subscribe, Topic, TopicPattern,
+    EventHistory, EventKey, Heartbeat, History as Extent, Hub, IdempotencyKey, Resume, Subscribe,
+    Topic, TopicPattern,
 };
 
 use crate::refusal::Refusal;
 
-fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
+pub(crate) fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
     form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned()
+}
+
+/// How many retained events are asked for: a number, or `all`.
+pub(crate) fn history(value: &str) -> Result<Extent, Refusal> {
+    match value {
+        "all" => Ok(Extent::All),
+        _ => value
+            .parse()
+            .map(Extent::Last)
+            .map_err(|_| Refusal::bad_request("history is neither a number of events nor `all`")),
+    }
 }
 
 /// The parameters of `/events`.
@@ -16,24 +31,27 @@ pub struct Events {
     /// At least one topic or pattern.
     pub topics: Vec<TopicPattern>,
     /// How many retained events a fresh client gets.
-    pub history: History,
+    pub history: Extent,
     /// The user of the stream. Anyone may name any user here; `examples/auth` shows authentication.
     pub principal: Option<String>,
     /// The heartbeat, if it is not the hub's.
     pub heartbeat: Option<Heartbeat>,
+    /// When the stream ends, as it would with the user's token.
+    pub expires_in: Option<Duration>,
 }
 
 impl Events {
-    /// Parses `topic=a&topic=b:*&history=20&principal=ada&heartbeat=ping`; other parameters are ignored.
+    /// Parses `topic=a&topic=b:*&history=20&principal=ada&heartbeat=ping&expires_in=900`; other parameters are ignored.
     ///
     /// # Errors
     ///
     /// When there is no topic, or a value is invalid: a sentence that says what to change.
     pub fn parse(query: Option<&str>) -> Result<Self, Refusal> {
         let mut topics = Vec::new();
-        let mut history = History::None;
+        let mut history = Extent::None;
         let mut principal = None;
         let mut heartbeat = None;
+        let mut expires_in = None;
         for (name, value) in pairs(query) {
             match name.as_str() {
                 "topic" => topics.push(TopicPattern::new(value).map_err(Refusal::bad_request)?),
@@ -41,21 +59,19 @@ impl Events {
                 "heartbeat" => {
                     heartbeat = Some(Heartbeat::try_event(value).map_err(Refusal::bad_request)?);
                 }
-                "history" if value == "all" => history = History::All,
-                "history" => {
-                    history = value.parse().map(History::Last).map_err(|_| {
-                        Refusal::bad_request("history is neither a number of events nor `all`")
-                    })?;
+                "history" => history = self::history(&value)?,
+                "expires_in" => {
+                    expires_in = Some(value.parse().map(Duration::from_secs).map_err(|_| {
+                        Refusal::bad_request("expires_in is not a number of seconds")
+                    })?);
                 }
                 _ => {}
             }
         }
         if topics.is_empty() {
-            return Err(Refusal::bad_request(
-                "topic is missing; add at least one to the URL, such as /events?topic=news",
-            ));
+            return Err(no_topic("/events"));
         }
-        Ok(Self { topics, history, principal, heartbeat })
+        Ok(Self { topics, history, principal, heartbeat, expires_in })
     }
 
     /// Subscribes to what the parameters ask for. An application that is not public would choose the topics itself, and accept
@@ -66,11 +82,91 @@ impl Events {
             Some(heartbeat) => subscribe.heartbeat(heartbeat),
             None => subscribe,
         };
+        let subscribe = match self.expires_in {
+            Some(after) => subscribe.expires_in(after),
+            None => subscribe,
+        };
         match self.principal {
             Some(principal) => subscribe.principal(principal),
             None => subscribe,
         }
     }
+}
+
+fn no_topic(path: &str) -> Refusal {
+    Refusal::bad_request(format!(
+        "topic is missing; add at least one to the URL, such as {path}?topic=news"
+    ))
+}
+
+/// The parameters of `/history` and `/rendered`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct History {
+    /// At least one topic or pattern.
+    pub topics: Vec<TopicPattern>,
+    /// How many of the newest events, of all topics together.
+    pub last: usize,
+}
+
+impl History {
+    /// So many events if the request does not say.
+    const DEFAULT: usize = 20;
+    /// Each may have a megabyte.
+    const MOST: usize = 100;
+
+    /// Parses `topic=a&topic=b:*&last=20`; other parameters are ignored.
+    ///
+    /// # Errors
+    ///
+    /// When there is no topic, or a value is invalid: a sentence that says what to change.
+    pub fn parse(query: Option<&str>) -> Result<Self, Refusal> {
+        let mut topics = Vec::new();
+        let mut last = Self::DEFAULT;
+        for (name, value) in pairs(query) {
+            match name.as_str() {
+                "topic" => topics.push(TopicPattern::new(value).map_err(Refusal::bad_request)?),
+                "last" => {
+                    let number = value.parse().ok().filter(|last| *last <= Self::MOST);
+                    last = number.ok_or_else(|| {
+                        Refusal::bad_request(format!(
+                            "last is not a number of events up to {}",
+                            Self::MOST
+                        ))
+                    })?;
+                }
+                _ => {}
+            }
+        }
+        if topics.is_empty() {
+            return Err(no_topic("/history"));
+        }
+        Ok(Self { topics, last })
+    }
+
+    /// The parameters of the stream that goes on where the history ends.
+    pub fn stream(&self) -> String {
+        let topics = self.topics.iter().map(|topic| ("topic", topic.as_str()));
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(topics).finish()
+    }
+
+    /// Reads the events.
+    ///
+    /// # Errors
+    ///
+    /// When there are too many topics, and when the hub's log does not answer.
+    pub async fn read(self, hub: &Hub) -> Result<EventHistory, Refusal> {
+        let history = hub.history_matching(self.topics, Extent::Last(self.last)).await;
+        history.map_err(|error| {
+            let response = Error::from(error).response();
+            Refusal { status: response.status, reason: response.body }
+        })
+    }
+}
+
+/// The names of the events that a page listens to: `event=tick&event=done`, and `message`.
+pub fn listened_to(query: Option<&str>) -> Vec<String> {
+    let given = pairs(query).filter(|(name, _)| name == "event").map(|(_, value)| value);
+    std::iter::once("message".to_owned()).chain(given.filter(|name| !name.is_empty())).collect()
 }
 
 /// The parameters of `/publish`.
@@ -140,8 +236,25 @@ mod tests {
     fn a_stream_has_any_number_of_topics() {
         let events = Events::parse(Some("topic=a&x=y&topic=b%2F*&history=20")).unwrap();
         assert_eq!(events.topics, ["a", "b/*"].map(|topic| TopicPattern::new(topic).unwrap()));
-        assert_eq!((events.history, events.principal), (History::Last(20), None));
-        assert_eq!(Events::parse(Some("topic=a&history=all")).unwrap().history, History::All);
+        assert_eq!((events.history, events.principal), (Extent::Last(20), None));
+        assert_eq!(Events::parse(Some("topic=a&history=all")).unwrap().history, Extent::All);
+    }
+
+    #[test]
+    fn a_history_is_of_topics_and_has_a_bound() {
+        let history = History::parse(Some("topic=a&topic=b%2F*&last=100&x=y")).unwrap();
+        assert_eq!((history.last, &*history.stream()), (100, "topic=a&topic=b%2F*"));
+        assert_eq!(History::parse(Some("topic=a")).unwrap().last, 20);
+        for (query, reason) in [
+            (None, "topic is missing; add at least one to the URL, such as /history?topic=news"),
+            (Some("topic=a&last=101"), "last is not a number of events up to 100"),
+            (Some("topic=a&last=-1"), "last is not a number of events up to 100"),
+            (Some("topic=a&last=all"), "last is not a number of events up to 100"),
+            (Some("topic=two+words"), "topic pattern contains ' ' at byte 3"),
+        ] {
+            assert_eq!(History::parse(query), Err(Refusal::bad_request(reason)));
+        }
+        assert_eq!(listened_to(Some("event=a+b&event=&topic=a&event=c")), ["message", "a b", "c"]);
     }
 
     #[test]
@@ -155,6 +268,7 @@ mod tests {
                 "event name is reserved: names that begin with `tidings:` belong to the hub",
             ),
             (Some("topic=a&history=x"), "history is neither a number of events nor `all`"),
+            (Some("topic=a&expires_in=soon"), "expires_in is not a number of seconds"),
         ] {
             assert_eq!(Events::parse(query), Err(Refusal::bad_request(reason)));
         }

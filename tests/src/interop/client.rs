@@ -291,10 +291,15 @@ impl Tools {
 
     /// The driver of a client; `None` if something is missing, which was reported.
     pub fn command(&self, client: &Client) -> Option<Command> {
-        let script = Path::new(FOLDER).join(client.driver);
-        Some(match client.source {
-            Source::Chromium => self.chromium_script(client.driver)?,
-            Source::Firefox => self.firefox_script(client.driver)?,
+        self.driver(client.source, client.driver)
+    }
+
+    /// The same by its source and its script.
+    pub fn driver(&self, source: Source, driver: &str) -> Option<Command> {
+        let script = Path::new(FOLDER).join(driver);
+        Some(match source {
+            Source::Chromium => self.chromium_script(driver)?,
+            Source::Firefox => self.firefox_script(driver)?,
             Source::Npm => {
                 let mut command = Command::new(self.node.as_ref()?);
                 command.arg(script);
@@ -305,7 +310,7 @@ impl Tools {
                 command.arg(script);
                 command
             }
-            Source::CratesIo => Command::new(self.rust.as_ref()?.join(client.driver)),
+            Source::CratesIo => Command::new(self.rust.as_ref()?.join(driver)),
             Source::Shell => {
                 self.curl.as_ref()?;
                 Command::new(script)

@@ -45,6 +45,11 @@ impl Hub {
         Seen::of(letter, answer["id"].as_str().expect("what was published has an id"))
     }
 
+    /// Finishes a topic.
+    pub async fn finish(&self, topic: &str) {
+        self.ask(Request::post(&format!("/finish?topic={topic}&event=done"), "")).await;
+    }
+
     /// Ends the stream of a client.
     pub async fn close(&self, client: &str) {
         self.ask(Request::new("DELETE", &format!("/clients/{client}"))).await;

@@ -28,6 +28,7 @@ struct LinkState {
     /// Where and how to cut the next stream.
     next_cut: Mutex<Option<(Vec<u8>, Cut)>>,
     cuts: watch::Sender<usize>,
+    requests: watch::Sender<usize>,
     heartbeats: watch::Sender<usize>,
 }
 
@@ -55,6 +56,7 @@ impl Link {
             open: watch::Sender::new(true),
             next_cut: Mutex::new(None),
             cuts: watch::Sender::new(0),
+            requests: watch::Sender::new(0),
             heartbeats: watch::Sender::new(0),
         });
         let serving = state.clone();
@@ -94,6 +96,17 @@ impl Link {
         cuts.wait_for(|cuts| *cuts >= count).await.expect("this holds the sender");
     }
 
+    /// How often a stream was asked for.
+    pub fn requests(&self) -> usize {
+        *self.state.requests.borrow()
+    }
+
+    /// Waits until a stream was asked for so many times.
+    pub async fn until_requested(&self, count: usize) {
+        let mut requests = self.state.requests.subscribe();
+        requests.wait_for(|requests| *requests >= count).await.expect("this holds the sender");
+    }
+
     /// Waits until another heartbeat has passed.
     pub async fn until_heartbeat(&self) {
         let mut heartbeats = self.state.heartbeats.subscribe();
@@ -121,6 +134,7 @@ async fn carry(mut client: TcpStream, state: &LinkState) -> io::Result<()> {
                 }
                 // A request without a body comes in one piece.
                 if request.starts_with(b"GET /events") {
+                    state.requests.send_modify(|count| *count += 1);
                     let mut open = state.open.subscribe();
                     open.wait_for(|open| *open).await.map_err(io::Error::other)?;
                 }

@@ -16,6 +16,8 @@ pub(crate) enum Outcome {
     Acknowledged(String),
     /// It was not published.
     Refused,
+    /// It was not published, because its topic is finished.
+    Finished,
     /// It may have been published, once.
     Unknown,
 }
@@ -41,6 +43,13 @@ impl Ledger {
     pub(crate) fn acknowledged(&self) -> usize {
         let all = self.0.lock().unwrap();
         all.iter().filter(|one| matches!(one.outcome, Outcome::Acknowledged(_))).count()
+    }
+
+    /// The id of an event that was acknowledged.
+    pub(crate) fn id_of(&self, data: &str) -> Option<String> {
+        let all = self.0.lock().unwrap();
+        let id = all.iter().filter(|one| one.data == data).find_map(Publication::id);
+        id.map(str::to_owned)
     }
 
     pub(crate) fn publications(&self) -> Vec<Publication> {
@@ -164,7 +173,7 @@ impl Publication {
     fn id(&self) -> Option<&str> {
         match &self.outcome {
             Outcome::Acknowledged(id) => Some(id),
-            Outcome::Refused | Outcome::Unknown => None,
+            Outcome::Refused | Outcome::Finished | Outcome::Unknown => None,
         }
     }
 }
@@ -182,7 +191,9 @@ pub(crate) fn entries(all: &[Publication], clients: &[Receipts]) -> Result<Vec<E
         .filter(|message| message.event() != STATUS_EVENT)
         .map(|message| (message.last_event_id(), message.data()));
     for (id, data) in acknowledged.chain(received) {
-        let known = by_data.get(data).filter(|one| one.outcome != Outcome::Refused);
+        let is_refused =
+            |one: &Publication| matches!(one.outcome, Outcome::Refused | Outcome::Finished);
+        let known = by_data.get(data).filter(|one| !is_refused(one));
         let publication = known.ok_or_else(|| Breach::Invented(id.to_owned()))?;
         if let Some(other) = by_id.insert(id, publication).filter(|other| other.data != data) {
             let events = [other, publication].map(Publication::describe);

@@ -46,7 +46,7 @@ impl Publisher {
             data.extend(std::iter::repeat_n('x', length));
             let outcome = match self.has_key {
                 true => self.insist(&topic, &data, count, &ending).await,
-                false => publish(self.nodes[0], &topic, None, &data).await,
+                false => publish(self.nodes[0], "publish", &topic, None, &data).await,
             };
             if !matches!(outcome, Outcome::Acknowledged(_)) {
                 sleep(RETRY).await;
@@ -67,10 +67,10 @@ impl Publisher {
         let mut is_clean = true;
         for attempt in 0.. {
             let node = self.nodes[(count as usize + attempt) % self.nodes.len()];
-            match publish(node, topic, Some(&key), data).await {
+            match publish(node, "publish", topic, Some(&key), data).await {
                 Outcome::Refused => {}
                 Outcome::Unknown => is_clean = false,
-                acknowledged => return acknowledged,
+                certain => return certain,
             }
             if *ending.borrow() {
                 break;
@@ -89,16 +89,17 @@ pub(crate) fn key_of<'a>(topic: &str, data: &'a str) -> Option<&'a str> {
     is_of(&[VALUES], topic).then(|| data.split(' ').nth(1)).flatten()
 }
 
-/// Publishes once.
+/// Publishes once: `how` is `publish` or `finish`.
 pub(crate) async fn publish(
     node: SocketAddr,
+    how: &str,
     topic: &str,
     key: Option<&str>,
     data: &str,
 ) -> Outcome {
     let key = key.map_or(String::new(), |key| format!("&key={key}"));
     let event_key = key_of(topic, data).map_or(String::new(), |key| format!("&event_key={key}"));
-    let request = Request::post(&format!("/publish?topic={topic}{key}{event_key}"), data);
+    let request = Request::post(&format!("/{how}?topic={topic}{key}{event_key}"), data);
     let exchange = async {
         let mut response = Connection::try_send(node, &request).await?;
         while response.ending().is_none() {
@@ -120,6 +121,7 @@ fn outcome(response: &Response) -> Outcome {
             let body: serde_json::Value = serde_json::from_str(response.text()).expect("JSON");
             Outcome::Acknowledged(body["id"].as_str().expect("an id").to_owned())
         }
+        409 => Outcome::Finished,
         503 | 507 => Outcome::Refused,
         504 => Outcome::Unknown,
         status => panic!("{status}: {}", response.text()),

@@ -60,6 +60,7 @@ pub(crate) async fn play(
     let mut cluster = Cluster::start(engine, &folder(name)).await;
     let scene = Scene::begin(&cluster, seed);
     scene.publish_some().await;
+    scene.finish_some(&cluster).await;
     for disruption in disruptions {
         disruption.inject(&mut cluster, &scene, &mut random).await;
         scene.publish_some().await;
@@ -71,6 +72,11 @@ pub(crate) async fn play(
 /// The folder for the data of this scene.
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults").join(name)
+}
+
+/// Whether a topic is finished before anything happens.
+fn is_finished_early(number: usize) -> bool {
+    number % 6 == 5
 }
 
 fn topic(number: usize) -> String {
@@ -91,6 +97,8 @@ impl Scene {
             let topics = (0..count).map(|n| topic(number + 7 * n)).chain([topic(0)]);
             let mut topics: Vec<_> = topics.take(if number % 3 == 0 { 5 } else { count }).collect();
             match number % 8 {
+                // They come back to topics that are finished.
+                7 => topics = [5, 11].map(topic).to_vec(),
                 1 => topics.push("topic-1*".to_owned()),
                 3 => topics = vec!["topic-2*".to_owned()],
                 5 => topics.extend(["topic-*", "topic-2*"].map(str::to_owned)),
@@ -160,24 +168,47 @@ impl Scene {
         Outcomes { publications: self.ledger.publications(), receipts }
     }
 
-    /// Publishes the last event of each topic. Returns topics and ids.
+    /// Finishes some topics.
+    async fn finish_some(&self, cluster: &Cluster) {
+        for number in (0..TOPICS).filter(|number| is_finished_early(*number)) {
+            let finish = self.insist(cluster, "finish", number, format!("early-{number}"));
+            timeout(PATIENCE, finish).await.expect("a topic is finished");
+        }
+    }
+
+    /// Publishes the last event of each topic, which is finished with that, unless it is finished already. Returns topics and
+    /// ids.
     async fn publish_the_last(&self, cluster: &Cluster) -> Vec<(String, String)> {
-        let nodes = cluster.addrs();
         let mut goals = Vec::new();
         for number in 0..TOPICS {
-            let (topic, data) = (topic(number), format!("last-{number}"));
-            for attempt in 0.. {
-                let node = nodes[(number + attempt) % nodes.len()];
-                let outcome = publisher::publish(node, &topic, Some(&data), &data).await;
-                if let Outcome::Acknowledged(id) = outcome.clone() {
-                    let (publisher, topic, data) = (4, topic.clone(), data);
-                    self.ledger.record(Publication { publisher, topic, data, outcome });
-                    goals.push(id);
-                    break;
-                }
-                sleep(Duration::from_millis(50)).await;
-            }
+            let how = if number % 2 == 0 { "publish" } else { "finish" };
+            let id = self.insist(cluster, how, number, format!("last-{number}")).await;
+            goals.push((topic(number), id));
         }
-        (0..TOPICS).map(topic).zip(goals).collect()
+        goals
+    }
+
+    /// Publishes an event until it is acknowledged, or the topic is finished. Returns the id of the event, or that of the
+    /// topic's last one.
+    async fn insist(&self, cluster: &Cluster, how: &str, number: usize, data: String) -> String {
+        let (nodes, topic) = (cluster.addrs(), topic(number));
+        for attempt in 0.. {
+            let node = nodes[(number + attempt) % nodes.len()];
+            let outcome = publisher::publish(node, how, &topic, Some(&data), &data).await;
+            match outcome.clone() {
+                Outcome::Acknowledged(id) => {
+                    // One after the other, as a publisher of its own.
+                    self.ledger.record(Publication { publisher: 4, topic, data, outcome });
+                    return id;
+                }
+                Outcome::Finished => {
+                    let early = self.ledger.id_of(&format!("early-{number}"));
+                    return early.expect("only what was finished early");
+                }
+                Outcome::Refused | Outcome::Unknown => {}
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        unreachable!("it tries for ever")
     }
 }

@@ -50,7 +50,7 @@ async fn answer(
     while let Some(token) = tokens.next().await {
         hub.publish(&topic, Event::typed(&Answer::Token(token.to_owned()))?).await?;
     }
-    hub.publish(&topic, Event::typed(&Answer::Done)?).await?;
+    hub.finish(&topic, Event::typed(&Answer::Done)?).await?;
     Ok(())
 }
 

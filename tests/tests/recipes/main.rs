@@ -11,36 +11,41 @@ mod end_for_good {
 
     use std::time::Duration;
 
-    use axum::{Router, routing::get};
+    use axum::{Router, http::StatusCode, routing::get};
+    use tidings_axum::tidings::END_EVENT;
     use tidings_test::{ManualClock, TestClient};
 
     #[tokio::test]
-    async fn the_end_is_shown_while_it_is_retained_and_whoever_has_seen_it_is_refused() {
+    async fn the_end_is_shown_to_whoever_has_not_seen_it_and_then_there_is_nothing_more() {
         let clock = ManualClock::new();
-        let app = App { hub: Hub::builder().clock(&clock).build(), ..App::default() };
-        let router = Router::new().route("/imports/{import}", get(events)).with_state(app.clone());
+        let hub = Hub::builder().clock(&clock).build();
+        let router = Router::new().route("/imports/{import}", get(events)).with_state(hub.clone());
         let connect = || TestClient::get(&router, "/imports/17").connect();
 
         let mut watching = connect().await;
         let mut cut_off = connect().await;
-        app.hub.publish("import:17", Event::named("row", "1").unwrap()).await.unwrap();
+        hub.publish("import:17", Event::named("row", "1").unwrap()).await.unwrap();
         watching.expect("row").await;
         cut_off.expect("row").await;
         cut_off.disconnect();
-        end(&app, "17").await.unwrap();
+        end(&hub, "17").await.unwrap();
         let seen = watching.expect("done").await.id().unwrap().to_owned();
+        watching.expect(END_EVENT).await;
+        watching.expect_end().await;
 
         // Whoever has not seen the end gets it.
         cut_off.reconnect().await;
         cut_off.expect("done").await;
+        cut_off.expect(END_EVENT).await;
         let mut late = connect().await;
         late.expect("row").await;
         late.expect("done").await;
+        late.expect(END_EVENT).await;
 
         let again = TestClient::get(&router, "/imports/17").last_event_id(seen).connect().await;
         assert_eq!(again.status_code(), StatusCode::NO_CONTENT);
-        clock.advance(Duration::from_secs(601));
-        assert_eq!(connect().await.status_code(), StatusCode::NO_CONTENT);
+        clock.advance(Duration::from_secs(602));
+        connect().await.expect_silence(Duration::ZERO).await;
     }
 
     #[test]
@@ -54,9 +59,8 @@ mod end_for_good {
 mod llm_answer {
     include!("llm_answer.rs");
 
-    use std::time::Duration;
-
     use axum::{Router, routing::get, routing::post};
+    use tidings_axum::tidings::END_EVENT;
     use tidings_test::TestClient;
 
     fn router(app: &App) -> Router {
@@ -82,9 +86,10 @@ mod llm_answer {
             assert_eq!(client.expect("token").await.data(), "\"why \"");
             assert_eq!(client.expect("token").await.data(), "\"not\"");
             client.expect("done").await;
+            client.expect(END_EVENT).await;
             let stopped = TestClient::post(&router, &format!("{path}/stop")).connect().await;
             assert_eq!(stopped.status_code(), StatusCode::NO_CONTENT);
-            client.expect_silence(Duration::ZERO).await;
+            client.expect_end().await;
         }
     }
 

@@ -71,6 +71,21 @@ impl Cohorts {
         index
     }
 
+    /// Moves a stream out of its cohort if it has changed its topics; returns the index of its new group.
+    pub(super) fn move_changed(
+        &mut self,
+        before: usize,
+        subscription: &Subscription,
+        waker: impl FnOnce(usize) -> Waker,
+    ) -> Option<usize> {
+        if self.groups[before].key == CohortKey::of(subscription) {
+            return None;
+        }
+        let index = self.join(subscription, waker);
+        self.leave(before);
+        Some(index)
+    }
+
     /// Counts a stream out of its cohort, which ends with its last stream.
     pub(super) fn leave(&mut self, index: usize) {
         let group = &mut self.groups[index];
@@ -163,6 +178,18 @@ impl Group {
                 return refused;
             }
         }
+    }
+
+    /// Takes out of the roster those that are about to change their topics, and returns them.
+    pub(super) fn take_changing<B>(&mut self, members: &mut Slab<Member<B>>) -> Vec<usize> {
+        if !self.cohort.is_any_changing() {
+            return Vec::new();
+        }
+        let keys = self.roster.keys().iter().map(|key| *key as usize);
+        let changing = keys.filter(|key| members[*key].subscription.is_changing());
+        let changing: Vec<_> = changing.collect();
+        changing.iter().for_each(|key| self.leave_roster(*key, members));
+        changing
     }
 
     /// Adds a stream that is caught up.

@@ -26,6 +26,11 @@ impl Seat {
 }
 
 impl Roster {
+    /// All of them.
+    pub(super) fn keys(&self) -> &[u32] {
+        &self.keys
+    }
+
     /// Begins a batch: it is due to all.
     pub(super) fn begin_batch(&mut self) {
         self.served = 0;

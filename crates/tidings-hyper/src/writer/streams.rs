@@ -80,6 +80,7 @@ impl<B: Send + 'static> Writer<B> {
                 Poll::Ready(StreamOutput::Bytes(bytes)) => bytes,
                 Poll::Ready(StreamOutput::End) => return self.end(key, &waker),
                 Poll::Ready(StreamOutput::Failed) => return self.remove(key),
+                Poll::Pending if self.changes_cohort(key) => return self.enqueue(key),
                 Poll::Pending => return self.join_roster(key),
             };
             turn.count(Turn::cost(bytes.len()));
@@ -99,12 +100,20 @@ impl<B: Send + 'static> Writer<B> {
         let member = &mut self.members[key];
         let Group { cohort, .. } = &self.cohorts.groups[member.group as usize];
         let output = member.poll(cohort, waker);
-        if output.is_pending()
-            && let Some(task) = member.subscription.take_snapshot_task()
-        {
+        while let Some(task) = member.subscription.take_application_task() {
             self.runtime.spawn(task);
         }
         output
+    }
+
+    /// Moves a stream that has changed its topics to their cohort. Returns whether it has.
+    fn changes_cohort(&mut self, key: usize) -> bool {
+        let Self { inbox, cohorts, members, .. } = self;
+        let member = &mut members[key];
+        let moved = cohorts.move_changed(member.group as usize, &member.subscription, |index| {
+            cohort_waker(inbox, index)
+        });
+        moved.inspect(|group| member.group = *group as u32).is_some()
     }
 
     /// The subscription has ended: so does the response.

@@ -703,3 +703,47 @@ fn a_stream_that_comes_after_the_end_is_dropped() {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn a_stream_whose_topics_change_is_sent_no_batch_past_that_and_changes_its_cohort() {
+    let hub = Hub::new();
+    let mut desk = Desk::new(None);
+    let mut same = desk.serve(hub.subscribe(["a"]));
+    let mut other = desk.serve(hub.subscribe(["a"]));
+    desk.catch_up();
+    let id = desk.writer.members[1].subscription.client_id();
+    let (mut of_same, mut of_other, mut count) = (Vec::new(), Vec::new(), 0);
+    for round in 0..6 {
+        let has_b = round % 2 == 0;
+        publish(&hub, "a", &format!("event {count}."));
+        of_same.push(count);
+        of_other.push(count);
+        match has_b {
+            true => assert!(hub.client(id).subscribe("b").unwrap()),
+            false => assert!(hub.client(id).unsubscribe("b").unwrap()),
+        }
+        for (topic, n) in ["b", "a", "b"].into_iter().zip(count + 1..) {
+            publish(&hub, topic, &format!("event {n}."));
+            if topic == "a" {
+                of_same.push(n);
+            }
+            if topic == "a" || has_b {
+                of_other.push(n);
+            }
+        }
+        count += 4;
+        desk.catch_up();
+        let groups = desk.writer.members.iter().map(|(_, member)| member.group);
+        let groups: std::collections::BTreeSet<_> = groups.collect();
+        assert_eq!(
+            groups.len(),
+            1 + usize::from(has_b),
+            "with the same topics, it is the same cohort"
+        );
+        assert!(desk.writer.members.iter().all(|(_, member)| member.seat.is_some()));
+    }
+    for (client, expected) in [(&mut same, of_same), (&mut other, of_other)] {
+        let last = format!("event {}.", expected[expected.len() - 1]);
+        assert_eq!(numbers(&read_until(client, &last), "event "), expected);
+    }
+}

@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 ///
 /// | path | answer |
 /// |---|---|
-/// | `/events?topic=a&match=b:*` | a subscription; `history=all` and `principal=x` may be added |
+/// | `/events?topic=a&match=b:*` | a subscription; `history=all`, `principal=x` and `expires_ms=300` may be added |
+/// | `/checked?topic=a` | one whose client is checked every [`App::CHECK`], until [`App::refuse`] |
 /// | `/other?topic=a` | one to [another hub](App::other_hub) |
 /// | `/bare?topic=a` | one without status event and heartbeats |
 /// | `/beating?topic=a` | one with a heartbeat every [`App::HEARTBEAT`] |
@@ -30,6 +32,14 @@ pub struct App {
     feed: UnboundedSender<Event>,
     fed: Arc<Mutex<Option<UnboundedReceiver<Event>>>>,
     write_timeout: Duration,
+    checks: Arc<Checks>,
+}
+
+/// What is asked about clients.
+#[derive(Debug, Default)]
+struct Checks {
+    made: AtomicUsize,
+    are_refused: AtomicBool,
 }
 
 /// How to answer a request. The adapter makes the framework's response as the framework's users do.
@@ -56,6 +66,9 @@ impl App {
     /// The heartbeat of `/beating`, `/pinging` and `/stream/pinging`.
     pub const HEARTBEAT: Duration = Duration::from_millis(100);
 
+    /// How often the clients of `/checked` are checked.
+    pub const CHECK: Duration = Duration::from_millis(100);
+
     /// How long a shutdown may wait for open responses.
     pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -63,7 +76,8 @@ impl App {
     pub fn new(hub: Hub) -> Self {
         let (feed, fed) = unbounded_channel();
         let fed = Arc::new(Mutex::new(Some(fed)));
-        Self { hub, other: Hub::new(), feed, fed, write_timeout: Duration::from_secs(30) }
+        let (write_timeout, checks) = (Duration::from_secs(30), Arc::default());
+        Self { hub, other: Hub::new(), feed, fed, write_timeout, checks }
     }
 
     /// Sets how long a client may stall before its connection is ended. Default: 30 seconds.
@@ -87,6 +101,16 @@ impl App {
         &self.other
     }
 
+    /// How often clients of `/checked` were checked.
+    pub fn checks(&self) -> usize {
+        self.checks.made.load(Ordering::Acquire)
+    }
+
+    /// Refuses the clients of `/checked` from now on.
+    pub fn refuse(&self) {
+        self.checks.are_refused.store(true, Ordering::Release);
+    }
+
     /// Sends an event to the only client of `/stream/fed`. Returns whether it is still connected.
     pub fn feed(&self, data: &str) -> bool {
         self.feed.send(Event::new(data)).is_ok()
@@ -100,6 +124,19 @@ impl App {
             "/bare" => {
                 let subscribe = self.subscribe(query).resume(request);
                 Answer::Subscription(subscribe.status(false).heartbeat(None))
+            }
+            "/checked" => {
+                let checks = self.checks.clone();
+                let subscribe = self.subscribe(query).resume(request);
+                Answer::Subscription(subscribe.revalidate(Self::CHECK, move || {
+                    let checks = checks.clone();
+                    async move {
+                        // As a database would, it answers later; and it needs a runtime.
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                        checks.made.fetch_add(1, Ordering::AcqRel);
+                        Ok(!checks.are_refused.load(Ordering::Acquire))
+                    }
+                }))
             }
             "/beating" => {
                 let subscribe = self.subscribe(query).resume(request);
@@ -184,6 +221,9 @@ fn subscribe(hub: &Hub, query: Option<&str>) -> Subscribe {
     let mut subscribe = hub.subscribe(values("topic")).matching(values("match"));
     if values("history").next().as_deref() == Some("all") {
         subscribe = subscribe.history(History::All);
+    }
+    if let Some(Ok(millis)) = values("expires_ms").next().map(|value| value.parse()) {
+        subscribe = subscribe.expires_in(Duration::from_millis(millis));
     }
     match values("principal").next() {
         Some(principal) => subscribe.principal(principal),

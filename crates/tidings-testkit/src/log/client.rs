@@ -3,7 +3,7 @@ use std::pin::Pin;
 
 use futures_util::StreamExt;
 use serde_json::Value;
-use tidings::{Decoder, Hub, Message, Resume, STATUS_EVENT, Subscription};
+use tidings::{ClientId, Decoder, Hub, Message, Resume, STATUS_EVENT, Subscription};
 
 use crate::checker::{Entry, Visit, check};
 use crate::limit::within;
@@ -104,6 +104,11 @@ impl Client {
     /// What a browser would remember: the id of the last message that was read.
     pub fn last_event_id(&self) -> &str {
         self.messages.last().map_or("", Message::last_event_id)
+    }
+
+    /// The client's id in the registry.
+    pub fn id(&self) -> ClientId {
+        self.stream.client_id()
     }
 
     /// All messages so far.

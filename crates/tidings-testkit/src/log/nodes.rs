@@ -3,8 +3,10 @@
 use std::array;
 
 use futures_util::future::{join, join_all};
+use tidings::error::PublishErrorKind;
 use tidings::{History, Hub};
 
+use super::finish::{ends, finish, fresh, race, read_to_the_end, refused};
 use super::history::{keeping_all, meet};
 use super::idempotence::{assert_one_is_first, publish_once};
 use super::publisher::in_order;
@@ -12,7 +14,7 @@ use super::read_back::forgetful;
 use super::resume::Journey;
 use super::{Client, Engine, publish, publish_all, values};
 use crate::checker::check;
-use crate::limit::within;
+use crate::limit::{eventually, within};
 
 async fn nodes<const N: usize, E: Engine>(log: &E) -> [Hub; N] {
     let nodes: [_; N] = array::from_fn(|_| log.hub());
@@ -196,4 +198,64 @@ pub async fn values_are_the_same_on_all_nodes<E: Engine>(log: E) {
     }
     assert!(all.iter().all(|known| *known == all[0]), "{all:?}");
     assert!(all[0].contains_key("last"));
+}
+
+pub async fn a_topic_that_is_added_from_another_node_is_delivered<E: Engine>(log: E) {
+    let [one, other]: [Hub; 2] = nodes(&log).await;
+    let mut client = Client::expect(&one, &["a"], None, "fresh").await;
+    let id = client.id();
+    eventually("the nodes know each other", || other.cluster().nodes().len() == 2).await;
+    for _ in 0..5 {
+        let ask = other.cluster().subscribe(id, "b").expect("a good name");
+        assert_eq!(within("an answer", ask).await.total, 1);
+        let published = [
+            publish(&other, "b", "one").await.id,
+            publish(&one, "a", "two").await.id,
+            publish(&one, "b", "three").await.id,
+        ];
+        assert_eq!(client.read_ids(3).await, published);
+        let ask = other.cluster().unsubscribe(id, "b").expect("a good name");
+        assert_eq!(within("an answer", ask).await.total, 1);
+        publish(&other, "b", "not for it").await;
+    }
+    let ask = other.cluster().unsubscribe(id, "a").expect("a good name");
+    assert_eq!(within("an answer", ask).await.total, 0, "it would have no topic");
+    client.leave();
+    let ask = other.cluster().subscribe(id, "b").expect("a good name");
+    assert_eq!(within("an answer", ask).await.total, 0, "it has left");
+}
+
+pub async fn a_publication_on_another_node_is_before_the_end_or_is_told_that_it_is_not<
+    E: Engine,
+>(
+    log: E,
+) {
+    let nodes = [log.hub().await, log.hub().await];
+    for round in 0..40 {
+        race(&nodes, round).await;
+    }
+}
+
+pub async fn the_end_is_known_on_all_nodes<E: Engine>(log: E) {
+    let [one, other] = [log.hub().await, log.hub().await];
+    let late = log.node(forgetful()).await;
+    for round in 0..10 {
+        let topic = format!("job:{round}");
+        let mut clients = Vec::new();
+        for node in [&one, &other] {
+            clients.push(Client::expect(node, &[&topic], None, "fresh").await);
+        }
+        let first = publish(&one, &topic, "first").await;
+        let last = finish(&one, &topic).await;
+        for client in &mut clients {
+            client.read_to(&last).await;
+            ends(client).await;
+        }
+        for node in [&other, &late] {
+            assert_eq!(read_to_the_end(node, &[&topic], first.id.clone()).await, [&*last]);
+            assert!(read_to_the_end(node, &[&topic], last.clone()).await.is_empty());
+            assert_eq!(fresh(node, &topic, History::None).await, ["last"]);
+        }
+        assert_eq!(refused(&other, &topic).await, PublishErrorKind::Finished);
+    }
 }

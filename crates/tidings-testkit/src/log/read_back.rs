@@ -1,10 +1,11 @@
 //! A log that keeps more than its hubs: they read back what they no longer have in memory.
 
-use tidings::{Hub, HubBuilder, Retention};
+use tidings::{History, Hub, HubBuilder, Retention};
 
 use super::delivery::{assert_ends_with, kinds, publish_kinds};
+use super::finish::{finish, fresh, read_to_the_end};
 use super::resume::{Journey, resumes_after_every_event};
-use super::{Client, Engine, publish, publish_all};
+use super::{Client, Engine, EngineOptions, publish, publish_all};
 
 /// A hub that keeps next to nothing in memory.
 pub(super) fn forgetful() -> HubBuilder {
@@ -86,4 +87,41 @@ pub async fn a_client_that_reads_slowly_catches_up_from_the_log<E: Engine>(log: 
     }
     client.read(1_250).await;
     client.leave_complete(&published, &["a"], 2_500);
+}
+
+pub async fn the_end_is_read_back<E: Engine>(log: E) {
+    let hub = log.node(forgetful()).await;
+    let mut published = vec![publish(&hub, "a", "first").await];
+    // More than a page.
+    for n in 0..6 {
+        let data = format!("{n} {}", "x".repeat(100_000));
+        published.push(publish(&hub, ["a", "b"][n % 2], &data).await);
+    }
+    let last = finish(&hub, "a").await;
+    let end = finish(&hub, "b").await;
+    publish_all(&hub, (0..100).map(|n| ("other", n.to_string()))).await;
+    for (at, entry) in published.iter().enumerate() {
+        let rest = published[at + 1..].iter().map(|entry| entry.id.clone());
+        let expected: Vec<_> = rest.chain([last.clone(), end.clone()]).collect();
+        assert_eq!(read_to_the_end(&hub, &["a", "b"], entry.id.clone()).await, expected);
+    }
+    assert_eq!(fresh(&hub, "b", History::None).await, ["last"]);
+    // One of the topics goes on.
+    let mut client = Client::expect(&hub, &["a", "open"], Some(&last), "resumed").await;
+    let live = publish(&hub, "open", "live").await;
+    assert_eq!(client.read_ids(1).await, [live.id]);
+}
+
+pub async fn a_topic_is_as_new_when_its_last_event_is_gone<E: Engine>(_: E) {
+    const KEPT: usize = 100;
+    let Some(log) = E::begin(EngineOptions::max_events(KEPT)).await else { return };
+    let hub = log.node(forgetful()).await;
+    finish(&hub, "a").await;
+    publish_all(&hub, (0..10 * KEPT + 1_000).map(|n| ("other", n.to_string()))).await;
+    drop(hub);
+    // What a node has known of the end, it has forgotten.
+    let hub = log.node(forgetful()).await;
+    let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
+    let anew = publish(&hub, "a", "anew").await;
+    assert_eq!(client.read_ids(1).await, [anew.id]);
 }

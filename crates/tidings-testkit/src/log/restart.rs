@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use tidings::error::PublishErrorKind;
+use tidings::{History, Hub};
 use tokio::time::{Instant, sleep};
 
+use super::finish::{finish, fresh, read_to_the_end, refused};
 use super::idempotence::publish_once;
+use super::read_back::forgetful;
 use super::resume::Journey;
 use super::{Client, Engine, EngineOptions, publish, publish_all, values};
 use crate::checker::{check, position};
@@ -131,5 +135,22 @@ pub async fn values_from_before_the_memory_of_a_node_are_in_its_log<E: Engine>(l
             values::learn(&mut known, &messages);
             assert_eq!(known, now, "{topics:?} after {n}");
         }
+    }
+}
+
+pub async fn the_end_is_known_after_a_restart<E: Engine>(log: E) {
+    let hub = log.hub().await;
+    let first = publish(&hub, "a", "first").await;
+    let last = finish(&hub, "a").await;
+    let later = publish(&hub, "other", "later").await;
+    drop(hub);
+    for builder in [Hub::builder, forgetful] {
+        let hub = log.node(builder()).await;
+        assert_eq!(read_to_the_end(&hub, &["a"], first.id.clone()).await, [&*last]);
+        for id in [&last, &later.id] {
+            assert!(read_to_the_end(&hub, &["a"], id.clone()).await.is_empty());
+        }
+        assert_eq!(fresh(&hub, "a", History::None).await, ["last"]);
+        assert_eq!(refused(&hub, "a").await, PublishErrorKind::Finished);
     }
 }

@@ -105,7 +105,7 @@ fn append<'a>(
     let fields = fields.map(|(name, value)| (name.as_bytes(), value));
     // It has no place in any log yet.
     let Record { topic, event, .. } = Record::from_fields(0, 0, fields)?;
-    Ok(Append { topic, event, key })
+    Ok(Append::new(topic, event, key))
 }
 
 #[cfg(test)]

@@ -69,6 +69,8 @@ pub enum LogErrorKind {
     Refused,
     /// The log was closed.
     Closed,
+    /// The topic is finished: its newest event [is its last](crate::Event::is_last). Nothing has happened.
+    Finished,
 }
 
 impl LogErrorKind {

@@ -7,7 +7,7 @@ use super::record::{Append, Appended};
 use super::replica::Replica;
 use super::reply::Reply;
 use crate::resume::Epoch;
-use crate::topic::TopicPattern;
+use crate::topic::{Topic, TopicPattern};
 
 /// A log of events on some engine. The [module](super) says what it promises.
 ///
@@ -33,6 +33,14 @@ pub trait Log: fmt::Debug + Send + Sync + 'static {
     /// Answers with the position of the newest event in the log, as the engine has it now. The replica must reach that
     /// position without further events: if no delivery brings it there, the log calls [`Replica::reached`].
     fn end(&self, reply: Reply<u64>);
+
+    /// Answers with those of these topics that are finished, as far as the log knows, each with the position of its
+    /// [last event](crate::Event::is_last). The hub asks for topics of which it has no event, so no answer is needed for
+    /// events that are newer than the [origin](Self::origin). Default: none, for a log that does not find them.
+    fn finished(&self, topics: Vec<Topic>, reply: Reply<Vec<(Topic, u64)>>) {
+        drop(topics);
+        reply.send(Ok(Vec::new()));
+    }
 
     /// Ends the log's work: the last handle of the hub was dropped. Appends that came before are finished and answered;
     /// later requests are answered with [`LogErrorKind::Closed`](super::LogErrorKind::Closed). The log itself is dropped

@@ -21,12 +21,15 @@ pub struct Append {
     pub event: Event,
     /// The event is appended only if none with this key was, within the backend's window.
     pub key: Option<IdempotencyKey>,
+    /// The hub has events of the topic, none of which is its last. If not, a log that finds the topic
+    /// [finished](super::LogErrorKind::Finished) refuses the event.
+    pub is_open: bool,
 }
 
 impl Append {
-    /// A publication to a topic, with its key if it has one.
+    /// A publication to a topic, with its key if it has one. It is not known whether the topic is finished.
     pub fn new(topic: Topic, event: Event, key: Option<IdempotencyKey>) -> Self {
-        Self { topic, event, key }
+        Self { topic, event, key, is_open: false }
     }
 }
 
@@ -292,8 +295,7 @@ mod tests {
                 ..Tags::default()
             }),
         ] {
-            let append =
-                Append { topic: Topic::new("t").unwrap(), event: event.clone(), key: None };
+            let append = Append::new(Topic::new("t").unwrap(), event.clone(), None);
             let fields: Vec<_> = append.fields().collect();
             let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, &**value)).collect();
             let record = read(&fields).unwrap();

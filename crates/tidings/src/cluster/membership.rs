@@ -60,7 +60,7 @@ impl Membership {
     }
 
     pub(crate) fn ephemeral(&self, topic: &Topic, event: &Event) -> Bytes {
-        let append = Append { topic: topic.clone(), event: event.clone(), key: None };
+        let append = Append::new(topic.clone(), event.clone(), None);
         let fields = append.fields().map(|(name, value)| (name.to_owned(), value)).collect();
         self.signal(Content::Ephemeral { fields })
     }

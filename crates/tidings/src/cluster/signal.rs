@@ -2,6 +2,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::node::NodeId;
+use crate::topic::TopicPattern;
 
 /// What one node sends to all others, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,6 +41,8 @@ pub(crate) enum Question {
     CountOfPrincipal(String),
     Close(String),
     ClosePrincipal(String),
+    Subscribe { client: String, names: Vec<TopicPattern> },
+    Unsubscribe { client: String, names: Vec<TopicPattern> },
 }
 
 impl Signal {

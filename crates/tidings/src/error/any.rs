@@ -37,7 +37,9 @@ impl Error {
     ///
     /// | status | of |
     /// |--:|---|
+    /// | 204 | a client that has the last events of its topics, which are finished; there is no body |
     /// | 400 | a name, pattern, key, event or number of topics that is refused |
+    /// | 409 | a publication to a topic that is finished |
     /// | 413 | an event that is too large |
     /// | 503 | a hub that is closed, a log that does not answer or has no room |
     /// | 500 | a value that has no JSON; a log that is damaged or refuses |
@@ -47,6 +49,7 @@ impl Error {
     pub fn response(&self) -> ErrorResponse {
         let status = self.status();
         match status {
+            204 => ErrorResponse::empty(status),
             503 => ErrorResponse::new(status, "try again later", self.format),
             500 => ErrorResponse::new(status, "the server has failed", self.format),
             _ => ErrorResponse::new(status, &self.to_string(), self.format),
@@ -56,6 +59,7 @@ impl Error {
     fn status(&self) -> u16 {
         match &self.cause {
             Cause::Subscribe(error) => match error.kind() {
+                SubscribeErrorKind::Finished => 204,
                 SubscribeErrorKind::Unavailable => 503,
                 _ => 400,
             },
@@ -65,6 +69,7 @@ impl Error {
                 _ => 500,
             },
             Cause::Publish(error) => match (error.kind(), error.log_error()) {
+                (PublishErrorKind::Finished, _) => 409,
                 (PublishErrorKind::TooLarge, _) => 413,
                 (PublishErrorKind::Closed, _) => 503,
                 (PublishErrorKind::Log, Some(log)) => match log.kind() {

@@ -25,6 +25,7 @@ pub(crate) enum PublishErrorCause {
     Key(FieldError),
     Log(LogError),
     Closed,
+    Finished,
 }
 
 impl PublishError {
@@ -40,6 +41,7 @@ impl PublishError {
             PublishErrorCause::Key(_) => PublishErrorKind::Key,
             PublishErrorCause::Log(_) => PublishErrorKind::Log,
             PublishErrorCause::Closed => PublishErrorKind::Closed,
+            PublishErrorCause::Finished => PublishErrorKind::Finished,
         }
     }
 
@@ -63,6 +65,7 @@ impl From<LogError> for PublishErrorCause {
     fn from(error: LogError) -> Self {
         match error.kind() {
             LogErrorKind::Closed => Self::Closed,
+            LogErrorKind::Finished => Self::Finished,
             _ => Self::Log(error),
         }
     }
@@ -87,6 +90,7 @@ impl fmt::Display for PublishError {
                 "event has neither name nor data, so that no client would see it"
             }
             PublishErrorCause::Closed => "hub is closed",
+            PublishErrorCause::Finished => "topic is finished",
         })
     }
 }
@@ -122,4 +126,6 @@ pub enum PublishErrorKind {
     Log,
     /// The hub is closed.
     Closed,
+    /// The topic [is finished](crate::Hub::finish).
+    Finished,
 }

@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::log::reset_reason::ResetReason;
 
@@ -9,15 +10,15 @@ use crate::log::reset_reason::ResetReason;
 #[derive(Debug)]
 pub struct StreamError {
     kind: StreamErrorKind,
-    source: Option<Box<dyn Error + Send + Sync>>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl StreamError {
     pub(crate) fn application(source: Box<dyn Error + Send + Sync>) -> Self {
-        Self { kind: StreamErrorKind::Application, source: Some(source) }
+        Self { kind: StreamErrorKind::Application, source: Some(source.into()) }
     }
 
-    pub(crate) fn snapshot(source: Box<dyn Error + Send + Sync>) -> Self {
+    pub(crate) fn snapshot(source: Arc<dyn Error + Send + Sync>) -> Self {
         Self { kind: StreamErrorKind::Snapshot, source: Some(source) }
     }
 

@@ -19,6 +19,7 @@ pub(crate) enum SubscribeErrorCause {
     TooManyTopics { count: usize, limit: usize },
     TooManyPatterns { count: usize, limit: usize },
     Unavailable,
+    Finished,
 }
 
 impl SubscribeError {
@@ -31,6 +32,7 @@ impl SubscribeError {
             SubscribeErrorCause::TooManyTopics { .. } => SubscribeErrorKind::TooManyTopics,
             SubscribeErrorCause::TooManyPatterns { .. } => SubscribeErrorKind::TooManyPatterns,
             SubscribeErrorCause::Unavailable => SubscribeErrorKind::Unavailable,
+            SubscribeErrorCause::Finished => SubscribeErrorKind::Finished,
         }
     }
 
@@ -62,6 +64,9 @@ impl fmt::Display for SubscribeError {
                 write!(f, "subscription has {count} patterns, over the limit of {limit}")
             }
             SubscribeErrorCause::Unavailable => f.write_str("history cannot be read at present"),
+            SubscribeErrorCause::Finished => {
+                f.write_str("topics are finished, and the client has their last events")
+            }
         }
     }
 }
@@ -90,4 +95,7 @@ pub enum SubscribeErrorKind {
     TooManyPatterns,
     /// Of [`Hub::history`](crate::Hub::history): the hub's log does not answer, or loses events faster than they are read.
     Unavailable,
+    /// The client has the last events of all its topics, which [are finished](crate::Hub::finish): nothing is to come. As a
+    /// response this is 204 without a body, after which an EventSource does not come back.
+    Finished,
 }

@@ -4,17 +4,45 @@ use std::time::Duration;
 
 use crate::clock::{Clock, millis};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::timers::{Timed, TimerSlot};
 use crate::waking::Waiter;
 
-/// Wakes one stream: when a heartbeat is due, when there is something to read, and when it must end.
+/// What a stream can be called for, besides events and heartbeats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Call {
+    /// It is closed.
+    Close = 1,
+    /// It is to end, with its last event.
+    End = 2,
+    /// The application is to be asked whether the client may stay.
+    Check = 4,
+    /// It is to change its topics.
+    Topics = 8,
+    /// It has ended.
+    Gone = 16,
+}
+
+/// What a stream was called for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Calls(u8);
+
+impl Calls {
+    pub(crate) const NONE: Self = Self(0);
+
+    pub(crate) fn has(self, call: Call) -> bool {
+        self.0 & call as u8 != 0
+    }
+}
+
+/// Wakes one stream: when a heartbeat is due, when there is something to read, and when it is called.
 #[derive(Debug)]
 pub(crate) struct HeartbeatTimer {
     /// In a lock, not in an atomic waker: a stream that is polled without need asks whether it is still there.
     waker: Mutex<Option<Waker>>,
     is_due: AtomicBool,
-    is_stopped: AtomicBool,
+    calls: AtomicU8,
     last_write: AtomicU64,
     /// Milliseconds; 0 for no heartbeats.
     interval: AtomicU64,
@@ -27,7 +55,7 @@ impl HeartbeatTimer {
         Self {
             waker: Mutex::new(None),
             is_due: AtomicBool::new(false),
-            is_stopped: AtomicBool::new(false),
+            calls: AtomicU8::new(0),
             last_write: AtomicU64::new(clock.now()),
             interval: AtomicU64::new(in_millis(interval)),
             slot: TimerSlot::new(),
@@ -60,14 +88,25 @@ impl HeartbeatTimer {
         self.interval.load(Ordering::Relaxed)
     }
 
-    /// Makes the stream end.
-    pub(crate) fn stop(&self) {
-        self.is_stopped.store(true, Ordering::Release);
+    /// Makes the stream look for what it is called for.
+    pub(crate) fn call(&self, call: Call) {
+        self.note(call);
         self.wake();
     }
 
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.is_stopped.load(Ordering::Acquire)
+    /// The same for a caller that wakes it later.
+    pub(crate) fn note(&self, call: Call) {
+        self.calls.fetch_or(call as u8, Ordering::AcqRel);
+    }
+
+    /// The stream has done what it was called for.
+    pub(crate) fn clear(&self, call: Call) {
+        self.calls.fetch_and(!(call as u8), Ordering::AcqRel);
+    }
+
+    #[inline]
+    pub(crate) fn calls(&self) -> Calls {
+        Calls(self.calls.load(Ordering::Acquire))
     }
 
     pub(crate) fn register(&self, waker: &Waker) {

@@ -227,6 +227,7 @@ impl HubBuilder {
             clock: self.clock,
             pinned,
             is_relieving: false.into(),
+            changing: 0.into(),
             journal: Mutex::new(journal),
             is_closed: false.into(),
             ends_by_reset: false.into(),

@@ -31,8 +31,9 @@ impl Follower for Shared {
         }
         // Its age by the wall clock, which may have been set; an event never comes from the future.
         let age = clock::unix_millis().saturating_sub(at);
+        let logged = at;
         let at = self.clock.now().saturating_sub(age);
-        let kind = EntryKind::Replicated { position, at };
+        let kind = EntryKind::Replicated { position, at, logged };
         // The only error is that the hub is closed, and its streams end.
         let _ = self.append(Entry { topic: &topic, body, tags: event.tags().cloned(), kind });
         self.with_replication(|replication| replication.on_reached(position));

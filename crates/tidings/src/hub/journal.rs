@@ -25,10 +25,11 @@ use crate::log::coverage::{Coverage, LowWatermark};
 use crate::log::frame::Frame;
 use crate::log::reset_reason::ResetReason;
 use crate::log::retention::RetentionRules;
+use crate::log::standing::{LastEvent, Standing};
 use crate::log::tail::{self, Tail};
 use crate::pinned::Pinned;
 use crate::resume::Epoch;
-use crate::topic::TopicPattern;
+use crate::topic::{Topic, TopicPattern};
 use effects::Effects;
 use entry::{Entry, EntryKind};
 use keys::Keys;
@@ -84,8 +85,9 @@ impl Journal {
         window: u64,
         pinned: Arc<Pinned>,
     ) -> Self {
-        let topics = Topics::new(rules, false, LowWatermark::default());
-        Self::new(Source::local(Keys::new(window)), topics, budget, pinned)
+        let source = Source::local(Keys::new(window));
+        let topics = Topics::new(rules, &source, LowWatermark::default());
+        Self::new(source, topics, budget, pinned)
     }
 
     /// Of a hub that is the replica of a log.
@@ -98,8 +100,9 @@ impl Journal {
     ) -> Self {
         let position = origin.position;
         let low = LowWatermark { offset: 0, position, reason: ResetReason::Trimmed };
-        let topics = Topics::new(rules, is_selective, low);
-        Self::new(Source::replica(origin, is_selective), topics, budget, pinned)
+        let source = Source::replica(origin, is_selective);
+        let topics = Topics::new(rules, &source, low);
+        Self::new(source, topics, budget, pinned)
     }
 
     fn new(source: Source, topics: Topics, budget: usize, pinned: Arc<Pinned>) -> Self {
@@ -128,7 +131,7 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// When the hub is closed.
+    /// When the hub is closed, and when the topic is finished.
     pub(super) fn append(
         &mut self,
         entry: Entry<'_>,
@@ -141,7 +144,7 @@ impl Journal {
         let known = self.source.known(&entry.kind, now);
         let topic = match entry.kind {
             EntryKind::Durable(_) | EntryKind::Replicated { .. } if known.is_none() => {
-                self.topics.for_event(entry.topic)
+                self.topics.for_event(entry.topic, now)
             }
             _ => self.topics.get(entry.topic).cloned(),
         };
@@ -154,11 +157,35 @@ impl Journal {
             let published = Published::new(self.epoch(), position, subscribers, is_duplicate);
             return Ok((published, effects));
         }
+        let logged = match entry.kind {
+            EntryKind::Replicated { logged, .. } => Some(logged),
+            EntryKind::Durable(_) | EntryKind::Ephemeral => None,
+        };
+        let last = match topic {
+            Some(_) => targets.last_event(),
+            None => logged.and_then(|_| self.topics.known_end_of(entry.topic, now)),
+        };
+        if let Some(last) = last {
+            let Some(logged) = logged else { return Err(PublishErrorCause::Finished.into()) };
+            if last.voids(logged) {
+                let vacant = targets.vacant().cloned();
+                self.remove_vacant(vacant, &mut effects);
+                let position = self.pass_over(&entry.kind);
+                let published = Published::new(self.epoch(), position, subscribers, false);
+                return Ok((published, effects));
+            }
+            self.topics.set_end(entry.topic, None, now);
+        }
+        let name = entry.topic;
         let frame = self.frame(entry, now);
         let patterns = !patterns.is_empty();
         let topic = topic.as_ref().map_or(0, |topic| topic.id);
         tail.enter(self.offset, tail::Entry::To { topic, patterns });
         targets.append(&frame, &mut self.memory, now, &mut effects);
+        if let (Some(at), Some(position), true) = (logged, frame.position, frame.is_last()) {
+            targets.set_last_at(at);
+            self.topics.set_end(name, Some(LastEvent { position, at }), now);
+        }
         // Still under the logs' locks: a reader that finds the frame finds the watermark, too.
         tail.set_watermark(self.offset);
         let vacant = targets.vacant().cloned();
@@ -172,12 +199,16 @@ impl Journal {
     fn pass(&mut self, kind: &EntryKind, targets: &Targets<'_>) -> Option<u64> {
         match kind {
             EntryKind::Durable(_) => None,
-            EntryKind::Replicated { position, .. } => targets.is_empty().then(|| {
-                self.source.replica_mut().into_iter().for_each(|replica| replica.reach(*position));
-                *position
-            }),
+            EntryKind::Replicated { .. } => targets.is_empty().then(|| self.pass_over(kind)),
             EntryKind::Ephemeral => (targets.subscribers() == 0).then_some(0),
         }
+    }
+
+    /// The position of an event that has come from the hub's log, which the replica has reached with that.
+    fn pass_over(&mut self, kind: &EntryKind) -> u64 {
+        let EntryKind::Replicated { position, .. } = *kind else { return 0 };
+        self.reach(position);
+        position
     }
 
     /// Gives an event its numbers.
@@ -197,14 +228,71 @@ impl Journal {
     }
 
     /// Counts one more subscriber in each of these topics and patterns.
-    pub(super) fn subscribe(&mut self, names: &[TopicPattern]) -> Vec<Arc<TopicLog>> {
+    pub(super) fn subscribe(&mut self, names: &[TopicPattern], now: u64) -> Vec<Arc<TopicLog>> {
         // A new pattern has every event from here on.
         let low = LowWatermark {
             offset: self.offset,
             position: self.source.position(),
             reason: ResetReason::Trimmed,
         };
-        self.topics.subscribe(names, low)
+        self.topics.subscribe(names, low, now)
+    }
+
+    /// Whether all of these topics are finished, with last events up to a position.
+    pub(super) fn have_ended(&mut self, names: &[TopicPattern], position: u64, now: u64) -> bool {
+        names.iter().all(|name| {
+            let end = name.topic().and_then(|topic| self.topics.end_of(&topic, now));
+            end.is_some_and(|last| last.position <= position)
+        })
+    }
+
+    /// Whether a topic was finished before an event at a position, which is void therefore.
+    pub(super) fn is_void(&mut self, topic: &Topic, position: u64, now: u64) -> bool {
+        self.topics.end_of(topic, now).is_some_and(|last| last.position < position)
+    }
+
+    /// This node has finished a topic, of which it may not be given the last event.
+    pub(super) fn finished(&mut self, topic: &Topic, last: LastEvent, now: u64) {
+        if self.topics.end_of(topic, now).is_none() {
+            self.topics.set_end(topic, Some(last), now);
+        }
+    }
+
+    /// The hub's log has said of topics whether they have had a last event. Those of which an event has come meanwhile are
+    /// known better.
+    pub(super) fn learn_ends(
+        &mut self,
+        ends: &[(Arc<TopicLog>, Option<LastEvent>)],
+        now: u64,
+        tail: &Tail,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        let reached = self.source.position();
+        let mut finished = Vec::new();
+        for (log, end) in ends {
+            let mut state = log.lock();
+            let (Standing::Unknown { .. }, Some(topic)) = (state.standing, log.name.topic()) else {
+                continue;
+            };
+            // A last event that was not delivered yet will be.
+            match end.filter(|last| last.position <= reached) {
+                Some(last) => finished.push((log, state, topic, last)),
+                None => log.set_standing(&mut state, Standing::Open, 0),
+            }
+        }
+        if finished.is_empty() {
+            return effects;
+        }
+        // A new offset, which no reader has reached: so every reader notices.
+        self.offset += 1;
+        tail.enter(self.offset, tail::Entry::Any);
+        for (log, state, topic, last) in &mut finished {
+            self.topics.set_end(topic, Some(*last), now);
+            effects.wake(log.finish(state, *last, self.offset));
+        }
+        // Still under the logs' locks: a reader that finds the end finds the watermark, too.
+        tail.set_watermark(self.offset);
+        effects
     }
 
     /// The last reader of these topics has left: nobody needs their live window, and they may vanish. Removes some events

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -9,14 +10,19 @@ use bytes::Bytes;
 use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Record, Reply};
 use crate::encode;
 use crate::log::retention::RetentionRules;
+use crate::log::standing::LastEvent;
 use crate::pinned::Pinned;
 use crate::resume::Epoch;
 use crate::sync::{HashMap, Mutex};
+use crate::topic::Topic;
 
 /// The pages of a hub's log that are being read, or sent. Clients that ask for the same page share it: when a thousand
 /// clients have missed the same events, the log is asked once.
 #[derive(Debug, Default)]
-pub(crate) struct Pages(Mutex<HashMap<Read, Weak<SharedPage>>>);
+pub(crate) struct Pages(Mutex<HashMap<(Read, Ends), Weak<SharedPage>>>);
+
+/// The topics that have had their last events, up to where a page begins or ends.
+pub(crate) type Ends = BTreeMap<Topic, LastEvent>;
 
 /// A future of a page.
 #[derive(Debug)]
@@ -33,6 +39,7 @@ pub(crate) struct EncodedPage {
     /// The page has everything up to this position.
     pub(crate) to: u64,
     pub(crate) reach: Reach,
+    pub(crate) ends: Ends,
 }
 
 struct SharedPage {
@@ -42,30 +49,33 @@ struct SharedPage {
 }
 
 enum PageState {
-    Waiting(Receiver<Page>, Vec<Waker>),
+    /// With the topics that have ended before the page.
+    Waiting(Receiver<Page>, Ends, Vec<Waker>),
     Done(Result<EncodedPage, LogErrorKind>),
 }
 
 impl Pages {
-    /// Asks for a page with `ask`, or joins those that have asked for the same one.
+    /// Asks for a page with `ask`, or joins those that have asked for the same one. `ends`: see [`EncodedPage::ends`].
     pub(crate) fn read(
         &self,
-        read: Read,
+        (read, ends): (Read, Ends),
         rules: &Arc<RetentionRules>,
         pinned: &Arc<Pinned>,
         ask: impl FnOnce(Read, Reply<Page>),
     ) -> Reading {
         let mut pages = self.0.lock();
-        if let Some(page) = pages.get(&read).and_then(Weak::upgrade) {
+        let key = (read, ends);
+        if let Some(page) = pages.get(&key).and_then(Weak::upgrade) {
             return Reading(page);
         }
         if pages.len() == pages.capacity() {
             pages.retain(|_, page| page.strong_count() > 0);
         }
         let (reply, answer) = Reply::new();
-        let state = Mutex::new(PageState::Waiting(answer, Vec::new()));
+        let state = Mutex::new(PageState::Waiting(answer, key.1.clone(), Vec::new()));
         let page = Arc::new(SharedPage { state, rules: rules.clone(), pinned: pinned.clone() });
-        pages.insert(read.clone(), Arc::downgrade(&page));
+        let read = key.0.clone();
+        pages.insert(key, Arc::downgrade(&page));
         drop(pages);
         ask(read, reply);
         Reading(page)
@@ -79,21 +89,22 @@ impl Future for Reading {
         // Cloned before the lock is taken, and dropped after it: a waker is an executor's code.
         let waker = cx.waker().clone();
         let mut state = self.0.state.lock();
-        let page = match &mut *state {
+        let (page, ends) = match &mut *state {
             PageState::Done(page) => return Poll::Ready(page.clone()),
-            PageState::Waiting(page, wakers) => {
+            PageState::Waiting(page, ends, wakers) => {
                 if !wakers.iter().any(|known| known.will_wake(&waker)) {
                     wakers.push(waker);
                 }
                 let all = Waker::from(self.0.clone());
-                std::task::ready!(Pin::new(page).poll(&mut Context::from_waker(&all)))
+                let page = std::task::ready!(Pin::new(page).poll(&mut Context::from_waker(&all)));
+                (page, std::mem::take(ends))
             }
         };
-        let encode = |page| EncodedPage::of(page, &self.0.rules, &self.0.pinned);
+        let encode = |page| EncodedPage::of(page, ends, &self.0.rules, &self.0.pinned);
         let page = page.map(encode).map_err(|error| error.kind());
         let before = std::mem::replace(&mut *state, PageState::Done(page.clone()));
         drop(state);
-        if let PageState::Waiting(_, wakers) = before {
+        if let PageState::Waiting(.., wakers) = before {
             wakers.into_iter().for_each(Waker::wake);
         }
         Poll::Ready(page)
@@ -104,7 +115,7 @@ impl Future for Reading {
 impl Wake for SharedPage {
     fn wake(self: Arc<Self>) {
         let wakers = match &mut *self.state.lock() {
-            PageState::Waiting(_, wakers) => std::mem::take(wakers),
+            PageState::Waiting(.., wakers) => std::mem::take(wakers),
             PageState::Done(_) => Vec::new(),
         };
         wakers.into_iter().for_each(Waker::wake);
@@ -112,16 +123,25 @@ impl Wake for SharedPage {
 }
 
 impl EncodedPage {
-    fn of(page: Page, rules: &RetentionRules, pinned: &Arc<Pinned>) -> Self {
+    fn of(page: Page, mut ends: Ends, rules: &RetentionRules, pinned: &Arc<Pinned>) -> Self {
         let Page { epoch, mut records, from, to, reach } = page;
         keep_newest(&mut records, rules);
-        let mut bytes = Vec::new();
-        for record in &records {
-            bytes.extend(encode::fields_without_id(&record.event, 0));
-            encode::id(&epoch, record.position, &mut bytes);
+        let (mut bytes, mut events) = (Vec::new(), 0);
+        for Record { position, at, topic, event } in records {
+            // As the journal does with what the log delivers.
+            if ends.get(&topic).is_some_and(|last| last.voids(at)) {
+                continue;
+            }
+            events += 1;
+            bytes.extend(encode::fields_without_id(&event, 0));
+            encode::id(&epoch, position, &mut bytes);
             bytes.push(b'\n');
+            match event.is_last() {
+                true => drop(ends.insert(topic, LastEvent { position, at })),
+                false => drop(ends.remove(&topic)),
+            }
         }
-        Self { epoch, bytes: pinned.hold(bytes), events: records.len(), from, to, reach }
+        Self { epoch, bytes: pinned.hold(bytes), events, from, to, reach, ends }
     }
 }
 
@@ -158,11 +178,11 @@ mod tests {
     use super::*;
     use crate::backend::{LogError, Start};
     use crate::event::Event;
-    use crate::topic::{Topic, TopicPattern};
+    use crate::topic::TopicPattern;
 
-    fn read(topic: &str) -> Read {
+    fn read(topic: &str) -> (Read, Ends) {
         let topics = vec![TopicPattern::new(topic).unwrap()];
-        Read { topics, start: Start::After(3), to: 9, max_bytes: 100 }
+        (Read { topics, start: Start::After(3), to: 9, max_bytes: 100 }, Ends::new())
     }
 
     #[test]

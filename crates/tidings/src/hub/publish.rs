@@ -7,11 +7,13 @@ use super::journal::entry::{Entry, EntryKind};
 use super::published::Published;
 use super::replication::Replication;
 use super::shared::Shared;
-use crate::backend::{Append, Appended, IdempotencyKey, LogError, Receiver, Reply};
+use crate::backend::{Append, Appended, IdempotencyKey, LogError, LogErrorKind, Receiver, Reply};
+use crate::clock;
 use crate::encode;
 use crate::error::{FieldError, PublishError, PublishErrorCause, PublishErrorKind};
 use crate::event::Event;
 use crate::field::EventName;
+use crate::log::standing::LastEvent;
 use crate::resume::Epoch;
 use crate::telling;
 use crate::topic::Topic;
@@ -42,6 +44,7 @@ struct Appending {
     shared: Arc<Shared>,
     replication: Arc<Replication>,
     topic: Topic,
+    is_last: bool,
     number: u64,
 }
 
@@ -117,7 +120,22 @@ impl Appending {
             return Poll::Pending;
         }
         self.replication.stop_waiting_for_position(appended.position, self.number);
+        if self.is_void(appended.position) {
+            let error = LogError::new(LogErrorKind::Finished, "topic is finished");
+            return Poll::Ready(Err(error));
+        }
+        if self.is_last && !appended.is_duplicate {
+            let last = LastEvent { position: appended.position, at: clock::unix_millis() };
+            let now = self.shared.clock.now();
+            self.shared.journal.lock().finished(&self.topic, last, now);
+        }
         Poll::Ready(Ok(self.published(appended)))
+    }
+
+    /// Whether the topic was finished meanwhile, at another node: the order of the log decides.
+    fn is_void(&self, position: u64) -> bool {
+        let now = self.shared.clock.now();
+        self.shared.journal.lock().is_void(&self.topic, position, now)
     }
 
     /// Whether the event is one that this hub will be given, and has not yet.
@@ -185,14 +203,24 @@ fn begin(
     if shared.is_closed() {
         return Err(PublishErrorCause::Closed.into());
     }
+    let (is_open, is_finished) = {
+        let mut journal = shared.journal.lock();
+        (journal.topics.is_open(topic), journal.is_void(topic, u64::MAX, shared.clock.now()))
+    };
+    // Whether a key is known, only the log can say.
+    if is_finished && key.is_none() {
+        return Err(PublishErrorCause::Finished.into());
+    }
     let (reply, answer) = Reply::new();
-    replication.log.append(Append { topic: topic.clone(), event, key }, reply);
+    let is_last = event.is_last();
+    replication.log.append(Append { topic: topic.clone(), event, key, is_open }, reply);
     Ok(Outcome::Appending(Appending {
         answer,
         appended: None,
         shared: shared.clone(),
         replication: replication.clone(),
         topic: topic.clone(),
+        is_last,
         number: fastrand::u64(..),
     }))
 }

@@ -28,6 +28,8 @@ pub(crate) struct Script {
     /// What can be read, after the position up to which nothing is left.
     pub(crate) records: Vec<Record>,
     pub(crate) trimmed: u64,
+    /// How many records a page has at most, if not all.
+    pub(crate) page_records: Option<usize>,
     /// Where it ends.
     pub(crate) end: u64,
     /// What was asked of it.
@@ -125,14 +127,28 @@ impl Log for ScriptedLog {
             }
         };
         records.retain(|record| record.position > from);
+        let most = state.page_records.filter(|most| *most < records.len());
+        records.truncate(most.unwrap_or(usize::MAX));
+        let to = most.and_then(|_| records.last()).map_or(read.to, |record| record.position);
         let epoch = state.epoch.clone().unwrap_or_else(epoch);
         drop(state);
-        reply.send(Ok(Page::new(epoch, records, from, read.to).with_reach(reach)));
+        reply.send(Ok(Page::new(epoch, records, from, to).with_reach(reach)));
     }
 
     fn end(&self, reply: Reply<u64>) {
         let end = self.state().end;
         reply.send(Ok(end));
+    }
+
+    fn finished(&self, topics: Vec<Topic>, reply: Reply<Vec<(Topic, u64)>>) {
+        let state = self.state();
+        let newest = topics.into_iter().filter_map(|topic| {
+            let newest = state.records.iter().rfind(|record| record.topic == topic)?;
+            newest.event.is_last().then_some((topic, newest.position))
+        });
+        let finished = newest.collect();
+        drop(state);
+        reply.send(Ok(finished));
     }
 
     fn stop(&self) {}

@@ -15,14 +15,15 @@ use crate::health::{Health, Link};
 use crate::heartbeat::Heartbeat;
 use crate::log::feed::{Coalescing, Feeds};
 use crate::log::retention::RetentionRules;
+use crate::log::standing::LastEvent;
 use crate::log::tail::Tail;
 use crate::log::{TopicLog, TopicState};
 use crate::metrics::Metrics;
 use crate::pinned::Pinned;
 use crate::registry::Registry;
-use crate::resume::Epoch;
+use crate::resume::{Epoch, LastEventId};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::telling::{Attached, tell};
 use crate::timers::{Timed, TimerSlot};
 use crate::topic::TopicPattern;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) defaults: Defaults,
     pub(crate) retention: Arc<RetentionRules>,
     pub(crate) counters: Counters,
+    /// How many streams are about to change their topics.
+    pub(crate) changing: AtomicUsize,
     /// Of a hub that is the replica of a log.
     pub(crate) replication: Option<Arc<Replication>>,
     /// Of a hub whose log is shared with other nodes.
@@ -205,7 +208,7 @@ impl Shared {
     }
 
     /// Tells a selective log which topics this node now has subscribers for.
-    fn tell_interests(&self) {
+    pub(crate) fn tell_interests(&self) {
         let Some(replication) = self.replication.as_ref().filter(|it| it.is_selective) else {
             return;
         };
@@ -218,11 +221,37 @@ impl Shared {
 
     /// Counts one more subscriber in these topics and patterns. Every event after the head is for it.
     pub(crate) fn subscribe(&self, names: &[TopicPattern]) -> (Vec<Arc<TopicLog>>, Head) {
-        let steps = names.chunks(STEP).flat_map(|names| self.journal.lock().subscribe(names));
-        let logs = steps.collect();
-        let head = self.head();
+        let entered = self.enter(names);
         self.tell_interests();
-        (logs, head)
+        entered
+    }
+
+    /// The same for a caller that tells the interests when it holds no lock.
+    pub(crate) fn enter(&self, names: &[TopicPattern]) -> (Vec<Arc<TopicLog>>, Head) {
+        let now = self.clock.now();
+        let steps = names.chunks(STEP).flat_map(|names| self.journal.lock().subscribe(names, now));
+        let logs = steps.collect();
+        (logs, self.head())
+    }
+
+    /// Whether all of these topics are finished, and a client that comes back with an id has their last events.
+    pub(crate) fn has_the_ends(&self, names: &[TopicPattern], id: &LastEventId) -> bool {
+        let now = self.clock.now();
+        let mut steps = names.chunks(STEP);
+        steps.all(|names| {
+            let mut journal = self.journal.lock();
+            let head = journal.head();
+            let position = id.position(&head.epoch).filter(|position| *position <= head.position);
+            position.is_some_and(|position| journal.have_ended(names, position, now))
+        })
+    }
+
+    /// The hub's log has said of topics whether they are finished.
+    pub(crate) fn learn_ends(&self, ends: &[(Arc<TopicLog>, Option<LastEvent>)]) {
+        let now = self.clock.now();
+        ends.chunks(STEP).for_each(|ends| {
+            self.change(|journal, tail| journal.learn_ends(ends, now, tail));
+        });
     }
 
     /// Passes all topics whose names begin with a prefix, in order. Topics that come or go meanwhile may be among them.
@@ -311,6 +340,7 @@ impl Shared {
             resets_unknown: counters.resets_unknown.get(),
             log_reads: counters.log_reads.get(),
             streams_cut: counters.streams_cut.get(),
+            snapshots: counters.snapshots.get(),
             snapshots_failed: counters.snapshots_failed.get(),
             snapshots_timed_out: counters.snapshots_timed_out.get(),
             streams_untold: counters.streams_untold.get(),
@@ -319,6 +349,14 @@ impl Shared {
             connections_evicted: counters.connections_evicted.get(),
             connections_timed_out: counters.connections_timed_out.get(),
             writer_restarts: counters.writer_restarts.get(),
+            ended_expired: counters.ended_expired.get(),
+            ended_revoked: counters.ended_revoked.get(),
+            ended_limited: counters.ended_limited.get(),
+            ended_superseded: counters.ended_superseded.get(),
+            ended_drained: counters.ended_drained.get(),
+            ended_finished: counters.ended_finished.get(),
+            checks_failed: counters.checks_failed.get(),
+            subscriptions_finished: counters.subscriptions_finished.get(),
             health: self.health(),
         }
     }

@@ -221,7 +221,7 @@ fn the_past_of_a_pattern_is_read_from_the_topics_that_have_news() {
     let topics = |hub: &Hub| {
         let mut replays = Vec::new();
         hub.shared().for_each_topic("", |log| replays.push(log.lock().replays));
-        replays.into_iter().sum::<usize>()
+        replays.into_iter().sum::<u32>()
     };
     assert_eq!(topics(&hub), 2);
     let text = String::from_utf8(read_all(&mut reader)).unwrap();

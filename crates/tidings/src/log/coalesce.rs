@@ -89,16 +89,18 @@ impl Chunk {
         self.to
     }
 
-    /// The part after `cursor`; `None` when the rest of the range holds no event.
-    pub(crate) fn after(&self, cursor: u64) -> Option<Slice> {
+    /// The part after `cursor` and up to `limit`; `None` when that holds no event.
+    pub(crate) fn between(&self, cursor: u64, limit: u64) -> Option<Slice> {
         let first = self.index.partition_point(|entry| entry.offset <= cursor);
-        let rest = &self.index[first..];
+        let end = self.index.partition_point(|entry| entry.offset <= limit);
+        let part = self.index.get(first..end)?;
+        let end = self.index.get(end).map_or(self.bytes.len(), |entry| entry.start);
         Some(Slice {
-            bytes: self.bytes.slice(rest.first()?.start..),
+            bytes: self.bytes.slice(part.first()?.start..end),
             is_chunk: true,
-            events: rest.len(),
-            to: self.to,
-            position: rest.iter().rev().find_map(|entry| entry.position),
+            events: part.len(),
+            to: self.to.min(limit),
+            position: part.iter().rev().find_map(|entry| entry.position),
             topic: None,
         })
     }
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_begins_after_the_cursor() {
+    fn a_slice_begins_after_the_cursor_and_ends_at_the_limit() {
         let chunk = chunk(&[3, 5, 9], (2, 10), &Budget::new(1_000)).unwrap();
         for (cursor, expected) in [
             (2, "data: 3\n\ndata: 5\n\ndata: 9\n\n"),
@@ -188,9 +190,18 @@ mod tests {
             (8, "data: 9\n\n"),
         ] {
             assert!(chunk.covers(cursor));
-            assert_eq!(chunk.after(cursor).unwrap().bytes, expected.as_bytes());
+            assert_eq!(chunk.between(cursor, 10).unwrap().bytes, expected.as_bytes());
         }
-        assert!(chunk.after(9).is_none());
+        assert!(chunk.between(9, 10).is_none());
+        for (limit, expected, to) in [
+            (3, "data: 3\n\n", 3),
+            (8, "data: 3\n\ndata: 5\n\n", 8),
+            (20, "data: 3\n\ndata: 5\n\ndata: 9\n\n", 10),
+        ] {
+            let slice = chunk.between(2, limit).unwrap();
+            assert_eq!((&*slice.bytes, slice.to), (expected.as_bytes(), to));
+        }
+        assert!(chunk.between(3, 4).is_none() && chunk.between(5, 3).is_none());
         assert!(!chunk.covers(1) && !chunk.covers(10));
     }
 
@@ -198,7 +209,7 @@ mod tests {
     fn the_budget_counts_until_the_last_slice_is_dropped() {
         let budget = Budget::new(20);
         let chunk_a = chunk(&[1, 2], (0, 2), &budget).unwrap();
-        let slice = chunk_a.after(1).unwrap();
+        let slice = chunk_a.between(1, 2).unwrap();
         drop(chunk_a);
         assert_eq!(budget.used(), 18);
         assert!(chunk(&[3], (2, 3), &budget).is_none());

@@ -6,6 +6,7 @@ use super::frame::Frame;
 use super::gate::Gate;
 use super::reset_reason::ResetReason;
 use super::ring::Newest;
+use super::standing::End;
 use super::tail::{Entry, Tail};
 use super::wait_list::Ticket;
 use super::{TopicLog, TopicState};
@@ -214,7 +215,7 @@ impl Feed {
             if chunk.covers(range.from)
                 && (!range.replay || chunk.to() <= range.to)
                 && (!self.is_latest || self.is_fresh(chunk, range, coalescing))
-                && let Some(slice) = chunk.after(range.from)
+                && let Some(slice) = chunk.between(range.from, range.to)
             {
                 return Ok(Some(slice));
             }
@@ -367,10 +368,29 @@ impl Feed {
         }
     }
 
+    /// The least interval between two writes to its streams, in milliseconds; 0 for none.
+    pub(crate) fn interval(&self) -> u64 {
+        self.gate.as_ref().map_or(0, |gate| gate.interval())
+    }
+
     /// Whether its streams have a pace: they wait for that and not for their topics.
     #[inline]
     pub(crate) fn has_pace(&self) -> bool {
         self.gate.is_some()
+    }
+
+    /// What may follow for one who has read everything up to an offset.
+    #[inline]
+    pub(crate) fn end(&self, offset: u64) -> End {
+        let mut all = End::Reached;
+        for topic in &self.topics {
+            match topic.end(offset) {
+                End::Open => return End::Open,
+                End::Unknown => all = End::Unknown,
+                End::Reached => {}
+            }
+        }
+        all
     }
 
     /// Whether a topic has anything after this offset.
@@ -542,7 +562,7 @@ impl Gathered {
         let now = coalescing.clock.now();
         let (covered, made) = ((range.from, self.to), (now, seen));
         match Chunk::write(&self.frames, covered, made, &coalescing.budget) {
-            Some(chunk) => Some((chunk.after(range.from)?, Some(chunk))),
+            Some(chunk) => Some((chunk.between(range.from, self.to)?, Some(chunk))),
             None => Some((alone, None)),
         }
     }
@@ -641,7 +661,7 @@ impl Feeds {
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        let interval = self.gate.as_ref().map_or(0, |gate| gate.interval());
+        let interval = self.interval();
         if let Some(gate) = &self.gate {
             gate.close(self);
         }

@@ -53,6 +53,11 @@ impl Frame {
         self.position.map(|position| LowWatermark { offset: self.offset, position, reason })
     }
 
+    /// Whether nothing follows it in its topic.
+    pub(crate) fn is_last(&self) -> bool {
+        self.tags.as_ref().is_some_and(|tags| tags.is_last)
+    }
+
     /// The bytes of memory that a frame takes without its entry in the ring.
     pub(crate) fn cost(&self) -> usize {
         let tags = self.tags.as_ref().map_or(0, |tags| tags.cost());

@@ -91,6 +91,10 @@ impl Latest {
         self.frames.first_key_value().map(|(_, frame)| frame)
     }
 
+    pub(super) fn last(&self) -> Option<&Frame> {
+        self.frames.last_key_value().map(|(_, frame)| frame)
+    }
+
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Frame> {
         self.frames.values()
     }

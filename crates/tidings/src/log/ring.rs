@@ -83,6 +83,10 @@ impl Ring {
         self.frames.front().or_else(|| self.latest.as_ref()?.front())
     }
 
+    pub(crate) fn last(&self) -> Option<&Frame> {
+        self.frames.back().or_else(|| self.latest.as_ref()?.last())
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.frames.len() + self.latest.as_ref().map_or(0, |latest| latest.len())
     }
@@ -143,6 +147,18 @@ impl Ring {
     /// The first frame after a public position.
     pub(crate) fn first_after_position(&self, position: u64) -> Option<&Frame> {
         self.first(|frame| frame.position.is_some_and(|of_frame| of_frame > position))
+    }
+
+    /// How many frames are after a public position.
+    pub(crate) fn count_after_position(&self, position: u64) -> usize {
+        let first = self.first_after_position(position).map(|frame| frame.offset);
+        first.map_or(0, |first| self.count_from(first))
+    }
+
+    fn count_from(&self, offset: u64) -> usize {
+        let before = self.frames.partition_point(|frame| frame.offset < offset);
+        let latest = self.latest.as_ref().map_or(0, |latest| latest.after(offset - 1).count());
+        self.frames.len() - before + latest
     }
 
     /// The first frame published at `at` or later.

@@ -10,6 +10,7 @@ use crate::hub::shared::Shared;
 use crate::log::TopicLog;
 use crate::log::reset_reason::ResetReason;
 use crate::log::retention::RetentionRules;
+use crate::log::standing::Standing;
 use crate::status::Status;
 
 /// What a client asks for when it connects.
@@ -18,9 +19,17 @@ pub(super) struct Request {
     pub(super) claim: Claim,
     pub(super) history: History,
     pub(super) has_snapshot: bool,
+    /// Whether it is a client, and not the application that reads history.
+    pub(super) is_client: bool,
 }
 
 impl Request {
+    /// Whether the client is sent the last events of its topics if all of them are finished: it asks for nothing of the
+    /// past, and nothing else is to come.
+    pub(super) fn may_want_ends(&self) -> bool {
+        self.is_live() && !self.has_snapshot && self.is_client
+    }
+
     /// Whether the client is sent nothing of the past.
     pub(super) fn is_live(&self) -> bool {
         self.claim == Claim::None && self.history == History::None
@@ -129,6 +138,11 @@ impl Beginning {
 
     fn fresh(request: &Request, view: &View<'_>) -> Self {
         let status = Status::Fresh;
+        if request.may_want_ends()
+            && let Some(beginning) = Self::before_ends(view)
+        {
+            return beginning;
+        }
         let lag = view.end_of_history().filter(|end| view.head.position < *end);
         match (request.history, lag) {
             (History::None, _) if request.has_snapshot => Self::live(status, First::Snapshot, view),
@@ -139,6 +153,27 @@ impl Beginning {
             }
             (history, _) => Self::retained(status, history, view),
         }
+    }
+
+    /// With the last events of the topics, if all of them are finished.
+    fn before_ends(view: &View<'_>) -> Option<Self> {
+        // A selective log may have been ahead of the head.
+        let (mut offset, mut position) = (view.head.offset, u64::MAX);
+        let mut is_in_memory = true;
+        for log in view.logs {
+            let state = log.lock();
+            let Standing::Finished(last) = state.standing else { return None };
+            position = position.min(last.position.saturating_sub(1));
+            match state.durable.last() {
+                Some(frame) => offset = offset.min(frame.offset - 1),
+                None => is_in_memory = false,
+            }
+        }
+        if is_in_memory {
+            let then = StartPoint::before_ends(view.logs, offset, position, view.head);
+            return Some(Self::from_memory(Status::Fresh, then));
+        }
+        Some(Self::from_log(Status::Fresh, LogStart::After(position), view))
     }
 
     /// How a client begins that has missed something that is gone: when it connects, or in mid-stream.

@@ -38,8 +38,13 @@ fn beginning(hub: HubKind, request: &Request) -> Beginning {
         HubKind::NotFollowed(_) => Coverage::NotFollowed,
         _ => Coverage::Since(low),
     };
-    let log =
-        TopicLog::new(1, TopicPattern::new("a").unwrap(), Arc::new(Retention::default()), coverage);
+    let log = TopicLog::new(
+        1,
+        TopicPattern::new("a").unwrap(),
+        Arc::new(Retention::default()),
+        coverage,
+        false,
+    );
     if coverage.is_followed() {
         for offset in 3..=5 {
             let bytes = b"data: x\n\n".to_vec();
@@ -120,7 +125,7 @@ fn a_beginning_follows_from_the_request_and_what_the_hub_has() {
         (NotFollowed(5), Claim::Unknown, LIVE, true, (Reset(Unknown), First::Snapshot, 5)),
         (NotFollowed(5), Position(5), LIVE, false, (Resumed, log_after_claim(5), 5)),
     ] {
-        let request = Request { claim, history, has_snapshot };
+        let request = Request { claim, history, has_snapshot, is_client: true };
         let Beginning { status, first, then, waits_for_topics, .. } = beginning(hub, &request);
         assert_eq!((status, first, then.position), expected, "{hub:?} {request:?}");
         let is_live = !matches!(first, First::Log(_)) && matches!(hub, NotFollowed(_));
@@ -151,13 +156,14 @@ fn history_is_complete_if_nothing_of_what_was_asked_for_is_gone() {
         (Within(2 * second), true),
         (Within(3 * second), false),
     ] {
-        let request = Request { claim: Claim::None, history, has_snapshot: false };
+        let request = Request { claim: Claim::None, history, has_snapshot: false, is_client: true };
         for hub in [HubKind::InMemory, HubKind::Replica(5)] {
             assert_eq!(beginning(hub, &request).is_complete, expected, "{hub:?} {history:?}");
         }
     }
     // A client that is reset has been told.
-    let request = Request { claim: Claim::Unknown, history: All, has_snapshot: false };
+    let request =
+        Request { claim: Claim::Unknown, history: All, has_snapshot: false, is_client: true };
     assert!(beginning(HubKind::InMemory, &request).is_complete);
 }
 
@@ -174,7 +180,7 @@ fn history_of_the_log_is_complete_if_it_goes_as_far_back_as_was_asked_for() {
         (Within(600 * second), &[Reach::All, Reach::Time]),
         (Within(601 * second), &[Reach::All]),
     ] {
-        let request = Request { claim: Claim::None, history, has_snapshot: false };
+        let request = Request { claim: Claim::None, history, has_snapshot: false, is_client: true };
         let First::Log(LogStart::Newest { whole, .. }) =
             beginning(HubKind::Selective(5), &request).first
         else {

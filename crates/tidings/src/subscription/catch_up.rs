@@ -13,10 +13,12 @@ use super::{Ready, Subscription};
 use crate::backend::{Epoch, LogErrorKind, Read, Receiver, Reply, Start};
 use crate::client::Client;
 use crate::clock;
+use crate::heartbeat::timer::Call;
 use crate::hub::journal::Head;
-use crate::hub::pages::{EncodedPage, Reading};
+use crate::hub::pages::{EncodedPage, Ends, Reading};
 use crate::hub::replication::Replication;
 use crate::hub::shared::Shared;
+use crate::log::feed::Feed;
 use crate::log::reset_reason::ResetReason;
 use crate::status::Status;
 
@@ -38,6 +40,8 @@ pub(super) struct CatchUp {
     began: u64,
     /// The log has reached the position at which the client is.
     is_reached: bool,
+    /// The topics whose last events were read.
+    ends: Ends,
     state: CatchUpState,
     /// The retry generation in which the hub was found to be closing.
     closing: Option<u64>,
@@ -60,6 +64,8 @@ enum CatchUpState {
 }
 
 pub(super) enum Progress {
+    /// The stream's topics change before it looks further.
+    ChangeTopics,
     /// The client's status is certain; there is more to come.
     Announce(Announcement),
     /// Some events, perhaps none.
@@ -94,6 +100,7 @@ impl CatchUp {
         };
         let state = CatchUpState::Look;
         let closing = None;
+        let ends = Ends::new();
         Box::new(Self {
             replication,
             announce,
@@ -102,6 +109,7 @@ impl CatchUp {
             whole,
             began,
             is_reached,
+            ends,
             state,
             closing,
         })
@@ -119,12 +127,13 @@ impl CatchUp {
         &mut self,
         shared: &Arc<Shared>,
         client: &Arc<Client>,
+        feed: &Arc<Feed>,
         cx: &mut Context<'_>,
     ) -> Poll<Progress> {
         loop {
             match &mut self.state {
                 CatchUpState::Look => {
-                    if let Poll::Ready(progress) = self.look(shared, client) {
+                    if let Poll::Ready(progress) = self.look(shared, client, feed) {
                         return Poll::Ready(progress);
                     }
                     if let CatchUpState::Look = self.state {
@@ -134,7 +143,7 @@ impl CatchUp {
                 CatchUpState::LookBack(look) => {
                     let Some((answer, head)) = look.take() else { return Poll::Pending };
                     self.state = CatchUpState::Look;
-                    if let Poll::Ready(progress) = self.looked(answer, head, shared, client) {
+                    if let Poll::Ready(progress) = self.looked(answer, head, shared, feed) {
                         return Poll::Ready(progress);
                     }
                 }
@@ -161,6 +170,7 @@ impl CatchUp {
                             let is_complete =
                                 !(is_fresh && is_newest) || self.whole.is_reached(page.reach);
                             self.start = Start::After(page.to);
+                            self.ends.clone_from(&page.ends);
                             let (position, status) = (page.from, self.announce.take());
                             self.state = CatchUpState::SendPage(page);
                             if let Some(status) = status {
@@ -198,14 +208,23 @@ impl CatchUp {
     }
 
     /// Looks whether memory has what follows, and asks the log if not.
-    fn look(&mut self, shared: &Arc<Shared>, client: &Arc<Client>) -> Poll<Progress> {
+    fn look(
+        &mut self,
+        shared: &Arc<Shared>,
+        client: &Arc<Client>,
+        feed: &Arc<Feed>,
+    ) -> Poll<Progress> {
         // First, so that nothing that happens after the look is missed.
         self.replication.wait_for_progress(client);
         let head = shared.head();
+        // After that: a change that comes now has a later head.
+        if client.heartbeat.calls().has(Call::Topics) {
+            return Poll::Ready(Progress::ChangeTopics);
+        }
         let Some(history) = head.replica.filter(|history| history.began == self.began) else {
             return Poll::Ready(Progress::Reset(ResetReason::Unknown));
         };
-        let logs = &client.feed.topics;
+        let logs = &feed.topics;
         // What is not followed yet would only have to be read again.
         if !logs.iter().all(|log| log.lock().coverage.is_followed()) {
             return Poll::Pending;
@@ -223,8 +242,8 @@ impl CatchUp {
             }
             Start::After(position) => {
                 let question = Question::AfterPosition(position);
-                return match LookBack::begin(question, head, shared, client) {
-                    LookBack::Done(answer, head) => self.looked(answer, head, shared, client),
+                return match LookBack::begin(question, head, shared, (client, feed)) {
+                    LookBack::Done(answer, head) => self.looked(answer, head, shared, feed),
                     LookBack::Pending(look) => {
                         self.state = CatchUpState::LookBack(look);
                         Poll::Pending
@@ -232,7 +251,7 @@ impl CatchUp {
                 };
             }
         }
-        self.read_page(head, shared, client);
+        self.read_page(head, shared, feed);
         Poll::Pending
     }
 
@@ -242,10 +261,10 @@ impl CatchUp {
         answer: Answer,
         head: Head,
         shared: &Shared,
-        client: &Client,
+        feed: &Feed,
     ) -> Poll<Progress> {
         let (Answer::GoOn(start), Start::After(position)) = (answer, self.start) else {
-            self.read_page(head, shared, client);
+            self.read_page(head, shared, feed);
             return Poll::Pending;
         };
         let (status, epoch) = (self.announce.take(), head.epoch);
@@ -255,20 +274,21 @@ impl CatchUp {
     }
 
     /// Asks the log for a page up to the head.
-    fn read_page(&mut self, head: Head, shared: &Shared, client: &Client) {
-        let logs = &client.feed.topics;
+    fn read_page(&mut self, head: Head, shared: &Shared, feed: &Feed) {
+        let names = feed.topics.iter().map(|log| &log.name);
         let is_before = |to: &u64| match self.start {
             Start::After(position) => position < *to,
             Start::Newest { .. } => true,
         };
         let read = Read {
-            topics: logs.iter().map(|log| log.name.clone()).collect(),
+            topics: names.cloned().collect(),
             start: self.start,
             to: self.to.filter(is_before).map_or(head.position, |to| to.min(head.position)),
             max_bytes: Self::PAGE_BYTES,
         };
+        let asked = (read, self.ends.clone());
         let (rules, pinned) = (&shared.retention, &shared.pinned);
-        let page = self.replication.pages.read(read, rules, pinned, |read, reply| {
+        let page = self.replication.pages.read(asked, rules, pinned, |read, reply| {
             shared.counters.log_reads.add();
             self.replication.log.read(read, reply);
         });
@@ -285,7 +305,8 @@ impl Subscription {
         cx: &mut Context<'_>,
     ) -> Option<NextStep> {
         self.client.heartbeat.register(cx.waker());
-        let Poll::Ready(progress) = catch_up.poll(&self.shared, &self.client, cx) else {
+        let progress = catch_up.poll(&self.shared, &self.client, self.feed(), cx);
+        let Poll::Ready(progress) = progress else {
             // The client comes back, here or elsewhere.
             if closing && catch_up.is_hopeless() {
                 return Some(NextStep::End);
@@ -294,6 +315,11 @@ impl Subscription {
             return Some(NextStep::Wait);
         };
         let announcement = match progress {
+            Progress::ChangeTopics => {
+                self.out_of_band().catch_up = Some(catch_up);
+                self.change_topics_here();
+                return None;
+            }
             Progress::Reset(reason) => {
                 self.reset(reason);
                 return None;
@@ -311,6 +337,7 @@ impl Subscription {
                 Some(announcement)
             }
             Progress::Arrived(start, announcement) => {
+                self.on_ends_read(&catch_up.ends);
                 self.client.set_position(start.position);
                 self.seek(start);
                 announcement

@@ -87,7 +87,7 @@ impl Subscription {
         self.has_rest
             || self.out_of_band.is_some()
             || self.shared.watermark() > self.cursor.offset
-                && self.client.feed.has_news(self.cursor.offset)
+                && self.feed().has_news(self.cursor.offset)
     }
 
     #[inline]

@@ -10,6 +10,7 @@ use crate::hub::journal::Head;
 use crate::hub::journal::topics::Past;
 use crate::hub::search::Search;
 use crate::hub::shared::Shared;
+use crate::log::feed::Feed;
 use crate::log::reset_reason::ResetReason;
 use crate::sync::Mutex;
 use crate::waking::Waiter;
@@ -57,9 +58,9 @@ impl LookBack {
         question: Question,
         head: Head,
         shared: &Arc<Shared>,
-        client: &Arc<Client>,
+        (client, feed): (&Arc<Client>, &Arc<Feed>),
     ) -> Self {
-        let logs = &client.feed.topics;
+        let logs = &feed.topics;
         let search = question.needs_past().then(|| Search::of(logs, shared)).flatten();
         let Some(mut search) = search else {
             let answer = question.answer(&View::new(shared, &head, logs, Past::of(logs)));
@@ -76,7 +77,8 @@ impl LookBack {
                 }
             }
         }
-        Self::Pending(PendingLook::begin(question, head, search, shared.clone(), client.clone()))
+        let (shared, client, feed) = (shared.clone(), client.clone(), feed.clone());
+        Self::Pending(PendingLook::begin(question, head, search, shared, (client, feed)))
     }
 }
 
@@ -86,7 +88,7 @@ impl PendingLook {
         head: Head,
         search: Search,
         shared: Arc<Shared>,
-        client: Arc<Client>,
+        (client, feed): (Arc<Client>, Arc<Feed>),
     ) -> Self {
         let this = Self(Arc::default());
         let outcome = this.0.clone();
@@ -99,7 +101,7 @@ impl PendingLook {
             }
             if let Some((search, head)) = left.take() {
                 let past = search.finish(&shared);
-                let view = View::new(&shared, &head, &client.feed.topics, past);
+                let view = View::new(&shared, &head, &feed.topics, past);
                 let answer = question.answer(&view);
                 *outcome.lock() = Some((answer, head));
                 client.wake();

@@ -1,18 +1,26 @@
 //! What a stream sends that does not come from the topics' logs: status events, snapshots, and what is read from the
 //! hub's log or from a pattern's past.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
+
+use super::application_task::ApplicationTask;
 use super::catch_up::CatchUp;
+use super::ends::AskedEnds;
 use super::look_back::PendingLook;
 use super::replay::Replay;
-use super::snapshot::{AwaitedSnapshot, Snapshot, SnapshotHook, SnapshotTask};
+use super::snapshot::{AwaitedSnapshot, SharedSnapshot, Snapshot};
+use super::topics::AddedHistory;
 use super::{Item, Subscription};
 use crate::encode;
 use crate::error::{StreamError, StreamErrorKind};
 use crate::heartbeat::EMPTY_COMMENT;
+use crate::heartbeat::timer::Call;
 use crate::log::coalesce::Slice;
+use crate::log::reset_reason::ResetReason;
 use crate::resume::Epoch;
 use crate::status::Status;
 use crate::telling::tell;
@@ -22,9 +30,13 @@ use crate::telling::tell;
 pub(super) struct OutOfBand {
     pub(super) ready: Option<Ready>,
     snapshot: Option<AnnouncedSnapshot>,
+    /// Of new topics.
+    pub(super) added: VecDeque<AddedHistory>,
     pub(super) look_back: Option<PendingLook>,
     pub(super) catch_up: Option<Box<CatchUp>>,
     pub(super) replay: Option<Replay>,
+    /// The stream reads on meanwhile, unless it [waits for this](AskedEnds::is_waited_for).
+    pub(super) ends: Option<AskedEnds>,
     /// An error that waits until the server has sent what comes before it: see [`EventStream`](crate::EventStream).
     failed: Option<StreamError>,
     /// The server has been given time for that.
@@ -48,9 +60,9 @@ pub(super) enum NextStep {
 #[derive(Debug, Default)]
 pub(super) struct Ready {
     pub(super) bytes: Vec<u8>,
-    events: usize,
+    pub(super) events: usize,
     /// The position that they leave the client with, if they have any.
-    position: Option<u64>,
+    pub(super) position: Option<u64>,
 }
 
 /// A client's status, and the position from which it follows.
@@ -66,6 +78,21 @@ pub(super) struct Announcement {
 struct AnnouncedSnapshot {
     snapshot: AwaitedSnapshot,
     announcement: Announcement,
+}
+
+impl OutOfBand {
+    /// Whether the stream goes on in its topics' logs meanwhile.
+    pub(super) fn is_only_asking(&self) -> bool {
+        let Self { ready, snapshot, added, look_back, catch_up, replay, ends, failed, .. } = self;
+        ends.as_ref().is_some_and(|ends| !ends.is_waited_for())
+            && ready.is_none()
+            && snapshot.is_none()
+            && added.is_empty()
+            && look_back.is_none()
+            && catch_up.is_none()
+            && replay.is_none()
+            && failed.is_none()
+    }
 }
 
 impl Ready {
@@ -105,7 +132,7 @@ impl Subscription {
     pub(super) fn announce_snapshot(
         &mut self,
         announcement: Announcement,
-        hook: SnapshotHook,
+        hook: SharedSnapshot,
         mut ready: Ready,
     ) {
         self.set_status(announcement.status);
@@ -160,7 +187,7 @@ impl Subscription {
             if let Some(AnnouncedSnapshot { snapshot, .. }) = &mut out_of_band.snapshot {
                 // The waker first: an outcome or the time limit that comes from here on wakes it.
                 self.client.heartbeat.register(cx.waker());
-                match snapshot.poll(makes_snapshots, cx) {
+                match snapshot.poll(makes_snapshots) {
                     Poll::Ready(Ok(snapshot)) => self.send_snapshot(&snapshot),
                     Poll::Ready(Err(error)) => {
                         out_of_band.snapshot = None;
@@ -170,6 +197,20 @@ impl Subscription {
                     // A shutdown does not wait for the application.
                     Poll::Pending if closing => return NextStep::End,
                     Poll::Pending => return NextStep::Wait,
+                }
+                continue;
+            }
+            if let Some(added) = out_of_band.added.front_mut() {
+                // The waker first, as above.
+                self.client.heartbeat.register(cx.waker());
+                let Poll::Ready(events) = added.poll(cx) else {
+                    return if closing { NextStep::End } else { NextStep::Wait };
+                };
+                out_of_band.added.pop_front();
+                match events {
+                    Ok(ready) => self.send(ready),
+                    // The client was to be sent it, and is told that it is not.
+                    Err(_) => self.reset(ResetReason::Trimmed),
                 }
                 continue;
             }
@@ -201,6 +242,20 @@ impl Subscription {
                 }
                 continue;
             }
+            if let Some(ends) = &mut out_of_band.ends {
+                match ends.poll(cx) {
+                    Poll::Ready(answer) => {
+                        if let Some(asked) = out_of_band.ends.take() {
+                            self.on_ends(asked, answer);
+                        }
+                        continue;
+                    }
+                    Poll::Pending if !ends.is_waited_for() => return NextStep::Read,
+                    // The client comes back, here or elsewhere.
+                    Poll::Pending if closing => return NextStep::End,
+                    Poll::Pending => return NextStep::Wait,
+                }
+            }
             self.out_of_band = None;
             return NextStep::Read;
         }
@@ -229,8 +284,8 @@ impl Subscription {
         self.out_of_band().failed = Some(error);
     }
 
-    /// Ends the stream as its hub says: with its end, or with an error in place of that. If it has failed already, with
-    /// its own error.
+    /// Ends the stream as its hub says: with its last event if there is to be one, and then with its end, or with an error in
+    /// place of that. If it has failed already, with its own error.
     #[cold]
     pub(super) fn poll_end(
         &mut self,
@@ -244,6 +299,9 @@ impl Subscription {
             self.ended = true;
             return Poll::Ready(Some(Err(StreamError::cut())));
         }
+        if let Some(bytes) = self.last_event() {
+            return Poll::Ready(Some(Ok(bytes.into())));
+        }
         let failed = self.out_of_band.as_mut().and_then(|out_of_band| out_of_band.failed.take());
         if failed.is_none() && self.shared.ends_streams_by_reset() {
             self.fail(StreamError::ended());
@@ -256,13 +314,37 @@ impl Subscription {
         Poll::Ready(failed.map(Err))
     }
 
-    /// The task that makes the snapshot that the stream waits for; `None` if it waits for none, or if the task was taken
-    /// already.
+    /// The event that says why the stream ends, if it was not sent yet, and what is ready to be sent before it.
+    fn last_event(&mut self) -> Option<Bytes> {
+        let calls = self.client.heartbeat.calls();
+        let end = self.client.outlet.how_to_end().filter(|_| !calls.has(Call::Close))?;
+        let out_of_band = self.out_of_band.take().unwrap_or_default();
+        if out_of_band.failed.is_some() {
+            self.out_of_band = Some(out_of_band);
+            return None;
+        }
+        // From here on it is closed.
+        self.client.close();
+        tell!(DEBUG, &self.client, self.span(), reason = %end.reason, "stream is ended");
+        self.shared.counters.ended(end.reason);
+        let Ready { mut bytes, events, position } = out_of_band.ready.unwrap_or_default();
+        bytes.extend_from_slice(&end.event().encode());
+        self.client.sent(bytes.len(), events + 1, position);
+        Some(self.shared.pinned.hold(bytes))
+    }
+
+    /// The task that runs code of the application for the stream; `None` if there is nothing to run, or if the task was
+    /// taken already.
     ///
     /// For transports that poll the stream through a [`Cohort`](crate::transport::Cohort), which runs no code of the application.
-    /// Once a stream is pending, a transport takes the task and has a runtime run it; the task wakes the stream.
-    pub fn take_snapshot_task(&mut self) -> Option<SnapshotTask> {
-        self.out_of_band.as_mut()?.snapshot.as_mut()?.snapshot.take_task()
+    /// After each poll, a transport takes the tasks and has a runtime run them; they wake the stream.
+    pub fn take_application_task(&mut self) -> Option<ApplicationTask> {
+        let snapshot = self.out_of_band.as_mut().and_then(|it| it.snapshot.as_mut());
+        let snapshot = snapshot.and_then(|snapshot| snapshot.snapshot.take_task());
+        if let Some(task) = snapshot {
+            return Some(task.into());
+        }
+        self.rights()?.take_task().map(ApplicationTask::from)
     }
 
     /// Sends a snapshot, and the status event before it.

@@ -198,7 +198,7 @@ impl Subscription {
                 self.cursor.joined = watermark;
                 continue;
             }
-            match self.read(Some(joined)) {
+            match self.read(joined.min(self.shared.watermark())) {
                 Ok(Some(item)) => return Poll::Ready(Some(item.bytes)),
                 Ok(None) => {}
                 Err(reason) => self.on_overrun(reason),

@@ -67,6 +67,23 @@ impl StartPoint {
         }
     }
 
+    /// Before the last event of each of these topics, which are finished. The first of them is after an offset and a
+    /// position.
+    pub(crate) fn before_ends(
+        logs: &[Arc<TopicLog>],
+        offset: u64,
+        position: u64,
+        head: &Head,
+    ) -> Self {
+        let before_last = |log: &Arc<TopicLog>| {
+            let last = log.lock().durable.last().map(|frame| frame.offset - 1);
+            last.unwrap_or(head.offset)
+        };
+        let starts_after = Some(logs.iter().map(before_last).collect());
+        let cursor = Cursor { offset, joined: head.offset };
+        Self { cursor, starts_after, past: None, position }
+    }
+
     /// After an offset, in logs other than those of the present. `None` if there are none, or if they have lost an
     /// event after it.
     pub(crate) fn after_offset(past: &Past<'_>, offset: u64, head: &Head) -> Option<Self> {

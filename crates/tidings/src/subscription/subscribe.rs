@@ -2,14 +2,17 @@ use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::beginning::{Claim, Request};
 use super::history::History;
-use super::snapshot::{Snapshot, SnapshotHook};
+use super::revalidation::Check;
+use super::rights::RightsOptions;
+use super::snapshot::{SharedSnapshot, Snapshot};
 use super::{Subscription, SubscriptionOptions};
 use crate::client::{Client, Identity};
 use crate::client_id::ClientId;
+use crate::clock::millis;
 use crate::error::{FieldError, SubscribeError, SubscribeErrorCause};
 use crate::heartbeat::Heartbeat;
 use crate::heartbeat::timer::HeartbeatTimer;
@@ -31,7 +34,8 @@ pub struct Subscribe {
     identity: Identity,
     last_event_id: Option<LastEventId>,
     history: History,
-    snapshot: Option<SnapshotHook>,
+    snapshot: Option<SharedSnapshot>,
+    rights: RightsOptions,
     options: SubscriptionOptions,
     error_format: ErrorFormat,
 }
@@ -57,6 +61,7 @@ impl Subscribe {
             last_event_id: None,
             history: History::default(),
             snapshot: None,
+            rights: RightsOptions::default(),
             options,
             error_format: ErrorFormat::default(),
         }
@@ -109,7 +114,8 @@ impl Subscribe {
     /// state contains it, and may also contain some changes that follow as events. The events of a snapshot get no
     /// ids; a client that is cut off in the middle of one gets another.
     ///
-    /// When the hook fails, or takes longer than [`HubBuilder::snapshot_timeout`](crate::HubBuilder::snapshot_timeout),
+    /// Each stream calls it for itself, so it may depend on the user; where it does not,
+    /// [`shared_snapshot`](Self::shared_snapshot) saves calls. When the hook fails, or takes longer than [`HubBuilder::snapshot_timeout`](crate::HubBuilder::snapshot_timeout),
     /// the stream ends with that error, and the client tries again. The hook runs where the stream is polled, or, with the
     /// direct transport, as a task of the server's runtime. A fresh client for which [`history`](Self::history) is set gets
     /// that instead of a snapshot.
@@ -135,7 +141,83 @@ impl Subscribe {
             + Send
             + 'static,
     {
-        self.snapshot = Some(SnapshotHook::new(hook));
+        self.snapshot = Some(SharedSnapshot::new(hook));
+        self
+    }
+
+    /// The same with a hook whose calls the streams share that have it: for the state of something that many clients show.
+    ///
+    /// Streams that need a snapshot while a call runs wait for the next one, for up to twice the time limit in all.
+    pub fn shared_snapshot(mut self, hook: &SharedSnapshot) -> Self {
+        self.snapshot = Some(hook.clone());
+        self
+    }
+
+    /// Ends the stream at a time, such as that at which the client's token expires: with an
+    /// [`END_EVENT`](crate::END_EVENT) of the reason [`Expired`](crate::EndReason::Expired), and a `retry` with the jitter, so
+    /// that the client comes back and is authenticated again. It resumes, and misses nothing. Default: never.
+    ///
+    /// No event is sent later than 50 ms after that time. A time that has passed ends the stream after its first bytes. The
+    /// wall clock is read now; what happens to it afterwards changes nothing.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use tidings::Hub;
+    ///
+    /// # fn example(hub: Hub) -> Result<(), tidings::error::SubscribeError> {
+    /// let token_expires_at = SystemTime::now() + Duration::from_secs(900);
+    /// let subscription = hub.subscribe("orders").expires_at(token_expires_at).open()?;
+    /// # Ok(()) }
+    /// # example(Hub::new()).unwrap();
+    /// ```
+    pub fn expires_at(self, at: SystemTime) -> Self {
+        self.expires_in(at.duration_since(SystemTime::now()).unwrap_or_default())
+    }
+
+    /// The same, after a time from now on.
+    pub fn expires_in(mut self, after: Duration) -> Self {
+        self.rights.expires_at = Some(self.shared.clock.now().saturating_add(millis(after)));
+        self
+    }
+
+    /// Asks the application from time to time whether the client may stay: `every` so often, with a jitter of ±20 %, and for
+    /// the first time at random within that time, so that the checks of many streams are spread. Default: never.
+    ///
+    /// - `Ok(true)`: the stream goes on.
+    /// - `Ok(false)`: the stream ends, with an [`END_EVENT`](crate::END_EVENT) of the reason
+    ///   [`Revoked`](crate::EndReason::Revoked). A browser's EventSource connects again, and the handler must refuse it then.
+    /// - `Err`: it is not known, because the check itself has failed: a database does not answer. So does a check that panics,
+    ///   or takes longer than `every` or 10 seconds. The stream goes on. After three such checks in a row it ends, with the
+    ///   reason [`Expired`](crate::EndReason::Expired): the client comes back, and the handler decides.
+    ///
+    /// So a refusal takes effect within 1.2 times `every` and the time of the check, and a client whose right cannot be
+    /// checked stays for no longer than three times that. A client that has not read for so long that the check could not be
+    /// made is sent nothing before it is.
+    ///
+    /// The check runs where the stream is polled, or, with the direct transport, as a task of the server's runtime; events are
+    /// sent meanwhile. An `every` below 50 ms is 50 ms.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidings::Hub;
+    ///
+    /// # async fn may_read(user: u64) -> Result<bool, std::io::Error> { Ok(true) }
+    /// # fn example(hub: Hub, user: u64) -> Result<(), tidings::error::SubscribeError> {
+    /// let subscription = hub
+    ///     .subscribe("orders")
+    ///     .revalidate(Duration::from_secs(60), move || async move { Ok(may_read(user).await?) })
+    ///     .open()?;
+    /// # Ok(()) }
+    /// # example(Hub::new(), 42).unwrap();
+    /// ```
+    pub fn revalidate<F, Fut>(mut self, every: Duration, check: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<bool, Box<dyn std::error::Error + Send + Sync>>>
+            + Send
+            + 'static,
+    {
+        self.rights.check = Some(Check::new(every, check));
         self
     }
 
@@ -195,10 +277,18 @@ impl Subscribe {
     /// # Errors
     ///
     /// When a topic's name was refused, when there is no topic, and when there are more than the hub allows:
-    /// [`HubBuilder::topics_per_subscription`](crate::HubBuilder::topics_per_subscription). Nothing is created then.
+    /// [`HubBuilder::topics_per_subscription`](crate::HubBuilder::topics_per_subscription). When all topics [are
+    /// finished](crate::Hub::finish) and the client has their last events. Nothing is created then.
     pub fn open(mut self) -> Result<Subscription, SubscribeError> {
         let names = std::mem::replace(&mut self.names, Ok(Vec::new()));
+        let has_the_ends = |names: &[TopicPattern]| {
+            self.last_event_id.as_ref().is_some_and(|id| self.shared.has_the_ends(names, id))
+        };
         match check(names, &self.shared.defaults) {
+            Ok(names) if has_the_ends(&names) => {
+                self.shared.counters.subscriptions_finished.add();
+                Err(SubscribeError::from(SubscribeErrorCause::Finished))
+            }
             Ok(names) => Ok(self.open_checked(&names)),
             Err(cause) => {
                 let error = SubscribeError::from(cause).with_format(self.error_format);
@@ -215,12 +305,13 @@ impl Subscribe {
     }
 
     fn open_checked(self, names: &[TopicPattern]) -> Subscription {
-        let Self { shared, history, snapshot, options, .. } = self;
+        let Self { shared, history, snapshot, rights, options, .. } = self;
         let (logs, head) = shared.subscribe(names);
         let claim = self.last_event_id.map_or(Claim::None, |id| {
             id.position(&head.epoch).map_or(Claim::Unknown, Claim::Position)
         });
-        let request = Request { claim, history, has_snapshot: snapshot.is_some() };
+        let (has_snapshot, is_client) = (snapshot.is_some(), options.is_listed);
+        let request = Request { claim, history, has_snapshot, is_client };
         let of_topics = || logs.iter().map(|log| shared.defaults.pace_of(&log.name)).max();
         let interval = options.interval.or_else(of_topics).unwrap_or_default();
         let interval = u64::try_from(interval.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
@@ -234,12 +325,12 @@ impl Subscribe {
             }
         };
         client.heartbeat.start(&client);
-        Subscription::new(shared, client, options, snapshot, (request, head))
+        Subscription::new(shared, client, options, (snapshot, rights), (request, head))
     }
 }
 
 /// The names in order, each once, if the hub allows as many.
-fn check(
+pub(crate) fn check(
     names: Result<Vec<TopicPattern>, FieldError>,
     limits: &Defaults,
 ) -> Result<Vec<TopicPattern>, SubscribeErrorCause> {

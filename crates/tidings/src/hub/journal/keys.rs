@@ -1,37 +1,53 @@
 use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 
 use crate::backend::IdempotencyKey;
 
-/// The idempotency keys that a hub in memory knows, with the positions of their events.
+/// The idempotency keys that a hub in memory knows, with the positions of their events; or other names, with other values.
 #[derive(Debug)]
-pub(crate) struct Keys {
+pub(crate) struct Keys<K = IdempotencyKey, V = u64> {
     /// Milliseconds.
     window: u64,
-    positions: HashMap<IdempotencyKey, u64>,
+    /// Above this number, the oldest are removed before their time.
+    most: usize,
+    values: HashMap<K, V>,
     /// With the time at which each was used, the oldest first.
-    order: VecDeque<(u64, IdempotencyKey)>,
+    order: VecDeque<(u64, K)>,
 }
 
 impl Keys {
-    /// Above this number, the oldest are removed before their time. About 20 MiB with keys of usual length.
+    /// About 20 MiB with keys of usual length.
     const MAX: usize = 100_000;
 
     pub(crate) fn new(window: u64) -> Self {
-        Self { window, positions: HashMap::new(), order: VecDeque::new() }
+        Self::bounded(Self::MAX, window)
+    }
+}
+
+impl<K: Clone + Eq + Hash, V: Copy> Keys<K, V> {
+    pub(super) fn bounded(most: usize, window: u64) -> Self {
+        Self { window, most, values: HashMap::new(), order: VecDeque::new() }
     }
 
-    /// The position of the event that had this key.
-    pub(crate) fn get(&mut self, key: &IdempotencyKey, now: u64) -> Option<u64> {
+    pub(crate) fn get(&mut self, key: &K, now: u64) -> Option<V> {
         self.expire(now);
-        self.positions.get(key).copied()
+        self.values.get(key).copied()
     }
 
-    pub(crate) fn insert(&mut self, key: IdempotencyKey, position: u64, now: u64) {
-        if self.order.len() == Self::MAX {
+    /// Inserts a key that is not known, or changes the value of one that is.
+    pub(crate) fn insert(&mut self, key: K, value: V, now: u64) {
+        if self.order.len() == self.most {
             self.pop();
         }
-        self.positions.insert(key.clone(), position);
-        self.order.push_back((now, key));
+        if self.values.insert(key.clone(), value).is_none() {
+            self.order.push_back((now, key));
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: &K) {
+        if self.values.remove(key).is_some() {
+            self.order.retain(|(_, known)| known != key);
+        }
     }
 
     fn expire(&mut self, now: u64) {
@@ -42,11 +58,11 @@ impl Keys {
 
     fn pop(&mut self) {
         if let Some((_, key)) = self.order.pop_front() {
-            self.positions.remove(&key);
+            self.values.remove(&key);
         }
         if self.order.len() < self.order.capacity() / 8 {
             self.order.shrink_to_fit();
-            self.positions.shrink_to_fit();
+            self.values.shrink_to_fit();
         }
     }
 }
@@ -76,11 +92,11 @@ mod tests {
         for n in 0..=Keys::MAX {
             keys.insert(key(n), n as u64, 0);
         }
-        assert_eq!((keys.positions.len(), keys.order.len()), (Keys::MAX, Keys::MAX));
+        assert_eq!((keys.values.len(), keys.order.len()), (Keys::MAX, Keys::MAX));
         assert_eq!(keys.get(&key(0), 1), None);
         assert_eq!(keys.get(&key(1), 1), Some(1));
         assert_eq!(keys.get(&key(1), 100), None);
-        assert!(keys.positions.is_empty() && keys.order.is_empty());
+        assert!(keys.values.is_empty() && keys.order.is_empty());
         assert!(keys.order.capacity() < 64);
     }
 }

@@ -138,7 +138,7 @@ impl Memory {
             let mut state = log.lock();
             while self.bytes > self.budget && state.oldest().is_some_and(is_old) && work <= STEP {
                 work += 1;
-                self.change(&log, &mut state, TopicState::evict_oldest);
+                self.change(&log, &mut state, |state| log.evict_oldest(state));
             }
             self.enter_oldest(&log, &mut state);
             if state.is_vacant() {

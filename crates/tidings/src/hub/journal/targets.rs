@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::effects::Effects;
 use super::memory::Memory;
 use crate::log::frame::Frame;
+use crate::log::standing::{LastEvent, Standing};
 use crate::log::{TopicLog, TopicState};
 use crate::sync::MutexGuard;
 
@@ -36,7 +37,24 @@ impl<'a> Targets<'a> {
 
     pub(super) fn subscribers(&self) -> usize {
         let targets = self.topic.iter().chain(&self.patterns);
-        targets.map(|target| target.state.subscribers).sum()
+        targets.map(|target| target.state.subscribers as usize).sum()
+    }
+
+    /// The topic's last event, if it has had that.
+    pub(super) fn last_event(&self) -> Option<LastEvent> {
+        match self.topic.as_ref()?.state.standing {
+            Standing::Finished(last) => Some(last),
+            _ => None,
+        }
+    }
+
+    /// Says when the topic's last event was appended, if it is finished.
+    pub(super) fn set_last_at(&mut self, at: u64) {
+        if let Some(topic) = &mut self.topic
+            && let Standing::Finished(last) = &mut topic.state.standing
+        {
+            last.at = at;
+        }
     }
 
     pub(super) fn append(

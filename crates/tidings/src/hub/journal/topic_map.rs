@@ -127,7 +127,7 @@ mod tests {
     fn log(id: u64, name: &str) -> Arc<TopicLog> {
         let name = TopicPattern::new(name).unwrap();
         let coverage = Coverage::Since(LowWatermark::default());
-        Arc::new(TopicLog::new(id, name, Arc::new(Retention::none()), coverage))
+        Arc::new(TopicLog::new(id, name, Arc::new(Retention::none()), coverage, false))
     }
 
     /// Hashes by the first byte, so that most collide.

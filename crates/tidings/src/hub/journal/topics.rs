@@ -2,11 +2,14 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::keys::Keys;
+use super::source::Source;
 use super::tombstones::Tombstones;
 use super::topic_map::TopicMap;
 use crate::log::TopicLog;
 use crate::log::coverage::{Coverage, LowWatermark};
 use crate::log::retention::{Retention, RetentionRules};
+use crate::log::standing::{LastEvent, Standing};
 use crate::pattern_map::PatternMap;
 use crate::topic::{Topic, TopicPattern};
 
@@ -29,6 +32,9 @@ pub(crate) struct Topics {
     patterns: PatternMap<Arc<TopicLog>>,
     next_id: u64,
     vanished: Tombstones,
+    /// Of a replica: the topics that it knows to be finished, whether memory has the last event or not. It knows for a while
+    /// only, because the hub's log may lose the event.
+    ends: Option<Keys<Topic, LastEvent>>,
     interests: Interests,
 }
 
@@ -59,8 +65,16 @@ impl<'a> Past<'a> {
 }
 
 impl Topics {
+    /// How many finished topics are known at a time, and for how long, in milliseconds.
+    const ENDS: usize = 16 * 1024;
+    const ENDS_WINDOW: u64 = 60_000;
+
     /// `low` is what all topics have lost.
-    pub(super) fn new(rules: Arc<RetentionRules>, is_selective: bool, low: LowWatermark) -> Self {
+    pub(super) fn new(rules: Arc<RetentionRules>, source: &Source, low: LowWatermark) -> Self {
+        let (is_selective, is_replica) = match source {
+            Source::Local { .. } => (false, false),
+            Source::Replica(replica) => (replica.history.is_selective, true),
+        };
         Self {
             rules,
             nothing: Arc::new(Retention::none()),
@@ -69,6 +83,7 @@ impl Topics {
             patterns: PatternMap::default(),
             next_id: 0,
             vanished: Tombstones::of_all(low),
+            ends: is_replica.then(|| Keys::bounded(Self::ENDS, Self::ENDS_WINDOW)),
             interests: Interests::default(),
         }
     }
@@ -76,6 +91,38 @@ impl Topics {
     /// From now on, topics that do not exist have lost this.
     pub(super) fn forget_vanished(&mut self, low: LowWatermark) {
         self.vanished = Tombstones::of_all(low);
+        self.ends = self.ends.take().map(|_| Keys::bounded(Self::ENDS, Self::ENDS_WINDOW));
+    }
+
+    /// Whether a topic is known not to be finished.
+    pub(crate) fn is_open(&self, topic: &Topic) -> bool {
+        self.get(topic).is_some_and(|log| log.lock().standing == Standing::Open)
+    }
+
+    /// A topic's last event, if it is finished.
+    pub(super) fn end_of(&mut self, topic: &Topic, now: u64) -> Option<LastEvent> {
+        if let Some(log) = self.get(topic) {
+            match log.lock().standing {
+                Standing::Finished(last) => return Some(last),
+                Standing::Open => return None,
+                Standing::Unknown { .. } => {}
+            }
+        }
+        self.known_end_of(topic, now)
+    }
+
+    /// The same of a topic that has no log.
+    pub(super) fn known_end_of(&mut self, topic: &Topic, now: u64) -> Option<LastEvent> {
+        self.ends.as_mut()?.get(topic, now)
+    }
+
+    /// A topic has this last event, or has none any more.
+    pub(super) fn set_end(&mut self, topic: &Topic, last: Option<LastEvent>, now: u64) {
+        match (&mut self.ends, last) {
+            (Some(ends), Some(last)) => ends.insert(topic.clone(), last, now),
+            (Some(ends), None) => ends.remove(topic),
+            (None, _) => {}
+        }
     }
 
     /// All logs, of topics and of patterns.
@@ -103,11 +150,11 @@ impl Topics {
 
     /// The log that an event of a topic goes to. A selective log knows of topics with subscribers only, so
     /// there an event does not create one.
-    pub(super) fn for_event(&mut self, topic: &Topic) -> Option<Arc<TopicLog>> {
+    pub(super) fn for_event(&mut self, topic: &Topic, now: u64) -> Option<Arc<TopicLog>> {
         match self.get(topic) {
             Some(log) => Some(log.clone()),
             None if self.is_selective => None,
-            None => Some(self.create(&topic.into(), LowWatermark::default())),
+            None => Some(self.create(&topic.into(), LowWatermark::default(), now)),
         }
     }
 
@@ -128,7 +175,7 @@ impl Topics {
     /// How many streams are subscribed to a topic, by its name or by a pattern.
     pub(crate) fn subscribers_of(&self, topic: &Topic) -> usize {
         let patterns = self.patterns.matching(topic).map(|(_, log)| log);
-        self.get(topic).into_iter().chain(patterns).map(|log| log.lock().subscribers).sum()
+        self.get(topic).into_iter().chain(patterns).map(|log| log.lock().subscribers as usize).sum()
     }
 
     /// Some of the topics whose names begin with a prefix, `most` of them, in order, from the first after a name on; none
@@ -165,9 +212,10 @@ impl Topics {
         &mut self,
         names: &[TopicPattern],
         low: LowWatermark,
+        now: u64,
     ) -> Vec<Arc<TopicLog>> {
         let subscribe = |name| {
-            let log = self.find(name).cloned().unwrap_or_else(|| self.create(name, low));
+            let log = self.find(name).cloned().unwrap_or_else(|| self.create(name, low, now));
             log.lock().subscribers += 1;
             log
         };
@@ -190,7 +238,7 @@ impl Topics {
     }
 
     /// `low` is what it has not got, if it is a pattern.
-    fn create(&mut self, name: &TopicPattern, low: LowWatermark) -> Arc<TopicLog> {
+    fn create(&mut self, name: &TopicPattern, low: LowWatermark, now: u64) -> Arc<TopicLog> {
         self.next_id += 1;
         let topic = name.topic();
         let low = topic.as_ref().map_or(low, |topic| self.vanished.low_watermark(topic));
@@ -202,7 +250,14 @@ impl Topics {
             Some(_) => self.rules.of(name).clone(),
         };
         let coverage = self.coverage(low);
-        let log = Arc::new(TopicLog::new(self.next_id, name.to_owned_text(), retention, coverage));
+        let is_asked_for = topic.is_some() && self.ends.is_some();
+        let text = name.to_owned_text();
+        let log = Arc::new(TopicLog::new(self.next_id, text, retention, coverage, is_asked_for));
+        let end =
+            topic.as_ref().zip(self.ends.as_mut()).and_then(|(topic, ends)| ends.get(topic, now));
+        if let Some(last) = end {
+            log.set_standing(&mut log.lock(), Standing::Finished(last), low.offset.max(1));
+        }
         match topic {
             Some(_) => self.logs.insert(log.clone()),
             None => self.patterns.insert(name.clone(), log.clone()),

@@ -1,0 +1,86 @@
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::event::Event;
+use crate::field::EventName;
+use crate::retry::jittered;
+
+/// The name of the event that ends a stream which the hub ends on purpose, and on its own: the stream's last event.
+///
+/// The data is JSON: `{"reason":"expired"}`, where the reason is an [`EndReason`]; there may be more fields. The event has no
+/// id, so it does not change where the client resumes. Where the client is to come back, the same block has a `retry` field,
+/// with a jitter of ±20 %.
+///
+/// A stream that an operator [closes](crate::Clients), or whose hub is [closed](crate::Hub::close), ends without it.
+pub const END_EVENT: &str = "tidings:end";
+
+/// Why a hub has ended a stream: see [`END_EVENT`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// The client's right to the stream has ended: the client comes back with a new one.
+    Expired,
+    /// The application has found that the client has no right to the stream any more.
+    Revoked,
+    /// There are too many streams.
+    Limited,
+    /// A newer stream has taken its place.
+    Superseded,
+    /// The server is about to stop: the client comes back to another one.
+    Drained,
+    /// All topics of the stream are finished.
+    Finished,
+}
+
+impl EndReason {
+    /// As in the data of an [`END_EVENT`].
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Limited => "limited",
+            Self::Superseded => "superseded",
+            Self::Drained => "drained",
+            Self::Finished => "finished",
+        }
+    }
+
+    /// Whether the stream ends after everything that was published until then. The others end at once: what was not sent
+    /// yet comes when the client resumes, if it may.
+    pub(crate) fn sends_the_rest(self) -> bool {
+        self == Self::Finished
+    }
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for EndReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// How a stream is to end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct End {
+    pub(crate) reason: EndReason,
+    /// When the client is to come back, but for the jitter.
+    pub(crate) retry: Option<Duration>,
+}
+
+impl End {
+    /// The last event of the stream.
+    pub(crate) fn event(self) -> Event {
+        let Self { reason, retry } = self;
+        let event = Event::new(format!(r#"{{"reason":"{reason}"}}"#));
+        let event = event.with_name(EventName::trusted(END_EVENT));
+        retry.map(jittered).into_iter().fold(event, Event::with_retry)
+    }
+}

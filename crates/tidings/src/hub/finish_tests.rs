@@ -1,0 +1,195 @@
+//! The end of topics, on a log that puts events after it, and in a cohort.
+
+use std::task::{Context, Poll, Waker};
+
+use super::scripted_log::{ScriptedLog, epoch, received, record};
+use crate::backend::{Origin, Record};
+use crate::cohort::Cohort;
+use crate::error::{PublishErrorKind, SubscribeErrorKind};
+use crate::{END_EVENT, Event, History, Hub, Resume, Retention, Subscription};
+
+const END: &str = r#"{"reason":"finished"}"#;
+
+/// The last event of a topic. Its data is its position.
+fn last(topic: &str, position: u64) -> Record {
+    let mut record = record(topic, position);
+    record.event.tags_mut().is_last = true;
+    record
+}
+
+/// A record that the log has at this time.
+fn at(at: u64, record: Record) -> Record {
+    Record { at, ..record }
+}
+
+fn resume(hub: &Hub, topics: &[&str], position: u64) -> Subscription {
+    let resume = Resume::new().with_last_event_id(epoch().id(position).as_str());
+    resume.subscribe(hub, topics.iter().copied()).open().unwrap()
+}
+
+fn is_over(hub: &Hub, topics: &[&str], position: u64) -> bool {
+    let resume = Resume::new().with_last_event_id(epoch().id(position).as_str());
+    let open = resume.subscribe(hub, topics.iter().copied()).open();
+    open.is_err_and(|error| error.kind() == SubscribeErrorKind::Finished)
+}
+
+#[test]
+fn what_a_log_puts_after_a_last_event_within_a_minute_is_void_and_later_begins_the_topic_anew() {
+    const MINUTE: u64 = 60_000;
+    let log = ScriptedLog::default();
+    let (hub, replica) = log.hub();
+    let mut live = hub.subscribe("a").open().unwrap();
+    let mut pattern = hub.subscribe_matching("*").open().unwrap();
+    for stream in [&mut live, &mut pattern] {
+        received(stream);
+    }
+    for record in [
+        at(1_000, record("a", 1)),
+        at(2_000, last("a", 2)),
+        at(2_001 + MINUTE - 2, record("a", 3)),
+        at(3_000, record("b", 4)),
+    ] {
+        replica.deliver(record).unwrap();
+    }
+    assert_eq!(received(&mut live), ["1", "2", END]);
+    assert_eq!(received(&mut pattern), ["1", "2", "4"]);
+    assert!(is_over(&hub, &["a"], 2) && is_over(&hub, &["a"], 4) && !is_over(&hub, &["a"], 1));
+    let error = hub.publish("a", Event::new("late")).wait().unwrap_err();
+    assert_eq!(error.kind(), PublishErrorKind::Finished);
+
+    replica.deliver(at(2_000 + MINUTE, record("a", 5))).unwrap();
+    assert_eq!(received(&mut pattern), ["5"]);
+    assert!(!is_over(&hub, &["a"], 4));
+    assert_eq!(received(&mut resume(&hub, &["a"], 4)), ["resumed", "5"]);
+    replica.deliver(at(3_000 + MINUTE, last("a", 6))).unwrap();
+    assert!(is_over(&hub, &["a"], 6) && !is_over(&hub, &["a"], 5));
+}
+
+#[test]
+fn the_same_is_void_where_it_is_read_back_however_the_pages_are_cut() {
+    let log = ScriptedLog::default();
+    log.state().records = vec![
+        at(1_000, record("a", 1)),
+        at(2_000, last("a", 2)),
+        at(3_000, record("a", 3)),
+        at(4_000, record("a", 4)),
+        at(62_000, record("a", 5)),
+        at(63_000, last("a", 6)),
+        at(63_500, record("a", 7)),
+    ];
+    log.state().page_records = Some(1);
+    let (hub, replica) = log.hub();
+    replica.restart(Origin { epoch: epoch(), position: 7, end: 7 }).unwrap();
+    assert_eq!(received(&mut resume(&hub, &["a"], 1)), ["resumed", "2", "5", "6", END]);
+    assert!(is_over(&hub, &["a"], 7));
+    let mut history = hub.history("a", History::All);
+    let cx = &mut Context::from_waker(Waker::noop());
+    let Poll::Ready(history) = std::pin::Pin::new(&mut history).poll(cx) else {
+        panic!("it is read")
+    };
+    assert!(history.unwrap().events.is_empty(), "of a log that is not selective, memory is read");
+}
+
+#[test]
+fn the_log_is_asked_for_ends_that_memory_does_not_have() {
+    let log = ScriptedLog::default();
+    log.state().records = vec![record("a", 1), last("a", 2), record("b", 3), last("c", 4)];
+    log.state().trimmed = 0;
+    let (hub, replica) = log.hub();
+    replica.restart(Origin { epoch: epoch(), position: 4, end: 4 }).unwrap();
+    // Nobody has asked yet.
+    assert!(!is_over(&hub, &["a"], 3));
+    assert_eq!(received(&mut resume(&hub, &["a"], 3)), ["resumed", END]);
+    assert!(is_over(&hub, &["a"], 3) && !is_over(&hub, &["a", "c"], 4));
+    assert_eq!(received(&mut resume(&hub, &["a", "c"], 3)), ["resumed", "4", END]);
+    assert!(is_over(&hub, &["a", "c"], 4));
+    // One that is open, and one that the log has never had.
+    assert_eq!(received(&mut resume(&hub, &["a", "b"], 4)), ["resumed"]);
+    assert_eq!(received(&mut resume(&hub, &["d"], 4)), ["resumed"]);
+    // A fresh client has come for the last event.
+    let mut fresh = hub.subscribe(["a", "c"]).open().unwrap();
+    assert_eq!(received(&mut fresh), ["fresh", "2", "4", END]);
+    let mut open = hub.subscribe(["a", "b"]).open().unwrap();
+    assert_eq!(received(&mut open), ["fresh"]);
+    replica.deliver(last("b", 5)).unwrap();
+    assert_eq!(received(&mut open), ["5", END]);
+}
+
+#[test]
+fn an_end_that_is_not_delivered_yet_is_no_end() {
+    let log = ScriptedLog::default();
+    let (hub, replica) = log.hub();
+    let mut stream = hub.subscribe("a").history(History::All).open().unwrap();
+    log.state().records = vec![last("a", 1)];
+    assert_eq!(received(&mut stream), ["fresh"]);
+    replica.deliver(last("a", 1)).unwrap();
+    assert_eq!(received(&mut stream), ["1", END]);
+}
+
+#[test]
+fn a_gap_leaves_no_end_that_is_not_asked_for() {
+    let log = ScriptedLog::default();
+    let (hub, replica) = log.hub();
+    replica.deliver(last("a", 1)).unwrap();
+    assert!(is_over(&hub, &["a"], 1));
+    // The log has lost all that it had.
+    log.state().trimmed = 5;
+    replica.restart(Origin { epoch: epoch(), position: 5, end: 5 }).unwrap();
+    assert_eq!(received(&mut resume(&hub, &["a"], 5)), ["resumed"]);
+}
+
+#[test]
+fn a_topic_in_memory_is_as_new_when_its_last_event_is_gone() {
+    let hub = Hub::builder().max_retained_bytes(1_000).retry(None).heartbeat(None).build();
+    let mut both = hub.subscribe(["a", "b"]).open().unwrap();
+    received(&mut both);
+    let id = hub.finish("a", Event::new("last")).wait().unwrap().id();
+    assert_eq!(received(&mut both), ["last"]);
+    let over = || Resume::new().with_last_event_id(id.as_str()).subscribe(&hub, "a").open();
+    assert_eq!(over().unwrap_err().kind(), SubscribeErrorKind::Finished);
+    for _ in 0..10 {
+        hub.publish("other", Event::new("x".repeat(500))).wait().unwrap();
+    }
+    assert_eq!(received(&mut over().unwrap()), ["resumed"]);
+    hub.publish("a", Event::new("anew")).wait().unwrap();
+    assert_eq!(received(&mut both), ["anew"]);
+
+    // What retains nothing keeps its last event for those who are connected.
+    let none = Retention::none();
+    let hub = Hub::builder().retention(none).retry(None).heartbeat(None).build();
+    let mut live = hub.subscribe("a").open().unwrap();
+    received(&mut live);
+    hub.finish("a", Event::new("last")).wait().unwrap();
+    assert_eq!(received(&mut live), ["last", END]);
+    drop(live);
+    assert_eq!(received(&mut hub.subscribe("a").open().unwrap()), ["fresh"]);
+}
+
+#[test]
+fn every_stream_of_a_cohort_ends_and_the_cohort_waits() {
+    let hub = Hub::builder().retry(None).heartbeat(None).build();
+    let mut streams: Vec<_> = (0..3).map(|_| hub.subscribe("a").open().unwrap()).collect();
+    let mut cohort = Cohort::of(&streams[0], Waker::noop().clone());
+    let cx = &mut Context::from_waker(Waker::noop());
+    for stream in &mut streams {
+        while cohort.poll_member(stream, cx).is_ready() {}
+    }
+    assert!(cohort.next_batch().unwrap().is_none());
+    hub.finish("a", Event::new("last")).wait().unwrap();
+    let batch = cohort.next_batch().unwrap().unwrap();
+    // One of them does not get it yet.
+    for stream in &mut streams[1..] {
+        cohort.mark_sent(&batch, stream);
+    }
+    assert!(cohort.next_batch().is_err(), "each of them has something of its own");
+    assert!(cohort.next_batch().unwrap().is_none(), "they are told once");
+    for (n, stream) in streams.iter_mut().enumerate() {
+        let mut text = String::new();
+        while let Poll::Ready(Some(bytes)) = cohort.poll_member(stream, cx) {
+            text.push_str(std::str::from_utf8(&bytes.unwrap()).unwrap());
+        }
+        assert_eq!(text.contains("data: last"), n == 0);
+        assert!(text.ends_with(&format!("event: {END_EVENT}\ndata: {END}\n\n")), "{text}");
+        assert!(matches!(cohort.poll_member(stream, cx), Poll::Ready(None)));
+    }
+}

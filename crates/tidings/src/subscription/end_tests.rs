@@ -1,0 +1,144 @@
+//! How a stream ends that its hub ends on purpose: polled as a body, and as a member of a cohort.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_core::Stream;
+
+use super::Subscription;
+use crate::cohort::Cohort;
+use crate::decode::{Decoder, Message};
+use crate::end_reason::{END_EVENT, EndReason};
+use crate::error::StreamErrorKind;
+use crate::event::Event;
+use crate::hub::Hub;
+use crate::resume::Resume;
+use crate::status::STATUS_EVENT;
+
+/// What a stream sends up to its end, as text and as events, and how it ends.
+fn rest(
+    stream: &mut Subscription,
+    is_member: bool,
+) -> (String, Vec<Message>, Option<StreamErrorKind>) {
+    let cohort = is_member.then(|| Cohort::of(stream, Waker::noop().clone()));
+    let mut cx = Context::from_waker(Waker::noop());
+    let (mut text, mut decoder) = (String::new(), Decoder::new());
+    let error = loop {
+        let polled = match &cohort {
+            Some(cohort) => cohort.poll_member(stream, &mut cx),
+            None => Pin::new(&mut *stream).poll_next(&mut cx),
+        };
+        match polled {
+            Poll::Ready(Some(Ok(bytes))) => {
+                text.push_str(std::str::from_utf8(&bytes).unwrap());
+                decoder.feed(&bytes).unwrap();
+            }
+            Poll::Ready(Some(Err(error))) => break Some(error.kind()),
+            Poll::Ready(None) => break None,
+            // It lets the server send what it has.
+            Poll::Pending => {}
+        }
+    };
+    (text, std::iter::from_fn(|| decoder.next_message()).collect(), error)
+}
+
+#[test]
+fn a_stream_that_is_ended_says_why_and_ends_and_goes_on_where_it_was() {
+    for (reason, is_member, by_reset) in [
+        (EndReason::Expired, false, false),
+        (EndReason::Expired, true, false),
+        (EndReason::Drained, false, true),
+        (EndReason::Drained, true, true),
+        (EndReason::Finished, false, false),
+        (EndReason::Finished, true, false),
+    ] {
+        let hub = Hub::new();
+        hub.end_streams_by_reset(by_reset);
+        let mut stream = hub.subscribe(["a"]).open().unwrap();
+        let cohort = Cohort::of(&stream, Waker::noop().clone());
+        let mut cx = Context::from_waker(Waker::noop());
+        while cohort.poll_member(&mut stream, &mut cx).is_ready() {}
+        let id = hub.position();
+        hub.publish("a", Event::new("last")).wait().unwrap();
+        stream.client.end(reason, Some(Duration::from_secs(10)));
+        stream.client.end(EndReason::Limited, None);
+
+        let (text, events, error) = rest(&mut stream, is_member);
+        let sent: Vec<_> = events.iter().map(Message::event).collect();
+        let is_finished = reason == EndReason::Finished;
+        assert_eq!(sent, if is_finished { &["message", END_EVENT][..] } else { &[END_EVENT] });
+        let last = events.last().unwrap();
+        assert_eq!(last.data(), format!(r#"{{"reason":"{reason}"}}"#));
+        // The event and its `retry` are one block, and the last.
+        let block = text.trim_end_matches('\n').rsplit("\n\n").next().unwrap();
+        let lines: Vec<_> = block.lines().collect();
+        assert_eq!(lines[0], format!("event: {END_EVENT}"), "{text}");
+        let retry: u64 = lines[1].strip_prefix("retry: ").unwrap().parse().unwrap();
+        assert!((8_000..=12_000).contains(&retry), "{text}");
+        assert!(lines.len() == 3 && !block.contains("id:"), "{text}");
+        assert_eq!(error, by_reset.then_some(StreamErrorKind::Ended));
+        assert_eq!(
+            hub.metrics().to_prometheus().lines().find(|line| {
+                line.starts_with("tidings_streams_ended_total") && line.ends_with(" 1")
+            }),
+            Some(&*format!("tidings_streams_ended_total{{reason=\"{reason}\"}} 1"))
+        );
+        drop(stream);
+
+        let resume = Resume::new().with_last_event_id(id.as_str());
+        let mut again = resume.subscribe(&hub, "a").open().unwrap();
+        hub.close();
+        let (_, events, _) = rest(&mut again, is_member);
+        assert_eq!(events[0].event(), STATUS_EVENT);
+        assert_eq!(events[1].data(), "last");
+    }
+}
+
+#[test]
+fn a_stream_that_is_ended_before_it_was_polled_sends_its_status_first() {
+    for is_member in [false, true] {
+        let hub = Hub::new();
+        let mut stream = hub.subscribe(["a"]).open().unwrap();
+        stream.client.end(EndReason::Revoked, None);
+        let (text, events, error) = rest(&mut stream, is_member);
+        let sent: Vec<_> = events.iter().map(Message::event).collect();
+        assert_eq!((sent, error), (vec![STATUS_EVENT, END_EVENT], None));
+        assert_eq!(text.matches("retry:").count(), 1, "only that of the beginning");
+    }
+}
+
+#[test]
+fn a_stream_that_is_closed_ends_without_a_word() {
+    for is_ended_first in [false, true] {
+        let hub = Hub::new();
+        let mut stream = hub.subscribe(["a"]).open().unwrap();
+        if is_ended_first {
+            stream.client.end(EndReason::Revoked, None);
+        }
+        assert!(hub.clients().close(stream.client_id()));
+        stream.client.end(EndReason::Expired, None);
+        assert!(rest(&mut stream, false).1.is_empty());
+        assert_eq!(hub.metrics().ended_revoked + hub.metrics().ended_expired, 0);
+    }
+}
+
+#[test]
+fn a_large_event_is_whole_before_the_end() {
+    let hub = Hub::new();
+    let mut stream = hub.subscribe(["a"]).open().unwrap();
+    hub.publish("a", Event::new("x".repeat(100_000))).wait().unwrap();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut decoder = Decoder::new();
+    for _ in 0..3 {
+        let Poll::Ready(Some(Ok(bytes))) = Pin::new(&mut stream).poll_next(&mut cx) else {
+            panic!("there is more");
+        };
+        decoder.feed(&bytes).unwrap();
+    }
+    stream.client.end(EndReason::Expired, None);
+    decoder.feed(rest(&mut stream, false).0.as_bytes()).unwrap();
+    let events: Vec<_> = std::iter::from_fn(|| decoder.next_message()).collect();
+    assert_eq!(events[1].data().len(), 100_000);
+    assert_eq!(events[2].event(), END_EVENT);
+}

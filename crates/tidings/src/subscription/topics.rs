@@ -1,0 +1,146 @@
+//! How a stream changes its topics.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::out_of_band::Ready;
+use super::read_history::ReadHistory;
+use super::{Rejoin, Subscription};
+use crate::decode::Message;
+use crate::encode;
+use crate::error::SubscribeError;
+use crate::event::Event;
+use crate::field::EventName;
+use crate::heartbeat::timer::Call;
+use crate::hub::journal::Head;
+use crate::log::feed::{Feed, TopicCursor};
+use crate::subscription::history::History;
+use crate::telling::Attached;
+use crate::topic_changes::Change;
+
+/// What the new topics of an open stream retain, up to the position at which it has them.
+pub(super) struct AddedHistory {
+    reading: ReadHistory,
+    head: Head,
+}
+
+impl AddedHistory {
+    /// The events that retention has kept until now.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ready, SubscribeError>> {
+        let history = std::task::ready!(Pin::new(&mut self.reading).poll(cx))?;
+        let Head { epoch, position: end, .. } = &self.head;
+        // What came later is read from the logs.
+        let is_before = |message: &&Message| {
+            epoch.position(message.last_event_id().as_bytes()).is_some_and(|it| it <= *end)
+        };
+        let events: Vec<_> = history.events.iter().filter(is_before).collect();
+        let mut ready = Ready::default();
+        let last = events.len().saturating_sub(1);
+        for (index, message) in events.into_iter().enumerate() {
+            let mut event = Event::new(message.data());
+            if let Ok(name) = EventName::new(message.event())
+                && message.event() != "message"
+            {
+                event = event.with_name(name);
+            }
+            ready.bytes.extend(encode::fields_without_id(&event, 0));
+            // A client that is cut off within the block does not know what it has.
+            if index == last {
+                encode::id(epoch, *end, &mut ready.bytes);
+                ready.position = Some(*end);
+            } else if index == 0 {
+                encode::id_without_position(epoch, &mut ready.bytes);
+            }
+            ready.end_event();
+            ready.events += 1;
+        }
+        Poll::Ready(Ok(ready))
+    }
+}
+
+impl fmt::Debug for AddedHistory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AddedHistory").field(&self.reading).finish()
+    }
+}
+
+impl Subscription {
+    /// The topics that the stream has now.
+    #[inline]
+    pub(crate) fn feed(&self) -> &Arc<Feed> {
+        let changed = self.attached.as_ref().and_then(|attached| attached.feed.as_ref());
+        changed.unwrap_or(&self.client.feed)
+    }
+
+    /// Whether the stream is about to change its topics. A transport then sends it no batch, but polls it.
+    pub fn is_changing(&self) -> bool {
+        self.client.heartbeat.calls().has(Call::Topics)
+    }
+
+    /// Makes the changes that the stream has come to. Returns up to which offset it must read before the next one.
+    pub(super) fn change_topics(&mut self) -> Option<u64> {
+        let changes = self.client.outlet.topic_changes()?;
+        loop {
+            let offset = changes.next_offset(&self.client)?;
+            if !self.is_in_band() {
+                return None;
+            }
+            if self.cursor.offset < offset {
+                return Some(offset);
+            }
+            let change = changes.take(&self.shared)?;
+            let position = change.head.position.max(self.client.position());
+            self.client.set_position(position);
+            self.change(change);
+        }
+    }
+
+    /// Makes all changes where the stream is, because it does not go on from there, but looks for how to go on.
+    pub(super) fn change_topics_here(&mut self) {
+        let Some(changes) = self.client.outlet.topic_changes() else { return };
+        while changes.next_offset(&self.client).is_some() {
+            let change = changes.take(&self.shared);
+            change.into_iter().for_each(|change| self.change(change));
+        }
+    }
+
+    fn change(&mut self, change: Change) {
+        let before = self.feed().clone();
+        before.stop_waiting(&self.topic_cursors);
+        let (head, history, names) = (change.head.clone(), change.history, change.added());
+        let (topics, left) = change.apply(&before.topics);
+        let feed = self.shared.feeds.with_pace(topics, before.interval(), &self.shared);
+        self.topic_cursors = TopicCursor::for_each_of(&feed.topics);
+        (self.rejoin, self.waited) = (Rejoin::All, 0);
+        Attached::set_feed(&mut self.attached, feed);
+        self.shared.unsubscribe(&left);
+        if history != History::None && !names.is_empty() {
+            let reading = ReadHistory::new(self.shared.clone(), Ok(names), history);
+            self.out_of_band().added.push_back(AddedHistory { reading, head });
+        }
+    }
+
+    /// The hub's head, of which the stream knows all changes.
+    pub(super) fn head(&mut self) -> Head {
+        loop {
+            let head = self.shared.head();
+            // After that: a change that comes now has a later head.
+            if !self.is_changing() {
+                return head;
+            }
+            self.change_topics_here();
+        }
+    }
+
+    /// The stream has ended: it will make no more changes.
+    pub(super) fn abandon_changes(&self) {
+        self.client.heartbeat.note(Call::Gone);
+        let Some(changes) = self.client.outlet.topic_changes() else { return };
+        while let Some(change) = changes.take(&self.shared) {
+            self.shared.unsubscribe(&change.into_added());
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Topics that are added to an open stream, and taken from it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::client::Client;
+use crate::error::SubscribeErrorCause;
+use crate::heartbeat::timer::Call;
+use crate::hub::journal::Head;
+use crate::hub::shared::Shared;
+use crate::log::TopicLog;
+use crate::subscription::history::History;
+use crate::subscription::subscribe::check;
+use crate::sync::Mutex;
+use crate::sync::atomic::Ordering;
+use crate::topic::TopicPattern;
+
+/// What becomes of the topics of one open stream.
+///
+/// A change holds from the hub's head on: later events of a new topic are for the stream, and those of a topic that it has
+/// left are not. The stream is called before that head is taken, and looks whether it was called after it has read the
+/// watermark. So it never reads past the head of a change that it does not know.
+#[derive(Debug)]
+pub(crate) struct TopicChanges(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    /// What the stream is subscribed to when it has made all changes, sorted.
+    names: Vec<TopicPattern>,
+    /// Those that it has not made yet, in their order.
+    due: VecDeque<Change>,
+}
+
+/// A change that a stream has not made yet.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) head: Head,
+    /// It is counted as their subscriber already.
+    added: Vec<Arc<TopicLog>>,
+    removed: Vec<TopicPattern>,
+    /// How much the stream is sent of what the new topics retain.
+    pub(crate) history: History,
+}
+
+impl TopicChanges {
+    pub(crate) fn new(names: Vec<TopicPattern>) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(State { names, due: VecDeque::new() })))
+    }
+
+    /// Adds topics and patterns. Returns whether the stream is still open.
+    ///
+    /// # Errors
+    ///
+    /// When they would be more than the hub allows.
+    pub(crate) fn add(
+        &self,
+        mut names: Vec<TopicPattern>,
+        history: History,
+        shared: &Shared,
+        client: &Client,
+    ) -> Result<bool, SubscribeErrorCause> {
+        let mut state = self.0.lock();
+        names.sort();
+        names.dedup();
+        names.retain(|name| state.names.binary_search(name).is_err());
+        let all = check(Ok([&*state.names, &*names].concat()), &shared.defaults)?;
+        if names.is_empty() {
+            return Ok(!client.is_gone());
+        }
+        if !state.call(shared, client) {
+            return Ok(false);
+        }
+        let (added, head) = shared.enter(&names);
+        state.names = all;
+        state.due.push_back(Change { head, added, removed: Vec::new(), history });
+        Ok(true)
+    }
+
+    /// Takes topics and patterns away. Returns whether the stream is still open.
+    ///
+    /// # Errors
+    ///
+    /// When none would be left.
+    pub(crate) fn remove(
+        &self,
+        names: &[TopicPattern],
+        shared: &Shared,
+        client: &Client,
+    ) -> Result<bool, SubscribeErrorCause> {
+        let mut state = self.0.lock();
+        let (removed, left): (Vec<_>, _) =
+            state.names.iter().cloned().partition(|name| names.contains(name));
+        let left = check(Ok(left), &shared.defaults)?;
+        if removed.is_empty() {
+            return Ok(!client.is_gone());
+        }
+        if !state.call(shared, client) {
+            return Ok(false);
+        }
+        let head = shared.head();
+        state.names = left;
+        let history = History::None;
+        state.due.push_back(Change { head, added: Vec::new(), removed, history });
+        Ok(true)
+    }
+
+    pub(crate) fn names(&self) -> Vec<TopicPattern> {
+        self.0.lock().names.clone()
+    }
+
+    /// The offset at which the next change is to be made. If there is none, the stream need not look again before it is
+    /// called.
+    pub(crate) fn next_offset(&self, client: &Client) -> Option<u64> {
+        let state = self.0.lock();
+        if state.due.is_empty() {
+            // Under the lock, so that it is not called meanwhile.
+            client.heartbeat.clear(Call::Topics);
+        }
+        state.due.front().map(|change| change.head.offset)
+    }
+
+    /// The next change, which the caller makes.
+    pub(crate) fn take(&self, shared: &Shared) -> Option<Change> {
+        let mut state = self.0.lock();
+        let change = state.due.pop_front();
+        if change.is_some() && state.due.is_empty() {
+            shared.changing.fetch_sub(1, Ordering::AcqRel);
+        }
+        change
+    }
+}
+
+impl State {
+    /// A stream that has not made so many changes, because its client does not read, is closed: the client comes back, and
+    /// its handler names the topics.
+    const MOST: usize = 256;
+
+    /// Calls the stream for a change whose head is not taken yet. Returns whether the stream is still open. The caller wakes
+    /// it when it holds no lock.
+    fn call(&self, shared: &Shared, client: &Client) -> bool {
+        client.heartbeat.note(Call::Topics);
+        // A stream that ends afterwards takes what it has not made.
+        if client.is_gone() {
+            return false;
+        }
+        if self.due.len() >= Self::MOST {
+            client.heartbeat.note(Call::Close);
+            return false;
+        }
+        if self.due.is_empty() {
+            shared.changing.fetch_add(1, Ordering::AcqRel);
+        }
+        true
+    }
+}
+
+impl Change {
+    /// The topics of a stream after the change, and those that it has left.
+    pub(crate) fn apply(
+        self,
+        topics: &[Arc<TopicLog>],
+    ) -> (Vec<Arc<TopicLog>>, Vec<Arc<TopicLog>>) {
+        let Self { added, removed, .. } = self;
+        let all = topics.iter().cloned().chain(added);
+        let (left, mut kept): (Vec<_>, Vec<_>) = all.partition(|log| removed.contains(&log.name));
+        kept.sort_by(|a, b| a.name.cmp(&b.name));
+        (kept, left)
+    }
+
+    /// The names of the new topics and patterns.
+    pub(crate) fn added(&self) -> Vec<TopicPattern> {
+        self.added.iter().map(|log| log.name.clone()).collect()
+    }
+
+    /// The new topics of a stream that has ended.
+    pub(crate) fn into_added(self) -> Vec<Arc<TopicLog>> {
+        self.added
+    }
+}
