@@ -54,7 +54,7 @@ async fn run(options: Options) -> Result<(), String> {
 
 fn routes(hub: Hub, access: Access, console: Option<Console>) -> BoxedFilter<(impl Reply,)> {
     let hub = warp::any().map(move || hub.clone());
-    let authorized = authorized(access);
+    let authorized = authorized(access).boxed();
 
     let events = warp::path!("events")
         .and(warp::get())
@@ -84,7 +84,8 @@ fn routes(hub: Hub, access: Access, console: Option<Console>) -> BoxedFilter<(im
         .and(raw_query())
         // Higher than the hub's own limit, whose error says more.
         .and(warp::body::content_length_limit(2 * 1024 * 1024))
-        .and(warp::body::bytes());
+        .and(warp::body::bytes())
+        .boxed();
     let publish = warp::path!("publish").and(warp::post()).and(publication.clone()).then(
         async |hub: Hub, query: String, body: bytes::Bytes| {
             reply(publishing::publish(&hub, Some(&query), &body).await.map(json))
@@ -137,35 +138,27 @@ fn routes(hub: Hub, access: Access, console: Option<Console>) -> BoxedFilter<(im
             warp::reply::with_header(text, CONTENT_TYPE, health::METRICS_TYPE).into_response()
         });
 
-    events
-        .or(position)
-        .unify()
-        .or(read_history)
-        .unify()
-        .or(render)
-        .unify()
-        .or(publish)
-        .unify()
-        .or(finish)
-        .unify()
-        .or(list_clients)
-        .unify()
-        .or(close_client)
-        .unify()
-        .or(change_topics)
-        .unify()
-        .or(describe_cluster)
-        .unify()
-        .or(close_principal)
-        .unify()
-        .or(check_health)
-        .unify()
-        .or(metrics)
-        .unify()
-        .or(assets())
-        .unify()
-        .or(console.map_or_else(nothing, tidings_console::warp::filter))
-        .unify()
+    // Boxed, or their type would double with each of them.
+    let routes = [
+        events.boxed(),
+        position.boxed(),
+        read_history.boxed(),
+        render.boxed(),
+        publish.boxed(),
+        finish.boxed(),
+        list_clients.boxed(),
+        close_client.boxed(),
+        change_topics.boxed(),
+        describe_cluster.boxed(),
+        close_principal.boxed(),
+        check_health.boxed(),
+        metrics.boxed(),
+        assets(),
+        console.map_or_else(nothing, tidings_console::warp::filter),
+    ];
+    routes
+        .into_iter()
+        .fold(nothing(), |routes, route| routes.or(route).unify().boxed())
         .recover(rejected)
         .boxed()
 }

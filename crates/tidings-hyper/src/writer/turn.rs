@@ -24,7 +24,7 @@ impl Turn {
     /// A new stream, or the end of one, takes about as long as so many writes.
     pub(super) const CHANGE: usize = 4;
     /// So many that most turns do without the clock.
-    const UNTIMED_WRITES: usize = 64;
+    const UNTIMED_WRITES: usize = 32;
     /// A write of more bytes takes longer.
     const WRITE_BYTES: usize = 16 * 1024;
 
