@@ -34,6 +34,7 @@ mod pages {
         changing_rights: "docs/guide/changing-rights.md",
         end_for_good: "docs/guide/end-for-good.md",
         filters: "docs/guide/filters.md",
+        current_values: "docs/guide/current-values.md",
         job_progress: "docs/guide/job-progress.md",
         llm_answer: "docs/guide/llm-answer.md",
         migrating: "docs/guide/migrating.md",

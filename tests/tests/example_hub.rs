@@ -35,6 +35,7 @@ on_every_framework! { "hub";
     the_streams_of_a_principal_can_be_closed
     the_cluster_is_described
     a_publication_with_a_key_is_published_once
+    a_topic_keeps_the_newest_value_of_each_key
     a_topic_is_finished_once_and_its_clients_do_not_come_back
     the_health_check_says_ok
     metrics_are_served_for_prometheus
@@ -503,6 +504,33 @@ async fn a_publication_with_a_key_is_published_once(package: &str) {
     publish(&hub, "topic=a", "18").await;
     let data = [stream.next_message().await, stream.next_message().await];
     assert_eq!(data.map(|message| message.data().to_owned()), ["17", "18"]);
+}
+
+async fn a_topic_keeps_the_newest_value_of_each_key(package: &str) {
+    let arguments = ["--listen", ANY_PORT, "--latest-per-key", "prices", "--latest-per-key", "p:*"];
+    let hub = Process::start_with(package, &arguments).await;
+    for topic in ["prices", "p:1", "others"] {
+        for (query, data) in [
+            ("event_key=EUR", "EUR 1"),
+            ("event_key=GBP", "GBP 1"),
+            ("event_key=EUR&event=price", "EUR 2"),
+            ("event_key=USD", "USD 1"),
+            ("remove_key=GBP", "GBP gone"),
+            ("", "all"),
+        ] {
+            publish(&hub, &format!("topic={topic}&{query}"), data).await;
+        }
+    }
+    for (topic, expected) in [
+        ("prices", vec!["EUR 2", "USD 1", "GBP gone", "all"]),
+        ("p:*", vec!["EUR 2", "USD 1", "GBP gone", "all"]),
+        ("others", vec!["EUR 1", "GBP 1", "EUR 2", "USD 1", "GBP gone", "all"]),
+    ] {
+        let (mut stream, _) = follow(&hub, &format!("topic={topic}&history=all")).await;
+        for expected in expected {
+            assert_eq!(stream.next_message().await.data(), expected, "{topic}");
+        }
+    }
 }
 
 async fn a_topic_is_finished_once_and_its_clients_do_not_come_back(package: &str) {

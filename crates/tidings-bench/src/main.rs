@@ -13,6 +13,7 @@ mod loads;
 mod machine;
 mod memory;
 mod options;
+mod paced;
 mod plots;
 mod process;
 mod profile;
@@ -26,6 +27,7 @@ mod stamp;
 mod storm;
 mod table;
 mod targets;
+mod values;
 mod versions;
 
 use std::process::ExitCode;

@@ -5,9 +5,11 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::error::Error;
 use crate::loads::Load;
+use crate::paced::Paced;
 use crate::run::{Figure, Run};
 use crate::servers::Server;
 use crate::servers::nchan::Nchan;
+use crate::values::Values;
 use crate::{check, cores, profile};
 
 /// Measures Tidings and its peers side by side, under the same load.
@@ -59,6 +61,10 @@ enum Role {
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
     },
+    /// Publish values of keys faster than a reader can read, which must come to know the last of each
+    Values(Values),
+    /// Measure what a least interval between two writes saves
+    Paced(Paced),
     /// Check with a few clients that the servers work; all servers by default
     Check {
         #[arg(value_enum)]
@@ -73,6 +79,8 @@ impl Options {
         let _ = tidings_load::raise_open_file_limit();
         match self.role {
             Some(Role::Serve { server, listen }) => return Ok(server.serve(listen)?),
+            Some(Role::Paced(paced)) => return paced.run(),
+            Some(Role::Values(values)) => return values.run(),
             Some(Role::Check { server }) => return check_all(&installed(&server)),
             None => {}
         }

@@ -199,6 +199,7 @@ macro_rules! adapter_suite {
                 #[cfg(target_os = "linux")]
                 a_stalled_client_is_evicted
                 a_slow_client_stays
+                a_slow_client_gets_the_last_value_of_each_key_and_few_before_it
             }
         }
     };

@@ -107,7 +107,7 @@ impl std::error::Error for Fault {}
 ///
 /// The first fault.
 pub fn check(published: &[Entry], topics: &[&str], visits: &[Visit]) -> Result<Summary, Fault> {
-    check_all(published, topics, visits, (true, true))
+    check_all(published, topics, visits, HashSet::new(), (true, true))
 }
 
 /// As [`check`], for a client that may have stopped before the last event.
@@ -120,7 +120,7 @@ pub fn check_unfinished(
     topics: &[&str],
     visits: &[Visit],
 ) -> Result<Summary, Fault> {
-    check_all(published, topics, visits, (true, false))
+    check_all(published, topics, visits, HashSet::new(), (true, false))
 }
 
 /// As [`check`], where topics keep different numbers of events: what is retained follows a reset, and begins at
@@ -135,13 +135,37 @@ pub fn check_uneven(
     visits: &[Visit],
     finished: bool,
 ) -> Result<Summary, Fault> {
-    check_all(published, topics, visits, (false, finished))
+    check_all(published, topics, visits, HashSet::new(), (false, finished))
+}
+
+/// As [`check_uneven`], for a client that has come to the last event, where topics keep the newest event of each key: those
+/// that a newer one of its topic and key supersedes may be missing. `key_of` has the key of an event of such a topic.
+///
+/// # Errors
+///
+/// The first fault.
+pub fn check_values(
+    published: &[Entry],
+    topics: &[&str],
+    visits: &[Visit],
+    key_of: impl Fn(&Entry) -> Option<&str>,
+) -> Result<Summary, Fault> {
+    let mut newest = HashMap::new();
+    let mut superseded = HashSet::new();
+    for entry in published {
+        if let Some(key) = key_of(entry) {
+            let of_epoch = (EventId::of(&entry.id).epoch, entry.topic.as_str(), key);
+            superseded.extend(newest.insert(of_epoch, entry.id.as_str()));
+        }
+    }
+    check_all(published, topics, visits, superseded, (false, true))
 }
 
 fn check_all(
     published: &[Entry],
     topics: &[&str],
     visits: &[Visit],
+    superseded: HashSet<&str>,
     (even, finished): (bool, bool),
 ) -> Result<Summary, Fault> {
     let known: HashSet<_> = published.iter().map(|entry| entry.topic.as_str()).collect();
@@ -154,6 +178,7 @@ fn check_all(
     let mut client = Client {
         by_id: published.iter().map(|entry| (entry.id.as_str(), entry)).collect(),
         of_topics,
+        superseded,
         topics,
         even,
         to_begin: HashSet::new(),
@@ -199,6 +224,8 @@ struct Client<'a> {
     by_id: HashMap<&'a str, &'a Entry>,
     /// The events that the client should receive with their positions, in order, for each epoch.
     of_topics: HashMap<&'a str, Vec<(u64, &'a Entry)>>,
+    /// The ids of those that may be missing.
+    superseded: HashSet<&'a str>,
     /// The topics that it is subscribed to, by name or by a pattern.
     topics: HashSet<&'a str>,
     /// Whether all topics keep the same range of positions.
@@ -335,6 +362,7 @@ impl<'a> Client<'a> {
         missing
             .filter(|entry| !self.to_begin.contains(entry.topic.as_str()))
             .map(|entry| entry.id.as_str())
+            .filter(|id| !self.superseded.contains(id))
             .collect()
     }
 }
@@ -437,6 +465,32 @@ mod tests {
         finds(Fault::Lost, "e-1", &[(None, "fresh@0 2 3 4 6")]);
         finds(Fault::Lost, "e-6", &[(None, "fresh@0 1 2 3 4")]);
         finds(Fault::Lost, "e-4", &[(None, "fresh@0 1 2"), (Some("e-2"), "resumed@2 3 6")]);
+    }
+
+    #[test]
+    fn of_values_the_last_of_each_key_must_come() {
+        let published: Vec<_> = (1..=4)
+            .map(|n| Entry {
+                id: format!("e-{n}"),
+                topic: "a".into(),
+                data: format!("k{} {n}", n % 2),
+            })
+            .collect();
+        let check = |script: &str| {
+            let messages = std::iter::once(status_message("fresh", "e-0"));
+            let events = script.split_whitespace().map(|n| {
+                let entry = &published[n.parse::<usize>().unwrap() - 1];
+                message("message", &entry.data, &entry.id)
+            });
+            let visit = Visit { claimed: None, messages: messages.chain(events).collect() };
+            check_values(&published, &["a"], &[visit], |entry| entry.data.split(' ').next())
+        };
+        for script in ["1 2 3 4", "2 3 4", "3 4"] {
+            assert_eq!(check(script).unwrap().events, script.split(' ').count());
+        }
+        assert_eq!(check("1 2 4"), Err(Fault::Lost("e-3".into())));
+        assert_eq!(check("1 2 3"), Err(Fault::Lost("e-4".into())));
+        assert_eq!(check("2 1 3 4"), Err(Fault::OutOfOrder("e-1".into())));
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub mod restart;
 pub mod resume;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod topic_changes;
+#[allow(missing_docs, reason = "each name states its promise")]
+pub mod values;
 
 pub use client::Client;
 pub use engine::{Engine, EngineOptions, Memory};
@@ -106,6 +108,10 @@ macro_rules! log_suite {
                 a_filtered_history_is_what_matches
                 an_ephemeral_event_comes_to_those_whom_it_matches
             }
+            values {
+                a_fresh_client_gets_the_newest_value_of_each_key
+                a_client_resumes_to_the_newest_values_after_every_event
+            }
             idempotence {
                 a_retried_publication_is_not_doubled
                 a_concurrently_retried_publication_is_not_doubled
@@ -149,6 +155,7 @@ macro_rules! log_suite {
                 a_publication_that_is_retried_after_a_restart_is_not_doubled
                 a_key_can_be_used_again_after_its_window
                 a_log_that_was_wiped_resets_its_clients
+                values_from_before_the_memory_of_a_node_are_in_its_log
                 the_end_is_known_after_a_restart
             }
         }
@@ -167,6 +174,7 @@ macro_rules! log_suite {
                 a_publication_that_is_retried_on_another_node_is_not_doubled
                 a_late_node_serves_what_was_published_before_it
                 a_node_that_ends_takes_nothing_with_it
+                values_are_the_same_on_all_nodes
                 a_topic_that_is_added_from_another_node_is_delivered
                 a_publication_on_another_node_is_before_the_end_or_is_told_that_it_is_not
                 the_end_is_known_on_all_nodes

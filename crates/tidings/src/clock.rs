@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::timers::{Timed, TimerSlot, Timers};
+use crate::timers::{QUANTUM, Timed, TimerSlot, Timers};
 
 /// A hub's source of time, for heartbeats and the age of retained events.
 ///
@@ -74,8 +74,17 @@ impl Clock {
 
     /// Fires `target` at `at` milliseconds or a little later, in place of its earlier due time.
     pub(crate) fn schedule<T: Timed + 'static>(&self, target: &Arc<T>, at: u64) {
+        self.schedule_within(target, at, QUANTUM);
+    }
+
+    /// The same, to the millisecond: for the few targets of which thousands of streams wait for each.
+    pub(crate) fn schedule_exactly<T: Timed + 'static>(&self, target: &Arc<T>, at: u64) {
+        self.schedule_within(target, at, 1);
+    }
+
+    fn schedule_within<T: Timed + 'static>(&self, target: &Arc<T>, at: u64, quantum: u64) {
         let weak = Arc::downgrade(target);
-        self.0.timers.insert(target.timer(), weak, at);
+        self.0.timers.insert(target.timer(), weak, at, quantum);
         match self.0.time {
             Time::System(_) => {
                 self.0.timers.keep_running(self);

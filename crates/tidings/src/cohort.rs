@@ -129,7 +129,7 @@ impl Cohort {
     /// [`Lagging`] when the topics have lost some of them, and when they are finished.
     pub fn next_batch(&mut self) -> Result<Option<Batch>, Lagging> {
         loop {
-            let watermark = self.shared.watermark();
+            let watermark = self.feed.open_to(self.cursor, self.shared.watermark());
             let slice = self.feed.read(&mut self.cursor, &[], watermark, &self.shared.coalescing);
             match slice {
                 Ok(Some(slice)) => {

@@ -152,6 +152,33 @@ impl Event {
         Ok(Self::new(data).with_key(key.try_into().map_err(Into::into)?))
     }
 
+    /// An event that takes a key away: it has no value any more, and after some time the topic does not remember that it had
+    /// one: see [`Retention::latest_per_key`](crate::Retention::latest_per_key).
+    ///
+    /// It is sent to clients like any other event. They are not sent the key, so the data says which it is, and that it is
+    /// gone.
+    ///
+    /// # Errors
+    ///
+    /// [`EventErrorKind::Field`](crate::error::EventErrorKind::Field) if the key is refused: see [`EventKey`].
+    ///
+    /// ```
+    /// use tidings::Event;
+    ///
+    /// let event = Event::remove_key("EUR/USD", r#"{"pair":"EUR/USD","price":null}"#)?;
+    /// assert!(event.removes_key());
+    /// # Ok::<(), tidings::error::EventError>(())
+    /// ```
+    pub fn remove_key<K>(key: K, data: impl Into<String>) -> Result<Self, EventError>
+    where
+        K: TryInto<EventKey>,
+        K::Error: Into<EventError>,
+    {
+        let mut event = Self::keyed(key, data)?;
+        event.tags_mut().removes_key = true;
+        Ok(event)
+    }
+
     /// An event without a name, whose data is `value` as JSON on one line.
     ///
     /// # Errors
@@ -325,6 +352,12 @@ impl Event {
     #[must_use]
     pub fn key(&self) -> Option<&EventKey> {
         self.tags.as_ref()?.key.as_ref()
+    }
+
+    /// Whether it takes its key away: see [`Event::remove_key`].
+    #[must_use]
+    pub fn removes_key(&self) -> bool {
+        self.key().is_some() && self.tags.as_ref().is_some_and(|tags| tags.removes_key)
     }
 
     /// The attributes, in the order of their names.

@@ -5,6 +5,8 @@ pub(crate) mod coverage;
 pub(crate) mod feed;
 pub(crate) mod filtered;
 pub(crate) mod frame;
+mod gate;
+mod latest;
 pub(crate) mod reset_reason;
 pub(crate) mod retention;
 pub(crate) mod ring;
@@ -74,12 +76,6 @@ pub(crate) struct TopicState {
     pub(crate) expiry_key: Option<NonZeroU64>,
 }
 
-/// The part of a topic's durable ring that is retained, as opposed to merely still readable.
-pub(crate) struct Retained {
-    /// Index of its first frame.
-    pub(crate) first: usize,
-}
-
 impl TopicLog {
     pub(crate) fn new(
         id: u64,
@@ -88,6 +84,7 @@ impl TopicLog {
         coverage: Coverage,
         is_asked_for: bool,
     ) -> Self {
+        let durable = Ring::of(&retention, coverage.low_watermark());
         let standing = Standing::when_empty(is_asked_for);
         Self {
             id,
@@ -99,7 +96,7 @@ impl TopicLog {
             is_asked_for,
             generation: AtomicU64::new(1),
             state: Mutex::new(TopicState {
-                durable: Ring::default(),
+                durable,
                 ephemeral: None,
                 coverage,
                 standing,
@@ -191,7 +188,7 @@ impl TopicLog {
     /// the caller to wake when it holds no lock.
     pub(crate) fn clear(&self, state: &mut TopicState, offset: u64, coverage: Coverage) -> Waiters {
         self.head.store(offset, Ordering::Release);
-        state.durable = Ring::default();
+        state.durable = Ring::of(&self.retention, coverage.low_watermark());
         state.ephemeral = None;
         state.coverage = coverage;
         self.set_standing(state, Standing::when_empty(self.is_asked_for), 0);
@@ -247,30 +244,62 @@ impl TopicLog {
     /// Removes what neither retention nor the live window keeps, up to so many events. Returns their number.
     pub(crate) fn evict(&self, state: &mut TopicState, now: u64, most: usize) -> usize {
         let mut evicted = 0;
+        // Before the values, if there are too many.
+        while let Some(removal) = state.durable.oldest_removal().filter(|_| evicted < most) {
+            let age = self.retention.removals_millis();
+            let Some(reason) = self.outlives(state, removal, age, now) else { break };
+            self.forget_removal(state, reason);
+            evicted += 1;
+        }
         while let Some(front) = state.durable.front().filter(|_| evicted < most) {
-            let expired = front.at.saturating_add(self.retention.age_millis()) <= now;
-            let over = self.is_over(&state.durable);
-            if !(expired || over) || state.is_live(&state.durable, now) {
-                break;
-            }
-            let reason = if over { ResetReason::Trimmed } else { ResetReason::Expired };
+            let age = self.retention.age_millis();
+            let Some(reason) = self.outlives(state, front, age, now) else { break };
             self.evict_front(state, reason);
             evicted += 1;
         }
-        while evicted < most && state.ephemeral().is_some_and(|ring| !state.is_live(ring, now)) {
+        while evicted < most
+            && let Some(front) = state.ephemeral().and_then(Ring::front)
+            && !state.is_live(state.ephemeral(), front, now)
+        {
             state.pop_ephemeral();
             evicted += 1;
         }
         evicted
     }
 
+    /// Why a durable event of this greatest age need not be kept.
+    fn outlives(
+        &self,
+        state: &TopicState,
+        frame: &Frame,
+        age: u64,
+        now: u64,
+    ) -> Option<ResetReason> {
+        let expired = frame.at.saturating_add(age) <= now;
+        let over = self.is_over(&state.durable);
+        let stays = !(expired || over) || state.is_live(Some(&state.durable), frame, now);
+        (!stays).then_some(if over { ResetReason::Trimmed } else { ResetReason::Expired })
+    }
+
     /// Removes the oldest durable frame. A topic is as new without its last event.
     fn evict_front(&self, state: &mut TopicState, reason: ResetReason) {
         let Some(frame) = state.durable.pop() else { return };
-        if let Some(position) = frame.position {
-            state.coverage =
-                Coverage::Since(LowWatermark { offset: frame.offset, position, reason });
+        if let Some(low) = frame.low_watermark(reason) {
+            state.lose(low, frame.removes_key());
         }
+        self.on_evicted(state);
+    }
+
+    /// Removes the oldest event that removes a key, after which nothing is known of the key.
+    fn forget_removal(&self, state: &mut TopicState, reason: ResetReason) {
+        let frame = state.durable.pop_removal();
+        if let Some(low) = frame.and_then(|frame| frame.low_watermark(reason)) {
+            state.lose(low, true);
+        }
+        self.on_evicted(state);
+    }
+
+    fn on_evicted(&self, state: &mut TopicState) {
         if state.durable.is_empty() && state.standing != Standing::Open {
             self.set_standing(state, Standing::when_empty(self.is_asked_for), 0);
         }
@@ -292,23 +321,22 @@ impl TopicLog {
         ring.len() > self.retention.events || ring.cost() > self.retention.bytes
     }
 
-    /// The part of the durable ring that is retained at this time.
-    pub(crate) fn retained(&self, state: &TopicState, now: u64) -> Retained {
+    /// The offset after which the durable ring is retained at this time, as opposed to merely still readable.
+    pub(crate) fn retained_after(&self, state: &TopicState, now: u64) -> u64 {
         let ring = &state.durable;
-        let mut first = ring.len().saturating_sub(self.retention.events);
-        let mut cost = ring.cost();
-        for frame in ring.iter().take(first) {
-            cost -= Ring::cost_of(frame);
-        }
-        while cost > self.retention.bytes {
-            cost -= ring.get(first).map_or(cost, Ring::cost_of);
-            first += 1;
-        }
+        let (mut events, mut cost, mut after) = (ring.len(), ring.cost(), 0);
         // Of age `retention.age` or more is out; a frame of the hub's first moments never is.
-        if let Some(oldest) = now.checked_sub(self.retention.age_millis()) {
-            first = first.max(ring.first_since(oldest));
+        let oldest = now.checked_sub(self.retention.age_millis());
+        for frame in ring.iter() {
+            let is_over = events > self.retention.events || cost > self.retention.bytes;
+            if !is_over && oldest.is_none_or(|oldest| frame.at > oldest) {
+                break;
+            }
+            events -= 1;
+            cost -= Ring::cost_of(frame);
+            after = frame.offset;
         }
-        Retained { first }
+        after
     }
 
     /// When the topic's oldest frame may have expired, in milliseconds of the clock.
@@ -319,12 +347,11 @@ impl TopicLog {
             false => self.retention.age_millis().max(window),
         };
         let durable = state.durable.front().map(|frame| frame.at.saturating_add(keep));
+        let keep = self.retention.removals_millis().max(window);
+        let removal = state.durable.oldest_removal().map(|frame| frame.at.saturating_add(keep));
         let ephemeral = state.ephemeral().and_then(Ring::front);
         let ephemeral = ephemeral.map(|frame| frame.at.saturating_add(window));
-        match (durable, ephemeral) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        [durable, removal, ephemeral].into_iter().flatten().min()
     }
 }
 
@@ -334,16 +361,49 @@ impl TopicState {
         self.subscribers + self.replays > 0
     }
 
-    /// Whether the front of a ring stays for connected clients, retained or not.
-    fn is_live(&self, ring: &Ring, now: u64) -> bool {
-        let Some(front) = ring.front() else {
-            return false;
-        };
+    /// Whether a frame of a ring stays for connected clients, retained or not.
+    fn is_live(&self, ring: Option<&Ring>, frame: &Frame, now: u64) -> bool {
         self.is_read()
-            && ring.len() <= LIVE_WINDOW.events
-            // The newest frame stays whatever its size: its readers are just waking up.
-            && (ring.cost() <= LIVE_WINDOW.bytes || ring.len() == 1)
-            && front.at.saturating_add(LIVE_WINDOW.age_millis()) > now
+            && ring.is_some_and(|ring| {
+                ring.len() <= LIVE_WINDOW.events
+                    // The newest frame stays whatever its size: its readers are just waking up.
+                    && (ring.cost() <= LIVE_WINDOW.bytes || ring.len() == 1)
+            })
+            && frame.at.saturating_add(LIVE_WINDOW.age_millis()) > now
+    }
+
+    /// An event is gone that nothing has superseded.
+    fn lose(&mut self, low: LowWatermark, is_removal: bool) {
+        match self.durable.latest_mut() {
+            None => self.coverage = Coverage::Since(low),
+            Some(latest) => {
+                if !is_removal {
+                    latest.lost = low;
+                }
+                // A removal after it may be lost already.
+                self.coverage = Coverage::Since(self.coverage.low_watermark().max(low));
+            }
+        }
+    }
+
+    /// What the topic has lost that a client would be sent which knows nothing of it: all but the removals of keys. For
+    /// one that is not followed, see [`Coverage::low_watermark`].
+    pub(crate) fn lost_to_newcomers(&self) -> LowWatermark {
+        let latest = self.durable.latest().filter(|_| self.coverage.is_followed());
+        latest.map_or_else(|| self.coverage.low_watermark(), |latest| latest.lost)
+    }
+
+    /// The position after which a topic that keeps the newest event of each key had every event.
+    pub(crate) fn values_began(&self) -> Option<u64> {
+        self.durable.latest().map(|latest| latest.began)
+    }
+
+    /// Why a reader at an offset cannot go on, of which nothing is expected but the values of keys.
+    pub(crate) fn gap_for_newcomer(&self, offset: u64) -> Option<ResetReason> {
+        match self.coverage {
+            Coverage::Since(_) => Coverage::Since(self.lost_to_newcomers()).gap_after(offset),
+            Coverage::NotFollowed => self.coverage.gap_after(offset),
+        }
     }
 
     fn pop_ephemeral(&mut self) {

@@ -71,6 +71,8 @@ pub(crate) struct SubscriptionOptions {
     pub(crate) sends_status: bool,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) retry: Option<Duration>,
+    /// The least between two writes of events; the topics' if it is not set.
+    pub(crate) interval: Option<Duration>,
     /// Whether it is a client's, and so in the registry.
     pub(crate) is_listed: bool,
 }
@@ -402,7 +404,13 @@ impl Subscription {
             }
             if !waits {
                 let limit = next_change.or(limit.filter(|_| !closing));
-                match self.read(limit.map_or(watermark, |limit| limit.min(watermark))) {
+                let to = match limit {
+                    // A cohort has waited for its members.
+                    Some(limit) => limit.min(watermark),
+                    None if closing => watermark,
+                    None => self.feed().open_to(self.cursor, watermark),
+                };
+                match self.read(to) {
                     Ok(Some(item)) => return Poll::Ready(Some(Ok(item))),
                     Ok(None) if next_change.is_some() => continue,
                     Ok(None) if closing => return self.poll_end(cx),
@@ -468,7 +476,8 @@ impl Subscription {
         if waits && is_unchanged {
             self.waited = self.cursor.offset;
         }
-        self.rejoin = if waits { Rejoin::Nothing } else { Rejoin::All };
+        // The list of a gate is taken although nothing was published since.
+        self.rejoin = if waits && !feed.has_pace() { Rejoin::Nothing } else { Rejoin::All };
         waits
     }
 
@@ -560,7 +569,7 @@ impl Subscription {
             }
             None => topic_cursors.iter_mut().for_each(|cursor| cursor.starts_after = 0),
         };
-        let Some(past) = past else {
+        let Some((past, readers)) = past else {
             if self.topic_cursors.is_empty() && starts_after.is_some() {
                 self.topic_cursors = TopicCursor::for_each_of(&self.feed().topics);
             }
@@ -572,8 +581,8 @@ impl Subscription {
         if cursor.offset < cursor.joined {
             let mut topic_cursors = TopicCursor::for_each_of(&past);
             set(&mut topic_cursors);
-            let filter = self.client.filter().cloned();
-            let replay = Replay::new(self.shared.clone(), past, filter, cursor, topic_cursors);
+            let (shared, filter) = (self.shared.clone(), self.client.filter().cloned());
+            let replay = Replay::new(shared, (past, filter, readers), cursor, topic_cursors);
             self.out_of_band().replay = Some(replay);
         }
     }

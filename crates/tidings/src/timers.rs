@@ -8,9 +8,9 @@ use crate::clock::Clock;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, thread};
 
-/// Due times are rounded up to this many milliseconds, so that thousands of heartbeats share a wake-up of the timer
+/// Most due times are rounded up to this many milliseconds, so that thousands of heartbeats share a wake-up of the timer
 /// thread.
-const QUANTUM: u64 = 50;
+pub(crate) const QUANTUM: u64 = 50;
 
 const NOT_SCHEDULED: u64 = 0;
 const CANCELLED: u64 = u64::MAX;
@@ -75,9 +75,10 @@ impl Timers {
         }
     }
 
-    pub(crate) fn insert(&self, slot: &TimerSlot, target: Weak<dyn Timed>, at: u64) {
+    /// `at` is rounded up to a multiple of `quantum`.
+    pub(crate) fn insert(&self, slot: &TimerSlot, target: Weak<dyn Timed>, at: u64, quantum: u64) {
         let mut schedule = self.schedule.lock();
-        let at = at.clamp(schedule.fired + 1, CANCELLED - QUANTUM).next_multiple_of(QUANTUM);
+        let at = at.clamp(schedule.fired + 1, CANCELLED - quantum).next_multiple_of(quantum);
         // A cancelled target stays cancelled, even if a `fire` that ran meanwhile returns a next time.
         if slot.due.load(Ordering::Relaxed) == CANCELLED {
             return;
@@ -127,7 +128,7 @@ impl Timers {
                 continue;
             };
             if let Some(next) = target.fire(now) {
-                self.insert(target.timer(), Arc::downgrade(&target), next.max(now + 1));
+                self.insert(target.timer(), Arc::downgrade(&target), next.max(now + 1), QUANTUM);
             }
         }
     }

@@ -7,6 +7,7 @@
 //! | `GET /events?topic=a&topic=b:*&history=20&principal=ada&client_key=phone&heartbeat=ping&expires_in=900` | the stream; `*` stands for any characters; `history` is for fresh clients, `principal` names the user and `client_key` what else counts for the [`limits`], `heartbeat` the event that an idle stream sends, `expires_in` the seconds after which it ends; all five are optional |
 //! | `POST /publish?topic=a&event=price&key=order-17&source=ada` | publishes the body as data; JSON `{"id": "…", "subscribers": 1, "duplicate": false}`. With a `key` it can be retried; a `source` may publish so much. 429, 503 and 507: not published; 504: perhaps published |
 //! | `POST /publish?topic=a&attr.role=admin`, `GET /events?topic=a&filter.role=admin` | an event with attributes, and a stream of those that match: [`attributes`] |
+//! | `POST /publish?topic=prices&event_key=EUR` | an event that, in a topic of `--latest-per-key`, takes the place of the event with this key. `remove_key=EUR` takes the key away |
 //! | `POST /finish?topic=a&event=done&key=order-17` | the same for the last event of a topic; 409 if it is finished already, as for `/publish` |
 //! | `GET /position` | JSON `{"id": "…"}`: where a stream begins that is opened with `?lastEventId=` |
 //! | `GET /history?topic=a&topic=b:*&last=20` | the newest events of these topics (20, at most 100), as JSON `{"events": [{"id": "…", "event": "message", "data": "…"}], "id": "…"}`; the id is where the stream goes on |

@@ -25,7 +25,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Opens the log, and builds the hub on it. A damaged file may be salvaged.
+    /// Opens the log, and has the hub built on it. A damaged file may be salvaged.
     ///
     /// # Errors
     ///

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser};
-use tidings::Hub;
+use tidings::{Hub, Retention, TopicPattern};
 use tidings_console::Console;
 use tidings_net::{Limits, Serve, Server, Transport};
 
@@ -49,6 +49,10 @@ pub struct Options {
     #[command(flatten)]
     limits: HubLimits,
 
+    /// The topics that match keep the newest event of each key; may be given several times
+    #[arg(long, value_name = "PATTERN")]
+    latest_per_key: Vec<TopicPattern>,
+
     /// Limits of connections, in milliseconds, for tests: `head_timeout=1000,idle_timeout=1000`
     #[arg(long, hide = true, value_delimiter = ',', value_name = "NAME=MILLISECONDS")]
     limit: Vec<TimeLimit>,
@@ -87,7 +91,10 @@ impl Options {
     ///
     /// As those of [`Engine::hub`].
     pub async fn hub(&self) -> Result<Hub, String> {
-        self.log.hub(self.limits.builder(), self.salvage).await
+        let hub = self.latest_per_key.iter().try_fold(self.limits.builder(), |hub, pattern| {
+            hub.retain(pattern.clone(), Retention::latest_per_key())
+        });
+        self.log.hub(hub.map_err(|error| error.to_string())?, self.salvage).await
     }
 
     /// Sets what these flags say about a server.

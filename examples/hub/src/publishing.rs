@@ -3,7 +3,7 @@
 use serde_json::json;
 use tidings::backend::{LogError, LogErrorKind};
 use tidings::{
-    Event, Hub, Publish,
+    Event, EventName, Hub, Publish,
     error::{PublishError, PublishErrorKind},
 };
 
@@ -46,9 +46,15 @@ fn event(query: Option<&str>, body: &[u8]) -> Result<(query::Publish, Event), Re
     let mut query = query::Publish::parse(query)?;
     let data = std::str::from_utf8(body)
         .map_err(|error| Refusal::bad_request(format!("body is not UTF-8: {error}")))?;
-    let event = match &query.event {
-        Some(name) => Event::named(name.as_str(), data).map_err(Refusal::bad_request)?,
-        None => Event::new(data),
+    let event = match (&query.event_key, &query.remove_key) {
+        (Some(key), _) => Event::keyed(key, data).map_err(Refusal::bad_request)?,
+        (None, Some(key)) => Event::remove_key(key, data).map_err(Refusal::bad_request)?,
+        (None, None) => Event::new(data),
+    };
+    let name = query.event.as_deref().map(EventName::new);
+    let event = match name.transpose().map_err(Refusal::bad_request)? {
+        Some(name) => event.with_name(name),
+        None => event,
     };
     let event = std::mem::take(&mut query.attributes).of(event);
     Ok((query, event))

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tidings::error::Error;
 use tidings::{
-    EventHistory, Filter, Heartbeat, History as Extent, Hub, IdempotencyKey, Resume, Subscribe,
-    Topic, TopicPattern,
+    EventHistory, EventKey, Filter, Heartbeat, History as Extent, Hub, IdempotencyKey, Resume,
+    Subscribe, Topic, TopicPattern,
 };
 
 use crate::attributes::{Attributes, Filters};
@@ -204,20 +204,28 @@ pub struct Publish {
     pub key: Option<IdempotencyKey>,
     /// On whose behalf it is published. Anyone may name anybody here.
     pub source: Option<String>,
+    /// What the event is the newest value of.
+    pub event_key: Option<EventKey>,
+    /// The key that the event takes away.
+    pub remove_key: Option<EventKey>,
 }
 
 impl Publish {
-    /// Parses `topic=a&event=price&key=order-17&source=ada&attr.role=admin`; other parameters are ignored.
+    /// Parses `topic=a&event=price&key=order-17&source=ada&attr.role=admin&event_key=EUR`, or `remove_key=EUR` in place of
+    /// that; other parameters are ignored.
     ///
     /// # Errors
     ///
-    /// When there is not exactly one topic and at most one event name and key, or one of them is invalid.
+    /// When there is not exactly one topic and at most one of each of the others, when a key is both set and removed, or when
+    /// one of them is invalid.
     pub fn parse(query: Option<&str>) -> Result<Self, Refusal> {
         let mut topic = None;
         let mut event = None;
         let mut key = None;
         let mut source = None;
         let mut attributes = Attributes::default();
+        let mut event_key = None;
+        let mut remove_key = None;
         for (name, value) in pairs(query) {
             if let Some(name) = name.strip_prefix("attr.") {
                 attributes.add(name, value)?;
@@ -228,6 +236,8 @@ impl Publish {
                 "event" => event.replace(value),
                 "key" => key.replace(value),
                 "source" => source.replace(value),
+                "event_key" => event_key.replace(value),
+                "remove_key" => remove_key.replace(value),
                 _ => None,
             };
             if before.is_some() {
@@ -241,8 +251,14 @@ impl Publish {
         })?;
         let topic = Topic::new(topic).map_err(Refusal::bad_request)?;
         let key = key.map(IdempotencyKey::new).transpose().map_err(Refusal::bad_request)?;
+        if event_key.is_some() && remove_key.is_some() {
+            return Err(Refusal::bad_request("event_key and remove_key exclude each other"));
+        }
+        let parse = |key: Option<String>| key.map(EventKey::new).transpose();
+        let event_key = parse(event_key).map_err(Refusal::bad_request)?;
+        let remove_key = parse(remove_key).map_err(Refusal::bad_request)?;
         let event = event.filter(|event| !event.is_empty());
-        Ok(Self { topic, event, attributes, key, source })
+        Ok(Self { topic, event, attributes, key, source, event_key, remove_key })
     }
 }
 
@@ -329,6 +345,11 @@ mod tests {
             (Some("topic=a&key=x&key=x"), "key is given more than once"),
             (Some("topic=a&attr.a=x&attr.a:int=1"), "attribute a is given more than once"),
             (Some("topic=a&attr.a:bool=yes"), "attribute a is neither `true` nor `false`"),
+            (Some("topic=a&event_key="), "event key is empty"),
+            (
+                Some("topic=a&event_key=x&remove_key=x"),
+                "event_key and remove_key exclude each other",
+            ),
         ] {
             assert_eq!(Publish::parse(query), Err(Refusal::bad_request(reason)));
         }

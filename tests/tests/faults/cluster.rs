@@ -11,6 +11,7 @@ use tokio::time::{Duration, interval, timeout};
 
 use crate::broker::Broker;
 use crate::engine::Engine;
+use crate::publisher::VALUES;
 
 /// One of each.
 const HUBS: [&str; 3] = ["hub-axum", "hub-actix-web", "hub-warp"];
@@ -79,7 +80,7 @@ impl Node {
             ("FAKETIME_DONT_FAKE_MONOTONIC", Some("1")),
         ];
         let environment = environment.map(|(name, value)| (name, value.expect("a path of text")));
-        let arguments = ["--listen", ANY_PORT, "--log", &log];
+        let arguments = ["--listen", ANY_PORT, "--log", &log, "--latest-per-key", VALUES];
         let process = Process::start_in(HUBS[number], &arguments, &environment).await;
         Self { addr: process.addr(), process: Some(process), link, clock }
     }

@@ -7,6 +7,8 @@ use std::sync::Mutex;
 use tidings::STATUS_EVENT;
 use tidings_testkit::checker::{self, Entry, EventId, Visit};
 
+use crate::publisher;
+
 /// The outcome of a publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -164,8 +166,10 @@ pub(crate) fn judge(all: &[Publication], clients: &[Receipts]) -> Result<Counts,
             false => Entry { topic: "hidden".to_owned(), ..entry.clone() },
         });
         let entries: Vec<_> = entries.collect();
-        let summary = checker::check_uneven(&entries, &topics, &client.visits, true)
-            .map_err(|fault| Breach::Client(number, fault))?;
+        let summary = checker::check_values(&entries, &topics, &client.visits, |entry| {
+            publisher::key_of(&entry.topic, &entry.data)
+        })
+        .map_err(|fault| Breach::Client(number, fault))?;
         counts.received += summary.events;
         counts.reconnects += client.visits.len() - 1;
         for reason in client.visits.iter().flat_map(|visit| &visit.messages).filter_map(reset) {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidings_testkit::checker::is_of;
 use tidings_testkit::wire::{Connection, Ending, Request, Response};
 use tidings_tests::random::Random;
 use tokio::sync::watch;
@@ -39,7 +40,8 @@ impl Publisher {
                 _ = ending.wait_for(|ending| *ending) => return,
             }
             let topic = self.topics[self.random.below(self.topics.len())].clone();
-            let mut data = format!("{}-{count} ", self.number);
+            // The second word is the key, where keys mean something.
+            let mut data = format!("{}-{count} k{} ", self.number, count % 3);
             let length = self.random.logarithmic(2_000);
             data.extend(std::iter::repeat_n('x', length));
             let outcome = match self.has_key {
@@ -79,6 +81,14 @@ impl Publisher {
     }
 }
 
+/// The topics that keep the newest event of each key.
+pub(crate) const VALUES: &str = "topic-2*";
+
+/// The key of an event of one of these topics. Events without one are superseded by nothing.
+pub(crate) fn key_of<'a>(topic: &str, data: &'a str) -> Option<&'a str> {
+    is_of(&[VALUES], topic).then(|| data.split(' ').nth(1)).flatten()
+}
+
 /// Publishes once: `how` is `publish` or `finish`.
 pub(crate) async fn publish(
     node: SocketAddr,
@@ -89,7 +99,9 @@ pub(crate) async fn publish(
 ) -> Outcome {
     let key = key.map_or(String::new(), |key| format!("&key={key}"));
     let part = part_of(data);
-    let request = Request::post(&format!("/{how}?topic={topic}{key}&attr.part={part}"), data);
+    let event_key = key_of(topic, data).map_or(String::new(), |key| format!("&event_key={key}"));
+    let request =
+        Request::post(&format!("/{how}?topic={topic}{key}{event_key}&attr.part={part}"), data);
     let exchange = async {
         let mut response = Connection::try_send(node, &request).await?;
         while response.ending().is_none() {

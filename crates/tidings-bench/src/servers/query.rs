@@ -1,22 +1,27 @@
 use std::time::{Duration, Instant};
 
-/// The query of a request: `topic=…` any number of times, `count=…`, `history=all`.
+/// The query of a request: `topic=…` any number of times, `count=…`, `history=all`, `interval=…` in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Query {
     pub(super) topics: Vec<String>,
     pub(super) count: usize,
     pub(super) history: bool,
+    pub(super) interval: Duration,
 }
 
 impl Query {
     /// Parses the part of a URL after the question mark.
     pub(super) fn parse(query: &str) -> Self {
-        let mut read = Self { topics: Vec::new(), count: 1, history: false };
+        let (topics, interval) = (Vec::new(), Duration::ZERO);
+        let mut read = Self { topics, count: 1, history: false, interval };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
                 "topic" => read.topics.push(value.into_owned()),
                 "count" => read.count = value.parse().unwrap_or(1),
                 "history" => read.history = value == "all",
+                "interval" => {
+                    read.interval = Duration::from_millis(value.parse().unwrap_or_default());
+                }
                 _ => {}
             }
         }
@@ -49,7 +54,8 @@ mod tests {
     fn topics_add_up_and_the_rest_has_defaults() {
         let query = Query::parse("topic=a&topic=b%2Fc");
         let topics = vec!["a".to_owned(), "b/c".to_owned()];
-        assert_eq!(query, Query { topics, count: 1, history: false });
+        let interval = Duration::ZERO;
+        assert_eq!(query, Query { topics, count: 1, history: false, interval });
         assert_eq!(Query::parse("topic=a&count=100&history=all").count, 100);
     }
 }

@@ -7,7 +7,8 @@ use super::query::{Query, timed};
 /// The subscription of a request.
 pub(super) fn subscribe(hub: &Hub, query: &Query) -> Subscribe {
     let history = if query.history { History::All } else { History::None };
-    hub.subscribe(query.topics.iter().map(String::as_str)).history(history)
+    let topics = query.topics.iter().map(String::as_str);
+    hub.subscribe(topics).history(history).at_most_every(query.interval)
 }
 
 /// The publication of a request.

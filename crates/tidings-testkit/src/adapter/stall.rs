@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tidings::{Event, Hub, Retention, STATUS_EVENT};
+
 use super::Adapter;
 use super::site::Site;
 use crate::limit::eventually;
@@ -54,4 +56,37 @@ pub async fn a_slow_client_stays<A: Adapter>() {
     assert_eq!(site.hub.clients().count(), 1);
     let last = site.publish("a", "the last");
     slow.read_until("the last event", |response| response.last_event_id() == last).await;
+}
+
+pub async fn a_slow_client_gets_the_last_value_of_each_key_and_few_before_it<A: Adapter>() {
+    const KEYS: usize = 50;
+    const ROUNDS: usize = 1_000;
+    let builder = Hub::builder().retain("values", Retention::latest_per_key());
+    let site = Site::with::<A>(builder.expect("a pattern"));
+    let connection = Connection::open_narrow(site.addr(), 16 * 1024).await;
+    let mut slow = connection.send(&Request::get("/events?topic=values")).await;
+    slow.read_messages(1).await;
+    for round in 0..ROUNDS {
+        for key in 0..KEYS {
+            let event = Event::keyed(key.to_string(), format!("{key} {round} {}", "x".repeat(300)));
+            site.hub.publish("values", event.expect("a key")).wait().expect("it is published");
+        }
+        if round % 50 == 0 {
+            slow.read_exactly(slow.body().len() + 1_024).await;
+        }
+    }
+    let last = site.publish("values", "the last");
+    slow.read_until("the last event", |response| response.last_event_id() == last).await;
+    let mut known = [None; KEYS];
+    // The first is the status, of which there is no other: it is not reset.
+    let (events, first) = (&slow.messages()[1..slow.messages().len() - 1], &slow.messages()[0]);
+    assert_eq!(first.event(), STATUS_EVENT);
+    for event in events {
+        let mut words = event.data().split(' ').map_while(|word| word.parse::<usize>().ok());
+        let (key, round) = words.next().zip(words.next()).expect("an event of this test");
+        assert!(known[key] < Some(round), "{key} {round}");
+        known[key] = Some(round);
+    }
+    assert_eq!(known, [Some(ROUNDS - 1); KEYS]);
+    assert!(events.len() < KEYS * ROUNDS / 2, "{}", events.len());
 }

@@ -12,7 +12,7 @@ use super::idempotence::{assert_one_is_first, publish_once};
 use super::publisher::in_order;
 use super::read_back::forgetful;
 use super::resume::Journey;
-use super::{Client, Engine, publish, publish_all};
+use super::{Client, Engine, publish, publish_all, values};
 use crate::checker::check;
 use crate::limit::{eventually, within};
 
@@ -169,6 +169,44 @@ pub async fn a_node_that_ends_takes_nothing_with_it<E: Engine>(log: E) {
     let mut client = Client::expect(&other, &["a"], Some(&id), "resumed").await;
     let last = publish(&other, "a", "last").await;
     client.read_to(&last.id).await;
+}
+
+pub async fn values_are_the_same_on_all_nodes<E: Engine>(log: E) {
+    let (one, other) = (log.node(values::builder()).await, log.node(values::builder()).await);
+    let open = |hub: &Hub, topics: &[&str]| {
+        let subscribe = hub.subscribe_matching(topics.iter().copied()).history(History::All);
+        Client::of(subscribe.open().expect("it opens"), None)
+    };
+    let nodes = [&one, &other];
+    let all_sets = values::SETS.iter().flat_map(|topics| nodes.map(|hub| open(hub, topics)));
+    let mut clients: Vec<_> = all_sets.collect();
+    // Both nodes change the same keys.
+    let change = |hub: &Hub, from: usize| {
+        let hub = hub.clone();
+        async move {
+            for n in 0..200 {
+                let key = format!("k{}", n % 7);
+                values::set(&hub, "values", &key, Some(from + n).filter(|_| n % 11 != 5)).await;
+            }
+        }
+    };
+    let ((), ()) = within("the changes", join(change(&one, 0), change(&other, 1_000))).await;
+    let last = values::set(&one, "values", "last", Some(0)).await;
+    let mut all = Vec::new();
+    for client in &mut clients {
+        client.read_to(&last).await;
+        let mut known = values::Values::new();
+        values::learn(&mut known, client.messages());
+        all.push(known);
+    }
+    for hub in nodes {
+        let (_, messages) = values::read_fresh(hub, &["values"], &last).await;
+        let mut known = values::Values::new();
+        values::learn(&mut known, &messages);
+        all.push(known);
+    }
+    assert!(all.iter().all(|known| *known == all[0]), "{all:?}");
+    assert!(all[0].contains_key("last"));
 }
 
 pub async fn a_topic_that_is_added_from_another_node_is_delivered<E: Engine>(log: E) {

@@ -10,7 +10,7 @@ use super::finish::{finish, fresh, read_to_the_end, refused};
 use super::idempotence::publish_once;
 use super::read_back::forgetful;
 use super::resume::Journey;
-use super::{Client, Engine, EngineOptions, publish, publish_all};
+use super::{Client, Engine, EngineOptions, publish, publish_all, values};
 use crate::checker::{check, position};
 use crate::limit::{LIMIT, within};
 
@@ -111,6 +111,36 @@ pub async fn a_log_that_was_wiped_resets_its_clients<E: Engine>(log: E) {
         Client::expect(&hub, &["a"], Some(&entry.id), "unknown").await;
         entry = published[2].clone();
         Client::expect(&hub, &["a"], Some(&entry.id), "resumed").await;
+    }
+}
+
+pub async fn values_from_before_the_memory_of_a_node_are_in_its_log<E: Engine>(log: E) {
+    let hub = log.node(values::builder()).await;
+    let (mut ids, after) = values::publish_values(&hub, 63).await;
+    let loud: Vec<_> = (0..12_000).map(|n| n.to_string()).collect();
+    for some in loud.chunks(500) {
+        publish_all(&hub, some.iter().map(|data| ("loud", data.clone()))).await;
+    }
+    drop(hub);
+    // The node's memory begins with the newest ten thousand events.
+    let hub = log.node(values::builder()).await;
+    let mut now = after[63].clone();
+    let (first, _) = after[63].first_key_value().expect("some");
+    ids.push(values::set(&hub, "values", first, Some(1_000)).await);
+    now.insert(first.clone(), "1000".to_owned());
+    let last = values::set(&hub, "values", "new", Some(0)).await;
+    now.insert("new".to_owned(), "0".to_owned());
+    for topics in values::SETS {
+        let (_, messages) = values::read_fresh(&hub, topics, &last).await;
+        let mut known = values::Values::new();
+        values::learn(&mut known, &messages);
+        assert_eq!(known, now, "{topics:?}");
+        for n in [0, 1, 40, 63] {
+            let messages = values::read_resumed(&hub, topics, &ids[n], &last).await;
+            let mut known = after[n].clone();
+            values::learn(&mut known, &messages);
+            assert_eq!(known, now, "{topics:?} after {n}");
+        }
     }
 }
 

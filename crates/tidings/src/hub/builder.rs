@@ -69,6 +69,7 @@ impl HubBuilder {
                 max_lifetime: None,
                 stream_limits: StreamLimits::NONE,
                 source_rate: None,
+                paces: Vec::new(),
             },
         }
     }
@@ -93,6 +94,24 @@ impl HubBuilder {
     pub fn retention(mut self, retention: Retention) -> Self {
         self.rules.otherwise = Arc::new(retention);
         self
+    }
+
+    /// Sets the least interval between two writes to a stream of the topics that match a pattern: see
+    /// [`Subscribe::at_most_every`](crate::Subscribe::at_most_every). A stream of several topics has one order, and one
+    /// interval, the longest of its topics. If several patterns match a topic, the one that was given first applies. A
+    /// subscription to a pattern has the interval of the first rule that matches its text. Default: none.
+    ///
+    /// # Errors
+    ///
+    /// When the pattern is not valid; see [`TopicPattern::new`].
+    pub fn at_most_every<P>(mut self, pattern: P, interval: Duration) -> Result<Self, FieldError>
+    where
+        P: TryInto<TopicPattern>,
+        P::Error: Into<FieldError>,
+    {
+        let pattern = pattern.try_into().map_err(Into::into)?;
+        self.defaults.paces.push((pattern, interval));
+        Ok(self)
     }
 
     /// The memory that the events of all topics together may take, in bytes, with what it costs to have their topics.

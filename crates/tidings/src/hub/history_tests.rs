@@ -157,3 +157,30 @@ fn a_history_that_is_overrun_begins_again() {
     assert_eq!(positions, expected);
     assert_eq!(history.position.as_str(), expected[5]);
 }
+
+#[test]
+fn a_history_has_the_value_of_a_key_that_changes_while_it_is_read() {
+    let hub = Hub::builder().retention(Retention::latest_per_key()).build();
+    let set = |hub: &Hub, key: usize, value: usize| {
+        let data = format!("{key} {value} {}", "x".repeat(40_000));
+        hub.publish("a", Event::keyed(key.to_string(), data).unwrap()).wait().unwrap();
+    };
+    for names in ["a", "a*"] {
+        for key in 0..4 {
+            set(&hub, key, 0);
+        }
+        let mut changes = 0;
+        let publisher = hub.clone();
+        test_hook::set(Some(Box::new(move || {
+            changes += 1;
+            if changes == 1 {
+                set(&publisher, 3, 1);
+            }
+        })));
+        let history = hub.history_matching(names, History::All).wait().unwrap();
+        test_hook::set(None);
+        let starts = history.events.iter().map(|event| &event.data()[..3]);
+        assert_eq!(starts.collect::<Vec<_>>(), ["0 0", "1 0", "2 0", "3 1"], "{names}");
+        assert_eq!(history.position, hub.position());
+    }
+}

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Record, Reply, Start};
 use crate::encode;
 use crate::filter::Filter;
+use crate::log::retention::RetentionRules;
 use crate::log::standing::LastEvent;
 use crate::pinned::Pinned;
 use crate::resume::Epoch;
@@ -76,6 +77,7 @@ struct SharedPage {
     to: u64,
     state: Mutex<PageState>,
     filter: Option<Filter>,
+    rules: Arc<RetentionRules>,
     pinned: Arc<Pinned>,
 }
 
@@ -92,7 +94,7 @@ impl Pages {
         &self,
         epoch: &Epoch,
         (read, ends): (Read, Ends),
-        filter: Option<Filter>,
+        (filter, rules): (Option<Filter>, &Arc<RetentionRules>),
         pinned: &Arc<Pinned>,
         waiter: &Arc<W>,
         ask: impl FnOnce(Read, Reply<Page>),
@@ -109,7 +111,8 @@ impl Pages {
         }
         let (reply, answer) = Reply::new();
         let state = Mutex::new(PageState::Waiting(answer, ends, Vec::new(), turn));
-        let page = Arc::new(SharedPage { to: read.to, state, filter, pinned: pinned.clone() });
+        let (rules, pinned) = (rules.clone(), pinned.clone());
+        let page = Arc::new(SharedPage { to: read.to, state, filter, rules, pinned });
         pages.insert(key, Arc::downgrade(&page));
         drop(pages);
         ask(read, reply);
@@ -190,8 +193,8 @@ impl Future for Reading {
                 (page, std::mem::take(ends))
             }
         };
-        let filter = self.0.filter.as_ref();
-        let encode = |page| EncodedPage::of(page, ends, filter, &self.0.pinned);
+        let SharedPage { filter, rules, pinned, .. } = &*self.0;
+        let encode = |page| EncodedPage::of(page, ends, filter.as_ref(), rules, pinned);
         let page = page.map(encode).map_err(|error| error.kind());
         let before = std::mem::replace(&mut *state, PageState::Done(page.clone()));
         drop(state);
@@ -215,25 +218,38 @@ impl Wake for SharedPage {
 }
 
 impl EncodedPage {
-    fn of(page: Page, mut ends: Ends, filter: Option<&Filter>, pinned: &Arc<Pinned>) -> Self {
-        let Page { epoch, records, from, to, reach } = page;
-        let (mut bytes, mut events, mut positions) = (Vec::new(), 0, Vec::new());
+    fn of(
+        page: Page,
+        mut ends: Ends,
+        filter: Option<&Filter>,
+        rules: &RetentionRules,
+        pinned: &Arc<Pinned>,
+    ) -> Self {
+        let Page { epoch, mut records, from, to, reach } = page;
         let last = records.last().map(|record| record.position);
-        for Record { position, at, topic, event } in records {
-            // As the journal does with what the log delivers.
-            if ends.get(&topic).is_some_and(|last| last.voids(at)) {
-                continue;
+        // As the journal does with what the log delivers.
+        records.retain(|Record { position, at, topic, event }| {
+            if ends.get(topic).is_some_and(|last| last.voids(*at)) {
+                return false;
             }
+            match event.is_last() {
+                true => {
+                    let last = LastEvent { position: *position, at: *at };
+                    drop(ends.insert(topic.clone(), last));
+                }
+                false => drop(ends.remove(topic)),
+            }
+            true
+        });
+        keep_newest(&mut records, rules);
+        let (mut bytes, mut events, mut positions) = (Vec::new(), 0, Vec::new());
+        for Record { position, event, .. } in records {
             if filter.is_none_or(|filter| filter.matches(&event)) {
                 bytes.extend(encode::fields_without_id(&event, 0));
                 encode::id(&epoch, position, &mut bytes);
                 bytes.push(b'\n');
                 events += 1;
                 positions.extend(filter.map(|_| position));
-            }
-            match event.is_last() {
-                true => drop(ends.insert(topic, LastEvent { position, at })),
-                false => drop(ends.remove(&topic)),
             }
         }
         // Where the next page begins. A client that knows it need not be reset for what is hidden from it.
@@ -244,6 +260,25 @@ impl EncodedPage {
         let (bytes, positions) = (pinned.hold(bytes), positions.into());
         Self { epoch, bytes, events, positions, from, to, reach, ends }
     }
+}
+
+/// Leaves out what newer events of the page supersede, of topics that keep the newest event of each key.
+fn keep_newest(records: &mut Vec<Record>, rules: &RetentionRules) {
+    let mut newest = HashMap::new();
+    for Record { topic, event, position, .. } in &*records {
+        if let Some(key) = event.key()
+            && rules.of_topic(topic).is_latest_per_key()
+        {
+            newest.insert((topic.clone(), key.clone()), *position);
+        }
+    }
+    if newest.is_empty() {
+        return;
+    }
+    records.retain(|Record { topic, event, position, .. }| {
+        let of_key = event.key().and_then(|key| newest.get(&(topic.clone(), key.clone())));
+        of_key.is_none_or(|newest| newest == position)
+    });
 }
 
 impl fmt::Debug for SharedPage {
@@ -288,10 +323,10 @@ mod tests {
         let pages = Pages::default();
         let mut replies = Vec::new();
         let pinned = Pinned::new(0);
-        let (epoch, bell) = (Epoch::random(), Arc::new(Bell::default()));
+        let (epoch, bell, rules) = (Epoch::random(), Arc::new(Bell::default()), Arc::default());
         let mut ask = |topic, to| {
             let answer = |_, reply| replies.push(reply);
-            pages.read(&epoch, read(topic, to), None, &pinned, &bell, answer).unwrap()
+            pages.read(&epoch, read(topic, to), (None, &rules), &pinned, &bell, answer).unwrap()
         };
         // Also while the hub goes on.
         let same: Vec<_> = (0..100).map(|n| ask("a", 9 + n)).collect();
@@ -321,10 +356,11 @@ mod tests {
     #[test]
     fn a_page_that_no_client_holds_is_forgotten_and_asked_for_again() {
         let (pages, pinned) = (Pages::default(), Pinned::new(0));
-        let (epoch, bell) = (Epoch::random(), Arc::new(Bell::default()));
+        let (epoch, bell, rules) = (Epoch::random(), Arc::new(Bell::default()), Arc::default());
         let mut asked = 0;
         let mut ask = |topic: &str| {
-            drop(pages.read(&epoch, read(topic, 9), None, &pinned, &bell, |_, _| asked += 1));
+            let answer = |_, _| asked += 1;
+            drop(pages.read(&epoch, read(topic, 9), (None, &rules), &pinned, &bell, answer));
         };
         for n in 0..1_000 {
             ask(&n.to_string());
@@ -337,10 +373,11 @@ mod tests {
     #[test]
     fn some_pages_are_read_at_a_time_and_the_others_have_their_turns() {
         let (pages, pinned, epoch) = (Pages::default(), Pinned::new(0), Epoch::random());
+        let rules = Arc::default();
         let mut replies = Vec::new();
         let mut ask = |n: usize, bell: &Arc<Bell>| {
             let read = read(&n.to_string(), 9);
-            pages.read(&epoch, read, None, &pinned, bell, |_, reply| replies.push(reply))
+            pages.read(&epoch, read, (None, &rules), &pinned, bell, |_, reply| replies.push(reply))
         };
         let first = Arc::new(Bell::default());
         let mut reading: Vec<_> = (0..Turns::MOST).map(|n| ask(n, &first).unwrap()).collect();

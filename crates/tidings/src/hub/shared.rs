@@ -83,6 +83,16 @@ pub(crate) struct Defaults {
     pub(crate) stream_limits: StreamLimits,
     /// How much a source may publish.
     pub(crate) source_rate: Option<Rate>,
+    /// The least intervals of topics by pattern: the first rule that matches applies.
+    pub(crate) paces: Vec<(TopicPattern, Duration)>,
+}
+
+impl Defaults {
+    /// The least interval of a topic or pattern, which is matched as text.
+    pub(crate) fn pace_of(&self, name: &TopicPattern) -> Duration {
+        let rule = self.paces.iter().find(|(pattern, _)| pattern.matches_text(name.as_str()));
+        rule.map_or(Duration::ZERO, |(_, interval)| *interval)
+    }
 }
 
 /// The timer of what a hub does every second: to remove what has expired, while there is anything to expire; and
@@ -106,6 +116,10 @@ impl Upkeep {
 }
 
 impl Shared {
+    pub(crate) fn this(&self) -> Weak<Self> {
+        self.this.clone()
+    }
+
     pub(crate) fn tail(&self) -> &Tail {
         &self.coalescing.tail
     }
@@ -135,6 +149,7 @@ impl Shared {
     pub(crate) fn close(&self) {
         self.journal.lock().close();
         self.is_closed.store(true, Ordering::Release);
+        self.feeds.open_gates();
         self.registry.wake_all();
     }
 

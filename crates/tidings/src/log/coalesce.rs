@@ -17,6 +17,8 @@ pub(crate) struct Chunk {
     to: u64,
     /// When it was written, in milliseconds of the clock.
     pub(crate) at: u64,
+    /// What had been published before it was written, up to this offset at least: no frame of it was superseded by then.
+    pub(crate) seen: u64,
     bytes: Bytes,
     index: Box<[Entry]>,
 }
@@ -61,7 +63,7 @@ impl Chunk {
     pub(crate) fn write(
         frames: &[Frame],
         (from, to): (u64, u64),
-        at: u64,
+        (at, seen): (u64, u64),
         budget: &Budget,
     ) -> Option<Self> {
         let size = frames.iter().map(|frame| frame.bytes.len()).sum();
@@ -76,7 +78,7 @@ impl Chunk {
             })
             .collect();
         let bytes = Bytes::from_owner(Counted { bytes, _reservation: reservation });
-        Some(Self { from, to, at, bytes, index })
+        Some(Self { from, to, at, seen, bytes, index })
     }
 
     pub(crate) fn covers(&self, cursor: u64) -> bool {
@@ -175,7 +177,7 @@ mod tests {
 
     fn chunk(offsets: &[u64], range: (u64, u64), budget: &Budget) -> Option<Chunk> {
         let frames: Vec<_> = offsets.iter().map(|offset| frame(*offset)).collect();
-        Chunk::write(&frames, range, 0, budget)
+        Chunk::write(&frames, range, (0, range.1), budget)
     }
 
     #[test]

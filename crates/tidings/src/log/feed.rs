@@ -1,16 +1,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use super::TopicLog;
 use super::coalesce::{Budget, Chunk, Slice};
 use super::frame::Frame;
+use super::gate::Gate;
 use super::reset_reason::ResetReason;
 use super::ring::Newest;
 use super::standing::End;
 use super::tail::{Entry, Tail};
 use super::wait_list::Ticket;
+use super::{TopicLog, TopicState};
 use crate::clock::Clock;
 use crate::filter::Filter;
+use crate::hub::shared::Shared;
 use crate::sync::Mutex;
 use crate::waking::Waiter;
 
@@ -26,6 +28,20 @@ pub(crate) struct Feed {
     index: Option<Box<TopicIndex>>,
     cache: Mutex<Cache>,
     siblings: Arc<Feeds>,
+    readers: Readers,
+    /// Whether one of the topics keeps the newest event of each key.
+    is_latest: bool,
+    /// Before what is new, if its streams have a pace.
+    gate: Option<Arc<Gate>>,
+}
+
+/// Who reads a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Readers {
+    /// Clients that know what was before their cursors.
+    Any,
+    /// Clients that are sent history and know of no key before it: removals of keys that are lost concern them not.
+    Newcomers,
 }
 
 /// Finds the topics of a feed to which an event went.
@@ -78,6 +94,9 @@ impl TopicIndex {
         (is_known && !is_any).then_some(changed)
     }
 }
+
+/// For how long values that may have been superseded are sent from a chunk, in milliseconds: so that many readers share it.
+const LATEST: u64 = 50;
 
 /// The newest chunk of each kind. A reader that lags by less than a chunk finds the rest of it here.
 #[derive(Debug, Default)]
@@ -162,7 +181,7 @@ impl Feed {
                 let topics = (0..).zip(&self.topics);
                 let room = coalescing.budget.room();
                 let gathered = self.gather_any(range, topics, Some(topic_cursors), room)?;
-                gathered.into_slice(range, coalescing).map(|(slice, _)| slice)
+                gathered.into_slice(range, limit, coalescing).map(|(slice, _)| slice)
             } else {
                 self.read_shared(range, coalescing)?
             };
@@ -199,17 +218,19 @@ impl Feed {
             // that are for this reader.
             if chunk.covers(range.from)
                 && (!range.replay || chunk.to() <= range.to)
+                && (!self.is_latest || self.is_fresh(chunk, range, coalescing))
                 && let Some(slice) = chunk.between(range.from, range.to)
             {
                 return Ok(Some(slice));
             }
         }
         let room = coalescing.budget.room();
+        let seen = coalescing.tail.watermark();
         let gathered = match &changed {
             None => self.gather_any(range, (0..).zip(&self.topics), None, room)?,
             Some(places) => self.gather_any(range, self.at(places), None, room)?,
         };
-        let Some((slice, chunk)) = gathered.into_slice(range, coalescing) else {
+        let Some((slice, chunk)) = gathered.into_slice(range, seen, coalescing) else {
             return Ok(None);
         };
         if let Some(chunk) = chunk {
@@ -252,7 +273,7 @@ impl Feed {
             return Ok(None);
         }
         let state = topic.lock();
-        if let Some(reason) = state.coverage.gap_after(range.from) {
+        if let Some(reason) = self.gap_after(range.from, &state) {
             return Err(reason);
         }
         let ephemeral = match range.replay {
@@ -294,6 +315,22 @@ impl Feed {
         }
     }
 
+    /// Whether a chunk is good enough for a reader although some of its values may have been superseded since it was
+    /// written: it was a moment ago, and knew of every removal that the reader would not be told of.
+    fn is_fresh(&self, chunk: &Chunk, range: Range, coalescing: &Coalescing) -> bool {
+        chunk.at >= coalescing.clock.recent().saturating_sub(LATEST)
+            && (self.readers == Readers::Any || chunk.seen >= range.to)
+    }
+
+    /// Why a reader at an offset cannot go on.
+    #[inline]
+    fn gap_after(&self, offset: u64, state: &TopicState) -> Option<ResetReason> {
+        match self.readers {
+            Readers::Any => state.coverage.gap_after(offset),
+            Readers::Newcomers => state.gap_for_newcomer(offset),
+        }
+    }
+
     /// Collects the frames of topics in a range, in the hub's order: up to `room` bytes, and at least one frame.
     fn gather<'a>(
         &'a self,
@@ -313,7 +350,7 @@ impl Feed {
                 continue;
             }
             let state = topic.lock();
-            if let Some(reason) = state.coverage.gap_after(from) {
+            if let Some(reason) = self.gap_after(from, &state) {
                 return Err(reason);
             }
             let ephemeral = state.ephemeral().filter(|_| !range.replay);
@@ -361,6 +398,26 @@ impl Feed {
         Ok(Gathered { frames, to })
     }
 
+    /// Up to where a reader at a cursor may read what is new, of which the watermark is the end.
+    #[inline]
+    pub(crate) fn open_to(&self, cursor: Cursor, watermark: u64) -> u64 {
+        match &self.gate {
+            Some(gate) if !gate.is_open(cursor.offset) => cursor.offset,
+            _ => watermark,
+        }
+    }
+
+    /// The least interval between two writes to its streams, in milliseconds; 0 for none.
+    pub(crate) fn interval(&self) -> u64 {
+        self.gate.as_ref().map_or(0, |gate| gate.interval())
+    }
+
+    /// Whether its streams have a pace: they wait for that and not for their topics.
+    #[inline]
+    pub(crate) fn has_pace(&self) -> bool {
+        self.gate.is_some()
+    }
+
     /// What may follow for one who has read everything up to an offset.
     #[inline]
     pub(crate) fn end(&self, offset: u64) -> End {
@@ -389,6 +446,9 @@ impl Feed {
         waited: u64,
         tail: &Tail,
     ) -> bool {
+        if let Some(gate) = &self.gate {
+            return gate.still_waiting(topic_cursors.first().and_then(|it| it.ticket));
+        }
         let is_waiting = |(topic, topic_cursor): (&Arc<TopicLog>, &TopicCursor)| {
             topic.still_waiting(topic_cursor.ticket)
         };
@@ -407,11 +467,26 @@ impl Feed {
         if waited == 0 { None } else { self.changed(waited, watermark, tail) }
     }
 
-    /// Joins the wait lists of all topics. Returns false when one has something new instead.
+    /// Joins the wait lists of all topics, or that of the gate. Returns false when there is something to read instead.
     ///
     /// `waited` is the watermark when that was last done, or 0. The waker must be registered: what is published after the
     /// watermark that is read here either finds the stream in the list, or has taken it from there and will wake it.
     pub(crate) fn wait<W: Waiter + 'static>(
+        &self,
+        cursor: Cursor,
+        topic_cursors: &mut [TopicCursor],
+        waited: &mut u64,
+        waiter: &Arc<W>,
+        tail: &Tail,
+    ) -> bool {
+        match (&self.gate, topic_cursors.first_mut()) {
+            (Some(gate), Some(first)) => gate.wait(self, cursor, &mut first.ticket, waiter, tail),
+            _ => self.wait_for_topics(cursor, topic_cursors, waited, waiter, tail),
+        }
+    }
+
+    /// Joins the wait lists of all topics.
+    pub(super) fn wait_for_topics<W: Waiter + 'static>(
         &self,
         cursor: Cursor,
         topic_cursors: &mut [TopicCursor],
@@ -461,6 +536,15 @@ impl Feed {
 
     /// Leaves the wait lists.
     pub(crate) fn stop_waiting(&self, topic_cursors: &[TopicCursor]) {
+        let Some(gate) = &self.gate else { return self.leave_topics(topic_cursors) };
+        let ticket = topic_cursors.first().and_then(|topic_cursor| topic_cursor.ticket);
+        if let Some(ticket) = ticket.filter(|ticket| gate.still_waiting(Some(*ticket))) {
+            gate.stop_waiting(ticket);
+        }
+    }
+
+    /// Leaves the wait lists of the topics.
+    pub(super) fn leave_topics(&self, topic_cursors: &[TopicCursor]) {
         for (topic, topic_cursor) in self.topics.iter().zip(topic_cursors) {
             if let Some(ticket) =
                 topic_cursor.ticket.filter(|ticket| topic.still_waiting(Some(*ticket)))
@@ -502,7 +586,12 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn into_slice(self, range: Range, coalescing: &Coalescing) -> Option<(Slice, Option<Chunk>)> {
+    fn into_slice(
+        self,
+        range: Range,
+        seen: u64,
+        coalescing: &Coalescing,
+    ) -> Option<(Slice, Option<Chunk>)> {
         let first = self.frames.first()?;
         let mut alone = Slice::of(first);
         if self.frames.len() == 1 {
@@ -510,7 +599,8 @@ impl Gathered {
             return Some((alone, None));
         }
         let now = coalescing.clock.now();
-        match Chunk::write(&self.frames, (range.from, self.to), now, &coalescing.budget) {
+        let (covered, made) = ((range.from, self.to), (now, seen));
+        match Chunk::write(&self.frames, covered, made, &coalescing.budget) {
             Some(chunk) => Some((chunk.between(range.from, self.to)?, Some(chunk))),
             None => Some((alone, None)),
         }
@@ -550,34 +640,75 @@ impl Coalescing {
 #[derive(Debug, Default)]
 pub(crate) struct Feeds(Mutex<HashMap<FeedKey, Weak<Feed>>>);
 
-/// The ids of a feed's topics, and what passes of them.
+/// What feeds differ in.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct FeedKey(Box<[u64]>, Option<Filter>);
+struct FeedKey {
+    /// The ids of its topics.
+    topics: Box<[u64]>,
+    filter: Option<Filter>,
+    readers: Readers,
+    interval: u64,
+}
 
 impl FeedKey {
-    fn new(topics: &[Arc<TopicLog>], filter: Option<&Filter>) -> Self {
-        Self(topics.iter().map(|topic| topic.id).collect(), filter.cloned())
+    fn new(topics: &[Arc<TopicLog>], what: (Option<Filter>, Readers, u64)) -> Self {
+        let topics = topics.iter().map(|topic| topic.id).collect();
+        let (filter, readers, interval) = what;
+        Self { topics, filter, readers, interval }
     }
 }
 
 impl Feeds {
-    /// The feed of these topics, which are sorted, or of what passes of them.
-    pub(crate) fn of(
+    /// The feed of what passes of these topics, which are sorted, or of all, for streams that read their past from it.
+    pub(crate) fn of_past(
         self: &Arc<Self>,
         topics: Vec<Arc<TopicLog>>,
         filter: Option<Filter>,
+        readers: Readers,
     ) -> Arc<Feed> {
-        let key = FeedKey::new(&topics, filter.as_ref());
+        self.get(topics, (filter, readers, 0), || None)
+    }
+
+    /// The feed of these topics, which are sorted, for streams that are to be sent something at most once in an interval, in
+    /// milliseconds.
+    pub(crate) fn of(
+        self: &Arc<Self>,
+        topics: Vec<Arc<TopicLog>>,
+        interval: u64,
+        shared: &Shared,
+    ) -> Arc<Feed> {
+        let count = topics.len();
+        let gate = || (interval > 0).then(|| Gate::new(interval, count, shared));
+        self.get(topics, (None, Readers::Any, interval), gate)
+    }
+
+    /// Nothing more will be published: streams need not wait for their time.
+    pub(crate) fn open_gates(&self) {
+        // Dropped without the lock: each may be the last reference.
+        let feeds: Vec<_> = self.0.lock().values().filter_map(Weak::upgrade).collect();
+        feeds.iter().filter_map(|feed| feed.gate.as_ref()).for_each(|gate| gate.open_for_good());
+    }
+
+    fn get(
+        self: &Arc<Self>,
+        topics: Vec<Arc<TopicLog>>,
+        (filter, readers, interval): (Option<Filter>, Readers, u64),
+        gate: impl FnOnce() -> Option<Arc<Gate>>,
+    ) -> Arc<Feed> {
+        let key = FeedKey::new(&topics, (filter.clone(), readers, interval));
         let mut feeds = self.0.lock();
         if let Some(feed) = feeds.get(&key).and_then(Weak::upgrade) {
             return feed;
         }
         let feed = Arc::new(Feed {
             index: TopicIndex::of(&topics),
+            is_latest: topics.iter().any(|topic| topic.retention.is_latest_per_key()),
             topics: topics.into(),
             filter,
             cache: Mutex::default(),
             siblings: self.clone(),
+            readers,
+            gate: gate(),
         });
         feeds.insert(key, Arc::downgrade(&feed));
         feed
@@ -591,7 +722,11 @@ impl Feeds {
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        let key = FeedKey::new(&self.topics, self.filter.as_ref());
+        let interval = self.interval();
+        if let Some(gate) = &self.gate {
+            gate.close(self);
+        }
+        let key = FeedKey::new(&self.topics, (self.filter.clone(), self.readers, interval));
         let mut feeds = self.siblings.0.lock();
         // Unless the same topics have a new feed already.
         if feeds.get(&key).is_some_and(|feed| feed.strong_count() == 0) {

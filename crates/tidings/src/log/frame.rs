@@ -2,6 +2,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::coverage::LowWatermark;
+use super::reset_reason::ResetReason;
 use crate::event::tags::Tags;
 use crate::pinned::{Kept, Pinned};
 
@@ -39,6 +41,16 @@ impl Frame {
     ) -> Self {
         let (bytes, kept) = pinned.keep(bytes);
         Self { offset, position, at, bytes, tags, _kept: kept }
+    }
+
+    /// Whether the event removes its key.
+    pub(crate) fn removes_key(&self) -> bool {
+        self.tags.as_ref().is_some_and(|tags| tags.removes_key && tags.key.is_some())
+    }
+
+    /// What a topic has lost that loses this event, if it has a position.
+    pub(crate) fn low_watermark(&self, reason: ResetReason) -> Option<LowWatermark> {
+        self.position.map(|position| LowWatermark { offset: self.offset, position, reason })
     }
 
     /// Whether nothing follows it in its topic.

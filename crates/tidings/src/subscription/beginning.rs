@@ -79,9 +79,9 @@ pub(super) enum LogStart {
     AfterClaim(u64),
     /// After a position that the log has reached, and this node perhaps not yet.
     After(u64),
-    /// With the newest events: at most `count`, and none older than `age` in milliseconds.
-    /// Of those, all that pass the client's filter, if it has one, or so many of them.
-    Newest { count: usize, age: u64, whole: Whole, passing: Option<usize> },
+    /// With the newest events up to a position, or up to the head: at most `count`, and none older than `age` in
+    /// milliseconds. Of those, all that pass the client's filter, if it has one, or so many of them.
+    Newest { count: usize, age: u64, to: Option<u64>, whole: Whole, passing: Option<usize> },
 }
 
 /// When the newest events of the hub's log are all that the client has asked for.
@@ -148,7 +148,7 @@ impl Beginning {
             (History::None, _) if request.has_snapshot => Self::live(status, First::Snapshot, view),
             (History::None, Some(end)) => Self::from_log(status, LogStart::After(end), view),
             (History::None, None) => Self::live(status, First::Status, view),
-            (history, lag) if lag.is_some() || view.head.is_selective() => {
+            (history, lag) if lag.is_some() || view.is_in_log(history) => {
                 Self::from_log(status, view.newest(history), view)
             }
             (history, _) => Self::retained(status, history, view),
@@ -181,7 +181,7 @@ impl Beginning {
         let status = Status::Reset(reason);
         if has_snapshot {
             Self::live(status, First::Snapshot, view)
-        } else if view.head.is_selective() {
+        } else if view.is_in_log(History::All) {
             Self::from_log(status, view.newest(History::All), view)
         } else {
             Self::retained(status, History::All, view)
@@ -240,6 +240,23 @@ impl<'a> View<'a> {
         self.logs.iter().all(|log| log.lock().coverage.is_followed())
     }
 
+    /// Whether history is read from the hub's log: memory has it not.
+    fn is_in_log(&self, history: History) -> bool {
+        self.head.is_selective() || history == History::All && self.values_to().is_some()
+    }
+
+    /// The position up to which there may be values of keys in the hub's log that memory has not: what was published before
+    /// this node began. What came then has taken the place of some of these, and is in memory.
+    fn values_to(&self) -> Option<u64> {
+        self.head.replica.filter(|replica| !replica.is_selective)?;
+        let logs = self.past.logs.iter().filter(|log| log.retention.is_latest_per_key());
+        let began = logs.filter_map(|log| log.lock().values_began());
+        let is_latest = |log: &Arc<TopicLog>| self.rules.of(&log.name).is_latest_per_key();
+        let has_values = || self.logs.iter().any(|log| log.name.has_wildcard() && is_latest(log));
+        let vanished = Some(self.past.vanished.position).filter(|_| has_values());
+        began.chain(vanished).max().filter(|to| *to > 0)
+    }
+
     /// The position up to which events are history to a fresh client, although this node may not have them yet.
     fn end_of_history(&self) -> Option<u64> {
         let replica = self.head.replica.as_ref()?;
@@ -259,9 +276,10 @@ impl<'a> View<'a> {
             count = retention.events.saturating_add(count);
             age = retention.age_millis().max(age);
         }
-        let (mut whole, mut passing) = (Whole::All, None);
+        let (mut to, mut whole, mut passing) = (None, Whole::All, None);
         match history {
             History::None => count = 0,
+            History::All => to = self.values_to(),
             History::Last(last) if self.past.filter.is_some() => passing = Some(last),
             History::Last(last) if last <= count => (count, whole) = (last, Whole::Count),
             History::Within(within) if millis(within) <= age => {
@@ -269,6 +287,6 @@ impl<'a> View<'a> {
             }
             _ => {}
         }
-        LogStart::Newest { count, age, whole, passing }
+        LogStart::Newest { count, age, to, whole, passing }
     }
 }

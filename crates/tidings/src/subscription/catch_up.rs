@@ -34,6 +34,8 @@ pub(super) struct CatchUp {
     /// The client's status, which is announced as soon as it is certain.
     announce: Option<Status>,
     start: Start,
+    /// Up to where the newest events are read, if not up to the head.
+    to: Option<u64>,
     /// When it is all that a fresh client has asked for.
     whole: Whole,
     is_complete: bool,
@@ -104,9 +106,9 @@ impl CatchUp {
         announce: Option<Status>,
     ) -> Box<Self> {
         let is_reached = matches!(start, LogStart::After(_));
-        let (whole, passing) = match start {
-            LogStart::Newest { whole, passing, .. } => (whole, passing),
-            _ => (Whole::All, None),
+        let (to, whole, passing) = match start {
+            LogStart::Newest { to, whole, passing, .. } => (to, whole, passing),
+            _ => (None, Whole::All, None),
         };
         let start = match start {
             LogStart::AfterClaim(position) | LogStart::After(position) => Start::After(position),
@@ -121,6 +123,7 @@ impl CatchUp {
             replication,
             announce,
             start,
+            to,
             whole,
             is_complete: true,
             newest_passing,
@@ -322,15 +325,20 @@ impl CatchUp {
     /// Asks the log for a page up to the head.
     fn read_page(&mut self, head: Head, shared: &Shared, feed: &Feed, client: &Arc<Client>) {
         let names = feed.topics.iter().map(|log| &log.name);
+        let is_before = |to: &u64| match self.start {
+            Start::After(position) => position < *to,
+            Start::Newest { .. } => true,
+        };
         let read = Read {
             topics: names.cloned().collect(),
             start: self.start,
-            to: head.position,
+            to: self.to.filter(is_before).map_or(head.position, |to| to.min(head.position)),
             max_bytes: Self::PAGE_BYTES,
         };
         let (pages, asked) = (&self.replication.pages, (read, self.ends.clone()));
-        let filter = filter_of(&feed.topics).cloned();
-        let page = pages.read(&head.epoch, asked, filter, &shared.pinned, client, |read, reply| {
+        let of_records = (filter_of(&feed.topics).cloned(), &shared.retention);
+        let pinned = &shared.pinned;
+        let page = pages.read(&head.epoch, asked, of_records, pinned, client, |read, reply| {
             shared.counters.log_reads.add();
             self.replication.log.read(read, reply);
         });

@@ -38,6 +38,8 @@ struct Reader {
     decoder: Decoder,
     events: Vec<Message>,
     is_announced: bool,
+    /// How often to read on for values that were superseded while the ones before them were to be read.
+    rounds: usize,
     /// How far hub and reader had come, and the retry generation in which they last got further.
     progress: (u64, usize),
     since: u64,
@@ -77,7 +79,13 @@ impl ReadHistory {
         waking::block_on(self)
     }
 
+    /// A reader of values reads on until nothing has been published meanwhile, so many times.
+    const ROUNDS: usize = 64;
+
     fn open(&self) -> Result<Box<Reader>, SubscribeError> {
+        let rules = &self.shared.retention;
+        let is_latest = |name: &TopicPattern| rules.of(name).is_latest_per_key();
+        let has_values = self.names.as_ref().is_ok_and(|names| names.iter().any(is_latest));
         let subscribe = Subscribe::named(self.shared.clone(), self.names.clone());
         let subscribe = self.filters.iter().cloned().fold(subscribe, Subscribe::filter);
         Ok(Box::new(Reader {
@@ -85,6 +93,7 @@ impl ReadHistory {
             decoder: Decoder::new().max_event_bytes(usize::MAX),
             events: Vec::new(),
             is_announced: false,
+            rounds: if has_values && self.history == History::All { Self::ROUNDS } else { 0 },
             progress: (0, 0),
             since: self.shared.replication.as_ref().map_or(0, |it| it.retry_generation()),
         }))
@@ -128,7 +137,8 @@ struct Overrun;
 impl Reader {
     /// Ready when everything is read.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Overrun>> {
-        while let Some(bytes) = std::task::ready!(self.subscription.poll_past(cx)) {
+        while let Some(bytes) = std::task::ready!(self.subscription.poll_past(&mut self.rounds, cx))
+        {
             // There is no limit that it could exceed.
             if self.decoder.feed(&bytes).is_err() {
                 return Poll::Ready(Err(Overrun));
@@ -173,8 +183,9 @@ impl Reader {
 }
 
 impl Subscription {
-    /// The next bytes of the past: `None` where the stream goes live.
-    fn poll_past(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    /// The next bytes of the past: `None` where the stream goes live, which is moved on so many times if something was
+    /// published meanwhile.
+    fn poll_past(&mut self, rounds: &mut usize, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             if self.out_of_band.is_some() {
                 // A hub that is closed has the same past.
@@ -188,7 +199,13 @@ impl Subscription {
             }
             let joined = self.cursor.joined;
             if self.cursor.offset >= joined {
-                return Poll::Ready(None);
+                let watermark = self.shared.watermark();
+                if *rounds == 0 || self.cursor.offset >= watermark {
+                    return Poll::Ready(None);
+                }
+                *rounds -= 1;
+                self.cursor.joined = watermark;
+                continue;
             }
             match self.read(joined.min(self.shared.watermark())) {
                 Ok(Some(item)) => return Poll::Ready(Some(item.bytes)),

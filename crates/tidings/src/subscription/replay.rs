@@ -4,14 +4,14 @@ use crate::filter::Filter;
 use crate::hub::shared::Shared;
 use crate::log::TopicLog;
 use crate::log::coalesce::Slice;
-use crate::log::feed::{Cursor, Feed, TopicCursor};
+use crate::log::feed::{Cursor, Feed, Readers, TopicCursor};
 use crate::log::reset_reason::ResetReason;
 
-/// The past of a subscription to patterns, or with a filter.
+/// The past of a subscription that cannot be read as its present is, up to where that begins.
 ///
 /// A pattern's log has what was published since its first subscriber came. What was published before is in the logs of
-/// its topics, as they were when the subscription began. They are read up to there. A filtered log's past is in the log
-/// that it is of.
+/// its topics, as they were when the subscription began. A filtered log's past is in the log that it is of. And a newcomer is
+/// sent the values of keys from logs that have lost removals of keys, which others would have had to be sent.
 #[derive(Debug)]
 pub(super) struct Replay {
     shared: Arc<Shared>,
@@ -25,8 +25,7 @@ impl Replay {
 
     pub(super) fn new(
         shared: Arc<Shared>,
-        topics: Vec<Arc<TopicLog>>,
-        filter: Option<Filter>,
+        (topics, filter, readers): (Vec<Arc<TopicLog>>, Option<Filter>, Readers),
         cursor: Cursor,
         topic_cursors: Box<[TopicCursor]>,
     ) -> Self {
@@ -34,7 +33,7 @@ impl Replay {
         // The topics keep their live window meanwhile, or the next event might push out what is about to be read.
         topics.iter().for_each(|topic| topic.lock().replays += 1);
         // Clients that come back at the same time share what is written for them.
-        let feed = shared.feeds.of(topics, filter);
+        let feed = shared.feeds.of_past(topics, filter, readers);
         Self { shared, feed, cursor, topic_cursors }
     }
 

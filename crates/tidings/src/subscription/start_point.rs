@@ -6,7 +6,7 @@ use crate::clock::millis;
 use crate::hub::journal::Head;
 use crate::hub::journal::topics::Past;
 use crate::log::coverage::LowWatermark;
-use crate::log::feed::Cursor;
+use crate::log::feed::{Cursor, Readers};
 use crate::log::frame::Frame;
 use crate::log::reset_reason::ResetReason;
 use crate::log::{TopicLog, TopicState};
@@ -17,8 +17,8 @@ pub(crate) struct StartPoint {
     pub(crate) cursor: Cursor,
     /// The offset after which each topic begins, if that is not the cursor for all.
     pub(crate) starts_after: Option<Box<[u64]>>,
-    /// The logs that the past is read from, if they are not those of the present.
-    pub(crate) past: Option<Vec<Arc<TopicLog>>>,
+    /// The logs that the past is read from, and as whom, if it is not read as the present is.
+    pub(crate) past: Option<(Vec<Arc<TopicLog>>, Readers)>,
     /// The position after which it begins.
     pub(crate) position: u64,
 }
@@ -32,7 +32,7 @@ impl StartPoint {
 
     fn in_past(past: &Past<'_>, offset: u64, position: u64, head: &Head) -> Self {
         let past = match &past.logs {
-            Cow::Owned(logs) => Some(logs.clone()),
+            Cow::Owned(logs) => Some((logs.clone(), Readers::Any)),
             Cow::Borrowed(_) => None,
         };
         let cursor = Cursor { offset, joined: head.offset };
@@ -114,16 +114,18 @@ impl StartPoint {
         let mut is_complete = !past.vanished.is_after(after);
         for log in past.logs.iter() {
             let state = log.lock();
-            let mut first = log.retained(&state, now).first;
+            let retained_after = log.retained_after(&state, now);
             let time = since.map(|since| (since, now));
-            is_complete &= has_all(past, log, &state, first, after, time);
-            if let Some(since) = since.filter(|since| *since > 0) {
+            is_complete &= has_all(past, log, &state, retained_after, after, time);
+            let first_in_time = match since {
+                None => 0,
                 // An event of exactly the given age is included.
-                first = first.max(state.durable.first_since(since - 1));
-            }
-            let skipped = state.durable.iter().take_while(|frame| frame.offset <= after);
-            first = first.max(skipped.count());
-            let first = state.durable.iter().skip(first).find(|frame| past.passes(frame));
+                Some(since) => {
+                    state.durable.first_since(since).map_or(u64::MAX, |it| it.offset - 1)
+                }
+            };
+            let from = retained_after.max(first_in_time).max(after);
+            let first = state.durable.after(from).find(|frame| past.passes(frame));
             let first = first.filter(|frame| frame.offset <= head.offset);
             let before = first.map_or(head.offset, |frame| frame.offset - 1);
             starts_after.push(before);
@@ -132,18 +134,21 @@ impl StartPoint {
                 position = position.min(frame.position.map_or(0, |position| position - 1));
             }
         }
-        let point = Self::in_past(past, offset, position, head);
+        let mut point = Self::in_past(past, offset, position, head);
+        if past.logs.iter().any(|log| log.retention.is_latest_per_key()) {
+            point.past = Some((past.logs.to_vec(), Readers::Newcomers));
+        }
         (Self { starts_after: Some(starts_after.into()), ..point }, is_complete)
     }
 }
 
-/// Whether a topic retains, from its event `first` on, all that was published to it after an offset and in the time from
-/// one moment to another. If it cannot be sure, no.
+/// Whether a topic, which retains its events after an offset, has all that was published to it after another and in the
+/// time from one moment to another. If it cannot be sure, no.
 fn has_all(
     past: &Past<'_>,
     log: &TopicLog,
     state: &TopicState,
-    first: usize,
+    retained_after: u64,
     after: u64,
     time: Option<(u64, u64)>,
 ) -> bool {
@@ -151,10 +156,11 @@ fn has_all(
     // The live window has events that are not retained.
     let is_missed =
         |frame: &Frame| frame.offset > after && !is_too_old(frame) && past.passes(frame);
-    if state.durable.iter().take(first).any(is_missed) {
+    let mut others = state.durable.iter().take_while(|frame| frame.offset <= retained_after);
+    if others.any(is_missed) {
         return false;
     }
-    let low = state.coverage.low_watermark();
+    let low = state.lost_to_newcomers();
     if state.coverage.is_followed() && !low.is_after(after) {
         return true;
     }
@@ -169,9 +175,8 @@ fn offset_before_last(past: &Past<'_>, count: usize, head: &Head, now: u64) -> u
     let mut newest: Vec<u64> = Vec::new();
     for log in past.logs.iter() {
         let state = log.lock();
-        let first = log.retained(&state, now).first;
-        let frames = state.durable.iter().skip(first).rev();
-        let frames = frames.filter(|frame| frame.offset <= head.offset && past.passes(frame));
+        let retained = state.durable.after(log.retained_after(&state, now)).rev();
+        let frames = retained.filter(|frame| frame.offset <= head.offset && past.passes(frame));
         newest.extend(frames.take(count).map(|frame| frame.offset));
     }
     newest.sort_unstable_by(|a, b| b.cmp(a));

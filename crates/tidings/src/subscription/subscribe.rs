@@ -56,6 +56,7 @@ impl Subscribe {
             sends_status: true,
             heartbeat: shared.defaults.heartbeat.clone(),
             retry: shared.defaults.retry,
+            interval: None,
             is_listed: true,
         };
         Self {
@@ -285,6 +286,18 @@ impl Subscribe {
         self
     }
 
+    /// The least interval between two writes of events to the stream: what is published meanwhile leaves as one write, or, of a
+    /// topic that [keeps the newest event of each key](crate::Retention::latest_per_key), as the newest of each key. Zero for
+    /// none. Default: the [hub's](crate::HubBuilder::at_most_every) for its topics. In milliseconds, rounded up.
+    ///
+    /// The first event after a quiet time is sent at once. Streams of the same topics and interval are served at the same
+    /// time, and what is published until then costs nothing for each. What a client has missed, snapshots, the status and
+    /// heartbeats have no such interval.
+    pub fn at_most_every(mut self, interval: Duration) -> Self {
+        self.options.interval = Some(interval);
+        self
+    }
+
     /// What the stream sends when it is idle, and how long it is idle before; `None` for nothing, and a duration for an
     /// empty comment. Default: the hub's.
     pub fn heartbeat(mut self, heartbeat: impl Into<Heartbeat>) -> Self {
@@ -305,6 +318,7 @@ impl Subscribe {
             sends_status: true,
             heartbeat: Heartbeat::off(),
             retry: None,
+            interval: Some(Duration::ZERO),
             is_listed: false,
         };
         self
@@ -373,7 +387,10 @@ impl Subscribe {
         });
         let (has_snapshot, is_client) = (snapshot.is_some(), options.is_listed);
         let request = Request { claim, history, has_snapshot, is_client };
-        let feed = shared.feeds.of(logs, None);
+        let of_topics = || logs.iter().map(|log| shared.defaults.pace_of(&log.name)).max();
+        let interval = options.interval.or_else(of_topics).unwrap_or_default();
+        let interval = u64::try_from(interval.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        let feed = shared.feeds.of(logs, interval.min(u64::MAX / 4), &shared);
         let heartbeat = HeartbeatTimer::new(shared.clock.clone(), options.heartbeat.interval);
         let client_key = identity.client_key.clone();
         let client = if options.is_listed {

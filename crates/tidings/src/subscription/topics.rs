@@ -112,7 +112,7 @@ impl Subscription {
         before.stop_waiting(&self.topic_cursors);
         let (head, history, names) = (change.head.clone(), change.history, change.added());
         let (topics, left) = change.apply(&before.topics);
-        let feed = self.shared.feeds.of(topics, None);
+        let feed = self.shared.feeds.of(topics, before.interval(), &self.shared);
         self.topic_cursors = TopicCursor::for_each_of(&feed.topics);
         (self.rejoin, self.waited) = (Rejoin::All, 0);
         Attached::set_feed(&mut self.attached, feed);

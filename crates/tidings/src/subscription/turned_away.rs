@@ -17,7 +17,7 @@ use crate::stream_limit::{OverLimit, StreamLimit};
 impl Subscription {
     /// A stream of nothing but its end. It costs no place in any topic.
     pub(super) fn turned_away(shared: Arc<Shared>, identity: Identity, end: End) -> Self {
-        let feed = shared.feeds.of(Vec::new(), None);
+        let feed = shared.feeds.of(Vec::new(), 0, &shared);
         let heartbeat = HeartbeatTimer::new(shared.clock.clone(), None);
         let client = Arc::new(Client::new(ClientId::random(), feed, identity, heartbeat, 0));
         client.end_as(end);

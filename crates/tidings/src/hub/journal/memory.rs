@@ -17,10 +17,18 @@ use crate::waking::Waiters;
 pub(super) struct Memory {
     bytes: usize,
     budget: usize,
-    /// By oldest offset, then topic id.
+    /// By the turn of the oldest event, then topic id.
     oldest: BTreeMap<(NonZeroU64, u64), Weak<TopicLog>>,
     /// By time in milliseconds, then topic id.
     expiry: BTreeMap<(NonZeroU64, u64), Weak<TopicLog>>,
+}
+
+/// Set in the turns of values of keys, which may be as old as they like.
+const LAST: NonZeroU64 = NonZeroU64::MIN.saturating_add((1 << 63) - 1);
+
+/// When an event's turn comes to make room: those are first that are oldest, and values of keys are last.
+fn turn(log: &TopicLog, offset: u64) -> u64 {
+    offset | if log.retention.is_latest_per_key() { LAST.get() } else { 0 }
 }
 
 impl Memory {
@@ -96,7 +104,8 @@ impl Memory {
     }
 
     fn enter_oldest(&mut self, log: &Arc<TopicLog>, state: &mut TopicState) {
-        state.oldest_key = state.oldest().and_then(NonZeroU64::new);
+        let turn = state.oldest().map(|offset| turn(log, offset));
+        state.oldest_key = turn.and_then(NonZeroU64::new);
         if let Some(offset) = state.oldest_key {
             self.oldest.insert((offset, log.id), Arc::downgrade(log));
         }
@@ -121,12 +130,11 @@ impl Memory {
         let mut work = 0;
         while self.is_over_budget(newest) && work < STEP {
             work += 1;
-            let Some((_, log)) = self.oldest.pop_first() else { break };
-            let Some(log) = log.upgrade() else { continue };
-            let next =
-                self.oldest.first_key_value().map_or(u64::MAX, |((offset, _), _)| offset.get());
+            let next = self.next_turn(newest).and_then(|turn| self.oldest.remove(&turn));
+            let Some(log) = next.and_then(|log| log.upgrade()) else { continue };
+            let next = self.next_turn(newest).map_or(u64::MAX, |(turn, _)| turn.get());
             // An event of a topic is also in the logs of its patterns: several may have the same oldest one.
-            let is_old = |oldest| oldest <= next && oldest < newest;
+            let is_old = |oldest| turn(&log, oldest) <= next && oldest < newest;
             let mut state = log.lock();
             while self.bytes > self.budget && state.oldest().is_some_and(is_old) && work <= STEP {
                 work += 1;
@@ -143,8 +151,15 @@ impl Memory {
 
     /// Whether there are events before `newest` that the budget has no room for.
     pub(super) fn is_over_budget(&self, newest: u64) -> bool {
-        let oldest = self.oldest.first_key_value().map(|((offset, _), _)| offset.get());
-        self.bytes > self.budget && oldest.is_some_and(|oldest| oldest < newest)
+        self.bytes > self.budget && self.next_turn(newest).is_some()
+    }
+
+    /// The topic whose oldest event goes next, if it is before `newest`.
+    fn next_turn(&self, newest: u64) -> Option<(NonZeroU64, u64)> {
+        let first = |from| self.oldest.range((from, 0)..).next().map(|(turn, _)| *turn);
+        let is_before = |(turn, _): &(NonZeroU64, u64)| turn.get() & !LAST.get() < newest;
+        // The newest event may be all that is left but values.
+        [NonZeroU64::MIN, LAST].into_iter().find_map(|from| first(from).filter(is_before))
     }
 
     /// Removes what has expired: at most some events at once. Returns the topics that have become vacant, and whether

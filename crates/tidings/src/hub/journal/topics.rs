@@ -324,7 +324,9 @@ impl Topics {
         let retention = match &topic {
             // Its topics retain the events: the live window is enough.
             None if !self.is_selective => self.nothing.clone(),
-            _ => self.rules.of(name).clone(),
+            // Each of its topics has keys of its own.
+            None => Arc::new(self.rules.of(name).without_keys()),
+            Some(_) => self.rules.of(name).clone(),
         };
         let coverage = self.coverage(low);
         let is_asked_for = topic.is_some() && self.ends.is_some();
