@@ -154,6 +154,12 @@ impl Journal {
         let mut others = self.topics.patterns_of(entry.topic);
         let patterns = !others.is_empty();
         self.topics.add_filtered(topic.as_ref(), entry.tags.as_deref(), &mut others);
+        let hiding = match (&topic, entry.tags.as_deref()) {
+            (Some(topic), Some(tags)) if entry.kind != EntryKind::Ephemeral => {
+                self.topics.superseded_in(topic, tags)
+            }
+            _ => Vec::new(),
+        };
         let mut targets = Targets::lock(topic.as_ref(), &others);
         let subscribers = targets.subscribers();
         let mut effects = Effects::default();
@@ -186,6 +192,9 @@ impl Journal {
         let topic = topic.as_ref().map_or(0, |topic| topic.id);
         tail.enter(self.offset, tail::Entry::To { topic, patterns });
         targets.append(&frame, &mut self.memory, now, &mut effects);
+        if let Some(key) = frame.tags.as_ref().and_then(|tags| tags.key.as_ref()) {
+            hiding.iter().for_each(|log| self.memory.hide(log, key));
+        }
         if let (Some(at), Some(position), true) = (logged, frame.position, frame.is_last()) {
             targets.set_last_at(at);
             self.topics.set_end(name, Some(LastEvent { position, at }), now);

@@ -232,12 +232,10 @@ impl EncodedPage {
             if ends.get(topic).is_some_and(|last| last.voids(*at)) {
                 return false;
             }
-            match event.is_last() {
-                true => {
-                    let last = LastEvent { position: *position, at: *at };
-                    drop(ends.insert(topic.clone(), last));
-                }
-                false => drop(ends.remove(topic)),
+            if event.is_last() {
+                ends.insert(topic.clone(), LastEvent { position: *position, at: *at });
+            } else {
+                ends.remove(topic);
             }
             true
         });

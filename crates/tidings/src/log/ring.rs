@@ -4,6 +4,7 @@ use super::coverage::LowWatermark;
 use super::frame::Frame;
 use super::latest::Latest;
 use super::retention::Retention;
+use crate::event::EventKey;
 
 /// See [`Ring::newest_after`].
 pub(crate) enum Newest<'a> {
@@ -69,6 +70,17 @@ impl Ring {
         let frame = self.latest.as_mut()?.pop_removal()?;
         self.cost -= frame.cost();
         Some(frame)
+    }
+
+    /// The newest event of a key, of a topic that keeps those.
+    pub(crate) fn of_key(&self, key: &EventKey) -> Option<&Frame> {
+        self.latest.as_ref()?.get(key)
+    }
+
+    /// Removes the newest event of a key: a newer one has come, which is not to be here.
+    pub(crate) fn remove_key(&mut self, key: &EventKey) {
+        let removed = self.latest.as_mut().and_then(|latest| latest.remove(key));
+        self.cost -= removed.map_or(0, |frame| frame.cost());
     }
 
     pub(crate) fn latest(&self) -> Option<&Latest> {

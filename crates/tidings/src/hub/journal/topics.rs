@@ -210,6 +210,18 @@ impl Topics {
         }
     }
 
+    /// The filtered logs of a topic that an event does not go to, but which have got the event that it supersedes.
+    pub(super) fn superseded_in(&self, topic: &TopicLog, tags: &Tags) -> Vec<Arc<TopicLog>> {
+        let mut logs = Vec::new();
+        if let (Some(filtered), Some(key)) = (self.filtered.get(&topic.id), &tags.key)
+            && let Some(superseded) = topic.lock().durable.of_key(key)
+        {
+            filtered.add_matching(superseded.tags.as_deref(), &mut logs);
+        }
+        logs.retain(|log| log.filter().is_some_and(|filter| !filter.passes(Some(tags))));
+        logs
+    }
+
     /// The log that an event of a topic goes to. A selective log knows of topics with subscribers only, so
     /// there an event does not create one.
     pub(super) fn for_event(&mut self, topic: &Topic, now: u64) -> Option<Arc<TopicLog>> {
@@ -358,7 +370,12 @@ impl Topics {
             true => Coverage::Since(low),
             false => Coverage::NotFollowed,
         };
-        let (id, nothing) = (of.id, self.nothing.clone());
+        // Its readers, too, need not have what was superseded.
+        let nothing = match of.retention.is_latest_per_key() {
+            true => Arc::new(self.nothing.with_keys()),
+            false => self.nothing.clone(),
+        };
+        let id = of.id;
         let filtered = Filtered { of, filter: filter.clone() };
         let log = Arc::new(TopicLog::filtered(self.next_id, filtered, nothing, coverage));
         self.filtered.entry(id).or_default().insert(filter, log.clone());
