@@ -28,7 +28,7 @@ use reset_reason::ResetReason;
 use retention::{LIVE_WINDOW, Retention};
 use ring::Ring;
 use standing::{End, LastEvent, Standing};
-use wait_list::{Ticket, WaitList};
+use wait_list::{Generation, Ticket, WaitList};
 
 /// A topic: its events, and the streams that wait for the next one.
 ///
@@ -47,11 +47,8 @@ pub(crate) struct TopicLog {
     /// The offset at which the topic has ended, or [`OPEN`](Self::OPEN) or [`UNKNOWN`](Self::UNKNOWN): readers see without
     /// the lock whether anything may follow.
     end: AtomicU64,
-    /// When this is empty, the hub's log has to be asked whether the topic is finished.
-    is_asked_for: bool,
-    /// The wait list's generation, so that a waiting stream sees without the lock that it is
-    /// still in the list.
-    generation: AtomicU64,
+    /// The wait list's.
+    generation: Generation,
     state: Mutex<TopicState>,
 }
 
@@ -63,6 +60,8 @@ pub(crate) struct TopicState {
     ephemeral: Option<Box<Ring>>,
     pub(crate) coverage: Coverage,
     pub(crate) standing: Standing,
+    /// When this is empty, the hub's log has to be asked whether the topic is finished.
+    is_asked_for: bool,
     pub(crate) subscribers: u32,
     /// Those of its filtered logs.
     pub(crate) filtered_subscribers: u32,
@@ -93,13 +92,13 @@ impl TopicLog {
             filtered: None,
             head: AtomicU64::new(0),
             end: AtomicU64::new(Self::end_of(standing, 0)),
-            is_asked_for,
-            generation: AtomicU64::new(1),
+            generation: Generation::default(),
             state: Mutex::new(TopicState {
                 durable,
                 ephemeral: None,
                 coverage,
                 standing,
+                is_asked_for,
                 subscribers: 0,
                 filtered_subscribers: 0,
                 appended: 0,
@@ -191,7 +190,7 @@ impl TopicLog {
         state.durable = Ring::of(&self.retention, coverage.low_watermark());
         state.ephemeral = None;
         state.coverage = coverage;
-        self.set_standing(state, Standing::when_empty(self.is_asked_for), 0);
+        self.set_standing(state, Standing::when_empty(state.is_asked_for), 0);
         self.take_waiting(state)
     }
 
@@ -199,9 +198,7 @@ impl TopicLog {
         if state.waiting.is_empty() {
             return Waiters::new();
         }
-        let (waiting, generation) = state.waiting.take();
-        self.generation.store(generation.get(), Ordering::Release);
-        waiting
+        state.waiting.take(&self.generation)
     }
 
     /// Whether the stream with this ticket is still in the wait list: then nothing has been
@@ -209,20 +206,18 @@ impl TopicLog {
     pub(crate) fn still_waiting(&self, ticket: Option<Ticket>) -> bool {
         #[cfg(test)]
         looks::count();
-        ticket.is_some_and(|ticket| {
-            ticket.generation.get() == self.generation.load(Ordering::Acquire)
-        })
+        self.generation.is_of(ticket)
     }
 
     /// Joins the wait list, unless there is something after `cursor` to read first.
     pub(crate) fn wait<W: Waiter + 'static>(&self, cursor: u64, waiter: &Arc<W>) -> Option<Ticket> {
         let mut state = self.lock();
         // Under the lock: an append is either seen here or finds the stream in the list.
-        (self.head() <= cursor).then(|| state.waiting.join(waiter.clone()))
+        (self.head() <= cursor).then(|| state.waiting.join(waiter.clone(), &self.generation))
     }
 
     pub(crate) fn stop_waiting(&self, ticket: Ticket) {
-        let left = self.lock().waiting.leave(ticket);
+        let left = self.lock().waiting.leave(ticket, &self.generation);
         // Outside the lock: it may be the last reference to the stream.
         drop(left);
     }
@@ -301,7 +296,7 @@ impl TopicLog {
 
     fn on_evicted(&self, state: &mut TopicState) {
         if state.durable.is_empty() && state.standing != Standing::Open {
-            self.set_standing(state, Standing::when_empty(self.is_asked_for), 0);
+            self.set_standing(state, Standing::when_empty(state.is_asked_for), 0);
         }
     }
 

@@ -47,8 +47,10 @@ pub(crate) enum Readers {
 /// Finds the topics of a feed to which an event went.
 #[derive(Debug)]
 struct TopicIndex {
-    /// The ids of topics and their places in the feed, sorted.
-    by_id: Box<[(u64, u32)]>,
+    /// The ids of topics, sorted.
+    ids: Box<[u64]>,
+    /// The places of these topics in the feed.
+    places: Box<[u32]>,
     /// The places of the patterns.
     patterns: Box<[u32]>,
 }
@@ -62,18 +64,19 @@ impl TopicIndex {
             return None;
         }
         let places = || (0..).zip(topics);
-        let mut by_id: Box<[_]> =
-            places().map(|(place, topic)| (topic.whole().id, place)).collect();
+        let mut by_id: Vec<_> = places().map(|(place, topic)| (topic.whole().id, place)).collect();
         by_id.sort_unstable();
+        let ids = by_id.iter().map(|(id, _)| *id).collect();
+        let in_order = by_id.into_iter().map(|(_, place)| place).collect();
         let patterns = places().filter(|(_, topic)| topic.name.has_wildcard());
         let patterns = patterns.map(|(place, _)| place).collect();
-        Some(Box::new(Self { by_id, patterns }))
+        Some(Box::new(Self { ids, places: in_order, patterns }))
     }
 
     /// The places of the topics to which the events after `from` and up to `to` went, and perhaps of others. `None` if it
     /// is not known, or is no less work than to look at all topics.
     fn changed(&self, from: u64, to: u64, tail: &Tail) -> Option<Vec<u32>> {
-        if to.saturating_sub(from) > self.by_id.len() as u64 {
+        if to.saturating_sub(from) > self.ids.len() as u64 {
             return None;
         }
         let mut changed = Vec::new();
@@ -81,9 +84,8 @@ impl TopicIndex {
         let is_known = tail.for_each(from, to, |entry| match entry {
             Entry::Any => is_any = true,
             Entry::To { topic, patterns } => {
-                let place = self.by_id.binary_search_by_key(&topic, |(id, _)| *id).ok();
-                let place = place.and_then(|place| self.by_id.get(place));
-                changed.extend(place.map(|(_, place)| *place));
+                let index = self.ids.binary_search(&topic).ok();
+                changed.extend(index.and_then(|index| self.places.get(index)));
                 if patterns {
                     changed.extend_from_slice(&self.patterns);
                 }

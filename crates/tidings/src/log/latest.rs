@@ -107,10 +107,6 @@ impl Latest {
         self.frames.last_key_value().map(|(_, frame)| frame)
     }
 
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Frame> {
-        self.frames.values()
-    }
-
     /// The frames after `offset`, oldest first.
     pub(super) fn after(&self, offset: u64) -> impl DoubleEndedIterator<Item = &Frame> {
         let range = (Bound::Excluded(offset), Bound::Unbounded);

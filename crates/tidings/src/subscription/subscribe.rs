@@ -342,8 +342,9 @@ impl Subscribe {
         let filter = std::mem::replace(&mut self.filter, Ok(None));
         let (shared, error_format) = (self.shared.clone(), self.error_format);
         let principal = self.identity.principal.clone();
-        let opened = check(names, &self.shared.defaults)
-            .and_then(|names| self.open_checked(&names, filter.map_err(SubscribeErrorCause::Filter)?.as_ref()));
+        let opened = check(names, &self.shared.defaults).and_then(|names| {
+            self.open_checked(&names, filter.map_err(SubscribeErrorCause::Filter)?.as_ref())
+        });
         opened.map_err(|cause| {
             if matches!(cause, SubscribeErrorCause::Finished) {
                 shared.counters.subscriptions_finished.add();
