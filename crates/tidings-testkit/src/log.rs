@@ -111,6 +111,8 @@ macro_rules! log_suite {
             values {
                 a_fresh_client_gets_the_newest_value_of_each_key
                 a_client_resumes_to_the_newest_values_after_every_event
+                a_filtered_client_gets_the_newest_values_that_match
+                a_new_topic_of_a_filtered_stream_has_its_filter
             }
             idempotence {
                 a_retried_publication_is_not_doubled
@@ -144,6 +146,7 @@ macro_rules! log_suite {
                 a_client_that_reads_slowly_catches_up_from_the_log
                 random_cuts_of_filtered_clients_before_memory_lose_and_double_nothing
                 pages_without_a_match_are_passed_over
+                what_a_hidden_event_supersedes_is_not_read_back
                 the_end_is_read_back
                 a_topic_is_as_new_when_its_last_event_is_gone
             }

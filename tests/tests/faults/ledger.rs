@@ -9,6 +9,9 @@ use tidings_testkit::checker::{self, Entry, EventId, Visit};
 
 use crate::publisher;
 
+/// Begins the topics of events that a client is not sent, of those that it has asked for.
+const HIDDEN: &str = "hidden/";
+
 /// The outcome of a publication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -163,11 +166,13 @@ pub(crate) fn judge(all: &[Publication], clients: &[Receipts]) -> Result<Counts,
         // To a client with a filter, other events are of a topic that it has not asked for.
         let entries = entries.iter().map(|entry| match client.is_sent(entry) {
             true => entry.clone(),
-            false => Entry { topic: "hidden".to_owned(), ..entry.clone() },
+            false => Entry { topic: format!("{HIDDEN}{}", entry.topic), ..entry.clone() },
         });
         let entries: Vec<_> = entries.collect();
+        // What is hidden supersedes all the same.
         let summary = checker::check_values(&entries, &topics, &client.visits, |entry| {
-            publisher::key_of(&entry.topic, &entry.data)
+            let topic = entry.topic.strip_prefix(HIDDEN).unwrap_or(&entry.topic);
+            publisher::key_of(topic, &entry.data).map(|key| (topic, key))
         })
         .map_err(|fault| Breach::Client(number, fault))?;
         counts.received += summary.events;

@@ -6,7 +6,7 @@ use super::delivery::{assert_ends_with, kinds, publish_kinds};
 use super::finish::{finish, fresh, read_to_the_end};
 use super::publisher::publish_events;
 use super::resume::{Journey, resumes_after_every_event};
-use super::{Client, Engine, EngineOptions, publish, publish_all};
+use super::{Client, Engine, EngineOptions, publish, publish_all, values};
 
 /// A hub that keeps next to nothing in memory.
 pub(super) fn forgetful() -> HubBuilder {
@@ -119,6 +119,17 @@ pub async fn a_client_that_reads_slowly_catches_up_from_the_log<E: Engine>(log: 
     }
     client.read(1_250).await;
     client.leave_complete(&published, &["a"], 2_500);
+}
+
+pub async fn what_a_hidden_event_supersedes_is_not_read_back<E: Engine>(log: E) {
+    let nothing = Retention::latest_per_key().events(0);
+    let hub = log.node(Hub::builder().retain("values", nothing).expect("a pattern")).await;
+    let begin = hub.position().to_string();
+    let (last, newest) = values::publish_for_roles(&hub, "values").await;
+    for topics in values::SETS {
+        let received = values::read_for_admins(&hub, topics, Some(&begin), &last).await;
+        assert_eq!(received, newest, "{topics:?}");
+    }
 }
 
 pub async fn the_end_is_read_back<E: Engine>(log: E) {
