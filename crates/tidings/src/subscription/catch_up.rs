@@ -26,6 +26,8 @@ use crate::status::Status;
 ///
 /// It reads page after page from the log, and looks after each whether memory has what follows. No page reaches past
 /// the hub's head, so there is a position at which the two meet.
+///
+/// When the stream's topics are to change, it reads on in the log up to where the change is due.
 #[derive(Debug)]
 pub(super) struct CatchUp {
     replication: Arc<Replication>,
@@ -62,8 +64,8 @@ enum CatchUpState {
 }
 
 pub(super) enum Progress {
-    /// The stream's topics change before it looks further.
-    ChangeTopics,
+    /// The stream's topics change here, at a position, before it looks further.
+    ChangeTopics(u64),
     /// The client's status is certain; there is more to come.
     Announce(Announcement),
     /// Some events, perhaps none.
@@ -214,22 +216,32 @@ impl CatchUp {
         // First, so that nothing that happens after the look is missed.
         self.replication.wait_for_progress(client);
         let head = shared.head();
-        // After that: a change that comes now has a later head.
-        if client.heartbeat.calls().has(Call::Topics) {
-            return Poll::Ready(Progress::ChangeTopics);
-        }
         let Some(history) = head.replica.filter(|history| history.began == self.began) else {
             return Poll::Ready(Progress::Reset(ResetReason::Unknown));
         };
+        // After that: a change that comes now has a later head.
+        let is_changing = client.heartbeat.calls().has(Call::Topics);
+        let due = client.outlet.topic_changes().filter(|_| is_changing);
+        let due = due.and_then(|changes| changes.next(client)).map(|due| due.after);
         let logs = &feed.topics;
         // What is not followed yet would only have to be read again.
-        if !logs.iter().all(|log| log.lock().coverage.is_followed()) {
+        if due.is_none() && !logs.iter().all(|log| log.lock().coverage.is_followed()) {
             return Poll::Pending;
         }
-        match self.start {
-            Start::Newest { .. } if head.position < history.end => return Poll::Pending,
-            Start::Newest { .. } => {}
-            Start::After(position) if position > head.position => {
+        let mut to = head.position;
+        match (self.start, due) {
+            (Start::Newest { .. }, _) if head.position < history.end => return Poll::Pending,
+            (Start::Newest { .. }, due) => {
+                to = due.map_or(to, |due| due.max(history.end));
+            }
+            // The client's status is its first event.
+            (Start::After(position), Some(due)) if position >= due && self.announce.is_none() => {
+                return Poll::Ready(Progress::ChangeTopics(position));
+            }
+            (Start::After(position), Some(due)) if position <= to || self.is_reached => {
+                to = due.max(position);
+            }
+            (Start::After(position), _) if position > head.position => {
                 if !self.is_reached {
                     let (reply, end) = Reply::new();
                     self.replication.log.end(reply);
@@ -237,7 +249,7 @@ impl CatchUp {
                 }
                 return Poll::Pending;
             }
-            Start::After(position) => {
+            (Start::After(position), _) => {
                 let question = Question::AfterPosition(position);
                 return match LookBack::begin(question, head, shared, (client, feed)) {
                     LookBack::Done(answer, head) => self.looked(answer, head, shared, feed, client),
@@ -248,7 +260,7 @@ impl CatchUp {
                 };
             }
         }
-        self.read_page(head, shared, feed, client);
+        self.read_page(head.epoch, to, shared, feed, client);
         Poll::Pending
     }
 
@@ -262,7 +274,7 @@ impl CatchUp {
         client: &Arc<Client>,
     ) -> Poll<Progress> {
         let (Answer::GoOn(start), Start::After(position)) = (answer, self.start) else {
-            self.read_page(head, shared, feed, client);
+            self.read_page(head.epoch, head.position, shared, feed, client);
             return Poll::Pending;
         };
         let (status, epoch) = (self.announce.take(), head.epoch);
@@ -271,23 +283,30 @@ impl CatchUp {
         Poll::Ready(Progress::Arrived(start, announcement))
     }
 
-    /// Asks the log for a page up to the head.
-    fn read_page(&mut self, head: Head, shared: &Shared, feed: &Feed, client: &Arc<Client>) {
+    /// Asks the log for a page up to a position.
+    fn read_page(
+        &mut self,
+        epoch: Epoch,
+        to: u64,
+        shared: &Shared,
+        feed: &Feed,
+        client: &Arc<Client>,
+    ) {
         let names = feed.topics.iter().map(|log| &log.name);
         let read = Read {
             topics: names.cloned().collect(),
             start: self.start,
-            to: head.position,
+            to,
             max_bytes: Self::PAGE_BYTES,
         };
         let (pages, asked) = (&self.replication.pages, (read, self.ends.clone()));
-        let page = pages.read(&head.epoch, asked, &shared.pinned, client, |read, reply| {
+        let page = pages.read(&epoch, asked, &shared.pinned, client, |read, reply| {
             shared.counters.log_reads.add();
             self.replication.log.read(read, reply);
         });
         // Else it is woken when it is its turn, and looks again.
         if let Some(page) = page {
-            self.state = CatchUpState::ReadPage(head.epoch, page);
+            self.state = CatchUpState::ReadPage(epoch, page);
         }
     }
 }
@@ -311,9 +330,9 @@ impl Subscription {
             return Some(NextStep::Wait);
         };
         let announcement = match progress {
-            Progress::ChangeTopics => {
+            Progress::ChangeTopics(position) => {
                 self.out_of_band().catch_up = Some(catch_up);
-                self.change_topics_here();
+                self.make_next_change(position);
                 return None;
             }
             Progress::Reset(reason) => {
