@@ -141,9 +141,9 @@ impl<'a> Clients<'a> {
                 self.shared.review_oldest(*of, name);
                 0
             }
-            Question::Subscribe { client, names } => {
-                let history = History::None;
-                let add = |id| client_handle::add(self.shared, id, Ok(names.clone()), history);
+            Question::Subscribe { client, names, after } => {
+                let from = (History::None, after.as_bytes());
+                let add = |id| client_handle::add(self.shared, id, Ok(names.clone()), from);
                 // A node that refuses it has not done it.
                 usize::from(client.parse().is_ok_and(|id| add(id).unwrap_or(false)))
             }

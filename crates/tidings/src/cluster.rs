@@ -128,7 +128,8 @@ impl<'a> Cluster<'a> {
     }
 
     fn add(&self, id: ClientId, names: client_handle::Names) -> Result<Ask, FieldError> {
-        Ok(self.ask(Question::Subscribe { client: id.to_string(), names: names? }))
+        let after = self.shared.newest_known().to_string();
+        Ok(self.ask(Question::Subscribe { client: id.to_string(), names: names?, after }))
     }
 
     fn remove(&self, id: ClientId, names: client_handle::Names) -> Result<Ask, FieldError> {

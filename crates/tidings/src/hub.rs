@@ -312,8 +312,7 @@ impl Hub {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn position(&self) -> EventId {
-        let head = self.shared().head();
-        head.epoch.id(head.newest_known())
+        self.shared().newest_known()
     }
 
     /// Reads what topics retain, as data: the events that a fresh client would be sent with this [`History`], and the
@@ -528,3 +527,5 @@ mod replica_tests;
 pub(crate) mod scripted_log;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod topic_change_tests;

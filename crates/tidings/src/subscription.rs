@@ -589,13 +589,13 @@ impl Subscription {
 
     /// The next event is not in the topics' logs any more: the hub's log may have it, or the logs of a pattern's topics.
     fn on_overrun(&mut self, reason: ResetReason) {
-        let head = self.head();
-        match head.replica {
+        match self.shared.head().replica {
             Some(history) if self.cursor.offset >= history.began => {
                 self.read_log(LogStart::AfterClaim(self.client.position()), history.began, None);
             }
             Some(_) => self.reset(ResetReason::Unknown),
             None => {
+                let head = self.head();
                 let question = Question::AfterOffset(self.cursor.offset, reason);
                 self.look_back(question, head, Ready::default());
             }

@@ -58,9 +58,11 @@ pub(crate) enum Question {
         of: StreamLimit,
         name: String,
     },
+    /// Adds topics, of which the stream is sent nothing up to this id: the node that asks knows of that already.
     Subscribe {
         client: String,
         names: Vec<TopicPattern>,
+        after: String,
     },
     Unsubscribe {
         client: String,

@@ -15,6 +15,7 @@ use crate::cluster::membership::Membership;
 use crate::counters::Counters;
 use crate::end_reason::{End, EndReason};
 use crate::error::PublishError;
+use crate::field::EventId;
 use crate::filter::Filter;
 use crate::health::{Health, Link};
 use crate::heartbeat::Heartbeat;
@@ -135,6 +136,12 @@ impl Shared {
 
     pub(crate) fn epoch(&self) -> Epoch {
         self.journal.lock().epoch()
+    }
+
+    /// See [`Hub::position`](crate::Hub::position).
+    pub(crate) fn newest_known(&self) -> EventId {
+        let head = self.head();
+        head.epoch.id(head.newest_known())
     }
 
     pub(crate) fn is_closed(&self) -> bool {
