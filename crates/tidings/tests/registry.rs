@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use reader::{Reader, publish};
 use tidings::{
-    ClientId, ClientInfo, Event, Filter, Hub, Resume, Retention, Topic, TopicInfo, clock::ManualClock,
+    ClientId, ClientInfo, Event, Filter, Hub, Resume, Retention, Topic, TopicInfo,
+    clock::ManualClock,
 };
 
 fn principals(infos: &[ClientInfo]) -> Vec<Option<&str>> {
