@@ -262,7 +262,7 @@ impl EncodedPage {
 
 /// Leaves out what newer events of the page supersede, of topics that keep the newest event of each key.
 fn keep_newest(records: &mut Vec<Record>, rules: &RetentionRules) {
-    let mut newest = HashMap::new();
+    let mut newest = HashMap::default();
     for Record { topic, event, position, .. } in &*records {
         if let Some(key) = event.key()
             && rules.of_topic(topic).is_latest_per_key()
