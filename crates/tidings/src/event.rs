@@ -130,8 +130,8 @@ impl Event {
         Ok(Self::json_data(value)?.with_name(name))
     }
 
-    /// An event with a key: what it says replaces what earlier events with this key in its topic have said. A key is not
-    /// sent to clients; data that clients must tell apart says so itself.
+    /// An event with a key: the name of what it is about. Logs keep the key, and clients are not sent it; nothing else is done
+    /// with it yet.
     ///
     /// # Errors
     ///
@@ -300,7 +300,7 @@ impl Event {
         self
     }
 
-    /// Sets an attribute, which every log keeps and no client is sent.
+    /// Sets an attribute, which logs keep (not tested on Redis) and no client is sent; nothing else is done with it yet.
     ///
     /// The name is a `&str`, a `String` or an [`AttributeName`]; only text can fail. Attributes count towards the
     /// [greatest size of an event](crate::HubBuilder::max_event_bytes).

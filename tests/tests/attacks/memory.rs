@@ -16,7 +16,7 @@ on_every_framework! { "hub";
 
 const WAVES: u64 = 200;
 
-/// The budget of 64 MiB, and half of it for the event that is published, its request and what the allocator keeps.
+/// The budget of 64 MiB, and half of it for the event that is published, its request, and the connections.
 const MOST: usize = 96 << 20;
 
 /// An event of almost 1 MiB, which its topic retains alone.

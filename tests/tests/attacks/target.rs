@@ -25,6 +25,10 @@ const LIMITS: &str = "head_timeout=1000,handshake_timeout=1000,body_timeout=1000
 /// The longest that an event may take to an honest client. Generous: the faults that it finds stop a hub for longer.
 const LATENCY: Duration = Duration::from_secs(2);
 
+/// glibc gives back at once what is freed in large pieces. Else the memory of a hub is what it holds and some 30 MiB, which
+/// depend on the order in which its threads freed what they had (see docs/DEPLOYING.md).
+const EXACT_MEMORY: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "131072");
+
 /// An example hub with short limits and without the demo.
 pub(crate) struct Target {
     hub: Process,
@@ -41,7 +45,7 @@ impl Target {
     /// With this transport.
     pub(crate) async fn start_on(package: &str, transport: &str) -> Self {
         let arguments = arguments(&["--limit", LIMITS, "--transport", transport]);
-        Self::of(package, Process::start_with(package, &arguments).await).await
+        Self::of(package, Process::start_in(package, &arguments, &[EXACT_MEMORY]).await).await
     }
 
     /// With the default limits.

@@ -2,8 +2,8 @@ use std::io;
 
 use mio::net::TcpStream;
 
-/// Writes what the socket takes. Asks Linux itself, because the way through the C library costs as much as all else that a
-/// writer does for a stream.
+/// Writes what the socket takes. Asks Linux itself: the way through the C library took two fifths of the instructions of a
+/// delivery.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 #[inline]
 pub(super) fn send(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {

@@ -3,7 +3,7 @@ use crate::error::{Field, FieldError, FieldErrorKind};
 use crate::field::{check_text, parsed_field};
 
 parsed_field! {
-    /// What an event is the newest value of: see [`Event::keyed`](crate::Event::keyed).
+    /// What an event is about: see [`Event::keyed`](crate::Event::keyed).
     ///
     /// 1 to [`EventKey::MAX_BYTES`] bytes of text without control characters.
     ///
