@@ -33,6 +33,7 @@ pub(crate) struct Counters {
     pub(crate) ended_finished: Counter,
     pub(crate) checks_failed: Counter,
     pub(crate) subscriptions_finished: Counter,
+    pub(crate) presence_removed: Counter,
 }
 
 #[derive(Debug, Default)]

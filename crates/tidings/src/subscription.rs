@@ -290,7 +290,7 @@ impl Subscription {
     }
 
     /// Whether there is nothing to be sent that is not in the topics' logs.
-    fn is_in_band(&self) -> bool {
+    pub(crate) fn is_in_band(&self) -> bool {
         self.out_of_band.as_ref().is_none_or(|out_of_band| out_of_band.is_only_asking())
     }
 
@@ -597,6 +597,7 @@ impl Drop for Subscription {
         // When the registry is empty, no topic counts a subscriber any more.
         if self.is_listed {
             self.shared.registry.leave(&self.client);
+            self.shared.note_presence(&self.client);
             let (bytes, events) = self.client.sent_so_far();
             tell!(DEBUG, &self.client, self.span(), bytes, events, "stream ended");
         }

@@ -18,6 +18,7 @@ pub(super) enum Content {
         clients: usize,
         ready: bool,
     },
+    RenewPresence,
     Leave,
     Ask {
         number: u64,

@@ -89,6 +89,9 @@ impl Follower for Shared {
                 let total = Clients::new(self).answer(&question);
                 self.signal(|cluster| cluster.answer(from, number, total));
             }
+            Some(Received::RenewPresence) => {
+                self.presence.iter().for_each(|presence| presence.renew());
+            }
             Some(Received::Ephemeral { topic, event }) => {
                 let body = encode::fields_without_id(&event, 0);
                 let tags = event.tags().cloned();
