@@ -49,6 +49,8 @@ pub mod nodes;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod patterns;
 #[allow(missing_docs, reason = "each name states its promise")]
+pub mod presence;
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod read_back;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod restart;
@@ -104,6 +106,10 @@ macro_rules! log_suite {
                 a_fresh_client_gets_the_newest_value_of_each_key
                 a_client_resumes_to_the_newest_values_after_every_event
             }
+            presence {
+                who_comes_and_goes_is_said_and_known
+                a_client_that_comes_back_is_no_news
+            }
             idempotence {
                 a_retried_publication_is_not_doubled
                 a_concurrently_retried_publication_is_not_doubled
@@ -146,6 +152,7 @@ macro_rules! log_suite {
                 a_log_that_was_wiped_resets_its_clients
                 values_from_before_the_memory_of_a_node_are_in_its_log
                 the_end_is_known_after_a_restart
+                those_who_do_not_come_back_after_a_restart_have_left
             }
         }
     };
@@ -166,6 +173,9 @@ macro_rules! log_suite {
                 a_topic_that_is_added_from_another_node_is_delivered
                 a_publication_on_another_node_is_before_the_end_or_is_told_that_it_is_not
                 the_end_is_known_on_all_nodes
+                presence_is_the_same_on_all_nodes
+                a_client_that_moves_between_nodes_is_never_absent
+                a_node_that_ends_leaves_nobody_behind
             }
         }
     };

@@ -97,8 +97,11 @@ struct Observer {
     decoder: Decoder,
 }
 
-/// How much is published, or read, before others that are due have their turn.
+/// How many events are published before others that are due have their turn.
 const STEP: usize = 256;
+
+/// How many chunks of events are read before that.
+const CHUNKS: usize = 16;
 
 /// The times between two attempts, and between two looks at the other nodes, in milliseconds.
 const INTERVAL: u64 = 1_000;
@@ -270,8 +273,8 @@ impl Work {
             let said = self.roster.said_before(self.node, now.saturating_sub(RECENT));
             self.tasks.extend(said.into_iter().map(Task::Renew));
         }
-        self.watch(shared, now);
         if has_all {
+            self.watch(shared, now);
             for task in self.tasks.drain(..self.tasks.len().min(STEP)).collect::<Vec<_>>() {
                 self.publish(task, keeper, shared);
             }
@@ -323,7 +326,7 @@ impl Work {
         let Some(mut observer) = observer else { return false };
         let waker = self.waker.clone();
         let mut cx = Context::from_waker(&waker);
-        for _ in 0..STEP {
+        for _ in 0..CHUNKS {
             let item = match observer.subscription.poll_bytes(None, &mut cx) {
                 Poll::Ready(Some(Ok(item))) => item,
                 // It is opened again.
@@ -451,5 +454,30 @@ impl Observer {
         let subscription = Subscribe::open_observer(shared.clone(), DERIVED)?;
         let decoder = Decoder::new().max_event_bytes(usize::MAX);
         Some(Self { subscription, decoder })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::clock::ManualClock;
+    use crate::hub::Hub;
+    use crate::presence::Presence;
+
+    #[test]
+    fn a_hub_that_is_dropped_is_freed() {
+        let clock = ManualClock::new();
+        let builder = Hub::builder().clock(&clock).presence("*", Presence::default());
+        let hub = builder.unwrap().build();
+        let stream = hub.subscribe("room").principal("ada").open().unwrap();
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(hub.presence("room").wait().unwrap().len(), 1);
+        let shared = hub.shared().this();
+        drop(hub);
+        drop(stream);
+        assert_eq!(shared.strong_count(), 0);
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(clock.clock().timers().len(), 0);
     }
 }
