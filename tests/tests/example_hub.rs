@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tidings::END_EVENT;
 use tidings_testkit::limit::within;
 use tidings_testkit::process::{ANY_PORT, Process};
 use tidings_testkit::wire::{Connection, Ending, Request, Response};
@@ -26,6 +27,7 @@ on_every_framework! { "hub";
     a_page_is_rendered_with_its_stream
     the_demo_publishes_to_its_topics
     a_pattern_has_history_and_live_events
+    a_stream_with_a_filter_has_the_events_that_match
     clients_are_listed
     a_client_can_be_closed
     a_stream_ends_when_its_right_expires
@@ -39,6 +41,8 @@ on_every_framework! { "hub";
     metrics_are_served_for_prometheus
     without_the_demo_its_topics_are_silent
     anything_else_is_not_found
+    the_limits_of_users_are_flags
+    a_drain_turns_new_streams_away_and_ends_the_others
     sigterm_ends_streams_and_the_process_within_a_second
     sigterm_does_not_wait_for_a_client_that_does_not_read
     after_a_crash_clients_are_reset
@@ -338,6 +342,39 @@ async fn a_pattern_has_history_and_live_events(package: &str) {
     assert_eq!(stream.next_message().await.data(), "four");
 }
 
+async fn a_stream_with_a_filter_has_the_events_that_match(package: &str) {
+    let hub = Process::start(package).await;
+    let filter = "topic=a&history=2&filter.role=admin&filter.role=editor&filter.severity:min=3";
+    let (mut live, _) = follow(&hub, filter).await;
+    for (number, (attributes, matches)) in [
+        ("attr.role=admin&attr.severity:int=3", true),
+        ("attr.role=admin&attr.severity:int=2", false),
+        ("attr.role=guest&attr.severity:int=9", false),
+        ("attr.role=editor&attr.severity:int=4&attr.draft:bool=true", true),
+        ("attr.role=admin&attr.severity=3", false),
+        ("attr.role=admin", false),
+        ("attr.role=admin&attr.severity:int=5", true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let data = number.to_string();
+        let (_, subscribers) = publish(&hub, &format!("topic=a&{attributes}"), &*data).await;
+        assert_eq!(subscribers, u64::from(matches), "{attributes}");
+        if matches {
+            assert_eq!(live.next_message().await.data(), data);
+        }
+    }
+    assert!(!live.text().contains("admin") && !live.text().contains("severity"));
+    let (mut fresh, _) = follow(&hub, filter).await;
+    let messages: Vec<_> = fresh.read_messages(3).await.iter().map(|it| it.data()).collect();
+    assert_eq!(messages[1..], ["3", "6"]);
+    for query in ["filter.a:min=x&topic=a", "filter.=x&topic=a", "filter.a:kind=x&topic=a"] {
+        let response = ask(&hub, Request::get(&format!("/events?{query}"))).await;
+        assert!(refusal(&response, 400).contains("attribute"), "{query}");
+    }
+}
+
 async fn clients_are_listed(package: &str) {
     let hub = Process::start(package).await;
     let nobody = json(&ask(&hub, Request::get("/clients")).await);
@@ -535,6 +572,78 @@ async fn the_health_check_says_ok(package: &str) {
     let hub = Process::start(package).await;
     let response = ask(&hub, Request::get("/healthz")).await;
     assert_eq!((response.status(), response.text()), (200, "ok\n"));
+}
+
+/// Reads a stream to its end, and returns the data of its last event.
+async fn end_of(stream: &mut Response) -> String {
+    assert_eq!(stream.read_to_end().await, Ending::Whole);
+    let last = stream.messages().last().expect("a last event");
+    assert_eq!(last.event(), END_EVENT);
+    last.data().to_owned()
+}
+
+async fn the_limits_of_users_are_flags(package: &str) {
+    let start = async |flags: &[&str]| {
+        Process::start_with(package, &[&["--listen", ANY_PORT], flags].concat()).await
+    };
+    let ada = || Request::get("/events?topic=a&principal=ada&client_key=phone");
+    for (flag, limit) in [
+        ("--streams-per-principal", "principal"),
+        ("--streams-per-client-key", "client_key"),
+        ("--streams-per-topic", "topic"),
+    ] {
+        let hub = start(&[flag, "1"]).await;
+        let _one = example::follow(&hub, ada()).await;
+        let mut two = Response::to(hub.addr(), ada()).await;
+        assert_eq!(two.status(), 200);
+        let expected = format!(r#"{{"reason":"limited","limit":"{limit}"}}"#);
+        assert_eq!(end_of(&mut two).await, expected);
+    }
+    let hub = start(&["--streams-per-principal", "1", "--over-limit", "supersede"]).await;
+    let (mut one, _) = example::follow(&hub, ada()).await;
+    let _two = example::follow(&hub, ada()).await;
+    assert_eq!(end_of(&mut one).await, r#"{"reason":"superseded"}"#);
+
+    let hub = start(&["--streams-per-principal", "1", "--over-limit", "status"]).await;
+    let _one = example::follow(&hub, ada()).await;
+    assert_eq!(ask(&hub, ada()).await.status(), 429);
+
+    let hub = start(&["--publications-per-source", "2", "--max-lifetime", "0.2"]).await;
+    let publish = async |source: &str| {
+        let target = format!("/publish?topic=a&source={source}");
+        ask(&hub, Request::post(&target, "x")).await.status()
+    };
+    let outcomes = [publish("ada").await, publish("ada").await, publish("ada").await];
+    assert_eq!(outcomes, [200, 200, 429]);
+    assert_eq!(publish("bob").await, 200);
+    let (mut one, _) = example::follow(&hub, ada()).await;
+    assert_eq!(end_of(&mut one).await, r#"{"reason":"lifetime"}"#);
+}
+
+async fn a_drain_turns_new_streams_away_and_ends_the_others(package: &str) {
+    let arguments = ["--listen", ANY_PORT, "--drain-over", "2"];
+    let mut hub = Process::start_with(package, &arguments).await;
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        streams.push(follow(&hub, "topic=a").await.0);
+    }
+    hub.terminate();
+    let health = async {
+        loop {
+            let health = ask(&hub, Request::get("/healthz")).await;
+            if health.status() != 200 {
+                break health;
+            }
+        }
+    };
+    let health = within("the drain", health).await;
+    assert_eq!((health.status(), health.text()), (503, "hub is draining\n"));
+    let mut new = Response::to(hub.addr(), Request::get("/events?topic=a")).await;
+    assert_eq!(end_of(&mut new).await, r#"{"reason":"drained"}"#);
+    for stream in &mut streams {
+        assert_eq!(end_of(stream).await, r#"{"reason":"drained"}"#);
+    }
+    assert!(hub.ended().await.success());
 }
 
 async fn anything_else_is_not_found(package: &str) {

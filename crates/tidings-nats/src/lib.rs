@@ -32,6 +32,8 @@
 //! | `Tidings-Event` | the event's name |
 //! | `Tidings-Retry` | milliseconds |
 //! | `Tidings-Comment` | a comment |
+//! | `Tidings-Attributes` | a JSON object of the event's attributes: text, whole numbers, truth values |
+//! | `Tidings-Event-Key` | the event's key |
 //! | `Tidings-Data` | `none` if there is no data, which is not the same as empty data |
 //! | `Tidings-Is-Last` | `1` for the [last event](tidings::Hub::finish) of its topic |
 //! | `Nats-Msg-Id` | the idempotency key |

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidings::{Hub, ServerEvent};
 
@@ -20,6 +21,24 @@ impl Hubs {
     /// Adds a hub.
     pub fn add(&mut self, hub: &Hub) {
         Arc::make_mut(&mut self.0).push(hub.clone());
+    }
+
+    /// How many streams they have open.
+    pub(crate) fn streams(&self) -> usize {
+        self.0.iter().map(|hub| hub.clients().count()).sum()
+    }
+
+    /// Whether one of them sends its streams away.
+    pub fn is_draining(&self) -> bool {
+        self.0.iter().any(Hub::is_draining)
+    }
+
+    /// [Drains](Hub::drain) each, all at the same time.
+    pub async fn drain(&self, over: Duration) {
+        let drains: Vec<_> = self.0.iter().map(|hub| hub.drain(over)).collect();
+        for drain in drains {
+            drain.await;
+        }
     }
 
     /// Closes each, which ends its streams after the last published event.

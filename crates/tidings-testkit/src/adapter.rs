@@ -42,9 +42,13 @@ pub mod errors;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod delivery;
 #[allow(missing_docs, reason = "each name states its promise")]
+pub mod filters;
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod finish;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod http2;
+#[allow(missing_docs, reason = "each name states its promise")]
+pub mod limits;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod patterns;
 #[allow(missing_docs, reason = "each name states its promise")]
@@ -111,6 +115,11 @@ macro_rules! adapter_suite {
                 many_pattern_subscribers_come_and_go_and_lose_nothing
                 slow_pattern_subscribers_are_reset_and_quick_ones_are_not
             }
+            filters {
+                a_cut_after_every_byte_loses_and_doubles_nothing
+                streams_of_different_roles_come_and_go_and_lose_nothing
+                a_stream_from_which_all_is_hidden_sends_its_position
+            }
             refusal {
                 a_subscription_that_cannot_be_opened_is_400_with_a_sentence
                 a_refusal_has_the_form_that_accept_prefers
@@ -149,8 +158,14 @@ macro_rules! adapter_suite {
                 a_panic_cuts_its_response_and_no_other
                 a_stream_is_dropped_when_its_client_leaves
             }
+            limits {
+                one_stream_too_many_is_told_to_come_later
+                one_stream_too_many_is_429_where_the_application_wants_that
+                the_oldest_stream_of_a_principal_makes_room_where_the_application_wants_that
+            }
             shutdown {
                 a_shutdown_ends_all_streams_and_the_server
+                a_hub_that_drains_turns_new_streams_away_and_ends_the_others
                 a_shutdown_has_a_time_limit
                 a_server_outlives_its_hub
                 what_was_published_before_the_end_still_arrives

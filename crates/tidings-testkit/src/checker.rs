@@ -139,7 +139,8 @@ pub fn check_uneven(
 }
 
 /// As [`check_uneven`], for a client that has come to the last event, where topics keep the newest event of each key: those
-/// that a newer one of its topic and key supersedes may be missing. `key_of` has the key of an event of such a topic.
+/// that a newer one with the same key supersedes may be missing. `key_of` has the topic and the key of an event of such a
+/// topic.
 ///
 /// # Errors
 ///
@@ -148,13 +149,13 @@ pub fn check_values(
     published: &[Entry],
     topics: &[&str],
     visits: &[Visit],
-    key_of: impl Fn(&Entry) -> Option<&str>,
+    key_of: impl Fn(&Entry) -> Option<(&str, &str)>,
 ) -> Result<Summary, Fault> {
     let mut newest = HashMap::new();
     let mut superseded = HashSet::new();
     for entry in published {
         if let Some(key) = key_of(entry) {
-            let of_epoch = (EventId::of(&entry.id).epoch, entry.topic.as_str(), key);
+            let of_epoch = (EventId::of(&entry.id).epoch, key);
             superseded.extend(newest.insert(of_epoch, entry.id.as_str()));
         }
     }
@@ -483,7 +484,9 @@ mod tests {
                 message("message", &entry.data, &entry.id)
             });
             let visit = Visit { claimed: None, messages: messages.chain(events).collect() };
-            check_values(&published, &["a"], &[visit], |entry| entry.data.split(' ').next())
+            check_values(&published, &["a"], &[visit], |entry| {
+                Some((entry.topic.as_str(), entry.data.split(' ').next()?))
+            })
         };
         for script in ["1 2 3 4", "2 3 4", "3 4"] {
             assert_eq!(check(script).unwrap().events, script.split(' ').count());

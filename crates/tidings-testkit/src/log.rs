@@ -39,6 +39,8 @@ mod publisher;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod delivery;
 #[allow(missing_docs, reason = "each name states its promise")]
+pub mod filters;
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod finish;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod history;
@@ -102,9 +104,17 @@ macro_rules! log_suite {
                 a_pattern_subscriber_that_reads_slowly_gets_all_that_is_kept
                 a_pattern_subscriber_that_leaves_takes_nothing_from_others
             }
+            filters {
+                a_filtered_client_is_sent_what_matches_and_no_more
+                random_cuts_of_filtered_clients_lose_and_double_nothing
+                a_filtered_history_is_what_matches
+                an_ephemeral_event_comes_to_those_whom_it_matches
+            }
             values {
                 a_fresh_client_gets_the_newest_value_of_each_key
                 a_client_resumes_to_the_newest_values_after_every_event
+                a_filtered_client_gets_the_newest_values_that_match
+                a_new_topic_of_a_filtered_stream_has_its_filter
             }
             presence {
                 who_comes_and_goes_is_said_and_known
@@ -140,6 +150,9 @@ macro_rules! log_suite {
                 many_topics_of_a_pattern_are_read_back_page_by_page
                 a_client_of_a_quiet_topic_is_not_reset
                 a_client_that_reads_slowly_catches_up_from_the_log
+                random_cuts_of_filtered_clients_before_memory_lose_and_double_nothing
+                pages_without_a_match_are_passed_over
+                what_a_hidden_event_supersedes_is_not_read_back
                 the_end_is_read_back
                 a_topic_is_as_new_when_its_last_event_is_gone
             }
@@ -147,6 +160,7 @@ macro_rules! log_suite {
                 a_client_resumes_after_a_restart_of_its_node
                 ids_continue_after_a_restart
                 many_restarts_lose_and_double_nothing
+                attributes_survive_many_restarts
                 a_publication_that_is_retried_after_a_restart_is_not_doubled
                 a_key_can_be_used_again_after_its_window
                 a_log_that_was_wiped_resets_its_clients
@@ -162,6 +176,7 @@ macro_rules! log_suite {
             nodes {
                 all_nodes_show_one_order
                 clients_move_between_nodes_and_lose_and_double_nothing
+                filtered_clients_move_between_nodes_and_lose_and_double_nothing
                 a_late_interest_in_a_pattern_misses_nothing
                 a_client_that_is_ahead_of_its_node_is_resumed
                 a_history_of_another_node_and_its_stream_have_every_event_once

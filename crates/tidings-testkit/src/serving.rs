@@ -43,6 +43,7 @@ macro_rules! serving_suite {
         $crate::suite_tests! { serving for $serving;
             ends {
                 a_shutdown_ends_the_streams_of_all_hubs
+                a_shutdown_drains_the_hubs_and_answers_meanwhile
                 streams_end_by_reset_where_the_application_wants_it
                 a_server_says_where_it_listens
             }

@@ -5,8 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::client_id::ClientId;
 use crate::end_reason::{End, EndReason};
 use crate::field::EventId;
+use crate::filter::Filter;
 use crate::heartbeat::timer::{Call, HeartbeatTimer};
 use crate::log::feed::Feed;
+use crate::log::filtered::filter_of;
 use crate::outlet::Outlet;
 use crate::resume::Epoch;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -62,9 +64,10 @@ impl RemoteAddr {
 }
 
 /// What the application and its adapter say about a client.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Identity {
     pub(crate) principal: Option<Arc<str>>,
+    pub(crate) client_key: Option<Arc<str>>,
     pub(crate) remote_addr: Option<SocketAddr>,
 }
 
@@ -92,6 +95,22 @@ impl Client {
         }
     }
 
+    /// Whether the stream is about to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        let calls = self.heartbeat.calls();
+        calls.has(Call::Close) || calls.has(Call::End)
+    }
+
+    /// By this, streams are in the order in which they connected.
+    pub(crate) fn order(&self) -> (u64, ClientId) {
+        (self.connected_at, self.id)
+    }
+
+    /// What it is sent of its topics, if that is not all.
+    pub(crate) fn filter(&self) -> Option<&Filter> {
+        filter_of(&self.feed.topics)
+    }
+
     /// Makes the stream end at once.
     pub(crate) fn close(&self) {
         self.heartbeat.call(Call::Close);
@@ -100,7 +119,11 @@ impl Client {
     /// Makes the stream end with an [`END_EVENT`](crate::END_EVENT), which tells the client the reason, and when to come back,
     /// with a jitter. The first reason counts. Nothing is lost: the client's id stays where it is.
     pub(crate) fn end(&self, reason: EndReason, retry: Option<Duration>) {
-        if self.outlet.end(End { reason, retry }) {
+        self.end_as(End::new(reason, retry));
+    }
+
+    pub(crate) fn end_as(&self, end: End) {
+        if self.outlet.end(end) {
             self.heartbeat.call(Call::End);
         }
     }
@@ -171,6 +194,7 @@ impl Client {
             id: self.id,
             topics: names.iter().filter_map(TopicPattern::topic).collect(),
             patterns: names.into_iter().filter(TopicPattern::has_wildcard).collect(),
+            filter: self.filter().cloned(),
             principal: self.principal.clone(),
             remote_addr: self.remote_addr.get(),
             connected_at: UNIX_EPOCH + Duration::from_micros(self.connected_at),
@@ -207,6 +231,8 @@ pub struct ClientInfo {
     pub topics: Vec<Topic>,
     /// The patterns that it is subscribed to, sorted.
     pub patterns: Vec<TopicPattern>,
+    /// What the stream is sent of them, if that is not all: see [`Subscribe::filter`](crate::Subscribe::filter).
+    pub filter: Option<Filter>,
     /// The user that the application named with [`Subscribe::principal`](crate::Subscribe::principal).
     pub principal: Option<Arc<str>>,
     /// The client's address, if the server knows it. With a proxy in front of the server, it is the proxy's, unless the

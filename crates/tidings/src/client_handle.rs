@@ -60,7 +60,7 @@ impl ClientHandle {
     /// # Ok::<(), tidings::error::SubscribeError>(())
     /// ```
     pub fn subscribe<K>(&self, topics: impl IntoTopics<K>) -> Result<bool, SubscribeError> {
-        add(&self.shared, self.id, names(topics.into_topics()), self.history)
+        add(&self.shared, self.id, names(topics.into_topics()), (self.history, b""))
     }
 
     /// The same for [patterns](crate::Hub::subscribe_matching).
@@ -72,7 +72,7 @@ impl ClientHandle {
         &self,
         patterns: impl IntoTopics<K, TopicPattern>,
     ) -> Result<bool, SubscribeError> {
-        add(&self.shared, self.id, patterns.into_topics(), self.history)
+        add(&self.shared, self.id, patterns.into_topics(), (self.history, b""))
     }
 
     /// Takes topics from the stream. Returns whether it is open on this node. An event that a pattern of the stream matches
@@ -106,16 +106,17 @@ pub(crate) fn names(topics: Result<Vec<Topic>, FieldError>) -> Names {
 
 pub(crate) type Names = Result<Vec<TopicPattern>, FieldError>;
 
-/// Adds topics and patterns to a stream of this node. Returns whether it is open.
+/// Adds topics and patterns to a stream of this node, with what they retain, and otherwise with what comes after an id, if
+/// that is ahead of the hub. Returns whether it is open.
 pub(crate) fn add(
     shared: &Shared,
     id: ClientId,
     names: Names,
-    history: History,
+    from: (History, &[u8]),
 ) -> Result<bool, SubscribeError> {
     let names = names.map_err(SubscribeErrorCause::Topic)?;
     let Some(client) = shared.registry.get(id) else { return Ok(false) };
-    let is_open = client.topic_changes().add(names, history, shared, &client)?;
+    let is_open = client.topic_changes().add(names, from, shared, &client)?;
     // No lock is held.
     shared.tell_interests();
     shared.note_presence(&client);

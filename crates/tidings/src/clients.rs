@@ -60,7 +60,7 @@ impl<'a> Clients<'a> {
     pub fn topics(&self) -> Vec<(Topic, usize)> {
         let mut topics = Vec::new();
         self.shared.for_each_topic("", |log| {
-            topics.extend(log.name.topic().map(|topic| (topic, log.lock().subscribers as usize)));
+            topics.extend(log.name.topic().map(|topic| (topic, log.lock().all_subscribers())));
         });
         topics
     }
@@ -68,7 +68,7 @@ impl<'a> Clients<'a> {
     /// Every pattern that has subscribers, with their number, sorted.
     pub fn patterns(&self) -> Vec<(TopicPattern, usize)> {
         let logs = self.shared.journal.lock().topics.patterns();
-        let patterns = logs.iter().map(|log| (log.name.clone(), log.lock().subscribers as usize));
+        let patterns = logs.iter().map(|log| (log.name.clone(), log.lock().all_subscribers()));
         let mut patterns: Vec<_> = patterns.collect();
         patterns.sort();
         patterns
@@ -133,9 +133,17 @@ impl<'a> Clients<'a> {
                 usize::from(id.is_some_and(|id| self.close(id)))
             }
             Question::ClosePrincipal(principal) => self.close_principal(principal),
-            Question::Subscribe { client, names } => {
-                let history = History::None;
-                let add = |id| client_handle::add(self.shared, id, Ok(names.clone()), history);
+            Question::Streams { of, name, newer_than } => {
+                let newer_than = newer_than.as_ref().map(|(at, id)| (*at, id.parse().ok()));
+                self.registry().count_of(*of, name, newer_than)
+            }
+            Question::Opened { of, name } => {
+                self.shared.review_oldest(*of, name);
+                0
+            }
+            Question::Subscribe { client, names, after } => {
+                let from = (History::None, after.as_bytes());
+                let add = |id| client_handle::add(self.shared, id, Ok(names.clone()), from);
                 // A node that refuses it has not done it.
                 usize::from(client.parse().is_ok_and(|id| add(id).unwrap_or(false)))
             }

@@ -1,6 +1,6 @@
 //! The nodes of a cluster: hubs on one log, which ask each other about their clients.
 
-mod ask;
+pub(crate) mod ask;
 pub(crate) mod membership;
 mod node;
 pub(crate) mod signal;
@@ -128,14 +128,15 @@ impl<'a> Cluster<'a> {
     }
 
     fn add(&self, id: ClientId, names: client_handle::Names) -> Result<Ask, FieldError> {
-        Ok(self.ask(Question::Subscribe { client: id.to_string(), names: names? }))
+        let after = self.shared.newest_known().to_string();
+        Ok(self.ask(Question::Subscribe { client: id.to_string(), names: names?, after }))
     }
 
     fn remove(&self, id: ClientId, names: client_handle::Names) -> Result<Ask, FieldError> {
         Ok(self.ask(Question::Unsubscribe { client: id.to_string(), names: names? }))
     }
 
-    fn ask(&self, question: Question) -> Ask {
+    pub(crate) fn ask(&self, question: Question) -> Ask {
         let here = Clients::new(self.shared).answer(&question);
         let Some(cluster) = &self.shared.cluster else {
             return Ask::of(Answer { total: here, silent: Vec::new() });

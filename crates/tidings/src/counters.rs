@@ -31,6 +31,8 @@ pub(crate) struct Counters {
     pub(crate) ended_superseded: Counter,
     pub(crate) ended_drained: Counter,
     pub(crate) ended_finished: Counter,
+    pub(crate) ended_lifetime: Counter,
+    pub(crate) publications_limited: Counter,
     pub(crate) checks_failed: Counter,
     pub(crate) subscriptions_finished: Counter,
     pub(crate) presence_removed: Counter,
@@ -74,6 +76,7 @@ impl Counters {
             EndReason::Superseded => self.ended_superseded.add(),
             EndReason::Drained => self.ended_drained.add(),
             EndReason::Finished => self.ended_finished.add(),
+            EndReason::Lifetime => self.ended_lifetime.add(),
         }
     }
 

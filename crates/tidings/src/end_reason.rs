@@ -6,10 +6,12 @@ use serde::{Serialize, Serializer};
 use crate::event::Event;
 use crate::field::EventName;
 use crate::retry::jittered;
+use crate::stream_limit::StreamLimit;
 
 /// The name of the event that ends a stream which the hub ends on purpose, and on its own: the stream's last event.
 ///
-/// The data is JSON: `{"reason":"expired"}`, where the reason is an [`EndReason`]; there may be more fields. The event has no
+/// The data is JSON: `{"reason":"expired"}`, where the reason is an [`EndReason`]; there may be more fields, such as the
+/// `limit` of `{"reason":"limited","limit":"principal"}`, a [`StreamLimit`]. The event has no
 /// id, so it does not change where the client resumes. Where the client is to come back, the same block has a `retry` field,
 /// with a jitter of ±20 %.
 ///
@@ -30,6 +32,8 @@ pub enum EndReason {
     Superseded,
     /// The server is about to stop: the client comes back to another one.
     Drained,
+    /// The stream was open for as long as one may be: the client comes back, perhaps to another server.
+    Lifetime,
     /// All topics of the stream are finished.
     Finished,
 }
@@ -44,6 +48,7 @@ impl EndReason {
             Self::Limited => "limited",
             Self::Superseded => "superseded",
             Self::Drained => "drained",
+            Self::Lifetime => "lifetime",
             Self::Finished => "finished",
         }
     }
@@ -51,7 +56,7 @@ impl EndReason {
     /// Whether the stream ends after everything that was published until then. The others end at once: what was not sent
     /// yet comes when the client resumes, if it may.
     pub(crate) fn sends_the_rest(self) -> bool {
-        self == Self::Finished
+        matches!(self, Self::Finished | Self::Drained | Self::Lifetime)
     }
 }
 
@@ -73,13 +78,22 @@ pub(crate) struct End {
     pub(crate) reason: EndReason,
     /// When the client is to come back, but for the jitter.
     pub(crate) retry: Option<Duration>,
+    /// Which limit, if that is the reason.
+    pub(crate) limit: Option<StreamLimit>,
+    /// The rest that is sent before it ends at this offset: a topic that never rests would keep the stream otherwise.
+    pub(crate) until: u64,
 }
 
 impl End {
+    pub(crate) fn new(reason: EndReason, retry: Option<Duration>) -> Self {
+        Self { reason, retry, limit: None, until: u64::MAX }
+    }
+
     /// The last event of the stream.
     pub(crate) fn event(self) -> Event {
-        let Self { reason, retry } = self;
-        let event = Event::new(format!(r#"{{"reason":"{reason}"}}"#));
+        let Self { reason, retry, limit, .. } = self;
+        let limit = limit.map_or(String::new(), |limit| format!(r#","limit":"{limit}""#));
+        let event = Event::new(format!(r#"{{"reason":"{reason}"{limit}}}"#));
         let event = event.with_name(EventName::trusted(END_EVENT));
         retry.map(jittered).into_iter().fold(event, Event::with_retry)
     }

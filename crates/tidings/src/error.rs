@@ -6,6 +6,7 @@ mod any;
 mod decode;
 mod event;
 mod field;
+mod filter;
 mod message;
 mod publish;
 mod stream;
@@ -15,6 +16,8 @@ pub use any::Error;
 pub use decode::{DecodeError, DecodeErrorKind};
 pub use event::{EventError, EventErrorKind};
 pub use field::{Field, FieldError, FieldErrorKind};
+pub(crate) use filter::FilterErrorCause;
+pub use filter::{FilterError, FilterErrorKind};
 pub(crate) use message::MessageErrorCause;
 pub use message::{MessageError, MessageErrorKind};
 pub(crate) use publish::PublishErrorCause;
@@ -59,6 +62,7 @@ mod tests {
         fn check<E: std::error::Error + Send + Sync + 'static>() {}
         check::<FieldError>();
         check::<EventError>();
+        check::<FilterError>();
         check::<DecodeError>();
         check::<MessageError>();
     }

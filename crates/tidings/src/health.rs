@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Health {
     /// [`Hub::close`](crate::Hub::close) was called.
     pub is_closed: bool,
+    /// [`Hub::drain`](crate::Hub::drain) was called.
+    pub is_draining: bool,
     /// Whether the hub's log can be reached.
     pub link: Link,
     /// The time since the hub last had everything that is in its log. `None` in memory, and until the hub has everything
@@ -44,11 +46,13 @@ pub enum Link {
 }
 
 impl Health {
-    /// Whether new clients should be sent here: the hub is open, its log answers, and it does not lag by more than [`HubBuilder::max_lag`](crate::HubBuilder::max_lag).
+    /// Whether new clients should be sent here: the hub is open and does not
+    /// drain, its log answers, and it does not lag by more than [`HubBuilder::max_lag`](crate::HubBuilder::max_lag).
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let is_current = self.lag.is_some_and(|lag| lag <= self.max_lag);
-        !self.is_closed && (self.link == Link::None || (self.link == Link::Up && is_current))
+        let is_open = !self.is_closed && !self.is_draining;
+        is_open && (self.link == Link::None || (self.link == Link::Up && is_current))
     }
 }
 
@@ -58,6 +62,7 @@ impl fmt::Display for Health {
         match (&self.link, self.lag) {
             _ if self.is_ready() => f.write_str("ready")?,
             _ if self.is_closed => f.write_str("hub is closed")?,
+            _ if self.is_draining => f.write_str("hub is draining")?,
             (Link::Down { error, since }, _) => {
                 write!(f, "log link is down for {:.1} s: {error}", seconds(since))?;
             }

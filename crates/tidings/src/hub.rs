@@ -1,6 +1,8 @@
 //! The hub: where events come in.
 
 pub(crate) mod builder;
+mod census;
+pub(crate) mod drain;
 mod follower;
 pub(crate) mod journal;
 mod link;
@@ -10,8 +12,10 @@ pub(crate) mod published;
 pub(crate) mod replication;
 pub(crate) mod search;
 pub(crate) mod shared;
+pub(crate) mod sources;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::backend::IdempotencyKey;
 use crate::client_handle::ClientHandle;
@@ -27,6 +31,7 @@ use crate::into_topics::IntoTopics;
 use crate::metrics::Metrics;
 use crate::presence::{self, ReadPresence};
 use crate::server_event::ServerEvent;
+use crate::source::Source;
 use crate::subscription::history::History;
 use crate::subscription::read_history::ReadHistory;
 use crate::subscription::subscribe::Subscribe;
@@ -35,6 +40,7 @@ use crate::telling;
 use crate::topic::{Topic, TopicPattern};
 use crate::topic_info::TopicInfo;
 use builder::HubBuilder;
+use drain::Drain;
 use publish::Publish;
 use shared::Shared;
 
@@ -225,6 +231,25 @@ impl Hub {
         publish::publish_ephemeral(self.shared(), topic.try_into().map_err(Into::into), event)
     }
 
+    /// Publishes on behalf of a source: a user, an API key, whatever the application limits. What it may publish is set by
+    /// [`HubBuilder::publications_per_source`]; without that, this is the hub itself. The name must come from the
+    /// application's authentication, not from the client.
+    ///
+    /// ```
+    /// use tidings::{Event, Hub, error::PublishErrorKind};
+    ///
+    /// let hub = Hub::builder().publications_per_source(10, 2).build();
+    /// let ada = hub.source("ada");
+    /// ada.publish("chat", Event::new("one")).wait()?;
+    /// ada.publish("chat", Event::new("two")).wait()?;
+    /// let error = ada.publish("chat", Event::new("three")).wait().unwrap_err();
+    /// assert_eq!(error.kind(), PublishErrorKind::TooManyPublications);
+    /// # Ok::<(), tidings::error::PublishError>(())
+    /// ```
+    pub fn source(&self, name: impl std::fmt::Display) -> Source {
+        Source::new(self.clone(), name)
+    }
+
     /// Subscribes a client to one or many topics, for programs without HTTP. A handler calls
     /// [`subscribe` of its request](crate::Resume::subscribe), which also resumes where the client left off.
     ///
@@ -288,8 +313,7 @@ impl Hub {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn position(&self) -> EventId {
-        let head = self.shared().head();
-        head.epoch.id(head.newest_known())
+        self.shared().newest_known()
     }
 
     /// Reads what topics retain, as data: the events that a fresh client would be sent with this [`History`], and the
@@ -463,6 +487,30 @@ impl Hub {
         self.shared().close();
     }
 
+    /// Ends all streams over a time, evenly, so that their clients come back one after the other: for a deploy, where the
+    /// process is about to end and others take its clients. `serve` of the adapters does it at a shutdown.
+    ///
+    /// From now on the hub is not [ready](Self::health), so that load balancers send new clients elsewhere, and those that
+    /// come all the same are turned away: a stream of nothing but `tidings:end` with the reason `drained`, and a `retry`
+    /// with its own jitter. Each open stream is sent what was published until its turn comes, and the same end. Their
+    /// order is random. The hub goes on otherwise, until it is [closed](Self::close): publications are accepted, and reach
+    /// the streams that are left.
+    ///
+    /// The future is ready when no stream is left, or when the time is over and all were told; the drain goes on without
+    /// it. It cannot be taken back. When it is asked for again, the earlier end counts.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # async fn example(hub: tidings::Hub) {
+    /// hub.drain(Duration::from_secs(30)).await;
+    /// hub.close();
+    /// # }
+    /// ```
+    pub fn drain(&self, over: Duration) -> Drain {
+        self.shared().drain(over)
+    }
+
     /// Whether streams end with an error in place of an orderly end, when the hub or a client is closed. Default: no.
     ///
     /// A server then cuts the response: there is no last chunk on HTTP/1, and the stream is reset on HTTP/2. For clients
@@ -470,6 +518,11 @@ impl Hub {
     /// adapters has a setting of the same name.
     pub fn end_streams_by_reset(&self, by_reset: bool) {
         self.shared().ends_by_reset.store(by_reset, Ordering::Relaxed);
+    }
+
+    /// Whether [`Hub::drain`] was called.
+    pub fn is_draining(&self) -> bool {
+        self.shared().is_draining.load(Ordering::Acquire)
     }
 
     /// Whether [`Hub::close`] was called.
@@ -485,6 +538,8 @@ impl Default for Hub {
 }
 
 #[cfg(test)]
+mod filter_tests;
+#[cfg(test)]
 mod finish_tests;
 #[cfg(test)]
 mod history_tests;
@@ -496,3 +551,5 @@ mod replica_tests;
 pub(crate) mod scripted_log;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod topic_change_tests;

@@ -25,7 +25,8 @@
 //! topics, and a stream of bytes. Reading new events and replaying missed ones is the same operation, so there is no
 //! hand-over between the two in which an event could be lost or doubled.
 //!
-//! A client may also subscribe to a *pattern*, such as `sensors/*`: [`Hub::subscribe_matching`].
+//! A client may also subscribe to a *pattern*, such as `sensors/*`: [`Hub::subscribe_matching`]. Events may have *attributes*,
+//! and a subscription a [`Filter`] on them: for roles, tenants, severity.
 //!
 //! Ids are in one order over the whole hub. So the single Last-Event-ID that a client remembers says what it has seen of
 //! all its topics, and [`Resume::subscribe`] goes on from there. The first event of a subscription, named
@@ -114,6 +115,7 @@ pub mod error;
 mod event;
 mod event_stream;
 mod field;
+mod filter;
 mod health;
 mod heartbeat;
 mod hub;
@@ -131,7 +133,9 @@ pub mod response;
 mod resume;
 mod retry;
 mod server_event;
+mod source;
 mod status;
+mod stream_limit;
 mod subscription;
 mod sync;
 mod telling;
@@ -159,10 +163,12 @@ pub use end_reason::{END_EVENT, EndReason};
 pub use event::{AttributeName, AttributeValue, Event, EventKey};
 pub use event_stream::{EventStream, StreamItem};
 pub use field::{Comment, EventId, EventName};
+pub use filter::Filter;
 pub use health::{Health, Link};
 pub use heartbeat::{DEFAULT_HEARTBEAT, Heartbeat};
 pub use hub::Hub;
 pub use hub::builder::HubBuilder;
+pub use hub::drain::Drain;
 pub use hub::publish::Publish;
 pub use hub::published::Published;
 pub use into_topics::IntoTopics;
@@ -172,7 +178,9 @@ pub use metrics::Metrics;
 pub use resume::{LastEventId, Resume};
 pub use retry::DEFAULT_RETRY;
 pub use server_event::ServerEvent;
+pub use source::Source;
 pub use status::{STATUS_EVENT, Status};
+pub use stream_limit::{OverLimit, StreamLimit};
 pub use subscription::Subscription;
 pub use subscription::event_history::EventHistory;
 pub use subscription::history::History;

@@ -3,6 +3,7 @@
 pub(crate) mod coalesce;
 pub(crate) mod coverage;
 pub(crate) mod feed;
+pub(crate) mod filtered;
 pub(crate) mod frame;
 mod gate;
 mod latest;
@@ -21,12 +22,13 @@ use crate::sync::{Mutex, MutexGuard};
 use crate::topic::TopicPattern;
 use crate::waking::{Waiter, Waiters};
 use coverage::{Coverage, LowWatermark};
+use filtered::Filtered;
 use frame::Frame;
 use reset_reason::ResetReason;
 use retention::{LIVE_WINDOW, Retention};
 use ring::Ring;
 use standing::{End, LastEvent, Standing};
-use wait_list::{Ticket, WaitList};
+use wait_list::{Generation, Ticket, WaitList};
 
 /// A topic: its events, and the streams that wait for the next one.
 ///
@@ -39,16 +41,14 @@ pub(crate) struct TopicLog {
     /// The topic's name; or a pattern, whose log has the events of many topics.
     pub(crate) name: TopicPattern,
     pub(crate) retention: Arc<Retention>,
+    pub(crate) filtered: Option<Box<Filtered>>,
     /// The newest frame's offset, 0 for none: readers see without the lock that nothing is new.
     head: AtomicU64,
     /// The offset at which the topic has ended, or [`OPEN`](Self::OPEN) or [`UNKNOWN`](Self::UNKNOWN): readers see without
     /// the lock whether anything may follow.
     end: AtomicU64,
-    /// When this is empty, the hub's log has to be asked whether the topic is finished.
-    is_asked_for: bool,
-    /// The wait list's generation, so that a waiting stream sees without the lock that it is
-    /// still in the list.
-    generation: AtomicU64,
+    /// The wait list's.
+    generation: Generation,
     state: Mutex<TopicState>,
 }
 
@@ -60,7 +60,11 @@ pub(crate) struct TopicState {
     ephemeral: Option<Box<Ring>>,
     pub(crate) coverage: Coverage,
     pub(crate) standing: Standing,
+    /// When this is empty, the hub's log has to be asked whether the topic is finished.
+    is_asked_for: bool,
     pub(crate) subscribers: u32,
+    /// Those of its filtered logs.
+    pub(crate) filtered_subscribers: u32,
     /// How many events were appended, whatever has become of them.
     pub(crate) appended: u64,
     /// Pattern subscriptions that are reading what was published here before they began.
@@ -85,16 +89,18 @@ impl TopicLog {
             id,
             name,
             retention,
+            filtered: None,
             head: AtomicU64::new(0),
             end: AtomicU64::new(Self::end_of(standing, 0)),
-            is_asked_for,
-            generation: AtomicU64::new(1),
+            generation: Generation::default(),
             state: Mutex::new(TopicState {
                 durable,
                 ephemeral: None,
                 coverage,
                 standing,
+                is_asked_for,
                 subscribers: 0,
+                filtered_subscribers: 0,
                 appended: 0,
                 replays: 0,
                 waiting: WaitList::default(),
@@ -135,15 +141,22 @@ impl TopicLog {
     /// The topic has ended before `offset`, as the hub's log says. Takes the wait list, for the caller to wake when it holds
     /// no lock.
     pub(crate) fn finish(&self, state: &mut TopicState, last: LastEvent, offset: u64) -> Waiters {
-        self.head.store(offset, Ordering::Release);
         self.set_standing(state, Standing::Finished(last), offset);
+        self.skip(state, offset)
+    }
+
+    /// Has readers look at an offset, where there is no event. Takes the wait list, as above.
+    pub(crate) fn skip(&self, state: &mut TopicState, offset: u64) -> Waiters {
+        self.head.store(offset, Ordering::Release);
         self.take_waiting(state)
     }
 
     /// What may follow for one who has read everything up to an offset.
     #[inline]
     pub(crate) fn end(&self, offset: u64) -> End {
-        match self.end.load(Ordering::Acquire) {
+        // A filtered log ends when the one does that it is of: it has the last event, too.
+        let log = self.filtered.as_ref().map_or(self, |filtered| &*filtered.of);
+        match log.end.load(Ordering::Acquire) {
             Self::OPEN => End::Open,
             Self::UNKNOWN => End::Unknown,
             end if end <= offset => End::Reached,
@@ -177,7 +190,7 @@ impl TopicLog {
         state.durable = Ring::of(&self.retention, coverage.low_watermark());
         state.ephemeral = None;
         state.coverage = coverage;
-        self.set_standing(state, Standing::when_empty(self.is_asked_for), 0);
+        self.set_standing(state, Standing::when_empty(state.is_asked_for), 0);
         self.take_waiting(state)
     }
 
@@ -185,9 +198,7 @@ impl TopicLog {
         if state.waiting.is_empty() {
             return Waiters::new();
         }
-        let (waiting, generation) = state.waiting.take();
-        self.generation.store(generation.get(), Ordering::Release);
-        waiting
+        state.waiting.take(&self.generation)
     }
 
     /// Whether the stream with this ticket is still in the wait list: then nothing has been
@@ -195,20 +206,18 @@ impl TopicLog {
     pub(crate) fn still_waiting(&self, ticket: Option<Ticket>) -> bool {
         #[cfg(test)]
         looks::count();
-        ticket.is_some_and(|ticket| {
-            ticket.generation.get() == self.generation.load(Ordering::Acquire)
-        })
+        self.generation.is_of(ticket)
     }
 
     /// Joins the wait list, unless there is something after `cursor` to read first.
     pub(crate) fn wait<W: Waiter + 'static>(&self, cursor: u64, waiter: &Arc<W>) -> Option<Ticket> {
         let mut state = self.lock();
         // Under the lock: an append is either seen here or finds the stream in the list.
-        (self.head() <= cursor).then(|| state.waiting.join(waiter.clone()))
+        (self.head() <= cursor).then(|| state.waiting.join(waiter.clone(), &self.generation))
     }
 
     pub(crate) fn stop_waiting(&self, ticket: Ticket) {
-        let left = self.lock().waiting.leave(ticket);
+        let left = self.lock().waiting.leave(ticket, &self.generation);
         // Outside the lock: it may be the last reference to the stream.
         drop(left);
     }
@@ -287,7 +296,7 @@ impl TopicLog {
 
     fn on_evicted(&self, state: &mut TopicState) {
         if state.durable.is_empty() && state.standing != Standing::Open {
-            self.set_standing(state, Standing::when_empty(self.is_asked_for), 0);
+            self.set_standing(state, Standing::when_empty(state.is_asked_for), 0);
         }
     }
 
@@ -419,6 +428,11 @@ impl TopicState {
         self.waiting.len()
     }
 
+    /// With those of its filtered logs.
+    pub(crate) fn all_subscribers(&self) -> usize {
+        (self.subscribers + self.filtered_subscribers) as usize
+    }
+
     /// Gives back what only readers need.
     pub(crate) fn on_last_reader_gone(&mut self) {
         self.waiting.shrink();
@@ -426,7 +440,7 @@ impl TopicState {
 
     /// Neither subscribers nor retained events.
     pub(crate) fn is_vacant(&self) -> bool {
-        self.subscribers == 0 && self.durable.is_empty()
+        self.all_subscribers() == 0 && self.durable.is_empty()
     }
 }
 

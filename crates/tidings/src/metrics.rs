@@ -61,14 +61,18 @@ pub struct Metrics {
     pub ended_expired: u64,
     /// Streams whose clients' rights were revoked.
     pub ended_revoked: u64,
-    /// Streams that were too many.
+    /// Streams that were too many, most of them turned away when they were opened.
     pub ended_limited: u64,
     /// Streams in whose place a newer one came.
     pub ended_superseded: u64,
-    /// Streams that were ended because their server was about to stop.
+    /// Streams that were ended or turned away because their server was about to stop.
     pub ended_drained: u64,
     /// Streams whose topics were finished.
     pub ended_finished: u64,
+    /// Streams that were open for as long as one may be.
+    pub ended_lifetime: u64,
+    /// Publications that were refused because their [source](crate::Hub::source) had published too much; `refused` has them, too.
+    pub publications_limited: u64,
     /// Checks of a client's right that have failed, those that were not made in time included: see
     /// [`Subscribe::revalidate`](crate::Subscribe::revalidate).
     pub checks_failed: u64,
@@ -155,9 +159,13 @@ impl Metrics {
             ("reason=\"superseded\"", self.ended_superseded as f64),
             ("reason=\"drained\"", self.ended_drained as f64),
             ("reason=\"finished\"", self.ended_finished as f64),
+            ("reason=\"lifetime\"", self.ended_lifetime as f64),
         ];
         let help = "Streams that were ended with a last event, by its reason.";
         metric("streams_ended_total", "counter", help, &ended)?;
+        let help = "Publications refused because their source had published too much.";
+        let limited = [("", self.publications_limited as f64)];
+        metric("publications_limited_total", "counter", help, &limited)?;
         let help = "Checks of a client's right that have failed.";
         metric("checks_failed_total", "counter", help, &[("", self.checks_failed as f64)])?;
         let help = "Subscriptions that were not opened: their topics were finished, and their clients had the last events.";

@@ -6,6 +6,7 @@ use crate::client::{Client, Identity};
 use crate::client_id::ClientId;
 use crate::heartbeat::timer::HeartbeatTimer;
 use crate::log::feed::Feed;
+use crate::stream_limit::{OverLimit, StreamLimit, StreamLimits};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{HashMap, HashSet, Mutex};
 
@@ -43,7 +44,77 @@ impl Eq for ById {}
 #[derive(Debug, Default)]
 struct Entries {
     clients: HashSet<ById>,
-    principals: HashMap<Arc<str>, HashSet<ClientId>>,
+    principals: Groups,
+    client_keys: Groups,
+}
+
+/// The clients that have something in common, by its name.
+#[derive(Debug, Default)]
+struct Groups(HashMap<Arc<str>, HashSet<ClientId>>);
+
+impl Groups {
+    fn enter(&mut self, name: Option<&Arc<str>>, id: ClientId) {
+        if let Some(name) = name {
+            self.0.entry(name.clone()).or_default().insert(id);
+        }
+    }
+
+    fn leave(&mut self, name: Option<&Arc<str>>, id: ClientId) {
+        if let Some(name) = name
+            && let Some(ids) = self.0.get_mut(name)
+        {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.0.remove(name);
+            }
+        }
+    }
+
+    fn size(&self, name: &str) -> usize {
+        self.0.get(name).map_or(0, HashSet::len)
+    }
+}
+
+/// A client that was entered, and those that must end because of it.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    pub(crate) client: Arc<Client>,
+    pub(crate) superseded: Vec<Arc<Client>>,
+}
+
+impl Entries {
+    fn group(&self, of: StreamLimit, name: &str) -> impl Iterator<Item = &Arc<Client>> {
+        let groups = match of {
+            StreamLimit::Principal => Some(&self.principals),
+            StreamLimit::ClientKey => Some(&self.client_keys),
+            StreamLimit::Topic => None,
+        };
+        let ids = groups.and_then(|groups| groups.0.get(name)).into_iter().flatten();
+        ids.filter_map(|id| self.clients.get(id)).map(|ById(client)| client)
+    }
+
+    /// Makes room for one more of a group: returns those that must end for it.
+    fn make_room(
+        &self,
+        of: StreamLimit,
+        name: Option<&Arc<str>>,
+        most: usize,
+        over: OverLimit,
+    ) -> Result<Vec<Arc<Client>>, StreamLimit> {
+        let Some(name) = name.filter(|_| most < usize::MAX) else { return Ok(Vec::new()) };
+        match over {
+            OverLimit::Supersede => {
+                // Those that are about to end have made room already.
+                let open = self.group(of, name).filter(|client| !client.is_ending());
+                let mut open: Vec<_> = open.cloned().collect();
+                open.sort_by_key(|client| client.order());
+                open.truncate((open.len() + 1).saturating_sub(most));
+                Ok(open)
+            }
+            _ if self.group(of, name).count() < most => Ok(Vec::new()),
+            _ => Err(of),
+        }
+    }
 }
 
 impl Registry {
@@ -53,8 +124,16 @@ impl Registry {
         identity: Identity,
         heartbeat: HeartbeatTimer,
         position: u64,
-    ) -> Arc<Client> {
+        limits: &StreamLimits,
+    ) -> Result<Entered, StreamLimit> {
         let mut entries = self.entries.lock();
+        let StreamLimits { of_principal, of_client_key, over, .. } = *limits;
+        let principal = identity.principal.as_ref();
+        let mut superseded =
+            entries.make_room(StreamLimit::Principal, principal, of_principal, over)?;
+        let client_key = identity.client_key.clone();
+        let key = client_key.as_ref();
+        superseded.extend(entries.make_room(StreamLimit::ClientKey, key, of_client_key, over)?);
         let id = loop {
             let id = ClientId::random();
             if !entries.clients.contains(&id) {
@@ -62,29 +141,23 @@ impl Registry {
             }
         };
         let client = Arc::new(Client::new(id, feed, identity, heartbeat, position));
-        if let Some(principal) = &client.principal {
-            entries.principals.entry(principal.clone()).or_default().insert(id);
-        }
+        entries.principals.enter(client.principal.as_ref(), id);
+        entries.client_keys.enter(client_key.as_ref(), id);
         entries.clients.insert(ById(client.clone()));
         self.count.store(entries.clients.len(), Ordering::Relaxed);
-        client
+        Ok(Entered { client, superseded })
     }
 
-    pub(crate) fn leave(&self, client: &Client) {
+    pub(crate) fn leave(&self, client: &Client, client_key: Option<&Arc<str>>) {
         let mut entries = self.entries.lock();
         let removed = entries.clients.take(&client.id);
-        if let Some(principal) = &client.principal
-            && let Some(ids) = entries.principals.get_mut(principal)
-        {
-            ids.remove(&client.id);
-            if ids.is_empty() {
-                entries.principals.remove(principal);
-            }
-        }
+        entries.principals.leave(client.principal.as_ref(), client.id);
+        entries.client_keys.leave(client_key, client.id);
         // After a wave of clients the table gives its memory back.
         if entries.clients.len() < entries.clients.capacity() / 8 {
             entries.clients.shrink_to_fit();
-            entries.principals.shrink_to_fit();
+            entries.principals.0.shrink_to_fit();
+            entries.client_keys.0.shrink_to_fit();
         }
         self.count.store(entries.clients.len(), Ordering::Relaxed);
         drop(entries);
@@ -96,12 +169,39 @@ impl Registry {
     }
 
     pub(crate) fn count_of_principal(&self, principal: &str) -> usize {
-        self.entries.lock().principals.get(principal).map_or(0, HashSet::len)
+        self.entries.lock().principals.size(principal)
+    }
+
+    /// How many streams of a group are not about to end; of those that are newer than one, if there is one.
+    pub(crate) fn count_of(
+        &self,
+        of: StreamLimit,
+        name: &str,
+        newer_than: Option<(u64, Option<ClientId>)>,
+    ) -> usize {
+        let entries = self.entries.lock();
+        let open = entries.group(of, name).filter(|client| !client.is_ending());
+        let is_newer = |client: &&Arc<Client>| {
+            let (at, id) = client.order();
+            newer_than.is_none_or(|older| (at, Some(id)) > older)
+        };
+        open.filter(is_newer).count()
+    }
+
+    /// The oldest stream of a group that is not about to end.
+    pub(crate) fn oldest(&self, of: StreamLimit, name: &str) -> Option<Arc<Client>> {
+        let entries = self.entries.lock();
+        let open = entries.group(of, name).filter(|client| !client.is_ending());
+        open.min_by_key(|client| client.order()).cloned()
     }
 
     #[cfg(test)]
     pub(crate) fn principals(&self) -> usize {
-        self.entries.lock().principals.len()
+        self.entries.lock().principals.0.len()
+    }
+
+    pub(crate) fn ids(&self) -> Vec<ClientId> {
+        self.entries.lock().clients.iter().map(|ById(client)| client.id).collect()
     }
 
     /// Copies the clients, so that the caller does nothing under the lock.
@@ -121,9 +221,7 @@ impl Registry {
     }
 
     pub(crate) fn of_principal(&self, principal: &str) -> Vec<Arc<Client>> {
-        let entries = self.entries.lock();
-        let ids = entries.principals.get(principal).into_iter().flatten();
-        ids.filter_map(|id| entries.clients.get(id)).map(|ById(client)| client.clone()).collect()
+        self.entries.lock().group(StreamLimit::Principal, principal).cloned().collect()
     }
 
     pub(crate) fn get(&self, id: ClientId) -> Option<Arc<Client>> {

@@ -154,6 +154,7 @@ fn title(status: u16) -> &'static str {
         400 => "Bad Request",
         409 => "Conflict",
         413 => "Content Too Large",
+        429 => "Too Many Requests",
         503 => "Service Unavailable",
         _ => "Internal Server Error",
     }

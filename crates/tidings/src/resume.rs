@@ -13,7 +13,7 @@ use crate::topic::TopicPattern;
 /// The name of one history. Ids of another history mean nothing in this one, and lead to a reset.
 ///
 /// 1 to [`Epoch::MAX_BYTES`] ASCII letters and digits. Log backends store it with their events.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Epoch(Arc<str>);
 
 impl Epoch {

@@ -7,6 +7,7 @@ mod ends;
 pub(crate) mod event_history;
 mod handing_out;
 pub(crate) mod history;
+pub(crate) mod lifetime;
 mod look_back;
 mod out_of_band;
 pub(crate) mod read_history;
@@ -17,6 +18,7 @@ pub(crate) mod snapshot;
 mod start_point;
 pub(crate) mod subscribe;
 mod topics;
+mod turned_away;
 
 #[cfg(test)]
 mod beginning_tests;
@@ -39,6 +41,7 @@ use tracing::span::Id;
 use crate::client::Client;
 use crate::client_id::ClientId;
 use crate::encode;
+use crate::end_reason::EndReason;
 use crate::error::StreamError;
 use crate::heartbeat::timer::{Call, Calls};
 use crate::heartbeat::{EMPTY_COMMENT, Heartbeat};
@@ -54,6 +57,7 @@ use crate::telling::{Attached, tell};
 use beginning::{Beginning, First, LogStart, Request};
 use catch_up::CatchUp;
 use handing_out::Item;
+use lifetime::Lifetime;
 use look_back::{Answer, LookBack, Question};
 use out_of_band::{Announcement, NextStep, OutOfBand, Ready};
 use replay::Replay;
@@ -138,7 +142,8 @@ enum AfterCalls {
     ReadTo(u64),
     /// Sends nothing for the time being.
     Wait,
-    EndAfterTheRest,
+    /// Ends after what was published up to this offset.
+    EndAfterTheRest(u64),
     End,
 }
 
@@ -184,6 +189,24 @@ impl Subscription {
         // The first bytes leave at once, or proxies would hold back the headers.
         this.out_of_band().ready.get_or_insert_with(Ready::comment);
         this
+    }
+
+    /// Does what is due to a stream that the registry has, under this name, too.
+    fn on_entered(&mut self, client_key: Option<Arc<str>>) {
+        let Self { shared, client, attached, .. } = self;
+        if let Some(lifetime) = shared.defaults.max_lifetime {
+            attached.get_or_insert_default().lifetime =
+                Some(Lifetime::begin(lifetime, shared, client));
+        }
+        shared.note_presence(client);
+        shared.count_everywhere(client, client_key.as_ref());
+        if client_key.is_some() {
+            attached.get_or_insert_default().client_key = client_key;
+        }
+        // A drain that has begun meanwhile may not know of it.
+        if shared.turns_away() {
+            shared.end(client, EndReason::Drained);
+        }
     }
 
     /// Starts as a beginning says: when it is opened, and again after a reset.
@@ -253,7 +276,30 @@ impl Subscription {
         if self.sends_status && !self.client.has_events() {
             return EMPTY_COMMENT;
         }
-        self.attached.as_ref().map_or(EMPTY_COMMENT, |attached| attached.heartbeat.get())
+        let heartbeat = self.attached.as_ref();
+        let heartbeat = heartbeat.map_or(EMPTY_COMMENT, |attached| attached.heartbeat.get());
+        match self.client.filter() {
+            Some(_) => self.with_position(heartbeat),
+            None => heartbeat,
+        }
+    }
+
+    /// A heartbeat, and the position that the client has reached without being sent an event: what was published may be
+    /// hidden from it by its filter. It need not be reset if that is gone when it comes back.
+    fn with_position(&self, heartbeat: Bytes) -> Bytes {
+        // First: what is up to here was read, unless it is news.
+        let head = self.shared.head();
+        let is_current = self.out_of_band.is_none()
+            && !self.is_changing()
+            && !self.feed().has_news(self.cursor.offset);
+        if !is_current || head.position <= self.client.position() {
+            return heartbeat;
+        }
+        let mut bytes = heartbeat.to_vec();
+        encode::id(&head.epoch, head.position, &mut bytes);
+        bytes.push(b'\n');
+        self.client.set_position(head.position);
+        bytes.into()
     }
 
     /// The client's id in the registry.
@@ -332,9 +378,12 @@ impl Subscription {
             if self.ended || calls != Calls::NONE {
                 match self.answer_calls(limit.is_none(), cx) {
                     AfterCalls::End => return self.poll_end(cx),
-                    AfterCalls::EndAfterTheRest => {
+                    AfterCalls::EndAfterTheRest(until) => {
                         closing = true;
                         watermark = self.shared.watermark();
+                        if !is_closed {
+                            watermark = watermark.min(until);
+                        }
                         if self.is_changing() && self.is_in_band() {
                             continue;
                         }
@@ -458,10 +507,10 @@ impl Subscription {
             None if self.holds_back() => return AfterCalls::Wait,
             _ => {}
         }
-        match self.is_changing().then(|| self.change_topics()).flatten() {
-            Some(offset) => AfterCalls::ReadTo(offset),
-            None if end.is_some() => AfterCalls::EndAfterTheRest,
-            None => AfterCalls::Read,
+        match (self.is_changing().then(|| self.change_topics()).flatten(), end) {
+            (Some(offset), _) => AfterCalls::ReadTo(offset),
+            (None, Some(end)) => AfterCalls::EndAfterTheRest(end.until),
+            (None, None) => AfterCalls::Read,
         }
     }
 
@@ -533,20 +582,21 @@ impl Subscription {
         if cursor.offset < cursor.joined {
             let mut topic_cursors = TopicCursor::for_each_of(&past);
             set(&mut topic_cursors);
-            let replay = Replay::new(self.shared.clone(), past, cursor, topic_cursors, readers);
+            let (shared, filter) = (self.shared.clone(), self.client.filter().cloned());
+            let replay = Replay::new(shared, (past, filter, readers), cursor, topic_cursors);
             self.out_of_band().replay = Some(replay);
         }
     }
 
     /// The next event is not in the topics' logs any more: the hub's log may have it, or the logs of a pattern's topics.
     fn on_overrun(&mut self, reason: ResetReason) {
-        let head = self.head();
-        match head.replica {
+        match self.shared.head().replica {
             Some(history) if self.cursor.offset >= history.began => {
                 self.read_log(LogStart::AfterClaim(self.client.position()), history.began, None);
             }
             Some(_) => self.reset(ResetReason::Unknown),
             None => {
+                let head = self.head();
                 let question = Question::AfterOffset(self.cursor.offset, reason);
                 self.look_back(question, head, Ready::default());
             }
@@ -596,7 +646,9 @@ impl Drop for Subscription {
         self.shared.unsubscribe(&self.feed().topics);
         // When the registry is empty, no topic counts a subscriber any more.
         if self.is_listed {
-            self.shared.registry.leave(&self.client);
+            let client_key = self.attached.as_ref().and_then(|it| it.client_key.as_ref());
+            self.shared.registry.leave(&self.client, client_key);
+            self.shared.on_stream_gone();
             self.shared.note_presence(&self.client);
             let (bytes, events) = self.client.sent_so_far();
             tell!(DEBUG, &self.client, self.span(), bytes, events, "stream ended");

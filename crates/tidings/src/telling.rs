@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::heartbeat::HeartbeatBytes;
 use crate::log::TopicLog;
 use crate::log::feed::Feed;
+use crate::subscription::lifetime::Lifetime;
 use crate::subscription::rights::Rights;
 use crate::subscription::snapshot::SharedSnapshot;
 
@@ -45,6 +46,9 @@ pub(crate) use tell;
 pub(crate) struct Attached {
     pub(crate) snapshot: Option<SharedSnapshot>,
     pub(crate) heartbeat: HeartbeatBytes,
+    /// The registry has the client under this name, too.
+    pub(crate) client_key: Option<Arc<str>>,
+    pub(crate) lifetime: Option<Lifetime>,
     pub(crate) rights: Option<Box<Rights>>,
     /// The stream's topics, if it has changed them.
     pub(crate) feed: Option<Arc<Feed>>,
@@ -79,7 +83,7 @@ impl Attached {
             return None;
         }
         span.follows_from(Span::current());
-        Some(Box::new(Self { snapshot, heartbeat, rights, feed: None, span }))
+        Some(Box::new(Self { snapshot, heartbeat, rights, span, ..Self::default() }))
     }
 
     pub(crate) fn set_heartbeat(this: &mut Option<Box<Self>>, heartbeat: HeartbeatBytes) {
@@ -99,8 +103,15 @@ impl Attached {
 
 impl Default for Attached {
     fn default() -> Self {
-        let heartbeat = HeartbeatBytes::default();
-        Self { snapshot: None, heartbeat, rights: None, feed: None, span: Span::none() }
+        Self {
+            snapshot: None,
+            heartbeat: HeartbeatBytes::default(),
+            client_key: None,
+            lifetime: None,
+            rights: None,
+            feed: None,
+            span: Span::none(),
+        }
     }
 }
 

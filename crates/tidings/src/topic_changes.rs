@@ -20,6 +20,9 @@ use crate::topic::TopicPattern;
 /// A change holds from the hub's head on: later events of a new topic are for the stream, and those of a topic that it has
 /// left are not. The stream is called before that head is taken, and looks whether it was called after it has read the
 /// watermark. So it never reads past the head of a change that it does not know.
+///
+/// Events ahead of its head may be known to a hub on a selective log, which has published them to topics that nobody had
+/// here, and to another node that asks for the change. A new topic begins after those.
 #[derive(Debug)]
 pub(crate) struct TopicChanges(Mutex<State>);
 
@@ -35,6 +38,8 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Change {
     pub(crate) head: Head,
+    /// The position after which events of the new topics are for the stream.
+    pub(crate) after: u64,
     /// It is counted as their subscriber already.
     added: Vec<Arc<TopicLog>>,
     removed: Vec<TopicPattern>,
@@ -42,12 +47,25 @@ pub(crate) struct Change {
     pub(crate) history: History,
 }
 
+/// Where a change is to be made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Due {
+    /// The hub's head when it was asked for.
+    pub(crate) offset: u64,
+    pub(crate) position: u64,
+    /// See [`Change::after`].
+    pub(crate) after: u64,
+    /// The offset at which the history began that the positions are of.
+    pub(crate) began: u64,
+}
+
 impl TopicChanges {
     pub(crate) fn new(names: Vec<TopicPattern>) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State { names, due: VecDeque::new() })))
     }
 
-    /// Adds topics and patterns. Returns whether the stream is still open.
+    /// Adds topics and patterns: what they retain, and what comes after the hub's head, or after an id that is ahead of it.
+    /// Returns whether the stream is still open.
     ///
     /// # Errors
     ///
@@ -55,7 +73,7 @@ impl TopicChanges {
     pub(crate) fn add(
         &self,
         mut names: Vec<TopicPattern>,
-        history: History,
+        (history, after): (History, &[u8]),
         shared: &Shared,
         client: &Client,
     ) -> Result<bool, SubscribeErrorCause> {
@@ -70,9 +88,11 @@ impl TopicChanges {
         if !state.call(shared, client) {
             return Ok(false);
         }
-        let (added, head) = shared.enter(&names);
+        let (added, head) = shared.enter(&names, client.filter());
+        let known = if head.is_selective() { head.newest_known() } else { head.position };
+        let after = head.epoch.position(after).map_or(known, |after| after.max(known));
         state.names = all;
-        state.due.push_back(Change { head, added, removed: Vec::new(), history });
+        state.due.push_back(Change { head, after, added, removed: Vec::new(), history });
         Ok(true)
     }
 
@@ -99,8 +119,8 @@ impl TopicChanges {
         }
         let head = shared.head();
         state.names = left;
-        let history = History::None;
-        state.due.push_back(Change { head, added: Vec::new(), removed, history });
+        let (after, history) = (head.position, History::None);
+        state.due.push_back(Change { head, after, added: Vec::new(), removed, history });
         Ok(true)
     }
 
@@ -108,15 +128,17 @@ impl TopicChanges {
         self.0.lock().names.clone()
     }
 
-    /// The offset at which the next change is to be made. If there is none, the stream need not look again before it is
-    /// called.
-    pub(crate) fn next_offset(&self, client: &Client) -> Option<u64> {
+    /// Where the next change is to be made. If there is none, the stream need not look again before it is called.
+    pub(crate) fn next(&self, client: &Client) -> Option<Due> {
         let state = self.0.lock();
         if state.due.is_empty() {
             // Under the lock, so that it is not called meanwhile.
             client.heartbeat.clear(Call::Topics);
         }
-        state.due.front().map(|change| change.head.offset)
+        state.due.front().map(|Change { head, after, .. }| {
+            let began = head.replica.map_or(0, |history| history.began);
+            Due { offset: head.offset, position: head.position, after: *after, began }
+        })
     }
 
     /// The next change, which the caller makes.

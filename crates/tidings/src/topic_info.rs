@@ -25,7 +25,7 @@ impl TopicInfo {
         let state: &TopicState = &log.lock();
         Some(Self {
             topic,
-            subscribers: state.subscribers as usize,
+            subscribers: state.all_subscribers(),
             events: state.appended,
             in_memory: state.durable.len(),
             bytes: log.cost(state),

@@ -53,11 +53,8 @@ async fn run(options: Options) -> Result<(), String> {
         });
         app.configure(routes)
     };
-    tidings_actix_web::serve(listener, app, &hub)
-        .limits(options.limits())
-        .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
-        .await
-        .map_err(|error| error.to_string())
+    let serve = tidings_actix_web::serve(listener, app, &hub);
+    options.set_up(serve).await.map_err(|error| error.to_string())
 }
 
 fn routes(config: &mut ServiceConfig) {

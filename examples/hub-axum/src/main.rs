@@ -45,12 +45,8 @@ async fn run(options: Options) -> Result<(), String> {
         Some(console) => app.merge(tidings_console::axum::router(console)),
         None => app,
     };
-    tidings_axum::serve(listener, app, &hub)
-        .transport(options.transport)
-        .limits(options.limits())
-        .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
-        .await
-        .map_err(|error| error.to_string())
+    let serve = tidings_axum::serve(listener, app, &hub).transport(options.transport);
+    options.set_up(serve).await.map_err(|error| error.to_string())
 }
 
 fn router(hub: &Hub, access: Access) -> Router {

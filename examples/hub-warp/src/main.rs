@@ -43,13 +43,9 @@ async fn run(options: Options) -> Result<(), String> {
     }
     println!("{}", Options::greeting("warp", address));
 
-    let console = options.console(&hub);
-    tidings_warp::serve(listener, routes(hub.clone(), access, console), &hub)
-        .transport(options.transport)
-        .limits(options.limits())
-        .shutdown_timeout(program::SHUTDOWN_TIMEOUT)
-        .await
-        .map_err(|error| error.to_string())
+    let routes = routes(hub.clone(), access, options.console(&hub));
+    let serve = tidings_warp::serve(listener, routes, &hub).transport(options.transport);
+    options.set_up(serve).await.map_err(|error| error.to_string())
 }
 
 fn routes(hub: Hub, access: Access, console: Option<Console>) -> BoxedFilter<(impl Reply,)> {

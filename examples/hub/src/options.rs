@@ -7,9 +7,10 @@ use std::time::Duration;
 use clap::{ArgAction, Parser};
 use tidings::{Hub, Retention, TopicPattern};
 use tidings_console::Console;
-use tidings_net::{Limits, Transport};
+use tidings_net::{Limits, Serve, Server, Transport};
 
 use crate::access::{Access, Token};
+use crate::limits::HubLimits;
 use crate::log::Engine;
 
 /// A hub of server-sent events with a live page.
@@ -44,6 +45,9 @@ pub struct Options {
     /// Whether to publish the events of the live page. Default: true in memory
     #[arg(long, action = ArgAction::Set, value_name = "true|false")]
     demo: Option<bool>,
+
+    #[command(flatten)]
+    limits: HubLimits,
 
     /// The topics that match keep the newest event of each key; may be given several times
     #[arg(long, value_name = "PATTERN")]
@@ -81,21 +85,24 @@ impl Options {
         self.demo.unwrap_or(self.log == Engine::Memory)
     }
 
-    /// Opens its log, and builds the hub.
+    /// Opens the log, and builds the hub on it.
     ///
     /// # Errors
     ///
     /// As those of [`Engine::hub`].
     pub async fn hub(&self) -> Result<Hub, String> {
-        let hub = self.latest_per_key.iter().try_fold(Hub::builder(), |hub, pattern| {
+        let hub = self.latest_per_key.iter().try_fold(self.limits.builder(), |hub, pattern| {
             hub.retain(pattern.clone(), Retention::latest_per_key())
         });
         self.log.hub(hub.map_err(|error| error.to_string())?, self.salvage).await
     }
 
-    /// The limits of its connections.
-    pub fn limits(&self) -> Limits {
-        self.limit.iter().fold(Limits::default(), |limits, limit| (limit.set)(limits, limit.time))
+    /// Sets what these flags say about a server.
+    pub fn set_up<S: Server>(&self, serve: Serve<S>) -> Serve<S> {
+        let limits = Limits::default();
+        let limits =
+            self.limit.iter().fold(limits, |limits, limit| (limit.set)(limits, limit.time));
+        self.limits.shutdown(serve.limits(limits))
     }
 
     /// The message when the hub listens.

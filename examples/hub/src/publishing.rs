@@ -18,10 +18,12 @@ use crate::refusal::Refusal;
 /// When the query, the body or the event's name is invalid, when the topic is finished, when the hub is closed, and when its
 /// log does not accept the event.
 pub async fn publish(hub: &Hub, query: Option<&str>, body: &[u8]) -> Result<String, Refusal> {
-    let (query::Publish { topic, key, .. }, event) = event(query, body)?;
-    answer(match key {
-        Some(key) => hub.publish_once(key, topic, event),
-        None => hub.publish(topic, event),
+    let (query::Publish { topic, key, source, .. }, event) = event(query, body)?;
+    answer(match (source, key) {
+        (Some(source), Some(key)) => hub.source(source).publish_once(key, topic, event),
+        (Some(source), None) => hub.source(source).publish(topic, event),
+        (None, Some(key)) => hub.publish_once(key, topic, event),
+        (None, None) => hub.publish(topic, event),
     })
     .await
 }
@@ -41,7 +43,7 @@ pub async fn finish(hub: &Hub, query: Option<&str>, body: &[u8]) -> Result<Strin
 }
 
 fn event(query: Option<&str>, body: &[u8]) -> Result<(query::Publish, Event), Refusal> {
-    let query = query::Publish::parse(query)?;
+    let mut query = query::Publish::parse(query)?;
     let data = std::str::from_utf8(body)
         .map_err(|error| Refusal::bad_request(format!("body is not UTF-8: {error}")))?;
     let event = match (&query.event_key, &query.remove_key) {
@@ -54,6 +56,7 @@ fn event(query: Option<&str>, body: &[u8]) -> Result<(query::Publish, Event), Re
         Some(name) => event.with_name(name),
         None => event,
     };
+    let event = std::mem::take(&mut query.attributes).of(event);
     Ok((query, event))
 }
 
@@ -67,7 +70,7 @@ async fn answer(publish: Publish) -> Result<String, Refusal> {
     .to_string())
 }
 
-/// 503 and 507: the event was not published. 504: it may have been published.
+/// 429, 503 and 507: the event was not published. 504: it may have been published.
 fn refusal(error: &PublishError) -> Refusal {
     // What a log says may name files and addresses of the server.
     let because_of = |status, reason: &str| Refusal { status, reason: reason.to_owned() };
@@ -83,6 +86,7 @@ fn refusal(error: &PublishError) -> Refusal {
                 PublishErrorKind::Finished => 409,
                 PublishErrorKind::TooLarge => 413,
                 PublishErrorKind::Closed => 503,
+                PublishErrorKind::TooManyPublications => 429,
                 _ => 400,
             };
             because_of(status, &error.to_string())

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tidings::error::Error;
 use tidings::{
-    EventHistory, EventKey, Heartbeat, History as Extent, Hub, IdempotencyKey, Resume, Subscribe,
-    Topic, TopicPattern,
+    EventHistory, EventKey, Filter, Heartbeat, History as Extent, Hub, IdempotencyKey, Resume,
+    Subscribe, Topic, TopicPattern,
 };
 
+use crate::attributes::{Attributes, Filters};
 use crate::refusal::Refusal;
 
 pub(crate) fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
@@ -32,8 +33,12 @@ pub struct Events {
     pub topics: Vec<TopicPattern>,
     /// How many retained events a fresh client gets.
     pub history: Extent,
+    /// Which events the stream has, if not all. Anyone may choose any filter here, or none.
+    pub filter: Option<Filter>,
     /// The user of the stream. Anyone may name any user here; `examples/auth` shows authentication.
     pub principal: Option<String>,
+    /// What else the stream counts for.
+    pub client_key: Option<String>,
     /// The heartbeat, if it is not the hub's.
     pub heartbeat: Option<Heartbeat>,
     /// When the stream ends, as it would with the user's token.
@@ -41,7 +46,8 @@ pub struct Events {
 }
 
 impl Events {
-    /// Parses `topic=a&topic=b:*&history=20&principal=ada&heartbeat=ping&expires_in=900`; other parameters are ignored.
+    /// Parses `topic=a&topic=b:*&history=20&filter.role=admin&principal=ada&client_key=phone&heartbeat=ping&expires_in=900`;
+    /// other parameters are ignored.
     ///
     /// # Errors
     ///
@@ -49,13 +55,16 @@ impl Events {
     pub fn parse(query: Option<&str>) -> Result<Self, Refusal> {
         let mut topics = Vec::new();
         let mut history = Extent::None;
+        let mut filters = Filters::default();
         let mut principal = None;
+        let mut client_key = None;
         let mut heartbeat = None;
         let mut expires_in = None;
         for (name, value) in pairs(query) {
             match name.as_str() {
                 "topic" => topics.push(TopicPattern::new(value).map_err(Refusal::bad_request)?),
                 "principal" => principal = Some(value).filter(|value| !value.is_empty()),
+                "client_key" => client_key = Some(value).filter(|value| !value.is_empty()),
                 "heartbeat" => {
                     heartbeat = Some(Heartbeat::try_event(value).map_err(Refusal::bad_request)?);
                 }
@@ -65,21 +74,34 @@ impl Events {
                         Refusal::bad_request("expires_in is not a number of seconds")
                     })?);
                 }
-                _ => {}
+                name => {
+                    if let Some(name) = name.strip_prefix("filter.") {
+                        filters.add(name, value)?;
+                    }
+                }
             }
         }
         if topics.is_empty() {
             return Err(no_topic("/events"));
         }
-        Ok(Self { topics, history, principal, heartbeat, expires_in })
+        let filter = filters.filter()?;
+        Ok(Self { topics, history, filter, principal, client_key, heartbeat, expires_in })
     }
 
     /// Subscribes to what the parameters ask for. An application that is not public would choose the topics itself, and accept
     /// no patterns from clients.
     pub fn subscribe(self, hub: &Hub, request: &Resume) -> Subscribe {
         let subscribe = request.subscribe_matching(hub, self.topics).history(self.history);
+        let subscribe = match self.filter {
+            Some(filter) => subscribe.filter(filter),
+            None => subscribe,
+        };
         let subscribe = match self.heartbeat {
             Some(heartbeat) => subscribe.heartbeat(heartbeat),
+            None => subscribe,
+        };
+        let subscribe = match self.client_key {
+            Some(key) => subscribe.client_key(key),
             None => subscribe,
         };
         let subscribe = match self.expires_in {
@@ -176,8 +198,12 @@ pub struct Publish {
     pub topic: Topic,
     /// The event's name, not validated.
     pub event: Option<String>,
+    /// The event's attributes.
+    pub attributes: Attributes,
     /// The key of this publication, so that it can be retried.
     pub key: Option<IdempotencyKey>,
+    /// On whose behalf it is published. Anyone may name anybody here.
+    pub source: Option<String>,
     /// What the event is the newest value of.
     pub event_key: Option<EventKey>,
     /// The key that the event takes away.
@@ -185,7 +211,8 @@ pub struct Publish {
 }
 
 impl Publish {
-    /// Parses `topic=a&event=price&key=order-17&event_key=EUR`, or `remove_key=EUR`; other parameters are ignored.
+    /// Parses `topic=a&event=price&key=order-17&source=ada&attr.role=admin&event_key=EUR`, or `remove_key=EUR` in place of
+    /// that; other parameters are ignored.
     ///
     /// # Errors
     ///
@@ -195,13 +222,20 @@ impl Publish {
         let mut topic = None;
         let mut event = None;
         let mut key = None;
+        let mut source = None;
+        let mut attributes = Attributes::default();
         let mut event_key = None;
         let mut remove_key = None;
         for (name, value) in pairs(query) {
+            if let Some(name) = name.strip_prefix("attr.") {
+                attributes.add(name, value)?;
+                continue;
+            }
             let before = match name.as_str() {
                 "topic" => topic.replace(value),
                 "event" => event.replace(value),
                 "key" => key.replace(value),
+                "source" => source.replace(value),
                 "event_key" => event_key.replace(value),
                 "remove_key" => remove_key.replace(value),
                 _ => None,
@@ -224,12 +258,14 @@ impl Publish {
         let event_key = parse(event_key).map_err(Refusal::bad_request)?;
         let remove_key = parse(remove_key).map_err(Refusal::bad_request)?;
         let event = event.filter(|event| !event.is_empty());
-        Ok(Self { topic, event, key, event_key, remove_key })
+        Ok(Self { topic, event, attributes, key, source, event_key, remove_key })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tidings::Event;
+
     use super::*;
 
     #[test]
@@ -258,6 +294,29 @@ mod tests {
     }
 
     #[test]
+    fn attributes_and_filters_say_what_their_values_are() {
+        let query = "topic=a&attr.role=admin&attr.severity:int=3&attr.draft:bool=true&attr.zip=007";
+        let event = Publish::parse(Some(query)).unwrap().attributes.of(Event::new("x"));
+        for (query, matches) in [
+            ("filter.role=admin", true),
+            ("filter.role=editor", false),
+            ("filter.role=editor&filter.role=admin", true),
+            ("filter.role=admin&filter.zip=7", false),
+            ("filter.role=admin&filter.zip=007", true),
+            ("filter.severity:int=3", true),
+            ("filter.severity=3", false),
+            ("filter.severity:min=3&filter.severity:max=3", true),
+            ("filter.severity:min=4", false),
+            ("filter.draft:bool=true", true),
+            ("filter.draft:bool=false", false),
+        ] {
+            let events = Events::parse(Some(&format!("topic=a&{query}"))).unwrap();
+            assert_eq!(events.filter.unwrap().matches(&event), matches, "{query}");
+        }
+        assert_eq!(Events::parse(Some("topic=a")).unwrap().filter, None);
+    }
+
+    #[test]
     fn invalid_requests_get_a_sentence() {
         for (query, reason) in [
             (None, "topic is missing; add at least one to the URL, such as /events?topic=news"),
@@ -268,6 +327,12 @@ mod tests {
                 "event name is reserved: names that begin with `tidings:` belong to the hub",
             ),
             (Some("topic=a&history=x"), "history is neither a number of events nor `all`"),
+            (Some("topic=a&filter.a+b=x"), "attribute name contains ' ' at byte 1"),
+            (Some("topic=a&filter.a:min=x"), "attribute a is not a whole number"),
+            (
+                Some("topic=a&filter.a:text=x"),
+                "attribute a has an unknown kind; there are `:int` and `:bool`, and `:min` and `:max` in filters",
+            ),
             (Some("topic=a&expires_in=soon"), "expires_in is not a number of seconds"),
         ] {
             assert_eq!(Events::parse(query), Err(Refusal::bad_request(reason)));
@@ -278,6 +343,8 @@ mod tests {
             (Some("topic=*"), "topic contains '*' at byte 0"),
             (Some("topic=a&key="), "idempotency key is empty"),
             (Some("topic=a&key=x&key=x"), "key is given more than once"),
+            (Some("topic=a&attr.a=x&attr.a:int=1"), "attribute a is given more than once"),
+            (Some("topic=a&attr.a:bool=yes"), "attribute a is neither `true` nor `false`"),
             (Some("topic=a&event_key="), "event key is empty"),
             (
                 Some("topic=a&event_key=x&remove_key=x"),

@@ -108,7 +108,9 @@ impl Client {
     fn request(&self) -> Request {
         let topics: Vec<_> =
             self.receipts.topics.iter().map(|topic| format!("topic={topic}")).collect();
-        let request = Request::get(&format!("/events?{}", topics.join("&")));
+        let part = self.receipts.part.map(|part| format!("&filter.part={part}&filter.part=last"));
+        let part = part.unwrap_or_default();
+        let request = Request::get(&format!("/events?{}{part}", topics.join("&")));
         match self.last.as_str() {
             "" => request,
             last => request.header("last-event-id", last),

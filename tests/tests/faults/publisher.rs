@@ -11,7 +11,7 @@ use tidings_tests::random::Random;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::ledger::{Ledger, Outcome, Publication};
+use crate::ledger::{Ledger, Outcome, Publication, part_of};
 
 /// How long a publisher waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -98,8 +98,10 @@ pub(crate) async fn publish(
     data: &str,
 ) -> Outcome {
     let key = key.map_or(String::new(), |key| format!("&key={key}"));
+    let part = part_of(data);
     let event_key = key_of(topic, data).map_or(String::new(), |key| format!("&event_key={key}"));
-    let request = Request::post(&format!("/{how}?topic={topic}{key}{event_key}"), data);
+    let request =
+        Request::post(&format!("/{how}?topic={topic}{key}{event_key}&attr.part={part}"), data);
     let exchange = async {
         let mut response = Connection::try_send(node, &request).await?;
         while response.ending().is_none() {

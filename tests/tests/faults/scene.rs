@@ -106,7 +106,9 @@ impl Scene {
             }
             topics.sort();
             topics.dedup();
-            let receipts = Receipts { topics, visits: Vec::new() };
+            // Some have a filter, of those that subscribe to topics and of those that subscribe to patterns.
+            let part = [None, Some("even"), None, None, Some("odd")][number % 5];
+            let receipts = Receipts { topics, part, visits: Vec::new() };
             let (nodes, call) = (nodes.clone(), called.clone());
             let client =
                 Client { number, nodes, random, call, receipts, last: String::new(), node: number };

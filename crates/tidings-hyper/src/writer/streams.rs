@@ -153,7 +153,9 @@ impl<B: Send + 'static> Writer<B> {
         let Member { mut socket, framing, ahead, subscription, body, permit, .. } = member;
         drop_safely((subscription, body));
         let requests = ahead.map_or_else(|| Some(Bytes::new()), |ahead| ahead.into_requests());
-        if let Some(pipelined) = requests.filter(|_| framing.keep_alive && !self.closing)
+        // The next request on this connection would be turned away by a hub that drains.
+        let is_closing = self.closing || self.hubs.is_draining();
+        if let Some(pipelined) = requests.filter(|_| framing.keep_alive && !is_closing)
             && self.poll.registry().deregister(&mut socket).is_ok()
         {
             // A server that has ended takes nothing back.

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use futures_util::{StreamExt, stream};
-use tidings::{Event, EventId, EventStream, Heartbeat, History, Hub, Resume, Subscribe};
+use tidings::{Event, EventId, EventStream, Filter, Heartbeat, History, Hub, Resume, Subscribe};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// The application that every adapter serves in the suite: what its requests mean, without a framework.
 ///
 /// | path | answer |
 /// |---|---|
-/// | `/events?topic=a&match=b:*` | a subscription; `history=all`, `principal=x` and `expires_ms=300` may be added |
+/// | `/events?topic=a&match=b:*` | a subscription; `history=all`, `principal=x`, `expires_ms=300`, and a filter, `role=x` or `role=!x`, may be added |
 /// | `/checked?topic=a` | one whose client is checked every [`App::CHECK`], until [`App::refuse`] |
 /// | `/other?topic=a` | one to [another hub](App::other_hub) |
 /// | `/bare?topic=a` | one without status event and heartbeats |
@@ -221,6 +221,13 @@ fn subscribe(hub: &Hub, query: Option<&str>) -> Subscribe {
     let mut subscribe = hub.subscribe(values("topic")).matching(values("match"));
     if values("history").next().as_deref() == Some("all") {
         subscribe = subscribe.history(History::All);
+    }
+    if let Some(role) = values("role").next() {
+        let filter = match role.strip_prefix('!') {
+            Some(role) => Filter::equal("role", role).map(|filter| !filter),
+            None => Filter::equal("role", role),
+        };
+        subscribe = subscribe.filter(filter.expect("a name"));
     }
     if let Some(Ok(millis)) = values("expires_ms").next().map(|value| value.parse()) {
         subscribe = subscribe.expires_in(Duration::from_millis(millis));

@@ -1,11 +1,11 @@
 //! HTTP/2, with prior knowledge.
 
-use tidings::STATUS_EVENT;
 use tidings::response::HEADERS;
+use tidings::{END_EVENT, STATUS_EVENT};
 
 use super::Adapter;
 use super::delivery::without_client;
-use super::site::Site;
+use super::site::{Site, events_of};
 use crate::limit::eventually;
 use crate::wire::{Ending, Http2, Http2Response, Request};
 
@@ -222,7 +222,7 @@ pub async fn a_shutdown_ends_all_streams_of_a_connection<A: Adapter>() {
         for stream in &mut streams {
             assert_eq!(stream.read_to_end().await, Ending::Whole);
         }
-        assert_eq!(streams[0].messages().len(), 2);
+        assert_eq!(events_of(streams[0].messages()), [STATUS_EVENT, "message", END_EVENT]);
         drop(client);
     };
     tokio::join!(reading, site.server.shutdown());

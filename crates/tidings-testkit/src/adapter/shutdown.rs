@@ -1,10 +1,12 @@
 //! The end of a hub, and of its server.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::site::{Site, status_of};
+use tidings::{END_EVENT, Hub, STATUS_EVENT};
+
+use super::site::{Site, events_of, status_of};
 use super::{Adapter, App};
-use crate::limit::eventually;
+use crate::limit::{eventually, within};
 use crate::wire::{Connection, Ending, Request};
 
 pub async fn a_shutdown_ends_all_streams_and_the_server<A: Adapter>() {
@@ -17,7 +19,8 @@ pub async fn a_shutdown_ends_all_streams_and_the_server<A: Adapter>() {
     let reading = async {
         for mut stream in streams {
             assert_eq!(stream.read_to_end().await, Ending::Whole);
-            assert_eq!(stream.messages().len(), 1);
+            assert_eq!(events_of(stream.messages()), [STATUS_EVENT, END_EVENT]);
+            assert_eq!(stream.messages()[1].data(), r#"{"reason":"drained"}"#);
             stream.close().await;
         }
     };
@@ -25,6 +28,30 @@ pub async fn a_shutdown_ends_all_streams_and_the_server<A: Adapter>() {
     assert!(began.elapsed() < App::SHUTDOWN_TIMEOUT, "it waited although all clients had left");
     assert!(site.hub.is_closed());
     eventually("no client is left", || site.hub.clients().count() == 0).await;
+}
+
+pub async fn a_hub_that_drains_turns_new_streams_away_and_ends_the_others<A: Adapter>() {
+    let site = Site::with::<A>(Hub::builder().heartbeat(None));
+    let mut open = Vec::new();
+    for n in 0..20 {
+        open.push(site.follow(&format!("/events?topic=a&topic=t{n}")).await);
+    }
+    let drain = site.hub.drain(Duration::from_secs(1));
+    let mut new = site.get("/events?topic=a").await;
+    assert_eq!(new.status(), 200);
+    assert_eq!(new.header("content-type"), Some("text/event-stream; charset=utf-8"));
+    assert_eq!(new.read_to_end().await, Ending::Whole);
+    assert!(!site.hub.health().is_ready());
+    let reading = async {
+        for stream in &mut open {
+            assert_eq!(stream.read_to_end().await, Ending::Whole);
+            assert_eq!(events_of(stream.messages()), [STATUS_EVENT, END_EVENT]);
+        }
+    };
+    tokio::join!(within("the end of the drain", drain), reading);
+    assert_eq!(site.hub.clients().count(), 0);
+    assert_eq!(events_of(new.messages()), [END_EVENT]);
+    assert_eq!(new.messages()[0].data(), r#"{"reason":"drained"}"#);
 }
 
 pub async fn a_shutdown_has_a_time_limit<A: Adapter>() {
@@ -67,7 +94,10 @@ pub async fn what_was_published_before_the_end_still_arrives<A: Adapter>() {
     let reading = async {
         for stream in &mut streams {
             assert_eq!(stream.read_to_end().await, Ending::Whole);
-            assert_eq!(stream.messages().len(), 3);
+            assert_eq!(
+                events_of(stream.messages()),
+                [STATUS_EVENT, "message", "message", END_EVENT]
+            );
             assert_eq!(stream.messages()[2].data(), "the end");
         }
     };

@@ -106,6 +106,11 @@ pub(super) fn status_of(message: &Message) -> serde_json::Value {
     serde_json::from_str(message.data()).expect("the status is JSON")
 }
 
+/// The names of messages.
+pub(super) fn events_of(messages: &[Message]) -> Vec<&str> {
+    messages.iter().map(Message::event).collect()
+}
+
 /// The data of messages.
 pub(super) fn data_of(messages: &[Message]) -> Vec<&str> {
     messages.iter().map(Message::data).collect()

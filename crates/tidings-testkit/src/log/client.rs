@@ -3,7 +3,7 @@ use std::pin::Pin;
 
 use futures_util::StreamExt;
 use serde_json::Value;
-use tidings::{ClientId, Decoder, Hub, Message, Resume, STATUS_EVENT, Subscription};
+use tidings::{ClientId, Decoder, Filter, Hub, Message, Resume, STATUS_EVENT, Subscription};
 
 use crate::checker::{Entry, Visit, check};
 use crate::limit::within;
@@ -21,8 +21,20 @@ impl Client {
     /// Subscribes to topics and patterns: as a fresh client, or as one that comes back with an id.
     #[track_caller]
     pub fn connect(hub: &Hub, topics: &[&str], id: Option<&str>) -> Self {
+        Self::connect_filtered(hub, topics, None, id)
+    }
+
+    /// The same with a filter.
+    #[track_caller]
+    pub fn connect_filtered(
+        hub: &Hub,
+        topics: &[&str],
+        filter: Option<Filter>,
+        id: Option<&str>,
+    ) -> Self {
         let resume = id.map_or(Resume::new(), |id| Resume::new().with_last_event_id(id));
         let subscribe = hub.subscribe_matching(topics.iter().copied()).retry(None).heartbeat(None);
+        let subscribe = filter.into_iter().fold(subscribe, tidings::Subscribe::filter);
         Self::of(subscribe.resume(resume).open().expect("the subscription opens"), id)
     }
 
@@ -104,6 +116,13 @@ impl Client {
     /// What a browser would remember: the id of the last message that was read.
     pub fn last_event_id(&self) -> &str {
         self.messages.last().map_or("", Message::last_event_id)
+    }
+
+    /// Takes what has arrived, and returns what clients remember that take the id of a block without data, as most browsers
+    /// do.
+    pub fn last_id_of_any_block(&mut self) -> &str {
+        self.messages.extend(std::iter::from_fn(|| self.decoder.next_message()));
+        self.decoder.last_event_id()
     }
 
     /// The client's id in the registry.

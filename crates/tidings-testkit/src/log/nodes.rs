@@ -48,6 +48,15 @@ pub async fn clients_move_between_nodes_and_lose_and_double_nothing<E: Engine>(l
     }
 }
 
+pub async fn filtered_clients_move_between_nodes_and_lose_and_double_nothing<E: Engine>(log: E) {
+    let [one, other]: [Hub; 2] = nodes(&log).await;
+    let nodes = [one, other, log.node(forgetful()).await];
+    for seed in 600..640 {
+        let journey = Journey::new(seed).filtered();
+        journey.run(6, async |visit| nodes[(visit + seed as usize) % 3].clone()).await;
+    }
+}
+
 pub async fn a_late_interest_in_a_pattern_misses_nothing<E: Engine>(log: E) {
     let [one, other]: [Hub; 2] = nodes(&log).await;
     for round in 0..30 {

@@ -23,9 +23,19 @@ pub async fn publish_all(
     hub: &Hub,
     events: impl IntoIterator<Item = (&str, String)>,
 ) -> Vec<Entry> {
+    let events = events.into_iter().map(|(topic, data)| (topic, Event::new(data)));
+    publish_events(hub, events).await
+}
+
+/// The same for events that are more than data.
+pub(super) async fn publish_events(
+    hub: &Hub,
+    events: impl IntoIterator<Item = (&str, Event)>,
+) -> Vec<Entry> {
     let publishes =
-        events.into_iter().map(|(topic, data)| {
-            let publish = hub.publish(topic, Event::new(&*data));
+        events.into_iter().map(|(topic, event)| {
+            let data = event.data().unwrap_or_default().to_owned();
+            let publish = hub.publish(topic, event);
             async move {
                 entry(publish.await.expect("an event is published").id().as_str(), topic, &data)
             }

@@ -1,11 +1,12 @@
 //! A log that keeps more than its hubs: they read back what they no longer have in memory.
 
-use tidings::{History, Hub, HubBuilder, Retention};
+use tidings::{Event, Filter, History, Hub, HubBuilder, Retention};
 
 use super::delivery::{assert_ends_with, kinds, publish_kinds};
 use super::finish::{finish, fresh, read_to_the_end};
+use super::publisher::publish_events;
 use super::resume::{Journey, resumes_after_every_event};
-use super::{Client, Engine, EngineOptions, publish, publish_all};
+use super::{Client, Engine, EngineOptions, publish, publish_all, values};
 
 /// A hub that keeps next to nothing in memory.
 pub(super) fn forgetful() -> HubBuilder {
@@ -23,6 +24,37 @@ pub async fn random_cuts_before_memory_lose_and_double_nothing<E: Engine>(log: E
     let hub = log.node(forgetful()).await;
     for seed in 100..140 {
         Journey::new(seed).run(6, async |_| hub.clone()).await;
+    }
+}
+
+pub async fn random_cuts_of_filtered_clients_before_memory_lose_and_double_nothing<E: Engine>(
+    log: E,
+) {
+    let hub = log.node(forgetful()).await;
+    for seed in 700..750 {
+        Journey::new(seed).filtered().run(6, async |_| hub.clone()).await;
+    }
+}
+
+pub async fn pages_without_a_match_are_passed_over<E: Engine>(log: E) {
+    let hub = log.node(forgetful()).await;
+    let first = publish(&hub, "a", "first").await;
+    let event = |n: usize| {
+        let event = Event::new(format!("{n} {}", "x".repeat(100_000)));
+        event.with_attribute("n", n as i64).expect("a name")
+    };
+    let published = publish_events(&hub, (0..30).map(|n| ("a", event(n)))).await;
+    for (round, wanted) in [vec![], vec![0], vec![15], vec![29], vec![3, 28]].iter().enumerate() {
+        let last = 100 + round;
+        let numbers = wanted.iter().chain([&last]).map(|n| *n as i64);
+        let filter = Filter::one_of("n", numbers).expect("a filter");
+        let mut client = Client::connect_filtered(&hub, &["a"], Some(filter), Some(&first.id));
+        assert_eq!(client.status().await["status"], "resumed");
+        let expected: Vec<_> = wanted.iter().map(|n| &*published[*n].id).collect();
+        assert_eq!(client.read_ids(wanted.len()).await, expected);
+        // It goes on behind the last page.
+        let last = publish_events(&hub, [("a", event(last))]).await;
+        assert_eq!(client.read_ids(1).await, [&*last[0].id]);
     }
 }
 
@@ -87,6 +119,17 @@ pub async fn a_client_that_reads_slowly_catches_up_from_the_log<E: Engine>(log: 
     }
     client.read(1_250).await;
     client.leave_complete(&published, &["a"], 2_500);
+}
+
+pub async fn what_a_hidden_event_supersedes_is_not_read_back<E: Engine>(log: E) {
+    let nothing = Retention::latest_per_key().events(0);
+    let hub = log.node(Hub::builder().retain("values", nothing).expect("a pattern")).await;
+    let begin = hub.position().to_string();
+    let (last, newest) = values::publish_for_roles(&hub, "values").await;
+    for topics in values::SETS {
+        let received = values::read_for_admins(&hub, topics, Some(&begin), &last).await;
+        assert_eq!(received, newest, "{topics:?}");
+    }
 }
 
 pub async fn the_end_is_read_back<E: Engine>(log: E) {

@@ -53,6 +53,12 @@ pub async fn many_restarts_lose_and_double_nothing<E: Engine>(log: E) {
     }
 }
 
+pub async fn attributes_survive_many_restarts<E: Engine>(log: E) {
+    for seed in 500..510 {
+        Journey::new(seed).filtered().run(4, async |_| log.hub().await).await;
+    }
+}
+
 pub async fn a_publication_that_is_retried_after_a_restart_is_not_doubled<E: Engine>(log: E) {
     let hub = log.hub().await;
     let first = publish(&hub, "a", "first").await;

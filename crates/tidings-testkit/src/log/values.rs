@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidings::{Event, History, Hub, HubBuilder, Message, Retention, STATUS_EVENT};
+use tidings::{Event, Filter, History, Hub, HubBuilder, Message, Retention, STATUS_EVENT};
 
 use super::{Client, Engine};
 use crate::checker::position;
@@ -107,4 +107,80 @@ pub async fn a_client_resumes_to_the_newest_values_after_every_event<E: Engine>(
         learn(&mut values, &messages);
         assert_eq!(Some(&values), known.last(), "{topics:?} after {n}");
     }
+}
+
+fn admin() -> Filter {
+    Filter::equal("role", "admin").expect("a filter")
+}
+
+/// Updates of ten keys, of which a third are for admins. Returns the id of the last one, and what of them the newest values
+/// are.
+pub(super) async fn publish_for_roles(hub: &Hub, topic: &str) -> (String, Vec<String>) {
+    let data = |n: usize| format!("k{} {n}", n % 10);
+    let mut last = String::new();
+    for n in 0..=60 {
+        let event = Event::keyed(format!("k{}", n % 10), data(n)).expect("a key");
+        let role = if n % 3 == 0 { "admin" } else { "guest" };
+        let publish = hub.publish(topic, event.with_attribute("role", role).expect("a name"));
+        let published = within("an acknowledgement", publish).await.expect("is published");
+        last = published.id().to_string();
+    }
+    (last, [51, 54, 57, 60].map(data).into())
+}
+
+/// What a client for admins is sent after a status, up to an event.
+pub(super) async fn read_for_admins(
+    hub: &Hub,
+    topics: &[&str],
+    id: Option<&str>,
+    last: &str,
+) -> Vec<String> {
+    let subscribe = hub.subscribe_matching(topics.iter().copied()).filter(admin());
+    let resume =
+        id.map_or(tidings::Resume::new(), |id| tidings::Resume::new().with_last_event_id(id));
+    let subscribe = subscribe.resume(resume).history(History::All);
+    let mut client = Client::of(subscribe.open().expect("it opens"), id);
+    let expected = if id.is_some() { "resumed" } else { "fresh" };
+    assert_eq!(client.status().await["status"], expected, "{topics:?}");
+    client.read_to(last).await;
+    client.messages()[1..].iter().map(|message| message.data().to_owned()).collect()
+}
+
+pub async fn a_filtered_client_gets_the_newest_values_that_match<E: Engine>(log: E) {
+    let hub = log.node(builder()).await;
+    let begin = hub.position().to_string();
+    let mut live = Client::connect_filtered(&hub, &["values"], Some(admin()), None);
+    assert_eq!(live.status().await["status"], "fresh");
+    let (last, newest) = publish_for_roles(&hub, "values").await;
+    // One that is in time may have more of them.
+    live.read_to(&last).await;
+    assert!(live.messages()[1..].iter().all(|message| {
+        let (_, number) = message.data().split_once(' ').expect("a key and a number");
+        number.parse::<usize>().is_ok_and(|number| number % 3 == 0)
+    }));
+    for topics in SETS {
+        assert_eq!(read_for_admins(&hub, topics, None, &last).await, newest, "{topics:?}");
+        assert_eq!(read_for_admins(&hub, topics, Some(&begin), &last).await, newest, "{topics:?}");
+        let history = hub.history_matching(topics, History::All).filter(admin());
+        let history = within("a history", history).await.expect("the log answers");
+        assert!(history.events.iter().map(Message::data).eq(&newest), "{topics:?}");
+    }
+}
+
+pub async fn a_new_topic_of_a_filtered_stream_has_its_filter<E: Engine>(log: E) {
+    let hub = log.node(builder()).await;
+    let (_, newest) = publish_for_roles(&hub, "values").await;
+    let mut client = Client::connect_filtered(&hub, &["other"], Some(admin()), None);
+    assert_eq!(client.status().await["status"], "fresh");
+    let handle = hub.client(client.id()).history(History::All);
+    assert!(handle.subscribe("values").expect("a good name"));
+    for role in ["guest", "admin"] {
+        let event = Event::new(role).with_attribute("role", role).expect("a name");
+        let publish = hub.publish("values", event);
+        within("an acknowledgement", publish).await.expect("is published");
+    }
+    let messages = client.read(newest.len() + 1).await;
+    let data: Vec<_> = messages.iter().map(Message::data).collect();
+    assert_eq!(data[..newest.len()], newest);
+    assert_eq!(data[newest.len()], "admin");
 }

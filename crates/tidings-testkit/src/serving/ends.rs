@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use tidings::STATUS_EVENT;
+use tidings::{END_EVENT, STATUS_EVENT};
 
 use super::Serving;
 use super::site::{Site, follow};
 use crate::adapter::App;
+use crate::limit::eventually;
 use crate::wire::{Ending, Http2, Request, Response};
 
 pub async fn a_shutdown_ends_the_streams_of_all_hubs<A: Serving>() {
@@ -21,6 +22,35 @@ pub async fn a_shutdown_ends_the_streams_of_all_hubs<A: Serving>() {
     };
     tokio::join!(reading, site.server.shutdown());
     assert!(began.elapsed() < App::SHUTDOWN_TIMEOUT, "it waited although all streams had ended");
+}
+
+pub async fn a_shutdown_drains_the_hubs_and_answers_meanwhile<A: Serving>() {
+    let site = Site::open::<A>(|app, serve| {
+        serve.hub(app.other_hub()).drain_over(App::SHUTDOWN_TIMEOUT / 2)
+    });
+    let mut streams = Vec::new();
+    for path in ["/events?topic=a", "/other?topic=a"] {
+        for _ in 0..4 {
+            streams.push(follow(site.addr(), path).await);
+        }
+    }
+    let (addr, hub) = (site.addr(), site.app.hub().clone());
+    let meanwhile = async {
+        eventually("it drains", || hub.is_draining()).await;
+        let mut turned_away = Response::to(addr, Request::get("/events?topic=a")).await;
+        assert_eq!(turned_away.read_to_end().await, Ending::Whole);
+        assert_eq!(turned_away.messages()[0].event(), END_EVENT);
+        let mut other = Response::to(addr, Request::get("/stream")).await;
+        assert_eq!(other.read_to_end().await, Ending::Whole);
+        assert!(!hub.is_closed(), "it drains still");
+        for stream in &mut streams {
+            assert_eq!(stream.read_to_end().await, Ending::Whole);
+            let end = stream.messages().last().expect("an end");
+            assert_eq!(end.data(), r#"{"reason":"drained"}"#);
+        }
+    };
+    tokio::join!(meanwhile, site.server.shutdown());
+    assert!(hub.is_closed());
 }
 
 pub async fn streams_end_by_reset_where_the_application_wants_it<A: Serving>() {

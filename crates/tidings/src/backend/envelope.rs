@@ -23,6 +23,8 @@ pub enum Envelope {
     /// | `retry` | milliseconds: see [`Event::with_retry`](crate::Event::with_retry) |
     /// | `topic` | the topic, in place of the one to which the bridge would publish |
     /// | `key` | an [`IdempotencyKey`]: several messages with one key are one event |
+    /// | `attributes` | an object of the event's [attributes](crate::Event::with_attribute): text, whole numbers, truth values |
+    /// | `event_key` | the event's [key](crate::Event::keyed) |
     ///
     /// A field that is `null` counts as missing. Other fields are ignored.
     Json,
@@ -73,6 +75,11 @@ struct Fields<'a> {
     retry: Option<u64>,
     #[serde(default)]
     key: Option<String>,
+    // As they are written: `Record::from_fields` reads them.
+    #[serde(borrow, default)]
+    attributes: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    event_key: Option<Cow<'a, str>>,
 }
 
 fn open_json(topic: &Topic, message: &[u8]) -> Result<Append, RecordError> {
@@ -91,6 +98,8 @@ fn open_json(topic: &Topic, message: &[u8]) -> Result<Append, RecordError> {
         ("event", fields.event.as_deref()),
         ("data", data.as_deref()),
         ("retry", retry.as_deref()),
+        ("attributes", fields.attributes.map(RawValue::get)),
+        ("event_key", fields.event_key.as_deref()),
     ];
     let event = event.into_iter().filter_map(|(name, value)| Some((name, value?.as_bytes())));
     append(fields.topic.as_deref().unwrap_or(topic.as_str()), event, key)
@@ -111,7 +120,7 @@ fn append<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Event;
+    use crate::event::{Event, EventKey};
 
     fn open(envelope: Envelope, message: &[u8]) -> Result<Append, String> {
         let topic = Topic::new("channel").unwrap();
@@ -132,11 +141,17 @@ mod tests {
     #[test]
     fn a_json_message_says_all_that_an_event_has() {
         let message = br#"{"topic":"o\u0072ders","event":"created","data":"a\nb","retry":1500,
-            "key":"order-17","colour":"red"}"#;
+            "key":"order-17","colour":"red","event_key":"o-17",
+            "attributes":{"role":"admin","level":3,"draft":true}}"#;
         let append = open(Envelope::Json, message).unwrap();
         assert_eq!(append.topic.as_str(), "orders");
         let event = Event::named("created", "a\nb").unwrap();
-        assert_eq!(append.event, event.with_retry(std::time::Duration::from_millis(1_500)));
+        let event = event.with_retry(std::time::Duration::from_millis(1_500));
+        let event = event.with_key(EventKey::new("o-17").unwrap());
+        let event = event.with_attribute("role", "admin").unwrap();
+        let event =
+            event.with_attribute("level", 3).unwrap().with_attribute("draft", true).unwrap();
+        assert_eq!(append.event, event);
         assert_eq!(append.key.unwrap().as_str(), "order-17");
     }
 
@@ -151,9 +166,11 @@ mod tests {
 
     #[test]
     fn null_is_as_nothing() {
-        let message = br#"{"topic":null,"event":"tick","data":null,"retry":null,"key":null}"#;
+        let message = br#"{"topic":null,"event":"tick","data":null,"retry":null,"key":null,
+            "attributes":null,"event_key":null}"#;
         let append = open(Envelope::Json, message).unwrap();
         assert_eq!((append.topic.as_str(), append.event.data()), ("channel", None));
+        assert!(append.event.tags().is_none());
     }
 
     #[test]
@@ -169,6 +186,11 @@ mod tests {
             (r#"{"data":"x","event":"a\nb"}"#, "event name contains '\\n' at byte 1"),
             (r#"{"data":"x","event":"tidings:x"}"#, "event name is reserved: "),
             (r#"{"data":"x","key":"a b"}"#, "idempotency key contains ' ' at byte 1"),
+            (r#"{"data":"x","event_key":""}"#, "event key is empty"),
+            (
+                r#"{"data":"x","attributes":{"a":[]}}"#,
+                "attributes are not valid: expected text, a whole number or a truth value",
+            ),
         ] {
             let error = open(Envelope::Json, message.as_bytes()).unwrap_err();
             assert!(error.starts_with(start), "{message}: {error}");

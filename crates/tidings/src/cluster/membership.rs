@@ -31,6 +31,8 @@ pub(crate) enum Received {
         topic: Topic,
         event: Event,
     },
+    /// What sources have published there.
+    Published(Vec<(String, u32)>),
 }
 
 impl Membership {
@@ -73,6 +75,10 @@ impl Membership {
         let append = Append::new(topic.clone(), event.clone(), None);
         let fields = append.fields().map(|(name, value)| (name.to_owned(), value)).collect();
         self.signal(Content::Ephemeral { fields })
+    }
+
+    pub(crate) fn published(&self, sources: Vec<(String, u32)>) -> Bytes {
+        self.signal(Content::Published { sources })
     }
 
     pub(crate) fn answer(&self, to: NodeId, number: u64, total: usize) -> Bytes {
@@ -120,6 +126,7 @@ impl Membership {
                 let (topic, event) = record::read(fields).ok()?;
                 Some(Received::Ephemeral { topic, event })
             }
+            Content::Published { sources } => Some(Received::Published(sources)),
         }
     }
 }

@@ -2,6 +2,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::node::NodeId;
+use crate::stream_limit::StreamLimit;
 use crate::topic::TopicPattern;
 
 /// What one node sends to all others, as JSON.
@@ -33,6 +34,10 @@ pub(super) enum Content {
     Ephemeral {
         fields: Vec<(String, String)>,
     },
+    /// What sources have published on this node in the last second.
+    Published {
+        sources: Vec<(String, u32)>,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,8 +47,28 @@ pub(crate) enum Question {
     CountOfPrincipal(String),
     Close(String),
     ClosePrincipal(String),
-    Subscribe { client: String, names: Vec<TopicPattern> },
-    Unsubscribe { client: String, names: Vec<TopicPattern> },
+    /// How many streams of a group there are, or how many that are newer than this one: when it connected, in microseconds
+    /// since the Unix epoch, and its id.
+    Streams {
+        of: StreamLimit,
+        name: String,
+        newer_than: Option<(u64, String)>,
+    },
+    /// A stream of a group was opened, and may supersede others.
+    Opened {
+        of: StreamLimit,
+        name: String,
+    },
+    /// Adds topics, of which the stream is sent nothing up to this id: the node that asks knows of that already.
+    Subscribe {
+        client: String,
+        names: Vec<TopicPattern>,
+        after: String,
+    },
+    Unsubscribe {
+        client: String,
+        names: Vec<TopicPattern>,
+    },
 }
 
 impl Signal {

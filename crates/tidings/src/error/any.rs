@@ -1,7 +1,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use super::{EventError, FieldError, PublishError, PublishErrorKind, SubscribeError};
+use super::{EventError, FieldError, FilterError, PublishError, PublishErrorKind, SubscribeError};
 use super::{EventErrorKind, SubscribeErrorKind};
 use crate::backend::LogErrorKind;
 use crate::response::{ErrorFormat, ErrorResponse};
@@ -22,6 +22,7 @@ enum Cause {
     Publish(PublishError),
     Event(EventError),
     Field(FieldError),
+    Filter(FilterError),
 }
 
 impl Error {
@@ -38,9 +39,10 @@ impl Error {
     /// | status | of |
     /// |--:|---|
     /// | 204 | a client that has the last events of its topics, which are finished; there is no body |
-    /// | 400 | a name, pattern, key, event or number of topics that is refused |
+    /// | 400 | a name, pattern, key, event, filter or number of topics that is refused |
     /// | 409 | a publication to a topic that is finished |
     /// | 413 | an event that is too large |
+    /// | 429 | a stream or a publication that is one too many |
     /// | 503 | a hub that is closed, a log that does not answer or has no room |
     /// | 500 | a value that has no JSON; a log that is damaged or refuses |
     ///
@@ -61,9 +63,10 @@ impl Error {
             Cause::Subscribe(error) => match error.kind() {
                 SubscribeErrorKind::Finished => 204,
                 SubscribeErrorKind::Unavailable => 503,
+                SubscribeErrorKind::TooManyStreams => 429,
                 _ => 400,
             },
-            Cause::Field(_) => 400,
+            Cause::Field(_) | Cause::Filter(_) => 400,
             Cause::Event(error) => match error.kind() {
                 EventErrorKind::Field => 400,
                 _ => 500,
@@ -72,6 +75,7 @@ impl Error {
                 (PublishErrorKind::Finished, _) => 409,
                 (PublishErrorKind::TooLarge, _) => 413,
                 (PublishErrorKind::Closed, _) => 503,
+                (PublishErrorKind::TooManyPublications, _) => 429,
                 (PublishErrorKind::Log, Some(log)) => match log.kind() {
                     LogErrorKind::Corrupt | LogErrorKind::Refused => 500,
                     _ => 503,
@@ -87,6 +91,7 @@ impl Error {
             Cause::Publish(error) => error,
             Cause::Event(error) => error,
             Cause::Field(error) => error,
+            Cause::Filter(error) => error,
         }
     }
 }
@@ -113,6 +118,12 @@ impl From<EventError> for Error {
 impl From<FieldError> for Error {
     fn from(error: FieldError) -> Self {
         Self { cause: Cause::Field(error), format: ErrorFormat::default() }
+    }
+}
+
+impl From<FilterError> for Error {
+    fn from(error: FilterError) -> Self {
+        Self { cause: Cause::Filter(error), format: ErrorFormat::default() }
     }
 }
 

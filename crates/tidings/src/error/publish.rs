@@ -25,6 +25,7 @@ pub(crate) enum PublishErrorCause {
     Key(FieldError),
     Log(LogError),
     Closed,
+    TooManyPublications,
     Finished,
 }
 
@@ -41,6 +42,7 @@ impl PublishError {
             PublishErrorCause::Key(_) => PublishErrorKind::Key,
             PublishErrorCause::Log(_) => PublishErrorKind::Log,
             PublishErrorCause::Closed => PublishErrorKind::Closed,
+            PublishErrorCause::TooManyPublications => PublishErrorKind::TooManyPublications,
             PublishErrorCause::Finished => PublishErrorKind::Finished,
         }
     }
@@ -90,6 +92,9 @@ impl fmt::Display for PublishError {
                 "event has neither name nor data, so that no client would see it"
             }
             PublishErrorCause::Closed => "hub is closed",
+            PublishErrorCause::TooManyPublications => {
+                "source has published more than it may; try again later"
+            }
             PublishErrorCause::Finished => "topic is finished",
         })
     }
@@ -126,6 +131,8 @@ pub enum PublishErrorKind {
     Log,
     /// The hub is closed.
     Closed,
+    /// The [source](crate::Hub::source) has published more than it may.
+    TooManyPublications,
     /// The topic [is finished](crate::Hub::finish).
     Finished,
 }

@@ -2,7 +2,9 @@ use std::error::Error;
 use std::fmt;
 
 use super::field::FieldError;
+use super::filter::FilterError;
 use crate::response::ErrorFormat;
+use crate::stream_limit::StreamLimit;
 
 /// A subscription was not opened, or a history was not read.
 #[derive(Debug)]
@@ -15,10 +17,12 @@ pub struct SubscribeError {
 #[derive(Debug)]
 pub(crate) enum SubscribeErrorCause {
     Topic(FieldError),
+    Filter(FilterError),
     NoTopics,
     TooManyTopics { count: usize, limit: usize },
     TooManyPatterns { count: usize, limit: usize },
     Unavailable,
+    TooManyStreams(StreamLimit),
     Finished,
 }
 
@@ -28,10 +32,12 @@ impl SubscribeError {
     pub fn kind(&self) -> SubscribeErrorKind {
         match self.cause {
             SubscribeErrorCause::Topic(_) => SubscribeErrorKind::Topic,
+            SubscribeErrorCause::Filter(_) => SubscribeErrorKind::Filter,
             SubscribeErrorCause::NoTopics => SubscribeErrorKind::NoTopics,
             SubscribeErrorCause::TooManyTopics { .. } => SubscribeErrorKind::TooManyTopics,
             SubscribeErrorCause::TooManyPatterns { .. } => SubscribeErrorKind::TooManyPatterns,
             SubscribeErrorCause::Unavailable => SubscribeErrorKind::Unavailable,
+            SubscribeErrorCause::TooManyStreams(_) => SubscribeErrorKind::TooManyStreams,
             SubscribeErrorCause::Finished => SubscribeErrorKind::Finished,
         }
     }
@@ -56,6 +62,7 @@ impl fmt::Display for SubscribeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
             SubscribeErrorCause::Topic(source) => source.fmt(f),
+            SubscribeErrorCause::Filter(source) => source.fmt(f),
             SubscribeErrorCause::NoTopics => f.write_str("topic is missing"),
             SubscribeErrorCause::TooManyTopics { count, limit } => {
                 write!(f, "subscription has {count} topics, over the limit of {limit}")
@@ -64,6 +71,11 @@ impl fmt::Display for SubscribeError {
                 write!(f, "subscription has {count} patterns, over the limit of {limit}")
             }
             SubscribeErrorCause::Unavailable => f.write_str("history cannot be read at present"),
+            SubscribeErrorCause::TooManyStreams(limit) => f.write_str(match limit {
+                StreamLimit::Principal => "principal has too many streams",
+                StreamLimit::ClientKey => "client has too many streams",
+                StreamLimit::Topic => "topic has too many streams",
+            }),
             SubscribeErrorCause::Finished => {
                 f.write_str("topics are finished, and the client has their last events")
             }
@@ -75,6 +87,7 @@ impl Error for SubscribeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.cause {
             SubscribeErrorCause::Topic(source) => Some(source),
+            SubscribeErrorCause::Filter(source) => Some(source),
             _ => None,
         }
     }
@@ -86,6 +99,8 @@ impl Error for SubscribeError {
 pub enum SubscribeErrorKind {
     /// A topic's name was refused; the source is the [`FieldError`].
     Topic,
+    /// Several filters are too large together; the source is the [`FilterError`].
+    Filter,
     /// No topic was named.
     NoTopics,
     /// There are more topics than [`HubBuilder::topics_per_subscription`](crate::HubBuilder::topics_per_subscription).
@@ -95,6 +110,8 @@ pub enum SubscribeErrorKind {
     TooManyPatterns,
     /// Of [`Hub::history`](crate::Hub::history): the hub's log does not answer, or loses events faster than they are read.
     Unavailable,
+    /// There is one stream too many, and the hub [wants a status](crate::OverLimit::Status) for it.
+    TooManyStreams,
     /// The client has the last events of all its topics, which [are finished](crate::Hub::finish): nothing is to come. As a
     /// response this is 204 without a body, after which an EventSource does not come back.
     Finished,

@@ -93,7 +93,7 @@ impl From<String> for AttributeValue {
 
 impl AttributeValue {
     /// The bytes that it takes as text.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
             Self::Bool(_) | Self::Integer(_) => size_of::<i64>(),

@@ -5,6 +5,7 @@ use super::Hub;
 use super::journal::Journal;
 use super::replication::Replication;
 use super::shared::{Defaults, Shared, Upkeep};
+use super::sources::{Rate, Sources};
 use crate::backend::{Log, Replica};
 use crate::clock::{Clock, millis};
 use crate::cluster::membership::Membership;
@@ -17,6 +18,7 @@ use crate::pinned::Pinned;
 use crate::presence::{Keeper, Presence, PresenceRules};
 use crate::registry::Registry;
 use crate::retry::DEFAULT_RETRY;
+use crate::stream_limit::{OverLimit, StreamLimits};
 use crate::sync::Mutex;
 use crate::topic::TopicPattern;
 
@@ -66,6 +68,9 @@ impl HubBuilder {
                 patterns_per_subscription: 64,
                 max_lag: Duration::from_secs(5),
                 snapshot_timeout: Some(Duration::from_secs(30)),
+                max_lifetime: None,
+                stream_limits: StreamLimits::NONE,
+                source_rate: None,
                 paces: Vec::new(),
             },
             presence: PresenceRules::default(),
@@ -168,6 +173,55 @@ impl HubBuilder {
         self
     }
 
+    /// How long a stream may be open, with a jitter of ±20 %; `None` for as long as the client likes. Then it is sent what was
+    /// published until then, and ends: [`EndReason::Lifetime`](crate::EndReason::Lifetime). Its client resumes, wherever the
+    /// load balancer sends it. So after a rolling restart, which leaves the node that came back last with few streams, the
+    /// load is even again after about this time. Default: `None`.
+    pub fn max_lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
+        self.defaults.max_lifetime = lifetime.into();
+        self
+    }
+
+    /// How many streams a [principal](crate::Subscribe::principal) may have open, at least 1: tabs, devices, or what a script
+    /// opens. Default: no limit.
+    ///
+    /// On a shared log it holds for all nodes together, a moment later: a stream that is one too many there ends within about a
+    /// second (what happens to it is that of [`over_limit`](Self::over_limit), and with a status, `limited`).
+    pub fn streams_per_principal(mut self, streams: usize) -> Self {
+        self.defaults.stream_limits.of_principal = streams.max(1);
+        self
+    }
+
+    /// How many streams there may be of one [client key](crate::Subscribe::client_key), at least 1; otherwise as
+    /// [`streams_per_principal`](Self::streams_per_principal). Default: no limit.
+    pub fn streams_per_client_key(mut self, streams: usize) -> Self {
+        self.defaults.stream_limits.of_client_key = streams.max(1);
+        self
+    }
+
+    /// How many streams may be subscribed to a topic, or to a pattern by its own name; at least 1. Each node counts its own.
+    /// Default: no limit.
+    pub fn streams_per_topic(mut self, streams: usize) -> Self {
+        self.defaults.stream_limits.of_topic = streams.max(1);
+        self
+    }
+
+    /// What happens to a stream that is one too many. Default: [`OverLimit::Retry`].
+    pub fn over_limit(mut self, over: OverLimit) -> Self {
+        self.defaults.stream_limits.over = over;
+        self
+    }
+
+    /// How much a [source](Hub::source) may publish: so many events a second, and so many at once after a rest; at least 1
+    /// each. Default: no limit.
+    ///
+    /// On a shared log it holds for all nodes together, a second later: what a source publishes elsewhere is taken from what it
+    /// may publish here. So for a second after a rest, each node lets it have its burst.
+    pub fn publications_per_source(mut self, a_second: u32, burst: u32) -> Self {
+        self.defaults.source_rate = Some(Rate { a_second: a_second.max(1), burst: burst.max(1) });
+        self
+    }
+
     /// How long a hub in memory remembers the key of an event: see [`Hub::publish_once`]. Default: 2 minutes. At most the
     /// newest 100,000 keys are remembered. A hub on a log uses the log's window.
     pub fn idempotency_window(mut self, window: Duration) -> Self {
@@ -253,6 +307,9 @@ impl HubBuilder {
             changing: 0.into(),
             journal: Mutex::new(journal),
             is_closed: false.into(),
+            is_draining: false.into(),
+            drain: Mutex::new(None),
+            sources: Sources::default(),
             ends_by_reset: false.into(),
             defaults: self.defaults,
             retention: rules,

@@ -92,6 +92,13 @@ impl Follower for Shared {
             Some(Received::RenewPresence) => {
                 self.presence.iter().for_each(|presence| presence.renew());
             }
+            Some(Received::Published(sources)) => {
+                if let Some(rate) = self.defaults.source_rate {
+                    sources.iter().for_each(|(source, count)| {
+                        self.sources.published_elsewhere(source, *count, rate, now);
+                    });
+                }
+            }
             Some(Received::Ephemeral { topic, event }) => {
                 let body = encode::fields_without_id(&event, 0);
                 let tags = event.tags().cloned();

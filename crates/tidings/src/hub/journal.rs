@@ -6,6 +6,7 @@
 
 pub(crate) mod effects;
 pub(crate) mod entry;
+mod filtered_logs;
 pub(super) mod keys;
 mod memory;
 pub(crate) mod source;
@@ -20,6 +21,7 @@ use super::published::Published;
 use crate::backend::Origin;
 use crate::encode;
 use crate::error::{PublishError, PublishErrorCause};
+use crate::filter::Filter;
 use crate::log::TopicLog;
 use crate::log::coverage::{Coverage, LowWatermark};
 use crate::log::frame::Frame;
@@ -127,7 +129,8 @@ impl Journal {
         self.is_closed = true;
     }
 
-    /// Appends an event to the logs of its topic and of the patterns that match, and moves the watermark on.
+    /// Appends an event to the logs of its topic and of the patterns that match, and to the filtered ones that it passes,
+    /// and moves the watermark on.
     ///
     /// # Errors
     ///
@@ -148,8 +151,16 @@ impl Journal {
             }
             _ => self.topics.get(entry.topic).cloned(),
         };
-        let patterns = self.topics.patterns_of(entry.topic);
-        let mut targets = Targets::lock(topic.as_ref(), &patterns);
+        let mut others = self.topics.patterns_of(entry.topic);
+        let patterns = !others.is_empty();
+        self.topics.add_filtered(topic.as_ref(), entry.tags.as_deref(), &mut others);
+        let hiding = match (&topic, entry.tags.as_deref()) {
+            (Some(topic), Some(tags)) if entry.kind != EntryKind::Ephemeral => {
+                self.topics.superseded_in(topic, tags)
+            }
+            _ => Vec::new(),
+        };
+        let mut targets = Targets::lock(topic.as_ref(), &others);
         let subscribers = targets.subscribers();
         let mut effects = Effects::default();
         if let Some(position) = known.or_else(|| self.pass(&entry.kind, &targets)) {
@@ -178,10 +189,12 @@ impl Journal {
         }
         let name = entry.topic;
         let frame = self.frame(entry, now);
-        let patterns = !patterns.is_empty();
         let topic = topic.as_ref().map_or(0, |topic| topic.id);
         tail.enter(self.offset, tail::Entry::To { topic, patterns });
         targets.append(&frame, &mut self.memory, now, &mut effects);
+        if let Some(key) = frame.tags.as_ref().and_then(|tags| tags.key.as_ref()) {
+            hiding.iter().for_each(|log| self.memory.hide(log, key));
+        }
         if let (Some(at), Some(position), true) = (logged, frame.position, frame.is_last()) {
             targets.set_last_at(at);
             self.topics.set_end(name, Some(LastEvent { position, at }), now);
@@ -227,15 +240,20 @@ impl Journal {
         Frame::new(self.offset, position, at, body, tags, &self.pinned)
     }
 
-    /// Counts one more subscriber in each of these topics and patterns.
-    pub(super) fn subscribe(&mut self, names: &[TopicPattern], now: u64) -> Vec<Arc<TopicLog>> {
-        // A new pattern has every event from here on.
+    /// Counts one more subscriber in each of these topics and patterns, or in what passes a filter of them.
+    pub(super) fn subscribe(
+        &mut self,
+        names: &[TopicPattern],
+        filter: Option<&Filter>,
+        now: u64,
+    ) -> Vec<Arc<TopicLog>> {
+        // A new pattern or filtered log has every event from here on.
         let low = LowWatermark {
             offset: self.offset,
             position: self.source.position(),
             reason: ResetReason::Trimmed,
         };
-        self.topics.subscribe(names, low, now)
+        self.topics.subscribe(names, filter, low, now)
     }
 
     /// Whether all of these topics are finished, with last events up to a position.
@@ -289,6 +307,11 @@ impl Journal {
         for (log, state, topic, last) in &mut finished {
             self.topics.set_end(topic, Some(*last), now);
             effects.wake(log.finish(state, *last, self.offset));
+        }
+        let filtered = finished.iter().flat_map(|(log, ..)| self.topics.filtered_of(log));
+        let mut filtered: Vec<_> = filtered.map(|log| (log, log.lock())).collect();
+        for (log, state) in &mut filtered {
+            effects.wake(log.skip(state, self.offset));
         }
         // Still under the logs' locks: a reader that finds the end finds the watermark, too.
         tail.set_watermark(self.offset);
@@ -355,13 +378,16 @@ impl Journal {
         effects: &mut Effects,
     ) {
         for log in logs {
-            let is_listed = self.topics.find(&log.name).is_some_and(|found| found.id == log.id);
-            let mut state = log.lock();
-            if is_listed && state.is_vacant() {
-                self.memory.forget(&log, &mut state);
-                drop(state);
-                self.topics.remove(&log);
-                effects.drop_topic(log);
+            // A filtered log may have been all that kept the one that it is of.
+            for log in [&log].into_iter().chain(log.filtered.as_ref().map(|it| &it.of)) {
+                let is_listed = self.topics.has(log);
+                let mut state = log.lock();
+                if is_listed && state.is_vacant() {
+                    self.memory.forget(log, &mut state);
+                    drop(state);
+                    self.topics.remove(log);
+                    effects.drop_topic(log.clone());
+                }
             }
         }
     }
@@ -407,7 +433,11 @@ impl Journal {
             let log = self.topics.find(name).filter(|log| log.id == *interest)?;
             (!log.lock().coverage.is_followed()).then(|| log.clone())
         });
-        let mut logs: Vec<_> = logs.collect();
+        let with_filtered = |log: Arc<TopicLog>| {
+            let filtered: Vec<_> = self.topics.filtered_of(&log).cloned().collect();
+            std::iter::once(log).chain(filtered)
+        };
+        let mut logs: Vec<_> = logs.flat_map(with_filtered).collect();
         // Each is locked once, even if the backend repeats itself.
         logs.sort_unstable_by_key(|log| log.id);
         logs.dedup_by_key(|log| log.id);

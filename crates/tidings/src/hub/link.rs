@@ -49,6 +49,7 @@ impl LinkState {
         };
         Health {
             is_closed,
+            is_draining: false,
             link,
             lag: self.caught_up.map(elapsed),
             rejected: self.rejected,

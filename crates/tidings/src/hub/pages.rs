@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -7,19 +7,47 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 
-use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Record, Reply};
+use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Record, Reply, Start};
 use crate::encode;
+use crate::filter::Filter;
 use crate::log::retention::RetentionRules;
 use crate::log::standing::LastEvent;
 use crate::pinned::Pinned;
 use crate::resume::Epoch;
-use crate::sync::{HashMap, Mutex};
-use crate::topic::Topic;
+use crate::sync::{HashMap, HashSet, Mutex};
+use crate::topic::{Topic, TopicPattern};
+use crate::waking::Waiter;
 
 /// The pages of a hub's log that are being read, or sent. Clients that ask for the same page share it: when a thousand
-/// clients have missed the same events, the log is asked once.
+/// clients with the same filter have missed the same events, the log is asked once.
+///
+/// What is being read has a limit of its own: some pages at a time. What was read counts as [`Pinned`].
 #[derive(Debug, Default)]
-pub(crate) struct Pages(Mutex<HashMap<(Read, Ends), Weak<SharedPage>>>);
+pub(crate) struct Pages {
+    pages: Mutex<HashMap<Key, Weak<SharedPage>>>,
+    turns: Arc<Turns>,
+}
+
+/// What clients that share a page ask for.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    epoch: Epoch,
+    topics: Vec<TopicPattern>,
+    start: Start,
+    /// Of the newest events, the end says which these are. After a position it is where the hub is: while that moves on, a
+    /// page that goes up to where it was is as good.
+    to: Option<u64>,
+    ends: Ends,
+    filter: Option<Filter>,
+}
+
+impl Key {
+    fn of(epoch: &Epoch, read: &Read, ends: Ends, filter: Option<Filter>) -> Self {
+        let Read { topics, start, to, .. } = read.clone();
+        let to = matches!(start, Start::Newest { .. }).then_some(to);
+        Self { epoch: epoch.clone(), topics, start, to, ends, filter }
+    }
+}
 
 /// The topics that have had their last events, up to where a page begins or ends.
 pub(crate) type Ends = BTreeMap<Topic, LastEvent>;
@@ -28,12 +56,14 @@ pub(crate) type Ends = BTreeMap<Topic, LastEvent>;
 #[derive(Debug)]
 pub(crate) struct Reading(Arc<SharedPage>);
 
-/// Events that were read from the log, as bytes of the event stream.
+/// Events that were read from the log and passed a filter, as bytes of the event stream.
 #[derive(Debug, Clone)]
 pub(crate) struct EncodedPage {
     pub(crate) epoch: Epoch,
     pub(crate) bytes: Bytes,
     pub(crate) events: usize,
+    /// Those of the events, if there is a filter.
+    pub(crate) positions: Arc<[u64]>,
     /// The page begins after this position.
     pub(crate) from: u64,
     /// The page has everything up to this position.
@@ -43,42 +73,105 @@ pub(crate) struct EncodedPage {
 }
 
 struct SharedPage {
+    /// Up to where it was asked for.
+    to: u64,
     state: Mutex<PageState>,
+    filter: Option<Filter>,
     rules: Arc<RetentionRules>,
     pinned: Arc<Pinned>,
 }
 
 enum PageState {
     /// With the topics that have ended before the page.
-    Waiting(Receiver<Page>, Ends, Vec<Waker>),
+    Waiting(Receiver<Page>, Ends, Vec<Waker>, Turn),
     Done(Result<EncodedPage, LogErrorKind>),
 }
 
 impl Pages {
-    /// Asks for a page with `ask`, or joins those that have asked for the same one. `ends`: see [`EncodedPage::ends`].
-    pub(crate) fn read(
+    /// Asks for a page of this history with `ask`, or joins those that have asked for the same one. `None` when many pages are
+    /// being read: then the waiter is woken when it is its turn to call this again. `ends`: see [`EncodedPage::ends`].
+    pub(crate) fn read<W: Waiter + 'static>(
         &self,
+        epoch: &Epoch,
         (read, ends): (Read, Ends),
-        rules: &Arc<RetentionRules>,
+        (filter, rules): (Option<Filter>, &Arc<RetentionRules>),
         pinned: &Arc<Pinned>,
+        waiter: &Arc<W>,
         ask: impl FnOnce(Read, Reply<Page>),
-    ) -> Reading {
-        let mut pages = self.0.lock();
-        let key = (read, ends);
-        if let Some(page) = pages.get(&key).and_then(Weak::upgrade) {
-            return Reading(page);
+    ) -> Option<Reading> {
+        let key = Key::of(epoch, &read, ends.clone(), filter.clone());
+        let mut pages = self.pages.lock();
+        let page = pages.get(&key).and_then(Weak::upgrade);
+        if let Some(page) = page.filter(|page| page.to <= read.to && !page.has_failed()) {
+            return Some(Reading(page));
         }
+        let turn = self.turns.take(waiter)?;
         if pages.len() == pages.capacity() {
             pages.retain(|_, page| page.strong_count() > 0);
         }
         let (reply, answer) = Reply::new();
-        let state = Mutex::new(PageState::Waiting(answer, key.1.clone(), Vec::new()));
-        let page = Arc::new(SharedPage { state, rules: rules.clone(), pinned: pinned.clone() });
-        let read = key.0.clone();
+        let state = Mutex::new(PageState::Waiting(answer, ends, Vec::new(), turn));
+        let (rules, pinned) = (rules.clone(), pinned.clone());
+        let page = Arc::new(SharedPage { to: read.to, state, filter, rules, pinned });
         pages.insert(key, Arc::downgrade(&page));
         drop(pages);
         ask(read, reply);
-        Reading(page)
+        Some(Reading(page))
+    }
+}
+
+/// How many pages may be read at a time.
+#[derive(Debug, Default)]
+struct Turns(Mutex<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    taken: usize,
+    /// Streams that wait for a turn, in their order, and their addresses.
+    waiting: VecDeque<Arc<dyn Waiter>>,
+    addresses: HashSet<usize>,
+}
+
+/// The right to read a page; another stream has its turn when this is dropped.
+#[derive(Debug)]
+struct Turn(Arc<Turns>);
+
+impl Turns {
+    /// With pages of 256 KiB, this is 16 MiB.
+    const MOST: usize = 64;
+
+    fn take<W: Waiter + 'static>(self: &Arc<Self>, waiter: &Arc<W>) -> Option<Turn> {
+        let mut queue = self.0.lock();
+        if queue.taken < Self::MOST {
+            queue.taken += 1;
+            return Some(Turn(self.clone()));
+        }
+        if queue.addresses.insert(Arc::as_ptr(waiter).addr()) {
+            queue.waiting.push_back(waiter.clone());
+        }
+        None
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut queue = self.0.0.lock();
+        queue.taken -= 1;
+        // One that is gone loses it: those that wait look again every second.
+        let next = queue.waiting.pop_front();
+        if let Some(next) = &next {
+            queue.addresses.remove(&Arc::as_ptr(next).cast::<()>().addr());
+        }
+        drop(queue);
+        if let Some(next) = next {
+            next.wake();
+        }
+    }
+}
+
+impl SharedPage {
+    fn has_failed(&self) -> bool {
+        matches!(&*self.state.lock(), PageState::Done(Err(_)))
     }
 }
 
@@ -91,7 +184,7 @@ impl Future for Reading {
         let mut state = self.0.state.lock();
         let (page, ends) = match &mut *state {
             PageState::Done(page) => return Poll::Ready(page.clone()),
-            PageState::Waiting(page, ends, wakers) => {
+            PageState::Waiting(page, ends, wakers, _) => {
                 if !wakers.iter().any(|known| known.will_wake(&waker)) {
                     wakers.push(waker);
                 }
@@ -100,12 +193,14 @@ impl Future for Reading {
                 (page, std::mem::take(ends))
             }
         };
-        let encode = |page| EncodedPage::of(page, ends, &self.0.rules, &self.0.pinned);
+        let SharedPage { filter, rules, pinned, .. } = &*self.0;
+        let encode = |page| EncodedPage::of(page, ends, filter.as_ref(), rules, pinned);
         let page = page.map(encode).map_err(|error| error.kind());
         let before = std::mem::replace(&mut *state, PageState::Done(page.clone()));
         drop(state);
-        if let PageState::Waiting(.., wakers) = before {
+        if let PageState::Waiting(_, _, wakers, turn) = before {
             wakers.into_iter().for_each(Waker::wake);
+            drop(turn);
         }
         Poll::Ready(page)
     }
@@ -115,7 +210,7 @@ impl Future for Reading {
 impl Wake for SharedPage {
     fn wake(self: Arc<Self>) {
         let wakers = match &mut *self.state.lock() {
-            PageState::Waiting(.., wakers) => std::mem::take(wakers),
+            PageState::Waiting(_, _, wakers, _) => std::mem::take(wakers),
             PageState::Done(_) => Vec::new(),
         };
         wakers.into_iter().for_each(Waker::wake);
@@ -123,25 +218,45 @@ impl Wake for SharedPage {
 }
 
 impl EncodedPage {
-    fn of(page: Page, mut ends: Ends, rules: &RetentionRules, pinned: &Arc<Pinned>) -> Self {
+    fn of(
+        page: Page,
+        mut ends: Ends,
+        filter: Option<&Filter>,
+        rules: &RetentionRules,
+        pinned: &Arc<Pinned>,
+    ) -> Self {
         let Page { epoch, mut records, from, to, reach } = page;
-        keep_newest(&mut records, rules);
-        let (mut bytes, mut events) = (Vec::new(), 0);
-        for Record { position, at, topic, event } in records {
-            // As the journal does with what the log delivers.
-            if ends.get(&topic).is_some_and(|last| last.voids(at)) {
-                continue;
+        let last = records.last().map(|record| record.position);
+        // As the journal does with what the log delivers.
+        records.retain(|Record { position, at, topic, event }| {
+            if ends.get(topic).is_some_and(|last| last.voids(*at)) {
+                return false;
             }
-            events += 1;
-            bytes.extend(encode::fields_without_id(&event, 0));
-            encode::id(&epoch, position, &mut bytes);
-            bytes.push(b'\n');
-            match event.is_last() {
-                true => drop(ends.insert(topic, LastEvent { position, at })),
-                false => drop(ends.remove(&topic)),
+            if event.is_last() {
+                ends.insert(topic.clone(), LastEvent { position: *position, at: *at });
+            } else {
+                ends.remove(topic);
+            }
+            true
+        });
+        keep_newest(&mut records, rules);
+        let (mut bytes, mut events, mut positions) = (Vec::new(), 0, Vec::new());
+        for Record { position, event, .. } in records {
+            if filter.is_none_or(|filter| filter.matches(&event)) {
+                bytes.extend(encode::fields_without_id(&event, 0));
+                encode::id(&epoch, position, &mut bytes);
+                bytes.push(b'\n');
+                events += 1;
+                positions.extend(filter.map(|_| position));
             }
         }
-        Self { epoch, bytes: pinned.hold(bytes), events, from, to, reach, ends }
+        // Where the next page begins. A client that knows it need not be reset for what is hidden from it.
+        if let Some(last) = last.filter(|last| filter.is_some() && positions.last() != Some(last)) {
+            encode::id(&epoch, last, &mut bytes);
+            bytes.push(b'\n');
+        }
+        let (bytes, positions) = (pinned.hold(bytes), positions.into());
+        Self { epoch, bytes, events, positions, from, to, reach, ends }
     }
 }
 
@@ -176,13 +291,29 @@ mod tests {
     use futures_executor::block_on;
 
     use super::*;
-    use crate::backend::{LogError, Start};
+    use crate::backend::LogError;
     use crate::event::Event;
     use crate::topic::TopicPattern;
 
-    fn read(topic: &str) -> (Read, Ends) {
+    fn read(topic: &str, to: u64) -> (Read, Ends) {
         let topics = vec![TopicPattern::new(topic).unwrap()];
-        (Read { topics, start: Start::After(3), to: 9, max_bytes: 100 }, Ends::new())
+        (Read { topics, start: Start::After(3), to, max_bytes: 100 }, Ends::new())
+    }
+
+    /// Counts how often it is woken.
+    #[derive(Debug, Default)]
+    struct Bell(std::sync::atomic::AtomicUsize);
+
+    impl Waiter for Bell {
+        fn wake(&self) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    impl Bell {
+        fn rung(&self) -> usize {
+            self.0.load(std::sync::atomic::Ordering::Relaxed)
+        }
     }
 
     #[test]
@@ -190,14 +321,19 @@ mod tests {
         let pages = Pages::default();
         let mut replies = Vec::new();
         let pinned = Pinned::new(0);
-        let rules = Arc::default();
-        let mut ask =
-            |topic| pages.read(read(topic), &rules, &pinned, |_, reply| replies.push(reply));
-        let same: Vec<_> = (0..100).map(|_| ask("a")).collect();
-        let other = ask("b");
-        assert_eq!(replies.len(), 2);
+        let (epoch, bell, rules) = (Epoch::random(), Arc::new(Bell::default()), Arc::default());
+        let mut ask = |topic, to| {
+            let answer = |_, reply| replies.push(reply);
+            pages.read(&epoch, read(topic, to), (None, &rules), &pinned, &bell, answer).unwrap()
+        };
+        // Also while the hub goes on.
+        let same: Vec<_> = (0..100).map(|n| ask("a", 9 + n)).collect();
+        let other = ask("b", 9);
+        // This one must not be told of what comes after 8.
+        let earlier = ask("a", 8);
+        assert_eq!(replies.len(), 3);
+        drop(earlier);
         let mut replies = replies.into_iter();
-        let epoch = Epoch::random();
         let record =
             Record { position: 7, at: 0, topic: Topic::new("a").unwrap(), event: Event::new("x") };
         let page = Page::new(epoch.clone(), vec![record], 3, 9);
@@ -218,13 +354,43 @@ mod tests {
     #[test]
     fn a_page_that_no_client_holds_is_forgotten_and_asked_for_again() {
         let (pages, pinned) = (Pages::default(), Pinned::new(0));
-        for n in 0..1_000 {
-            drop(pages.read(read(&n.to_string()), &Arc::default(), &pinned, |_, _| {}));
-        }
-        assert!(pages.0.lock().capacity() < 100);
+        let (epoch, bell, rules) = (Epoch::random(), Arc::new(Bell::default()), Arc::default());
         let mut asked = 0;
-        drop(pages.read(read("a"), &Arc::default(), &pinned, |_, _| asked += 1));
-        drop(pages.read(read("a"), &Arc::default(), &pinned, |_, _| asked += 1));
-        assert_eq!(asked, 2);
+        let mut ask = |topic: &str| {
+            let answer = |_, _| asked += 1;
+            drop(pages.read(&epoch, read(topic, 9), (None, &rules), &pinned, &bell, answer));
+        };
+        for n in 0..1_000 {
+            ask(&n.to_string());
+        }
+        assert!(pages.pages.lock().capacity() < 100);
+        (0..2).for_each(|_| ask("a"));
+        assert_eq!(asked, 1_002);
+    }
+
+    #[test]
+    fn some_pages_are_read_at_a_time_and_the_others_have_their_turns() {
+        let (pages, pinned, epoch) = (Pages::default(), Pinned::new(0), Epoch::random());
+        let rules = Arc::default();
+        let mut replies = Vec::new();
+        let mut ask = |n: usize, bell: &Arc<Bell>| {
+            let read = read(&n.to_string(), 9);
+            pages.read(&epoch, read, (None, &rules), &pinned, bell, |_, reply| replies.push(reply))
+        };
+        let first = Arc::new(Bell::default());
+        let mut reading: Vec<_> = (0..Turns::MOST).map(|n| ask(n, &first).unwrap()).collect();
+        let bells = [(); 2].map(|()| Arc::new(Bell::default()));
+        assert!(ask(1_000, &bells[0]).is_none() && ask(1_000, &bells[0]).is_none());
+        assert!(ask(1_001, &bells[1]).is_none());
+        assert!(ask(3, &bells[1]).is_some(), "what is read anyway is shared");
+        drop(reading.pop());
+        assert_eq!(bells.each_ref().map(|bell| bell.rung()), [1, 0]);
+        reading.push(ask(1_000, &bells[0]).unwrap());
+        assert!(ask(1_001, &bells[1]).is_none());
+        replies.remove(0).send(Err(LogError::new(LogErrorKind::Trimmed, "gone")));
+        let gone = reading.remove(0);
+        assert_eq!(block_on(gone).unwrap_err(), LogErrorKind::Trimmed);
+        assert_eq!(bells.each_ref().map(|bell| bell.rung()), [1, 1]);
+        assert_eq!(first.rung(), 0);
     }
 }

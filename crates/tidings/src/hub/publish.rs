@@ -49,6 +49,11 @@ struct Appending {
 }
 
 impl Publish {
+    /// What was not even tried.
+    pub(crate) fn refused(shared: &Shared, error: PublishError) -> Self {
+        Self(Outcome::Known(Some(Err(shared.refused(error)))))
+    }
+
     /// The outcome, for code that is not async. On a hub in memory this never blocks.
     ///
     /// On a hub with a log it blocks the thread until the log has answered. Do not call it from async code: a log
@@ -171,6 +176,15 @@ pub(crate) fn publish(
         }
     }
     Publish(outcome)
+}
+
+impl Shared {
+    /// Counts a publication that was not even tried.
+    pub(crate) fn refused(&self, error: PublishError) -> PublishError {
+        self.counters.published(false);
+        tell_refused(None, &error);
+        error
+    }
 }
 
 /// The caller learns of a publication that is its own fault; a log that fails is news for operators.

@@ -2,8 +2,10 @@ use std::sync::Arc;
 
 use super::journal::topics::{Past, STEP};
 use super::shared::Shared;
+use crate::filter::Filter;
 use crate::log::TopicLog;
 use crate::log::coverage::LowWatermark;
+use crate::log::filtered::filter_of;
 use crate::topic::{Topic, TopicPattern};
 
 /// Looks for the past of topics and patterns, in steps: 64 patterns and a hundred thousand topics are millions of
@@ -18,6 +20,7 @@ pub(crate) struct Search {
     place: Place,
     found: Vec<Arc<TopicLog>>,
     vanished: LowWatermark,
+    filter: Option<Filter>,
 }
 
 #[derive(Debug)]
@@ -36,13 +39,14 @@ impl Search {
         // A selective log does not deliver the topics of a pattern one by one.
         let is_selective = shared.replication.as_ref().is_some_and(|it| it.is_selective);
         let (patterns, topics): (Vec<_>, Vec<_>) =
-            logs.iter().cloned().partition(|log| log.name.has_wildcard());
+            logs.iter().map(|log| log.whole().clone()).partition(|log| log.name.has_wildcard());
         (!is_selective && !patterns.is_empty()).then(|| Self {
             groups: by_prefix(patterns.iter().map(|log| log.name.clone()).collect()),
             group: 0,
             place: Place::Topics(None),
             found: topics,
             vanished: LowWatermark::default(),
+            filter: filter_of(logs).cloned(),
         })
     }
 
@@ -84,7 +88,7 @@ impl Search {
         logs.sort_by(|a, b| a.name.cmp(&b.name));
         logs.dedup_by_key(|log| log.id);
         let vanished = self.vanished.max(shared.journal.lock().topics.lost_by_forgotten());
-        Past { logs: logs.into(), vanished }
+        Past { logs: logs.into(), vanished, filter: self.filter }
     }
 }
 

@@ -1,17 +1,22 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use super::drain::{Drain, Draining};
 use super::journal::effects::Effects;
 use super::journal::entry::Entry;
 use super::journal::topics::STEP;
 use super::journal::{Head, Journal};
 use super::published::Published;
 use super::replication::Replication;
+use super::sources::{Rate, Sources};
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::cluster::membership::Membership;
 use crate::counters::Counters;
+use crate::end_reason::{End, EndReason};
 use crate::error::PublishError;
+use crate::field::EventId;
+use crate::filter::Filter;
 use crate::health::{Health, Link};
 use crate::heartbeat::Heartbeat;
 use crate::log::feed::{Coalescing, Feeds};
@@ -24,6 +29,7 @@ use crate::pinned::Pinned;
 use crate::presence::Keeper;
 use crate::registry::Registry;
 use crate::resume::{Epoch, LastEventId};
+use crate::stream_limit::StreamLimits;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::telling::{Attached, tell};
@@ -45,6 +51,9 @@ pub(crate) struct Shared {
     pub(super) is_relieving: AtomicBool,
     pub(crate) journal: Mutex<Journal>,
     pub(super) is_closed: AtomicBool,
+    pub(super) is_draining: AtomicBool,
+    pub(super) drain: Mutex<Option<Arc<Draining>>>,
+    pub(super) sources: Sources,
     /// Streams end with an error.
     pub(super) ends_by_reset: AtomicBool,
     pub(crate) defaults: Defaults,
@@ -74,6 +83,10 @@ pub(crate) struct Defaults {
     /// How far a hub that is ready may lag behind its log.
     pub(crate) max_lag: Duration,
     pub(crate) snapshot_timeout: Option<Duration>,
+    pub(crate) max_lifetime: Option<Duration>,
+    pub(crate) stream_limits: StreamLimits,
+    /// How much a source may publish.
+    pub(crate) source_rate: Option<Rate>,
     /// The least intervals of topics by pattern: the first rule that matches applies.
     pub(crate) paces: Vec<(TopicPattern, Duration)>,
 }
@@ -128,6 +141,12 @@ impl Shared {
         self.journal.lock().epoch()
     }
 
+    /// See [`Hub::position`](crate::Hub::position).
+    pub(crate) fn newest_known(&self) -> EventId {
+        let head = self.head();
+        head.epoch.id(head.newest_known())
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Acquire)
     }
@@ -143,6 +162,63 @@ impl Shared {
         self.feeds.open_gates();
         self.registry.wake_all();
         self.presence.iter().for_each(|presence| presence.close());
+    }
+
+    /// Whether new streams are turned away. A hub that is closed sends them what they missed.
+    pub(crate) fn turns_away(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire) && !self.is_closed()
+    }
+
+    /// Ends every stream, one after the other.
+    pub(super) fn drain(&self, over: Duration) -> Drain {
+        // Before the streams are listed: one that is not among them finds it.
+        self.is_draining.store(true, Ordering::Release);
+        self.announce();
+        Draining::begin(self, over)
+    }
+
+    /// Ends a stream on purpose. Its client comes back after the hub's retry.
+    pub(crate) fn end(&self, client: &Client, reason: EndReason) {
+        let end = End::new(reason, self.defaults.retry);
+        client.end_as(End { until: self.watermark(), ..end });
+    }
+
+    /// Ends a stream in whose place a newer one came. Its client comes back by itself, and would supersede that one in turn:
+    /// so not soon.
+    pub(crate) fn supersede(&self, client: &Client) {
+        let retry = self.defaults.retry.map(|retry| retry.saturating_mul(10));
+        client.end(EndReason::Superseded, retry);
+    }
+
+    /// Whether a source may publish once more, which is then counted.
+    pub(crate) fn admit(&self, source: &Arc<str>) -> bool {
+        let Some(rate) = self.defaults.source_rate else { return true };
+        let is_told = self.cluster.is_some();
+        let is_admitted = self.sources.admit(source, rate, self.clock.now(), is_told);
+        if !is_admitted {
+            self.counters.publications_limited.add();
+        }
+        is_admitted
+    }
+
+    /// Tells the other nodes what sources have published here. Those of very many are told later.
+    fn tell_published(&self) {
+        const MOST: usize = 1_000;
+
+        if self.defaults.source_rate.is_some() {
+            let sources = self.sources.take_untold(MOST);
+            if !sources.is_empty() {
+                self.signal(|cluster| cluster.published(sources));
+            }
+        }
+    }
+
+    /// A stream has left the registry.
+    pub(crate) fn on_stream_gone(&self) {
+        if self.is_draining.load(Ordering::Acquire) && self.registry.count() == 0 {
+            let draining = self.drain.lock().clone();
+            draining.inspect(|draining| draining.wake());
+        }
     }
 
     /// Gives an event its place and wakes the streams that wait for it.
@@ -224,18 +300,27 @@ impl Shared {
         }
     }
 
-    /// Counts one more subscriber in these topics and patterns. Every event after the head is for it.
-    pub(crate) fn subscribe(&self, names: &[TopicPattern]) -> (Vec<Arc<TopicLog>>, Head) {
-        let entered = self.enter(names);
+    /// Counts one more subscriber in these topics and patterns, or in what passes a filter of them. Every event after the
+    /// head is for it.
+    pub(crate) fn subscribe(
+        &self,
+        names: &[TopicPattern],
+        filter: Option<&Filter>,
+    ) -> (Vec<Arc<TopicLog>>, Head) {
+        let entered = self.enter(names, filter);
         self.tell_interests();
         entered
     }
 
     /// The same for a caller that tells the interests when it holds no lock.
-    pub(crate) fn enter(&self, names: &[TopicPattern]) -> (Vec<Arc<TopicLog>>, Head) {
+    pub(crate) fn enter(
+        &self,
+        names: &[TopicPattern],
+        filter: Option<&Filter>,
+    ) -> (Vec<Arc<TopicLog>>, Head) {
         let now = self.clock.now();
-        let steps = names.chunks(STEP).flat_map(|names| self.journal.lock().subscribe(names, now));
-        let logs = steps.collect();
+        let subscribe = |names| self.journal.lock().subscribe(names, filter, now);
+        let logs = names.chunks(STEP).flat_map(subscribe).collect();
         (logs, self.head())
     }
 
@@ -274,6 +359,9 @@ impl Shared {
 
     /// Ends a subscription to topics.
     pub(crate) fn unsubscribe(&self, topics: &[Arc<TopicLog>]) {
+        for filtered in topics.iter().filter_map(|log| log.filtered.as_ref()) {
+            filtered.of.lock().filtered_subscribers -= 1;
+        }
         self.leave(topics, |state| state.subscribers -= 1);
     }
 
@@ -317,13 +405,16 @@ impl Shared {
     pub(crate) fn health(&self) -> Health {
         let link = self.replication.as_ref().map(|replication| replication.link());
         let (is_closed, max_lag) = (self.is_closed(), self.defaults.max_lag);
+        let is_draining = self.is_draining.load(Ordering::Acquire);
         let writer_restarts = self.counters.writer_restarts.get();
         match link {
             Some(link) => {
-                Health { writer_restarts, ..link.health(is_closed, max_lag, self.clock.now()) }
+                let health = link.health(is_closed, max_lag, self.clock.now());
+                Health { is_draining, writer_restarts, ..health }
             }
             None => Health {
                 is_closed,
+                is_draining,
                 link: Link::None,
                 lag: None,
                 rejected: 0,
@@ -367,6 +458,8 @@ impl Shared {
             ended_superseded: counters.ended_superseded.get(),
             ended_drained: counters.ended_drained.get(),
             ended_finished: counters.ended_finished.get(),
+            ended_lifetime: counters.ended_lifetime.get(),
+            publications_limited: counters.publications_limited.get(),
             checks_failed: counters.checks_failed.get(),
             subscriptions_finished: counters.subscriptions_finished.get(),
             present: self.presence.as_ref().map_or(0, |presence| presence.count()),
@@ -418,6 +511,7 @@ impl Timed for Shared {
             if let Some(cluster) = &self.cluster {
                 cluster.expire(now);
                 self.announce();
+                self.tell_published();
             }
             next = next.or(Some(now + Upkeep::INTERVAL));
         }

@@ -11,6 +11,7 @@ use super::tail::{Entry, Tail};
 use super::wait_list::Ticket;
 use super::{TopicLog, TopicState};
 use crate::clock::Clock;
+use crate::filter::Filter;
 use crate::hub::shared::Shared;
 use crate::sync::Mutex;
 use crate::waking::Waiter;
@@ -21,6 +22,8 @@ use crate::waking::Waiter;
 pub(crate) struct Feed {
     /// Sorted by name, each once.
     pub(crate) topics: Box<[Arc<TopicLog>]>,
+    /// What passes of them, if that is not all: filtered logs are read without.
+    filter: Option<Filter>,
     /// If there are many topics.
     index: Option<Box<TopicIndex>>,
     cache: Mutex<Cache>,
@@ -44,8 +47,10 @@ pub(crate) enum Readers {
 /// Finds the topics of a feed to which an event went.
 #[derive(Debug)]
 struct TopicIndex {
-    /// The ids of topics and their places in the feed, sorted.
-    by_id: Box<[(u64, u32)]>,
+    /// The ids of topics, sorted.
+    ids: Box<[u64]>,
+    /// The places of these topics in the feed.
+    places: Box<[u32]>,
     /// The places of the patterns.
     patterns: Box<[u32]>,
 }
@@ -59,17 +64,19 @@ impl TopicIndex {
             return None;
         }
         let places = || (0..).zip(topics);
-        let mut by_id: Box<[_]> = places().map(|(place, topic)| (topic.id, place)).collect();
+        let mut by_id: Vec<_> = places().map(|(place, topic)| (topic.whole().id, place)).collect();
         by_id.sort_unstable();
+        let ids = by_id.iter().map(|(id, _)| *id).collect();
+        let in_order = by_id.into_iter().map(|(_, place)| place).collect();
         let patterns = places().filter(|(_, topic)| topic.name.has_wildcard());
         let patterns = patterns.map(|(place, _)| place).collect();
-        Some(Box::new(Self { by_id, patterns }))
+        Some(Box::new(Self { ids, places: in_order, patterns }))
     }
 
     /// The places of the topics to which the events after `from` and up to `to` went, and perhaps of others. `None` if it
     /// is not known, or is no less work than to look at all topics.
     fn changed(&self, from: u64, to: u64, tail: &Tail) -> Option<Vec<u32>> {
-        if to.saturating_sub(from) > self.by_id.len() as u64 {
+        if to.saturating_sub(from) > self.ids.len() as u64 {
             return None;
         }
         let mut changed = Vec::new();
@@ -77,9 +84,8 @@ impl TopicIndex {
         let is_known = tail.for_each(from, to, |entry| match entry {
             Entry::Any => is_any = true,
             Entry::To { topic, patterns } => {
-                let place = self.by_id.binary_search_by_key(&topic, |(id, _)| *id).ok();
-                let place = place.and_then(|place| self.by_id.get(place));
-                changed.extend(place.map(|(_, place)| *place));
+                let index = self.ids.binary_search(&topic).ok();
+                changed.extend(index.and_then(|index| self.places.get(index)));
                 if patterns {
                     changed.extend_from_slice(&self.patterns);
                 }
@@ -176,7 +182,7 @@ impl Feed {
                 // Its topics begin at different offsets: no other reader can share this.
                 let topics = (0..).zip(&self.topics);
                 let room = coalescing.budget.room();
-                let gathered = self.gather(range, topics, Some(topic_cursors), room)?;
+                let gathered = self.gather_any(range, topics, Some(topic_cursors), room)?;
                 gathered.into_slice(range, limit, coalescing).map(|(slice, _)| slice)
             } else {
                 self.read_shared(range, coalescing)?
@@ -223,8 +229,8 @@ impl Feed {
         let room = coalescing.budget.room();
         let seen = coalescing.tail.watermark();
         let gathered = match &changed {
-            None => self.gather(range, (0..).zip(&self.topics), None, room)?,
-            Some(places) => self.gather(range, self.at(places), None, room)?,
+            None => self.gather_any(range, (0..).zip(&self.topics), None, room)?,
+            Some(places) => self.gather_any(range, self.at(places), None, room)?,
         };
         let Some((slice, chunk)) = gathered.into_slice(range, seen, coalescing) else {
             return Ok(None);
@@ -246,7 +252,10 @@ impl Feed {
     }
 
     /// The topics at these places.
-    fn at<'a>(&'a self, places: &'a [u32]) -> impl Iterator<Item = (u32, &'a Arc<TopicLog>)> {
+    fn at<'a>(
+        &'a self,
+        places: &'a [u32],
+    ) -> impl Iterator<Item = (u32, &'a Arc<TopicLog>)> + Clone {
         places.iter().filter_map(|place| Some((*place, self.topics.get(*place as usize)?)))
     }
 
@@ -278,10 +287,34 @@ impl Feed {
             (Newest::None, Newest::None) => return Ok(Some(None)),
             _ => return Ok(None),
         };
-        // A frame after the range: there is none in it.
-        Ok(Some(
-            (frame.offset <= range.to).then(|| Slice { topic: Some(index), ..Slice::of(frame) }),
-        ))
+        // A frame after the range, or one that is hidden: there is none in it.
+        let is_read = frame.offset <= range.to && self.passes(frame);
+        Ok(Some(is_read.then(|| Slice { topic: Some(index), ..Slice::of(frame) })))
+    }
+
+    #[inline]
+    fn passes(&self, frame: &Frame) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.passes(frame.tags.as_deref()))
+    }
+
+    /// How many frames are compared with a filter under a topic's lock.
+    const COMPARED: usize = 256;
+
+    /// Collects frames of topics in a range, and goes on where all that it has seen are hidden.
+    fn gather_any<'a>(
+        &'a self,
+        mut range: Range,
+        topics: impl Iterator<Item = (u32, &'a Arc<TopicLog>)> + Clone,
+        topic_cursors: Option<&[TopicCursor]>,
+        room: usize,
+    ) -> Result<Gathered, ResetReason> {
+        loop {
+            let gathered = self.gather(range, topics.clone(), topic_cursors, room)?;
+            if !gathered.frames.is_empty() || gathered.to >= range.to {
+                return Ok(gathered);
+            }
+            range.from = gathered.to;
+        }
     }
 
     /// Whether a chunk is good enough for a reader although some of its values may have been superseded since it was
@@ -325,7 +358,15 @@ impl Feed {
             let ephemeral = state.ephemeral().filter(|_| !range.replay);
             for ring in [Some(&state.durable), ephemeral].into_iter().flatten() {
                 let mut size = 0;
-                for frame in ring.after(from).take_while(|frame| frame.offset <= to) {
+                let frames_of_ring = ring.after(from).take_while(|frame| frame.offset <= to);
+                for (count, frame) in frames_of_ring.enumerate() {
+                    if self.filter.is_some() && count == Self::COMPARED {
+                        to = frame.offset - 1;
+                        break;
+                    }
+                    if !self.passes(frame) {
+                        continue;
+                    }
                     // Cut short here, no other topic may be read further either: its frames
                     // would be sent before those left out here.
                     if size >= room {
@@ -597,20 +638,42 @@ impl Coalescing {
     }
 }
 
-/// The feeds in use, by their readers and the ids of their topics.
+/// The feeds in use.
 #[derive(Debug, Default)]
 pub(crate) struct Feeds(Mutex<HashMap<FeedKey, Weak<Feed>>>);
 
-type FeedKey = (Readers, u64, Box<[u64]>);
+/// What feeds differ in.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct FeedKey {
+    /// The ids of its topics.
+    topics: Box<[u64]>,
+    filter: Option<Filter>,
+    readers: Readers,
+    interval: u64,
+}
+
+impl FeedKey {
+    fn new(topics: &[Arc<TopicLog>], what: (Option<Filter>, Readers, u64)) -> Self {
+        let topics = topics.iter().map(|topic| topic.id).collect();
+        let (filter, readers, interval) = what;
+        Self { topics, filter, readers, interval }
+    }
+}
 
 impl Feeds {
-    /// The feed of these topics, which are sorted.
-    pub(crate) fn of(self: &Arc<Self>, topics: Vec<Arc<TopicLog>>, readers: Readers) -> Arc<Feed> {
-        self.get(topics, readers, 0, || None)
+    /// The feed of what passes of these topics, which are sorted, or of all, for streams that read their past from it.
+    pub(crate) fn of_past(
+        self: &Arc<Self>,
+        topics: Vec<Arc<TopicLog>>,
+        filter: Option<Filter>,
+        readers: Readers,
+    ) -> Arc<Feed> {
+        self.get(topics, (filter, readers, 0), || None)
     }
 
-    /// The same for streams that are to be sent something at most once in an interval, in milliseconds.
-    pub(crate) fn with_pace(
+    /// The feed of these topics, which are sorted, for streams that are to be sent something at most once in an interval, in
+    /// milliseconds.
+    pub(crate) fn of(
         self: &Arc<Self>,
         topics: Vec<Arc<TopicLog>>,
         interval: u64,
@@ -618,7 +681,7 @@ impl Feeds {
     ) -> Arc<Feed> {
         let count = topics.len();
         let gate = || (interval > 0).then(|| Gate::new(interval, count, shared));
-        self.get(topics, Readers::Any, interval, gate)
+        self.get(topics, (None, Readers::Any, interval), gate)
     }
 
     /// Nothing more will be published: streams need not wait for their time.
@@ -631,11 +694,10 @@ impl Feeds {
     fn get(
         self: &Arc<Self>,
         topics: Vec<Arc<TopicLog>>,
-        readers: Readers,
-        interval: u64,
+        (filter, readers, interval): (Option<Filter>, Readers, u64),
         gate: impl FnOnce() -> Option<Arc<Gate>>,
     ) -> Arc<Feed> {
-        let key = (readers, interval, topics.iter().map(|topic| topic.id).collect());
+        let key = FeedKey::new(&topics, (filter.clone(), readers, interval));
         let mut feeds = self.0.lock();
         if let Some(feed) = feeds.get(&key).and_then(Weak::upgrade) {
             return feed;
@@ -644,6 +706,7 @@ impl Feeds {
             index: TopicIndex::of(&topics),
             is_latest: topics.iter().any(|topic| topic.retention.is_latest_per_key()),
             topics: topics.into(),
+            filter,
             cache: Mutex::default(),
             siblings: self.clone(),
             readers,
@@ -665,7 +728,7 @@ impl Drop for Feed {
         if let Some(gate) = &self.gate {
             gate.close(self);
         }
-        let key = (self.readers, interval, self.topics.iter().map(|topic| topic.id).collect());
+        let key = FeedKey::new(&self.topics, (self.filter.clone(), self.readers, interval));
         let mut feeds = self.siblings.0.lock();
         // Unless the same topics have a new feed already.
         if feeds.get(&key).is_some_and(|feed| feed.strong_count() == 0) {

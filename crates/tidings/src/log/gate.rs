@@ -2,7 +2,7 @@ use std::sync::{Arc, Weak};
 
 use super::feed::{Cursor, Feed, TopicCursor};
 use super::tail::Tail;
-use super::wait_list::{Ticket, WaitList};
+use super::wait_list::{Generation, Ticket, WaitList};
 use crate::hub::shared::Shared;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -21,8 +21,8 @@ pub(crate) struct Gate {
     interval: u64,
     /// Open for streams whose cursors are before this.
     open_to: AtomicU64,
-    /// That of the wait list, so that a stream sees without the lock that it is still in it.
-    generation: AtomicU64,
+    /// That of the wait list.
+    generation: Generation,
     state: Mutex<State>,
     slot: TimerSlot,
     shared: Weak<Shared>,
@@ -56,7 +56,7 @@ impl Gate {
         Arc::new_cyclic(|this| Self {
             interval,
             open_to: AtomicU64::new(0),
-            generation: AtomicU64::new(1),
+            generation: Generation::default(),
             state: Mutex::new(State {
                 waiting: WaitList::default(),
                 next_at: 0,
@@ -82,9 +82,7 @@ impl Gate {
 
     /// Whether the stream with this ticket is still in the wait list.
     pub(super) fn still_waiting(&self, ticket: Option<Ticket>) -> bool {
-        ticket.is_some_and(|ticket| {
-            ticket.generation.get() == self.generation.load(Ordering::Acquire)
-        })
+        self.generation.is_of(ticket)
     }
 
     /// Joins the wait list. Returns false when the gate is open instead.
@@ -102,7 +100,7 @@ impl Gate {
             return false;
         }
         if !self.still_waiting(*ticket) {
-            *ticket = Some(state.waiting.join(waiter.clone()));
+            *ticket = Some(state.waiting.join(waiter.clone(), &self.generation));
         }
         let watch = state.watch;
         let has_news = match watch {
@@ -122,7 +120,7 @@ impl Gate {
     }
 
     pub(super) fn stop_waiting(&self, ticket: Ticket) {
-        let left = self.state.lock().waiting.leave(ticket);
+        let left = self.state.lock().waiting.leave(ticket, &self.generation);
         // Outside the lock: it may be the last reference to the stream.
         drop(left);
     }
@@ -140,8 +138,7 @@ impl Gate {
         let mut state = self.state.lock();
         (state.watch, state.next_at) = (Watch::Nothing, now.saturating_add(self.interval));
         self.open_to.store(to, Ordering::Release);
-        let (waiting, generation) = state.waiting.take();
-        self.generation.store(generation.get(), Ordering::Release);
+        let waiting = state.waiting.take(&self.generation);
         drop(state);
         waking::wake(waiting);
     }

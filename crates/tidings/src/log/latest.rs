@@ -65,6 +65,18 @@ impl Latest {
         Some(frame)
     }
 
+    /// The frame of a key.
+    pub(super) fn get(&self, key: &EventKey) -> Option<&Frame> {
+        self.frames.get(self.keys.get(key)?)
+    }
+
+    /// Removes the frame of a key, whose place one has taken that is not to be here.
+    pub(super) fn remove(&mut self, key: &EventKey) -> Option<Frame> {
+        let frame = self.frames.remove(self.keys.get(key)?)?;
+        self.forget(&frame);
+        Some(frame)
+    }
+
     /// A frame was removed that nothing has taken the place of.
     fn forget(&mut self, frame: &Frame) {
         self.removals.remove(&frame.offset);
@@ -93,10 +105,6 @@ impl Latest {
 
     pub(super) fn last(&self) -> Option<&Frame> {
         self.frames.last_key_value().map(|(_, frame)| frame)
-    }
-
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Frame> {
-        self.frames.values()
     }
 
     /// The frames after `offset`, oldest first.

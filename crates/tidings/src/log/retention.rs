@@ -110,6 +110,11 @@ impl Retention {
         self.removals.is_some()
     }
 
+    /// With the same limits, for events of which each supersedes the one before it with its key.
+    pub(crate) fn with_keys(self) -> Self {
+        Self { removals: Some(Duration::ZERO), ..self }
+    }
+
     /// With the same limits, for events whose keys mean nothing together.
     pub(crate) fn without_keys(self) -> Self {
         Self { removals: None, ..self }

@@ -80,8 +80,8 @@ pub(super) enum LogStart {
     /// After a position that the log has reached, and this node perhaps not yet.
     After(u64),
     /// With the newest events up to a position, or up to the head: at most `count`, and none older than `age` in
-    /// milliseconds.
-    Newest { count: usize, age: u64, to: Option<u64>, whole: Whole },
+    /// milliseconds. Of those, all that pass the client's filter, if it has one, or so many of them.
+    Newest { count: usize, age: u64, to: Option<u64>, whole: Whole, passing: Option<usize> },
 }
 
 /// When the newest events of the hub's log are all that the client has asked for.
@@ -126,7 +126,7 @@ impl Beginning {
             }
             Claim::Position(position) => position,
         };
-        match StartPoint::after(&view.past, position, view.head) {
+        match view.after(position) {
             Ok(then) => Self::from_memory(Status::Resumed, then),
             // The log may have what memory has not, and positions that this node has not reached.
             Err(_) if view.head.replica.is_some() => {
@@ -221,6 +221,20 @@ impl<'a> View<'a> {
         Self { head, logs, past, rules: &shared.retention, now: shared.clock.now() }
     }
 
+    /// Where memory goes on after a position.
+    ///
+    /// # Errors
+    ///
+    /// The reason, when memory lacks an event after it.
+    pub(super) fn after(&self, position: u64) -> Result<StartPoint, ResetReason> {
+        let after = |past: &Past<'_>| StartPoint::after(past, position, self.head);
+        match self.past.filter {
+            // These know what they had, whatever the logs have lost that they are of.
+            Some(_) => after(&Past::of_filtered(self.logs)).or_else(|_| after(&self.past)),
+            None => after(&self.past),
+        }
+    }
+
     /// Whether the hub's log delivers all topics.
     fn is_followed(&self) -> bool {
         self.logs.iter().all(|log| log.lock().coverage.is_followed())
@@ -262,16 +276,17 @@ impl<'a> View<'a> {
             count = retention.events.saturating_add(count);
             age = retention.age_millis().max(age);
         }
-        let (mut to, mut whole) = (None, Whole::All);
+        let (mut to, mut whole, mut passing) = (None, Whole::All, None);
         match history {
             History::None => count = 0,
             History::All => to = self.values_to(),
+            History::Last(last) if self.past.filter.is_some() => passing = Some(last),
             History::Last(last) if last <= count => (count, whole) = (last, Whole::Count),
             History::Within(within) if millis(within) <= age => {
                 (age, whole) = (millis(within), Whole::Time);
             }
             _ => {}
         }
-        LogStart::Newest { count, age, to, whole }
+        LogStart::Newest { count, age, to, whole, passing }
     }
 }

@@ -138,7 +138,7 @@ fn log_after_claim(position: u64) -> First {
 }
 
 const fn log_newest(count: usize, age: u64, whole: Whole) -> First {
-    First::Log(LogStart::Newest { count, age, to: None, whole })
+    First::Log(LogStart::Newest { count, age, to: None, whole, passing: None })
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Reading what a client missed from the hub's log, where memory does not reach back so far.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::hub::pages::{EncodedPage, Ends, Reading};
 use crate::hub::replication::Replication;
 use crate::hub::shared::Shared;
 use crate::log::feed::Feed;
+use crate::log::filtered::filter_of;
 use crate::log::reset_reason::ResetReason;
 use crate::status::Status;
 
@@ -26,6 +28,8 @@ use crate::status::Status;
 ///
 /// It reads page after page from the log, and looks after each whether memory has what follows. No page reaches past
 /// the hub's head, so there is a position at which the two meet.
+///
+/// When the stream's topics are to change, it reads on in the log up to where the change is due.
 #[derive(Debug)]
 pub(super) struct CatchUp {
     replication: Arc<Replication>,
@@ -36,6 +40,9 @@ pub(super) struct CatchUp {
     to: Option<u64>,
     /// When it is all that a fresh client has asked for.
     whole: Whole,
+    is_complete: bool,
+    /// Looks first where these begin.
+    newest_passing: Option<NewestPassing>,
     /// The offset at which the history began that `start` is of.
     began: u64,
     /// The log has reached the position at which the client is.
@@ -45,6 +52,19 @@ pub(super) struct CatchUp {
     state: CatchUpState,
     /// The retry generation in which the hub was found to be closing.
     closing: Option<u64>,
+}
+
+/// The newest events that pass the client's filter, at most so many: how many events of the log these are is only known when
+/// they were looked through.
+#[derive(Debug)]
+struct NewestPassing {
+    count: usize,
+    /// Where the look begins.
+    start: Start,
+    /// Where it ends, since it began to look.
+    end: u64,
+    /// Of those that were found.
+    positions: VecDeque<u64>,
 }
 
 #[derive(Debug)]
@@ -64,8 +84,8 @@ enum CatchUpState {
 }
 
 pub(super) enum Progress {
-    /// The stream's topics change before it looks further.
-    ChangeTopics,
+    /// The stream's topics change here, at a position, before it looks further.
+    ChangeTopics(u64),
     /// The client's status is certain; there is more to come.
     Announce(Announcement),
     /// Some events, perhaps none.
@@ -88,9 +108,9 @@ impl CatchUp {
         announce: Option<Status>,
     ) -> Box<Self> {
         let is_reached = matches!(start, LogStart::After(_));
-        let (to, whole) = match start {
-            LogStart::Newest { to, whole, .. } => (to, whole),
-            _ => (None, Whole::All),
+        let (to, whole, passing) = match start {
+            LogStart::Newest { to, whole, passing, .. } => (to, whole, passing),
+            _ => (None, Whole::All, None),
         };
         let start = match start {
             LogStart::AfterClaim(position) | LogStart::After(position) => Start::After(position),
@@ -98,20 +118,21 @@ impl CatchUp {
                 Start::Newest { count, since: clock::unix_millis().saturating_sub(age) }
             }
         };
-        let state = CatchUpState::Look;
-        let closing = None;
-        let ends = Ends::new();
+        let positions = VecDeque::new();
+        let newest_passing = passing.map(|count| NewestPassing { count, start, end: 0, positions });
         Box::new(Self {
             replication,
             announce,
             start,
             to,
             whole,
+            is_complete: true,
+            newest_passing,
             began,
             is_reached,
-            ends,
-            state,
-            closing,
+            ends: Ends::new(),
+            state: CatchUpState::Look,
+            closing: None,
         })
     }
 
@@ -143,7 +164,7 @@ impl CatchUp {
                 CatchUpState::LookBack(look) => {
                     let Some((answer, head)) = look.take() else { return Poll::Pending };
                     self.state = CatchUpState::Look;
-                    if let Poll::Ready(progress) = self.looked(answer, head, shared, feed) {
+                    if let Poll::Ready(progress) = self.looked(answer, head, shared, feed, client) {
                         return Poll::Ready(progress);
                     }
                 }
@@ -165,10 +186,15 @@ impl CatchUp {
                     self.state = CatchUpState::Look;
                     match page {
                         Ok(page) if page.epoch == epoch => {
+                            if self.look_through(&page) {
+                                continue;
+                            }
                             let is_fresh = self.announce == Some(Status::Fresh);
                             let is_newest = matches!(self.start, Start::Newest { .. });
-                            let is_complete =
-                                !(is_fresh && is_newest) || self.whole.is_reached(page.reach);
+                            if is_fresh && is_newest {
+                                self.is_complete = self.whole.is_reached(page.reach);
+                            }
+                            let is_complete = self.is_complete;
                             self.start = Start::After(page.to);
                             self.ends.clone_from(&page.ends);
                             let (position, status) = (page.from, self.announce.take());
@@ -203,6 +229,27 @@ impl CatchUp {
         }
     }
 
+    /// Looks for the newest events that pass the client's filter, if that is to be done first: then this page is not sent.
+    fn look_through(&mut self, page: &EncodedPage) -> bool {
+        let Some(newest) = &mut self.newest_passing else { return false };
+        newest.positions.extend(page.positions.iter());
+        let excess = newest.positions.len().saturating_sub(newest.count);
+        newest.positions.drain(..excess);
+        self.start = Start::After(page.to);
+        self.ends.clone_from(&page.ends);
+        if page.to >= newest.end {
+            let found = newest.positions.front().filter(|_| newest.positions.len() == newest.count);
+            self.start = match found {
+                Some(first) => Start::After(first - 1),
+                None if newest.count == 0 => self.start,
+                None => newest.start,
+            };
+            self.newest_passing = None;
+            self.ends.clear();
+        }
+        true
+    }
+
     fn wait_for_retry(&mut self) {
         self.state = CatchUpState::WaitForRetry(self.replication.retry_generation());
     }
@@ -217,22 +264,38 @@ impl CatchUp {
         // First, so that nothing that happens after the look is missed.
         self.replication.wait_for_progress(client);
         let head = shared.head();
-        // After that: a change that comes now has a later head.
-        if client.heartbeat.calls().has(Call::Topics) {
-            return Poll::Ready(Progress::ChangeTopics);
-        }
         let Some(history) = head.replica.filter(|history| history.began == self.began) else {
             return Poll::Ready(Progress::Reset(ResetReason::Unknown));
         };
+        // After that: a change that comes now has a later head.
+        let is_changing = client.heartbeat.calls().has(Call::Topics);
+        let due = client.outlet.topic_changes().filter(|_| is_changing);
+        let due = due.and_then(|changes| changes.next(client)).map(|due| due.after);
         let logs = &feed.topics;
         // What is not followed yet would only have to be read again.
-        if !logs.iter().all(|log| log.lock().coverage.is_followed()) {
+        if due.is_none() && !logs.iter().all(|log| log.lock().coverage.is_followed()) {
             return Poll::Pending;
         }
-        match self.start {
-            Start::Newest { .. } if head.position < history.end => return Poll::Pending,
-            Start::Newest { .. } => {}
-            Start::After(position) if position > head.position => {
+        let mut to = head.position;
+        match (self.start, due) {
+            (Start::Newest { .. }, _) if head.position < history.end => return Poll::Pending,
+            (Start::Newest { .. }, due) => {
+                to = due.map_or(to, |due| due.max(history.end));
+                if let Some(newest) = &mut self.newest_passing {
+                    newest.end = to;
+                }
+            }
+            (Start::After(_), _) if self.newest_passing.is_some() => {
+                to = self.newest_passing.as_ref().map_or(to, |newest| newest.end);
+            }
+            // The client's status is its first event.
+            (Start::After(position), Some(due)) if position >= due && self.announce.is_none() => {
+                return Poll::Ready(Progress::ChangeTopics(position));
+            }
+            (Start::After(position), Some(due)) if position <= to || self.is_reached => {
+                to = due.max(position);
+            }
+            (Start::After(position), _) if position > head.position => {
                 if !self.is_reached {
                     let (reply, end) = Reply::new();
                     self.replication.log.end(reply);
@@ -240,10 +303,10 @@ impl CatchUp {
                 }
                 return Poll::Pending;
             }
-            Start::After(position) => {
+            (Start::After(position), _) => {
                 let question = Question::AfterPosition(position);
                 return match LookBack::begin(question, head, shared, (client, feed)) {
-                    LookBack::Done(answer, head) => self.looked(answer, head, shared, feed),
+                    LookBack::Done(answer, head) => self.looked(answer, head, shared, feed, client),
                     LookBack::Pending(look) => {
                         self.state = CatchUpState::LookBack(look);
                         Poll::Pending
@@ -251,7 +314,7 @@ impl CatchUp {
                 };
             }
         }
-        self.read_page(head, shared, feed);
+        self.read_page(head.epoch, to, shared, feed, client);
         Poll::Pending
     }
 
@@ -262,19 +325,28 @@ impl CatchUp {
         head: Head,
         shared: &Shared,
         feed: &Feed,
+        client: &Arc<Client>,
     ) -> Poll<Progress> {
         let (Answer::GoOn(start), Start::After(position)) = (answer, self.start) else {
-            self.read_page(head, shared, feed);
+            self.read_page(head.epoch, head.position, shared, feed, client);
             return Poll::Pending;
         };
         let (status, epoch) = (self.announce.take(), head.epoch);
+        let is_complete = self.is_complete;
         let announcement =
-            status.map(|status| Announcement { status, position, epoch, is_complete: true });
+            status.map(|status| Announcement { status, position, epoch, is_complete });
         Poll::Ready(Progress::Arrived(start, announcement))
     }
 
-    /// Asks the log for a page up to the head.
-    fn read_page(&mut self, head: Head, shared: &Shared, feed: &Feed) {
+    /// Asks the log for a page up to a position.
+    fn read_page(
+        &mut self,
+        epoch: Epoch,
+        to: u64,
+        shared: &Shared,
+        feed: &Feed,
+        client: &Arc<Client>,
+    ) {
         let names = feed.topics.iter().map(|log| &log.name);
         let is_before = |to: &u64| match self.start {
             Start::After(position) => position < *to,
@@ -283,16 +355,20 @@ impl CatchUp {
         let read = Read {
             topics: names.cloned().collect(),
             start: self.start,
-            to: self.to.filter(is_before).map_or(head.position, |to| to.min(head.position)),
+            to: self.to.filter(is_before).map_or(to, |it| it.min(to)),
             max_bytes: Self::PAGE_BYTES,
         };
-        let asked = (read, self.ends.clone());
-        let (rules, pinned) = (&shared.retention, &shared.pinned);
-        let page = self.replication.pages.read(asked, rules, pinned, |read, reply| {
+        let (pages, asked) = (&self.replication.pages, (read, self.ends.clone()));
+        let of_records = (filter_of(&feed.topics).cloned(), &shared.retention);
+        let pinned = &shared.pinned;
+        let page = pages.read(&epoch, asked, of_records, pinned, client, |read, reply| {
             shared.counters.log_reads.add();
             self.replication.log.read(read, reply);
         });
-        self.state = CatchUpState::ReadPage(head.epoch, page);
+        // Else it is woken when it is its turn, and looks again.
+        if let Some(page) = page {
+            self.state = CatchUpState::ReadPage(epoch, page);
+        }
     }
 }
 
@@ -315,9 +391,9 @@ impl Subscription {
             return Some(NextStep::Wait);
         };
         let announcement = match progress {
-            Progress::ChangeTopics => {
+            Progress::ChangeTopics(position) => {
                 self.out_of_band().catch_up = Some(catch_up);
-                self.change_topics_here();
+                self.make_next_change(position);
                 return None;
             }
             Progress::Reset(reason) => {

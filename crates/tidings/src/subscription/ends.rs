@@ -93,7 +93,7 @@ impl Subscription {
             }
             is_due
         };
-        let logs: Vec<_> = topics.iter().filter(is_due).cloned().collect();
+        let logs: Vec<_> = topics.iter().map(TopicLog::whole).filter(is_due).cloned().collect();
         if logs.is_empty() {
             return false;
         }
@@ -112,7 +112,7 @@ impl Subscription {
         let logs = self.feed().topics.iter();
         let known = logs.filter_map(|log| {
             let last = log.name.topic().and_then(|topic| ends.get(&topic).copied())?;
-            Some((log.clone(), Some(last)))
+            Some((log.whole().clone(), Some(last)))
         });
         self.shared.learn_ends(&known.collect::<Vec<_>>());
     }

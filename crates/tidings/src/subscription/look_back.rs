@@ -139,12 +139,10 @@ impl Question {
                     None => Answer::Lost(reason),
                 }
             }
-            Self::AfterPosition(position) => {
-                match StartPoint::after(&view.past, position, view.head) {
-                    Ok(start) => Answer::GoOn(start),
-                    Err(reason) => Answer::Lost(reason),
-                }
-            }
+            Self::AfterPosition(position) => match view.after(position) {
+                Ok(start) => Answer::GoOn(start),
+                Err(reason) => Answer::Lost(reason),
+            },
         }
     }
 }

@@ -14,6 +14,7 @@ use super::subscribe::Subscribe;
 use crate::decode::{Decoder, Message};
 use crate::error::{FieldError, SubscribeError, SubscribeErrorCause};
 use crate::field::EventId;
+use crate::filter::Filter;
 use crate::hub::shared::Shared;
 use crate::status::STATUS_EVENT;
 use crate::topic::TopicPattern;
@@ -26,6 +27,7 @@ pub struct ReadHistory {
     shared: Arc<Shared>,
     names: Result<Vec<TopicPattern>, FieldError>,
     history: History,
+    filters: Vec<Filter>,
     reader: Option<Box<Reader>>,
     restarts: usize,
 }
@@ -55,7 +57,13 @@ impl ReadHistory {
         names: Result<Vec<TopicPattern>, FieldError>,
         history: History,
     ) -> Self {
-        Self { shared, names, history, reader: None, restarts: 0 }
+        Self { shared, names, history, filters: Vec::new(), reader: None, restarts: 0 }
+    }
+
+    /// Leaves out the events that do not match, as [`Subscribe::filter`] does.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filters.push(filter);
+        self
     }
 
     /// The history, for code that is not async. On a hub in memory this blocks only for patterns over thousands of topics,
@@ -79,6 +87,7 @@ impl ReadHistory {
         let is_latest = |name: &TopicPattern| rules.of(name).is_latest_per_key();
         let has_values = self.names.as_ref().is_ok_and(|names| names.iter().any(is_latest));
         let subscribe = Subscribe::named(self.shared.clone(), self.names.clone());
+        let subscribe = self.filters.iter().cloned().fold(subscribe, Subscribe::filter);
         Ok(Box::new(Reader {
             subscription: subscribe.history(self.history).unlisted().open()?,
             decoder: Decoder::new().max_event_bytes(usize::MAX),

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use crate::filter::Filter;
 use crate::hub::shared::Shared;
 use crate::log::TopicLog;
 use crate::log::coalesce::Slice;
@@ -9,8 +10,8 @@ use crate::log::reset_reason::ResetReason;
 /// The past of a subscription that cannot be read as its present is, up to where that begins.
 ///
 /// A pattern's log has what was published since its first subscriber came. What was published before is in the logs of
-/// its topics, as they were when the subscription began. And a newcomer is sent the values of keys from logs that have lost
-/// removals of keys, which others would have had to be sent.
+/// its topics, as they were when the subscription began. A filtered log's past is in the log that it is of. And a newcomer is
+/// sent the values of keys from logs that have lost removals of keys, which others would have had to be sent.
 #[derive(Debug)]
 pub(super) struct Replay {
     shared: Arc<Shared>,
@@ -24,16 +25,15 @@ impl Replay {
 
     pub(super) fn new(
         shared: Arc<Shared>,
-        topics: Vec<Arc<TopicLog>>,
+        (topics, filter, readers): (Vec<Arc<TopicLog>>, Option<Filter>, Readers),
         cursor: Cursor,
         topic_cursors: Box<[TopicCursor]>,
-        readers: Readers,
     ) -> Self {
         let (topics, topic_cursors) = Self::with_news(topics, cursor, topic_cursors);
         // The topics keep their live window meanwhile, or the next event might push out what is about to be read.
         topics.iter().for_each(|topic| topic.lock().replays += 1);
         // Clients that come back at the same time share what is written for them.
-        let feed = shared.feeds.of(topics, readers);
+        let feed = shared.feeds.of_past(topics, filter, readers);
         Self { shared, feed, cursor, topic_cursors }
     }
 

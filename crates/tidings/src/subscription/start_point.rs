@@ -105,7 +105,7 @@ impl StartPoint {
         let (after, since) = match history {
             History::None => return (Self::live(head), true),
             History::All => (0, None),
-            History::Last(count) => (offset_before_last(&past.logs, count, head, now), None),
+            History::Last(count) => (offset_before_last(past, count, head, now), None),
             History::Within(age) => (0, Some(now.saturating_sub(millis(age)))),
         };
         // The offset after which each topic begins, and the lowest of them for all.
@@ -116,7 +116,7 @@ impl StartPoint {
             let state = log.lock();
             let retained_after = log.retained_after(&state, now);
             let time = since.map(|since| (since, now));
-            is_complete &= has_all(log, &state, retained_after, after, time);
+            is_complete &= has_all(past, log, &state, retained_after, after, time);
             let first_in_time = match since {
                 None => 0,
                 // An event of exactly the given age is included.
@@ -125,7 +125,8 @@ impl StartPoint {
                 }
             };
             let from = retained_after.max(first_in_time).max(after);
-            let first = state.durable.after(from).next().filter(|it| it.offset <= head.offset);
+            let first = state.durable.after(from).find(|frame| past.passes(frame));
+            let first = first.filter(|frame| frame.offset <= head.offset);
             let before = first.map_or(head.offset, |frame| frame.offset - 1);
             starts_after.push(before);
             offset = offset.min(before);
@@ -144,6 +145,7 @@ impl StartPoint {
 /// Whether a topic, which retains its events after an offset, has all that was published to it after another and in the
 /// time from one moment to another. If it cannot be sure, no.
 fn has_all(
+    past: &Past<'_>,
     log: &TopicLog,
     state: &TopicState,
     retained_after: u64,
@@ -152,8 +154,10 @@ fn has_all(
 ) -> bool {
     let is_too_old = |frame: &Frame| time.is_some_and(|(since, _)| frame.at < since);
     // The live window has events that are not retained.
+    let is_missed =
+        |frame: &Frame| frame.offset > after && !is_too_old(frame) && past.passes(frame);
     let mut others = state.durable.iter().take_while(|frame| frame.offset <= retained_after);
-    if others.any(|frame| frame.offset > after && !is_too_old(frame)) {
+    if others.any(is_missed) {
         return false;
     }
     let low = state.lost_to_newcomers();
@@ -167,13 +171,13 @@ fn has_all(
 }
 
 /// The offset after which there are exactly `count` retained events of all topics, or all of them.
-fn offset_before_last(logs: &[Arc<TopicLog>], count: usize, head: &Head, now: u64) -> u64 {
+fn offset_before_last(past: &Past<'_>, count: usize, head: &Head, now: u64) -> u64 {
     let mut newest: Vec<u64> = Vec::new();
-    for log in logs {
+    for log in past.logs.iter() {
         let state = log.lock();
-        let retained = state.durable.after(log.retained_after(&state, now));
-        let offsets = retained.rev().map(|frame| frame.offset);
-        newest.extend(offsets.filter(|offset| *offset <= head.offset).take(count));
+        let retained = state.durable.after(log.retained_after(&state, now)).rev();
+        let frames = retained.filter(|frame| frame.offset <= head.offset && past.passes(frame));
+        newest.extend(frames.take(count).map(|frame| frame.offset));
     }
     newest.sort_unstable_by(|a, b| b.cmp(a));
     match count.checked_sub(1).map(|last| newest.get(last)) {

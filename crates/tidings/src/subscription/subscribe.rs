@@ -13,13 +13,17 @@ use super::{Subscription, SubscriptionOptions};
 use crate::client::{Client, Identity};
 use crate::client_id::ClientId;
 use crate::clock::millis;
-use crate::error::{FieldError, SubscribeError, SubscribeErrorCause};
+use crate::end_reason::{End, EndReason};
+use crate::error::{FieldError, FilterError, SubscribeError, SubscribeErrorCause};
+use crate::filter::Filter;
 use crate::heartbeat::Heartbeat;
 use crate::heartbeat::timer::HeartbeatTimer;
 use crate::hub::shared::{Defaults, Shared};
 use crate::into_topics::IntoTopics;
+use crate::registry::Entered;
 use crate::response::ErrorFormat;
 use crate::resume::{LastEventId, Resume};
+use crate::stream_limit::StreamLimit;
 use crate::telling;
 use crate::topic::{Topic, TopicPattern};
 
@@ -31,6 +35,7 @@ use crate::topic::{Topic, TopicPattern};
 pub struct Subscribe {
     shared: Arc<Shared>,
     names: Result<Vec<TopicPattern>, FieldError>,
+    filter: Result<Option<Filter>, FilterError>,
     identity: Identity,
     last_event_id: Option<LastEventId>,
     history: History,
@@ -57,6 +62,7 @@ impl Subscribe {
         Self {
             shared,
             names,
+            filter: Ok(None),
             identity: Identity::default(),
             last_event_id: None,
             history: History::default(),
@@ -83,6 +89,14 @@ impl Subscribe {
         self
     }
 
+    /// Names what the client counts for besides its principal: a device, an API key, a network, the tab of a page. Only
+    /// [`HubBuilder::streams_per_client_key`](crate::HubBuilder::streams_per_client_key) looks at it. As with the principal, a
+    /// name that a client may choose limits nobody.
+    pub fn client_key(mut self, key: impl fmt::Display) -> Self {
+        self.identity.client_key = Some(key.to_string().into());
+        self
+    }
+
     /// Resumes where the request says that the client left off, and records its address.
     ///
     /// Takes an adapter's extractor, or a [`Resume`].
@@ -97,6 +111,45 @@ impl Subscribe {
     /// Sets the client's address, for the registry: for instance as a trusted proxy reports it.
     pub fn remote_addr(mut self, addr: SocketAddr) -> Self {
         self.identity.remote_addr = Some(addr);
+        self
+    }
+
+    /// Leaves out the events of its topics that do not match. Several filters must all match.
+    ///
+    /// To the client, events that are left out are not in the topic: it is not sent them, live or as history; they are not
+    /// counted in [`History::Last`] or in [`Published::subscribers`](crate::Published::subscribers); and nothing tells what they
+    /// were. A snapshot is the application's, and is sent as it is made. The last event of a topic that has ended comes to
+    /// everybody.
+    ///
+    /// A filter is what a client may see only if the application makes it, again at every request. What a client asks for
+    /// comes in addition:
+    ///
+    /// ```
+    /// use tidings::{Event, Filter, Hub, Resume};
+    ///
+    /// # fn handler(hub: &Hub, request: &Resume) -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (role_of_the_session, level_of_the_query) = ("admin", 2);
+    /// let subscription = request
+    ///     .subscribe(hub, "alerts")
+    ///     .filter(Filter::equal("role", role_of_the_session)?)
+    ///     .filter(Filter::at_least("severity", level_of_the_query)?)
+    ///     .open()?;
+    ///
+    /// let event = |severity| Event::new("disk is full").with_attribute("role", "admin")?.with_attribute("severity", severity);
+    /// assert_eq!(hub.publish("alerts", event(1)?).wait()?.subscribers(), 0);
+    /// assert_eq!(hub.publish("alerts", event(2)?).wait()?.subscribers(), 1);
+    /// # Ok(()) }
+    /// # handler(&Hub::new(), &Resume::new()).unwrap();
+    /// ```
+    ///
+    /// Streams of the same topics with equal filters share what is read and written for them. While such a stream is
+    /// idle, its heartbeats also bring the id of where it is (a block of an `id` and nothing else), so that it is not reset for
+    /// what it would not have been sent. Browsers take it, but for Firefox, which goes on from its last event.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = self.filter.and_then(|before| match before {
+            Some(before) => Filter::all([before, filter]).map(Some),
+            None => Ok(Some(filter)),
+        });
         self
     }
 
@@ -277,7 +330,7 @@ impl Subscribe {
         pattern: TopicPattern,
     ) -> Option<Subscription> {
         let observer = Self::named(shared, Ok(Vec::new())).history(History::All).unlisted();
-        Some(observer.open_checked(&[pattern]))
+        observer.open_checked(&[pattern], None).ok()
     }
 
     /// Opens the subscription: the client is in the registry from now on, until the returned stream is dropped, and
@@ -287,35 +340,58 @@ impl Subscribe {
     ///
     /// When a topic's name was refused, when there is no topic, and when there are more than the hub allows:
     /// [`HubBuilder::topics_per_subscription`](crate::HubBuilder::topics_per_subscription). When all topics [are
-    /// finished](crate::Hub::finish) and the client has their last events. Nothing is created then.
+    /// finished](crate::Hub::finish) and the client has their last events. Nothing is created then. Also when there is one
+    /// stream too many, on a hub that [wants a status](crate::OverLimit::Status) for it.
+    ///
+    /// Otherwise a stream that is one too many, or comes to a hub that [drains](crate::Hub::drain), is open, and has nothing but
+    /// its [end](crate::END_EVENT). It is not in the registry, and its [status](Subscription::status) stays
+    /// [`Pending`](crate::Status::Pending).
     pub fn open(mut self) -> Result<Subscription, SubscribeError> {
         let names = std::mem::replace(&mut self.names, Ok(Vec::new()));
-        let has_the_ends = |names: &[TopicPattern]| {
-            self.last_event_id.as_ref().is_some_and(|id| self.shared.has_the_ends(names, id))
-        };
-        match check(names, &self.shared.defaults) {
-            Ok(names) if has_the_ends(&names) => {
-                self.shared.counters.subscriptions_finished.add();
-                Err(SubscribeError::from(SubscribeErrorCause::Finished))
+        let filter = std::mem::replace(&mut self.filter, Ok(None));
+        let (shared, error_format) = (self.shared.clone(), self.error_format);
+        let principal = self.identity.principal.clone();
+        let opened = check(names, &self.shared.defaults).and_then(|names| {
+            self.open_checked(&names, filter.map_err(SubscribeErrorCause::Filter)?.as_ref())
+        });
+        opened.map_err(|cause| {
+            if matches!(cause, SubscribeErrorCause::Finished) {
+                shared.counters.subscriptions_finished.add();
+                return cause.into();
             }
-            Ok(names) => Ok(self.open_checked(&names)),
-            Err(cause) => {
-                let error = SubscribeError::from(cause).with_format(self.error_format);
-                self.shared.counters.subscriptions_refused.add();
-                tracing::debug!(
-                    target: telling::STREAM,
-                    principal = self.identity.principal.as_deref(),
-                    reason = %error,
-                    "subscription refused"
-                );
-                Err(error)
-            }
-        }
+            let error = SubscribeError::from(cause).with_format(error_format);
+            shared.counters.subscriptions_refused.add();
+            tracing::debug!(
+                target: telling::STREAM,
+                principal = principal.as_deref(),
+                reason = %error,
+                "subscription refused"
+            );
+            error
+        })
     }
 
-    fn open_checked(self, names: &[TopicPattern]) -> Subscription {
-        let Self { shared, history, snapshot, rights, options, .. } = self;
-        let (logs, head) = shared.subscribe(names);
+    fn open_checked(
+        self,
+        names: &[TopicPattern],
+        filter: Option<&Filter>,
+    ) -> Result<Subscription, SubscribeErrorCause> {
+        if self.last_event_id.as_ref().is_some_and(|id| self.shared.has_the_ends(names, id)) {
+            return Err(SubscribeErrorCause::Finished);
+        }
+        let Self { shared, history, snapshot, rights, options, identity, .. } = self;
+        if options.is_listed && shared.turns_away() {
+            let end = End::new(EndReason::Drained, shared.defaults.retry);
+            return Ok(Subscription::turned_away(shared, identity, end));
+        }
+        let limits = shared.defaults.stream_limits;
+        let (logs, head) = shared.subscribe(names, filter);
+        let is_crowded =
+            || logs.iter().any(|log| log.whole().lock().all_subscribers() > limits.of_topic);
+        if options.is_listed && limits.of_topic < usize::MAX && is_crowded() {
+            shared.unsubscribe(&logs);
+            return Subscription::one_too_many(shared, identity, StreamLimit::Topic);
+        }
         let claim = self.last_event_id.map_or(Claim::None, |id| {
             id.position(&head.epoch).map_or(Claim::Unknown, Claim::Position)
         });
@@ -324,20 +400,33 @@ impl Subscribe {
         let of_topics = || logs.iter().map(|log| shared.defaults.pace_of(&log.name)).max();
         let interval = options.interval.or_else(of_topics).unwrap_or_default();
         let interval = u64::try_from(interval.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-        let feed = shared.feeds.with_pace(logs, interval.min(u64::MAX / 4), &shared);
+        let feed = shared.feeds.of(logs, interval.min(u64::MAX / 4), &shared);
         let heartbeat = HeartbeatTimer::new(shared.clock.clone(), options.heartbeat.interval);
-        let client = match options.is_listed {
-            true => shared.registry.enter(feed, self.identity, heartbeat, head.position),
-            false => {
-                let id = ClientId::random();
-                Arc::new(Client::new(id, feed, self.identity, heartbeat, head.position))
+        let client_key = identity.client_key.clone();
+        let client = if options.is_listed {
+            let registry = &shared.registry;
+            match registry.enter(feed.clone(), identity.clone(), heartbeat, head.position, &limits)
+            {
+                Ok(Entered { client, superseded }) => {
+                    superseded.iter().for_each(|older| shared.supersede(older));
+                    client
+                }
+                Err(limit) => {
+                    shared.unsubscribe(&feed.topics);
+                    return Subscription::one_too_many(shared, identity, limit);
+                }
             }
+        } else {
+            let id = ClientId::random();
+            Arc::new(Client::new(id, feed, identity, heartbeat, head.position))
         };
         client.heartbeat.start(&client);
-        if options.is_listed {
-            shared.note_presence(&client);
+        let mut subscription =
+            Subscription::new(shared, client, options, (snapshot, rights), (request, head));
+        if subscription.is_listed {
+            subscription.on_entered(client_key);
         }
-        Subscription::new(shared, client, options, (snapshot, rights), (request, head))
+        Ok(subscription)
     }
 }
 

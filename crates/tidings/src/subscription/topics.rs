@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::beginning::LogStart;
 use super::out_of_band::Ready;
 use super::read_history::ReadHistory;
 use super::{Rejoin, Subscription};
@@ -17,6 +18,7 @@ use crate::field::EventName;
 use crate::heartbeat::timer::Call;
 use crate::hub::journal::Head;
 use crate::log::feed::{Feed, TopicCursor};
+use crate::resume::Epoch;
 use crate::subscription::history::History;
 use crate::telling::Attached;
 use crate::topic_changes::Change;
@@ -24,14 +26,15 @@ use crate::topic_changes::Change;
 /// What the new topics of an open stream retain, up to the position at which it has them.
 pub(super) struct AddedHistory {
     reading: ReadHistory,
-    head: Head,
+    epoch: Epoch,
+    end: u64,
 }
 
 impl AddedHistory {
     /// The events that retention has kept until now.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ready, SubscribeError>> {
         let history = std::task::ready!(Pin::new(&mut self.reading).poll(cx))?;
-        let Head { epoch, position: end, .. } = &self.head;
+        let Self { epoch, end, .. } = self;
         // What came later is read from the logs.
         let is_before = |message: &&Message| {
             epoch.position(message.last_event_id().as_bytes()).is_some_and(|it| it <= *end)
@@ -81,45 +84,58 @@ impl Subscription {
     }
 
     /// Makes the changes that the stream has come to. Returns up to which offset it must read before the next one.
+    ///
+    /// A stream that reads its hub's log has come to a change [there](super::catch_up::CatchUp).
     pub(super) fn change_topics(&mut self) -> Option<u64> {
         let changes = self.client.outlet.topic_changes()?;
         loop {
-            let offset = changes.next_offset(&self.client)?;
+            let due = changes.next(&self.client)?;
             if !self.is_in_band() {
                 return None;
             }
-            if self.cursor.offset < offset {
-                return Some(offset);
+            if self.cursor.offset < due.offset {
+                return Some(due.offset);
             }
-            let change = changes.take(&self.shared)?;
-            let position = change.head.position.max(self.client.position());
+            // Where the stream is: the hub's log may have more for it up to the change.
+            let position = due.position.max(self.client.position());
+            if position < due.after {
+                self.read_log(LogStart::AfterClaim(position), due.began, None);
+                return None;
+            }
             self.client.set_position(position);
-            self.change(change);
+            self.make_next_change(position);
         }
+    }
+
+    /// Makes the change that is due at a position.
+    pub(super) fn make_next_change(&mut self, position: u64) {
+        let change = self.client.outlet.topic_changes().and_then(|it| it.take(&self.shared));
+        change.into_iter().for_each(|change| self.change(change, position));
     }
 
     /// Makes all changes where the stream is, because it does not go on from there, but looks for how to go on.
     pub(super) fn change_topics_here(&mut self) {
         let Some(changes) = self.client.outlet.topic_changes() else { return };
-        while changes.next_offset(&self.client).is_some() {
-            let change = changes.take(&self.shared);
-            change.into_iter().for_each(|change| self.change(change));
+        while let Some(due) = changes.next(&self.client) {
+            self.make_next_change(due.after);
         }
     }
 
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, change: Change, end: u64) {
         let before = self.feed().clone();
         before.stop_waiting(&self.topic_cursors);
-        let (head, history, names) = (change.head.clone(), change.history, change.added());
+        let (epoch, history, names) = (change.head.epoch.clone(), change.history, change.added());
         let (topics, left) = change.apply(&before.topics);
-        let feed = self.shared.feeds.with_pace(topics, before.interval(), &self.shared);
+        let feed = self.shared.feeds.of(topics, before.interval(), &self.shared);
         self.topic_cursors = TopicCursor::for_each_of(&feed.topics);
         (self.rejoin, self.waited) = (Rejoin::All, 0);
         Attached::set_feed(&mut self.attached, feed);
         self.shared.unsubscribe(&left);
         if history != History::None && !names.is_empty() {
             let reading = ReadHistory::new(self.shared.clone(), Ok(names), history);
-            self.out_of_band().added.push_back(AddedHistory { reading, head });
+            let filter = self.client.filter().cloned();
+            let reading = filter.into_iter().fold(reading, ReadHistory::filter);
+            self.out_of_band().added.push_back(AddedHistory { reading, epoch, end });
         }
     }
 

@@ -3,6 +3,7 @@ use std::num::NonZeroU64;
 use std::sync::{Arc, Weak};
 
 use super::topics::STEP;
+use crate::event::EventKey;
 use crate::log::coverage::Coverage;
 use crate::log::frame::Frame;
 use crate::log::{TopicLog, TopicState};
@@ -26,9 +27,11 @@ pub(super) struct Memory {
 /// Set in the turns of values of keys, which may be as old as they like.
 const LAST: NonZeroU64 = NonZeroU64::MIN.saturating_add((1 << 63) - 1);
 
-/// When an event's turn comes to make room: those are first that are oldest, and values of keys are last.
+/// When an event's turn comes to make room: those are first that are oldest, and values of keys are last. Filtered logs have
+/// none of their own.
 fn turn(log: &TopicLog, offset: u64) -> u64 {
-    offset | if log.retention.is_latest_per_key() { LAST.get() } else { 0 }
+    let has_values = log.retention.is_latest_per_key() && log.filtered.is_none();
+    offset | if has_values { LAST.get() } else { 0 }
 }
 
 impl Memory {
@@ -60,6 +63,12 @@ impl Memory {
             self.enter_expiry(log, state, deadline);
         }
         waiters
+    }
+
+    /// Removes an event from a filtered log: a newer one of its key is hidden there.
+    pub(super) fn hide(&mut self, log: &TopicLog, key: &EventKey) {
+        let state = &mut log.lock();
+        self.change(log, state, |state| state.durable.remove_key(key));
     }
 
     /// Removes events that a topic need not keep, and returns their number. There may be more of them than are removed at

@@ -7,10 +7,10 @@ use crate::log::standing::{LastEvent, Standing};
 use crate::log::{TopicLog, TopicState};
 use crate::sync::MutexGuard;
 
-/// The logs that an event goes to, locked together: those of its topic and of the patterns that match.
+/// The logs that an event goes to, locked together: those of its topic and of the patterns that match, and filtered ones.
 pub(super) struct Targets<'a> {
     topic: Option<Target<'a>>,
-    patterns: Vec<Target<'a>>,
+    others: Vec<Target<'a>>,
 }
 
 struct Target<'a> {
@@ -20,23 +20,20 @@ struct Target<'a> {
 
 impl<'a> Targets<'a> {
     /// A log that is not followed yet is left out: its readers will read the event from the hub's log.
-    pub(super) fn lock(topic: Option<&'a Arc<TopicLog>>, patterns: &'a [Arc<TopicLog>]) -> Self {
+    pub(super) fn lock(topic: Option<&'a Arc<TopicLog>>, others: &'a [Arc<TopicLog>]) -> Self {
         let target = |log: &'a Arc<TopicLog>| {
             let state = log.lock();
             state.coverage.is_followed().then_some(Target { log, state })
         };
-        Self {
-            topic: topic.and_then(target),
-            patterns: patterns.iter().filter_map(target).collect(),
-        }
+        Self { topic: topic.and_then(target), others: others.iter().filter_map(target).collect() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.topic.is_none() && self.patterns.is_empty()
+        self.topic.is_none() && self.others.is_empty()
     }
 
     pub(super) fn subscribers(&self) -> usize {
-        let targets = self.topic.iter().chain(&self.patterns);
+        let targets = self.topic.iter().chain(&self.others);
         targets.map(|target| target.state.subscribers as usize).sum()
     }
 
@@ -64,7 +61,7 @@ impl<'a> Targets<'a> {
         now: u64,
         effects: &mut Effects,
     ) {
-        for Target { log, state } in self.topic.iter_mut().chain(&mut self.patterns) {
+        for Target { log, state } in self.topic.iter_mut().chain(&mut self.others) {
             effects.wake(memory.append(log, state, frame.clone(), now));
         }
     }

@@ -2,14 +2,20 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::filtered_logs::FilteredLogs;
 use super::keys::Keys;
 use super::source::Source;
 use super::tombstones::Tombstones;
 use super::topic_map::TopicMap;
+use crate::event::tags::Tags;
+use crate::filter::Filter;
 use crate::log::TopicLog;
 use crate::log::coverage::{Coverage, LowWatermark};
+use crate::log::filtered::{Filtered, filter_of};
+use crate::log::frame::Frame;
 use crate::log::retention::{Retention, RetentionRules};
 use crate::log::standing::{LastEvent, Standing};
+use crate::number_map::NumberMap;
 use crate::pattern_map::PatternMap;
 use crate::topic::{Topic, TopicPattern};
 
@@ -30,6 +36,8 @@ pub(crate) struct Topics {
     is_selective: bool,
     logs: TopicMap,
     patterns: PatternMap<Arc<TopicLog>>,
+    /// By the ids of the logs that they are of.
+    filtered: NumberMap<u64, FilteredLogs>,
     next_id: u64,
     vanished: Tombstones,
     /// Of a replica: the topics that it knows to be finished, whether memory has the last event or not. It knows for a while
@@ -51,12 +59,28 @@ pub(crate) struct Past<'a> {
     pub(crate) logs: Cow<'a, [Arc<TopicLog>]>,
     /// What vanished topics of the patterns had lost.
     pub(crate) vanished: LowWatermark,
+    /// Of a stream with a filter: these logs have all events.
+    pub(crate) filter: Option<Filter>,
 }
 
 impl<'a> Past<'a> {
-    /// The past is in the logs that the present is read from.
+    /// The past is in the logs that the present is read from, or that these are filtered from.
     pub(crate) fn of(logs: &'a [Arc<TopicLog>]) -> Self {
-        Self { logs: logs.into(), vanished: LowWatermark::default() }
+        let filter = filter_of(logs).cloned();
+        let logs = match filter {
+            Some(_) => logs.iter().map(|log| log.whole().clone()).collect(),
+            None => logs.into(),
+        };
+        Self { logs, vanished: LowWatermark::default(), filter }
+    }
+
+    /// The past is in these same logs, which have what a filter passes and no more.
+    pub(crate) fn of_filtered(logs: &'a [Arc<TopicLog>]) -> Self {
+        Self { logs: logs.into(), vanished: LowWatermark::default(), filter: None }
+    }
+
+    pub(crate) fn passes(&self, frame: &Frame) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.passes(frame.tags.as_deref()))
     }
 
     pub(crate) fn is_in_other_logs(&self) -> bool {
@@ -81,6 +105,7 @@ impl Topics {
             is_selective,
             logs: TopicMap::default(),
             patterns: PatternMap::default(),
+            filtered: NumberMap::default(),
             next_id: 0,
             vanished: Tombstones::of_all(low),
             ends: is_replica.then(|| Keys::bounded(Self::ENDS, Self::ENDS_WINDOW)),
@@ -125,10 +150,11 @@ impl Topics {
         }
     }
 
-    /// All logs, of topics and of patterns.
-    pub(super) fn all(&self) -> Vec<Arc<TopicLog>> {
+    /// All logs, of topics and of patterns, and filtered ones.
+    pub(crate) fn all(&self) -> Vec<Arc<TopicLog>> {
         let patterns = self.patterns.iter().map(|(_, log)| log);
-        self.logs.iter().chain(patterns).cloned().collect()
+        let filtered = self.filtered.values().flat_map(FilteredLogs::iter);
+        self.logs.iter().chain(patterns).chain(filtered).cloned().collect()
     }
 
     /// What a log covers that begins, or is cleared, with this lost.
@@ -146,6 +172,54 @@ impl Topics {
             false => self.logs.get(name.as_str()),
             true => self.patterns.get(name),
         }
+    }
+
+    /// Whether a log is one of these.
+    pub(super) fn has(&self, log: &TopicLog) -> bool {
+        let found = match &log.filtered {
+            Some(it) => self.filtered.get(&it.of.id).and_then(|logs| logs.get(&it.filter)),
+            None => self.find(&log.name),
+        };
+        found.is_some_and(|found| found.id == log.id)
+    }
+
+    /// The filtered logs of a log.
+    pub(super) fn filtered_of(&self, log: &TopicLog) -> impl Iterator<Item = &Arc<TopicLog>> {
+        self.filtered.get(&log.id).into_iter().flat_map(FilteredLogs::iter)
+    }
+
+    /// Adds to the logs that an event goes to, which are that of its topic and these others, the filtered ones of them.
+    pub(super) fn add_filtered(
+        &self,
+        topic: Option<&Arc<TopicLog>>,
+        tags: Option<&Tags>,
+        others: &mut Vec<Arc<TopicLog>>,
+    ) {
+        // Most hubs have none, and need no look.
+        if self.filtered.is_empty() {
+            return;
+        }
+        let patterns = others.len();
+        if let Some(logs) = topic.and_then(|topic| self.filtered.get(&topic.id)) {
+            logs.add_matching(tags, others);
+        }
+        for place in 0..patterns {
+            if let Some(logs) = others.get(place).and_then(|log| self.filtered.get(&log.id)) {
+                logs.add_matching(tags, others);
+            }
+        }
+    }
+
+    /// The filtered logs of a topic that an event does not go to, but which have got the event that it supersedes.
+    pub(super) fn superseded_in(&self, topic: &TopicLog, tags: &Tags) -> Vec<Arc<TopicLog>> {
+        let mut logs = Vec::new();
+        if let (Some(filtered), Some(key)) = (self.filtered.get(&topic.id), &tags.key)
+            && let Some(superseded) = topic.lock().durable.of_key(key)
+        {
+            filtered.add_matching(superseded.tags.as_deref(), &mut logs);
+        }
+        logs.retain(|log| log.filter().is_some_and(|filter| !filter.passes(Some(tags))));
+        logs
     }
 
     /// The log that an event of a topic goes to. A selective log knows of topics with subscribers only, so
@@ -175,7 +249,7 @@ impl Topics {
     /// How many streams are subscribed to a topic, by its name or by a pattern.
     pub(crate) fn subscribers_of(&self, topic: &Topic) -> usize {
         let patterns = self.patterns.matching(topic).map(|(_, log)| log);
-        self.get(topic).into_iter().chain(patterns).map(|log| log.lock().subscribers as usize).sum()
+        self.get(topic).into_iter().chain(patterns).map(|log| log.lock().all_subscribers()).sum()
     }
 
     /// Some of the topics whose names begin with a prefix, `most` of them, in order, from the first after a name on; none
@@ -206,24 +280,41 @@ impl Topics {
         self.vanished.merged()
     }
 
-    /// Gets topics and patterns, and counts one more subscriber in each, so that they stay. `low` is what a
-    /// new pattern has not got.
+    /// Gets topics and patterns, or what passes a filter of them, and counts one more subscriber in each, so that they
+    /// stay. `low` is what a new pattern or filtered log has not got.
     pub(super) fn subscribe(
         &mut self,
         names: &[TopicPattern],
+        filter: Option<&Filter>,
         low: LowWatermark,
         now: u64,
     ) -> Vec<Arc<TopicLog>> {
         let subscribe = |name| {
             let log = self.find(name).cloned().unwrap_or_else(|| self.create(name, low, now));
-            log.lock().subscribers += 1;
-            log
+            let Some(filter) = filter else {
+                log.lock().subscribers += 1;
+                return log;
+            };
+            log.lock().filtered_subscribers += 1;
+            let filtered = self.filtered.get(&log.id).and_then(|logs| logs.get(filter)).cloned();
+            let filtered = filtered.unwrap_or_else(|| self.create_filtered(log, filter, low));
+            filtered.lock().subscribers += 1;
+            filtered
         };
         names.iter().map(subscribe).collect()
     }
 
     /// Removes a topic or pattern that has become vacant.
     pub(super) fn remove(&mut self, log: &TopicLog) {
+        if let Some(Filtered { of, filter }) = log.filtered.as_deref() {
+            if let Some(logs) = self.filtered.get_mut(&of.id) {
+                logs.remove(filter);
+            }
+            if self.filtered.get(&of.id).is_some_and(FilteredLogs::is_empty) {
+                self.filtered.remove(&of.id);
+            }
+            return;
+        }
         match log.name.topic() {
             Some(topic) => {
                 let lost = log.lock().coverage.low_watermark();
@@ -263,6 +354,31 @@ impl Topics {
             None => self.patterns.insert(name.clone(), log.clone()),
         }
         self.note_interest(name, Some(log.id));
+        log
+    }
+
+    /// What passes a filter from here on.
+    fn create_filtered(
+        &mut self,
+        of: Arc<TopicLog>,
+        filter: &Filter,
+        low: LowWatermark,
+    ) -> Arc<TopicLog> {
+        self.next_id += 1;
+        // What is not followed yet will be, together with its filtered logs.
+        let coverage = match of.lock().coverage.is_followed() {
+            true => Coverage::Since(low),
+            false => Coverage::NotFollowed,
+        };
+        // Its readers, too, need not have what was superseded.
+        let nothing = match of.retention.is_latest_per_key() {
+            true => Arc::new(self.nothing.with_keys()),
+            false => self.nothing.clone(),
+        };
+        let id = of.id;
+        let filtered = Filtered { of, filter: filter.clone() };
+        let log = Arc::new(TopicLog::filtered(self.next_id, filtered, nothing, coverage));
+        self.filtered.entry(id).or_default().insert(filter, log.clone());
         log
     }
 
