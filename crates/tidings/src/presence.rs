@@ -35,9 +35,9 @@
 //! [history](crate::History::All) is sent who is there, and then who comes and goes; one that was away is sent what has changed.
 //! A handler decides who may subscribe to it, as to any other topic. The application publishes nothing there.
 //!
-//! - [`JOIN_EVENT`]: `{"topic":"room/1","principal":"ada","node":"0123456789abcdef","since":1764223200000}`. The node is that to
+//! - [`JOIN_EVENT`], with the data `{"topic":"room/1","principal":"ada","node":"0123456789abcdef","since":1764223200000}`. The node is that to
 //!   which the streams are connected, and `since` is in milliseconds of the Unix epoch. The same may be said again.
-//! - [`LEAVE_EVENT`]: `{"topic":"room/1","principal":"ada","node":"0123456789abcdef"}`.
+//! - [`LEAVE_EVENT`], with `{"topic":"room/1","principal":"ada","node":"0123456789abcdef"}`.
 //!
 //! A principal with streams on two nodes is two entries: it is there as long as one of them is. A client that moves to another
 //! node joins there before it leaves here, so a list that goes by principals never lacks it.
@@ -148,7 +148,7 @@ impl PresenceRules {
     /// The retention of the topics that say who is there.
     pub(crate) fn retention(&self) -> impl Iterator<Item = (TopicPattern, Arc<Retention>)> {
         let retention = Arc::new(Retention::latest_per_key());
-        let all = (!self.is_empty()).then(|| DERIVED);
+        let all = (!self.is_empty()).then_some(DERIVED);
         all.into_iter().map(move |pattern| (pattern, retention.clone()))
     }
 
