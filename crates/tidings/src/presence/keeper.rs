@@ -275,8 +275,11 @@ impl Work {
         }
         if has_all {
             self.watch(shared, now);
-            for task in self.tasks.drain(..self.tasks.len().min(STEP)).collect::<Vec<_>>() {
-                self.publish(task, keeper, shared);
+            let mut published = 0;
+            while published < STEP
+                && let Some(task) = self.tasks.pop_front()
+            {
+                published += usize::from(self.publish(task, keeper, shared));
             }
             // Registers the waker.
             self.settle(now);
@@ -410,7 +413,8 @@ impl Work {
         }
     }
 
-    fn publish(&mut self, task: Task, keeper: &Keeper, shared: &Arc<Shared>) {
+    /// Publishes what a task says, if that differs from what is said already. Returns whether it does.
+    fn publish(&mut self, task: Task, keeper: &Keeper, shared: &Arc<Shared>) -> bool {
         let (node, who, renews) = match task {
             Task::Tell(who) => (self.node, who, false),
             Task::Renew(who) => (self.node, who, true),
@@ -419,7 +423,7 @@ impl Work {
         let key = (node, who);
         // It is looked at again when that has come, or has failed.
         if self.in_flight.contains_key(&key) {
-            return;
+            return false;
         }
         let who = &key.1;
         let is_said = self.roster.has(node, who);
@@ -433,11 +437,11 @@ impl Work {
                 Some(self.roster.since(who).map_or(since, |earlier| earlier.min(since)))
             }
             None if is_said => None,
-            _ => return,
+            _ => return false,
         };
         let entry = Entry { who: who.clone(), node, since };
         // Names for which this fails do not count.
-        let (Ok(topic), Ok(event)) = (topic_of(&who.topic), entry.event()) else { return };
+        let (Ok(topic), Ok(event)) = (topic_of(&who.topic), entry.event()) else { return false };
         if node != self.node {
             shared.counters.presence_removed.add();
         }
@@ -446,6 +450,7 @@ impl Work {
         self.in_flight.insert(key.clone(), flight);
         let publish = publish::publish(shared, None, Ok(topic), event);
         self.sent.push_back((self.flights, key, publish));
+        true
     }
 }
 

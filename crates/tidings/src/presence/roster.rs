@@ -27,6 +27,7 @@ impl Roster {
                 let node =
                     node.or_insert_with(|| Node { present: HashMap::default(), last_sign: now });
                 node.present.insert(who, (since, now));
+                node.last_sign = now;
             }
             None => {
                 if let Some(said) = self.0.get_mut(&node) {
