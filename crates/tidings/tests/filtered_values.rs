@@ -165,6 +165,32 @@ fn a_topic_that_is_added_to_a_stream_has_its_filter_in_its_history_too() {
     }
 }
 
+#[test]
+fn what_is_hidden_opens_no_gate_and_the_newest_values_that_match_leave_at_the_end_of_an_interval() {
+    const INTERVAL: Duration = Duration::from_millis(16);
+    let clock = ManualClock::new();
+    let hub = builder(&clock).build();
+    let subscribe = hub.subscribe("values").filter(role("admin")).at_most_every(INTERVAL);
+    let (mut reader, _) = Reader::open_with_status(subscribe);
+    assert!(reader.data().is_empty());
+    for _ in 0..3 {
+        let wakes = reader.wakes.count();
+        set(&hub, "a", "guest", 0);
+        assert_eq!((reader.wakes.count(), reader.data().len()), (wakes, 0));
+        set(&hub, "a", "admin", 1);
+        assert_eq!((reader.wakes.count(), reader.data()), (wakes + 1, vec!["a 1".to_owned()]));
+        for (key, role) in [("a", "admin"), ("b", "admin"), ("c", "admin"), ("b", "admin")] {
+            set(&hub, key, role, 2);
+        }
+        set(&hub, "c", "guest", 3);
+        assert!(reader.data().is_empty());
+        clock.advance(INTERVAL);
+        assert_eq!(reader.wakes.count(), wakes + 2);
+        assert_eq!(reader.data(), ["a 2", "b 2"]);
+        clock.advance(Duration::from_millis(100));
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Set(u8, bool),

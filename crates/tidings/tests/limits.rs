@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reader::Reader;
 use tidings::error::{Error, PublishErrorKind, SubscribeErrorKind};
-use tidings::{Event, Hub, OverLimit, Status, Subscribe, clock::ManualClock};
+use tidings::{Event, Filter, Hub, OverLimit, Status, Subscribe, clock::ManualClock};
 
 /// The whole text of a stream that has ended.
 #[track_caller]
@@ -60,8 +60,11 @@ fn a_client_key_has_a_limit_of_its_own() {
 #[test]
 fn a_topic_has_so_many_streams() {
     let hub = Hub::builder().streams_per_topic(2).build();
-    let open = [(); 2].map(|()| Reader::open_with_status(hub.subscribe(["a", "b"])));
+    let admin = Filter::equal("role", "admin").unwrap();
+    let open = [hub.subscribe(["a", "b"]), hub.subscribe(["a", "b"]).filter(admin.clone())];
+    let open = open.map(Reader::open_with_status);
     assert_limited(hub.subscribe(["b", "c"]), "topic");
+    assert_limited(hub.subscribe(["b", "c"]).filter(admin), "topic");
     assert_eq!(hub.clients().topics().len(), 2, "nothing is left of it");
     let _other = Reader::open_with_status(hub.subscribe("c"));
     let history = hub.history("a", tidings::History::All).wait();

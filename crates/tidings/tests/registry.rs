@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use reader::{Reader, publish};
 use tidings::{
-    ClientId, ClientInfo, Event, Hub, Resume, Retention, Topic, TopicInfo, clock::ManualClock,
+    ClientId, ClientInfo, Event, Filter, Hub, Resume, Retention, Topic, TopicInfo,
+    clock::ManualClock,
 };
 
 fn principals(infos: &[ClientInfo]) -> Vec<Option<&str>> {
@@ -200,7 +201,9 @@ fn topics_are_described_with_all_that_they_got() {
     let hub = Hub::builder().retention(Retention::default().events(2)).build();
     assert!(hub.topics().is_empty());
     let _pattern = Reader::open(hub.subscribe_matching("b*"));
-    let silent = Reader::open(hub.subscribe(["a", "silent"]));
+    // Those with a filter count, too.
+    let filter = !Filter::present("x").unwrap();
+    let silent = Reader::open(hub.subscribe(["a", "silent"]).filter(filter));
     for _ in 0..300 {
         publish(&hub, "b", "x");
     }

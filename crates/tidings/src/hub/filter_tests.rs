@@ -10,6 +10,7 @@ use futures_core::Stream;
 
 use super::scripted_log::{ScriptedLog, epoch, received, record};
 use super::*;
+use crate::client_handle;
 use crate::clock::ManualClock;
 use crate::error::SubscribeErrorKind;
 use crate::filter::comparisons;
@@ -278,6 +279,37 @@ fn the_newest_events_that_match_are_looked_for_in_the_log() {
         let history = hub.history("a", History::Last(last)).filter(role("admin")).wait().unwrap();
         let data: Vec<_> = history.events.iter().map(|event| event.data()).collect();
         assert_eq!(data, expected[1..]);
+    }
+}
+
+#[test]
+fn a_stream_that_looks_for_its_newest_events_gets_a_new_topic_where_that_was_asked_for() {
+    let roles = ["admin", "guest", "admin", "admin", "guest", "admin", "admin"];
+    let topics = ["a", "a", "a", "b", "b", "a", "b"];
+    for (history, expected) in [
+        (History::None, &["fresh", "1", "3", "6", "7"][..]),
+        (History::All, &["fresh", "1", "3", "4", "6", "7"]),
+    ] {
+        let (log, hub) = selective(&roles[..3]);
+        let subscribe = hub.subscribe("a").filter(role("admin")).history(History::Last(2));
+        let mut stream = subscribe.open().unwrap();
+        follow(&log, 3);
+        let events = (1..).zip(roles).zip(topics).map(|((position, role), topic)| {
+            let mut record = record(topic, position);
+            record.event = record.event.with_attribute("role", role).unwrap();
+            record
+        });
+        log.state().records = events.collect();
+        // Another node asks, which knows of more than this one.
+        let (names, after) = (vec![TopicPattern::new("b").unwrap()], epoch().id(5));
+        let from = (history, after.as_str().as_bytes());
+        assert!(client_handle::add(hub.shared(), stream.client_id(), Ok(names), from).unwrap());
+        let before = received(&mut stream);
+        assert_eq!(before, ["fresh", "1", "3"]);
+        follow(&log, 7);
+        log.replica().reached(7).unwrap();
+        let all = [before, received(&mut stream)].concat();
+        assert_eq!(all, expected, "{history:?}");
     }
 }
 
