@@ -6,7 +6,7 @@ use tidings::Hub;
 use tidings::presence::{JOIN_EVENT, LEAVE_EVENT, Presence};
 
 use super::Adapter;
-use super::site::{Site, events_of};
+use super::site::Site;
 use crate::limit::eventually;
 use crate::wire::Http2;
 
@@ -33,17 +33,17 @@ pub async fn those_who_connect_are_present_until_they_leave<A: Adapter>() {
     let mut watcher = site.follow("/events?topic=presence/room").await;
     let ada = site.follow(&format!("{ROOM}ada")).await;
     let again = site.follow(&format!("{ROOM}ada")).await;
-    assert_eq!(events_of(watcher.read_messages(1).await), [JOIN_EVENT]);
+    assert_eq!(watcher.next_message().await.event(), JOIN_EVENT);
     let client = Http2::open(site.addr()).await;
     let mut grace = client.get(&format!("{ROOM}grace")).await;
     grace.next_message().await;
     are_present(&site, &["ada", "grace"]).await;
-    assert_eq!(events_of(watcher.read_messages(1).await), [JOIN_EVENT]);
+    assert_eq!(watcher.next_message().await.event(), JOIN_EVENT);
     ada.reset();
     grace.reset();
-    assert_eq!(events_of(watcher.read_messages(1).await), [LEAVE_EVENT]);
+    assert_eq!(watcher.next_message().await.event(), LEAVE_EVENT);
     are_present(&site, &["ada"]).await;
     again.close().await;
-    assert_eq!(events_of(watcher.read_messages(1).await), [LEAVE_EVENT]);
+    assert_eq!(watcher.next_message().await.event(), LEAVE_EVENT);
     are_present(&site, &[]).await;
 }
