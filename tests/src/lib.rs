@@ -35,6 +35,7 @@ mod pages {
         end_for_good: "docs/guide/end-for-good.md",
         filters: "docs/guide/filters.md",
         current_values: "docs/guide/current-values.md",
+        presence: "docs/guide/presence.md",
         job_progress: "docs/guide/job-progress.md",
         llm_answer: "docs/guide/llm-answer.md",
         migrating: "docs/guide/migrating.md",

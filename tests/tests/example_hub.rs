@@ -36,6 +36,7 @@ on_every_framework! { "hub";
     the_cluster_is_described
     a_publication_with_a_key_is_published_once
     a_topic_keeps_the_newest_value_of_each_key
+    who_is_on_a_topic_is_told
     a_topic_is_finished_once_and_its_clients_do_not_come_back
     the_health_check_says_ok
     metrics_are_served_for_prometheus
@@ -531,6 +532,34 @@ async fn a_topic_keeps_the_newest_value_of_each_key(package: &str) {
             assert_eq!(stream.next_message().await.data(), expected, "{topic}");
         }
     }
+}
+
+async fn who_is_on_a_topic_is_told(package: &str) {
+    let hub = Process::start_with(package, &["--listen", ANY_PORT, "--presence", "room/*"]).await;
+    let (mut watcher, _) = follow(&hub, "topic=presence/room/1&history=all").await;
+    let mut streams = Vec::new();
+    for principal in ["ada", "grace", "ada"] {
+        let query = format!("topic=room/1&topic=news&principal={principal}");
+        streams.push(follow(&hub, &query).await);
+        if streams.len() < 3 {
+            let join = watcher.next_message().await;
+            let data: Value = serde_json::from_str(join.data()).expect("JSON");
+            assert_eq!((join.event(), &data["principal"]), ("presence:join", &principal.into()));
+        }
+    }
+    let present = json(&ask(&hub, Request::get("/presence?topic=room%2F1")).await);
+    let names = [0, 1].map(|n| present[n]["principal"].as_str().expect("a text"));
+    assert_eq!((names, present.as_array().map(Vec::len)), (["ada", "grace"], Some(2)));
+    assert_eq!(keys(&present[0]), ["nodes", "principal", "since"]);
+    let nobody = ask(&hub, Request::get("/presence?topic=news")).await;
+    assert_eq!(nobody.text(), "[]");
+    streams.swap_remove(1).0.close().await;
+    let leave = watcher.next_message().await;
+    let data: Value = serde_json::from_str(leave.data()).expect("JSON");
+    assert_eq!((leave.event(), &data["principal"]), ("presence:leave", &"grace".into()));
+    let refused = ask(&hub, Request::get("/presence")).await;
+    let reason = "there is not one topic in the URL, as in /presence?topic=room/1";
+    assert_eq!(refusal(&refused, 400), reason);
 }
 
 async fn a_topic_is_finished_once_and_its_clients_do_not_come_back(package: &str) {

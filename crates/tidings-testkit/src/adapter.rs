@@ -54,6 +54,8 @@ pub mod patterns;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod pinned;
 #[allow(missing_docs, reason = "each name states its promise")]
+pub mod presence;
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod refusal;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod registry;
@@ -141,6 +143,9 @@ macro_rules! adapter_suite {
                 a_client_that_is_closed_by_its_id_gets_a_whole_response
                 all_streams_of_a_principal_can_be_closed
                 clients_that_vanish_leave_no_task
+            }
+            presence {
+                those_who_connect_are_present_until_they_leave
             }
             rights {
                 a_stream_whose_right_expires_says_so_and_leaves_its_connection

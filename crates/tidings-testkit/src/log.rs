@@ -51,6 +51,8 @@ pub mod nodes;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod patterns;
 #[allow(missing_docs, reason = "each name states its promise")]
+pub mod presence;
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod read_back;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod restart;
@@ -114,6 +116,10 @@ macro_rules! log_suite {
                 a_filtered_client_gets_the_newest_values_that_match
                 a_new_topic_of_a_filtered_stream_has_its_filter
             }
+            presence {
+                who_comes_and_goes_is_said_and_known
+                a_client_that_comes_back_is_no_news
+            }
             idempotence {
                 a_retried_publication_is_not_doubled
                 a_concurrently_retried_publication_is_not_doubled
@@ -160,6 +166,7 @@ macro_rules! log_suite {
                 a_log_that_was_wiped_resets_its_clients
                 values_from_before_the_memory_of_a_node_are_in_its_log
                 the_end_is_known_after_a_restart
+                those_who_do_not_come_back_after_a_restart_have_left
             }
         }
     };
@@ -181,6 +188,9 @@ macro_rules! log_suite {
                 a_topic_that_is_added_from_another_node_is_delivered
                 a_publication_on_another_node_is_before_the_end_or_is_told_that_it_is_not
                 the_end_is_known_on_all_nodes
+                presence_is_the_same_on_all_nodes
+                a_client_that_moves_between_nodes_is_never_absent
+                a_node_that_ends_leaves_nobody_behind
             }
         }
     };

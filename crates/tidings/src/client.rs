@@ -141,7 +141,8 @@ impl Client {
         })
     }
 
-    fn names(&self) -> Vec<TopicPattern> {
+    /// The topics and patterns of the stream when it has made all changes.
+    pub(crate) fn names(&self) -> Vec<TopicPattern> {
         match self.outlet.topic_changes() {
             Some(changes) => changes.names(),
             None => self.feed.topics.iter().map(|log| log.name.clone()).collect(),

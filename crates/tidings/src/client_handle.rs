@@ -119,6 +119,7 @@ pub(crate) fn add(
     let is_open = client.topic_changes().add(names, from, shared, &client)?;
     // No lock is held.
     shared.tell_interests();
+    shared.note_presence(&client);
     client.wake();
     Ok(is_open)
 }
@@ -128,6 +129,7 @@ pub(crate) fn remove(shared: &Shared, id: ClientId, names: Names) -> Result<bool
     let names = names.map_err(SubscribeErrorCause::Topic)?;
     let Some(client) = shared.registry.get(id) else { return Ok(false) };
     let is_open = client.topic_changes().remove(&names, shared, &client)?;
+    shared.note_presence(&client);
     client.wake();
     Ok(is_open)
 }

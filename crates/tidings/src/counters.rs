@@ -35,6 +35,7 @@ pub(crate) struct Counters {
     pub(crate) publications_limited: Counter,
     pub(crate) checks_failed: Counter,
     pub(crate) subscriptions_finished: Counter,
+    pub(crate) presence_removed: Counter,
 }
 
 #[derive(Debug, Default)]

@@ -29,6 +29,7 @@ use crate::field::EventId;
 use crate::health::Health;
 use crate::into_topics::IntoTopics;
 use crate::metrics::Metrics;
+use crate::presence::{self, ReadPresence};
 use crate::server_event::ServerEvent;
 use crate::source::Source;
 use crate::subscription::history::History;
@@ -355,6 +356,29 @@ impl Hub {
         history: History,
     ) -> ReadHistory {
         ReadHistory::new(self.shared().clone(), patterns.into_topics(), history)
+    }
+
+    /// Who is on a topic, on all nodes, in the order in which they came: see [`presence`](crate::presence). Nobody, if the hub
+    /// [does not know](HubBuilder::presence) who is on this topic.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hub::history`], of which this is the reading of [one topic](crate::presence::topic_of).
+    ///
+    /// ```
+    /// # async fn example(hub: tidings::Hub) -> Result<(), tidings::error::SubscribeError> {
+    /// for present in hub.presence("room/1").await? {
+    ///     println!("{} on {} nodes", present.principal, present.nodes.len());
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn presence<T>(&self, topic: T) -> ReadPresence
+    where
+        T: TryInto<Topic>,
+        T::Error: Into<FieldError>,
+    {
+        let names = presence::topic_of(topic).map(|topic| vec![topic.into()]);
+        ReadPresence::new(ReadHistory::new(self.shared().clone(), names, History::All))
     }
 
     /// The connected clients, and the means to disconnect them.

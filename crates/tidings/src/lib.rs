@@ -127,6 +127,7 @@ mod outlet;
 mod pace;
 mod pattern_map;
 mod pinned;
+pub mod presence;
 mod registry;
 pub mod response;
 mod resume;

@@ -78,6 +78,10 @@ pub struct Metrics {
     pub checks_failed: u64,
     /// Subscriptions that were not opened, because their topics were finished and their clients had the last events.
     pub subscriptions_finished: u64,
+    /// Principals that are present on a topic by streams of this node, once for each topic: see [`presence`](crate::presence).
+    pub present: usize,
+    /// Entries of other nodes, or of an earlier start of this one, that this node has taken away because that one could not.
+    pub presence_removed: u64,
     /// The state of the hub.
     pub health: Health,
 }
@@ -167,6 +171,11 @@ impl Metrics {
         let help = "Subscriptions that were not opened: their topics were finished, and their clients had the last events.";
         let finished = self.subscriptions_finished as f64;
         metric("subscriptions_finished_total", "counter", help, &[("", finished)])?;
+        let help = "Principals that are present on a topic by streams of this node.";
+        metric("present", "gauge", help, &[("", self.present as f64)])?;
+        let help = "Presence entries that were taken away for a node that could not.";
+        let removed = self.presence_removed as f64;
+        metric("presence_removed_total", "counter", help, &[("", removed)])?;
         let ready = f64::from(u8::from(health.is_ready()));
         metric("ready", "gauge", "Whether new clients should come here.", &[("", ready)])?;
         if health.link == Link::None {

@@ -199,6 +199,7 @@ impl Subscription {
             attached.get_or_insert_default().lifetime =
                 Some(Lifetime::begin(lifetime, shared, client));
         }
+        shared.note_presence(client);
         shared.count_everywhere(client, client_key.as_ref());
         if client_key.is_some() {
             attached.get_or_insert_default().client_key = client_key;
@@ -336,7 +337,7 @@ impl Subscription {
     }
 
     /// Whether there is nothing to be sent that is not in the topics' logs.
-    fn is_in_band(&self) -> bool {
+    pub(crate) fn is_in_band(&self) -> bool {
         self.out_of_band.as_ref().is_none_or(|out_of_band| out_of_band.is_only_asking())
     }
 
@@ -649,6 +650,7 @@ impl Drop for Subscription {
             let client_key = self.attached.as_ref().and_then(|it| it.client_key.as_ref());
             self.shared.registry.leave(&self.client, client_key);
             self.shared.on_stream_gone();
+            self.shared.note_presence(&self.client);
             let (bytes, events) = self.client.sent_so_far();
             tell!(DEBUG, &self.client, self.span(), bytes, events, "stream ended");
         }

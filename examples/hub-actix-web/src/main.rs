@@ -18,8 +18,8 @@ use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
 use hub_example::{
-    client_topics, clients, cluster, demo, health, history, page, program, publishing, query,
-    rendered,
+    client_topics, clients, cluster, demo, health, history, page, presence, program, publishing,
+    query, rendered,
 };
 use tidings_actix_web::Hub;
 use tidings_actix_web::{Sse, SseRequest};
@@ -65,6 +65,7 @@ fn routes(config: &mut ServiceConfig) {
         .route("/position", get().to(position))
         .route("/history", get().to(read_history))
         .route("/rendered", get().to(render))
+        .route("/presence", get().to(read_presence))
         .route("/publish", post().to(publish))
         .route("/finish", post().to(finish))
         .route("/clients", get().to(list_clients))
@@ -100,6 +101,10 @@ async fn position(hub: Data<Hub>) -> HttpResponse {
 
 async fn read_history(hub: Data<Hub>, http: HttpRequest) -> Result<HttpResponse, Refused> {
     Ok(json(history::read(&hub, http.uri().query()).await?))
+}
+
+async fn read_presence(hub: Data<Hub>, http: HttpRequest) -> Result<HttpResponse, Refused> {
+    Ok(json(presence::read(&hub, http.uri().query()).await?))
 }
 
 async fn render(hub: Data<Hub>, http: HttpRequest) -> Result<HttpResponse, Refused> {

@@ -17,8 +17,8 @@ use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
 use hub_example::{
-    client_topics, clients, cluster, demo, health, history, page, program, publishing, query,
-    rendered,
+    client_topics, clients, cluster, demo, health, history, page, presence, program, publishing,
+    query, rendered,
 };
 use tidings_axum::Hub;
 use tidings_axum::{Sse, SseRequest};
@@ -65,6 +65,7 @@ fn router(hub: &Hub, access: Access) -> Router {
         .route("/position", get(position))
         .route("/history", get(read_history))
         .route("/rendered", get(render))
+        .route("/presence", get(read_presence))
         .route("/healthz", get(check_health))
         .merge(with_token)
         .with_state(hub.clone());
@@ -99,6 +100,10 @@ async fn position(State(hub): State<Hub>) -> Json {
 
 async fn read_history(State(hub): State<Hub>, RawQuery(query): RawQuery) -> Result<Json, Refused> {
     Ok(Json(history::read(&hub, query.as_deref()).await?))
+}
+
+async fn read_presence(State(hub): State<Hub>, RawQuery(query): RawQuery) -> Result<Json, Refused> {
+    Ok(Json(presence::read(&hub, query.as_deref()).await?))
 }
 
 async fn render(

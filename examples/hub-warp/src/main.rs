@@ -11,8 +11,8 @@ use hub_example::access::Access;
 use hub_example::options::Options;
 use hub_example::refusal::Refusal;
 use hub_example::{
-    client_topics, clients, cluster, demo, health, history, page, program, publishing, query,
-    rendered,
+    client_topics, clients, cluster, demo, health, history, page, presence, program, publishing,
+    query, rendered,
 };
 use percent_encoding::percent_decode_str;
 use tidings_console::Console;
@@ -66,6 +66,12 @@ fn routes(hub: Hub, access: Access, console: Option<Console>) -> BoxedFilter<(im
         warp::path!("history").and(warp::get()).and(hub.clone()).and(raw_query()).then(
             async |hub: Hub, query: String| {
                 reply(history::read(&hub, Some(&query)).await.map(json))
+            },
+        );
+    let read_presence =
+        warp::path!("presence").and(warp::get()).and(hub.clone()).and(raw_query()).then(
+            async |hub: Hub, query: String| {
+                reply(presence::read(&hub, Some(&query)).await.map(json))
             },
         );
     let render = warp::path!("rendered").and(warp::get()).and(hub.clone()).and(raw_query()).then(
@@ -139,6 +145,7 @@ fn routes(hub: Hub, access: Access, console: Option<Console>) -> BoxedFilter<(im
         events.boxed(),
         position.boxed(),
         read_history.boxed(),
+        read_presence.boxed(),
         render.boxed(),
         publish.boxed(),
         finish.boxed(),

@@ -12,6 +12,7 @@
 //! | `GET /position` | JSON `{"id": "…"}`: where a stream begins that is opened with `?lastEventId=` |
 //! | `GET /history?topic=a&topic=b:*&last=20` | the newest events of these topics (20, at most 100), as JSON `{"events": [{"id": "…", "event": "message", "data": "…"}], "id": "…"}`; the id is where the stream goes on |
 //! | `GET /rendered?topic=a&last=20&event=tick` | a page that shows these events (those named `message`, and `tick`), and goes on with the stream, without a gap |
+//! | `GET /presence?topic=room/1` | who is on a topic of `--presence`, on all nodes, as JSON `[{"principal": "ada", "since": 1764223200000, "nodes": ["…"]}]`; `/events?topic=room/1&principal=ada` joins it, and `/events?topic=presence/room/1&history=all` is told who comes and goes |
 //! | `GET /clients` | JSON: `total`, `topics` with a count each, and the `clients` of this node |
 //! | `GET /cluster` | JSON: `nodes` with the number of clients of each, and all `clients` |
 //! | `DELETE /clients/{id}` | ends that client's stream, on any node |
@@ -34,9 +35,9 @@
 //! | `--max-lifetime 10` | `curl -N 'localhost:3000/events?topic=a'` | it ends after 8 to 12 s: `{"reason":"lifetime"}` |
 //! | `--drain-over 10` | a few streams, then SIGTERM | they end one after the other: `{"reason":"drained"}`; `/healthz` is 503, and a new stream is turned away |
 //!
-//! With a token, all but `/events`, `/position`, `/history`, `/healthz` and the pages ask for it: [`access`].
+//! With a token, all but `/events`, `/position`, `/history`, `/presence`, `/healthz` and the pages ask for it: [`access`].
 //!
-//! [`query`] parses these requests; [`publishing`], [`history`], [`rendered`], [`clients`], [`client_topics`], [`cluster`] and
+//! [`query`] parses these requests; [`publishing`], [`history`], [`presence`], [`rendered`], [`clients`], [`client_topics`], [`cluster`] and
 //! [`health`] answer them. [`page`] has the files of the pages, and [`demo`] publishes the events that it shows. [`options`] has the flags, [`log`] opens the log,
 //! [`limits`] those of the hub, and [`program`] is the start and the end.
 
@@ -52,6 +53,7 @@ pub mod limits;
 pub mod log;
 pub mod options;
 pub mod page;
+pub mod presence;
 pub mod program;
 pub mod publishing;
 pub mod query;

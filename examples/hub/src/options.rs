@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser};
+use tidings::presence::Presence;
 use tidings::{Hub, Retention, TopicPattern};
 use tidings_console::Console;
 use tidings_net::{Limits, Serve, Server, Transport};
@@ -53,6 +54,10 @@ pub struct Options {
     #[arg(long, value_name = "PATTERN")]
     latest_per_key: Vec<TopicPattern>,
 
+    /// The hub knows who is on the topics that match, by the principals of their streams; may be given several times
+    #[arg(long, value_name = "PATTERN")]
+    presence: Vec<TopicPattern>,
+
     /// Limits of connections, in milliseconds, for tests: `head_timeout=1000,idle_timeout=1000`
     #[arg(long, hide = true, value_delimiter = ',', value_name = "NAME=MILLISECONDS")]
     limit: Vec<TimeLimit>,
@@ -93,6 +98,10 @@ impl Options {
     pub async fn hub(&self) -> Result<Hub, String> {
         let hub = self.latest_per_key.iter().try_fold(self.limits.builder(), |hub, pattern| {
             hub.retain(pattern.clone(), Retention::latest_per_key())
+        });
+        let hub = hub.and_then(|hub| {
+            let mut patterns = self.presence.iter();
+            patterns.try_fold(hub, |hub, pattern| hub.presence(pattern, Presence::default()))
         });
         self.log.hub(hub.map_err(|error| error.to_string())?, self.salvage).await
     }

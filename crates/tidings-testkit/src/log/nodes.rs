@@ -12,7 +12,7 @@ use super::idempotence::{assert_one_is_first, publish_once};
 use super::publisher::in_order;
 use super::read_back::forgetful;
 use super::resume::Journey;
-use super::{Client, Engine, publish, publish_all, values};
+use super::{Client, Engine, presence, publish, publish_all, values};
 use crate::checker::check;
 use crate::limit::{eventually, within};
 
@@ -267,4 +267,57 @@ pub async fn the_end_is_known_on_all_nodes<E: Engine>(log: E) {
         }
         assert_eq!(refused(&other, &topic).await, PublishErrorKind::Finished);
     }
+}
+
+pub async fn presence_is_the_same_on_all_nodes<E: Engine>(log: E) {
+    let nodes = [presence::node(&log).await, presence::node(&log).await];
+    let [one, other] = &nodes;
+    let streams = [presence::join(one, "ada"), presence::join(other, "grace")];
+    for hub in &nodes {
+        presence::sees(hub, &["ada", "grace"], &[]).await;
+    }
+    let late = presence::node(&log).await;
+    presence::sees(&late, &["ada", "grace"], &[]).await;
+    let more = [presence::join(&late, "ada"), presence::join(&late, "joan")];
+    drop(streams);
+    for hub in nodes.iter().chain([&late]) {
+        presence::sees(hub, &["ada", "joan"], &["ada"]).await;
+    }
+    drop(more);
+    for hub in nodes.iter().chain([&late]) {
+        presence::sees(hub, &[], &[]).await;
+    }
+}
+
+pub async fn a_client_that_moves_between_nodes_is_never_absent<E: Engine>(log: E) {
+    let nodes = [presence::node(&log).await, presence::node(&log).await];
+    let mut stream = presence::join(&nodes[0], "ada");
+    let mut watcher = presence::watch(&nodes[1]);
+    assert_eq!(presence::news(&mut watcher).await, "+ada");
+    for round in 1..5 {
+        // It is on its way.
+        drop(stream);
+        stream = presence::join(&nodes[round % 2], "ada");
+        // The other node's entry comes before this one's goes.
+        assert_eq!(presence::news(&mut watcher).await, "+ada");
+        assert_eq!(presence::present(&nodes[1]).await, ["ada"]);
+        assert_eq!(presence::news(&mut watcher).await, "-ada");
+        assert_eq!(presence::present(&nodes[1]).await, ["ada"]);
+    }
+    drop(stream);
+    assert_eq!(presence::news(&mut watcher).await, "-ada");
+}
+
+pub async fn a_node_that_ends_leaves_nobody_behind<E: Engine>(log: E) {
+    let one = presence::node(&log).await;
+    let ends = presence::node(&log).await;
+    let streams = [presence::join(&one, "ada"), presence::join(&ends, "grace")];
+    for hub in [&one, &ends] {
+        presence::sees(hub, &["ada", "grace"], &[]).await;
+    }
+    let [stays, goes] = streams;
+    drop((ends, goes));
+    presence::sees(&one, &["ada"], &["ada"]).await;
+    assert_eq!(one.metrics().presence_removed, 1);
+    drop(stays);
 }

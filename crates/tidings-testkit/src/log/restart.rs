@@ -10,7 +10,7 @@ use super::finish::{finish, fresh, read_to_the_end, refused};
 use super::idempotence::publish_once;
 use super::read_back::forgetful;
 use super::resume::Journey;
-use super::{Client, Engine, EngineOptions, publish, publish_all, values};
+use super::{Client, Engine, EngineOptions, presence, publish, publish_all, values};
 use crate::checker::{check, position};
 use crate::limit::{LIMIT, within};
 
@@ -159,4 +159,17 @@ pub async fn the_end_is_known_after_a_restart<E: Engine>(log: E) {
         assert_eq!(fresh(&hub, "a", History::None).await, ["last"]);
         assert_eq!(refused(&hub, "a").await, PublishErrorKind::Finished);
     }
+}
+
+pub async fn those_who_do_not_come_back_after_a_restart_have_left<E: Engine>(log: E) {
+    let hub = presence::node(&log).await;
+    let streams = ["ada", "grace"].map(|name| presence::join(&hub, name));
+    presence::sees(&hub, &["ada", "grace"], &[]).await;
+    drop((hub, streams));
+    let hub = presence::node(&log).await;
+    let stream = presence::join(&hub, "ada");
+    presence::sees(&hub, &["ada"], &["ada"]).await;
+    let present = within("an answer", hub.presence("room/1")).await.expect("the log answers");
+    assert_eq!(present.len(), 1);
+    drop(stream);
 }

@@ -24,6 +24,8 @@ pub(crate) enum Received {
         number: u64,
         question: Question,
     },
+    /// The other node lacks some of what this one has said of who is there.
+    RenewPresence,
     /// An event that is not retained.
     Ephemeral {
         topic: Topic,
@@ -38,12 +40,15 @@ impl Membership {
         Self { id: NodeId::random(), nodes: Nodes::default(), asks: Asks::default() }
     }
 
-    pub(super) fn id(&self) -> NodeId {
+    /// A node that was silent for this long is lost; in milliseconds.
+    pub(crate) const LOST: u64 = Nodes::LOST;
+
+    pub(crate) fn id(&self) -> NodeId {
         self.id
     }
 
     /// The other nodes.
-    pub(super) fn others(&self, now: u64) -> Vec<NodeInfo> {
+    pub(crate) fn others(&self, now: u64) -> Vec<NodeInfo> {
         self.nodes.list(now)
     }
 
@@ -54,6 +59,11 @@ impl Membership {
     /// The signal that says how this node is.
     pub(crate) fn presence(&self, clients: usize, ready: bool) -> Bytes {
         self.signal(Content::Presence { clients, ready })
+    }
+
+    /// The signal that this node lacks some of what the others have said of who is there.
+    pub(crate) fn renew_presence(&self) -> Bytes {
+        self.signal(Content::RenewPresence)
     }
 
     /// The signal that this node leaves.
@@ -96,6 +106,7 @@ impl Membership {
             Content::Presence { clients, ready } => {
                 self.nodes.seen(from, clients, ready, now).then_some(Received::NewNode)
             }
+            Content::RenewPresence => Some(Received::RenewPresence),
             Content::Leave => {
                 self.nodes.forget(from);
                 self.asks.left(from);

@@ -10,7 +10,7 @@ use crate::sync::{HashMap, Mutex};
 pub struct NodeId(u64);
 
 impl NodeId {
-    pub(super) fn random() -> Self {
+    pub(crate) fn random() -> Self {
         Self(fastrand::u64(1..))
     }
 }
@@ -64,7 +64,7 @@ struct Seen {
 
 impl Nodes {
     /// A node that was silent for this long is lost; in milliseconds.
-    const LOST: u64 = 5_000;
+    pub(super) const LOST: u64 = 5_000;
     /// A node that was silent for this long is forgotten; in milliseconds.
     const FORGOTTEN: u64 = 600_000;
 

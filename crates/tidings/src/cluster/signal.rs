@@ -19,6 +19,7 @@ pub(super) enum Content {
         clients: usize,
         ready: bool,
     },
+    RenewPresence,
     Leave,
     Ask {
         number: u64,

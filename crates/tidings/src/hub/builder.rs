@@ -15,6 +15,7 @@ use crate::heartbeat::Heartbeat;
 use crate::log::feed::{Coalescing, Feeds};
 use crate::log::retention::{Retention, RetentionRules};
 use crate::pinned::Pinned;
+use crate::presence::{Keeper, Presence, PresenceRules};
 use crate::registry::Registry;
 use crate::retry::DEFAULT_RETRY;
 use crate::stream_limit::{OverLimit, StreamLimits};
@@ -44,6 +45,7 @@ pub struct HubBuilder {
     idempotency_window: Duration,
     clock: Clock,
     defaults: Defaults,
+    presence: PresenceRules,
 }
 
 impl HubBuilder {
@@ -71,6 +73,7 @@ impl HubBuilder {
                 source_rate: None,
                 paces: Vec::new(),
             },
+            presence: PresenceRules::default(),
         }
     }
 
@@ -111,6 +114,24 @@ impl HubBuilder {
     {
         let pattern = pattern.try_into().map_err(Into::into)?;
         self.defaults.paces.push((pattern, interval));
+        Ok(self)
+    }
+
+    /// Has the hub know who is on the topics that match a pattern: see [`presence`](crate::presence). If several patterns match
+    /// a topic, the one that was given first applies. Default: for no topic.
+    ///
+    /// The topics that say it keep the newest event of each key, whatever [`retain`](Self::retain) says.
+    ///
+    /// # Errors
+    ///
+    /// When the pattern is not valid, or has no room for `presence/`; see [`TopicPattern::new`].
+    pub fn presence<P>(mut self, pattern: P, presence: Presence) -> Result<Self, FieldError>
+    where
+        P: TryInto<TopicPattern>,
+        P::Error: Into<FieldError>,
+    {
+        let pattern = pattern.try_into().map_err(Into::into)?;
+        self.presence.add(pattern, presence)?;
         Ok(self)
     }
 
@@ -258,7 +279,8 @@ impl HubBuilder {
         self.build_with(None)
     }
 
-    fn build_with(self, log: Option<Arc<dyn Log>>) -> Hub {
+    fn build_with(mut self, log: Option<Arc<dyn Log>>) -> Hub {
+        self.rules.rules.splice(0..0, self.presence.retention());
         let rules = Arc::new(self.rules);
         let pinned = Pinned::new(self.pinned_limit);
         let journal = match &log {
@@ -274,6 +296,7 @@ impl HubBuilder {
         let is_shared = log.as_ref().is_some_and(|log| log.is_shared());
         let now = self.clock.now();
         let replication = log.map(|log| Arc::new(Replication::new(log, now)));
+        let cluster = is_shared.then(Membership::new);
         let shared = Arc::new_cyclic(|this| Shared {
             registry: Registry::default(),
             feeds: Arc::new(Feeds::default()),
@@ -292,7 +315,8 @@ impl HubBuilder {
             retention: rules,
             counters: Counters::default(),
             replication: replication.clone(),
-            cluster: is_shared.then(Membership::new),
+            presence: Keeper::new(self.presence, cluster.as_ref(), this.clone(), now),
+            cluster,
             upkeep: Upkeep::new(),
             this: this.clone(),
         });
@@ -300,6 +324,7 @@ impl HubBuilder {
             replication.log.start(Replica::new(&shared));
             shared.schedule_upkeep();
         }
+        shared.presence.iter().for_each(|presence| presence.look());
         Hub::from_shared(shared)
     }
 }

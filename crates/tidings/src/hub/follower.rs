@@ -89,6 +89,9 @@ impl Follower for Shared {
                 let total = Clients::new(self).answer(&question);
                 self.signal(|cluster| cluster.answer(from, number, total));
             }
+            Some(Received::RenewPresence) => {
+                self.presence.iter().for_each(|presence| presence.renew());
+            }
             Some(Received::Published(sources)) => {
                 if let Some(rate) = self.defaults.source_rate {
                     sources.iter().for_each(|(source, count)| {

@@ -158,7 +158,7 @@ impl Appending {
     }
 }
 
-pub(super) fn publish(
+pub(crate) fn publish(
     shared: &Arc<Shared>,
     key: Option<Result<IdempotencyKey, FieldError>>,
     topic: Result<Topic, FieldError>,

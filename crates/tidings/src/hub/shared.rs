@@ -26,6 +26,7 @@ use crate::log::tail::Tail;
 use crate::log::{TopicLog, TopicState};
 use crate::metrics::Metrics;
 use crate::pinned::Pinned;
+use crate::presence::Keeper;
 use crate::registry::Registry;
 use crate::resume::{Epoch, LastEventId};
 use crate::stream_limit::StreamLimits;
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) replication: Option<Arc<Replication>>,
     /// Of a hub whose log is shared with other nodes.
     pub(crate) cluster: Option<Membership>,
+    /// Of a hub that knows who is on some topics.
+    pub(crate) presence: Option<Arc<Keeper>>,
     pub(super) upkeep: Upkeep,
     pub(super) this: Weak<Shared>,
 }
@@ -158,6 +161,7 @@ impl Shared {
         self.is_closed.store(true, Ordering::Release);
         self.feeds.open_gates();
         self.registry.wake_all();
+        self.presence.iter().for_each(|presence| presence.close());
     }
 
     /// Whether new streams are turned away. A hub that is closed sends them what they missed.
@@ -386,6 +390,13 @@ impl Shared {
         }
     }
 
+    /// A stream has begun, has changed its topics, or has ended.
+    pub(crate) fn note_presence(&self, client: &Client) {
+        if let Some(presence) = &self.presence {
+            presence.update(client);
+        }
+    }
+
     /// Tells the other nodes how this one is.
     pub(super) fn announce(&self) {
         self.signal(|cluster| cluster.presence(self.registry.count(), self.health().is_ready()));
@@ -451,6 +462,8 @@ impl Shared {
             publications_limited: counters.publications_limited.get(),
             checks_failed: counters.checks_failed.get(),
             subscriptions_finished: counters.subscriptions_finished.get(),
+            present: self.presence.as_ref().map_or(0, |presence| presence.count()),
+            presence_removed: counters.presence_removed.get(),
             health: self.health(),
         }
     }

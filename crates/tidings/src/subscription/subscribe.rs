@@ -324,6 +324,15 @@ impl Subscribe {
         self
     }
 
+    /// Reads a pattern for the hub itself, which is no client, and has no limits.
+    pub(crate) fn open_observer(
+        shared: Arc<Shared>,
+        pattern: TopicPattern,
+    ) -> Option<Subscription> {
+        let observer = Self::named(shared, Ok(Vec::new())).history(History::All).unlisted();
+        observer.open_checked(&[pattern], None).ok()
+    }
+
     /// Opens the subscription: the client is in the registry from now on, until the returned stream is dropped, and
     /// no event that is published from now on is lost to it.
     ///
