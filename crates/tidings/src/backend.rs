@@ -49,8 +49,8 @@ pub(crate) mod record;
 mod replica;
 mod reply;
 
+pub use crate::epoch::Epoch;
 pub use crate::pattern_map::PatternMap;
-pub use crate::resume::Epoch;
 pub use envelope::Envelope;
 pub use error::{LogError, LogErrorKind};
 pub use key::IdempotencyKey;

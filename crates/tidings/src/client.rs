@@ -4,13 +4,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::client_id::ClientId;
 use crate::end_reason::{End, EndReason};
+use crate::epoch::Epoch;
 use crate::field::EventId;
 use crate::filter::Filter;
 use crate::heartbeat::timer::{Call, HeartbeatTimer};
 use crate::log::feed::Feed;
 use crate::log::filtered::filter_of;
 use crate::outlet::Outlet;
-use crate::resume::Epoch;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::timers::{Timed, TimerSlot};
 use crate::topic::{Topic, TopicPattern};

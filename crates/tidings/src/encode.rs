@@ -10,7 +10,7 @@ use memchr::memchr2;
 
 use crate::Event;
 use crate::clock::millis;
-use crate::resume::Epoch;
+use crate::epoch::Epoch;
 
 const ID: &[u8] = b"id:";
 const COMMENT: &[u8] = b":";

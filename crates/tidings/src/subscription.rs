@@ -1,6 +1,7 @@
 //! One client's stream: from its cursor in the hub's logs to the bytes of its response.
 
 pub(crate) mod application_task;
+pub(crate) mod attached;
 mod beginning;
 mod catch_up;
 mod ends;
@@ -53,7 +54,8 @@ use crate::log::reset_reason::ResetReason;
 use crate::pace::Pace;
 use crate::retry::jittered;
 use crate::status::Status;
-use crate::telling::{Attached, tell};
+use crate::telling::tell;
+use attached::Attached;
 use beginning::{Beginning, First, LogStart, Request};
 use catch_up::CatchUp;
 use handing_out::Item;

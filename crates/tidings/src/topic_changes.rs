@@ -10,7 +10,6 @@ use crate::hub::journal::Head;
 use crate::hub::shared::Shared;
 use crate::log::TopicLog;
 use crate::subscription::history::History;
-use crate::subscription::subscribe::check;
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering;
 use crate::topic::TopicPattern;
@@ -81,7 +80,7 @@ impl TopicChanges {
         names.sort();
         names.dedup();
         names.retain(|name| state.names.binary_search(name).is_err());
-        let all = check(Ok([&*state.names, &*names].concat()), &shared.defaults)?;
+        let all = shared.defaults.check_names(Ok([&*state.names, &*names].concat()))?;
         if names.is_empty() {
             return Ok(!client.is_gone());
         }
@@ -110,7 +109,7 @@ impl TopicChanges {
         let mut state = self.0.lock();
         let (removed, left): (Vec<_>, _) =
             state.names.iter().cloned().partition(|name| names.contains(name));
-        let left = check(Ok(left), &shared.defaults)?;
+        let left = shared.defaults.check_names(Ok(left))?;
         if removed.is_empty() {
             return Ok(!client.is_gone());
         }

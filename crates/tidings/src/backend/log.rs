@@ -6,7 +6,7 @@ use super::read::{Page, Read};
 use super::record::{Append, Appended};
 use super::replica::Replica;
 use super::reply::Reply;
-use crate::resume::Epoch;
+use crate::epoch::Epoch;
 use crate::topic::{Topic, TopicPattern};
 
 /// A log of events on some engine. The [module](super) says what it promises.

@@ -9,11 +9,11 @@ use bytes::Bytes;
 
 use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Record, Reply, Start};
 use crate::encode;
+use crate::epoch::Epoch;
 use crate::filter::Filter;
 use crate::log::retention::RetentionRules;
 use crate::log::standing::LastEvent;
 use crate::pinned::Pinned;
-use crate::resume::Epoch;
 use crate::sync::{HashMap, HashSet, Mutex};
 use crate::topic::{Topic, TopicPattern};
 use crate::waking::Waiter;

@@ -1,5 +1,5 @@
+use crate::epoch::Epoch;
 use crate::field::EventId;
-use crate::resume::Epoch;
 
 /// A published event.
 #[derive(Debug, Clone)]

@@ -14,11 +14,13 @@ use crate::clock::Clock;
 use crate::cluster::membership::Membership;
 use crate::counters::Counters;
 use crate::end_reason::{End, EndReason};
-use crate::error::PublishError;
+use crate::epoch::Epoch;
+use crate::error::{FieldError, PublishError, SubscribeErrorCause};
 use crate::field::EventId;
 use crate::filter::Filter;
 use crate::health::{Health, Link};
 use crate::heartbeat::Heartbeat;
+use crate::last_event_id::LastEventId;
 use crate::log::feed::{Coalescing, Feeds};
 use crate::log::retention::RetentionRules;
 use crate::log::standing::LastEvent;
@@ -28,11 +30,10 @@ use crate::metrics::Metrics;
 use crate::pinned::Pinned;
 use crate::presence::Keeper;
 use crate::registry::Registry;
-use crate::resume::{Epoch, LastEventId};
 use crate::stream_limit::StreamLimits;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::telling::{Attached, tell};
+use crate::telling::tell;
 use crate::timers::{Timed, TimerSlot};
 use crate::topic::TopicPattern;
 
@@ -96,6 +97,27 @@ impl Defaults {
     pub(crate) fn pace_of(&self, name: &TopicPattern) -> Duration {
         let rule = self.paces.iter().find(|(pattern, _)| pattern.matches_text(name.as_str()));
         rule.map_or(Duration::ZERO, |(_, interval)| *interval)
+    }
+
+    /// The names of a subscription in order, each once, if the hub allows as many.
+    pub(crate) fn check_names(
+        &self,
+        names: Result<Vec<TopicPattern>, FieldError>,
+    ) -> Result<Vec<TopicPattern>, SubscribeErrorCause> {
+        let mut names = names.map_err(SubscribeErrorCause::Topic)?;
+        names.sort();
+        names.dedup();
+        let patterns = names.iter().filter(|name| name.has_wildcard()).count();
+        let topics = names.len() - patterns;
+        let (count, limit) = (topics, self.topics_per_subscription);
+        if count > limit {
+            return Err(SubscribeErrorCause::TooManyTopics { count, limit });
+        }
+        let (count, limit) = (patterns, self.patterns_per_subscription);
+        if count > limit {
+            return Err(SubscribeErrorCause::TooManyPatterns { count, limit });
+        }
+        if names.is_empty() { Err(SubscribeErrorCause::NoTopics) } else { Ok(names) }
     }
 }
 
@@ -281,7 +303,7 @@ impl Shared {
             tell!(
                 WARN,
                 &client,
-                Attached::span(None),
+                None,
                 "stream cut: its client reads too slowly, and others need the memory"
             );
             stream.wake();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::beginning::{Beginning, Claim, First, LogStart, Request, View, Whole};
 use super::history::History;
 use crate::backend::Reach;
+use crate::epoch::Epoch;
 use crate::hub::journal::Head;
 use crate::hub::journal::source::ReplicaHistory;
 use crate::hub::journal::topics::Past;
@@ -16,7 +17,6 @@ use crate::log::frame::Frame;
 use crate::log::reset_reason::ResetReason::{Trimmed, Unknown};
 use crate::log::retention::{Retention, RetentionRules};
 use crate::pinned::Pinned;
-use crate::resume::Epoch;
 use crate::status::Status::{Fresh, Reset, Resumed};
 use crate::topic::TopicPattern;
 

@@ -16,12 +16,12 @@ use super::snapshot::{AwaitedSnapshot, SharedSnapshot, Snapshot};
 use super::topics::AddedHistory;
 use super::{Item, Subscription};
 use crate::encode;
+use crate::epoch::Epoch;
 use crate::error::{StreamError, StreamErrorKind};
 use crate::heartbeat::EMPTY_COMMENT;
 use crate::heartbeat::timer::Call;
 use crate::log::coalesce::Slice;
 use crate::log::reset_reason::ResetReason;
-use crate::resume::Epoch;
 use crate::status::Status;
 use crate::telling::tell;
 

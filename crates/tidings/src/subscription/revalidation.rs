@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use super::attached::Attached;
 use crate::client::Client;
 use crate::clock::millis;
 use crate::end_reason::EndReason;
@@ -15,7 +16,7 @@ use crate::heartbeat::timer::Call;
 use crate::hub::shared::Shared;
 use crate::retry::jittered;
 use crate::sync::Mutex;
-use crate::telling::{Attached, tell};
+use crate::telling::tell;
 use crate::timers::{Timed, TimerSlot};
 use crate::waking::Waiter;
 

@@ -18,11 +18,12 @@ use crate::error::{FieldError, FilterError, SubscribeError, SubscribeErrorCause}
 use crate::filter::Filter;
 use crate::heartbeat::Heartbeat;
 use crate::heartbeat::timer::HeartbeatTimer;
-use crate::hub::shared::{Defaults, Shared};
+use crate::hub::shared::Shared;
 use crate::into_topics::IntoTopics;
+use crate::last_event_id::LastEventId;
 use crate::registry::Entered;
 use crate::response::ErrorFormat;
-use crate::resume::{LastEventId, Resume};
+use crate::resume::Resume;
 use crate::stream_limit::StreamLimit;
 use crate::telling;
 use crate::topic::{Topic, TopicPattern};
@@ -351,7 +352,7 @@ impl Subscribe {
         let filter = std::mem::replace(&mut self.filter, Ok(None));
         let (shared, error_format) = (self.shared.clone(), self.error_format);
         let principal = self.identity.principal.clone();
-        let opened = check(names, &self.shared.defaults).and_then(|names| {
+        let opened = self.shared.defaults.check_names(names).and_then(|names| {
             self.open_checked(&names, filter.map_err(SubscribeErrorCause::Filter)?.as_ref())
         });
         opened.map_err(|cause| {
@@ -428,27 +429,6 @@ impl Subscribe {
         }
         Ok(subscription)
     }
-}
-
-/// The names in order, each once, if the hub allows as many.
-pub(crate) fn check(
-    names: Result<Vec<TopicPattern>, FieldError>,
-    limits: &Defaults,
-) -> Result<Vec<TopicPattern>, SubscribeErrorCause> {
-    let mut names = names.map_err(SubscribeErrorCause::Topic)?;
-    names.sort();
-    names.dedup();
-    let patterns = names.iter().filter(|name| name.has_wildcard()).count();
-    let topics = names.len() - patterns;
-    let (count, limit) = (topics, limits.topics_per_subscription);
-    if count > limit {
-        return Err(SubscribeErrorCause::TooManyTopics { count, limit });
-    }
-    let (count, limit) = (patterns, limits.patterns_per_subscription);
-    if count > limit {
-        return Err(SubscribeErrorCause::TooManyPatterns { count, limit });
-    }
-    if names.is_empty() { Err(SubscribeErrorCause::NoTopics) } else { Ok(names) }
 }
 
 impl fmt::Debug for Subscribe {

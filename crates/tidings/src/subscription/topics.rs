@@ -6,21 +6,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::attached::Attached;
 use super::beginning::LogStart;
 use super::out_of_band::Ready;
 use super::read_history::ReadHistory;
 use super::{Rejoin, Subscription};
 use crate::decode::Message;
 use crate::encode;
+use crate::epoch::Epoch;
 use crate::error::SubscribeError;
 use crate::event::Event;
 use crate::field::EventName;
 use crate::heartbeat::timer::Call;
 use crate::hub::journal::Head;
 use crate::log::feed::{Feed, TopicCursor};
-use crate::resume::Epoch;
 use crate::subscription::history::History;
-use crate::telling::Attached;
 use crate::topic_changes::Change;
 
 /// What the new topics of an open stream retain, up to the position at which it has them.

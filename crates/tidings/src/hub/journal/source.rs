@@ -1,7 +1,7 @@
 use super::entry::EntryKind;
 use super::keys::Keys;
 use crate::backend::Origin;
-use crate::resume::Epoch;
+use crate::epoch::Epoch;
 
 /// Where the positions of a hub's events come from.
 #[derive(Debug)]
