@@ -79,6 +79,16 @@ impl Resume {
     pub fn error_format(&self) -> ErrorFormat {
         self.error_format
     }
+
+    /// Where the client says it left off: also for a stream [without a hub](crate::EventStream).
+    pub fn last_event_id(&self) -> Option<&LastEventId> {
+        self.last_event_id.as_ref()
+    }
+
+    /// The client's address.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.remote_addr
+    }
 }
 
 fn from_query(query: &str) -> Option<LastEventId> {

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-
 use crate::log::TopicLog;
 
 /// The target of what happens to streams.

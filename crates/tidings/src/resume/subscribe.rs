@@ -30,14 +30,4 @@ impl Resume {
     ) -> Subscribe {
         hub.subscribe_matching(patterns).resume(self.clone())
     }
-
-    /// Where the client says it left off: also for a stream [without a hub](crate::EventStream).
-    pub fn last_event_id(&self) -> Option<&LastEventId> {
-        self.last_event_id.as_ref()
-    }
-
-    /// The client's address.
-    pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.remote_addr
-    }
 }
