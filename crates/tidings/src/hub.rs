@@ -166,8 +166,9 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// As [`Hub::publish`]. Publishing to a topic that is finished is [`Finished`](crate::error::PublishErrorKind::Finished),
-    /// also from another node, whose event the hub's log has put after the last one.
+    /// As [`Hub::publish`]. Publishing to a topic that is finished is [`Finished`](crate::error::PublishErrorKind::Finished).
+    /// An event that another node publishes at the same moment, and that a log such as NATS puts after the last one, is
+    /// [in doubt](crate::backend::LogErrorKind::Unacknowledged): it is void, but for who has lost the last event.
     ///
     /// ```
     /// use tidings::error::PublishErrorKind;

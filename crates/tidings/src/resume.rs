@@ -142,25 +142,6 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_read_as_bytes_and_as_text_and_compared() {
-        let id = LastEventId::new("é-7");
-        assert_eq!((id.as_bytes(), id.as_str()), (Some("é-7".as_bytes()), Some("é-7")));
-        let event_id = EventId::new("é-7").unwrap();
-        assert_eq!(id, event_id);
-        assert_eq!(event_id, id);
-        assert_eq!(LastEventId::from(&event_id).as_bytes(), id.as_bytes());
-        assert!(id != EventId::new("é-8").unwrap());
-        let other = LastEventId::new(b"\xff");
-        assert_eq!((other.as_bytes(), other.as_str()), (Some(&b"\xff"[..]), None));
-        let longest = "x".repeat(LastEventId::MAX_BYTES);
-        assert_eq!(LastEventId::new(&longest).as_str(), Some(&*longest));
-        let nothing = LastEventId::new(longest + "x");
-        assert_eq!((nothing.as_bytes(), nothing.as_str()), (None, None));
-        assert!(nothing != EventId::new("").unwrap());
-        assert_eq!(serde_json::from_str::<LastEventId>("\"é-7\"").unwrap(), id);
-    }
-
-    #[test]
     fn escapes_that_are_none_stay_as_they_are() {
         for (value, expected) in [("a%2Db%25", "a-b%"), ("%zz%4", "%zz%4")] {
             let query = format!("lastEventId={value}");

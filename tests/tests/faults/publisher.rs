@@ -70,6 +70,8 @@ impl Publisher {
             match publish(node, "publish", topic, Some(&key), data).await {
                 Outcome::Refused => {}
                 Outcome::Unknown => is_clean = false,
+                // What is in doubt stays in doubt.
+                Outcome::Finished if !is_clean => return Outcome::Unknown,
                 certain => return certain,
             }
             if *ending.borrow() {

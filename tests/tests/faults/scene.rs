@@ -194,20 +194,28 @@ impl Scene {
     /// topic's last one.
     async fn insist(&self, cluster: &Cluster, how: &str, number: usize, data: String) -> String {
         let (nodes, topic) = (cluster.addrs(), topic(number));
+        // One after the other, as a publisher of its own.
+        let record = |outcome| {
+            let (topic, data) = (topic.clone(), data.clone());
+            self.ledger.record(Publication { publisher: 4, topic, data, outcome });
+        };
+        let mut is_clean = true;
         for attempt in 0.. {
             let node = nodes[(number + attempt) % nodes.len()];
-            let outcome = publisher::publish(node, how, &topic, Some(&data), &data).await;
-            match outcome.clone() {
+            match publisher::publish(node, how, &topic, Some(&data), &data).await {
                 Outcome::Acknowledged(id) => {
-                    // One after the other, as a publisher of its own.
-                    self.ledger.record(Publication { publisher: 4, topic, data, outcome });
+                    record(Outcome::Acknowledged(id.clone()));
                     return id;
                 }
                 Outcome::Finished => {
+                    if !is_clean {
+                        record(Outcome::Unknown);
+                    }
                     let early = self.ledger.id_of(&format!("early-{number}"));
                     return early.expect("only what was finished early");
                 }
-                Outcome::Refused | Outcome::Unknown => {}
+                Outcome::Unknown => is_clean = false,
+                Outcome::Refused => {}
             }
             sleep(Duration::from_millis(50)).await;
         }

@@ -1,9 +1,11 @@
 //! The end of topics, on a log that puts events after it, and in a cohort.
 
+use std::future::Future;
+use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use super::scripted_log::{ScriptedLog, epoch, received, record};
-use crate::backend::{Origin, Record};
+use crate::backend::{Appended, LogError, LogErrorKind, Origin, Record};
 use crate::cohort::Cohort;
 use crate::error::{PublishErrorKind, SubscribeErrorKind};
 use crate::{END_EVENT, Event, History, Hub, Resume, Retention, Subscription};
@@ -163,6 +165,26 @@ fn a_topic_in_memory_is_as_new_when_its_last_event_is_gone() {
     assert_eq!(received(&mut live), ["last", END]);
     drop(live);
     assert_eq!(received(&mut hub.subscribe("a").open().unwrap()), ["fresh"]);
+}
+
+#[test]
+fn an_event_that_the_log_has_put_after_the_last_one_is_in_doubt() {
+    let log = ScriptedLog::default();
+    let (hub, replica) = log.hub();
+    let mut publish = pin!(hub.publish("a", Event::new("late")));
+    let cx = &mut Context::from_waker(Waker::noop());
+    assert!(publish.as_mut().poll(cx).is_pending());
+    replica.deliver(at(1_000, last("a", 1))).unwrap();
+    let appended = Appended { epoch: epoch(), position: 2, is_duplicate: false };
+    log.state().appends.remove(0).send(Ok(appended));
+    replica.deliver(at(1_001, record("a", 2))).unwrap();
+    let Poll::Ready(outcome) = publish.poll(cx) else { panic!("it is delivered") };
+    let error = outcome.unwrap_err();
+    let kind = error.log_error().map(LogError::kind);
+    assert_eq!(kind, Some(LogErrorKind::Unacknowledged), "{error}");
+    // From now on it is certain.
+    let error = hub.publish("a", Event::new("later")).wait().unwrap_err();
+    assert_eq!(error.kind(), PublishErrorKind::Finished);
 }
 
 #[test]

@@ -125,9 +125,10 @@ impl Appending {
             return Poll::Pending;
         }
         self.replication.stop_waiting_for_position(appended.position, self.number);
+        // The log has it. It is void, but for those who have not got the last event any more.
         if self.is_void(appended.position) {
-            let error = LogError::new(LogErrorKind::Finished, "topic is finished");
-            return Poll::Ready(Err(error));
+            let text = "topic was finished meanwhile: event is void, or begins it anew";
+            return Poll::Ready(Err(LogError::new(LogErrorKind::Unacknowledged, text)));
         }
         if self.is_last && !appended.is_duplicate {
             let last = LastEvent { position: appended.position, at: clock::unix_millis() };
