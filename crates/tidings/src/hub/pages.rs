@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Record, Reply, Start};
 use crate::encode;
+use crate::event::EventKey;
 use crate::filter::Filter;
 use crate::log::retention::RetentionRules;
 use crate::log::standing::LastEvent;
@@ -262,7 +263,7 @@ impl EncodedPage {
 
 /// Leaves out what newer events of the page supersede, of topics that keep the newest event of each key.
 fn keep_newest(records: &mut Vec<Record>, rules: &RetentionRules) {
-    let mut newest = HashMap::new();
+    let mut newest: HashMap<(Topic, EventKey), u64> = HashMap::default();
     for Record { topic, event, position, .. } in &*records {
         if let Some(key) = event.key()
             && rules.of_topic(topic).is_latest_per_key()
