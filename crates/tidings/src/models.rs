@@ -6,6 +6,7 @@ mod delivery;
 mod finish;
 mod leaving;
 mod patterns;
+mod presence;
 mod replica;
 
 use std::future::poll_fn;

@@ -14,7 +14,7 @@ use super::attendance::Attendance;
 use super::roster::Roster;
 use super::{DERIVED, Entry, PresenceRules, Who, topic_of};
 use crate::client::Client;
-use crate::clock::{self, millis};
+use crate::clock::{self, Clock, millis};
 use crate::cluster::NodeId;
 use crate::cluster::membership::Membership;
 use crate::decode::{Decoder, Message};
@@ -30,6 +30,7 @@ use crate::timers::{Timed, TimerSlot};
 #[derive(Debug)]
 pub(crate) struct Keeper {
     shared: Weak<Shared>,
+    clock: Clock,
     /// No other lock is taken while this is held, but those of a stream's topics and of the timers.
     here: Mutex<Here>,
     work: Mutex<WorkState>,
@@ -118,7 +119,7 @@ impl Keeper {
         rules: PresenceRules,
         cluster: Option<&Membership>,
         shared: Weak<Shared>,
-        now: u64,
+        clock: &Clock,
     ) -> Option<Arc<Self>> {
         if rules.is_empty() {
             return None;
@@ -130,8 +131,14 @@ impl Keeper {
             let attendance = Attendance::new(rules.clone());
             Self {
                 shared,
+                clock: clock.clone(),
                 here: Mutex::new(Here { attendance, due: u64::MAX, renews: false }),
-                work: Mutex::new(WorkState::Waiting(Box::new(Work::new(node, rules, waker, now)))),
+                work: Mutex::new(WorkState::Waiting(Box::new(Work::new(
+                    node,
+                    rules,
+                    waker,
+                    clock.now(),
+                )))),
                 timer: TimerSlot::new(),
             }
         }))
@@ -140,29 +147,24 @@ impl Keeper {
     /// A stream has begun, has changed its topics, or has ended.
     pub(crate) fn update(self: &Arc<Self>, client: &Client) {
         let Some(principal) = &client.principal else { return };
-        let Some(shared) = self.shared.upgrade() else { return };
-        let times = (shared.clock.now(), clock::unix_millis());
+        let times = (self.clock.now(), clock::unix_millis());
         let mut here = self.here.lock();
         // Under the lock: if it is changed once more, that is what counts, in whichever order the changes are noted.
         let names = if client.is_gone() { Vec::new() } else { client.names() };
         if let Some(at) = here.attendance.update(client.id, principal, &names, times) {
-            self.schedule(&mut here, &shared, at);
+            self.schedule(&mut here, at);
         }
     }
 
     /// Another node lacks some of what this one has said.
     pub(crate) fn renew(self: &Arc<Self>) {
-        let mut here = self.here.lock();
-        here.renews = true;
-        drop(here);
+        self.here.lock().renews = true;
         self.look();
     }
 
     /// Has the work looked at now.
     pub(crate) fn look(self: &Arc<Self>) {
-        if let Some(shared) = self.shared.upgrade() {
-            self.schedule(&mut self.here.lock(), &shared, shared.clock.now());
-        }
+        self.schedule(&mut self.here.lock(), self.clock.now());
     }
 
     /// How many principals have streams here, or had them a moment ago.
@@ -176,10 +178,10 @@ impl Keeper {
         drop(work);
     }
 
-    fn schedule(self: &Arc<Self>, here: &mut Here, shared: &Shared, at: u64) {
+    fn schedule(self: &Arc<Self>, here: &mut Here, at: u64) {
         if at < here.due {
             here.due = at;
-            shared.clock.schedule_exactly(self, at);
+            self.clock.schedule_exactly(self, at);
         }
     }
 
@@ -198,7 +200,7 @@ impl Keeper {
             }
         };
         let Some(mut work) = work else {
-            return self.schedule(&mut self.here.lock(), shared, now + 1);
+            return self.schedule(&mut self.here.lock(), now + 1);
         };
         let next = work.step(self, shared, now);
         let mut state = self.work.lock();
@@ -211,7 +213,7 @@ impl Keeper {
         };
         drop(state);
         drop(closed);
-        self.schedule(&mut self.here.lock(), shared, next);
+        self.schedule(&mut self.here.lock(), next);
     }
 }
 
@@ -228,6 +230,12 @@ impl Timed for Keeper {
         }
         // It schedules itself: whoever notes something meanwhile does so, too.
         None
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.clock.cancel(&self.timer);
     }
 }
 
@@ -473,16 +481,16 @@ mod tests {
     #[test]
     fn a_hub_that_is_dropped_is_freed() {
         let clock = ManualClock::new();
-        let builder = Hub::builder().clock(&clock).presence("*", Presence::default());
+        let presence = Presence::default().grace(Duration::MAX);
+        let builder = Hub::builder().clock(&clock).presence("*", presence);
         let hub = builder.unwrap().build();
         let stream = hub.subscribe("room").principal("ada").open().unwrap();
         clock.advance(Duration::from_millis(1));
         assert_eq!(hub.presence("room").wait().unwrap().len(), 1);
         let shared = hub.shared().this();
-        drop(hub);
         drop(stream);
+        drop(hub);
         assert_eq!(shared.strong_count(), 0);
-        clock.advance(Duration::from_secs(60));
         assert_eq!(clock.clock().timers().len(), 0);
     }
 }
