@@ -198,6 +198,18 @@ fn a_cohort_has_one_batch_in_an_interval() {
         while let Poll::Ready(Some(_)) = cohort.poll_member(&mut late, &mut cx) {}
         assert!(cohort.is_caught_up(&late) || cohort.is_overtaken_by(&late));
     }
+    // What was published before the end does not wait for the cohort either.
+    publish(&hub, "a", "last");
+    assert!(matches!(cohort.next_batch(), Ok(None)));
+    hub.close();
+    let mut bytes = Vec::new();
+    let end = loop {
+        match cohort.poll_member(&mut member, &mut cx) {
+            Poll::Ready(Some(more)) => bytes.extend_from_slice(&more.unwrap()),
+            end => break end,
+        }
+    };
+    assert!(bytes.starts_with(b"data: last\n") && matches!(end, Poll::Ready(None)));
 }
 
 #[derive(Debug, Clone)]

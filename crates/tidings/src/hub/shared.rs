@@ -159,7 +159,6 @@ impl Shared {
     pub(crate) fn close(&self) {
         self.journal.lock().close();
         self.is_closed.store(true, Ordering::Release);
-        self.feeds.open_gates();
         self.registry.wake_all();
         self.presence.iter().for_each(|presence| presence.close());
     }

@@ -684,13 +684,6 @@ impl Feeds {
         self.get(topics, (None, Readers::Any, interval), gate)
     }
 
-    /// Nothing more will be published: streams need not wait for their time.
-    pub(crate) fn open_gates(&self) {
-        // Dropped without the lock: each may be the last reference.
-        let feeds: Vec<_> = self.0.lock().values().filter_map(Weak::upgrade).collect();
-        feeds.iter().filter_map(|feed| feed.gate.as_ref()).for_each(|gate| gate.open_for_good());
-    }
-
     fn get(
         self: &Arc<Self>,
         topics: Vec<Arc<TopicLog>>,

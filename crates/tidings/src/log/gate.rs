@@ -143,11 +143,6 @@ impl Gate {
         waking::wake(waiting);
     }
 
-    /// Opens it for good: nothing more will be published.
-    pub(super) fn open_for_good(&self) {
-        self.open(u64::MAX, 0);
-    }
-
     /// The feed is gone.
     pub(super) fn close(&self, feed: &Feed) {
         let topic_cursors = std::mem::take(&mut self.state.lock().topic_cursors);
