@@ -55,6 +55,7 @@ mod attendance;
 mod keeper;
 mod present;
 mod roster;
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
