@@ -35,8 +35,8 @@
 //! [history](crate::History::All) is sent who is there, and then who comes and goes; one that was away is sent what has changed.
 //! A handler decides who may subscribe to it, as to any other topic. The application publishes nothing there.
 //!
-//! - [`JOIN_EVENT`], with the data `{"topic":"room/1","principal":"ada","node":"0123456789abcdef","since":1764223200000}`. The node is that to
-//!   which the streams are connected, and `since` is in milliseconds of the Unix epoch. The same may be said again.
+//! - [`JOIN_EVENT`], with `{"topic":"room/1","principal":"ada","node":"0123456789abcdef","since":1764223200000}`. The node is
+//!   that to which the streams are connected, and `since` is in milliseconds of the Unix epoch. The same may be said again.
 //! - [`LEAVE_EVENT`], with `{"topic":"room/1","principal":"ada","node":"0123456789abcdef"}`.
 //!
 //! To read what other nodes say, the hub itself is subscribed to `presence/*`. It is no client, and counts as a subscriber.
@@ -46,8 +46,8 @@
 //!
 //! # Nodes that fail
 //!
-//! A node that was killed cannot say that its clients have left. The others notice that it is silent, and say it in its place:
-//! five seconds and the grace after its last signal, and a second more for each node that fails to do it. A log on disk has one
+//! A node that was killed cannot say that its clients have left. The others notice that it is silent, and one says it in its
+//! place: five seconds and the grace after its last signal, and up to a second later for each of them. A log on disk has one
 //! node; a hub that is started on it again takes away what an earlier one has left, after the grace. A node that was only cut
 //! off, or stood still, says again who is there when it is back.
 
@@ -55,6 +55,7 @@ mod attendance;
 mod keeper;
 mod present;
 mod roster;
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
