@@ -125,7 +125,10 @@ pub async fn what_a_hidden_event_supersedes_is_not_read_back<E: Engine>(log: E) 
     let nothing = Retention::latest_per_key().events(0);
     let hub = log.node(Hub::builder().retain("values", nothing).expect("a pattern")).await;
     let begin = hub.position().to_string();
+    let _live = hub.subscribe("other").open().expect("it opens");
     let (last, newest) = values::publish_for_roles(&hub, "values").await;
+    // With that, the hub of a selective log is past them. Else they would be read in two pages, each with its newest.
+    publish(&hub, "other", "later").await;
     for topics in values::SETS {
         let received = values::read_for_admins(&hub, topics, Some(&begin), &last).await;
         assert_eq!(received, newest, "{topics:?}");
