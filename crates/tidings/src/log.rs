@@ -183,14 +183,22 @@ impl TopicLog {
         self.take_waiting(state)
     }
 
-    /// Removes all frames, as if an event had been appended at `offset` and lost. Takes the wait list, for
-    /// the caller to wake when it holds no lock.
+    /// Removes all frames, as if an event had been appended at `offset` and lost. What the hub's log has said of the end of
+    /// a topic that it follows from now on still holds. Takes the wait list, for the caller to wake when it holds no lock.
     pub(crate) fn clear(&self, state: &mut TopicState, offset: u64, coverage: Coverage) -> Waiters {
         self.head.store(offset, Ordering::Release);
+        let standing = match state.standing {
+            known @ Standing::Finished(_)
+                if !state.coverage.is_followed() && coverage.is_followed() =>
+            {
+                known
+            }
+            _ => Standing::when_empty(state.is_asked_for),
+        };
         state.durable = Ring::of(&self.retention, coverage.low_watermark());
         state.ephemeral = None;
         state.coverage = coverage;
-        self.set_standing(state, Standing::when_empty(state.is_asked_for), 0);
+        self.set_standing(state, standing, offset);
         self.take_waiting(state)
     }
 

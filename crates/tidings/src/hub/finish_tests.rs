@@ -8,6 +8,7 @@ use super::scripted_log::{ScriptedLog, epoch, received, record};
 use crate::backend::{Appended, LogError, LogErrorKind, Origin, Record};
 use crate::cohort::Cohort;
 use crate::error::{PublishErrorKind, SubscribeErrorKind};
+use crate::topic::TopicPattern;
 use crate::{END_EVENT, Event, History, Hub, Resume, Retention, Subscription};
 
 const END: &str = r#"{"reason":"finished"}"#;
@@ -165,6 +166,22 @@ fn a_topic_in_memory_is_as_new_when_its_last_event_is_gone() {
     assert_eq!(received(&mut live), ["last", END]);
     drop(live);
     assert_eq!(received(&mut hub.subscribe("a").open().unwrap()), ["fresh"]);
+}
+
+#[test]
+fn an_end_is_not_forgotten_when_its_topic_is_followed() {
+    let log = ScriptedLog::default();
+    log.state().is_selective = true;
+    let (hub, replica) = log.hub();
+    log.state().records = vec![last("a", 1)];
+    replica.reached(1).unwrap();
+    let mut one = hub.subscribe("a").open().unwrap();
+    assert_eq!(received(&mut one), [""; 0], "the log has said that it is finished");
+    let interest = log.state().interests[0].1.unwrap();
+    replica.followed([(&TopicPattern::new("a").unwrap(), interest)], 1).unwrap();
+    // From now on it says nothing.
+    log.state().records.clear();
+    assert_eq!(received(&mut hub.subscribe("a").open().unwrap()), ["fresh", END]);
 }
 
 #[test]
