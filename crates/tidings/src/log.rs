@@ -183,13 +183,14 @@ impl TopicLog {
         self.take_waiting(state)
     }
 
-    /// Removes all frames, as if an event had been appended at `offset` and lost. What the hub's log has said of the end of
-    /// a topic that it follows from now on still holds. Takes the wait list, for the caller to wake when it holds no lock.
+    /// Removes all frames, as if an event had been appended at `offset` and lost. If the hub's log follows the topic from now
+    /// on, and not from before its last event, then what it has said of its end still holds. Takes the wait list, for the
+    /// caller to wake when it holds no lock.
     pub(crate) fn clear(&self, state: &mut TopicState, offset: u64, coverage: Coverage) -> Waiters {
         self.head.store(offset, Ordering::Release);
-        let standing = match state.standing {
-            known @ Standing::Finished(_)
-                if !state.coverage.is_followed() && coverage.is_followed() =>
+        let standing = match (state.standing, coverage) {
+            (known @ Standing::Finished(last), Coverage::Since(low))
+                if !state.coverage.is_followed() && last.position <= low.position =>
             {
                 known
             }

@@ -185,6 +185,27 @@ fn an_end_is_not_forgotten_when_its_topic_is_followed() {
 }
 
 #[test]
+fn a_topic_that_is_followed_from_before_its_end_ends_when_that_comes() {
+    let log = ScriptedLog::default();
+    log.state().is_selective = true;
+    let (hub, replica) = log.hub();
+    // Nobody has the topic here, so its last event is not waited for.
+    let mut finish = pin!(hub.finish("a", Event::new("last")));
+    let cx = &mut Context::from_waker(Waker::noop());
+    assert!(finish.as_mut().poll(cx).is_pending());
+    let appended = Appended { epoch: epoch(), position: 2, is_duplicate: false };
+    log.state().appends.remove(0).send(Ok(appended));
+    assert!(finish.poll(cx).is_ready());
+    let mut stream = resume(&hub, &["a"], 0);
+    let interest = log.state().interests[0].1.unwrap();
+    replica.followed([(&TopicPattern::new("a").unwrap(), interest)], 0).unwrap();
+    assert_eq!(received(&mut stream), ["resumed"]);
+    replica.deliver(at(1_000, record("a", 1))).unwrap();
+    replica.deliver(at(1_001, last("a", 2))).unwrap();
+    assert_eq!(received(&mut stream), ["1", "2", END]);
+}
+
+#[test]
 fn an_event_that_the_log_has_put_after_the_last_one_is_in_doubt() {
     let log = ScriptedLog::default();
     let (hub, replica) = log.hub();
