@@ -220,6 +220,13 @@ fn an_event_that_the_log_has_put_after_the_last_one_is_in_doubt() {
     let error = outcome.unwrap_err();
     let kind = error.log_error().map(LogError::kind);
     assert_eq!(kind, Some(LogErrorKind::Unacknowledged), "{error}");
+    // With a key, the log finds what it has. Trying again changes nothing.
+    let mut again = pin!(hub.publish_once("key", "a", Event::new("late")));
+    assert!(again.as_mut().poll(cx).is_pending());
+    let appended = Appended { epoch: epoch(), position: 2, is_duplicate: true };
+    log.state().appends.remove(0).send(Ok(appended));
+    let Poll::Ready(Err(error)) = again.poll(cx) else { panic!("it is refused") };
+    assert_eq!(error.kind(), PublishErrorKind::Finished);
     // From now on it is certain.
     let error = hub.publish("a", Event::new("later")).wait().unwrap_err();
     assert_eq!(error.kind(), PublishErrorKind::Finished);

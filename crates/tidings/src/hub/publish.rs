@@ -127,6 +127,13 @@ impl Appending {
         self.replication.stop_waiting_for_position(appended.position, self.number);
         // The log has it. It is void, but for those who have not got the last event any more.
         if self.is_void(appended.position) {
+            if appended.is_duplicate {
+                // What becomes of the first attempt was said then.
+                return Poll::Ready(Err(LogError::new(
+                    LogErrorKind::Finished,
+                    "topic is finished",
+                )));
+            }
             let text = "topic was finished meanwhile: event is void, or begins it anew";
             return Poll::Ready(Err(LogError::new(LogErrorKind::Unacknowledged, text)));
         }
