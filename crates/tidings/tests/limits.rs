@@ -93,6 +93,12 @@ fn the_oldest_stream_makes_room_where_the_application_wants_that() {
     let _more = [ada(), ada()];
     assert!(text(two).contains("superseded") && text(three).contains("superseded"));
     assert_eq!(hub.metrics().ended_superseded, 3);
+    // So have those that are closed, though they are newer than others.
+    let eve = || Reader::open_with_status(hub.subscribe("b").principal("eve")).0;
+    let [mut first, second] = [(); 2].map(|()| eve());
+    assert!(hub.clients().close(second.subscription().client_id()));
+    let _third = eve();
+    assert!(first.data().is_empty() && !first.ended);
     // A topic's streams are others'.
     let _others =
         ["bob", "carol"].map(|name| Reader::open_with_status(hub.subscribe("a").principal(name)));

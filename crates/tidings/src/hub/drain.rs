@@ -168,6 +168,7 @@ mod tests {
             assert_eq!(told.len(), expected, "at {now}");
         }
         assert_ne!(told, ids, "in the order in which they connected");
+        assert!(told.iter().rev().ne(&ids), "in that order, from its end");
         told.sort();
         let mut ids = ids;
         ids.sort();
