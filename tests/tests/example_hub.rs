@@ -309,12 +309,14 @@ async fn the_streams_of_a_principal_can_be_closed(package: &str) {
     let hub = Process::start(package).await;
     let (mut hers, _) = follow(&hub, "topic=a&principal=ada+b").await;
     let (mut other, _) = follow(&hub, "topic=a&principal=ada").await;
-    for closed in [1, 0] {
+    let close = async |closed: usize| {
         let response = ask(&hub, Request::new("DELETE", "/principals/ada%20b")).await;
         assert_eq!(response.status(), 200);
         assert_eq!(json(&response), serde_json::json!({ "closed": closed, "silent": [] }));
-    }
+    };
+    close(1).await;
     assert_eq!(hers.read_to_end().await, Ending::Whole);
+    close(0).await;
     publish(&hub, "topic=a", "still connected").await;
     assert_eq!(other.next_message().await.data(), "still connected");
 }
