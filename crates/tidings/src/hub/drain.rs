@@ -167,8 +167,10 @@ mod tests {
             told.extend(schedule.take_due(now));
             assert_eq!(told.len(), expected, "at {now}");
         }
-        assert_ne!(told, ids, "in the order in which they connected");
-        assert!(told.iter().rev().ne(&ids), "in that order, from its end");
+        // Neither in the order in which they connected, nor the other way round.
+        let rank = |id: &ClientId| ids.iter().position(|other| other == id);
+        let first: Vec<_> = told[1..250].iter().map(rank).collect();
+        assert!(!first.is_sorted() && !first.iter().rev().is_sorted());
         told.sort();
         let mut ids = ids;
         ids.sort();
