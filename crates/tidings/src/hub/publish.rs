@@ -8,7 +8,6 @@ use super::published::Published;
 use super::replication::Replication;
 use super::shared::Shared;
 use crate::backend::{Append, Appended, IdempotencyKey, LogError, LogErrorKind, Receiver, Reply};
-use crate::clock;
 use crate::encode;
 use crate::epoch::Epoch;
 use crate::error::{FieldError, PublishError, PublishErrorCause, PublishErrorKind};
@@ -138,7 +137,8 @@ impl Appending {
             return Poll::Ready(Err(LogError::new(LogErrorKind::Unacknowledged, text)));
         }
         if self.is_last && !appended.is_duplicate {
-            let last = LastEvent { position: appended.position, at: clock::unix_millis() };
+            // By the log's clock, which is not this node's, it is not known when.
+            let last = LastEvent { position: appended.position, at: 0 };
             let now = self.shared.clock.now();
             self.shared.journal.lock().finished(&self.topic, last, now);
         }
