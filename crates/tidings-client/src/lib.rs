@@ -1,40 +1,4 @@
-//! The browser client of Tidings, as a script for pages without npm.
-//!
-//! A page that loads [`JS`] has the global `tidings`:
-//!
-//! ```html
-//! <script src="/tidings.js"></script>
-//! <script>
-//!   const orders = tidings.connect("/events?topic=orders");
-//!   orders.on("created", (order) => { … });
-//! </script>
-//! ```
-//!
-//! The route, on axum:
-//!
-//! ```
-//! use axum::http::{HeaderMap, StatusCode, header};
-//! use axum::response::{IntoResponse, Response};
-//! use axum::{Router, routing::get};
-//!
-//! async fn script(headers: HeaderMap) -> Response {
-//!     let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
-//!     let headers = [
-//!         (header::CONTENT_TYPE, tidings_client::CONTENT_TYPE),
-//!         (header::ETAG, tidings_client::ETAG),
-//!         (header::CACHE_CONTROL, "no-cache"),
-//!     ];
-//!     match known.is_some_and(tidings_client::is_current) {
-//!         true => (StatusCode::NOT_MODIFIED, headers).into_response(),
-//!         false => (headers, tidings_client::JS).into_response(),
-//!     }
-//! }
-//!
-//! let app: Router = Router::new().route("/tidings.js", get(script));
-//! ```
-//!
-//! The same client is the npm package `tidings-client`, with types, and hooks for React, Vue and Svelte. What it does is in the
-//! [guide](https://github.com/tidings-rs/tidings/blob/main/docs/guide/browser-client.md).
+#![doc = include_str!("../README.md")]
 
 /// The script: the client, with the connection that tabs share. It defines the global `tidings`, and needs no module, no inline
 /// script and no other origin.

@@ -9,7 +9,7 @@ export type {
 export { eventSourceTransport } from "./event_source_transport.ts";
 export type { EventSourceOptions } from "./event_source_transport.ts";
 export { fetchTransport } from "./fetch_transport.ts";
-export { frames } from "./frames.ts";
+export { eachPaint } from "./paint.ts";
 export type { ClientOptions } from "./options.ts";
 export { EventStreamParser } from "./parser.ts";
 export type { Message, ParserSink } from "./parser.ts";

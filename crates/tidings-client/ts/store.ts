@@ -1,6 +1,6 @@
 import type { TidingsClient, Unsubscribe } from "./client.ts";
 import type { DataOf, EventMap, Names, TidingsEvent } from "./event.ts";
-import { onNextFrame } from "./frames.ts";
+import { onNextPaint } from "./paint.ts";
 
 /** How the state of a page follows from events. States are never changed, but replaced. */
 export interface StoreOptions<Events extends EventMap, State> {
@@ -21,7 +21,7 @@ export interface StoreOptions<Events extends EventMap, State> {
 /** A state that events make. It is a store for React's `useSyncExternalStore`, and for Svelte. */
 export interface Store<State> {
   get(): State;
-  /** Calls back with the state now, and once for each frame in which it has changed. */
+  /** Calls back with the state now, and once for each paint before which it has changed. */
   subscribe(listener: (state: State) => void): Unsubscribe;
   /** Follows the events no more. */
   close(): void;
@@ -39,7 +39,7 @@ export function createStore<Events extends EventMap, State>(
   const set = (next: State): void => {
     if (Object.is(next, state)) return;
     state = next;
-    cancel ??= onNextFrame(() => {
+    cancel ??= onNextPaint(() => {
       cancel = undefined;
       for (const { call } of [...listeners]) call(state);
     });

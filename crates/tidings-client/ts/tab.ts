@@ -1,5 +1,5 @@
-import { Journal } from "./journal.ts";
-import type { Entry } from "./journal.ts";
+import { Received } from "./received.ts";
+import type { Entry } from "./received.ts";
 import type { Message } from "./parser.ts";
 import { isUpTo } from "./position.ts";
 import type { Outcome, Sink, StreamRequest, Transport } from "./transport.ts";
@@ -14,17 +14,17 @@ export interface TabsEnvironment {
 type Note =
   /** Who leads? */
   | { readonly type: "who" }
-  /** I do: my stream has come to `reached` and `run`, and I have everything after `floor`. */
-  | (Place & { readonly type: "lead"; readonly isOpen: boolean; readonly floor: string | undefined })
+  /** I do: my stream has come to `cursor` and `run`, and I have everything after `lowWatermark`. */
+  | (Place & { readonly type: "lead"; readonly isOpen: boolean; readonly lowWatermark: string | undefined })
   | { readonly type: "alive" }
   | { readonly type: "entries"; readonly entries: Entry[] }
   /** What came after this id? */
   | { readonly type: "after"; readonly from: string; readonly id: string }
   | (Place & { readonly type: "answer"; readonly to: string; readonly entries: Entry[] | undefined });
 
-/** See {@link Journal}. */
+/** See {@link Received}. */
 interface Place {
-  readonly reached: string;
+  readonly cursor: string;
   readonly run: number;
 }
 
@@ -58,7 +58,7 @@ export class Tab {
   readonly #over: Transport;
   readonly #environment: TabsEnvironment;
   readonly #channel: BroadcastChannel;
-  readonly #journal: Journal;
+  readonly #received: Received;
 
   #isLeading = false;
   /** The request by which it has got the lock. */
@@ -81,7 +81,7 @@ export class Tab {
     this.#over = over;
     this.#environment = environment;
     this.session = request.session;
-    this.#journal = new Journal(request.lastEventId);
+    this.#received = new Received(request.lastEventId);
     this.#channel = environment.channel(this.#name);
     this.#channel.onmessage = ({ data }: MessageEvent<Note>) => this.#hear(data);
     this.session.addEventListener("abort", () => this.#channel.close());
@@ -138,13 +138,13 @@ export class Tab {
   }
 
   /** Whether the leader has everything that this tab has not. */
-  #isCovered({ floor }: Leader): boolean {
-    return floor !== undefined && isUpTo(floor, this.#journal.reached);
+  #isCovered({ lowWatermark }: Leader): boolean {
+    return lowWatermark !== undefined && isUpTo(lowWatermark, this.#received.cursor);
   }
 
   /** Until the leader cannot go on with this tab, or this tab leads. */
   async #follow(sink: Sink, signal: AbortSignal): Promise<void> {
-    this.#journal.leaveStream();
+    this.#received.leaveStream();
     await new Promise<void>((end) => {
       signal.addEventListener("abort", () => end(), { once: true });
       this.#following = { sink, end, isAsking: false };
@@ -166,7 +166,7 @@ export class Tab {
     this.#own = own;
     const look = setInterval(() => this.#meet(), LOOK_MS);
     try {
-      const { reached: lastEventId } = this.#journal;
+      const { cursor: lastEventId } = this.#received;
       return await this.#over({ ...request, lastEventId, signal: stop.signal }, this.#sink(sink));
     } catch (error) {
       if (stop.signal.reason === MET) return undefined;
@@ -219,16 +219,16 @@ export class Tab {
     // It does not answer, has lost its stream, or began after this tab: this one's stream is good for both.
     const isSilent = now - this.#askedAt > REPLACE_MS;
     const isUseless = leader !== undefined && now - own.openSince > MEET_MS && !this.#isBehind(leader);
-    if (this.#journal.floor === undefined || !(isSilent || isUseless) || now - this.#stoleAt < STEAL_MS) return;
+    if (this.#received.lowWatermark === undefined || !(isSilent || isUseless) || now - this.#stoleAt < STEAL_MS) return;
     this.#stoleAt = now;
     this.#askedAt = undefined;
     this.#queue({ steal: true });
   }
 
   /** Whether this tab's stream would not do for the leader, but the leader's will do for this tab soon. */
-  #isBehind({ isOpen, reached }: Leader): boolean {
-    const { floor } = this.#journal;
-    return isOpen && floor !== undefined && reached !== floor && isUpTo(reached, floor);
+  #isBehind({ isOpen, cursor }: Leader): boolean {
+    const { lowWatermark } = this.#received;
+    return isOpen && lowWatermark !== undefined && cursor !== lowWatermark && isUpTo(cursor, lowWatermark);
   }
 
   /** Passes on what its own stream brings: to the client, and if this tab leads, to the others. */
@@ -244,7 +244,7 @@ export class Tab {
       },
       event: (message) => {
         const own = this.#own;
-        const entry = this.#journal.enter(message);
+        const entry = this.#received.enter(message);
         if (this.#isLeading) this.#tell(entry);
         if (own && own.openSince === undefined) {
           own.openSince = Date.now();
@@ -270,8 +270,8 @@ export class Tab {
 
   #announce(): void {
     this.#flush();
-    const { reached, run, floor } = this.#journal;
-    this.#say({ type: "lead", isOpen: this.#own?.openSince !== undefined, reached, run, floor });
+    const { cursor, run, lowWatermark } = this.#received;
+    this.#say({ type: "lead", isOpen: this.#own?.openSince !== undefined, cursor, run, lowWatermark });
   }
 
   #say(note: Note): void {
@@ -288,8 +288,8 @@ export class Tab {
       case "after":
         if (this.#isLeading) {
           this.#flush();
-          const { reached, run } = this.#journal;
-          this.#say({ type: "answer", to: note.from, reached, run, entries: this.#journal.after(note.id) });
+          const { cursor, run } = this.#received;
+          this.#say({ type: "answer", to: note.from, cursor, run, entries: this.#received.after(note.id) });
         }
         return;
       case "lead":
@@ -307,7 +307,7 @@ export class Tab {
         following.isAsking = false;
         if (!note.entries) return following.end();
         for (const entry of note.entries) this.#take(entry);
-        this.#journal.countFrom(note.reached, note.run);
+        this.#received.countFrom(note.cursor, note.run);
     }
   }
 
@@ -320,24 +320,24 @@ export class Tab {
     if (!following) return this.#changed();
     following.sink.alive();
     if (!leader.isOpen) return following.sink.lost();
-    if (leader.floor !== undefined && !this.#isCovered(leader)) return following.end();
+    if (leader.lowWatermark !== undefined && !this.#isCovered(leader)) return following.end();
     following.sink.open();
-    const { reached } = this.#journal;
+    const { cursor } = this.#received;
     // Once it has been asked, it counts.
-    if (leader.reached !== reached && !isUpTo(leader.reached, reached)) this.#askForMore();
-    else if (!following.isAsking) this.#journal.countFrom(leader.reached, leader.run);
+    if (leader.cursor !== cursor && !isUpTo(leader.cursor, cursor)) this.#askForMore();
+    else if (!following.isAsking) this.#received.countFrom(leader.cursor, leader.run);
   }
 
   /** Takes an entry of the leader's stream, if it follows that. */
   #take(entry: Entry): void {
     const following = this.#following;
     if (!following) return;
-    const verdict = this.#journal.judge(entry);
+    const verdict = this.#received.judge(entry);
     if (verdict === "gap") return this.#askForMore();
     if (verdict === "known") return;
     const { event, data, id } = entry;
     const message: Message = id === undefined ? { event, data } : { event, data, id };
-    this.#journal.enter(message);
+    this.#received.enter(message);
     following.sink.event(message);
   }
 
@@ -345,7 +345,7 @@ export class Tab {
     const following = this.#following;
     if (!following || following.isAsking) return;
     following.isAsking = true;
-    this.#say({ type: "after", from: this.#id, id: this.#journal.reached });
+    this.#say({ type: "after", from: this.#id, id: this.#received.cursor });
   }
 
   /** Something has changed that others wait for. */

@@ -57,7 +57,7 @@ test("the script for pages without npm is what the sources give, and defines one
   new vm.Script(committed).runInContext(context);
   expect(Object.keys(context)).toEqual(["tidings"]);
   const names = Object.keys((context as { tidings: object }).tidings);
-  expect(names).toEqual(expect.arrayContaining(["connect", "tabs", "createStore", "frames", "eventSourceTransport"]));
+  expect(names).toEqual(expect.arrayContaining(["connect", "tabs", "createStore", "eachPaint", "eventSourceTransport"]));
 });
 
 test("package.json exports files that the sources make, and has no dependencies", () => {

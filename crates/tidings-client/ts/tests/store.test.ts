@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { connect } from "../client.ts";
 import type { TidingsClient } from "../client.ts";
-import { frames } from "../frames.ts";
+import { eachPaint } from "../paint.ts";
 import { createStore } from "../store.ts";
 import { FakeServer } from "./fake_server.ts";
 
@@ -54,7 +54,7 @@ describe("a store", () => {
     expect(store.get()).toEqual([]);
   });
 
-  test("tells its subscribers once for each frame, and does not show a reset that is filled in it", async () => {
+  test("tells its subscribers once for each paint, and does not show a reset that is filled in it", async () => {
     const store = createStore(client, { initial: [] as number[], on });
     const seen: number[][] = [];
     const stop = store.subscribe((state) => seen.push(state));
@@ -75,13 +75,13 @@ describe("a store", () => {
   });
 });
 
-describe("frames", () => {
+describe("eachPaint", () => {
   test("bring everything that came since the last one, at most 60 times a second", async () => {
     const paints: (() => void)[] = [];
     vi.stubGlobal("requestAnimationFrame", (paint: () => void) => paints.push(paint));
     vi.stubGlobal("cancelAnimationFrame", () => {});
     const seen: number[] = [];
-    const stop = frames(client, (events) => seen.push(events.length));
+    const stop = eachPaint(client, (events) => seen.push(events.length));
     for (let n = 0; n < 100; n++) {
       server.last.send(created(n));
       await pass();
@@ -102,7 +102,7 @@ describe("frames", () => {
     vi.stubGlobal("requestAnimationFrame", () => 1);
     vi.stubGlobal("cancelAnimationFrame", () => {});
     const seen: number[] = [];
-    frames(client, (events) => seen.push(events.length));
+    eachPaint(client, (events) => seen.push(events.length));
     server.last.send(created(1, 2, 3));
     await pass(99);
     expect(seen).toEqual([]);

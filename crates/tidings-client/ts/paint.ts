@@ -1,27 +1,27 @@
 import type { TidingsClient, Unsubscribe } from "./client.ts";
 import type { EventMap, EventOf } from "./event.ts";
 
-/** How long a frame may take, where pages are not painted. */
+/** After how long a paint is not waited for. */
 const LATE_MS = 100;
 
 /** Calls back once, before the next paint; or a little later where nothing is painted: in a hidden page, in a worker. */
-export function onNextFrame(callback: () => void): Unsubscribe {
+export function onNextPaint(callback: () => void): Unsubscribe {
   const { requestAnimationFrame, cancelAnimationFrame } = globalThis as Partial<typeof globalThis>;
   const cancel = (): void => {
     clearTimeout(timer);
-    if (frame !== undefined) cancelAnimationFrame?.(frame);
+    if (request !== undefined) cancelAnimationFrame?.(request);
   };
   const run = (): void => {
     cancel();
     callback();
   };
   const timer = setTimeout(run, requestAnimationFrame ? LATE_MS : 16);
-  const frame = requestAnimationFrame?.(run);
+  const request = requestAnimationFrame?.(run);
   return cancel;
 }
 
-/** Calls `listener` once for each frame with all events that have come since the last: for streams that are faster than eyes. */
-export function frames<Events extends EventMap>(
+/** Calls `listener` before each paint with all events that have come since the last: for streams that are faster than eyes. */
+export function eachPaint<Events extends EventMap>(
   client: TidingsClient<Events>,
   listener: (events: EventOf<Events>[]) => void,
 ): Unsubscribe {
@@ -29,7 +29,7 @@ export function frames<Events extends EventMap>(
   let cancel: Unsubscribe | undefined;
   const stop = client.onEvent((event) => {
     events.push(event);
-    cancel ??= onNextFrame(() => {
+    cancel ??= onNextPaint(() => {
       const all = events;
       events = [];
       cancel = undefined;

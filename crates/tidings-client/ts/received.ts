@@ -8,7 +8,7 @@ export interface Entry extends Message {
   readonly run: number;
 }
 
-/** What a journal makes of an entry of another tab. */
+/** What a tab makes of an entry of another tab. */
 export type Verdict = "next" | "known" | "gap";
 
 /** How much is kept for tabs that have seen less. */
@@ -24,30 +24,30 @@ const SETTLE_MS = 2_000;
  * (`previous`) says that nothing is between the two. So a tab that is where an entry begins, or further, may take it from
  * whomever it comes.
  */
-export class Journal {
+export class Received {
   /** The id of the last event with one. */
-  reached: string;
+  cursor: string;
   /** How many events without an id have come since. */
   #run = 0;
   readonly #entries: Entry[] = [];
   #characters = 0;
   /** The id after which no event is missing in the entries. */
-  #floor: string | undefined;
+  #lowWatermark: string | undefined;
   /** What follows a status may have gaps, until then. */
   #settledAt = 0;
 
-  constructor(reached: string) {
-    this.reached = reached;
+  constructor(cursor: string) {
+    this.cursor = cursor;
   }
 
   /** The id after which no event is missing here, if there is one yet. */
-  get floor(): string | undefined {
+  get lowWatermark(): string | undefined {
     // In a snapshot there are no positions.
-    if (this.#floor === undefined && hasPosition(this.reached) && Date.now() >= this.#settledAt) this.#floor = this.reached;
-    return this.#floor;
+    if (this.#lowWatermark === undefined && hasPosition(this.cursor) && Date.now() >= this.#settledAt) this.#lowWatermark = this.cursor;
+    return this.#lowWatermark;
   }
 
-  /** How many events without an id have come since `reached`. */
+  /** How many events without an id have come since `cursor`. */
   get run(): number {
     return this.#run;
   }
@@ -57,10 +57,10 @@ export class Journal {
     const isFromHub = event === STATUS_EVENT || event === END_EVENT;
     if (event === STATUS_EVENT && !isResumed(data)) this.#clear(data, id);
     if (event !== END_EVENT) this.#run = id === undefined ? this.#run + 1 : 0;
-    const entry = { event, data, previous: this.reached, run: this.#run, ...(id !== undefined && { id }) };
-    const hadFloor = this.floor !== undefined;
-    if (id !== undefined) this.reached = id;
-    if (hadFloor && !isFromHub) this.#keep(entry);
+    const entry = { event, data, previous: this.cursor, run: this.#run, ...(id !== undefined && { id }) };
+    const hadLowWatermark = this.lowWatermark !== undefined;
+    if (id !== undefined) this.cursor = id;
+    if (hadLowWatermark && !isFromHub) this.#keep(entry);
     return entry;
   }
 
@@ -68,14 +68,14 @@ export class Journal {
   judge({ event, data, id, previous, run }: Entry): Verdict {
     // What was known before a reset is void, wherever that was.
     if (event === STATUS_EVENT && !isResumed(data)) return isReset(data) ? "next" : "known";
-    if (event === STATUS_EVENT) return previous === this.reached ? "next" : "known";
-    const isPast = isUpTo(previous, this.reached);
-    if (event === END_EVENT) return previous === this.reached || isPast ? "next" : "gap";
+    if (event === STATUS_EVENT) return previous === this.cursor ? "next" : "known";
+    const isPast = isUpTo(previous, this.cursor);
+    if (event === END_EVENT) return previous === this.cursor || isPast ? "next" : "gap";
     if (id !== undefined) {
-      if (id === this.reached || isUpTo(id, this.reached)) return "known";
-      return previous === this.reached || isPast ? "next" : "gap";
+      if (id === this.cursor || isUpTo(id, this.cursor)) return "known";
+      return previous === this.cursor || isPast ? "next" : "gap";
     }
-    if (previous !== this.reached) return isPast ? "known" : "gap";
+    if (previous !== this.cursor) return isPast ? "known" : "gap";
     if (run <= this.#run) return "known";
     return run === this.#run + 1 ? "next" : "gap";
   }
@@ -86,13 +86,13 @@ export class Journal {
   }
 
   /** Another stream has come so far. */
-  countFrom(reached: string, run: number): void {
-    if (reached === this.reached) this.#run = Math.min(this.#run, run);
+  countFrom(cursor: string, run: number): void {
+    if (cursor === this.cursor) this.#run = Math.min(this.#run, run);
   }
 
   /** Everything after an id; `undefined` if that is not known. */
   after(id: string): Entry[] | undefined {
-    if (this.floor === undefined || !isUpTo(this.floor, id)) return undefined;
+    if (this.lowWatermark === undefined || !isUpTo(this.lowWatermark, id)) return undefined;
     return this.#entries.filter((entry) => !isUpTo(entry.id ?? entry.previous, id) || entry.previous === id);
   }
 
@@ -102,7 +102,7 @@ export class Journal {
     while (this.#entries.length > MAX_ENTRIES || this.#characters > MAX_CHARACTERS) {
       const oldest = this.#entries.shift() as Entry;
       this.#characters -= oldest.data.length;
-      if (oldest.id !== undefined) this.#floor = oldest.id;
+      if (oldest.id !== undefined) this.#lowWatermark = oldest.id;
     }
   }
 
@@ -110,11 +110,11 @@ export class Journal {
   #clear(data: string, id: string | undefined): void {
     this.#entries.length = 0;
     this.#characters = 0;
-    this.#floor = undefined;
+    this.#lowWatermark = undefined;
     // What is retained after a reset may lack events between others.
     const isWhole = !isReset(data) && !/"complete":false/.test(data);
     this.#settledAt = isWhole || !hasPosition(id ?? "") ? 0 : Date.now() + SETTLE_MS;
-    this.reached = id ?? this.reached;
+    this.cursor = id ?? this.cursor;
   }
 }
 
