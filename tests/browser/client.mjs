@@ -8,7 +8,7 @@ import { defer } from "./cleanup.mjs";
 export const SCRIPT = await readFile(new URL("../../crates/tidings-client/assets/tidings.js", import.meta.url), "utf8");
 
 /** Runs in the page: opens a client, and records what it tells. `transport` is `fetch`, `eventSource` or `tabs`. */
-const RECORD = ({ path, transport, options }) => {
+export const RECORD = ({ path, transport, options }) => {
   const { connect, eventSourceTransport, fetchTransport, tabs } = globalThis.tidings;
   const record = { numbers: [], statuses: [], ended: [], errors: [], states: [], streams: 0, opened: 0 };
   globalThis.record = record;

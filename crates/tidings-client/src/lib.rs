@@ -55,7 +55,9 @@ mod tests {
 
     #[test]
     fn a_client_that_has_the_script_is_not_sent_it_again() {
-        for known in [ETAG.to_owned(), format!("\"other\", {ETAG}"), format!("W/{ETAG}"), "*".into()] {
+        for known in
+            [ETAG.to_owned(), format!("\"other\", {ETAG}"), format!("W/{ETAG}"), "*".into()]
+        {
             assert!(is_current(&known), "{known}");
         }
         for unknown in ["", "\"cbf29ce484222325\"", ETAG.trim_matches('"')] {

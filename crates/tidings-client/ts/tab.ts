@@ -117,13 +117,10 @@ export class Tab {
       return new Promise((resolve) => this.session.addEventListener("abort", () => resolve()));
     };
     this.#environment.locks.request(this.#name, options, lead).catch(() => {
-      // It was robbed, unless by itself.
       if (this.session.aborted) return;
       if (!options.steal) this.#queue({ signal: this.session });
-      if (this.#grant !== options) return;
-      this.#isLeading = false;
-      this.#own?.stop.abort(MET);
-      this.#changed();
+      // It was robbed, unless by itself. `#meet` ends its stream.
+      if (this.#grant === options) this.#isLeading = false;
     });
   }
 

@@ -200,6 +200,45 @@ describe("when the leader goes", () => {
   });
 });
 
+test("a tab that has not heard the leader for a while asks it for what it lacks", async () => {
+  const { browser, hub } = world(10);
+  const pages = [new Page(browser, hub)];
+  await pass(2_000);
+  pages.push(new Page(browser, hub));
+  await pass(3_000);
+  const [, follower] = pages as [Page, Page];
+  hub.publish();
+  await pass(500);
+  follower.tab.isFrozen = true;
+  for (let n = 0; n < 10; n++) hub.publish();
+  await pass(500);
+  follower.tab.isFrozen = false;
+  hub.publish();
+  await pass(500);
+  expect(follower.numbers).toEqual(Array.from({ length: 12 }, (_, i) => i + 1));
+  expect(hub.connections).toBe(2);
+});
+
+test("a tab that has missed more than the leader still has begins with a stream of its own again", async () => {
+  const { browser, hub } = world(11);
+  const pages = [new Page(browser, hub)];
+  await pass(2_000);
+  pages.push(new Page(browser, hub));
+  await pass(3_000);
+  const [, follower] = pages as [Page, Page];
+  hub.publish();
+  await pass(500);
+  follower.tab.isFrozen = true;
+  for (let n = 0; n < 1_100; n++) hub.publish();
+  await pass(20_000);
+  follower.tab.isFrozen = false;
+  hub.publish();
+  await pass(20_000);
+  expect(follower.numbers).toEqual(Array.from({ length: 1_102 }, (_, i) => i + 1));
+  expect(hub.connections).toBe(3);
+  expect(hub.open).toBe(1);
+});
+
 describe("a hub that is away", () => {
   test("is waited for, and all tabs go on", async () => {
     const { browser, hub } = world(8);
@@ -233,6 +272,8 @@ describe("a hub that is away", () => {
     await pass(5_000);
     hub.publish();
     await pass(5_000);
+    // The leader was, and has passed it on.
+    expect(hub.resets).toBe(1);
     for (const page of pages) {
       expect(page.resets).toBe(1);
       page.assertContinuous(12);
