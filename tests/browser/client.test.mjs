@@ -87,6 +87,54 @@ describe("the browser client", { concurrency: 1 }, () => {
     });
   }
 
+  test("comes back after the ends that are none for good: the end of a right", { timeout }, async (t) => {
+    const { hub, context } = await start(t);
+    const proxy = await Proxy.start(t, hub, { retryMs: 20 });
+    const client = await ClientPage.open(t, context, proxy.url, `${EVENTS}&expires_in=1`);
+    new Publisher(t, hub, { topics: TOPICS, everyMs: 20 });
+    await client.until(() => record.statuses.length >= 2);
+    const { numbers, statuses, ended, errors } = await client.record();
+    assertContinuous(numbers, numbers[0], numbers.at(-1));
+    assert.deepEqual([statuses.slice(0, 2), ended[0], errors], [["fresh", "resumed"], "expired", []]);
+  });
+
+  test("comes back after the ends that are none for good: a limit", { timeout }, async (t) => {
+    const { context } = await start(t);
+    const hub = await Hub.start(t, ["--streams-per-principal", "1"]);
+    const proxy = await Proxy.start(t, hub, { retryMs: 20 });
+    const first = await ClientPage.open(t, context, proxy.url, `${EVENTS}&principal=ada`);
+    const second = ClientPage.open(t, context, proxy.url, `${EVENTS}&principal=ada`);
+    // It is turned away until the first one has gone.
+    while (proxy.requests.length < 4) await hub.clients();
+    await first.page.close();
+    const { ended, states } = await (await second).record();
+    assert.deepEqual([new Set(ended), states.at(-1)], [new Set(["limited"]), "open"]);
+  });
+
+  test("does not come back when another one has taken its place", { timeout }, async (t) => {
+    const { context } = await start(t);
+    const hub = await Hub.start(t, ["--streams-per-principal", "1", "--over-limit", "supersede"]);
+    const first = await ClientPage.open(t, context, hub.url, `${EVENTS}&principal=ada`);
+    const second = await ClientPage.open(t, context, hub.url, `${EVENTS}&principal=ada`);
+    await first.until(() => record.states.at(-1) === "closed");
+    assert.deepEqual((await first.record()).ended, ["superseded"]);
+    assert.equal((await second.record()).state, "open");
+  });
+
+  test("comes back soon when the network does", { timeout }, async (t) => {
+    const { hub, context } = await start(t);
+    // As long as it is away, there is one attempt in ten minutes.
+    const client = await ClientPage.open(t, context, hub.url, EVENTS, { maxDelay: 600_000 });
+    await context.setOffline(true);
+    const [{ id }] = (await hub.clients()).clients;
+    await hub.cut(id);
+    await client.until(() => record.states.at(-1) === "waiting");
+    await publish(hub, TOPICS, 1, 3);
+    await context.setOffline(false);
+    const { numbers } = await client.number(3);
+    assertContinuous(numbers, 1, 3);
+  });
+
   test("gives its connection back when its page is left, and goes on when it returns", { timeout }, async (t) => {
     const { hub, context } = await start(t);
     const client = await ClientPage.open(t, context, hub.url, EVENTS, { transport: "tabs" });
