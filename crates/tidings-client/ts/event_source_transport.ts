@@ -1,3 +1,4 @@
+import { absolute } from "./address.ts";
 import { END_EVENT, STATUS_EVENT } from "./event.ts";
 import { TidingsError } from "./error.ts";
 import { fetchTransport } from "./fetch_transport.ts";
@@ -61,7 +62,7 @@ export function eventSourceTransport({ names = [], heartbeat }: EventSourceOptio
 /** A new `EventSource` has no last id, and cannot set headers. */
 function address({ url, lastEventId }: StreamRequest): string {
   if (lastEventId === "") return url;
-  const absolute = new URL(url, globalThis.location?.href);
-  absolute.searchParams.set("lastEventId", lastEventId);
-  return absolute.href;
+  const resumed = absolute(url);
+  resumed.searchParams.set("lastEventId", lastEventId);
+  return resumed.href;
 }

@@ -8,6 +8,8 @@ import type { Outcome, Sink, StreamRequest, Transport } from "./transport.ts";
 export interface TabsEnvironment {
   readonly locks: Pick<LockManager, "request">;
   readonly channel: (name: string) => BroadcastChannel;
+  /** Whether somebody sees the tab. */
+  readonly isVisible: () => boolean;
 }
 
 /** What tabs tell each other. */
@@ -42,7 +44,7 @@ const MEET_MS = 2_000;
 /** How often at most a tab may take the lock from another. */
 const STEAL_MS = 60_000;
 /** How often at most the leader says that its stream lives. */
-const ALIVE_MS = 5_000;
+const ALIVE_MS = 1_000;
 /** How many tabs may begin at a time, and for how long they keep others waiting. */
 const BEGINNERS = 2;
 const BEGIN_MS = 5_000;
@@ -71,7 +73,9 @@ export class Tab {
   /** Its own stream, and since when it has brought something. */
   #own: { readonly stop: AbortController; openSince: number | undefined } | undefined;
   /** The sink of the stream that it follows, and what ends that. */
-  #following: { readonly sink: Sink; readonly end: () => void; isAsking: boolean } | undefined;
+  #following:
+    | { readonly sink: Sink; readonly end: () => void; isAsking: boolean; lost: ReturnType<typeof setTimeout> | undefined }
+    | undefined;
   readonly #waiting = new Set<() => void>();
   #unsent: Entry[] = [];
   #saidAliveAt = 0;
@@ -95,8 +99,9 @@ export class Tab {
       signal.throwIfAborted();
       const leader = await this.#findLeader(signal);
       signal.throwIfAborted();
-      if (leader && !leader.isOpen) continue;
-      if (leader && this.#isCovered(leader)) {
+      // A browser lets hidden tabs wait for long before they try again; one that is seen does not wait for them.
+      if (leader && !leader.isOpen && !this.#environment.isVisible()) continue;
+      if (leader?.isOpen && this.#isCovered(leader)) {
         await this.#follow(sink, signal);
         continue;
       }
@@ -107,8 +112,10 @@ export class Tab {
 
   /** Waits for the lock; with `steal`, takes it. Whoever has it leads until it is robbed, or its session is over. */
   #queue(options: LockOptions): void {
+    let isGranted = false;
     const lead = (): Promise<void> => {
       if (this.session.aborted) return Promise.resolve();
+      isGranted = true;
       this.#isLeading = true;
       this.#grant = options;
       this.#leader = undefined;
@@ -117,7 +124,8 @@ export class Tab {
       return new Promise((resolve) => this.session.addEventListener("abort", () => resolve()));
     };
     this.#environment.locks.request(this.#name, options, lead).catch(() => {
-      if (this.session.aborted) return;
+      // Or locks are not allowed here, and each tab has its own stream.
+      if (this.session.aborted || !isGranted) return;
       if (!options.steal) this.#queue({ signal: this.session });
       // It was robbed, unless by itself. `#meet` ends its stream.
       if (this.#grant === options) this.#isLeading = false;
@@ -144,10 +152,11 @@ export class Tab {
     this.#received.leaveStream();
     await new Promise<void>((end) => {
       signal.addEventListener("abort", () => end(), { once: true });
-      this.#following = { sink, end, isAsking: false };
+      this.#following = { sink, end, isAsking: false, lost: undefined };
       sink.open();
       this.#askForMore();
     });
+    clearTimeout(this.#following?.lost);
     this.#following = undefined;
   }
 
@@ -316,7 +325,11 @@ export class Tab {
     const following = this.#following;
     if (!following) return this.#changed();
     following.sink.alive();
-    if (!leader.isOpen) return following.sink.lost();
+    clearTimeout(following.lost);
+    if (!leader.isOpen) {
+      following.lost = setTimeout(following.end, OPEN_MS);
+      return following.sink.lost();
+    }
     if (leader.lowWatermark !== undefined && !this.#isCovered(leader)) return following.end();
     following.sink.open();
     const { cursor } = this.#received;

@@ -1,3 +1,4 @@
+import { absolute } from "./address.ts";
 import { fetchTransport } from "./fetch_transport.ts";
 import { Tab } from "./tab.ts";
 import type { TabsEnvironment } from "./tab.ts";
@@ -27,9 +28,14 @@ export function tabs(options: TabsOptions = {}): Transport {
 }
 
 function browser(): TabsEnvironment | undefined {
-  const { navigator, BroadcastChannel } = globalThis as Partial<typeof globalThis>;
+  const { navigator, BroadcastChannel, document } = globalThis as Partial<typeof globalThis>;
   const locks = navigator?.locks as LockManager | undefined;
-  return locks && BroadcastChannel && { locks, channel: (name) => new BroadcastChannel(name) };
+  if (!locks || !BroadcastChannel) return undefined;
+  return {
+    locks,
+    channel: (name) => new BroadcastChannel(name),
+    isVisible: () => document?.visibilityState === "visible",
+  };
 }
 
 /** The same in an environment of a test. */
@@ -38,7 +44,12 @@ export function tabsIn(find: () => TabsEnvironment | undefined, { name, over = f
   return (request, sink) => {
     const environment = find();
     if (!environment) return over(request, sink);
-    if (!tab || tab.session.aborted) tab = new Tab(name ?? request.url, over, request, environment);
+    try {
+      if (!tab || tab.session.aborted) tab = new Tab(name ?? absolute(request.url).href, over, request, environment);
+    } catch {
+      // Channels are not allowed here.
+      return over(request, sink);
+    }
     return tab.run(request, sink);
   };
 }

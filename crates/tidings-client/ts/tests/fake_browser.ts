@@ -122,6 +122,7 @@ export class FakeTab {
   readonly #browser: FakeBrowser;
   /** It runs nothing, and keeps its locks. */
   isFrozen = false;
+  isVisible = false;
 
   constructor(browser: FakeBrowser) {
     this.#browser = browser;
@@ -132,6 +133,7 @@ export class FakeTab {
       request: ((name: string, options: LockOptions, callback: LockGrantedCallback<unknown>) =>
         this.#browser.request(this, name, options, callback)) as LockManager["request"],
     },
+    isVisible: () => this.isVisible,
     channel: (name) => new FakeChannel(this.#browser, this, name) as unknown as BroadcastChannel,
   });
 

@@ -21,19 +21,21 @@ class Page {
   from: number | undefined;
   resets = 0;
   isGone = false;
+  /** It does not come to connect. */
+  isSlow = false;
   readonly #streams = new Set<AbortController>();
 
   constructor(browser: FakeBrowser, hub: FakeHub, lastEventId = "") {
     this.tab = browser.tab();
     const over = async (request: StreamRequest, sink: Sink): Promise<Outcome> => {
-      while (this.tab.isFrozen) await delay(100);
+      while (this.tab.isFrozen || this.isSlow) await delay(100);
       request.signal.throwIfAborted();
       const stop = new AbortController();
       this.#streams.add(stop);
       request.signal.addEventListener("abort", () => stop.abort(request.signal.reason));
       return hub.transport({ ...request, signal: stop.signal }, sink);
     };
-    this.client = new TidingsClient("/events", { transport: tabsIn(this.tab.environment, { over }), lastEventId });
+    this.client = new TidingsClient("http://hub.test/events", { transport: tabsIn(this.tab.environment, { over }), lastEventId });
     this.client.onReset(() => {
       this.resets += 1;
       this.numbers = [];
@@ -239,6 +241,38 @@ test("a tab that has missed more than the leader still has begins with a stream 
   expect(hub.open).toBe(1);
 });
 
+test("a tab that is seen does not wait for a hidden leader that does not come to connect again", async () => {
+  const { browser, hub } = world(12);
+  const pages = [new Page(browser, hub)];
+  await pass(2_000);
+  pages.push(new Page(browser, hub), new Page(browser, hub));
+  await pass(3_000);
+  const [leader, seen] = pages as [Page, Page, Page];
+  leader.isSlow = true;
+  seen.tab.isVisible = true;
+  hub.cut();
+  hub.publish();
+  await pass(15_000);
+  hub.publish();
+  await pass(500);
+  for (const page of pages) expect(page.numbers).toEqual(page === leader ? [] : [1, 2]);
+  leader.isSlow = false;
+  await pass(5_000);
+  for (const page of pages) expect(page.numbers).toEqual([1, 2]);
+  expect(hub.open).toBe(1);
+});
+
+test("where locks are not allowed, each tab has its own stream", async () => {
+  const { browser, hub } = world(13);
+  vi.spyOn(browser, "request").mockRejectedValue(new DOMException("not here", "SecurityError"));
+  const pages = Array.from({ length: 2 }, () => new Page(browser, hub));
+  await pass(5_000);
+  hub.publish();
+  await pass(500);
+  for (const page of pages) expect(page.numbers).toEqual([1]);
+  expect(hub.open).toBe(2);
+});
+
 describe("a hub that is away", () => {
   test("is waited for, and all tabs go on", async () => {
     const { browser, hub } = world(8);
@@ -303,6 +337,7 @@ async function play(seed: number): Promise<void> {
     }
     if (random.chance(0.05) && pages.length < 10) pages.push(new Page(browser, hub));
     if (random.chance(0.03)) random.of(pages).client.reconnect();
+    if (random.chance(0.1)) for (const { tab } of pages) tab.isVisible = random.chance(0.2);
     await pass(random.chance(0.9) ? random.below(100) : random.below(5_000));
   }
   hub.isDown = false;
