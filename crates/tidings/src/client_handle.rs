@@ -13,7 +13,7 @@ use crate::waking::Waiter;
 /// A change holds from the moment of its call on. Every event of a new topic that is published after the call has returned is
 /// sent, and none of a topic that was taken away. What the new topics retain is sent only if
 /// [`history`](Self::history) asks for it. The order is that of the hub; a stream that lags makes the change when it has come
-/// there. One that lags so far that it reads the hub's log, or is reset, goes on with the new topics from where it is.
+/// there. A reset is one with the new topics.
 ///
 /// A stream whose client does not read while its topics change 256 times is closed.
 ///

@@ -82,10 +82,11 @@ pub(crate) struct SubscriptionOptions {
 /// retained.
 ///
 /// The stream begins with the status event, sends heartbeats while it is idle, and ends when the hub is closed or the
-/// client is closed through the registry, or with an [`END_EVENT`](crate::END_EVENT) that says why. It ends with an error when a snapshot fails, when too much memory is
-/// [pinned](crate::HubBuilder::pinned_limit), when a client that is sent [no status](crate::Subscribe::status) would have to be
-/// reset, and where [the hub wants its end to be one](crate::Hub::end_streams_by_reset). Dropping the subscription removes
-/// the client from the registry at once.
+/// client is closed through the registry, or with an [`END_EVENT`](crate::END_EVENT) that says why. It ends with an error
+/// when a snapshot fails, when too much memory is [pinned](crate::HubBuilder::pinned_limit), when a client that is sent
+/// [no status](crate::Subscribe::status) would have to be reset, and where
+/// [the hub wants its end to be one](crate::Hub::end_streams_by_reset). Dropping the subscription removes the client from
+/// the registry at once.
 ///
 /// # Chunks
 ///

@@ -78,11 +78,12 @@ impl Client {
         sleep(Duration::from_millis(ramp as u64)).await;
         loop {
             match self.choose() {
-                Some(node) => match self.visit(node, lost, &mut retry).await {
-                    Ok(true) => lost = Some(Instant::now()),
-                    // Turned away, or the connection was refused.
-                    Ok(false) | Err(_) => {}
-                },
+                Some(node) => {
+                    // Else it was turned away, or the connection was refused.
+                    if let Ok(true) = self.visit(node, lost, &mut retry).await {
+                        lost = Some(Instant::now());
+                    }
+                }
                 None => sleep(Duration::from_millis(100)).await,
             }
             sleep(retry).await;
