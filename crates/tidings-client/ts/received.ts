@@ -2,9 +2,20 @@ import { END_EVENT, STATUS_EVENT } from "./event.ts";
 import type { Message } from "./parser.ts";
 import { hasPosition, isUpTo } from "./position.ts";
 
-/** An event with its place: it is the `run`th without an id after the event whose id is `previous`, or 0, with an id. */
+/**
+ * An event with its place: the next after the one whose id is `previous`. If it has no id, it is the `run`th of them since then
+ * in its `stream`; streams that began at other times count others.
+ */
 export interface Entry extends Message {
   readonly previous: string;
+  readonly stream: string;
+  readonly run: number;
+}
+
+/** Where a stream is. */
+export interface Place {
+  readonly cursor: string;
+  readonly stream: string;
   readonly run: number;
 }
 
@@ -24,11 +35,15 @@ const SETTLE_MS = 2_000;
  * (`previous`) says that nothing is between the two. So a tab that is where an entry begins, or further, may take it from
  * whomever it comes.
  */
-export class Received {
+export class Received implements Place {
   /** The id of the last event with one. */
   cursor: string;
-  /** How many events without an id have come since. */
-  #run = 0;
+  /** The stream that it follows, and how many events without an id that has brought since `cursor`. */
+  stream = "";
+  run = 0;
+  /** Events without an id since `cursor`, and those of them that came by other streams. */
+  #seen: string[] = [];
+  #seenElsewhere: string[] = [];
   readonly #entries: Entry[] = [];
   #characters = 0;
   /** The id after which no event is missing in the entries. */
@@ -47,53 +62,72 @@ export class Received {
     return this.#lowWatermark;
   }
 
-  /** How many events without an id have come since `cursor`. */
-  get run(): number {
-    return this.#run;
-  }
-
-  /** Enters the next event. */
-  enter({ event, data, id }: Message): Entry {
-    const isFromHub = event === STATUS_EVENT || event === END_EVENT;
-    if (event === STATUS_EVENT && !isResumed(data)) this.#clear(data, id);
-    if (event !== END_EVENT) this.#run = id === undefined ? this.#run + 1 : 0;
-    const entry = { event, data, previous: this.cursor, run: this.#run, ...(id !== undefined && { id }) };
-    const hadLowWatermark = this.lowWatermark !== undefined;
-    if (id !== undefined) this.cursor = id;
-    if (hadLowWatermark && !isFromHub) this.#keep(entry);
+  /** Enters the next event of a tab's own stream. */
+  enter({ event, data, id }: Message, stream: string): Entry {
+    this.#follow(stream);
+    const run = id === undefined ? this.run + 1 : 0;
+    const entry = { event, data, previous: this.cursor, stream, run, ...(id !== undefined && { id }) };
+    this.#add(entry);
     return entry;
   }
 
-  /** Whether an entry of another tab's stream is the next here. */
-  judge({ event, data, id, previous, run }: Entry): Verdict {
-    // What was known before a reset is void, wherever that was.
-    if (event === STATUS_EVENT && !isResumed(data)) return isReset(data) ? "next" : "known";
-    if (event === STATUS_EVENT) return previous === this.cursor ? "next" : "known";
-    const isPast = isUpTo(previous, this.cursor);
-    if (event === END_EVENT) return previous === this.cursor || isPast ? "next" : "gap";
-    if (id !== undefined) {
-      if (id === this.cursor || isUpTo(id, this.cursor)) return "known";
-      return previous === this.cursor || isPast ? "next" : "gap";
-    }
-    if (previous !== this.cursor) return isPast ? "known" : "gap";
-    if (run <= this.#run) return "known";
-    return run === this.#run + 1 ? "next" : "gap";
+  /** Enters an entry of another tab's stream, if it is the next here. */
+  receive(entry: Entry): Verdict {
+    const verdict = this.#judge(entry);
+    if (verdict === "next") this.#add(entry);
+    return verdict;
   }
 
-  /** Other streams do not count events without an id from the same place: none is taken before `countFrom`. */
-  leaveStream(): void {
-    this.#run = Infinity;
-  }
-
-  /** Another stream has come so far. */
-  countFrom(cursor: string, run: number): void {
-    if (cursor === this.cursor) this.#run = Math.min(this.#run, run);
+  /** Another tab's stream has come so far: from there on, its events without an id are taken. */
+  followFrom({ cursor, stream, run }: Place): void {
+    if (cursor === this.cursor) this.#follow(stream, run);
   }
 
   /** Everything after an id; `undefined` if that is not known. */
   after(id: string): Entry[] | undefined {
     if (this.lowWatermark === undefined || !isUpTo(this.lowWatermark, id)) return undefined;
     return this.#entries.filter((entry) => !isUpTo(entry.id ?? entry.previous, id) || entry.previous === id);
+  }
+
+  #judge({ event, data, id, previous, stream, run }: Entry): Verdict {
+    // What was known before a reset is void, wherever that was.
+    if (isBeginning(event, data)) return isReset(data) ? "next" : "known";
+    if (event === STATUS_EVENT) return previous === this.cursor ? "next" : "known";
+    const isPast = isUpTo(previous, this.cursor);
+    const isHere = previous === this.cursor;
+    if (event === END_EVENT) return isHere || isPast ? "next" : "gap";
+    if (id !== undefined) {
+      if (id === this.cursor || isUpTo(id, this.cursor)) return "known";
+      return isHere || isPast ? "next" : "gap";
+    }
+    if (!isHere) return isPast ? "known" : "gap";
+    // At most once: that of a stream which it does not count may be one that it has.
+    if (stream !== this.stream || run <= this.run) return "known";
+    if (run > this.run + 1) return "gap";
+    const elsewhere = this.#seenElsewhere.indexOf(content(event, data));
+    if (elsewhere < 0) return "next";
+    this.#seenElsewhere.splice(elsewhere, 1);
+    this.run = run;
+    return "known";
+  }
+
+  #follow(stream: string, run = 0): void {
+    if (stream === this.stream) return;
+    this.stream = stream;
+    this.run = run;
+    this.#seenElsewhere = [...this.#seen];
+  }
+
+  #add(entry: Entry): void {
+    const { event, data, id, stream } = entry;
+    if (isBeginning(event, data)) this.#clear(data, id);
+    const hadLowWatermark = this.lowWatermark !== undefined;
+    if (id !== undefined && id !== this.cursor) this.#moveTo(id);
+    this.#follow(stream);
+    if (event === END_EVENT) return;
+    this.run = entry.run;
+    if (id === undefined && this.#seen.push(content(event, data)) > MAX_ENTRIES) this.#seen.shift();
+    if (hadLowWatermark && event !== STATUS_EVENT) this.#keep(entry);
   }
 
   #keep(entry: Entry): void {
@@ -114,9 +148,16 @@ export class Received {
     // What is retained after a reset may lack events between others.
     const isWhole = !isReset(data) && !/"complete":false/.test(data);
     this.#settledAt = isWhole || !hasPosition(id ?? "") ? 0 : Date.now() + SETTLE_MS;
-    this.cursor = id ?? this.cursor;
+    this.#moveTo(id ?? this.cursor);
+  }
+
+  #moveTo(id: string): void {
+    this.cursor = id;
+    this.#seen = [];
+    this.#seenElsewhere = [];
   }
 }
 
-const isResumed = (data: string): boolean => /"status":"resumed"/.test(data);
+const isBeginning = (event: string, data: string): boolean => event === STATUS_EVENT && !/"status":"resumed"/.test(data);
 const isReset = (data: string): boolean => /"status":"reset"/.test(data);
+const content = (event: string, data: string): string => `${event}\n${data}`;

@@ -1,5 +1,5 @@
 import { Received } from "./received.ts";
-import type { Entry } from "./received.ts";
+import type { Entry, Place } from "./received.ts";
 import type { Message } from "./parser.ts";
 import { isUpTo } from "./position.ts";
 import type { Outcome, Sink, StreamRequest, Transport } from "./transport.ts";
@@ -16,7 +16,7 @@ export interface TabsEnvironment {
 type Note =
   /** Who leads? */
   | { readonly type: "who" }
-  /** I do: my stream has come to `cursor` and `run`, and I have everything after `lowWatermark`. */
+  /** I do: my stream has come so far, and I have everything after `lowWatermark`. */
   | (Place & { readonly type: "lead"; readonly isOpen: boolean; readonly lowWatermark: string | undefined })
   | { readonly type: "alive" }
   | { readonly type: "entries"; readonly entries: Entry[] }
@@ -24,14 +24,10 @@ type Note =
   | { readonly type: "after"; readonly from: string; readonly id: string }
   | (Place & { readonly type: "answer"; readonly to: string; readonly entries: Entry[] | undefined });
 
-/** See {@link Received}. */
-interface Place {
-  readonly cursor: string;
-  readonly run: number;
-}
-
 type Leader = Note & { readonly type: "lead" };
 
+/** Of the notes: tabs that were opened before an update of the application may be of another version. */
+const PROTOCOL = 1;
 /** How long a leader may take to answer before a tab helps itself, and before it takes its place. */
 const ANSWER_MS = 1_000;
 const REPLACE_MS = 10_000;
@@ -56,7 +52,7 @@ const MET = "met";
 export class Tab {
   readonly session: AbortSignal;
   readonly #name: string;
-  readonly #id: string = Math.random().toString(36).slice(2);
+  readonly #id: string = randomId();
   readonly #over: Transport;
   readonly #environment: TabsEnvironment;
   readonly #channel: BroadcastChannel;
@@ -74,14 +70,14 @@ export class Tab {
   #own: { readonly stop: AbortController; openSince: number | undefined } | undefined;
   /** The sink of the stream that it follows, and what ends that. */
   #following:
-    | { readonly sink: Sink; readonly end: () => void; isAsking: boolean; lost: ReturnType<typeof setTimeout> | undefined }
+    | { readonly sink: Sink; readonly end: () => void; askedAt: number; lost: ReturnType<typeof setTimeout> | undefined }
     | undefined;
   readonly #waiting = new Set<() => void>();
   #unsent: Entry[] = [];
   #saidAliveAt = 0;
 
   constructor(name: string, over: Transport, request: StreamRequest, environment: TabsEnvironment) {
-    this.#name = `tidings:${name}`;
+    this.#name = `tidings ${PROTOCOL}: ${name}`;
     this.#over = over;
     this.#environment = environment;
     this.session = request.session;
@@ -149,10 +145,9 @@ export class Tab {
 
   /** Until the leader cannot go on with this tab, or this tab leads. */
   async #follow(sink: Sink, signal: AbortSignal): Promise<void> {
-    this.#received.leaveStream();
     await new Promise<void>((end) => {
       signal.addEventListener("abort", () => end(), { once: true });
-      this.#following = { sink, end, isAsking: false, lost: undefined };
+      this.#following = { sink, end, askedAt: -Infinity, lost: undefined };
       sink.open();
       this.#askForMore();
     });
@@ -173,7 +168,7 @@ export class Tab {
     const look = setInterval(() => this.#meet(), LOOK_MS);
     try {
       const { cursor: lastEventId } = this.#received;
-      return await this.#over({ ...request, lastEventId, signal: stop.signal }, this.#sink(sink));
+      return await this.#over({ ...request, lastEventId, signal: stop.signal }, this.#sink(sink, randomId()));
     } catch (error) {
       if (stop.signal.reason === MET) return undefined;
       throw error;
@@ -238,7 +233,7 @@ export class Tab {
   }
 
   /** Passes on what its own stream brings: to the client, and if this tab leads, to the others. */
-  #sink(sink: Sink): Sink {
+  #sink(sink: Sink, stream: string): Sink {
     return {
       ...sink,
       alive: () => {
@@ -250,7 +245,7 @@ export class Tab {
       },
       event: (message) => {
         const own = this.#own;
-        const entry = this.#received.enter(message);
+        const entry = this.#received.enter(message, stream);
         if (this.#isLeading) this.#tell(entry);
         if (own && own.openSince === undefined) {
           own.openSince = Date.now();
@@ -276,8 +271,8 @@ export class Tab {
 
   #announce(): void {
     this.#flush();
-    const { cursor, run, lowWatermark } = this.#received;
-    this.#say({ type: "lead", isOpen: this.#own?.openSince !== undefined, cursor, run, lowWatermark });
+    const { cursor, stream, run, lowWatermark } = this.#received;
+    this.#say({ type: "lead", isOpen: this.#own?.openSince !== undefined, cursor, stream, run, lowWatermark });
   }
 
   #say(note: Note): void {
@@ -294,8 +289,8 @@ export class Tab {
       case "after":
         if (this.#isLeading) {
           this.#flush();
-          const { cursor, run } = this.#received;
-          this.#say({ type: "answer", to: note.from, cursor, run, entries: this.#received.after(note.id) });
+          const { cursor, stream, run } = this.#received;
+          this.#say({ type: "answer", to: note.from, cursor, stream, run, entries: this.#received.after(note.id) });
         }
         return;
       case "lead":
@@ -310,10 +305,10 @@ export class Tab {
         return;
       case "answer":
         if (note.to !== this.#id || !following) return;
-        following.isAsking = false;
+        following.askedAt = -Infinity;
         if (!note.entries) return following.end();
         for (const entry of note.entries) this.#take(entry);
-        this.#received.countFrom(note.cursor, note.run);
+        this.#received.followFrom(note);
     }
   }
 
@@ -332,29 +327,29 @@ export class Tab {
     }
     if (leader.lowWatermark !== undefined && !this.#isCovered(leader)) return following.end();
     following.sink.open();
+    this.#received.followFrom(leader);
+    // It may be another one than was asked.
+    following.askedAt = -Infinity;
     const { cursor } = this.#received;
-    // Once it has been asked, it counts.
     if (leader.cursor !== cursor && !isUpTo(leader.cursor, cursor)) this.#askForMore();
-    else if (!following.isAsking) this.#received.countFrom(leader.cursor, leader.run);
   }
 
   /** Takes an entry of the leader's stream, if it follows that. */
   #take(entry: Entry): void {
     const following = this.#following;
     if (!following) return;
-    const verdict = this.#received.judge(entry);
+    const verdict = this.#received.receive(entry);
     if (verdict === "gap") return this.#askForMore();
     if (verdict === "known") return;
     const { event, data, id } = entry;
     const message: Message = id === undefined ? { event, data } : { event, data, id };
-    this.#received.enter(message);
     following.sink.event(message);
   }
 
   #askForMore(): void {
     const following = this.#following;
-    if (!following || following.isAsking) return;
-    following.isAsking = true;
+    if (!following || Date.now() - following.askedAt < ANSWER_MS) return;
+    following.askedAt = Date.now();
     this.#say({ type: "after", from: this.#id, id: this.#received.cursor });
   }
 
@@ -383,3 +378,5 @@ export class Tab {
     });
   }
 }
+
+const randomId = (): string => Math.random().toString(36).slice(2);

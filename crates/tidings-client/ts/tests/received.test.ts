@@ -12,7 +12,7 @@ const fresh = status({ status: "fresh", client: "c" }, "e-10");
 /** Of a tab whose stream has brought these. */
 function received(...messages: Message[]): Received {
   const received = new Received("");
-  for (const message of messages) received.enter(message);
+  for (const message of messages) received.enter(message, "a");
   return received;
 }
 
@@ -51,14 +51,14 @@ describe("what a leader has", () => {
   test("goes on after it has resumed, and begins anew after a reset", () => {
     const leader = received(fresh, event(12), status({ status: "resumed", client: "d" }, "e-12"), event(14));
     expect(data(leader.after("e-10"))).toEqual(["12", "14"]);
-    leader.enter(status({ status: "reset", reason: "unknown", client: "d" }, "f-1"));
+    leader.enter(status({ status: "reset", reason: "unknown", client: "d" }, "f-1"), "a");
     expect(leader.after("e-12")).toBeUndefined();
   });
 
   test("begins with the last event of a snapshot", () => {
     const leader = received(status({ status: "fresh", client: "c" }, "e"), ephemeral("part"));
     expect(leader.lowWatermark).toBeUndefined();
-    leader.enter(event(20));
+    leader.enter(event(20), "a");
     expect(leader.lowWatermark).toBe("e-20");
     expect(data(leader.after("e-20"))).toEqual([]);
   });
@@ -71,7 +71,7 @@ describe("what a leader has", () => {
       const leader = received(status({ ...what, client: "c" }, "e-10"), event(12));
       expect(leader.lowWatermark).toBeUndefined();
       vi.advanceTimersByTime(2_000);
-      leader.enter(event(14));
+      leader.enter(event(14), "a");
       expect(leader.after("e-10")).toBeUndefined();
       expect(data(leader.after("e-12"))).toEqual(["14"]);
     });
@@ -82,8 +82,8 @@ describe("what a tab makes of what the leader passes on", () => {
   /** What a tab that has received `mine` makes of the last of `theirs`. */
   const verdict = (mine: Message[], theirs: Message[]): string => {
     const leader = received();
-    const entries = theirs.map((message) => leader.enter(message));
-    return received(...mine).judge(entries.at(-1) as Entry);
+    const entries = theirs.map((message) => leader.enter(message, "a"));
+    return received(...mine).receive(entries.at(-1) as Entry);
   };
 
   test.each([
@@ -106,21 +106,26 @@ describe("what a tab makes of what the leader passes on", () => {
     expect(verdict(mine, theirs)).toBe(expected);
   });
 
-  test("ephemeral events count from where the leader counts, once that is known", () => {
-    const tab = received(fresh, ephemeral("mine"));
-    const leader = received(fresh, ephemeral("before"), ephemeral("mine"));
-    tab.leaveStream();
-    const [, again] = leader.after("e-10") as [Entry, Entry];
-    expect(tab.judge(again)).toBe("known");
-    tab.countFrom(leader.cursor, leader.run);
-    expect(tab.judge(leader.enter(ephemeral("new")))).toBe("next");
+  test("ephemeral events of another stream are taken from where that is, and none twice", () => {
+    const leader = received(fresh, ephemeral("before"));
+    const tab = new Received("");
+    for (const message of [fresh, ephemeral("both"), ephemeral("lost")]) tab.enter(message, "b");
+    // It has not said yet where it is.
+    expect(tab.receive(leader.enter(ephemeral("both"), "a"))).toBe("known");
+    const late = received(fresh, ephemeral("before"));
+    tab.followFrom(late);
+    expect(tab.receive(late.enter(ephemeral("both"), "a"))).toBe("known");
+    expect(tab.receive(late.enter(ephemeral("new"), "a"))).toBe("next");
+    expect(tab.receive(late.enter(ephemeral("new"), "a"))).toBe("next");
+    expect(tab.receive(late.enter(event(12), "a"))).toBe("next");
+    expect(tab.receive(late.enter(ephemeral("lost"), "a"))).toBe("next");
   });
 
   test("the end of the stream is for all who are there", () => {
-    const end = received(fresh, event(12)).enter({ event: "tidings:end", data: '{"reason":"finished"}' });
-    expect(received(fresh, event(12)).judge(end)).toBe("next");
-    expect(received(fresh, ephemeral("a"), event(14)).judge(end)).toBe("next");
-    expect(received(fresh).judge(end)).toBe("gap");
+    const end = received(fresh, event(12)).enter({ event: "tidings:end", data: '{"reason":"finished"}' }, "a");
+    expect(received(fresh, event(12)).receive(end)).toBe("next");
+    expect(received(fresh, ephemeral("a"), event(14)).receive(end)).toBe("next");
+    expect(received(fresh).receive(end)).toBe("gap");
   });
 });
 

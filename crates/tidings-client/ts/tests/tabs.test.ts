@@ -221,6 +221,28 @@ test("a tab that has not heard the leader for a while asks it for what it lacks"
   expect(hub.connections).toBe(2);
 });
 
+test("a tab whose question dies with the leader asks the next one", async () => {
+  const { browser, hub } = world(14);
+  const pages = [new Page(browser, hub)];
+  await pass(2_000);
+  pages.push(new Page(browser, hub), new Page(browser, hub));
+  await pass(3_000);
+  const [leader, , follower] = pages as [Page, Page, Page];
+  follower.tab.isFrozen = true;
+  hub.publish();
+  await pass(500);
+  follower.tab.isFrozen = false;
+  const post = browser.post.bind(browser);
+  vi.spyOn(browser, "post").mockImplementation((from, note) => {
+    if ((note as { type: string }).type === "after" && !leader.isGone) leader.kill();
+    post(from, note);
+  });
+  hub.publish();
+  await pass(2_000);
+  expect(leader.isGone).toBe(true);
+  for (const page of pages.slice(1)) expect(page.numbers).toEqual([1, 2]);
+});
+
 test("a tab that has missed more than the leader still has begins with a stream of its own again", async () => {
   const { browser, hub } = world(11);
   const pages = [new Page(browser, hub)];
