@@ -120,7 +120,7 @@ class FakeChannel {
 
 export class FakeTab {
   readonly #browser: FakeBrowser;
-  /** It runs nothing, and keeps its locks. */
+  /** It says and hears nothing, and keeps its locks. */
   isFrozen = false;
   isVisible = false;
 

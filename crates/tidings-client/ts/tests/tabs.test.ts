@@ -28,7 +28,7 @@ class Page {
   constructor(browser: FakeBrowser, hub: FakeHub, lastEventId = "") {
     this.tab = browser.tab();
     const over = async (request: StreamRequest, sink: Sink): Promise<Outcome> => {
-      while (this.tab.isFrozen || this.isSlow) await delay(100);
+      while (this.isSlow) await delay(100);
       request.signal.throwIfAborted();
       const stop = new AbortController();
       this.#streams.add(stop);
@@ -56,12 +56,12 @@ class Page {
 
   /** It runs nothing, hears nothing, and keeps its locks. */
   freeze(): void {
-    this.tab.isFrozen = true;
+    this.tab.isFrozen = this.isSlow = true;
     this.#cut();
   }
 
   thaw(): void {
-    this.tab.isFrozen = false;
+    this.tab.isFrozen = this.isSlow = false;
   }
 
   #cut(): void {
@@ -359,11 +359,14 @@ async function play(seed: number): Promise<void> {
     }
     if (random.chance(0.05) && pages.length < 10) pages.push(new Page(browser, hub));
     if (random.chance(0.03)) random.of(pages).client.reconnect();
+    // What it says and is said meanwhile is lost.
+    if (random.chance(0.2)) for (const { tab } of pages) tab.isFrozen = random.chance(0.1);
     if (random.chance(0.1)) for (const { tab } of pages) tab.isVisible = random.chance(0.2);
     await pass(random.chance(0.9) ? random.below(100) : random.below(5_000));
   }
   hub.isDown = false;
-  await pass(60_000);
+  for (const { tab } of pages) tab.isFrozen = false;
+  await pass(120_000);
   hub.publish();
   await pass(10_000);
   for (const page of pages) {
