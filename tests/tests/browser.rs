@@ -23,6 +23,9 @@ fn chromium_gets_every_event_of_the_examples() {
     });
     let Some((node, chromium)) = found else { return };
 
+    // What is only tested there is the browser client.
+    let firefox = requirements::met("the browser client in Firefox", requirements::firefox);
+
     let failed = FRAMEWORKS.into_iter().filter(|(framework, files)| {
         // Each test has its own time limit, and waits more than it works. Their output goes where ours goes.
         let status = Command::new(&node)
@@ -30,6 +33,7 @@ fn chromium_gets_every_event_of_the_examples() {
             .args(*files)
             .current_dir(folder)
             .env("CHROMIUM", &chromium)
+            .envs(firefox.iter().map(|firefox| ("FIREFOX", firefox)))
             .env("TIDINGS_HUB", program::build(&format!("hub-{framework}")))
             .env("TIDINGS_AUTH", program::build(&format!("auth-{framework}")))
             .stdin(Stdio::null())

@@ -203,6 +203,8 @@ fn absent_packages(folder: &Path) -> Vec<String> {
         .iter()
         // The empty key is the folder itself.
         .filter(|(place, _)| !place.is_empty())
+        // Those of other systems are not installed.
+        .filter(|(_, package)| package["optional"] != true)
         .filter(|(place, package)| {
             let installed = read(&folder.join(place).join("package.json"));
             installed.is_none_or(|installed| installed["version"] != package["version"])

@@ -1,0 +1,36 @@
+import type { Decode } from "./event.ts";
+import type { Transport } from "./transport.ts";
+
+/** Times are in milliseconds. */
+export interface ClientOptions {
+  /**
+   * How streams are read: `fetchTransport` unless it is set. `eventSourceTransport()` is the browser's `EventSource`, and `tabs()`
+   * one connection for all tabs.
+   */
+  readonly transport?: Transport;
+  /** `GET` by default, and `POST` with a body. */
+  readonly method?: string;
+  readonly headers?: HeadersInit;
+  readonly body?: BodyInit;
+  /** Whether cookies are sent to another origin: `same-origin` by default. */
+  readonly credentials?: RequestCredentials;
+  /**
+   * The bearer token, asked for before each connection. `renew` says that the server has refused the last one, or that its time
+   * was over. The client goes on where it was.
+   */
+  readonly token?: string | ((why: { readonly renew: boolean }) => string | Promise<string>);
+  /** The id of the last event that is known, such as that of a page that was rendered with its state. */
+  readonly lastEventId?: string;
+  /** Makes data of an event's text: `json` by default, or `text`. */
+  readonly decode?: Decode;
+  /** How long a stream may be silent before it is taken for dead; 45,000, three heartbeats of a hub, by default. */
+  readonly silence?: number;
+  /** The longest delay between two attempts, but for what a server asks for: 30,000 by default. */
+  readonly maxDelay?: number;
+  /** The first delay, where the server has not said one by `retry`: 1,000 by default. */
+  readonly firstDelay?: number;
+  /** Closes the stream of a page that has been hidden for this long, until it is seen again. Never by default. */
+  readonly pauseHiddenAfter?: number;
+  /** Another `fetch`. */
+  readonly fetch?: typeof fetch;
+}

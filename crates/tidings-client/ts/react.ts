@@ -1,0 +1,20 @@
+import { useMemo, useSyncExternalStore } from "react";
+import type { AnyEvents, EventMap } from "./event.ts";
+import { liveStore } from "./live.ts";
+import type { Live, LiveOptions } from "./live.ts";
+
+export type { Live, LiveOptions } from "./live.ts";
+
+/**
+ * The state that the events of a stream make, and how the stream is. It is open while the component is mounted; on a server, and
+ * until then, the state is `initial`.
+ *
+ * Another `url` is another stream. Other options are read when the stream is opened.
+ */
+export function useTidings<State, Events extends EventMap = AnyEvents>(
+  url: string,
+  options: LiveOptions<Events, State>,
+): Live<State> {
+  const store = useMemo(() => liveStore(url, options), [url]);
+  return useSyncExternalStore(store.subscribe, store.get, store.get);
+}
