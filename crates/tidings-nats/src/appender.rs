@@ -6,12 +6,15 @@
 //! So a marker is published first: its acknowledgement comes after those of all events that were still in the
 //! buffer. An event that has no answer then is sent again if no later one was acknowledged, and has failed
 //! otherwise. The client is given a few events at a time: the next ones when those before are in the socket.
+//!
+//! The server does not know which topics are finished. So the newest message of a topic is looked at first, unless the
+//! hub knows that the topic is open. What another node publishes meanwhile is not seen: there the order decides.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::header::NATS_MESSAGE_ID;
+use async_nats::header::{NATS_EXPECTED_LAST_SEQUENCE, NATS_MESSAGE_ID};
 use async_nats::jetstream::context::{Context, ContextBuilder, PublishError};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
@@ -19,10 +22,10 @@ use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, Fuse, FusedFuture, FutureExt};
-use futures_util::stream::FuturesUnordered;
+use futures_util::stream::{FuturesUnordered, unfold};
 use tidings::backend::{Append, Appended, LogError, LogErrorKind, Reply};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 use crate::engine::Engine;
 use crate::error::{error, link_is_down, publishing};
@@ -35,6 +38,10 @@ pub(crate) struct Publication {
     headers: HeaderMap,
     payload: Bytes,
     has_key: bool,
+    /// Its topic is known not to be finished.
+    is_open: bool,
+    /// Its topic is finished: it is sent only to learn whether it is a duplicate.
+    is_refused: bool,
     /// Distinguishes this publication from another one with the same key.
     nonce: String,
     deadline: Instant,
@@ -67,12 +74,46 @@ impl Publication {
             headers,
             payload: message::payload(append),
             has_key: append.key.is_some(),
+            is_open: append.is_open,
+            is_refused: false,
             nonce,
             deadline: Instant::now() + timeout,
             attempts: 0,
             is_overtaken: false,
             reply,
         }
+    }
+
+    /// Looks whether its topic is finished, unless the hub knows that it is not. `None` if it was answered.
+    async fn check(mut self, engine: Arc<Engine>) -> Option<Self> {
+        if self.is_open {
+            return Some(self);
+        }
+        let end = loop {
+            let connects = engine.connects();
+            match timeout_at(self.deadline, engine.end_of(&self.subject)).await {
+                Ok(Ok(end)) => break end,
+                Ok(Err(refusal)) if engine.is_connected() && engine.connects() == connects => {
+                    self.reply.send(Err(refusal));
+                    return None;
+                }
+                // It was lost with the connection, and is asked again over the next one.
+                Ok(Err(_)) => sleep(Appender::LOOK).await,
+                Err(_) => {
+                    self.reply.send(Err(link_is_down()));
+                    return None;
+                }
+            }
+        };
+        if end.is_some() && !self.has_key {
+            self.reply.send(Err(error(LogErrorKind::Finished, "publish: topic is finished")));
+            return None;
+        }
+        if end.is_some() {
+            self.headers.insert(NATS_EXPECTED_LAST_SEQUENCE, i64::MAX.to_string());
+            self.is_refused = true;
+        }
+        Some(self)
     }
 
     /// Its size as the server counts it.
@@ -89,7 +130,6 @@ impl Publication {
 pub(crate) struct Appender {
     engine: Arc<Engine>,
     context: Context,
-    queue: mpsc::Receiver<Publication>,
     /// Those that were sent, by the order in which they were published.
     sent: BTreeMap<u64, Publication>,
     answers: FuturesUnordered<BoxFuture<'static, Answer>>,
@@ -114,16 +154,14 @@ const MARKER: u64 = u64::MAX;
 impl Appender {
     /// How many publications may be without an answer.
     const IN_FLIGHT: usize = 4_096;
+    /// How many may wait for a look at their topics.
+    const CHECKS: usize = 256;
     /// How many the client is given at a time.
     const AT_ONCE: usize = 16;
     /// How often deadlines and the link are checked.
     const LOOK: Duration = Duration::from_millis(50);
 
-    pub(crate) fn new(
-        engine: Arc<Engine>,
-        queue: mpsc::Receiver<Publication>,
-        timeout: Duration,
-    ) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>, timeout: Duration) -> Self {
         let context = ContextBuilder::new()
             .timeout(timeout)
             // Includes, for a while, those of markers and of attempts that were lost.
@@ -133,7 +171,6 @@ impl Appender {
         Self {
             engine,
             context,
-            queue,
             sent: BTreeMap::new(),
             answers: FuturesUnordered::new(),
             next: 0,
@@ -144,9 +181,14 @@ impl Appender {
     }
 
     /// Runs until the queue is closed and everything in it is answered.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(mut self, queue: mpsc::Receiver<Publication>) {
         let mut look = interval(Self::LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let engine = self.engine.clone();
+        let queue = unfold(queue, async |mut queue| Some((queue.recv().await?, queue)));
+        let checked = queue.map(|publication| publication.check(engine.clone()));
+        let checked = checked.buffered(Self::CHECKS).fuse();
+        tokio::pin!(checked);
         let mut held: Option<Publication> = None;
         let mut is_open = true;
         while is_open || held.is_some() || !self.sent.is_empty() {
@@ -161,8 +203,8 @@ impl Appender {
             let has_room = held.is_none() && self.sent.len() < Self::IN_FLIGHT;
             tokio::select! {
                 Some(answer) = self.answers.next() => self.take(answer),
-                publication = self.queue.recv(), if is_open && has_room => match publication {
-                    Some(publication) => held = still_in_time(publication),
+                publication = checked.next(), if is_open && has_room => match publication {
+                    Some(publication) => held = publication.and_then(still_in_time),
                     None => is_open = false,
                 },
                 () = &mut self.flushing, if !self.flushing.is_terminated() => {}
@@ -234,9 +276,10 @@ impl Appender {
                 if self.sent.get(&number).is_some_and(is_last) {
                     let refusal = publishing(refusal);
                     // If it was sent twice, the first may have been stored.
-                    let refusal = match attempt {
-                        1 => refusal,
-                        _ => LogError::new(LogErrorKind::Unacknowledged, refusal.to_string()),
+                    let is_clean = attempt == 1 || self.sent[&number].is_refused;
+                    let refusal = match is_clean {
+                        true => refusal,
+                        false => LogError::new(LogErrorKind::Unacknowledged, refusal.to_string()),
                     };
                     self.fail(number, refusal);
                 }

@@ -50,6 +50,8 @@ pub(crate) fn publishing(source: PublishError) -> LogError {
     let kind = match source.kind() {
         // The server knows that it was not stored: there is no such stream, or no leader now.
         PublishErrorKind::StreamNotFound => LogErrorKind::Unavailable,
+        // Expected only to learn whether a publication to a finished topic is a duplicate.
+        PublishErrorKind::WrongLastSequence => LogErrorKind::Finished,
         _ => kind_of_cause(&source).unwrap_or(LogErrorKind::Unacknowledged),
     };
     error(kind, format_args!("publish: {source}")).with_source(source)

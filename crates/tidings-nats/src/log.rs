@@ -115,7 +115,7 @@ impl NatsLog {
         let (questions, asked) = mpsc::channel(Self::QUESTIONS);
         let (commands, commanded) = mpsc::unbounded_channel();
         let (signals, signalled) = mpsc::channel(Self::SIGNALS);
-        let appender = Appender::new(engine.clone(), queue, options.append_timeout);
+        let appender = Appender::new(engine.clone(), options.append_timeout);
         let reader = Reader::new(engine.clone(), 5 * timeout);
         let oldest = state.first.saturating_sub(1);
         let position = match options.is_selective {
@@ -137,7 +137,7 @@ impl NatsLog {
             tasks: Mutex::default(),
         };
         // It ends by itself when everything in its queue is answered.
-        log.runtime.spawn(appender.run());
+        log.runtime.spawn(appender.run(queue));
         log.spawn(reader.run(asked));
         Ok(log)
     }

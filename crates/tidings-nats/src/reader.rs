@@ -118,14 +118,19 @@ impl Reader {
 impl Engine {
     /// Those of some topics whose newest event is their last, with its position.
     async fn finished(&self, topics: Vec<Topic>) -> Result<Vec<(Topic, u64)>, LogError> {
-        let newest = stream::iter(topics).map(|topic| async move {
-            let newest = self.newest_of(&self.subjects.topic(&topic)).await?;
-            let record = newest.and_then(|message| self.record(&message));
-            let last = record.filter(|record| record.event.is_last());
-            Ok::<_, LogError>(last.map(|last| (topic, last.position)))
+        let ends = stream::iter(topics).map(|topic| async move {
+            let end = self.end_of(&self.subjects.topic(&topic)).await?;
+            Ok::<_, LogError>(end.map(|position| (topic, position)))
         });
-        let newest: Vec<_> = newest.buffered(AT_ONCE).try_collect().await?;
-        Ok(newest.into_iter().flatten().collect())
+        let ends: Vec<_> = ends.buffered(AT_ONCE).try_collect().await?;
+        Ok(ends.into_iter().flatten().collect())
+    }
+
+    /// The position of the last event of a topic's subject, if the topic is finished.
+    pub(crate) async fn end_of(&self, subject: &str) -> Result<Option<u64>, LogError> {
+        let newest = self.newest_of(subject).await?;
+        let record = newest.and_then(|message| self.record(&message));
+        Ok(record.filter(|record| record.event.is_last()).map(|record| record.position))
     }
 
     async fn read(&self, read: &Read) -> Result<Page, LogError> {

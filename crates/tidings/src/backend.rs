@@ -32,9 +32,10 @@
 //! 5. No method but [`Log::stop`] blocks, none panics, and none calls back into the replica: they put work into a queue.
 //!    Successive appends are appended in the order of the calls.
 //!
-//! 6. An event of a topic that [is finished](crate::Hub::finish) is refused with [`LogErrorKind::Finished`], where the engine can
-//!    tell in the same step, at least if the hub does not know better ([`Append::is_open`]). Where it cannot, the order
-//!    decides: a hub passes over what a log has put after a last event within a minute, by the log's own times.
+//! 6. An event of a topic that [is finished](crate::Hub::finish) is refused with [`LogErrorKind::Finished`], at least if the hub
+//!    does not know better ([`Append::is_open`]): in the step that appends it, where the engine can, and before it otherwise.
+//!    Then the order decides: a hub passes over what a log has put after a last event within a minute, by the log's own
+//!    times.
 //!
 //! A hub calls none of a log's methods while it holds a lock.
 //!

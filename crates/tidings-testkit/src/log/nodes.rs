@@ -1,10 +1,12 @@
 //! A log with several hubs on it.
 
 use std::array;
+use std::time::Duration;
 
 use futures_util::future::{join, join_all};
+use tidings::clock::ManualClock;
 use tidings::error::PublishErrorKind;
-use tidings::{History, Hub};
+use tidings::{Event, History, Hub};
 
 use super::finish::{ends, finish, fresh, race, read_to_the_end, refused};
 use super::history::{keeping_all, meet};
@@ -267,6 +269,28 @@ pub async fn the_end_is_known_on_all_nodes<E: Engine>(log: E) {
         }
         assert_eq!(refused(&other, &topic).await, PublishErrorKind::Finished);
     }
+}
+
+pub async fn a_node_that_does_not_know_the_end_appends_nothing<E: Engine>(log: E) {
+    let clock = ManualClock::new();
+    let [one, other] = [log.hub().await, log.node(forgetful().clock(&clock)).await];
+    let (id, _) = publish_once(&one, "known", "a").await;
+    let last = finish(&one, "a").await;
+    publish(&other, "b", "it has read the end").await;
+    // As when a node's clock is set ahead.
+    clock.advance(Duration::from_secs(3_600));
+    assert_eq!(publish_once(&other, "known", "a").await, (id, true));
+    for _ in 0..2 {
+        let publish = other.publish_once("unknown", "a", Event::new("never"));
+        let error = within("an answer", publish).await.expect_err("the topic is finished");
+        assert_eq!(error.kind(), PublishErrorKind::Finished, "{error}");
+    }
+    assert_eq!(refused(&other, "a").await, PublishErrorKind::Finished);
+    let again = within("an answer", other.finish("a", Event::new("again"))).await;
+    assert_eq!(again.expect_err("it is finished").kind(), PublishErrorKind::Finished);
+    let third = log.hub().await;
+    assert!(read_to_the_end(&third, &["a"], last).await.is_empty());
+    assert_eq!(fresh(&third, "a", History::All).await, ["known", "last"]);
 }
 
 pub async fn presence_is_the_same_on_all_nodes<E: Engine>(log: E) {
