@@ -49,7 +49,7 @@ pub use guarded::{Guarded, GuardedParts};
 pub use hubs::Hubs;
 pub use into_listener::IntoListener;
 pub use io::Io;
-pub use limits::Limits;
+pub use limits::{Limits, Unsent};
 pub use listener::Listener;
 pub use network::{Network, ParseNetworkError};
 pub use peer::Peer;

@@ -31,7 +31,7 @@ use crate::Network;
 /// | option | value | purpose |
 /// |---|---|---|
 /// | `TCP_NODELAY` | on | events leave at once |
-/// | `TCP_NOTSENT_LOWAT` (Linux, Android) | 64 KiB | little waits in the kernel for a slow client, and the server sees its progress: without this option, a write may wait until the client has read a third of some megabytes |
+/// | `TCP_NOTSENT_LOWAT` (Linux, Android) | 64 KiB; 8 KiB for a stream of [`Retention::latest_per_key`](tidings::Retention::latest_per_key) on the direct transport | little waits in the kernel for a slow client, and the server sees its progress: without this option, a write may wait until the client has read a third of some megabytes |
 /// | keep-alive | see [`keepalive`](Self::keepalive) | a client that has vanished is found within a minute |
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
@@ -51,9 +51,31 @@ pub struct Limits {
     pub(crate) h2_control_frames: Option<u32>,
 }
 
-/// How many unsent bytes may wait in the kernel. A stalled write goes on when half of them were sent.
-#[cfg(any(target_os = "android", target_os = "linux"))]
-const NOT_SENT: u32 = 64 * 1024;
+/// How many bytes may wait in the kernel that were written and not sent: `TCP_NOTSENT_LOWAT`, which Linux and Android have. A
+/// stalled write goes on when half of them were sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Unsent {
+    /// 64 KiB.
+    Usual = 64 * 1024,
+    /// 8 KiB, of a stream whose events supersede each other: what waits grows old.
+    Little = 8 * 1024,
+}
+
+impl Unsent {
+    /// Sets it on a socket of `std`, mio, tokio or socket2.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses it, for instance because the socket is not TCP.
+    pub fn apply(self, socket: &impl AsSocket) -> io::Result<()> {
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        SockRef::from(socket).set_tcp_notsent_lowat(self as u32)?;
+        #[cfg(not(any(target_os = "android", target_os = "linux")))]
+        let _ = socket;
+        Ok(())
+    }
+}
 
 impl Limits {
     /// Sets how long a connection may be idle before the system probes its peer. It repeats the probe
@@ -224,6 +246,7 @@ impl Limits {
     ///
     /// If the system refuses one, for instance because the socket is not TCP.
     pub fn apply(&self, socket: &impl AsSocket) -> io::Result<()> {
+        Unsent::Usual.apply(socket)?;
         let socket = SockRef::from(socket);
         socket.set_tcp_nodelay(true)?;
         if let Some(idle) = self.keepalive {
@@ -234,8 +257,6 @@ impl Limits {
             let keepalive = keepalive.with_retries(3);
             socket.set_tcp_keepalive(&keepalive)?;
         }
-        #[cfg(any(target_os = "android", target_os = "linux"))]
-        socket.set_tcp_notsent_lowat(NOT_SENT)?;
         Ok(())
     }
 }
@@ -287,7 +308,7 @@ mod tests {
         assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
         // It would end connections whose clients are slow.
         assert_eq!(socket.tcp_user_timeout().unwrap(), None);
-        assert_eq!(socket.tcp_notsent_lowat().unwrap(), NOT_SENT);
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), 64 * 1024);
     }
 
     #[test]

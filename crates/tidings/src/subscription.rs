@@ -316,6 +316,12 @@ impl Subscription {
         self.status
     }
 
+    /// Whether a topic keeps only the newest event of each key: what waits for the client in the kernel may be superseded
+    /// meanwhile, so a transport keeps little there.
+    pub fn is_latest_per_key(&self) -> bool {
+        self.feed().is_latest()
+    }
+
     fn span(&self) -> Option<Id> {
         Attached::span(self.attached.as_deref())
     }

@@ -286,7 +286,9 @@ fn a_slow_reader_is_handed_no_value_that_was_superseded_before() {
         clock.advance(Duration::from_secs(1));
         // The socket takes one chunk, and all that is left in the end.
         let chunks = if round < 19 { 1 } else { usize::MAX };
-        let _ = (0..chunks).try_for_each(|_| reader.chunk().map(drop));
+        for chunk in std::iter::from_fn(|| reader.chunk()).take(chunks) {
+            assert!(chunk.len() <= 8 * 1024, "much of it would be superseded before it is read");
+        }
         for message in reader.messages_so_far() {
             let mut words = message.data().split(' ').map(|word| word.parse::<usize>());
             let (key, value) = (words.next().unwrap().unwrap(), words.next().unwrap().unwrap());
@@ -295,7 +297,7 @@ fn a_slow_reader_is_handed_no_value_that_was_superseded_before() {
             received += 1;
         }
     }
-    assert!(received < 19 * 400 + KEYS, "{received} of 100,000");
+    assert!(received < 19 * 50 + KEYS, "{received} of 100,000");
     assert_eq!(known, newest);
 }
 
@@ -313,7 +315,8 @@ fn a_newcomer_is_not_sent_a_value_whose_removal_is_forgotten() {
     (0..KEYS).for_each(set_long);
     let fresh = || Reader::open_with_status(hub.subscribe("few").history(History::All)).0;
     let mut one = fresh();
-    assert!(one.chunk().unwrap().len() > 32 * 1024);
+    let first = one.chunk().unwrap().len();
+    assert!(first > 4 * 1024, "it has k9");
     remove(&hub, "few", "k9");
     set_long(KEYS);
     // The same moment by the clock, and the same range: the chunk is there.

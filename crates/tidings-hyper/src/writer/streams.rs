@@ -6,6 +6,7 @@ use std::task::{Poll, Waker};
 use bytes::Bytes;
 use mio::net::TcpStream;
 use mio::{Interest, Token};
+use tidings_net::Unsent;
 
 use super::ahead::Ahead;
 use super::cohorts::Group;
@@ -24,6 +25,10 @@ impl<B: Send + 'static> Writer<B> {
         let StreamResponse { subscription, head, framing, body } = response;
         self.back = Some(back);
         let group = self.cohorts.join(&subscription, |index| cohort_waker(&self.inbox, index));
+        if subscription.is_latest_per_key() {
+            // Fails if the client has gone.
+            let _ = Unsent::Little.apply(&socket);
+        }
         let connection = (TcpStream::from_std(socket), permit, Ahead::of(&pipelined));
         let member = Member::new(connection, (group, *subscription), framing, body);
         let key = self.members.insert(member);
@@ -151,6 +156,7 @@ impl<B: Send + 'static> Writer<B> {
             return;
         };
         let Member { mut socket, framing, ahead, subscription, body, permit, .. } = member;
+        let is_latest = subscription.is_latest_per_key();
         drop_safely((subscription, body));
         let requests = ahead.map_or_else(|| Some(Bytes::new()), |ahead| ahead.into_requests());
         // The next request on this connection would be turned away by a hub that drains.
@@ -160,6 +166,9 @@ impl<B: Send + 'static> Writer<B> {
         {
             // A server that has ended takes nothing back.
             if let Some(back) = &self.back {
+                if is_latest {
+                    let _ = Unsent::Usual.apply(&socket);
+                }
                 let socket = socket.into();
                 let _ = back.send(ReturnedConnection { socket, pipelined, permit });
             }

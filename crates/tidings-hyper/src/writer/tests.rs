@@ -6,11 +6,13 @@ use crate::head::Framing;
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream as StdStream};
+use std::os::fd::AsFd;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use socket2::SockRef;
 use tidings::{Event, History, Hub, Retention, Subscribe, clock::ManualClock};
-use tidings_net::Permit;
+use tidings_net::{Permit, Unsent};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -226,6 +228,27 @@ fn a_stream_that_was_reset_is_caught_up_though_the_hubs_head_moves_on_elsewhere(
     publish(&hub, "news", "for all");
     desk.catch_up();
     read_until(&mut client, "for all");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn little_of_a_stream_of_values_waits_in_the_kernel() {
+    fn unsent(socket: &impl AsFd) -> u32 {
+        SockRef::from(socket).tcp_notsent_lowat().unwrap()
+    }
+    let values = Retention::latest_per_key();
+    let hub = Hub::builder().retain("values", values).unwrap().build();
+    let mut desk = Desk::new(None);
+    let (_client, socket) = desk.connect();
+    Unsent::Usual.apply(&socket).unwrap();
+    let stream = desk.stream(socket, hub.subscribe("values"));
+    desk.writer.accept(stream, &mut Turn::new(Turn::WRITES, stopped_clock));
+    assert_eq!(unsent(&desk.writer.members[0].socket), 8 * 1024);
+    // The next response of the connection is another one.
+    let _ = hub.finish("values", Event::new("last")).wait().unwrap();
+    desk.catch_up();
+    let returned = desk.returned.try_recv().expect("the stream has ended");
+    assert_eq!(unsent(&returned.socket), 64 * 1024);
 }
 
 /// A desk whose turns have eight writes, with a topic of so many streams that its cohort is never caught up, and another
