@@ -1,4 +1,6 @@
-use std::collections::HashMap;
+mod feeds;
+mod topic_index;
+
 use std::sync::{Arc, Weak};
 
 use super::coalesce::{Budget, Chunk, Slice};
@@ -7,14 +9,16 @@ use super::gate::Gate;
 use super::reset_reason::ResetReason;
 use super::ring::Newest;
 use super::standing::End;
-use super::tail::{Entry, Tail};
+use super::tail::Tail;
 use super::wait_list::Ticket;
 use super::{TopicLog, TopicState};
 use crate::clock::Clock;
 use crate::filter::Filter;
-use crate::hub::shared::Shared;
 use crate::sync::Mutex;
 use crate::waking::Waiter;
+
+pub(crate) use feeds::Feeds;
+use topic_index::TopicIndex;
 
 /// A set of topics read as one stream, in the hub's order. Subscriptions to the same topics share
 /// their feed, and with it the chunks that are written for them.
@@ -42,59 +46,6 @@ pub(crate) enum Readers {
     Any,
     /// Clients that are sent history and know of no key before it: removals of keys that are lost concern them not.
     Newcomers,
-}
-
-/// Finds the topics of a feed to which an event went.
-#[derive(Debug)]
-struct TopicIndex {
-    /// The ids of topics, sorted.
-    ids: Box<[u64]>,
-    /// The places of these topics in the feed.
-    places: Box<[u32]>,
-    /// The places of the patterns.
-    patterns: Box<[u32]>,
-}
-
-impl TopicIndex {
-    /// So many topics are looked at faster than an event is looked up.
-    const FEW: usize = if cfg!(any(test, shuttle)) { 1 } else { 8 };
-
-    fn of(topics: &[Arc<TopicLog>]) -> Option<Box<Self>> {
-        if topics.len() <= Self::FEW {
-            return None;
-        }
-        let places = || (0..).zip(topics);
-        let mut by_id: Vec<_> = places().map(|(place, topic)| (topic.whole().id, place)).collect();
-        by_id.sort_unstable();
-        let ids = by_id.iter().map(|(id, _)| *id).collect();
-        let in_order = by_id.into_iter().map(|(_, place)| place).collect();
-        let patterns = places().filter(|(_, topic)| topic.name.has_wildcard());
-        let patterns = patterns.map(|(place, _)| place).collect();
-        Some(Box::new(Self { ids, places: in_order, patterns }))
-    }
-
-    /// The places of the topics to which the events after `from` and up to `to` went, and perhaps of others. `None` if it
-    /// is not known, or is no less work than to look at all topics.
-    fn changed(&self, from: u64, to: u64, tail: &Tail) -> Option<Vec<u32>> {
-        if to.saturating_sub(from) > self.ids.len() as u64 {
-            return None;
-        }
-        let mut changed = Vec::new();
-        let mut is_any = false;
-        let is_known = tail.for_each(from, to, |entry| match entry {
-            Entry::Any => is_any = true,
-            Entry::To { topic, patterns } => {
-                let index = self.ids.binary_search(&topic).ok();
-                changed.extend(index.and_then(|index| self.places.get(index)));
-                if patterns {
-                    changed.extend_from_slice(&self.patterns);
-                }
-            }
-        });
-        changed.sort_unstable();
-        changed.dedup();
-        (is_known && !is_any).then_some(changed)
-    }
 }
 
 /// For how long values that may have been superseded are sent from a chunk, in milliseconds: so that many readers share it.
@@ -651,101 +602,6 @@ impl Coalescing {
         let mut warm = self.warm.lock();
         warm.append(&mut feeds);
         !warm.is_empty()
-    }
-}
-
-/// The feeds in use.
-#[derive(Debug, Default)]
-pub(crate) struct Feeds(Mutex<HashMap<FeedKey, Weak<Feed>>>);
-
-/// What feeds differ in.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct FeedKey {
-    /// The ids of its topics.
-    topics: Box<[u64]>,
-    filter: Option<Filter>,
-    readers: Readers,
-    interval: u64,
-}
-
-impl FeedKey {
-    fn new(topics: &[Arc<TopicLog>], what: (Option<Filter>, Readers, u64)) -> Self {
-        let topics = topics.iter().map(|topic| topic.id).collect();
-        let (filter, readers, interval) = what;
-        Self { topics, filter, readers, interval }
-    }
-}
-
-impl Feeds {
-    /// The feed of what passes of these topics, which are sorted, or of all, for streams that read their past from it.
-    pub(crate) fn of_past(
-        self: &Arc<Self>,
-        topics: Vec<Arc<TopicLog>>,
-        filter: Option<Filter>,
-        readers: Readers,
-    ) -> Arc<Feed> {
-        self.get(topics, (filter, readers, 0), || None)
-    }
-
-    /// The feed of these topics, which are sorted, for streams that are to be sent something at most once in an interval, in
-    /// milliseconds.
-    pub(crate) fn of(
-        self: &Arc<Self>,
-        topics: Vec<Arc<TopicLog>>,
-        interval: u64,
-        shared: &Shared,
-    ) -> Arc<Feed> {
-        let count = topics.len();
-        let gate = || (interval > 0).then(|| Gate::new(interval, count, shared));
-        self.get(topics, (None, Readers::Any, interval), gate)
-    }
-
-    fn get(
-        self: &Arc<Self>,
-        topics: Vec<Arc<TopicLog>>,
-        (filter, readers, interval): (Option<Filter>, Readers, u64),
-        gate: impl FnOnce() -> Option<Arc<Gate>>,
-    ) -> Arc<Feed> {
-        let key = FeedKey::new(&topics, (filter.clone(), readers, interval));
-        let mut feeds = self.0.lock();
-        if let Some(feed) = feeds.get(&key).and_then(Weak::upgrade) {
-            return feed;
-        }
-        let feed = Arc::new(Feed {
-            index: TopicIndex::of(&topics),
-            is_latest: topics.iter().any(|topic| topic.retention.is_latest_per_key()),
-            topics: topics.into(),
-            filter,
-            cache: Mutex::default(),
-            siblings: self.clone(),
-            readers,
-            gate: gate(),
-        });
-        feeds.insert(key, Arc::downgrade(&feed));
-        feed
-    }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.0.lock().len()
-    }
-}
-
-impl Drop for Feed {
-    fn drop(&mut self) {
-        let interval = self.interval();
-        if let Some(gate) = &self.gate {
-            gate.close(self);
-        }
-        let key = FeedKey::new(&self.topics, (self.filter.clone(), self.readers, interval));
-        let mut feeds = self.siblings.0.lock();
-        // Unless the same topics have a new feed already.
-        if feeds.get(&key).is_some_and(|feed| feed.strong_count() == 0) {
-            feeds.remove(&key);
-        }
-        if feeds.len() < feeds.capacity() / 8 {
-            feeds.shrink_to_fit();
-        }
     }
 }
 
