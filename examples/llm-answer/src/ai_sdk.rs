@@ -85,25 +85,26 @@ async fn read(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Val
 
 #[derive(Debug, Deserialize)]
 struct Resume {
-    /// The id of the last message that the page has, if it says so.
+    /// The id of the last message that the page has whole, if it says so.
     after: Option<String>,
 }
 
-/// The newest answer of a chat from its beginning, or 204. An answer that has ended is a message of [`read`], and comes to a
-/// page that says that it does not have it: it has ended just after the page was loaded.
+/// The newest answer of a chat from its beginning, whether it has ended or not; or 204, if there is none, or the page has it.
+///
+/// A page that does not say what it has may lack an answer that has ended: since it was loaded, or since its stream was cut. One
+/// that has it shows it once all the same, because the message has the same id.
 async fn resume(
     State(app): State<App>,
     Path(id): Path<String>,
     Query(Resume { after }): Query<Resume>,
 ) -> Result<Response, Refused> {
-    let Some(Turn { answer, .. }) = turns(&app, &id, History::Last(1)).await?.pop() else {
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    };
-    let has_ended = app.answers.so_far(&answer).await.map_or(true, |answer| answer.end.is_some());
-    let has_it = after.is_none_or(|after| after == message_id(&answer));
-    match has_ended && has_it {
-        true => Ok(StatusCode::NO_CONTENT.into_response()),
-        false => chunks(&app, &answer).await,
+    let newest = turns(&app, &id, History::Last(1)).await?.pop().map(|turn| turn.answer);
+    match newest.filter(|answer| after.is_none_or(|after| after != message_id(answer))) {
+        Some(answer) => match chunks(&app, &answer).await {
+            Err(Refused::NotFound) => Ok(StatusCode::NO_CONTENT.into_response()),
+            resumed => resumed,
+        },
+        None => Ok(StatusCode::NO_CONTENT.into_response()),
     }
 }
 
