@@ -15,11 +15,12 @@ use crate::answer::{Answer, AnswerId, Begun, End, Part};
 use crate::model::{Failed, Model};
 use crate::refused::Refused;
 
-/// A hub whose topics keep whole answers, each for an hour.
+/// A hub whose topics keep whole answers, and the chats that name them, for an hour.
 pub(crate) fn hub(heartbeat: Duration) -> Result<Hub, FieldError> {
-    let whole = Retention::default().events(100_000).bytes(4 * 1024 * 1024);
-    let hub = Hub::builder().heartbeat(heartbeat);
-    Ok(hub.retain("answer:*", whole.age(Duration::from_secs(3600)))?.build())
+    let for_an_hour = Retention::default().age(Duration::from_secs(3600));
+    let whole = for_an_hour.events(100_000).bytes(4 * 1024 * 1024);
+    let hub = Hub::builder().heartbeat(heartbeat).retain("answer:*", whole)?;
+    Ok(hub.retain("chat:*", for_an_hour)?.build())
 }
 
 /// All answers.
