@@ -155,3 +155,62 @@ fn unless_finished(published: Result<Published, PublishError>) -> Result<(), Pub
         published => published.map(drop),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+    use tokio::time::timeout;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    /// An answer that has begun, and whose model is still thinking.
+    async fn thinking() -> (Answers, AnswerId) {
+        let hub = hub(LIMIT).unwrap();
+        let answers = Answers::new(hub, Model::new(Duration::from_secs(3600)));
+        let id = answers.begin("fake", "count to 1".to_owned()).await.unwrap();
+        (answers, id)
+    }
+
+    #[tokio::test]
+    async fn a_model_that_is_still_thinking_is_stopped_at_once() {
+        let (answers, id) = thinking().await;
+        let job = tokio::spawn(produce(answers.hub.clone(), id.clone(), stream::pending()));
+        answers.stop(&id).await.unwrap();
+        timeout(LIMIT, job).await.unwrap().unwrap().unwrap();
+        assert_eq!(answers.whole(&id).await.unwrap().end, Some(End::Stopped));
+        // What has ended, stays as it is.
+        end(&answers.hub, &id, End::Done).await.unwrap();
+        assert_eq!(answers.so_far(&id).await.unwrap().end, Some(End::Stopped));
+    }
+
+    #[tokio::test]
+    async fn nobody_takes_half_an_answer_for_whole() {
+        let (answers, id) = thinking().await;
+        let mut reading = answers.read(&id).await.unwrap();
+        assert!(reading.next().await.unwrap().is_some());
+        let whole = tokio::spawn({
+            let (answers, id) = (answers.clone(), id.clone());
+            async move { answers.whole(&id).await }
+        });
+        let all_read = async {
+            while answers.hub.clients().count() < 3 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(LIMIT, all_read).await.unwrap();
+        answers.hub.close();
+        timeout(LIMIT, reading.next()).await.unwrap().unwrap_err();
+        let refused = timeout(LIMIT, whole).await.unwrap().unwrap().unwrap_err();
+        assert!(matches!(refused, Refused::Unavailable));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_there_is_not_made_by_asking_for_it() {
+        let (answers, _) = thinking().await;
+        let id = AnswerId::random().unwrap();
+        assert!(matches!(answers.read(&id).await, Err(Refused::NotFound)));
+        assert!(matches!(answers.stop(&id).await, Err(Refused::NotFound)));
+        assert!(matches!(answers.so_far(&id).await, Err(Refused::NotFound)));
+    }
+}
