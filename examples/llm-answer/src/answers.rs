@@ -6,8 +6,8 @@ use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use futures_util::{Stream, StreamExt};
-use tidings_axum::tidings::error::{FieldError, PublishError, PublishErrorKind};
-use tidings_axum::tidings::{Messages, Published};
+use tidings_axum::tidings::error::{FieldError, PublishErrorKind};
+use tidings_axum::tidings::{Message, Messages};
 use tidings_axum::{Event, History, Hub, Retention};
 use tokio::select;
 
@@ -44,7 +44,13 @@ impl Answers {
         let begun = Part::Begun(Begun { model: model.to_owned(), created, question });
         // Before anybody knows of the answer: from here on, it is found.
         self.hub.publish(id.topic(), Event::typed(&begun)?).await?;
-        tokio::spawn(produce(self.hub.clone(), id.clone(), tokens));
+        let (hub, answer) = (self.hub.clone(), id.clone());
+        tokio::spawn(async move {
+            if produce(&hub, &answer, tokens).await.is_err() {
+                // The cause was told. Readers must not wait for ever.
+                let _ = end(&hub, &answer, End::Failed("the server has failed".to_owned())).await;
+            }
+        });
         Ok(id)
     }
 
@@ -118,41 +124,40 @@ impl Reading {
 
 /// Publishes the tokens of an answer up to its end, or to that of somebody else.
 async fn produce(
-    hub: Hub,
-    id: AnswerId,
+    hub: &Hub,
+    id: &AnswerId,
     tokens: impl Stream<Item = Result<String, Failed>>,
 ) -> Result<(), Refused> {
     let mut tokens = pin!(tokens);
     // A model may think for long, and is paid for it. So its job looks for the end, and does not wait for a refusal.
     let messages = hub.subscribe(id.topic()).open()?.into_messages();
-    let mut ended = pin!(messages.for_each(|_| ready(())));
+    let mut ended = messages.filter(|message| ready(message.as_ref().is_ok_and(is_end)));
     loop {
         let token = select! {
             token = tokens.next() => token,
-            () = &mut ended => return Ok(()),
+            Some(_) = ended.next() => return Ok(()),
         };
-        match token {
-            Some(Ok(token)) => {
-                let token = Event::typed(&Part::Token(token))?;
-                unless_finished(hub.publish(id.topic(), token).await)?;
-            }
-            Some(Err(failed)) => return end(&hub, &id, End::Failed(failed.to_string())).await,
-            None => return end(&hub, &id, End::Done).await,
-        }
+        let token = match token {
+            Some(Ok(token)) => Event::typed(&Part::Token(token))?,
+            Some(Err(failed)) => return end(hub, id, End::Failed(failed.to_string())).await,
+            None => return end(hub, id, End::Done).await,
+        };
+        match hub.publish(id.topic(), token).await {
+            Err(error) if error.kind() == PublishErrorKind::Finished => return Ok(()),
+            published => published?,
+        };
     }
+}
+
+fn is_end(message: &Message) -> bool {
+    matches!(message.typed(), Ok(Part::Ended(_)))
 }
 
 /// Publishes the last part, unless there is one.
 async fn end(hub: &Hub, id: &AnswerId, end: End) -> Result<(), Refused> {
-    let ended = Event::typed(&Part::Ended(end))?;
-    Ok(unless_finished(hub.finish(id.topic(), ended).await)?)
-}
-
-/// Nothing follows a last event: what comes too late is dropped.
-fn unless_finished(published: Result<Published, PublishError>) -> Result<(), PublishError> {
-    match published {
+    match hub.finish(id.topic(), Event::typed(&Part::Ended(end))?).await {
         Err(error) if error.kind() == PublishErrorKind::Finished => Ok(()),
-        published => published.map(drop),
+        finished => Ok(finished.map(drop)?),
     }
 }
 
@@ -175,7 +180,10 @@ mod tests {
     #[tokio::test]
     async fn a_model_that_is_still_thinking_is_stopped_at_once() {
         let (answers, id) = thinking().await;
-        let job = tokio::spawn(produce(answers.hub.clone(), id.clone(), stream::pending()));
+        let job = tokio::spawn({
+            let (hub, id) = (answers.hub.clone(), id.clone());
+            async move { produce(&hub, &id, stream::pending()).await }
+        });
         answers.stop(&id).await.unwrap();
         timeout(LIMIT, job).await.unwrap().unwrap().unwrap();
         assert_eq!(answers.whole(&id).await.unwrap().end, Some(End::Stopped));
