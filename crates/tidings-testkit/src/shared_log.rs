@@ -105,11 +105,15 @@ impl LogState {
         Origin::new(self.epoch.clone(), position, self.position)
     }
 
-    fn append(&mut self, append: Append) -> Appended {
+    fn append(&mut self, append: Append) -> Result<Appended, LogError> {
         let window = self.window;
         self.keys.retain(|_, (_, at)| at.elapsed() < window);
         if let Some((position, _)) = append.key.as_ref().and_then(|key| self.keys.get(key)) {
-            return Appended::new(self.epoch.clone(), *position, true);
+            return Ok(Appended::new(self.epoch.clone(), *position, true));
+        }
+        // A hub that knows better is believed, as by logs that do not look in the same step.
+        if !append.is_open && self.end_of(&append.topic).is_some() {
+            return Err(LogError::new(LogErrorKind::Finished, "shared log: topic is finished"));
         }
         // Positions are not dense, as in some engines.
         self.position += 1 + u64::from(self.position.is_multiple_of(5));
@@ -129,7 +133,13 @@ impl LogState {
         if self.records.len() > self.keep.saturating_mul(2) {
             self.trim(self.keep);
         }
-        Appended::new(self.epoch.clone(), position, false)
+        Ok(Appended::new(self.epoch.clone(), position, false))
+    }
+
+    /// The position of the last event of a topic that is finished.
+    fn end_of(&self, topic: &Topic) -> Option<u64> {
+        let newest = self.records.iter().rfind(|record| record.topic == *topic)?;
+        newest.event.is_last().then_some(newest.position)
     }
 
     fn trim(&mut self, keep: usize) {
@@ -404,7 +414,7 @@ impl Log for SharedNode {
 
     fn append(&self, append: Append, reply: Reply<Appended>) {
         let mut state = self.engine.state.lock();
-        let answer = self.is_cut().map_or_else(|| Ok(state.append(append)), Err);
+        let answer = self.is_cut().map_or_else(|| state.append(append), Err);
         self.engine.changed.notify_all();
         drop(state);
         reply.send(answer);
@@ -420,11 +430,11 @@ impl Log for SharedNode {
 
     fn finished(&self, topics: Vec<Topic>, reply: Reply<Vec<(Topic, u64)>>) {
         self.answer(reply, |state| {
-            let newest = topics.into_iter().filter_map(|topic| {
-                let newest = state.records.iter().rfind(|record| record.topic == topic)?;
-                newest.event.is_last().then_some((topic, newest.position))
+            let ends = topics.into_iter().filter_map(|topic| {
+                let end = state.end_of(&topic)?;
+                Some((topic, end))
             });
-            Ok(newest.collect())
+            Ok(ends.collect())
         });
     }
 

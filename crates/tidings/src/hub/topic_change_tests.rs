@@ -76,6 +76,24 @@ fn a_new_topic_begins_after_what_its_node_has_published_to_it() {
 }
 
 #[test]
+fn nothing_overtakes_the_events_of_a_new_topic_that_the_log_does_not_deliver_yet() {
+    let log = ScriptedLog::default();
+    log.state().is_selective = true;
+    let (hub, replica) = log.hub();
+    let mut stream = hub.subscribe(["a"]).open().unwrap();
+    follow(&log, &replica, "a", 0);
+    replica.deliver(record("a", 1)).unwrap();
+    assert_eq!(received(&mut stream), ["fresh", "1"], "it reads the hub's memory");
+    assert!(hub.client(stream.client_id()).subscribe("b").unwrap());
+    log.state().records = records([("a", 1), ("b", 2), ("a", 3), ("b", 5)]);
+    replica.deliver(record("a", 3)).unwrap();
+    assert!(received(&mut stream).is_empty());
+    follow(&log, &replica, "b", 4);
+    replica.deliver(record("b", 5)).unwrap();
+    assert_eq!(received(&mut stream), ["2", "3", "5"]);
+}
+
+#[test]
 fn a_new_topic_begins_after_what_another_node_knows_that_asks_for_it() {
     let log = ScriptedLog::default();
     let (hub, replica) = log.hub();

@@ -401,6 +401,11 @@ impl Feed {
         all
     }
 
+    /// Whether the hub has all topics from some position on.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.topics.iter().all(|topic| topic.lock().coverage.is_followed())
+    }
+
     /// Whether a topic has anything after this offset.
     #[inline]
     pub(crate) fn has_news(&self, offset: u64) -> bool {

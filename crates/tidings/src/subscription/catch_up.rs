@@ -271,9 +271,8 @@ impl CatchUp {
         let is_changing = client.heartbeat.calls().has(Call::Topics);
         let due = client.outlet.topic_changes().filter(|_| is_changing);
         let due = due.and_then(|changes| changes.next(client)).map(|due| due.after);
-        let logs = &feed.topics;
         // What is not followed yet would only have to be read again.
-        if due.is_none() && !logs.iter().all(|log| log.lock().coverage.is_followed()) {
+        if due.is_none() && !feed.is_followed() {
             return Poll::Pending;
         }
         let mut to = head.position;
