@@ -94,6 +94,9 @@
 //!
 //! - `http-body`: [`Subscription`] and [`EventStream`] are bodies of the `http-body` crate. Off by default; the adapters
 //!   for frameworks on hyper turn it on.
+//! - `openapi`: what a stream sends, in a document of OpenAPI 3.2: the module `openapi`. Off by default; a new major version of
+//!   utoipa is one of this feature, and not of this crate.
+//! - `ts`: what topics send, as TypeScript: the module `ts`. Off by default; the same is true of ts-rs.
 //! - `test-util`: `clock::ManualClock`, time that stands still until a test moves it. Off by default.
 //!
 //! The format is that of the HTML standard, section 9.2 "Server-sent events".
@@ -151,6 +154,10 @@ mod waking;
 
 #[cfg(feature = "http-body")]
 mod body;
+#[cfg(feature = "openapi")]
+pub mod openapi;
+#[cfg(feature = "ts")]
+pub mod ts;
 
 #[cfg(all(test, shuttle))]
 mod models;
