@@ -94,10 +94,10 @@
 //!
 //! - `http-body`: [`Subscription`] and [`EventStream`] are bodies of the `http-body` crate. Off by default; the adapters
 //!   for frameworks on hyper turn it on.
-//! - `openapi`: what a stream sends, in a document of OpenAPI 3.2: the module `openapi`. Off by default; a new major version of
-//!   utoipa is one of this feature, and not of this crate.
-//! - `ts`: what topics send, as TypeScript: the module `ts`. Off by default; the same is true of ts-rs.
+//! - `openapi`: the module `openapi`: what a stream sends, in a document of OpenAPI 3.2. Off by default. It names types of utoipa
+//!   6; that it will be another major version is a minor change of this crate.
 //! - `test-util`: `clock::ManualClock`, time that stands still until a test moves it. Off by default.
+//! - `ts`: the module `ts`: what topics send, as TypeScript. Off by default. What is said of utoipa is true of ts-rs 12.
 //!
 //! The format is that of the HTML standard, section 9.2 "Server-sent events".
 

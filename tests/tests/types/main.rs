@@ -9,6 +9,7 @@ mod typescript;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use futures_util::{FutureExt, StreamExt};
 use tidings::{Decoder, Event, History, Hub, Message, Retention};
@@ -26,12 +27,17 @@ struct Workshop {
 
 impl Workshop {
     fn open() -> Option<Self> {
-        let node = requirements::met("tests of the types of events", || {
-            let node = requirements::node()?;
-            requirements::npm_packages(Path::new(FOLDER))?;
-            requirements::npm_packages(Path::new(CLIENT))?;
-            Ok(node)
-        })?;
+        // One test installs what all need.
+        static NODE: OnceLock<Option<PathBuf>> = OnceLock::new();
+        let node = NODE.get_or_init(|| {
+            requirements::met("tests of the types of events", || {
+                let node = requirements::node()?;
+                requirements::npm_packages(Path::new(FOLDER))?;
+                requirements::npm_packages(Path::new(CLIENT))?;
+                Ok(node)
+            })
+        });
+        let node = node.clone()?;
         let folder = tempfile::Builder::new()
             .prefix(".types-")
             .tempdir_in(format!("{FOLDER}/node_modules"))

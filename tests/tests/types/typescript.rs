@@ -255,6 +255,21 @@ fn types_of_the_same_name_are_a_conflict() {
     assert_eq!(error.to_string(), "event \"created\" of topic \"orders\" has two different types");
     let error = TopicTypes::new().topic::<SameName>("two words").unwrap_err();
     assert_eq!(error.to_string(), "topic pattern contains ' ' at byte 3");
+    #[derive(Serialize, TS)]
+    #[allow(dead_code, reason = "only its types are read")]
+    struct Topics {
+        number: u8,
+        more: Vec<Topics>,
+    }
+
+    #[derive(Serialize, TS)]
+    #[allow(dead_code, reason = "only its types are read")]
+    enum WithTopics {
+        All(Topics),
+    }
+
+    let error = TopicTypes::new().topic::<WithTopics>("x").unwrap_err();
+    assert_eq!(error.to_string(), "type Topics has two different types");
     // Of a topic, several enums are one map.
     let both = TopicTypes::new().topic::<events::PriceEvent>("x").unwrap();
     let both = both.topic::<events::PriceEvent>("x").unwrap().topic::<SameName>("x").unwrap();
