@@ -1,7 +1,9 @@
 // A front-end that is compiled against `topics.ts`, which the enums of `tests/tests/types/events.rs` give.
 
-import { connect, createStore, topics } from "tidings-client";
+import { connect, createStore, eachPaint, topics } from "tidings-client";
 import type { TopicEvents } from "tidings-client";
+import { defineDebugElement, logTo, trace } from "tidings-client/debug";
+import type { TidingsDebugElement } from "tidings-client/debug";
 import { useTidings } from "tidings-client/react";
 import { tidings } from "tidings-client/svelte";
 import { useTidings as useTidingsInVue } from "tidings-client/vue";
@@ -26,6 +28,13 @@ subscribe("room:*").on("said", ({ text }) => shown.push(text));
 const both = subscribe(["orders", "room:lobby"]);
 both.on("created", (order) => shown.push(order.number));
 both.on("said", ({ by }) => shown.push(by));
+
+// What takes a client takes one of a topic.
+eachPaint(both, (events) => shown.push(...events.flatMap(({ name, data }) => (name === "said" ? [data.text] : []))));
+logTo(console, orders);
+trace(orders, ({ text }) => shown.push(text));
+defineDebugElement();
+document.querySelector<TidingsDebugElement>("tidings-debug")!.client = orders;
 
 // Current values.
 const prices = createStore(subscribe("prices"), {

@@ -41,6 +41,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! The [guide](https://github.com/tidings-rs/tidings/blob/main/docs/guide/openapi.md) has more.
+//!
 //! # The schemas
 //!
 //! As OpenAPI has it, the schema of an item is that of one event, with its fields as the event stream format names them: `event`,

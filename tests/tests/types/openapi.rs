@@ -82,6 +82,26 @@ fn a_document_is_valid_and_says_what_a_client_gets() {
 }
 
 #[test]
+fn the_schema_in_the_guide_is_what_its_enum_gives() {
+    #[derive(ToSchema)]
+    #[schema(rename_all = "snake_case")]
+    #[allow(dead_code, reason = "only its types are read")]
+    enum OrderEvent {
+        Shipped { number: u32 },
+        AllClosed,
+    }
+
+    let page = include_str!("../../../docs/guide/openapi.md");
+    let shown = page.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut document = Api::openapi();
+    let schema = StreamSchema::new().events::<OrderEvent>().unwrap();
+    schema.describe(&mut document, HttpMethod::Get, "/prices").unwrap();
+    let document = json!(document);
+    let messages = &document["components"]["schemas"]["OrderEventMessage"]["oneOf"];
+    assert_eq!(serde_json::from_str::<Value>(shown).unwrap(), messages[0]);
+}
+
+#[test]
 fn openapi_typescript_makes_types_that_a_client_is_compiled_with() {
     let Some(workshop) = Workshop::open() else { return };
     let client = include_str!("../../types/api_client.ts");
