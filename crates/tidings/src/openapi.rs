@@ -59,8 +59,13 @@
 //! The data of each variant has a name of its own because generators of code that do not know `contentSchema` pass over it.
 //!
 //! utoipa's own macros write `schema`, and no `itemSchema`, and describe an enum as `serde_json` would write it. What they do not
-//! say is not known here, either: the types in a tuple variant, for example, whose data is an array of so many items.
-//! Enums are tagged externally (serde's default) or internally; utoipa does not tell adjacent tagging from internal tagging.
+//! say is not known here, either:
+//!
+//! - The types in a tuple variant: its data is an array of so many items.
+//! - That an `Option` of a type parameter may be `null`.
+//! - Whether an enum is tagged internally or adjacently, if all variants have one field and it is the same. It is refused. So is
+//!   adjacent tagging.
+//! - Whether an enum whose variants have one field each is untagged. Only [`Event::typed`](crate::Event::typed) refuses that.
 
 mod variants;
 

@@ -167,3 +167,81 @@ fn is_tuple(array: &Array) -> bool {
     };
     is_object && array.min_items.is_some() && array.min_items == array.max_items
 }
+
+#[cfg(test)]
+mod tests {
+    use utoipa::{PartialSchema, ToSchema};
+
+    use super::*;
+
+    /// The names, each with whether the event has data.
+    #[track_caller]
+    fn assert_read<E: ToSchema>(expected: &[(&str, bool)]) {
+        let variants = variants(<E as PartialSchema>::schema()).expect("it is a tagged enum");
+        let found: Vec<_> = variants.iter().map(|v| (v.name.as_str(), v.data.is_some())).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[track_caller]
+    fn assert_refused<E: ToSchema>(why: &str) {
+        assert_eq!(variants(<E as PartialSchema>::schema()).err(), Some(why));
+    }
+
+    macro_rules! enums {
+        ($($(#[$attribute:meta])* $name:ident { $($variants:tt)* })*) => {$(
+            #[derive(ToSchema)]
+            #[allow(dead_code, reason = "only its schema is read")]
+            $(#[$attribute])*
+            enum $name { $($variants)* }
+        )*};
+    }
+
+    #[test]
+    fn enums_of_nothing_but_names_are_read() {
+        enums! {
+            External { A, B }
+            One { A }
+            #[serde(tag = "type", rename_all = "lowercase")]
+            Internal { A, B }
+        }
+        assert_read::<External>(&[("A", false), ("B", false)]);
+        assert_read::<One>(&[("A", false)]);
+        assert_read::<Internal>(&[("a", false), ("b", false)]);
+    }
+
+    #[test]
+    fn variants_have_their_content_without_the_tag() {
+        enums! {
+            External { A(u8), B { b: u8 }, C, D {} }
+            #[serde(tag = "type")]
+            Internal { B { b: u8, c: u8 }, C, D {} }
+        }
+        assert_read::<External>(&[("A", true), ("B", true), ("C", false), ("D", true)]);
+        assert_read::<Internal>(&[("B", true), ("C", false), ("D", false)]);
+        let variants = variants(Internal::schema()).expect("it is a tagged enum");
+        let Some(RefOr::T(Schema::Object(data))) = &variants[0].data else { panic!("an object") };
+        assert_eq!(data.properties.keys().collect::<Vec<_>>(), ["b", "c"]);
+        assert_eq!(data.required, ["b", "c"]);
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_refused() {
+        enums! {
+            #[serde(tag = "type")]
+            One { A }
+            #[serde(tag = "type")]
+            SameField { A { order: u8 }, B { order: u8 } }
+            #[serde(tag = "t", content = "c")]
+            Adjacent { A(u8), B(String) }
+            #[serde(untagged)]
+            Untagged { A(u8), B { b: u8, c: u8 } }
+        }
+        let ambiguous = "it may be tagged internally or adjacently";
+        assert_refused::<One>("the only variant may be tagged externally or internally");
+        assert_refused::<SameField>(ambiguous);
+        assert_refused::<Adjacent>(ambiguous);
+        assert_refused::<Untagged>(NO_ENUM);
+        assert_refused::<u8>(NO_ENUM);
+        assert_refused::<String>(NO_ENUM);
+    }
+}
