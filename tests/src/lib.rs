@@ -32,6 +32,8 @@ mod pages {
         many_nodes: "docs/guide/6-many-nodes.md",
         page_state: "docs/guide/page-state.md",
         browser_client: "docs/guide/browser-client.md",
+        typed_events: "docs/guide/typed-events.md",
+        openapi: "docs/guide/openapi.md",
         changing_rights: "docs/guide/changing-rights.md",
         end_for_good: "docs/guide/end-for-good.md",
         filters: "docs/guide/filters.md",

@@ -10,6 +10,7 @@ import { Listeners } from "./listeners.ts";
 import type { ClientOptions } from "./options.ts";
 import { watchPage } from "./page.ts";
 import type { Message } from "./parser.ts";
+import type { StreamUrl } from "./topics.ts";
 import type { Outcome, Sink } from "./transport.ts";
 
 /**
@@ -86,7 +87,7 @@ export class TidingsClient<Events extends EventMap = AnyEvents> implements Async
   #watchdog: ReturnType<typeof setTimeout> | undefined;
   #lastSign = 0;
 
-  constructor(url: string | URL, options: ClientOptions = {}) {
+  constructor(url: StreamUrl<Events> | string | URL, options: ClientOptions = {}) {
     this.url = String(url);
     this.#options = options;
     this.#lastEventId = options.lastEventId ?? "";
@@ -427,7 +428,7 @@ export class TidingsClient<Events extends EventMap = AnyEvents> implements Async
 
 /** Opens a stream: see {@link TidingsClient}. */
 export function connect<Events extends EventMap = AnyEvents>(
-  url: string | URL,
+  url: StreamUrl<Events> | string | URL,
   options?: ClientOptions,
 ): TidingsClient<Events> {
   return new TidingsClient<Events>(url, options);

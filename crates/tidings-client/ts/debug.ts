@@ -45,7 +45,10 @@ export function trace<Events extends EventMap>(
 }
 
 /** Writes everything that a client does to the console. */
-export function logTo(console: Pick<Console, "debug" | "warn">, client: TidingsClient): Unsubscribe {
+export function logTo<Events extends EventMap>(
+  console: Pick<Console, "debug" | "warn">,
+  client: TidingsClient<Events>,
+): Unsubscribe {
   return trace(client, ({ kind, text, id }) => {
     const write = kind === "error" || kind === "disorder" ? console.warn : console.debug;
     write.call(console, `tidings ${kind}`, text, id ?? "");
@@ -60,10 +63,13 @@ li { padding: 0 8px; white-space: pre; overflow: hidden; text-overflow: ellipsis
 li[data-kind=error], li[data-kind=disorder] { color: light-dark(#b00020, #ff8a80) }
 li[data-kind=state], li[data-kind=status], li[data-kind=end] { color: light-dark(#00629b, #7cc4ff) }`;
 
+/** A client of any events. */
+type AnyClient = TidingsClient<any>;
+
 /** What the element is like. */
 export interface TidingsDebugElement extends HTMLElement {
   /** The client that it shows. */
-  client: TidingsClient | undefined;
+  client: AnyClient | undefined;
 }
 
 /**
@@ -76,7 +82,7 @@ export function defineDebugElement(name = "tidings-debug"): void {
   customElements.define(name, class extends HTMLElement implements TidingsDebugElement {
     readonly #header = document.createElement("header");
     readonly #list = document.createElement("ol");
-    #client: TidingsClient | undefined;
+    #client: AnyClient | undefined;
     #stop: Unsubscribe | undefined;
     #counts = { events: 0, connections: 0, resets: 0, disorder: 0 };
 
@@ -87,11 +93,11 @@ export function defineDebugElement(name = "tidings-debug"): void {
       this.attachShadow({ mode: "open" }).append(style, this.#header, this.#list);
     }
 
-    get client(): TidingsClient | undefined {
+    get client(): AnyClient | undefined {
       return this.#client;
     }
 
-    set client(client: TidingsClient | undefined) {
+    set client(client: AnyClient | undefined) {
       this.#client = client;
       this.#counts = { events: 0, connections: 0, resets: 0, disorder: 0 };
       this.#list.replaceChildren();

@@ -15,4 +15,6 @@ export { EventStreamParser } from "./parser.ts";
 export type { Message, ParserSink } from "./parser.ts";
 export { createStore } from "./store.ts";
 export type { Store, StoreOptions } from "./store.ts";
+export { topics } from "./topics.ts";
+export type { StreamUrl, TopicEvents, TopicMap, TopicName, TopicStreams } from "./topics.ts";
 export type { Outcome, Sink, StreamRequest, Transport } from "./transport.ts";

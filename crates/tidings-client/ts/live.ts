@@ -5,6 +5,7 @@ import type { EventMap } from "./event.ts";
 import type { ClientOptions } from "./options.ts";
 import { createStore } from "./store.ts";
 import type { Store, StoreOptions } from "./store.ts";
+import type { StreamUrl } from "./topics.ts";
 
 /** A state, and how its stream is. */
 export interface Live<State> {
@@ -18,7 +19,7 @@ export type LiveOptions<Events extends EventMap, State> = ClientOptions & StoreO
 
 /** A store whose stream is open as long as it has a subscriber. The next one goes on where the last one was. */
 export function liveStore<Events extends EventMap, State>(
-  url: string | URL,
+  url: StreamUrl<Events> | string | URL,
   options: LiveOptions<Events, State>,
 ): Omit<Store<Live<State>>, "close"> {
   const listeners = new Set<{ call: (live: Live<State>) => void }>();

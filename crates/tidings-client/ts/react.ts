@@ -2,6 +2,7 @@ import { useMemo, useSyncExternalStore } from "react";
 import type { AnyEvents, EventMap } from "./event.ts";
 import { liveStore } from "./live.ts";
 import type { Live, LiveOptions } from "./live.ts";
+import type { StreamUrl } from "./topics.ts";
 
 export type { Live, LiveOptions } from "./live.ts";
 
@@ -12,7 +13,7 @@ export type { Live, LiveOptions } from "./live.ts";
  * Another `url` is another stream. Other options are read when the stream is opened.
  */
 export function useTidings<State, Events extends EventMap = AnyEvents>(
-  url: string,
+  url: StreamUrl<Events> | string,
   options: LiveOptions<Events, State>,
 ): Live<State> {
   const store = useMemo(() => liveStore(url, options), [url]);

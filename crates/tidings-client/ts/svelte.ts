@@ -1,6 +1,7 @@
 import type { AnyEvents, EventMap } from "./event.ts";
 import { liveStore } from "./live.ts";
 import type { Live, LiveOptions } from "./live.ts";
+import type { StreamUrl } from "./topics.ts";
 
 export type { Live, LiveOptions } from "./live.ts";
 
@@ -14,7 +15,7 @@ export interface Readable<T> {
  * server, which subscribes and leaves at once, nothing is opened.
  */
 export function tidings<State, Events extends EventMap = AnyEvents>(
-  url: string,
+  url: StreamUrl<Events> | string,
   options: LiveOptions<Events, State>,
 ): Readable<Live<State>> {
   return liveStore(url, options);

@@ -3,6 +3,7 @@ import type { ShallowRef } from "vue";
 import type { AnyEvents, EventMap } from "./event.ts";
 import { liveStore } from "./live.ts";
 import type { Live, LiveOptions } from "./live.ts";
+import type { StreamUrl } from "./topics.ts";
 
 export type { Live, LiveOptions } from "./live.ts";
 
@@ -11,7 +12,7 @@ export type { Live, LiveOptions } from "./live.ts";
  * until then, the state is `initial`.
  */
 export function useTidings<State, Events extends EventMap = AnyEvents>(
-  url: string,
+  url: StreamUrl<Events> | string,
   options: LiveOptions<Events, State>,
 ): Readonly<ShallowRef<Live<State>>> {
   const store = liveStore(url, options);

@@ -11,6 +11,8 @@ mod message;
 mod publish;
 mod stream;
 mod subscribe;
+#[cfg(any(feature = "openapi", feature = "ts"))]
+mod types;
 
 pub use any::Error;
 pub use decode::{DecodeError, DecodeErrorKind};
@@ -25,6 +27,10 @@ pub use publish::{PublishError, PublishErrorKind};
 pub use stream::{StreamError, StreamErrorKind};
 pub(crate) use subscribe::SubscribeErrorCause;
 pub use subscribe::{SubscribeError, SubscribeErrorKind};
+#[cfg(any(feature = "openapi", feature = "ts"))]
+pub(crate) use types::TypesErrorCause;
+#[cfg(any(feature = "openapi", feature = "ts"))]
+pub use types::{TypesError, TypesErrorKind};
 
 #[cfg(test)]
 mod tests {

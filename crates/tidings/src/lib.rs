@@ -94,7 +94,10 @@
 //!
 //! - `http-body`: [`Subscription`] and [`EventStream`] are bodies of the `http-body` crate. Off by default; the adapters
 //!   for frameworks on hyper turn it on.
+//! - `openapi`: the module `openapi`: what a stream sends, in a document of OpenAPI 3.2. Off by default. It names types of utoipa
+//!   6; that it will be another major version is a minor change of this crate.
 //! - `test-util`: `clock::ManualClock`, time that stands still until a test moves it. Off by default.
+//! - `ts`: the module `ts`: what topics send, as TypeScript. Off by default. What is said of utoipa is true of ts-rs 12.
 //!
 //! The format is that of the HTML standard, section 9.2 "Server-sent events".
 
@@ -151,6 +154,10 @@ mod waking;
 
 #[cfg(feature = "http-body")]
 mod body;
+#[cfg(feature = "openapi")]
+pub mod openapi;
+#[cfg(feature = "ts")]
+pub mod ts;
 
 #[cfg(all(test, shuttle))]
 mod models;

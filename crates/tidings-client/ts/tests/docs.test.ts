@@ -10,7 +10,8 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
-const pages = ["README.md", "../../docs/guide/browser-client.md", "../../docs/guide/llm-answer.md"];
+const guide = ["browser-client", "llm-answer", "typed-events"].map((page) => `../../docs/guide/${page}.md`);
+const pages = ["README.md", ...guide];
 
 /** What the pages say without saying where it is from. */
 const GLOBALS = `
@@ -32,6 +33,12 @@ function blocks(page: string): Block[] {
 }
 
 const all = pages.flatMap(blocks);
+
+/** The module of a block. What a page shows as generated is the file that its other blocks import. */
+function module({ language, code, at }: Block, n: number): { file: string; code: string } {
+  if (code.startsWith("// @generated")) return { file: "topics.ts", code };
+  return { file: `block${n}.${language}`, code: `// ${at}\n${code}` };
+}
 let folder: string;
 
 beforeAll(() => {
@@ -67,13 +74,22 @@ describe("the code of the pages", () => {
 
   test("compiles, strictly", () => {
     expect(typed.length).toBeGreaterThanOrEqual(10);
-    const modules = typed.map(({ code, language }, n) => ({ file: `block${n}.${language}`, code: `// ${typed[n]?.at}\n${code}` }));
-    expect(check(modules)).toBe("");
+    expect(check(typed.map(module))).toBe("");
   });
 
   test("is in a language that is tested", () => {
-    // Rust by the crate, and HTML and shell are shown.
-    expect(new Set(all.map(({ language }) => language))).toEqual(new Set(["ts", "tsx", "rust", "html", "sh"]));
+    // Rust by the crate, and HTML, shell and what compilers say are shown.
+    expect(new Set(all.map(({ language }) => language))).toEqual(new Set(["ts", "tsx", "rust", "html", "sh", "text"]));
+  });
+
+  test("does not compile any more when an event of the server has another name, as the page shows", () => {
+    const modules = typed.filter(({ code }) => code.includes("topics<Topics>") || code.startsWith("// @generated")).map(module);
+    const renamed = modules.map(({ file, code }) => ({ file, code: file === "topics.ts" ? code.replace('"created"', '"placed"') : code }));
+    const said = check(renamed);
+    const shown = all.find(({ language }) => language === "text")?.code ?? "";
+    const [at, error] = [/\((\d+),/.exec(shown)?.[1], /error .* in type/.exec(shown)?.[0]];
+    expect(said).toMatch(new RegExp(`block\\d+\\.tsx\\(${Number(at) + 1},.*${error}`));
+    expect(said).toMatch(/block\d+\.ts\(\d+,.*TS2345/);
   });
 
   test("that names an event that is not there, or takes its data for something else, does not compile", () => {

@@ -30,22 +30,26 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const USE = `
-import { connect, createStore, eachPaint, eventSourceTransport } from "tidings-client";
+import { connect, createStore, eachPaint, eventSourceTransport, topics } from "tidings-client";
 import { logTo } from "tidings-client/debug";
 import { tabs } from "tidings-client/tabs";
 import { tidings } from "tidings-client/svelte";
 const client = connect("http://127.0.0.1:1/events", { transport: tabs() });
 client.close();
-console.log(client.state, [createStore, eachPaint, eventSourceTransport, logTo, tidings].map((it) => typeof it).join());
+console.log(client.state, [createStore, eachPaint, eventSourceTransport, logTo, tidings, topics].map((it) => typeof it).join());
 `;
 
 test("runs in Node, where it opens nothing when it is only imported", () => {
   writeFileSync(join(folder, "use.mjs"), USE);
-  expect(run("use.mjs")).toBe("closed function,function,function,function,function\n");
+  expect(run("use.mjs")).toBe("closed function,function,function,function,function,function\n");
 });
 
 test.each(["bundler", "nodenext"])("has types, by module resolution %s", (resolution) => {
-  writeFileSync(join(folder, "use.mts"), USE + 'connect<{ a: number }>("/").on("a", (n) => n.toFixed());\n');
+  const typed = `
+    connect<{ a: number }>("/").on("a", (n) => n.toFixed());
+    topics<{ "a:*": { b: number } }>("/").subscribe("a:1").on("b", (n) => n.toFixed());
+  `;
+  writeFileSync(join(folder, "use.mts"), USE + typed);
   const module = resolution === "nodenext" ? "nodenext" : "esnext";
   const flags = ["--ignoreConfig", "--module", module, "--moduleResolution", resolution, "--lib", "es2022,dom", "--types", ""];
   expect(run(tsc, "use.mts", "--strict", "--noEmit", "--target", "es2022", ...flags)).toBe("");
