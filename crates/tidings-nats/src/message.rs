@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use tidings::backend::{Append, Record, RecordError};
 
 /// The headers, and the fields of a record that they hold.
-const HEADERS: [(&str, &str); 7] = [
+const HEADERS: [(&str, &str); 8] = [
     ("Tidings-Event", "event"),
     ("Tidings-Retry", "retry"),
     ("Tidings-Comment", "comment"),
@@ -16,7 +16,11 @@ const HEADERS: [(&str, &str); 7] = [
     ("Tidings-Removes-Key", "removes_key"),
     ("Tidings-Is-Last", "is_last"),
     ("Tidings-Attributes", "attributes"),
+    (SEEN, "seen"),
 ];
+
+/// See [`Record::seen`].
+const SEEN: &str = "Tidings-Seen";
 
 /// Is `none` for an event without data, which is not the same as empty data.
 const DATA: &str = "Tidings-Data";
@@ -35,6 +39,9 @@ pub(crate) fn headers(append: &Append) -> HeaderMap {
     }
     if append.event.data().is_none() {
         headers.insert(DATA, NO_DATA);
+    }
+    if let Some(seen) = append.seen {
+        headers.insert(SEEN, seen.to_string());
     }
     headers
 }

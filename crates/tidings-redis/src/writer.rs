@@ -252,10 +252,14 @@ impl Writer {
     fn command(&self, job: &Job, has_script: &mut bool) -> Cmd {
         let options = &self.engine.options;
         let Keys { stream, ends, ends_by_time, .. } = &self.engine.keys;
-        let Append { event, key, is_open, .. } = &job.append;
+        let Append { event, key, is_open, seen, .. } = &job.append;
         let mut command = if *is_open && key.is_none() && !event.is_last() {
             let mut command = cmd("XADD");
             command.arg(stream).arg("MAXLEN").arg("~").arg(options.max_events).arg("*");
+            // Nothing looks whether the topic is finished.
+            if let Some(seen) = seen {
+                command.arg("seen").arg(seen.to_string());
+            }
             command
         } else {
             let once = key.as_ref().map(|key| self.engine.keys.once(key));

@@ -189,6 +189,7 @@ macro_rules! log_suite {
                 a_publication_on_another_node_is_before_the_end_or_is_told_that_it_is_not
                 the_end_is_known_on_all_nodes
                 a_node_that_does_not_know_the_end_appends_nothing
+                a_topic_begins_anew_when_the_log_has_lost_its_last_event
                 presence_is_the_same_on_all_nodes
                 a_client_that_moves_between_nodes_is_never_absent
                 a_node_that_ends_leaves_nobody_behind

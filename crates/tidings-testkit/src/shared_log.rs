@@ -120,13 +120,15 @@ impl LogState {
         let position = self.position;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        let Append { topic, event, key, .. } = append;
+        let Append { topic, event, key, seen, .. } = append;
         self.published.push(Entry {
             id: format!("{}-{position}", self.epoch.as_str()),
             topic: topic.as_str().to_owned(),
             data: event.data().unwrap_or_default().to_owned(),
         });
-        self.records.push(Record::new(position, at, topic, event));
+        let mut record = Record::new(position, at, topic, event);
+        record.seen = seen;
+        self.records.push(record);
         if let Some(key) = key {
             self.keys.insert(key, (position, Instant::now()));
         }

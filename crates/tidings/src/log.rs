@@ -171,7 +171,7 @@ impl TopicLog {
         match frame.position {
             Some(position) => {
                 if frame.is_last() && !self.name.has_wildcard() {
-                    let last = LastEvent { position, at: 0 };
+                    let last = LastEvent { position };
                     self.set_standing(state, Standing::Finished(last), frame.offset);
                 } else if state.standing != Standing::Open {
                     self.set_standing(state, Standing::Open, 0);

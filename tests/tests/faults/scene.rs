@@ -60,10 +60,7 @@ pub(crate) async fn play(
     let mut cluster = Cluster::start(engine, &folder(name)).await;
     let scene = Scene::begin(&cluster, seed);
     scene.publish_some().await;
-    // Nodes on NATS may disagree about an end that is trimmed within a minute: see docs/GUARANTEES.md.
-    if engine != Engine::Nats || !disruptions.contains(&Disruption::Trim) {
-        scene.finish_some(&cluster).await;
-    }
+    scene.finish_some(&cluster).await;
     for disruption in disruptions {
         disruption.inject(&mut cluster, &scene, &mut random).await;
         scene.publish_some().await;

@@ -14,7 +14,7 @@ use super::idempotence::{assert_one_is_first, publish_once};
 use super::publisher::in_order;
 use super::read_back::forgetful;
 use super::resume::Journey;
-use super::{Client, Engine, presence, publish, publish_all, values};
+use super::{Client, Engine, EngineOptions, presence, publish, publish_all, values};
 use crate::checker::check;
 use crate::limit::{eventually, within};
 
@@ -291,6 +291,35 @@ pub async fn a_node_that_does_not_know_the_end_appends_nothing<E: Engine>(log: E
     let third = log.hub().await;
     assert!(read_to_the_end(&third, &["a"], last).await.is_empty());
     assert_eq!(fresh(&third, "a", History::All).await, ["known", "last"]);
+}
+
+pub async fn a_topic_begins_anew_when_the_log_has_lost_its_last_event<E: Engine>(_: E) {
+    const KEPT: usize = 100;
+    let Some(log) = E::begin(EngineOptions::max_events(KEPT)).await else { return };
+    let nodes = [log.hub().await, log.hub().await];
+    let (mut clients, mut others) = (Vec::new(), Vec::new());
+    for node in &nodes {
+        clients.push(Client::expect(node, &["a*"], None, "fresh").await);
+        others.push(Client::expect(node, &["b"], None, "fresh").await);
+    }
+    let last = finish(&nodes[0], "a").await;
+    for client in &mut clients {
+        client.read_to(&last).await;
+    }
+    // By turns, so that each is there before much of it is gone.
+    for n in 0..10 * KEPT + 1_000 {
+        publish(&nodes[n % 2], "b", "x").await;
+    }
+    // These know the end from before, and a new one cannot.
+    let late = log.node(forgetful()).await;
+    let anew = [publish(&late, "a", "0").await.id, publish(&late, "a", "1").await.id];
+    for client in &mut clients {
+        assert_eq!(client.read_ids(2).await, anew);
+    }
+    for node in nodes.iter().chain([&late]) {
+        let mut client = Client::expect(node, &["a"], Some(&anew[0]), "resumed").await;
+        assert_eq!(client.read_ids(1).await, anew[1..]);
+    }
 }
 
 pub async fn presence_is_the_same_on_all_nodes<E: Engine>(log: E) {

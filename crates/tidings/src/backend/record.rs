@@ -24,12 +24,15 @@ pub struct Append {
     /// The hub has events of the topic, none of which is its last. If not, a log that finds the topic
     /// [finished](super::LogErrorKind::Finished) refuses the event.
     pub is_open: bool,
+    /// The position up to which the hub had the log when it published. A log that cannot look for a last event in the step
+    /// that appends stores it, as [`Record::seen`].
+    pub seen: Option<u64>,
 }
 
 impl Append {
     /// A publication to a topic, with its key if it has one. It is not known whether the topic is finished.
     pub fn new(topic: Topic, event: Event, key: Option<IdempotencyKey>) -> Self {
-        Self { topic, event, key, is_open: false }
+        Self { topic, event, key, is_open: false, seen: None }
     }
 }
 
@@ -65,18 +68,21 @@ pub struct Record {
     pub topic: Topic,
     /// The event, which has no id.
     pub event: Event,
+    /// The position up to which its publisher's node had the log: after a last event of the topic that is not among that, the
+    /// event is void. `None` if the log has looked for one when it appended the event, or another program has published it.
+    pub seen: Option<u64>,
 }
 
 impl Record {
     /// An event of the log. `at` is in milliseconds since the Unix epoch.
     pub fn new(position: u64, at: u64, topic: Topic, event: Event) -> Self {
-        Self { position, at, topic, event }
+        Self { position, at, topic, event, seen: None }
     }
 }
 
 /// The names and order of the fields of a record in engines that know fields: see
 /// [`Record::from_fields`].
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 10] = [
     "topic",
     "event",
     "data",
@@ -86,11 +92,12 @@ const FIELDS: [&str; 9] = [
     "removes_key",
     "is_last",
     "attributes",
+    "seen",
 ];
 
 impl Append {
     /// The event as named fields, for engines that store fields: `topic`, then `event`, `data`, `retry` (milliseconds) and
-    /// `comment`, as far as the event has them.
+    /// `comment`, as far as the event has them. A log that stores [`seen`](Self::seen) adds that itself.
     ///
     /// ```
     /// use tidings::backend::Append;
@@ -114,6 +121,7 @@ impl Append {
             event.tags().is_some_and(|tags| tags.removes_key).then(|| TRUE.to_owned()),
             event.tags().is_some_and(|tags| tags.is_last).then(|| TRUE.to_owned()),
             event.tags().and_then(|tags| attributes(&tags.attributes)),
+            None,
         ];
         FIELDS.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?)))
     }
@@ -144,18 +152,18 @@ impl Record {
         at: u64,
         fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<Self, RecordError> {
-        let (topic, event) = read(fields)?;
+        let (topic, event, seen) = read(fields)?;
         if !event.is_dispatched() {
             return Err(nothing_to_dispatch());
         }
-        Ok(Self { position, at, topic, event })
+        Ok(Self { position, at, topic, event, seen })
     }
 }
 
-/// Reads a topic and an event, which clients need not dispatch.
+/// Reads a topic, an event, which clients need not dispatch, and [`Record::seen`].
 pub(crate) fn read<'a>(
     fields: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
-) -> Result<(Topic, Event), RecordError> {
+) -> Result<(Topic, Event, Option<u64>), RecordError> {
     let mut values: [Option<&str>; FIELDS.len()] = [None; FIELDS.len()];
     for (name, value) in fields {
         let known = FIELDS.iter().zip(&mut values).find(|(field, _)| field.as_bytes() == name);
@@ -166,7 +174,7 @@ pub(crate) fn read<'a>(
             return Err(RecordError::new(field, "is given more than once"));
         }
     }
-    let [topic, name, data, retry, comment, key, removes_key, is_last, attributes] = values;
+    let [topic, name, data, retry, comment, key, removes_key, is_last, attributes, seen] = values;
     let topic = topic.ok_or_else(|| RecordError::new("topic", "is missing"))?;
     let topic = Topic::new(topic)?;
     // People write an empty name for none.
@@ -189,7 +197,9 @@ pub(crate) fn read<'a>(
         is_last: truth("is_last", is_last)?,
         attributes: read_attributes(attributes)?,
     };
-    Ok((topic, event.ok_or_else(nothing_to_dispatch)?.with_tags(tags)))
+    let seen =
+        seen.map(|seen| seen.parse().map_err(|_| RecordError::new("seen", "is not a position")));
+    Ok((topic, event.ok_or_else(nothing_to_dispatch)?.with_tags(tags), seen.transpose()?))
 }
 
 /// As a JSON object; `None` if there are none.

@@ -123,7 +123,7 @@ impl Membership {
             }
             Content::Ephemeral { fields } => {
                 let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-                let (topic, event) = record::read(fields).ok()?;
+                let (topic, event, _) = record::read(fields).ok()?;
                 Some(Received::Ephemeral { topic, event })
             }
             Content::Published { sources } => Some(Received::Published(sources)),

@@ -21,7 +21,7 @@ impl Shared {
 
 impl Follower for Shared {
     fn deliver(&self, record: Record) {
-        let Record { position, at, topic, event } = record;
+        let Record { position, at, topic, event, seen } = record;
         let body = encode::fields_without_id(&event, ID_ROOM);
         let limit = self.defaults.max_event_bytes;
         let size = body.len() + event.tags().map_or(0, |tags| tags.size());
@@ -31,9 +31,8 @@ impl Follower for Shared {
         }
         // Its age by the wall clock, which may have been set; an event never comes from the future.
         let age = clock::unix_millis().saturating_sub(at);
-        let logged = at;
         let at = self.clock.now().saturating_sub(age);
-        let kind = EntryKind::Replicated { position, at, logged };
+        let kind = EntryKind::Replicated { position, at, seen };
         // The only error is that the hub is closed, and its streams end.
         let _ = self.append(Entry { topic: &topic, body, tags: event.tags().cloned(), kind });
         self.with_replication(|replication| replication.on_reached(position));

@@ -168,17 +168,17 @@ impl Journal {
             let published = Published::new(self.epoch(), position, subscribers, is_duplicate);
             return Ok((published, effects));
         }
-        let logged = match entry.kind {
-            EntryKind::Replicated { logged, .. } => Some(logged),
+        let replicated = match entry.kind {
+            EntryKind::Replicated { seen, .. } => Some(seen),
             EntryKind::Durable(_) | EntryKind::Ephemeral => None,
         };
         let last = match topic {
             Some(_) => targets.last_event(),
-            None => logged.and_then(|_| self.topics.known_end_of(entry.topic, now)),
+            None => replicated.and_then(|_| self.topics.known_end_of(entry.topic, now)),
         };
         if let Some(last) = last {
-            let Some(logged) = logged else { return Err(PublishErrorCause::Finished.into()) };
-            if last.voids(logged) {
+            let Some(seen) = replicated else { return Err(PublishErrorCause::Finished.into()) };
+            if last.voids(seen) {
                 let vacant = targets.vacant().cloned();
                 self.remove_vacant(vacant, &mut effects);
                 let position = self.pass_over(&entry.kind);
@@ -195,9 +195,8 @@ impl Journal {
         if let Some(key) = frame.tags.as_ref().and_then(|tags| tags.key.as_ref()) {
             hiding.iter().for_each(|log| self.memory.hide(log, key));
         }
-        if let (Some(at), Some(position), true) = (logged, frame.position, frame.is_last()) {
-            targets.set_last_at(at);
-            self.topics.set_end(name, Some(LastEvent { position, at }), now);
+        if let (Some(_), Some(position), true) = (replicated, frame.position, frame.is_last()) {
+            self.topics.set_end(name, Some(LastEvent { position }), now);
         }
         // Still under the logs' locks: a reader that finds the frame finds the watermark, too.
         tail.set_watermark(self.offset);

@@ -229,12 +229,12 @@ impl EncodedPage {
         let Page { epoch, mut records, from, to, reach } = page;
         let last = records.last().map(|record| record.position);
         // As the journal does with what the log delivers.
-        records.retain(|Record { position, at, topic, event }| {
-            if ends.get(topic).is_some_and(|last| last.voids(*at)) {
+        records.retain(|Record { position, topic, event, seen, .. }| {
+            if ends.get(topic).is_some_and(|last| last.voids(*seen)) {
                 return false;
             }
             if event.is_last() {
-                ends.insert(topic.clone(), LastEvent { position: *position, at: *at });
+                ends.insert(topic.clone(), LastEvent { position: *position });
             } else {
                 ends.remove(topic);
             }
@@ -335,8 +335,7 @@ mod tests {
         assert_eq!(replies.len(), 3);
         drop(earlier);
         let mut replies = replies.into_iter();
-        let record =
-            Record { position: 7, at: 0, topic: Topic::new("a").unwrap(), event: Event::new("x") };
+        let record = Record::new(7, 0, Topic::new("a").unwrap(), Event::new("x"));
         let page = Page::new(epoch.clone(), vec![record], 3, 9);
         // Each waits on its own thread, so all have to be woken.
         let waiting: Vec<_> =

@@ -137,8 +137,7 @@ impl Appending {
             return Poll::Ready(Err(LogError::new(LogErrorKind::Unacknowledged, text)));
         }
         if self.is_last && !appended.is_duplicate {
-            // By the log's clock, which is not this node's, it is not known when.
-            let last = LastEvent { position: appended.position, at: 0 };
+            let last = LastEvent { position: appended.position };
             let now = self.shared.clock.now();
             self.shared.journal.lock().finished(&self.topic, last, now);
         }
@@ -225,9 +224,10 @@ fn begin(
     if shared.is_closed() {
         return Err(PublishErrorCause::Closed.into());
     }
-    let (is_open, is_finished) = {
+    let (is_open, is_finished, seen) = {
         let mut journal = shared.journal.lock();
-        (journal.topics.is_open(topic), journal.is_void(topic, u64::MAX, shared.clock.now()))
+        let is_finished = journal.is_void(topic, u64::MAX, shared.clock.now());
+        (journal.topics.is_open(topic), is_finished, Some(journal.head().position))
     };
     // Whether a key is known, only the log can say.
     if is_finished && key.is_none() {
@@ -235,7 +235,7 @@ fn begin(
     }
     let (reply, answer) = Reply::new();
     let is_last = event.is_last();
-    replication.log.append(Append { topic: topic.clone(), event, key, is_open }, reply);
+    replication.log.append(Append { topic: topic.clone(), event, key, is_open, seen }, reply);
     Ok(Outcome::Appending(Appending {
         answer,
         appended: None,

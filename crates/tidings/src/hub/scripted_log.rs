@@ -53,7 +53,7 @@ pub(crate) fn other_epoch() -> Epoch {
 /// An event whose data is its position.
 pub(crate) fn record(topic: &str, position: u64) -> Record {
     let event = Event::new(position.to_string());
-    Record { position, at: 0, topic: Topic::new(topic).unwrap(), event }
+    Record::new(position, 0, Topic::new(topic).unwrap(), event)
 }
 
 impl ScriptedLog {

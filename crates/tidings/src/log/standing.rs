@@ -22,19 +22,14 @@ impl Standing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct LastEvent {
     pub(crate) position: u64,
-    /// When it was appended, by the clock of the hub's log, in milliseconds; 0 if that is not known, and long ago.
-    pub(crate) at: u64,
 }
 
 impl LastEvent {
-    /// For how long a log may put events after a last one that are void, in milliseconds. They come from nodes that do not
-    /// have the last event yet, and from other programs. It is a rule of the log's order and its own times alone, so it is
-    /// the same on every node, live and read back.
-    const VOID: u64 = 60_000;
-
-    /// Whether an event that the log has put after it is void. A later one begins the topic anew.
-    pub(crate) fn voids(self, at: u64) -> bool {
-        at < self.at.saturating_add(Self::VOID)
+    /// Whether an event that the log has put after it is void: its publisher's node had not seen the last event. Another
+    /// one begins the topic anew, because the log had lost the last event. Both are in the log, so this is the same on
+    /// every node, live and read back.
+    pub(crate) fn voids(self, seen: Option<u64>) -> bool {
+        seen.is_some_and(|seen| seen < self.position)
     }
 }
 

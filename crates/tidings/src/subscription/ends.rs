@@ -127,7 +127,7 @@ impl Subscription {
         if let Ok(finished) = answer {
             let end_of = |log: &Arc<TopicLog>| {
                 let end = finished.iter().find(|(topic, _)| topic.as_str() == log.name.as_str());
-                end.map(|(_, position)| LastEvent { position: *position, at: 0 })
+                end.map(|(_, position)| LastEvent { position: *position })
             };
             let ends = logs.iter().map(|log| (log.clone(), end_of(log)));
             self.shared.learn_ends(&ends.collect::<Vec<_>>());

@@ -23,8 +23,8 @@ pub(crate) enum EntryKind {
         position: u64,
         /// When it was published, in milliseconds of the hub's clock.
         at: u64,
-        /// The same by the clock of the hub's log.
-        logged: u64,
+        /// See [`Record::seen`](crate::backend::Record::seen).
+        seen: Option<u64>,
     },
     /// Has no position.
     Ephemeral,

@@ -45,15 +45,6 @@ impl<'a> Targets<'a> {
         }
     }
 
-    /// Says when the topic's last event was appended, if it is finished.
-    pub(super) fn set_last_at(&mut self, at: u64) {
-        if let Some(topic) = &mut self.topic
-            && let Standing::Finished(last) = &mut topic.state.standing
-        {
-            last.at = at;
-        }
-    }
-
     pub(super) fn append(
         &mut self,
         frame: &Frame,
