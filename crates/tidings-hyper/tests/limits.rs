@@ -139,10 +139,12 @@ async fn a_body_that_stops_fails_for_the_application() {
     let mut socket = connected(&site, head).await;
     let answer = read_until(&mut socket, "100ms").await;
     assert!(answer.contains("hello request body has brought no bytes for 100ms"), "{answer}");
-    // One that makes progress may take longer.
+    // One that makes progress may take longer. The limit is one that a busy machine does not reach between two steps.
+    let limit = 10 * SHORT;
+    let site = self::site(limits().body_timeout(limit)).await;
     let mut socket = connected(&site, head).await;
     for _ in 0..94 / 2 {
-        tokio::time::sleep(SHORT / 20).await;
+        tokio::time::sleep(limit / 40).await;
         socket.write_all(b"xx").await.unwrap();
     }
     let answer = read_until(&mut socket, "0\r\n\r\n").await;

@@ -36,6 +36,7 @@
 //! | `Tidings-Event-Key` | the event's key |
 //! | `Tidings-Data` | `none` if there is no data, which is not the same as empty data |
 //! | `Tidings-Is-Last` | `1` for the [last event](tidings::Hub::finish) of its topic |
+//! | `Tidings-Seen` | up to where the publishing hub had the stream; other programs leave it out |
 //! | `Nats-Msg-Id` | the idempotency key |
 //!
 //! So any client of NATS can publish: `nats pub tidings.orders.eu hello` is an event. Hubs leave out messages that are

@@ -96,7 +96,8 @@
 //!
 //! A field `is_last` with the value `1` makes it the [last event](tidings::Hub::finish) of its topic. Nodes that do not have it in
 //! memory any more find it only if it was published by a hub. A plain `XADD` is not checked: after a last event, leave the
-//! topic alone for as long as the stream has that.
+//! topic alone for as long as the stream has that. A field `seen` says up to where the publishing hub had the stream; other programs
+//! leave it out.
 //!
 //! Nodes leave out entries that are not events, count them, and show them in
 //! [`Hub::health`](tidings::Hub::health). `docs/REDIS.md` has examples in shell, Python and Node.js.

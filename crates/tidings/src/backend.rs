@@ -34,8 +34,8 @@
 //!
 //! 6. An event of a topic that [is finished](crate::Hub::finish) is refused with [`LogErrorKind::Finished`], at least if the hub
 //!    does not know better ([`Append::is_open`]): in the step that appends it, where the engine can, and before it otherwise.
-//!    Then the order decides: a hub passes over what a log has put after a last event within a minute, by the log's own
-//!    times.
+//!    Where it does not look in the same step, it stores [`Append::seen`] as [`Record::seen`]: a hub passes over what it has
+//!    put after a last event that was not seen.
 //!
 //! A hub calls none of a log's methods while it holds a lock.
 //!
