@@ -145,7 +145,7 @@ async fn an_event_is_acknowledged_only_when_the_replicas_have_it() {
     let mut replica = Server::start_replica(&primary).await.expect("Redis is installed");
     let log = RedisLog::builder(primary.url())
         .wait_replicas(1, Duration::from_millis(500))
-        .append_timeout(Duration::from_secs(1));
+        .append_timeout(Duration::from_secs(5));
     let hub = Hub::builder().build_on(log.connect().await.expect("the server is running"));
     id_of(&hub, "a", "one").await;
     replica.kill().await;
