@@ -5,7 +5,9 @@ import net from "node:net";
 
 import { defer } from "./cleanup.mjs";
 
+const REQUEST_LINE = /^[A-Z]+ \S+ HTTP\/1\.1\r\n/;
 const END_OF_HEAD = "\r\n\r\n";
+const EVENT_STREAM = /^content-type: text\/event-stream/im;
 
 export class Proxy {
   #server;
@@ -19,7 +21,8 @@ export class Proxy {
   #cut = new EventEmitter();
 
   /**
-   * Starts a proxy in front of `hub`. For each stream (`GET /events`), these are called once:
+   * Starts a proxy in front of `hub`. For each request for a stream (`isStream(head)`, by default `GET /events`), these are
+   * called once:
    *
    * - `cut()`: how many bytes of the response pass before the connection breaks, as `{ after, how, from }`, or
    *   `undefined` for no cut. `how` is `"end"` (FIN, as when a proxy ends) or `"reset"` (RST, as when a host fails). Bytes
@@ -32,7 +35,7 @@ export class Proxy {
    */
   static async start(t, hub, options = {}) {
     const proxy = new Proxy();
-    proxy.#options = options;
+    proxy.#options = { isStream: (head) => head.startsWith("GET /events"), ...options };
     proxy.#port = hub.port;
     proxy.#server = net.createServer((socket) => proxy.#serve(socket));
     defer(t, () => proxy.#end());
@@ -65,9 +68,10 @@ export class Proxy {
       if (!response?.cutting) browser.end();
     });
     browser.on("data", (bytes) => {
-      // A browser sends a request without a body in one piece.
+      // The head of a request is small, and comes in one piece.
       const head = bytes.toString("latin1");
-      if (head.startsWith("GET /events")) {
+      if (REQUEST_LINE.test(head)) response = null;
+      if (this.#options.isStream(head)) {
         this.requests.push(head);
         if (this.#options.refuse?.()) {
           browser.end("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
@@ -89,11 +93,14 @@ export class Proxy {
       // The head and the first event are small, and are joined here.
       response.start += text;
       const body = response.start.indexOf(END_OF_HEAD) + END_OF_HEAD.length;
-      if (body < END_OF_HEAD.length || !response.start.includes("\n\n", body)) return;
-      response.begun = true;
-      text = this.#hurry(response.start);
+      if (body < END_OF_HEAD.length) return;
       const { from } = response.cut ?? {};
-      if (from) response.cut.after += text.indexOf(from) + from.length;
+      const isStream = EVENT_STREAM.test(response.start.slice(0, body));
+      if (isStream && !(response.start.includes("\n\n", body) && response.start.includes(from ?? ""))) return;
+      response.begun = true;
+      if (!isStream) response.cut = undefined;   // it is refused, or there is nothing
+      text = this.#hurry(response.start);
+      if (response.cut?.from) response.cut.after += text.indexOf(from) + from.length;
     }
     const { length } = text;
     text = this.#options.rewrite?.(text) ?? text;

@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 /// The packages that have programs.
-const PACKAGES: [&str; 5] = ["hub-*", "auth-*", "minimal-*", "cluster-example", "tidings-load"];
+const PACKAGES: [&str; 6] =
+    ["hub-*", "auth-*", "minimal-*", "cluster-example", "llm-answer", "tidings-load"];
 
 /// Builds all programs in the profile of the tests, and returns the path of a package's program.
 ///

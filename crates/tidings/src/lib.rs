@@ -187,6 +187,7 @@ pub use stream_limit::{OverLimit, StreamLimit};
 pub use subscription::Subscription;
 pub use subscription::event_history::EventHistory;
 pub use subscription::history::History;
+pub use subscription::messages::Messages;
 pub use subscription::read_history::ReadHistory;
 pub use subscription::snapshot::{SharedSnapshot, Snapshot};
 pub use subscription::subscribe::Subscribe;

@@ -10,6 +10,7 @@ mod handing_out;
 pub(crate) mod history;
 pub(crate) mod lifetime;
 mod look_back;
+pub(crate) mod messages;
 mod out_of_band;
 pub(crate) mod read_history;
 mod replay;
@@ -102,8 +103,9 @@ pub(crate) struct SubscriptionOptions {
 /// 4 KiB, with nothing between them. An error comes after a whole event, except where the stream is cut because of its
 /// memory.
 ///
-/// Adapters send it as a response body. To read it by hand, poll it as a [`Stream`](futures_core::Stream), or, with the
-/// feature `http-body`, as an `http_body::Body`.
+/// Adapters send it as a response body. An application that reads topics itself takes the
+/// [messages](Subscription::into_messages). To read the bytes by hand, poll it as a [`Stream`](futures_core::Stream), or, with
+/// the feature `http-body`, as an `http_body::Body`.
 #[derive(Debug)]
 #[must_use = "dropping a subscription ends it"]
 pub struct Subscription {

@@ -554,6 +554,59 @@ mod chunks {
     }
 }
 
+mod messages {
+    use super::*;
+    use futures_executor::block_on;
+    use futures_util::{FutureExt, StreamExt, TryStreamExt};
+    use tidings::{END_EVENT, Heartbeat, STATUS_EVENT};
+
+    #[test]
+    fn are_what_a_client_dispatches_whatever_the_chunks() {
+        let hub = Hub::new();
+        let large = "x\n".repeat(10_000);
+        for data in ["one", "two", &large] {
+            publish(&hub, "a", data);
+        }
+        hub.finish("a", Event::named("done", "").unwrap()).wait().unwrap();
+        let subscribe = || hub.subscribe("a").history(History::All);
+        let (mut reader, _) = Reader::open_with_status(subscribe());
+        let expected = reader.messages();
+        let messages = subscribe().open().unwrap().into_messages();
+        let messages: Vec<_> = block_on(messages.try_collect()).unwrap();
+        assert_eq!(messages[0].event(), STATUS_EVENT);
+        assert_eq!(messages[1..], expected);
+        assert_eq!(messages[3].data(), large);
+        assert_eq!(messages[5].event(), END_EVENT);
+    }
+
+    #[test]
+    fn wait_for_what_is_published_and_not_for_heartbeats() {
+        let clock = ManualClock::new();
+        let hub = Hub::builder().clock(clock.clock()).build();
+        let subscribe = hub.subscribe("a").status(false).heartbeat(Heartbeat::comment());
+        let mut messages = subscribe.open().unwrap().into_messages();
+        clock.advance(Duration::from_secs(60));
+        assert!(messages.next().now_or_never().is_none());
+        publish(&hub, "a", "one");
+        assert_eq!(block_on(messages.next()).unwrap().unwrap().data(), "one");
+        assert_eq!(hub.clients().count(), 1);
+        drop(messages);
+        assert_eq!(hub.clients().count(), 0);
+    }
+
+    #[test]
+    fn an_error_of_the_stream_comes_after_what_was_read() {
+        let (hub, _, _) = hub_with("a", 0, Retention::default().events(0));
+        let mut messages = hub.subscribe("a").status(false).open().unwrap().into_messages();
+        publish(&hub, "a", "one");
+        assert_eq!(block_on(messages.next()).unwrap().unwrap().data(), "one");
+        publish_many(&hub, "a", 0..1_000);
+        let error = block_on(messages.next()).unwrap().unwrap_err();
+        assert_eq!(error.kind(), StreamErrorKind::Reset(ResetReason::Trimmed));
+        assert!(block_on(messages.next()).is_none());
+    }
+}
+
 mod hostile {
     use super::*;
 

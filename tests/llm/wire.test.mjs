@@ -1,0 +1,38 @@
+// What the formats of others have on the wire, and what they have not.
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { Answers, timeout } from "./answers.mjs";
+
+const content = "count to 3";
+const messages = [{ role: "user", content }];
+const UI_MESSAGES = [{ id: "1", role: "user", parts: [{ type: "text", text: content }] }];
+const FORMATS = [
+  { path: "/v1/chat/completions", body: { model: "m", messages, stream: true }, last: "data: [DONE]" },
+  { path: "/v1/responses", body: { model: "m", input: content, stream: true }, isNamed: true, last: "event: response.completed" },
+  { path: "/v1/messages", body: { model: "m", max_tokens: 1, messages, stream: true }, isNamed: true, last: "event: message_stop" },
+  { path: "/api/chat", body: { id: "ada", messages: UI_MESSAGES }, last: "data: [DONE]", headers: { "x-vercel-ai-ui-message-stream": "v1" } },
+];
+
+describe("the wire", { concurrency: 2 }, () => {
+  for (const { path, body, isNamed = false, last, headers = {} } of FORMATS) {
+    test(`${path} has the events of its format, comments, and nothing of Tidings`, { timeout }, async (t) => {
+      const answers = await Answers.start(t, { isSlow: true });
+      const answer = await answers.ask(path, body);
+      assert.match(answer.headers.get("content-type"), /^text\/event-stream/);
+      for (const [name, value] of Object.entries(headers)) assert.equal(answer.headers.get(name), value);
+      const blocks = (await answer.text()).split("\n\n");
+      assert.equal(blocks.pop(), "");
+      const events = blocks.filter((block) => block !== ":");
+      assert.ok(blocks.length > events.length, "no heartbeat");
+      for (const event of events) {
+        const fields = event.split("\n").map((line) => line.slice(0, line.indexOf(": ")));
+        assert.deepEqual(fields, isNamed ? ["event", "data"] : ["data"], event);
+        const [data, name] = event.split("\n").reverse();
+        if (isNamed) assert.equal(name, `event: ${JSON.parse(data.slice(6)).type}`);
+      }
+      assert.ok(events.at(-1).startsWith(last), events.at(-1));
+    });
+  }
+});
