@@ -39,6 +39,7 @@ mod pages {
         presence: "docs/guide/presence.md",
         job_progress: "docs/guide/job-progress.md",
         llm_answer: "docs/guide/llm-answer.md",
+        examples: "docs/guide/examples.md",
         migrating: "docs/guide/migrating.md",
         testing: "docs/guide/testing.md",
         page_lifecycle: "docs/guide/page-lifecycle.md",
