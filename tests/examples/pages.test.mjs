@@ -166,3 +166,20 @@ describe("the page", { concurrency: 2 }, () => {
     await shows(page, "tbody tr > :nth-child(-n+3)", ["attic", "heat", "31.3"]);
   });
 });
+
+describe("on a phone, in the dark, the page", { concurrency: 2 }, () => {
+  for (const name of ["collaboration", "dashboard", "file-import", "htmx", "news", "notifications", "sensors", "ticker"]) {
+    test(`of ${name} is not wider than the screen`, { timeout }, async (t) => {
+      const { url } = await start(t, name);
+      const viewport = { width: 360, height: 740 };
+      const page = await open(t, url, { colorScheme: "dark", viewport, isMobile: true, provoked: [/status of 401/] });
+      if (["dashboard", "sensors", "ticker"].includes(name)) await page.locator("#state.open").waitFor();
+      if (["sensors", "ticker"].includes(name)) await page.locator("tbody tr").first().waitFor();
+      const [width, paper] = await page.evaluate(() => [document.documentElement.scrollWidth, getComputedStyle(document.body).backgroundColor]);
+      assert.ok(width <= viewport.width, `${width} px wide`);
+      assert.equal(paper, "rgb(13, 22, 27)");
+      const { TIDINGS_SCREENSHOTS: folder } = process.env;
+      if (folder) await page.screenshot({ path: `${folder}/${name}-phone.png` });
+    });
+  }
+});
