@@ -1,7 +1,7 @@
-// Makes the pictures of docs/images anew: the live page after a cut, and the console.
+// Makes the pictures of docs/images anew: the live page after a cut, the console, and an answer in the middle.
 //
-//   cargo build -p hub-axum
-//   (cd tests/browser && npm ci && TIDINGS_HUB=../../target/debug/hub-axum node screenshot.mjs)
+//   cargo build -p hub-axum -p llm-answer
+//   (cd tests/browser && npm ci && TIDINGS_HUB=../../target/debug/hub-axum TIDINGS_LLM_ANSWER=../../target/debug/llm-answer node screenshot.mjs)
 //
 // It uses the fonts of the system; with Inter (Debian: fonts-inter), they are the pictures in the repository.
 
@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 
 import { launch } from "./chromium.mjs";
 import { Hub } from "./hub.mjs";
+import { Answers } from "../llm/answers.mjs";
 
 const folder = fileURLToPath(new URL("../../docs/images", import.meta.url));
 const HISTORY_MS = 30_000;   // fills the charts
@@ -19,10 +20,12 @@ const TOKEN = "for-the-picture";
 
 const undo = [];
 try {
-  const hub = await Hub.startWithToken({ after: (fn) => undo.push(fn) }, TOKEN);
+  const t = { after: (fn) => undo.push(fn) };
+  const hub = await Hub.startWithToken(t, TOKEN);
+  const answers = await Answers.start(t, { isSlow: true });
   const browser = await launch();
   undo.push(() => browser.close());
-  const newPage = () => browser.newPage({ viewport: { width: 1440, height: 900 }, deviceScaleFactor: 1, colorScheme: process.argv[2] ?? "light" });
+  const newPage = (viewport = { width: 1440, height: 900 }) => browser.newPage({ viewport, deviceScaleFactor: 1, colorScheme: process.argv[2] ?? "light" });
   const picture = async (page, name) => {
     const path = `${folder}/${name}.png`;
     await mkdir(folder, { recursive: true });
@@ -45,6 +48,12 @@ try {
   await picture(page, "live-page");
   await operator.bringToFront();
   await picture(operator, "console");
+
+  const answer = await newPage({ width: 960, height: 720 });
+  await answer.goto(answers.url);
+  await answer.getByRole("button", { name: "Ask" }).click();
+  await answer.waitForFunction(() => document.querySelector("#tokens").textContent === "77 tokens");
+  await picture(answer, "llm-answer");
 } finally {
   for (const fn of undo.reverse()) await fn();
 }

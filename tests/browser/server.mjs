@@ -61,12 +61,12 @@ export class Server {
     this.port = Number(found[1]);
   }
 
-  /** Sends SIGKILL. Resolves when the process has ended. */
-  async kill() {
+  /** Sends SIGKILL, or another signal. Resolves when the process has ended. */
+  async kill(signal = "SIGKILL") {
     const child = this.#child;
     if (!running.has(child)) return;
     const gone = once(child, "exit");
-    child.kill("SIGKILL");
+    child.kill(signal);
     await gone;
   }
 

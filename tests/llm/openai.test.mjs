@@ -70,6 +70,14 @@ describe("Chat Completions", { concurrency: 4 }, () => {
     assert.ok(countTo(1_000).startsWith(message.content));
   });
 
+  test("a server that stops leaves no half answer that looks whole", { timeout }, async (t) => {
+    const { answers, openai } = await start(t);
+    const { collected, error } = await collect(await ask(openai, "count to 10000"), async (_, count) => {
+      if (count === 20) await answers.kill("SIGTERM");
+    });
+    assert.ok(error instanceof Error, `${collected.length} chunks and no error`);
+  });
+
   test("a client that goes away has not said stop", { timeout }, async (t) => {
     const { openai } = await start(t);
     const stream = await ask(openai, "count to 100");

@@ -35,4 +35,20 @@ describe("the wire", { concurrency: 2 }, () => {
       assert.ok(events.at(-1).startsWith(last), events.at(-1));
     });
   }
+
+  test("/answers/{id} is 204 for who has it all, the rest for who has a part, and all for anybody else", { timeout }, async (t) => {
+    const answers = await Answers.start(t);
+    const { id } = await (await answers.ask("/answers", { question: content })).json();
+    const url = `${answers.url}/answers/${id}`;
+    const events = (text) => [...text.matchAll(/^event: (\w+)\ndata: .*\nid: (.+)$/gm)].map(([, name, id]) => ({ name, id }));
+    const all = events(await (await fetch(url)).text());
+    assert.deepEqual(all.map(({ name }) => name), ["begun", "token", "token", "token", "ended"]);
+    const after = async ({ id }) => {
+      const answer = await fetch(url, { headers: { "last-event-id": id } });
+      return { status: answer.status, rest: events(await answer.text()) };
+    };
+    assert.deepEqual(await after(all[2]), { status: 200, rest: all.slice(3) });
+    assert.deepEqual(await after(all[4]), { status: 204, rest: [] });
+    assert.deepEqual(events(await (await fetch(url)).text()), all);
+  });
 });

@@ -40,6 +40,7 @@ mod pages {
         job_progress: "docs/guide/job-progress.md",
         llm_answer: "docs/guide/llm-answer.md",
         examples: "docs/guide/examples.md",
+        llm_clients: "docs/guide/llm-clients.md",
         migrating: "docs/guide/migrating.md",
         testing: "docs/guide/testing.md",
         page_lifecycle: "docs/guide/page-lifecycle.md",

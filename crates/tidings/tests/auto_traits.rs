@@ -91,6 +91,7 @@ const _: () = {
     shared::<Lagging>();
     // They may hold a future of the application.
     sent::<Subscription>();
+    sent::<Messages>();
     sent::<ReadHistory>();
     sent::<EventStream<std::iter::Empty<Event>>>();
     sent::<cluster::Ask>();

@@ -6,8 +6,8 @@ use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use futures_util::{Stream, StreamExt};
-use tidings_axum::tidings::error::{FieldError, PublishError, PublishErrorKind};
-use tidings_axum::tidings::{Messages, Published};
+use tidings_axum::tidings::error::{FieldError, PublishErrorKind};
+use tidings_axum::tidings::{Message, Messages};
 use tidings_axum::{Event, History, Hub, Retention};
 use tokio::select;
 
@@ -15,11 +15,12 @@ use crate::answer::{Answer, AnswerId, Begun, End, Part};
 use crate::model::{Failed, Model};
 use crate::refused::Refused;
 
-/// A hub whose topics keep whole answers, each for an hour.
+/// A hub whose topics keep whole answers, and the chats that name them, for an hour.
 pub(crate) fn hub(heartbeat: Duration) -> Result<Hub, FieldError> {
-    let whole = Retention::default().events(100_000).bytes(4 * 1024 * 1024);
-    let hub = Hub::builder().heartbeat(heartbeat);
-    Ok(hub.retain("answer:*", whole.age(Duration::from_secs(3600)))?.build())
+    let for_an_hour = Retention::default().age(Duration::from_secs(3600));
+    let whole = for_an_hour.events(100_000).bytes(4 * 1024 * 1024);
+    let hub = Hub::builder().heartbeat(heartbeat).retain("answer:*", whole)?;
+    Ok(hub.retain("chat:*", for_an_hour)?.build())
 }
 
 /// All answers.
@@ -43,7 +44,13 @@ impl Answers {
         let begun = Part::Begun(Begun { model: model.to_owned(), created, question });
         // Before anybody knows of the answer: from here on, it is found.
         self.hub.publish(id.topic(), Event::typed(&begun)?).await?;
-        tokio::spawn(produce(self.hub.clone(), id.clone(), tokens));
+        let (hub, answer) = (self.hub.clone(), id.clone());
+        tokio::spawn(async move {
+            if produce(&hub, &answer, tokens).await.is_err() {
+                // The cause was told. Readers must not wait for ever.
+                let _ = end(&hub, &answer, End::Failed("the server has failed".to_owned())).await;
+            }
+        });
         Ok(id)
     }
 
@@ -117,40 +124,101 @@ impl Reading {
 
 /// Publishes the tokens of an answer up to its end, or to that of somebody else.
 async fn produce(
-    hub: Hub,
-    id: AnswerId,
+    hub: &Hub,
+    id: &AnswerId,
     tokens: impl Stream<Item = Result<String, Failed>>,
 ) -> Result<(), Refused> {
     let mut tokens = pin!(tokens);
     // A model may think for long, and is paid for it. So its job looks for the end, and does not wait for a refusal.
     let messages = hub.subscribe(id.topic()).open()?.into_messages();
-    let mut ended = pin!(messages.for_each(|_| ready(())));
+    let mut ended = messages.filter(|message| ready(message.as_ref().is_ok_and(is_end)));
     loop {
         let token = select! {
             token = tokens.next() => token,
-            () = &mut ended => return Ok(()),
+            Some(_) = ended.next() => return Ok(()),
         };
-        match token {
-            Some(Ok(token)) => {
-                let token = Event::typed(&Part::Token(token))?;
-                unless_finished(hub.publish(id.topic(), token).await)?;
-            }
-            Some(Err(failed)) => return end(&hub, &id, End::Failed(failed.to_string())).await,
-            None => return end(&hub, &id, End::Done).await,
-        }
+        let token = match token {
+            Some(Ok(token)) => Event::typed(&Part::Token(token))?,
+            Some(Err(failed)) => return end(hub, id, End::Failed(failed.to_string())).await,
+            None => return end(hub, id, End::Done).await,
+        };
+        match hub.publish(id.topic(), token).await {
+            Err(error) if error.kind() == PublishErrorKind::Finished => return Ok(()),
+            published => published?,
+        };
     }
+}
+
+fn is_end(message: &Message) -> bool {
+    matches!(message.typed(), Ok(Part::Ended(_)))
 }
 
 /// Publishes the last part, unless there is one.
 async fn end(hub: &Hub, id: &AnswerId, end: End) -> Result<(), Refused> {
-    let ended = Event::typed(&Part::Ended(end))?;
-    Ok(unless_finished(hub.finish(id.topic(), ended).await)?)
+    match hub.finish(id.topic(), Event::typed(&Part::Ended(end))?).await {
+        Err(error) if error.kind() == PublishErrorKind::Finished => Ok(()),
+        finished => Ok(finished.map(drop)?),
+    }
 }
 
-/// Nothing follows a last event: what comes too late is dropped.
-fn unless_finished(published: Result<Published, PublishError>) -> Result<(), PublishError> {
-    match published {
-        Err(error) if error.kind() == PublishErrorKind::Finished => Ok(()),
-        published => published.map(drop),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+    use tokio::time::timeout;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    /// An answer that has begun, and whose model is still thinking.
+    async fn thinking() -> (Answers, AnswerId) {
+        let hub = hub(LIMIT).unwrap();
+        let answers = Answers::new(hub, Model::new(Duration::from_secs(3600)));
+        let id = answers.begin("fake", "count to 1".to_owned()).await.unwrap();
+        (answers, id)
+    }
+
+    #[tokio::test]
+    async fn a_model_that_is_still_thinking_is_stopped_at_once() {
+        let (answers, id) = thinking().await;
+        let job = tokio::spawn({
+            let (hub, id) = (answers.hub.clone(), id.clone());
+            async move { produce(&hub, &id, stream::pending()).await }
+        });
+        answers.stop(&id).await.unwrap();
+        timeout(LIMIT, job).await.unwrap().unwrap().unwrap();
+        assert_eq!(answers.whole(&id).await.unwrap().end, Some(End::Stopped));
+        // What has ended, stays as it is.
+        end(&answers.hub, &id, End::Done).await.unwrap();
+        assert_eq!(answers.so_far(&id).await.unwrap().end, Some(End::Stopped));
+    }
+
+    #[tokio::test]
+    async fn nobody_takes_half_an_answer_for_whole() {
+        let (answers, id) = thinking().await;
+        let mut reading = answers.read(&id).await.unwrap();
+        assert!(reading.next().await.unwrap().is_some());
+        let whole = tokio::spawn({
+            let (answers, id) = (answers.clone(), id.clone());
+            async move { answers.whole(&id).await }
+        });
+        let all_read = async {
+            while answers.hub.clients().count() < 3 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(LIMIT, all_read).await.unwrap();
+        answers.hub.close();
+        timeout(LIMIT, reading.next()).await.unwrap().unwrap_err();
+        let refused = timeout(LIMIT, whole).await.unwrap().unwrap().unwrap_err();
+        assert!(matches!(refused, Refused::Unavailable));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_there_is_not_made_by_asking_for_it() {
+        let (answers, _) = thinking().await;
+        let id = AnswerId::random().unwrap();
+        assert!(matches!(answers.read(&id).await, Err(Refused::NotFound)));
+        assert!(matches!(answers.stop(&id).await, Err(Refused::NotFound)));
+        assert!(matches!(answers.so_far(&id).await, Err(Refused::NotFound)));
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 /// What it says to `count to 100`, or `count to 100 and fail`: numbers. To anything else, this.
 const ANSWER: &str = "An event stream is a response that does not end. The server writes events as they happen, and the \
-    browser hands them to the page. 🐚\n\n\
+    browser hands them to the page.\n\n\
     This answer is one, too. It is not written to the request that asked for it, but to a topic, and every page that shows it \
     reads that topic. Reload this page in the middle: the text is there at once, and goes on. Open it in another tab: both \
     say the same. Close them all, and come back: the answer has been written meanwhile, because nobody said stop.\n\n\

@@ -3,7 +3,7 @@
 //!
 //! Each response is one of the background: it goes on without its request.
 
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
@@ -77,8 +77,9 @@ struct Retrieve {
 async fn retrieve(
     State(app): State<App>,
     Path(id): Path<String>,
-    Query(retrieve): Query<Retrieve>,
+    retrieve: Result<Query<Retrieve>, QueryRejection>,
 ) -> Result<Response, Refused> {
+    let Query(retrieve) = retrieve?;
     let id = id_of(&id)?;
     if retrieve.stream {
         return Ok(events(&app, &id, retrieve.starting_after).await?.into_response());

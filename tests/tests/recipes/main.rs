@@ -63,18 +63,17 @@ mod llm_answer {
     use tidings_axum::tidings::END_EVENT;
     use tidings_test::TestClient;
 
-    fn router(app: &App) -> Router {
+    fn router(hub: &Hub) -> Router {
         Router::new()
             .route("/answers", post(ask))
             .route("/answers/{id}", get(events))
             .route("/answers/{id}/stop", post(stop))
-            .with_state(app.clone())
+            .with_state(hub.clone())
     }
 
     #[tokio::test]
     async fn an_answer_is_whole_for_whoever_comes_late_and_ends_once() {
-        let app = App::default();
-        let router = router(&app);
+        let router = router(&Hub::new());
         let asked = TestClient::post(&router, "/answers")
             .header("content-type", "application/json")
             .body("\"why not\"")
@@ -87,25 +86,62 @@ mod llm_answer {
             assert_eq!(client.expect("token").await.data(), "\"not\"");
             client.expect("done").await;
             client.expect(END_EVENT).await;
-            let stopped = TestClient::post(&router, &format!("{path}/stop")).connect().await;
-            assert_eq!(stopped.status_code(), StatusCode::NO_CONTENT);
             client.expect_end().await;
+            let stopped = TestClient::post(&router, &format!("{path}/stop")).connect().await;
+            assert_eq!(stopped.status_code(), StatusCode::CONFLICT);
         }
     }
 
     #[tokio::test]
-    async fn a_stopped_answer_says_that_it_is_done() {
-        let app = App::default();
-        let (stop, stopped) = oneshot::channel();
-        drop(stop);
-        answer(&app.hub, 17, "why not", stopped).await.unwrap();
-        let mut client = TestClient::get(router(&app), "/answers/17").connect().await;
-        client.expect("done").await;
+    async fn a_stopped_answer_says_so_and_takes_no_token() {
+        let hub = Hub::new();
+        let router = router(&hub);
+        let stopped = TestClient::post(&router, "/answers/17/stop").connect().await;
+        assert_eq!(stopped.status_code(), StatusCode::NO_CONTENT);
+        let refused = answer(&hub, 17, "why not").await.unwrap_err();
+        assert!(refused.to_string().contains("finished"), "{refused}");
+        let mut client = TestClient::get(&router, "/answers/17").connect().await;
+        client.expect("stopped").await;
+        client.expect(END_EVENT).await;
     }
 
     #[test]
     fn the_guide_shows_this() {
         let guide = include_str!("../../../docs/guide/llm-answer.md");
         crate::assert_shown(guide, include_str!("llm_answer.rs"));
+    }
+}
+
+#[cfg(test)]
+mod llm_clients {
+    include!("llm_clients.rs");
+
+    use axum::{Router, routing::get};
+    use tidings_test::TestClient;
+
+    #[tokio::test]
+    async fn an_answer_has_an_end_only_if_it_has_ended() {
+        let hub = Hub::new();
+        let router =
+            Router::new().route("/answers/{id}/chunks", get(chunks)).with_state(hub.clone());
+        for answer in ["answer:1", "answer:2"] {
+            hub.publish(answer, Event::named("token", "\"why\"").unwrap()).await.unwrap();
+        }
+        hub.finish("answer:1", Event::named("done", "").unwrap()).await.unwrap();
+        let mut whole = TestClient::get(&router, "/answers/1/chunks").connect().await;
+        let mut half = TestClient::get(&router, "/answers/2/chunks").connect().await;
+        for client in [&mut whole, &mut half] {
+            assert_eq!(client.next_message().await.data(), r#"{"delta":"why"}"#);
+        }
+        assert_eq!(whole.next_message().await.data(), "[DONE]");
+        whole.expect_end().await;
+        hub.close();
+        half.expect_error().await;
+    }
+
+    #[test]
+    fn the_guide_shows_this() {
+        let guide = include_str!("../../../docs/guide/llm-clients.md");
+        crate::assert_shown(guide, include_str!("llm_clients.rs"));
     }
 }

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
-const pages = ["README.md", "../../docs/guide/browser-client.md"];
+const pages = ["README.md", "../../docs/guide/browser-client.md", "../../docs/guide/llm-answer.md"];
 
 /** What the pages say without saying where it is from. */
 const GLOBALS = `
