@@ -36,18 +36,31 @@ async function say(client, text) {
   }
 }
 
-/** Everything that a subscription gives, up to the last message. */
-async function read({ client, seen }, request = SUBSCRIPTION) {
+const numbers = Array.from({ length: COUNT }, (_, n) => String(n));
+
+/** Everything that a subscription gives, up to the last number. */
+async function read({ client, seen }, begun) {
   const texts = [];
-  for await (const { data, errors } of client.iterate(request)) {
+  for await (const { data, errors } of client.iterate(SUBSCRIPTION)) {
     assert.equal(errors, undefined);
+    begun();
     seen.id = data.messages.id;
     texts.push(data.messages.text);
-    if (data.messages.text === String(COUNT - 1)) return texts;
+    if (data.messages.text === numbers.at(-1)) return texts;
   }
 }
 
-const numbers = Array.from({ length: COUNT }, (_, n) => String(n));
+/** Says all numbers. The first one is what each subscription begins with: a later one begins with the last 20. */
+async function sayAll(url, t, read) {
+  const { client } = connect(t, url);
+  await say(client, numbers[0]);
+  let begun;
+  const hasBegun = new Promise((resolve) => { begun = resolve; });
+  const reading = read(begun);
+  await Promise.race([hasBegun, reading]);
+  for (const number of numbers.slice(1)) await say(client, number);
+  return reading;
+}
 
 for (const singleConnection of [false, true]) {
   describe(singleConnection ? "one stream for all operations" : "a stream for each operation", { concurrency: true }, () => {
@@ -67,10 +80,7 @@ for (const singleConnection of [false, true]) {
       const cut = () => cuts.length > 0 && { after: cuts.pop(), how: cuts.length % 2 === 0 ? "reset" : "end" } || undefined;
       const proxy = await Proxy.start(t, server, { isStream, cut });
       const reader = connect(t, proxy.url, { singleConnection });
-      const speaker = connect(t, server.url);
-      const reading = read(reader);
-      for (const number of numbers) await say(speaker.client, number);
-      assert.deepEqual(await reading, numbers);
+      assert.deepEqual(await sayAll(server.url, t, (begun) => read(reader, begun)), numbers);
       assert.ok(proxy.cuts > 0);
     });
   });
@@ -79,13 +89,13 @@ for (const singleConnection of [false, true]) {
 test("one stream has the results of several operations, and stops them one by one", { timeout }, async (t) => {
   const { url } = await start(t, "graphql");
   const reader = connect(t, url, { singleConnection: true });
-  const [stopped, all] = [reader.client.iterate(SUBSCRIPTION), read(reader)];
-  const first = stopped.next();
-  const speaker = connect(t, url);
-  await say(speaker.client, "0");
-  assert.equal((await first).value.data.messages.text, "0");
-  await stopped.return();
-  for (const number of numbers.slice(1)) await say(speaker.client, number);
+  const all = sayAll(url, t, async (begun) => {
+    const stopped = reader.client.iterate(SUBSCRIPTION);
+    assert.equal((await stopped.next()).value.data.messages.text, numbers[0]);
+    const reading = read(reader, begun);
+    await stopped.return();
+    return reading;
+  });
   assert.deepEqual(await all, numbers);
 });
 
@@ -103,14 +113,15 @@ test("the guide's code reads a subscription, and goes on after a cut", { timeout
     return client;
   };
   const shown = [];
-  const all = new Promise((resolve) => {
-    const show = (text) => { if (shown.push(text) === COUNT) resolve(); };
+  const all = await sayAll(server.url, t, (begun) => new Promise((resolve) => {
+    const show = (text) => {
+      begun();
+      if (shown.push(text) === COUNT) resolve();
+    };
     const AsyncFunction = (async () => {}).constructor;
     new AsyncFunction("createClient", "show", "clear", code)(create, show, () => resolve("cleared")).catch(resolve);
-  });
-  const speaker = connect(t, server.url);
-  for (const number of numbers) await say(speaker.client, number);
-  assert.equal(await all, undefined);
+  }));
+  assert.equal(all, undefined);
   assert.deepEqual(shown, numbers);
   assert.equal(proxy.cuts, 1);
 });
