@@ -15,6 +15,9 @@ use serde::Serialize;
 use tidings_actix_web::tidings::error::FieldError;
 use tidings_actix_web::{Error, Event, History, Hub, Retention, Sse, SseRequest};
 
+/// So that nobody fills the memory.
+const LONGEST_ROW: usize = 64 * 1024;
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 enum Import {
@@ -40,6 +43,15 @@ struct Imports {
     known: Arc<Mutex<HashSet<u64>>>,
 }
 
+impl Imports {
+    fn check(&self, import: u64) -> actix_web::Result<()> {
+        match self.known.lock().contains(&import) {
+            true => Ok(()),
+            false => Err(actix_web::error::ErrorNotFound("there is no such import")),
+        }
+    }
+}
+
 fn hub() -> Result<Hub, FieldError> {
     // Each report makes the ones before it worthless. A page may ask for the last one for an hour.
     let retention = Retention::default().events(3).age(Duration::from_secs(3600));
@@ -62,9 +74,7 @@ async fn events(
     import: Path<u64>,
     request: SseRequest,
 ) -> actix_web::Result<Sse> {
-    if !imports.known.lock().contains(&import) {
-        return Err(actix_web::error::ErrorNotFound("there is no such import"));
-    }
+    imports.check(*import)?;
     Ok(request.subscribe(&imports.hub, topic(*import)).history(History::Last(1)).into())
 }
 
@@ -75,6 +85,7 @@ async fn upload(
     http: HttpRequest,
     body: Payload,
 ) -> actix_web::Result<impl Responder> {
+    imports.check(*import)?;
     let (hub, topic) = (&imports.hub, topic(*import));
     let end = read(hub, &topic, length(http.headers()), body).await?;
     hub.finish(topic, Event::typed(&end).map_err(Error::from)?).await.map_err(Error::from)?;
@@ -99,6 +110,9 @@ async fn read(hub: &Hub, topic: &str, of: u64, mut body: Payload) -> Result<Impo
                     return Ok(failed(rows, reason));
                 }
             }
+        }
+        if rest.len() > LONGEST_ROW {
+            return Ok(failed(rows + 1, "it is too long".to_owned()));
         }
         // A hundred reports are as many as anybody can look at.
         if (done - reported) * 100 >= of {

@@ -49,7 +49,9 @@ async fn an_import_reports_its_progress_and_ends_with_204() {
 #[tokio::test]
 async fn an_import_that_fails_says_where() {
     let server = start("file-import").await;
+    let long = "x".repeat(70_000);
     for (rows, row, reason) in [
+        (&*long, 1, "it is too long"),
         ("a;1\nb\n", 2, "it has no semicolon"),
         ("a;1\nb;x\n", 2, "\"x\" is not a number"),
         ("a;1\nb;2", 2, "the file ends in the middle of a row"),
@@ -61,6 +63,7 @@ async fn an_import_that_fails_says_where() {
         assert_eq!(failed, json!({ "row": row, "reason": reason }), "{rows:?}");
         next(&mut events, END_EVENT).await;
     }
-    let unknown = Response::to(server.addr(), Request::get("/imports/99/events")).await;
-    assert_eq!(unknown.status(), 404);
+    for unknown in [Request::get("/imports/99/events"), put("/imports/99", "a;1\n")] {
+        assert_eq!(Response::to(server.addr(), unknown).await.status(), 404);
+    }
 }
