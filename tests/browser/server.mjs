@@ -19,6 +19,17 @@ export class Server {
   static variable;
   static greeting;
 
+  static get program() {
+    const program = process.env[this.variable];
+    if (!program) throw new Error(`${this.variable}: is not set; it is the path of a program, see ../tests/browser.rs`);
+    return program;
+  }
+
+  /** How it is told where to listen. */
+  static listenOn(address) {
+    return ["--listen", address];
+  }
+
   /** Starts a server on any free port. `t` is its test, or anything with `after`. */
   static async start(t, flags = []) {
     const server = new this();
@@ -33,10 +44,8 @@ export class Server {
   }
 
   async #run(port) {
-    const { variable, greeting } = this.constructor;
-    const program = process.env[variable];
-    if (!program) throw new Error(`${variable}: is not set; it is the path of a program, see ../tests/browser.rs`);
-    const flags = ["--listen", `127.0.0.1:${port}`, ...this.#flags];
+    const { program, greeting } = this.constructor;
+    const flags = [...this.constructor.listenOn(`127.0.0.1:${port}`), ...this.#flags];
     const child = spawn(program, flags, { stdio: ["ignore", "pipe", "inherit"] });
     this.#child = child;
     running.add(child);

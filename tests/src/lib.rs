@@ -41,6 +41,7 @@ mod pages {
         presence: "docs/guide/presence.md",
         job_progress: "docs/guide/job-progress.md",
         llm_answer: "docs/guide/llm-answer.md",
+        examples: "docs/guide/examples.md",
         llm_clients: "docs/guide/llm-clients.md",
         migrating: "docs/guide/migrating.md",
         testing: "docs/guide/testing.md",

@@ -6,8 +6,24 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 /// The packages that have programs.
-const PACKAGES: [&str; 6] =
-    ["hub-*", "auth-*", "minimal-*", "cluster-example", "llm-answer", "tidings-load"];
+const PACKAGES: [&str; 16] = [
+    "hub-*",
+    "auth-*",
+    "minimal-*",
+    "cluster-example",
+    "collaboration",
+    "dashboard",
+    "datastar",
+    "file-import",
+    "graphql",
+    "htmx",
+    "llm-answer",
+    "news",
+    "notifications",
+    "sensors",
+    "ticker",
+    "tidings-load",
+];
 
 /// Builds all programs in the profile of the tests, and returns the path of a package's program.
 ///

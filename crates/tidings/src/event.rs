@@ -174,9 +174,7 @@ impl Event {
         K: TryInto<EventKey>,
         K::Error: Into<EventError>,
     {
-        let mut event = Self::keyed(key, data)?;
-        event.tags_mut().removes_key = true;
-        Ok(event)
+        Ok(Self::new(data).with_removed_key(key.try_into().map_err(Into::into)?))
     }
 
     /// An event without a name, whose data is `value` as JSON on one line.
@@ -298,6 +296,32 @@ impl Event {
     pub fn with_key(mut self, key: EventKey) -> Self {
         self.tags_mut().key = Some(key);
         self
+    }
+
+    /// Sets the event's key, which it takes away, as [`remove_key`](Self::remove_key) does: for an event that has a name or is
+    /// [typed](Self::typed).
+    ///
+    /// ```
+    /// use serde::Serialize;
+    /// use tidings::{Event, EventKey};
+    ///
+    /// #[derive(Serialize)]
+    /// #[serde(rename_all = "lowercase")]
+    /// enum Ticker {
+    ///     Delisted { pair: &'static str },
+    /// }
+    ///
+    /// let event = Event::typed(&Ticker::Delisted { pair: "EUR/USD" })?;
+    /// let event = event.with_removed_key(EventKey::new("EUR/USD")?);
+    /// assert!(event.removes_key());
+    /// assert_eq!(event.name().map(|name| name.as_str()), Some("delisted"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_removed_key(self, key: EventKey) -> Self {
+        let mut event = self.with_key(key);
+        event.tags_mut().removes_key = true;
+        event
     }
 
     /// Sets an attribute, which logs keep (not tested on Redis) and no client is sent; nothing else is done with it yet.

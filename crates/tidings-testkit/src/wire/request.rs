@@ -39,9 +39,14 @@ impl Request {
 
     /// A POST request with a body, and its length as a header.
     pub fn post(target: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self::new("POST", target).body(body)
+    }
+
+    /// Adds a body, and its length as a header.
+    pub fn body(self, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
         let length = body.len().to_string();
-        Self { body, ..Self::new("POST", target).header("content-length", length) }
+        Self { body, ..self.header("content-length", length) }
     }
 
     /// Adds a header line after the others, even if one has the same name.

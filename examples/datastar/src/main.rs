@@ -1,0 +1,94 @@
+//! A page of Datastar, on warp: a vote, and its result as it comes in.
+//!
+//! [`patch`] makes the events that Datastar understands. The page shows the newest result, so that is enough for one that is
+//! opened, comes back, or has missed some.
+//!
+//! [`sdk`] is a route for Datastar's own tests of servers, which are in its repository:
+//!
+//! ```sh
+//! cargo run -p datastar
+//! cd datastar/sdk/test && ./test-all.sh http://127.0.0.1:3000
+//! ```
+
+mod patch;
+mod sdk;
+
+use std::{collections::BTreeMap, env, error::Error, sync::Arc};
+
+use parking_lot::Mutex;
+use patch::{Elements, Patch};
+use tidings_warp::{History, Hub, Retention, Sse, SseRequest};
+use tokio::net::TcpListener;
+use warp::http::StatusCode;
+use warp::{Filter, Reply};
+
+const VOTES: &str = "votes";
+const CHOICES: [&str; 3] = ["coffee", "tea", "water"];
+
+#[derive(Clone)]
+struct App {
+    hub: Hub,
+    votes: Arc<Mutex<BTreeMap<String, u32>>>,
+}
+
+impl App {
+    /// Counts a vote, and publishes what there is then, under one lock, so that no older result comes after a newer one.
+    fn vote(&self, choice: String) -> Result<StatusCode, tidings_warp::Error> {
+        if !CHOICES.contains(&&*choice) {
+            return Ok(StatusCode::NOT_FOUND);
+        }
+        let mut votes = self.votes.lock();
+        *votes.entry(choice).or_default() += 1;
+        let patch = Patch::Elements(Elements::new(render(&votes)));
+        // On a hub in memory, this does not wait.
+        self.hub.publish(VOTES, patch.event()?).wait()?;
+        Ok(StatusCode::NO_CONTENT)
+    }
+}
+
+/// The result, as an element that takes the place of the one with its id.
+fn render(votes: &BTreeMap<String, u32>) -> String {
+    let all: u32 = votes.values().sum();
+    let row = |choice| {
+        let count = votes.get(choice).copied().unwrap_or_default();
+        format!(
+            r#"<li><span>{choice}</span> <progress value="{count}" max="{all}" aria-label="{choice}"></progress> <b>{count}</b></li>"#
+        )
+    };
+    format!(r#"<ul id="result">{}</ul>"#, CHOICES.map(row).concat())
+}
+
+fn events(app: &App, request: SseRequest) -> Sse {
+    request.subscribe(&app.hub, VOTES).history(History::Last(1)).into()
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let hub = Hub::builder().retention(Retention::default().events(1)).build();
+    let state = App { hub: hub.clone(), votes: Arc::default() };
+    let app = warp::any().map(move || state.clone());
+    let page =
+        warp::path::end().and(warp::get()).map(|| warp::reply::html(include_str!("page.html")));
+    let style = warp::path!("page.css").and(warp::get()).map(|| {
+        warp::reply::with_header(page_example::CSS, "content-type", page_example::CONTENT_TYPE)
+    });
+    let events = warp::path!("events")
+        .and(warp::get())
+        .and(app.clone())
+        .and(tidings_warp::request())
+        .map(|app: App, request| events(&app, request));
+    let vote =
+        warp::path!("votes" / String).and(warp::post()).and(app).map(|choice, app: App| match app
+            .vote(choice)
+        {
+            Ok(status) => status.into_response(),
+            Err(error) => error.into_response(),
+        });
+    let routes = page.or(style).or(events).or(vote).or(sdk::route());
+
+    let address = env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned());
+    let listener = TcpListener::bind(address).await?;
+    println!("http://{}/", listener.local_addr()?);
+    tidings_warp::serve(listener, routes, &hub).await?;
+    Ok(())
+}

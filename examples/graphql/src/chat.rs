@@ -1,0 +1,132 @@
+//! The schema: a topic as a query, a mutation and a subscription.
+
+use std::future::ready;
+use std::sync::Arc;
+
+use async_graphql::{Context, Error, ErrorExtensions, ID, Object, Result, SimpleObject};
+use futures_util::{Stream, StreamExt};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tidings_axum::tidings::error::StreamError;
+use tidings_axum::tidings::{END_EVENT, EventId, Message, Resume, STATUS_EVENT};
+use tidings_axum::{Event, History, Hub};
+
+pub(crate) type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
+
+const TOPIC: &str = "chat";
+const SHOWN: usize = 20;
+
+pub(crate) fn schema(hub: &Hub) -> Schema {
+    Schema::build(Query, Mutation, Subscription).data(hub.clone()).finish()
+}
+
+/// What is published.
+#[derive(Serialize, Deserialize)]
+struct Said {
+    text: String,
+}
+
+/// What somebody has said.
+#[derive(SimpleObject)]
+struct ChatMessage {
+    /// Where a client goes on, if it sends this as `Last-Event-ID`.
+    id: ID,
+    text: String,
+}
+
+impl TryFrom<&Message> for ChatMessage {
+    type Error = Error;
+
+    fn try_from(message: &Message) -> Result<Self> {
+        let Said { text } = message.json()?;
+        Ok(Self { id: message.last_event_id().into(), text })
+    }
+}
+
+pub(crate) struct Query;
+
+#[Object]
+impl Query {
+    /// What was said last.
+    async fn messages(&self, context: &Context<'_>) -> Result<Vec<ChatMessage>> {
+        let history = context.data::<Hub>()?.history(TOPIC, History::Last(SHOWN)).await?;
+        history.events.iter().map(ChatMessage::try_from).collect()
+    }
+}
+
+pub(crate) struct Mutation;
+
+#[Object]
+impl Mutation {
+    /// Says something.
+    async fn say(&self, context: &Context<'_>, text: String) -> Result<ID> {
+        let event = Event::json_data(&Said { text })?;
+        let published = context.data::<Hub>()?.publish(TOPIC, event).await?;
+        Ok(published.id().to_string().into())
+    }
+}
+
+pub(crate) struct Subscription;
+
+#[async_graphql::Subscription]
+impl Subscription {
+    /// What was said last, or since the client's last message, and then what is said. What was missed and is gone is said by
+    /// an error with the code `RESET`.
+    async fn messages(
+        &self,
+        context: &Context<'_>,
+    ) -> Result<impl Stream<Item = Result<ChatMessage>> + use<>> {
+        let progress = context.data::<Progress>()?.clone();
+        let subscribe = context.data::<Resume>()?.subscribe(context.data::<Hub>()?, TOPIC);
+        let messages = subscribe.history(History::Last(SHOWN)).open()?.into_messages();
+        Ok(messages.filter_map(move |message| ready(progress.note(message))))
+    }
+}
+
+/// How far a subscription is. It reads no further than what it was asked for, so this is about its latest result.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    position: Option<EventId>,
+    is_cut: bool,
+}
+
+impl Progress {
+    /// The position of the latest result, once.
+    pub(crate) fn take_position(&self) -> Option<EventId> {
+        self.0.lock().position.take()
+    }
+
+    /// Whether there is more, which the client gets when it comes back.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.0.lock().is_cut
+    }
+
+    fn note(&self, message: Result<Message, StreamError>) -> Option<Result<ChatMessage>> {
+        let message = match message {
+            Ok(message) if message.event() == STATUS_EVENT => {
+                return message.data().contains(r#""reset""#).then(|| {
+                    let error = Error::new("messages were missed that are gone");
+                    Err(error.extend_with(|_, fields| fields.set("code", "RESET")))
+                });
+            }
+            // The hub ends, or the client was too slow.
+            Ok(message) if message.event() == END_EVENT => None,
+            Ok(message) => Some(message),
+            Err(_) => None,
+        };
+        let mut state = self.0.lock();
+        match message {
+            Some(message) => {
+                state.position = message.id().and_then(|id| EventId::new(id).ok());
+                Some(ChatMessage::try_from(&message))
+            }
+            None => {
+                state.is_cut = true;
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+// The pages of the small examples.
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { Proxy } from "../browser/proxy.mjs";
+import { pages, start, timeout } from "./example.mjs";
+
+const open = pages();
+
+const texts = (page, selector) => page.locator(selector).allInnerTexts();
+/** Resolves when the texts of these elements are as expected. */
+const shows = (page, selector, expected) =>
+  page.waitForFunction(
+    ([selector, expected]) => JSON.stringify([...document.querySelectorAll(selector)].map((it) => it.textContent.trim())) === expected,
+    [selector, JSON.stringify(expected)],
+  );
+
+describe("the page", { concurrency: 2 }, () => {
+  test("of htmx shows orders in all tabs, and after a cut", { timeout }, async (t) => {
+    const server = await start(t, "htmx");
+    let cut = { after: 1_500, how: "end" };
+    const proxy = await Proxy.start(t, server, { retryMs: 5, cut: () => { const now = cut; cut = undefined; return now; } });
+    const [one, two] = [await open(t, server.url), await open(t, proxy.url, { provoked: [/ERR_INCOMPLETE_CHUNKED_ENCODING/, /\[object Event\] at .*\/htmx\.js/] })];
+    const dishes = Array.from({ length: 6 }, (_, n) => `dish ${n} <i>`);
+    for (const dish of dishes) {
+      await one.getByLabel("Dish").fill(dish);
+      await one.getByRole("button", { name: "Order" }).click();
+      await one.locator("li", { hasText: dish }).waitFor();
+      assert.equal(await one.getByLabel("Dish").inputValue(), "");
+    }
+    await proxy.untilCut(1);
+    await two.locator("li", { hasText: dishes[5] }).waitFor();
+    assert.equal(await two.locator("li").count(), dishes.length);
+    await two.getByRole("button", { name: "Served" }).first().click();
+    await one.locator("li", { hasText: dishes[0] }).waitFor({ state: "detached" });
+    assert.equal(await one.locator("li").count(), dishes.length - 1);
+  });
+
+  test("of notifications shows a user's own, and what is read in one tab is read in the other", { timeout }, async (t) => {
+    const { url } = await start(t, "notifications");
+    const logIn = async (page, user, password) => {
+      await page.getByLabel("User").fill(user);
+      await page.getByLabel("Password").fill(password);
+      await page.getByRole("button", { name: "Log in" }).click();
+      await page.getByRole("heading", { name: `For ${user}` }).waitFor();
+      await page.locator("#state.open").waitFor();
+    };
+    const provoked = [/status of 401/];
+    const [ada, grace] = [await open(t, url, { provoked }), await open(t, url, { provoked })];
+    await ada.getByLabel("User").fill("ada");
+    await ada.getByLabel("Password").fill("wrong");
+    await ada.getByRole("button", { name: "Log in" }).click();
+    await ada.waitForFunction(() => document.querySelector("[name=password]").validationMessage === "User or password is wrong");
+    await logIn(ada, "ada", "engine");
+    await logIn(grace, "grace", "compiler");
+    const tab = await open(t, url, { context: ada.context(), provoked });
+    for (const [to, text] of [["ada", "one"], ["grace", "two"], ["ada", "<b>three"]]) {
+      await grace.getByLabel("To").selectOption(to);
+      await grace.getByLabel("Text").fill(text);
+      await grace.getByRole("button", { name: "Notify" }).click();
+    }
+    for (const page of [ada, tab]) {
+      await shows(page, "li", ["<b>threegrace", "onegrace"]);
+      await shows(page, "#unread:not([hidden])", ["2"]);
+    }
+    await shows(grace, "li", ["twograce"]);
+    await tab.getByRole("button", { name: "Mark all as read" }).click();
+    for (const page of [ada, tab]) await page.waitForFunction(() => document.querySelectorAll("li.read").length === 2 && document.title === "Notifications");
+    await tab.getByRole("button", { name: "Log out" }).click();
+    for (const page of [ada, tab]) await page.getByRole("button", { name: "Log in" }).waitFor();
+  });
+
+  test("of an import shows its progress, its end, and what is wrong", { timeout }, async (t) => {
+    const { url } = await start(t, "file-import");
+    const page = await open(t, url);
+    const send = async (rows) => {
+      await page.getByLabel("File").setInputFiles({ name: "rows.csv", mimeType: "text/csv", buffer: Buffer.from(rows) });
+      await page.getByRole("button", { name: "Import" }).click();
+    };
+    await send("a;1\n".repeat(50_000));
+    await shows(page, "article p.good", ["50,000 rows were imported"]);
+    // It has ended. A page that comes later is told how.
+    await page.reload();
+    await shows(page, "article p.good", ["50,000 rows were imported"]);
+    await send("a;1\nb;?\n");
+    await shows(page, "article p.bad", ['Row 2: "?" is not a number']);
+    const unknown = await open(t, `${url}/#99`, { provoked: [/status of 404/] });
+    await shows(unknown, "article p.bad", ["There is no such import"]);
+  });
+
+  test("of the ticker has one row for each symbol, also in a second tab", { timeout }, async (t) => {
+    const { url } = await start(t, "ticker");
+    const page = await open(t, url);
+    const tab = await open(t, url, { context: page.context() });
+    for (const one of [page, tab]) {
+      await one.waitForFunction(() => document.querySelectorAll("tbody tr").length === 8);
+      const before = await texts(one, "tbody td:last-child");
+      await one.waitForFunction((before) => [...document.querySelectorAll("tbody td:last-child")].every((it, n) => it.textContent !== before[n]), before);
+      assert.match((await texts(one, "tbody td:nth-child(2)"))[0], /^\d+\.\d\d$/);
+    }
+  });
+
+  test("of the dashboard counts requests, and draws the last minute", { timeout }, async (t) => {
+    const { url } = await start(t, "dashboard");
+    const page = await open(t, url, { provoked: [/status of 500/] });
+    await page.locator("#state.open").waitFor();
+    await page.getByRole("button", { name: "Send requests" }).click();
+    await page.waitForFunction(() => Number(document.getElementById("requests").textContent) > 0);
+    await page.getByRole("button", { name: "Some that fail" }).click();
+    await page.waitForFunction(() => Number(document.getElementById("failed").textContent) > 0);
+    await shows(page, "#watching", ["1"]);
+    const drawn = await page.locator("path").first().getAttribute("d");
+    assert.match(drawn, /^M\d+ [\d.]+L\d+ /);
+    await page.reload();
+    await page.waitForFunction((points) => document.querySelector("path").getAttribute("d").split("L").length >= points, drawn.split("L").length);
+  });
+
+  test("of news goes on where the server has rendered it", { timeout }, async (t) => {
+    const { url } = await start(t, "news");
+    const publish = (headline) => fetch(`${url}/news`, { method: "POST", body: new URLSearchParams({ headline, section: "Local" }), redirect: "manual" });
+    await publish("<i>one");
+    const page = await open(t, url);
+    await publish("two");
+    await shows(page, "li > span", ["two", "<i>one"]);
+    await page.getByLabel("Headline").fill("three");
+    await page.getByRole("button", { name: "Publish" }).click();
+    await shows(page, "li > span", ["three", "two", "<i>one"]);
+    const still = await open(t, url, { javaScriptEnabled: false });
+    await still.getByLabel("Headline").fill("four");
+    await still.getByRole("button", { name: "Publish" }).click();
+    await still.locator("li", { hasText: "four" }).waitFor();
+    assert.deepEqual(await texts(still, "li > span"), ["four", "three", "two", "<i>one"]);
+    await shows(page, "li > span", ["four", "three", "two", "<i>one"]);
+  });
+
+  test("of a document shows what others write, and who is there", { timeout }, async (t) => {
+    const { url } = await start(t, "collaboration");
+    const [ada, grace] = [await open(t, `${url}/?user=ada`), await open(t, `${url}/?user=grace`)];
+    await shows(ada, "#present b", ["ada (you)", "grace"]);
+    const [first, second] = ["Paragraph 1", "Paragraph 2"];
+    await grace.getByPlaceholder(first).pressSequentially("Hel");
+    await ada.locator("small", { hasText: "grace is writing" }).waitFor();
+    await grace.getByPlaceholder(first).pressSequentially("lo <b>");
+    await grace.getByPlaceholder(second).fill("From grace");
+    await grace.getByPlaceholder(second).blur();
+    await ada.waitForFunction(() => [...document.querySelectorAll("textarea")].map((it) => it.value).join("|") === "Hello <b>|From grace||");
+    await ada.locator("small", { hasText: "grace has written this" }).first().waitFor();
+    await grace.close();
+    await shows(ada, "#present b", ["ada (you)"]);
+    const linus = await open(t, `${url}/?user=linus`);
+    await linus.waitForFunction(() => document.querySelector("textarea").value === "Hello <b>");
+  });
+
+  test("of sensors shows those that match", { timeout }, async (t) => {
+    const { url } = await start(t, "sensors");
+    const report = (sensor, value) => fetch(`${url}/sensors/${sensor}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ value }) });
+    const page = await open(t, url);
+    await report("attic/heat", 31.26);
+    await report("attic/humidity", 55);
+    await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 8);
+    await page.getByLabel("Which").selectOption("Heat, everywhere");
+    await shows(page, "tbody td:nth-child(2)", Array(4).fill("heat"));
+    await page.getByLabel("At least").fill("31");
+    await page.getByLabel("At least").blur();
+    await shows(page, "tbody tr > :nth-child(-n+3)", ["attic", "heat", "31.3"]);
+  });
+});
+
+describe("on a phone, in the dark, the page", { concurrency: 2 }, () => {
+  for (const name of ["collaboration", "dashboard", "file-import", "htmx", "news", "notifications", "sensors", "ticker"]) {
+    test(`of ${name} is not wider than the screen`, { timeout }, async (t) => {
+      const { url } = await start(t, name);
+      const viewport = { width: 360, height: 740 };
+      const page = await open(t, url, { colorScheme: "dark", viewport, isMobile: true, provoked: [/status of 401/] });
+      if (["dashboard", "sensors", "ticker"].includes(name)) await page.locator("#state.open").waitFor();
+      if (["sensors", "ticker"].includes(name)) await page.locator("tbody tr").first().waitFor();
+      const [width, paper] = await page.evaluate(() => [document.documentElement.scrollWidth, getComputedStyle(document.body).backgroundColor]);
+      assert.ok(width <= viewport.width, `${width} px wide`);
+      assert.equal(paper, "rgb(13, 22, 27)");
+      const { TIDINGS_SCREENSHOTS: folder } = process.env;
+      if (folder) await page.screenshot({ path: `${folder}/${name}-phone.png` });
+    });
+  }
+});

@@ -1,0 +1,171 @@
+use serde_json::{Value, json};
+use tidings_testkit::limit::within;
+use tidings_testkit::process::Process;
+use tidings_testkit::wire::{Ending, Request, Response};
+use tidings_tests::example::ask;
+
+use super::{next, next_json, start};
+
+const TOKEN: &str = "x-graphql-event-stream-token";
+const SUBSCRIPTION: &str = "subscription { messages { id text } }";
+
+fn post(body: &Value) -> Request {
+    Request::post("/graphql", body.to_string()).header("content-type", "application/json")
+}
+
+/// An operation with its own stream, as an `EventSource` asks for it.
+fn distinct(query: &str) -> Request {
+    let query =
+        form_urlencoded::Serializer::new(String::new()).append_pair("query", query).finish();
+    Request::get(&format!("/graphql?{query}"))
+}
+
+async fn say(server: &Process, text: &str) -> String {
+    let query = "mutation ($text: String!) { say(text: $text) }";
+    let said = ask(server, post(&json!({ "query": query, "variables": { "text": text } }))).await;
+    let said: Value = serde_json::from_str(said.text()).expect("JSON");
+    said["data"]["say"].as_str().expect("an id").to_owned()
+}
+
+fn text(result: &Value) -> &str {
+    result["data"]["messages"]["text"].as_str().unwrap_or_else(|| panic!("{result}"))
+}
+
+#[tokio::test]
+async fn a_query_is_answered_with_json() {
+    let server = start("graphql").await;
+    say(&server, "one").await;
+    let answer = ask(&server, post(&json!({ "query": "{ messages { text } }" }))).await;
+    assert_eq!(answer.text(), r#"{"data":{"messages":[{"text":"one"}]}}"#);
+}
+
+#[tokio::test]
+async fn an_operation_with_its_own_stream_is_resumed_by_event_source() {
+    let server = start("graphql").await;
+    let mut stream = Response::to(server.addr(), distinct(SUBSCRIPTION)).await;
+    let one = say(&server, "one").await;
+    let message = next(&mut stream, "next").await;
+    assert_eq!(message.id(), Some(&*one));
+    assert_eq!(text(&message.json().expect("JSON")), "one");
+    stream.reset();
+    say(&server, "two").await;
+
+    let request = distinct(SUBSCRIPTION).header("last-event-id", &one);
+    let mut stream = Response::to(server.addr(), request).await;
+    assert_eq!(text(&next_json(&mut stream, "next").await), "two");
+
+    // An id of another history.
+    let request = distinct(SUBSCRIPTION).header("last-event-id", "elsewhere-7");
+    let mut stream = Response::to(server.addr(), request).await;
+    let reset = next_json(&mut stream, "next").await;
+    assert_eq!(reset["errors"][0]["extensions"]["code"], "RESET");
+    assert_eq!(text(&next_json(&mut stream, "next").await), "one");
+}
+
+#[tokio::test]
+async fn errors_and_the_end_are_events() {
+    let server = start("graphql").await;
+    for query in ["{ messages { text } }", "{ nothing }", "{"] {
+        let request = post(&json!({ "query": query })).header("accept", "text/event-stream");
+        let mut stream = Response::to(server.addr(), request).await;
+        assert_eq!(stream.status(), 200);
+        let result = next_json(&mut stream, "next").await;
+        assert_eq!(result["errors"].is_array(), query != "{ messages { text } }", "{result}");
+        assert_eq!(next(&mut stream, "complete").await.data(), "");
+        assert_eq!(stream.read_to_end().await, Ending::Whole);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_server_that_ends_completes_no_subscription() {
+    let server = start("graphql").await;
+    let mut stream = Response::to(server.addr(), distinct(SUBSCRIPTION)).await;
+    say(&server, "one").await;
+    next(&mut stream, "next").await;
+    server.terminate();
+    stream.read_to_end().await;
+    assert!(!stream.text().contains("complete"), "{}", stream.text());
+}
+
+/// A reservation.
+struct Client<'a> {
+    server: &'a Process,
+    token: String,
+}
+
+impl<'a> Client<'a> {
+    async fn new(server: &'a Process) -> Self {
+        let reserved = ask(server, Request::new("PUT", "/graphql")).await;
+        assert_eq!(reserved.status(), 201);
+        Self { server, token: reserved.text().to_owned() }
+    }
+
+    async fn connect(&self, last_event_id: Option<&str>) -> Response {
+        let request = Request::get(&format!("/graphql?token={}", self.token));
+        let request = match last_event_id {
+            Some(id) => request.header("last-event-id", id),
+            None => request,
+        };
+        Response::to(self.server.addr(), request).await
+    }
+
+    async fn start(&self, id: &str, query: &str) -> Response {
+        let body = json!({ "query": query, "extensions": { "operationId": id } });
+        ask(self.server, post(&body).header(TOKEN, &self.token)).await
+    }
+
+    async fn stop(&self, id: &str) -> u16 {
+        let request = Request::new("DELETE", &format!("/graphql?operationId={id}"));
+        ask(self.server, request.header(TOKEN, &self.token)).await.status()
+    }
+}
+
+#[tokio::test]
+async fn one_stream_has_all_operations_and_loses_nothing_by_a_cut() {
+    let server = start("graphql").await;
+    let client = Client::new(&server).await;
+    let mut stream = client.connect(None).await;
+    assert_eq!(client.start("a", SUBSCRIPTION).await.status(), 202);
+    let one = say(&server, "one").await;
+    let next_a = next_json(&mut stream, "next").await;
+    assert_eq!((next_a["id"].as_str(), text(&next_a["payload"])), (Some("a"), "one"));
+    assert_eq!(next_a["payload"]["data"]["messages"]["id"], one);
+
+    assert_eq!(client.start("b", "{ messages { text } }").await.status(), 202);
+    assert_eq!(next_json(&mut stream, "next").await["id"], "b");
+    assert_eq!(next(&mut stream, "complete").await.data(), r#"{"id":"b"}"#);
+
+    let seen = stream.last_event_id().to_owned();
+    stream.reset();
+    say(&server, "two").await;
+    let mut stream = client.connect(Some(&seen)).await;
+    assert_eq!(text(&next_json(&mut stream, "next").await["payload"]), "two");
+
+    assert_eq!(client.stop("a").await, 200);
+    assert_eq!(next(&mut stream, "complete").await.data(), r#"{"id":"a"}"#);
+    // It is refused at once.
+    assert_eq!(client.start("c", "{ nothing }").await.status(), 400);
+    assert_eq!(client.start("d", "{").await.status(), 400);
+}
+
+#[tokio::test]
+async fn a_reservation_has_one_stream_and_ends_when_it_is_left() {
+    let server = start("graphql").await;
+    let client = Client::new(&server).await;
+    let mut old = client.connect(None).await;
+    let new = client.connect(None).await;
+    // A newer stream takes its place, and the connection ends without an event that is not of the protocol.
+    assert_eq!(old.read_to_end().await, Ending::Whole);
+    assert!(old.messages().is_empty(), "{old:?}");
+    assert_eq!(client.start("a", SUBSCRIPTION).await.status(), 202);
+    new.reset();
+    within("the end of the reservation", async {
+        while client.stop("a").await != 404 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(client.start("b", SUBSCRIPTION).await.status(), 404);
+    assert_eq!(client.connect(None).await.status(), 404);
+}

@@ -1,0 +1,25 @@
+use tidings_testkit::wire::{Request, Response};
+use tidings_tests::example::{ask, follow};
+
+use super::{next, post_form, resume, start};
+
+#[tokio::test]
+async fn the_newest_list_is_enough_for_every_page() {
+    let server = start("htmx").await;
+    let (mut open, _) = follow(&server, Request::get("/events")).await;
+    let ordered = ask(&server, post_form("/orders", "dish=Fish+%26+chips")).await;
+    assert_eq!(ordered.status(), 204);
+    let list = next(&mut open, "orders").await;
+    assert!(list.data().contains("Fish &amp; chips"), "{}", list.data());
+    let mut away = Response::to(server.addr(), Request::get("/events")).await;
+    assert_eq!(next(&mut away, "orders").await.data(), list.data());
+
+    ask(&server, post_form("/orders", "dish=%3Cb%3Esoup")).await;
+    ask(&server, post_form("/orders/1/served", "")).await;
+    let mut back = resume(&server, Request::get("/events"), &away).await;
+    let (mut new, _) = follow(&server, Request::get("/events")).await;
+    let newest = next(&mut new, "orders").await;
+    assert!(newest.data().contains("&lt;b>soup"), "{}", newest.data());
+    assert!(!newest.data().contains("chips"), "{}", newest.data());
+    while next(&mut back, "orders").await.data() != newest.data() {}
+}
