@@ -51,7 +51,7 @@ pub(crate) enum Readers {
 /// For how long values that may have been superseded are sent from a chunk, in milliseconds: so that many readers share it.
 const LATEST: u64 = 50;
 
-/// How many bytes of them a reader takes at a time that is late.
+/// How many bytes of them a reader takes at a time.
 const VALUES_BYTES: usize = 8 * 1024;
 
 /// The newest chunk of each kind. A reader that lags by less than a chunk finds the rest of it here.
@@ -135,12 +135,11 @@ impl Feed {
             let slice = if is_split {
                 // Its topics begin at different offsets: no other reader can share this.
                 let topics = (0..).zip(&self.topics);
-                let room = self.room(false, coalescing);
+                let room = self.room(coalescing);
                 let gathered = self.gather_any(range, topics, Some(topic_cursors), room)?;
                 gathered.into_slice(range, limit, coalescing).map(|(slice, _)| slice)
             } else {
-                let room = self.room(topic_cursors.is_empty(), coalescing);
-                self.read_shared(range, room, coalescing)?
+                self.read_shared(range, coalescing)?
             };
             match slice {
                 Some(slice) => {
@@ -158,7 +157,6 @@ impl Feed {
     fn read_shared(
         self: &Arc<Self>,
         range: Range,
-        room: usize,
         coalescing: &Coalescing,
     ) -> Result<Option<Slice>, ResetReason> {
         let changed = self.changed(range.from, range.to, &coalescing.tail);
@@ -182,6 +180,7 @@ impl Feed {
                 return Ok(Some(slice));
             }
         }
+        let room = self.room(coalescing);
         let seen = coalescing.tail.watermark();
         let gathered = match &changed {
             None => self.gather_any(range, (0..).zip(&self.topics), None, room)?,
@@ -257,11 +256,11 @@ impl Feed {
         self.filter.as_ref().is_none_or(|filter| filter.passes(frame.tags.as_deref()))
     }
 
-    /// How much a reader takes at a time. What it has taken may be superseded before its client has read it: so it is little
-    /// for one that reads by itself, because it is late.
-    fn room(&self, is_cohort: bool, coalescing: &Coalescing) -> usize {
+    /// How much a reader takes at a time. What it has taken may be superseded before its client has read it, so of values it
+    /// is little.
+    fn room(&self, coalescing: &Coalescing) -> usize {
         let room = coalescing.budget.room();
-        if self.is_latest && !is_cohort { room.min(VALUES_BYTES) } else { room }
+        if self.is_latest { room.min(VALUES_BYTES) } else { room }
     }
 
     /// How many frames are compared with a filter under a topic's lock.
