@@ -22,6 +22,10 @@ fn readme_shows_the_smallest_program_and_its_page_as_they_are() {
             assert!(shown == file_shown, "README does not show {file} as it is");
         }
     }
+    let page = |framework| read(format!("examples/minimal-{framework}/src/page.html"));
+    for framework in ["actix-web", "warp"] {
+        assert!(page(framework) == page("axum"), "the page of {framework} is another one");
+    }
 }
 
 #[test]

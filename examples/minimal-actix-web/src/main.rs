@@ -7,7 +7,7 @@ use tidings_actix_web::{Event, Hub, Sse, SseRequest, tidings::error::PublishErro
 
 /// The page that listens.
 async fn page() -> Html {
-    Html::new(include_str!("../../minimal-axum/src/page.html"))
+    Html::new(include_str!("page.html"))
 }
 
 /// A client subscribes, or comes back and gets what it missed.

@@ -25,8 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let hub = Hub::new();
     tokio::spawn(count(hub.clone()));
     let topics = hub.clone();
-    let page = warp::path::end()
-        .map(|| warp::reply::html(include_str!("../../minimal-axum/src/page.html")));
+    let page = warp::path::end().map(|| warp::reply::html(include_str!("page.html")));
     let events = warp::path!("events")
         .and(tidings_warp::request())
         .map(move |request| events(&topics, request));
