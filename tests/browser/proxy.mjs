@@ -7,6 +7,7 @@ import { defer } from "./cleanup.mjs";
 
 const REQUEST_LINE = /^[A-Z]+ \S+ HTTP\/1\.1\r\n/;
 const END_OF_HEAD = "\r\n\r\n";
+const END_OF_CHUNKS = "0\r\n\r\n";
 const EVENT_STREAM = /^content-type: text\/event-stream/im;
 
 export class Proxy {
@@ -96,9 +97,10 @@ export class Proxy {
       if (body < END_OF_HEAD.length) return;
       const { from } = response.cut ?? {};
       const isStream = EVENT_STREAM.test(response.start.slice(0, body));
-      if (isStream && !(response.start.includes("\n\n", body) && response.start.includes(from ?? ""))) return;
+      const isThere = response.start.includes("\n\n", body) && response.start.includes(from ?? "");
+      if (isStream && !isThere && !response.start.endsWith(END_OF_CHUNKS)) return;
       response.begun = true;
-      if (!isStream) response.cut = undefined;   // it is refused, or there is nothing
+      if (!isStream || !isThere) response.cut = undefined;   // it is refused, or there is nothing
       text = this.#hurry(response.start);
       if (response.cut?.from) response.cut.after += text.indexOf(from) + from.length;
     }
