@@ -1,10 +1,7 @@
-// The code of the pages that people read compiles; and the route handler runs.
+// The code of the pages that people read compiles. The route handler runs in Next: see `tests/next`.
 
 import { execFileSync } from "node:child_process";
-import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import http from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -52,6 +49,8 @@ afterAll(() => rmSync(folder, { recursive: true }));
 function check(modules: { file: string; code: string }[]): string {
   const compilerOptions = {
     noUnusedLocals: false, isolatedDeclarations: false, declaration: false, skipLibCheck: true,
+    // Of the server of a route handler.
+    types: ["node"],
     // React's, and a console that has everything.
     paths: { "tidings-client": [join(root, "ts/index.ts")], "tidings-client/*": [join(root, "ts/*.ts")] },
   };
@@ -111,36 +110,4 @@ describe("the code of the pages", () => {
     ];
     expect(check(right.map((line, n) => ({ file: `right${n}.ts`, code: begin + line })))).toBe("");
   });
-});
-
-test("the route handler passes on what a browser asks for, the stream as it comes, and its end", async () => {
-  const block = all.find(({ code }) => code.includes("export async function GET"));
-  let gone: Promise<unknown> = Promise.resolve();
-  const asked: http.IncomingMessage[] = [];
-  const hub = http.createServer((request, response) => {
-    asked.push(request);
-    gone = once(response, "close");
-    if (request.url?.includes("finished")) return void response.writeHead(204).end();
-    response.writeHead(200, { "content-type": "text/event-stream" });
-    response.write("data: 1\n\n");
-  });
-  hub.listen(0, "127.0.0.1");
-  await once(hub, "listening");
-  const file = join(folder, "route.ts");
-  writeFileSync(file, (block?.code ?? "").replace(":3000", `:${(hub.address() as AddressInfo).port}`));
-  const { GET } = (await import(file)) as { GET: (request: Request) => Promise<Response> };
-  const end = new AbortController();
-  const headers = { cookie: "session=1", "last-event-id": "e-1", "x-other": "not passed on" };
-  const response = await GET(new Request("https://app.test/events?topic=a", { headers, signal: end.signal }));
-  expect(asked[0]?.url).toBe("/events?topic=a");
-  expect(asked[0]?.headers).toMatchObject({ cookie: "session=1", "last-event-id": "e-1", accept: "text/event-stream" });
-  expect(asked[0]?.headers["x-other"]).toBeUndefined();
-  expect(response.headers.get("content-type")).toBe("text/event-stream");
-  const first = await response.body?.getReader().read();
-  expect(new TextDecoder().decode(first?.value)).toBe("data: 1\n\n");
-  end.abort();
-  await gone;
-  expect((await GET(new Request("https://app.test/events?finished"))).status).toBe(204);
-  hub.close();
-  rmSync(file);
 });
