@@ -58,7 +58,7 @@ describe("the route handler", { concurrency: 2 }, () => {
     const stream = await open(t, `${next.url}/events?topic=a`, { "accept-encoding": "gzip, br" });
     assert.equal(stream.response.status, 200);
     const direct = await open(t, `${hub.url}/events?topic=a`);
-    for (const name of ["content-type", "cache-control", "x-accel-buffering"]) {
+    for (const name of ["content-type", "cache-control", "x-accel-buffering", "x-content-type-options"]) {
       assert.equal(stream.response.headers.get(name), direct.response.headers.get(name), name);
     }
     assert.equal(stream.response.headers.get("content-type"), "text/event-stream; charset=utf-8");
@@ -110,6 +110,15 @@ describe("the route handler", { concurrency: 2 }, () => {
     assert.equal(head.headers.get("content-type"), "text/event-stream; charset=utf-8");
     await untilClients(hub, 0);
     assert.deepEqual(next.errors, []);
+  });
+
+  test("takes no more from the hub than a client reads, but for some buffers", { timeout }, async (t) => {
+    const { hub, next } = await start(t);
+    await open(t, `${next.url}/events?topic=a`);
+    for (let n = 0; n < 100; n++) await hub.publish("a", "x".repeat(500_000));
+    const { clients: [client] } = await hub.clients();
+    // That is up to 25 MB in all sockets, streams and programs.
+    assert.ok(client.events_sent < 50, `${client.events_sent} events were sent`);
   });
 
   test("passes on what is no stream, and when to come back", { timeout }, async (t) => {
