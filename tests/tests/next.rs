@@ -25,6 +25,7 @@ fn next_renders_a_page_and_passes_on_its_stream() {
     });
     let Some((node, chromium)) = found else { return };
 
+    let hub = program::build("hub-axum");
     for arguments in
         [&["build.mjs"][..], &["--test", "--test-reporter=spec", "--test-concurrency=2"]]
     {
@@ -33,7 +34,7 @@ fn next_renders_a_page_and_passes_on_its_stream() {
             .args(arguments)
             .current_dir(folder)
             .env("CHROMIUM", &chromium)
-            .env("TIDINGS_HUB", program::build("hub-axum"))
+            .env("TIDINGS_HUB", &hub)
             .stdin(Stdio::null())
             .status()
             .expect("node runs");
