@@ -1,7 +1,7 @@
 //! A page of Datastar, on warp: a vote, and its result as it comes in.
 //!
 //! [`patch`] makes the events that Datastar understands. The page shows the newest result, so that is enough for one that is
-//! opened, comes back, or has missed some.
+//! opened, comes back, or has missed some. There is one from the start, for pages that were there before a restart.
 //!
 //! [`sdk`] is a route for Datastar's own tests of servers, which are in its repository:
 //!
@@ -39,16 +39,21 @@ impl App {
         }
         let mut votes = self.votes.lock();
         *votes.entry(choice).or_default() += 1;
-        let patch = Patch::Elements(Elements::new(render(&votes)));
+        self.publish(&votes)?;
+        Ok(StatusCode::NO_CONTENT)
+    }
+
+    fn publish(&self, votes: &BTreeMap<String, u32>) -> Result<(), tidings_warp::Error> {
+        let patch = Patch::Elements(Elements::new(render(votes)));
         // On a hub in memory, this does not wait.
         self.hub.publish(VOTES, patch.event()?).wait()?;
-        Ok(StatusCode::NO_CONTENT)
+        Ok(())
     }
 }
 
 /// The result, as an element that takes the place of the one with its id.
 fn render(votes: &BTreeMap<String, u32>) -> String {
-    let all: u32 = votes.values().sum();
+    let all = votes.values().sum::<u32>().max(1);
     let row = |choice| {
         let count = votes.get(choice).copied().unwrap_or_default();
         format!(
@@ -66,6 +71,7 @@ fn events(app: &App, request: SseRequest) -> Sse {
 async fn main() -> Result<(), Box<dyn Error>> {
     let hub = Hub::builder().retention(Retention::default().events(1)).build();
     let state = App { hub: hub.clone(), votes: Arc::default() };
+    state.publish(&BTreeMap::new())?;
     let app = warp::any().map(move || state.clone());
     let page =
         warp::path::end().and(warp::get()).map(|| warp::reply::html(include_str!("page.html")));
