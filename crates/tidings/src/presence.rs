@@ -52,10 +52,10 @@
 //! off, or stood still, says again who is there when it is back.
 
 mod attendance;
-mod keeper;
+pub(crate) mod keeper;
 mod present;
 mod roster;
-mod work;
+pub(crate) mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +72,6 @@ use crate::field::EventName;
 use crate::log::retention::Retention;
 use crate::topic::{Topic, TopicPattern};
 
-pub(crate) use keeper::Keeper;
 pub use present::{Present, ReadPresence};
 
 /// The name of the event that somebody is on a topic: see the [module](self).

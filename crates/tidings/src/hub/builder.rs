@@ -15,7 +15,7 @@ use crate::heartbeat::Heartbeat;
 use crate::log::feed::{Coalescing, Feeds};
 use crate::log::retention::{Retention, RetentionRules};
 use crate::pinned::Pinned;
-use crate::presence::{Keeper, Presence, PresenceRules};
+use crate::presence::{Presence, PresenceRules, work};
 use crate::registry::Registry;
 use crate::retry::DEFAULT_RETRY;
 use crate::stream_limit::{OverLimit, StreamLimits};
@@ -301,7 +301,7 @@ impl HubBuilder {
             registry: Registry::default(),
             feeds: Arc::new(Feeds::default()),
             coalescing: Coalescing::new(Self::COALESCED_BYTES, self.clock.clone()),
-            presence: Keeper::new(self.presence, cluster.as_ref(), this.clone(), &self.clock),
+            presence: work::keeper(self.presence, cluster.as_ref(), this.clone(), &self.clock),
             clock: self.clock,
             pinned,
             is_relieving: false.into(),

@@ -28,7 +28,7 @@ use crate::log::tail::Tail;
 use crate::log::{TopicLog, TopicState};
 use crate::metrics::Metrics;
 use crate::pinned::Pinned;
-use crate::presence::Keeper;
+use crate::presence::keeper::Keeper;
 use crate::registry::Registry;
 use crate::stream_limit::StreamLimits;
 use crate::sync::Mutex;

@@ -1,23 +1,20 @@
 //! When presence topics are kept: streams that come and go note it, and the timer thread does the work.
 
+use std::fmt::Debug;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 
 use super::attendance::Attendance;
-use super::work::Work;
 use super::{PresenceRules, Who};
 use crate::client::Client;
 use crate::clock::{self, Clock};
-use crate::cluster::NodeId;
-use crate::cluster::membership::Membership;
-use crate::hub::shared::Shared;
 use crate::sync::Mutex;
 use crate::timers::{Timed, TimerSlot};
 
 /// The part of a hub that keeps presence topics.
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    shared: Weak<Shared>,
+    this: Weak<Self>,
     clock: Clock,
     /// No other lock is taken while this is held, but those of a stream's topics and of the timers.
     here: Mutex<Here>,
@@ -44,43 +41,41 @@ pub(super) struct News {
     pub(super) renews: bool,
 }
 
+/// What the keeper has its topics kept by.
+pub(super) trait Work: Debug + Send {
+    /// Does a part of what is to be done. Returns when to go on, if nothing wakes it before.
+    fn step(&mut self, keeper: &Arc<Keeper>, now: u64) -> u64;
+}
+
 #[derive(Debug)]
 enum WorkState {
-    Waiting(Box<Work>),
+    Waiting(Box<dyn Work>),
     /// One thread has it.
     Running,
     Closed,
 }
 
 impl Keeper {
-    /// `None` where presence is kept for no topic. Begins when it [looks](Self::look).
-    pub(crate) fn new(
-        rules: PresenceRules,
-        cluster: Option<&Membership>,
-        shared: Weak<Shared>,
+    /// Begins when it [looks](Self::look). The work has a waker, which makes the keeper look.
+    pub(super) fn new<W: Work + 'static>(
+        rules: Arc<PresenceRules>,
         clock: &Clock,
-    ) -> Option<Arc<Self>> {
-        if rules.is_empty() {
-            return None;
-        }
-        let node = cluster.map_or_else(NodeId::random, Membership::id);
-        let rules = Arc::new(rules);
-        Some(Arc::new_cyclic(|this| {
+        work: impl FnOnce(Waker) -> W,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|this: &Weak<Self>| {
             let waker = Waker::from(Arc::new(Alarm(this.clone())));
-            let attendance = Attendance::new(rules.clone());
             Self {
-                shared,
+                this: this.clone(),
                 clock: clock.clone(),
-                here: Mutex::new(Here { attendance, due: u64::MAX, renews: false }),
-                work: Mutex::new(WorkState::Waiting(Box::new(Work::new(
-                    node,
-                    rules,
-                    waker,
-                    clock.now(),
-                )))),
+                here: Mutex::new(Here {
+                    attendance: Attendance::new(rules),
+                    due: u64::MAX,
+                    renews: false,
+                }),
+                work: Mutex::new(WorkState::Waiting(Box::new(work(waker)))),
                 timer: TimerSlot::new(),
             }
-        }))
+        })
     }
 
     /// A stream has begun, has changed its topics, or has ended.
@@ -142,7 +137,7 @@ impl Keeper {
         }
     }
 
-    fn run(self: &Arc<Self>, shared: &Arc<Shared>, now: u64) {
+    fn run(self: &Arc<Self>, now: u64) {
         // What is scheduled from here on is for the next time.
         self.here.lock().due = u64::MAX;
         let work = {
@@ -159,7 +154,7 @@ impl Keeper {
         let Some(mut work) = work else {
             return self.schedule(&mut self.here.lock(), now + 1);
         };
-        let next = work.step(self, shared, now);
+        let next = work.step(self, now);
         let mut state = self.work.lock();
         let closed = match *state {
             WorkState::Closed => Some(work),
@@ -180,10 +175,8 @@ impl Timed for Keeper {
     }
 
     fn fire(&self, now: u64) -> Option<u64> {
-        if let Some(shared) = self.shared.upgrade()
-            && let Some(keeper) = shared.presence.as_ref()
-        {
-            keeper.run(&shared, now);
+        if let Some(keeper) = self.this.upgrade() {
+            keeper.run(now);
         }
         // It schedules itself: whoever notes something meanwhile does so, too.
         None

@@ -6,13 +6,13 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
-use super::keeper::{Keeper, News};
+use super::keeper::{self, Keeper, News};
 use super::roster::Roster;
 use super::{DERIVED, Entry, PresenceRules, Who, topic_of};
-use crate::clock::millis;
+use crate::clock::{Clock, millis};
 use crate::cluster::NodeId;
 use crate::cluster::membership::Membership;
 use crate::decode::{Decoder, Message};
@@ -43,7 +43,8 @@ struct Flight {
 
 /// What only one thread at a time does.
 #[derive(Debug)]
-pub(super) struct Work {
+struct Work {
+    shared: Weak<Shared>,
     node: NodeId,
     rules: Arc<PresenceRules>,
     waker: Waker,
@@ -82,25 +83,36 @@ const STOOD_STILL: u64 = 3 * INTERVAL;
 /// What was said so recently need not be said again, in milliseconds.
 const RECENT: u64 = 10_000;
 
-impl Work {
-    pub(super) fn new(node: NodeId, rules: Arc<PresenceRules>, waker: Waker, now: u64) -> Self {
-        Self {
-            node,
-            rules,
-            waker,
-            observer: None,
-            roster: Roster::default(),
-            tasks: VecDeque::new(),
-            in_flight: HashMap::default(),
-            flights: 0,
-            sent: VecDeque::new(),
-            answered: VecDeque::new(),
-            watched_at: now,
-        }
+/// What keeps the presence topics of a hub. `None` where presence is kept for no topic.
+pub(crate) fn keeper(
+    rules: PresenceRules,
+    cluster: Option<&Membership>,
+    shared: Weak<Shared>,
+    clock: &Clock,
+) -> Option<Arc<Keeper>> {
+    if rules.is_empty() {
+        return None;
     }
+    let rules = Arc::new(rules);
+    Some(Keeper::new(rules.clone(), clock, |waker| Work {
+        shared,
+        node: cluster.map_or_else(NodeId::random, Membership::id),
+        rules,
+        waker,
+        observer: None,
+        roster: Roster::default(),
+        tasks: VecDeque::new(),
+        in_flight: HashMap::default(),
+        flights: 0,
+        sent: VecDeque::new(),
+        answered: VecDeque::new(),
+        watched_at: clock.now(),
+    }))
+}
 
-    /// Does a part of what is to be done. Returns when to go on, if nothing wakes it before.
-    pub(super) fn step(&mut self, keeper: &Arc<Keeper>, shared: &Arc<Shared>, now: u64) -> u64 {
+impl keeper::Work for Work {
+    fn step(&mut self, keeper: &Arc<Keeper>, now: u64) -> u64 {
+        let Some(shared) = &self.shared.upgrade() else { return u64::MAX };
         self.settle(now);
         let has_all = self.observe(keeper, shared, now);
         let News { changed, mut next, renews } = keeper.take_news(now);
@@ -131,7 +143,9 @@ impl Work {
         }
         next
     }
+}
 
+impl Work {
     /// Looks for answers to what was published, and tries again where an event does not come.
     fn settle(&mut self, now: u64) {
         let mut cx = Context::from_waker(&self.waker);

@@ -7,14 +7,15 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use super::Subscription;
 use super::application_task::ApplicationTask;
 use super::catch_up::CatchUp;
 use super::ends::AskedEnds;
+use super::handing_out::Item;
 use super::look_back::PendingLook;
 use super::replay::Replay;
 use super::snapshot::{AwaitedSnapshot, SharedSnapshot, Snapshot};
 use super::topics::AddedHistory;
-use super::{Item, Subscription};
 use crate::encode;
 use crate::epoch::Epoch;
 use crate::error::{StreamError, StreamErrorKind};

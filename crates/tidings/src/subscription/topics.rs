@@ -6,11 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::Subscription;
 use super::attached::Attached;
 use super::beginning::LogStart;
 use super::out_of_band::Ready;
+use super::polling::Rejoin;
 use super::read_history::ReadHistory;
-use super::{Rejoin, Subscription};
 use crate::decode::Message;
 use crate::encode;
 use crate::epoch::Epoch;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Rejoin, Subscription};
+use super::Subscription;
+use super::polling::Rejoin;
 use crate::client::{Client, Identity};
 use crate::client_id::ClientId;
 use crate::end_reason::{End, EndReason};
