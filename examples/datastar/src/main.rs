@@ -13,12 +13,11 @@
 mod patch;
 mod sdk;
 
-use std::{collections::BTreeMap, env, error::Error, sync::Arc};
+use std::{collections::BTreeMap, error::Error, sync::Arc};
 
 use parking_lot::Mutex;
 use patch::{Elements, Patch};
 use tidings_warp::{History, Hub, Retention, Sse, SseRequest};
-use tokio::net::TcpListener;
 use warp::http::StatusCode;
 use warp::{Filter, Reply};
 
@@ -75,9 +74,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = warp::any().map(move || state.clone());
     let page =
         warp::path::end().and(warp::get()).map(|| warp::reply::html(include_str!("page.html")));
-    let style = warp::path!("page.css").and(warp::get()).map(|| {
-        warp::reply::with_header(page_example::CSS, "content-type", page_example::CONTENT_TYPE)
-    });
     let events = warp::path!("events")
         .and(warp::get())
         .and(app.clone())
@@ -90,11 +86,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Ok(status) => status.into_response(),
             Err(error) => error.into_response(),
         });
-    let routes = page.or(style).or(events).or(vote).or(sdk::route());
+    let routes = page.or(page_example::warp::files()).or(events).or(vote).or(sdk::route());
 
-    let address = env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned());
-    let listener = TcpListener::bind(address).await?;
-    println!("http://{}/", listener.local_addr()?);
-    tidings_warp::serve(listener, routes, &hub).await?;
+    tidings_warp::serve(page_example::listen().await?, routes, &hub).await?;
     Ok(())
 }

@@ -6,7 +6,7 @@
 //! The page is checked against the enum of its events: `web/topics.ts` has their types, and `tsc --project web` reads
 //! `web/page.js` with them. A test fails when the file is out of date.
 
-use std::{env, error::Error, sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use auth_example::accounts::{Accounts, Caller, Credentials, SESSION_COOKIE};
 use auth_example::refusal::Refusal;
@@ -20,7 +20,6 @@ use axum_extra::extract::CookieJar;
 use serde::{Deserialize, Serialize};
 use tidings::error::FieldError;
 use tidings_axum::{Event, History, Hub, Retention, Sse, SseRequest};
-use tokio::net::TcpListener;
 use ts_rs::TS;
 
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -151,13 +150,11 @@ fn hub() -> Result<Hub, FieldError> {
 async fn main() -> Result<(), Box<dyn Error>> {
     let hub = hub()?;
     let state = App { hub: hub.clone(), accounts: Arc::new(Accounts::new(Duration::ZERO)) };
-    let style = ([(header::CONTENT_TYPE, page_example::CONTENT_TYPE)], page_example::CSS);
-    let script = |script| ([(header::CONTENT_TYPE, tidings_client::CONTENT_TYPE)], script);
+    let javascript = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
     let app = Router::new()
         .route("/", get(Html(include_str!("../web/page.html"))))
-        .route("/page.css", get(style))
-        .route("/tidings.js", get(script(tidings_client::JS)))
-        .route("/page.js", get(script(include_str!("../web/page.js"))))
+        .route("/page.js", get((javascript, include_str!("../web/page.js"))))
+        .merge(page_example::axum::files())
         .route("/me", get(me))
         .route("/login", post(log_in))
         .route("/logout", post(log_out))
@@ -166,10 +163,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/read", post(read))
         .with_state(state);
 
-    let address = env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned());
-    let listener = TcpListener::bind(address).await?;
-    println!("http://{}/", listener.local_addr()?);
-    tidings_axum::serve(listener, app, &hub).await?;
+    tidings_axum::serve(page_example::listen().await?, app, &hub).await?;
     Ok(())
 }
 
@@ -185,7 +179,7 @@ mod tests {
     fn the_types_of_the_page_are_those_of_the_events() -> Result<(), TypesError> {
         const FILE: &str = "web/topics.ts";
         let topics = TopicTypes::new().topic::<Notice<'_>>("user:*")?;
-        if env::var_os("TIDINGS_WRITE_DOCS").is_some_and(|value| value == "1") {
+        if std::env::var_os("TIDINGS_WRITE_DOCS").is_some_and(|value| value == "1") {
             topics.write(FILE)?;
         }
         topics.check(FILE)
