@@ -161,6 +161,5 @@ async fn main() -> io::Result<()> {
             .route("/imports/{import}/events", web::get().to(events))
     };
 
-    let listener = page_example::listen().await?.into_std()?;
-    tidings_actix_web::serve(listener, app, &hub).await
+    tidings_actix_web::serve(page_example::listen().await?, app, &hub).await
 }

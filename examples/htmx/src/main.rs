@@ -97,6 +97,5 @@ async fn main() -> io::Result<()> {
             .route("/orders/{number}/served", web::post().to(serve))
     };
 
-    let listener = page_example::listen().await?.into_std()?;
-    tidings_actix_web::serve(listener, app, &hub).await
+    tidings_actix_web::serve(page_example::listen().await?, app, &hub).await
 }

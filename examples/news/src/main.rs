@@ -70,6 +70,5 @@ async fn main() -> io::Result<()> {
             .route("/news", web::post().to(publish))
     };
 
-    let listener = page_example::listen().await?.into_std()?;
-    tidings_actix_web::serve(listener, app, &hub).await
+    tidings_actix_web::serve(page_example::listen().await?, app, &hub).await
 }
