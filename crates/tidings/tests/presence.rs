@@ -212,6 +212,26 @@ fn who_comes_later_is_told_who_is_there() {
 }
 
 #[test]
+fn only_who_subscribes_to_what_says_who_is_there_is_told() {
+    let rooms = Rooms::new();
+    let told = |names: &[&str]| {
+        let subscribe = rooms.hub.subscribe_matching(names.iter().copied()).history(History::All);
+        let (mut reader, _) = Reader::open_with_status(subscribe);
+        let stream = rooms.join("ada", &["room/1"]);
+        let messages = reader.messages();
+        rooms.leave(stream);
+        rooms.after(2 * GRACE);
+        messages.iter().any(|message| message.event() == JOIN_EVENT)
+    };
+    for names in [&["room/1"][..], &["room/*", "news"], &["presence/room/2", "presence"]] {
+        assert!(!told(names), "{names:?}");
+    }
+    for names in [&["presence/room/1"][..], &["presence/*"], &["*"], &["*room/1"]] {
+        assert!(told(names), "{names:?}");
+    }
+}
+
+#[test]
 fn events_say_who_since_when_and_where() {
     let rooms = Rooms::new();
     let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();

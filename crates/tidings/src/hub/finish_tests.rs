@@ -98,6 +98,31 @@ fn the_same_is_void_where_it_is_read_back_however_the_pages_are_cut() {
 }
 
 #[test]
+fn what_was_void_comes_back_once_the_last_event_is_trimmed() {
+    let log = ScriptedLog::default();
+    log.state().records = vec![record("a", 1), last("a", 2), seen(1, record("a", 3))];
+    log.state().end = 3;
+    let (knows, replica) = log.hub();
+    replica.deliver(record("a", 1)).unwrap();
+    replica.deliver(last("a", 2)).unwrap();
+    replica.deliver(seen(1, record("a", 3))).unwrap();
+    let mut stream = knows.subscribe("a").history(History::All).open().unwrap();
+    assert_eq!(received(&mut stream), ["fresh", "1", "2", END]);
+
+    log.state().trimmed = 2;
+    log.state().records.drain(..2);
+    let (is_new, replica) = log.hub();
+    replica.deliver(seen(1, record("a", 3))).unwrap();
+    let mut stream = is_new.subscribe("a").history(History::All).open().unwrap();
+    assert_eq!(received(&mut stream), ["fresh", "3"]);
+    assert!(!is_over(&is_new, &["a"], 2));
+    assert_eq!(received(&mut resume(&is_new, &["a"], 2)), ["resumed", "3"]);
+    // Read back, too.
+    replica.restart(Origin { epoch: epoch(), position: 3, end: 3 }).unwrap();
+    assert_eq!(received(&mut resume(&is_new, &["a"], 2)), ["resumed", "3"]);
+}
+
+#[test]
 fn the_log_is_asked_for_ends_that_memory_does_not_have() {
     let log = ScriptedLog::default();
     log.state().records = vec![record("a", 1), last("a", 2), record("b", 3), last("c", 4)];

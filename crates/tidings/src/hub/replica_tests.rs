@@ -8,6 +8,7 @@ use super::scripted_log::{ScriptedLog, epoch, other_epoch, received, record};
 use super::*;
 use crate::Resume;
 use crate::backend::{Appended, Epoch, Origin, Replica};
+use crate::clock::ManualClock;
 use crate::subscription::Subscription;
 
 fn deliver(replica: &Replica, positions: impl IntoIterator<Item = u64>) {
@@ -147,4 +148,37 @@ fn a_client_that_has_caught_up_has_a_position_without_a_new_event() {
     log.state().records = (1..=5).map(|position| record("a", position)).collect();
     replica.restart(origin(epoch(), 5)).unwrap();
     assert_eq!(received(&mut stream), ["4", "5"]);
+}
+
+#[test]
+fn the_ends_of_64_topics_are_asked_for_and_not_at_once_again() {
+    let clock = ManualClock::new();
+    let log = ScriptedLog::default();
+    log.state().trimmed = 5;
+    log.state().is_down = true;
+    let hub = Hub::builder().clock(&clock).retry(None).heartbeat(None).build_on(log.clone());
+    let open = |topics: u64| {
+        let names = (0..topics).map(|n| format!("a/{n}"));
+        let resume = Resume::new().with_last_event_id(epoch().id(5).as_str());
+        let mut stream = hub.subscribe(names).resume(resume).open().unwrap();
+        assert_eq!(received(&mut stream), ["resumed"]);
+        stream
+    };
+    let _too_many = open(65);
+    assert!(log.state().ends.is_empty());
+    let _stream = open(64);
+    assert_eq!(log.state().ends, [64]);
+    clock.advance(Duration::from_millis(4_999));
+    drop(open(64));
+    assert_eq!(log.state().ends, [64], "whoever has the same topics");
+    clock.advance(Duration::from_millis(1));
+    drop(open(64));
+    assert_eq!(log.state().ends, [64, 64]);
+    // It is known when the log has answered.
+    log.state().is_down = false;
+    for _ in 0..2 {
+        clock.advance(Duration::from_secs(5));
+        drop(open(64));
+    }
+    assert_eq!(log.state().ends, [64, 64, 64]);
 }

@@ -35,6 +35,10 @@ pub(crate) struct Script {
     /// What was asked of it.
     pub(crate) interests: Vec<(String, Option<u64>)>,
     pub(crate) appends: Vec<Reply<Appended>>,
+    /// For the ends of how many topics, each time.
+    pub(crate) ends: Vec<usize>,
+    /// Questions for ends fail.
+    pub(crate) is_down: bool,
     /// Nothing more will be asked.
     #[cfg(shuttle)]
     pub(crate) is_done: bool,
@@ -141,7 +145,12 @@ impl Log for ScriptedLog {
     }
 
     fn finished(&self, topics: Vec<Topic>, reply: Reply<Vec<(Topic, u64)>>) {
-        let state = self.state();
+        let mut state = self.state();
+        state.ends.push(topics.len());
+        if state.is_down {
+            let error = LogError::new(LogErrorKind::Unavailable, "scripted log: is down");
+            return reply.send(Err(error));
+        }
         let newest = topics.into_iter().filter_map(|topic| {
             let newest = state.records.iter().rfind(|record| record.topic == topic)?;
             newest.event.is_last().then_some((topic, newest.position))
