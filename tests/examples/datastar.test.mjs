@@ -1,12 +1,14 @@
-// The events of the example datastar are those that Datastar's own SDK sends, as it is installed from npm. (Its script for pages
-// is not there in a version that knows these events.)
+// The events of the example datastar are those that Datastar's own SDK sends, as it is installed from npm, and Datastar's script
+// for pages does what they say.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ServerSentEventGenerator } from "@starfederation/datastar-sdk/src/web/serverSentEventGenerator.js";
 
-import { start, timeout } from "./example.mjs";
+import { pages, start, timeout } from "./example.mjs";
+
+const open = pages();
 
 /** All ways to choose a value, or none, for each option. */
 const choices = (options) =>
@@ -72,4 +74,42 @@ test("its events are those of Datastar's SDK", { timeout }, async (t) => {
   assert.ok(cases.length > 600, `${cases.length} cases`);
   for (let at = 0; at < cases.length; at += 20) await check(cases.slice(at, at + 20), answers[0]);
   for (const answer of answers) await check(cases.filter((_, n) => n % 50 === 0), answer);
+});
+
+test("Datastar's script does what its events say", { timeout }, async (t) => {
+  const { url } = await start(t, "datastar");
+  const page = await open(t, url);
+  const patch = (elements, options) => ({ type: "patchElements", elements, ...options });
+  const events = [
+    patch('<section id="all">\n  <p id="a">old</p>\n</section>', { selector: "body", mode: "append" }),
+    patch('<p id="a">a</p>'),
+    patch("<p>before</p>", { selector: "#a", mode: "before" }),
+    patch("<p>first</p>", { selector: "#all", mode: "prepend" }),
+    patch('<p id="b"></p>', { selector: "#a", mode: "after" }),
+    patch("<b>b</b>", { selector: "#b", mode: "inner" }),
+    patch('<p id="d">d</p>', { selector: "#all", mode: "append" }),
+    patch('<p id="c">c</p>', { selector: "#all", mode: "append" }),
+    patch("", { selector: "#c", mode: "remove" }),
+    // Browsers do this later.
+    patch('<p id="e">e</p>', { selector: "#d", mode: "replace", useViewTransition: true }),
+    { type: "patchSignals", signals: { text: "two\nlines", other: 1 } },
+    { type: "patchSignals", signals: { text: "missing", more: 2 }, onlyIfMissing: true },
+    { type: "patchSignals", "signals-raw": '{\n"other":\nnull}' },
+    { type: "executeScript", script: "document.title =\n  document.currentScript.dataset.x", attributes: { "data-x": '"title"' } },
+  ];
+  await page.evaluate((events) => {
+    const button = Object.assign(document.createElement("button"), { textContent: "Ask" });
+    button.setAttribute("data-on:click", `@post('/test', {payload: ${JSON.stringify({ events })}})`);
+    const signals = document.createElement("pre");
+    signals.setAttribute("data-json-signals", "");
+    document.body.append(button, signals);
+  }, events);
+  // Shown when Datastar has looked at what is new.
+  await page.locator("pre", { hasText: "{" }).waitFor();
+  await page.getByRole("button", { name: "Ask" }).click();
+  await page.waitForFunction(() => document.title === '"title"');
+  await page.locator("#e").waitFor();
+  assert.deepEqual(await page.locator("#all > p").allInnerTexts(), ["first", "before", "a", "b", "e"]);
+  assert.deepEqual(JSON.parse(await page.locator("pre").innerText()), { text: "two\nlines", more: 2 });
+  assert.equal(await page.locator("body > script").count(), 0);
 });

@@ -53,10 +53,25 @@ export function pages() {
   };
 }
 
-/** Answers with what is installed from npm, in the version that the page asks for. */
+/** Answers with what is installed, in the version that the page asks for. */
 export async function serveInstalled(route) {
-  const [, name, version, path] = /\/npm\/([^@]+)@([^/]+)\/(.+)$/.exec(route.request().url());
+  const [, origin, name, version, path] = /\.net\/(npm|gh)\/([^@]+)@([^/]+)\/(.+)$/.exec(route.request().url());
+  const body = origin === "npm" ? await ofNpm(name, version, path) : await datastar(`${name}@${version}/${path}`);
+  await route.fulfill({ contentType: "text/javascript", body });
+}
+
+async function ofNpm(name, version, path) {
   const read = (file) => readFile(new URL(`node_modules/${name}/${file}`, import.meta.url), "utf8");
   assert.equal(JSON.parse(await read("package.json")).version, version, name);
-  await route.fulfill({ contentType: "text/javascript", body: await read(path) });
+  return read(path);
+}
+
+/** Datastar's script from ../datastar/requirements.txt. Its first line has its version. */
+async function datastar(path) {
+  const { DATASTAR: file } = process.env;
+  if (!file) throw new Error("DATASTAR: is not set; it is the path of Datastar's script, see ../tests/examples/pages.rs");
+  const script = await readFile(file, "utf8");
+  const [, version] = /^\/\/ Datastar (\S+)/.exec(script);
+  assert.equal(path, `starfederation/datastar@${version}/bundles/datastar.js`);
+  return script;
 }

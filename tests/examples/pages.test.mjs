@@ -37,6 +37,40 @@ describe("the page", { concurrency: 2 }, () => {
     assert.equal(await one.locator("li").count(), dishes.length - 1);
   });
 
+  test("of Datastar shows the newest result, after a cut and after a restart", { timeout }, async (t) => {
+    const server = await start(t, "datastar");
+    const cuts = ["end", "reset"].map((how) => ({ after: 1_500, how }));
+    const proxy = await Proxy.start(t, server, { retryMs: 5, cut: () => cuts.shift() });
+    const provoked = [/^Datastar failed to reach/, /^(network error|Failed to fetch) at /, /ERR_(INCOMPLETE_CHUNKED_ENCODING|CONNECTION_RE|EMPTY_RESPONSE)/];
+    const [one, two] = [await open(t, server.url, { provoked }), await open(t, proxy.url, { provoked })];
+    for (const page of [one, two]) await shows(page, "#result b", ["0", "0", "0"]);
+    // What it has shown never goes back.
+    await two.evaluate(() => {
+      window.teas = [];
+      new MutationObserver(() => teas.push(Number(document.querySelectorAll("#result b")[1].textContent)))
+        .observe(document.body, { childList: true, characterData: true, subtree: true });
+    });
+    for (let votes = 1; votes <= 12; votes++) {
+      await one.getByRole("button", { name: "Tea" }).click();
+      await shows(one, "#result b", ["0", String(votes), "0"]);
+    }
+    await proxy.untilCut(2);
+    await shows(two, "#result b", ["0", "12", "0"]);
+    const teas = await two.evaluate(() => window.teas);
+    assert.deepEqual(teas, teas.toSorted((one, other) => one - other));
+    assert.ok(proxy.requests.slice(1).every((head) => /^last-event-id: \S/im.test(head)), proxy.requests.at(-1));
+
+    // Votes are in memory. A stream ends in an orderly way, and by an error.
+    for (const signal of ["SIGTERM", "SIGKILL"]) {
+      await server.kill(signal);
+      await server.restart();
+      await shows(two, "#result b", ["0", "0", "0"]);
+      await two.getByRole("button", { name: "Water" }).click();
+      await shows(two, "#result b", ["0", "0", "1"]);
+    }
+    for (const page of [one, two]) await shows(page, "#result b", ["0", "0", "1"]);
+  });
+
   test("of notifications shows a user's own, and what is read in one tab is read in the other", { timeout }, async (t) => {
     const { url } = await start(t, "notifications");
     const logIn = async (page, user, password) => {
@@ -168,7 +202,7 @@ describe("the page", { concurrency: 2 }, () => {
 });
 
 describe("on a phone, in the dark, the page", { concurrency: 2 }, () => {
-  for (const name of ["collaboration", "dashboard", "file-import", "htmx", "news", "notifications", "sensors", "ticker"]) {
+  for (const name of ["collaboration", "dashboard", "datastar", "file-import", "htmx", "news", "notifications", "sensors", "ticker"]) {
     test(`of ${name} is not wider than the screen`, { timeout }, async (t) => {
       const { url } = await start(t, name);
       const viewport = { width: 360, height: 740 };

@@ -2,12 +2,11 @@
 // of the examples that follow.
 //
 //   cargo build -p dashboard -p ticker …
-//   (cd tests/examples && npm ci && TIDINGS_EXAMPLES=../../target/debug DATASTAR=datastar.js node screenshots.mjs light)
+//   (cd tests/examples && npm ci && TIDINGS_EXAMPLES=../../target/debug DATASTAR=datastar-core.js node screenshots.mjs light)
 //
-// Datastar's script is not on npm in a version that knows these events: DATASTAR is a file with the one that the page names.
+// DATASTAR is Datastar's script from ../datastar/requirements.txt, which the tests install in target/tmp/datastar.
 // It uses the fonts of the system; with Inter (Debian: fonts-inter), they are the pictures in the repository.
 
-import { readFile } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
@@ -101,9 +100,7 @@ try {
     if (only.length > 0 && !only.includes(name)) continue;
     const server = await start(t, name);
     const context = await browser.newContext({ viewport: { width: 860, height: 320 }, colorScheme });
-    await context.route("https://cdn.jsdelivr.net/npm/**", serveInstalled);
-    await context.route("https://cdn.jsdelivr.net/gh/**", async (route) =>
-      route.fulfill({ contentType: "text/javascript", body: await readFile(process.env.DATASTAR, "utf8") }));
+    await context.route("https://cdn.jsdelivr.net/**", serveInstalled);
     const page = await context.newPage();
     const url = `${server.url}/`;
     await page.goto(name === "collaboration" ? `${url}?user=ada` : url);

@@ -1,8 +1,10 @@
 //! Tests across crates; they are in `tests/tests`.
 //!
 //! Here is what they share: [`interop`] has the clients and proxies that other people wrote, [`random`] decides by
-//! a seed, and [`document`] is for what tests write down. The servers that they run are in `tidings-testkit`.
+//! a seed, [`document`] is for what tests write down, and [`datastar`] has a script of others. The servers that they run are
+//! in `tidings-testkit`.
 
+pub mod datastar;
 pub mod document;
 pub mod example;
 pub mod fault_injector;

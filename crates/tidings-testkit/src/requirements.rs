@@ -280,6 +280,31 @@ fn version_in(answer: &str) -> Option<&str> {
 ///
 /// When `requirements.txt` cannot be read, which is a mistake in the repository.
 pub fn python_packages(requirements: &Path, folder: &Path) -> Result<PathBuf, Missing> {
+    install_python(requirements, folder, &[])
+}
+
+/// The folder of the packages of a `requirements.txt` of which only files are read, so that they may ask for a newer Python
+/// than there is. Installs them in `folder` if that has not been done.
+///
+/// # Errors
+///
+/// When they are not there, and cannot be installed.
+///
+/// # Panics
+///
+/// When `requirements.txt` cannot be read, which is a mistake in the repository.
+pub fn python_files(requirements: &Path, folder: &Path) -> Result<PathBuf, Missing> {
+    let files = folder.join("files");
+    let target = ["--ignore-requires-python".as_ref(), "--target".as_ref(), files.as_os_str()];
+    install_python(requirements, folder, &target)?;
+    Ok(files)
+}
+
+fn install_python(
+    requirements: &Path,
+    folder: &Path,
+    options: &[&OsStr],
+) -> Result<PathBuf, Missing> {
     let wanted = std::fs::read_to_string(requirements)
         .unwrap_or_else(|error| panic!("{}: {error}", requirements.display()));
     let python = folder.join("bin/python");
@@ -292,26 +317,13 @@ pub fn python_packages(requirements: &Path, folder: &Path) -> Result<PathBuf, Mi
                   `tests/run` does it for you";
     let system =
         on_path("python3").ok_or_else(|| Missing::new("python3 is not installed", remedy))?;
-    let folder = folder.as_os_str();
-    let steps: [(&Path, &[&OsStr]); 2] = [
-        (&system, &["-m".as_ref(), "venv".as_ref(), "--clear".as_ref(), folder]),
-        (
-            &python,
-            &[
-                "-m".as_ref(),
-                "pip".as_ref(),
-                "install".as_ref(),
-                "--quiet".as_ref(),
-                "--disable-pip-version-check".as_ref(),
-                "--no-deps".as_ref(),
-                "--requirement".as_ref(),
-                requirements.as_os_str(),
-            ],
-        ),
-    ];
-    for (program, arguments) in steps {
-        let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
-        let said = match output {
+    let mut make = Command::new(&system);
+    make.args(["-m", "venv", "--clear"]).arg(folder);
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+    install.arg("--requirement").arg(requirements).args(options);
+    for step in [&mut make, &mut install] {
+        let said = match step.stdin(Stdio::null()).output() {
             Ok(output) if output.status.success() => continue,
             Ok(output) => String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into(),
             Err(error) => error.to_string(),

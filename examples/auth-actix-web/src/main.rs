@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::future::{Ready, ready};
-use std::net::TcpListener;
 use std::process::ExitCode;
 
 use actix_cors::Cors;
@@ -28,9 +27,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), String> {
-    let cannot_listen = |error| program::cannot_listen(options.listen, &error);
-    let listener = TcpListener::bind(options.listen).map_err(cannot_listen)?;
-    let address = listener.local_addr().map_err(cannot_listen)?;
+    let (listener, address) = program::listen(options.listen).await?;
     println!("{}", Options::greeting("actix-web", address));
 
     // Outside of the closure, which runs once for each worker.

@@ -18,7 +18,6 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use axum_extra::extract::CookieJar;
 use tidings_axum::{Sse, SseRequest};
-use tokio::net::TcpListener;
 use tower_http::cors::CorsLayer;
 
 #[tokio::main]
@@ -27,9 +26,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), String> {
-    let cannot_listen = |error| program::cannot_listen(options.listen, &error);
-    let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
-    let address = listener.local_addr().map_err(cannot_listen)?;
+    let (listener, address) = program::listen(options.listen).await?;
     println!("{}", Options::greeting("axum", address));
 
     let app = App::new(&options);

@@ -12,7 +12,6 @@ use auth_example::options::{Options, Origin};
 use auth_example::program;
 use auth_example::refusal::Refusal;
 use tidings_warp::{Sse, SseRequest};
-use tokio::net::TcpListener;
 use warp::filters::BoxedFilter;
 use warp::filters::cors::{Builder, CorsForbidden};
 use warp::http::header::{AUTHORIZATION, CACHE_CONTROL, SET_COOKIE, VARY, WWW_AUTHENTICATE};
@@ -27,9 +26,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), String> {
-    let cannot_listen = |error| program::cannot_listen(options.listen, &error);
-    let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
-    let address = listener.local_addr().map_err(cannot_listen)?;
+    let (listener, address) = program::listen(options.listen).await?;
     println!("{}", Options::greeting("warp", address));
 
     let app = App::new(&options);

@@ -6,16 +6,15 @@
 //!
 //! Everybody is who they say. `examples/auth` shows users.
 
-use std::{env, error::Error};
+use std::error::Error;
 
 use serde::{Deserialize, Serialize};
 use tidings_warp::tidings::EventKey;
 use tidings_warp::tidings::error::FieldError;
 use tidings_warp::tidings::presence::{Presence, topic_of};
 use tidings_warp::{Event, History, Hub, Retention, Sse, SseRequest};
-use tokio::net::TcpListener;
 use warp::http::StatusCode;
-use warp::reply::{html, with_header};
+use warp::reply::html;
 use warp::{Filter, Reply};
 
 const DOCUMENT: &str = "document";
@@ -80,10 +79,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let state = hub.clone();
     let state = warp::any().map(move || state.clone());
     let page = warp::path::end().map(|| html(include_str!("page.html")));
-    let style = warp::path!("page.css")
-        .map(|| with_header(page_example::CSS, "content-type", page_example::CONTENT_TYPE));
-    let script = warp::path!("tidings.js")
-        .map(|| with_header(tidings_client::JS, "content-type", tidings_client::CONTENT_TYPE));
     let events = warp::path!("events")
         .and(state.clone())
         .and(warp::query())
@@ -99,12 +94,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .and(state)
         .and(warp::query())
         .map(|number, hub: Hub, user| reply(writing(&hub, number, user)));
-    let app = warp::get().and(page.or(style).or(script).or(events));
+    let app = warp::get().and(page.or(page_example::warp::files()).or(events));
     let app = app.or(warp::put().and(write)).or(warp::post().and(writing));
 
-    let address = env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned());
-    let listener = TcpListener::bind(address).await?;
-    println!("http://{}/", listener.local_addr()?);
-    tidings_warp::serve(listener, app, &hub).await?;
+    tidings_warp::serve(page_example::listen().await?, app, &hub).await?;
     Ok(())
 }

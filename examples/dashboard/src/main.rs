@@ -2,18 +2,18 @@
 //!
 //! Once a second there is a sample of all counters. A page that is opened gets the last minute, and draws it.
 
-use std::{env, error::Error, sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{Html, Response};
 use axum::routing::get;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tidings_axum::{Event, History, Hub, Retention, Sse, SseRequest};
-use tokio::{net::TcpListener, time::interval};
+use tokio::time::interval;
 
 const SAMPLES: &str = "samples";
 const SECOND: Duration = Duration::from_secs(1);
@@ -80,21 +80,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let hub = Hub::builder().retain(SAMPLES, minute)?.build();
     let state = App { hub: hub.clone(), counters: Arc::default() };
     tokio::spawn(sample(state.clone()));
-    let style = ([(header::CONTENT_TYPE, page_example::CONTENT_TYPE)], page_example::CSS);
-    let script = ([(header::CONTENT_TYPE, tidings_client::CONTENT_TYPE)], tidings_client::JS);
     let app = Router::new()
         .route("/work", get(work))
         .route("/fail", get(fail))
         .route_layer(middleware::from_fn_with_state(state.clone(), count))
         .route("/", get(Html(include_str!("page.html"))))
-        .route("/page.css", get(style))
-        .route("/tidings.js", get(script))
+        .merge(page_example::axum::files())
         .route("/events", get(events))
         .with_state(state);
 
-    let address = env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned());
-    let listener = TcpListener::bind(address).await?;
-    println!("http://{}/", listener.local_addr()?);
-    tidings_axum::serve(listener, app, &hub).await?;
+    tidings_axum::serve(page_example::listen().await?, app, &hub).await?;
     Ok(())
 }

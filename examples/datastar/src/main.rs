@@ -1,7 +1,7 @@
 //! A page of Datastar, on warp: a vote, and its result as it comes in.
 //!
 //! [`patch`] makes the events that Datastar understands. The page shows the newest result, so that is enough for one that is
-//! opened, comes back, or has missed some.
+//! opened, comes back, or has missed some. There is one from the start, for pages that were there before a restart.
 //!
 //! [`sdk`] is a route for Datastar's own tests of servers, which are in its repository:
 //!
@@ -13,12 +13,11 @@
 mod patch;
 mod sdk;
 
-use std::{collections::BTreeMap, env, error::Error, sync::Arc};
+use std::{collections::BTreeMap, error::Error, sync::Arc};
 
 use parking_lot::Mutex;
 use patch::{Elements, Patch};
 use tidings_warp::{History, Hub, Retention, Sse, SseRequest};
-use tokio::net::TcpListener;
 use warp::http::StatusCode;
 use warp::{Filter, Reply};
 
@@ -39,16 +38,21 @@ impl App {
         }
         let mut votes = self.votes.lock();
         *votes.entry(choice).or_default() += 1;
-        let patch = Patch::Elements(Elements::new(render(&votes)));
+        self.publish(&votes)?;
+        Ok(StatusCode::NO_CONTENT)
+    }
+
+    fn publish(&self, votes: &BTreeMap<String, u32>) -> Result<(), tidings_warp::Error> {
+        let patch = Patch::Elements(Elements::new(render(votes)));
         // On a hub in memory, this does not wait.
         self.hub.publish(VOTES, patch.event()?).wait()?;
-        Ok(StatusCode::NO_CONTENT)
+        Ok(())
     }
 }
 
 /// The result, as an element that takes the place of the one with its id.
 fn render(votes: &BTreeMap<String, u32>) -> String {
-    let all: u32 = votes.values().sum();
+    let all = votes.values().sum::<u32>().max(1);
     let row = |choice| {
         let count = votes.get(choice).copied().unwrap_or_default();
         format!(
@@ -66,12 +70,10 @@ fn events(app: &App, request: SseRequest) -> Sse {
 async fn main() -> Result<(), Box<dyn Error>> {
     let hub = Hub::builder().retention(Retention::default().events(1)).build();
     let state = App { hub: hub.clone(), votes: Arc::default() };
+    state.publish(&BTreeMap::new())?;
     let app = warp::any().map(move || state.clone());
     let page =
         warp::path::end().and(warp::get()).map(|| warp::reply::html(include_str!("page.html")));
-    let style = warp::path!("page.css").and(warp::get()).map(|| {
-        warp::reply::with_header(page_example::CSS, "content-type", page_example::CONTENT_TYPE)
-    });
     let events = warp::path!("events")
         .and(warp::get())
         .and(app.clone())
@@ -84,11 +86,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Ok(status) => status.into_response(),
             Err(error) => error.into_response(),
         });
-    let routes = page.or(style).or(events).or(vote).or(sdk::route());
+    let routes = page.or(page_example::warp::files()).or(events).or(vote).or(sdk::route());
 
-    let address = env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned());
-    let listener = TcpListener::bind(address).await?;
-    println!("http://{}/", listener.local_addr()?);
-    tidings_warp::serve(listener, routes, &hub).await?;
+    tidings_warp::serve(page_example::listen().await?, routes, &hub).await?;
     Ok(())
 }

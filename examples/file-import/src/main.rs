@@ -4,7 +4,7 @@
 //! is answered with 204. Whoever comes later is told how it ended.
 
 use std::sync::Arc;
-use std::{collections::HashSet, env, io, net::TcpListener, time::Duration};
+use std::{collections::HashSet, io, time::Duration};
 
 use actix_web::http::header::{CONTENT_LENGTH, HeaderMap};
 use actix_web::web::{self, Data, Html, Path, Payload};
@@ -147,10 +147,6 @@ async fn page() -> Html {
     Html::new(include_str!("page.html"))
 }
 
-async fn style() -> impl Responder {
-    HttpResponse::Ok().content_type(page_example::CONTENT_TYPE).body(page_example::CSS)
-}
-
 #[actix_web::main]
 async fn main() -> io::Result<()> {
     let hub = hub().map_err(io::Error::other)?;
@@ -159,14 +155,11 @@ async fn main() -> io::Result<()> {
         App::new()
             .app_data(imports.clone())
             .route("/", web::get().to(page))
-            .route("/page.css", web::get().to(style))
+            .configure(page_example::actix_web::files)
             .route("/imports", web::post().to(create))
             .route("/imports/{import}", web::put().to(upload))
             .route("/imports/{import}/events", web::get().to(events))
     };
 
-    let address = env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned());
-    let listener = TcpListener::bind(address)?;
-    println!("http://{}/", listener.local_addr()?);
-    tidings_actix_web::serve(listener, app, &hub).await
+    tidings_actix_web::serve(page_example::listen().await?, app, &hub).await
 }

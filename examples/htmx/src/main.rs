@@ -3,7 +3,7 @@
 //! The events are HTML: what the page shows, whole. So the newest one is enough for a page that is opened, comes back, or has
 //! missed some, and the extension need not know of ids and resets.
 
-use std::{collections::BTreeMap, env, io, net::TcpListener};
+use std::{collections::BTreeMap, io};
 
 use actix_web::web::{self, Data, Form, Html, Path};
 use actix_web::{App, HttpResponse, Responder};
@@ -81,10 +81,6 @@ async fn page() -> Html {
     Html::new(include_str!("page.html"))
 }
 
-async fn style() -> impl Responder {
-    HttpResponse::Ok().content_type(page_example::CONTENT_TYPE).body(page_example::CSS)
-}
-
 #[actix_web::main]
 async fn main() -> io::Result<()> {
     let retention = Retention::default().events(1);
@@ -95,14 +91,11 @@ async fn main() -> io::Result<()> {
             .app_data(topics.clone())
             .app_data(kitchen.clone())
             .route("/", web::get().to(page))
-            .route("/page.css", web::get().to(style))
+            .configure(page_example::actix_web::files)
             .route("/events", web::get().to(events))
             .route("/orders", web::post().to(order))
             .route("/orders/{number}/served", web::post().to(serve))
     };
 
-    let address = env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned());
-    let listener = TcpListener::bind(address)?;
-    println!("http://{}/", listener.local_addr()?);
-    tidings_actix_web::serve(listener, app, &hub).await
+    tidings_actix_web::serve(page_example::listen().await?, app, &hub).await
 }

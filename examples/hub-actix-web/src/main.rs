@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::future::{Ready, ready};
-use std::net::TcpListener;
 use std::process::ExitCode;
 
 use actix_web::body::MessageBody;
@@ -33,9 +32,7 @@ async fn run(options: Options) -> Result<(), String> {
     let access = options.access()?;
     // Nobody connects before there is a log.
     let hub = options.hub().await?;
-    let cannot_listen = |error| program::cannot_listen(options.listen, &error);
-    let listener = TcpListener::bind(options.listen).map_err(cannot_listen)?;
-    let address = listener.local_addr().map_err(cannot_listen)?;
+    let (listener, address) = program::listen(options.listen).await?;
     if options.demo() {
         demo::start(&hub);
     }

@@ -22,7 +22,6 @@ use hub_example::{
 };
 use tidings_axum::Hub;
 use tidings_axum::{Sse, SseRequest};
-use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -33,9 +32,7 @@ async fn run(options: Options) -> Result<(), String> {
     let access = options.access()?;
     // Nobody connects before there is a log.
     let hub = options.hub().await?;
-    let cannot_listen = |error| program::cannot_listen(options.listen, &error);
-    let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
-    let address = listener.local_addr().map_err(cannot_listen)?;
+    let (listener, address) = program::listen(options.listen).await?;
     if options.demo() {
         demo::start(&hub);
     }

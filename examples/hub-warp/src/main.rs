@@ -18,7 +18,6 @@ use percent_encoding::percent_decode_str;
 use tidings_console::Console;
 use tidings_warp::Hub;
 use tidings_warp::{Sse, SseRequest};
-use tokio::net::TcpListener;
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
 use warp::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
@@ -35,9 +34,7 @@ async fn run(options: Options) -> Result<(), String> {
     let access = options.access()?;
     // Nobody connects before there is a log.
     let hub = options.hub().await?;
-    let cannot_listen = |error| program::cannot_listen(options.listen, &error);
-    let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
-    let address = listener.local_addr().map_err(cannot_listen)?;
+    let (listener, address) = program::listen(options.listen).await?;
     if options.demo() {
         demo::start(&hub);
     }

@@ -28,7 +28,6 @@ use axum::Router;
 use hub_example::program;
 use model::Model;
 use options::Options;
-use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -46,9 +45,7 @@ async fn run(options: Options) -> Result<(), String> {
         .merge(ai_sdk::router())
         .with_state(App { answers, heartbeat: options.heartbeat });
 
-    let cannot_listen = |error| program::cannot_listen(options.listen, &error);
-    let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
-    let address = listener.local_addr().map_err(cannot_listen)?;
+    let (listener, address) = program::listen(options.listen).await?;
     println!("Answers of a language model: open http://{address}/ in a browser");
     tidings_axum::serve(listener, app, &hub)
         .shutdown_timeout(program::SHUTDOWN_TIMEOUT)

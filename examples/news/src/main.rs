@@ -3,7 +3,7 @@
 //! The page is rendered with the position of its history, and the stream begins there. So it needs no script to show news, and
 //! none is missing or doubled between the two.
 
-use std::{env, io, net::TcpListener};
+use std::io;
 
 use actix_web::web::{self, Data, Form, Html};
 use actix_web::{App, HttpResponse, Responder};
@@ -57,10 +57,6 @@ async fn publish(
     Ok(HttpResponse::SeeOther().insert_header(("location", "/")).finish())
 }
 
-async fn style() -> impl Responder {
-    HttpResponse::Ok().content_type(page_example::CONTENT_TYPE).body(page_example::CSS)
-}
-
 #[actix_web::main]
 async fn main() -> io::Result<()> {
     let hub = hub().map_err(io::Error::other)?;
@@ -69,13 +65,10 @@ async fn main() -> io::Result<()> {
         App::new()
             .app_data(topics.clone())
             .route("/", web::get().to(page))
-            .route("/page.css", web::get().to(style))
+            .configure(page_example::actix_web::files)
             .route("/events", web::get().to(events))
             .route("/news", web::post().to(publish))
     };
 
-    let address = env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned());
-    let listener = TcpListener::bind(address)?;
-    println!("http://{}/", listener.local_addr()?);
-    tidings_actix_web::serve(listener, app, &hub).await
+    tidings_actix_web::serve(page_example::listen().await?, app, &hub).await
 }

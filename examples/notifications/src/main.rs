@@ -2,8 +2,11 @@
 //!
 //! `examples/auth` has the users, their sessions and what they may see. Here are notifications that are kept, and a page. Log in
 //! as `ada` with `engine`, or as `grace` with `compiler`.
+//!
+//! The page is checked against the enum of its events: `web/topics.ts` has their types, and `tsc --project web` reads
+//! `web/page.js` with them. A test fails when the file is out of date.
 
-use std::{env, error::Error, sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use auth_example::accounts::{Accounts, Caller, Credentials, SESSION_COOKIE};
 use auth_example::refusal::Refusal;
@@ -15,9 +18,9 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum_extra::extract::CookieJar;
 use serde::{Deserialize, Serialize};
-use tidings_axum::tidings::error::FieldError;
+use tidings::error::FieldError;
 use tidings_axum::{Event, History, Hub, Retention, Sse, SseRequest};
-use tokio::net::TcpListener;
+use ts_rs::TS;
 
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -28,7 +31,7 @@ struct App {
 }
 
 /// What a user is told.
-#[derive(Serialize)]
+#[derive(Serialize, TS)]
 #[serde(rename_all = "camelCase")]
 enum Notice<'a> {
     Notification {
@@ -147,12 +150,11 @@ fn hub() -> Result<Hub, FieldError> {
 async fn main() -> Result<(), Box<dyn Error>> {
     let hub = hub()?;
     let state = App { hub: hub.clone(), accounts: Arc::new(Accounts::new(Duration::ZERO)) };
-    let style = ([(header::CONTENT_TYPE, page_example::CONTENT_TYPE)], page_example::CSS);
-    let script = ([(header::CONTENT_TYPE, tidings_client::CONTENT_TYPE)], tidings_client::JS);
+    let javascript = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
     let app = Router::new()
-        .route("/", get(Html(include_str!("page.html"))))
-        .route("/page.css", get(style))
-        .route("/tidings.js", get(script))
+        .route("/", get(Html(include_str!("../web/page.html"))))
+        .route("/page.js", get((javascript, include_str!("../web/page.js"))))
+        .merge(page_example::axum::files())
         .route("/me", get(me))
         .route("/login", post(log_in))
         .route("/logout", post(log_out))
@@ -161,9 +163,25 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/read", post(read))
         .with_state(state);
 
-    let address = env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned());
-    let listener = TcpListener::bind(address).await?;
-    println!("http://{}/", listener.local_addr()?);
-    tidings_axum::serve(listener, app, &hub).await?;
+    tidings_axum::serve(page_example::listen().await?, app, &hub).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings::error::TypesError;
+    use tidings::ts::TopicTypes;
+
+    use super::*;
+
+    /// With `TIDINGS_WRITE_DOCS=1`, this writes the file.
+    #[test]
+    fn the_types_of_the_page_are_those_of_the_events() -> Result<(), TypesError> {
+        const FILE: &str = "web/topics.ts";
+        let topics = TopicTypes::new().topic::<Notice<'_>>("user:*")?;
+        if std::env::var_os("TIDINGS_WRITE_DOCS").is_some_and(|value| value == "1") {
+            topics.write(FILE)?;
+        }
+        topics.check(FILE)
+    }
 }

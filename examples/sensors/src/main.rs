@@ -8,18 +8,18 @@
 //! curl -N 'localhost:3000/events?pattern=sensors/*/heat'
 //! ```
 
-use std::{env, error::Error, time::Duration};
+use std::{error::Error, time::Duration};
 
 use axum::Router;
 use axum::extract::{Json, Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Html;
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use tidings_axum::tidings::Filter;
 use tidings_axum::tidings::error::FieldError;
 use tidings_axum::{Event, History, Hub, Retention, Sse, SseRequest};
-use tokio::{net::TcpListener, time::interval};
+use tokio::time::interval;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -100,19 +100,13 @@ async fn measure(hub: Hub) -> Result<(), tidings_axum::Error> {
 async fn main() -> Result<(), Box<dyn Error>> {
     let hub = hub()?;
     tokio::spawn(measure(hub.clone()));
-    let style = ([(header::CONTENT_TYPE, page_example::CONTENT_TYPE)], page_example::CSS);
-    let script = ([(header::CONTENT_TYPE, tidings_client::CONTENT_TYPE)], tidings_client::JS);
     let app = Router::new()
         .route("/", get(Html(include_str!("page.html"))))
-        .route("/page.css", get(style))
-        .route("/tidings.js", get(script))
+        .merge(page_example::axum::files())
         .route("/events", get(events))
         .route("/sensors/{building}/{sensor}", post(report))
         .with_state(hub.clone());
 
-    let address = env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned());
-    let listener = TcpListener::bind(address).await?;
-    println!("http://{}/", listener.local_addr()?);
-    tidings_axum::serve(listener, app, &hub).await?;
+    tidings_axum::serve(page_example::listen().await?, app, &hub).await?;
     Ok(())
 }

@@ -2,15 +2,15 @@
 //!
 //! A page that is opened gets the newest price of each symbol. One that was away gets the newest of each that has changed.
 
-use std::{env, error::Error, time::Duration};
+use std::{error::Error, time::Duration};
 
 use serde::Serialize;
 use tidings_warp::tidings::EventKey;
 use tidings_warp::tidings::error::FieldError;
 use tidings_warp::{Event, History, Hub, Retention, Sse, SseRequest};
-use tokio::{net::TcpListener, time::interval};
+use tokio::time::interval;
 use warp::Filter;
-use warp::reply::{html, with_header};
+use warp::reply::html;
 
 const PRICES: &str = "prices";
 const SYMBOLS: [(&str, f64); 8] = [
@@ -73,18 +73,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tokio::spawn(trade(hub.clone()));
     let topics = hub.clone();
     let page = warp::path::end().map(|| html(include_str!("page.html")));
-    let style = warp::path!("page.css")
-        .map(|| with_header(page_example::CSS, "content-type", page_example::CONTENT_TYPE));
-    let script = warp::path!("tidings.js")
-        .map(|| with_header(tidings_client::JS, "content-type", tidings_client::CONTENT_TYPE));
     let events = warp::path!("events")
         .and(tidings_warp::request())
         .map(move |request| events(&topics, request));
-    let app = warp::get().and(page.or(style).or(script).or(events));
+    let app = warp::get().and(page.or(page_example::warp::files()).or(events));
 
-    let address = env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned());
-    let listener = TcpListener::bind(address).await?;
-    println!("http://{}/", listener.local_addr()?);
-    tidings_warp::serve(listener, app, &hub).await?;
+    tidings_warp::serve(page_example::listen().await?, app, &hub).await?;
     Ok(())
 }

@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use super::script::{Happening, NAMES, Seen};
+use crate::datastar;
 use crate::requirements::{self, Missing};
 
 /// Where the drivers are.
@@ -245,7 +246,8 @@ impl Client {
 /// What the drivers run on. Each of these may be missing.
 #[derive(Debug)]
 pub struct Tools {
-    chromium: Option<PathBuf>,
+    /// With Datastar's script for its pages.
+    chromium: Option<(PathBuf, PathBuf)>,
     firefox: Option<PathBuf>,
     node: Option<PathBuf>,
     python: Option<PathBuf>,
@@ -261,7 +263,7 @@ impl Tools {
             chromium: requirements::met("interop with Chromium", || {
                 requirements::node()?;
                 requirements::npm_packages(&here.with_file_name("browser"))?;
-                requirements::chromium()
+                Ok((requirements::chromium()?, datastar::script(&folder.join("datastar"))?))
             }),
             firefox: requirements::met("interop with Firefox", || {
                 requirements::node()?;
@@ -320,7 +322,10 @@ impl Tools {
 
     /// A script of [`FOLDER`] that drives Chromium; `None` if something is missing, which was reported.
     pub fn chromium_script(&self, script: &str) -> Option<Command> {
-        Some(browser_script(script, "CHROMIUM", self.chromium.as_ref()?))
+        let (chromium, datastar) = self.chromium.as_ref()?;
+        let mut command = browser_script(script, "CHROMIUM", chromium);
+        command.env("DATASTAR", datastar);
+        Some(command)
     }
 
     /// The same with Firefox.
@@ -333,7 +338,7 @@ impl Tools {
         let here = Path::new(FOLDER);
         let lock = |path: &str| std::fs::read_to_string(here.join(path)).ok();
         match client.source {
-            Source::Chromium => requirements::version(self.chromium.as_ref()?, "--version"),
+            Source::Chromium => requirements::version(&self.chromium.as_ref()?.0, "--version"),
             Source::Firefox => requirements::version(self.firefox.as_ref()?, "--version"),
             Source::Npm => {
                 let lock: serde_json::Value =

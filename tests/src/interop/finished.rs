@@ -25,7 +25,7 @@ pub struct AtTheEnd {
 }
 
 /// The clients that stop.
-pub const STOP: [AtTheEnd; 6] = [
+pub const STOP: [AtTheEnd; 7] = [
     AtTheEnd { name: "Chromium", source: Source::Chromium, driver: "browser.mjs", requests: 2 },
     AtTheEnd { name: "Firefox", source: Source::Firefox, driver: "browser.mjs", requests: 2 },
     AtTheEnd { name: "eventsource", source: Source::Npm, driver: "eventsource.mjs", requests: 2 },
@@ -37,6 +37,12 @@ pub const STOP: [AtTheEnd; 6] = [
     },
     AtTheEnd { name: "htmx", source: Source::Chromium, driver: "htmx.mjs", requests: 1 },
     AtTheEnd { name: "Datastar", source: Source::Chromium, driver: "datastar.mjs", requests: 1 },
+    AtTheEnd {
+        name: "Datastar, retry: 'always'",
+        source: Source::Chromium,
+        driver: "datastar_always.mjs",
+        requests: 2,
+    },
 ];
 
 /// One that comes back for ever.

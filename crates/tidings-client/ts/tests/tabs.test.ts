@@ -10,6 +10,8 @@ import { FakeHub, delay } from "./fake_hub.ts";
 import type { Past } from "./fake_hub.ts";
 import { Random } from "./random.ts";
 
+const numbers = (last: number, first = 1): number[] => Array.from({ length: last - first + 1 }, (_, i) => first + i);
+
 /** A tab with its client, and the numbers that it has received. */
 class Page {
   readonly tab: FakeTab;
@@ -70,7 +72,7 @@ class Page {
 
   assertContinuous(last: number): void {
     const first = (this.from ?? (this.numbers[0] ?? last + 1) - 1) + 1;
-    expect(this.numbers).toEqual(Array.from({ length: last - first + 1 }, (_, i) => first + i));
+    expect(this.numbers).toEqual(numbers(last, first));
   }
 }
 
@@ -79,17 +81,35 @@ afterEach(() => { vi.useRealTimers(); });
 
 const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
 
-function world(seed: number, past: Past = "none", retained?: number): { random: Random; browser: FakeBrowser; hub: FakeHub } {
+interface World {
+  browser: FakeBrowser;
+  hub: FakeHub;
+  open(): Page;
+  /** Opens tabs at the same time. One of them leads when they have settled. */
+  openAll(count: number, settled?: number): Promise<Page[]>;
+  /** Opens a tab that leads, and then others. */
+  openBehindLeader(others: number): Promise<Page[]>;
+}
+
+function world(seed: number, past: Past = "none", retained?: number): World {
   const random = new Random(seed);
   vi.spyOn(Math, "random").mockImplementation(random.next);
-  return { random, browser: new FakeBrowser(random), hub: new FakeHub(random, past, retained) };
+  const [browser, hub] = [new FakeBrowser(random), new FakeHub(random, past, retained)];
+  const open = (): Page => new Page(browser, hub);
+  const openAll = async (count: number, settled = 5_000): Promise<Page[]> => {
+    const pages = Array.from({ length: count }, open);
+    await pass(settled);
+    return pages;
+  };
+  const openBehindLeader = async (others: number): Promise<Page[]> =>
+    [...await openAll(1, 2_000), ...await openAll(others, 3_000)];
+  return { browser, hub, open, openAll, openBehindLeader };
 }
 
 describe("eight tabs", () => {
   test("have one stream between them", async () => {
-    const { browser, hub } = world(1);
-    const pages = Array.from({ length: 8 }, () => new Page(browser, hub));
-    await pass(10_000);
+    const { hub, openAll } = world(1);
+    const pages = await openAll(8, 10_000);
     expect(hub.open).toBe(1);
     // The leader's, and two that begin.
     expect(hub.most).toBeLessThanOrEqual(3);
@@ -107,9 +127,8 @@ describe("eight tabs", () => {
   });
 
   test("get ephemeral events, each once", async () => {
-    const { browser, hub } = world(2);
-    const pages = Array.from({ length: 8 }, () => new Page(browser, hub));
-    await pass(10_000);
+    const { hub, openAll } = world(2);
+    const pages = await openAll(8, 10_000);
     for (const data of ["1", "2", "3"]) {
       hub.publishEphemeral(data);
       await pass(200);
@@ -121,23 +140,23 @@ describe("eight tabs", () => {
   });
 
   test("each begin with the history, and the leader has the rest", async () => {
-    const { browser, hub } = world(3, "history");
+    const { hub, open } = world(3, "history");
     for (let n = 0; n < 50; n++) hub.publish();
     const pages: Page[] = [];
     for (let n = 0; n < 8; n++) {
-      pages.push(new Page(browser, hub));
+      pages.push(open());
       await pass(2_000);
     }
     expect(hub.open).toBe(1);
-    for (const page of pages) expect(page.numbers).toEqual(Array.from({ length: 50 }, (_, i) => i + 1));
+    for (const page of pages) expect(page.numbers).toEqual(numbers(50));
   });
 
   test("each begin with a snapshot, and the leader has the rest", async () => {
-    const { browser, hub } = world(4, "snapshot");
+    const { hub, open } = world(4, "snapshot");
     for (let n = 0; n < 50; n++) hub.publish();
     const pages: Page[] = [];
     for (let n = 0; n < 8; n++) {
-      pages.push(new Page(browser, hub));
+      pages.push(open());
       await pass(2_000);
       hub.publish();
     }
@@ -152,9 +171,8 @@ describe("eight tabs", () => {
 
 describe("when the leader goes", () => {
   test("the next one resumes, without a gap and without a status of its own for what it has", async () => {
-    const { browser, hub } = world(5);
-    const pages = Array.from({ length: 3 }, () => new Page(browser, hub));
-    await pass(5_000);
+    const { hub, openAll } = world(5);
+    const pages = await openAll(3);
     hub.publish();
     await pass(100);
     (pages[0] as Page).kill();
@@ -165,13 +183,12 @@ describe("when the leader goes", () => {
     await pass(3_000);
     expect(hub.open).toBe(1);
     expect(hub.resets).toBe(0);
-    for (const page of pages.slice(1)) expect(page.numbers).toEqual(Array.from({ length: 21 }, (_, i) => i + 1));
+    for (const page of pages.slice(1)) expect(page.numbers).toEqual(numbers(21));
   });
 
   test("because its page is left, another leads at once", async () => {
-    const { browser, hub } = world(6);
-    const pages = Array.from({ length: 3 }, () => new Page(browser, hub));
-    await pass(5_000);
+    const { hub, openAll } = world(6);
+    const pages = await openAll(3);
     (pages[0] as Page).client.close();
     await pass(500);
     expect(hub.open).toBe(1);
@@ -181,9 +198,8 @@ describe("when the leader goes", () => {
   });
 
   test("silently, because it is frozen with its lock, another takes its place", async () => {
-    const { browser, hub } = world(7);
-    const pages = Array.from({ length: 3 }, () => new Page(browser, hub));
-    await pass(5_000);
+    const { hub, openAll } = world(7);
+    const pages = await openAll(3);
     const [leader, ...others] = pages as [Page, Page, Page];
     leader.freeze();
     for (let n = 0; n < 70; n++) {
@@ -203,11 +219,8 @@ describe("when the leader goes", () => {
 });
 
 test("a tab that has not heard the leader for a while asks it for what it lacks", async () => {
-  const { browser, hub } = world(10);
-  const pages = [new Page(browser, hub)];
-  await pass(2_000);
-  pages.push(new Page(browser, hub));
-  await pass(3_000);
+  const { hub, openBehindLeader } = world(10);
+  const pages = await openBehindLeader(1);
   const [, follower] = pages as [Page, Page];
   hub.publish();
   await pass(500);
@@ -217,16 +230,13 @@ test("a tab that has not heard the leader for a while asks it for what it lacks"
   follower.tab.isFrozen = false;
   hub.publish();
   await pass(500);
-  expect(follower.numbers).toEqual(Array.from({ length: 12 }, (_, i) => i + 1));
+  expect(follower.numbers).toEqual(numbers(12));
   expect(hub.connections).toBe(2);
 });
 
 test("a tab whose question dies with the leader asks the next one", async () => {
-  const { browser, hub } = world(14);
-  const pages = [new Page(browser, hub)];
-  await pass(2_000);
-  pages.push(new Page(browser, hub), new Page(browser, hub));
-  await pass(3_000);
+  const { browser, hub, openBehindLeader } = world(14);
+  const pages = await openBehindLeader(2);
   const [leader, , follower] = pages as [Page, Page, Page];
   follower.tab.isFrozen = true;
   hub.publish();
@@ -244,11 +254,8 @@ test("a tab whose question dies with the leader asks the next one", async () => 
 });
 
 test("a tab that has missed more than the leader still has begins with a stream of its own again", async () => {
-  const { browser, hub } = world(11);
-  const pages = [new Page(browser, hub)];
-  await pass(2_000);
-  pages.push(new Page(browser, hub));
-  await pass(3_000);
+  const { hub, openBehindLeader } = world(11);
+  const pages = await openBehindLeader(1);
   const [, follower] = pages as [Page, Page];
   hub.publish();
   await pass(500);
@@ -258,17 +265,14 @@ test("a tab that has missed more than the leader still has begins with a stream 
   follower.tab.isFrozen = false;
   hub.publish();
   await pass(20_000);
-  expect(follower.numbers).toEqual(Array.from({ length: 1_102 }, (_, i) => i + 1));
+  expect(follower.numbers).toEqual(numbers(1_102));
   expect(hub.connections).toBe(3);
   expect(hub.open).toBe(1);
 });
 
 test("a tab that is seen does not wait for a hidden leader that does not come to connect again", async () => {
-  const { browser, hub } = world(12);
-  const pages = [new Page(browser, hub)];
-  await pass(2_000);
-  pages.push(new Page(browser, hub), new Page(browser, hub));
-  await pass(3_000);
+  const { hub, openBehindLeader } = world(12);
+  const pages = await openBehindLeader(2);
   const [leader, seen] = pages as [Page, Page, Page];
   leader.isSlow = true;
   seen.tab.isVisible = true;
@@ -285,10 +289,9 @@ test("a tab that is seen does not wait for a hidden leader that does not come to
 });
 
 test("where locks are not allowed, each tab has its own stream", async () => {
-  const { browser, hub } = world(13);
+  const { browser, hub, openAll } = world(13);
   vi.spyOn(browser, "request").mockRejectedValue(new DOMException("not here", "SecurityError"));
-  const pages = Array.from({ length: 2 }, () => new Page(browser, hub));
-  await pass(5_000);
+  const pages = await openAll(2);
   hub.publish();
   await pass(500);
   for (const page of pages) expect(page.numbers).toEqual([1]);
@@ -297,9 +300,8 @@ test("where locks are not allowed, each tab has its own stream", async () => {
 
 describe("a hub that is away", () => {
   test("is waited for, and all tabs go on", async () => {
-    const { browser, hub } = world(8);
-    const pages = Array.from({ length: 4 }, () => new Page(browser, hub));
-    await pass(5_000);
+    const { hub, openAll } = world(8);
+    const pages = await openAll(4);
     hub.publish();
     hub.isDown = true;
     await pass(100);
@@ -318,9 +320,8 @@ describe("a hub that is away", () => {
   });
 
   test.each<Past>(["history", "snapshot"])("and has another history then, resets all of them (%s)", async (past) => {
-    const { browser, hub } = world(9, past);
-    const pages = Array.from({ length: 4 }, () => new Page(browser, hub));
-    await pass(5_000);
+    const { hub, openAll } = world(9, past);
+    const pages = await openAll(4);
     for (let n = 0; n < 10; n++) hub.publish();
     await pass(1_000);
     hub.restart();
@@ -343,8 +344,8 @@ describe("a hub that is away", () => {
 async function play(seed: number): Promise<void> {
   const random = new Random(seed);
   const past = random.of<Past>(["none", "history", "snapshot"]);
-  const { browser, hub } = world(seed + 1, past, random.chance(0.3) ? 40 : undefined);
-  let pages = Array.from({ length: 2 + random.below(6) }, () => new Page(browser, hub));
+  const { hub, open } = world(seed + 1, past, random.chance(0.3) ? 40 : undefined);
+  let pages = Array.from({ length: 2 + random.below(6) }, open);
   for (let step = 0; step < 300; step++) {
     if (random.chance(0.6)) for (let n = random.below(10); n >= 0; n--) hub.publish();
     if (random.chance(0.1)) hub.publishEphemeral(JSON.stringify(`e${step}`));
@@ -357,7 +358,7 @@ async function play(seed: number): Promise<void> {
       else page.client.close();
       pages = pages.filter((other) => other !== page);
     }
-    if (random.chance(0.05) && pages.length < 10) pages.push(new Page(browser, hub));
+    if (random.chance(0.05) && pages.length < 10) pages.push(open());
     if (random.chance(0.03)) random.of(pages).client.reconnect();
     // What it says and is said meanwhile is lost.
     if (random.chance(0.2)) for (const { tab } of pages) tab.isFrozen = random.chance(0.1);
