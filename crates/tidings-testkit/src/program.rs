@@ -1,7 +1,9 @@
 //! The programs of the workspace: the examples, and the load generator.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -27,14 +29,22 @@ const PACKAGES: [&str; 16] = [
 
 /// Builds all programs in the profile of the tests, and returns the path of a package's program.
 ///
-/// Cargo builds binaries only for tests of the same package, so this runs Cargo. It builds all programs together:
-/// each alone would have other features, and most dependencies would be built again for it. There is no time limit.
+/// Cargo builds binaries only for tests of the same package, so this runs Cargo, once for each process that tests. It builds all
+/// programs together: each alone would have other features, and most dependencies would be built again for it. There is no time
+/// limit.
 ///
 /// # Panics
 ///
 /// When one does not build. The compiler's messages are on standard error.
 #[track_caller]
 pub fn build(package: &str) -> PathBuf {
+    static PROGRAMS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    let program = PROGRAMS.get_or_init(build_all).get(package);
+    program.unwrap_or_else(|| panic!("{package} has no program of its name")).clone()
+}
+
+/// All programs, by their names.
+fn build_all() -> HashMap<String, PathBuf> {
     let mut cargo = cargo();
     cargo.args(["build", "--quiet", "--message-format=json-render-diagnostics"]);
     cargo.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
@@ -45,12 +55,13 @@ pub fn build(package: &str) -> PathBuf {
     let cargo = cargo.current_dir(workspace).stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = cargo.output().expect("Cargo, which has built this test, runs");
     assert!(output.status.success(), "Cargo cannot build the programs of the workspace");
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == package)
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .unwrap_or_else(|| panic!("{package} has no program of its name"))
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let program = |message: Value| {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        Some((text(&message["target"]["name"])?, text(&message["executable"])?.into()))
+    };
+    messages.filter_map(program).collect()
 }
 
 /// The Cargo that built the tests, with the environment of a shell.

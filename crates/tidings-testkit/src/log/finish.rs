@@ -27,13 +27,20 @@ pub(super) async fn ends(client: &mut Client) {
     assert!(client.next().await.is_none(), "nothing follows the end");
 }
 
-/// Whether a client that comes back with an id is told that there is nothing to come.
-fn is_over(hub: &Hub, topics: &[&str], id: &str) -> bool {
-    let resume = Resume::new().with_last_event_id(id);
-    match hub.subscribe_matching(topics.iter().copied()).resume(resume).open() {
-        Ok(_) => false,
-        Err(error) => error.kind() == SubscribeErrorKind::Finished,
+/// A client that comes back with an id; `None` if it is told that there is nothing to come.
+fn come_back(hub: &Hub, topics: &[&str], id: &str) -> Option<Client> {
+    let subscribe = hub.subscribe_matching(topics.iter().copied()).retry(None).heartbeat(None);
+    match subscribe.resume(Resume::new().with_last_event_id(id)).open() {
+        Ok(subscription) => Some(Client::of(subscription, Some(id))),
+        Err(error) => {
+            assert_eq!(error.kind(), SubscribeErrorKind::Finished, "{error}");
+            None
+        }
     }
+}
+
+fn is_over(hub: &Hub, topics: &[&str], id: &str) -> bool {
+    come_back(hub, topics, id).is_none()
 }
 
 /// Comes back until there is nothing to come, as an EventSource does: a node that has to ask its log ends the stream, and
@@ -41,10 +48,8 @@ fn is_over(hub: &Hub, topics: &[&str], id: &str) -> bool {
 pub(super) async fn read_to_the_end(hub: &Hub, topics: &[&str], mut id: String) -> Vec<String> {
     let mut ids = Vec::new();
     for _ in 0..2 {
-        if is_over(hub, topics, &id) {
-            return ids;
-        }
-        let mut client = Client::expect(hub, topics, Some(&id), "resumed").await;
+        let Some(mut client) = come_back(hub, topics, &id) else { return ids };
+        assert_eq!(client.status().await["status"], "resumed");
         let mut messages = vec![client.next().await.expect("an event or the end")];
         while messages.last().is_some_and(|message| message.event() != END_EVENT) {
             messages.push(client.next().await.expect("an event or the end"));
