@@ -75,7 +75,7 @@ describe("a page with useTidings", { concurrency: 2 }, () => {
   });
 });
 
-describe("the browser client behind the route handler", { concurrency: 2 }, () => {
+describe("the browser client through the route handler", { concurrency: 2 }, () => {
   /** A page of `origin` that records what a client is told of its stream. */
   async function record(t, origin, path, options) {
     const page = await open(t, `${origin}/healthz`, { provoked: [/status of (404|429|502)/, /ERR_/] });
@@ -107,9 +107,9 @@ describe("the browser client behind the route handler", { concurrency: 2 }, () =
       const lastEventId = await open[0].evaluate(() => record.client.lastEventId);
       const again = await Promise.all(origins.map((origin) => record(t, origin, path, { transport, options: { lastEventId } })));
       await Promise.all(again.map((page) => until(page, () => record.client.state === "closed")));
-      const [directly, behind] = await Promise.all(again.map(recorded));
+      const [directly, passedOn] = await Promise.all(again.map(recorded));
       assert.deepEqual([directly.numbers, directly.errors], [[], []]);
-      assert.deepEqual(behind, directly);
+      assert.deepEqual(passedOn, directly);
     });
 
     test(`behaves as without it when a stream is refused, and comes back (${transport})`, { timeout }, async (t) => {

@@ -1,7 +1,7 @@
 //! What is around the small examples: where they listen, and the files of all their pages.
 //!
 //! The files are the looks, `/page.css`, which are light or dark, as the browser prefers; and the script of `tidings-client`,
-//! `/tidings.js`. Each framework serves them in its own way, behind a feature of its name.
+//! `/tidings.js`. Each framework serves them in its own way, with a feature of its name.
 
 #[cfg(feature = "actix-web")]
 pub mod actix_web;
