@@ -8,6 +8,7 @@ use crate::epoch::Epoch;
 use crate::field::EventId;
 use crate::filter::Filter;
 use crate::heartbeat::timer::{Call, HeartbeatTimer};
+use crate::log::TopicLog;
 use crate::log::feed::Feed;
 use crate::log::filtered::filter_of;
 use crate::outlet::Outlet;
@@ -69,6 +70,8 @@ pub(crate) struct Identity {
     pub(crate) principal: Option<Arc<str>>,
     pub(crate) client_key: Option<Arc<str>>,
     pub(crate) remote_addr: Option<SocketAddr>,
+    /// Whether only the registry knows of the principal and the key.
+    pub(crate) is_observer: bool,
 }
 
 impl Client {
@@ -117,14 +120,14 @@ impl Client {
     }
 
     /// Makes the stream end with an [`END_EVENT`](crate::END_EVENT), which tells the client the reason, and when to come back,
-    /// with a jitter. The first reason counts. Nothing is lost: the client's id stays where it is.
+    /// with a jitter. The first reason counts, unless it leaves time and this one does not. Nothing is lost: the client's id stays where it is.
     pub(crate) fn end(&self, reason: EndReason, retry: Option<Duration>) {
         self.end_as(End::new(reason, retry));
     }
 
     pub(crate) fn end_as(&self, end: End) {
-        if self.outlet.end(end) {
-            self.heartbeat.call(Call::End);
+        if let Some(call) = self.outlet.end(end) {
+            self.heartbeat.call(call);
         }
     }
 
@@ -135,18 +138,16 @@ impl Client {
 
     /// For changes of the stream's topics.
     pub(crate) fn topic_changes(&self) -> Arc<TopicChanges> {
-        self.outlet.topic_changes_or_else(|| {
-            let names = self.feed.topics.iter().map(|log| log.name.clone());
-            TopicChanges::new(names.collect())
-        })
+        self.outlet.topic_changes_or_else(|| TopicChanges::new(self.feed.topics.to_vec()))
     }
 
     /// The topics and patterns of the stream when it has made all changes.
+    fn topics(&self) -> Vec<Arc<TopicLog>> {
+        self.outlet.topic_changes().map_or_else(|| self.feed.topics.to_vec(), |it| it.topics())
+    }
+
     pub(crate) fn names(&self) -> Vec<TopicPattern> {
-        match self.outlet.topic_changes() {
-            Some(changes) => changes.names(),
-            None => self.feed.topics.iter().map(|log| log.name.clone()).collect(),
-        }
+        self.topics().iter().map(|log| log.name.clone()).collect()
     }
 
     /// Counts what was handed to the transport, which leaves the client at a position.
@@ -183,8 +184,8 @@ impl Client {
     /// How many events its topics have that it was not sent.
     pub(crate) fn lag(&self) -> usize {
         let position = self.position();
-        let topics = self.feed.topics.iter();
-        topics.map(|log| log.lock().durable.count_after_position(position)).sum()
+        let topics = self.topics();
+        topics.iter().map(|log| log.lock().durable.count_after_position(position)).sum()
     }
 
     pub(crate) fn info(&self, epoch: &Epoch) -> ClientInfo {

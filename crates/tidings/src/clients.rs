@@ -93,7 +93,7 @@ impl<'a> Clients<'a> {
 
     /// How many events the topics of an open stream have that were not handed to its transport yet: 0 for a client that
     /// reads as fast as events come. An event that comes by several of its names is counted for each; what is read back from
-    /// the hub's log, and what its topics have lost, is not. This looks at each of its topics.
+    /// the hub's log, what its topics have lost, and ephemeral events are not. This looks at each of its topics.
     ///
     /// ```
     /// use tidings::{Event, Hub};

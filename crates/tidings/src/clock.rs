@@ -6,7 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::timers::{QUANTUM, Timed, TimerSlot, Timers};
 
-/// A hub's source of time, for heartbeats and the age of retained events.
+/// A hub's source of time, for all that streams and the hub wait for, and for the age of events: heartbeats, retention, expiry,
+/// checks, drains, rates, intervals. Times of day (`expires_at`, `connected_at`, `since`) are the wall clock's.
 ///
 /// [`Clock::system`] is the default. Tests that must not wait use a `ManualClock`, which the
 /// feature `test-util` has.
@@ -31,7 +32,7 @@ impl Clock {
     /// The machine's monotonic clock.
     ///
     /// All hubs and streams of the process share one timer thread (`tidings-timer`), which starts
-    /// with the first heartbeat or retained event and sleeps while nothing is due. A thread, not a
+    /// with the first thing that will be due, and sleeps while nothing is. A thread, not a
     /// task: streams may live on several runtimes, and each of those may end before the others.
     pub fn system() -> Self {
         static SYSTEM: OnceLock<Clock> = OnceLock::new();

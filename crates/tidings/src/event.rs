@@ -130,8 +130,9 @@ impl Event {
         Ok(Self::json_data(value)?.with_name(name))
     }
 
-    /// An event with a key: the name of what it is about. Logs keep the key, and clients are not sent it; nothing else is done
-    /// with it yet.
+    /// An event with a key: the name of what it is about. In a topic of
+    /// [`Retention::latest_per_key`](crate::Retention::latest_per_key) it takes the place of the earlier event with that key;
+    /// elsewhere the key means nothing. Logs keep it, and clients are not sent it.
     ///
     /// # Errors
     ///
@@ -324,7 +325,7 @@ impl Event {
         event
     }
 
-    /// Sets an attribute, which logs keep (not tested on Redis) and no client is sent; nothing else is done with it yet.
+    /// Sets an attribute, which the [filters](crate::Filter) of streams ask for. Logs keep it, and no client is sent it.
     ///
     /// The name is a `&str`, a `String` or an [`AttributeName`]; only text can fail. Attributes count towards the
     /// [greatest size of an event](crate::HubBuilder::max_event_bytes).
@@ -443,6 +444,16 @@ impl Event {
         self.data.is_some() || self.name.is_some()
     }
 
+    /// The bytes of its text, also of what clients are not sent, for limits on what waits or is read at a time.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let name = self.name().map_or(0, |name| name.as_str().len());
+        let comment = self.comment_text().map_or(0, |comment| comment.as_str().len());
+        let tags = self.tags().map_or(0, |tags| tags.size());
+        self.data().map_or(0, str::len) + name + comment + tags
+    }
+
     pub(crate) fn retry_millis(&self) -> Option<u64> {
         self.retry_millis
     }
@@ -525,6 +536,17 @@ mod tests {
         assert!(!comment.clone().with_id(id).is_dispatched());
         assert!(comment.clone().with_data("").is_dispatched());
         assert!(comment.with_name(EventName::new("x").unwrap()).is_dispatched());
+    }
+
+    #[test]
+    fn the_size_is_that_of_all_text() {
+        assert_eq!(Event::new("data").size(), 4);
+        let event = Event::keyed("key", "data").unwrap().with_name(EventName::new("tick").unwrap());
+        let event = event.with_comment(Comment::new("comment").unwrap());
+        assert_eq!(event.size(), 4 + 3 + 4 + 7);
+        let event = event.with_attribute("tenant", "example").unwrap();
+        assert_eq!(event.size(), 4 + 3 + 4 + 7 + 6 + 7);
+        assert_eq!(Event::reconnect_after(Duration::ZERO).size(), 0);
     }
 
     #[test]

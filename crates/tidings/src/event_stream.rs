@@ -55,6 +55,8 @@ pin_project! {
         // Returned one poll later: a server drops what it has not sent when it meets an error, and does not send as long
         // as there is more.
         failed: Option<StreamError>,
+        // It has been pending since it failed.
+        paused: bool,
         ended: bool,
         pace: Pace,
     }
@@ -88,6 +90,7 @@ impl<S> EventStream<S> {
             clock: Clock::system(),
             begun: false,
             failed: None,
+            paused: false,
             ended: false,
             pace: Pace::default(),
         }
@@ -173,6 +176,10 @@ where
         if *this.ended {
             return Poll::Ready(None);
         }
+        if this.failed.is_some() && !std::mem::replace(this.paused, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if let Some(error) = this.failed.take() {
             *this.ended = true;
             return Poll::Ready(Some(Err(error)));
@@ -195,8 +202,14 @@ where
                 Err(error) => {
                     tracing::warn!(target: telling::STREAM, reason = %error, "stream of events failed");
                     *this.failed = Some(error);
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
+                    // The client connects again after an error too.
+                    if begins && !this.prelude.is_empty() {
+                        std::mem::take(this.prelude).into()
+                    } else {
+                        *this.paused = true;
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                 }
             },
             Poll::Ready(None) => {
@@ -232,15 +245,19 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn an_error_comes_one_poll_later_so_that_the_server_sends_what_came_before_it() {
-        let events = futures_util::stream::iter([Ok(Event::new("one")), Err("gone")]);
-        let mut stream = pin!(EventStream::new(events));
+    /// What a server gets from poll to poll.
+    fn turns_of(
+        stream: EventStream<impl Stream<Item = Result<Event, &'static str>>>,
+    ) -> Vec<&'static str> {
+        let mut stream = pin!(stream);
         let mut turns = Vec::new();
         // The executor polls again only if it was woken.
         futures_executor::block_on(poll_fn(|cx| {
             loop {
                 match stream.as_mut().poll_next(cx) {
+                    Poll::Ready(Some(Ok(bytes))) if bytes.starts_with(b"retry: ") => {
+                        turns.push("retry");
+                    }
                     Poll::Ready(Some(Ok(_))) => turns.push("event"),
                     Poll::Ready(Some(Err(_))) => turns.push("error"),
                     Poll::Ready(None) => return Poll::Ready(()),
@@ -251,6 +268,20 @@ mod tests {
                 }
             }
         }));
-        assert_eq!(turns, ["event", "pause", "error"]);
+        turns
+    }
+
+    #[test]
+    fn an_error_comes_one_poll_later_so_that_the_server_sends_what_came_before_it() {
+        let events = futures_util::stream::iter([Ok(Event::new("one")), Err("gone")]);
+        assert_eq!(turns_of(EventStream::new(events)), ["event", "pause", "error"]);
+    }
+
+    #[test]
+    fn the_retry_is_sent_before_an_error_that_comes_first() {
+        let stream = || EventStream::new(futures_util::stream::iter([Err("gone")]));
+        assert_eq!(turns_of(stream()), ["pause", "error"]);
+        let told = stream().retry(Duration::from_secs(1));
+        assert_eq!(turns_of(told), ["retry", "pause", "error"]);
     }
 }

@@ -58,7 +58,8 @@ enum Term {
 }
 
 impl Filter {
-    /// The largest filter, in bytes: its names and texts, 32 for each value, and 64 for each comparison and combination.
+    /// The largest filter, in bytes: its names and texts, 32 for each text, 40 for each other value, and 64 for each comparison
+    /// and combination.
     pub const MAX_BYTES: usize = 16 * 1024;
 
     /// Events that have an attribute of this value.
@@ -162,7 +163,7 @@ impl Filter {
         }
     }
 
-    /// Whether an event is for the client.
+    /// Whether an event is for the client. The [last event](crate::Hub::finish) of a topic is, whatever its attributes.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
         self.passes(event.tags().map(|tags| &**tags))

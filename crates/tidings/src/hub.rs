@@ -101,7 +101,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// The outcome is a [`PublishError`] when the topic's name is not valid, when the hub is closed, and when the event has an
+    /// The outcome is a [`PublishError`] when the topic's name is not valid, when the topic [is finished](Self::finish), when the
+    /// hub is closed, and when the event has an
     /// id (the hub gives it one), has a reserved name (`tidings:…`), has neither name nor data (no client would see it), or
     /// is larger than [`HubBuilder::max_event_bytes`]. Nothing is published then. On a hub with a [log](crate::backend), also
     /// when the log refuses the event, or does not acknowledge it in time.
@@ -159,7 +160,8 @@ impl Hub {
     /// A stream ends when all its topics are finished and it has sent everything up to their last events, with an
     /// [`END_EVENT`](crate::END_EVENT) whose reason is [`Finished`](crate::EndReason::Finished). A client that comes back and has
     /// them is answered with 204, which stops an EventSource for good; one that comes for the first time, or has not got that
-    /// far, is sent what it asks for, and then the end. Patterns are never finished.
+    /// far, is sent what it asks for, and then the end. Patterns are never finished. On a log, a node that does not have the last
+    /// events asks for those of at most 64 topics of a stream; one with more stays open.
     ///
     /// The topic is finished as long as it retains its last event, or as long as the hub's [log](crate::backend) has it. After
     /// that it is as new.
@@ -168,7 +170,7 @@ impl Hub {
     ///
     /// As [`Hub::publish`]. Publishing to a topic that is finished is [`Finished`](crate::error::PublishErrorKind::Finished).
     /// An event that another node publishes at the same moment, and that a log such as NATS puts after the last one, is
-    /// [in doubt](crate::backend::LogErrorKind::Unacknowledged): it is void, but for who has lost the last event.
+    /// [in doubt](crate::backend::LogErrorKind::Unacknowledged): no node shows it that still has the last event.
     ///
     /// ```
     /// use tidings::error::PublishErrorKind;
@@ -215,7 +217,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// As [`Hub::publish`], except that an event may have neither name nor data, such as a comment.
+    /// As [`Hub::publish`], except that an event may have neither name nor data, such as a comment, that a finished topic refuses
+    /// it only if it has subscribers here, and that a log's failures are not told.
     ///
     /// ```
     /// use tidings::{Event, Hub};
@@ -233,7 +236,7 @@ impl Hub {
     }
 
     /// Publishes on behalf of a source: a user, an API key, whatever the application limits. What it may publish is set by
-    /// [`HubBuilder::publications_per_source`]; without that, this is the hub itself. The name must come from the
+    /// [`HubBuilder::publications_per_source`]; without that, nothing is limited. The name must come from the
     /// application's authentication, not from the client.
     ///
     /// ```
@@ -323,7 +326,8 @@ impl Hub {
     ///
     /// The rules are those of a subscription: what a hub's memory does not have is read from its [log](crate::backend), and a
     /// topic that the log does not deliver to this node yet is waited for. It is not a client, though: neither the registry nor
-    /// the metrics show it. Events come as a client receives them, without their topics.
+    /// the metrics of clients show it. Where the client's stream has a [filter](Subscribe::filter), give this the same one:
+    /// [`ReadHistory::filter`]. Events come as a client receives them, without their topics.
     ///
     /// # Errors
     ///
@@ -467,7 +471,8 @@ impl Hub {
         }
     }
 
-    /// The other nodes on the hub's log, and the clients of all of them.
+    /// All nodes on the hub's log, this one among them: to count clients, to end their streams and to change their topics, wherever
+    /// they are. It does not list clients.
     ///
     /// ```
     /// # async fn example(hub: tidings::Hub) {

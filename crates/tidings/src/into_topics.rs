@@ -6,7 +6,7 @@ use crate::topic::Topic;
 ///
 /// - One: `"news"`, a `String`, a [`Topic`] or a reference to one of these.
 /// - Many: an array, a slice, a `Vec` or any other iterator of these.
-/// - A tuple of different ones: `("news", format!("user:{id}"), more_topics)`.
+/// - A tuple of two to six different ones: `("news", format!("user:{id}"), more_topics)`.
 ///
 /// `Kind` is found by the compiler. It tells these three apart.
 ///

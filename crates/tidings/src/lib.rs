@@ -34,49 +34,54 @@
 //! that it missed is gone.
 //!
 //! [`Hub::position`] and [`Hub::history`] are for pages that show the state, and then open a stream with no gap between.
-//! [`Hub::clients`] lists the connected clients, and [`Hub::cluster`] those of all nodes on a log. [`Hub::health`],
-//! [`Hub::metrics`] and [`Hub::topics`] are for operators. [`Hub::publish_ephemeral`] is for events that only matter now. [`EventStream`]
-//! sends a stream of events to one client, without a hub. [`Decoder`] is the other end, for tests and clients.
+//! [`Hub::clients`] lists the connected clients, and [`Hub::cluster`] counts and ends them on all nodes of a log.
+//! [`Hub::health`], [`Hub::metrics`] and [`Hub::topics`] are for operators. [`Hub::publish_ephemeral`] is for events that only
+//! matter now. [`EventStream`] sends a stream of events to one client, without a hub. [`Decoder`] is the other end, for tests
+//! and clients.
 //!
 //! # Guarantees
 //!
 //! - A connection gets every retained event of its topics after its cursor, in the hub's order, none twice. Across
 //!   reconnects it gets the same, or a reset. There is never a silent gap.
-//! - The Last-Event-ID that a client sends causes no error and no panic, and shows it no topic that the handler did not
-//!   pass.
-//! - Publishing never waits for a client. A slow client lags in the log, which costs no memory, and is reset when its
-//!   next event is gone.
+//! - The Last-Event-ID that a client sends causes no panic, and no error but the one that is meant (204, when its topics [are
+//!   finished](Hub::finish) and it has their ends). It shows the client no topic that the handler did not pass.
+//! - Publishing never waits for a client. A slow client lags in the log, and is reset when its next event is gone. What slow
+//!   clients hold besides is [bounded](HubBuilder::pinned_limit).
 //! - Names, ids, comments and data cannot break the framing.
 //! - Memory is bounded by topic and by hub. Nothing here panics on run-time data.
 //!
 //! # What it does not do
 //!
-//! It has no HTTP, no runtime and no sockets; adapters and servers have. It does not authenticate clients, and does not
-//! limit their number. A hub that is [built](HubBuilder::build) in memory ends with its process, so a restart resets its
-//! clients. One that is [built on a log](HubBuilder::build_on) goes on, on one node or many: see [`backend`].
+//! It has no HTTP, no runtime and no sockets; adapters and servers have. It does not authenticate clients. It limits their
+//! number by [principal](HubBuilder::streams_per_principal), [client key](HubBuilder::streams_per_client_key) and
+//! [topic](HubBuilder::streams_per_topic), if that is set; servers limit connections. A hub that is [built](HubBuilder::build)
+//! in memory ends with its process, so a restart resets its clients. One that is [built on a log](HubBuilder::build_on) goes
+//! on, on one node or many: see [`backend`].
 //!
 //! # Modules
 //!
-//! The root has what an application uses every day. [`error`] has the errors, [`cluster`] the view on all nodes, [`backend`]
-//! what a log implements, and [`clock`] time for tests.
+//! The root has what an application uses every day. [`error`] has the errors, [`cluster`] the view on all nodes, [`presence`]
+//! who is on a topic, [`backend`] what a log implements, [`response`] HTTP for adapters, and [`clock`] time for tests.
 //!
 //! # Telling operators
 //!
 //! Besides [`Hub::metrics`] and [`Hub::health`], operators are told through [`tracing`](https://docs.rs/tracing). Events have
-//! the fields `client`, `principal`, `topics` (the first eight), `topic` and `reason`, as far as they apply. None is made
-//! for each event that is published or sent.
+//! the fields `client`, `principal`, `topics` (the first eight, when the stream was opened), `topic` and `reason`, as far as
+//! they apply; `status` when a stream is opened, and `bytes` and `events` when it has ended. None is made for each event that is
+//! published or sent.
 //!
 //! | target | level | message |
 //! |---|---|---|
-//! | `tidings::stream` | `WARN` | `stream failed` (a snapshot, the application's own stream), `stream cut` (for memory), `client's right could not be checked` |
+//! | `tidings::stream` | `WARN` | `stream failed` (a snapshot), `stream of events failed` (an [`EventStream`]), `stream cut` (for memory), `client's right could not be checked` |
 //! | | `INFO` | `client lagged too far, and is reset`; `stream failed`, if it cannot be told that |
 //! | | `DEBUG` | `stream opened`, `stream begins with a reset`, `stream is ended`, `stream ended`, `subscription refused` |
-//! | `tidings::publish` | `WARN` | `publication failed`: the hub's log does not take it |
+//! | `tidings::publish` | `WARN` | `publication failed`: the hub's log does not take it, and the outcome was awaited |
 //! | | `DEBUG` | `publication refused`: its caller's mistake |
 //! | `tidings::connection` | `ERROR` | a writer thread failed, which is a defect |
 //! | | `DEBUG` | `connection ended`: refused, evicted or timed out |
 //!
-//! Each stream has a span `stream` at `INFO`, from when it is opened until it is dropped, in which its events are. It is a
+//! Each stream of a hub has a span `stream` at `INFO`, from when it is opened until it is dropped, in which its events are, but for
+//! `stream cut` and `client's right could not be checked`. It is a
 //! root: it *follows from* the request's span, and is never entered, so it does not make requests look as if they took hours.
 //! A layer that makes a histogram of the durations of all spans must leave it out by its target, for instance with
 //! `Targets::new().with_default(LevelFilter::INFO).with_target("tidings::stream", LevelFilter::OFF)`.

@@ -5,7 +5,8 @@ use crate::health::{Health, Link};
 /// The figures of one hub when this was made: see [`Hub::metrics`](crate::Hub::metrics). In a cluster, these are the
 /// figures of one node.
 ///
-/// Plain data: [`to_prometheus`](Self::to_prometheus) writes it for Prometheus, and the guide shows how OpenTelemetry is fed.
+/// Plain data: [`to_prometheus`](Self::to_prometheus) writes it for Prometheus, and the example
+/// [`metrics-otel`](https://github.com/tidings-rs/tidings/tree/main/examples/metrics-otel) feeds OpenTelemetry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
@@ -19,9 +20,9 @@ pub struct Metrics {
     pub pinned_bytes: usize,
     /// Events that became visible here, from any node, ephemeral ones included.
     pub events: u64,
-    /// Publications by this node that were acknowledged.
+    /// Publications by this node that were acknowledged; on a [log](crate::backend), those whose outcome was awaited.
     pub published: u64,
-    /// Publications by this node that were refused or failed.
+    /// Publications by this node that were refused or failed; on a [log](crate::backend), failures of which the outcome was awaited.
     pub refused: u64,
     /// Streams that began fresh.
     pub fresh: u64,
@@ -51,7 +52,7 @@ pub struct Metrics {
     pub subscriptions_refused: u64,
     /// Connections that a server refused, because of a limit or because no file was left.
     pub connections_refused: u64,
-    /// Connections that had not sent their first request, and were ended to make room for others.
+    /// Connections that waited for a request, their first or their next, and were ended to make room for others.
     pub connections_evicted: u64,
     /// Connections that were ended by a limit on their time.
     pub connections_timed_out: u64,

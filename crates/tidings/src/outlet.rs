@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use crate::client::Client;
 use crate::end_reason::End;
+use crate::heartbeat::timer::Call;
 use crate::sync::Mutex;
 use crate::topic_changes::TopicChanges;
 
@@ -103,13 +104,20 @@ impl Outlet {
         drop(before);
     }
 
-    /// Sets how the stream is to end. Returns whether nothing was set before.
-    pub(crate) fn end(&self, end: End) -> bool {
+    /// Sets how the stream is to end. The first end counts, but for one that sends nothing more and comes after one that sends
+    /// the rest. Returns what the stream is to be called for.
+    pub(crate) fn end(&self, end: End) -> Option<Call> {
         let mut outlet = self.0.lock();
         let in_transit = outlet.get_or_insert_default();
-        let is_first = in_transit.end.is_none();
-        in_transit.end.get_or_insert(end);
-        is_first
+        let call = match in_transit.end {
+            None => Call::End,
+            Some(before) if before.reason.sends_the_rest() && !end.reason.sends_the_rest() => {
+                Call::EndSooner
+            }
+            Some(_) => return None,
+        };
+        in_transit.end = Some(end);
+        Some(call)
     }
 
     /// The changes of the stream's topics, if there ever were any.

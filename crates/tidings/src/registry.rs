@@ -9,6 +9,7 @@ use crate::log::feed::Feed;
 use crate::stream_limit::{OverLimit, StreamLimit, StreamLimits};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{HashMap, HashSet, Mutex};
+use crate::topic::TopicPattern;
 
 /// The open streams of a hub.
 #[derive(Debug, Default)]
@@ -46,6 +47,8 @@ struct Entries {
     clients: HashSet<ById>,
     principals: Groups,
     client_keys: Groups,
+    /// Those of the clients that neither limits count nor presence shows. There are few, so the others do not pay for it.
+    observers: HashSet<ClientId>,
 }
 
 /// The clients that have something in common, by its name.
@@ -83,6 +86,7 @@ pub(crate) struct Entered {
 }
 
 impl Entries {
+    /// The clients of a group that its limit counts.
     fn group(&self, of: StreamLimit, name: &str) -> impl Iterator<Item = &Arc<Client>> {
         let groups = match of {
             StreamLimit::Principal => Some(&self.principals),
@@ -90,6 +94,7 @@ impl Entries {
             StreamLimit::Topic => None,
         };
         let ids = groups.and_then(|groups| groups.0.get(name)).into_iter().flatten();
+        let ids = ids.filter(|id| !self.observers.contains(*id));
         ids.filter_map(|id| self.clients.get(id)).map(|ById(client)| client)
     }
 
@@ -127,6 +132,8 @@ impl Registry {
         limits: &StreamLimits,
     ) -> Result<Entered, StreamLimit> {
         let mut entries = self.entries.lock();
+        let is_observer = identity.is_observer;
+        let limits = if is_observer { &StreamLimits::NONE } else { limits };
         let StreamLimits { of_principal, of_client_key, over, .. } = *limits;
         let principal = identity.principal.as_ref();
         let mut superseded =
@@ -143,6 +150,9 @@ impl Registry {
         let client = Arc::new(Client::new(id, feed, identity, heartbeat, position));
         entries.principals.enter(client.principal.as_ref(), id);
         entries.client_keys.enter(client_key.as_ref(), id);
+        if is_observer {
+            entries.observers.insert(id);
+        }
         entries.clients.insert(ById(client.clone()));
         self.count.store(entries.clients.len(), Ordering::Relaxed);
         Ok(Entered { client, superseded })
@@ -153,6 +163,7 @@ impl Registry {
         let removed = entries.clients.take(&client.id);
         entries.principals.leave(client.principal.as_ref(), client.id);
         entries.client_keys.leave(client_key, client.id);
+        entries.observers.remove(&client.id);
         // After a wave of clients the table gives its memory back.
         if entries.clients.len() < entries.clients.capacity() / 8 {
             entries.clients.shrink_to_fit();
@@ -220,8 +231,28 @@ impl Registry {
             .collect()
     }
 
+    /// Observers are among them.
     pub(crate) fn of_principal(&self, principal: &str) -> Vec<Arc<Client>> {
-        self.entries.lock().group(StreamLimit::Principal, principal).cloned().collect()
+        let entries = self.entries.lock();
+        let ids = entries.principals.0.get(principal).into_iter().flatten();
+        ids.filter_map(|id| entries.clients.get(id)).map(|ById(client)| client.clone()).collect()
+    }
+
+    /// Whether an open stream is an observer.
+    pub(crate) fn is_observer(&self, id: ClientId) -> bool {
+        self.entries.lock().observers.contains(&id)
+    }
+
+    /// How many observers are on a topic, or on a pattern by its own name. To be asked when its subscribers have been
+    /// counted: an observer that was none of them any more was gone before.
+    pub(crate) fn observers_on(&self, name: &TopicPattern) -> usize {
+        let observers: Vec<_> = {
+            let entries = self.entries.lock();
+            let clients = entries.observers.iter().filter_map(|id| entries.clients.get(id));
+            clients.map(|ById(client)| client.clone()).collect()
+        };
+        let is_on = |client: &&Arc<Client>| !client.is_gone() && client.names().contains(name);
+        observers.iter().filter(is_on).count()
     }
 
     pub(crate) fn get(&self, id: ClientId) -> Option<Arc<Client>> {

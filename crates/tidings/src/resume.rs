@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::last_event_id::LastEventId;
 use crate::response::ErrorFormat;
 
-/// What a request says about its client: where it left off, and its address.
+/// What a request says about its client: where it left off, its address, and in which form it wants errors.
 ///
 /// The extractors of the adapters have one from every request. [`subscribe`](Self::subscribe) is how a handler subscribes
 /// its client.

@@ -10,8 +10,9 @@ use crate::topic::Topic;
 
 /// Publishes on behalf of somebody whose publications are counted: see [`Hub::source`].
 ///
-/// Each method is that of [`Hub`], and fails with
+/// Its methods are those of [`Hub`], and fail with
 /// [`TooManyPublications`](crate::error::PublishErrorKind::TooManyPublications) when the source has published more than it may.
+/// Topics are finished with the hub itself, which counts for no source.
 #[derive(Debug, Clone)]
 pub struct Source {
     hub: Hub,

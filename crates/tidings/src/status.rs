@@ -5,8 +5,8 @@ use crate::event::Event;
 use crate::field::{EventId, EventName};
 use crate::log::reset_reason::ResetReason;
 
-/// The name of the status event, which is the first event of every hub subscription, and is sent again at a reset in
-/// mid-stream.
+/// The name of the status event, which is the first event of a hub's stream unless it is
+/// [turned off](crate::Subscribe::status) or the stream is turned away, and is sent again at a reset in mid-stream.
 ///
 /// A browser cannot read the response headers of an EventSource, so the stream itself says what the client's
 /// Last-Event-ID has led to. The data is JSON:
@@ -18,7 +18,8 @@ use crate::log::reset_reason::ResetReason;
 ///   retained follows, oldest first, or a snapshot. See [`ResetReason`].
 ///
 /// The event's id is the position from which the client now follows, so a client that is cut off before its first real
-/// event can resume, too. `client` is the [`ClientId`].
+/// event can resume, too. Only before a snapshot is it one that leads to another reset: the snapshot's last event has the
+/// position. `client` is the [`ClientId`].
 pub const STATUS_EVENT: &str = "tidings:status";
 
 /// How a subscription begins, or goes on after a reset.

@@ -98,9 +98,10 @@ pub(crate) struct SubscriptionOptions {
 /// (`:`) if nothing is. If the hub must ask its log first, or the application for a snapshot, `retry` or the comment comes
 /// at once, and the status later.
 ///
-/// After that, each chunk is one or several whole events, or a heartbeat. Only an event of more than 4 KiB comes in pieces of
-/// 4 KiB, with nothing between them. An error comes after a whole event, except where the stream is cut because of its
-/// memory.
+/// After that, each chunk is one or several whole events, or a heartbeat. Only what is more than 4 KiB and not shared with other
+/// readers comes in pieces of 4 KiB, with nothing between them, which may end within an event: a large event, a snapshot, a page
+/// of the hub's log, history of a topic that was added. An error comes after a whole event, except where the stream is cut
+/// because of its memory.
 ///
 /// Adapters send it as a response body. An application that reads topics itself takes the
 /// [messages](Subscription::into_messages). To read the bytes by hand, poll it as a [`Stream`](futures_core::Stream), or, with
@@ -416,8 +417,9 @@ impl Subscription {
         let has_snapshot = self.attached.as_ref().is_some_and(|it| it.snapshot.is_some());
         let head = self.head();
         if let Some(out_of_band) = &mut self.out_of_band {
-            // It is sent that, too.
+            // It is sent that, too, and all that it was about to be sent.
             out_of_band.added.clear();
+            (out_of_band.look_back, out_of_band.catch_up, out_of_band.replay) = (None, None, None);
         }
         let question = Question::BeginAgain { reason, has_snapshot };
         self.look_back(question, head, Ready::default());

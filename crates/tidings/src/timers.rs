@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ use crate::sync::{Condvar, Mutex, thread};
 /// Most due times are rounded up to this many milliseconds, so that thousands of heartbeats share a wake-up of the timer
 /// thread.
 pub(crate) const QUANTUM: u64 = 50;
+
+/// In so many milliseconds, what has panicked is tried again.
+pub(crate) const AFTER_PANIC: u64 = 1_000;
 
 const NOT_SCHEDULED: u64 = 0;
 const CANCELLED: u64 = u64::MAX;
@@ -127,9 +131,14 @@ impl Timers {
             let Some(target) = target.upgrade() else {
                 continue;
             };
-            if let Some(next) = target.fire(now) {
+            // Wakers and subscribers of `tracing` are not the hub's: one that panics must not end the thread, nor keep the
+            // others from firing.
+            let fired = catch_unwind(AssertUnwindSafe(|| target.fire(now)));
+            if let Some(next) = fired.unwrap_or(Some(now.saturating_add(AFTER_PANIC))) {
                 self.insert(target.timer(), Arc::downgrade(&target), next.max(now + 1), QUANTUM);
             }
+            // It may be the last reference.
+            drop_safely(target);
         }
     }
 
@@ -171,15 +180,22 @@ impl Timers {
     }
 }
 
+/// Drops what may be the application's, where a panic must not end the thread or what it does.
+pub(crate) fn drop_safely<T>(what: T) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(what)));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::ManualClock;
+    use std::panic::resume_unwind;
     use std::sync::atomic::AtomicUsize;
 
     struct Bell {
         slot: TimerSlot,
         rung: AtomicUsize,
+        panics: bool,
     }
 
     impl Timed for Bell {
@@ -189,12 +205,34 @@ mod tests {
 
         fn fire(&self, _: u64) -> Option<u64> {
             self.rung.fetch_add(1, Ordering::Relaxed);
+            if self.panics {
+                resume_unwind(Box::new("on purpose"));
+            }
             None
         }
     }
 
+    impl Bell {
+        fn rung(&self) -> usize {
+            self.rung.load(Ordering::Relaxed)
+        }
+    }
+
     fn bell() -> Arc<Bell> {
-        Arc::new(Bell { slot: TimerSlot::new(), rung: AtomicUsize::new(0) })
+        bell_that(false)
+    }
+
+    fn bell_that(panics: bool) -> Arc<Bell> {
+        Arc::new(Bell { slot: TimerSlot::new(), rung: AtomicUsize::new(0), panics })
+    }
+
+    #[track_caller]
+    fn rings_in_time(bell: &Bell) {
+        let limit = std::time::Instant::now() + Duration::from_secs(10);
+        while bell.rung() == 0 {
+            assert!(std::time::Instant::now() < limit, "the timer never fired");
+            std::thread::yield_now();
+        }
     }
 
     #[test]
@@ -219,10 +257,30 @@ mod tests {
         let clock = Clock::system();
         let bell = bell();
         clock.schedule(&bell, clock.now() + 1);
-        let limit = std::time::Instant::now() + Duration::from_secs(10);
-        while bell.rung.load(Ordering::Relaxed) == 0 {
-            assert!(std::time::Instant::now() < limit, "the timer never fired");
-            std::thread::yield_now();
+        rings_in_time(&bell);
+    }
+
+    #[test]
+    fn a_target_that_panics_keeps_no_other_from_firing_and_fires_again() {
+        let manual = ManualClock::new();
+        let clock = manual.clock();
+        let bells = [false, true, false].map(bell_that);
+        for bell in &bells {
+            clock.schedule(bell, clock.now() + 100);
+        }
+        let rung = || bells.each_ref().map(|bell| bell.rung());
+        manual.advance(Duration::from_millis(150));
+        assert_eq!(rung(), [1, 1, 1]);
+        manual.advance(Duration::from_millis(AFTER_PANIC + QUANTUM));
+        assert_eq!(rung(), [1, 2, 1]);
+    }
+
+    #[test]
+    fn the_thread_goes_on_after_a_target_that_panics() {
+        let clock = Clock::system();
+        for bell in [true, false].map(bell_that) {
+            clock.schedule(&bell, clock.now() + 1);
+            rings_in_time(&bell);
         }
     }
 }

@@ -27,8 +27,8 @@ pub(crate) struct TopicChanges(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// What the stream is subscribed to when it has made all changes, sorted.
-    names: Vec<TopicPattern>,
+    /// What the stream is subscribed to when it has made all changes, sorted by name.
+    topics: Vec<Arc<TopicLog>>,
     /// Those that it has not made yet, in their order.
     due: VecDeque<Change>,
 }
@@ -59,8 +59,8 @@ pub(crate) struct Due {
 }
 
 impl TopicChanges {
-    pub(crate) fn new(names: Vec<TopicPattern>) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State { names, due: VecDeque::new() })))
+    pub(crate) fn new(topics: Vec<Arc<TopicLog>>) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(State { topics, due: VecDeque::new() })))
     }
 
     /// Adds topics and patterns: what they retain, and what comes after the hub's head, or after an id that is ahead of it.
@@ -79,8 +79,9 @@ impl TopicChanges {
         let mut state = self.0.lock();
         names.sort();
         names.dedup();
-        names.retain(|name| state.names.binary_search(name).is_err());
-        let all = shared.defaults.check_names(Ok([&*state.names, &*names].concat()))?;
+        let before = state.names();
+        names.retain(|name| before.binary_search(name).is_err());
+        shared.defaults.check_names(Ok([&*before, &*names].concat()))?;
         if names.is_empty() {
             return Ok(!client.is_gone());
         }
@@ -90,7 +91,8 @@ impl TopicChanges {
         let (added, head) = shared.enter(&names, client.filter());
         let known = if head.is_selective() { head.newest_known() } else { head.position };
         let after = head.epoch.position(after).map_or(known, |after| after.max(known));
-        state.names = all;
+        state.topics.extend(added.iter().cloned());
+        state.topics.sort_by(|a, b| a.name.cmp(&b.name));
         state.due.push_back(Change { head, after, added, removed: Vec::new(), history });
         Ok(true)
     }
@@ -108,8 +110,8 @@ impl TopicChanges {
     ) -> Result<bool, SubscribeErrorCause> {
         let mut state = self.0.lock();
         let (removed, left): (Vec<_>, _) =
-            state.names.iter().cloned().partition(|name| names.contains(name));
-        let left = shared.defaults.check_names(Ok(left))?;
+            state.names().into_iter().partition(|name| names.contains(name));
+        shared.defaults.check_names(Ok(left))?;
         if removed.is_empty() {
             return Ok(!client.is_gone());
         }
@@ -117,14 +119,14 @@ impl TopicChanges {
             return Ok(false);
         }
         let head = shared.head();
-        state.names = left;
+        state.topics.retain(|log| !removed.contains(&log.name));
         let (after, history) = (head.position, History::None);
         state.due.push_back(Change { head, after, added: Vec::new(), removed, history });
         Ok(true)
     }
 
-    pub(crate) fn names(&self) -> Vec<TopicPattern> {
-        self.0.lock().names.clone()
+    pub(crate) fn topics(&self) -> Vec<Arc<TopicLog>> {
+        self.0.lock().topics.clone()
     }
 
     /// Where the next change is to be made. If there is none, the stream need not look again before it is called.
@@ -155,6 +157,10 @@ impl State {
     /// A stream that has not made so many changes, because its client does not read, is closed: the client comes back, and
     /// its handler names the topics.
     const MOST: usize = 256;
+
+    fn names(&self) -> Vec<TopicPattern> {
+        self.topics.iter().map(|log| log.name.clone()).collect()
+    }
 
     /// Calls the stream for a change whose head is not taken yet. Returns whether the stream is still open. The caller wakes
     /// it when it holds no lock.

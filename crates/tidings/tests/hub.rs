@@ -76,7 +76,7 @@ fn an_event_that_cannot_be_published_is_a_typed_error_and_leaves_nothing() {
         (
             hub.publish("a", Event::new("x".repeat(100))),
             PublishErrorKind::TooLarge,
-            "event is 107 bytes as encoded, over the limit of 100 bytes",
+            "event is 107 bytes, over the limit of 100 bytes",
         ),
     ] {
         let error = outcome.wait().unwrap_err();

@@ -270,6 +270,58 @@ fn a_stream_that_was_not_polled_sends_nothing_before_a_check_has_succeeded() {
 }
 
 #[test]
+fn a_stream_that_drains_is_sent_nothing_after_its_clients_right_has_expired() {
+    let (hub, clock) = hub();
+    let (mut reader, _) = Reader::open_with_status(hub.subscribe(["a"]).expires_in(10 * SECOND));
+    publish(&hub, "a", "unread");
+    let _drain = hub.drain(Duration::ZERO);
+    clock.advance(10 * SECOND + LATE);
+    let sent = sent(&mut reader);
+    assert_eq!(sent, [(END_EVENT.to_owned(), r#"{"reason":"expired"}"#.to_owned())]);
+    assert!(reader.ended);
+}
+
+#[test]
+fn a_stream_that_waits_for_a_check_is_sent_nothing_when_it_drains() {
+    let (hub, clock) = hub();
+    let application = Application::default();
+    let subscribe = application.check(hub.subscribe(["a"]), 10 * SECOND);
+    let (mut reader, _) = Reader::open_with_status(subscribe);
+    clock.advance(10 * SECOND + LATE);
+    clock.advance(60 * SECOND);
+    publish(&hub, "a", "one");
+    let _drain = hub.drain(Duration::ZERO);
+    assert_eq!(sent(&mut reader).len(), 1, "only the end");
+    assert!(reader.ended);
+}
+
+#[test]
+fn a_check_that_panics_has_failed_and_its_stream_goes_on() {
+    let (hub, clock) = hub();
+    let asked = Arc::new(Mutex::new(0));
+    let times = asked.clone();
+    let subscribe = hub.subscribe(["a"]).revalidate(10 * SECOND, move || {
+        let n = {
+            let mut times = times.lock().unwrap();
+            *times += 1;
+            *times
+        };
+        assert!(n != 1, "on purpose, before there is a future");
+        async move {
+            assert!(n != 2, "on purpose, in the future");
+            Ok(true)
+        }
+    });
+    let (mut reader, _) = Reader::open_with_status(subscribe);
+    for n in 1..=4 {
+        clock.advance(12 * SECOND + LATE);
+        publish(&hub, "a", "goes on");
+        assert_eq!(reader.data(), ["goes on"], "after check {n}");
+    }
+    assert_eq!((*asked.lock().unwrap(), hub.metrics().checks_failed), (4, 2));
+}
+
+#[test]
 fn a_transport_asks_where_it_wants() {
     let (hub, clock) = hub();
     let application = Application::default();

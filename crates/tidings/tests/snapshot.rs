@@ -411,17 +411,17 @@ fn a_snapshot_that_is_there_in_time_has_no_time_limit() {
 #[test]
 fn a_task_that_does_not_end_by_itself_ends_its_stream_and_the_other_way_round() {
     let hub = Hub::new();
-    // A runtime that shuts down drops its tasks, and catches their panics.
-    for panics in [false, true] {
+    // A runtime that shuts down drops its tasks.
+    for (panics, why) in [(false, "its task has ended early"), (true, "it has panicked")] {
         let mut member = Member::open(panicking(&hub));
         member.read();
         let task = member.take_task().unwrap();
         match panics {
-            true => assert!(catch(|| futures_executor::block_on(task)).is_err()),
+            true => futures_executor::block_on(task),
             false => drop(task),
         }
         let error = member.read().unwrap();
-        assert_eq!(error.to_string(), "snapshot failed: its task has ended early");
+        assert_eq!(error.to_string(), format!("snapshot failed: {why}"));
     }
     let mut member = Member::open(hub.subscribe(["a"]).snapshot(Gate::default().hook()));
     member.read();
@@ -442,6 +442,8 @@ struct Shop(Arc<Mutex<Sales>>);
 struct Sales {
     calls: usize,
     ended: usize,
+    /// The call that panics when it ends.
+    panics: Option<usize>,
     wakers: Vec<Waker>,
 }
 
@@ -474,6 +476,10 @@ impl Shop {
                 if sales.ended < number {
                     sales.wakers.push(cx.waker().clone());
                     return Poll::Pending;
+                }
+                if sales.panics == Some(number) {
+                    drop(sales);
+                    std::panic::resume_unwind(Box::new("in the application"));
                 }
                 Poll::Ready(Ok(Snapshot::new([Event::new(format!("state {number}"))])))
             })
@@ -618,6 +624,96 @@ fn members_of_cohorts_share_a_call_by_one_task() {
     // The next one needs a new task.
     let mut fourth = open();
     assert!(fourth.read().is_none() && fourth.take_task().is_some());
+}
+
+#[test]
+fn a_call_that_panics_in_a_task_fails_its_streams_and_not_those_that_wait_for_the_next() {
+    let hub = Hub::new();
+    let shop = Shop::default();
+    shop.0.lock().unwrap().panics = Some(1);
+    let state = shop.hook();
+    let open = || Member::open(hub.subscribe(["a"]).shared_snapshot(&state).heartbeat(None));
+    let mut first = open();
+    assert!(first.read().is_none());
+    let mut task = Box::pin(first.take_task().unwrap());
+    let wakes = Arc::<reader::Wakes>::default();
+    let waker = Waker::from(wakes.clone());
+    let mut run = || task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+    assert!(!run() && shop.calls() == 1);
+    let mut second = open();
+    assert!(second.read().is_none() && second.take_task().is_none());
+    shop.end_call();
+    let before = wakes.count();
+    assert!(!run() && wakes.count() > before, "the runtime polls it again");
+    assert_eq!(first.read().unwrap().to_string(), "snapshot failed: it has panicked");
+    assert!(!run() && shop.calls() == 2);
+    shop.end_call();
+    assert!(run());
+    assert!(second.read().is_none());
+    assert_eq!(second.data()[1..], ["state 2"]);
+}
+
+#[test]
+fn a_task_whose_call_takes_too_long_is_woken_and_ends_so_that_the_next_stream_has_its_own() {
+    let clock = ManualClock::new();
+    let limit = Duration::from_secs(2);
+    let hub = Hub::builder().clock(&clock).heartbeat(None).snapshot_timeout(limit).build();
+    let state = Shop::default().hook();
+    let open = || Member::open(hub.subscribe(["a"]).shared_snapshot(&state));
+    let mut first = open();
+    assert!(first.read().is_none());
+    let mut task = Box::pin(first.take_task().unwrap());
+    let wakes = Arc::<reader::Wakes>::default();
+    let waker = Waker::from(wakes.clone());
+    let mut run = || task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+    assert!(!run());
+    clock.advance(limit + Duration::from_millis(50));
+    assert!(first.read().is_some());
+    assert_eq!(wakes.count(), 1);
+    assert!(run());
+    let mut second = open();
+    assert!(second.read().is_none() && second.take_task().is_some());
+}
+
+/// A state that the application never has, and whose drop panics: of a connection that must be dropped in a runtime.
+fn never_and_panics(hub: &Hub) -> Subscribe {
+    struct Connection;
+
+    impl Drop for Connection {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new("outside of a runtime"));
+        }
+    }
+
+    hub.subscribe(["a"]).snapshot(|| async {
+        let _connection = Connection;
+        std::future::pending::<Outcome>().await
+    })
+}
+
+#[test]
+fn a_call_that_is_given_up_and_panics_in_its_drop_harms_nobody() {
+    for leaves in [false, true] {
+        let clock = ManualClock::new();
+        let limit = Duration::from_secs(2);
+        let hub = Hub::builder().clock(&clock).heartbeat(Duration::from_secs(5));
+        let hub = hub.snapshot_timeout(limit).build();
+        let mut idle = Reader::open(hub.subscribe(["a"]));
+        let mut reader = Reader::open(never_and_panics(&hub));
+        idle.bytes();
+        reader.bytes();
+        if leaves {
+            drop(reader);
+        } else {
+            clock.advance(limit + Duration::from_millis(50));
+            reader.bytes();
+            let error = reader.error.take().unwrap();
+            assert_eq!(error.to_string(), "snapshot failed: it is not there after 2 s");
+        }
+        assert_eq!(hub.metrics().snapshots_timed_out, u64::from(!leaves));
+        clock.advance(Duration::from_secs(6));
+        assert_eq!(idle.bytes(), b":\n\n");
+    }
 }
 
 #[test]

@@ -56,6 +56,35 @@ fn a_stream_gets_a_topic_from_the_call_on_and_up_to_the_next() {
 }
 
 #[test]
+fn the_lag_of_a_client_is_that_of_the_topics_that_it_has_now() {
+    let hub = Hub::new();
+    let mut reader = open(&hub, &["a"]);
+    let id = reader.subscription().client_id();
+    let publish_to_all = || ["a", "b"].map(|topic| publish(&hub, topic, "x"));
+    publish_to_all();
+    assert_eq!(hub.clients().lag(id), Some(1));
+    assert_eq!(reader.data().len(), 1);
+    assert!(handle(&hub, &reader).subscribe("b").unwrap());
+    assert!(reader.data().is_empty());
+    publish_to_all();
+    assert_eq!(hub.clients().lag(id), Some(2));
+    assert!(handle(&hub, &reader).unsubscribe("a").unwrap());
+    assert_eq!(hub.clients().lag(id), Some(1));
+}
+
+#[test]
+fn the_newest_events_of_a_new_topic_are_those_before_the_call() {
+    let hub = Hub::new();
+    let mut reader = open(&hub, &["a"]);
+    (0..30).for_each(|n| drop(publish(&hub, "b", &n.to_string())));
+    let client = handle(&hub, &reader).history(History::Last(5));
+    assert!(client.subscribe("b").unwrap());
+    (30..40).for_each(|n| drop(publish(&hub, "b", &n.to_string())));
+    let expected: Vec<_> = (25..40).map(|n| n.to_string()).collect();
+    assert_eq!(reader.data(), expected);
+}
+
+#[test]
 fn a_change_wakes_nobody_but_its_stream_which_then_waits_for_its_new_topics() {
     let hub = Hub::new();
     let mut reader = open(&hub, &["a"]);

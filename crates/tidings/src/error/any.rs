@@ -46,7 +46,7 @@ impl Error {
     /// | 503 | a hub that is closed, a log that does not answer or has no room |
     /// | 500 | a value that has no JSON; a log that is damaged or refuses |
     ///
-    /// From 500 on, the message is about the server, and the client is not told it, but that it may try again, or not.
+    /// From 500 on, the message is about the server. The client is told "try again later" (503) or "the server has failed" (500).
     #[must_use]
     pub fn response(&self) -> ErrorResponse {
         let status = self.status();

@@ -93,7 +93,7 @@ impl From<Infallible> for EventError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventErrorKind {
-    /// A name, an id or a comment was refused; the source is the [`FieldError`].
+    /// A name, an id, a comment, a key or the name of an attribute was refused; the source is the [`FieldError`].
     Field,
     /// A heartbeat's name is reserved for the hub.
     ReservedName,

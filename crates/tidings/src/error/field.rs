@@ -2,7 +2,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 
-/// Text was refused as an event name, an event id, a comment, a topic, a pattern, a key or an epoch.
+/// Text was refused as an event name, an event id, a comment, a topic, a pattern, a key, the name of an attribute or an epoch.
 ///
 /// The message names the field, the offending character and its place: `event name contains '\n' at byte 3`. Bytes are
 /// counted from 0. The text itself is not part of the error: it may be long, secret, or meant to garble a log.

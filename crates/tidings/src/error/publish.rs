@@ -79,10 +79,7 @@ impl fmt::Display for PublishError {
             PublishErrorCause::Topic(error) | PublishErrorCause::Key(error) => return error.fmt(f),
             PublishErrorCause::Log(error) => return error.fmt(f),
             PublishErrorCause::TooLarge { size, limit } => {
-                return write!(
-                    f,
-                    "event is {size} bytes as encoded, over the limit of {limit} bytes"
-                );
+                return write!(f, "event is {size} bytes, over the limit of {limit} bytes");
             }
             PublishErrorCause::HasId => {
                 "event id is given by the hub; publish the event without one"

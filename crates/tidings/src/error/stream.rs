@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::log::reset_reason::ResetReason;
 
-/// A stream ended early, after the last whole event.
+/// A stream ended early: after a whole event, unless it was [cut](StreamErrorKind::Cut).
 ///
 /// If the cause is in the application, the source is the error that it returned.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use super::filter::FilterError;
 use crate::response::ErrorFormat;
 use crate::stream_limit::StreamLimit;
 
-/// A subscription was not opened, or a history was not read.
+/// A subscription was not opened, the topics of an open stream were not [changed](crate::ClientHandle), or a history was not read.
 #[derive(Debug)]
 pub struct SubscribeError {
     cause: SubscribeErrorCause,
@@ -93,15 +93,15 @@ impl Error for SubscribeError {
     }
 }
 
-/// Why a subscription was not opened, or a history was not read.
+/// Why a subscription was not opened or changed, or a history was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SubscribeErrorKind {
-    /// A topic's name was refused; the source is the [`FieldError`].
+    /// The name of a topic or pattern was refused; the source is the [`FieldError`].
     Topic,
     /// Several filters are too large together; the source is the [`FilterError`].
     Filter,
-    /// No topic was named.
+    /// No topic was named, or none would be left.
     NoTopics,
     /// There are more topics than [`HubBuilder::topics_per_subscription`](crate::HubBuilder::topics_per_subscription).
     TooManyTopics,

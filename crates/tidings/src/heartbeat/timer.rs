@@ -22,6 +22,8 @@ pub(crate) enum Call {
     Topics = 8,
     /// It has ended.
     Gone = 16,
+    /// It was to end when it has sent the rest, and is to end at once.
+    EndSooner = 32,
 }
 
 /// What a stream was called for.

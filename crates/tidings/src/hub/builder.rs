@@ -146,14 +146,17 @@ impl HubBuilder {
     /// The memory that stalled readers may hold together in addition, in bytes: events that no topic retains any more, and
     /// what was read back from a [log](crate::backend). An event counts once, however many readers hold it. Above the
     /// limit, the stream whose client has taken nothing for the longest time is ended with an error, then the next one;
-    /// their clients connect again, and resume. Events below 4 KiB are not counted, and events that were written as one run
-    /// for several readers have a limit of their own (16 MiB), above which none are. Default: 64 MiB.
+    /// their clients connect again, and resume. Events below 4 KiB are not counted. Chunks of several small
+    /// events, which readers share, have a limit of their own (16 MiB): above it, none is made, and events are sent one by one.
+    /// Default: 64 MiB.
     pub fn pinned_limit(mut self, bytes: usize) -> Self {
         self.pinned_limit = bytes;
         self
     }
 
-    /// The largest event that may be published, in bytes as encoded. Default: 1 MiB.
+    /// The largest event that may be published, in bytes: as it is encoded without its id, with its key and attributes. Default:
+    /// 1 MiB. Nodes on one log should have the same: a node leaves out an event of the log that is larger, and counts it in
+    /// [`Health::rejected`](crate::Health::rejected).
     pub fn max_event_bytes(mut self, bytes: usize) -> Self {
         self.defaults.max_event_bytes = bytes;
         self
@@ -185,8 +188,8 @@ impl HubBuilder {
     /// How many streams a [principal](crate::Subscribe::principal) may have open, at least 1: tabs, devices, or what a script
     /// opens. Default: no limit.
     ///
-    /// On a shared log it holds for all nodes together, a moment later: a stream that is one too many there ends within about a
-    /// second (what happens to it is that of [`over_limit`](Self::over_limit), and with a status, `limited`).
+    /// On a shared log it holds for all nodes together: a stream that the answers of the others show to be one too many is ended
+    /// as [`over_limit`](Self::over_limit) says, or with the reason `limited` where that is a status, since its response has begun.
     pub fn streams_per_principal(mut self, streams: usize) -> Self {
         self.defaults.stream_limits.of_principal = streams.max(1);
         self
@@ -199,8 +202,8 @@ impl HubBuilder {
         self
     }
 
-    /// How many streams may be subscribed to a topic, or to a pattern by its own name; at least 1. Each node counts its own.
-    /// Default: no limit.
+    /// How many streams may be subscribed to a topic, or to a pattern by its own name, when they are opened; at least 1. Topics
+    /// that are [added to an open stream](crate::Hub::client) are not looked at, and each node counts its own. Default: no limit.
     pub fn streams_per_topic(mut self, streams: usize) -> Self {
         self.defaults.stream_limits.of_topic = streams.max(1);
         self
@@ -269,7 +272,8 @@ impl HubBuilder {
     /// Builds a hub on a log: on disk, or shared with other nodes. See [`backend`](crate::backend).
     ///
     /// The settings of retention say what the hub keeps in memory; what the log keeps is a setting of the log. Clients
-    /// that ask for older events are served from the log.
+    /// that resume from further back are served from the log. A fresh client's [`History`](crate::History) is never more than
+    /// these settings keep, also where it is read from the log.
     pub fn build_on(self, log: impl Log) -> Hub {
         self.build_with(Some(Arc::new(log)))
     }

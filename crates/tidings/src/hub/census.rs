@@ -34,7 +34,7 @@ struct Census {
 impl Shared {
     /// A stream was opened here.
     pub(crate) fn count_everywhere(&self, client: &Client, client_key: Option<&Arc<str>>) {
-        if self.cluster.is_none() {
+        if self.cluster.is_none() || self.registry.is_observer(client.id) {
             return;
         }
         let limits = &self.defaults.stream_limits;

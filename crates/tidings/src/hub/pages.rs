@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 
+use super::follower::encode_within;
 use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Record, Reply, Start};
 use crate::encode;
 use crate::epoch::Epoch;
@@ -79,6 +80,8 @@ struct SharedPage {
     state: Mutex<PageState>,
     filter: Option<Filter>,
     rules: Arc<RetentionRules>,
+    /// Of the size of an event.
+    limit: usize,
     pinned: Arc<Pinned>,
 }
 
@@ -91,20 +94,24 @@ enum PageState {
 impl Pages {
     /// Asks for a page of this history with `ask`, or joins those that have asked for the same one. `None` when many pages are
     /// being read: then the waiter is woken when it is its turn to call this again. `ends`: see [`EncodedPage::ends`].
+    /// `limit`: of the size of an event.
     pub(crate) fn read<W: Waiter + 'static>(
         &self,
         epoch: &Epoch,
         (read, ends): (Read, Ends),
-        (filter, rules): (Option<Filter>, &Arc<RetentionRules>),
+        (filter, rules, limit): (Option<Filter>, &Arc<RetentionRules>, usize),
         pinned: &Arc<Pinned>,
         waiter: &Arc<W>,
         ask: impl FnOnce(Read, Reply<Page>),
     ) -> Option<Reading> {
         let key = Key::of(epoch, &read, ends.clone(), filter.clone());
+        // Dropped after the lock: this may be the last reference to it, and then the next waiter is woken.
+        let known;
         let mut pages = self.pages.lock();
-        let page = pages.get(&key).and_then(Weak::upgrade);
-        if let Some(page) = page.filter(|page| page.to <= read.to && !page.has_failed()) {
-            return Some(Reading(page));
+        known = pages.get(&key).and_then(Weak::upgrade);
+        let fits = |page: &&Arc<SharedPage>| page.to <= read.to && !page.has_failed();
+        if let Some(page) = known.as_ref().filter(fits) {
+            return Some(Reading(page.clone()));
         }
         let turn = self.turns.take(waiter)?;
         if pages.len() == pages.capacity() {
@@ -113,7 +120,7 @@ impl Pages {
         let (reply, answer) = Reply::new();
         let state = Mutex::new(PageState::Waiting(answer, ends, Vec::new(), turn));
         let (rules, pinned) = (rules.clone(), pinned.clone());
-        let page = Arc::new(SharedPage { to: read.to, state, filter, rules, pinned });
+        let page = Arc::new(SharedPage { to: read.to, state, filter, rules, limit, pinned });
         pages.insert(key, Arc::downgrade(&page));
         drop(pages);
         ask(read, reply);
@@ -194,8 +201,8 @@ impl Future for Reading {
                 (page, std::mem::take(ends))
             }
         };
-        let SharedPage { filter, rules, pinned, .. } = &*self.0;
-        let encode = |page| EncodedPage::of(page, ends, filter.as_ref(), rules, pinned);
+        let SharedPage { filter, rules, limit, pinned, .. } = &*self.0;
+        let encode = |page| EncodedPage::of(page, ends, filter.as_ref(), rules, *limit, pinned);
         let page = page.map(encode).map_err(|error| error.kind());
         let before = std::mem::replace(&mut *state, PageState::Done(page.clone()));
         drop(state);
@@ -224,12 +231,19 @@ impl EncodedPage {
         mut ends: Ends,
         filter: Option<&Filter>,
         rules: &RetentionRules,
+        limit: usize,
         pinned: &Arc<Pinned>,
     ) -> Self {
-        let Page { epoch, mut records, from, to, reach } = page;
+        let Page { epoch, records, from, to, reach } = page;
         let last = records.last().map(|record| record.position);
+        let encode = |record: Record| {
+            // Before anything else: what memory is never given voids and supersedes nothing.
+            let body = encode_within(limit, &record.event, 0).ok()?;
+            Some((body, record))
+        };
+        let mut records: Vec<_> = records.into_iter().filter_map(encode).collect();
         // As the journal does with what the log delivers.
-        records.retain(|Record { position, topic, event, seen, .. }| {
+        records.retain(|(_, Record { position, topic, event, seen, .. })| {
             if ends.get(topic).is_some_and(|last| last.voids(*seen)) {
                 return false;
             }
@@ -242,9 +256,9 @@ impl EncodedPage {
         });
         keep_newest(&mut records, rules);
         let (mut bytes, mut events, mut positions) = (Vec::new(), 0, Vec::new());
-        for Record { position, event, .. } in records {
+        for (body, Record { position, event, .. }) in records {
             if filter.is_none_or(|filter| filter.matches(&event)) {
-                bytes.extend(encode::fields_without_id(&event, 0));
+                bytes.extend(body);
                 encode::id(&epoch, position, &mut bytes);
                 bytes.push(b'\n');
                 events += 1;
@@ -262,9 +276,9 @@ impl EncodedPage {
 }
 
 /// Leaves out what newer events of the page supersede, of topics that keep the newest event of each key.
-fn keep_newest(records: &mut Vec<Record>, rules: &RetentionRules) {
+fn keep_newest(records: &mut Vec<(Vec<u8>, Record)>, rules: &RetentionRules) {
     let mut newest: HashMap<(Topic, EventKey), u64> = HashMap::default();
-    for Record { topic, event, position, .. } in &*records {
+    for (_, Record { topic, event, position, .. }) in &*records {
         if let Some(key) = event.key()
             && rules.of_topic(topic).is_latest_per_key()
         {
@@ -274,7 +288,7 @@ fn keep_newest(records: &mut Vec<Record>, rules: &RetentionRules) {
     if newest.is_empty() {
         return;
     }
-    records.retain(|Record { topic, event, position, .. }| {
+    records.retain(|(_, Record { topic, event, position, .. })| {
         let of_key = event.key().and_then(|key| newest.get(&(topic.clone(), key.clone())));
         of_key.is_none_or(|newest| newest == position)
     });
@@ -294,6 +308,8 @@ mod tests {
     use super::*;
     use crate::backend::LogError;
     use crate::event::Event;
+    use crate::event::tags::Tags;
+    use crate::log::retention::Retention;
     use crate::topic::TopicPattern;
 
     fn read(topic: &str, to: u64) -> (Read, Ends) {
@@ -324,8 +340,9 @@ mod tests {
         let pinned = Pinned::new(0);
         let (epoch, bell, rules) = (Epoch::random(), Arc::new(Bell::default()), Arc::default());
         let mut ask = |topic, to| {
+            let of_records = (None, &rules, usize::MAX);
             let answer = |_, reply| replies.push(reply);
-            pages.read(&epoch, read(topic, to), (None, &rules), &pinned, &bell, answer).unwrap()
+            pages.read(&epoch, read(topic, to), of_records, &pinned, &bell, answer).unwrap()
         };
         // Also while the hub goes on.
         let same: Vec<_> = (0..100).map(|n| ask("a", 9 + n)).collect();
@@ -357,8 +374,9 @@ mod tests {
         let (epoch, bell, rules) = (Epoch::random(), Arc::new(Bell::default()), Arc::default());
         let mut asked = 0;
         let mut ask = |topic: &str| {
+            let of_records = (None, &rules, usize::MAX);
             let answer = |_, _| asked += 1;
-            drop(pages.read(&epoch, read(topic, 9), (None, &rules), &pinned, &bell, answer));
+            drop(pages.read(&epoch, read(topic, 9), of_records, &pinned, &bell, answer));
         };
         for n in 0..1_000 {
             ask(&n.to_string());
@@ -369,13 +387,36 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_is_too_large_is_not_in_a_page_and_voids_and_supersedes_nothing() {
+        let (pages, pinned, epoch) = (Pages::default(), Pinned::new(0), Epoch::random());
+        let keyed = Arc::new(Retention::latest_per_key());
+        let rules = Arc::new(RetentionRules { rules: Vec::new(), otherwise: keyed });
+        let mut reply = None;
+        let limit = "data: 1\n".len() + "k".len();
+        let of_records = (None, &rules, limit);
+        let (bell, ask) = (Arc::new(Bell::default()), |_, to| reply = Some(to));
+        let reading = pages.read(&epoch, read("a", 9), of_records, &pinned, &bell, ask);
+        let record = |position, data: &str, is_last| {
+            let key = EventKey::new("k").unwrap();
+            let tags = Tags { key: Some(key), is_last, ..Tags::default() };
+            let event = Event::new(data).with_tags(tags);
+            Record { seen: Some(0), ..Record::new(position, 0, Topic::new("a").unwrap(), event) }
+        };
+        let records = vec![record(4, "0", false), record(5, "1", false), record(6, "22", true)];
+        reply.unwrap().send(Ok(Page::new(epoch.clone(), records, 3, 9)));
+        let page = block_on(reading.unwrap()).unwrap();
+        assert_eq!(page.bytes, format!("data: 1\nid: {epoch}-5\n\n"));
+        assert_eq!((page.events, page.to, page.ends.len()), (1, 9, 0));
+    }
+
+    #[test]
     fn some_pages_are_read_at_a_time_and_the_others_have_their_turns() {
         let (pages, pinned, epoch) = (Pages::default(), Pinned::new(0), Epoch::random());
         let rules = Arc::default();
         let mut replies = Vec::new();
         let mut ask = |n: usize, bell: &Arc<Bell>| {
-            let read = read(&n.to_string(), 9);
-            pages.read(&epoch, read, (None, &rules), &pinned, bell, |_, reply| replies.push(reply))
+            let (read, of_records) = (read(&n.to_string(), 9), (None, &rules, usize::MAX));
+            pages.read(&epoch, read, of_records, &pinned, bell, |_, reply| replies.push(reply))
         };
         let first = Arc::new(Bell::default());
         let mut reading: Vec<_> = (0..Turns::MOST).map(|n| ask(n, &first).unwrap()).collect();

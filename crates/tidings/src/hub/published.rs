@@ -20,7 +20,8 @@ impl Published {
         self.epoch.id(self.position)
     }
 
-    /// The number of streams of this hub that were subscribed to the topic at that moment.
+    /// For how many subscriptions of this hub it was at that moment. A stream that is subscribed by several names that match
+    /// counts for each. In memory, streams whose filter hides the event are left out; on a [log](crate::backend), they are not.
     pub fn subscribers(&self) -> usize {
         self.subscribers
     }

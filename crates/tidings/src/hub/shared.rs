@@ -413,7 +413,10 @@ impl Shared {
 
     /// A stream has begun, has changed its topics, or has ended.
     pub(crate) fn note_presence(&self, client: &Client) {
-        if let Some(presence) = &self.presence {
+        // When an observer has left the registry, it looks like any other stream, but has no topics.
+        if let Some(presence) = &self.presence
+            && !self.registry.is_observer(client.id)
+        {
             presence.update(client);
         }
     }

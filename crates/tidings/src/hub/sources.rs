@@ -49,15 +49,7 @@ impl Sources {
     /// Whether a source may publish once more, which is then counted, and told to the other nodes if there are any.
     pub(crate) fn admit(&self, source: &Arc<str>, rate: Rate, now: u64, is_told: bool) -> bool {
         let mut sources = self.0.lock();
-        // A full bucket is as good as none.
-        if sources.len() == sources.capacity() {
-            sources.retain(|_, bucket| {
-                bucket.fill(rate, now);
-                !bucket.is_full(rate)
-            });
-        }
-        let bucket = sources.entry(source.clone()).or_insert_with(|| Bucket::full(rate, now));
-        bucket.fill(rate, now);
+        let bucket = bucket_of(&mut sources, source.clone(), rate, now);
         let is_admitted = bucket.tokens >= Bucket::TOKEN;
         if is_admitted {
             bucket.tokens -= Bucket::TOKEN;
@@ -79,12 +71,30 @@ impl Sources {
     /// Another node has let a source publish.
     pub(crate) fn published_elsewhere(&self, source: &str, count: u32, rate: Rate, now: u64) {
         let mut sources = self.0.lock();
-        let bucket = sources.entry(source.into()).or_insert_with(|| Bucket::full(rate, now));
-        bucket.fill(rate, now);
+        let bucket = bucket_of(&mut sources, source.into(), rate, now);
         // No deeper than what another burst costs, whatever a node says.
         let deepest = -i64::from(rate.burst) * Bucket::TOKEN;
         bucket.tokens = (bucket.tokens - i64::from(count) * Bucket::TOKEN).max(deepest);
     }
+}
+
+/// A source's bucket as it is now.
+fn bucket_of(
+    sources: &mut HashMap<Arc<str>, Bucket>,
+    source: Arc<str>,
+    rate: Rate,
+    now: u64,
+) -> &mut Bucket {
+    // A full bucket is as good as none.
+    if sources.len() == sources.capacity() {
+        sources.retain(|_, bucket| {
+            bucket.fill(rate, now);
+            !bucket.is_full(rate)
+        });
+    }
+    let bucket = sources.entry(source).or_insert_with(|| Bucket::full(rate, now));
+    bucket.fill(rate, now);
+    bucket
 }
 
 #[cfg(test)]
@@ -128,6 +138,15 @@ mod tests {
         for n in 0..10_000_u64 {
             let source = Arc::from(n.to_string());
             sources.admit(&source, RATE, n * 100, false);
+        }
+        assert!(sources.0.lock().capacity() < 100);
+    }
+
+    #[test]
+    fn sources_that_publish_elsewhere_only_and_rest_are_forgotten() {
+        let sources = Sources::default();
+        for n in 0..10_000_u64 {
+            sources.published_elsewhere(&n.to_string(), 1, RATE, n * 100);
         }
         assert!(sources.0.lock().capacity() < 100);
     }

@@ -12,7 +12,8 @@ pub enum ResetReason {
     /// Events that the client missed were removed to make room for newer ones, of the topic or of the hub.
     Trimmed,
     /// The client's id is not one of this history: it comes from another run of the process, from another
-    /// service, or it is not an id.
+    /// service, it is not an id, or the client was cut off within a snapshot or the history of an added topic. In mid-stream:
+    /// the hub's log has become another history.
     #[default]
     Unknown,
 }

@@ -6,8 +6,9 @@ use crate::topic::{Topic, TopicPattern};
 
 /// How much of a topic is kept for clients that reconnect, or that ask for history.
 ///
-/// There are three limits, and the first that is reached applies: the number of events, their bytes (as encoded, plus about
-/// 150 bytes of bookkeeping for each), and their age. Default: 1,000 events, 1 MiB, 10 minutes.
+/// There are three limits, and the first that is reached applies: the number of events, their bytes (as encoded, plus about 150
+/// bytes of bookkeeping for each, some 70 more and its text for a key, and some 130 for each attribute), and their age.
+/// Default: 1,000 events, 1 MiB, 10 minutes.
 ///
 /// The limits are for replay. A burst on a topic that retains little must not reset clients that are connected and keep
 /// up. So whatever is retained, *they* can read the events of a small live window: 256 events, 256 KiB, 10 seconds.
@@ -39,7 +40,8 @@ impl Retention {
     }
 
     /// Keeps the newest event of each [key](crate::Event::keyed): for tickers, counters and dashboards, whose clients want the
-    /// current values and not how they came about. At most 100,000 keys and 16 MiB, of any age; other limits can be set.
+    /// current values and not how they came about. At most 100,000 events and 16 MiB, of any age. The bytes are reached first:
+    /// they are enough for some 50,000 small events, so [set](Self::bytes) them for more keys.
     ///
     /// An event takes the place of the one before it with its key, at once. So the topic takes memory for its keys,
     /// however much is published, and what was superseded is not missed: a client that is fresh and asks for

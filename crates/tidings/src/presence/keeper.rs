@@ -1,6 +1,7 @@
 //! When presence topics are kept: streams that come and go note it, and the timer thread does the work.
 
 use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 
@@ -9,7 +10,7 @@ use super::{PresenceRules, Who};
 use crate::client::Client;
 use crate::clock::{self, Clock};
 use crate::sync::Mutex;
-use crate::timers::{Timed, TimerSlot};
+use crate::timers::{AFTER_PANIC, Timed, TimerSlot};
 
 /// The part of a hub that keeps presence topics.
 #[derive(Debug)]
@@ -154,7 +155,9 @@ impl Keeper {
         let Some(mut work) = work else {
             return self.schedule(&mut self.here.lock(), now + 1);
         };
-        let next = work.step(self, now);
+        // Its publications wake tasks and tell subscribers of `tracing`: if one panics, the work goes on all the same.
+        let step = catch_unwind(AssertUnwindSafe(|| work.step(self, now)));
+        let next = step.unwrap_or(now.saturating_add(AFTER_PANIC));
         let mut state = self.work.lock();
         let closed = match *state {
             WorkState::Closed => Some(work),
@@ -202,8 +205,12 @@ impl Wake for Alarm {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::resume_unwind;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
+    use super::{Keeper, Work};
     use crate::clock::ManualClock;
     use crate::hub::Hub;
     use crate::presence::Presence;
@@ -222,5 +229,30 @@ mod tests {
         drop(hub);
         assert_eq!(shared.strong_count(), 0);
         assert_eq!(clock.clock().timers().len(), 0);
+    }
+
+    /// Counts its steps, the first of which panics.
+    #[derive(Debug)]
+    struct Steps(Arc<AtomicUsize>);
+
+    impl Work for Steps {
+        fn step(&mut self, _: &Arc<Keeper>, _: u64) -> u64 {
+            if self.0.fetch_add(1, Ordering::Relaxed) == 0 {
+                resume_unwind(Box::new("on purpose"));
+            }
+            u64::MAX
+        }
+    }
+
+    #[test]
+    fn the_work_goes_on_after_a_step_that_panics() {
+        let clock = ManualClock::new();
+        let steps = Arc::new(AtomicUsize::new(0));
+        let keeper = Keeper::new(Arc::default(), &clock.clock(), |_| Steps(steps.clone()));
+        keeper.look();
+        for expected in [1, 2, 2] {
+            clock.advance(Duration::from_secs(2));
+            assert_eq!(steps.load(Ordering::Relaxed), expected);
+        }
     }
 }

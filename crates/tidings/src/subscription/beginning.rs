@@ -160,7 +160,12 @@ impl Beginning {
         // A selective log may have been ahead of the head.
         let (mut offset, mut position) = (view.head.offset, u64::MAX);
         let mut is_in_memory = true;
-        for log in view.logs {
+        // Patterns have no end.
+        if view.logs.iter().any(|log| log.name.has_wildcard()) {
+            return None;
+        }
+        // A filtered log begins empty, and every filter passes a last event.
+        for log in view.past.logs.iter() {
             let state = log.lock();
             let Standing::Finished(last) = state.standing else { return None };
             position = position.min(last.position.saturating_sub(1));
@@ -170,7 +175,7 @@ impl Beginning {
             }
         }
         if is_in_memory {
-            let then = StartPoint::before_ends(view.logs, offset, position, view.head);
+            let then = StartPoint::before_ends(&view.past, offset, position, view.head);
             return Some(Self::from_memory(Status::Fresh, then));
         }
         Some(Self::from_log(Status::Fresh, LogStart::After(position), view))

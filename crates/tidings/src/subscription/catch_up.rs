@@ -358,7 +358,8 @@ impl CatchUp {
             max_bytes: Self::PAGE_BYTES,
         };
         let (pages, asked) = (&self.replication.pages, (read, self.ends.clone()));
-        let of_records = (filter_of(&feed.topics).cloned(), &shared.retention);
+        let limit = shared.defaults.max_event_bytes;
+        let of_records = (filter_of(&feed.topics).cloned(), &shared.retention, limit);
         let pinned = &shared.pinned;
         let page = pages.read(&epoch, asked, of_records, pinned, client, |read, reply| {
             shared.counters.log_reads.add();

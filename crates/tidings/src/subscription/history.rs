@@ -7,10 +7,10 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum History {
-    /// None: the client starts live.
+    /// None: the client starts live. If all its topics [are finished](crate::Hub::finish), it is sent their last events.
     #[default]
     None,
-    /// All retained events.
+    /// All events that the [retention](crate::Retention) of the topics keeps, on a log, too.
     All,
     /// The newest events, at most this many, of all its topics together.
     Last(usize),

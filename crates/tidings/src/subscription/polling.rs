@@ -178,7 +178,10 @@ impl Subscription {
         }
         let end = self.client.outlet.how_to_end();
         match end {
-            Some(end) if !end.reason.sends_the_rest() => return AfterCalls::End,
+            // The client comes back, and its handler decides.
+            Some(end) if !end.reason.sends_the_rest() || self.holds_back() => {
+                return AfterCalls::End;
+            }
             None if self.holds_back() => return AfterCalls::Wait,
             _ => {}
         }

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -276,9 +277,13 @@ impl Future for CheckTask {
         if !this.revalidation.register(this.number, cx.waker()) {
             return Poll::Ready(());
         }
-        let hook = &this.revalidation.check.hook;
-        let future = this.future.get_or_insert_with(|| hook());
-        let outcome = std::task::ready!(future.as_mut().poll(cx));
+        let (hook, future) = (&this.revalidation.check.hook, &mut this.future);
+        let ask = || future.get_or_insert_with(|| hook()).as_mut().poll(cx);
+        // It may be the connection's own task that polls this.
+        let outcome = match catch_unwind(AssertUnwindSafe(ask)) {
+            Ok(polled) => std::task::ready!(polled),
+            Err(_) => Err("it has panicked".into()),
+        };
         this.conclude(outcome);
         Poll::Ready(())
     }

@@ -8,6 +8,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -17,7 +18,7 @@ use crate::clock::millis;
 use crate::event::Event;
 use crate::hub::shared::Shared;
 use crate::sync::{HashMap, Mutex};
-use crate::timers::{Timed, TimerSlot};
+use crate::timers::{Timed, TimerSlot, drop_safely};
 use crate::waking::{self, Waiters};
 
 type Made = Result<Snapshot, Box<dyn Error + Send + Sync>>;
@@ -264,12 +265,12 @@ impl Hook {
                 (Poll::Pending, Some(call)) => call.future = Some(future),
                 (Poll::Ready(made), Some(_)) => {
                     drop(state);
-                    drop(future);
+                    drop_safely(future);
                     self.finish(number, made);
                 }
                 (_, None) => {
                     drop(state);
-                    drop(future);
+                    drop_safely(future);
                 }
             }
             if !again {
@@ -299,10 +300,12 @@ impl Hook {
         let mut state = self.state.lock();
         let is_current = state.number == number;
         let Some(call) = state.running.take_if(|_| is_current) else { return false };
-        let next = (!state.joined.is_empty()).then(|| state.wake());
+        // A task that nobody wakes would keep streams that come later from having their own.
+        let goes_on = state.task.is_some() || !state.joined.is_empty();
+        let next = goes_on.then(|| state.wake());
         drop(state);
         call.end(made);
-        // Somebody begins the next one.
+        // Somebody begins the next one, or the task ends.
         next.into_iter().for_each(Wakes::wake);
         true
     }
@@ -328,7 +331,9 @@ impl Hook {
 impl Call {
     fn end(self, made: Made) {
         let Self { future, waiting, limit } = self;
-        drop(future);
+        // This may be the timer thread, or one that serves many streams: outside of the application's runtime, its drop may
+        // panic.
+        drop_safely(future);
         if let Some(limit) = limit {
             limit.shared.clock.cancel(&limit.slot);
         }
@@ -355,15 +360,13 @@ struct Polling<'a> {
     number: u64,
 }
 
-const ENDED_EARLY: &str = "its task has ended early";
-
 impl Drop for Polling<'_> {
     fn drop(&mut self) {
         let mut state = self.hook.state.lock();
         state.is_polled = false;
         state.again = false;
         drop(state);
-        self.hook.finish(self.number, Err(ENDED_EARLY.into()));
+        self.hook.finish(self.number, Err("it has panicked".into()));
     }
 }
 
@@ -405,7 +408,9 @@ impl Future for SnapshotTask {
         let waker = cx.waker().clone();
         let before = hook.state.lock().task.replace(Some(waker));
         drop(before);
-        hook.poll_call(cx);
+        // If the application panics, the call has failed, and woken this: see `Polling`. Streams that have joined since are
+        // not concerned.
+        let _ = catch_unwind(AssertUnwindSafe(|| hook.poll_call(cx)));
         let mut state = hook.state.lock();
         if state.running.is_some() || !state.joined.is_empty() {
             return Poll::Pending;
@@ -433,7 +438,7 @@ impl Drop for SnapshotTask {
         drop(before);
         let joined = Call { future: None, waiting: joined, limit: None };
         for call in running.into_iter().chain([joined]) {
-            call.end(Err(ENDED_EARLY.into()));
+            call.end(Err("its task has ended early".into()));
         }
     }
 }

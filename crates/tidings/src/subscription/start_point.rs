@@ -69,19 +69,13 @@ impl StartPoint {
 
     /// Before the last event of each of these topics, which are finished. The first of them is after an offset and a
     /// position.
-    pub(crate) fn before_ends(
-        logs: &[Arc<TopicLog>],
-        offset: u64,
-        position: u64,
-        head: &Head,
-    ) -> Self {
+    pub(crate) fn before_ends(past: &Past<'_>, offset: u64, position: u64, head: &Head) -> Self {
         let before_last = |log: &Arc<TopicLog>| {
             let last = log.lock().durable.last().map(|frame| frame.offset - 1);
             last.unwrap_or(head.offset)
         };
-        let starts_after = Some(logs.iter().map(before_last).collect());
-        let cursor = Cursor { offset, joined: head.offset };
-        Self { cursor, starts_after, past: None, position }
+        let starts_after = Some(past.logs.iter().map(before_last).collect());
+        Self { starts_after, ..Self::in_past(past, offset, position, head) }
     }
 
     /// After an offset, in logs other than those of the present. `None` if there are none, or if they have lost an

@@ -83,8 +83,9 @@ impl Subscribe {
         self
     }
 
-    /// Names the user on whose behalf the client connects, for the registry. The name must come from the application's
-    /// authentication, not from the client.
+    /// Names the user on whose behalf the client connects: to [end its streams](crate::Clients::close_principal), for
+    /// [limits](crate::HubBuilder::streams_per_principal), and for [presence](crate::presence), which tells others the name. It
+    /// must come from the application's authentication, not from the client.
     pub fn principal(mut self, principal: impl fmt::Display) -> Self {
         self.identity.principal = Some(principal.to_string().into());
         self
@@ -95,6 +96,14 @@ impl Subscribe {
     /// name that a client may choose limits nobody.
     pub fn client_key(mut self, key: impl fmt::Display) -> Self {
         self.identity.client_key = Some(key.to_string().into());
+        self
+    }
+
+    /// As what whoever operates the hub looks on with, such as a console: the registry has it, with its principal; but nobody is
+    /// present by it, and it takes no place of those that there are for users.
+    #[doc(hidden)]
+    pub fn observer(mut self) -> Self {
+        self.identity.is_observer = true;
         self
     }
 
@@ -118,8 +127,8 @@ impl Subscribe {
     /// Leaves out the events of its topics that do not match. Several filters must all match.
     ///
     /// To the client, events that are left out are not in the topic: it is not sent them, live or as history; they are not
-    /// counted in [`History::Last`] or in [`Published::subscribers`](crate::Published::subscribers); and nothing tells what they
-    /// were. A snapshot is the application's, and is sent as it is made. The last event of a topic that has ended comes to
+    /// counted in [`History::Last`] or, in memory, in [`Published::subscribers`](crate::Published::subscribers); and nothing tells
+    /// what they were. A snapshot is the application's, and is sent as it is made. The last event of a topic that has ended comes to
     /// everybody.
     ///
     /// A filter is what a client may see only if the application makes it, again at every request. What a client asks for
@@ -165,8 +174,8 @@ impl Subscribe {
     ///
     /// The hub first takes its position, then calls the hook, sends the events that it returns, and goes on with
     /// everything that was published after that position. So a change must be made *before* it is published: then the
-    /// state contains it, and may also contain some changes that follow as events. The events of a snapshot get no
-    /// ids; a client that is cut off in the middle of one gets another.
+    /// state contains it, and may also contain some changes that follow as events. Only the last event of a snapshot
+    /// gets an id, that position; a client that is cut off before it gets another snapshot.
     ///
     /// Each stream calls it for itself, so it may depend on the user; where it does not,
     /// [`shared_snapshot`](Self::shared_snapshot) saves calls. When the hook fails, or takes longer than [`HubBuilder::snapshot_timeout`](crate::HubBuilder::snapshot_timeout),
@@ -339,10 +348,11 @@ impl Subscribe {
     ///
     /// # Errors
     ///
-    /// When a topic's name was refused, when there is no topic, and when there are more than the hub allows:
-    /// [`HubBuilder::topics_per_subscription`](crate::HubBuilder::topics_per_subscription). When all topics [are
-    /// finished](crate::Hub::finish) and the client has their last events. Nothing is created then. Also when there is one
-    /// stream too many, on a hub that [wants a status](crate::OverLimit::Status) for it.
+    /// When the name of a topic or pattern was refused, when there is none, and when there are more than the hub allows:
+    /// [`HubBuilder::topics_per_subscription`](crate::HubBuilder::topics_per_subscription),
+    /// [`HubBuilder::patterns_per_subscription`](crate::HubBuilder::patterns_per_subscription). When several filters are too
+    /// large together. When all topics [are finished](crate::Hub::finish) and the client has their last events. Nothing is
+    /// created then. Also when there is one stream too many, on a hub that [wants a status](crate::OverLimit::Status) for it.
     ///
     /// Otherwise a stream that is one too many, or comes to a hub that [drains](crate::Hub::drain), is open, and has nothing but
     /// its [end](crate::END_EVENT). It is not in the registry, and its [status](Subscription::status) stays
@@ -387,9 +397,17 @@ impl Subscribe {
         }
         let limits = shared.defaults.stream_limits;
         let (logs, head) = shared.subscribe(names, filter);
-        let is_crowded =
-            || logs.iter().any(|log| log.whole().lock().all_subscribers() > limits.of_topic);
-        if options.is_listed && limits.of_topic < usize::MAX && is_crowded() {
+        let is_counted = options.is_listed && !identity.is_observer;
+        let is_crowded = || {
+            logs.iter().any(|log| {
+                let subscribers = log.whole().lock().all_subscribers();
+                // These are looked up only where it matters, and after the others were counted.
+                let observers = || shared.registry.observers_on(&log.name);
+                subscribers > limits.of_topic
+                    && subscribers.saturating_sub(observers()) > limits.of_topic
+            })
+        };
+        if is_counted && limits.of_topic < usize::MAX && is_crowded() {
             shared.unsubscribe(&logs);
             return Subscription::one_too_many(shared, identity, StreamLimit::Topic);
         }

@@ -29,18 +29,22 @@ pub(super) struct AddedHistory {
     reading: ReadHistory,
     epoch: Epoch,
     end: u64,
+    /// The newest of these events are sent, so many.
+    most: usize,
 }
 
 impl AddedHistory {
     /// The events that retention has kept until now.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Ready, SubscribeError>> {
         let history = std::task::ready!(Pin::new(&mut self.reading).poll(cx))?;
-        let Self { epoch, end, .. } = self;
+        let Self { epoch, end, most, .. } = self;
         // What came later is read from the logs.
         let is_before = |message: &&Message| {
             epoch.position(message.last_event_id().as_bytes()).is_some_and(|it| it <= *end)
         };
-        let events: Vec<_> = history.events.iter().filter(is_before).collect();
+        let mut events: Vec<_> = history.events.iter().filter(is_before).collect();
+        let older = events.len().saturating_sub(*most);
+        events.drain(..older);
         let mut ready = Ready::default();
         let last = events.len().saturating_sub(1);
         for (index, message) in events.into_iter().enumerate() {
@@ -138,10 +142,15 @@ impl Subscription {
         Attached::set_feed(&mut self.attached, feed);
         self.shared.unsubscribe(&left);
         if history != History::None && !names.is_empty() {
+            // The newest of those before the call: they may not be the newest any more.
+            let (history, most) = match history {
+                History::Last(most) => (History::All, most),
+                other => (other, usize::MAX),
+            };
             let reading = ReadHistory::new(self.shared.clone(), Ok(names), history);
             let filter = self.client.filter().cloned();
             let reading = filter.into_iter().fold(reading, ReadHistory::filter);
-            self.out_of_band().added.push_back(AddedHistory { reading, epoch, end });
+            self.out_of_band().added.push_back(AddedHistory { reading, epoch, end, most });
         }
     }
 
