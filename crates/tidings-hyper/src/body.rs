@@ -98,48 +98,75 @@ impl Error for RequestBodyError {
     }
 }
 
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// What a body has said when it was probed. It is sent before the rest.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// `None` is the body's end.
+    pub(crate) next: Option<Result<Frame<Bytes>, BoxError>>,
+    /// The size of the body before that.
+    pub(crate) size: SizeHint,
+}
+
 /// The body of a response: when it is dropped, the request has been answered.
 pub(crate) struct ResponseBody<B> {
     /// None if the server answers.
     body: Option<B>,
+    kept: Option<Box<Kept>>,
     answering: Answering,
     _address: Option<AddressPermit>,
 }
 
 impl<B> ResponseBody<B> {
-    pub(crate) fn new(body: B, mut answering: Answering, address: Option<AddressPermit>) -> Self {
+    pub(crate) fn new(
+        body: B,
+        kept: Option<Box<Kept>>,
+        mut answering: Answering,
+        address: Option<AddressPermit>,
+    ) -> Self {
         // Until the server asks for it.
         answering.moved(true);
-        Self { body: Some(body), answering, _address: address }
+        Self { body: Some(body), kept, answering, _address: address }
     }
 
     /// No body, of the server's own answer.
     pub(crate) fn none(answering: Answering) -> Self {
-        Self { body: None, answering, _address: None }
+        Self { body: None, kept: None, answering, _address: None }
     }
 }
 
-impl<B: Body + Unpin> Body for ResponseBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
+impl<B> Body for ResponseBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let next = match &mut self.body {
-            Some(body) => Pin::new(body).poll_frame(cx),
-            None => Poll::Ready(None),
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        let next = match (this.kept.take(), &mut this.body) {
+            (Some(kept), _) => Poll::Ready(kept.next),
+            (None, Some(body)) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            (None, None) => Poll::Ready(None),
         };
-        self.answering.moved(next.is_ready());
+        this.answering.moved(next.is_ready());
         next
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.kept.is_none() && self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+        let before = self.kept.as_ref().map(|kept| &kept.size).cloned();
+        before.unwrap_or_else(|| match &self.body {
+            Some(body) => body.size_hint(),
+            None => SizeHint::with_exact(0),
+        })
     }
 }

@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -9,6 +10,8 @@ use http::response::Parts;
 use http_body::{Body, Frame};
 use tidings::{Subscription, error::StreamError};
 
+use crate::body::Kept;
+
 /// A subscription as the body of a response, which the direct transport can take over.
 ///
 /// [`into_response`](Self::into_response) makes a response that the direct transport knows. Any
@@ -18,8 +21,11 @@ pub struct SubscriptionBody(BodyState);
 
 #[derive(Debug)]
 enum BodyState {
-    /// The body was not polled yet.
-    Claimable(Claim),
+    /// The body was not polled yet, but for a probe.
+    Claimable {
+        claim: Claim,
+        is_probed: bool,
+    },
     Streaming(Box<Subscription>),
     /// A writer sends it. The body stays pending, so that what wraps it does not see its end.
     Claimed,
@@ -45,13 +51,14 @@ impl fmt::Debug for Claim {
 impl SubscriptionBody {
     /// The body of a subscription.
     pub fn new(subscription: Subscription) -> Self {
-        Self(BodyState::Claimable(Claim(Arc::new(Mutex::new(Some(Box::new(subscription)))))))
+        let claim = Claim(Arc::new(Mutex::new(Some(Box::new(subscription)))));
+        Self(BodyState::Claimable { claim, is_probed: false })
     }
 
     /// The claim to the subscription; `None` once the body was polled.
     pub(crate) fn claim(&self) -> Option<Claim> {
         match &self.0 {
-            BodyState::Claimable(claim) => Some(claim.clone()),
+            BodyState::Claimable { claim, .. } => Some(claim.clone()),
             BodyState::Streaming(_) | BodyState::Claimed => None,
         }
     }
@@ -66,7 +73,7 @@ impl Stream for SubscriptionBody {
         match state {
             BodyState::Streaming(subscription) => subscription.poll_data(cx),
             BodyState::Claimed => Poll::Pending,
-            BodyState::Claimable(_) => state.poll_claimable(cx),
+            BodyState::Claimable { .. } => state.poll_claimable(cx),
         }
     }
 }
@@ -87,12 +94,16 @@ impl Body for SubscriptionBody {
 impl BodyState {
     /// Answers the probe, or becomes the stream if nothing else has claimed it.
     fn poll_claimable(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
-        if cx.waker().will_wake(&PROBE) {
-            return Poll::Ready(Some(Ok(mark())));
-        }
-        let Self::Claimable(claim) = self else {
+        let Self::Claimable { claim, is_probed } = self else {
             return Poll::Pending;
         };
+        if cx.waker().will_wake(&PROBE) {
+            // Once: a layer that passes over empty frames would ask for ever. The server polls again.
+            return match std::mem::replace(is_probed, true) {
+                true => Poll::Pending,
+                false => Poll::Ready(Some(Ok(mark()))),
+            };
+        }
         match claim.take() {
             Some(mut subscription) => {
                 let first = subscription.poll_data(cx);
@@ -108,30 +119,47 @@ impl BodyState {
 }
 
 /// Takes the subscription out of a response, if its body would send the subscription's bytes and
-/// nothing else. The body then stays pending.
+/// nothing else. The body then stays pending. Otherwise returns what the body has said: the server
+/// must send it before it polls the body again.
 ///
 /// Layers may have wrapped the body and kept the extension, so the body is probed: it is polled
 /// with a waker that a [`SubscriptionBody`] knows, and answers with an empty frame that has a known
 /// address. A layer that passes frames through, as tracing and metrics do, passes that frame
-/// through; one that compresses, encrypts or rewrites does not. The probe changes nothing in a body
-/// that does not answer it.
-pub(crate) fn take<B>(head: &mut Parts, body: &mut B) -> Option<Box<Subscription>>
+/// through; one that compresses, encrypts or rewrites does not. One that passes empty frames through
+/// and changes others cannot be told from the first. A body that waits, because it has answered the
+/// probe to a layer that passes over empty frames, goes on when the server polls it.
+pub(crate) fn take<B>(
+    head: &mut Parts,
+    body: &mut B,
+) -> Result<Box<Subscription>, Option<Box<Kept>>>
 where
     B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let claim = head.extensions.remove::<Claim>()?;
-    let answer = Pin::new(&mut *body).poll_frame(&mut Context::from_waker(&PROBE));
-    let Poll::Ready(Some(Ok(frame))) = answer else {
-        return None;
+    let Some(claim) = head.extensions.remove::<Claim>() else {
+        return Err(None);
     };
-    if !frame.data_ref().is_some_and(is_mark) {
-        return None;
+    // Else nobody may poll it.
+    if B::is_end_stream(body) {
+        return Err(None);
     }
-    let subscription = claim.take()?;
+    let size = B::size_hint(body);
+    let answer = Pin::new(&mut *body).poll_frame(&mut Context::from_waker(&PROBE));
+    let Poll::Ready(next) = answer else {
+        return Err(None);
+    };
+    let has_mark = |frame: &Frame<Bytes>| frame.data_ref().is_some_and(is_mark);
+    if !matches!(&next, Some(Ok(frame)) if has_mark(frame)) {
+        let next = next.map(|frame| frame.map_err(Into::into));
+        return Err(Some(Box::new(Kept { next, size })));
+    }
+    let Some(subscription) = claim.take() else {
+        return Err(None);
+    };
     drop(claim);
     // The body drops its claim when it finds that the subscription is gone.
     let _ = Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop()));
-    Some(subscription)
+    Ok(subscription)
 }
 
 static MARK: [u8; 1] = [0];
@@ -176,6 +204,28 @@ mod tests {
         }
     }
 
+    /// A layer's body that passes over frames without data.
+    struct Dense(SubscriptionBody);
+
+    impl Body for Dense {
+        type Data = Bytes;
+        type Error = StreamError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+            for _ in 0..100 {
+                let next = ready!(Pin::new(&mut self.0).poll_frame(cx));
+                let data = next.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+                if !data.is_some_and(Bytes::is_empty) {
+                    return Poll::Ready(next);
+                }
+            }
+            panic!("the body has nothing but empty frames");
+        }
+    }
+
     fn response<B>(wrap: impl FnOnce(SubscriptionBody) -> B) -> (Hub, Response<B>) {
         let hub = Hub::builder().retry(None).build();
         let subscription = hub.subscribe(["news"]).status(false).open().unwrap();
@@ -212,7 +262,7 @@ mod tests {
     fn a_layer_that_passes_frames_through_does_not_matter() {
         let (_hub, response) = response(|body| Mapped(body, |bytes| bytes));
         let (mut head, mut body) = response.into_parts();
-        assert!(take(&mut head, &mut body).is_some());
+        assert!(take(&mut head, &mut body).is_ok());
     }
 
     #[test]
@@ -220,7 +270,7 @@ mod tests {
         let shout = |bytes: Bytes| Bytes::from(bytes.to_ascii_uppercase());
         let (hub, response) = response(|body| Mapped(body, shout));
         let (mut head, mut body) = response.into_parts();
-        assert!(take(&mut head, &mut body).is_none());
+        assert!(take(&mut head, &mut body).is_err());
         assert_eq!(next(&mut body), Poll::Ready(Bytes::from_static(b":\n\n")));
         hub.publish("news", Event::new("hello")).wait().unwrap();
         let Poll::Ready(event) = next(&mut body) else { panic!("an event was published") };
@@ -228,11 +278,31 @@ mod tests {
     }
 
     #[test]
+    fn a_layer_that_passes_over_empty_frames_has_the_stream() {
+        let (hub, response) = response(Dense);
+        let (mut head, mut body) = response.into_parts();
+        assert!(matches!(take(&mut head, &mut body), Err(None)));
+        assert_eq!(next(&mut body), Poll::Ready(Bytes::from_static(b":\n\n")));
+        hub.publish("news", Event::new("hello")).wait().unwrap();
+        assert!(next(&mut body).is_ready());
+    }
+
+    #[test]
+    fn what_a_body_says_to_the_probe_is_kept() {
+        let quote = |bytes: Bytes| Bytes::from([&b">"[..], &bytes[..]].concat());
+        let (_hub, response) = response(|body| Mapped(body, quote));
+        let (mut head, mut body) = response.into_parts();
+        let Err(Some(kept)) = take(&mut head, &mut body) else { panic!("that is not the mark") };
+        assert_eq!(kept.next.unwrap().unwrap().into_data().unwrap(), ">");
+        assert_eq!(next(&mut body), Poll::Ready(Bytes::from_static(b">:\n\n")));
+    }
+
+    #[test]
     fn a_body_that_was_polled_before_stays_as_it_is() {
         let (hub, response) = response(|body| body);
         let (mut head, mut body) = response.into_parts();
         assert!(next(&mut body).is_ready());
-        assert!(take(&mut head, &mut body).is_none());
+        assert!(matches!(take(&mut head, &mut body), Err(None)));
         hub.publish("news", Event::new("hello")).wait().unwrap();
         assert!(next(&mut body).is_ready());
     }
@@ -242,7 +312,7 @@ mod tests {
         let (_hub, response) = response(|body| body);
         let (mut head, mut body) = response.into_parts();
         head.extensions.clear();
-        assert!(take(&mut head, &mut body).is_none());
-        assert!(matches!(body.0, BodyState::Claimable(_)));
+        assert!(matches!(take(&mut head, &mut body), Err(None)));
+        assert!(matches!(body.0, BodyState::Claimable { is_probed: false, .. }));
     }
 }

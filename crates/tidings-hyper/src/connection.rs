@@ -161,7 +161,7 @@ where
             };
             let response = answer.await?;
             let Some((slot, framing)) = handoff else {
-                return Ok(open.respond(response));
+                return Ok(open.respond(response, None));
             };
             match StreamResponse::from_response(response, framing) {
                 Ok(response) => {
@@ -170,7 +170,7 @@ where
                     // hyper gets no response, and is not polled again.
                     pending().await
                 }
-                Err(response) => Ok::<_, Infallible>(open.respond(response)),
+                Err((response, kept)) => Ok::<_, Infallible>(open.respond(response, kept)),
             }
         })
     });
@@ -256,7 +256,7 @@ async fn serve_http2<IO, L, A, B>(
         let called = requests.call(request);
         Box::pin(async move {
             match called {
-                Ok((answer, open)) => Ok::<_, Infallible>(open.respond(answer.await?)),
+                Ok((answer, open)) => Ok::<_, Infallible>(open.respond(answer.await?, None)),
                 Err(refused) => Ok(refused.respond()),
             }
         })

@@ -1,6 +1,8 @@
 //! What passes between a server and its writers: a stream with its connection, and the connection
 //! back once the stream has ended.
 
+use std::error::Error;
+
 use bytes::Bytes;
 use http::Response;
 use http_body::Body;
@@ -8,8 +10,12 @@ use tidings::Subscription;
 use tidings_net::Permit;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::body::Kept;
 use crate::claim;
 use crate::head::{self, Framing};
+
+/// A response that hyper sends, with what must be sent before the rest of its body.
+pub(crate) type Refused<B> = (Response<B>, Option<Box<Kept>>);
 
 /// A response that a writer can send.
 pub(crate) struct StreamResponse<B> {
@@ -21,20 +27,27 @@ pub(crate) struct StreamResponse<B> {
     pub(crate) body: B,
 }
 
-impl<B: Body<Data = Bytes> + Unpin> StreamResponse<B> {
+impl<B> StreamResponse<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     /// Takes a response over, or gives it back.
     pub(crate) fn from_response(
         response: Response<B>,
         framing: Framing,
-    ) -> Result<Box<Self>, Response<B>> {
+    ) -> Result<Box<Self>, Refused<B>> {
         let (mut head, mut body) = response.into_parts();
-        if head::is_plain(&head)
-            && let Some(subscription) = claim::take(&mut head, &mut body)
-        {
-            let head = head::write(&head, framing);
-            return Ok(Box::new(Self { subscription, head, framing, body }));
+        if !head::is_plain(&head) {
+            return Err((Response::from_parts(head, body), None));
         }
-        Err(Response::from_parts(head, body))
+        match claim::take(&mut head, &mut body) {
+            Ok(subscription) => {
+                let head = head::write(&head, framing);
+                Ok(Box::new(Self { subscription, head, framing, body }))
+            }
+            Err(kept) => Err((Response::from_parts(head, body), kept)),
+        }
     }
 }
 

@@ -33,11 +33,15 @@
 //! A connection then keeps only its socket, its cursor and its entry in the registry in memory:
 //! about 500 bytes, without the allocator's overhead.
 //!
-//! hyper sends everything else: HTTP/2, upgrades such as WebSockets, responses to HEAD and to
-//! requests with a body, and responses that are not subscriptions or whose body a layer changes.
+//! hyper sends everything else: over TLS, Unix sockets and HTTP/2, upgrades such as WebSockets, responses to HEAD and
+//! to requests with a body, and responses that are not subscriptions or whose body a layer changes.
 //! What a layer keeps in the body is dropped when the stream ends. But a layer that looks at the
 //! *frames* of a body without changing them (tracing's `on_body_chunk`, a limit on the time between
 //! frames) sees none, because the body is not polled.
+//!
+//! Whether a layer changes the body is found by an empty frame that is sent through it. One that passes an empty frame on
+//! as it is, and changes others, adds some or takes some away, cannot be seen: it is passed by. With such a layer, the
+//! server needs [`Transport::Body`](tidings_net::Transport::Body).
 //!
 //! # Dependencies
 //!

@@ -5,7 +5,7 @@ use http::{HeaderName, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tidings_net::{Activity, AddressPermit, Answering, Connections, Peer};
 
-use crate::body::{RequestBody, ResponseBody};
+use crate::body::{Kept, RequestBody, ResponseBody};
 use crate::connection::App;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -66,13 +66,17 @@ impl<L: Clone, A> Requests<L, A> {
 }
 
 impl Open {
-    /// The response is open until its body is dropped.
-    pub(crate) fn respond<B>(self, response: Response<B>) -> Response<ResponseBody<B>> {
+    /// The response is open until its body is dropped. What is kept of the body is sent first.
+    pub(crate) fn respond<B>(
+        self,
+        response: Response<B>,
+        kept: Option<Box<Kept>>,
+    ) -> Response<ResponseBody<B>> {
         let status = response.status();
         if status == StatusCode::SWITCHING_PROTOCOLS || (self.is_connect && status.is_success()) {
             self.activity.upgrade();
         }
-        response.map(|body| ResponseBody::new(body, self.answering, self.address))
+        response.map(|body| ResponseBody::new(body, kept, self.answering, self.address))
     }
 }
 

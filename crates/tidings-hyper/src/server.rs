@@ -70,7 +70,8 @@ where
                 let Some((io, addr)) = returned else {
                     continue;
                 };
-                (io, addr, connections.readmit(permit), pipelined)
+                let reception = connections.readmit(permit, L::socket_addr(&addr));
+                (io, addr, reception, pipelined)
             }
         };
         tokio::spawn(connection::begin(io, addr, before, reception, server.clone()));

@@ -4,6 +4,7 @@
 mod site;
 
 use site::{Site, read_to_end, read_until};
+use tidings_net::Limits;
 use tidings_testkit::limit::within;
 use tidings_testkit::wire::{Connection, Ending, Http2, Request, Response};
 use tokio::io::AsyncWriteExt;
@@ -233,6 +234,23 @@ async fn a_body_that_a_layer_changes_is_sent_as_changed() {
     response.read_until("shouting", |r| r.text().contains("DATA: HELLO\n")).await;
     site.close_client();
     assert_eq!(response.read_to_end().await, Ending::Whole);
+}
+
+#[tokio::test]
+async fn what_a_layer_sends_before_the_stream_or_in_its_place_is_sent_by_both_transports() {
+    for site in [Site::new().await, Site::with_bodies(Limits::default()).await] {
+        let mut response = Response::to(site.addr, Request::get("/prefixed/a")).await;
+        response.read_until("the stream", |r| r.text().contains("tidings:status")).await;
+        let begin = ": padding\n\nevent: tidings:status\n";
+        assert!(response.text().starts_with(begin), "{}", response.text());
+        site.close_client();
+        assert_eq!(response.read_to_end().await, Ending::Whole);
+        let mut response = Response::to(site.addr, Request::get("/replaced/a")).await;
+        assert_eq!(response.read_to_end().await, Ending::Whole);
+        assert_eq!(response.text(), "something else");
+        let is_empty = || site.hub.clients().count() == 0;
+        tidings_testkit::limit::eventually("nobody is left", is_empty).await;
+    }
 }
 
 #[tokio::test]

@@ -123,6 +123,22 @@ async fn floods_of_control_frames_end() {
 }
 
 #[tokio::test]
+async fn a_silent_client_is_sent_a_ping() {
+    let limits = Limits::default().keepalive(Duration::from_millis(100));
+    let site = Site::with(Hub::new(), limits).await;
+    let mut client = Attacker::connect(&site).await.0;
+    let open = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head("GET", "/events/a"));
+    client.write_all(&open).await.unwrap();
+    let mut said = Vec::new();
+    within("a ping", async {
+        while !Frame::all(&said).iter().any(|frame| frame.kind == PING) {
+            assert_ne!(client.read_buf(&mut said).await.unwrap(), 0);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn rapid_reset_ends() {
     let site = Site::new().await;
     let attacks = (0..FLOOD as u32).map(|n| {

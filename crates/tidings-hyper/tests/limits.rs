@@ -287,6 +287,55 @@ async fn an_address_has_a_limit_of_its_own() {
     let _again = site.follow("/events/a").await;
 }
 
+#[tokio::test]
+async fn nobody_goes_for_a_connection_that_its_own_address_has_too_many_of() {
+    let site = site(limits().connections(2).connections_per_address(1)).await;
+    let mut stream = site.follow("/events/a").await;
+    // Idle after a stream: the first to go.
+    let idle = Connection::open_from(Ipv4Addr::new(127, 0, 0, 2).into(), site.addr).await;
+    let mut ended = idle.send(&Request::get("/events/b")).await;
+    ended.next_message().await;
+    site.has(2, 0).await;
+    let clients = site.hub.clients().list();
+    let other = clients.iter().find(|client| client.topics[0].as_str() == "b").unwrap();
+    assert!(site.hub.clients().close(other.id));
+    assert_eq!(ended.read_to_end().await, Ending::Whole);
+    site.has(1, 1).await;
+    let mut one_too_many = connected(&site, &get("/text/1")).await;
+    assert_eq!(until_its_end(&mut one_too_many).await, "");
+    assert_eq!(site.hub.metrics().connections_refused, 1);
+    assert_eq!(site.hub.metrics().connections_evicted, 0);
+    let idle = ended.into_connection();
+    assert_eq!(idle.send(&Request::get("/text/1")).await.status(), 200);
+    site.publish("a", "hello");
+    assert_eq!(stream.next_message().await.data(), "hello");
+}
+
+#[tokio::test]
+async fn a_limit_in_time_may_be_as_long_as_time_goes() {
+    let limits = Limits::default()
+        .keepalive(Duration::MAX)
+        .write_timeout(Duration::MAX)
+        .handshake_timeout(Duration::MAX)
+        .head_timeout(Duration::MAX)
+        .idle_timeout(Duration::MAX)
+        .body_timeout(Duration::MAX);
+    for site in [site(limits.clone()).await, Site::with_bodies(limits).await] {
+        let mut socket = connected(&site, &get("/events/a")).await;
+        read_until(&mut socket, "\n\n").await;
+        site.publish("a", "hello");
+        read_until(&mut socket, "hello").await;
+        site.close_client();
+        read_until(&mut socket, "0\r\n\r\n").await;
+        socket.write_all(&Request::post("/echo/1", "again").bytes()).await.unwrap();
+        read_until(&mut socket, "again\r\n0\r\n\r\n").await;
+        let client = Http2::open(site.addr).await;
+        client.get("/events/a").await.next_message().await;
+        assert_eq!(site.hub.metrics().writer_restarts, 0);
+        assert!(!site.server.is_finished());
+    }
+}
+
 fn proxy() -> [Network; 1] {
     [IpAddr::from(Ipv4Addr::LOCALHOST).into()]
 }
@@ -310,6 +359,25 @@ async fn a_proxy_names_the_client_and_nobody_else_does() {
     assert_eq!(who(&site, local, "10.0.0.2, 10.0.0.1").await, "10.0.0.2");
     assert_eq!(who(&site, local, "nonsense").await, "127.0.0.1");
     assert_eq!(who(&site, [127, 0, 0, 2], "192.0.2.7").await, "127.0.0.2");
+}
+
+#[tokio::test]
+async fn a_connection_that_comes_back_from_a_writer_is_still_not_a_proxys() {
+    let site = site(limits().proxies(proxy())).await;
+    for (from, expected) in [([127, 0, 0, 1], "192.0.2.7"), ([127, 0, 0, 2], "127.0.0.2")] {
+        let connection = Connection::open_from(IpAddr::from(from), site.addr).await;
+        let mut stream = connection.send(&Request::get("/events/a")).await;
+        stream.next_message().await;
+        site.has(1, 0).await;
+        site.close_client();
+        assert_eq!(stream.read_to_end().await, Ending::Whole);
+        let request = Request::get("/who/1").header("X-Forwarded-For", "192.0.2.7");
+        let mut response = stream.into_connection().send(&request).await;
+        response.read_to_end().await;
+        assert_eq!(response.text(), expected);
+        response.close().await;
+        site.has(0, 0).await;
+    }
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tidings::ServerEvent;
 use tokio::sync::{Notify, oneshot};
 
+use crate::limits::NEVER;
 use crate::{Hubs, Limits, Options, Reception};
 pub use address::{AddressPermit, TooMany};
 use lobby::Lobby;
@@ -109,13 +110,14 @@ impl Connections {
         self.shared.open.load(Ordering::Relaxed)
     }
 
-    /// A place in the lobby for a connection whose response has ended: it may be idle.
-    pub fn readmit(&self, mut permit: Permit) -> Reception {
+    /// A place in the lobby for a connection whose response has ended: it may be idle. `client` is the address of its other
+    /// end, if it has one.
+    pub fn readmit(&self, mut permit: Permit, client: Option<SocketAddr>) -> Reception {
         if permit.0.as_ref().is_some_and(|holder| holder.is_of_request) {
             permit.0 = Some(self.plain.clone());
         }
         let place = self.place(Rank::Idle, now(), self.limits().idle_timeout);
-        Reception::new(self.clone(), permit, place, None, true)
+        Reception::new(self.clone(), permit, place, client, true)
     }
 
     /// Ends all connections in the lobby.
@@ -124,21 +126,16 @@ impl Connections {
         drop(left);
     }
 
-    /// A newcomer's place in the lobby; `None` if there is no room for it.
-    fn admit(&self, client: Option<SocketAddr>) -> Option<Reception> {
+    /// A newcomer's place in the lobby; `None` if there is no room for it. At the limit, or if it has the last file, another
+    /// goes for it.
+    fn admit(&self, client: Option<SocketAddr>, has_last_file: bool) -> Option<Reception> {
         let open = self.shared.open.load(Ordering::Relaxed);
         let full_at = self.shared.full_at.load(Ordering::Relaxed);
         if full_at > 0 && open < full_at - full_at / 16 {
             self.shared.full_at.store(0, Ordering::Relaxed);
         }
-        if open >= self.shared.most {
-            self.is_full("the limit of connections is reached", open);
-            if !self.evict() {
-                self.refuse();
-                return None;
-            }
-        }
         let trusted = client.is_some_and(|client| self.limits().is_proxy(client.ip()));
+        // Nobody goes for one that its own address has too many of.
         let permit = match client.filter(|_| !trusted) {
             Some(client) => match self.permit(client) {
                 Some(permit) => permit,
@@ -149,6 +146,17 @@ impl Connections {
             },
             None => self.plain_permit(),
         };
+        let full = match has_last_file {
+            true => Some("there are no files left for connections"),
+            false => (open >= self.shared.most).then_some("the limit of connections is reached"),
+        };
+        if let Some(why) = full {
+            self.is_full(why, open);
+            if !self.evict() {
+                self.refuse();
+                return None;
+            }
+        }
         let place = self.place(Rank::Silent, now(), self.shared.first_timeout);
         Some(Reception::new(self.clone(), permit, place, client, false))
     }
@@ -221,9 +229,6 @@ fn default_most() -> usize {
 
 /// When time is up that begins now.
 fn due_in(timeout: Option<Duration>) -> Instant {
-    /// As good as never.
-    const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
     now() + timeout.unwrap_or(NEVER)
 }
 
@@ -263,5 +268,40 @@ mod tests {
         assert_eq!(connections.count(), 1);
         drop(reception);
         assert_eq!(connections.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn nobody_goes_for_a_connection_that_its_own_address_has_too_many_of() {
+        let connections = connections(Limits::default().connections_per_address(1));
+        let client = |last: u8| Some(SocketAddr::from(([192, 0, 2, last], 5000)));
+        let mut first = connections.place(Rank::Idle, now(), None);
+        let _one = connections.admit(client(1), false).unwrap();
+        assert!(connections.admit(client(1), true).is_none());
+        assert!(first.ending.try_recv().is_err(), "it is still there");
+        assert_eq!(connections.count(), 1);
+        let _other = connections.admit(client(2), true).unwrap();
+        assert_eq!(first.ending.try_recv(), Ok(Ending::Evicted));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_proxy_on_a_unix_socket_says_who_its_client_is() {
+        use tokio::io::AsyncWriteExt;
+
+        let path = std::env::temp_dir().join(format!("tidings-net-proxy-{}", std::process::id()));
+        let limits = Limits::default().proxies([IpAddr::from([127, 0, 0, 1])]).proxy_protocol(true);
+        let connections = connections(limits);
+        let mut listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let header = "PROXY TCP4 192.0.2.7 127.0.0.1 5000 80\r\n";
+        for (header, expected) in [(header, Some("192.0.2.7:5000")), ("", None)] {
+            let mut proxy = tokio::net::UnixStream::connect(&path).await.unwrap();
+            let first = format!("{header}GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+            proxy.write_all(first.as_bytes()).await.unwrap();
+            let (io, _, reception) = connections.accept(&mut listener).await;
+            let received = reception.receive(io, bytes::Bytes::new()).await.ok();
+            let client = received.map(|received| received.client.unwrap().to_string());
+            assert_eq!(client.as_deref(), expected);
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -91,6 +91,7 @@ impl Frames {
         const SETTINGS: u8 = 4;
         const WINDOW_UPDATE: u8 = 8;
         const END_STREAM: u8 = 1;
+        const PADDED: u8 = 8;
 
         let [high, middle, low, kind, flags, ..] = self.head;
         self.payload = u32::from_be_bytes([0, high, middle, low]) as usize;
@@ -98,8 +99,10 @@ impl Frames {
         if kind == DATA && self.payload > 0 {
             self.data = self.data.wrapping_add(1);
         }
+        // The length of the padding is a byte, and as much as it says has no data.
+        let padding = if flags & PADDED > 0 { 1 + usize::from(u8::MAX) } else { 0 };
         let pays = match kind {
-            DATA => self.payload > 0 || flags & END_STREAM > 0,
+            DATA => self.payload > padding || flags & END_STREAM > 0,
             // Requests are for the application to limit. Window updates follow the data that the server sends.
             HEADERS | WINDOW_UPDATE => true,
             _ => false,
@@ -191,6 +194,19 @@ mod tests {
         for kind in [0, 2, 3, 4, 6, 9, 77] {
             let mut frames = after_preface(0);
             assert!(frames.read(&frame(kind, 0, 0), || now).is_err(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn padding_is_no_data() {
+        let now = Instant::now();
+        let mut frames = after_preface(0);
+        for free in [frame(0, 8, 257), frame(0, 8, 1000), frame(0, 9, 1)] {
+            frames.read(&free, || now).unwrap();
+        }
+        for padded in [1, 256] {
+            let mut frames = after_preface(0);
+            assert!(frames.read(&frame(0, 8, padded), || now).is_err(), "{padded} bytes");
         }
     }
 }

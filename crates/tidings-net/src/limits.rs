@@ -14,7 +14,8 @@ use crate::Network;
 
 /// The limits of a server's connections, in time and number.
 ///
-/// Every limit has a default that suits the open internet. `None` removes a limit.
+/// Every limit has a default that suits the open internet. Where a method takes `None`, that removes the limit. A time of
+/// more than a year is a year.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,7 +32,7 @@ use crate::Network;
 /// | option | value | purpose |
 /// |---|---|---|
 /// | `TCP_NODELAY` | on | events leave at once |
-/// | `TCP_NOTSENT_LOWAT` (Linux, Android) | 64 KiB; 8 KiB for a stream of [`Retention::latest_per_key`](tidings::Retention::latest_per_key) on the direct transport | little waits in the kernel for a slow client, and the server sees its progress: without this option, a write may wait until the client has read a third of some megabytes |
+/// | `TCP_NOTSENT_LOWAT` (Linux, Android) | 64 KiB; 8 KiB for a stream of [`Retention::latest_per_key`](tidings::Retention::latest_per_key) on the direct transport | little waits in the kernel for a slow client, and the server sees its progress: otherwise the kernel takes megabytes, and a write that waits goes on only when the client has read about a third of them |
 /// | keep-alive | see [`keepalive`](Self::keepalive) | a client that has vanished is found within a minute |
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
@@ -80,32 +81,37 @@ impl Unsent {
 impl Limits {
     /// Sets how long a connection may be idle before the system probes its peer. It repeats the probe
     /// every 10 seconds, and ends the connection when three probes have failed. `None` for no probes.
-    /// Default: 30 seconds. Systems count whole seconds. Clients of HTTP/2 are sent a PING as often.
+    /// Default: 30 seconds. Systems count whole seconds. With axum and warp, a client of HTTP/2 is sent a PING
+    /// as often, and its connection ends if no answer comes within 20 seconds (that end is not tested).
     pub fn keepalive(mut self, idle: impl Into<Option<Duration>>) -> Self {
-        self.keepalive = idle.into();
+        self.keepalive = bounded(idle);
         self
     }
 
     /// Sets how long written bytes may wait without any progress, before the connection ends: the
     /// other end's system acknowledges none of them (Linux, Android), or the connection takes none.
-    /// `None` for the system's limit. Default: 30 seconds.
+    /// A client whose system answers, but has no room, has longer: the time in which a client that reads
+    /// 32 KiB in this time would read what it has taken up, four times this at most. `None`: only the system
+    /// ends such connections, and a connection of HTTP/2 whose client opens no window stays. Default: 30 seconds.
     pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.write_timeout = timeout.into();
+        self.write_timeout = bounded(timeout);
         self
     }
 
     /// Sets how long a client has for the handshake of TLS, and for the beginning of HTTP/2: its
     /// preface and settings. Default: 10 seconds.
     pub fn handshake_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.handshake_timeout = timeout.into();
+        self.handshake_timeout = bounded(timeout);
         self
     }
 
     /// Sets how long the head of a request may take: the first one's from when the connection was
     /// accepted, so that it also limits the time to the first byte; a later one's from its first byte.
-    /// If a part of it has come, the answer is 408. Default: 30 seconds.
+    /// With TLS, the first one's from the end of the handshake, for which there is
+    /// [`handshake_timeout`](Self::handshake_timeout). If a part of it has come, the answer is 408.
+    /// Default: 30 seconds.
     pub fn head_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.head_timeout = timeout.into();
+        self.head_timeout = bounded(timeout);
         self
     }
 
@@ -119,31 +125,31 @@ impl Limits {
     /// Sets how long a connection may be idle after a response before it ends; a connection of HTTP/2,
     /// how long it may have no open stream. Default: 75 seconds.
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.idle_timeout = timeout.into();
+        self.idle_timeout = bounded(timeout);
         self
     }
 
     /// Sets how long the body of a request may bring no bytes while the application waits for it.
     /// Then the application gets an error. Default: 30 seconds.
     pub fn body_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.body_timeout = timeout.into();
+        self.body_timeout = bounded(timeout);
         self
     }
 
-    /// Sets how many connections there may be. At this number, and when the process has no more files,
-    /// a new connection takes the place of one that waits for a request. Those go first that have waited for
-    /// their next request for more than a second; then those that have sent nothing; then those whose head
-    /// has not come to its end; of each, the oldest. Those that came within the last second go last. If
-    /// there is none, the new one is closed at once. Default: the number of files that the process may have
-    /// (`RLIMIT_NOFILE`) less an eighth, of which no more than 1,024 are kept back; where systems have no
-    /// such limit, no limit.
+    /// Sets how many connections there may be. At this number, and when the process has no more files, a new connection takes
+    /// the place of one that waits for a request. Those go first that have waited for their next request for more than a
+    /// second, or whose stream on the direct transport has ended; then those that have sent nothing; then those whose head has
+    /// not come to its end; of each, the oldest. Those that came within the last second go last. If there is none, the new one
+    /// is closed at once. Default: the number of files that the process may have (`RLIMIT_NOFILE`) less an eighth, of which no
+    /// more than 1,024 are kept back; where systems have no such limit, no limit.
     pub fn connections(mut self, number: usize) -> Self {
         self.connections = Some(number);
         self
     }
 
     /// Sets how many connections a client's address may have, or a network of 64 bits of IPv6.
-    /// Default: `None`, no limit, because many people may share an address.
+    /// One too many is closed at once, and takes nobody's place. Default: `None`, no limit, because many people
+    /// may share an address.
     ///
     /// Connections of [`proxies`](Self::proxies) count for the client whose address they say. With
     /// `X-Forwarded-For`, they say it for each request: one too many is answered 429.
@@ -160,7 +166,7 @@ impl Limits {
         self
     }
 
-    /// Sets whether the [`proxies`](Self::proxies) begin each connection with a header of the PROXY
+    /// Sets whether the [`proxies`](Self::proxies), by a Unix socket too, begin each connection with a header of the PROXY
     /// protocol, version 1 or 2, which says the client's address. Then a connection of theirs without
     /// it ends, and `X-Forwarded-For` is not read. Default: they do not.
     pub fn proxy_protocol(mut self, enabled: bool) -> Self {
@@ -177,8 +183,8 @@ impl Limits {
 
     /// Sets how many frames of HTTP/2 that carry no request a client may send each second, for which the
     /// server must do something: SETTINGS, PING, PRIORITY, RST_STREAM, CONTINUATION, DATA without
-    /// data, and unknown ones. It may save up those of 10 seconds. With more of them, the
-    /// connection ends. Default: 100.
+    /// data, and unknown ones. DATA with padding has none if it is so short that it may be all padding: 256 bytes.
+    /// It may save up those of 10 seconds. With more of them, the connection ends. Default: 100.
     pub fn h2_control_frames(mut self, each_second: impl Into<Option<u32>>) -> Self {
         self.h2_control_frames = each_second.into();
         self
@@ -214,9 +220,14 @@ impl Limits {
         self.proxies.iter().any(|network| network.contains(addr))
     }
 
+    /// Whether a connection with this other end is a proxy's. One without an address is, if there are any.
+    pub(crate) fn is_of_proxy(&self, peer: Option<IpAddr>) -> bool {
+        peer.map_or(!self.proxies.is_empty(), |peer| self.is_proxy(peer))
+    }
+
     /// Whether the `X-Forwarded-For` of a connection with this other end is believed.
     pub(crate) fn believes(&self, peer: Option<IpAddr>) -> bool {
-        !self.proxy_protocol && peer.map_or(!self.proxies.is_empty(), |peer| self.is_proxy(peer))
+        !self.proxy_protocol && self.is_of_proxy(peer)
     }
 
     /// The client's address by the values of `X-Forwarded-For` of a request from this address: the last one in them that
@@ -250,7 +261,11 @@ impl Limits {
         let socket = SockRef::from(socket);
         socket.set_tcp_nodelay(true)?;
         if let Some(idle) = self.keepalive {
-            let keepalive = TcpKeepalive::new().with_time(idle.max(Duration::from_secs(1)));
+            /// The most that Linux takes.
+            const MOST: Duration = Duration::from_secs(32_767);
+
+            let idle = idle.clamp(Duration::from_secs(1), MOST);
+            let keepalive = TcpKeepalive::new().with_time(idle);
             #[cfg(not(target_os = "openbsd"))]
             let keepalive = keepalive.with_interval(Duration::from_secs(10));
             #[cfg(not(any(target_os = "openbsd", windows)))]
@@ -259,6 +274,14 @@ impl Limits {
         }
         Ok(())
     }
+}
+
+/// As good as never, and short enough to be added to any moment.
+pub(crate) const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// A limit in time, which may be added to any moment.
+fn bounded(time: impl Into<Option<Duration>>) -> Option<Duration> {
+    time.into().map(|time| time.min(NEVER))
 }
 
 /// An address of `X-Forwarded-For`, to which some proxies add a port.
@@ -319,5 +342,13 @@ mod tests {
         assert!(!socket.keepalive().unwrap());
         Limits::default().apply(&listener).unwrap();
         assert!(socket.keepalive().unwrap());
+    }
+
+    #[test]
+    fn a_limit_may_be_as_long_as_time_goes() {
+        let limits = Limits::default().keepalive(Duration::MAX).idle_timeout(Duration::MAX);
+        limits.apply(&TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
+        assert_eq!(limits.idle_timeout, Some(NEVER));
+        assert_eq!(limits.idle_timeout(None).idle_timeout, None);
     }
 }

@@ -16,6 +16,10 @@ pub trait Listener: Send + 'static {
 
     /// Accepts the next connection.
     ///
+    /// It must be cancel-safe: servers drop the future again and again while they wait, and call it anew. So nothing may be
+    /// awaited once a connection was taken, or that connection is lost; a handshake, for instance, belongs into the reads
+    /// and writes of the connection.
+    ///
     /// Errors are the system's. [`Connections`](crate::Connections) knows what to do with them: an error that is only of that
     /// one connection, no files, no memory.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, Self::Addr)>> + Send;

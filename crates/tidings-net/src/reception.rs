@@ -120,8 +120,7 @@ impl Reception {
             return Ok(());
         }
         let limits = self.connections.limits();
-        let speaks = |addr: SocketAddr| limits.proxy_protocol && limits.is_proxy(addr.ip());
-        if !self.client.is_some_and(speaks) {
+        if !limits.proxy_protocol || !limits.is_of_proxy(self.client.map(|addr| addr.ip())) {
             return Ok(());
         }
         let mut reading = Box::pin(proxy_protocol::read(io));

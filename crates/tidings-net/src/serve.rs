@@ -108,7 +108,8 @@ impl<S: Server> Serve<S> {
         self
     }
 
-    /// Sets how responses of subscriptions are sent. Default: [`Transport::Auto`].
+    /// Sets how responses of subscriptions are sent, with axum and warp. actix-web has the body transport only, and there this
+    /// changes nothing. Default: [`Transport::Auto`].
     pub fn transport(mut self, transport: Transport) -> Self {
         self.options.transport = transport;
         self

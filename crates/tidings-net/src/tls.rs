@@ -12,7 +12,8 @@ use crate::Io;
 /// TLS for a server, whose certificates can be replaced while it runs.
 ///
 /// It is made from a [`ServerConfig`] of rustls 0.23, or an [`Arc`] of it. Clones share the
-/// configuration, so a clone that is kept replaces it for the server.
+/// configuration, so a clone that is kept replaces it for the server. If the configuration names no protocols
+/// (`alpn_protocols`), HTTP/2 and HTTP/1.1 are offered; a server without the feature `http2` never offers HTTP/2.
 ///
 /// ```
 /// use tidings_net::Tls;

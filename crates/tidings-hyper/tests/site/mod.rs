@@ -35,6 +35,8 @@ pub(crate) enum Answer {
     Watched(SubscriptionBody, Watch),
     /// A layer changes what is sent.
     Loud(SubscriptionBody),
+    /// A layer sends something before the stream.
+    Prefixed(Option<Bytes>, SubscriptionBody),
 }
 
 /// What a layer keeps in a body.
@@ -73,6 +75,10 @@ impl Body for Answer {
                 let loud = |bytes: Bytes| Bytes::from(bytes.to_ascii_uppercase());
                 Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(loud))))
             }
+            Self::Prefixed(prefix, body) => match prefix.take() {
+                Some(prefix) => Poll::Ready(Some(Ok(Frame::data(prefix)))),
+                None => Pin::new(body).poll_frame(cx),
+            },
         }
     }
 }
@@ -181,6 +187,14 @@ async fn answer(
     let body = match kind {
         "events" => Answer::Stream(stream(subscribe)),
         "loud" => Answer::Loud(stream(subscribe)),
+        "prefixed" => {
+            Answer::Prefixed(Some(Bytes::from_static(b": padding\n\n")), stream(subscribe))
+        }
+        // By a layer.
+        "replaced" => {
+            let instead = Bytes::from_static(b"something else");
+            return Ok(stream(subscribe).into_response().map(|_| Answer::Whole(Some(instead))));
+        }
         "watched" => Answer::Watched(stream(subscribe), Watch::new(&watches, false)),
         "cursed" => Answer::Watched(stream(subscribe), Watch::new(&watches, true)),
         "timed" => Answer::Stream(stream(subscribe.snapshot(|| async {
@@ -233,6 +247,9 @@ async fn answer(
         Answer::Whole(_) => Response::new(body),
         Answer::Stream(body) => body.into_response().map(Answer::Stream),
         Answer::Loud(body) => body.into_response().map(Answer::Loud),
+        Answer::Prefixed(prefix, body) => {
+            body.into_response().map(|body| Answer::Prefixed(prefix, body))
+        }
         Answer::Watched(body, watch) => {
             body.into_response().map(|body| Answer::Watched(body, watch))
         }

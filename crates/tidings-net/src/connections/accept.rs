@@ -30,7 +30,7 @@ impl Connections {
             self.end_overdue();
             match accepted {
                 Ok((io, addr)) => {
-                    if let Some(reception) = self.admit(L::socket_addr(&addr)) {
+                    if let Some(reception) = self.admit(L::socket_addr(&addr), false) {
                         listener.prepare_connection(&io, self.limits());
                         return (io, addr, reception);
                     }
@@ -102,12 +102,7 @@ impl Connections {
             () = std::future::ready(()) => None,
         };
         accepted.and_then(|(io, addr)| {
-            self.is_full("there are no files left for connections", self.count());
-            if !self.evict() {
-                self.refuse();
-                return None;
-            }
-            let reception = self.admit(L::socket_addr(&addr))?;
+            let reception = self.admit(L::socket_addr(&addr), true)?;
             Some((io, addr, reception))
         })
     }
