@@ -309,7 +309,7 @@ async fn a_topic_is_read_along_with(package: &str) {
         seen.push(tail.next_message().await.data().to_owned());
     }
     assert_eq!(seen, ["two", "<b>three</b>", "four"]);
-    // It is a client like any other.
+    // It is listed as any other client is.
     let target = "/console/clients?search=tidings-console";
     let list = example::json(&ask(&hub, Request::get(target).header("cookie", &cookie)).await);
     assert_eq!(list["found"], 1);

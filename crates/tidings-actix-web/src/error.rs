@@ -24,8 +24,7 @@ use tidings::response::ErrorResponse;
 /// }
 /// ```
 ///
-/// The response is that of [`tidings::error::Error::response`]: 204 if the client has the last events of its topics, 400 if a name, an event or the number of topics is refused,
-/// 413 for an event that is too large, 503 if the hub is closed or its log does not answer. Its text is plain or
+/// The response is that of [`tidings::error::Error::response`], which lists the statuses. Its text is plain or
 /// `application/problem+json`, as the request's `Accept` prefers, where the error comes from a subscription of an
 /// [`SseRequest`](crate::SseRequest) or was made by [`SseRequest::error`](crate::SseRequest::error); otherwise plain.
 ///

@@ -30,7 +30,7 @@
 //! # Serving
 //!
 //! [`serve()`] runs the application on connections that have [`Limits`] in time and number, with a
-//! shutdown that ends streams, TLS (with the feature `tls`) and HTTP/2. HTTP/1 is actix-web's own.
+//! shutdown that ends streams, TLS (feature `tls`) and HTTP/2 (feature `http2`). HTTP/1 is actix-web's own.
 //! [`HttpServer::run`](actix_web::HttpServer::run) also works, but
 //!
 //! - by default, actix-web assumes that a client that closes its end still reads, and keeps an idle

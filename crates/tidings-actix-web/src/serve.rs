@@ -14,7 +14,8 @@ use tidings_net::IntoListener;
 /// `app` makes the application, as for [`HttpServer::new`](actix_web::HttpServer::new): once for each
 /// [worker](tidings_net::Serve::workers). The listener is one of `std`, as for
 /// [`HttpServer::listen`](actix_web::HttpServer::listen), or of tokio, for TCP or Unix sockets, or any
-/// [`Listener`](tidings_net::Listener). Clients may speak HTTP/1 and HTTP/2; with `tls`, over TLS.
+/// [`Listener`](tidings_net::Listener). Clients speak HTTP/1, with the feature
+/// `http2` also HTTP/2, and with `tls` over TLS.
 ///
 /// It is actix-web's HTTP on Tidings' connections, and adds to `HttpServer`:
 ///

@@ -15,7 +15,8 @@
 //! # }
 //! ```
 //!
-//! HTTP/1 is actix-http's. HTTP/2 is served with h2, whose limits actix-http does not set.
+//! HTTP/1 is actix-http's. HTTP/2, with the feature `http2`, is served with h2, whose limits actix-http does not set. The feature
+//! `tls` is for TLS.
 
 mod connection;
 #[cfg(feature = "http2")]

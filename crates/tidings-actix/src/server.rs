@@ -73,9 +73,14 @@ impl<L: IntoListener> tidings_net::Server for Server<L> {
                 closing,
             };
             let server = async |begun| {
-                let mut workers =
-                    Workers::start(self.workers.get(), || (self.start)(site.clone())).await?;
                 let mut begun = begun;
+                let starting = Workers::start(self.workers.get(), || (self.start)(site.clone()));
+                // A shutdown begins, and ends, also while an application takes its time to start.
+                let mut workers = tokio::select! {
+                    biased;
+                    workers = starting => workers?,
+                    () = &mut begun => return Ok(()),
+                };
                 loop {
                     tokio::select! {
                         () = &mut begun => break,
@@ -106,5 +111,29 @@ impl<L: IntoListener + Debug> Debug for Server<L> {
             .field("listener", &self.listener)
             .field("workers", &self.workers)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::time::Duration;
+
+    use actix_web::App;
+    use tidings::Hub;
+    use tidings_net::Serve;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_shutdown_does_not_wait_for_an_application_that_does_not_start() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let app = || App::new().data_factory(pending::<Result<(), ()>>);
+        let hub = Hub::new();
+        let serve = Serve::new(Server::new(listener, app), &hub).with_graceful_shutdown(async {});
+        let ended = tokio::time::timeout(Duration::from_secs(10), serve.into_future()).await;
+        ended.expect("within the limit").unwrap();
+        assert!(hub.is_closed());
     }
 }

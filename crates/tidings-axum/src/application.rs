@@ -73,10 +73,13 @@ where
             let make = make.clone();
             let service = service.get_or_insert_default().clone();
             async move {
-                let mut service = service.lock().await;
-                let service = match &*service {
-                    Some(service) => service.clone(),
-                    None => service.insert(made(&make, peer.addr).await?).clone(),
+                // Not locked while it answers: HTTP/2 has several requests at a time.
+                let service = {
+                    let mut service = service.lock().await;
+                    match &*service {
+                        Some(service) => service.clone(),
+                        None => service.insert(made(&make, peer.addr).await?).clone(),
+                    }
                 };
                 answer(service, request).await
             }

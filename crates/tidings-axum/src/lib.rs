@@ -36,13 +36,15 @@
 //!
 //! # Layers
 //!
-//! `Sse` is a response like any other, and works under every layer. Two kinds of layers matter:
+//! `Sse` is a response like any other, and works under every layer. Three kinds of layers matter:
 //!
 //! - A layer that limits the time of a *response body* ends streams of the body transport, and does
 //!   not see those of the direct transport, whose bodies are not polled. A limit on the time to the
 //!   response, such as tower-http's `TimeoutLayer`, affects neither.
 //! - A layer that compresses must not compress `text/event-stream`, which tower-http's
 //!   `CompressionLayer` does not do by default.
+//! - A layer that changes some frames of a body, and passes an empty one on as it is, does not see the direct transport's
+//!   streams either. It needs [`transport(Transport::Body)`](tidings_net::Serve::transport).
 //!
 //! # More to read
 //!

@@ -6,8 +6,9 @@ use crate::listener::Listener;
 
 /// Serves an application as axum's own server does, and its event streams by the direct transport.
 ///
-/// The listener is any [`axum::serve::Listener`]: TCP, a Unix socket, or the application's own. The application is any
-/// [`Application`]: a router, another service, or a make-service.
+/// The listener is any [`axum::serve::Listener`]: TCP, a Unix socket, or the application's own, whose `accept` must be
+/// cancel-safe: it is dropped and called anew while the server waits, and awaits nothing once it has taken a connection. The
+/// application is any [`Application`]: a router, another service, or a make-service.
 ///
 /// It adds to [`axum::serve`](axum::serve()):
 ///

@@ -19,9 +19,10 @@ use tidings_axum::tidings::{Event, Hub, STATUS_EVENT};
 use tidings_axum::{Application, Sse, SseRequest};
 use tidings_testkit::adapter::Server;
 use tidings_testkit::limit::{eventually, within};
-use tidings_testkit::wire::{Connection, Ending, Request as WireRequest};
+use tidings_testkit::wire::{Connection, Ending, Http2, Request as WireRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tower_http::normalize_path::NormalizePathLayer;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -163,6 +164,30 @@ async fn a_make_service_is_called_once_for_each_connection() {
     // Two requests on one connection.
     serves(Counting(count.clone()), "/who").await;
     assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn requests_of_one_connection_are_answered_side_by_side() {
+    let [begun, gone] = [(); 2].map(|()| Arc::new(Notify::new()));
+    let (begins, waits, goes) = (begun.clone(), gone.clone(), gone);
+    let wait = move || async move {
+        begins.notify_one();
+        waits.notified().await;
+    };
+    let go = move || async move { goes.notify_one() };
+    let app = Router::new().route("/wait", get(wait)).route("/go", get(go)).into_make_service();
+    let server = Server::start(async |listener, shutdown| {
+        let listener = TcpListener::from_std(listener)?;
+        tidings_axum::serve(listener, app, &hub()).with_graceful_shutdown(shutdown).await
+    });
+    let client = Http2::open(server.addr()).await;
+    let (waited, went) = tokio::join!(client.get("/wait"), async {
+        within("the first request", begun.notified()).await;
+        client.get("/go").await
+    });
+    assert_eq!([waited.status(), went.status()], [200; 2]);
+    drop((waited, went, client));
+    server.shutdown().await;
 }
 
 #[tokio::test]

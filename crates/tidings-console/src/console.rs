@@ -159,7 +159,7 @@ impl Console {
             Ok(pattern) => request.resume.subscribe_matching(&self.0.hub, pattern),
             Err(refusal) => return refusal.into(),
         };
-        let stream = stream.history(History::Last(last)).principal(Self::PRINCIPAL);
+        let stream = stream.history(History::Last(last)).principal(Self::PRINCIPAL).observer();
         match stream.expires_at(expiry).open() {
             Ok(stream) => Answer::Stream(stream),
             Err(error) => error.into(),
@@ -178,6 +178,8 @@ fn parameter<'a>(request: &Request<'a>, name: &str) -> Cow<'a, str> {
 #[cfg(test)]
 mod tests {
     use futures_util::StreamExt as _;
+    use tidings::clock::ManualClock;
+    use tidings::presence::Presence;
     use tidings_testkit::limit::within;
 
     use super::*;
@@ -255,6 +257,30 @@ mod tests {
                 "{last}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn whoever_reads_a_topic_along_is_not_in_the_room() {
+        let clock = ManualClock::new();
+        let hub = Hub::builder().clock(&clock).presence("room/*", Presence::default()).unwrap();
+        let hub = hub.streams_per_topic(1).build();
+        let comings = hub.subscribe("presence/room/1").status(false);
+        let mut comings = comings.open().unwrap().into_messages();
+        let console = Console::new(&hub, "s3cret").unwrap();
+        let cookie = format!("tidings-console={}", console.0.token.session(now() + 3600));
+        let request = Request::new("GET", "/console/tail").query(Some("topic=room/1"));
+        let answer = console.respond(request.header("cookie", cookie.as_bytes())).await;
+        let Answer::Stream(_tail) = answer else { panic!("{answer:?}") };
+        assert_eq!(hub.clients().count_of_principal(Console::PRINCIPAL), 1);
+        clock.advance(Duration::from_secs(60));
+        let present = within("who is there", hub.presence("room/1")).await.unwrap();
+        assert!(present.is_empty(), "{present:?}");
+        assert_eq!(hub.metrics().events, 0);
+        // A user is, and finds the only place free.
+        let _ada = hub.subscribe("room/1").principal("ada").open().unwrap();
+        clock.advance(Duration::from_millis(1));
+        let first = within("who has come", comings.next()).await.unwrap().unwrap();
+        assert!(first.data().contains("\"ada\""), "{first:?}");
     }
 
     #[test]

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! Whoever has the token sees the hub's clients (and may end their streams), topics with their rates, lag, resets by their
-//! reason, the nodes of the cluster, memory, and all [metrics](tidings::Metrics) over time; and reads along with any topic.
+//! reason, the nodes of the cluster, memory, charts of the last five minutes, and every [metric](tidings::Metrics); and reads along
+//! with any topic.
 //!
 //! # Mounting
 //!

@@ -53,10 +53,9 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// A header. To be called for each of them; the console takes what it needs.
+    /// A header, whose name may be in any case. To be called for each of them; the console takes what it needs.
     pub fn header(mut self, name: &str, value: &'a [u8]) -> Self {
-        // As the frameworks have them: in lower case.
-        match name {
+        match name.to_ascii_lowercase().as_str() {
             "cookie" => self.cookies.push(value),
             "origin" => self.origin = Some(value),
             "sec-fetch-site" => self.fetch_site = Some(value),

@@ -38,6 +38,12 @@
 //! warp's compression filters compress every response of the routes that they wrap, and would hold
 //! events back: wrap only the other routes.
 //!
+//! # Wrapped bodies
+//!
+//! A wrapper that changes the body of a response is respected, but for one that changes some frames and passes an empty one
+//! on as it is: streams of the direct transport pass it by. It needs
+//! [`transport(Transport::Body)`](tidings_net::Serve::transport).
+//!
 //! # More to read
 //!
 //! - [The guide](https://github.com/tidings-rs/tidings/blob/main/docs/guide/README.md): from a first stream to production, and recipes.
