@@ -144,7 +144,8 @@ impl CoreBridgeBuilder {
         self
     }
 
-    /// The topic is the subject without this prefix. Default: the whole subject.
+    /// The topic is the subject without this prefix, or all of a subject that does not begin with it (the bridge of
+    /// `tidings-redis` rejects such messages). Default: the whole subject.
     pub fn strip_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.format.prefix = prefix.into();
         self

@@ -80,7 +80,7 @@ impl NatsLogBuilder {
     }
 
     /// For how long idempotency keys are remembered: the stream's window for duplicates. At least 100 ms, and
-    /// at most `max_age`. Default 2 minutes.
+    /// at most `max_age`. Default 2 minutes, or `max_age` if that is shorter.
     pub fn idempotency_window(mut self, window: Duration) -> Self {
         self.options.limits.idempotency_window = Some(window);
         self
@@ -103,7 +103,7 @@ impl NatsLogBuilder {
     }
 
     /// How long an event may take to be acknowledged, including lost connections. After that the publication fails.
-    /// Default 5 s.
+    /// Default 5 s. At most 16,384 events of a node wait; further ones are refused with [`LogErrorKind::Busy`].
     pub fn append_timeout(mut self, timeout: Duration) -> Self {
         self.options.append_timeout = timeout;
         self
@@ -132,7 +132,9 @@ impl NatsLogBuilder {
     /// - [`LogErrorKind::Unavailable`] if no server answers;
     /// - [`LogErrorKind::Refused`] if an option is out of range, if the server does not accept the credentials or has
     ///   no JetStream, or if the stream exists with other options, with the field that differs;
-    /// - [`LogErrorKind::Full`] if there is no room for the stream.
+    /// - [`LogErrorKind::Full`] if there is no room for the stream;
+    /// - [`LogErrorKind::Corrupt`] if the epoch that it has stored cannot be read;
+    /// - [`LogErrorKind::Closed`] outside of a tokio runtime.
     pub async fn connect(self, servers: impl AsRef<str>) -> Result<NatsLog, LogError> {
         check(&self.options)?;
         NatsLog::open(self.options, self.connect_options, servers.as_ref()).await

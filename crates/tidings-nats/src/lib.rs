@@ -34,9 +34,11 @@
 //! | `Tidings-Comment` | a comment |
 //! | `Tidings-Attributes` | a JSON object of the event's attributes: text, whole numbers, truth values |
 //! | `Tidings-Event-Key` | the event's key |
+//! | `Tidings-Removes-Key` | `1` if the event takes its key away |
 //! | `Tidings-Data` | `none` if there is no data, which is not the same as empty data |
 //! | `Tidings-Is-Last` | `1` for the [last event](tidings::Hub::finish) of its topic |
 //! | `Tidings-Seen` | up to where the publishing hub had the stream; other programs leave it out |
+//! | `Tidings-Append` | tells a hub's publications with one idempotency key apart; other programs leave it out |
 //! | `Nats-Msg-Id` | the idempotency key |
 //!
 //! So any client of NATS can publish: `nats pub tidings.orders.eu hello` is an event. Hubs leave out messages that are

@@ -105,6 +105,8 @@ impl NatsLog {
         connect_options: ConnectOptions,
         servers: &str,
     ) -> Result<Self, LogError> {
+        let runtime = Handle::try_current()
+            .map_err(|source| error(LogErrorKind::Closed, &source).with_source(source))?;
         let timeout = options.request_timeout;
         let connect_options = connection(connect_options).await?.request_timeout(Some(timeout));
         let client = connect_options.connect(&*addresses(servers)).await.map_err(connecting)?;
@@ -125,7 +127,7 @@ impl NatsLog {
         let origin = Origin::new(state.history.epoch.clone(), position, state.last);
         let log = Self {
             engine,
-            runtime: Handle::current(),
+            runtime,
             options,
             queues: Mutex::new(Some(Queues { appends, questions, commands, signals })),
             origin,

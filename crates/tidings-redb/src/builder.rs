@@ -149,17 +149,23 @@ impl RedbLogBuilder {
     ///
     /// The message is a sentence with the path, the cause and what to do.
     pub fn open(self, path: impl AsRef<Path>) -> Result<RedbLog, LogError> {
-        let path = std::path::absolute(&path)
-            .map_err(|error| Fault::from(error).when_opening(path.as_ref()))?;
+        let writer = self.writer(path.as_ref())?;
+        let epoch = writer.state.epoch.clone();
+        RedbLog::run(writer, epoch)
+    }
+
+    /// Opens the log without the threads that work on it.
+    pub(crate) fn writer(self, path: &Path) -> Result<Writer, LogError> {
+        let path =
+            std::path::absolute(path).map_err(|error| Fault::from(error).when_opening(path))?;
         let counts = Counts::default();
         let opened = self.open_store(&path, &counts).map_err(|fault| fault.when_opening(&path));
         let (store, state) = opened?;
         let shared = Arc::new(SharedStore::new(path, store, counts));
         shared.update_counts(&state);
         let origin = state.last.saturating_sub(self.replay).max(state.trimmed);
-        let epoch = state.epoch.clone();
         let clock = LogClock::after(state.time);
-        let writer = Writer {
+        Ok(Writer {
             shared,
             queue: Arc::new(Queue::new(self.max_pending, self.max_pending_bytes)),
             limits: Limits { downtime: clock.downtime(state.time), ..self.limits },
@@ -169,8 +175,7 @@ impl RedbLogBuilder {
             replica: None,
             pause: None,
             tidied: Instant::now(),
-        };
-        RedbLog::run(writer, epoch)
+        })
     }
 
     fn open_store(&self, path: &Path, counts: &Counts) -> Result<(Store, LogState), Fault> {

@@ -64,7 +64,8 @@
 //!
 //! Events are removed as new ones come, within the same commits, and their pages used again. So under steady publishing
 //! the file stops growing at two to six times the size of what is kept, for small events. It grows by doubling; on a
-//! file system with sparse files only written pages take room. It shrinks by itself when its second half is free.
+//! file system with sparse files only written pages take room. redb makes it smaller when its second half is free
+//! (not tested).
 //! [`RedbLogBuilder::compact`] is for a log that keeps much less than before.
 //!
 //! ## Backups
@@ -79,7 +80,7 @@
 //! | what | what happens |
 //! |---|---|
 //! | the process is killed, or the machine | at the next start every acknowledged event is there; of an unacknowledged commit, all or nothing |
-//! | the disk is full | publishing fails with [`Full`], and nothing has happened; streams continue, and clients are resumed; the log tries again every second |
+//! | the disk is full | publishing fails with [`Full`], and nothing has happened; streams continue, and clients are resumed; the log opens the file again, which reads all of it while reads from the file wait, and tries again after a second, or ten times as long as that took |
 //! | writing fails otherwise | the file is opened again; publishing fails with [`Unavailable`] if the events are not in it, with [`Unacknowledged`] if they are: they may or may not be on disk, and a [key](tidings::Hub::publish_once) makes it safe to try again |
 //! | publishers are faster than the disk | with 10,000 events or 64 MiB waiting, publishing fails with [`Busy`] |
 //! | the file is damaged | opening it fails with [`Corrupt`]; with [`RedbLogBuilder::salvage`], the events before the damage are kept, in a new history, and clients are reset |
@@ -88,7 +89,7 @@
 //! | the file is cut while it is open | the same with [`Corrupt`], for good |
 //! | the file is open already, is something else, or has another format | [`Refused`], and it is not touched |
 //! | the file is gone | an empty log in a new history: clients are reset |
-//! | the clock is set | while the log is open, nothing: events and keys expire by a clock that is not set, and that never goes back, and only their dates follow the wall clock. After a restart with a clock that is ahead, events expire earlier by as much, and keys do not |
+//! | the clock is set | while the log is open, nothing: events and keys expire by a clock that is not set, and that never goes back, and only their dates follow the wall clock. After a restart with a clock that is ahead, events expire earlier by as much, and keys do not, unless there is another restart within their window |
 //!
 //! The log looks whether its file is still the one at its path, and whole, before each commit, before it acknowledges
 //! what it has committed, and three times a second. A file that goes in between takes its events along as

@@ -65,7 +65,7 @@ pub(crate) fn read_all(store: &Store, from: u64, count: usize) -> Result<Vec<Rec
     Ok(records)
 }
 
-/// What an event takes in addition to its data, roughly.
+/// What an event takes in addition to its text, roughly.
 const RECORD_BYTES: usize = 100;
 
 struct Reader {
@@ -153,8 +153,8 @@ impl Reader {
             .min_by_key(|cursor| cursor.next)
         {
             let record = self.advance(cursor)?;
-            // Events without data take room, too.
-            bytes += record.event.data().map_or(0, str::len) + RECORD_BYTES;
+            // Events without text take room, too.
+            bytes += record.event.size() + RECORD_BYTES;
             let position = record.position;
             page.records.push(record);
             if bytes >= max_bytes {

@@ -95,7 +95,7 @@ impl Queue {
 }
 
 fn bytes_of(append: &Append) -> usize {
-    append.topic.as_str().len() + append.event.data().map_or(0, str::len)
+    append.topic.as_str().len() + append.event.size()
 }
 
 #[cfg(test)]
@@ -133,6 +133,16 @@ mod tests {
     fn too_many_bytes_are_refused_but_not_the_first() {
         let queue = Queue::new(10, 1_000);
         let _kept = push(&queue, 2_000);
+        let message = "redb: 1 events of 2001 bytes are waiting for the disk already";
+        refused(push(&queue, 1), LogErrorKind::Busy, message);
+    }
+
+    #[test]
+    fn the_bytes_of_an_event_are_not_only_its_data() {
+        let queue = Queue::new(10, 1_000);
+        let event = Event::comment("x".repeat(2_000)).unwrap();
+        let (reply, _kept) = Reply::new();
+        queue.push(Append::new(Topic::new("a").unwrap(), event, None), reply);
         let message = "redb: 1 events of 2001 bytes are waiting for the disk already";
         refused(push(&queue, 1), LogErrorKind::Busy, message);
     }

@@ -70,7 +70,8 @@ impl Writer {
 
     /// Delivers the recent events to a new replica.
     fn begin(&mut self, replica: Replica) {
-        let mut position = self.origin;
+        let (began, mut position) = (Instant::now(), self.origin);
+        self.replica = Some(replica.clone());
         let _ = replica.link(Ok(()));
         while position < self.state.last {
             match self.shared.with(|store| read_all(store, position, BACKLOG_PAGE)) {
@@ -80,16 +81,15 @@ impl Writer {
                         let _ = replica.deliver(record);
                     }
                 }
-                // It cannot have these, only what is published from now on.
+                // It cannot have these, only what is published from now on. The end of the pause reports the link up again.
                 outcome => {
                     let fault = outcome.err().unwrap_or_else(|| Fault::damaged("it ends early"));
-                    let _ = replica.link(Err(&self.shared.error(fault)));
+                    self.pause(&self.shared.error(fault), began);
                     let _ = replica.restart(self.origin_after_gap());
                     break;
                 }
             }
         }
-        self.replica = Some(replica);
     }
 
     /// Appends everything that has come meanwhile in one commit. So each publication waits for two commits at most, the
@@ -150,7 +150,7 @@ impl Writer {
             // It is: the disk failed after it was written, so it may not be on the disk.
             Ok(state) if state.last > before && state.epoch == self.state.epoch => {
                 self.state = state;
-                self.deliver_after(before);
+                self.deliver_rest();
                 LogError::new(LogErrorKind::Unacknowledged, failure.to_string())
             }
             Ok(_) => {
@@ -169,9 +169,11 @@ impl Writer {
         error
     }
 
-    fn deliver_after(&mut self, position: u64) {
-        let count = usize::try_from(self.state.last.saturating_sub(position)).unwrap_or(usize::MAX);
+    /// Delivers what the replica lacks: also what was withheld from it when the file had gone.
+    fn deliver_rest(&self) {
         let Some(replica) = &self.replica else { return };
+        let Ok(position) = replica.position() else { return };
+        let count = usize::try_from(self.state.last.saturating_sub(position)).unwrap_or(usize::MAX);
         match self.shared.with(|store| read_all(store, position, count)) {
             Ok(records) => {
                 for record in records {
@@ -202,9 +204,7 @@ impl Writer {
     fn report_recovery(&mut self) {
         if let (Some(_), Some(replica)) = (self.pause.take(), &self.replica) {
             let _ = replica.link(Ok(()));
-            if let Ok(position) = replica.position() {
-                self.deliver_after(position);
-            }
+            self.deliver_rest();
         }
     }
 
@@ -242,10 +242,9 @@ impl Writer {
         });
         match opened {
             Ok(state) => {
-                let before = self.state.last;
                 self.state = state;
                 self.shared.update_counts(&self.state);
-                self.deliver_after(before);
+                self.deliver_rest();
                 Ok(())
             }
             Err(error) => {
@@ -262,6 +261,10 @@ impl Writer {
             pause => pause.is_some(),
         };
         if self.prepare().is_err() || (!is_paused && self.tidied.elapsed() < TIDY_EVERY) {
+            return;
+        }
+        // A hub may still be built on this log, and then begins after the origin.
+        if self.replica.is_none() {
             return;
         }
         self.tidied = Instant::now();
@@ -290,14 +293,78 @@ fn same(error: &LogError) -> LogError {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::{fs, thread};
 
+    use parking_lot::Mutex;
     use tempfile::TempDir;
-    use tidings::backend::{IdempotencyKey, Log};
-    use tidings::{Event, Topic};
+    use tidings::backend::{IdempotencyKey, Log, Page, Read};
+    use tidings::{Event, Hub, Link, Topic};
 
     use super::*;
     use crate::RedbLog;
+    use crate::tables::EVENTS;
+
+    /// The log of a hub whose replica a test feeds itself.
+    #[derive(Debug)]
+    struct Fed {
+        origin: Origin,
+        replica: Arc<Mutex<Option<Replica>>>,
+    }
+
+    impl Log for Fed {
+        fn origin(&self) -> Origin {
+            self.origin.clone()
+        }
+
+        fn start(&self, replica: Replica) {
+            *self.replica.lock() = Some(replica);
+        }
+
+        fn append(&self, _: Append, _: Reply<Appended>) {}
+
+        fn read(&self, _: Read, _: Reply<Page>) {}
+
+        fn end(&self, _: Reply<u64>) {}
+
+        fn stop(&self) {}
+    }
+
+    /// A hub on what a writer has, and its replica, which the writer has not begun yet.
+    fn hub_of(writer: &Writer) -> (Hub, Replica) {
+        let origin = Origin::new(writer.state.epoch.clone(), writer.origin, writer.state.last);
+        let replica = Arc::<Mutex<Option<Replica>>>::default();
+        let hub = Hub::builder().build_on(Fed { origin, replica: replica.clone() });
+        let replica = replica.lock().take().unwrap();
+        (hub, replica)
+    }
+
+    /// How many events of its only topic the hub was given.
+    fn events(hub: &Hub) -> u64 {
+        hub.topics()[0].events
+    }
+
+    /// A log with this many events that is closed.
+    fn closed_log(path: &Path, events: usize) {
+        let log = RedbLog::open(path).unwrap();
+        for n in 0..events {
+            append_at_last(&log, &n.to_string());
+        }
+    }
+
+    /// Appends without the threads, and returns the kind of error.
+    fn fail(writer: &mut Writer, key: &str) -> LogErrorKind {
+        let key = Some(IdempotencyKey::new(key).unwrap());
+        let (reply, appended) = Reply::new();
+        let append = Append::new(Topic::new("a").unwrap(), Event::new("x"), key);
+        writer.append(vec![append], vec![reply]);
+        appended.wait().unwrap_err().kind()
+    }
+
+    /// The pause is over.
+    fn end_pause(writer: &mut Writer) {
+        writer.pause.as_mut().unwrap().until = Instant::now();
+    }
 
     fn append(log: &RedbLog, key: &str) -> Result<Appended, LogError> {
         let topic = Topic::new("a").unwrap();
@@ -361,5 +428,63 @@ mod tests {
         let Appended { position, is_duplicate, .. } = append_at_last(&log, "during");
         assert_eq!((position, is_duplicate), (first + 1, true));
         assert_eq!(append_at_last(&log, "later").position, first + 2);
+    }
+
+    #[test]
+    fn a_log_is_not_trimmed_before_its_hub_has_begun() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("events.redb");
+        closed_log(&path, 3);
+        // All have expired.
+        let mut writer = RedbLog::builder().max_age(Duration::ZERO).writer(&path).unwrap();
+        writer.tidied = Instant::now().checked_sub(TIDY_EVERY).unwrap();
+        writer.idle();
+        let (hub, replica) = hub_of(&writer);
+        writer.begin(replica);
+        assert_eq!((hub.health().link, events(&hub)), (Link::Up, 3));
+        writer.idle();
+        assert_eq!(writer.state.trimmed, 3);
+    }
+
+    #[test]
+    fn a_replica_that_cannot_have_all_is_ready_when_the_file_can_be_written() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("events.redb");
+        closed_log(&path, 3);
+        let mut writer = RedbLog::builder().writer(&path).unwrap();
+        let harmed = writer.shared.with(|store| {
+            let txn = store.begin_write()?;
+            txn.open_table(EVENTS)?.remove(2_u64)?;
+            Ok(txn.commit()?)
+        });
+        harmed.unwrap();
+        let (hub, replica) = hub_of(&writer);
+        writer.begin(replica.clone());
+        assert!(matches!(hub.health().link, Link::Down { .. }), "{:?}", hub.health());
+        assert_eq!(replica.position().unwrap(), 3);
+        end_pause(&mut writer);
+        writer.idle();
+        assert_eq!(hub.health().link, Link::Up);
+        assert!(writer.pause.is_none());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_was_withheld_is_delivered_also_if_the_next_commit_is_in_doubt() {
+        let folder = TempDir::new().unwrap();
+        let [path, away] = ["events.redb", "away"].map(|name| folder.path().join(name));
+        let mut writer = RedbLog::builder().writer(&path).unwrap();
+        let (hub, replica) = hub_of(&writer);
+        writer.begin(replica.clone());
+        *writer.shared.counts.disk.moved.lock() = Some([path.clone(), away.clone()]);
+        assert_eq!(fail(&mut writer, "withheld"), LogErrorKind::Unacknowledged);
+        assert_eq!(replica.position().unwrap(), 0);
+        fs::rename(away, path).unwrap();
+        end_pause(&mut writer);
+        // The second sync makes the events count.
+        let disk = &writer.shared.counts.disk;
+        disk.failing_sync.store(disk.syncs.load(Ordering::Relaxed) + 2, Ordering::Relaxed);
+        assert_eq!(fail(&mut writer, "in doubt"), LogErrorKind::Unacknowledged);
+        assert_eq!((replica.position().unwrap(), events(&hub)), (2, 2));
     }
 }

@@ -22,7 +22,8 @@ use crate::subscriber::Subscriber;
 
 /// Publishes in a hub what services publish on channels of Redis's Pub/Sub.
 ///
-/// The hub may be any, also one in memory. The bridge ends when it is dropped, or the hub is closed.
+/// The hub may be any, also one in memory. The bridge ends when it is dropped, or at
+/// the first message after the hub was closed.
 ///
 /// ```no_run
 /// use tidings::Hub;

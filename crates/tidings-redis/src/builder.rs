@@ -134,9 +134,10 @@ impl RedisLogBuilder {
     ///
     /// - [`LogErrorKind::Unavailable`] when no server answers in time;
     /// - [`LogErrorKind::Refused`] for an address, name or number that is out of range, credentials,
-    ///   missing permissions, a version before 6.2, or an eviction policy under which the log could vanish;
+    ///   missing permissions, a version before 6.2, an eviction policy under which the log could vanish, or keys that
+    ///   hold something else than a log;
     /// - [`LogErrorKind::Full`] when the server's memory or disk is;
-    /// - [`LogErrorKind::Corrupt`] when the log's keys hold something else;
+    /// - [`LogErrorKind::Corrupt`] when the stream's history or its last id cannot be read;
     /// - [`LogErrorKind::Closed`] outside of a tokio runtime.
     pub async fn connect(self) -> Result<RedisLog, LogError> {
         let runtime = Handle::try_current().map_err(|error| {

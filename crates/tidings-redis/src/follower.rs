@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{RedisError, RedisResult, cmd};
+use redis::{Pipeline, RedisError, RedisResult, Value};
 use tidings::backend::{LogError, Origin, RecordError, Refused, Replica};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -13,9 +13,10 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::batch_size::BatchSize;
 use crate::engine::Engine;
-use crate::entry::{Entry, streams};
+use crate::entry::{Entry, streams, unexpected};
 use crate::entry_id::EntryId;
 use crate::error::failed;
+use crate::script::PRESENT;
 use crate::stream_state::{StreamState, Verdict};
 
 /// The task that feeds the replica, from one history to the next.
@@ -30,6 +31,8 @@ pub(crate) struct Follower {
     cursor: EntryId,
     /// The cursor is an entry of this stream, and not only a position in it.
     is_entry: bool,
+    /// How many entries the stream had got with the cursor, or fewer, if that is known.
+    added_at_cursor: Option<u64>,
     /// The replica was given everything up to here.
     position: u64,
     /// What the replica knows about the link.
@@ -71,7 +74,17 @@ impl Follower {
     ) -> Self {
         let position = origin.position;
         let cursor = EntryId::at(position);
-        Self { engine, replica, doubt, origin, cursor, is_entry: false, position, is_up: None }
+        Self {
+            engine,
+            replica,
+            doubt,
+            origin,
+            cursor,
+            is_entry: false,
+            added_at_cursor: None,
+            position,
+            is_up: None,
+        }
     }
 
     /// Follows until the hub is gone.
@@ -115,26 +128,47 @@ impl Follower {
                 backoff.reset();
             }
             let asked = batch.entries();
-            let entries = self.next(&mut connection, asked).await?;
-            batch.seen(entries.len(), entries.iter().map(Entry::size).sum());
+            let (mut entries, is_joined) = self.next(&mut connection, asked).await?;
+            let read = entries.len();
+            batch.seen(read, entries.iter().map(Entry::size).sum());
+            if read > 0 && !is_joined {
+                // What came between may be gone, and clients must hear of that before they get these.
+                self.verify(&mut connection).await?;
+                verified = Some(Instant::now());
+                entries.retain(|entry| entry.id > self.cursor);
+            }
             for entry in &entries {
                 self.hand_on(entry)?;
             }
-            if entries.len() < asked {
+            self.added_at_cursor = self.added_at_cursor.map(|added| added + entries.len() as u64);
+            if read < asked {
                 self.replica.caught_up()?;
             }
         }
     }
 
+    /// The next entries, and whether that at the cursor was still there after they were read. Streams are trimmed from
+    /// the oldest entry on, so nothing between is gone then.
     async fn next(
         &self,
         connection: &mut MultiplexedConnection,
         count: usize,
-    ) -> RedisResult<Vec<Entry>> {
-        let mut read = cmd("XREAD");
-        read.arg("COUNT").arg(count).arg("BLOCK").arg(Self::BLOCK.as_millis().to_string());
-        read.arg("STREAMS").arg(&self.engine.keys.stream).arg(self.cursor.to_string());
-        streams(connection.send_packed_command(&read).await?)
+    ) -> RedisResult<(Vec<Entry>, bool)> {
+        let (stream, cursor) = (&self.engine.keys.stream, self.cursor.to_string());
+        let mut commands = Pipeline::with_capacity(2);
+        commands.cmd("XREAD").arg("COUNT").arg(count);
+        commands.arg("BLOCK").arg(Self::BLOCK.as_millis().to_string());
+        commands.arg("STREAMS").arg(stream).arg(&cursor);
+        let mut is_present = PRESENT.on(&[stream]);
+        is_present.arg(&cursor);
+        commands.add_command(is_present);
+        let answers = connection.send_packed_commands(&commands, 0, 2).await?;
+        let Ok([read, is_present]) = <[Value; 2]>::try_from(answers) else {
+            return Err(unexpected("two answers", &Value::Nil));
+        };
+        let entries = streams(read)?;
+        let is_present = is_present.extract_error()? == Value::Int(1);
+        Ok((entries, self.is_entry && is_present))
     }
 
     fn hand_on(&mut self, entry: &Entry) -> Result<(), Refused> {
@@ -156,11 +190,13 @@ impl Follower {
         let command = self.engine.state_command(self.is_entry.then_some(self.cursor));
         let state = StreamState::read(connection.send_packed_command(&command).await?)?;
         let state = state.ok_or(Interruption::AnotherHistory)?;
-        match state.since(&self.origin.epoch, self.cursor, self.is_entry) {
+        let epoch = &self.origin.epoch;
+        match state.since(epoch, self.cursor, self.is_entry, self.added_at_cursor) {
             Verdict::Continued => {}
             Verdict::Trimmed(to) => self.skip(to, state.newest)?,
             Verdict::AnotherHistory => return Err(Interruption::AnotherHistory),
         }
+        self.added_at_cursor = state.added_at(self.cursor).or(self.added_at_cursor);
         Ok(self.report_link(Ok(()))?)
     }
 
@@ -196,6 +232,7 @@ impl Follower {
         self.position = self.origin.position;
         self.cursor = EntryId::at(self.position);
         self.is_entry = false;
+        self.added_at_cursor = None;
         self.is_up = None;
         self.replica.restart(self.origin.clone())
     }

@@ -41,8 +41,9 @@
 //!   A node notices it when the stream ends before the last entry that it has seen, has other entries in its
 //!   place, or was deleted; it looks on each new connection, and every second. A loss of entries that no
 //!   running node had seen may go unnoticed: a client that alone has seen them receives the events since.
-//! - Clients also learn of entries that were trimmed before their node, or they, have read them (`trimmed`). Before
-//!   Redis 7, which does not tell whether anything was trimmed, a client may be reset although it missed nothing.
+//! - Clients also learn of entries that were trimmed before their node, or they, have read them (`trimmed`), and before
+//!   they get what came after. Before Redis 7, which does not tell whether anything was trimmed, a client may be reset
+//!   although it missed nothing: also a connected one, by the first event after all others have expired.
 //! - An event with an idempotency key is appended once within
 //!   [`idempotency_window`](RedisLogBuilder::idempotency_window), and tried again over lost connections until
 //!   [`append_timeout`](RedisLogBuilder::append_timeout) has passed. An event without a key is tried once: if the
@@ -87,8 +88,9 @@
 //!
 //! # Publishing from any language
 //!
-//! One `XADD` is a publication. The fields are `topic`, and `data` or `event` (the name) or both; `retry`
-//! (milliseconds) and `comment` are optional. Other fields are ignored.
+//! One `XADD` is a publication. The fields are `topic`, and `data` or `event` (the name) or both. Optional are `retry`
+//! (milliseconds), `comment`, `attributes` (a JSON object), `event_key` (the event's key) and `removes_key` (`1`: the event takes
+//! its key away). Other fields are ignored, but for two that are told below.
 //!
 //! ```text
 //! XADD {tidings}:log MAXLEN ~ 100000 * topic orders event created data "order 17"

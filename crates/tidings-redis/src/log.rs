@@ -55,7 +55,9 @@ impl RedisLog {
         let (signals, receiver) = mpsc::channel(signals::MAX_WAITING);
         let publish = runtime.spawn(signals::publish(engine.clone(), receiver));
         Self {
-            pending: Arc::new(Semaphore::new(engine.options.max_pending)),
+            pending: Arc::new(Semaphore::new(
+                engine.options.max_pending.min(Semaphore::MAX_PERMITS),
+            )),
             engine,
             runtime,
             origin,

@@ -89,7 +89,7 @@ impl Reader<'_> {
                 let Some(position) = entry.id.position() else { continue };
                 page.to = position;
                 let Some(record) = self.record(entry) else { continue };
-                bytes += record.event.data().map_or(0, str::len);
+                bytes += entry.size();
                 page.records.push(record);
                 if bytes >= self.read.max_bytes {
                     return Ok(page);

@@ -111,6 +111,10 @@ pub(crate) static STATE: LazyLock<Lua> = LazyLock::new(|| {
     )
 });
 
+/// `PRESENT stream id` answers with 1 if the stream has the entry, and with 0 if not. Not with the entry, which may be large.
+pub(crate) static PRESENT: LazyLock<Lua> =
+    LazyLock::new(|| Lua::new("return #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])"));
+
 /// `CLAIM stream before after` replaces the group that names the history, or makes the first if `before` is empty;
 /// unless the stream has another one than `before`. Answers with the one that the stream has then.
 pub(crate) static CLAIM: LazyLock<Lua> = LazyLock::new(|| {

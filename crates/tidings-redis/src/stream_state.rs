@@ -86,9 +86,35 @@ impl StreamState {
         self.first.is_none_or(|first| first > id) && !self.is_complete()
     }
 
+    /// Whether nothing was removed but entries up to `cursor`, when the stream had got `added_at_cursor`: all that it got
+    /// since is present.
+    fn has_all_added_since(&self, cursor: EntryId, added_at_cursor: Option<u64>) -> bool {
+        let Some((added, before)) = self.added.zip(added_at_cursor) else { return false };
+        self.first.is_none_or(|first| first > cursor)
+            && self.max_deleted <= Some(cursor)
+            && added.checked_sub(before) == Some(self.length)
+    }
+
+    /// How many entries the stream had got with this one, if that can be told: of the newest, and of the oldest that is
+    /// left unless somebody deleted one after it.
+    pub(crate) fn added_at(&self, id: EntryId) -> Option<u64> {
+        if id == self.last_generated {
+            return self.added;
+        }
+        let is_countable = self.first == Some(id) && self.max_deleted <= Some(id);
+        is_countable.then_some(self.added?.checked_sub(self.length.checked_sub(1)?)?)
+    }
+
     /// What has happened since the history of `epoch` was read up to `cursor`. Where the cursor is an entry
-    /// (`is_entry`), the state must be one that was asked for with it.
-    pub(crate) fn since(&self, epoch: &Epoch, cursor: EntryId, is_entry: bool) -> Verdict {
+    /// (`is_entry`), the state must be one that was asked for with it. `added_at_cursor` is how many entries the stream
+    /// had got then, or fewer.
+    pub(crate) fn since(
+        &self,
+        epoch: &Epoch,
+        cursor: EntryId,
+        is_entry: bool,
+        added_at_cursor: Option<u64>,
+    ) -> Verdict {
         if !self.is_of(epoch) || is_entry && self.last_generated < cursor {
             return Verdict::AnotherHistory;
         }
@@ -100,10 +126,10 @@ impl StreamState {
         if was_never_here {
             return Verdict::AnotherHistory;
         }
-        match self.may_lack_after(cursor) {
-            false => Verdict::Continued,
-            true => Verdict::Trimmed(self.first.unwrap_or(self.last_generated)),
+        if self.may_lack_after(cursor) && !self.has_all_added_since(cursor, added_at_cursor) {
+            return Verdict::Trimmed(self.first.unwrap_or(self.last_generated));
         }
+        Verdict::Continued
     }
 }
 
@@ -118,7 +144,11 @@ mod tests {
     }
 
     fn since(state: &StreamState, seq: u64, is_entry: bool) -> Verdict {
-        state.since(&Epoch::new("e").unwrap(), id(seq), is_entry)
+        state.since(&Epoch::new("e").unwrap(), id(seq), is_entry, None)
+    }
+
+    fn since_added(state: &StreamState, seq: u64, added: u64) -> Verdict {
+        state.since(&Epoch::new("e").unwrap(), id(seq), true, Some(added))
     }
 
     /// A stream with the entries from `first` to `newest`, from which `removed` older ones are gone.
@@ -186,6 +216,31 @@ mod tests {
         let empty = StreamState { length: 0, first: None, newest: None, ..stream(1, 9, 0) };
         assert_eq!(since(&empty, 5, true), Verdict::Trimmed(id(9)));
         assert_eq!(since(&empty, 9, true), Verdict::Continued);
+    }
+
+    #[test]
+    fn a_stream_that_has_all_it_got_since_is_continued_though_all_before_expired() {
+        // Its 6 entries up to the cursor are gone, and only they.
+        assert_eq!(since_added(&stream(7, 9, 6), 6, 6), Verdict::Continued);
+        // Another one is gone, that came after the cursor.
+        assert_eq!(since_added(&stream(7, 9, 6), 5, 5), Verdict::Trimmed(id(7)));
+        let empty = StreamState { length: 0, first: None, newest: None, ..stream(1, 9, 0) };
+        assert_eq!(since_added(&empty, 8, 8), Verdict::Trimmed(id(9)));
+        // Somebody has deleted one.
+        let state = StreamState { max_deleted: Some(id(8)), ..stream(7, 9, 6) };
+        assert_eq!(since_added(&state, 6, 6), Verdict::Trimmed(id(7)));
+        let older = StreamState { added: None, max_deleted: None, ..stream(7, 9, 6) };
+        assert_eq!(since_added(&older, 6, 6), Verdict::Trimmed(id(7)));
+    }
+
+    #[test]
+    fn entries_are_counted_up_to_the_newest_and_the_oldest() {
+        let state = stream(7, 9, 6);
+        assert_eq!([6, 7, 8, 9].map(|seq| state.added_at(id(seq))), [None, Some(7), None, Some(9)]);
+        let state = StreamState { max_deleted: Some(id(8)), length: 2, ..state };
+        assert_eq!([7, 9].map(|seq| state.added_at(id(seq))), [None, Some(9)]);
+        let older = StreamState { added: None, max_deleted: None, ..state };
+        assert_eq!([7, 9].map(|seq| older.added_at(id(seq))), [None, None]);
     }
 
     #[test]

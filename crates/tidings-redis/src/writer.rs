@@ -56,7 +56,7 @@ impl Job {
     }
 
     fn size(&self) -> usize {
-        self.append.event.data().map_or(0, str::len)
+        self.append.topic.as_str().len() + self.append.event.size()
     }
 }
 
@@ -244,7 +244,9 @@ impl Writer {
             pipeline.add_command(self.command(job, &mut has_script));
         }
         if let Some((replicas, timeout)) = self.engine.options.replicas {
-            pipeline.cmd("WAIT").arg(replicas).arg(timeout.as_millis().to_string());
+            // 0 would be without limit.
+            let timeout = timeout.as_millis().max(1);
+            pipeline.cmd("WAIT").arg(replicas).arg(timeout.to_string());
         }
         pipeline
     }
@@ -359,5 +361,51 @@ fn too_late(is_sent: bool, last_error: Option<&RedisError>) -> LogError {
         (None, false) => {
             LogError::new(LogErrorKind::Unavailable, "redis: cannot append: no turn in time")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings::{Event, Topic};
+    use tokio::sync::{Semaphore, mpsc};
+
+    use super::*;
+    use crate::endpoint::Endpoint;
+    use crate::options::RedisOptions;
+
+    fn writer(options: RedisOptions) -> Writer {
+        let endpoint = Endpoint::parse("redis://127.0.0.1/", options.connect_timeout).unwrap();
+        let (_, jobs) = mpsc::unbounded_channel();
+        Writer::new(Arc::new(Engine::new(options, endpoint)), jobs, Arc::default())
+    }
+
+    fn job(event: Event) -> Job {
+        let append = Append::new(Topic::new("a").unwrap(), event, None);
+        let pending = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let (reply, _) = Reply::new();
+        Job::new(append, reply, Duration::from_secs(5), pending)
+    }
+
+    #[test]
+    fn replicas_are_never_waited_for_without_limit() {
+        for (micros, sent) in [(1, "1"), (20_000, "20")] {
+            let replicas = Some((2, Duration::from_micros(micros)));
+            let writer = writer(RedisOptions { replicas, ..RedisOptions::default() });
+            let mut expected = Pipeline::new();
+            expected.cmd("WAIT").arg(2).arg(sent);
+            let pipeline = writer.pipeline(&[]);
+            assert_eq!(pipeline.get_packed_pipeline(), expected.get_packed_pipeline());
+        }
+    }
+
+    #[test]
+    fn a_batch_has_only_so_many_bytes_also_of_what_is_not_data() {
+        let mut writer = writer(RedisOptions::default());
+        for _ in 0..3 {
+            let event = Event::comment("x".repeat(Writer::BATCH_BYTES / 2)).unwrap();
+            writer.waiting.push_back(job(event));
+        }
+        assert_eq!(writer.next_batch().len(), 2);
+        assert_eq!(writer.next_batch().len(), 1);
     }
 }

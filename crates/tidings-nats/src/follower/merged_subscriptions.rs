@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::stream::{AbortHandle, Abortable, SelectAll};
 use futures_util::{Stream, future};
+use tokio::time::{Instant, sleep_until};
 
 /// Many subscriptions of one connection, each with its own channel. Puts their messages back into the order in which
 /// the connection received them.
@@ -25,6 +26,9 @@ pub(crate) struct MergedSubscriptions<S: Stream, T> {
     capacity: usize,
     /// How long to wait for messages that should have come before.
     patience: Option<Duration>,
+    /// The position that completes the next batch, and when to make it: also if the wait for it is given up and begun
+    /// again, however often.
+    due: Option<(u64, Instant)>,
     /// How many have come since the last batch.
     taken: usize,
 }
@@ -54,7 +58,15 @@ impl<S: Stream + Unpin, T> MergedSubscriptions<S, T> {
         capacity: usize,
         patience: Option<Duration>,
     ) -> Self {
-        Self { streams: SelectAll::new(), held: Vec::new(), read, capacity, patience, taken: 0 }
+        Self {
+            streams: SelectAll::new(),
+            held: Vec::new(),
+            read,
+            capacity,
+            patience,
+            due: None,
+            taken: 0,
+        }
     }
 
     /// Adds a subscription, which the handle ends.
@@ -67,12 +79,25 @@ impl<S: Stream + Unpin, T> MergedSubscriptions<S, T> {
     /// The next messages, at least one. Nothing is lost when it is dropped before it is ready.
     pub(crate) async fn batch(&mut self) -> Batch<T> {
         // Tokio's budget for a task would make channels look empty that are not.
-        let complete = tokio::task::unconstrained(future::poll_fn(|cx| self.poll_first(cx))).await;
-        if let Some(patience) = self.patience {
-            tokio::time::sleep(patience).await;
+        let (complete, at) =
+            tokio::task::unconstrained(future::poll_fn(|cx| self.poll_due(cx))).await;
+        // A timer, even one that is late, may need another turn of the runtime.
+        if at > Instant::now() {
+            sleep_until(at).await;
         }
         tokio::task::unconstrained(future::poll_fn(|cx| Poll::Ready(self.finish(complete, cx))))
             .await
+    }
+
+    /// Waits for the first message of a batch, unless it has come already.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<(u64, Instant)> {
+        if let Some(due) = self.due {
+            return Poll::Ready(due);
+        }
+        self.poll_first(cx).map(|complete| {
+            let at = Instant::now() + self.patience.unwrap_or_default();
+            *self.due.insert((complete, at))
+        })
     }
 
     /// Waits for a message. Returns the highest position that has come.
@@ -85,6 +110,7 @@ impl<S: Stream + Unpin, T> MergedSubscriptions<S, T> {
     }
 
     fn finish(&mut self, complete: u64, cx: &mut Context<'_>) -> Batch<T> {
+        self.due = None;
         let taken = std::mem::take(&mut self.taken) + self.drain(cx);
         self.held.sort_by_key(|live| live.sequence);
         self.held.dedup_by_key(|live| live.sequence);
@@ -196,6 +222,29 @@ mod tests {
         assert!(next(&mut merged).await.has_overflowed);
         senders[0].try_send(6).unwrap();
         assert!(!next(&mut merged).await.has_overflowed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_is_interrupted_again_and_again_ends_as_soon_as_any_other() {
+        let (mut merged, senders) = merged(1, 16);
+        merged.patience = Some(Duration::from_millis(20));
+        senders[0].try_send(1).unwrap();
+        let interrupted = async {
+            loop {
+                tokio::select! {
+                    batch = merged.batch() => break batch,
+                    () = tokio::time::sleep(Duration::from_millis(10)) => {}
+                }
+            }
+        };
+        let batch = timeout(Duration::from_secs(1), interrupted).await.expect("a batch in time");
+        let sequences: Vec<_> = batch.messages.iter().map(|live| live.sequence).collect();
+        assert_eq!(sequences, [1]);
+        // The next one is waited for anew.
+        senders[0].try_send(2).unwrap();
+        let began = Instant::now();
+        assert_eq!(next(&mut merged).await.messages.len(), 1);
+        assert!(began.elapsed() >= Duration::from_millis(20));
     }
 
     /// A connection on its own thread puts messages into channels as they come. Whatever the reader is doing meanwhile,

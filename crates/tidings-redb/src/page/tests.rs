@@ -146,6 +146,23 @@ fn a_pattern_is_all_topics_in_the_index_that_match() {
 }
 
 #[test]
+fn a_page_has_only_so_many_bytes_also_of_what_is_not_data() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("events.redb");
+    let log = RedbLog::open(&path).unwrap();
+    for _ in 0..3 {
+        let event = Event::comment("x".repeat(1_000)).unwrap();
+        let (reply, appended) = Reply::new();
+        log.append(Append::new(topic(), event, None), reply);
+        appended.wait().unwrap();
+    }
+    drop(log);
+    let store = Store::open_unchecked(&path, Arc::default()).unwrap();
+    let page = read(&store, &Read::new(vec![topic().into()], Start::After(0), 3, 1_000)).unwrap();
+    assert_eq!((positions(&page), page.to), (vec![1], 1));
+}
+
+#[test]
 fn what_was_trimmed_of_a_pattern_is_unknown() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("events.redb");

@@ -166,6 +166,42 @@ async fn trimming_past_a_node_that_was_cut_off_resets_its_clients() {
     Client::expect(&cut_off, &["a"], Some(&before), "trimmed").await;
 }
 
+/// Adds 1,000 events in one step, of which 100 are left.
+const MANY: &str = "for n = 1, 1000 do\n\
+    redis.call('XADD', KEYS[1], 'MAXLEN', '100', '*', 'topic', 'a', 'data', n)\n\
+    end";
+
+#[tokio::test]
+async fn what_is_trimmed_in_the_step_that_adds_it_resets_clients_before_the_rest() {
+    let Some(server) = server().await else { return };
+    let hub = node(&server.url()).await;
+    let before = id_of(&hub, "a", "before").await;
+    let mut client = Client::expect(&hub, &["a"], Some(&before), "resumed").await;
+    server.cli(&["EVAL", MANY, "1", "{tidings}:log"]).await;
+    assert_eq!(client.status().await["reason"], "trimmed");
+    let last = id_of(&hub, "a", "1001").await;
+    client.read_to(&last).await;
+    // After that nothing is missing.
+    let number = |m: &tidings::Message| m.data().parse::<u64>().expect("a number");
+    let seen: Vec<_> = client.messages()[2..].iter().map(number).collect();
+    assert!(seen[0] > 900 && seen.windows(2).all(|two| two[0] + 1 == two[1]), "{seen:?}");
+    Client::expect(&hub, &["a"], Some(&before), "trimmed").await;
+}
+
+#[tokio::test]
+async fn events_that_expire_when_they_were_read_reset_no_client() {
+    let Some(server) = server().await else { return };
+    let hub = node(&server.url()).await;
+    let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
+    for data in ["one", "two", "three"] {
+        let id = id_of(&hub, "a", data).await;
+        client.read_to(&id).await;
+        server.cli(&["XTRIM", "{tidings}:log", "MAXLEN", "0"]).await;
+    }
+    let seen: Vec<_> = client.messages()[1..].iter().map(|m| m.data()).collect();
+    assert_eq!(seen, ["one", "two", "three"]);
+}
+
 #[tokio::test]
 async fn a_link_that_passes_nothing_is_noticed_and_what_was_missed_comes() {
     let Some(server) = server().await else { return };
