@@ -2,10 +2,14 @@
 // seconds). Nothing that was published in between may be missing or doubled.
 
 import assert from "node:assert/strict";
+import { EventEmitter, once } from "node:events";
 import { describe, test } from "node:test";
 
+import { defer } from "./cleanup.mjs";
 import { assertContinuous } from "./continuity.mjs";
+import * as firefox from "./firefox.mjs";
 import { hubAndBrowser } from "./fixture.mjs";
+import { Hub } from "./hub.mjs";
 import { Proxy } from "./proxy.mjs";
 import { Publisher } from "./publisher.mjs";
 import { position, Stream } from "./stream.mjs";
@@ -148,5 +152,52 @@ describe("a stream that was cut", { concurrency: true }, () => {
     assert.deepEqual(seen.slice(0, 3), [1, 2, 3]);
     assertContinuous(seen.slice(3), seen[3], 1_110);
     assert.ok(1_110 - seen[3] + 1 >= 1_000, `it starts at ${seen[3]}`);
+  });
+});
+
+// A stream whose filter hides every event brings their ids with its heartbeats, in blocks without data.
+describe("an id that comes without data", { concurrency: true }, () => {
+  /** Hides an event from a page, and ends its stream when the id was there. Returns the ids, and the requests' last ids. */
+  const hide = async (t, hub, page) => {
+    const seen = new EventEmitter();
+    const [idIsThere, isBack] = [once(seen, "id"), once(seen, "back")];
+    let hidden;
+    const proxy = await Proxy.start(t, hub, {
+      retryMs: 50,
+      rewrite: (text) => {
+        if (hidden && text.includes(`id: ${hidden}\n`)) seen.emit("id");
+        return text;
+      },
+      rewriteRequest: (head) => {
+        if (proxy.requests.length === 2) seen.emit("back");
+        return head;
+      },
+    });
+    await page.goto(`${proxy.url}/healthz`);
+    const [status, { client }] = await page.evaluate((path) => new Promise((resolve) => {
+      const source = new EventSource(path);
+      source.addEventListener("tidings:status", ({ data, lastEventId }) => resolve([lastEventId, JSON.parse(data)]));
+    }), "/events?topic=a&filter.role=admin");
+    hidden = (await hub.publish("a", "for admins")).id;
+    // With a heartbeat, after 15 seconds.
+    await idIsThere;
+    await hub.cut(client);
+    await isBack;
+    return { status, hidden, requests: proxy.requests.map(lastEventId) };
+  };
+
+  test("is the last id in Chromium", { timeout }, async (t) => {
+    const { hub, context } = await setUp(t);
+    const { hidden, requests } = await hide(t, hub, await context.newPage());
+    assert.deepEqual(requests, [undefined, hidden]);
+  });
+
+  const skip = process.env.FIREFOX ? false : "FIREFOX is not set";
+  test("is ignored by Firefox", { skip, timeout }, async (t) => {
+    const hub = await Hub.start(t);
+    const browser = await firefox.launch();
+    defer(t, () => browser.close());
+    const { status, requests } = await hide(t, hub, await browser.newPage());
+    assert.deepEqual(requests, [undefined, status]);
   });
 });

@@ -2,9 +2,12 @@
 export interface Backoff {
   /** The longest delay, but for what a server asks for itself. 30,000 by default. */
   readonly max: number;
-  /** The first delay where the server has not said one by `retry`. 1,000 by default. */
+  /** What delays grow from, where the server has not said a `retry`. 1,000 by default. */
   readonly first: number;
 }
+
+/** The longest time of a timer: a longer one ends at once. */
+export const LONGEST_TIMER: number = 2 ** 31 - 1;
 
 /**
  * The delay before the next attempt, after so many that have brought nothing.

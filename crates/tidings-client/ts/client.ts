@@ -1,4 +1,4 @@
-import { delay } from "./backoff.ts";
+import { LONGEST_TIMER, delay } from "./backoff.ts";
 import { TidingsError } from "./error.ts";
 import { DecodedEvent, END_EVENT, STATUS_EVENT, json } from "./event.ts";
 import type {
@@ -20,7 +20,8 @@ import type { Outcome, Sink } from "./transport.ts";
  * - `open`: events come.
  * - `waiting`: it will try again.
  * - `paused`: its page is away. It goes on where it was when the page is back.
- * - `closed`: for good. `error` says why, if the application has not closed it and nothing was finished.
+ * - `closed`: for good. `error` says why, if something has gone wrong; there is none after `close()`, and after the ends `finished` and
+ *   `superseded`.
  */
 export type ConnectionState = "connecting" | "open" | "waiting" | "paused" | "closed";
 
@@ -56,7 +57,7 @@ const TEMPORARY = [408, 425, 429];
  * A client of one event stream, over all of its connections.
  *
  * It connects in the next microtask, so listeners that are added at once miss nothing, and again after every loss, with the id of
- * its last event. Between two status events `reset`, nothing is missing, doubled or out of order.
+ * its last event. At a hub, nothing is missing, doubled or out of order between two resets, but ephemeral events may be missed.
  */
 export class TidingsClient<Events extends EventMap = AnyEvents> implements AsyncIterable<EventOf<Events>> {
   readonly url: string;
@@ -78,6 +79,8 @@ export class TidingsClient<Events extends EventMap = AnyEvents> implements Async
   #isOffline = false;
   /** Ends a delay, or the time away. */
   #wake: () => void = () => {};
+  /** Whether the next connection is wanted at once. */
+  #isHurried = false;
   /** How many connections, one after the other, have brought nothing. */
   #failures = 0;
   /** Whether the connection has brought something. */
@@ -100,6 +103,7 @@ export class TidingsClient<Events extends EventMap = AnyEvents> implements Async
     queueMicrotask(() => void this.#run());
   }
 
+  /** What it is doing. */
   get state(): ConnectionState {
     return this.#state;
   }
@@ -157,6 +161,7 @@ export class TidingsClient<Events extends EventMap = AnyEvents> implements Async
     return this.#listeners.add("end", (end) => listener(end.reason, end));
   }
 
+  /** Calls `listener` at each change of the state, and at each wait. */
   onState(listener: (state: ConnectionState, detail: StateDetail) => void): Unsubscribe {
     return this.#listeners.add("state", listener);
   }
@@ -178,12 +183,18 @@ export class TidingsClient<Events extends EventMap = AnyEvents> implements Async
     return queue;
   }
 
-  /** Connects again, at once, and where it was. */
+  /**
+   * Ends the connection, or the wait for the next, and connects again at once, where it was; of a page that is away, when it is back.
+   * A tab that follows another (`tabs()`) goes on following. After `close`, nothing.
+   */
   reconnect(): void {
+    // A listener may be told of a delay that has not begun.
+    this.#isHurried = true;
     this.#stop("again");
     this.#wake();
   }
 
+  /** Ends the stream for good. To go on later, make another client with this one's `lastEventId`. */
   close(): void {
     this.#close();
   }
@@ -202,7 +213,7 @@ export class TidingsClient<Events extends EventMap = AnyEvents> implements Async
       }
       const connection = new AbortController();
       this.#connection = connection;
-      this.#isFruitful = false;
+      this.#isFruitful = this.#isHurried = false;
       this.#setState("connecting");
       let outcome: Outcome | undefined;
       let failure: unknown;
@@ -220,7 +231,7 @@ export class TidingsClient<Events extends EventMap = AnyEvents> implements Async
       if (stop === "away" || stop === "again") continue;
       const wait = this.#judge(outcome, failure, stop);
       if (this.#isClosed) return;
-      if (wait > 0) await this.#sleep(wait);
+      if (wait > 0 && !this.#isHurried) await this.#sleep(wait);
     }
   }
 
@@ -359,10 +370,13 @@ export class TidingsClient<Events extends EventMap = AnyEvents> implements Async
     const { silence = 45_000 } = this.#options;
     if (!(silence > 0 && silence < Infinity)) return;
     this.#watchdog = setTimeout(() => {
-      const left = this.#lastSign + silence - Date.now();
+      const now = Date.now();
+      // The clock may have been set back.
+      this.#lastSign = Math.min(this.#lastSign, now);
+      const left = this.#lastSign + silence - now;
       if (left > 0) this.#watch(left);
       else this.#stop("silent");
-    }, after);
+    }, Math.min(after, LONGEST_TIMER));
   }
 
   #setAway(isAway: boolean): void {
@@ -393,12 +407,14 @@ export class TidingsClient<Events extends EventMap = AnyEvents> implements Async
   /** Until it is woken, or for a time. */
   #sleep(ms?: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = ms === undefined ? undefined : setTimeout(resolve, ms);
-      this.#wake = () => {
+      const end = (): void => {
         clearTimeout(timer);
-        this.#wake = () => {};
+        // One that is called late leaves what came after it alone.
+        if (this.#wake === end) this.#wake = () => {};
         resolve();
       };
+      const timer = ms === undefined ? undefined : setTimeout(end, Math.min(ms, LONGEST_TIMER));
+      this.#wake = end;
     });
   }
 

@@ -51,7 +51,7 @@ export interface HubEvents {
 /** One event. */
 export interface TidingsEvent<Name extends string = string, Data = unknown> {
   readonly name: Name;
-  /** The data, decoded: see `decode` of the options. */
+  /** The data, decoded: see `decode` of the options. Reading it throws what that throws; `text` is always there. */
   readonly data: Data;
   /** The data as it came. */
   readonly text: string;

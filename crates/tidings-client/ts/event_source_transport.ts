@@ -5,7 +5,10 @@ import { fetchTransport } from "./fetch_transport.ts";
 import type { StreamRequest, Transport } from "./transport.ts";
 
 export interface EventSourceOptions {
-  /** The names of all events; those that are listened to by `on` need not be named. An `EventSource` gives no others. */
+  /**
+   * The names of all events; those that are listened to by `on` before the client connects need not be named. An `EventSource` gives
+   * no others: after a later `on`, call `reconnect()`.
+   */
   readonly names?: Iterable<string>;
   /** The name of the heartbeat, if it is an event. Without one, silence is not noticed: comments are not to be seen. */
   readonly heartbeat?: string;
@@ -20,6 +23,7 @@ export interface EventSourceOptions {
 export function eventSourceTransport({ names = [], heartbeat }: EventSourceOptions = {}): Transport {
   return async (request, sink) => {
     const { method, body, signal } = request;
+    signal.throwIfAborted();
     if (method !== "GET" || body !== undefined || [...request.headers].length > 0) {
       throw new TidingsError("unsupported", "an EventSource can send no headers, body or token: use fetchTransport");
     }

@@ -6,7 +6,9 @@ export async function fetchTransport(request: StreamRequest, sink: Sink): Promis
   const { url, method, body, credentials, signal } = request;
   const headers = new Headers(request.headers);
   headers.set("Accept", "text/event-stream");
-  if (request.lastEventId !== "") headers.set("Last-Event-ID", request.lastEventId);
+  // A header is bytes, each as one character: those of the id in UTF-8, after the standard.
+  const id = new TextEncoder().encode(request.lastEventId);
+  if (id.length > 0) headers.set("Last-Event-ID", String.fromCharCode(...id));
   sink.alive();
   const response = await request.fetch(url, { method, headers, body: body ?? null, credentials, signal, cache: "no-store" });
   const { status } = response;

@@ -32,6 +32,7 @@ export function liveStore<Events extends EventMap, State>(
     for (const { call } of [...listeners]) call(live);
   };
   const open = (): void => {
+    live = { ...live, connection: "connecting", error: undefined };
     const client = new TidingsClient<Events>(url, { ...options, ...(lastEventId !== undefined && { lastEventId }) });
     const { initial, afterReset = initial } = options;
     const store = createStore(client, { ...options, initial: live.state, afterReset });

@@ -1,3 +1,5 @@
+import { LONGEST_TIMER } from "./backoff.ts";
+
 /** What a page's life means for its connections. Outside of a page, nothing. */
 export interface PageEvents {
   /** Nobody is to see or hear anything until `back`. */
@@ -36,7 +38,7 @@ export function watchPage(events: PageEvents, hiddenAfter: number | undefined): 
     isLeft = false;
     changed();
   });
-  if (document && hiddenAfter !== undefined) {
+  if (document && hiddenAfter !== undefined && hiddenAfter <= LONGEST_TIMER) {
     const look = (): void => {
       clearTimeout(timer);
       if (document.visibilityState === "hidden") timer = setTimeout(setHidden, hiddenAfter, true);

@@ -10,7 +10,8 @@ export type { Live, LiveOptions } from "./live.ts";
  * The state that the events of a stream make, and how the stream is. It is open while the component is mounted; on a server, and
  * until then, the state is `initial`.
  *
- * Another `url` is another stream. Other options are read when the stream is opened.
+ * Another `url` is another stream. The other options are those of the first render with it: functions of `on` must not use the
+ * component's props and state.
  */
 export function useTidings<State, Events extends EventMap = AnyEvents>(
   url: StreamUrl<Events> | string,

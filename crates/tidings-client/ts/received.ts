@@ -38,9 +38,13 @@ const SETTLE_MS = 2_000;
 export class Received implements Place {
   /** The id of the last event with one. */
   cursor: string;
-  /** The stream that it follows, and how many events without an id that has brought since `cursor`. */
+  /** The stream that it follows, and how many events without an id that has brought since its last id, `#base`. */
   stream = "";
   run = 0;
+  /** Before `cursor` if this tab has begun later than that stream's last event. */
+  #base: string;
+  /** The last event with an id since this tab began. What a stream brings of before that is past. */
+  #lastEvent: string | undefined;
   /** Events without an id since `cursor`, and those of them that came by other streams. */
   #seen: string[] = [];
   #seenElsewhere: string[] = [];
@@ -52,13 +56,14 @@ export class Received implements Place {
   #settledAt = 0;
 
   constructor(cursor: string) {
-    this.cursor = cursor;
+    this.cursor = this.#base = cursor;
   }
 
   /** The id after which no event is missing here, if there is one yet. */
   get lowWatermark(): string | undefined {
     // In a snapshot there are no positions.
-    if (this.#lowWatermark === undefined && hasPosition(this.cursor) && Date.now() >= this.#settledAt) this.#lowWatermark = this.cursor;
+    const isSettled = hasPosition(this.cursor) && performance.now() >= this.#settledAt;
+    if (this.#lowWatermark === undefined && isSettled) this.#lowWatermark = this.cursor;
     return this.#lowWatermark;
   }
 
@@ -74,13 +79,22 @@ export class Received implements Place {
   /** Enters an entry of another tab's stream, if it is the next here. */
   receive(entry: Entry): Verdict {
     const verdict = this.#judge(entry);
+    const { event, id, stream } = entry;
     if (verdict === "next") this.#add(entry);
+    // Its stream has come so far.
+    else if (verdict === "known" && id !== undefined && event !== STATUS_EVENT) this.followFrom({ cursor: id, stream, run: 0 });
     return verdict;
   }
 
   /** Another tab's stream has come so far: from there on, its events without an id are taken. */
   followFrom({ cursor, stream, run }: Place): void {
-    if (cursor === this.cursor) this.#follow(stream, run);
+    const isFollowed = stream === this.stream && cursor === this.#base;
+    // Here, it may lack some that it can still ask for; of before it began, it gets no others.
+    if (cursor === this.cursor ? isFollowed : !this.#hasBegunAfter(cursor)) return;
+    if (stream !== this.stream) this.#seenElsewhere = [...this.#seen];
+    this.run = isFollowed ? Math.max(run, this.run) : run;
+    this.stream = stream;
+    this.#base = cursor;
   }
 
   /** Everything after an id; `undefined` if that is not known. */
@@ -100,9 +114,10 @@ export class Received implements Place {
       if (id === this.cursor || isUpTo(id, this.cursor)) return "known";
       return isHere || isPast ? "next" : "gap";
     }
-    if (!isHere) return isPast ? "known" : "gap";
+    const isCounted = stream === this.stream && previous === this.#base;
+    if (!isHere && !isCounted) return isPast ? "known" : "gap";
     // At most once: that of a stream which it does not count may be one that it has.
-    if (stream !== this.stream || run <= this.run) return "known";
+    if (!isCounted || run <= this.run) return "known";
     if (run > this.run + 1) return "gap";
     const elsewhere = this.#seenElsewhere.indexOf(content(event, data));
     if (elsewhere < 0) return "next";
@@ -111,18 +126,25 @@ export class Received implements Place {
     return "known";
   }
 
-  #follow(stream: string, run = 0): void {
-    if (stream === this.stream) return;
-    this.stream = stream;
-    this.run = run;
-    this.#seenElsewhere = [...this.#seen];
+  #follow(stream: string): void {
+    if (stream !== this.stream) this.followFrom({ cursor: this.cursor, stream, run: 0 });
+  }
+
+  /** Whether it is further than that only because it has begun there: no event was between. */
+  #hasBegunAfter(id: string): boolean {
+    return isUpTo(id, this.cursor) && (this.#lastEvent === undefined || isUpTo(this.#lastEvent, id));
   }
 
   #add(entry: Entry): void {
     const { event, data, id, stream } = entry;
     if (isBeginning(event, data)) this.#clear(data, id);
     const hadLowWatermark = this.lowWatermark !== undefined;
-    if (id !== undefined && id !== this.cursor) this.#moveTo(id);
+    // A stream may have resumed from an id without an event (`Tab`): its next event comes after the last one all the same.
+    if (id !== undefined && id !== this.cursor && event !== STATUS_EVENT) {
+      // The end of a snapshot is where this tab begins.
+      if (hasPosition(this.cursor)) this.#lastEvent = id;
+      this.#moveTo(id);
+    }
     this.#follow(stream);
     if (event === END_EVENT) return;
     this.run = entry.run;
@@ -144,15 +166,15 @@ export class Received implements Place {
   #clear(data: string, id: string | undefined): void {
     this.#entries.length = 0;
     this.#characters = 0;
-    this.#lowWatermark = undefined;
+    this.#lowWatermark = this.#lastEvent = undefined;
     // What is retained after a reset may lack events between others.
     const isWhole = !isReset(data) && !/"complete":false/.test(data);
-    this.#settledAt = isWhole || !hasPosition(id ?? "") ? 0 : Date.now() + SETTLE_MS;
+    this.#settledAt = isWhole || !hasPosition(id ?? "") ? 0 : performance.now() + SETTLE_MS;
     this.#moveTo(id ?? this.cursor);
   }
 
   #moveTo(id: string): void {
-    this.cursor = id;
+    this.cursor = this.#base = id;
     this.#seen = [];
     this.#seenElsewhere = [];
   }

@@ -6,7 +6,10 @@ import { onNextPaint } from "./paint.ts";
 export interface StoreOptions<Events extends EventMap, State> {
   /** What there is before the first event. */
   readonly initial: State;
-  /** What there is after a reset, before the retained events or the snapshot that follow; `initial` by default. */
+  /**
+   * What there is after a reset, before the retained events or the snapshot that follow; `initial` by default. Set it where `initial`
+   * is the state of a rendered page, which is void then.
+   */
   readonly afterReset?: State;
   /** The next state, for each event that changes it. */
   readonly on: {

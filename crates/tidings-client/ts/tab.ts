@@ -20,11 +20,22 @@ type Note =
   | (Place & { readonly type: "lead"; readonly isOpen: boolean; readonly lowWatermark: string | undefined })
   | { readonly type: "alive" }
   | { readonly type: "entries"; readonly entries: Entry[] }
+  /** Nothing came between the two: of a block with only an id. */
+  | { readonly type: "id"; readonly after: string; readonly id: string }
   /** What came after this id? */
   | { readonly type: "after"; readonly from: string; readonly id: string }
   | (Place & { readonly type: "answer"; readonly to: string; readonly entries: Entry[] | undefined });
 
 type Leader = Note & { readonly type: "lead" };
+
+interface Following {
+  readonly sink: Sink;
+  /** Once it is aborted, the client hears nothing more, and would miss what is taken. */
+  readonly signal: AbortSignal;
+  readonly end: () => void;
+  askedAt: number;
+  lost: ReturnType<typeof setTimeout> | undefined;
+}
 
 /** Of the notes: tabs that were opened before an update of the application may be of another version. */
 const PROTOCOL = 1;
@@ -69,12 +80,12 @@ export class Tab {
   /** Its own stream, and since when it has brought something. */
   #own: { readonly stop: AbortController; openSince: number | undefined } | undefined;
   /** The sink of the stream that it follows, and what ends that. */
-  #following:
-    | { readonly sink: Sink; readonly end: () => void; askedAt: number; lost: ReturnType<typeof setTimeout> | undefined }
-    | undefined;
+  #following: Following | undefined;
+  /** Where a stream of its own goes on: nothing came between `after` and `id`. No place of entries: others may not know of it. */
+  #idle: { readonly after: string; readonly id: string } | undefined;
   readonly #waiting = new Set<() => void>();
   #unsent: Entry[] = [];
-  #saidAliveAt = 0;
+  #saidAliveAt = -Infinity;
 
   constructor(name: string, over: Transport, request: StreamRequest, environment: TabsEnvironment) {
     this.#name = `tidings ${PROTOCOL}: ${name}`;
@@ -147,8 +158,10 @@ export class Tab {
   async #follow(sink: Sink, signal: AbortSignal): Promise<void> {
     await new Promise<void>((end) => {
       signal.addEventListener("abort", () => end(), { once: true });
-      this.#following = { sink, end, askedAt: -Infinity, lost: undefined };
+      this.#following = { sink, signal, end, askedAt: -Infinity, lost: undefined };
       sink.open();
+      // From here on, a silent leader is a fault, also of one that was never heard.
+      sink.alive();
       this.#askForMore();
     });
     clearTimeout(this.#following?.lost);
@@ -159,16 +172,18 @@ export class Tab {
   async #read(request: StreamRequest, sink: Sink): Promise<Outcome | undefined> {
     const { signal } = request;
     const release = this.#isLeading ? undefined : await this.#begin(signal);
+    // The abort has ended the beginning, too.
+    signal.throwIfAborted();
     const stop = new AbortController();
     const abort = (): void => stop.abort(signal.reason);
     signal.addEventListener("abort", abort, { once: true });
-    if (signal.aborted) abort();
     const own = { stop, openSince: undefined };
     this.#own = own;
     const look = setInterval(() => this.#meet(), LOOK_MS);
     try {
-      const { cursor: lastEventId } = this.#received;
-      return await this.#over({ ...request, lastEventId, signal: stop.signal }, this.#sink(sink, randomId()));
+      const { cursor } = this.#received;
+      const lastEventId = this.#idle?.after === cursor ? this.#idle.id : cursor;
+      return await this.#over({ ...request, lastEventId, signal: stop.signal }, this.#sink(sink, stop.signal, randomId()));
     } catch (error) {
       if (stop.signal.reason === MET) return undefined;
       throw error;
@@ -212,7 +227,7 @@ export class Tab {
   #meet(): void {
     const own = this.#own;
     if (this.#isLeading || !own || own.openSince === undefined) return;
-    const now = Date.now();
+    const now = performance.now();
     const leader = this.#leader;
     if (leader?.isOpen && this.#isCovered(leader)) return own.stop.abort(MET);
     this.#askedAt ??= now;
@@ -232,26 +247,40 @@ export class Tab {
     return isOpen && lowWatermark !== undefined && cursor !== lowWatermark && isUpTo(cursor, lowWatermark);
   }
 
-  /** Passes on what its own stream brings: to the client, and if this tab leads, to the others. */
-  #sink(sink: Sink, stream: string): Sink {
+  /**
+   * Passes on what its own stream brings: to the client, and if this tab leads, to the others. What is left of a piece when a
+   * listener has ended the stream comes again by the next one: this tab is not further than its client.
+   */
+  #sink(sink: Sink, signal: AbortSignal, stream: string): Sink {
     return {
       ...sink,
       alive: () => {
         sink.alive();
-        const now = Date.now();
+        const now = performance.now();
         if (!this.#isLeading || now - this.#saidAliveAt < ALIVE_MS) return;
         this.#saidAliveAt = now;
         this.#say({ type: "alive" });
       },
       event: (message) => {
+        if (signal.aborted) return;
         const own = this.#own;
         const entry = this.#received.enter(message, stream);
+        this.#isAt(message.id);
         if (this.#isLeading) this.#tell(entry);
         if (own && own.openSince === undefined) {
-          own.openSince = Date.now();
+          own.openSince = performance.now();
           if (this.#isLeading) this.#announce();
         }
         sink.event(message);
+      },
+      id: (id) => {
+        if (signal.aborted) return;
+        this.#isAt(id);
+        if (this.#isLeading) {
+          this.#flush();
+          this.#say({ type: "id", after: this.#received.cursor, id });
+        }
+        sink.id(id);
       },
     };
   }
@@ -303,12 +332,15 @@ export class Tab {
         following?.sink.alive();
         for (const entry of note.entries) this.#take(entry);
         return;
+      case "id":
+        this.#takeId(note.after, note.id);
+        return;
       case "answer":
         if (note.to !== this.#id || !following) return;
         following.askedAt = -Infinity;
         if (!note.entries) return following.end();
         for (const entry of note.entries) this.#take(entry);
-        this.#received.followFrom(note);
+        if (!following.signal.aborted) this.#received.followFrom(note);
     }
   }
 
@@ -337,19 +369,35 @@ export class Tab {
   /** Takes an entry of the leader's stream, if it follows that. */
   #take(entry: Entry): void {
     const following = this.#following;
-    if (!following) return;
+    if (!following || following.signal.aborted) return;
     const verdict = this.#received.receive(entry);
     if (verdict === "gap") return this.#askForMore();
     if (verdict === "known") return;
     const { event, data, id } = entry;
+    this.#isAt(id);
     const message: Message = id === undefined ? { event, data } : { event, data, id };
     following.sink.event(message);
   }
 
+  /** Takes an id of the leader's stream, if nothing between here and there is missing. */
+  #takeId(after: string, id: string): void {
+    const following = this.#following;
+    const { cursor } = this.#received;
+    const isHere = after === cursor || isUpTo(after, cursor);
+    if (!following || following.signal.aborted || !isHere || isUpTo(id, cursor)) return;
+    this.#isAt(id);
+    following.sink.id(id);
+  }
+
+  #isAt(id: string | undefined): void {
+    if (id !== undefined) this.#idle = { after: this.#received.cursor, id };
+  }
+
   #askForMore(): void {
     const following = this.#following;
-    if (!following || Date.now() - following.askedAt < ANSWER_MS) return;
-    following.askedAt = Date.now();
+    const now = performance.now();
+    if (!following || now - following.askedAt < ANSWER_MS) return;
+    following.askedAt = now;
     this.#say({ type: "after", from: this.#id, id: this.#received.cursor });
   }
 

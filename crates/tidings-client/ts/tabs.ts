@@ -21,7 +21,7 @@ export interface TabsOptions {
  * goes, the browser gives the lock to the next, which resumes where it is. A new tab begins with a stream of its own, for its
  * own status, history or snapshot, and ends it when the leader has the rest.
  *
- * Where the browser has no locks (pages without TLS that are not of this host), each tab has its own stream.
+ * Where the browser has no locks (pages without TLS, except on localhost), each tab has its own stream.
  */
 export function tabs(options: TabsOptions = {}): Transport {
   return tabsIn(browser, options);
@@ -40,16 +40,19 @@ function browser(): TabsEnvironment | undefined {
 
 /** The same in an environment of a test. */
 export function tabsIn(find: () => TabsEnvironment | undefined, { name, over = fetchTransport }: TabsOptions): Transport {
-  let tab: Tab | undefined;
+  // Clients that are given the same transport are tabs of their own.
+  const tabs = new WeakMap<AbortSignal, Tab>();
   return (request, sink) => {
     const environment = find();
     if (!environment) return over(request, sink);
+    let tab = tabs.get(request.session);
     try {
-      if (!tab || tab.session.aborted) tab = new Tab(name ?? absolute(request.url).href, over, request, environment);
+      tab ??= new Tab(name ?? absolute(request.url).href, over, request, environment);
     } catch {
       // Channels are not allowed here.
       return over(request, sink);
     }
+    tabs.set(request.session, tab);
     return tab.run(request, sink);
   };
 }

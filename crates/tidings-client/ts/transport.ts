@@ -44,6 +44,6 @@ export interface Outcome {
   readonly status: number;
   /** Where the status is 200: the answer was no event stream, but this. */
   readonly contentType?: string;
-  /** What the server asks for by `Retry-After`, in milliseconds. */
+  /** What the server asks for by `Retry-After`, in milliseconds. (A date there is not read.) */
   readonly retryAfter?: number;
 }

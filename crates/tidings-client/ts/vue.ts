@@ -9,7 +9,7 @@ export type { Live, LiveOptions } from "./live.ts";
 
 /**
  * The state that the events of a stream make, and how the stream is. It is open while the component is mounted; on a server, and
- * until then, the state is `initial`.
+ * until then, the state is `initial`. The `url` and the options are read once: for another stream, give the component another `key`.
  */
 export function useTidings<State, Events extends EventMap = AnyEvents>(
   url: StreamUrl<Events> | string,

@@ -175,6 +175,18 @@ describe("a connection that is lost", () => {
     expect(server.answers).toHaveLength(2);
   });
 
+  test("goes on after any id: a header has its bytes", async () => {
+    open();
+    await pass();
+    server.last.begin("東京", undefined, 10);
+    await pass();
+    server.last.fail();
+    await pass(1_000);
+    expect(server.answers).toHaveLength(2);
+    const bytes = Uint8Array.from(server.last.lastEventId ?? "", (character) => character.charCodeAt(0));
+    expect(new TextDecoder().decode(bytes)).toBe("東京");
+  });
+
   test("has the id of a block without data, and of a rendered page", async () => {
     const { client } = open({ lastEventId: "e-7" });
     await pass();
@@ -222,6 +234,13 @@ describe("an answer that is no stream", () => {
     expect(server.fetch).toHaveBeenCalledTimes(1);
     await pass(1);
     expect(server.fetch).toHaveBeenCalledTimes(2);
+  });
+
+  test("may ask for more time than a timer has", async () => {
+    server.plans.push({ status: 503, headers: { "retry-after": "2592000" } });
+    open();
+    await pass(60_000);
+    expect(server.fetch).toHaveBeenCalledTimes(1);
   });
 
   test("a page of a proxy, or of a login, is tried again", async () => {
@@ -364,6 +383,24 @@ describe("silence", () => {
     expect(server.fetch).toHaveBeenCalledTimes(1);
   });
 
+  test("may be allowed for longer than a timer can last", async () => {
+    open({ silence: 2 ** 32 });
+    await pass();
+    const before = Date.now();
+    await vi.advanceTimersToNextTimerAsync();
+    expect(Date.now() - before).toBe(2 ** 31 - 1);
+  });
+
+  test("is noticed also when the clock is set back", async () => {
+    const { errors } = open();
+    await pass();
+    server.last.begin();
+    await pass(10_000);
+    vi.setSystemTime(Date.now() - 3_600_000);
+    await pass(80_900);
+    expect(errors).toMatchObject([{ kind: "silent" }]);
+  });
+
   test("while a computer slept is noticed soon after", async () => {
     open();
     await pass();
@@ -445,6 +482,17 @@ describe("reconnect()", () => {
     await pass();
     expect(server.fetch).toHaveBeenCalledTimes(2);
   });
+});
+
+test.each<[string, (client: TidingsClient) => void]>([
+  ["onState", (client) => client.onState((state) => { if (state === "waiting") client.reconnect(); })],
+  ["onError", (client) => client.onError(() => client.reconnect())],
+])("reconnect() in a listener of %s ends the delay that has not begun", async (_, listen) => {
+  server.plans.push("network error");
+  const { client } = open();
+  listen(client);
+  await pass();
+  expect(server.fetch).toHaveBeenCalledTimes(2);
 });
 
 test("what an old connection still says is not heard", async () => {

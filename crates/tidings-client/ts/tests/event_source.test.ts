@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { connect } from "../client.ts";
 import { eventSourceTransport } from "../event_source_transport.ts";
+import type { Sink } from "../transport.ts";
 import { FakeServer } from "./fake_server.ts";
 
 class FakeEventSource extends EventTarget {
@@ -129,6 +130,18 @@ test.each([{ headers: { "x-user": "ada" } }, { body: "{}" }, { token: "t" }])("r
   const client = connect("/events", { transport: eventSourceTransport(), ...options });
   await pass(60_000);
   expect(client.error).toMatchObject({ kind: "unsupported" });
+  expect(FakeEventSource.all).toEqual([]);
+});
+
+test("a connection that has ended before it begins makes none", async () => {
+  const signal = AbortSignal.abort("again");
+  const nothing = (): void => {};
+  const sink: Sink = { open: nothing, lost: nothing, alive: nothing, event: nothing, id: nothing, retry: nothing };
+  const request = {
+    url: "/events", method: "GET", headers: new Headers(), body: undefined, credentials: "same-origin", fetch: server.fetch,
+    lastEventId: "", names: () => [], signal, session: signal,
+  } as const;
+  await expect(eventSourceTransport()(request, sink)).rejects.toBe("again");
   expect(FakeEventSource.all).toEqual([]);
 });
 

@@ -105,6 +105,7 @@ describe("Svelte", () => {
     stop();
     expect(server.last.isAborted).toBe(true);
     stop = orders.subscribe(show);
+    expect(seen).toBe("connecting: 7");
     await vi.waitFor(() => expect(server.answers).toHaveLength(2));
     expect(server.last.lastEventId).toBe("e-2");
     server.last.begin("e-2", { status: "resumed", client: "c" });

@@ -84,6 +84,13 @@ describe("a page that is hidden", () => {
     expect(server.last.isAborted).toBe(false);
   });
 
+  test.each([2 ** 31, Infinity])("keeps its stream for longer than a timer can last (%s ms)", async (pauseHiddenAfter) => {
+    await open({ pauseHiddenAfter });
+    becomes("hidden");
+    await pass(30_000);
+    expect(client.state).toBe("open");
+  });
+
   test("for as long as the application says is paused until it is seen", async () => {
     await open({ pauseHiddenAfter: 10_000 });
     becomes("hidden");
@@ -152,6 +159,20 @@ describe("a network that goes away", () => {
     await pass(1_000);
     expect(server.answers).toHaveLength(1);
   });
+});
+
+test("a page that is hidden when its network is back is not kept paused by the attempt that was due", async () => {
+  await open({ pauseHiddenAfter: 0 });
+  server.last.fail();
+  await pass();
+  happens("offline");
+  happens("online");
+  becomes("hidden");
+  await pass(600);
+  expect(client.state).toBe("paused");
+  becomes("visible");
+  await pass();
+  expect(client.state).toBe("open");
 });
 
 test("a client that is closed watches nothing any more", async () => {

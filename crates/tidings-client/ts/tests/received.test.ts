@@ -121,6 +121,71 @@ describe("what a tab makes of what the leader passes on", () => {
     expect(tab.receive(late.enter(ephemeral("lost"), "a"))).toBe("next");
   });
 
+  describe("that is further than the leader's last event, because it began later,", () => {
+    const began = (...messages: Message[]): Received => {
+      const tab = new Received("");
+      for (const message of messages) tab.enter(message, "b");
+      return tab;
+    };
+    const later = status({ status: "fresh", client: "c" }, "e-20");
+    const snapshot = [status({ status: "fresh", client: "c" }, "e"), ephemeral("part"), event(20)];
+
+    test.each([["a status", [later]], ["a snapshot", snapshot]] satisfies [string, Message[]][])(
+      "has the next ephemeral event, once (%s)",
+      (_, mine) => {
+        const leader = received(fresh);
+        const tab = began(...mine);
+        tab.followFrom(leader);
+        const entry = leader.enter(ephemeral("x"), "a");
+        expect(tab.receive(entry)).toBe("next");
+        expect(tab.receive(entry)).toBe("known");
+        // The leader's next one is no news here, but has others after it.
+        expect(tab.receive(leader.enter(event(15), "a"))).toBe("known");
+        expect(tab.receive(leader.enter(ephemeral("y"), "a"))).toBe("next");
+        expect(tab.receive(leader.enter(event(24), "a"))).toBe("next");
+        expect(tab.receive(leader.enter(ephemeral("z"), "a"))).toBe("next");
+      },
+    );
+
+    test("does not have one twice that its own stream has brought", () => {
+      const leader = received(fresh);
+      const tab = began(later, ephemeral("both"));
+      tab.followFrom(leader);
+      expect(tab.receive(leader.enter(ephemeral("both"), "a"))).toBe("known");
+      expect(tab.receive(leader.enter(ephemeral("both"), "a"))).toBe("next");
+    });
+
+    test("asks for one that it has missed, and goes on if nobody has it", () => {
+      const leader = received(fresh);
+      const tab = began(later);
+      tab.followFrom(leader);
+      leader.enter(ephemeral("missed"), "a");
+      expect(tab.receive(leader.enter(ephemeral("x"), "a"))).toBe("gap");
+      expect(leader.after(tab.cursor)).toEqual([]);
+      tab.followFrom(leader);
+      expect(tab.receive(leader.enter(ephemeral("y"), "a"))).toBe("next");
+    });
+  });
+
+  test("what is before an event that a tab has is past, and what a late leader brings after it is not", () => {
+    const leader = received(fresh);
+    const tab = new Received("");
+    for (const message of [fresh, ephemeral("both"), event(20)]) tab.enter(message, "b");
+    tab.followFrom(leader);
+    expect(tab.receive(leader.enter(ephemeral("both"), "a"))).toBe("known");
+    expect(tab.receive(leader.enter(event(20), "a"))).toBe("known");
+    expect(tab.receive(leader.enter(ephemeral("new"), "a"))).toBe("next");
+  });
+
+  test("a leader that has resumed from an id without an event goes on for all, also who has not heard of that", () => {
+    const leader = received(fresh, status({ status: "resumed", client: "d" }, "e-90"));
+    const entry = leader.enter(event(95), "a");
+    expect(data(leader.after("e-10"))).toEqual(["95"]);
+    for (const id of ["e-10", "e-20"]) {
+      expect(received(status({ status: "fresh", client: "c" }, id)).receive(entry)).toBe("next");
+    }
+  });
+
   test("the end of the stream is for all who are there", () => {
     const end = received(fresh, event(12)).enter({ event: "tidings:end", data: '{"reason":"finished"}' }, "a");
     expect(received(fresh, event(12)).receive(end)).toBe("next");

@@ -2,8 +2,9 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { TidingsClient } from "../client.ts";
+import type { Message } from "../parser.ts";
 import { tabsIn } from "../tabs.ts";
-import type { Outcome, Sink, StreamRequest } from "../transport.ts";
+import type { Outcome, Sink, StreamRequest, Transport } from "../transport.ts";
 import { FakeBrowser } from "./fake_browser.ts";
 import type { FakeTab } from "./fake_browser.ts";
 import { FakeHub, delay } from "./fake_hub.ts";
@@ -105,6 +106,141 @@ function world(seed: number, past: Past = "none", retained?: number): World {
     [...await openAll(1, 2_000), ...await openAll(others, 3_000)];
   return { browser, hub, open, openAll, openBehindLeader };
 }
+
+test("clients that are given the same transport are tabs of their own", async () => {
+  const { browser, hub } = world(30);
+  const transport = tabsIn(browser.tab().environment, { over: hub.transport });
+  const connect = (topic: string): TidingsClient => new TidingsClient(`http://hub.test/events?topic=${topic}`, { transport });
+  const one = connect("a");
+  await pass(2_000);
+  hub.publish();
+  await pass(2_000);
+  const other = connect("b");
+  const ticks: number[] = [];
+  other.on("tick", (n: number) => ticks.push(n));
+  await pass(2_000);
+  expect([one.status?.status, other.status?.status]).toEqual(["fresh", "fresh"]);
+  one.close();
+  await pass(2_000);
+  hub.publish();
+  await pass(1_000);
+  expect(ticks).toEqual([2]);
+  other.close();
+});
+
+/** A stream that a test writes, in pieces as large as it wants; a status begins it. */
+interface Script {
+  readonly lastEventId: string;
+  readonly sink: Sink;
+  end(): void;
+}
+
+function scripted(): { streams: Script[]; over: Transport } {
+  const streams: Script[] = [];
+  const over: Transport = ({ lastEventId, signal }, sink) => new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason));
+    streams.push({ lastEventId, sink, end: () => resolve({ status: 200 }) });
+    sink.open();
+    sink.retry(100);
+    const data = JSON.stringify({ status: lastEventId === "" ? "fresh" : "resumed", client: "c" });
+    sink.event({ event: "tidings:status", data, id: lastEventId || "e-10" });
+  });
+  return { streams, over };
+}
+
+const tick = (n: number): Message => ({ event: "tick", data: String(n), id: `e-${n}` });
+
+describe("tabs of streams that a test writes", () => {
+  /** A leader and one that follows it, by the first and the second of these streams. */
+  async function two(seed: number) {
+    const { browser } = world(seed);
+    const { streams, over } = scripted();
+    const ticks: number[][] = [];
+    const clients: TidingsClient[] = [];
+    for (let n = 0; n < 2; n++) {
+      const transport = tabsIn(browser.tab().environment, { over });
+      const client = new TidingsClient("http://hub.test/events", { transport });
+      const mine: number[] = [];
+      client.on("tick", (n: number) => mine.push(n));
+      clients.push(client);
+      ticks.push(mine);
+      await pass(2_000);
+    }
+    expect(streams).toHaveLength(2);
+    return { streams, ticks, clients, send: (...ns: number[]) => { for (const n of ns) streams[0]?.sink.event(tick(n)); } };
+  }
+
+  test.each([0, 1])("what is left of a piece when a listener of tab %i has ended its stream comes again", async (who) => {
+    const { streams, ticks, clients, send } = await two(31);
+    const client = clients[who] as TidingsClient;
+    client.on("tick", (n: number) => { if (n === 11) client.reconnect(); });
+    send(11, 12, 13, 14, 15);
+    await pass(2_000);
+    if (who === 0) {
+      expect(streams[2]?.lastEventId).toBe("e-11");
+      for (const n of [12, 13, 14, 15]) streams[2]?.sink.event(tick(n));
+      await pass(500);
+    }
+    for (const mine of ticks) expect(mine).toEqual([11, 12, 13, 14, 15]);
+    for (const client of clients) client.close();
+  });
+
+  test("the id of a block without an event is where all go on", async () => {
+    const { streams, ticks, clients, send } = await two(32);
+    send(20);
+    streams[0]?.sink.id("e-90");
+    await pass(500);
+    expect(clients.map(({ lastEventId }) => lastEventId)).toEqual(["e-90", "e-90"]);
+    streams[0]?.end();
+    await pass(2_000);
+    expect(streams[2]?.lastEventId).toBe("e-90");
+    streams[2]?.sink.event(tick(95));
+    await pass(500);
+    for (const mine of ticks) expect(mine).toEqual([20, 95]);
+    // Also of one that has only followed.
+    streams[2]?.sink.id("e-120");
+    await pass(500);
+    clients[0]?.close();
+    await pass(2_000);
+    expect(streams[3]?.lastEventId).toBe("e-120");
+    clients[1]?.close();
+  });
+});
+
+test("a tab whose stream is ended while it waits to begin opens none", async () => {
+  const { browser, openAll } = world(33);
+  const [leader] = await openAll(1, 2_000) as [Page];
+  const request = browser.request.bind(browser);
+  // Others begin, and take their time.
+  vi.spyOn(browser, "request").mockImplementation((tab, name, options, callback) => {
+    if (!/:\d$/.test(name)) return request(tab, name, options, callback);
+    return new Promise((_, reject) => options.signal?.addEventListener("abort", () => reject(options.signal?.reason)));
+  });
+  const { streams, over } = scripted();
+  const transport = tabsIn(browser.tab().environment, { over });
+  const client = new TidingsClient("http://hub.test/events", { transport });
+  await pass(2_000);
+  client.reconnect();
+  await pass(2_000);
+  client.close();
+  await pass(2_000);
+  expect(streams).toEqual([]);
+  leader.client.close();
+});
+
+test("a tab that has never had a stream of its own notices that the leader is silent", async () => {
+  const { browser, hub, openAll } = world(34);
+  const [leader] = await openAll(1, 2_000) as [Page];
+  const page = new Page(browser, hub, leader.client.lastEventId);
+  await pass(500);
+  expect([page.client.state, hub.connections]).toEqual(["open", 1]);
+  leader.freeze();
+  await pass(120_000);
+  hub.publish();
+  await pass(5_000);
+  expect(page.numbers).toEqual([1]);
+  for (const { client } of [leader, page]) client.close();
+});
 
 describe("eight tabs", () => {
   test("have one stream between them", async () => {
