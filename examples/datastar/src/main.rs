@@ -13,10 +13,11 @@
 mod patch;
 mod sdk;
 
-use std::{collections::BTreeMap, error::Error, sync::Arc};
+use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use patch::{Elements, Patch};
+use tidings_warp::tidings::HubBuilder;
 use tidings_warp::{History, Hub, Retention, Sse, SseRequest};
 use warp::http::StatusCode;
 use warp::{Filter, Reply};
@@ -62,13 +63,18 @@ fn render(votes: &BTreeMap<String, u32>) -> String {
     format!(r#"<ul id="result">{}</ul>"#, CHOICES.map(row).concat())
 }
 
+/// Keeps the newest result for as long as nobody votes: a page shows nothing else.
+fn hub() -> HubBuilder {
+    Hub::builder().retention(Retention::default().events(1).age(Duration::MAX))
+}
+
 fn events(app: &App, request: SseRequest) -> Sse {
     request.subscribe(&app.hub, VOTES).history(History::Last(1)).into()
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let hub = Hub::builder().retention(Retention::default().events(1)).build();
+    let hub = hub().build();
     let state = App { hub: hub.clone(), votes: Arc::default() };
     state.publish(&BTreeMap::new())?;
     let app = warp::any().map(move || state.clone());
@@ -90,4 +96,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     tidings_warp::serve(page_example::listen().await?, routes, &hub).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings::clock::ManualClock;
+
+    use super::*;
+
+    #[test]
+    fn the_result_stays_while_nobody_votes() -> Result<(), Box<dyn Error>> {
+        let clock = ManualClock::new();
+        let app = App { hub: hub().clock(&clock).build(), votes: Arc::default() };
+        app.publish(&BTreeMap::new())?;
+        clock.advance(Duration::from_secs(11 * 60));
+        assert_eq!(app.hub.history(VOTES, History::Last(1)).wait()?.events.len(), 1);
+        Ok(())
+    }
 }

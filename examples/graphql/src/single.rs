@@ -3,7 +3,7 @@
 //! A reservation is a topic: the operations publish to it, and the client is subscribed to it. So a client whose stream was cut
 //! gets what it has missed, and the operations do not notice.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 use std::future::ready;
 use std::pin::pin;
 use std::sync::Arc;
@@ -38,8 +38,8 @@ fn topic(token: &str) -> String {
     format!("graphql:{token}")
 }
 
-/// Operations by their ids. One ends when it is removed.
-type Operations = HashMap<String, oneshot::Sender<()>>;
+/// Operations by their ids, with what ends one when it is dropped. An id is in use until the operation has completed.
+type Operations = HashMap<String, Option<oneshot::Sender<()>>>;
 
 /// The operations of each reservation.
 #[derive(Debug, Clone)]
@@ -97,7 +97,7 @@ impl Reservations {
         Ok(Sse::new(events(stream.into_messages())))
     }
 
-    /// Starts an operation. It is refused if it gives nothing but errors at once.
+    /// Starts an operation. It is refused if its id is in use, or if it gives nothing but errors at once.
     pub(crate) fn start(
         &self,
         schema: &Schema,
@@ -108,22 +108,23 @@ impl Reservations {
         let Some(Value::String(id)) = request.extensions.get("operationId").cloned() else {
             return StatusCode::BAD_REQUEST.into_response();
         };
+        let (stop, stopped) = oneshot::channel();
         // Before anything is done.
-        if !self.operations.lock().contains_key(token) {
-            return StatusCode::NOT_FOUND.into_response();
+        match self.operations.lock().get_mut(token).map(|it| it.entry(id.clone())) {
+            Some(Entry::Vacant(operation)) => {
+                operation.insert(Some(stop));
+            }
+            Some(Entry::Occupied(_)) => return StatusCode::CONFLICT.into_response(),
+            None => return StatusCode::NOT_FOUND.into_response(),
         }
         let progress = Progress::default();
         let request = request.data(Resume::from(resume)).data(progress.clone());
         let mut results = schema.execute_stream(request).boxed();
         let first = results.next().now_or_never().flatten();
         if let Some(refused) = first.as_ref().filter(|it| it.is_err() && it.data == Value::Null) {
+            self.forget(token, &id);
             return (StatusCode::BAD_REQUEST, Json(refused)).into_response();
         }
-        let (stop, stopped) = oneshot::channel();
-        match self.operations.lock().get_mut(token) {
-            Some(operations) => operations.insert(id.clone(), stop),
-            None => return StatusCode::NOT_FOUND.into_response(),
-        };
         let (this, token) = (self.clone(), token.to_owned());
         tokio::spawn(async move {
             let cut = stream::once(async move {
@@ -137,7 +138,7 @@ impl Reservations {
             if let Err(error) = publish(&this.hub, &topic(&token), &id, results).await {
                 eprintln!("operation {id}: {error}");
             }
-            this.stop(&token, &id);
+            this.forget(&token, &id);
         });
         StatusCode::ACCEPTED.into_response()
     }
@@ -146,10 +147,19 @@ impl Reservations {
     pub(crate) fn stop(&self, token: &str, operation: &str) -> StatusCode {
         match self.operations.lock().get_mut(token) {
             Some(operations) => {
-                operations.remove(operation);
+                if let Some(stop) = operations.get_mut(operation) {
+                    *stop = None;
+                }
                 StatusCode::OK
             }
             None => StatusCode::NOT_FOUND,
+        }
+    }
+
+    /// Makes the id of an operation free.
+    fn forget(&self, token: &str, operation: &str) {
+        if let Some(operations) = self.operations.lock().get_mut(token) {
+            operations.remove(operation);
         }
     }
 }

@@ -1,14 +1,16 @@
 //! A page of htmx, with its extension for server-sent events, on actix-web: the orders of a kitchen.
 //!
 //! The events are HTML: what the page shows, whole. So the newest one is enough for a page that is opened, comes back, or has
-//! missed some, and the extension need not know of ids and resets.
+//! missed some, and the extension need not know of ids and resets. There is one from the start, for pages that were there
+//! before a restart.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, time::Duration};
 
 use actix_web::web::{self, Data, Form, Html, Path};
 use actix_web::{App, HttpResponse, Responder};
 use page_example::escaped;
 use serde::Deserialize;
+use tidings_actix_web::tidings::HubBuilder;
 use tidings_actix_web::{Error, Event, History, Hub, Retention, Sse, SseRequest};
 use tokio::sync::Mutex;
 
@@ -36,6 +38,11 @@ impl Kitchen {
 #[derive(Deserialize)]
 struct Order {
     dish: String,
+}
+
+/// Keeps the newest list for as long as nobody orders: a page shows nothing else.
+fn hub() -> HubBuilder {
+    Hub::builder().retention(Retention::default().events(1).age(Duration::MAX))
 }
 
 async fn events(hub: Data<Hub>, request: SseRequest) -> Sse {
@@ -73,8 +80,13 @@ async fn change(
 ) -> Result<HttpResponse, Error> {
     let mut kitchen = kitchen.lock().await;
     change(&mut kitchen);
-    hub.publish(ORDERS, Event::named("orders", kitchen.render())?).await?;
+    publish(hub, &kitchen).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+async fn publish(hub: &Hub, kitchen: &Kitchen) -> Result<(), Error> {
+    hub.publish(ORDERS, Event::named("orders", kitchen.render())?).await?;
+    Ok(())
 }
 
 async fn page() -> Html {
@@ -83,9 +95,9 @@ async fn page() -> Html {
 
 #[actix_web::main]
 async fn main() -> io::Result<()> {
-    let retention = Retention::default().events(1);
-    let hub = Hub::builder().retention(retention).build();
-    let (topics, kitchen) = (Data::new(hub.clone()), Data::new(Mutex::new(Kitchen::default())));
+    let (hub, kitchen) = (hub().build(), Kitchen::default());
+    publish(&hub, &kitchen).await.map_err(io::Error::other)?;
+    let (topics, kitchen) = (Data::new(hub.clone()), Data::new(Mutex::new(kitchen)));
     let app = move || {
         App::new()
             .app_data(topics.clone())
@@ -98,4 +110,21 @@ async fn main() -> io::Result<()> {
     };
 
     tidings_actix_web::serve(page_example::listen().await?, app, &hub).await
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings::clock::ManualClock;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn the_list_stays_while_nobody_orders() -> Result<(), Error> {
+        let clock = ManualClock::new();
+        let hub = hub().clock(&clock).build();
+        publish(&hub, &Kitchen::default()).await?;
+        clock.advance(Duration::from_secs(11 * 60));
+        assert_eq!(hub.history(ORDERS, History::Last(1)).await?.events.len(), 1);
+        Ok(())
+    }
 }

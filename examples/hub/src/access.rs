@@ -38,7 +38,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Decides for each request to `/publish`, `/clients`, `/cluster`, `/principals` and `/metrics`.
+/// Decides for each request to `/publish`, `/finish`, `/clients`, `/cluster`, `/principals` and `/metrics`.
 #[derive(Debug, Clone)]
 pub struct Access(Option<Token>);
 

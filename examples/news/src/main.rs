@@ -3,17 +3,18 @@
 //! The page is rendered with the position of its history, and the stream begins there. So it needs no script to show news, and
 //! none is missing or doubled between the two.
 
-use std::io;
+use std::{io, time::Duration};
 
 use actix_web::web::{self, Data, Form, Html};
 use actix_web::{App, HttpResponse, Responder};
 use page_example::escaped;
 use serde::{Deserialize, Serialize};
-use tidings_actix_web::tidings::error::FieldError;
+use tidings_actix_web::tidings::{HubBuilder, error::FieldError};
 use tidings_actix_web::{Error, Event, History, Hub, Retention, Sse, SseRequest};
 
 const NEWS: &str = "news";
 const SHOWN: usize = 20;
+const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,8 +22,8 @@ enum News {
     Published { headline: String, section: String },
 }
 
-fn hub() -> Result<Hub, FieldError> {
-    Ok(Hub::builder().retain(NEWS, Retention::default().events(100))?.build())
+fn hub() -> Result<HubBuilder, FieldError> {
+    Hub::builder().retain(NEWS, Retention::default().events(100).age(MONTH))
 }
 
 async fn page(hub: Data<Hub>) -> actix_web::Result<Html> {
@@ -59,7 +60,7 @@ async fn publish(
 
 #[actix_web::main]
 async fn main() -> io::Result<()> {
-    let hub = hub().map_err(io::Error::other)?;
+    let hub = hub().map_err(io::Error::other)?.build();
     let topics = Data::new(hub.clone());
     let app = move || {
         App::new()
@@ -71,4 +72,22 @@ async fn main() -> io::Result<()> {
     };
 
     tidings_actix_web::serve(page_example::listen().await?, app, &hub).await
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings::clock::ManualClock;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn news_of_yesterday_is_still_shown() -> Result<(), Error> {
+        let clock = ManualClock::new();
+        let hub = hub()?.clock(&clock).build();
+        let news = News::Published { headline: "one".to_owned(), section: "Local".to_owned() };
+        hub.publish(NEWS, Event::typed(&news)?).await?;
+        clock.advance(Duration::from_secs(24 * 60 * 60));
+        assert_eq!(hub.history(NEWS, History::Last(SHOWN)).await?.events.len(), 1);
+        Ok(())
+    }
 }

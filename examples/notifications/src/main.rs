@@ -58,12 +58,17 @@ struct Read {
     id: String,
 }
 
-/// The stream: what the session's user may see.
+/// The stream of a user, who must be the session's: a page that comes back when somebody else is logged in does not go on with
+/// their events.
 async fn events(
     State(app): State<App>,
     User(caller): User,
+    Path(user): Path<String>,
     request: SseRequest,
 ) -> Result<Sse, Refused> {
+    if user != caller.user.id() {
+        return Err(Refusal::Unknown.into());
+    }
     let subscribe = request.subscribe(&app.hub, caller.user.topic()).principal(caller.user);
     let stream = subscribe.history(History::Last(50)).open()?;
     // A logout in between did not end this stream.
@@ -158,7 +163,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/me", get(me))
         .route("/login", post(log_in))
         .route("/logout", post(log_out))
-        .route("/events", get(events))
+        .route("/events/{user}", get(events))
         .route("/notify/{user}", post(notify))
         .route("/read", post(read))
         .with_state(state);

@@ -7,8 +7,8 @@
 /** @typedef {Topics["user:*"]["notification"] & { id: string | undefined }} Shown */
 /** @typedef {{ all: Shown[], read: number }} Notices */
 
-/** What the session's user is told. @type {StreamUrl<Topics["user:*"]>} */
-const EVENTS = "/events";
+/** A user's stream: 401 when somebody else is logged in. @type {(user: string) => StreamUrl<Topics["user:*"]>} */
+const events = (user) => `/events/${user}`;
 
 const $ = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (document.querySelector(selector));
 const field = (/** @type {string} */ name) => /** @type {HTMLInputElement} */ ($(`[name=${name}]`));
@@ -20,7 +20,7 @@ function show(/** @type {string} */ user) {
   $("section").hidden = false;
   $("h2").textContent = `For ${user}`;
   // All tabs of a user have one connection.
-  const client = tidings.connect(EVENTS, { transport: tidings.tabs({ name: `notifications of ${user}` }) });
+  const client = tidings.connect(events(user), { transport: tidings.tabs({ name: `notifications of ${user}` }) });
   const notices = tidings.createStore(client, {
     initial: /** @type {Notices} */ ({ all: [], read: 0 }),
     on: {
@@ -41,7 +41,7 @@ function show(/** @type {string} */ user) {
     document.title = all.length === read ? "Notifications" : `(${all.length - read}) Notifications`;
   });
   client.onState((state) => { $("#state").textContent = state; $("#state").className = state; });
-  // Logged out, here or elsewhere.
+  // Logged out, here or elsewhere, and maybe somebody else is logged in.
   client.onError(({ status }) => { if (status === 401) location.reload(); });
   $("#read").onclick = () => post("/read", { id: notices.get().all.at(-1)?.id ?? "" });
   $("#logout").onclick = async () => {

@@ -150,6 +150,36 @@ async fn one_stream_has_all_operations_and_loses_nothing_by_a_cut() {
 }
 
 #[tokio::test]
+async fn an_id_is_of_one_operation_until_that_has_completed() {
+    let server = start("graphql").await;
+    let client = Client::new(&server).await;
+    let mut stream = client.connect(None).await;
+    assert_eq!(client.start("1", SUBSCRIPTION).await.status(), 202);
+    // Nothing of it is done.
+    let again = client.start("1", "mutation { say(text: \"again\") }").await;
+    assert_eq!(again.status(), 409);
+    assert_eq!(client.start("1", SUBSCRIPTION).await.status(), 409);
+    say(&server, "one").await;
+    let message = stream.next_message().await;
+    assert_eq!(message.event(), "next", "{message:?}");
+    let next_1: Value = message.json().expect("JSON");
+    assert_eq!((next_1["id"].as_str(), text(&next_1["payload"])), (Some("1"), "one"));
+
+    assert_eq!(client.stop("1").await, 200);
+    assert_eq!(next(&mut stream, "complete").await.data(), r#"{"id":"1"}"#);
+    within("the id to be free", async {
+        while client.start("1", SUBSCRIPTION).await.status() != 202 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // One that is refused has none.
+    for _ in 0..2 {
+        assert_eq!(client.start("2", "{ nothing }").await.status(), 400);
+    }
+}
+
+#[tokio::test]
 async fn a_reservation_has_one_stream_and_ends_when_it_is_left() {
     let server = start("graphql").await;
     let client = Client::new(&server).await;

@@ -6,7 +6,11 @@ use super::{next, post_form, resume, start};
 #[tokio::test]
 async fn the_newest_list_is_enough_for_every_page() {
     let server = start("htmx").await;
-    let (mut open, _) = follow(&server, Request::get("/events")).await;
+    // A page that was there before this server: what it shows is gone.
+    let left = Request::get("/events").header("last-event-id", "elsewhere-7");
+    let (mut open, status) = follow(&server, left).await;
+    assert_eq!(status["status"], "reset");
+    assert_eq!(next(&mut open, "orders").await.data(), "");
     let ordered = ask(&server, post_form("/orders", "dish=Fish+%26+chips")).await;
     assert_eq!(ordered.status(), 204);
     let list = next(&mut open, "orders").await;

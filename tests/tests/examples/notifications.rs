@@ -12,19 +12,20 @@ async fn log_in(server: &Process, user: &str, password: &str) -> String {
     cookie.split(';').next().expect("a first part").to_owned()
 }
 
+fn events(user: &str) -> Request {
+    Request::get(&format!("/events/{user}"))
+}
+
 #[tokio::test]
 async fn a_user_gets_their_own_notifications_in_every_session() {
     let server = start("notifications").await;
-    for request in
-        [Request::get("/events"), Request::get("/me"), post_form("/notify/ada", "text=x")]
-    {
+    for request in [events("ada"), Request::get("/me"), post_form("/notify/ada", "text=x")] {
         assert_eq!(ask(&server, request).await.status(), 401);
     }
     let ada = log_in(&server, "ada", "engine").await;
     let grace = log_in(&server, "grace", "compiler").await;
-    let events = |cookie: &str| Request::get("/events").header("cookie", cookie);
-    let (mut of_ada, _) = follow(&server, events(&ada)).await;
-    let (mut of_grace, _) = follow(&server, events(&grace)).await;
+    let (mut of_ada, _) = follow(&server, events("ada").header("cookie", &ada)).await;
+    let (mut of_grace, _) = follow(&server, events("grace").header("cookie", &grace)).await;
 
     let notify = |user: &str, text: &str| {
         post_form(&format!("/notify/{user}"), &format!("text={text}")).header("cookie", &grace)
@@ -42,7 +43,7 @@ async fn a_user_gets_their_own_notifications_in_every_session() {
     ask(&server, read).await;
     assert_eq!(next_json(&mut of_ada, "read").await, one.last_event_id());
     let phone = log_in(&server, "ada", "engine").await;
-    let (mut on_phone, _) = follow(&server, events(&phone)).await;
+    let (mut on_phone, _) = follow(&server, events("ada").header("cookie", &phone)).await;
     assert_eq!(next_json(&mut on_phone, "notification").await["text"], "one");
     next(&mut on_phone, "read").await;
 }
@@ -52,7 +53,7 @@ async fn a_logout_ends_the_stream_and_the_session_and_no_other() {
     let server = start("notifications").await;
     let [out, stays] =
         [log_in(&server, "ada", "engine").await, log_in(&server, "ada", "engine").await];
-    let events = |cookie: &str| Request::get("/events").header("cookie", cookie);
+    let events = |cookie: &str| events("ada").header("cookie", cookie);
     let (mut ended, _) = follow(&server, events(&out)).await;
     let (mut other, _) = follow(&server, events(&stays)).await;
     ask(&server, post_form("/logout", "").header("cookie", &out)).await;
@@ -60,4 +61,20 @@ async fn a_logout_ends_the_stream_and_the_session_and_no_other() {
     assert_eq!(Response::to(server.addr(), events(&out)).await.status(), 401);
     assert_eq!(other.read_to_end().await, Ending::Whole);
     assert_eq!(resume(&server, events(&stays), &other).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_page_of_one_user_does_not_go_on_as_another() {
+    let server = start("notifications").await;
+    let ada = log_in(&server, "ada", "engine").await;
+    let grace = log_in(&server, "grace", "compiler").await;
+    let (mut page, _) = follow(&server, events("ada").header("cookie", &ada)).await;
+    let notify = post_form("/notify/ada", "text=one").header("cookie", &ada);
+    ask(&server, notify).await;
+    next(&mut page, "notification").await;
+    // Grace logs in, in the same browser, and the page comes back with her cookie.
+    let refused = resume(&server, events("ada").header("cookie", &grace), &page).await;
+    assert_eq!(refused.status(), 401);
+    let resumed = resume(&server, events("ada").header("cookie", &ada), &page).await;
+    assert_eq!(resumed.status(), 200);
 }
