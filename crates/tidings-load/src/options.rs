@@ -28,7 +28,7 @@ pub(crate) struct Options {
     #[arg(long = "for", default_value = "10s", value_name = "TIME", value_parser = duration)]
     pub(crate) run_for: Duration,
 
-    /// Time over which the clients connect; default: 5,000 connect a second
+    /// Time over which the clients connect; default: 5,000 connect a second, for half of the run at most
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) ramp: Option<Duration>,
 
@@ -82,7 +82,7 @@ pub(crate) struct Options {
     #[arg(long, default_value = "3s", value_name = "TIME", value_parser = duration, help_heading = "Reconnecting")]
     pub(crate) retry: Duration,
 
-    /// Part of the clients that never read: 5%
+    /// Part of the clients that read no more than the response's head: 5%
     #[arg(long, default_value = "0%", value_name = "PART", value_parser = part, help_heading = "Slow readers")]
     pub(crate) stalled: f64,
 
@@ -133,7 +133,8 @@ pub(crate) struct Options {
 
 const AFTER_HELP: &str = "\
 Exits with 0 if no fault was found; with 1 if the run failed, events were missed, doubled, out of
-order or foreign, or clients got no stream; with 2 if the arguments are invalid. Ctrl-C ends early.";
+order or foreign, clients got no stream or were behind at the end, or events could not be
+published; with 2 if the arguments are invalid. Ctrl-C ends early.";
 
 /// What the command line asks for.
 pub(crate) enum Call {

@@ -23,7 +23,7 @@ const RESPONSE_LIMIT: Duration = Duration::from_secs(10);
 /// Each is a `POST` whose body is the event's data. They go one after the other over one connection:
 ///
 /// ```json
-/// {"at":1700000000000000,"n":1,"stream":"load-5eed","pad":"xxxx"}
+/// {"at":1700000000000000,"n":1,"stream":"load-5eed0123","pad":"xxxx"}
 /// ```
 ///
 /// `at` is the time in microseconds at which the request is sent; `n` counts from 1; `stream` is
@@ -50,7 +50,8 @@ impl Publishing {
         self
     }
 
-    /// The bytes of an event's data; about 80 are the minimum. Default 200.
+    /// The bytes of an event's data while `n` has one digit, and one more for each further digit; the minimum is 54.
+    /// Default 200.
     pub fn size(mut self, bytes: usize) -> Self {
         self.size = bytes;
         self

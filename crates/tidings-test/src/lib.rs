@@ -46,7 +46,7 @@
 //! ```text
 //! tests/jobs.rs:24:12: expected event "done", but next is event "failed", id 3fk2-2: {"job":7}
 //! GET /events → 200 OK
-//!    1. event "tidings:status", id 3fk2-1: {"status":"resumed","client":"Vb3…"}
+//!    1. event "tidings:status", id 3fk2-1: {"status":"resumed","client":"9f2c…"}
 //!    2. event "failed", id 3fk2-2: {"job":7}
 //!       the stream is open
 //! ```

@@ -39,7 +39,7 @@ async fn events(State(hub): State<Hub>, Path(id): Path<u64>, request: SseRequest
     request.subscribe(&hub, format!("answer:{id}")).history(History::All).into()
 }
 
-/// `POST /answers/{id}/stop`: nothing follows a last event, so the next token is refused.
+/// `POST /answers/{id}/stop` (in the example, `DELETE /answers/{id}`): nothing follows a last event, so the next token is refused.
 async fn stop(State(hub): State<Hub>, Path(id): Path<u64>) -> Result<StatusCode, Error> {
     hub.finish(format!("answer:{id}"), Event::typed(&Part::Stopped)?).await?;
     Ok(StatusCode::NO_CONTENT)
