@@ -484,7 +484,7 @@ mod tests {
         // The second sync makes the events count.
         let disk = &writer.shared.counts.disk;
         disk.failing_sync.store(disk.syncs.load(Ordering::Relaxed) + 2, Ordering::Relaxed);
-        assert_eq!(fail(&mut writer, "in doubt"), LogErrorKind::Unacknowledged);
+        assert_eq!(fail(&mut writer, "in-doubt"), LogErrorKind::Unacknowledged);
         assert_eq!((replica.position().unwrap(), events(&hub)), (2, 2));
     }
 }

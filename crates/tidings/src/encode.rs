@@ -54,6 +54,17 @@ pub(crate) fn fields_without_id(event: &Event, room: usize) -> Vec<u8> {
     out
 }
 
+/// The same of an event that has no more than `limit` bytes, with its key and attributes.
+///
+/// # Errors
+///
+/// How many it has.
+pub(crate) fn fields_within(event: &Event, room: usize, limit: usize) -> Result<Vec<u8>, usize> {
+    let fields = fields_without_id(event, room);
+    let size = fields.len() + event.tags().map_or(0, |tags| tags.size());
+    if size > limit { Err(size) } else { Ok(fields) }
+}
+
 /// Appends the `id` line of a position.
 pub(crate) fn id(epoch: &Epoch, position: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"id: ");

@@ -58,6 +58,11 @@ impl EndReason {
     pub(crate) fn sends_the_rest(self) -> bool {
         matches!(self, Self::Finished | Self::Drained | Self::Lifetime)
     }
+
+    /// Whether the client may not be sent any more.
+    pub(crate) fn is_of_rights(self) -> bool {
+        matches!(self, Self::Expired | Self::Revoked)
+    }
 }
 
 impl fmt::Display for EndReason {

@@ -104,14 +104,14 @@ impl Outlet {
         drop(before);
     }
 
-    /// Sets how the stream is to end. The first end counts, but for one that sends nothing more and comes after one that sends
-    /// the rest. Returns what the stream is to be called for.
+    /// Sets how the stream is to end. The first end counts; but one that sends the rest gives way to that of the client's
+    /// rights. Returns what the stream is to be called for.
     pub(crate) fn end(&self, end: End) -> Option<Call> {
         let mut outlet = self.0.lock();
         let in_transit = outlet.get_or_insert_default();
         let call = match in_transit.end {
             None => Call::End,
-            Some(before) if before.reason.sends_the_rest() && !end.reason.sends_the_rest() => {
+            Some(before) if before.reason.sends_the_rest() && end.reason.is_of_rights() => {
                 Call::EndSooner
             }
             Some(_) => return None,

@@ -215,12 +215,12 @@ fn what_a_new_topic_retains_is_sent_as_one_block_that_leaves_the_client_where_it
     let block = String::from_utf8(reader.chunk().unwrap().to_vec()).unwrap();
     let (epoch, _) = a.as_str().split_once('-').unwrap();
     let end = position(a.as_str()) + 1;
-    // It is counted when it is read: of the three, one comes live.
-    let expected =
-        format!("event: named\ndata: b9\nid: {epoch}-none\n\ndata: b10\nid: {epoch}-{end}\n\n");
+    let expected = format!(
+        "event: named\ndata: b8\nid: {epoch}-none\n\nevent: named\ndata: b9\n\ndata: b10\nid: {epoch}-{end}\n\n"
+    );
     assert_eq!(block, expected);
     let data: Vec<_> = reader.messages().iter().map(|it| it.data().to_owned()).collect();
-    assert_eq!(data, ["a", "b9", "b10", "b11", "last"]);
+    assert_eq!(data, ["a", "b8", "b9", "b10", "b11", "last"]);
 
     // A client that has only a part of the block is told so.
     let mut cut = Decoder::new();

@@ -151,7 +151,7 @@ fn a_page_has_only_so_many_bytes_also_of_what_is_not_data() {
     let path = folder.path().join("events.redb");
     let log = RedbLog::open(&path).unwrap();
     for _ in 0..3 {
-        let event = Event::comment("x".repeat(1_000)).unwrap();
+        let event = Event::new("x").with_attribute("text", "x".repeat(1_000)).unwrap();
         let (reply, appended) = Reply::new();
         log.append(Append::new(topic(), event, None), reply);
         appended.wait().unwrap();

@@ -7,7 +7,6 @@ use super::shared::Shared;
 use crate::backend::{Follower, LogError, Origin, Record, RecordError};
 use crate::clients::Clients;
 use crate::cluster::membership::Received;
-use crate::event::Event;
 use crate::topic::TopicPattern;
 use crate::{clock, encode};
 
@@ -20,28 +19,16 @@ impl Shared {
     }
 }
 
-/// The fields of an event of the log, with `room` for what follows them. What is over the limit is left out, whether it is
-/// delivered or read back.
-pub(super) fn encode_within(
-    limit: usize,
-    event: &Event,
-    room: usize,
-) -> Result<Vec<u8>, RecordError> {
-    let body = encode::fields_without_id(event, room);
-    let size = body.len() + event.tags().map_or(0, |tags| tags.size());
-    if size > limit {
-        let cause = format!("is {size} bytes, over the limit of {limit}");
-        return Err(RecordError::new("event", cause));
-    }
-    Ok(body)
-}
-
 impl Follower for Shared {
     fn deliver(&self, record: Record) {
         let Record { position, at, topic, event, seen } = record;
-        let body = match encode_within(self.defaults.max_event_bytes, &event, ID_ROOM) {
+        let limit = self.defaults.max_event_bytes;
+        let body = match encode::fields_within(&event, ID_ROOM, limit) {
             Ok(body) => body,
-            Err(error) => return self.rejected(position, &error),
+            Err(size) => {
+                let cause = format!("is {size} bytes, over the limit of {limit}");
+                return self.rejected(position, &RecordError::new("event", cause));
+            }
         };
         // Its age by the wall clock, which may have been set; an event never comes from the future.
         let age = clock::unix_millis().saturating_sub(at);

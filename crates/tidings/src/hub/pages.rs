@@ -7,7 +7,6 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 
-use super::follower::encode_within;
 use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Record, Reply, Start};
 use crate::encode;
 use crate::epoch::Epoch;
@@ -238,7 +237,7 @@ impl EncodedPage {
         let last = records.last().map(|record| record.position);
         let encode = |record: Record| {
             // Before anything else: what memory is never given voids and supersedes nothing.
-            let body = encode_within(limit, &record.event, 0).ok()?;
+            let body = encode::fields_within(&record.event, 0, limit).ok()?;
             Some((body, record))
         };
         let mut records: Vec<_> = records.into_iter().filter_map(encode).collect();

@@ -289,11 +289,7 @@ fn accept(shared: &Shared, event: &Event, is_dispatched: bool) -> Result<Vec<u8>
     if !is_dispatched {
         return Err(PublishErrorCause::NotDispatched.into());
     }
-    let body = encode::fields_without_id(event, ID_ROOM);
     let limit = shared.defaults.max_event_bytes;
-    let size = body.len() + event.tags().map_or(0, |tags| tags.size());
-    if size > limit {
-        return Err(PublishErrorCause::TooLarge { size, limit }.into());
-    }
-    Ok(body)
+    encode::fields_within(event, ID_ROOM, limit)
+        .map_err(|size| PublishErrorCause::TooLarge { size, limit }.into())
 }
