@@ -481,9 +481,9 @@ mod tests {
         assert_eq!(replica.position().unwrap(), 0);
         fs::rename(away, path).unwrap();
         end_pause(&mut writer);
-        // The second sync makes the events count.
+        // The last sync of this commit makes its events count.
         let disk = &writer.shared.counts.disk;
-        disk.failing_sync.store(disk.syncs.load(Ordering::Relaxed) + 2, Ordering::Relaxed);
+        disk.failing_sync.store(disk.syncs.load(Ordering::Relaxed) + 3, Ordering::Relaxed);
         assert_eq!(fail(&mut writer, "in-doubt"), LogErrorKind::Unacknowledged);
         assert_eq!((replica.position().unwrap(), events(&hub)), (2, 2));
     }
