@@ -8,14 +8,35 @@ use std::thread::{self, available_parallelism};
 // Not those of `crate::sync`: in a model, nothing takes long.
 use parking_lot::{Condvar, Mutex};
 
-/// Makes a step, of a millisecond at most. Returns whether there is more to do.
-type Work = Box<dyn FnMut() -> bool + Send>;
+struct Work {
+    /// Makes a step. Returns whether there is more to do.
+    step: Box<dyn FnMut() -> bool + Send>,
+    is_wanted: Box<dyn Fn() -> bool + Send>,
+    /// Bytes of memory that it may come to hold.
+    memory: usize,
+}
 
-/// Does some work, beside all that was given before and is not done yet.
-pub(crate) fn run(work: impl FnMut() -> bool + Send + 'static) {
-    static BACKGROUND: Background = Background::new();
+impl Work {
+    fn step(&mut self) -> bool {
+        (self.is_wanted)() && (self.step)()
+    }
+}
 
-    BACKGROUND.add(Box::new(work));
+static BACKGROUND: Background = Background::new();
+
+/// Does some work as long as it is wanted, beside what was given before and is not done yet. Work that may come to hold much
+/// memory, in bytes, waits until there is room.
+pub(crate) fn run(
+    memory: usize,
+    is_wanted: impl Fn() -> bool + Send + 'static,
+    step: impl FnMut() -> bool + Send + 'static,
+) {
+    BACKGROUND.add(Work { step: Box::new(step), is_wanted: Box::new(is_wanted), memory });
+}
+
+/// Does some work that frees memory.
+pub(crate) fn free(step: impl FnMut() -> bool + Send + 'static) {
+    run(0, || true, step);
 }
 
 /// One thread for every two processors: whoever serves clients needs processors too.
@@ -28,16 +49,62 @@ struct Background {
 }
 
 struct Queue {
+    /// Work that waits until there is room.
+    new: VecDeque<Work>,
+    /// When there is so much of it, what is not wanted any more is dropped.
+    most_new: usize,
     /// Each makes a step, then waits after the others.
-    works: VecDeque<Work>,
+    begun: VecDeque<Work>,
+    /// What all that was begun may come to hold.
+    memory: usize,
     threads: usize,
     /// How many of the threads have nothing to do.
     idle: usize,
 }
 
+impl Queue {
+    /// What work may hold side by side, in bytes, unless one needs more.
+    const MEMORY: usize = 32 * 1024 * 1024;
+    const FEW: usize = 64;
+
+    /// Adds work. Returns what is not wanted any more.
+    fn add(&mut self, work: Work) -> VecDeque<Work> {
+        if work.memory == 0 {
+            self.begun.push_back(work);
+            return VecDeque::new();
+        }
+        self.new.push_back(work);
+        if self.new.len() < self.most_new {
+            return VecDeque::new();
+        }
+        let all = std::mem::take(&mut self.new).into_iter();
+        let (wanted, unwanted) = all.partition(|work| (work.is_wanted)());
+        self.new = wanted;
+        self.most_new = (2 * self.new.len()).max(Self::FEW);
+        unwanted
+    }
+
+    fn next(&mut self) -> Option<Work> {
+        let has_room = |work: &Work| self.memory == 0 || self.memory + work.memory <= Self::MEMORY;
+        if self.new.front().is_some_and(has_room) {
+            let work = self.new.pop_front()?;
+            self.memory += work.memory;
+            return Some(work);
+        }
+        self.begun.pop_front()
+    }
+}
+
 impl Background {
     const fn new() -> Self {
-        let queue = Queue { works: VecDeque::new(), threads: 0, idle: 0 };
+        let queue = Queue {
+            new: VecDeque::new(),
+            most_new: Queue::FEW,
+            begun: VecDeque::new(),
+            memory: 0,
+            threads: 0,
+            idle: 0,
+        };
         Self { queue: Mutex::new(queue), more: Condvar::new() }
     }
 
@@ -48,20 +115,21 @@ impl Background {
             queue.threads += usize::from(thread.spawn(|| self.run()).is_ok());
         }
         if queue.threads > 0 {
-            queue.works.push_back(work);
+            let unwanted = queue.add(work);
             drop(queue);
             self.more.notify_one();
+            drop(unwanted);
         } else {
             // No thread could be started: the caller does the work.
             drop(queue);
-            while work() {}
+            while work.step() {}
         }
     }
 
     fn run(&self) {
         let mut queue = self.queue.lock();
         loop {
-            let Some(mut work) = queue.works.pop_front() else {
+            let Some(mut work) = queue.next() else {
                 queue.idle += 1;
                 self.more.wait(&mut queue);
                 queue.idle -= 1;
@@ -69,10 +137,14 @@ impl Background {
             };
             drop(queue);
             // Work that panics must not keep the other from being done.
-            let is_more = catch_unwind(AssertUnwindSafe(&mut work)).unwrap_or_default();
+            let is_more = catch_unwind(AssertUnwindSafe(|| work.step())).unwrap_or_default();
+            let memory = work.memory;
             let more = is_more.then_some(work);
             queue = self.queue.lock();
-            queue.works.extend(more);
+            match more {
+                Some(more) => queue.begun.push_back(more),
+                None => queue.memory -= memory,
+            }
         }
     }
 }
@@ -91,21 +163,55 @@ mod tests {
         let is_over = Arc::new(AtomicBool::new(false));
         // Each once more than there are threads.
         for _ in 0..=*MOST_THREADS {
-            run(|| panic!("on purpose"));
+            free(|| panic!("on purpose"));
             let is_over = is_over.clone();
-            run(move || !is_over.load(Ordering::Relaxed));
+            free(move || !is_over.load(Ordering::Relaxed));
         }
         let (tell, told) = channel();
         let mut steps = 0;
-        run(move || {
-            steps += 1;
-            tell.send(steps).unwrap();
-            steps < 3
-        });
+        run(
+            1,
+            || true,
+            move || {
+                steps += 1;
+                tell.send(steps).unwrap();
+                steps < 3
+            },
+        );
         for step in 1..=3 {
             assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok(step));
         }
         is_over.store(true, Ordering::Relaxed);
         assert!(told.recv_timeout(Duration::from_secs(10)).is_err(), "it is dropped when done");
+    }
+
+    fn work(memory: usize, is_wanted: bool) -> Work {
+        Work { step: Box::new(|| true), is_wanted: Box::new(move || is_wanted), memory }
+    }
+
+    #[test]
+    fn work_that_may_hold_much_waits_for_room_and_what_frees_some_does_not() {
+        let mut queue = Background::new().queue.into_inner();
+        for memory in [Queue::MEMORY - 10, 10, 1, 0, 2 * Queue::MEMORY] {
+            assert!(queue.add(work(memory, true)).is_empty());
+        }
+        let mut next = || queue.next().map(|work| work.memory);
+        assert_eq!(
+            [next(), next(), next(), next()],
+            [Some(Queue::MEMORY - 10), Some(10), Some(0), None]
+        );
+        queue.memory = 0;
+        assert_eq!(queue.next().map(|work| work.memory), Some(1));
+        assert!(queue.next().is_none());
+        queue.memory = 0;
+        assert_eq!(queue.next().map(|work| work.memory), Some(2 * Queue::MEMORY), "alone");
+    }
+
+    #[test]
+    fn work_that_waits_and_is_not_wanted_any_more_is_dropped() {
+        let mut queue = Background::new().queue.into_inner();
+        let dropped = (0..1_000).map(|n| queue.add(work(1, n % 100 == 0)).len()).sum::<usize>();
+        assert!((900..990).contains(&dropped), "{dropped}");
+        assert!(queue.new.len() < 2 * Queue::FEW);
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod wait_list;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use crate::pinned::Pinned;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 use crate::topic::TopicPattern;
@@ -69,6 +70,8 @@ pub(crate) struct TopicState {
     pub(crate) appended: u64,
     /// Pattern subscriptions that are reading what was published here before they began.
     pub(crate) replays: u32,
+    /// The hub does not have it any more. As long as replays have it, its memory is pinned.
+    is_removed: bool,
     waiting: WaitList,
     /// The topic's keys in the two indices of `journal/memory.rs`.
     pub(crate) oldest_key: Option<NonZeroU64>,
@@ -103,6 +106,7 @@ impl TopicLog {
                 filtered_subscribers: 0,
                 appended: 0,
                 replays: 0,
+                is_removed: false,
                 waiting: WaitList::default(),
                 oldest_key: None,
                 expiry_key: None,
@@ -445,6 +449,31 @@ impl TopicState {
     /// Gives back what only readers need.
     pub(crate) fn on_last_reader_gone(&mut self) {
         self.waiting.shrink();
+    }
+
+    /// The memory of a topic without events.
+    pub(crate) const EMPTY: usize = size_of::<TopicLog>() + 32;
+
+    pub(crate) fn begin_replay(&mut self, pinned: &Pinned) {
+        if self.is_removed && self.replays == 0 {
+            pinned.add(Self::EMPTY);
+        }
+        self.replays += 1;
+    }
+
+    pub(crate) fn end_replay(&mut self, pinned: &Pinned) {
+        self.replays -= 1;
+        if self.is_removed && self.replays == 0 {
+            pinned.remove(Self::EMPTY);
+        }
+    }
+
+    /// The hub removes the topic.
+    pub(crate) fn on_removed(&mut self, pinned: &Pinned) {
+        self.is_removed = true;
+        if self.replays > 0 {
+            pinned.add(Self::EMPTY);
+        }
     }
 
     /// Neither subscribers nor retained events.

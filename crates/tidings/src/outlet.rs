@@ -1,4 +1,5 @@
-use std::sync::Arc;
+use std::fmt::Debug;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use bytes::Bytes;
@@ -26,15 +27,28 @@ struct InTransit {
     rest: Bytes,
     /// What a transport holds, and the waker that makes it let go.
     held: Option<(usize, Waker)>,
+    /// What the stream needs to go on.
+    needed: Option<Weak<dyn CanLetGo>>,
     is_cut: bool,
     end: Option<End>,
     topic_changes: Option<Arc<TopicChanges>>,
 }
 
+/// Memory of a stream that can be taken from it, whatever it is doing.
+pub(crate) trait CanLetGo: Debug + Send + Sync {
+    /// Takes it. Returns how many bytes are free only later. To be called with no lock held.
+    fn let_go(&self) -> usize;
+}
+
 impl InTransit {
+    fn needs_memory(&self) -> bool {
+        self.needed.as_ref().is_some_and(|needed| needed.strong_count() > 0)
+    }
+
     fn is_nothing(&self) -> bool {
         self.rest.is_empty()
             && self.held.is_none()
+            && !self.needs_memory()
             && !self.is_cut
             && self.end.is_none()
             && self.topic_changes.is_none()
@@ -104,6 +118,25 @@ impl Outlet {
         drop(before);
     }
 
+    /// The stream needs this memory to go on, and has gone on just now.
+    pub(crate) fn need(&self, memory: Weak<dyn CanLetGo>, now: u64) {
+        let mut outlet = self.0.lock();
+        let in_transit = outlet.get_or_insert_default();
+        in_transit.since = now;
+        let before = in_transit.needed.replace(memory);
+        drop(outlet);
+        drop(before);
+    }
+
+    /// The stream needs it no longer.
+    pub(crate) fn need_nothing(&self) {
+        let mut outlet = self.0.lock();
+        let before = outlet.as_mut().and_then(|in_transit| in_transit.needed.take());
+        outlet.take_if(|in_transit| in_transit.is_nothing());
+        drop(outlet);
+        drop(before);
+    }
+
     /// Sets how the stream is to end. The first end counts; but one that sends the rest gives way to that of the client's
     /// rights. Returns what the stream is to be called for.
     pub(crate) fn end(&self, end: End) -> Option<Call> {
@@ -146,22 +179,26 @@ impl Outlet {
     pub(crate) fn stalled_since(&self) -> Option<u64> {
         let outlet = self.0.lock();
         let in_transit = outlet.as_ref().filter(|in_transit| !in_transit.is_cut)?;
-        (in_transit.held.is_some() || !in_transit.rest.is_empty()).then_some(in_transit.since)
+        let holds =
+            in_transit.held.is_some() || !in_transit.rest.is_empty() || in_transit.needs_memory();
+        holds.then_some(in_transit.since)
     }
 }
 
 impl Client {
-    /// Makes the stream end with an error, and takes what is on its way. Returns how many bytes its transport will let go
-    /// of when it is woken, and what is to be woken when no lock is held.
+    /// Makes the stream end with an error, and takes what is on its way. Returns how many bytes will be free later, when its
+    /// transport is woken for instance, and what is to be woken when no lock is held.
     pub(crate) fn cut(self: Arc<Self>) -> (usize, CutStream) {
         let mut outlet = self.outlet.0.lock();
         let in_transit = outlet.get_or_insert_default();
         in_transit.is_cut = true;
         let (rest, held) = (std::mem::take(&mut in_transit.rest), in_transit.held.take());
+        let needed = in_transit.needed.take().and_then(|needed| needed.upgrade());
         drop(outlet);
         drop(rest);
+        let later = needed.map_or(0, |needed| needed.let_go());
         let (bytes, waker) = held.map_or((0, None), |(bytes, waker)| (bytes, Some(waker)));
-        (bytes, CutStream { client: self, waker })
+        (bytes + later, CutStream { client: self, waker })
     }
 }
 

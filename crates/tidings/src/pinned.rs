@@ -2,7 +2,8 @@
 //!
 //! A reader that stalls holds what it was sent. As long as a topic's log has that event, too, it costs nothing. When the
 //! event is evicted, its memory is *pinned*: by one reader or by a thousand, it counts once. The same goes for pages of the
-//! hub's log and for snapshots, which no topic has.
+//! hub's log and for snapshots, which no topic has. And what a stream keeps in order to read the past of many topics is
+//! pinned, with the topics that vanish meanwhile.
 
 use std::sync::Arc;
 
@@ -69,8 +70,7 @@ impl Pinned {
         if bytes.len() < Self::COUNTED {
             return bytes.into();
         }
-        let length = bytes.len();
-        self.bytes.fetch_add(length, Ordering::Relaxed);
+        self.add(bytes.len());
         self.counted(bytes)
     }
 
@@ -81,6 +81,23 @@ impl Pinned {
         }
         let kept = Kept { pinned: self.clone(), length: bytes.len() };
         (self.counted(bytes), Some(Arc::new(kept)))
+    }
+
+    /// Memory that is no bytes of events, as long as the guard lives.
+    pub(crate) fn hold_memory(self: &Arc<Self>, length: usize) -> Option<Held> {
+        let is_counted = length >= Self::COUNTED;
+        is_counted.then(|| {
+            self.add(length);
+            Held { pinned: self.clone(), length }
+        })
+    }
+
+    pub(crate) fn add(&self, length: usize) {
+        self.bytes.fetch_add(length, Ordering::Relaxed);
+    }
+
+    pub(crate) fn remove(&self, length: usize) {
+        self.bytes.fetch_sub(length, Ordering::Relaxed);
     }
 
     fn counted(self: &Arc<Self>, bytes: Vec<u8>) -> Bytes {
@@ -98,7 +115,20 @@ pub(crate) struct Kept {
 impl Drop for Kept {
     /// The last topic has evicted them: from now on they are pinned, if anybody has them.
     fn drop(&mut self) {
-        self.pinned.bytes.fetch_add(self.length, Ordering::Relaxed);
+        self.pinned.add(self.length);
+    }
+}
+
+/// Memory that is pinned until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pinned: Arc<Pinned>,
+    length: usize,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.pinned.remove(self.length);
     }
 }
 
@@ -115,7 +145,7 @@ impl AsRef<[u8]> for Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.pinned.bytes.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        self.pinned.remove(self.bytes.len());
     }
 }
 

@@ -62,7 +62,6 @@ use lifetime::Lifetime;
 use look_back::{Answer, LookBack, Question};
 use out_of_band::{Announcement, OutOfBand, Ready};
 use polling::Rejoin;
-use replay::Replay;
 use rights::{Rights, RightsOptions};
 use snapshot::SharedSnapshot;
 use start_point::StartPoint;
@@ -354,32 +353,23 @@ impl Subscription {
 
     /// Moves the cursor.
     fn seek(&mut self, start: StartPoint) {
-        let StartPoint { cursor, starts_after, past, .. } = start;
+        let StartPoint { cursor, starts_after, replay, .. } = start;
         // Its tickets in the wait lists are of where it was.
         self.rejoin = Rejoin::All;
         self.waited = 0;
-        let set = |topic_cursors: &mut [TopicCursor]| match &starts_after {
-            Some(offsets) => {
-                let pairs = topic_cursors.iter_mut().zip(offsets);
-                pairs.for_each(|(topic_cursor, offset)| topic_cursor.starts_after = *offset);
-            }
-            None => topic_cursors.iter_mut().for_each(|cursor| cursor.starts_after = 0),
-        };
-        let Some((past, readers)) = past else {
-            if self.topic_cursors.is_empty() && starts_after.is_some() {
-                self.topic_cursors = TopicCursor::for_each_of(&self.feed().topics);
-            }
-            set(&mut self.topic_cursors);
-            self.cursor = cursor;
+        if replay.is_some() {
+            self.cursor = Cursor { offset: cursor.joined, ..cursor };
+            self.out_of_band().replay = replay;
+            self.need_replay();
             return;
-        };
-        self.cursor = Cursor { offset: cursor.joined, ..cursor };
-        if cursor.offset < cursor.joined {
-            let mut topic_cursors = TopicCursor::for_each_of(&past);
-            set(&mut topic_cursors);
-            let (shared, filter) = (self.shared.clone(), self.client.filter().cloned());
-            let replay = Replay::new(shared, (past, filter, readers), cursor, topic_cursors);
-            self.out_of_band().replay = Some(replay);
+        }
+        self.cursor = cursor;
+        if self.topic_cursors.is_empty() && starts_after.is_some() {
+            self.topic_cursors = TopicCursor::for_each_of(&self.feed().topics);
+        }
+        let mut offsets = starts_after.iter().flat_map(|offsets| offsets.iter().copied());
+        for topic_cursor in &mut self.topic_cursors {
+            topic_cursor.starts_after = offsets.next().unwrap_or_default();
         }
     }
 
@@ -419,8 +409,9 @@ impl Subscription {
         if let Some(out_of_band) = &mut self.out_of_band {
             // It is sent that, too, and all that it was about to be sent.
             out_of_band.added.clear();
-            (out_of_band.look_back, out_of_band.catch_up, out_of_band.replay) = (None, None, None);
+            (out_of_band.look_back, out_of_band.catch_up) = (None, None);
         }
+        self.drop_replay();
         let question = Question::BeginAgain { reason, has_snapshot };
         self.look_back(question, head, Ready::default());
     }

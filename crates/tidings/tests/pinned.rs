@@ -4,7 +4,7 @@
 mod reader;
 
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reader::{Reader, Wakes, publish};
 use tidings::{
@@ -121,6 +121,67 @@ fn snapshots_that_readers_hold_count() {
     }
     assert!(hub.metrics().streams_cut >= 45);
     assert_eq!(number(readers.pop().unwrap().messages().pop().unwrap().data()), 1);
+}
+
+/// For each topic: where its next event is, and the topic itself.
+#[test]
+fn what_streams_keep_of_the_past_of_many_topics_counts_and_is_taken_from_the_one_that_stalls() {
+    const TOPICS: usize = 1_500;
+    const EACH: usize = 24 * TOPICS;
+
+    let clock = ManualClock::new();
+    let builder = Hub::builder().clock(clock.clock()).pinned_limit(3 * EACH - 1).heartbeat(None);
+    let hub = builder.build();
+    for n in 0..TOPICS {
+        publish(&hub, &format!("p/{n}"), &"x".repeat(500));
+    }
+    let open = || {
+        clock.advance(Duration::from_millis(10));
+        let subscribe = hub.subscribe_matching(["p/*"]).history(History::All);
+        Reader::open_with_status(subscribe).0
+    };
+    let [mut first, mut stalled] = [open(), open()];
+    clock.advance(Duration::from_millis(10));
+    assert!(first.chunk().is_some());
+    assert_eq!(hub.metrics().pinned_bytes, 2 * EACH);
+    let mut third = open();
+    let figures = hub.metrics();
+    assert_eq!((figures.streams_cut, figures.pinned_bytes), (1, 2 * EACH));
+    assert!(stalled.chunk().is_none());
+    assert_eq!(stalled.error.unwrap().kind(), StreamErrorKind::Cut);
+    assert_eq!([first.data().len(), third.data().len()], [TOPICS; 2]);
+    assert_eq!(hub.metrics().pinned_bytes, 0);
+}
+
+/// It takes long to find out what this keeps, and then nobody reads it.
+#[test]
+fn what_a_stream_keeps_for_a_past_that_it_does_not_read_is_taken_too() {
+    const TOPICS: usize = 5_000;
+    const EACH: usize = 24 * TOPICS;
+
+    let clock = ManualClock::new();
+    let builder = Hub::builder().clock(clock.clock()).pinned_limit(2 * EACH - 1).heartbeat(None);
+    let hub = builder.build();
+    for n in 0..TOPICS {
+        publish(&hub, &format!("p/{n}"), "x");
+    }
+    let open = |until: &dyn Fn() -> bool| {
+        clock.advance(Duration::from_millis(10));
+        let subscribe = hub.subscribe_matching(["p/*"]).history(History::All);
+        let mut reader = Reader::open(subscribe);
+        assert!(reader.chunk().is_some(), "a comment");
+        let began = Instant::now();
+        while !until() {
+            assert!(began.elapsed() < Duration::from_secs(30), "{:?}", hub.metrics());
+            std::thread::yield_now();
+        }
+        reader
+    };
+    let mut stalled = open(&|| hub.metrics().pinned_bytes == EACH);
+    let _other = open(&|| hub.metrics().streams_cut == 1);
+    assert_eq!(hub.metrics().pinned_bytes, EACH);
+    assert!(stalled.chunk().is_none());
+    assert_eq!(stalled.error.unwrap().kind(), StreamErrorKind::Cut);
 }
 
 #[test]

@@ -144,7 +144,8 @@ impl HubBuilder {
     }
 
     /// The memory that stalled readers may hold together in addition, in bytes: events that no topic retains any more, and
-    /// what was read back from a [log](crate::backend). An event counts once, however many readers hold it. Above the
+    /// what was read back from a [log](crate::backend), and 24 bytes for each topic of a pattern that has a past, until they have read that.
+    /// An event counts once, however many readers hold it. Above the
     /// limit, the stream whose client has taken nothing for the longest time is ended with an error, then the next one;
     /// their clients connect again, and resume. Events below 4 KiB are not counted. Chunks of several small
     /// events, which readers share, have a limit of their own (16 MiB): above it, none is made, and events are sent one by one.

@@ -383,6 +383,7 @@ impl Journal {
                 let mut state = log.lock();
                 if is_listed && state.is_vacant() {
                     self.memory.forget(log, &mut state);
+                    state.on_removed(&self.pinned);
                     drop(state);
                     self.topics.remove(log);
                     effects.drop_topic(log.clone());

@@ -19,6 +19,8 @@ pub(crate) struct Search {
     group: usize,
     place: Place,
     found: Vec<Arc<TopicLog>>,
+    /// Some were not found, but named.
+    has_topics: bool,
     vanished: LowWatermark,
     filter: Option<Filter>,
 }
@@ -34,6 +36,9 @@ impl Search {
     /// How much a step costs at most, in comparisons: some hundred microseconds.
     const STEP_COST: usize = 4 * 1024;
 
+    /// What it costs to begin to read a topic, in comparisons.
+    const AGAIN: usize = 4;
+
     /// `None` if the past is in the same logs as the present.
     pub(crate) fn of(logs: &[Arc<TopicLog>], shared: &Shared) -> Option<Self> {
         // A selective log does not deliver the topics of a pattern one by one.
@@ -44,10 +49,16 @@ impl Search {
             groups: by_prefix(patterns.iter().map(|log| log.name.clone()).collect()),
             group: 0,
             place: Place::Topics(None),
+            has_topics: !topics.is_empty(),
             found: topics,
             vanished: LowWatermark::default(),
             filter: filter_of(logs).cloned(),
         })
+    }
+
+    /// How many bytes it may come to hold.
+    pub(crate) fn most_memory(&self, shared: &Shared) -> usize {
+        (self.found.len() + shared.journal.lock().topics.count()) * size_of::<Arc<TopicLog>>()
     }
 
     /// Makes a step, unless it is at its end. Returns what it has cost, in comparisons.
@@ -60,6 +71,7 @@ impl Search {
         let prefix = patterns.first().map_or("", TopicPattern::prefix);
         let matches = |name: &str| patterns.iter().any(|pattern| pattern.matches_text(name));
         let most = STEP.min(Self::STEP_COST / patterns.len()).max(1);
+        let before = self.found.len();
         let count = match &mut self.place {
             Place::Topics(after) => {
                 let page = shared.journal.lock().topics.page(prefix, after.as_deref(), most);
@@ -79,14 +91,19 @@ impl Search {
         };
         // Where the next group begins, its first topic comes after nothing.
         self.group += usize::from(count == 0);
-        Some(count * patterns.len())
+        // What is found is looked at again.
+        let again = Self::AGAIN * (self.found.len() - before);
+        Some(count * patterns.len() + again)
     }
 
     /// What was found.
     pub(crate) fn finish(self, shared: &Shared) -> Past<'static> {
         let mut logs = self.found;
-        logs.sort_by(|a, b| a.name.cmp(&b.name));
-        logs.dedup_by_key(|log| log.id);
+        // The topics of patterns were found in order, each once.
+        if self.has_topics {
+            logs.sort_by(|a, b| a.name.cmp(&b.name));
+            logs.dedup_by_key(|log| log.id);
+        }
         let vanished = self.vanished.max(shared.journal.lock().topics.lost_by_forgotten());
         Past { logs: logs.into(), vanished, filter: self.filter }
     }

@@ -9,6 +9,7 @@ use super::journal::{Head, Journal};
 use super::published::Published;
 use super::replication::Replication;
 use super::sources::{Rate, Sources};
+use crate::background;
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::cluster::membership::Membership;
@@ -21,7 +22,7 @@ use crate::filter::Filter;
 use crate::health::{Health, Link};
 use crate::heartbeat::Heartbeat;
 use crate::last_event_id::LastEventId;
-use crate::log::feed::{Coalescing, Feeds};
+use crate::log::feed::{Coalescing, Feed, Feeds};
 use crate::log::retention::RetentionRules;
 use crate::log::standing::LastEvent;
 use crate::log::tail::Tail;
@@ -269,6 +270,11 @@ impl Shared {
         }
         self.tell_interests();
         // What was evicted may be what readers hold.
+        self.keep_pinned_limit();
+    }
+
+    /// Ends streams if more is pinned than may be. To be called with no lock held.
+    pub(crate) fn keep_pinned_limit(&self) {
         if self.pinned.is_over() {
             self.relieve();
         }
@@ -277,7 +283,7 @@ impl Shared {
     /// Too much memory is pinned: ends streams until it is not, those first whose clients have taken nothing for the
     /// longest time. To be called with no lock held.
     #[cold]
-    pub(crate) fn relieve(&self) {
+    fn relieve(&self) {
         if self.is_relieving.swap(true, Ordering::Acquire) {
             return;
         }
@@ -386,9 +392,31 @@ impl Shared {
         self.leave(topics, |state| state.subscribers -= 1);
     }
 
-    /// Ends a replay of topics.
-    pub(crate) fn end_replay(&self, topics: &[Arc<TopicLog>]) {
-        self.leave(topics, |state| state.replays -= 1);
+    /// Ends a replay of the topics of a feed: of many elsewhere, because others wait for whoever drops a stream.
+    pub(crate) fn end_replay(self: &Arc<Self>, feed: Arc<Feed>) {
+        if Self::freed_later(&feed) == 0 {
+            return self.end_replay_of(&feed.topics);
+        }
+        let (shared, mut done) = (self.clone(), 0);
+        background::free(move || {
+            let left = feed.topics.get(done..).unwrap_or_default();
+            let step = left.get(..STEP).unwrap_or(left);
+            shared.end_replay_of(step);
+            done += step.len();
+            step.len() < left.len()
+        });
+    }
+
+    /// Of how many topics that is done later.
+    pub(crate) fn freed_later(feed: &Feed) -> usize {
+        const AT_ONCE: usize = if cfg!(shuttle) { usize::MAX } else { 4 * STEP };
+
+        let topics = feed.topics.len();
+        if topics > AT_ONCE { topics } else { 0 }
+    }
+
+    fn end_replay_of(&self, topics: &[Arc<TopicLog>]) {
+        self.leave(topics, |state| state.end_replay(&self.pinned));
     }
 
     fn leave(&self, topics: &[Arc<TopicLog>], leave: impl Fn(&mut TopicState)) {

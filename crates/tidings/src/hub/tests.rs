@@ -1,8 +1,11 @@
 //! What only tests inside the crate can see: that nothing is left over, and that memory is bounded.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +15,8 @@ use super::journal::entry::{Entry, EntryKind};
 use super::journal::topics::STEP;
 use super::*;
 use crate::clock::ManualClock;
+use crate::filter::Filter;
+use crate::log::feed::test_hook;
 use crate::log::looks;
 use crate::log::retention::Retention;
 use crate::resume::Resume;
@@ -227,6 +232,148 @@ fn the_past_of_a_pattern_is_read_from_the_topics_that_have_news() {
     let text = String::from_utf8(read_all(&mut reader)).unwrap();
     assert_eq!(text.matches("data: new").count(), 2);
     assert_eq!(topics(&hub), 0);
+}
+
+/// A read of the past of many topics looks at those that it has events of, and at no others.
+#[test]
+fn a_read_of_the_past_costs_what_it_sends() {
+    let hub = Hub::builder().heartbeat(None).build();
+    publish(&hub, "elsewhere", "x");
+    let id = hub.shared().epoch().id(1);
+    for n in 0..1_000 {
+        publish(&hub, &format!("p/{n}"), "x".repeat(1_000));
+    }
+    // One after the other in many topics, and in one.
+    (0..100).for_each(|n| publish(&hub, &format!("p/{n}"), "y"));
+    (0..200).for_each(|_| publish(&hub, "p/7", "z"));
+    let looked = Rc::new(Cell::new(0));
+    for resumes in [false, true] {
+        let subscribe = hub.subscribe_matching(["p/*"]);
+        let subscribe = match resumes {
+            true => subscribe.resume(Resume::new().with_last_event_id(id.as_str())),
+            false => subscribe.history(History::All),
+        };
+        let mut reader = subscribe.open().unwrap();
+        read(&mut reader).unwrap();
+        let looks = looked.clone();
+        test_hook::set(Some(Box::new(move || looks.set(looks.get() + 1))));
+        let mut text = String::new();
+        while let Some(bytes) = read(&mut reader) {
+            let read = String::from_utf8(bytes.into()).unwrap();
+            let (events, looks) = (read.matches("data: ").count(), looked.take());
+            assert!(looks <= events + 1, "{resumes}: {looks} looks for {events} events");
+            text.push_str(&read);
+        }
+        test_hook::set(None);
+        looked.take();
+        let positions = text.lines().filter_map(|line| line.strip_prefix("id: "));
+        let positions = positions.map(|id| id.rsplit_once('-').unwrap().1.parse::<u64>().unwrap());
+        assert!(positions.eq(2..=1_301), "{resumes}: in order, each once");
+    }
+}
+
+/// Two that come back from the same place share what is written for them, and one from elsewhere is not led astray by that.
+#[test]
+fn readers_of_the_past_share_it_wherever_they_are() {
+    let hub = Hub::builder().heartbeat(None).build();
+    for n in 0..900 {
+        publish(&hub, &format!("p/{}", n % 7 % 3), format!("{n} {}", "x".repeat(1_000)));
+    }
+    let epoch = hub.shared().epoch();
+    let mut readers = [1, 1, 200, 330].map(|position| {
+        let resume = Resume::new().with_last_event_id(epoch.id(position).as_str());
+        let mut reader = hub.subscribe_matching(["p/*"]).resume(resume).open().unwrap();
+        read(&mut reader).unwrap();
+        reader
+    });
+    let mut texts = [(); 4].map(|()| String::new());
+    let mut shared = 0;
+    loop {
+        let chunks = readers.each_mut().map(read);
+        let places = chunks.each_ref().map(|chunk| chunk.as_ref().map(|bytes| bytes.as_ptr()));
+        shared += usize::from(places[0].is_some() && places[0] == places[1]);
+        if places == [None; 4] {
+            break;
+        }
+        for (text, chunk) in texts.iter_mut().zip(chunks) {
+            text.push_str(std::str::from_utf8(&chunk.unwrap_or_default()).unwrap());
+        }
+    }
+    assert!(shared > 5, "{shared}");
+    for (text, after) in texts.iter().zip([1, 1, 200, 330]) {
+        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        let data = data.map(|data| data.split(' ').next().unwrap().parse::<u64>().unwrap());
+        assert!(data.eq(after..900), "after {after}");
+    }
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// What a filter hides takes time, too, and others have their turn meanwhile.
+#[test]
+fn looking_for_what_passes_a_filter_in_the_past_lets_others_have_their_turn() {
+    let retention = Retention::default().events(20_000).bytes(16 * 1024 * 1024);
+    let hub = Hub::builder().retention(retention).heartbeat(None).build();
+    let say = |role: &str| {
+        let event = Event::new("x").with_attribute("role", role).unwrap();
+        hub.publish("p/1", event).wait().unwrap();
+    };
+    say("all");
+    (0..14_000).for_each(|_| say("few"));
+    say("all");
+    let filter = Filter::equal("role", "all").unwrap();
+    let subscribe = hub.subscribe_matching(["p/*"]).history(History::All).filter(filter);
+    let mut reader = subscribe.open().unwrap();
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut cx = Context::from_waker(&waker);
+    let (mut text, mut pauses) = (String::new(), 0);
+    loop {
+        let woken = wakes.0.load(Ordering::SeqCst);
+        match Pin::new(&mut reader).poll_next(&mut cx) {
+            Poll::Ready(bytes) => {
+                text.push_str(std::str::from_utf8(&bytes.unwrap().unwrap()).unwrap());
+            }
+            Poll::Pending if wakes.0.load(Ordering::SeqCst) > woken => pauses += 1,
+            Poll::Pending => break,
+        }
+    }
+    assert_eq!(text.matches("data: x").count(), 2);
+    assert_eq!(pauses, 2);
+}
+
+/// Topics that vanish while a stream reads their past are in memory as long as it does.
+#[test]
+fn vanished_topics_that_are_still_read_are_pinned() {
+    let clock = ManualClock::new();
+    let retention = Retention::default().age(Duration::from_secs(60));
+    let builder = Hub::builder().clock(clock.clock()).retention(retention).heartbeat(None);
+    let hub = builder.build();
+    for n in 0..1_000 {
+        publish(&hub, &format!("p/{n}"), "x");
+    }
+    let open = || hub.subscribe_matching(["p/*"]).history(History::All).open().unwrap();
+    let readers = [open(), open()];
+    let pinned = || hub.metrics().pinned_bytes;
+    assert_eq!(pinned(), 2 * 24_000);
+    clock.advance(Duration::from_secs(3_600));
+    assert_eq!(hub.metrics().topics, 0);
+    let vanished = pinned() - 2 * 24_000;
+    assert!((200_000..1_000_000).contains(&vanished), "{vanished}");
+    let [mut one, other] = readers;
+    drop(other);
+    assert_eq!(pinned(), 24_000 + vanished);
+    // It learns that they are gone.
+    let text = String::from_utf8(read_all(&mut one)).unwrap();
+    assert!(text.contains("reset"), "{text}");
+    assert_eq!(pinned(), 0);
 }
 
 /// A hub with an event in so many topics that comparing them with [`many_patterns`] takes long.

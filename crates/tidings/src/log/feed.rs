@@ -1,4 +1,5 @@
 mod feeds;
+mod merge;
 mod topic_index;
 mod waiting;
 
@@ -18,6 +19,7 @@ use crate::filter::Filter;
 use crate::sync::Mutex;
 
 pub(crate) use feeds::Feeds;
+pub(crate) use merge::{Merge, PastRead};
 use topic_index::TopicIndex;
 
 /// A set of topics read as one stream, in the hub's order. Subscriptions to the same topics share
@@ -31,7 +33,8 @@ pub(crate) struct Feed {
     /// If there are many topics.
     index: Option<Box<TopicIndex>>,
     cache: Mutex<Cache>,
-    siblings: Arc<Feeds>,
+    /// The feeds that others find it in; none if nobody would have the same.
+    siblings: Option<Arc<Feeds>>,
     readers: Readers,
     /// Whether one of the topics keeps the newest event of each key.
     is_latest: bool,
@@ -137,7 +140,7 @@ impl Feed {
                 let topics = (0..).zip(&self.topics);
                 let room = self.room(coalescing);
                 let gathered = self.gather_any(range, topics, Some(topic_cursors), room)?;
-                gathered.into_slice(range, limit, coalescing).map(|(slice, _)| slice)
+                gathered.into_slice(range, limit, coalescing).map(|(slice, ..)| slice)
             } else {
                 self.read_shared(range, coalescing)?
             };
@@ -167,6 +170,21 @@ impl Feed {
         if let Some(slice) = single {
             return Ok(slice);
         }
+        let (slice, ..) = self.read_cached(range, coalescing, |room| match &changed {
+            None => self.gather_any(range, (0..).zip(&self.topics), None, room),
+            Some(places) => self.gather_any(range, self.at(places), None, room),
+        })?;
+        Ok(slice)
+    }
+
+    /// What the cache has of a range, or what is gathered in up to so many bytes. Returns the frames that were gathered and are
+    /// not in the slice, and the offset up to which all are gathered, too.
+    fn read_cached(
+        self: &Arc<Self>,
+        range: Range,
+        coalescing: &Coalescing,
+        gather: impl FnOnce(usize) -> Result<Gathered, ResetReason>,
+    ) -> Result<(Option<Slice>, Vec<Frame>, u64), ResetReason> {
         // Held while the chunk is written: other readers at this offset wait and share it.
         let mut cache = self.cache.lock();
         if let Some(chunk) = cache.of(range.replay) {
@@ -177,17 +195,15 @@ impl Feed {
                 && (!self.is_latest || self.is_fresh(chunk, range, coalescing))
                 && let Some(slice) = chunk.between(range.from, range.to)
             {
-                return Ok(Some(slice));
+                let to = slice.to;
+                return Ok((Some(slice), Vec::new(), to));
             }
         }
-        let room = self.room(coalescing);
         let seen = coalescing.tail.watermark();
-        let gathered = match &changed {
-            None => self.gather_any(range, (0..).zip(&self.topics), None, room)?,
-            Some(places) => self.gather_any(range, self.at(places), None, room)?,
-        };
-        let Some((slice, chunk)) = gathered.into_slice(range, seen, coalescing) else {
-            return Ok(None);
+        let gathered = gather(self.room(coalescing))?;
+        let to = gathered.to;
+        let Some((slice, chunk, left)) = gathered.into_slice(range, seen, coalescing) else {
+            return Ok((None, Vec::new(), to));
         };
         if let Some(chunk) = chunk {
             *cache.of(range.replay) = Some(chunk);
@@ -196,7 +212,12 @@ impl Feed {
                 coalescing.warm.lock().push(Arc::downgrade(self));
             }
         }
-        Ok(Some(slice))
+        Ok((Some(slice), left, to))
+    }
+
+    /// Whether others may have the same feed.
+    fn is_shared(&self) -> bool {
+        self.siblings.is_some()
     }
 
     /// The places of the topics that have news in a range, and perhaps of others. `None` for all.
@@ -443,23 +464,27 @@ struct Gathered {
 }
 
 impl Gathered {
+    /// The frames as one slice, and the chunk that it is of; without room for a chunk the first of them, and the others.
     fn into_slice(
-        self,
+        mut self,
         range: Range,
         seen: u64,
         coalescing: &Coalescing,
-    ) -> Option<(Slice, Option<Chunk>)> {
+    ) -> Option<(Slice, Option<Chunk>, Vec<Frame>)> {
         let first = self.frames.first()?;
         let mut alone = Slice::of(first);
         if self.frames.len() == 1 {
             alone.to = self.to;
-            return Some((alone, None));
+            return Some((alone, None, Vec::new()));
         }
         let now = coalescing.clock.now();
         let (covered, made) = ((range.from, self.to), (now, seen));
         match Chunk::write(&self.frames, covered, made, &coalescing.budget) {
-            Some(chunk) => Some((chunk.between(range.from, self.to)?, Some(chunk))),
-            None => Some((alone, None)),
+            Some(chunk) => Some((chunk.between(range.from, self.to)?, Some(chunk), Vec::new())),
+            None => {
+                self.frames.remove(0);
+                Some((alone, None, self.frames))
+            }
         }
     }
 }

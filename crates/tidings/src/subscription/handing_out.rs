@@ -108,9 +108,7 @@ impl Subscription {
         self.has_rest = true;
         self.pace.count(Self::PIECE);
         // What no topic has is pinned from the beginning, and has not evicted anything.
-        if self.shared.pinned.is_over() {
-            self.shared.relieve();
-        }
+        self.shared.keep_pinned_limit();
         first
     }
 
@@ -138,9 +136,7 @@ impl Subscription {
     pub fn hold(&mut self, bytes: usize, waker: &Waker) {
         if bytes >= Pinned::COUNTED {
             self.client.outlet.hold(bytes, waker.clone(), self.shared.clock.now());
-            if self.shared.pinned.is_over() {
-                self.shared.relieve();
-            }
+            self.shared.keep_pinned_limit();
         }
     }
 

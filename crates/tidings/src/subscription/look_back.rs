@@ -10,6 +10,7 @@ use crate::hub::journal::Head;
 use crate::hub::journal::topics::Past;
 use crate::hub::search::Search;
 use crate::hub::shared::Shared;
+use crate::log::TopicLog;
 use crate::log::feed::Feed;
 use crate::log::reset_reason::ResetReason;
 use crate::sync::Mutex;
@@ -48,11 +49,17 @@ pub(super) enum LookBack {
 #[derive(Debug)]
 pub(super) struct PendingLook(Arc<Mutex<Option<(Answer, Head)>>>);
 
-/// How much of a search is done at once, in comparisons: a millisecond. It is little for almost all streams, and many
+/// How much of a search is done at once, in comparisons: a millisecond or two. It is little for almost all streams, and many
 /// requests at a time must not keep a thread that serves others. The rest is left to threads of its own.
 const AT_ONCE: usize = if cfg!(shuttle) { usize::MAX } else { 8 * 1024 };
 
 impl LookBack {
+    fn done((answer, head): (Answer, Head), client: &Client, shared: &Shared) -> Self {
+        answer.note_need(client, shared);
+        shared.keep_pinned_limit();
+        Self::Done(answer, head)
+    }
+
     /// Begins it. If it takes long, the client is woken when it is done.
     pub(super) fn begin(
         question: Question,
@@ -63,8 +70,8 @@ impl LookBack {
         let logs = &feed.topics;
         let search = question.needs_past().then(|| Search::of(logs, shared)).flatten();
         let Some(mut search) = search else {
-            let answer = question.answer(&View::new(shared, &head, logs, Past::of(logs)));
-            return Self::Done(answer, head);
+            let answer = question.answer_from(Past::of(logs), head, logs, shared);
+            return Self::done(answer, client, shared);
         };
         let mut cost = 0;
         while cost < AT_ONCE {
@@ -72,13 +79,27 @@ impl LookBack {
                 Some(more) => cost += more,
                 None => {
                     let past = search.finish(shared);
-                    let answer = question.answer(&View::new(shared, &head, logs, past));
-                    return Self::Done(answer, head);
+                    let answer = question.answer_from(past, head, logs, shared);
+                    return Self::done(answer, client, shared);
                 }
             }
         }
         let (shared, client, feed) = (shared.clone(), client.clone(), feed.clone());
         Self::Pending(PendingLook::begin(question, head, search, shared, (client, feed)))
+    }
+}
+
+impl Answer {
+    /// What reads the past may keep much from now on.
+    fn note_need(&self, client: &Client, shared: &Shared) {
+        let replay = match self {
+            Self::Begin(beginning) => &beginning.then.replay,
+            Self::GoOn(start) => &start.replay,
+            Self::Lost(_) => return,
+        };
+        if let Some(replay) = replay {
+            replay.note_need(&client.outlet, shared.clock.recent());
+        }
     }
 }
 
@@ -92,19 +113,29 @@ impl PendingLook {
     ) -> Self {
         let this = Self(Arc::default());
         let outcome = this.0.clone();
-        let mut left = Some((search, head));
-        background::run(move || {
-            let is_dropped = Arc::strong_count(&outcome) == 1;
-            let Some((search, _)) = left.as_mut().filter(|_| !is_dropped) else { return false };
-            if search.step(&shared).is_some() {
+        let is_wanted = {
+            let outcome = outcome.clone();
+            // This, that of the work, and that of the stream.
+            move || Arc::strong_count(&outcome) > 2
+        };
+        let (mut search, mut past, mut head) = (Some(search), None, Some(head));
+        let memory = search.as_ref().map_or(0, |search| search.most_memory(&shared));
+        background::run(memory, is_wanted, move || {
+            if let Some(search) = search.as_mut()
+                && search.step(&shared).is_some()
+            {
                 return true;
             }
-            if let Some((search, head)) = left.take() {
-                let past = search.finish(&shared);
-                let view = View::new(&shared, &head, &feed.topics, past);
-                let answer = question.answer(&view);
-                *outcome.lock() = Some((answer, head));
+            if let Some(search) = search.take() {
+                past = Some(search.finish(&shared));
+                return true;
+            }
+            if let (Some(past), Some(head)) = (past.take(), head.take()) {
+                let answer = question.answer_from(past, head, &feed.topics, &shared);
+                answer.0.note_need(&client, &shared);
+                *outcome.lock() = Some(answer);
                 client.wake();
+                shared.keep_pinned_limit();
             }
             false
         });
@@ -125,6 +156,23 @@ impl Question {
             Self::BeginAgain { has_snapshot, .. } => !has_snapshot,
             Self::AfterOffset(..) | Self::AfterPosition(_) => true,
         }
+    }
+
+    /// The answer, with what reads the past of these logs made ready.
+    fn answer_from(
+        self,
+        past: Past<'_>,
+        head: Head,
+        logs: &[Arc<TopicLog>],
+        shared: &Arc<Shared>,
+    ) -> (Answer, Head) {
+        let mut answer = self.answer(&View::new(shared, &head, logs, past));
+        match &mut answer {
+            Answer::Begin(beginning) => beginning.then.prepare(shared),
+            Answer::GoOn(start) => start.prepare(shared),
+            Answer::Lost(_) => {}
+        }
+        (answer, head)
     }
 
     fn answer(self, view: &View<'_>) -> Answer {

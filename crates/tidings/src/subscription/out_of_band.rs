@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -22,6 +23,7 @@ use crate::error::{StreamError, StreamErrorKind};
 use crate::heartbeat::EMPTY_COMMENT;
 use crate::heartbeat::timer::Call;
 use crate::log::coalesce::Slice;
+use crate::log::feed::PastRead;
 use crate::log::reset_reason::ResetReason;
 use crate::status::Status;
 use crate::telling::tell;
@@ -35,7 +37,7 @@ pub(super) struct OutOfBand {
     pub(super) added: VecDeque<AddedHistory>,
     pub(super) look_back: Option<PendingLook>,
     pub(super) catch_up: Option<Box<CatchUp>>,
-    pub(super) replay: Option<Replay>,
+    pub(super) replay: Option<Arc<Replay>>,
     /// The stream reads on meanwhile, unless it [waits for this](AskedEnds::is_waited_for).
     pub(super) ends: Option<AskedEnds>,
     /// An error that waits until the server has sent what comes before it: see [`EventStream`](crate::EventStream).
@@ -229,15 +231,23 @@ impl Subscription {
                     None => continue,
                 }
             }
-            if let Some(replay) = &mut out_of_band.replay {
+            if let Some(replay) = &out_of_band.replay {
                 match replay.read() {
-                    Ok(Some(Slice { bytes, is_chunk, events, position, .. })) => {
-                        let item = Item { bytes, is_chunk };
-                        return self.send_now(item, events, position);
+                    Ok(Some(PastRead::Slice(slice))) => {
+                        let Slice { bytes, is_chunk, events, position, .. } = slice;
+                        self.need_replay();
+                        return self.send_now(Item { bytes, is_chunk }, events, position);
                     }
-                    Ok(None) => out_of_band.replay = None,
+                    Ok(Some(PastRead::LookOn)) => {
+                        self.need_replay();
+                        cx.waker().wake_by_ref();
+                        return NextStep::LetServerSend;
+                    }
+                    Ok(Some(PastRead::End)) => self.drop_replay(),
+                    // The stream is cut.
+                    Ok(None) => return NextStep::End,
                     Err(reason) => {
-                        out_of_band.replay = None;
+                        self.drop_replay();
                         self.on_past_lost(reason);
                     }
                 }
@@ -260,6 +270,19 @@ impl Subscription {
             self.out_of_band = None;
             return NextStep::Read;
         }
+    }
+
+    pub(super) fn drop_replay(&mut self) {
+        let out_of_band = self.out_of_band.as_mut();
+        if out_of_band.and_then(|out_of_band| out_of_band.replay.take()).is_some() {
+            self.client.outlet.need_nothing();
+        }
+    }
+
+    /// Tells the hub that the stream has gone on, if it keeps much memory for its past.
+    pub(super) fn need_replay(&self) {
+        let replay = self.out_of_band.as_ref().and_then(|out_of_band| out_of_band.replay.as_ref());
+        replay.inspect(|replay| replay.note_need(&self.client.outlet, self.shared.clock.recent()));
     }
 
     pub(super) fn send_now(

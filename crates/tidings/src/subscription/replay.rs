@@ -1,71 +1,125 @@
 use std::sync::Arc;
 
 use crate::filter::Filter;
+use crate::hub::journal::Head;
+use crate::hub::journal::topics::Past;
 use crate::hub::shared::Shared;
-use crate::log::TopicLog;
-use crate::log::coalesce::Slice;
-use crate::log::feed::{Cursor, Feed, Readers, TopicCursor};
+use crate::log::feed::{Cursor, Feed, Merge, PastRead, Readers};
 use crate::log::reset_reason::ResetReason;
+use crate::log::{TopicLog, TopicState};
+use crate::outlet::{CanLetGo, Outlet};
+use crate::pinned::{Held, Pinned};
+use crate::sync::Mutex;
+
+/// The logs that the past of a subscription is read from.
+#[derive(Debug)]
+pub(super) struct PastLogs {
+    logs: Vec<Arc<TopicLog>>,
+    /// The offset of each log's next event.
+    next: Vec<u64>,
+    filter: Option<Filter>,
+    readers: Readers,
+    /// Whether all that is after the cursor is read.
+    is_whole: bool,
+}
+
+impl PastLogs {
+    /// From where on all is read that the logs have up to where the subscription joined.
+    fn whole_from(&self, joined: u64) -> u64 {
+        let begin = self.next.iter().map(|next| joined.min(next - 1));
+        if self.is_whole { 0 } else { begin.max().unwrap_or_default() }
+    }
+
+    const FEW: usize = 64;
+
+    /// Of many logs, those that have events up to the head. Few are left as they are, so that clients whose cursors differ have
+    /// the same.
+    pub(super) fn new(
+        past: &Past<'_>,
+        next: Vec<u64>,
+        (readers, is_whole): (Readers, bool),
+        head: &Head,
+    ) -> Self {
+        let filter = past.filter.clone();
+        let all = past.logs.iter().cloned().zip(next);
+        let is_few = past.logs.len() <= Self::FEW;
+        let (logs, next) = all.filter(|(_, next)| is_few || *next <= head.offset).unzip();
+        Self { logs, next, filter, readers, is_whole }
+    }
+}
 
 /// The past of a subscription that cannot be read as its present is, up to where that begins.
 ///
 /// A pattern's log has what was published since its first subscriber came. What was published before is in the logs of
 /// its topics, as they were when the subscription began. A filtered log's past is in the log that it is of. And a newcomer is
 /// sent the values of keys from logs that have lost removals of keys, which others would have had to be sent.
+///
+/// What it keeps for many topics is pinned, and can be taken from it.
 #[derive(Debug)]
-pub(super) struct Replay {
+pub(crate) struct Replay {
+    reading: Mutex<Option<Reading>>,
+    is_large: bool,
+}
+
+#[derive(Debug)]
+struct Reading {
     shared: Arc<Shared>,
     feed: Arc<Feed>,
     cursor: Cursor,
-    topic_cursors: Box<[TopicCursor]>,
+    merge: Merge,
+    _memory: Option<Held>,
 }
 
 impl Replay {
-    const FEW: usize = 64;
+    /// Bytes for each topic: where it is, and what is next in it.
+    const EACH: usize = size_of::<Arc<TopicLog>>() + Merge::EACH;
 
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        (topics, filter, readers): (Vec<Arc<TopicLog>>, Option<Filter>, Readers),
-        cursor: Cursor,
-        topic_cursors: Box<[TopicCursor]>,
-    ) -> Self {
-        let (topics, topic_cursors) = Self::with_news(topics, cursor, topic_cursors);
+    pub(super) fn new(shared: &Arc<Shared>, past: PastLogs, cursor: Cursor) -> Self {
+        let whole_from = past.whole_from(cursor.joined);
+        let PastLogs { logs, next, filter, readers, .. } = past;
+        let is_large = logs.len() * (Self::EACH + TopicState::EMPTY) >= Pinned::COUNTED;
         // The topics keep their live window meanwhile, or the next event might push out what is about to be read.
-        topics.iter().for_each(|topic| topic.lock().replays += 1);
+        logs.iter().for_each(|log| log.lock().begin_replay(&shared.pinned));
+        let merge = Merge::new(&next, cursor.joined, whole_from);
         // Clients that come back at the same time share what is written for them.
-        let feed = shared.feeds.of_past(topics, filter, readers);
-        Self { shared, feed, cursor, topic_cursors }
+        let feed = shared.feeds.of_past(logs, filter, readers);
+        let memory = shared.pinned.hold_memory(feed.topics.len() * Self::EACH);
+        let reading = Reading { shared: shared.clone(), feed, cursor, merge, _memory: memory };
+        Self { reading: Mutex::new(Some(reading)), is_large }
     }
 
-    /// Of many topics, those that have events after the cursor. Few are left as they are, so that clients whose cursors
-    /// differ have the same.
-    fn with_news(
-        topics: Vec<Arc<TopicLog>>,
-        cursor: Cursor,
-        topic_cursors: Box<[TopicCursor]>,
-    ) -> (Vec<Arc<TopicLog>>, Box<[TopicCursor]>) {
-        if topics.len() <= Self::FEW {
-            return (topics, topic_cursors);
+    /// It goes on now: if it keeps much, that is taken from those first that have not gone on for the longest time.
+    pub(super) fn note_need(self: &Arc<Self>, outlet: &Outlet, now: u64) {
+        if self.is_large {
+            let memory = Arc::downgrade(self);
+            outlet.need(memory, now);
         }
-        let all = topics.into_iter().zip(topic_cursors);
-        let (topics, topic_cursors): (_, Vec<_>) =
-            all.filter(|(topic, own)| topic.head() > own.starts_after.max(cursor.offset)).unzip();
-        (topics, topic_cursors.into())
     }
 
-    /// The next events, or `None` at the end.
+    /// The next events; `None` when what it needs to read them was taken from it.
     ///
     /// # Errors
     ///
     /// The reason, when the topics have lost some of them.
-    pub(super) fn read(&mut self) -> Result<Option<Slice>, ResetReason> {
-        let joined = self.cursor.joined;
-        self.feed.read(&mut self.cursor, &self.topic_cursors, joined, &self.shared.coalescing)
+    pub(super) fn read(&self) -> Result<Option<PastRead>, ResetReason> {
+        let mut reading = self.reading.lock();
+        let Some(Reading { shared, feed, cursor, merge, .. }) = &mut *reading else {
+            return Ok(None);
+        };
+        feed.read_past(cursor, merge, &shared.coalescing).map(Some)
     }
 }
 
-impl Drop for Replay {
+impl CanLetGo for Replay {
+    fn let_go(&self) -> usize {
+        let reading = self.reading.lock().take();
+        // Dropped outside the lock: it takes others.
+        reading.map_or(0, |reading| Shared::freed_later(&reading.feed) * TopicState::EMPTY)
+    }
+}
+
+impl Drop for Reading {
     fn drop(&mut self) {
-        self.shared.end_replay(&self.feed.topics);
+        self.shared.end_replay(self.feed.clone());
     }
 }

@@ -1,10 +1,11 @@
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::history::History;
+use super::replay::{PastLogs, Replay};
 use crate::clock::millis;
 use crate::hub::journal::Head;
 use crate::hub::journal::topics::Past;
+use crate::hub::shared::Shared;
 use crate::log::coverage::LowWatermark;
 use crate::log::feed::{Cursor, Readers};
 use crate::log::frame::Frame;
@@ -17,8 +18,10 @@ pub(crate) struct StartPoint {
     pub(crate) cursor: Cursor,
     /// The offset after which each topic begins, if that is not the cursor for all.
     pub(crate) starts_after: Option<Box<[u64]>>,
-    /// The logs that the past is read from, and as whom, if it is not read as the present is.
-    pub(crate) past: Option<(Vec<Arc<TopicLog>>, Readers)>,
+    /// What the past is read from, if it is not read as the present is.
+    past: Option<Box<PastLogs>>,
+    /// Reads it.
+    pub(super) replay: Option<Arc<Replay>>,
     /// The position after which it begins.
     pub(crate) position: u64,
 }
@@ -27,16 +30,52 @@ impl StartPoint {
     /// At the hub's head: after everything.
     pub(crate) fn live(head: &Head) -> Self {
         let cursor = Cursor { offset: head.offset, joined: head.offset };
-        Self { cursor, starts_after: None, past: None, position: head.position }
+        Self { cursor, starts_after: None, past: None, replay: None, position: head.position }
     }
 
-    fn in_past(past: &Past<'_>, offset: u64, position: u64, head: &Head) -> Self {
-        let past = match &past.logs {
-            Cow::Owned(logs) => Some((logs.clone(), Readers::Any)),
-            Cow::Borrowed(_) => None,
-        };
+    /// `next`: the offset of each log's next event, or [`NONE`](Self::NONE).
+    fn in_past(
+        past: &Past<'_>,
+        next: Vec<u64>,
+        (offset, position): (u64, u64),
+        head: &Head,
+    ) -> Self {
+        let is_elsewhere = past.is_in_other_logs();
+        let whole = (Readers::Any, true);
+        let past = is_elsewhere.then(|| Box::new(PastLogs::new(past, next, whole, head)));
         let cursor = Cursor { offset, joined: head.offset };
-        Self { cursor, starts_after: None, past, position }
+        Self { cursor, past, ..Self::live(head) }.at(position)
+    }
+
+    const NONE: u64 = u64::MAX;
+
+    fn at(self, position: u64) -> Self {
+        Self { position, ..self }
+    }
+
+    /// Each log begins with its next event, whatever it has before that.
+    fn each_from(
+        past: &Past<'_>,
+        next: Vec<u64>,
+        (offset, position): (u64, u64),
+        readers: Readers,
+        head: &Head,
+    ) -> Self {
+        let cursor = Cursor { offset, joined: head.offset };
+        let start = Self { cursor, ..Self::live(head) }.at(position);
+        if past.is_in_other_logs() || readers == Readers::Newcomers {
+            let past = PastLogs::new(past, next, (readers, false), head);
+            return Self { past: Some(Box::new(past)), ..start };
+        }
+        let before = |next: u64| if next == Self::NONE { head.offset } else { next - 1 };
+        Self { starts_after: Some(next.into_iter().map(before).collect()), ..start }
+    }
+
+    /// Makes ready what reads the past. Of many topics this takes long, so it is not left to the stream, for which others wait.
+    pub(super) fn prepare(&mut self, shared: &Arc<Shared>) {
+        let has_past = self.cursor.offset < self.cursor.joined;
+        let past = self.past.take().filter(|_| has_past);
+        self.replay = past.map(|past| Arc::new(Replay::new(shared, *past, self.cursor)));
     }
 
     /// After the position that a client has reached.
@@ -50,42 +89,46 @@ impl StartPoint {
             return Err(ResetReason::Unknown);
         }
         let mut lost = past.vanished.gap_after_position(position);
-        let mut offset = head.offset;
+        let (mut offset, mut next) = (head.offset, Vec::new());
         for log in past.logs.iter() {
             // Coverage and first event under one lock: an eviction between two would be a gap that nobody notices.
             // A later eviction is after the cursor, and the reader notices.
             let state = log.lock();
             let gap = state.coverage.gap_after_position(position);
             lost = lost.into_iter().chain(gap).reduce(LowWatermark::max);
-            if let Some(first) = state.durable.first_after_position(position) {
-                offset = offset.min(first.offset - 1);
-            }
+            let first = state.durable.first_after_position(position);
+            let first = first.map_or(Self::NONE, |frame| frame.offset);
+            offset = offset.min(first - 1);
+            next.push(first);
         }
         match lost {
             Some(lost) => Err(lost.reason),
-            None => Ok(Self::in_past(past, offset, position, head)),
+            None => Ok(Self::in_past(past, next, (offset, position), head)),
         }
     }
 
     /// Before the last event of each of these topics, which are finished. The first of them is after an offset and a
     /// position.
     pub(crate) fn before_ends(past: &Past<'_>, offset: u64, position: u64, head: &Head) -> Self {
-        let before_last = |log: &Arc<TopicLog>| {
-            let last = log.lock().durable.last().map(|frame| frame.offset - 1);
-            last.unwrap_or(head.offset)
-        };
-        let starts_after = Some(past.logs.iter().map(before_last).collect());
-        Self { starts_after, ..Self::in_past(past, offset, position, head) }
+        let last = |log: &Arc<TopicLog>| log.lock().durable.last().map(|frame| frame.offset);
+        let next = past.logs.iter().map(|log| last(log).unwrap_or(Self::NONE)).collect();
+        Self::each_from(past, next, (offset, position), Readers::Any, head)
     }
 
     /// After an offset, in logs other than those of the present. `None` if there are none, or if they have lost an
     /// event after it.
     pub(crate) fn after_offset(past: &Past<'_>, offset: u64, head: &Head) -> Option<Self> {
-        let has_gap = |log: &Arc<TopicLog>| log.lock().coverage.gap_after(offset).is_some();
-        let is_complete = past.vanished.offset <= offset && !past.logs.iter().any(has_gap);
+        if !past.is_in_other_logs() || past.vanished.offset > offset {
+            return None;
+        }
+        let next = |log: &Arc<TopicLog>| {
+            let state = log.lock();
+            let first = state.durable.after(offset).next().map_or(Self::NONE, |it| it.offset);
+            state.coverage.gap_after(offset).is_none().then_some(first)
+        };
+        let next = past.logs.iter().map(next).collect::<Option<_>>()?;
         // The client knows its position: its last event has told it.
-        (past.is_in_other_logs() && is_complete)
-            .then(|| Self::in_past(past, offset, head.position, head))
+        Some(Self::in_past(past, next, (offset, head.position), head))
     }
 
     /// Before the events that the topics retain, as far as `history` asks for them, and whether these are all that it
@@ -102,9 +145,9 @@ impl StartPoint {
             History::Last(count) => (offset_before_last(past, count, head, now), None),
             History::Within(age) => (0, Some(now.saturating_sub(millis(age)))),
         };
-        // The offset after which each topic begins, and the lowest of them for all.
+        // With what each topic begins, and the lowest of them for all.
         let (mut offset, mut position) = (head.offset, head.position);
-        let mut starts_after = Vec::with_capacity(past.logs.len());
+        let mut next = Vec::with_capacity(past.logs.len());
         let mut is_complete = !past.vanished.is_after(after);
         for log in past.logs.iter() {
             let state = log.lock();
@@ -121,18 +164,15 @@ impl StartPoint {
             let from = retained_after.max(first_in_time).max(after);
             let first = state.durable.after(from).find(|frame| past.passes(frame));
             let first = first.filter(|frame| frame.offset <= head.offset);
-            let before = first.map_or(head.offset, |frame| frame.offset - 1);
-            starts_after.push(before);
-            offset = offset.min(before);
+            next.push(first.map_or(Self::NONE, |frame| frame.offset));
             if let Some(frame) = first {
+                offset = offset.min(frame.offset - 1);
                 position = position.min(frame.position.map_or(0, |position| position - 1));
             }
         }
-        let mut point = Self::in_past(past, offset, position, head);
-        if past.logs.iter().any(|log| log.retention.is_latest_per_key()) {
-            point.past = Some((past.logs.to_vec(), Readers::Newcomers));
-        }
-        (Self { starts_after: Some(starts_after.into()), ..point }, is_complete)
+        let has_values = past.logs.iter().any(|log| log.retention.is_latest_per_key());
+        let readers = if has_values { Readers::Newcomers } else { Readers::Any };
+        (Self::each_from(past, next, (offset, position), readers, head), is_complete)
     }
 }
 

@@ -404,7 +404,7 @@ impl Topics {
         change
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.logs.len()
     }
 

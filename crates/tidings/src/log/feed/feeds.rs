@@ -32,6 +32,9 @@ impl FeedKey {
 }
 
 impl Feeds {
+    /// Of more topics than this, few streams would have the same, and to find those would take long.
+    const SHARED: usize = if cfg!(test) { 8 } else { 1024 };
+
     /// The feed of what passes of these topics, which are sorted, or of all, for streams that read their past from it.
     pub(crate) fn of_past(
         self: &Arc<Self>,
@@ -39,6 +42,9 @@ impl Feeds {
         filter: Option<Filter>,
         readers: Readers,
     ) -> Arc<Feed> {
+        if topics.len() > Self::SHARED {
+            return Arc::new(Feed::new(topics, (filter, readers), None, None));
+        }
         self.get(topics, (filter, readers, 0), || None)
     }
 
@@ -66,16 +72,8 @@ impl Feeds {
         if let Some(feed) = feeds.get(&key).and_then(Weak::upgrade) {
             return feed;
         }
-        let feed = Arc::new(Feed {
-            index: TopicIndex::of(&topics),
-            is_latest: topics.iter().any(|topic| topic.retention.is_latest_per_key()),
-            topics: topics.into(),
-            filter,
-            cache: Mutex::default(),
-            siblings: self.clone(),
-            readers,
-            gate: gate(),
-        });
+        let siblings = Some(self.clone());
+        let feed = Arc::new(Feed::new(topics, (filter, readers), siblings, gate()));
         feeds.insert(key, Arc::downgrade(&feed));
         feed
     }
@@ -86,14 +84,35 @@ impl Feeds {
     }
 }
 
+impl Feed {
+    fn new(
+        topics: Vec<Arc<TopicLog>>,
+        (filter, readers): (Option<Filter>, Readers),
+        siblings: Option<Arc<Feeds>>,
+        gate: Option<Arc<Gate>>,
+    ) -> Self {
+        Self {
+            index: siblings.as_ref().and_then(|_| TopicIndex::of(&topics)),
+            is_latest: topics.iter().any(|topic| topic.retention.is_latest_per_key()),
+            topics: topics.into(),
+            filter,
+            cache: Mutex::default(),
+            siblings,
+            readers,
+            gate,
+        }
+    }
+}
+
 impl Drop for Feed {
     fn drop(&mut self) {
         let interval = self.interval();
         if let Some(gate) = &self.gate {
             gate.close(self);
         }
+        let Some(siblings) = &self.siblings else { return };
         let key = FeedKey::new(&self.topics, (self.filter.clone(), self.readers, interval));
-        let mut feeds = self.siblings.0.lock();
+        let mut feeds = siblings.0.lock();
         // Unless the same topics have a new feed already.
         if feeds.get(&key).is_some_and(|feed| feed.strong_count() == 0) {
             feeds.remove(&key);
