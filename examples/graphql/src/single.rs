@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, hash_map::Entry};
 use std::future::ready;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,7 +97,7 @@ impl Reservations {
         Ok(Sse::new(events(stream.into_messages())))
     }
 
-    /// Starts an operation. It is refused if its id is in use, or if it gives nothing but errors at once.
+    /// Starts an operation. It is refused if its id is in use, or if it gives nothing but an error.
     pub(crate) fn start(
         &self,
         schema: &Schema,
@@ -119,9 +119,11 @@ impl Reservations {
         }
         let progress = Progress::default();
         let request = request.data(Resume::from(resume)).data(progress.clone());
-        let mut results = schema.execute_stream(request).boxed();
+        let mut results = schema.execute_stream(request).peekable();
         let first = results.next().now_or_never().flatten();
-        if let Some(refused) = first.as_ref().filter(|it| it.is_err() && it.data == Value::Null) {
+        if let Some(refused) = first.as_ref().filter(|it| it.is_err() && it.data == Value::Null)
+            && let Some(None) = Pin::new(&mut results).peek().now_or_never()
+        {
             self.forget(token, &id);
             return (StatusCode::BAD_REQUEST, Json(refused)).into_response();
         }

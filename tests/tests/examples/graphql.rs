@@ -111,8 +111,12 @@ impl<'a> Client<'a> {
     }
 
     async fn start(&self, id: &str, query: &str) -> Response {
+        ask(self.server, self.operation(id, query)).await
+    }
+
+    fn operation(&self, id: &str, query: &str) -> Request {
         let body = json!({ "query": query, "extensions": { "operationId": id } });
-        ask(self.server, post(&body).header(TOKEN, &self.token)).await
+        post(&body).header(TOKEN, &self.token)
     }
 
     async fn stop(&self, id: &str) -> u16 {
@@ -198,4 +202,19 @@ async fn a_reservation_has_one_stream_and_ends_when_it_is_left() {
     .await;
     assert_eq!(client.start("b", SUBSCRIPTION).await.status(), 404);
     assert_eq!(client.connect(None).await.status(), 404);
+}
+
+#[tokio::test]
+async fn a_client_of_another_history_starts_its_operations_again() {
+    let server = start("graphql").await;
+    say(&server, "one").await;
+    let client = Client::new(&server).await;
+    // It says with each request what it has seen.
+    let mut stream = client.connect(Some("elsewhere-7")).await;
+    assert_eq!(stream.status(), 200);
+    let operation = client.operation("a", SUBSCRIPTION).header("last-event-id", "elsewhere-7");
+    assert_eq!(ask(&server, operation).await.status(), 202);
+    let reset = next_json(&mut stream, "next").await;
+    assert_eq!(reset["payload"]["errors"][0]["extensions"]["code"], "RESET");
+    assert_eq!(text(&next_json(&mut stream, "next").await["payload"]), "one");
 }
