@@ -3,7 +3,9 @@
 use std::future::ready;
 use std::sync::Arc;
 
-use async_graphql::{Context, Error, ErrorExtensions, ID, Object, Result, SimpleObject};
+use async_graphql::{
+    Context, Error, ErrorExtensions, ID, Object, Response, Result, ServerError, SimpleObject,
+};
 use futures_util::{Stream, StreamExt};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,11 @@ const SHOWN: usize = 20;
 
 pub(crate) fn schema(hub: &Hub) -> Schema {
     Schema::build(Query, Mutation, Subscription).data(hub.clone()).finish()
+}
+
+/// A result that is only an error.
+pub(crate) fn failed(message: impl Into<String>) -> Response {
+    Response::from_errors(vec![ServerError::new(message, None)])
 }
 
 /// What is published.

@@ -9,21 +9,21 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::{Request, Response, ServerError, Value};
+use async_graphql::{Request, Response, Value};
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
 use parking_lot::Mutex;
 use serde::Serialize;
-use tidings_axum::tidings::error::{FieldError, StreamError};
+use tidings_axum::tidings::error::{FieldError, PublishErrorKind, StreamError};
 use tidings_axum::tidings::presence::{LEAVE_EVENT, Presence, topic_of};
 use tidings_axum::tidings::{END_EVENT, EventId, EventName, Message, OverLimit, Resume};
 use tidings_axum::{Error, Event, History, Hub, Sse, SseRequest};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::chat::{Progress, Schema};
+use crate::chat::{Progress, Schema, failed};
 
 /// How long a reservation waits for its stream.
 const UNUSED: Duration = Duration::from_secs(30);
@@ -130,10 +130,7 @@ impl Reservations {
         let (this, token) = (self.clone(), token.to_owned());
         tokio::spawn(async move {
             let cut = stream::once(async move {
-                progress.is_cut().then(|| {
-                    let error = ServerError::new("the subscription was cut: start it again", None);
-                    Response::from_errors(vec![error])
-                })
+                progress.is_cut().then(|| failed("the subscription was cut: start it again"))
             });
             let results = stream::iter(first).chain(results).take_until(stopped);
             let results = results.chain(cut.filter_map(ready));
@@ -172,10 +169,18 @@ async fn publish(
     id: &str,
     results: impl Stream<Item = Response>,
 ) -> Result<(), Error> {
+    let next = |result| Event::json("next", &OfOperation { id, payload: Some(result) });
     let mut results = pin!(results);
     while let Some(result) = results.next().await {
-        let next = Event::json("next", &OfOperation { id, payload: Some(result) })?;
-        hub.publish(topic, next).await?;
+        match hub.publish(topic, next(result)?).await {
+            // Others may be shorter.
+            Err(error) if error.kind() == PublishErrorKind::TooLarge => {
+                hub.publish(topic, next(failed(error.to_string()))?).await?;
+            }
+            published => {
+                published?;
+            }
+        }
     }
     let complete = Event::json("complete", &OfOperation { id, payload: None })?;
     hub.publish(topic, complete).await?;

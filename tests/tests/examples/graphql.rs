@@ -27,6 +27,19 @@ async fn say(server: &Process, text: &str) -> String {
     said["data"]["say"].as_str().expect("an id").to_owned()
 }
 
+/// Says as much as can be shown. In JSON, these are 240,000 bytes.
+async fn say_much(server: &Process) {
+    for _ in 0..20 {
+        say(server, &"\u{1}".repeat(2_000)).await;
+    }
+}
+
+/// A query of what was said last, so many times.
+fn messages(times: usize) -> String {
+    let fields: Vec<_> = (0..times).map(|n| format!("a{n}: messages {{ text }}")).collect();
+    format!("{{ {} }}", fields.join(" "))
+}
+
 fn text(result: &Value) -> &str {
     result["data"]["messages"]["text"].as_str().unwrap_or_else(|| panic!("{result}"))
 }
@@ -217,4 +230,17 @@ async fn a_client_of_another_history_starts_its_operations_again() {
     let reset = next_json(&mut stream, "next").await;
     assert_eq!(reset["payload"]["errors"][0]["extensions"]["code"], "RESET");
     assert_eq!(text(&next_json(&mut stream, "next").await["payload"]), "one");
+}
+
+#[tokio::test]
+async fn a_result_that_is_too_long_for_an_event_is_an_error() {
+    let server = start("graphql").await;
+    say_much(&server).await;
+    let client = Client::new(&server).await;
+    let mut stream = client.connect(None).await;
+    assert_eq!(client.start("a", &messages(5)).await.status(), 202);
+    let too_long = next_json(&mut stream, "next").await;
+    assert_eq!((&too_long["id"], &too_long["payload"]["data"]), (&json!("a"), &Value::Null));
+    assert!(too_long["payload"]["errors"].is_array(), "{too_long}");
+    assert_eq!(next(&mut stream, "complete").await.data(), r#"{"id":"a"}"#);
 }
