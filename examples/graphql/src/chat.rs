@@ -3,8 +3,10 @@
 use std::future::ready;
 use std::sync::Arc;
 
+use async_graphql::parser::types::{OperationDefinition, OperationType};
 use async_graphql::{
-    Context, Error, ErrorExtensions, ID, Object, Response, Result, ServerError, SimpleObject,
+    Context, Error, ErrorExtensions, ID, Name, Object, Request, Response, Result, ServerError,
+    SimpleObject,
 };
 use futures_util::{Stream, StreamExt};
 use parking_lot::Mutex;
@@ -20,6 +22,19 @@ const SHOWN: usize = 20;
 
 pub(crate) fn schema(hub: &Hub) -> Schema {
     Schema::build(Query, Mutation, Subscription).data(hub.clone()).finish()
+}
+
+pub(crate) fn is_mutation(request: &mut Request) -> bool {
+    operation(request).is_some_and(|operation| operation.ty == OperationType::Mutation)
+}
+
+/// What a request asks for, if that can be told.
+fn operation(request: &mut Request) -> Option<&OperationDefinition> {
+    let name = request.operation_name.clone();
+    let is_asked_for =
+        |it: Option<&Name>| name.is_none() || it.map(Name::as_str) == name.as_deref();
+    let mut operations = request.parsed_query().ok()?.operations.iter();
+    operations.find(|(it, _)| is_asked_for(*it)).map(|(_, operation)| &operation.node)
 }
 
 /// A result that is only an error.

@@ -65,7 +65,7 @@ impl Parameters {
     }
 }
 
-/// `GET`: the stream of a reservation, or of an operation.
+/// `GET`: the stream of a reservation, or of an operation that changes nothing.
 async fn stream(
     State(app): State<App>,
     Query(parameters): Query<Parameters>,
@@ -75,10 +75,14 @@ async fn stream(
     if let Some(token) = parameters.token(&headers) {
         return app.reservations.connect(&token, &resume).into_response();
     }
-    match parameters.request() {
-        Some(request) => distinct::stream(&app.schema, request, resume).into_response(),
-        None => StatusCode::BAD_REQUEST.into_response(),
+    let Some(mut request) = parameters.request() else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    // Any page can make a browser send this.
+    if chat::is_mutation(&mut request) {
+        return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST")]).into_response();
     }
+    distinct::stream(&app.schema, request, resume).into_response()
 }
 
 /// `POST`: an operation. What it gives goes to the stream of its reservation, or is the response.

@@ -15,8 +15,16 @@ fn post(body: &Value) -> Request {
 
 /// An operation with its own stream, as an `EventSource` asks for it.
 fn distinct(query: &str) -> Request {
-    let query =
-        form_urlencoded::Serializer::new(String::new()).append_pair("query", query).finish();
+    get(&[("query", query)])
+}
+
+/// The same, of a document with several operations.
+fn named(query: &str, operation: &str) -> Request {
+    get(&[("query", query), ("operationName", operation)])
+}
+
+fn get(parameters: &[(&str, &str)]) -> Request {
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
     Request::get(&format!("/graphql?{query}"))
 }
 
@@ -50,6 +58,25 @@ async fn a_query_is_answered_with_json() {
     say(&server, "one").await;
     let answer = ask(&server, post(&json!({ "query": "{ messages { text } }" }))).await;
     assert_eq!(answer.text(), r#"{"data":{"messages":[{"text":"one"}]}}"#);
+}
+
+#[tokio::test]
+async fn a_get_request_changes_nothing() {
+    let server = start("graphql").await;
+    let several = "query Q { messages { text } } mutation M { say(text: \"two\") }";
+    let mutations = [
+        distinct("mutation { say(text: \"one\") }"),
+        named(several, "M"),
+        // Nobody asks for it by its name.
+        distinct("mutation M { say(text: \"three\") }"),
+    ];
+    for mutation in mutations {
+        let refused = ask(&server, mutation).await;
+        assert_eq!((refused.status(), refused.header("allow")), (405, Some("POST")));
+    }
+    let mut stream = Response::to(server.addr(), named(several, "Q")).await;
+    let shown = next_json(&mut stream, "next").await;
+    assert_eq!(shown, json!({ "data": { "messages": [] } }));
 }
 
 #[tokio::test]
