@@ -18,12 +18,12 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tidings_axum::tidings::error::{FieldError, PublishErrorKind, StreamError};
 use tidings_axum::tidings::presence::{LEAVE_EVENT, Presence, topic_of};
-use tidings_axum::tidings::{END_EVENT, EventId, EventName, Message, OverLimit, Resume};
+use tidings_axum::tidings::{END_EVENT, EventId, EventName, Message, OverLimit};
 use tidings_axum::{Error, Event, History, Hub, Sse, SseRequest};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::chat::{Progress, Schema, failed};
+use crate::chat::{self, Schema, failed};
 
 /// How long a reservation waits for its stream.
 const UNUSED: Duration = Duration::from_secs(30);
@@ -117,9 +117,8 @@ impl Reservations {
             Some(Entry::Occupied(_)) => return StatusCode::CONFLICT.into_response(),
             None => return StatusCode::NOT_FOUND.into_response(),
         }
-        let progress = Progress::default();
-        let request = request.data(Resume::from(resume)).data(progress.clone());
-        let mut results = schema.execute_stream(request).peekable();
+        let (results, progress) = chat::execute(schema, request, resume);
+        let mut results = results.peekable();
         let first = results.next().now_or_never().flatten();
         if let Some(refused) = first.as_ref().filter(|it| it.is_err() && it.data == Value::Null)
             && let Some(None) = Pin::new(&mut results).peek().now_or_never()

@@ -28,11 +28,19 @@ fn get(parameters: &[(&str, &str)]) -> Request {
     Request::get(&format!("/graphql?{query}"))
 }
 
+async fn query(server: &Process, body: &Value) -> Value {
+    let answer = ask(server, post(body)).await;
+    serde_json::from_str(answer.text()).expect("JSON")
+}
+
+async fn try_to_say(server: &Process, text: &str) -> Value {
+    let mutation = "mutation ($text: String!) { say(text: $text) }";
+    query(server, &json!({ "query": mutation, "variables": { "text": text } })).await
+}
+
 async fn say(server: &Process, text: &str) -> String {
-    let query = "mutation ($text: String!) { say(text: $text) }";
-    let said = ask(server, post(&json!({ "query": query, "variables": { "text": text } }))).await;
-    let said: Value = serde_json::from_str(said.text()).expect("JSON");
-    said["data"]["say"].as_str().expect("an id").to_owned()
+    let said = try_to_say(server, text).await;
+    said["data"]["say"].as_str().unwrap_or_else(|| panic!("{said}")).to_owned()
 }
 
 /// Says as much as can be shown. In JSON, these are 240,000 bytes.
@@ -58,6 +66,31 @@ async fn a_query_is_answered_with_json() {
     say(&server, "one").await;
     let answer = ask(&server, post(&json!({ "query": "{ messages { text } }" }))).await;
     assert_eq!(answer.text(), r#"{"data":{"messages":[{"text":"one"}]}}"#);
+}
+
+#[tokio::test]
+async fn what_costs_too_much_is_refused() {
+    let server = start("graphql").await;
+    say(&server, &"é".repeat(2_000)).await;
+    let refused = try_to_say(&server, &"é".repeat(2_001)).await;
+    assert!(refused["errors"].is_array(), "{refused}");
+    let shown = query(&server, &json!({ "query": messages(12) })).await;
+    assert_eq!(shown["errors"], Value::Null);
+    let refused = query(&server, &json!({ "query": messages(13) })).await;
+    assert!(refused["errors"].is_array(), "{refused}");
+}
+
+#[tokio::test]
+async fn a_subscription_has_one_field() {
+    let server = start("graphql").await;
+    say(&server, "one").await;
+    let two = "subscription { a: messages { id } b: messages { id } }";
+    let mut stream = Response::to(server.addr(), distinct(two)).await;
+    let refused = next_json(&mut stream, "next").await;
+    assert!(refused["errors"].is_array(), "{refused}");
+    assert_eq!(stream.next_message().await.event(), "complete");
+    let client = Client::new(&server).await;
+    assert_eq!(client.start("a", two).await.status(), 400);
 }
 
 #[tokio::test]
