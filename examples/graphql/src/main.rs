@@ -73,7 +73,7 @@ async fn stream(
     resume: SseRequest,
 ) -> Response {
     if let Some(token) = parameters.token(&headers) {
-        return app.reservations.connect(&token, &resume).into_response();
+        return app.reservations.connect(&token, resume).into_response();
     }
     let Some(mut request) = parameters.request() else {
         return StatusCode::BAD_REQUEST.into_response();
@@ -94,7 +94,7 @@ async fn operation(
     Json(request): Json<Request>,
 ) -> Response {
     if let Some(token) = parameters.token(&headers) {
-        return app.reservations.start(&app.schema, &token, request, resume);
+        return app.reservations.start(&app.schema, &token, request, resume).into_response();
     }
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     match accept.is_some_and(|accept| accept.contains("text/event-stream")) {

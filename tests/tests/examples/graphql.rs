@@ -187,6 +187,16 @@ impl<'a> Client<'a> {
         ask(self.server, self.operation(id, query)).await
     }
 
+    /// Starts an operation when another one with its id has completed.
+    async fn start_next(&self, id: &str, query: &str) {
+        within("the id to be free", async {
+            while self.start(id, query).await.status() != 202 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
     fn operation(&self, id: &str, query: &str) -> Request {
         let body = json!({ "query": query, "extensions": { "operationId": id } });
         post(&body).header(TOKEN, &self.token)
@@ -244,12 +254,7 @@ async fn an_id_is_of_one_operation_until_that_has_completed() {
 
     assert_eq!(client.stop("1").await, 200);
     assert_eq!(next(&mut stream, "complete").await.data(), r#"{"id":"1"}"#);
-    within("the id to be free", async {
-        while client.start("1", SUBSCRIPTION).await.status() != 202 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    client.start_next("1", SUBSCRIPTION).await;
     // One that is refused has none.
     for _ in 0..2 {
         assert_eq!(client.start("2", "{ nothing }").await.status(), 400);
@@ -303,4 +308,35 @@ async fn a_result_that_is_too_long_for_an_event_is_an_error() {
     assert_eq!((&too_long["id"], &too_long["payload"]["data"]), (&json!("a"), &Value::Null));
     assert!(too_long["payload"]["errors"].is_array(), "{too_long}");
     assert_eq!(next(&mut stream, "complete").await.data(), r#"{"id":"a"}"#);
+}
+
+#[tokio::test]
+async fn a_reservation_ends_when_something_of_it_is_gone() {
+    let server = start("graphql").await;
+    let client = Client::new(&server).await;
+    let _stream = client.connect(None).await;
+    assert_eq!(client.connect(Some("elsewhere-7")).await.status(), 404);
+    assert_eq!(client.start("a", SUBSCRIPTION).await.status(), 404);
+
+    say_much(&server).await;
+    let client = Client::new(&server).await;
+    // There is no room for two of these. When the third one begins, they are published.
+    for _ in 0..3 {
+        client.start_next("a", &messages(4)).await;
+    }
+    assert_eq!(client.connect(None).await.status(), 404);
+}
+
+#[tokio::test]
+async fn reservations_and_their_operations_are_limited() {
+    let server = start("graphql").await;
+    let client = Client::new(&server).await;
+    for id in 0..100 {
+        assert_eq!(client.start(&id.to_string(), SUBSCRIPTION).await.status(), 202);
+    }
+    assert_eq!(client.start("100", SUBSCRIPTION).await.status(), 429);
+    for _ in 1..1_000 {
+        Client::new(&server).await;
+    }
+    assert_eq!(ask(&server, Request::new("PUT", "/graphql")).await.status(), 503);
 }
