@@ -186,6 +186,35 @@ describe("the page", { concurrency: 2 }, () => {
     await linus.waitForFunction(() => document.querySelector("textarea").value === "Hello <b>");
   });
 
+  test("of a document loses nothing that was not saved or is being typed", { timeout }, async (t) => {
+    const server = await start(t, "collaboration");
+    const provoked = [/ERR_(CONNECTION_RE|EMPTY_RESPONSE|INCOMPLETE_CHUNKED_ENCODING)/];
+    const [ada, grace] = [await open(t, `${server.url}/?user=ada`, { provoked }), await open(t, `${server.url}/?user=grace`, { provoked })];
+    const [first, second] = [grace.getByLabel("Paragraph 1"), grace.getByLabel("Paragraph 2")];
+    await shows(ada, "#present b", ["ada (you)", "grace"]);
+    await server.kill();
+    await first.fill("Hello");
+    await first.blur();
+    await grace.locator("small", { hasText: "Not saved" }).waitFor();
+    await server.restart();
+    await ada.waitForFunction(() => document.querySelector("textarea").value === "Hello");
+    await grace.locator("small", { hasText: "grace has written this" }).waitFor();
+
+    // What is sent comes back when there is more in the box.
+    let send;
+    const more = new Promise((resolve) => { send = resolve; });
+    await grace.route(/\/paragraphs\/1\?/, async (route) => {
+      await more;
+      await route.continue();
+    });
+    await second.fill("a");
+    await second.blur();
+    await second.fill("ab");
+    send();
+    await grace.waitForFunction(() => document.querySelectorAll("small")[1].textContent === "grace has written this");
+    assert.equal(await second.inputValue(), "ab");
+  });
+
   test("of sensors shows those that match", { timeout }, async (t) => {
     const { url } = await start(t, "sensors");
     const report = (sensor, value) => fetch(`${url}/sensors/${sensor}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ value }) });

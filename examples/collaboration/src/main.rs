@@ -19,6 +19,9 @@ use warp::{Filter, Reply};
 
 const DOCUMENT: &str = "document";
 
+/// Room for the 5,000 characters that the page allows in a paragraph, with up to nine bytes for each.
+const MAX_FORM_BYTES: u64 = 48 * 1024;
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 enum Change {
@@ -87,7 +90,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let write = warp::path!("paragraphs" / u16)
         .and(state.clone())
         .and(warp::query())
-        .and(warp::body::content_length_limit(16 * 1024))
+        .and(warp::body::content_length_limit(MAX_FORM_BYTES))
         .and(warp::body::form())
         .then(async |number, hub: Hub, user, text| reply(write(hub, number, user, text).await));
     let writing = warp::path!("paragraphs" / u16 / "writing")

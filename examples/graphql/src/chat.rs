@@ -3,21 +3,68 @@
 use std::future::ready;
 use std::sync::Arc;
 
-use async_graphql::{Context, Error, ErrorExtensions, ID, Object, Result, SimpleObject};
+use async_graphql::parser::types::{OperationDefinition, OperationType};
+use async_graphql::{
+    Context, Error, ErrorExtensions, ID, Name, Object, Request, Response, Result, ServerError,
+    SimpleObject,
+};
+use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tidings_axum::tidings::error::StreamError;
 use tidings_axum::tidings::{END_EVENT, EventId, Message, Resume, STATUS_EVENT};
-use tidings_axum::{Event, History, Hub};
+use tidings_axum::{Event, History, Hub, SseRequest};
 
 pub(crate) type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
 const TOPIC: &str = "chat";
 const SHOWN: usize = 20;
 
+/// How many fields a query may have, those of each message that it shows among them. Tools that ask for the whole schema have
+/// some 220.
+const MAX_FIELDS: usize = 256;
+
 pub(crate) fn schema(hub: &Hub) -> Schema {
-    Schema::build(Query, Mutation, Subscription).data(hub.clone()).finish()
+    let schema = Schema::build(Query, Mutation, Subscription).data(hub.clone());
+    schema.limit_complexity(MAX_FIELDS).finish()
+}
+
+/// The results of a request, and how far they are.
+pub(crate) fn execute(
+    schema: &Schema,
+    mut request: Request,
+    resume: SseRequest,
+) -> (BoxStream<'static, Response>, Progress) {
+    let progress = Progress::default();
+    let is_refused = operation(&mut request).is_some_and(|operation| {
+        operation.ty == OperationType::Subscription && operation.selection_set.node.items.len() > 1
+    });
+    // The position of one field is not that of another.
+    if is_refused {
+        let refused = failed("subscription has more than one field");
+        return (stream::once(ready(refused)).boxed(), progress);
+    }
+    let request = request.data(Resume::from(resume)).data(progress.clone());
+    (schema.execute_stream(request), progress)
+}
+
+pub(crate) fn is_mutation(request: &mut Request) -> bool {
+    operation(request).is_some_and(|operation| operation.ty == OperationType::Mutation)
+}
+
+/// What a request asks for, if that can be told.
+fn operation(request: &mut Request) -> Option<&OperationDefinition> {
+    let name = request.operation_name.clone();
+    let is_asked_for =
+        |it: Option<&Name>| name.is_none() || it.map(Name::as_str) == name.as_deref();
+    let mut operations = request.parsed_query().ok()?.operations.iter();
+    operations.find(|(it, _)| is_asked_for(*it)).map(|(_, operation)| &operation.node)
+}
+
+/// A result that is only an error.
+pub(crate) fn failed(message: impl Into<String>) -> Response {
+    Response::from_errors(vec![ServerError::new(message, None)])
 }
 
 /// What is published.
@@ -48,6 +95,7 @@ pub(crate) struct Query;
 #[Object]
 impl Query {
     /// What was said last.
+    #[graphql(complexity = "SHOWN * child_complexity")]
     async fn messages(&self, context: &Context<'_>) -> Result<Vec<ChatMessage>> {
         let history = context.data::<Hub>()?.history(TOPIC, History::Last(SHOWN)).await?;
         history.events.iter().map(ChatMessage::try_from).collect()
@@ -59,7 +107,11 @@ pub(crate) struct Mutation;
 #[Object]
 impl Mutation {
     /// Says something.
-    async fn say(&self, context: &Context<'_>, text: String) -> Result<ID> {
+    async fn say(
+        &self,
+        context: &Context<'_>,
+        #[graphql(validator(chars_max_length = 2000))] text: String,
+    ) -> Result<ID> {
         let event = Event::json_data(&Said { text })?;
         let published = context.data::<Hub>()?.publish(TOPIC, event).await?;
         Ok(published.id().to_string().into())

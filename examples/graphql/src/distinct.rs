@@ -4,17 +4,16 @@ use std::io;
 
 use async_graphql::Request;
 use futures_util::{StreamExt, stream};
-use tidings_axum::tidings::{Event, EventStream, Resume};
+use tidings_axum::tidings::{Event, EventStream};
 use tidings_axum::{Sse, SseRequest};
 
-use crate::chat::{Progress, Schema};
+use crate::chat::{self, Schema};
 
 /// The results of an operation as events `next`, and `complete` at the end. An error of the request is a result, too.
 pub(crate) fn stream(schema: &Schema, request: Request, resume: SseRequest) -> Sse {
-    let progress = Progress::default();
-    let request = request.data(Resume::from(resume)).data(progress.clone());
+    let (results, progress) = chat::execute(schema, request, resume);
     let position = progress.clone();
-    let results = schema.execute_stream(request).map(move |result| {
+    let results = results.map(move |result| {
         let event = Event::json("next", &result)?;
         // So an `EventSource` goes on by itself.
         Ok::<_, BoxError>(match position.take_position() {

@@ -65,7 +65,7 @@ impl Parameters {
     }
 }
 
-/// `GET`: the stream of a reservation, or of an operation.
+/// `GET`: the stream of a reservation, or of an operation that changes nothing.
 async fn stream(
     State(app): State<App>,
     Query(parameters): Query<Parameters>,
@@ -73,12 +73,16 @@ async fn stream(
     resume: SseRequest,
 ) -> Response {
     if let Some(token) = parameters.token(&headers) {
-        return app.reservations.connect(&token, &resume).into_response();
+        return app.reservations.connect(&token, resume).into_response();
     }
-    match parameters.request() {
-        Some(request) => distinct::stream(&app.schema, request, resume).into_response(),
-        None => StatusCode::BAD_REQUEST.into_response(),
+    let Some(mut request) = parameters.request() else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    // Any page can make a browser send this.
+    if chat::is_mutation(&mut request) {
+        return (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST")]).into_response();
     }
+    distinct::stream(&app.schema, request, resume).into_response()
 }
 
 /// `POST`: an operation. What it gives goes to the stream of its reservation, or is the response.
@@ -90,7 +94,7 @@ async fn operation(
     Json(request): Json<Request>,
 ) -> Response {
     if let Some(token) = parameters.token(&headers) {
-        return app.reservations.start(&app.schema, &token, request, resume);
+        return app.reservations.start(&app.schema, &token, request, resume).into_response();
     }
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     match accept.is_some_and(|accept| accept.contains("text/event-stream")) {

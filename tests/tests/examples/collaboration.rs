@@ -31,3 +31,15 @@ async fn everybody_sees_who_is_there_and_what_they_write() {
     let paragraph = next_json(&mut late, "paragraph").await;
     assert_eq!(paragraph, json!({ "number": 1, "text": "One é", "by": "grace" }));
 }
+
+#[tokio::test]
+async fn a_paragraph_may_be_long_in_any_language() {
+    let server = start("collaboration").await;
+    // As many as the page allows, and each is nine bytes in a form.
+    let form = form_urlencoded::Serializer::new(String::new())
+        .append_pair("text", &"\u{6587}".repeat(5_000))
+        .finish();
+    let write = put("/paragraphs/1?user=ada", &form)
+        .header("content-type", "application/x-www-form-urlencoded");
+    assert_eq!(ask(&server, write).await.status(), 204);
+}

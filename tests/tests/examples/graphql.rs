@@ -15,16 +15,45 @@ fn post(body: &Value) -> Request {
 
 /// An operation with its own stream, as an `EventSource` asks for it.
 fn distinct(query: &str) -> Request {
-    let query =
-        form_urlencoded::Serializer::new(String::new()).append_pair("query", query).finish();
+    get(&[("query", query)])
+}
+
+/// The same, of a document with several operations.
+fn named(query: &str, operation: &str) -> Request {
+    get(&[("query", query), ("operationName", operation)])
+}
+
+fn get(parameters: &[(&str, &str)]) -> Request {
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
     Request::get(&format!("/graphql?{query}"))
 }
 
+async fn query(server: &Process, body: &Value) -> Value {
+    let answer = ask(server, post(body)).await;
+    serde_json::from_str(answer.text()).expect("JSON")
+}
+
+async fn try_to_say(server: &Process, text: &str) -> Value {
+    let mutation = "mutation ($text: String!) { say(text: $text) }";
+    query(server, &json!({ "query": mutation, "variables": { "text": text } })).await
+}
+
 async fn say(server: &Process, text: &str) -> String {
-    let query = "mutation ($text: String!) { say(text: $text) }";
-    let said = ask(server, post(&json!({ "query": query, "variables": { "text": text } }))).await;
-    let said: Value = serde_json::from_str(said.text()).expect("JSON");
-    said["data"]["say"].as_str().expect("an id").to_owned()
+    let said = try_to_say(server, text).await;
+    said["data"]["say"].as_str().unwrap_or_else(|| panic!("{said}")).to_owned()
+}
+
+/// Says as much as can be shown. In JSON, these are 240,000 bytes.
+async fn say_much(server: &Process) {
+    for _ in 0..20 {
+        say(server, &"\u{1}".repeat(2_000)).await;
+    }
+}
+
+/// A query of what was said last, so many times.
+fn messages(times: usize) -> String {
+    let fields: Vec<_> = (0..times).map(|n| format!("a{n}: messages {{ text }}")).collect();
+    format!("{{ {} }}", fields.join(" "))
 }
 
 fn text(result: &Value) -> &str {
@@ -37,6 +66,50 @@ async fn a_query_is_answered_with_json() {
     say(&server, "one").await;
     let answer = ask(&server, post(&json!({ "query": "{ messages { text } }" }))).await;
     assert_eq!(answer.text(), r#"{"data":{"messages":[{"text":"one"}]}}"#);
+}
+
+#[tokio::test]
+async fn what_costs_too_much_is_refused() {
+    let server = start("graphql").await;
+    say(&server, &"é".repeat(2_000)).await;
+    let refused = try_to_say(&server, &"é".repeat(2_001)).await;
+    assert!(refused["errors"].is_array(), "{refused}");
+    let shown = query(&server, &json!({ "query": messages(12) })).await;
+    assert_eq!(shown["errors"], Value::Null);
+    let refused = query(&server, &json!({ "query": messages(13) })).await;
+    assert!(refused["errors"].is_array(), "{refused}");
+}
+
+#[tokio::test]
+async fn a_subscription_has_one_field() {
+    let server = start("graphql").await;
+    say(&server, "one").await;
+    let two = "subscription { a: messages { id } b: messages { id } }";
+    let mut stream = Response::to(server.addr(), distinct(two)).await;
+    let refused = next_json(&mut stream, "next").await;
+    assert!(refused["errors"].is_array(), "{refused}");
+    assert_eq!(stream.next_message().await.event(), "complete");
+    let client = Client::new(&server).await;
+    assert_eq!(client.start("a", two).await.status(), 400);
+}
+
+#[tokio::test]
+async fn a_get_request_changes_nothing() {
+    let server = start("graphql").await;
+    let several = "query Q { messages { text } } mutation M { say(text: \"two\") }";
+    let mutations = [
+        distinct("mutation { say(text: \"one\") }"),
+        named(several, "M"),
+        // Nobody asks for it by its name.
+        distinct("mutation M { say(text: \"three\") }"),
+    ];
+    for mutation in mutations {
+        let refused = ask(&server, mutation).await;
+        assert_eq!((refused.status(), refused.header("allow")), (405, Some("POST")));
+    }
+    let mut stream = Response::to(server.addr(), named(several, "Q")).await;
+    let shown = next_json(&mut stream, "next").await;
+    assert_eq!(shown, json!({ "data": { "messages": [] } }));
 }
 
 #[tokio::test]
@@ -111,8 +184,22 @@ impl<'a> Client<'a> {
     }
 
     async fn start(&self, id: &str, query: &str) -> Response {
+        ask(self.server, self.operation(id, query)).await
+    }
+
+    /// Starts an operation when another one with its id has completed.
+    async fn start_next(&self, id: &str, query: &str) {
+        within("the id to be free", async {
+            while self.start(id, query).await.status() != 202 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    fn operation(&self, id: &str, query: &str) -> Request {
         let body = json!({ "query": query, "extensions": { "operationId": id } });
-        ask(self.server, post(&body).header(TOKEN, &self.token)).await
+        post(&body).header(TOKEN, &self.token)
     }
 
     async fn stop(&self, id: &str) -> u16 {
@@ -167,12 +254,7 @@ async fn an_id_is_of_one_operation_until_that_has_completed() {
 
     assert_eq!(client.stop("1").await, 200);
     assert_eq!(next(&mut stream, "complete").await.data(), r#"{"id":"1"}"#);
-    within("the id to be free", async {
-        while client.start("1", SUBSCRIPTION).await.status() != 202 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    client.start_next("1", SUBSCRIPTION).await;
     // One that is refused has none.
     for _ in 0..2 {
         assert_eq!(client.start("2", "{ nothing }").await.status(), 400);
@@ -198,4 +280,63 @@ async fn a_reservation_has_one_stream_and_ends_when_it_is_left() {
     .await;
     assert_eq!(client.start("b", SUBSCRIPTION).await.status(), 404);
     assert_eq!(client.connect(None).await.status(), 404);
+}
+
+#[tokio::test]
+async fn a_client_of_another_history_starts_its_operations_again() {
+    let server = start("graphql").await;
+    say(&server, "one").await;
+    let client = Client::new(&server).await;
+    // It says with each request what it has seen.
+    let mut stream = client.connect(Some("elsewhere-7")).await;
+    assert_eq!(stream.status(), 200);
+    let operation = client.operation("a", SUBSCRIPTION).header("last-event-id", "elsewhere-7");
+    assert_eq!(ask(&server, operation).await.status(), 202);
+    let reset = next_json(&mut stream, "next").await;
+    assert_eq!(reset["payload"]["errors"][0]["extensions"]["code"], "RESET");
+    assert_eq!(text(&next_json(&mut stream, "next").await["payload"]), "one");
+}
+
+#[tokio::test]
+async fn a_result_that_is_too_long_for_an_event_is_an_error() {
+    let server = start("graphql").await;
+    say_much(&server).await;
+    let client = Client::new(&server).await;
+    let mut stream = client.connect(None).await;
+    assert_eq!(client.start("a", &messages(5)).await.status(), 202);
+    let too_long = next_json(&mut stream, "next").await;
+    assert_eq!((&too_long["id"], &too_long["payload"]["data"]), (&json!("a"), &Value::Null));
+    assert!(too_long["payload"]["errors"].is_array(), "{too_long}");
+    assert_eq!(next(&mut stream, "complete").await.data(), r#"{"id":"a"}"#);
+}
+
+#[tokio::test]
+async fn a_reservation_ends_when_something_of_it_is_gone() {
+    let server = start("graphql").await;
+    let client = Client::new(&server).await;
+    let _stream = client.connect(None).await;
+    assert_eq!(client.connect(Some("elsewhere-7")).await.status(), 404);
+    assert_eq!(client.start("a", SUBSCRIPTION).await.status(), 404);
+
+    say_much(&server).await;
+    let client = Client::new(&server).await;
+    // There is no room for two of these. When the third one begins, they are published.
+    for _ in 0..3 {
+        client.start_next("a", &messages(4)).await;
+    }
+    assert_eq!(client.connect(None).await.status(), 404);
+}
+
+#[tokio::test]
+async fn reservations_and_their_operations_are_limited() {
+    let server = start("graphql").await;
+    let client = Client::new(&server).await;
+    for id in 0..100 {
+        assert_eq!(client.start(&id.to_string(), SUBSCRIPTION).await.status(), 202);
+    }
+    assert_eq!(client.start("100", SUBSCRIPTION).await.status(), 429);
+    for _ in 1..1_000 {
+        Client::new(&server).await;
+    }
+    assert_eq!(ask(&server, Request::new("PUT", "/graphql")).await.status(), 503);
 }
