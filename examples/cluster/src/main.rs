@@ -55,10 +55,13 @@ struct Hub {
 }
 
 impl Cluster {
-    /// Ends the hubs, and then their server.
+    /// Ends the hubs, all at one time, and then their server.
     async fn end(self) {
-        for hub in self.hubs {
-            hub.running.end().await;
+        let end = |hub: Hub| tokio::spawn(hub.running.end());
+        let ends: Vec<_> = self.hubs.into_iter().map(end).collect();
+        for end in ends {
+            // It does not panic.
+            let _ = end.await;
         }
         if let Some(server) = self.server {
             server.end().await;
