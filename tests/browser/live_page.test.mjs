@@ -199,6 +199,26 @@ describe("the live page", { concurrency: 2 }, () => {
     assert.deepEqual([await number("missing"), await number("doubled"), await number("resets")], [0, 0, 0]);
   });
 
+  test("tells published events from the browser's own", { timeout }, async (t) => {
+    const hub = await Hub.start(t);
+    const { page, text, number, state, says, cut } = await open(t, hub.url);
+    await state("live");
+    await says("outcome", /^A new client/);
+    for (const name of ["open", "error"]) await hub.publish("notifications", "x", name);
+    await hub.publish("notifications", "after both", "notification");
+    await page.locator("#notifications li", { hasText: "after both" }).waitFor();
+    assert.deepEqual([await text("state"), await text("status"), await number("reconnects")], ["Live", "fresh", 0]);
+
+    // From here on, the page listens to them.
+    for (const name of ["open", "error"]) {
+      await page.locator("#publish-event").fill(name);
+      await page.locator("#publish-form button[type=submit]").click();
+      await says("publish-result", /^Published as [0-9a-z]+-\d+ to 1 subscriber\.$/);
+    }
+    const [, missing, doubled] = await cut();
+    assert.deepEqual([missing, doubled, await number("reconnects"), await number("resets")], [0, 0, 1, 0]);
+  });
+
   test("runs only its own scripts", { timeout }, async (t) => {
     const hub = await Hub.start(t);
     const { page, complaints, state } = await open(t, hub.url, { provoked: [/Content Security Policy/i] });

@@ -83,8 +83,10 @@ function connect() {
   if (lastId) url.searchParams.set("lastEventId", lastId);
 
   source = new EventSource(url);
-  source.onopen = onOpen;
-  source.onerror = onError;
+  // These hear events that were published with the names `open` and `error`, too,
+  // which anybody may do. Those have data, and the browser's own have none.
+  source.onopen = ({ data }) => { if (data === undefined) onOpen(); };
+  source.onerror = ({ data }) => { if (data === undefined) onError(); };
   for (const name of Object.keys(handlers)) listen(name);
   setState("connecting");
 }
@@ -100,7 +102,8 @@ function disconnect() {
 function listen(name) {
   const stream = source;
   stream.addEventListener(name, (event) => {
-    if (stream !== source) return;
+    // The browser's own `open` and `error` have no data.
+    if (stream !== source || event.data === undefined) return;
     // `lastEventId` is the id of this event or, if it has none, of the previous
     // event: exactly what the browser would send to resume.
     lastId = event.lastEventId;
