@@ -219,6 +219,21 @@ describe("the live page", { concurrency: 2 }, () => {
     assert.deepEqual([missing, doubled, await number("reconnects"), await number("resets")], [0, 0, 1, 0]);
   });
 
+  test("draws any price", { timeout }, async (t) => {
+    const hub = await Hub.start(t, ["--demo", "false"]);
+    // With less motion, the chart follows the prices at once.
+    const { page, state, says } = await open(t, hub.url, { reducedMotion: "reduce" });
+    await state("live");
+    await says("outcome", /^A new client/);
+    for (const [n, price] of [-1e15, -1e15 + 0.125, 0, 1e300].entries()) {
+      await hub.publish("ticker", JSON.stringify({ n, price }), "price");
+      await says("ticks", new RegExp(`^${n + 1}$`));
+      // It is drawn again when its size changes.
+      await page.setViewportSize({ width: 1000 + n, height: 700 });
+      await page.evaluate(() => new Promise((resolve) => { requestAnimationFrame(() => requestAnimationFrame(resolve)); }));
+    }
+  });
+
   test("runs only its own scripts", { timeout }, async (t) => {
     const hub = await Hub.start(t);
     const { page, complaints, state } = await open(t, hub.url, { provoked: [/Content Security Policy/i] });

@@ -668,6 +668,7 @@ const DELAY_MS = 260;
 const KEEP_MS = 60_000;
 const RISE_MS = 650;
 const LABEL_TOP = 10;
+const MOST_LINES = 40;
 
 const chart = (() => {
   const canvas = $("chart");
@@ -772,7 +773,8 @@ const chart = (() => {
       hi = Math.max(hi, v);
     }
     if (ps.length === 0) { lo = hi = 100; }
-    const room = Math.max(0, hi * 0.005 - (hi - lo)) / 2;
+    const least = 0.005 * Math.max(Math.abs(lo), Math.abs(hi)) || 1;
+    const room = Math.max(0, least - (hi - lo)) / 2;
     lo -= room;
     hi += room;
     const ease = low === null || calm.matches ? 1 : 0.06;
@@ -869,9 +871,11 @@ const chart = (() => {
         g.textAlign = "right";
         const perPixel = (high - low) / (yBottom - yTop);
         const bottom = low - (height - 60 - yBottom) * perPixel;
-        for (let v = Math.ceil(bottom / step) * step; v <= high + step / 2; v += step) {
+        const first = Math.ceil(bottom / step);
+        for (let line = 0; line < MOST_LINES; line++) {
+          const v = (first + line) * step;
           const gy = Math.round(y(v)) + 0.5;
-          if (gy < yTop - 20) break;
+          if (v > high + step / 2 || gy < yTop - 20) break;
           g.beginPath();
           g.moveTo(0, gy);
           g.lineTo(width, gy);
