@@ -219,6 +219,26 @@ describe("the live page", { concurrency: 2 }, () => {
     assert.deepEqual([missing, doubled, await number("reconnects"), await number("resets")], [0, 0, 1, 0]);
   });
 
+  test("says why the server ends a stream", { timeout }, async (t) => {
+    const hub = await Hub.start(t, ["--streams-per-topic", "1"]);
+    const first = await open(t, hub.url);
+    await first.state("live");
+    const second = await open(t, hub.url);
+    await second.says("notice", /^The server has ended this stream \(limited\): /);
+    assert.ok(await second.page.locator("#notice").isVisible());
+    assert.match(await second.text("state"), /^(Connecting|Reconnecting)$/);
+  });
+
+  test("stops when all topics are finished", { timeout }, async (t) => {
+    const hub = await Hub.start(t, ["--demo", "false"]);
+    const { state, says } = await open(t, hub.url);
+    await state("live");
+    for (const topic of ["ticker", "notifications", "job"]) await hub.finish(topic, "the end");
+    await state("finished");
+    await says("notice", /^The server has ended this stream \(finished\): /);
+    await says("clients-total", /^0$/);
+  });
+
   test("draws any price", { timeout }, async (t) => {
     const hub = await Hub.start(t, ["--demo", "false"]);
     // With less motion, the chart follows the prices at once.

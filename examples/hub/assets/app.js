@@ -56,6 +56,7 @@ let lastId = "";         // id of the last event that we saw
 let clientId = null;     // what the server calls this connection
 let opened = 0;          // how many times the stream has opened
 let resets = 0;
+let isFinished = false;  // nothing is to come any more
 let lostAt = null;       // when the connection was lost, null while it is open
 let retryAt = null;      // when we try again after EventSource gave up
 let retryTimer = 0;
@@ -64,6 +65,7 @@ let retryTimer = 0;
 // listen to all names. So we keep a table, name → function.
 const handlers = {
   "tidings:status": onStatus,
+  "tidings:end": onEnd,
   price: onPrice,
   notification: onNotification,
   progress: onProgress,
@@ -105,11 +107,12 @@ function listen(name) {
     // The browser's own `open` and `error` have no data.
     if (stream !== source || event.data === undefined) return;
     // `lastEventId` is the id of this event or, if it has none, of the previous
-    // event: exactly what the browser would send to resume.
-    lastId = event.lastEventId;
+    // event: exactly what the browser would send to resume. A new EventSource that
+    // is turned away has seen none.
+    lastId = event.lastEventId || lastId;
     $("last-id").textContent = lastId || "none yet";
     showOnWire(name, event);
-    if (name !== "tidings:status") countReplayed();
+    if (!name.startsWith("tidings:")) countReplayed();
     handlers[name](parse(event.data), event);
   });
 }
@@ -118,8 +121,6 @@ function onOpen() {
   opened += 1;
   $("reconnects").textContent = opened - 1;
   clearTimeout(patience);
-  hideNotice();
-  setState("live");
 }
 
 // `error` says only that the connection was lost. readyState says the rest:
@@ -156,6 +157,7 @@ const STATES = {
   live: "Live",
   reconnecting: "Reconnecting",
   closed: "Closed",
+  finished: "Finished",
 };
 
 function setState(state) {
@@ -188,8 +190,8 @@ $("connect-again").addEventListener("click", connect);
 // A page that is left may live on in the browser's back/forward cache, and in
 // Chromium its stream with it. Nobody sees it, and it holds a connection. So we
 // close the stream when the page is hidden, and resume when it is shown again.
-addEventListener("pagehide", leave);
-addEventListener("pageshow", (event) => { if (event.persisted) enter(); });
+addEventListener("pagehide", () => { if (!isFinished) leave(); });
+addEventListener("pageshow", (event) => { if (event.persisted && !isFinished) enter(); });
 
 // Over HTTP/1.1, a browser opens six connections to a server, over all its tabs.
 // With six streams, not even a page loads any more. So the tabs share five slots,
@@ -287,7 +289,7 @@ function hideNotice() {
 
 // 3. What the events say ----------------------------------------------------
 
-// The first event of each connection says how it begins:
+// The first event of a stream says how it begins (one that is turned away has none):
 //   fresh    a new client; some history follows
 //   resumed  the events since our last id follow, then the live ones
 //   reset    the server no longer holds everything since our last id, so what
@@ -299,6 +301,8 @@ function onStatus(data) {
   const away = lostAt === null ? null : performance.now() - lostAt;
   const before = { n: lastN, missing, doubled };
   lostAt = null;
+  hideNotice();
+  setState("live");
 
   if (data.status !== "resumed") clearEverything();
   if (data.status === "reset") {
@@ -321,6 +325,27 @@ const RESET_REASONS = {
   expired: "events after the last one seen here were too old to be kept.",
   trimmed: "events after the last one seen here had to make room for newer ones.",
   unknown: "the server does not know the last id seen here; it may have been restarted.",
+};
+
+// A stream that the server ends on its own has a last event, which says why. EventSource
+// knows nothing of it, and comes back. We close it when that would be for nothing.
+function onEnd(data) {
+  if (!data) return;
+  showNotice(`The server has ended this stream (${data.reason}): ${END_REASONS[data.reason] ?? "the browser comes back."}`);
+  if (data.reason !== "finished") return;
+  isFinished = true;
+  disconnect();
+  releaseSlot();
+  clientId = null;
+  showStatus(null);
+  setState("finished");
+}
+
+const END_REASONS = {
+  limited: "it has as many as it may have. The browser asks again.",
+  lifetime: "it has lasted long enough. The browser comes back.",
+  drained: "the server is about to stop. The browser comes back.",
+  finished: "all topics have had their last event.",
 };
 
 function clearEverything() {
