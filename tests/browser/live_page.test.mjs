@@ -239,6 +239,14 @@ describe("the live page", { concurrency: 2 }, () => {
     await says("clients-total", /^0$/);
   });
 
+  test("says that it started over, and was not away", { timeout }, async (t) => {
+    const hub = await Hub.start(t);
+    const rewrite = (text) => text.replace('"status":"fresh"', '"status":"reset"');
+    const proxy = await Proxy.start(t, hub, { rewrite });
+    const { says } = await open(t, proxy.url);
+    await says("outcome", /^Started over with \d+ events?\.$/);
+  });
+
   test("draws any price", { timeout }, async (t) => {
     const hub = await Hub.start(t, ["--demo", "false"]);
     // With less motion, the chart follows the prices at once.

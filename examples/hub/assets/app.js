@@ -566,9 +566,11 @@ function finishReplay() {
     // Fresh or reset: the last of these prices is the newest. The others come
     // before it, one tick apart.
     chart.seed(prices, lastAt);
-    say($("outcome"), away === null
-      ? `A new client: it began with ${plural(events, "event")} of history.`
-      : `Away for ${seconds(away)}, then started over with ${plural(events, "event")}.`);
+    say($("outcome"), away !== null
+      ? `Away for ${seconds(away)}, then started over with ${plural(events, "event")}.`
+      : status === "reset"
+        ? `Started over with ${plural(events, "event")}.`
+        : `A new client: it began with ${plural(events, "event")} of history.`);
   }
   updateCutButton();
 }
