@@ -247,6 +247,15 @@ describe("the live page", { concurrency: 2 }, () => {
     await says("outcome", /^Started over with \d+ events?\.$/);
   });
 
+  test("says how to publish from a terminal, where there is a token", { timeout }, async (t) => {
+    const hub = await Hub.startWithToken(t, "s3cret");
+    const { page, state } = await open(t, `${hub.url}/#token=s3cret`);
+    await state("live");
+    await page.locator("#publish-data").fill("@it's");
+    const curl = `curl -H "authorization: Bearer $TIDINGS_TOKEN" --data-raw '@it'\\''s' '${hub.url}/publish?topic=notifications&event=notification'`;
+    assert.equal(await page.locator("#curl").textContent(), curl);
+  });
+
   test("draws any price", { timeout }, async (t) => {
     const hub = await Hub.start(t, ["--demo", "false"]);
     // With less motion, the chart follows the prices at once.

@@ -618,8 +618,10 @@ $("publish-form").addEventListener("submit", async (submit) => {
 });
 
 function showCurl() {
+  // Whoever may use a terminal has the token there. It is not shown here.
+  const authorization = token ? ` -H "authorization: Bearer $TIDINGS_TOKEN"` : "";
   const data = $("publish-data").value.replaceAll("'", `'\\''`);
-  $("curl").textContent = `curl --data-binary '${data}' '${publishUrl().href.replaceAll("'", "%27")}'`;
+  $("curl").textContent = `curl${authorization} --data-raw '${data}' '${publishUrl().href.replaceAll("'", "%27")}'`;
 }
 $("publish-form").addEventListener("input", showCurl);
 showCurl();
