@@ -199,6 +199,78 @@ describe("the live page", { concurrency: 2 }, () => {
     assert.deepEqual([await number("missing"), await number("doubled"), await number("resets")], [0, 0, 0]);
   });
 
+  test("tells published events from the browser's own", { timeout }, async (t) => {
+    const hub = await Hub.start(t);
+    const { page, text, number, state, says, cut } = await open(t, hub.url);
+    await state("live");
+    await says("outcome", /^A new client/);
+    for (const name of ["open", "error"]) await hub.publish("notifications", "x", name);
+    await hub.publish("notifications", "after both", "notification");
+    await page.locator("#notifications li", { hasText: "after both" }).waitFor();
+    assert.deepEqual([await text("state"), await text("status"), await number("reconnects")], ["Live", "fresh", 0]);
+
+    // From here on, the page listens to them.
+    for (const name of ["open", "error"]) {
+      await page.locator("#publish-event").fill(name);
+      await page.locator("#publish-form button[type=submit]").click();
+      await says("publish-result", /^Published as [0-9a-z]+-\d+ to 1 subscriber\.$/);
+    }
+    const [, missing, doubled] = await cut();
+    assert.deepEqual([missing, doubled, await number("reconnects"), await number("resets")], [0, 0, 1, 0]);
+  });
+
+  test("says why the server ends a stream", { timeout }, async (t) => {
+    const hub = await Hub.start(t, ["--streams-per-topic", "1"]);
+    const first = await open(t, hub.url);
+    await first.state("live");
+    const second = await open(t, hub.url);
+    await second.says("notice", /^The server has ended this stream \(limited\): /);
+    assert.ok(await second.page.locator("#notice").isVisible());
+    assert.match(await second.text("state"), /^(Connecting|Reconnecting)$/);
+  });
+
+  test("stops when all topics are finished", { timeout }, async (t) => {
+    const hub = await Hub.start(t, ["--demo", "false"]);
+    const { state, says } = await open(t, hub.url);
+    await state("live");
+    for (const topic of ["ticker", "notifications", "job"]) await hub.finish(topic, "the end");
+    await state("finished");
+    await says("notice", /^The server has ended this stream \(finished\): /);
+    await says("clients-total", /^0$/);
+  });
+
+  test("says that it started over, and was not away", { timeout }, async (t) => {
+    const hub = await Hub.start(t);
+    const rewrite = (text) => text.replace('"status":"fresh"', '"status":"reset"');
+    const proxy = await Proxy.start(t, hub, { rewrite });
+    const { says } = await open(t, proxy.url);
+    await says("outcome", /^Started over with \d+ events?\.$/);
+  });
+
+  test("says how to publish from a terminal, where there is a token", { timeout }, async (t) => {
+    const hub = await Hub.startWithToken(t, "s3cret");
+    const { page, state } = await open(t, `${hub.url}/#token=s3cret`);
+    await state("live");
+    await page.locator("#publish-data").fill("@it's");
+    const curl = `curl -H "authorization: Bearer $TIDINGS_TOKEN" --data-raw '@it'\\''s' '${hub.url}/publish?topic=notifications&event=notification'`;
+    assert.equal(await page.locator("#curl").textContent(), curl);
+  });
+
+  test("draws any price", { timeout }, async (t) => {
+    const hub = await Hub.start(t, ["--demo", "false"]);
+    // With less motion, the chart follows the prices at once.
+    const { page, state, says } = await open(t, hub.url, { reducedMotion: "reduce" });
+    await state("live");
+    await says("outcome", /^A new client/);
+    for (const [n, price] of [-1e15, -1e15 + 0.125, 0, 1e300].entries()) {
+      await hub.publish("ticker", JSON.stringify({ n, price }), "price");
+      await says("ticks", new RegExp(`^${n + 1}$`));
+      // It is drawn again when its size changes.
+      await page.setViewportSize({ width: 1000 + n, height: 700 });
+      await page.evaluate(() => new Promise((resolve) => { requestAnimationFrame(() => requestAnimationFrame(resolve)); }));
+    }
+  });
+
   test("runs only its own scripts", { timeout }, async (t) => {
     const hub = await Hub.start(t);
     const { page, complaints, state } = await open(t, hub.url, { provoked: [/Content Security Policy/i] });

@@ -2,6 +2,7 @@
 // between the two, and none comes twice.
 
 import assert from "node:assert/strict";
+import { EventEmitter, once } from "node:events";
 import { describe, test } from "node:test";
 
 import { defer } from "./cleanup.mjs";
@@ -80,6 +81,58 @@ describe("a rendered page and its stream", () => {
     const firsts = new Set(pages.map(([first]) => first));
     assert.ok(firsts.size > RENDERED / 2, `${firsts.size} different moments`);
     t.diagnostic(`${pages.length} pages in ${seconds.toFixed(1)} s, ${published} events`);
+  });
+});
+
+describe("a rendered page behind a proxy", { concurrency: 2 }, () => {
+  /** Opens it. While the gate is `down`, the proxy refuses requests for this path, and `refusals` tells of each. */
+  async function open(t, path) {
+    const { hub, context } = await setUp(t);
+    const gate = { hub, down: false, refusals: new EventEmitter() };
+    const isStream = (head) => head.startsWith(`GET ${path}`);
+    const refuse = () => {
+      if (gate.down) gate.refusals.emit("refusal");
+      return gate.down;
+    };
+    const proxy = await Proxy.start(t, hub, { isStream, refuse });
+    await hub.publish("a", "one");
+    gate.page = await context.newPage();
+    gate.page.setDefaultTimeout(0);   // the test has a time limit
+    await gate.page.goto(`${proxy.url}/rendered?topic=a`);
+    await hub.publish("a", "two");
+    gate.shows = (...texts) => gate.page.waitForFunction(
+      (texts) => JSON.stringify(Array.from(document.querySelectorAll("#events li"), (line) => line.textContent)) === texts,
+      JSON.stringify(texts),
+    );
+    await gate.shows("one", "two");
+    return gate;
+  }
+
+  test("goes on after an answer that makes EventSource give up", { timeout }, async (t) => {
+    const gate = await open(t, "/events");
+    const { hub, shows, refusals } = gate;
+    const [{ id }] = (await hub.clients()).clients;
+    gate.down = true;
+    const refused = once(refusals, "refusal");
+    await hub.cut(id);
+    await refused;
+    await hub.publish("a", "three");
+    gate.down = false;
+    await shows("one", "two", "three");
+  });
+
+  test("is rendered again after a reset when the server is there", { timeout }, async (t) => {
+    const gate = await open(t, "/rendered");
+    const { hub, page, shows, refusals } = gate;
+    gate.down = true;
+    const refused = once(refusals, "refusal");
+    await hub.restart();
+    await hub.publish("a", "three");
+    await refused;
+    await shows("one", "two");
+    gate.down = false;
+    await shows("three");
+    assert.equal(await page.title(), "Rendered, and live");
   });
 });
 

@@ -39,6 +39,23 @@ fn readme_says_what_it_is_in_600_words() {
 }
 
 #[test]
+fn readme_names_the_packages_of_the_examples() {
+    let readme = read("README.md");
+    let (_, table) = readme.split_once("\n| example | what it shows |\n").expect("the table");
+    let mut packages = 0;
+    for (name, rest) in table.split("[`").filter_map(|link| link.split_once("`](examples/")) {
+        let (folder, _) = rest.split_once(')').expect("the end of a link");
+        // What examples share is named by its folder.
+        if name != format!("examples/{folder}") {
+            let manifest = read(format!("examples/{folder}/Cargo.toml"));
+            assert!(manifest.contains(&format!("name = \"{name}\"\n")), "{name} is no package");
+            packages += 1;
+        }
+    }
+    assert!(packages >= 20, "{packages} packages");
+}
+
+#[test]
 fn pages_of_the_guide_are_short_and_all_are_listed() {
     let index = read("docs/guide/README.md");
     let lib = read("tests/src/lib.rs");

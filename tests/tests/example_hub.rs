@@ -248,11 +248,12 @@ async fn a_history_is_read_and_its_stream_goes_on(package: &str) {
         ("topic=nothing", vec![]),
     ] {
         let history = json(&ask(&hub, Request::get(&format!("/history?{query}"))).await);
-        assert_eq!(keys(&history), ["events", "id"]);
+        assert_eq!(keys(&history), ["events", "position"]);
         assert_eq!(history["events"], serde_json::json!(events), "{query}");
         let live = format!("topic=live-{}", query.len());
-        let id = history["id"].as_str().expect("a text");
-        let (mut stream, status) = follow(&hub, &format!("{query}&{live}&lastEventId={id}")).await;
+        let position = history["position"].as_str().expect("a text");
+        let resumed = format!("{query}&{live}&lastEventId={position}");
+        let (mut stream, status) = follow(&hub, &resumed).await;
         assert_eq!(status["status"], "resumed", "{query}");
         publish(&hub, &live, "next").await;
         assert_eq!(stream.next_message().await.data(), "next", "{query}");

@@ -22,12 +22,14 @@ on_every_framework! { "hub";
 }
 
 /// What only those may who have the token.
-const GUARDED: [(&str, &str); 6] = [
+const GUARDED: [(&str, &str); 8] = [
     ("POST", "/publish?topic=a"),
+    ("POST", "/finish?topic=finished"),
     ("GET", "/clients"),
     ("GET", "/cluster"),
     ("GET", "/metrics"),
     ("DELETE", "/clients/0123456789abcdef"),
+    ("POST", "/clients/0123456789abcdef/topics?add=a"),
     ("DELETE", "/principals/ada"),
 ];
 

@@ -18,6 +18,7 @@ pub(crate) struct Report {
     latency_ms: Times,
     verdict: Verdict,
     clean: bool,
+    published: Option<Published>,
     #[serde(skip_serializing)]
     latency_distribution: Vec<(f64, u64)>,
 }
@@ -45,8 +46,13 @@ struct Verdict {
     missed: u64,
     duplicates: u64,
     disordered: u64,
-    foreign: u64,
     resets: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
+struct Published {
+    events: u64,
+    failed: u64,
 }
 
 /// One line of the result: a hub, or all of them.
@@ -96,9 +102,20 @@ pub(crate) async fn report(load: Running) -> Result<Report, String> {
 }
 
 impl Report {
-    /// Whether clients received everything that they had to.
-    pub(crate) fn is_good(&self) -> bool {
-        self.clean && self.clients.connected_at_end == self.clients.wanted
+    /// Whether clients received everything that they had to, where all loads together have published so much for all.
+    ///
+    /// `clean` compares what the clients of one hub have received, so it cannot tell what none of them has. As loads do not
+    /// begin and end at one moment, a quarter may be lacking.
+    pub(crate) fn is_good(&self, published_for_all: u64) -> bool {
+        let Clients { wanted, connected_at_end } = self.clients;
+        let failed = self.published.unwrap_or_default().failed;
+        let has_enough = self.deliveries.total * 4 >= wanted * published_for_all * 3;
+        self.clean && connected_at_end == wanted && failed == 0 && has_enough
+    }
+
+    /// How many events this load has published when all clients were there: not its first one.
+    pub(crate) fn published_for_all(&self) -> u64 {
+        self.published.unwrap_or_default().events.saturating_sub(1)
     }
 
     /// Whether there were no clients.
@@ -109,7 +126,11 @@ impl Report {
     /// All reports as one.
     pub(crate) fn sum<'a>(reports: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut all = Self { clean: true, ..Self::default() };
+        let mut published = Published::default();
         for one in reports {
+            let of_one = one.published.unwrap_or_default();
+            published.events += of_one.events;
+            published.failed += of_one.failed;
             all.clean &= one.clean;
             all.clients.wanted += one.clients.wanted;
             all.clients.connected_at_end += one.clients.connected_at_end;
@@ -117,11 +138,11 @@ impl Report {
             all.verdict.missed += one.verdict.missed;
             all.verdict.duplicates += one.verdict.duplicates;
             all.verdict.disordered += one.verdict.disordered;
-            all.verdict.foreign += one.verdict.foreign;
             all.verdict.resets += one.verdict.resets;
             all.latency_distribution.extend(&one.latency_distribution);
             all.latency_ms.max = all.latency_ms.max.max(one.latency_ms.max);
         }
+        all.published = Some(published);
         all.latency_distribution.sort_by(|(a, _), (b, _)| a.total_cmp(b));
         all.latency_ms.p50 = all.quantile(0.5);
         all.latency_ms.p99 = all.quantile(0.99);
@@ -162,12 +183,12 @@ pub(crate) fn table(lines: &[Line]) -> String {
         "missed",
         "twice",
         "order",
-        "foreign",
         "resets",
+        "failed",
         "cpu %"
     );
     for Line { name, report, cpu } in lines {
-        let Report { clients, deliveries, latency_ms, verdict, .. } = report;
+        let Report { clients, deliveries, latency_ms, verdict, published, .. } = report;
         let cpu = cpu.map_or("-".to_owned(), |cpu| format!("{:.1}", cpu * 100.0));
         if report.is_idle() {
             text.push_str(&format!("{name:<8} {cpu:>94}\n"));
@@ -183,8 +204,8 @@ pub(crate) fn table(lines: &[Line]) -> String {
             verdict.missed,
             verdict.duplicates,
             verdict.disordered,
-            verdict.foreign,
             verdict.resets,
+            published.unwrap_or_default().failed,
         ));
     }
     text
@@ -203,7 +224,32 @@ mod tests {
         };
         let all = Report::sum([&of(&[(1.0, 98), (5.0, 1)]), &of(&[(3.0, 1)])]);
         assert_eq!((all.latency_ms.p50, all.latency_ms.p99), (1.0, 3.0));
-        assert!(all.is_good());
+        assert!(all.is_good(0));
         assert_eq!(Report::sum([]).latency_ms.p99, 0.0);
+    }
+
+    #[test]
+    fn a_hub_is_not_good_without_what_another_one_publishes() {
+        // Each of three hubs publishes 100 events for all, and has 10 clients.
+        let of = |deliveries: u64, failed: u64| {
+            let report = serde_json::json!({
+                "clients": { "wanted": 10, "connected_at_end": 10 },
+                "deliveries": { "total": deliveries },
+                "latency_ms": { "p50": 1.0, "p99": 1.0, "max": 1.0 },
+                "verdict": { "missed": 0, "duplicates": 0, "disordered": 0, "resets": 0 },
+                "clean": true,
+                "published": { "events": 101, "failed": failed },
+                "latency_distribution": [],
+            });
+            serde_json::from_value::<Report>(report).unwrap()
+        };
+        let reports = [of(0, 0), of(0, 0), of(0, 0)];
+        let published: u64 = reports.iter().map(Report::published_for_all).sum();
+        assert_eq!(published, 300);
+        for (deliveries, failed, is_good) in
+            [(3030, 0, true), (2800, 0, true), (2020, 0, false), (0, 0, false), (3030, 1, false)]
+        {
+            assert_eq!(of(deliveries, failed).is_good(published), is_good, "{deliveries} {failed}");
+        }
     }
 }

@@ -92,6 +92,8 @@ impl Running {
     pub(crate) async fn start_hub(program: &Path, log: &str) -> Result<(Self, String), String> {
         let mut command = Command::new(program);
         command.args(["--listen", "127.0.0.1:0", "--demo", "false", "--log", log]);
+        // The loads have none.
+        command.env_remove("TIDINGS_TOKEN");
         command.stdout(Stdio::piped());
         let mut running = Self::start(command)?;
         let Some(stdout) = running.child.stdout.take() else {

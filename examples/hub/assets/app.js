@@ -56,6 +56,7 @@ let lastId = "";         // id of the last event that we saw
 let clientId = null;     // what the server calls this connection
 let opened = 0;          // how many times the stream has opened
 let resets = 0;
+let isFinished = false;  // nothing is to come any more
 let lostAt = null;       // when the connection was lost, null while it is open
 let retryAt = null;      // when we try again after EventSource gave up
 let retryTimer = 0;
@@ -64,6 +65,7 @@ let retryTimer = 0;
 // listen to all names. So we keep a table, name → function.
 const handlers = {
   "tidings:status": onStatus,
+  "tidings:end": onEnd,
   price: onPrice,
   notification: onNotification,
   progress: onProgress,
@@ -83,8 +85,10 @@ function connect() {
   if (lastId) url.searchParams.set("lastEventId", lastId);
 
   source = new EventSource(url);
-  source.onopen = onOpen;
-  source.onerror = onError;
+  // These hear events that were published with the names `open` and `error`, too,
+  // which anybody may do. Those have data, and the browser's own have none.
+  source.onopen = ({ data }) => { if (data === undefined) onOpen(); };
+  source.onerror = ({ data }) => { if (data === undefined) onError(); };
   for (const name of Object.keys(handlers)) listen(name);
   setState("connecting");
 }
@@ -100,13 +104,15 @@ function disconnect() {
 function listen(name) {
   const stream = source;
   stream.addEventListener(name, (event) => {
-    if (stream !== source) return;
+    // The browser's own `open` and `error` have no data.
+    if (stream !== source || event.data === undefined) return;
     // `lastEventId` is the id of this event or, if it has none, of the previous
-    // event: exactly what the browser would send to resume.
-    lastId = event.lastEventId;
+    // event: exactly what the browser would send to resume. A new EventSource that
+    // is turned away has seen none.
+    lastId = event.lastEventId || lastId;
     $("last-id").textContent = lastId || "none yet";
     showOnWire(name, event);
-    if (name !== "tidings:status") countReplayed();
+    if (!name.startsWith("tidings:")) countReplayed();
     handlers[name](parse(event.data), event);
   });
 }
@@ -115,8 +121,6 @@ function onOpen() {
   opened += 1;
   $("reconnects").textContent = opened - 1;
   clearTimeout(patience);
-  hideNotice();
-  setState("live");
 }
 
 // `error` says only that the connection was lost. readyState says the rest:
@@ -153,6 +157,7 @@ const STATES = {
   live: "Live",
   reconnecting: "Reconnecting",
   closed: "Closed",
+  finished: "Finished",
 };
 
 function setState(state) {
@@ -185,8 +190,8 @@ $("connect-again").addEventListener("click", connect);
 // A page that is left may live on in the browser's back/forward cache, and in
 // Chromium its stream with it. Nobody sees it, and it holds a connection. So we
 // close the stream when the page is hidden, and resume when it is shown again.
-addEventListener("pagehide", leave);
-addEventListener("pageshow", (event) => { if (event.persisted) enter(); });
+addEventListener("pagehide", () => { if (!isFinished) leave(); });
+addEventListener("pageshow", (event) => { if (event.persisted && !isFinished) enter(); });
 
 // Over HTTP/1.1, a browser opens six connections to a server, over all its tabs.
 // With six streams, not even a page loads any more. So the tabs share five slots,
@@ -284,7 +289,7 @@ function hideNotice() {
 
 // 3. What the events say ----------------------------------------------------
 
-// The first event of each connection says how it begins:
+// The first event of a stream says how it begins (one that is turned away has none):
 //   fresh    a new client; some history follows
 //   resumed  the events since our last id follow, then the live ones
 //   reset    the server no longer holds everything since our last id, so what
@@ -296,6 +301,8 @@ function onStatus(data) {
   const away = lostAt === null ? null : performance.now() - lostAt;
   const before = { n: lastN, missing, doubled };
   lostAt = null;
+  hideNotice();
+  setState("live");
 
   if (data.status !== "resumed") clearEverything();
   if (data.status === "reset") {
@@ -318,6 +325,27 @@ const RESET_REASONS = {
   expired: "events after the last one seen here were too old to be kept.",
   trimmed: "events after the last one seen here had to make room for newer ones.",
   unknown: "the server does not know the last id seen here; it may have been restarted.",
+};
+
+// A stream that the server ends on its own has a last event, which says why. EventSource
+// knows nothing of it, and comes back. We close it when that would be for nothing.
+function onEnd(data) {
+  if (!data) return;
+  showNotice(`The server has ended this stream (${data.reason}): ${END_REASONS[data.reason] ?? "the browser comes back."}`);
+  if (data.reason !== "finished") return;
+  isFinished = true;
+  disconnect();
+  releaseSlot();
+  clientId = null;
+  showStatus(null);
+  setState("finished");
+}
+
+const END_REASONS = {
+  limited: "it has as many as it may have. The browser asks again.",
+  lifetime: "it has lasted long enough. The browser comes back.",
+  drained: "the server is about to stop. The browser comes back.",
+  finished: "all topics have had their last event.",
 };
 
 function clearEverything() {
@@ -538,9 +566,11 @@ function finishReplay() {
     // Fresh or reset: the last of these prices is the newest. The others come
     // before it, one tick apart.
     chart.seed(prices, lastAt);
-    say($("outcome"), away === null
-      ? `A new client: it began with ${plural(events, "event")} of history.`
-      : `Away for ${seconds(away)}, then started over with ${plural(events, "event")}.`);
+    say($("outcome"), away !== null
+      ? `Away for ${seconds(away)}, then started over with ${plural(events, "event")}.`
+      : status === "reset"
+        ? `Started over with ${plural(events, "event")}.`
+        : `A new client: it began with ${plural(events, "event")} of history.`);
   }
   updateCutButton();
 }
@@ -588,8 +618,10 @@ $("publish-form").addEventListener("submit", async (submit) => {
 });
 
 function showCurl() {
+  // Whoever may use a terminal has the token there. It is not shown here.
+  const authorization = token ? ` -H "authorization: Bearer $TIDINGS_TOKEN"` : "";
   const data = $("publish-data").value.replaceAll("'", `'\\''`);
-  $("curl").textContent = `curl --data-binary '${data}' '${publishUrl().href.replaceAll("'", "%27")}'`;
+  $("curl").textContent = `curl${authorization} --data-raw '${data}' '${publishUrl().href.replaceAll("'", "%27")}'`;
 }
 $("publish-form").addEventListener("input", showCurl);
 showCurl();
@@ -665,6 +697,7 @@ const DELAY_MS = 260;
 const KEEP_MS = 60_000;
 const RISE_MS = 650;
 const LABEL_TOP = 10;
+const MOST_LINES = 40;
 
 const chart = (() => {
   const canvas = $("chart");
@@ -769,7 +802,8 @@ const chart = (() => {
       hi = Math.max(hi, v);
     }
     if (ps.length === 0) { lo = hi = 100; }
-    const room = Math.max(0, hi * 0.005 - (hi - lo)) / 2;
+    const least = 0.005 * Math.max(Math.abs(lo), Math.abs(hi)) || 1;
+    const room = Math.max(0, least - (hi - lo)) / 2;
     lo -= room;
     hi += room;
     const ease = low === null || calm.matches ? 1 : 0.06;
@@ -866,9 +900,11 @@ const chart = (() => {
         g.textAlign = "right";
         const perPixel = (high - low) / (yBottom - yTop);
         const bottom = low - (height - 60 - yBottom) * perPixel;
-        for (let v = Math.ceil(bottom / step) * step; v <= high + step / 2; v += step) {
+        const first = Math.ceil(bottom / step);
+        for (let line = 0; line < MOST_LINES; line++) {
+          const v = (first + line) * step;
           const gy = Math.round(y(v)) + 0.5;
-          if (gy < yTop - 20) break;
+          if (v > high + step / 2 || gy < yTop - 20) break;
           g.beginPath();
           g.moveTo(0, gy);
           g.lineTo(width, gy);

@@ -30,8 +30,12 @@ impl Change {
                 _ => {}
             }
         }
-        match change.add.is_empty() && change.remove.is_empty() {
-            true => Err(Refusal::bad_request("neither add nor remove names a topic")),
+        if change.add.is_empty() && change.remove.is_empty() {
+            return Err(Refusal::bad_request("neither add nor remove names a topic"));
+        }
+        // Otherwise the removal might be refused when the addition is done: it could leave no topic.
+        match change.add.iter().any(|name| change.remove.contains(name)) {
+            true => Err(Refusal::bad_request("add and remove name the same topic")),
             false => Ok(change),
         }
     }
@@ -88,6 +92,7 @@ mod tests {
         for (query, reason) in [
             (None, "neither add nor remove names a topic"),
             (Some("history=3"), "neither add nor remove names a topic"),
+            (Some("add=b&remove=a&remove=b"), "add and remove name the same topic"),
             (Some("add=two+words"), "topic pattern contains ' ' at byte 3"),
         ] {
             assert_eq!(Change::parse(query), Err(Refusal::bad_request(reason)));

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use tidings::{Event, Hub, error::PublishErrorKind};
+use tidings::{Event, History, Hub, error::PublishErrorKind};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 /// How long a task waits before it retries.
@@ -41,13 +41,26 @@ fn since_1970() -> Result<Duration, std::time::SystemTimeError> {
 async fn ticker(hub: Hub) -> Outcome {
     let mut every = interval(Duration::from_millis(200));
     every.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    for n in 1_u64.. {
+    let newest = newest_tick(&hub).await;
+    for n in newest + 1.. {
         every.tick().await;
         let price = (price_at(n) * 100.0).round() / 100.0;
         let data = json!({ "n": n, "symbol": "TIDE", "price": price });
         publish(&hub, "ticker", "price", &data).await?;
     }
     Ok(())
+}
+
+/// The number of the newest tick, 0 without one. A log has those of an earlier run, from which clients resume.
+async fn newest_tick(hub: &Hub) -> u64 {
+    let Ok(history) = hub.history("ticker", History::Last(100)).await else { return 0 };
+    let mut ticks = history.events.iter().rev().filter(|event| event.event() == "price");
+    let number = ticks.find_map(|event| {
+        let data: Value = serde_json::from_str(event.data()).ok()?;
+        // Anybody may publish here. Pages cannot count further than this.
+        data["n"].as_u64().filter(|n| *n < 1 << 53)
+    });
+    number.unwrap_or(0)
 }
 
 /// Waves of four lengths look like a market, and need no random numbers.
@@ -98,4 +111,37 @@ async fn job(hub: Hub) -> Outcome {
         sleep(Duration::from_secs(4)).await;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::yield_now;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn ticks_go_on_from_those_of_an_earlier_run() {
+        let hub = Hub::new();
+        for (name, data) in [
+            ("price", r#"{"n":40}"#),
+            ("price", r#"{"n":41}"#),
+            ("price", "no number"),
+            ("other", r#"{"n":1}"#),
+        ] {
+            hub.publish("ticker", Event::named(name, data).unwrap()).await.unwrap();
+        }
+        let ticker = tokio::spawn(ticker(hub.clone()));
+        let next = async {
+            loop {
+                match newest_tick(&hub).await {
+                    41 => yield_now().await,
+                    n => break n,
+                }
+            }
+        };
+        let next = timeout(Duration::from_secs(10), next).await.unwrap();
+        ticker.abort();
+        assert!(next > 41, "{next}");
+    }
 }

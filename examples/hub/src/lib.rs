@@ -10,7 +10,7 @@
 //! | `POST /publish?topic=prices&event_key=EUR` | an event that, in a topic of `--latest-per-key`, takes the place of the event with this key. `remove_key=EUR` takes the key away |
 //! | `POST /finish?topic=a&event=done&key=order-17` | the same for the last event of a topic; 409 if it is finished already, as for `/publish` |
 //! | `GET /position` | JSON `{"id": "…"}`: where a stream begins that is opened with `?lastEventId=` |
-//! | `GET /history?topic=a&topic=b:*&last=20` | the newest events of these topics (20, at most 100), as JSON `{"events": [{"id": "…", "event": "message", "data": "…"}], "id": "…"}`; the id is where the stream goes on |
+//! | `GET /history?topic=a&topic=b:*&last=20` | the newest events of these topics (20, at most 100, and at most a megabyte), as JSON `{"events": [{"id": "…", "event": "message", "data": "…"}], "position": "…"}`; the position is where the stream goes on |
 //! | `GET /rendered?topic=a&last=20&event=tick` | a page that shows these events (those named `message`, and `tick`), and goes on with the stream, without a gap |
 //! | `GET /presence?topic=room/1` | who is on a topic of `--presence`, on all nodes, as JSON `[{"principal": "ada", "since": 1764223200000, "nodes": ["…"]}]`; `/events?topic=room/1&principal=ada` joins it, and `/events?topic=presence/room/1&history=all` is told who comes and goes |
 //! | `GET /clients` | JSON: `total`, `topics` with a count each, and the `clients` of this node |

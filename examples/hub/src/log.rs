@@ -12,7 +12,7 @@ use tidings_redis::RedisLog;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Where a hub keeps its events.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Engine {
     /// In memory.
     Memory,
@@ -78,7 +78,7 @@ impl FromStr for Engine {
             (_, Some(path), _) if !path.is_empty() => Ok(Self::Redb(path.into())),
             (_, _, "redis" | "rediss" | "redis+cluster") => Ok(Self::Redis(text.to_owned())),
             (_, _, "nats" | "tls") => Ok(Self::Nats(text.to_owned())),
-            _ => Err("must be memory, redb:PATH, redis://HOST or nats://HOST".to_owned()),
+            _ => Err("log must be memory, redb:PATH, redis://HOST or nats://HOST".to_owned()),
         }
     }
 }
@@ -92,6 +92,13 @@ impl fmt::Display for Engine {
             Self::Redis(_) => "redis",
             Self::Nats(_) => "nats",
         })
+    }
+}
+
+/// The same.
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -112,7 +119,8 @@ mod tests {
             assert_eq!(text.parse(), Ok(engine));
         }
         for text in ["", "redb:", "redis", "http://a/", "disk"] {
-            let error = Err("must be memory, redb:PATH, redis://HOST or nats://HOST".to_owned());
+            let error =
+                Err("log must be memory, redb:PATH, redis://HOST or nats://HOST".to_owned());
             assert_eq!(text.parse::<Engine>(), error);
         }
     }
@@ -120,6 +128,6 @@ mod tests {
     #[test]
     fn a_password_is_not_shown() {
         let engine: Engine = "redis://user:secret@a/".parse().unwrap();
-        assert_eq!(engine.to_string(), "redis");
+        assert_eq!([engine.to_string(), format!("{engine:?}")], ["redis", "redis"]);
     }
 }

@@ -1,10 +1,15 @@
 //! The flags of every example hub.
 
+use std::ffi::OsStr;
+use std::fmt;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser};
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, Command, Parser};
 use tidings::presence::Presence;
 use tidings::{Hub, Retention, TopicPattern};
 use tidings_console::Console;
@@ -27,8 +32,15 @@ pub struct Options {
     pub transport: Transport,
 
     /// Where events are kept: `memory`, `redb:PATH`, or the URL of a Redis or NATS server, which several hubs
-    /// may share
-    #[arg(long, default_value = "memory", value_name = "LOG")]
+    /// may share. The variable keeps a password out of the list of processes
+    #[arg(
+        long,
+        env = "TIDINGS_LOG",
+        hide_env_values = true,
+        default_value = "memory",
+        value_name = "LOG",
+        value_parser = Secret(PhantomData::<Engine>)
+    )]
     pub log: Engine,
 
     /// If the file of `redb:PATH` is damaged, begins a new one with the events before the damage
@@ -40,7 +52,13 @@ pub struct Options {
     /// `/console` then, which asks for it. Needed to listen on an
     /// address that is not a loopback address; without one, everybody may. The variable keeps it out of the list of
     /// processes
-    #[arg(long, env = "TIDINGS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    #[arg(
+        long,
+        env = "TIDINGS_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN",
+        value_parser = Secret(PhantomData::<Token>)
+    )]
     token: Option<Token>,
 
     /// Whether to publish the events of the live page. Default: true in memory
@@ -120,6 +138,28 @@ impl Options {
     }
 }
 
+/// Parses a value that clap's own errors would show.
+#[derive(Debug, Clone)]
+struct Secret<T>(PhantomData<T>);
+
+impl<T> TypedValueParser for Secret<T>
+where
+    T: FromStr<Err: fmt::Display> + Clone + Send + Sync + 'static,
+{
+    type Value = T;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        _: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<T, clap::Error> {
+        // What is not UTF-8 is refused like an empty text.
+        let parsed = value.to_str().unwrap_or_default().parse::<T>();
+        parsed.map_err(|error| command.clone().error(ErrorKind::ValueValidation, error))
+    }
+}
+
 /// One of the [`Limits`] in time.
 #[derive(Debug, Clone, Copy)]
 struct TimeLimit {
@@ -142,5 +182,39 @@ impl FromStr for TimeLimit {
         };
         let time = time.parse().map_err(|_| "is not in milliseconds")?;
         Ok(Self { set, time: Duration::from_millis(time) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_options_is_sound() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let parse = |flag, value| Options::try_parse_from(["hub", flag, value]);
+        for (flag, value, reason) in [
+            ("--token", "s3cret ", "token must be visible ASCII characters without spaces"),
+            ("--token", "s3cret\n", "token must be visible ASCII characters without spaces"),
+            (
+                "--log",
+                "redis:ada:s3cret@a",
+                "log must be memory, redb:PATH, redis://HOST or nats://HOST",
+            ),
+        ] {
+            let error = parse(flag, value).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("error: {reason}\n")), "{error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+        for (flag, value) in [("--token", "s3cret"), ("--log", "redis://ada:s3cret@a/")] {
+            let options = format!("{:?}", parse(flag, value).unwrap());
+            assert!(!options.contains("s3cret"), "{options}");
+        }
     }
 }

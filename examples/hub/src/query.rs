@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tidings::error::Error;
 use tidings::{
-    EventHistory, EventKey, Filter, Heartbeat, History as Extent, Hub, IdempotencyKey, Resume,
-    Subscribe, Topic, TopicPattern,
+    EventHistory, EventKey, Filter, Heartbeat, History as Extent, Hub, IdempotencyKey, Message,
+    Resume, Subscribe, Topic, TopicPattern,
 };
 
 use crate::attributes::{Attributes, Filters};
@@ -133,8 +133,9 @@ pub struct History {
 impl History {
     /// So many events if the request does not say.
     const DEFAULT: usize = 20;
-    /// Each may have a megabyte.
     const MOST: usize = 100;
+    /// Each may have a megabyte, and an answer is kept for as long as its client reads it.
+    const MOST_BYTES: usize = 1024 * 1024;
 
     /// Parses `topic=a&topic=b:*&last=20`; other parameters are ignored.
     ///
@@ -171,17 +172,25 @@ impl History {
         form_urlencoded::Serializer::new(String::new()).extend_pairs(topics).finish()
     }
 
-    /// Reads the events.
+    /// Reads the events: fewer of them if their data has more than a megabyte.
     ///
     /// # Errors
     ///
     /// When there are too many topics, and when the hub's log does not answer.
     pub async fn read(self, hub: &Hub) -> Result<EventHistory, Refusal> {
         let history = hub.history_matching(self.topics, Extent::Last(self.last)).await;
-        history.map_err(|error| {
+        let mut history = history.map_err(|error| {
             let response = Error::from(error).response();
             Refusal { status: response.status, reason: response.body }
-        })
+        })?;
+        let mut bytes = 0;
+        let has_room = |event: &&Message| {
+            bytes += event.event().len() + event.data().len();
+            bytes <= Self::MOST_BYTES
+        };
+        let newest = history.events.iter().rev().take_while(has_room).count();
+        history.events.drain(..history.events.len() - newest);
+        Ok(history)
     }
 }
 
@@ -265,6 +274,7 @@ impl Publish {
 #[cfg(test)]
 mod tests {
     use tidings::Event;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -291,6 +301,19 @@ mod tests {
             assert_eq!(History::parse(query), Err(Refusal::bad_request(reason)));
         }
         assert_eq!(listened_to(Some("event=a+b&event=&topic=a&event=c")), ["message", "a b", "c"]);
+    }
+
+    #[tokio::test]
+    async fn a_history_has_the_newest_events_up_to_a_megabyte() {
+        let hub = Hub::new();
+        for topic in ["a", "b", "c"] {
+            let event = Event::new(topic.repeat(400_000));
+            hub.publish(topic, event).await.unwrap();
+        }
+        let history = History::parse(Some("topic=a&topic=b&topic=c")).unwrap().read(&hub);
+        let history = timeout(Duration::from_secs(10), history).await.unwrap().unwrap();
+        let events: Vec<_> = history.events.iter().map(|event| &event.data()[..1]).collect();
+        assert_eq!((events, history.position), (vec!["b", "c"], hub.position()));
     }
 
     #[test]
