@@ -15,10 +15,10 @@ pub(crate) enum Received {
 }
 
 impl Received {
-    /// The id that a client sends when it has received this as its last.
+    /// The id that a client sends from now on; `None` if it stays what it was, as in browsers also across connections.
     pub(crate) fn last_event_id(&self) -> Option<&str> {
         match self {
-            Self::Message(message) => Some(message.last_event_id()),
+            Self::Message(message) => message.id(),
             Self::Comment(_) => None,
             Self::Id(id) => Some(id),
         }

@@ -129,6 +129,28 @@ async fn a_status_event_that_is_there_counts_as_received() {
 }
 
 #[tokio::test]
+async fn an_event_without_an_id_leaves_the_client_where_it_was() {
+    async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {
+        request.subscribe(&hub, "jobs").principal("ada").into()
+    }
+    let hub = Hub::builder().streams_per_principal(1).build();
+    let app = Router::new().route("/events", get(events)).with_state(hub.clone());
+    let mut client = TestClient::get(&app, "/events").connect().await;
+    publish(&hub, "created", "7").await;
+    client.expect("created").await;
+    client.disconnect();
+
+    // Takes the only place.
+    let other = TestClient::get(&app, "/events").connect().await;
+    client.reconnect().await;
+    client.expect("tidings:end").await;
+    client.expect_end().await;
+    drop(other);
+    client.reconnect().await;
+    client.expect_status(Resumed).await;
+}
+
+#[tokio::test]
 async fn an_id_of_another_server_is_a_reset_which_is_not_skipped() {
     let hub = Hub::new();
     let connect = TestClient::get(app(&hub), "/events").bearer("ada").last_event_id("0-0");
