@@ -72,7 +72,7 @@ impl AddAssign for Summary {
 /// A broken promise, mostly with the id of the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// A connection does not begin with a status event, or its status is unknown.
+    /// A connection does not begin with a status event, or its status is unknown; or no connection has had any.
     NoStatus(String),
     /// The status contradicts what the client sent.
     WrongStatus(String),
@@ -188,6 +188,9 @@ fn check_all(
         summary: Summary::default(),
     };
     visits.iter().try_for_each(|visit| client.visit(visit))?;
+    if finished && client.cursor.is_none() && !client.of_topics.is_empty() {
+        return Err(Fault::NoStatus(String::new()));
+    }
     match client.missing_at_the_end(published).first() {
         Some(id) if finished => Err(Fault::Lost((*id).to_owned())),
         _ => Ok(client.summary),
@@ -589,6 +592,14 @@ mod tests {
         }
         finds(Fault::NoStatus, "e-1", &[(None, "1 2 3 4 6")]);
         finds(Fault::NoStatus, "e-0", &[(None, "odd@0 1")]);
+    }
+
+    #[test]
+    fn a_client_that_has_received_nothing_at_all_is_found() {
+        finds(Fault::NoStatus, "", &[]);
+        finds(Fault::NoStatus, "", &[(None, ""), (None, "")]);
+        assert!(check_unfinished(&published(), &["a"], &[visit(None, "")]).is_ok());
+        assert!(check(&published(), &["silent"], &[]).is_ok());
     }
 
     #[test]
