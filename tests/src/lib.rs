@@ -26,6 +26,8 @@ mod pages {
     }
     pages! {
         serving: "docs/SERVING.md",
+        deploying: "docs/DEPLOYING.md",
+        scaling: "docs/SCALING.md",
         first_stream: "docs/guide/1-first-stream.md",
         topics_and_events: "docs/guide/2-topics-and-events.md",
         reconnects: "docs/guide/3-reconnects.md",

@@ -71,6 +71,20 @@ fn pages_of_the_guide_are_short_and_all_are_listed() {
 }
 
 #[test]
+fn the_code_of_all_pages_is_tested_unless_they_say_otherwise() {
+    // The first shows a program as it is, see above; the other documents its crate.
+    const ELSEWHERE: [&str; 2] = ["README.md", "crates/tidings-client/README.md"];
+    let lib = read("tests/src/lib.rs");
+    for page in pages() {
+        let text = read(&page);
+        let mut code = text.lines().filter(|line| line.starts_with("```rust"));
+        let page = page.to_str().expect("a path in UTF-8");
+        let is_tested = ELSEWHERE.contains(&page) || lib.contains(&format!("\"{page}\""));
+        assert!(is_tested || code.all(|fence| fence.contains("ignore")), "{page} is not tested");
+    }
+}
+
+#[test]
 fn links_lead_to_files_and_headings() {
     let repository = repository();
     let published = pages();

@@ -3,7 +3,7 @@ use std::future::{Future, poll_fn};
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::app::{App, IntoApp};
-use crate::limit::Limit;
+use crate::limit::{Limit, TURN};
 use crate::received::Excerpt;
 use crate::stream::{ByteStream, DEFAULT_LIMIT, TestStream};
 
@@ -205,12 +205,17 @@ impl<'a> TestClient<'a> {
     /// Reads a body to its end.
     async fn read(&self, mut body: ByteStream, caller: &Location<'_>) -> String {
         let mut bytes = Vec::new();
-        let read = async {
-            while let Some(part) = poll_fn(|cx| body.as_mut().poll_next(cx)).await {
-                bytes.extend_from_slice(&part?);
+        let read = poll_fn(|cx| {
+            for _ in 0..TURN {
+                match ready!(body.as_mut().poll_next(cx)) {
+                    Some(Ok(part)) => bytes.extend_from_slice(&part),
+                    Some(Err(error)) => return Poll::Ready(Err(error)),
+                    None => return Poll::Ready(Ok(())),
+                }
             }
-            Ok::<_, String>(())
-        };
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        });
         let read = within(self.stream.limit, read).await;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let failure = match read {

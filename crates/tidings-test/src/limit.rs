@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
+/// How many parts of a body are read before its task yields: one that is always ready would outlast every limit.
+pub(crate) const TURN: usize = 64;
+
 /// A limit in the machine's time, by a thread.
 ///
 /// Not a timer of tokio: where its clock is paused, tokio fires the next timer as soon as all tasks are idle, and an event may

@@ -1,5 +1,6 @@
 //! What a stream has brought, for the test and for its error messages.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use tidings::error::DecodeError;
@@ -15,10 +16,10 @@ pub(crate) enum Received {
 }
 
 impl Received {
-    /// The id that a client sends when it has received this as its last.
+    /// The id that a client sends from now on; `None` if it stays what it was, as in browsers also across connections.
     pub(crate) fn last_event_id(&self) -> Option<&str> {
         match self {
-            Self::Message(message) => Some(message.last_event_id()),
+            Self::Message(message) => message.id(),
             Self::Comment(_) => None,
             Self::Id(id) => Some(id),
         }
@@ -52,6 +53,38 @@ impl fmt::Display for Received {
             Self::Comment(text) => write!(f, "comment: {}", Excerpt(text)),
             Self::Id(id) => write!(f, "id {id}"),
         }
+    }
+}
+
+/// The newest of what was received, for error messages: a stream may have endless comments.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    lines: VecDeque<String>,
+    /// How many there were before.
+    before: usize,
+}
+
+impl History {
+    const LINES: usize = 100;
+
+    pub(crate) fn push(&mut self, received: &Received) {
+        if self.lines.len() == Self::LINES {
+            self.lines.pop_front();
+            self.before += 1;
+        }
+        self.lines.push_back(received.to_string());
+    }
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.before > 0 {
+            writeln!(f, "      {} before these", self.before)?;
+        }
+        for (number, line) in (self.before + 1..).zip(&self.lines) {
+            writeln!(f, "{number:>4}. {line}")?;
+        }
+        Ok(())
     }
 }
 
@@ -143,6 +176,17 @@ mod tests {
     #[test]
     fn a_block_that_only_sets_the_id_is_received() {
         assert_eq!(parse(&["id: 7\n\nretry: 5\n\n"]), ["id 7"]);
+    }
+
+    #[test]
+    fn a_history_has_the_newest_lines_and_their_numbers() {
+        let mut history = History::default();
+        for number in 1..=102 {
+            history.push(&Received::Id(number.to_string()));
+        }
+        let text = history.to_string();
+        assert!(text.starts_with("      2 before these\n   3. id 3\n"), "{text}");
+        assert!(text.ends_with("\n 102. id 102\n"), "{text}");
     }
 
     #[test]

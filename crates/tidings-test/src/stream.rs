@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tidings::{Message, ResetReason, STATUS_EVENT, Status};
 
-use crate::limit::{Limit, Pause};
-use crate::received::{Parser, Received, status_of};
+use crate::limit::{Limit, Pause, TURN};
+use crate::received::{History, Parser, Received, status_of};
 
 /// How long a test waits for what it expects, unless set: 5 seconds.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(5);
@@ -58,8 +58,7 @@ pub struct TestStream {
     parser: Parser,
     /// Received, and not taken by the test.
     waiting: VecDeque<Received>,
-    /// Everything that was received, for error messages.
-    history: Vec<String>,
+    history: History,
     pub(crate) last_event_id: String,
     pub(crate) limit: Duration,
     /// The request and the response's status, for error messages.
@@ -134,7 +133,7 @@ impl TestStream {
             source,
             parser: Parser::default(),
             waiting: VecDeque::new(),
-            history: Vec::new(),
+            history: History::default(),
             last_event_id: String::new(),
             limit: DEFAULT_LIMIT,
             title: String::new(),
@@ -157,7 +156,7 @@ impl TestStream {
     ///
     /// # Panics
     ///
-    /// If another event comes, or the stream ends, or nothing comes; with everything that did come.
+    /// If another event comes, or the stream ends, or nothing comes; with what did come, at most the last 100 lines.
     #[track_caller]
     pub fn expect(&mut self, name: &str) -> impl Future<Output = Message> {
         let caller = Location::caller();
@@ -334,17 +333,22 @@ impl TestStream {
             Err(reason) => Source::Ended(End::NoStream(reason)),
         };
         self.parser = Parser::default();
-        self.history.clear();
+        self.history = History::default();
     }
 
     /// Ends the stream, after what the test has taken and a status event that is there.
     pub(crate) fn cut(&mut self) {
         let mut cx = Context::from_waker(Waker::noop());
-        while let Poll::Ready(Next::Received(received)) = self.poll_next(&mut cx) {
-            if !Skip::CommentsAndStatus.skips(&received) {
-                break;
+        // A stream may have endless comments.
+        for _ in 0..TURN {
+            match self.poll_next(&mut cx) {
+                Poll::Ready(Next::Received(received))
+                    if Skip::CommentsAndStatus.skips(&received) =>
+                {
+                    self.take(&received);
+                }
+                _ => break,
             }
-            self.take(&received);
         }
         self.source = Source::Ended(End::Disconnected);
         self.waiting.clear();
@@ -388,7 +392,7 @@ impl TestStream {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        loop {
+        for _ in 0..TURN {
             if let Some(received) = self.waiting.pop_front() {
                 return Poll::Ready(Next::Received(received));
             }
@@ -401,7 +405,7 @@ impl TestStream {
                 Poll::Ready(Some(Ok(bytes))) => {
                     let Self { parser, waiting, history, .. } = self;
                     let fed = parser.feed(&bytes, |received| {
-                        history.push(received.to_string());
+                        history.push(&received);
                         waiting.push_back(received);
                     });
                     match fed {
@@ -414,6 +418,8 @@ impl TestStream {
             };
             self.source = Source::Ended(end);
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn take(&mut self, received: &Received) {
@@ -422,7 +428,7 @@ impl TestStream {
         }
     }
 
-    /// Panics with what was expected, what is next, and all that came.
+    /// Panics with what was expected, what is next, and what came.
     fn fail(&self, caller: &Location<'_>, expected: &str, next: &Next) -> ! {
         let found = match next {
             Next::Received(received) => format!("next is {received}"),
@@ -432,20 +438,17 @@ impl TestStream {
         panic!("{caller}: expected {expected}, but {found}\n{}", self.report());
     }
 
-    /// Everything that came.
+    /// What came, and how the stream is.
     pub(crate) fn report(&self) -> String {
         let mut report = String::new();
         if !self.title.is_empty() {
             let _ = writeln!(report, "{}", self.title);
         }
-        for (index, line) in self.history.iter().enumerate() {
-            let _ = writeln!(report, "{:>4}. {line}", index + 1);
-        }
         let end = match &self.source {
             Source::Open(_) => "the stream is open".to_owned(),
             Source::Ended(end) => end.to_string(),
         };
-        let _ = write!(report, "      {end}");
+        let _ = write!(report, "{}      {end}", self.history);
         report
     }
 }

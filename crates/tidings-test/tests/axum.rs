@@ -1,14 +1,18 @@
 //! Tests of an application on axum, and what fails them.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use futures_util::{FutureExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tidings_axum::{Event, Hub, Sse, SseRequest};
 use tidings_test::Status::{Fresh, Reset, Resumed};
 use tidings_test::{ManualClock, ResetReason, TestClient};
@@ -129,6 +133,28 @@ async fn a_status_event_that_is_there_counts_as_received() {
 }
 
 #[tokio::test]
+async fn an_event_without_an_id_leaves_the_client_where_it_was() {
+    async fn events(State(hub): State<Hub>, request: SseRequest) -> Sse {
+        request.subscribe(&hub, "jobs").principal("ada").into()
+    }
+    let hub = Hub::builder().streams_per_principal(1).build();
+    let app = Router::new().route("/events", get(events)).with_state(hub.clone());
+    let mut client = TestClient::get(&app, "/events").connect().await;
+    publish(&hub, "created", "7").await;
+    client.expect("created").await;
+    client.disconnect();
+
+    // Takes the only place.
+    let other = TestClient::get(&app, "/events").connect().await;
+    client.reconnect().await;
+    client.expect("tidings:end").await;
+    client.expect_end().await;
+    drop(other);
+    client.reconnect().await;
+    client.expect_status(Resumed).await;
+}
+
+#[tokio::test]
 async fn an_id_of_another_server_is_a_reset_which_is_not_skipped() {
     let hub = Hub::new();
     let connect = TestClient::get(app(&hub), "/events").bearer("ada").last_event_id("0-0");
@@ -219,6 +245,42 @@ async fn a_wait_that_is_too_long_says_what_came_before() {
     let connect = TestClient::get(&app, "/").limit(Duration::from_millis(10)).connect();
     let message = failure(connect).await;
     assert!(message.contains("GET /: the application did not answer within 10ms"), "{message}");
+}
+
+/// Parts of a body: long enough for a limit, and an end for a client that does not keep it.
+const MANY: usize = 10_000_000;
+
+/// A body that is always ready. Counts what is read of it.
+fn parts(part: &'static str, read: Arc<AtomicUsize>) -> Body {
+    let parts = stream::repeat(Ok::<_, Infallible>(part)).take(MANY);
+    Body::from_stream(parts.inspect(move |_| {
+        read.fetch_add(1, Ordering::Relaxed);
+    }))
+}
+
+#[tokio::test]
+async fn a_stream_that_is_always_ready_is_cut_at_once() {
+    async fn comments(State(read): State<Arc<AtomicUsize>>) -> impl IntoResponse {
+        ([(header::CONTENT_TYPE, "text/event-stream")], parts(": x\n\n", read))
+    }
+    let read = Arc::new(AtomicUsize::new(0));
+    let app = Router::new().route("/", get(comments)).with_state(read.clone());
+    let mut client = TestClient::get(&app, "/").connect().await;
+    client.disconnect();
+    assert!(read.load(Ordering::Relaxed) < 1_000, "{read:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_without_end_does_not_outlast_the_limit() {
+    async fn refusal(State(read): State<Arc<AtomicUsize>>) -> impl IntoResponse {
+        (StatusCode::NOT_FOUND, parts("no", read))
+    }
+    let read = Arc::new(AtomicUsize::new(0));
+    let app = Router::new().route("/", get(refusal)).with_state(read.clone());
+    let connect = TestClient::get(&app, "/").limit(Duration::from_millis(10)).connect();
+    let message = failure(connect).await;
+    assert!(message.contains("the body has no end within 10ms"), "{message}");
+    assert!(read.load(Ordering::Relaxed) < MANY, "{read:?}");
 }
 
 #[tokio::test]

@@ -50,6 +50,17 @@ fn comments_without_end_do_not_outlast_the_limit() {
 }
 
 #[test]
+fn a_body_that_is_always_ready_does_not_outlast_the_limit() {
+    for nothing in ["\n", "retry: 1\n\n", "unknown: x\n\n"] {
+        // Long enough for the limit, and an end for a client that does not keep it.
+        let body = stream::repeat(Ok::<_, Infallible>(nothing)).take(10_000_000);
+        let mut stream = TestStream::new(body).limit(Duration::from_millis(10));
+        let message = failure(stream.expect("created"));
+        assert!(message.contains("nothing came within 10ms"), "{nothing:?}: {message}");
+    }
+}
+
+#[test]
 fn silence_without_a_runtime_is_in_the_machine_s_time() {
     let hub = Hub::new();
     let mut stream = TestStream::new(hub.subscribe("jobs").open().unwrap());

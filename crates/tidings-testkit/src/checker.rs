@@ -72,7 +72,7 @@ impl AddAssign for Summary {
 /// A broken promise, mostly with the id of the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// A connection does not begin with a status event, or its status is unknown.
+    /// A connection does not begin with a status event, or its status is unknown; or no connection has had any.
     NoStatus(String),
     /// The status contradicts what the client sent.
     WrongStatus(String),
@@ -107,7 +107,7 @@ impl std::error::Error for Fault {}
 ///
 /// The first fault.
 pub fn check(published: &[Entry], topics: &[&str], visits: &[Visit]) -> Result<Summary, Fault> {
-    check_all(published, topics, visits, HashSet::new(), (true, true))
+    check_all(published, topics, visits, HashSet::new(), (true, true)).map(|it| it.summary)
 }
 
 /// As [`check`], for a client that may have stopped before the last event.
@@ -120,11 +120,14 @@ pub fn check_unfinished(
     topics: &[&str],
     visits: &[Visit],
 ) -> Result<Summary, Fault> {
-    check_all(published, topics, visits, HashSet::new(), (true, false))
+    check_all(published, topics, visits, HashSet::new(), (true, false)).map(|it| it.summary)
 }
 
 /// As [`check`], where topics keep different numbers of events: what is retained follows a reset, and begins at
-/// another position for each topic.
+/// another position for each topic. At the end, the newest event of each topic must have come.
+///
+/// What a reset is to be followed by, this does not know. So a topic that has lost all of its events between a reset and the
+/// client's next connection is not found.
 ///
 /// # Errors
 ///
@@ -135,12 +138,16 @@ pub fn check_uneven(
     visits: &[Visit],
     finished: bool,
 ) -> Result<Summary, Fault> {
-    check_all(published, topics, visits, HashSet::new(), (false, finished))
+    let client = check_all(published, topics, visits, HashSet::new(), (false, finished))?;
+    match client.newest_unseen() {
+        Some(id) if finished => Err(Fault::Lost(id.to_owned())),
+        _ => Ok(client.summary),
+    }
 }
 
 /// As [`check_uneven`], for a client that has come to the last event, where topics keep the newest event of each key: those
 /// that a newer one with the same key supersedes may be missing. `key_of` has the topic and the key of an event of such a
-/// topic.
+/// topic. A server may have lost the newest event of a topic, too: one of which nothing has come since a reset is not found.
 ///
 /// # Errors
 ///
@@ -159,16 +166,16 @@ pub fn check_values(
             superseded.extend(newest.insert(of_epoch, entry.id.as_str()));
         }
     }
-    check_all(published, topics, visits, superseded, (false, true))
+    check_all(published, topics, visits, superseded, (false, true)).map(|it| it.summary)
 }
 
-fn check_all(
-    published: &[Entry],
+fn check_all<'a>(
+    published: &'a [Entry],
     topics: &[&str],
-    visits: &[Visit],
-    superseded: HashSet<&str>,
+    visits: &'a [Visit],
+    superseded: HashSet<&'a str>,
     (even, finished): (bool, bool),
-) -> Result<Summary, Fault> {
+) -> Result<Client<'a>, Fault> {
     let known: HashSet<_> = published.iter().map(|entry| entry.topic.as_str()).collect();
     let topics: HashSet<_> = known.into_iter().filter(|topic| is_of(topics, topic)).collect();
     let mut of_topics: HashMap<&str, Vec<_>> = HashMap::new();
@@ -183,14 +190,18 @@ fn check_all(
         topics,
         even,
         to_begin: HashSet::new(),
+        reset: None,
         cursor: None,
         seen: HashSet::new(),
         summary: Summary::default(),
     };
     visits.iter().try_for_each(|visit| client.visit(visit))?;
+    if finished && client.cursor.is_none() && !client.of_topics.is_empty() {
+        return Err(Fault::NoStatus(String::new()));
+    }
     match client.missing_at_the_end(published).first() {
         Some(id) if finished => Err(Fault::Lost((*id).to_owned())),
-        _ => Ok(client.summary),
+        _ => Ok(client),
     }
 }
 
@@ -233,6 +244,8 @@ struct Client<'a> {
     even: bool,
     /// If not: the topics of which nothing has come since a reset.
     to_begin: HashSet<&'a str>,
+    /// Where that was.
+    reset: Option<EventId<'a>>,
     /// The client has everything up to here. `None` before its first status.
     cursor: Option<EventId<'a>>,
     /// The ids received since the last reset.
@@ -286,6 +299,7 @@ impl<'a> Client<'a> {
                 self.seen.clear();
                 if !self.even {
                     self.to_begin.extend(&self.topics);
+                    self.reset = self.cursor;
                 }
                 self.summary.resets += 1;
             }
@@ -350,6 +364,16 @@ impl<'a> Client<'a> {
             (Some(cursor), ..) => self.missing_before(EventId { position: u64::MAX, ..cursor }),
             (None, ..) => Vec::new(),
         }
+    }
+
+    /// The newest event of a topic that keeps it, though nothing of the topic has come since a reset.
+    fn newest_unseen(&self) -> Option<&'a str> {
+        let reset = self.reset?;
+        let entries = self.of_topics.get(reset.epoch)?;
+        self.to_begin.iter().find_map(|topic| {
+            let (at, newest) = entries.iter().rev().find(|(_, entry)| entry.topic == *topic)?;
+            (*at > reset.position).then_some(newest.id.as_str())
+        })
     }
 
     /// The ids of the events that the client should have received after its cursor and before another event of that
@@ -511,6 +535,9 @@ mod tests {
         assert_eq!(check("reset@0 1 2 3 6"), Err(Fault::Lost("e-4".to_owned())));
         assert_eq!(check("reset@0 1 2 4 6"), Err(Fault::Lost("e-3".to_owned())));
         assert_eq!(check("reset@0 1 2 3 4"), Err(Fault::Lost("e-6".to_owned())));
+        // It has begun at the end, because it keeps its newest event.
+        assert_eq!(check("reset@0 2 4"), Err(Fault::Lost("e-6".to_owned())));
+        assert_eq!(check("reset@0 1 3 6"), Err(Fault::Lost("e-4".to_owned())));
         let unfinished = [visit(Some("x-1"), "reset@0 1 2 3 4")];
         assert!(check_uneven(&published(), &["a", "b"], &unfinished, false).is_ok());
         assert_eq!(check("reset@0 1 3 2 4 6"), Err(Fault::OutOfOrder("e-2".to_owned())));
@@ -553,7 +580,7 @@ mod tests {
             assert_eq!(check(topics, "reset@0 1 3"), Err(Fault::Lost("e-6".to_owned())));
             // Each topic may begin at another position.
             assert_eq!(check(topics, "reset@0 3 6"), Ok(2));
-            assert_eq!(check(topics, "reset@0 1 6"), Ok(2));
+            assert_eq!(check(topics, "reset@0 1 6"), Err(Fault::Lost("e-3".to_owned())));
         }
         assert_eq!(check(&["*"], "reset@0 1 2 3 5 6"), Err(Fault::Lost("e-4".to_owned())));
     }
@@ -589,6 +616,14 @@ mod tests {
         }
         finds(Fault::NoStatus, "e-1", &[(None, "1 2 3 4 6")]);
         finds(Fault::NoStatus, "e-0", &[(None, "odd@0 1")]);
+    }
+
+    #[test]
+    fn a_client_that_has_received_nothing_at_all_is_found() {
+        finds(Fault::NoStatus, "", &[]);
+        finds(Fault::NoStatus, "", &[(None, ""), (None, "")]);
+        assert!(check_unfinished(&published(), &["a"], &[visit(None, "")]).is_ok());
+        assert!(check(&published(), &["silent"], &[]).is_ok());
     }
 
     #[test]

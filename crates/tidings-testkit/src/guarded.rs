@@ -63,13 +63,19 @@ impl Guarded {
 
     /// Waits until it has printed something, and returns the first line with it; `None` if it ends before.
     pub async fn says(&mut self, what: &str) -> Option<String> {
-        loop {
-            let found = self.said().lines().find(|line| line.contains(what)).map(str::to_owned);
-            if found.is_some() {
-                return found;
+        within(what, async {
+            loop {
+                match self.line_with(what) {
+                    Some(line) => return Some(line),
+                    None => self.lines.changed().await.ok()?,
+                }
             }
-            within(what, self.lines.changed()).await.ok()?;
-        }
+        })
+        .await
+    }
+
+    fn line_with(&self, what: &str) -> Option<String> {
+        self.said.lock().lines().find(|line| line.contains(what)).map(str::to_owned)
     }
 
     /// Everything that it has printed so far.

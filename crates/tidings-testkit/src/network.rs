@@ -37,8 +37,8 @@ pub fn set_loopback(what: &[&str]) {
 ///
 /// What is missing.
 pub fn required() -> Result<(), Missing> {
-    let remedy =
-        "run the tests on Linux with util-linux and iproute2, where user namespaces are allowed";
+    let remedy = "run the tests on Linux where user namespaces are allowed, with util-linux and \
+                  iproute2; `tests/run` installs these";
     for program in ["unshare", "ip"] {
         on_path(program)
             .ok_or_else(|| Missing::new(format!("{program} is not installed"), remedy))?;

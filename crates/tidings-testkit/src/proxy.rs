@@ -25,8 +25,8 @@ pub enum Passing {
 /// A link between clients and a server. It ends with all its connections when it is dropped.
 ///
 /// Bytes that do not pass are held back, as TCP does on a link that loses every packet: they arrive when the link is
-/// restored, unless the connection has ended before. The end of a connection is held back, too, so that the other side
-/// does not notice it. A new connection is accepted meanwhile, and gets no answer.
+/// restored, unless the connection has ended before. The end of a connection, or its reset, is held back, too, so that the
+/// other side does not notice it. A new connection is accepted meanwhile, and gets no answer.
 #[derive(Debug)]
 pub struct Proxy {
     addr: SocketAddr,
@@ -55,6 +55,15 @@ impl Link {
 enum Direction {
     ToServer,
     ToClient,
+}
+
+impl Direction {
+    fn back(self) -> Self {
+        match self {
+            Self::ToServer => Self::ToClient,
+            Self::ToClient => Self::ToServer,
+        }
+    }
 }
 
 impl Proxy {
@@ -159,13 +168,21 @@ async fn hand_on(
 ) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
-        let length = from.read(&mut buffer).await?;
+        let read = from.read(&mut buffer).await;
         let passes = link.wait_for(|link| link.passes(direction)).await;
         passes.map_err(|_| io::ErrorKind::ConnectionReset)?;
-        if length == 0 {
-            return to.shutdown().await;
+        let length = read?;
+        let written = match length {
+            0 => to.shutdown().await,
+            _ => to.write_all(&buffer[..length]).await,
+        };
+        if written.is_err() {
+            // What says that the other side is gone comes from there.
+            let _ = link.wait_for(|link| link.passes(direction.back())).await;
         }
-        to.write_all(&buffer[..length]).await?;
+        if length == 0 || written.is_err() {
+            return written;
+        }
     }
 }
 
@@ -241,6 +258,22 @@ mod tests {
         assert!(is_silent(&mut other).await);
         drop(client.shutdown().await);
         assert!(is_silent(&mut server).await && is_silent(&mut client).await);
+    }
+
+    #[tokio::test]
+    async fn the_reset_of_a_side_is_held_back() {
+        let (proxy, client, mut server) = connected().await;
+        proxy.pass(Passing::Neither);
+        client.set_zero_linger().unwrap();
+        drop(client);
+        assert!(is_silent(&mut server).await);
+        // So is the answer to bytes that come to nobody.
+        proxy.pass(Passing::ToClient);
+        server.write_all(b"lost").await.unwrap();
+        assert!(is_silent(&mut server).await);
+        proxy.pass(Passing::Both);
+        let end = within("the reset", server.read_u8()).await;
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use tokio::process::{Child, Command};
 
 /// Reads from a pipe that nobody writes to, until the process at its other end has ended.
-const WATCH: &str = r#"read -r _; kill -9 "$1""#;
+const WATCH: &str = r#"read -r _; kill -s KILL -- "$1""#;
 
 /// Kills a child when this process ends for any reason. Must be dropped when the child has ended, because another
 /// process may get its id.
@@ -17,9 +17,20 @@ pub struct Watch {
 impl Watch {
     /// Watches over a running child. `None` except on Unix, which has the shell.
     pub fn over(child: &Child) -> Option<Self> {
-        let id = child.id().filter(|_| cfg!(unix))?.to_string();
+        Self::begin(&child.id()?.to_string())
+    }
+
+    /// The same for the process group that a running child leads.
+    pub fn over_group(child: &Child) -> Option<Self> {
+        Self::begin(&format!("-{}", child.id()?))
+    }
+
+    fn begin(target: &str) -> Option<Self> {
+        if !cfg!(unix) {
+            return None;
+        }
         let mut command = Command::new("sh");
-        command.args(["-c", WATCH, "watch", &id]).stdin(Stdio::piped()).kill_on_drop(true);
+        command.args(["-c", WATCH, "watch", target]).stdin(Stdio::piped()).kill_on_drop(true);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         // Signals to the test's process group, such as Ctrl-C, do not reach it.
         #[cfg(unix)]
@@ -39,6 +50,8 @@ impl Watch {
 mod tests {
     use std::os::unix::process::ExitStatusExt;
 
+    use tokio::io::AsyncReadExt;
+
     use super::*;
     use crate::limit::within;
 
@@ -56,5 +69,20 @@ mod tests {
         assert_eq!(killed.signal(), Some(9));
         assert!(within("the end of its watch", shell.wait()).await.unwrap().success());
         assert!(other.try_wait().unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_group_is_killed_with_its_leader() {
+        let mut leader = Command::new("sh");
+        leader.args(["-c", "sleep 1000 & echo; wait"]).process_group(0).stdout(Stdio::piped());
+        let mut leader = leader.kill_on_drop(true).spawn().expect("it starts");
+        let mut output = leader.stdout.take().unwrap();
+        within("the other process", output.read_u8()).await.unwrap();
+        let mut shell = Watch::over_group(&leader).unwrap().end();
+        let killed = within("the leader's end", leader.wait()).await.unwrap();
+        assert_eq!(killed.signal(), Some(9));
+        // Both hold it open.
+        within("the group's end", output.read_to_end(&mut Vec::new())).await.unwrap();
+        assert!(within("the end of its watch", shell.wait()).await.unwrap().success());
     }
 }

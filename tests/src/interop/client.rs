@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tidings::STATUS_EVENT;
 use tidings_testkit::limit::within;
 use tidings_testkit::program;
+use tidings_testkit::watch::Watch;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -388,10 +389,11 @@ fn rust_clients(package: &Path, target: &Path) -> Result<PathBuf, Missing> {
     Err(Missing::new("they do not build", remedy))
 }
 
-/// A running driver. It ends when this is dropped.
+/// A running driver. It is killed when this is dropped, or the test's process ends.
 #[derive(Debug)]
 pub struct Driver {
     child: Child,
+    _watch: Option<Watch>,
     lines: Lines<BufReader<ChildStdout>>,
     complaints: Arc<Mutex<String>>,
     /// Everything that it printed.
@@ -411,6 +413,7 @@ impl Driver {
             .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let watch = Watch::over_group(&child);
         let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
         let complaints = Arc::new(Mutex::new(String::new()));
         let mut stderr = child.stderr.take().expect("it is piped");
@@ -422,7 +425,7 @@ impl Driver {
                 collected.lock().expect("nothing panics here").push_str(&text);
             }
         });
-        Self { child, lines, complaints, received: Vec::new() }
+        Self { child, _watch: watch, lines, complaints, received: Vec::new() }
     }
 
     /// Everything that its client received so far.
@@ -463,22 +466,22 @@ impl Driver {
 
     /// Asks it to end, and waits for that.
     pub async fn end(mut self) {
-        self.terminate();
+        self.signal(Signal::TERM);
         within("the end of a driver", self.child.wait()).await.expect("it is our child");
     }
 
-    /// Sends SIGTERM to its process group. The id of the group cannot be reused before its leader was waited for.
-    fn terminate(&self) {
+    /// Signals its process group. The id of the group cannot be reused before its leader was waited for.
+    fn signal(&self, signal: Signal) {
         let id = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         if let Some(id) = id {
             // Fails when it has already ended.
-            let _ = kill_process_group(id, Signal::TERM);
+            let _ = kill_process_group(id, signal);
         }
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.terminate();
+        self.signal(Signal::KILL);
     }
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tidings::{Message, STATUS_EVENT};
+use tidings_testkit::watch::Watch;
 use tidings_testkit::wire::{Ending, Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -210,10 +211,11 @@ impl Program {
 /// Replaces [`Setup::idle`] to show that heartbeats keep a stream open: longer than one heartbeat, shorter than two.
 const SHORT_IDLE: Duration = Duration::from_secs(20);
 
-/// A running proxy. It is killed when it is dropped.
+/// A running proxy. It is killed when it is dropped, or the test's process ends.
 #[derive(Debug)]
 pub struct Proxy {
     child: Child,
+    _watch: Option<Watch>,
     addr: SocketAddr,
     complaints: Arc<Mutex<String>>,
 }
@@ -325,6 +327,7 @@ impl Proxy {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let watch = Watch::over(&child);
         let complaints = Arc::new(Mutex::new(String::new()));
         let collected = complaints.clone();
         let mut stderr = child.stderr.take().expect("it is piped");
@@ -335,7 +338,7 @@ impl Proxy {
                 collected.lock().expect("nothing panics here").push_str(&text);
             }
         });
-        Self { child, addr, complaints }
+        Self { child, _watch: watch, addr, complaints }
     }
 
     /// Waits until it accepts connections. Returns whether it does; if not, it has ended.

@@ -48,14 +48,15 @@ pub fn report(hubs: &[&str], tools: &Tools) -> String {
         "`@microsoft/fetch-event-source` and `event-source-plus` are run in Node.js.\n\n\
          ### Proxies\n\n\
          \"ok\" means: the head of the response and the status event arrive at once, while nothing is \
-         published; each event arrives before the next one is published, at most 0.1 s later than \
-         without the proxy; nothing is compressed, \
-         though the client would take it; a stream that was closed is resumed with all that was \
-         published in between; a client that leaves is gone from the hub's registry before the next \
-         heartbeat; heartbeats arrive, and keep a stream for longer than the proxy's idle \
-         time-outs, which are set to less than two of them for this; the response of a hub that is \
-         killed (`kill -9`) is not ended as if it were complete. The configurations, and what to do \
-         about the exceptions in the notes, are in [DEPLOYING](DEPLOYING.md#proxies).\n\n",
+         published; each event arrives before the next one is published, and most of them arrive at \
+         most 0.1 s later than without the proxy; nothing is compressed, though the client would \
+         take it; a stream that was closed is resumed with all that was published in between; a \
+         client that leaves is gone from the hub's registry before the next heartbeat; a heartbeat \
+         arrives, and where the configuration names idle time-outs (nginx and Apache as recommended, \
+         and both of HAProxy), heartbeats keep a stream for longer than these, which are set to less \
+         than two of them for this; the response of a hub that is killed (`kill -9`) is not ended as \
+         if it were complete. The configurations, and what to do about the exceptions in the notes, \
+         are in [DEPLOYING](DEPLOYING.md#proxies).\n\n",
     );
     let mut notes = Vec::new();
     table(

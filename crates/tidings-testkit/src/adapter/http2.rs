@@ -136,18 +136,15 @@ pub async fn a_stream_that_is_not_read_stalls_no_other<A: Adapter>() {
     while slow.next_message().await.last_event_id() != last {}
 }
 
-/// A stream that is silent for longer than a test may take, so that no heartbeat reveals a client that has left;
-/// or one with short heartbeats, where they are needed.
-pub(super) fn silent<A: Adapter>() -> &'static str {
-    if A::CANCELS_AT_ONCE { "/events?topic=a" } else { "/beating?topic=a" }
-}
+/// A stream that is silent for longer than a test may take, so that no heartbeat reveals a client that has left.
+const SILENT: &str = "/events?topic=a";
 
 pub async fn a_stream_that_is_cancelled_leaves_the_registry<A: Adapter>() {
     let site = Site::open_h2c::<A>();
     let client = Http2::open(site.addr()).await;
     let mut stays = follow(&client, "/events?topic=b").await;
     for n in 0..20 {
-        let mut response = client.get(silent::<A>()).await;
+        let mut response = client.get(SILENT).await;
         if n % 2 == 0 {
             response.next_message().await;
         }
@@ -163,7 +160,7 @@ pub async fn a_connection_that_ends_ends_its_streams<A: Adapter>() {
     let client = Http2::open(site.addr()).await;
     let mut streams = Vec::new();
     for _ in 0..20 {
-        streams.push(follow(&client, silent::<A>()).await);
+        streams.push(follow(&client, SILENT).await);
     }
     drop((streams, client));
     eventually("no client is left", || site.hub.clients().count() == 0).await;

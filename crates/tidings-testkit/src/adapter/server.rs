@@ -12,10 +12,6 @@ use crate::limit::within;
 
 /// A framework, as far as the suite needs one.
 pub trait Adapter: 'static {
-    /// Whether the server drops a response as soon as its client cancels the HTTP/2 stream; if not, it does so
-    /// at the next heartbeat or event.
-    const CANCELS_AT_ONCE: bool = true;
-
     /// Whether headers are sent in the order in which the response has them.
     const HEADERS_IN_ORDER: bool = true;
 

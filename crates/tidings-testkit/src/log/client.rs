@@ -73,12 +73,17 @@ impl Client {
 
     /// The next message; `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<Message> {
+        within("the next message of a stream", self.next_at_any_time()).await
+    }
+
+    /// The same without a time limit.
+    pub(super) async fn next_at_any_time(&mut self) -> Option<Message> {
         loop {
             if let Some(message) = self.decoder.next_message() {
                 self.messages.push(message.clone());
                 return Some(message);
             }
-            let bytes = within("the next bytes of a stream", self.stream.next()).await?;
+            let bytes = self.stream.next().await?;
             let bytes = bytes.expect("the stream goes on");
             self.raw.extend_from_slice(&bytes);
             self.decoder.feed(&bytes).expect("the stream is an event stream");

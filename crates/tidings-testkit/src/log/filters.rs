@@ -3,6 +3,7 @@
 use fastrand::Rng;
 use tidings::{Event, Filter, History, Hub, Retention};
 
+use super::finish::finish;
 use super::publisher::publish_events;
 use super::resume::Journey;
 use super::{Client, Engine};
@@ -73,20 +74,34 @@ async fn publish_attributed(
 
 /// The ids of those that a client is to be sent.
 fn visible<'a>(published: &'a [Entry], topics: &[&str], sieve: &Sieve) -> Vec<&'a str> {
-    let passes = |entry: &&Entry| {
-        let number = entry.data.parse().expect("the data is a number");
-        is_of(topics, &entry.topic) && (sieve.passes)(&Attributes::of(0, number))
+    let passes = |entry: &&Entry| match &*entry.data {
+        "last" => true,
+        number => (sieve.passes)(&Attributes::of(0, number.parse().expect("a number"))),
     };
-    published.iter().filter(passes).map(|entry| &*entry.id).collect()
+    let of_topics = published.iter().filter(|entry| is_of(topics, &entry.topic));
+    of_topics.filter(passes).map(|entry| &*entry.id).collect()
 }
 
 const TOPICS: [&str; 3] = ["a", "b", "other"];
 const ASKED: [&[&str]; 4] = [&["a", "b"], &["a"], &["a*"], &["*", "b"]];
 
+/// Topics that have nothing but their last events. These come to every stream, whatever its filter, and so show that it was
+/// sent no more before.
+const ENDS: [&str; 3] = ["end:0", "end:1", "end:2"];
+
+/// Publishes events with attributes, then one of the [`ENDS`].
+async fn publish_up_to(hub: &Hub, end: &str, count: usize, published: &mut Vec<Entry>) {
+    let from = published.len();
+    published.extend(publish_attributed(hub, &TOPICS, from..from + count).await);
+    let id = finish(hub, end).await;
+    published.push(Entry { id, topic: end.to_owned(), data: "last".to_owned() });
+}
+
 pub async fn a_filtered_client_is_sent_what_matches_and_no_more<E: Engine>(log: E) {
     let hub = log.hub().await;
+    let asked = ASKED.map(|topics| [topics, &ENDS].concat());
     let mut clients = Vec::new();
-    for topics in ASKED {
+    for topics in &asked {
         for sieve in sieves() {
             let filter = Some(sieve.filter.clone());
             let mut client = Client::connect_filtered(&hub, topics, filter, None);
@@ -94,17 +109,17 @@ pub async fn a_filtered_client_is_sent_what_matches_and_no_more<E: Engine>(log: 
             clients.push((topics, sieve, client));
         }
     }
-    let mut published = publish_attributed(&hub, &TOPICS, 0..100).await;
+    let mut published = Vec::new();
+    publish_up_to(&hub, ENDS[0], 100, &mut published).await;
     let first = published[0].id.clone();
     for (topics, sieve, client) in &mut clients {
         let expected = visible(&published, topics, sieve);
         assert_eq!(client.read_ids(expected.len()).await, expected, "{topics:?} {sieve:?}");
     }
     // Others come back, while those are there and when they are gone.
-    for _ in 0..2 {
-        published
-            .extend(publish_attributed(&hub, &TOPICS, published.len()..published.len() + 50).await);
-        for topics in ASKED {
+    for end in &ENDS[1..] {
+        publish_up_to(&hub, end, 50, &mut published).await;
+        for topics in &asked {
             for sieve in sieves() {
                 let filter = Some(sieve.filter.clone());
                 let mut client = Client::connect_filtered(&hub, topics, filter, Some(&first));
@@ -183,5 +198,10 @@ pub async fn an_ephemeral_event_comes_to_those_whom_it_matches<E: Engine>(log: E
         for (sieve, client) in clients.iter_mut().filter(|(sieve, _)| passes(sieve)) {
             assert_eq!(client.read(1).await[0].data(), number.to_string(), "{sieve:?}");
         }
+    }
+    // It comes to everybody, and the others were sent nothing before it.
+    let last = finish(&hub, "a").await;
+    for (sieve, client) in &mut clients {
+        assert_eq!(client.read_ids(1).await, [&*last], "{sieve:?}");
     }
 }

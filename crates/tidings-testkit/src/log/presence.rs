@@ -63,7 +63,8 @@ pub(super) fn watch(hub: &Hub) -> Client {
 /// What it is told next: `+ada` for a join, `-ada` for a leave, and `end`.
 pub(super) async fn news(client: &mut Client) -> String {
     loop {
-        let message = timeout(LIMIT, client.next()).await.expect("news in time").expect("more");
+        let next = timeout(LIMIT, client.next_at_any_time());
+        let message = next.await.expect("news in time").expect("more");
         let sign = match message.event() {
             STATUS_EVENT => continue,
             JOIN_EVENT => '+',

@@ -128,10 +128,7 @@ impl Http2 {
             match within_at(caller, "the head of the response", response).await {
                 Ok(response) => {
                     let mut response = Http2Response::of(response, request);
-                    while response.ending.is_none() {
-                        response.advance(caller).await;
-                    }
-                    assert_eq!(response.ending, Some(Ending::Reset), "at {caller}");
+                    assert_eq!(response.end(caller).await, Ending::Reset, "at {caller}");
                     response.text().to_owned()
                 }
                 Err(error) => {
@@ -207,28 +204,20 @@ impl Http2Response {
     #[track_caller]
     pub fn next_message(&mut self) -> impl Future<Output = Message> {
         let caller = Location::caller();
-        async move {
+        within_at(caller, "the next message", async move {
             while self.messages.len() <= self.taken {
                 assert_eq!(self.ending, None, "no message before the end, at {caller}");
-                self.advance(caller).await;
+                self.advance().await;
             }
             self.taken += 1;
             self.messages[self.taken - 1].clone()
-        }
+        })
     }
 
     /// Reads to the end of the body.
     #[track_caller]
     pub fn read_to_end(&mut self) -> impl Future<Output = Ending> {
-        let caller = Location::caller();
-        async move {
-            loop {
-                if let Some(ending) = self.ending {
-                    return ending;
-                }
-                self.advance(caller).await;
-            }
-        }
+        self.end(Location::caller())
     }
 
     /// Cancels the stream: the server receives RST_STREAM, and keeps the connection.
@@ -236,8 +225,20 @@ impl Http2Response {
         self.request.send_reset(Reason::CANCEL);
     }
 
-    async fn advance(&mut self, caller: Caller) {
-        match within_at(caller, "the body of the response", self.stream.data()).await {
+    async fn end(&mut self, caller: Caller) -> Ending {
+        within_at(caller, "the end of the response", async {
+            loop {
+                match self.ending {
+                    Some(ending) => return ending,
+                    None => self.advance().await,
+                }
+            }
+        })
+        .await
+    }
+
+    async fn advance(&mut self) {
+        match self.stream.data().await {
             Some(Ok(data)) => {
                 self.body.extend_from_slice(&data);
                 self.decoder.feed(&data).expect("an event of a sane size");
