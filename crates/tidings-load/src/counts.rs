@@ -149,8 +149,10 @@ pub(crate) struct Tally {
     pub(crate) connections: Connections,
     pub(crate) deliveries: Deliveries,
     pub(crate) verdict: Verdict,
-    /// Reading clients without the newest event.
+    /// Reading clients without the last event that was published.
     pub(crate) behind: u64,
+    /// Clients with any event that was published.
+    pub(crate) received_published: u64,
     pub(crate) connect: Latency,
     pub(crate) first_byte: Latency,
     pub(crate) latency: Latency,
@@ -164,7 +166,7 @@ impl Tally {
         self.connections.add(&other.connections);
         self.deliveries.add(&other.deliveries);
         self.verdict.add(&other.verdict);
-        self.behind += other.behind;
+        add!(self += other: behind, received_published);
         self.connect.add(&other.connect);
         self.first_byte.add(&other.first_byte);
         self.latency.add(&other.latency);

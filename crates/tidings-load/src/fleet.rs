@@ -5,18 +5,22 @@ use std::time::Duration;
 
 use tokio::runtime;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
 
 use crate::client::{self, Protocol};
 use crate::context::FleetContext;
 use crate::counts::{Sample, Tally};
 use crate::http2::Connections;
 use crate::measures::Measures;
+use crate::publisher::LastEvent;
 use crate::stream::{LAST_CHECK, micros_since};
 use crate::{LoadError, LoadErrorKind, Plan, Report, Target, report};
 
 /// How often the load generator measures how late it is.
 const LAG_EVERY: Duration = Duration::from_millis(20);
+
+/// How long clients may take to receive the last event.
+pub(crate) const SETTLE: Duration = Duration::from_secs(2);
 
 /// Many clients of one server, which share a thread.
 ///
@@ -172,18 +176,32 @@ impl Fleet {
         }
     }
 
-    /// Waits until every reading client has the newest event, for no longer than `limit`.
-    pub(crate) async fn settle(&self, limit: Duration) {
-        let settled = async {
-            while self.context.measures.lock().behind() > 0 {
-                sleep(Duration::from_millis(20)).await;
-            }
+    /// Lets clients receive the last event that was published, and stalled ones check their
+    /// connections. Returns what was measured.
+    pub(crate) async fn finish(&self, last: Option<LastEvent>) -> Tally {
+        let behind = match last {
+            Some(last) => self.settle(last).await,
+            None => 0,
         };
-        let _ = timeout(limit, settled).await;
+        self.thaw().await;
+        Tally { behind, ..self.tally() }
+    }
+
+    /// Waits until every reading client has the last event, for no longer than [`SETTLE`]. Returns
+    /// how many do not.
+    async fn settle(&self, last: LastEvent) -> u64 {
+        let end = Instant::now() + SETTLE;
+        loop {
+            let behind = self.context.measures.lock().behind(last);
+            if behind == 0 || Instant::now() >= end {
+                return behind;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Lets stalled clients check whether their connections are still there.
-    pub(crate) async fn thaw(&self) {
+    async fn thaw(&self) {
         if self.context.measures.lock().tally.clients.stalled == 0 {
             return;
         }
@@ -191,7 +209,7 @@ impl Fleet {
         sleep(LAST_CHECK + Duration::from_millis(200)).await;
     }
 
-    pub(crate) fn tally(&self) -> Tally {
+    fn tally(&self) -> Tally {
         self.context.measures.lock().tally()
     }
 

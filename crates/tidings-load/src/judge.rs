@@ -68,11 +68,6 @@ impl Judge {
         self.span
     }
 
-    /// The newest number of each stream.
-    pub(crate) fn newest(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.streams.iter().filter_map(|(stream, track)| Some((*stream, track.newest()?)))
-    }
-
     fn judge_position(
         &mut self,
         history: u64,

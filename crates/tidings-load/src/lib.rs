@@ -99,7 +99,7 @@
 //! | duplicates, order | the position in the event's id, `<epoch>-<position>` or `<position>`, for each client over all its connections; without one, the number in the data |
 //! | missed events | the number in the data, for each client and stream; without one, comparison with the other clients of the same process |
 //! | foreign events | `--expect` |
-//! | behind at the end | the newest number in the process, 2 seconds after the last event was published; only with `--publish` |
+//! | behind at the end | the number of the last event that was published, 2 seconds after it; only with `--publish` |
 //!
 //! - *Positions need not be dense*: they count the events of the whole hub, of which a client receives
 //!   its topics.
@@ -111,6 +111,9 @@
 //!   event. Comparison needs ids with positions, and clients with the same topics. The first million
 //!   events are compared.
 //! - *Late or repeated*: the last 128 numbers are known. A number from further back counts as repeated.
+//! - *Behind at the end*: a client that reads, streams, and did so when the last event was published,
+//!   or has an id to resume from, must have that event. Events of `--publish` are told from others by
+//!   their `stream`. If clients receive only others, nobody is behind, and the report says so.
 //! - *Resets*: after a `tidings:status` event with the status `reset`, earlier events may come again,
 //!   and others may be left out. Both have separate counts, and are no faults. A client without an id to
 //!   resume from starts again in the same way. Another epoch is another history.

@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
@@ -10,7 +9,11 @@ use crate::counts::{Clients, Sample, Tally};
 use crate::judge::Judge;
 use crate::latency::Latency;
 use crate::plan::ClientKind;
+use crate::publisher::LastEvent;
 use crate::stream_end::StreamEnd;
+
+/// A server may subscribe a client this many microseconds after it has sent the head.
+const SUBSCRIBE_MICROS: u64 = 100_000;
 
 /// Microseconds since the Unix epoch.
 pub(crate) fn wall_micros() -> u64 {
@@ -27,6 +30,11 @@ struct ClientState {
     last_id: String,
     /// What the stream has set.
     retry: Option<Duration>,
+    /// It must receive what is published after this time, in microseconds since the Unix epoch. None
+    /// until its first stream, and while it reconnects without an id.
+    subscribed: Option<u64>,
+    /// The newest number of the load's own publisher.
+    newest_published: Option<u64>,
     deliveries: u64,
     is_streaming: bool,
     has_streamed: bool,
@@ -75,6 +83,7 @@ impl Measures {
         let Some(state) = self.clients.get_mut(client) else { return "" };
         if state.last_id.is_empty() {
             state.judge.restart(&mut self.comparison);
+            state.subscribed = None;
         }
         &state.last_id
     }
@@ -87,9 +96,10 @@ impl Measures {
         self.clients.get(client)?.retry
     }
 
-    /// The head of a stream has come.
-    pub(crate) fn stream_began(&mut self, client: usize) {
+    /// The head of a stream has come at `now`, in microseconds since the Unix epoch.
+    pub(crate) fn stream_began(&mut self, client: usize, now: u64) {
         let Some(state) = self.clients.get_mut(client) else { return };
+        state.subscribed = state.subscribed.or(Some(now + SUBSCRIBE_MICROS));
         self.tally.connections.opened += 1;
         let counts = &mut self.tally.clients;
         counts.connected_at_end += u64::from(!state.is_streaming);
@@ -161,11 +171,15 @@ impl Measures {
             if is_reset(message.data()) {
                 self.tally.verdict.resets += 1;
                 state.judge.restart(&mut self.comparison);
+                state.subscribed = Some(now + SUBSCRIBE_MICROS);
             }
             return false;
         }
         let read = fields.read(message.event(), message.data());
         state.judge.event(id, &read, &mut self.tally.verdict, &mut self.comparison);
+        if read.is_published {
+            state.newest_published = state.newest_published.max(read.number);
+        }
         state.deliveries += 1;
         let counts = &mut self.tally.deliveries;
         counts.total += 1;
@@ -217,22 +231,20 @@ impl Measures {
         let mut tally = self.tally.clone();
         let open = self.clients.iter().filter_map(|client| client.judge.span());
         tally.verdict.missed += self.comparison.missed(open);
-        tally.behind = self.behind();
+        let received = self.clients.iter().filter(|client| client.newest_published.is_some());
+        tally.received_published = received.count() as u64;
         tally
     }
 
-    /// How many reading clients do not have the newest number of a stream.
-    pub(crate) fn behind(&self) -> u64 {
-        let is_reading =
-            |client: &&ClientState| client.kind == ClientKind::Reader && client.is_streaming;
-        let readers = || self.clients.iter().filter(is_reading);
-        let mut newest = HashMap::new();
-        for (stream, number) in readers().flat_map(|client| client.judge.newest()) {
-            let most = newest.entry(stream).or_insert(number);
-            *most = number.max(*most);
-        }
-        let is_behind = |(stream, number)| newest.get(&stream).is_some_and(|most| number < *most);
-        readers().filter(|client| client.judge.newest().any(is_behind)).count() as u64
+    /// How many reading clients should have the last event that was published, and do not.
+    pub(crate) fn behind(&self, last: LastEvent) -> u64 {
+        let is_behind = |client: &&ClientState| {
+            client.kind == ClientKind::Reader
+                && client.is_streaming
+                && client.subscribed.is_some_and(|since| since <= last.sent)
+                && client.newest_published.is_none_or(|newest| newest < last.number)
+        };
+        self.clients.iter().filter(is_behind).count() as u64
     }
 
     /// Forgets all counts and times, but not who is connected, nor what the judges know of each
@@ -258,4 +270,77 @@ fn is_reset(status: &str) -> bool {
     }
 
     serde_json::from_str(status).is_ok_and(|read: Status<'_>| read.status == "reset")
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings::Decoder;
+
+    use super::*;
+
+    const RESET: &str = "event: tidings:status\ndata: {\"status\":\"reset\"}\n\n";
+
+    /// Clients whose streams began at 0.
+    fn readers(clients: usize) -> Measures {
+        let mut measures = Measures::new((0..clients).map(|_| ClientKind::Reader));
+        for client in 0..clients {
+            measures.last_id(client);
+            measures.stream_began(client, 0);
+        }
+        measures
+    }
+
+    fn receive(measures: &mut Measures, client: usize, text: &str, now: u64) {
+        let fields = Fields { published: Some("own".into()), ..Fields::default() };
+        let mut decoder = Decoder::new();
+        decoder.feed(text.as_bytes()).unwrap();
+        while let Some(message) = decoder.next_message() {
+            measures.event(client, &message, message.id(), &fields, 0, now);
+        }
+    }
+
+    fn published(number: u64) -> String {
+        format!("data: {{\"n\":{number},\"stream\":\"own\"}}\n\n")
+    }
+
+    #[test]
+    fn a_client_without_the_last_event_is_behind_whatever_the_others_have() {
+        let mut measures = readers(3);
+        let last = LastEvent { number: 2, sent: 1_000_000 };
+        assert_eq!((measures.behind(last), measures.tally().received_published), (3, 0));
+        receive(&mut measures, 0, &(published(1) + &published(2)), 1_000_000);
+        receive(&mut measures, 1, &published(1), 1_000_000);
+        receive(&mut measures, 2, "data: {\"n\":2,\"stream\":\"other\"}\n\n", 1_000_000);
+        assert_eq!((measures.behind(last), measures.tally().received_published), (2, 2));
+    }
+
+    #[test]
+    fn only_a_client_that_must_have_the_last_event_is_behind_without_it() {
+        let last = LastEvent { number: 2, sent: 1_000_000 };
+        // It does not stream.
+        let mut measures = readers(1);
+        measures.stream_ended(0, &StreamEnd::Planned);
+        assert_eq!(measures.behind(last), 0);
+        // It has come back without an id, too late; with one, it should be sent what it has missed.
+        for (id, behind) in [(None, 0), (Some("e-1"), 1)] {
+            let mut measures = readers(1);
+            measures.set_resume(0, id, None);
+            measures.stream_ended(0, &StreamEnd::Planned);
+            measures.last_id(0);
+            measures.stream_began(0, 2_000_000);
+            assert_eq!(measures.behind(last), behind, "{id:?}");
+        }
+        // The server has announced a gap.
+        let mut measures = readers(1);
+        receive(&mut measures, 0, RESET, 2_000_000);
+        assert_eq!(measures.behind(last), 0);
+        // It had the event on its previous stream.
+        let mut measures = readers(1);
+        receive(&mut measures, 0, &published(2), 1_000_000);
+        measures.set_resume(0, Some("e-2"), None);
+        measures.stream_ended(0, &StreamEnd::Storm);
+        measures.last_id(0);
+        measures.stream_began(0, 1_000_000);
+        assert_eq!(measures.behind(last), 0);
+    }
 }

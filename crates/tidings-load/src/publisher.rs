@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -74,19 +74,33 @@ impl Publishing {
     }
 }
 
+/// The last event that the server has accepted.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct LastEvent {
+    pub(crate) number: u64,
+    /// When its request was sent, in microseconds since the Unix epoch.
+    pub(crate) sent: u64,
+}
+
 /// Counts what was published.
 #[derive(Debug, Default)]
 pub(crate) struct PublishTally {
     events: u64,
     failed: u64,
+    last: Option<LastEvent>,
     round_trip: Latency,
 }
 
 impl PublishTally {
-    pub(crate) fn report(&self, took: Duration) -> Published {
+    pub(crate) fn last(&self) -> Option<LastEvent> {
+        self.last
+    }
+
+    pub(crate) fn report(&self, took: Duration, received_by: u64) -> Published {
         Published {
             events: self.events,
             failed: self.failed,
+            received_by,
             per_second: rate(self.events, took.as_secs_f64()),
             round_trip_ms: Times::of(&self.round_trip),
         }
@@ -102,6 +116,11 @@ struct Data<'a> {
     pad: &'a str,
 }
 
+/// The name of a run's stream.
+pub(crate) fn new_stream() -> String {
+    format!("load-{:08x}", fastrand::u32(..))
+}
+
 /// Publishes until it is dropped.
 ///
 /// # Errors
@@ -109,11 +128,11 @@ struct Data<'a> {
 /// If the server does not accept the first event. Later failures are counted, and tried again.
 pub(crate) async fn publish(
     publishing: Publishing,
+    stream: String,
     tally: Arc<Mutex<PublishTally>>,
 ) -> Result<std::convert::Infallible, LoadError> {
     let Publishing { target, rate, size, burst } = publishing;
     let server = target.resolve().await?;
-    let stream = format!("load-{:08x}", fastrand::u32(..));
     let empty = Data { at: wall_micros(), n: 0, stream: &stream, pad: "" };
     let bare = serde_json::to_string(&empty).map_or(0, |data| data.len());
     let pad = "x".repeat(size.saturating_sub(bare + r#","pad":"""#.len()));
@@ -123,7 +142,8 @@ pub(crate) async fn publish(
     loop {
         sleep_until(due).await;
         for _ in 0..burst {
-            let data = Data { at: wall_micros(), n: number, stream: &stream, pad: &pad };
+            let sent = wall_micros();
+            let data = Data { at: sent, n: number, stream: &stream, pad: &pad };
             let body = serde_json::to_vec(&data).unwrap_or_default();
             let began = Instant::now();
             let posted = match timeout(RESPONSE_LIMIT, post.send(&body)).await {
@@ -135,6 +155,7 @@ pub(crate) async fn publish(
                 Ok(()) => {
                     tally.round_trip.record(micros_since(began));
                     tally.events += 1;
+                    tally.last = Some(LastEvent { number, sent });
                     number += 1;
                 }
                 Err(reason) => {

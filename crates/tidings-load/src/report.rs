@@ -40,8 +40,8 @@ pub struct Report {
     pub latency_ms: Times,
     /// Whether every client received what it should have.
     pub verdict: Verdict,
-    /// Reading clients without the newest event two seconds after the last one was published. 0
-    /// without `--publish`.
+    /// Reading clients without the last event two seconds after it was published. 0 without
+    /// `--publish`, and if other events came, but none that was published.
     pub behind_at_end: u64,
     /// The verdict is clean, and no client was behind at the end.
     pub clean: bool,
@@ -84,6 +84,8 @@ pub struct Published {
     pub events: u64,
     /// Attempts that failed.
     pub failed: u64,
+    /// Clients that received any of these events, as far as their data tells.
+    pub received_by: u64,
     /// The average.
     pub per_second: f64,
     /// From the request until the whole response.
@@ -195,11 +197,15 @@ impl Report {
             (verdict.duplicates, "events came again"),
             (verdict.disordered, "events came after a later one"),
             (verdict.foreign, "events were foreign"),
-            (self.behind_at_end, "clients did not have the newest event at the end"),
+            (self.behind_at_end, "clients did not have the last event at the end"),
             (failed, "events could not be published"),
         ];
         let faults = faults.into_iter().filter(|(times, _)| *times > 0);
         complaints.extend(faults.map(|(times, what)| format!("{} {what}.", count(times))));
+        let is_unknown = |sent: Published| sent.events > 0 && sent.received_by == 0;
+        if self.deliveries.total > 0 && self.published.is_some_and(is_unknown) {
+            complaints.push("No client received a published event as it was sent.".to_owned());
+        }
         complaints
     }
 }

@@ -110,7 +110,7 @@ impl<'a> StreamReader<'a> {
             return Err(StreamEnd::Refused(reason));
         }
         self.is_streaming = true;
-        measures.stream_began(self.client);
+        measures.stream_began(self.client, wall_micros());
         self.fleet.changed.notify_waiters();
         Ok(())
     }

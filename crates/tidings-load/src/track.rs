@@ -50,11 +50,6 @@ impl Track {
         Arrival::Late
     }
 
-    /// The newest number.
-    pub(crate) fn newest(&self) -> Option<u64> {
-        self.next.checked_sub(1)
-    }
-
     /// Forgets which numbers have come, except how far they went.
     pub(crate) fn restart(&mut self) {
         *self = Self { before: self.before.max(self.next), ..Self::default() };
@@ -90,7 +85,6 @@ mod tests {
         assert_eq!(track.record(14), Arrival::Repeated);
         assert_eq!(track.record(9), Arrival::Late);
         assert_eq!(track.record(1000), Arrival::Ahead(985));
-        assert_eq!(track.newest(), Some(1000));
     }
 
     #[test]

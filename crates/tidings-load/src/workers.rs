@@ -16,6 +16,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::sync::mpsc;
 
 use crate::counts::{Sample, Tally};
+use crate::fleet::SETTLE;
+use crate::publisher::LastEvent;
 use crate::{Fleet, LoadError, LoadErrorKind, Plan};
 
 /// The argument that makes the program a worker.
@@ -27,7 +29,7 @@ const REPORT_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug, Serialize, Deserialize)]
 enum Command {
     Start { plan: Box<Plan>, server: SocketAddr },
-    Finish { settle: Duration },
+    Finish { last: Option<LastEvent> },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -114,10 +116,10 @@ impl Workers {
     }
 
     /// Ends the workers, and returns what they have measured.
-    pub(crate) async fn finish(&mut self, settle: Duration) -> Result<Tally, LoadError> {
+    pub(crate) async fn finish(&mut self, last: Option<LastEvent>) -> Result<Tally, LoadError> {
         for worker in &mut self.workers {
             // A worker that has ended does not report below.
-            let _ = send(&mut worker.stdin, &Command::Finish { settle }).await;
+            let _ = send(&mut worker.stdin, &Command::Finish { last }).await;
         }
         let mut all = Tally::default();
         let mut missing = self.workers.len();
@@ -134,7 +136,7 @@ impl Workers {
                 }
             }
         };
-        let _ = tokio::time::timeout(settle + REPORT_LIMIT, collect).await;
+        let _ = tokio::time::timeout(SETTLE + REPORT_LIMIT, collect).await;
         match missing {
             0 => Ok(all),
             missing => {
@@ -181,10 +183,10 @@ pub async fn work() -> Result<(), LoadError> {
     let report_samples = || fleet.take_samples().into_iter().map(Report::Sample).for_each(report);
     let mut ticks = tokio::time::interval(every);
     let mut has_failed = false;
-    let settle = loop {
+    let last = loop {
         tokio::select! {
             command = next_command(&mut commands) => match command {
-                Some(Command::Finish { settle }) => break settle,
+                Some(Command::Finish { last }) => break last,
                 _ => return Ok(()),
             },
             () = fleet.failed(), if !has_failed => {
@@ -194,10 +196,9 @@ pub async fn work() -> Result<(), LoadError> {
             _ = ticks.tick() => report_samples(),
         }
     };
-    fleet.settle(settle).await;
-    fleet.thaw().await;
+    let tally = fleet.finish(last).await;
     report_samples();
-    report(Report::Tally(Box::new(fleet.tally())));
+    report(Report::Tally(Box::new(tally)));
     fleet.close().await;
     Ok(())
 }

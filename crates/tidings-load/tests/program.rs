@@ -90,6 +90,7 @@ async fn the_json_has_its_documented_fields() {
     assert_eq!(report["clean"], true);
     assert_eq!(report["processes"], 1);
     assert_eq!(report["published"]["failed"], 0);
+    assert_eq!(report["published"]["received_by"], 40);
     let published = report["published"]["events"].as_u64().unwrap();
     let deliveries = report["deliveries"]["total"].as_u64().unwrap();
     assert!(published > 10 && deliveries > 10 * published, "{text}");
@@ -107,6 +108,34 @@ async fn the_json_has_its_documented_fields() {
         assert!(moment.get(field).is_some(), "{field}: {moment}");
     }
     assert!(!report["latency_distribution"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_run_in_which_nothing_arrives_has_a_fault() {
+    let hub = Process::start("hub-axum").await;
+    let events = format!("http://{}/events?topic=load", hub.addr());
+    let publish = format!("http://{}/publish?topic=laod", hub.addr());
+    let arguments = [&*events, "--publish", &*publish, "--rate", "50", "-c", "30", "--for", "1s"];
+    for more in [&["--json"][..], &["--json", "--files-per-process", "32"]] {
+        let (code, text, complaints) = run(&[&arguments[..], more].concat()).await;
+        assert_eq!(code, Some(1), "{text}");
+        let complaint = "tidings-load: 30 clients did not have the last event at the end.\n";
+        assert_eq!(complaints, complaint);
+        let report = json(&text);
+        assert_eq!((&report["behind_at_end"], &report["clean"]), (&30.into(), &false.into()));
+    }
+}
+
+#[tokio::test]
+async fn published_events_that_nobody_recognizes_are_a_complaint_and_no_fault() {
+    let hub = Process::start("hub-axum").await;
+    let arguments = ["-c", "5", "--for", "1s", "--rate", "50", "--stream-field", "x", "--json"];
+    let (code, text, complaints) = run_at(&hub, &arguments).await;
+    assert_eq!(code, Some(0), "{text}");
+    let complaint = "tidings-load: No client received a published event as it was sent.\n";
+    assert_eq!(complaints, complaint);
+    let report = json(&text);
+    assert_eq!((&report["behind_at_end"], &report["clean"]), (&0.into(), &true.into()));
 }
 
 #[tokio::test]
