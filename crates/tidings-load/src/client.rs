@@ -49,6 +49,11 @@ pub(crate) async fn live(fleet: Arc<FleetContext>, protocol: Arc<Protocol>, clie
             let (reason, is_final) = match end {
                 StreamEnd::Planned | StreamEnd::Storm => continue,
                 StreamEnd::Evicted | StreamEnd::RunEnded => return,
+                StreamEnd::Finished => {
+                    measures.finished(client);
+                    fleet.changed.notify_waiters();
+                    return;
+                }
                 StreamEnd::Server if kind == ClientKind::Stalled => return,
                 StreamEnd::Server => (None, false),
                 StreamEnd::Broken(reason) | StreamEnd::NotConnected(reason) => {
@@ -59,7 +64,7 @@ pub(crate) async fn live(fleet: Arc<FleetContext>, protocol: Arc<Protocol>, clie
                 StreamEnd::Refused(reason) => (Some(reason), true),
             };
             if let Some(reason) = reason {
-                measures.failed(reason, is_final);
+                measures.failed(client, reason, is_final);
             }
             if is_final {
                 fleet.changed.notify_waiters();

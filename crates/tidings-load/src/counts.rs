@@ -29,6 +29,13 @@ pub struct Clients {
     pub connected_at_end: u64,
     /// Clients that were refused, or never got a connection, by the reason.
     pub gave_up: BTreeMap<String, u64>,
+    /// Clients that have had no stream yet, and still try.
+    pub waiting: u64,
+    /// Clients that have lost their stream: they gave up, came back in vain, or were turned away
+    /// because there are too many. Slow and stalled clients that were evicted do not count.
+    pub lost: u64,
+    /// Clients that came back and were answered with 204, because their stream is finished.
+    pub finished: u64,
     /// Clients that do not read.
     pub stalled: u64,
     /// Stalled clients whose connection the server has ended.
@@ -41,7 +48,7 @@ pub struct Clients {
 
 impl Clients {
     fn add(&mut self, other: &Self) {
-        add!(self += other: wanted, streamed, connected_at_end);
+        add!(self += other: wanted, streamed, connected_at_end, waiting, lost, finished);
         add!(self += other: stalled, stalled_evicted, slow, slow_evicted);
         add_all(&mut self.gave_up, &other.gave_up);
     }

@@ -238,9 +238,11 @@ impl Fleet {
     }
 }
 
+/// Why most of the clients that are gone for good are so.
 fn reason(tally: &Tally) -> Option<&str> {
     let most = tally.clients.gave_up.iter().max_by_key(|(_, clients)| **clients);
-    most.map(|(reason, _)| reason.as_str())
+    let finished = (tally.clients.finished > 0).then_some("the server answers 204");
+    most.map(|(reason, _)| reason.as_str()).or(finished)
 }
 
 async fn run(context: Arc<FleetContext>, protocol: Arc<Protocol>, stopped: oneshot::Receiver<()>) {

@@ -59,7 +59,7 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | no fault was found |
-//! | 1 | the run failed; or, without `--tolerate`, there were faults: events were missed, doubled, out of order or foreign, clients were behind at the end or never got a stream, or events could not be published |
+//! | 1 | the run failed; or, without `--tolerate`, there were faults: events were missed, doubled, out of order or foreign, clients were behind at the end, never got a stream or lost it, or events could not be published |
 //! | 2 | the arguments are invalid |
 //!
 //! With 1 and 2, standard error names the cause.
@@ -89,6 +89,9 @@
 //!   no latency. Neither have the events of slow clients.
 //! - **deliveries**: events with data, over all clients. A hub's own `tidings:status` events do not
 //!   count.
+//! - **lost**: clients that had a stream and have none at the end, because they were refused when they
+//!   came back, or could not connect. A client that waits to reconnect has lost nothing yet, nor has one
+//!   that is answered with 204, which is **finished**.
 //! - **evicted**: stalled and slow clients whose connection the server has ended. A stalled client
 //!   checks once more at the end of the run. It does not reconnect; a slow one does.
 //!

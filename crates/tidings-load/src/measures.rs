@@ -1,4 +1,4 @@
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 use tidings::{Message, STATUS_EVENT};
@@ -14,6 +14,9 @@ use crate::stream_end::StreamEnd;
 
 /// A server may subscribe a client this many microseconds after it has sent the head.
 const SUBSCRIBE_MICROS: u64 = 100_000;
+
+/// A client that comes back has lost its stream if it waits longer for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Microseconds since the Unix epoch.
 pub(crate) fn wall_micros() -> u64 {
@@ -39,6 +42,21 @@ struct ClientState {
     is_streaming: bool,
     has_streamed: bool,
     was_evicted: bool,
+    has_given_up: bool,
+    is_finished: bool,
+    /// It has tried in vain since its last stream.
+    has_failed: bool,
+    /// Since when it has requested a stream.
+    requested: Option<Instant>,
+}
+
+impl ClientState {
+    fn is_lost(&self) -> bool {
+        let is_away = self.has_streamed && !self.is_streaming && !self.is_finished;
+        let is_unanswered = self.requested.is_some_and(|since| since.elapsed() > PATIENCE);
+        let is_evicted = self.kind != ClientKind::Reader && self.was_evicted;
+        is_away && !is_evicted && (self.has_failed || is_unanswered)
+    }
 }
 
 /// Everything that the clients of one fleet measure, under one lock that each read takes once. All
@@ -81,6 +99,7 @@ impl Measures {
     /// starts again.
     pub(crate) fn last_id(&mut self, client: usize) -> &str {
         let Some(state) = self.clients.get_mut(client) else { return "" };
+        state.requested = state.requested.or_else(|| Some(Instant::now()));
         if state.last_id.is_empty() {
             state.judge.restart(&mut self.comparison);
             state.subscribed = None;
@@ -100,6 +119,7 @@ impl Measures {
     pub(crate) fn stream_began(&mut self, client: usize, now: u64) {
         let Some(state) = self.clients.get_mut(client) else { return };
         state.subscribed = state.subscribed.or(Some(now + SUBSCRIBE_MICROS));
+        (state.has_failed, state.requested) = (false, None);
         self.tally.connections.opened += 1;
         let counts = &mut self.tally.clients;
         counts.connected_at_end += u64::from(!state.is_streaming);
@@ -122,6 +142,9 @@ impl Measures {
                 _ => {}
             }
         }
+        if let StreamEnd::Broken(_) | StreamEnd::NotConnected(_) | StreamEnd::Refused(_) = end {
+            state.has_failed |= !had_stream;
+        }
         let is_evicted = match end {
             StreamEnd::Server | StreamEnd::Evicted => true,
             StreamEnd::Broken(_) | StreamEnd::NotConnected(_) => had_stream,
@@ -137,9 +160,18 @@ impl Measures {
         had_stream
     }
 
+    /// The server has nothing more for this client.
+    pub(crate) fn finished(&mut self, client: usize) {
+        let Some(state) = self.clients.get_mut(client) else { return };
+        state.is_finished = true;
+        self.tally.clients.finished += 1;
+    }
+
     /// A connection has failed; if that is final, its client gives up.
-    pub(crate) fn failed(&mut self, reason: String, is_final: bool) {
+    pub(crate) fn failed(&mut self, client: usize, reason: String, is_final: bool) {
+        let Some(state) = self.clients.get_mut(client) else { return };
         if is_final {
+            state.has_given_up = true;
             *self.tally.clients.gave_up.entry(reason.clone()).or_default() += 1;
         }
         *self.tally.connections.failures.entry(reason).or_default() += 1;
@@ -231,8 +263,12 @@ impl Measures {
         let mut tally = self.tally.clone();
         let open = self.clients.iter().filter_map(|client| client.judge.span());
         tally.verdict.missed += self.comparison.missed(open);
-        let received = self.clients.iter().filter(|client| client.newest_published.is_some());
-        tally.received_published = received.count() as u64;
+        let count = |is_so: fn(&ClientState) -> bool| {
+            self.clients.iter().filter(|client| is_so(client)).count() as u64
+        };
+        tally.clients.waiting = count(|client| !client.has_streamed && !client.has_given_up);
+        tally.clients.lost = count(ClientState::is_lost);
+        tally.received_published = count(|client| client.newest_published.is_some());
         tally
     }
 
@@ -312,6 +348,17 @@ mod tests {
         receive(&mut measures, 1, &published(1), 1_000_000);
         receive(&mut measures, 2, "data: {\"n\":2,\"stream\":\"other\"}\n\n", 1_000_000);
         assert_eq!((measures.behind(last), measures.tally().received_published), (2, 2));
+    }
+
+    #[test]
+    fn a_client_that_comes_back_in_vain_has_lost_its_stream() {
+        let mut measures = readers(2);
+        measures.stream_ended(0, &StreamEnd::Broken("cut".into()));
+        assert_eq!(measures.tally().clients.lost, 0);
+        measures.stream_ended(0, &StreamEnd::NotConnected("refused".into()));
+        assert_eq!(measures.tally().clients.lost, 1);
+        measures.stream_began(0, 0);
+        assert_eq!(measures.tally().clients.lost, 0);
     }
 
     #[test]

@@ -163,26 +163,27 @@ impl Report {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Whether no fault was found, every client had its stream, and no publication failed. That the
-    /// server evicts slow clients is no fault.
+    /// Whether no fault was found, every client had its stream and did not lose it, and no
+    /// publication failed. That the server evicts slow clients is no fault.
     #[must_use]
     pub fn is_good(&self) -> bool {
         let published = self.published.is_none_or(|published| published.failed == 0);
-        self.clean && self.clients.streamed >= self.clients.wanted && published
+        let clients = &self.clients;
+        self.clean && clients.streamed >= clients.wanted && clients.lost == 0 && published
     }
 
     /// What went wrong, in sentences; empty if nothing did.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
-        let Clients { wanted, streamed, gave_up, .. } = &self.clients;
+        let Clients { wanted, gave_up, waiting, lost, .. } = &self.clients;
         let of_wanted = |clients: u64| format!("{} of {} clients", count(clients), count(*wanted));
         let mut complaints = Vec::new();
         for (reason, clients) in gave_up {
             complaints.push(format!("{} gave up: {reason}.", of_wanted(*clients)));
         }
-        let without = wanted.saturating_sub(streamed + gave_up.values().sum::<u64>());
-        if without > 0 {
-            complaints.push(format!("{} had no stream until the end.", of_wanted(without)));
+        let without = [(waiting, "had no stream until the end"), (lost, "lost their stream")];
+        for (clients, what) in without.into_iter().filter(|(clients, _)| **clients > 0) {
+            complaints.push(format!("{} {what}.", of_wanted(*clients)));
         }
         for (reason, times) in &self.connections.failures {
             if !gave_up.contains_key(reason) {

@@ -98,6 +98,9 @@ impl<'a> StreamReader<'a> {
 
     /// The head has come: it begins a stream, or refuses the client.
     pub(crate) fn begin(&mut self, measures: &mut Measures, head: &Head) -> Result<(), StreamEnd> {
+        if head.status == 204 && measures.has_streamed(self.client) {
+            return Err(StreamEnd::Finished);
+        }
         if head.status != 200 {
             return Err(StreamEnd::Refused(format!("the server answers {}", head.status)));
         }

@@ -260,6 +260,33 @@ async fn clients_that_the_server_refuses_are_reported() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_refused_when_it_comes_back_has_lost_its_stream() {
+    for (status, code, lost, finished) in
+        [("503 Service Unavailable", 1, 1, 0), ("204 No Content", 0, 0, 1)]
+    {
+        let server = Scripted::start(move |number| match number {
+            0 => Answer::ends(format!("{STREAM}retry: 1\n\n")),
+            _ => Answer::ends(format!("HTTP/1.1 {status}\r\n\r\n")),
+        })
+        .await;
+        let (ended, text, complaints) =
+            run(&[&*server.url(), "-c", "1", "--for", "1s", "--json"]).await;
+        assert_eq!(ended, Some(code), "{complaints}");
+        let clients = &json(&text)["clients"];
+        assert_eq!((&clients["streamed"], &clients["waiting"]), (&1.into(), &0.into()));
+        assert_eq!((&clients["lost"], &clients["finished"]), (&lost.into(), &finished.into()));
+        let lines = match lost {
+            0 => "",
+            _ => {
+                "tidings-load: 1 of 1 clients gave up: the server answers 503.\n\
+                 tidings-load: 1 of 1 clients lost their stream.\n"
+            }
+        };
+        assert_eq!(complaints, lines);
+    }
+}
+
+#[tokio::test]
 async fn faults_end_with_1_unless_they_are_tolerated() {
     let spoilt = format!("{STREAM}{}", events([1, 2, 4, 4, 7, 6]));
     let server = Scripted::start(move |_| Answer::stays(spoilt.clone())).await;
