@@ -132,7 +132,8 @@ impl Http1<'_> {
             return Err(match response.head() {
                 None => StreamEnd::Broken("the connection ended before the response".into()),
                 // A response without a length ends in this way.
-                Some(_) => StreamEnd::Server,
+                Some(_) if response.lasts_until_close() => StreamEnd::Server,
+                Some(_) => StreamEnd::Broken("the connection ended inside the response".into()),
             });
         }
         let mut measures = reader.fleet.measures.lock();

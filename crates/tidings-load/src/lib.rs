@@ -92,6 +92,8 @@
 //! - **lost**: clients that had a stream and have none at the end, because they were refused when they
 //!   came back, or could not connect. A client that waits to reconnect has lost nothing yet, nor has one
 //!   that is answered with 204, which is **finished**.
+//! - **closed by the server**: streams that ended as a response should; a response with a length or in
+//!   chunks that lacks its end was cut.
 //! - **evicted**: stalled and slow clients whose connection the server has ended. A stalled client
 //!   checks once more at the end of the run. It does not reconnect; a slow one does.
 //!

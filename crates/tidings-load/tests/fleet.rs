@@ -131,6 +131,26 @@ async fn a_stream_that_the_server_ends_is_resumed_after_its_retry_delay() {
 }
 
 #[tokio::test]
+async fn a_response_without_its_last_chunk_is_cut() {
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+                           transfer-encoding: chunked\r\n\r\na\r\nretry: 1\n\n\r\n";
+    for (end, broken) in [("", 1), ("0\r\n\r\n", 0)] {
+        let server = Scripted::start(move |number| match number {
+            0 => Answer::ends(format!("{CHUNKED}{end}")),
+            _ => Answer::stays(STREAM),
+        })
+        .await;
+        let plan = Plan::new(Target::parse(&server.url()).unwrap(), 1);
+        let fleet = within("the start", Fleet::start(plan)).await.unwrap();
+        eventually("the second stream", || fleet.report().connections.opened == 2).await;
+        let connections = fleet.report().connections;
+        assert_eq!((connections.broken, connections.ended_by_server), (broken, 1 - broken));
+        let cut = connections.failures.get("the connection ended inside the response");
+        assert_eq!(cut.is_some(), broken == 1, "{:?}", connections.failures);
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_drops_doubles_or_reorders_is_caught() {
     let clean = events(1..20);
     let dropped = events((1..20).filter(|n| *n != 7));
