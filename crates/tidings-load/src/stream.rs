@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidings::Decoder;
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::context::FleetContext;
@@ -49,9 +49,11 @@ pub(crate) async fn connect(
     Ok(stream)
 }
 
-/// Waits until this client, or every client, must reconnect.
+/// Waits until this client, or every client, must reconnect. The client's own time begins with its
+/// stream, because a response may take longer.
 pub(crate) async fn reconnect_due(
     stay: Option<Duration>,
+    began: &Notify,
     storm: &mut watch::Receiver<u64>,
     kind: ClientKind,
 ) -> StreamEnd {
@@ -60,7 +62,10 @@ pub(crate) async fn reconnect_due(
     }
     let planned = async {
         match stay {
-            Some(stay) => sleep(stay).await,
+            Some(stay) => {
+                began.notified().await;
+                sleep(stay).await;
+            }
             None => pending().await,
         }
     };
@@ -74,6 +79,8 @@ pub(crate) async fn reconnect_due(
 pub(crate) struct StreamReader<'a> {
     pub(crate) fleet: &'a FleetContext,
     pub(crate) is_streaming: bool,
+    /// Notified when the stream begins.
+    began: &'a Notify,
     client: usize,
     decoder: Decoder,
     requested: Instant,
@@ -83,10 +90,11 @@ pub(crate) struct StreamReader<'a> {
 }
 
 impl<'a> StreamReader<'a> {
-    pub(crate) fn new(fleet: &'a FleetContext, client: usize) -> Self {
+    pub(crate) fn new(fleet: &'a FleetContext, client: usize, began: &'a Notify) -> Self {
         Self {
             fleet,
             is_streaming: false,
+            began,
             client,
             decoder: Decoder::new().max_event_bytes(MAX_EVENT_BYTES),
             requested: Instant::now(),
@@ -114,6 +122,7 @@ impl<'a> StreamReader<'a> {
         }
         self.is_streaming = true;
         measures.stream_began(self.client, wall_micros());
+        self.began.notify_one();
         self.fleet.changed.notify_waiters();
         Ok(())
     }
@@ -166,4 +175,25 @@ pub(crate) fn reason(error: &io::Error) -> String {
 
 pub(crate) fn timed_out() -> StreamEnd {
     StreamEnd::NotConnected(reason(&io::ErrorKind::TimedOut.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_stays_for_its_time_from_the_beginning_of_its_stream() {
+        let stay = Duration::from_secs(1);
+        let began = Notify::new();
+        let mut storm = watch::Sender::new(0).subscribe();
+        let mut due = pin!(reconnect_due(Some(stay), &began, &mut storm, ClientKind::Reader));
+        assert!(timeout(stay * 60, &mut due).await.is_err());
+        began.notify_one();
+        assert!(timeout(stay / 2, &mut due).await.is_err());
+        assert!(matches!(timeout(stay, due).await, Ok(StreamEnd::Planned)));
+    }
 }
