@@ -163,13 +163,11 @@ impl Fleet {
         reason(&self.context.measures.lock().tally).unwrap_or_default().to_owned()
     }
 
-    /// Waits until a client has given up although no other one has streamed yet.
+    /// Waits until it is clear that no client will get a stream.
     pub(crate) async fn failed(&self) {
-        let hopeless =
-            |tally: &Tally| tally.clients.streamed == 0 && !tally.clients.gave_up.is_empty();
         loop {
             let changed = self.context.changed.notified();
-            if hopeless(&self.context.measures.lock().tally) {
+            if self.context.measures.lock().is_hopeless() {
                 return;
             }
             changed.await;

@@ -18,6 +18,9 @@ const SUBSCRIBE_MICROS: u64 = 100_000;
 /// A client that comes back has lost its stream if it waits longer for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// If so many clients give up first, the others will, too.
+const FIRST_CLIENTS: usize = 20;
+
 /// Microseconds since the Unix epoch.
 pub(crate) fn wall_micros() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -175,6 +178,12 @@ impl Measures {
             *self.tally.clients.gave_up.entry(reason.clone()).or_default() += 1;
         }
         *self.tally.connections.failures.entry(reason).or_default() += 1;
+    }
+
+    /// Whether no client will get a stream.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        self.tally.clients.streamed == 0
+            && self.clients.iter().take(FIRST_CLIENTS).all(|client| client.has_given_up)
     }
 
     /// Takes over what the stream has set for the next connection.
@@ -348,6 +357,19 @@ mod tests {
         receive(&mut measures, 1, &published(1), 1_000_000);
         receive(&mut measures, 2, "data: {\"n\":2,\"stream\":\"other\"}\n\n", 1_000_000);
         assert_eq!((measures.behind(last), measures.tally().received_published), (2, 2));
+    }
+
+    #[test]
+    fn a_load_is_hopeless_when_its_first_clients_have_given_up() {
+        let mut measures = Measures::new((0..100).map(|_| ClientKind::Reader));
+        for client in (0..19).chain(20..50) {
+            measures.failed(client, "the server answers 503".into(), true);
+        }
+        assert!(!measures.is_hopeless());
+        measures.failed(19, "the server answers 503".into(), true);
+        assert!(measures.is_hopeless());
+        measures.stream_began(99, 0);
+        assert!(!measures.is_hopeless());
     }
 
     #[test]

@@ -45,8 +45,10 @@ enum Report {
 pub(crate) struct Workers {
     workers: Vec<Worker>,
     reports: mpsc::UnboundedReceiver<Report>,
-    /// Samples that came while something else was awaited.
+    /// Samples that nobody has taken yet.
     samples: Vec<Sample>,
+    /// Why workers have failed, one reason for each.
+    failures: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -89,30 +91,37 @@ impl Workers {
             tokio::spawn(read_reports(stdout, sender.clone()));
             workers.push(Worker { stdin, _child: child });
         }
-        Ok(Self { workers, reports, samples: Vec::new() })
+        Ok(Self { workers, reports, samples: Vec::new(), failures: Vec::new() })
     }
 
     /// Takes the samples since the last call.
     pub(crate) fn take_samples(&mut self) -> Vec<Sample> {
         while let Ok(report) = self.reports.try_recv() {
-            if let Report::Sample(sample) = report {
-                self.samples.push(sample);
-            }
+            let _ = self.note(report);
         }
         std::mem::take(&mut self.samples)
     }
 
-    /// Waits until a worker reports that none of its clients gets a stream, or until all workers
-    /// have ended. Returns the reason.
+    /// Waits until every worker has reported that none of its clients gets a stream, or until all
+    /// workers have ended. Returns the reason.
     pub(crate) async fn failed(&mut self) -> String {
-        loop {
+        while self.failures.len() < self.workers.len() {
             match self.reports.recv().await {
-                Some(Report::Sample(sample)) => self.samples.push(sample),
-                Some(Report::Failed(reason)) => return reason,
-                Some(Report::Tally(_)) => {}
+                Some(report) => drop(self.note(report)),
                 None => return "the worker processes have ended".to_owned(),
             }
         }
+        self.failures.first().cloned().unwrap_or_default()
+    }
+
+    /// Keeps what a worker has reported, except its result, which it returns.
+    fn note(&mut self, report: Report) -> Option<Box<Tally>> {
+        match report {
+            Report::Sample(sample) => self.samples.push(sample),
+            Report::Failed(reason) => self.failures.push(reason),
+            Report::Tally(tally) => return Some(tally),
+        }
+        None
     }
 
     /// Ends the workers, and returns what they have measured.
@@ -125,14 +134,10 @@ impl Workers {
         let mut missing = self.workers.len();
         let collect = async {
             while missing > 0 {
-                match self.reports.recv().await {
-                    Some(Report::Tally(tally)) => {
-                        all.add(&tally);
-                        missing -= 1;
-                    }
-                    Some(Report::Sample(sample)) => self.samples.push(sample),
-                    Some(Report::Failed(_)) => {}
-                    None => return,
+                let Some(report) = self.reports.recv().await else { return };
+                if let Some(tally) = self.note(report) {
+                    all.add(&tally);
+                    missing -= 1;
                 }
             }
         };

@@ -248,15 +248,20 @@ async fn a_publisher_that_is_refused_ends_the_run() {
 
 #[tokio::test]
 async fn clients_that_the_server_refuses_are_reported() {
-    let server = Scripted::start(|number| match number {
-        3 => Answer::ends("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"),
-        _ => Answer::stays(STREAM),
-    })
-    .await;
-    let arguments = [&*server.url(), "-c", "10", "--for", "1s"];
-    let (code, _, complaints) = run(&arguments).await;
-    assert_eq!(code, Some(1));
-    assert_eq!(complaints, "tidings-load: 1 of 10 clients gave up: the server answers 503.\n");
+    // The last time in two processes.
+    for (refused, more) in [(3, &[][..]), (0, &[][..]), (0, &["--files-per-process", "21"][..])] {
+        let server = Scripted::start(move |number| match number == refused {
+            true => Answer::ends("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"),
+            false => Answer::stays(STREAM),
+        })
+        .await;
+        let url = server.url();
+        let arguments = [&[&*url, "-c", "10", "--for", "1s"], more].concat();
+        let (code, _, complaints) = run(&arguments).await;
+        assert_eq!(code, Some(1));
+        let complaint = "tidings-load: 1 of 10 clients gave up: the server answers 503.\n";
+        assert_eq!(complaints, complaint, "{refused} {more:?}");
+    }
 }
 
 #[tokio::test]
