@@ -66,6 +66,8 @@ pub struct Connections {
     pub closed_by_storm: u64,
     /// Ended by the server as a response should end.
     pub ended_by_server: u64,
+    /// Ends that a hub has announced with `tidings:end`, by the reason.
+    pub announced_ends: BTreeMap<String, u64>,
     /// Cut in the middle of a stream.
     pub broken: u64,
     /// Attempts that failed and streams that were cut, by the reason.
@@ -75,6 +77,7 @@ pub struct Connections {
 impl Connections {
     fn add(&mut self, other: &Self) {
         add!(self += other: opened, closed_as_planned, closed_by_storm, ended_by_server, broken);
+        add_all(&mut self.announced_ends, &other.announced_ends);
         add_all(&mut self.failures, &other.failures);
     }
 }
@@ -83,7 +86,7 @@ impl Connections {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Deliveries {
-    /// Events, over all clients. Status events of the hub do not count.
+    /// Events, over all clients. A hub's own events do not count.
     pub total: u64,
     /// The average.
     pub per_second: f64,

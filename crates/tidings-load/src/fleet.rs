@@ -114,8 +114,8 @@ impl Fleet {
     }
 
     /// Waits until every client has received this number of events since the fleet was started, or
-    /// since [`restart_measuring`](Self::restart_measuring) was called. A hub's own status events
-    /// do not count. With stalled clients it waits forever.
+    /// since [`restart_measuring`](Self::restart_measuring) was called. A hub's own events do not
+    /// count. With stalled clients it waits forever.
     ///
     /// # Errors
     ///

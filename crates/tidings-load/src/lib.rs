@@ -87,8 +87,8 @@
 //!   microseconds and nanoseconds since the Unix epoch apart. Both clocks must agree, as those of one
 //!   machine do. An event that was sent before the client's request is a replay: it is counted, but has
 //!   no latency. Neither have the events of slow clients.
-//! - **deliveries**: events with data, over all clients. A hub's own `tidings:status` events do not
-//!   count.
+//! - **deliveries**: events with data, over all clients. A hub's own events, `tidings:status` and
+//!   `tidings:end`, do not count.
 //! - **lost**: clients that had a stream and have none at the end, because they were refused when they
 //!   came back, or could not connect. A client that waits to reconnect has lost nothing yet, nor has one
 //!   that is answered with 204, which is **finished**.

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
-use tidings::{Message, STATUS_EVENT};
+use tidings::{END_EVENT, Message, STATUS_EVENT};
 
 use crate::Fields;
 use crate::comparison::Comparison;
@@ -216,6 +216,13 @@ impl Measures {
             }
             return false;
         }
+        if message.event() == END_EVENT {
+            let reason = end_reason(message.data());
+            // Its stream began, but that is no success.
+            state.has_failed |= reason == "limited";
+            *self.tally.connections.announced_ends.entry(reason).or_default() += 1;
+            return false;
+        }
         let read = fields.read(message.event(), message.data());
         state.judge.event(id, &read, &mut self.tally.verdict, &mut self.comparison);
         if read.is_published {
@@ -307,6 +314,16 @@ impl Measures {
     }
 }
 
+/// Why a Tidings hub ends a stream, as its end event says.
+fn end_reason(end: &str) -> String {
+    #[derive(Deserialize)]
+    struct End {
+        reason: String,
+    }
+
+    serde_json::from_str(end).map_or_else(|_| "unknown".to_owned(), |read: End| read.reason)
+}
+
 /// Whether a status event of a Tidings hub announces a reset.
 fn is_reset(status: &str) -> bool {
     #[derive(Deserialize)]
@@ -381,6 +398,10 @@ mod tests {
         assert_eq!(measures.tally().clients.lost, 1);
         measures.stream_began(0, 0);
         assert_eq!(measures.tally().clients.lost, 0);
+        let limited = "event: tidings:end\ndata: {\"reason\":\"limited\"}\n\n";
+        receive(&mut measures, 0, limited, 0);
+        measures.stream_ended(0, &StreamEnd::Server);
+        assert_eq!(measures.tally().clients.lost, 1);
     }
 
     #[test]

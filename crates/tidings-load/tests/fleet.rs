@@ -201,6 +201,17 @@ async fn an_event_of_another_topic_is_caught() {
 }
 
 #[tokio::test]
+async fn the_end_event_of_a_hub_is_no_delivery() {
+    let end = "event: tidings:end\ndata: {\"reason\":\"lifetime\"}\n\n";
+    let event = "data: {\"topic\":\"load\"}\n\n";
+    let mut fields = Fields::default();
+    fields.expected = Some(("topic".into(), "load".into()));
+    let report = two_clients(&format!("{end}{event}"), event, 2, fields).await;
+    assert_eq!((report.verdict.foreign, report.deliveries.total), (0, 2));
+    assert_eq!(report.connections.announced_ends.get("lifetime"), Some(&1));
+}
+
+#[tokio::test]
 async fn an_event_that_a_reset_repeats_is_no_fault() {
     let reset = "event: tidings:status\ndata: {\"status\":\"reset\",\"reason\":\"expired\"}\n\n";
     let stream = events(1..10) + reset + &events(5..15);
