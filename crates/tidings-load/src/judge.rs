@@ -5,6 +5,9 @@ use crate::counts::Verdict;
 use crate::fields::{self, Reading};
 use crate::track::{Arrival, Track};
 
+/// An event that is earlier than the first one by so much was not overtaken by it.
+const NOT_OVERTAKEN: u64 = 8;
+
 /// Judges the events of one client, over all its connections.
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
@@ -83,7 +86,7 @@ impl Judge {
         let arrival = self.positions.record(position);
         match arrival {
             Arrival::Repeated => verdict.duplicates += 1,
-            Arrival::Late => verdict.disordered += 1,
+            Arrival::Late | Arrival::Earlier(_) => verdict.disordered += 1,
             Arrival::First | Arrival::Ahead(_) if self.positions.is_from_before(position) => {
                 verdict.repeated_after_reset += 1;
             }
@@ -118,10 +121,11 @@ impl Judge {
                 verdict.disordered += u64::from(!has_id);
             }
             // The id says that it is new: the publisher has started to count again.
-            Arrival::Repeated if moved_on => {
+            Arrival::Repeated | Arrival::Earlier(NOT_OVERTAKEN..) if moved_on => {
                 *track = Track::default();
                 track.record(number);
             }
+            Arrival::Earlier(_) => verdict.disordered += u64::from(!has_id),
             Arrival::Repeated => verdict.duplicates += u64::from(!has_id),
         }
         if from_before && !has_id {
@@ -347,6 +351,30 @@ mod tests {
         again.remove(30);
         clients.continue_with(&again);
         assert_eq!(clients.faults(), [1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn what_is_earlier_than_a_clients_first_event_was_not_missed() {
+        let mut clients = Clients::new();
+        let mut dropped = numbered(1..60);
+        dropped.remove(20);
+        clients.add(&dropped);
+        clients.add(&numbered(50..60));
+        // The publisher starts to count again.
+        let mut again = numbered(60..90);
+        for (n, event) in again.iter_mut().enumerate() {
+            event.data = format!("{{\"n\":{}}}", n + 1);
+        }
+        again.remove(10);
+        clients.continue_with(&again);
+        assert_eq!(clients.faults(), [2, 0, 0, 0]);
+        // The first two in the wrong order.
+        for of_kind in [|sent| sent, without_ids] {
+            let mut swapped = of_kind(numbered(1..20));
+            swapped.swap(0, 1);
+            clients.add(&swapped);
+        }
+        assert_eq!(clients.faults(), [2, 0, 2, 0]);
     }
 
     #[test]
