@@ -130,6 +130,9 @@ pub struct Verdict {
     pub missed_after_reset: u64,
     /// Events that came with an id whose position could be judged.
     pub judged_by_id: u64,
+    /// Times that a client received an id with an epoch that was new to it, except the first one.
+    /// With as many as there are events, the ids have no epoch, and only numbers are judged.
+    pub histories: u64,
     /// Events that came with a number in their data.
     pub judged_by_number: u64,
     /// Events without a number whose position was compared with the other clients'.
@@ -148,7 +151,7 @@ impl Verdict {
     fn add(&mut self, other: &Self) {
         add!(self += other: missed, duplicates, disordered, foreign, resets);
         add!(self += other: repeated_after_reset, missed_after_reset);
-        add!(self += other: judged_by_id, judged_by_number, compared, unjudged);
+        add!(self += other: judged_by_id, histories, judged_by_number, compared, unjudged);
     }
 }
 

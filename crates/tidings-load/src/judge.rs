@@ -8,16 +8,33 @@ use crate::track::{Arrival, Track};
 /// An event that is earlier than the first one by so much was not overtaken by it.
 const NOT_OVERTAKEN: u64 = 8;
 
+/// How many epochs of a client are known.
+const MOST_HISTORIES: usize = 16;
+
+/// The digits of a time in milliseconds, until the year 2286.
+const MILLIS_DIGITS: usize = 13;
+/// How many events one millisecond of a Redis Stream may have.
+const MOST_IN_A_MILLI: u64 = 1 << 20;
+
 /// Judges the events of one client, over all its connections.
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
-    /// A hash of the ids' epoch.
-    history: u64,
-    positions: Track,
-    /// The events without a number, since the last reset, that were compared.
-    span: Option<Span>,
+    /// One for each epoch of the ids; the one of the newest event is the last. Usually a client has
+    /// one.
+    histories: Vec<History>,
     /// The numbers of each stream. Usually a client has one stream.
     streams: Vec<(u64, Track)>,
+}
+
+/// The events whose ids have the same epoch.
+#[derive(Debug, Default)]
+struct History {
+    /// A hash of it.
+    epoch: u64,
+    positions: Track,
+    has_several: bool,
+    /// The events without a number, since the last reset, that were compared.
+    span: Option<Span>,
 }
 
 impl Judge {
@@ -30,9 +47,10 @@ impl Judge {
         comparison: &mut Comparison,
     ) {
         verdict.foreign += u64::from(reading.foreign);
-        let by_id = id.and_then(position).map(|(history, position)| {
+        let by_id = id.and_then(position).and_then(|(epoch, position)| {
+            let arrival = self.judge_position(epoch, position, verdict, comparison)?;
             verdict.judged_by_id += 1;
-            (position, self.judge_position(history, position, verdict, comparison))
+            Some((position, arrival))
         });
         let order_is_judged = by_id.is_some();
         let is_new =
@@ -59,40 +77,58 @@ impl Judge {
 
     /// The server has announced a gap, or the client has no id to resume from.
     pub(crate) fn restart(&mut self, comparison: &mut Comparison) {
-        self.close(comparison);
-        self.positions.restart();
+        for history in &mut self.histories {
+            history.close(comparison);
+            history.positions.restart();
+        }
         for (_, track) in &mut self.streams {
             track.restart();
         }
     }
 
-    /// The span that is still open.
-    pub(crate) fn span(&self) -> Option<Span> {
-        self.span
+    /// The spans that are still open.
+    pub(crate) fn spans(&self) -> impl Iterator<Item = Span> {
+        self.histories.iter().filter_map(|history| history.span)
     }
 
+    /// `None` if the position says nothing, because the epoch changes with every event.
     fn judge_position(
         &mut self,
-        history: u64,
+        epoch: u64,
         position: u64,
         verdict: &mut Verdict,
         comparison: &mut Comparison,
-    ) -> Arrival {
-        if history != self.history {
-            self.close(comparison);
-            self.history = history;
-            self.positions = Track::default();
-        }
-        let arrival = self.positions.record(position);
+    ) -> Option<Arrival> {
+        let is_judged = self.enter(epoch, verdict, comparison);
+        let History { positions, .. } = self.histories.last_mut()?;
+        let arrival = positions.record(position);
         match arrival {
             Arrival::Repeated => verdict.duplicates += 1,
             Arrival::Late | Arrival::Earlier(_) => verdict.disordered += 1,
-            Arrival::First | Arrival::Ahead(_) if self.positions.is_from_before(position) => {
+            Arrival::First | Arrival::Ahead(_) if positions.is_from_before(position) => {
                 verdict.repeated_after_reset += 1;
             }
             Arrival::First | Arrival::Ahead(_) => {}
         }
-        arrival
+        is_judged.then_some(arrival)
+    }
+
+    /// Makes the epoch's history the last one. Returns whether it has had an event, or may be the
+    /// successor of another history, which has had several.
+    fn enter(&mut self, epoch: u64, verdict: &mut Verdict, comparison: &mut Comparison) -> bool {
+        if let Some(at) = self.histories.iter().position(|history| history.epoch == epoch) {
+            let mut history = self.histories.remove(at);
+            history.has_several = true;
+            self.histories.push(history);
+            return true;
+        }
+        let is_judged = self.histories.last().is_none_or(|history| history.has_several);
+        verdict.histories += u64::from(!self.histories.is_empty());
+        if self.histories.len() == MOST_HISTORIES {
+            self.histories.remove(0).close(comparison);
+        }
+        self.histories.push(History { epoch, ..History::default() });
+        is_judged
     }
 
     /// `moved_on`: by its id it is newer than all earlier ones. `has_id`: the id has decided on
@@ -134,9 +170,10 @@ impl Judge {
     }
 
     fn compare(&mut self, position: u64, arrival: Arrival, comparison: &mut Comparison) {
-        let history = self.history;
-        let Some(span) = &mut self.span else {
-            self.span = Some(Span { history, first: position, last: position });
+        let Some(History { epoch, span, .. }) = self.histories.last_mut() else { return };
+        let history = *epoch;
+        let Some(span) = span else {
+            *span = Some(Span { history, first: position, last: position });
             comparison.receive((history, position));
             return;
         };
@@ -146,7 +183,9 @@ impl Judge {
         span.last = span.last.max(position);
         comparison.receive((history, position));
     }
+}
 
+impl History {
     fn close(&mut self, comparison: &mut Comparison) {
         if let Some(span) = self.span.take() {
             comparison.close(span);
@@ -154,12 +193,18 @@ impl Judge {
     }
 }
 
-/// The history and the position in an id `<epoch>-<position>`, or `<position>`.
+/// A hash of the epoch, and the position, in an id `<epoch>-<position>` or `<position>`. The id of a
+/// Redis Stream, `<milliseconds>-<number>`, is a position.
 fn position(id: &str) -> Option<(u64, u64)> {
-    let (epoch, position) = id.rsplit_once('-').unwrap_or(("", id));
     // The parser of numbers would accept a sign.
-    let position = position.parse().ok().filter(|_| !position.starts_with('+'))?;
-    Some((fields::hash_of(epoch), position))
+    let number = |text: &str| text.parse::<u64>().ok().filter(|_| !text.starts_with('+'));
+    let (epoch, position) = id.rsplit_once('-').unwrap_or(("", id));
+    let position = number(position)?;
+    let may_be_time = epoch.len() == MILLIS_DIGITS && position < MOST_IN_A_MILLI;
+    Some(match number(epoch).filter(|_| may_be_time) {
+        Some(millis) => (fields::hash_of(""), millis * MOST_IN_A_MILLI + position),
+        None => (fields::hash_of(epoch), position),
+    })
 }
 
 #[cfg(test)]
@@ -228,7 +273,8 @@ mod tests {
         /// Missed, duplicates, disordered, foreign.
         fn faults(&self) -> [u64; 4] {
             let v = self.verdict;
-            let compared = self.comparison.missed(self.judges.iter().filter_map(Judge::span));
+            let spans = self.judges.iter().flat_map(|judge| judge.spans());
+            let compared = self.comparison.missed(spans);
             [v.missed + compared, v.duplicates, v.disordered, v.foreign]
         }
     }
@@ -341,6 +387,44 @@ mod tests {
     }
 
     #[test]
+    fn ids_whose_epoch_always_changes_are_judged_as_a_whole_or_not_at_all() {
+        let of_redis = |n: u64| format!("{}-{}", 1_700_000_000_000 + n / 2, n % 2);
+        let other = |n: u64| format!("x{n}-0");
+        let ids: [(fn(u64) -> String, u64); 2] = [(of_redis, 51), (other, 1)];
+        for (id, judged_by_id) in ids {
+            let mut clients = Clients::new();
+            let mut sent = numbered(1..50);
+            for (n, event) in (1..).zip(&mut sent) {
+                event.id = Some(id(n));
+            }
+            // A replay from the wrong position.
+            let again = sent[5..7].to_vec();
+            drop(sent.splice(40..40, again));
+            clients.add(&sent);
+            assert_eq!(clients.faults(), [0, 2, 0, 0], "{}", id(0));
+            assert_eq!(clients.verdict.judged_by_id, judged_by_id, "{}", id(0));
+        }
+    }
+
+    #[test]
+    fn epochs_that_take_turns_are_judged_each() {
+        let sent = |n: u64| {
+            let topic = if n.is_multiple_of(2) { "orders" } else { "news" };
+            Sent { id: Some(format!("{topic}-{n}")), data: "x".into() }
+        };
+        let all: Vec<_> = (1..50).map(sent).collect();
+        let mut spoilt = all.clone();
+        spoilt.remove(20);
+        spoilt.insert(31, spoilt[20].clone());
+        spoilt.swap(40, 42);
+        let mut clients = Clients::new();
+        clients.add(&all);
+        clients.add(&spoilt);
+        assert_eq!(clients.faults(), [1, 1, 1, 0]);
+        assert_eq!(clients.verdict.histories, 2);
+    }
+
+    #[test]
     fn numbers_that_start_again_are_no_duplicates_if_the_ids_go_on() {
         let mut clients = Clients::new();
         clients.add(&numbered(1..100));
@@ -385,6 +469,7 @@ mod tests {
         assert_eq!((clients.verdict.unjudged, clients.verdict.judged_by_id), (2, 0));
         assert_eq!(position("17"), Some((fields::hash_of(""), 17)));
         assert_eq!(position("a-b-17"), Some((fields::hash_of("a-b"), 17)));
+        assert_eq!(position("1700000000000-1").unwrap().0, fields::hash_of(""));
         assert_eq!((position(""), position("a-"), position("a-1x")), (None, None, None));
     }
 }

@@ -101,7 +101,7 @@
 //!
 //! | fault | judged by |
 //! |---|---|
-//! | duplicates, order | the position in the event's id, `<epoch>-<position>` or `<position>`, for each client over all its connections; without one, the number in the data |
+//! | duplicates, order | the position in the event's id, `<epoch>-<position>`, `<position>` or that of a Redis Stream, for each client over all its connections; without one, the number in the data |
 //! | missed events | the number in the data, for each client and stream; without one, comparison with the other clients of the same process |
 //! | foreign events | `--expect` |
 //! | behind at the end | the number of the last event that was published, 2 seconds after it; only with `--publish` |
@@ -121,7 +121,9 @@
 //!   their `stream`. If clients receive only others, nobody is behind, and the report says so.
 //! - *Resets*: after a `tidings:status` event with the status `reset`, earlier events may come again,
 //!   and others may be left out. Both have separate counts, and are no faults. A client without an id to
-//!   resume from starts again in the same way. Another epoch is another history.
+//!   resume from starts again in the same way.
+//! - *Epochs*: another epoch is another history, and each is judged for itself. Where the epoch changes
+//!   with every event, ids say nothing, and numbers are judged as without ids.
 //! - Events with neither position nor number are counted as `unjudged`.
 //!
 //! # As a library

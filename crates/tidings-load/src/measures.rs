@@ -277,7 +277,7 @@ impl Measures {
     /// What was measured so far.
     pub(crate) fn tally(&self) -> Tally {
         let mut tally = self.tally.clone();
-        let open = self.clients.iter().filter_map(|client| client.judge.span());
+        let open = self.clients.iter().flat_map(|client| client.judge.spans());
         tally.verdict.missed += self.comparison.missed(open);
         let count = |is_so: fn(&ClientState) -> bool| {
             self.clients.iter().filter(|client| is_so(client)).count() as u64

@@ -81,6 +81,7 @@ impl Report {
                     (verdict.compared, "compared"),
                 ],
             ),
+            ("", vec![(verdict.histories, "further epochs in ids")]),
             ("not judged", vec![(verdict.unjudged, "events without id and number")]),
         ]));
         rows
