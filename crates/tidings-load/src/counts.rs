@@ -88,7 +88,7 @@ impl Connections {
 pub struct Deliveries {
     /// Events, over all clients. A hub's own events do not count.
     pub total: u64,
-    /// The average.
+    /// The average until the end of the run.
     pub per_second: f64,
     /// The best sample.
     pub peak_per_second: f64,
@@ -166,6 +166,8 @@ pub(crate) struct Tally {
     pub(crate) behind: u64,
     /// Clients with any event that was published.
     pub(crate) received_published: u64,
+    /// Deliveries until the end of the run; later ones do not count for the rate.
+    pub(crate) in_time: u64,
     pub(crate) connect: Latency,
     pub(crate) first_byte: Latency,
     pub(crate) latency: Latency,
@@ -179,7 +181,7 @@ impl Tally {
         self.connections.add(&other.connections);
         self.deliveries.add(&other.deliveries);
         self.verdict.add(&other.verdict);
-        add!(self += other: behind, received_published);
+        add!(self += other: behind, received_published, in_time);
         self.connect.add(&other.connect);
         self.first_byte.add(&other.first_byte);
         self.latency.add(&other.latency);

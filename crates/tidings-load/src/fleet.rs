@@ -177,12 +177,13 @@ impl Fleet {
     /// Lets clients receive the last event that was published, and stalled ones check their
     /// connections. Returns what was measured.
     pub(crate) async fn finish(&self, last: Option<LastEvent>) -> Tally {
+        let in_time = self.deliveries();
         let behind = match last {
             Some(last) => self.settle(last).await,
             None => 0,
         };
         self.thaw().await;
-        Tally { behind, ..self.tally() }
+        Tally { in_time, behind, ..self.tally() }
     }
 
     /// Waits until every reading client has the last event, for no longer than [`SETTLE`]. Returns

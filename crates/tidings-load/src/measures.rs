@@ -284,6 +284,7 @@ impl Measures {
         };
         tally.clients.waiting = count(|client| !client.has_streamed && !client.has_given_up);
         tally.clients.lost = count(ClientState::is_lost);
+        tally.in_time = tally.deliveries.total;
         tally.received_published = count(|client| client.newest_published.is_some());
         tally
     }

@@ -114,7 +114,7 @@ impl Report {
     pub(crate) fn new(target: &Target, took: Duration, tally: Tally) -> Self {
         let seconds = took.as_secs_f64();
         let mut deliveries = tally.deliveries;
-        deliveries.per_second = rate(deliveries.total, seconds);
+        deliveries.per_second = rate(tally.in_time, seconds);
         let distribution = tally.latency.counts();
         Self {
             target: target.to_string(),

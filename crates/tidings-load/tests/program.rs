@@ -328,6 +328,22 @@ async fn evicted_stalled_clients_are_counted() {
 }
 
 #[tokio::test]
+async fn what_comes_after_the_end_of_the_run_is_not_in_the_rate() {
+    let hub = Process::start("hub-axum").await;
+    // Stalled clients check their connections for more than a second: another run publishes.
+    let events = format!("http://{}/events?topic=load", hub.addr());
+    let arguments = [&*events, "-c", "4", "--stalled", "25%", "--for", "1s", "--json"];
+    let publisher = ["-c", "1", "--for", "4s", "--rate", "200"];
+    let (measured, _) = tokio::join!(run(&arguments), run_at(&hub, &publisher));
+    let (code, text, complaints) = measured;
+    assert_eq!(code, Some(0), "{complaints}");
+    let report = json(&text);
+    let of = |field: &str| report["deliveries"][field].as_f64().unwrap();
+    let in_time = of("per_second") * report["seconds"].as_f64().unwrap();
+    assert!(of("total") > 0.0 && in_time < 0.75 * of("total"), "{text}");
+}
+
+#[tokio::test]
 async fn headers_are_sent_with_every_request() {
     let server = Scripted::start(|_| Answer::stays(STREAM)).await;
     let url = server.url();
