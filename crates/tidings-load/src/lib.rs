@@ -81,7 +81,7 @@
 //! - **connect**: from the first packet until the connection is made. If the server's queue of
 //!   connections is full, it takes a second, after which systems try again, and then two and four. Some
 //!   systems accept a connection for which they have no room; then the first byte is late instead.
-//! - **first byte**: from the request until the first byte of the stream.
+//! - **first byte**: from the request until the head of the response has come.
 //! - **latency**: from the time in the event's data until the event is read. The time is a field of a
 //!   JSON object, `at`, or the number with which the data begins. Its magnitude tells milliseconds,
 //!   microseconds and nanoseconds since the Unix epoch apart. Both clocks must agree, as those of one

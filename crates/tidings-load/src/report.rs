@@ -32,7 +32,7 @@ pub struct Report {
     pub connections: Connections,
     /// From the first packet until the connection is made.
     pub connect_ms: Times,
-    /// From the request until the first byte of the stream.
+    /// From the request until the head of the response, with which the stream begins.
     pub first_byte_ms: Times,
     /// The events that were received.
     pub deliveries: Deliveries,

@@ -85,7 +85,6 @@ pub(crate) struct StreamReader<'a> {
     decoder: Decoder,
     requested: Instant,
     requested_wall: u64,
-    has_body: bool,
     has_id: bool,
 }
 
@@ -99,7 +98,6 @@ impl<'a> StreamReader<'a> {
             decoder: Decoder::new().max_event_bytes(MAX_EVENT_BYTES),
             requested: Instant::now(),
             requested_wall: wall_micros(),
-            has_body: false,
             has_id: false,
         }
     }
@@ -121,6 +119,7 @@ impl<'a> StreamReader<'a> {
             return Err(StreamEnd::Refused(reason));
         }
         self.is_streaming = true;
+        measures.tally.first_byte.record(micros_since(self.requested));
         measures.stream_began(self.client, wall_micros());
         self.began.notify_one();
         self.fleet.changed.notify_waiters();
@@ -134,9 +133,6 @@ impl<'a> StreamReader<'a> {
         bytes: &[u8],
         now: u64,
     ) -> Result<(), StreamEnd> {
-        if !std::mem::replace(&mut self.has_body, true) {
-            measures.tally.first_byte.record(micros_since(self.requested));
-        }
         let (fields, requested) = (&self.fleet.plan.fields, self.requested_wall);
         let mut is_awaited = false;
         let fed = self.decoder.feed(bytes);

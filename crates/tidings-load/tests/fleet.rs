@@ -131,6 +131,14 @@ async fn a_stream_that_the_server_ends_is_resumed_after_its_retry_delay() {
 }
 
 #[tokio::test]
+async fn a_head_is_the_first_byte_even_if_no_event_comes() {
+    let server = Scripted::start(|_| Answer::stays(STREAM)).await;
+    let target = Target::parse(&server.url()).unwrap();
+    let fleet = within("all clients", Fleet::connect(&target, 3)).await.unwrap();
+    assert_eq!(fleet.report().first_byte_ms.count, 3);
+}
+
+#[tokio::test]
 async fn a_response_without_its_last_chunk_is_cut() {
     const CHUNKED: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
                            transfer-encoding: chunked\r\n\r\na\r\nretry: 1\n\n\r\n";
