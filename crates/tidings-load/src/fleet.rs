@@ -229,7 +229,7 @@ impl Fleet {
                     return Ok(());
                 }
                 if let Some(reason) = reason(&measures.tally) {
-                    return Err(report::refusal(&self.context.plan.target, reason));
+                    return Err(report::refusal(&self.context.plan.target, "", reason));
                 }
             }
             changed.await;

@@ -170,7 +170,7 @@ impl Load {
                     }
                     () = &mut end => break,
                     reason = clients.failed() => {
-                        return Err(report::refusal(&plan.target, &reason));
+                        return Err(report::refusal(&plan.target, "", &reason));
                     }
                     failed = &mut publisher => match failed {
                         Err(error) => return Err(error),

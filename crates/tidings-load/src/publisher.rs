@@ -12,7 +12,7 @@ use crate::latency::Latency;
 use crate::measures::wall_micros;
 use crate::report::{Published, Times, rate, refusal};
 use crate::response::Response;
-use crate::stream::micros_since;
+use crate::stream::{micros_since, reason};
 use crate::{LoadError, Target};
 
 /// How long a response may take.
@@ -65,9 +65,9 @@ impl Publishing {
     }
 
     pub(crate) fn check(&self) -> Result<(), LoadError> {
-        let is_rate = self.rate > 0.0 && self.rate <= 1e6;
+        let is_rate = (1e-6..=1e6).contains(&self.rate);
         LoadError::refuse_if([
-            (!is_rate, "rate: must be greater than 0, and at most 1,000,000 a second"),
+            (!is_rate, "rate: must be between 0.000001 and 1,000,000 a second"),
             (self.burst == 0, "burst: must be at least 1"),
             (self.size > 8 * 1024 * 1024, "size: must not exceed 8 MiB"),
         ])
@@ -162,7 +162,7 @@ pub(crate) async fn publish(
                     post.stream = None;
                     tally.failed += 1;
                     if tally.events == 0 {
-                        return Err(refusal(&target, &format!("the publisher fails: {reason}")));
+                        return Err(refusal(&target, "the publisher fails: ", &reason));
                     }
                 }
             }
@@ -189,20 +189,20 @@ impl Post<'_> {
         {
             return accepted(status);
         }
-        let stream = TcpStream::connect(self.server).await.map_err(|error| error.to_string())?;
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        let stream = TcpStream::connect(self.server).await.map_err(|error| reason(&error))?;
+        stream.set_nodelay(true).map_err(|error| reason(&error))?;
         self.stream = Some(stream);
         accepted(self.exchange(&request).await?)
     }
 
     async fn exchange(&mut self, request: &[u8]) -> Result<u16, String> {
         let Some(mut stream) = self.stream.take() else { return Err("no connection".into()) };
-        stream.write_all(request).await.map_err(|error| error.to_string())?;
+        stream.write_all(request).await.map_err(|error| reason(&error))?;
         let mut response = Response::new();
         let mut buffer = [0; 2048];
         let mut has_ended = false;
         while !response.is_complete() && !has_ended {
-            let read = stream.read(&mut buffer).await.map_err(|error| error.to_string())?;
+            let read = stream.read(&mut buffer).await.map_err(|error| reason(&error))?;
             has_ended = read == 0;
             let mut bytes = buffer.get(..read).unwrap_or_default();
             while response.next_data(&mut bytes).map_err(|bad| bad.to_string())?.is_some() {}

@@ -225,11 +225,12 @@ impl Times {
     }
 }
 
-/// The error of a load in which no client could stream.
-pub(crate) fn refusal(target: &Target, reason: &str) -> LoadError {
+/// The error of a load in which no client could stream, or in which the publisher, which is then
+/// `who`, failed.
+pub(crate) fn refusal(target: &Target, who: &str, reason: &str) -> LoadError {
     let is_response = reason.starts_with("the ");
     let kind = if is_response { LoadErrorKind::Refused } else { LoadErrorKind::Unreachable };
-    LoadError::new(kind, format!("{target}: {reason}"))
+    LoadError::new(kind, format!("{target}: {who}{reason}"))
 }
 
 pub(crate) fn rate(times: u64, seconds: f64) -> f64 {

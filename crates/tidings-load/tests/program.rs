@@ -8,6 +8,7 @@ use std::process::{Output, Stdio};
 
 use scripted::{Answer, STREAM, Scripted, events};
 use serde_json::Value;
+use tidings_load::{Load, LoadErrorKind, Plan, Publishing, Target};
 use tidings_testkit::limit::{LIMIT, eventually, within};
 use tidings_testkit::process::Process;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -204,6 +205,7 @@ async fn bad_arguments_end_with_one_sentence_and_2() {
         (&[url, "--header", "nonsense"], "must be a name and its value"),
         (&[url, "--rate", "5"], "--publish"),
         (&[url, "--publish", "x"], "url: must begin with http://"),
+        (&[url, "--publish", url, "--rate", "1e-300"], "rate: must be between 0.000001 and"),
         (&[url, "--publish", url, "--size", "9MiB"], "size: must not exceed 8 MiB"),
         (&[url, "--expect", "x"], "expect: must be a field and its text"),
         (&[url, "--clint", "5"], "--clint"),
@@ -244,6 +246,18 @@ async fn a_publisher_that_is_refused_ends_the_run() {
     assert_eq!(code, Some(1));
     let cause = format!("{publish}: the publisher fails: the server answers 404");
     assert_eq!(complaints, format!("tidings-load: {cause}\n"));
+}
+
+#[tokio::test]
+async fn a_publisher_without_a_server_is_unreachable() {
+    let server = Scripted::start(|_| Answer::stays(STREAM)).await;
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let publish = format!("http://{free}/");
+    let publishing = Publishing::new(Target::parse(&publish).unwrap());
+    let load = Load::new(Plan::new(Target::parse(&server.url()).unwrap(), 1)).publish(publishing);
+    let error = within("the end", load.run()).await.unwrap_err();
+    assert_eq!(error.kind(), LoadErrorKind::Unreachable);
+    assert_eq!(error.to_string(), format!("{publish}: the publisher fails: connection refused"));
 }
 
 #[tokio::test]
