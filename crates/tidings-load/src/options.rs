@@ -148,6 +148,10 @@ pub(crate) enum Call {
 impl Options {
     pub(crate) fn read() -> Call {
         match Self::try_parse() {
+            Ok(options) if options.connects_for_too_long() => {
+                let sentence = "connect-rate: all clients must connect before the end of the run";
+                Call::Refuse(sentence.to_owned())
+            }
             Ok(options) => Call::Run(Box::new(options)),
             Err(error) => match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -156,6 +160,11 @@ impl Options {
                 _ => Call::Refuse(sentence(&error)),
             },
         }
+    }
+
+    fn connects_for_too_long(&self) -> bool {
+        let clients = self.clients as f64;
+        self.connect_rate.is_some_and(|rate| clients / rate >= self.run_for.as_secs_f64())
     }
 
     pub(crate) fn load(&self) -> Result<Load, LoadError> {
