@@ -86,6 +86,14 @@ impl Judge {
         }
     }
 
+    /// Goes on in another comparison, from the newest events on.
+    pub(crate) fn continue_in(&mut self, comparison: &mut Comparison) {
+        for span in self.histories.iter_mut().filter_map(|history| history.span.as_mut()) {
+            span.first = span.last;
+            comparison.receive((span.history, span.last));
+        }
+    }
+
     /// The spans that are still open.
     pub(crate) fn spans(&self) -> impl Iterator<Item = Span> {
         self.histories.iter().filter_map(|history| history.span)
@@ -384,6 +392,23 @@ mod tests {
         again.iter_mut().for_each(|event| event.id = event.id.take().map(|id| format!("f{id}")));
         clients.continue_with(&again);
         assert_eq!(clients.faults(), [0; 4]);
+    }
+
+    #[test]
+    fn a_comparison_that_starts_again_finds_what_is_missed_from_then_on() {
+        let mut clients = Clients::new();
+        let sent = without_numbers(numbered(1..50));
+        clients.add(&sent[..20]);
+        clients.add(&sent[..15]);
+        clients.comparison = Comparison::default();
+        for judge in &mut clients.judges {
+            judge.continue_in(&mut clients.comparison);
+        }
+        assert_eq!(clients.faults(), [0; 4]);
+        clients.continue_with(&[&sent[15..30], &sent[31..]].concat());
+        clients.judges.rotate_left(1);
+        clients.continue_with(&sent[20..]);
+        assert_eq!(clients.faults(), [1, 0, 0, 0]);
     }
 
     #[test]

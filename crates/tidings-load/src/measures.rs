@@ -308,8 +308,10 @@ impl Measures {
         self.tally = Tally { clients, ..Tally::default() };
         self.next_sample.deliveries = 0;
         self.next_sample.latency = Latency::default();
+        self.comparison = Comparison::default();
         for client in &mut self.clients {
             client.deliveries = 0;
+            client.judge.continue_in(&mut self.comparison);
         }
         (self.wanted, self.have_wanted) = (0, 0);
     }

@@ -7,7 +7,7 @@ mod scripted;
 use std::time::Duration;
 
 use scripted::{Answer, STREAM, Scripted, events};
-use tidings_load::{Connections, Fields, Fleet, LoadErrorKind, Plan, Report, Target};
+use tidings_load::{Connections, Fields, Fleet, LoadErrorKind, Plan, Report, Target, Verdict};
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::process::Process;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -38,12 +38,17 @@ fn events_of(hub: &Process, topic: &str) -> Target {
 /// Two clients: the server sends `first` to one and `second` to the other, `deliveries` events in
 /// all.
 async fn two_clients(first: &str, second: &str, deliveries: u64, fields: Fields) -> Report {
+    fleet_of_two(first, second, deliveries, fields).await.report()
+}
+
+/// As [`two_clients`], before the report.
+async fn fleet_of_two(first: &str, second: &str, deliveries: u64, fields: Fields) -> Fleet {
     let answers = [first, second].map(|body| Answer::stays(format!("{STREAM}{body}")));
     let server = Scripted::start(move |number| answers[number % 2].clone()).await;
     let plan = Plan::new(Target::parse(&server.url()).unwrap(), 2).fields(fields);
     let fleet = within("the start", Fleet::start(plan)).await.unwrap();
     eventually("all deliveries", || fleet.deliveries() == deliveries).await;
-    fleet.report()
+    fleet
 }
 
 #[tokio::test]
@@ -194,8 +199,11 @@ async fn without_numbers_an_event_that_only_others_received_was_missed() {
     let unnumbered =
         |ids: &[u64]| ids.iter().map(|id| format!("id: e-{id}\ndata: x\n\n")).collect::<String>();
     let (all, some) = (unnumbered(&[2, 5, 9, 12]), unnumbered(&[2, 9, 12]));
-    let report = two_clients(&all, &some, 7, Fields::default()).await;
-    assert_eq!((report.verdict.missed, report.verdict.compared), (1, 7));
+    let mut fleet = fleet_of_two(&all, &some, 7, Fields::default()).await;
+    let verdict = fleet.report().verdict;
+    assert_eq!((verdict.missed, verdict.compared), (1, 7));
+    fleet.restart_measuring();
+    assert_eq!(fleet.report().verdict, Verdict::default());
 }
 
 #[tokio::test]
