@@ -137,7 +137,8 @@ pub struct Verdict {
     pub judged_by_number: u64,
     /// Events without a number whose position was compared with the other clients'.
     pub compared: u64,
-    /// Events with neither position nor number: nothing could be judged.
+    /// Events with neither position nor number, or with a number of a stream beyond the first
+    /// thousand of a client.
     pub unjudged: u64,
 }
 

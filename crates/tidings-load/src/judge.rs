@@ -1,5 +1,7 @@
 //! Whether a client received every event once and in order.
 
+use std::collections::HashMap;
+
 use crate::comparison::{Comparison, Span};
 use crate::counts::Verdict;
 use crate::fields::{self, Reading};
@@ -7,6 +9,9 @@ use crate::track::{Arrival, Track};
 
 /// An event that is earlier than the first one by so much was not overtaken by it.
 const NOT_OVERTAKEN: u64 = 8;
+
+/// How many streams of a client are known. Events of others are not judged.
+const MOST_STREAMS: usize = 1000;
 
 /// How many epochs of a client are known.
 const MOST_HISTORIES: usize = 16;
@@ -22,8 +27,8 @@ pub(crate) struct Judge {
     /// One for each epoch of the ids; the one of the newest event is the last. Usually a client has
     /// one.
     histories: Vec<History>,
-    /// The numbers of each stream. Usually a client has one stream.
-    streams: Vec<(u64, Track)>,
+    /// The numbers of each stream.
+    streams: HashMap<u64, Track>,
 }
 
 /// The events whose ids have the same epoch.
@@ -55,23 +60,27 @@ impl Judge {
         let order_is_judged = by_id.is_some();
         let is_new =
             by_id.is_none_or(|(_, arrival)| matches!(arrival, Arrival::First | Arrival::Ahead(_)));
-        if let Some(number) = reading.number {
-            verdict.judged_by_number += 1;
-            // A duplicate by its id is one by its number, too.
-            if !matches!(by_id, Some((_, Arrival::Repeated))) {
-                self.judge_number(
-                    reading.stream,
-                    number,
-                    order_is_judged && is_new,
-                    by_id.is_some(),
-                    verdict,
-                );
+        let is_known =
+            self.streams.len() < MOST_STREAMS || self.streams.contains_key(&reading.stream);
+        match (reading.number, by_id) {
+            (Some(number), _) if is_known => {
+                verdict.judged_by_number += 1;
+                // A duplicate by its id is one by its number, too.
+                if !matches!(by_id, Some((_, Arrival::Repeated))) {
+                    self.judge_number(
+                        reading.stream,
+                        number,
+                        order_is_judged && is_new,
+                        by_id.is_some(),
+                        verdict,
+                    );
+                }
             }
-        } else if let Some((position, arrival)) = by_id {
-            verdict.compared += 1;
-            self.compare(position, arrival, comparison);
-        } else {
-            verdict.unjudged += 1;
+            (None, Some((position, arrival))) => {
+                verdict.compared += 1;
+                self.compare(position, arrival, comparison);
+            }
+            _ => verdict.unjudged += 1,
         }
     }
 
@@ -81,7 +90,7 @@ impl Judge {
             history.close(comparison);
             history.positions.restart();
         }
-        for (_, track) in &mut self.streams {
+        for track in self.streams.values_mut() {
             track.restart();
         }
     }
@@ -149,12 +158,7 @@ impl Judge {
         has_id: bool,
         verdict: &mut Verdict,
     ) {
-        let at = self.streams.iter().position(|(known, _)| *known == stream);
-        let at = at.unwrap_or_else(|| {
-            self.streams.push((stream, Track::default()));
-            self.streams.len() - 1
-        });
-        let Some((_, track)) = self.streams.get_mut(at) else { return };
+        let track = self.streams.entry(stream).or_default();
         let from_before = track.is_from_before(number);
         match track.record(number) {
             Arrival::First => verdict.missed_after_reset += track.since_before(number),
@@ -484,6 +488,21 @@ mod tests {
             clients.add(&swapped);
         }
         assert_eq!(clients.faults(), [2, 0, 2, 0]);
+    }
+
+    #[test]
+    fn events_of_more_streams_than_a_client_knows_are_not_judged() {
+        let mut clients = Clients::new();
+        let of_stream = |stream: usize| Sent {
+            id: None,
+            data: format!("{{\"n\":1,\"stream\":\"{stream}\"}}"),
+        };
+        let sent: Vec<_> = (0..MOST_STREAMS + 5).map(of_stream).collect();
+        clients.add(&sent);
+        clients.continue_with(&sent[..10]);
+        assert_eq!(clients.faults(), [0, 10, 0, 0]);
+        assert_eq!((clients.verdict.judged_by_number, clients.verdict.unjudged), (1010, 5));
+        assert_eq!(clients.judges[0].streams.len(), MOST_STREAMS);
     }
 
     #[test]

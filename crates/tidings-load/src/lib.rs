@@ -124,7 +124,8 @@
 //!   resume from starts again in the same way.
 //! - *Epochs*: another epoch is another history, and each is judged for itself. Where the epoch changes
 //!   with every event, ids say nothing, and numbers are judged as without ids.
-//! - Events with neither position nor number are counted as `unjudged`.
+//! - Events with neither position nor number are counted as `unjudged`, and so are numbers of streams
+//!   beyond the first thousand of a client.
 //!
 //! # As a library
 //!

@@ -82,7 +82,7 @@ impl Report {
                 ],
             ),
             ("", vec![(verdict.histories, "further epochs in ids")]),
-            ("not judged", vec![(verdict.unjudged, "events without id and number")]),
+            ("not judged", vec![(verdict.unjudged, "events")]),
         ]));
         rows
     }
