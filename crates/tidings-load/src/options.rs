@@ -16,7 +16,7 @@ const OTHER_FILES: usize = 16;
 #[derive(Debug, Clone, Parser)]
 #[command(version, after_help = AFTER_HELP, name = "tidings-load")]
 pub(crate) struct Options {
-    /// The stream, such as http://127.0.0.1:3000/events?topic=load
+    /// The stream, such as http://127.0.0.1:3000/events?topic=load; without TLS, and no redirect
     #[arg(value_name = "URL")]
     pub(crate) url: String,
 
