@@ -116,7 +116,7 @@ async fn a_run_in_which_nothing_arrives_has_a_fault() {
     let hub = Process::start("hub-axum").await;
     let events = format!("http://{}/events?topic=load", hub.addr());
     let publish = format!("http://{}/publish?topic=laod", hub.addr());
-    let arguments = [&*events, "--publish", &*publish, "--rate", "50", "-c", "30", "--for", "1s"];
+    let arguments = [&*events, "--publish", &*publish, "--rate", "50", "-c", "30", "--for", "2s"];
     for more in [&["--json"][..], &["--json", "--files-per-process", "32"]] {
         let (code, text, complaints) = run(&[&arguments[..], more].concat()).await;
         assert_eq!(code, Some(1), "{text}");
