@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::context::FleetContext;
@@ -32,11 +33,12 @@ pub(crate) async fn live(fleet: Arc<FleetContext>, protocol: Arc<Protocol>, clie
     let mut stay = plan.reconnect_every.map(|interval| interval.mul_f64(fastrand::f64()));
     loop {
         storm.mark_unchanged();
-        let due = reconnect_due(stay, &mut storm, kind);
+        let began = Notify::new();
+        let due = reconnect_due(stay, &began, &mut storm, kind);
         let end = match &*protocol {
-            Protocol::Http1 => http1::stream(&fleet, client, kind, due).await,
+            Protocol::Http1 => http1::stream(&fleet, client, kind, &began, due).await,
             Protocol::Http2(connections) => {
-                http2::stream(&fleet, connections, client, kind, due).await
+                http2::stream(&fleet, connections, client, kind, &began, due).await
             }
         };
         let pause = {
@@ -49,6 +51,11 @@ pub(crate) async fn live(fleet: Arc<FleetContext>, protocol: Arc<Protocol>, clie
             let (reason, is_final) = match end {
                 StreamEnd::Planned | StreamEnd::Storm => continue,
                 StreamEnd::Evicted | StreamEnd::RunEnded => return,
+                StreamEnd::Finished => {
+                    measures.finished(client);
+                    fleet.changed.notify_waiters();
+                    return;
+                }
                 StreamEnd::Server if kind == ClientKind::Stalled => return,
                 StreamEnd::Server => (None, false),
                 StreamEnd::Broken(reason) | StreamEnd::NotConnected(reason) => {
@@ -59,7 +66,7 @@ pub(crate) async fn live(fleet: Arc<FleetContext>, protocol: Arc<Protocol>, clie
                 StreamEnd::Refused(reason) => (Some(reason), true),
             };
             if let Some(reason) = reason {
-                measures.failed(reason, is_final);
+                measures.failed(client, reason, is_final);
             }
             if is_final {
                 fleet.changed.notify_waiters();

@@ -29,6 +29,13 @@ pub struct Clients {
     pub connected_at_end: u64,
     /// Clients that were refused, or never got a connection, by the reason.
     pub gave_up: BTreeMap<String, u64>,
+    /// Clients that have had no stream yet, and still try.
+    pub waiting: u64,
+    /// Clients that have lost their stream: they gave up, came back in vain, or were turned away
+    /// because there are too many. Slow and stalled clients that were evicted do not count.
+    pub lost: u64,
+    /// Clients that came back and were answered with 204, because their stream is finished.
+    pub finished: u64,
     /// Clients that do not read.
     pub stalled: u64,
     /// Stalled clients whose connection the server has ended.
@@ -41,7 +48,7 @@ pub struct Clients {
 
 impl Clients {
     fn add(&mut self, other: &Self) {
-        add!(self += other: wanted, streamed, connected_at_end);
+        add!(self += other: wanted, streamed, connected_at_end, waiting, lost, finished);
         add!(self += other: stalled, stalled_evicted, slow, slow_evicted);
         add_all(&mut self.gave_up, &other.gave_up);
     }
@@ -59,6 +66,8 @@ pub struct Connections {
     pub closed_by_storm: u64,
     /// Ended by the server as a response should end.
     pub ended_by_server: u64,
+    /// Ends that a hub has announced with `tidings:end`, by the reason.
+    pub announced_ends: BTreeMap<String, u64>,
     /// Cut in the middle of a stream.
     pub broken: u64,
     /// Attempts that failed and streams that were cut, by the reason.
@@ -68,6 +77,7 @@ pub struct Connections {
 impl Connections {
     fn add(&mut self, other: &Self) {
         add!(self += other: opened, closed_as_planned, closed_by_storm, ended_by_server, broken);
+        add_all(&mut self.announced_ends, &other.announced_ends);
         add_all(&mut self.failures, &other.failures);
     }
 }
@@ -76,9 +86,9 @@ impl Connections {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Deliveries {
-    /// Events, over all clients. Status events of the hub do not count.
+    /// Events, over all clients. A hub's own events do not count.
     pub total: u64,
-    /// The average.
+    /// The average until the end of the run.
     pub per_second: f64,
     /// The best sample.
     pub peak_per_second: f64,
@@ -120,11 +130,15 @@ pub struct Verdict {
     pub missed_after_reset: u64,
     /// Events that came with an id whose position could be judged.
     pub judged_by_id: u64,
+    /// Times that a client received an id with an epoch that was new to it, except the first one.
+    /// With as many as there are events, the ids have no epoch, and only numbers are judged.
+    pub histories: u64,
     /// Events that came with a number in their data.
     pub judged_by_number: u64,
     /// Events without a number whose position was compared with the other clients'.
     pub compared: u64,
-    /// Events with neither position nor number: nothing could be judged.
+    /// Events with neither position nor number, or with a number of a stream beyond the first
+    /// thousand of a client.
     pub unjudged: u64,
 }
 
@@ -138,7 +152,7 @@ impl Verdict {
     fn add(&mut self, other: &Self) {
         add!(self += other: missed, duplicates, disordered, foreign, resets);
         add!(self += other: repeated_after_reset, missed_after_reset);
-        add!(self += other: judged_by_id, judged_by_number, compared, unjudged);
+        add!(self += other: judged_by_id, histories, judged_by_number, compared, unjudged);
     }
 }
 
@@ -149,8 +163,12 @@ pub(crate) struct Tally {
     pub(crate) connections: Connections,
     pub(crate) deliveries: Deliveries,
     pub(crate) verdict: Verdict,
-    /// Reading clients without the newest event.
+    /// Reading clients without the last event that was published.
     pub(crate) behind: u64,
+    /// Clients with any event that was published.
+    pub(crate) received_published: u64,
+    /// Deliveries until the end of the run; later ones do not count for the rate.
+    pub(crate) in_time: u64,
     pub(crate) connect: Latency,
     pub(crate) first_byte: Latency,
     pub(crate) latency: Latency,
@@ -164,7 +182,7 @@ impl Tally {
         self.connections.add(&other.connections);
         self.deliveries.add(&other.deliveries);
         self.verdict.add(&other.verdict);
-        self.behind += other.behind;
+        add!(self += other: behind, received_published, in_time);
         self.connect.add(&other.connect);
         self.first_byte.add(&other.first_byte);
         self.latency.add(&other.latency);

@@ -27,6 +27,8 @@ pub struct Fields {
     /// A field and the text that it must have; an event with another text, or without the field,
     /// is foreign. Default none: nothing is foreign.
     pub expected: Option<(String, String)>,
+    /// The stream of the load's own publisher.
+    pub(crate) published: Option<String>,
 }
 
 impl Default for Fields {
@@ -36,6 +38,7 @@ impl Default for Fields {
             sequence: "n".into(),
             stream: "stream".into(),
             expected: None,
+            published: None,
         }
     }
 }
@@ -48,6 +51,8 @@ pub(crate) struct Reading {
     pub(crate) number: Option<u64>,
     /// A hash of the stream's name.
     pub(crate) stream: u64,
+    /// It is of the load's own publisher.
+    pub(crate) is_published: bool,
     pub(crate) foreign: bool,
 }
 
@@ -65,8 +70,13 @@ impl Fields {
     }
 
     pub(crate) fn read(&self, name: &str, data: &str) -> Reading {
-        let mut reading =
-            Reading { at: None, number: None, stream: hash(HASH_START, name), foreign: false };
+        let mut reading = Reading {
+            at: None,
+            number: None,
+            stream: hash(HASH_START, name),
+            is_published: false,
+            foreign: false,
+        };
         let mut is_expected = self.expected.is_none();
         let members = Members(|key: &str, value: &str| {
             if key == self.timestamp {
@@ -75,6 +85,7 @@ impl Fields {
                 reading.number = number(value);
             } else if key == self.stream {
                 reading.stream = hash(reading.stream, value);
+                reading.is_published = self.published.as_deref() == Some(unquoted(value));
             }
             if let Some((field, expected)) = &self.expected {
                 is_expected |= key == field && unquoted(value) == expected;

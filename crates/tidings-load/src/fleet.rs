@@ -5,18 +5,22 @@ use std::time::Duration;
 
 use tokio::runtime;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
 
 use crate::client::{self, Protocol};
 use crate::context::FleetContext;
 use crate::counts::{Sample, Tally};
 use crate::http2::Connections;
 use crate::measures::Measures;
+use crate::publisher::LastEvent;
 use crate::stream::{LAST_CHECK, micros_since};
 use crate::{LoadError, LoadErrorKind, Plan, Report, Target, report};
 
 /// How often the load generator measures how late it is.
 const LAG_EVERY: Duration = Duration::from_millis(20);
+
+/// How long clients may take to receive the last event.
+pub(crate) const SETTLE: Duration = Duration::from_secs(2);
 
 /// Many clients of one server, which share a thread.
 ///
@@ -110,8 +114,8 @@ impl Fleet {
     }
 
     /// Waits until every client has received this number of events since the fleet was started, or
-    /// since [`restart_measuring`](Self::restart_measuring) was called. A hub's own status events
-    /// do not count. With stalled clients it waits forever.
+    /// since [`restart_measuring`](Self::restart_measuring) was called. A hub's own events do not
+    /// count. With stalled clients it waits forever.
     ///
     /// # Errors
     ///
@@ -159,31 +163,44 @@ impl Fleet {
         reason(&self.context.measures.lock().tally).unwrap_or_default().to_owned()
     }
 
-    /// Waits until a client has given up although no other one has streamed yet.
+    /// Waits until it is clear that no client will get a stream.
     pub(crate) async fn failed(&self) {
-        let hopeless =
-            |tally: &Tally| tally.clients.streamed == 0 && !tally.clients.gave_up.is_empty();
         loop {
             let changed = self.context.changed.notified();
-            if hopeless(&self.context.measures.lock().tally) {
+            if self.context.measures.lock().is_hopeless() {
                 return;
             }
             changed.await;
         }
     }
 
-    /// Waits until every reading client has the newest event, for no longer than `limit`.
-    pub(crate) async fn settle(&self, limit: Duration) {
-        let settled = async {
-            while self.context.measures.lock().behind() > 0 {
-                sleep(Duration::from_millis(20)).await;
-            }
+    /// Lets clients receive the last event that was published, and stalled ones check their
+    /// connections. Returns what was measured.
+    pub(crate) async fn finish(&self, last: Option<LastEvent>) -> Tally {
+        let in_time = self.deliveries();
+        let behind = match last {
+            Some(last) => self.settle(last).await,
+            None => 0,
         };
-        let _ = timeout(limit, settled).await;
+        self.thaw().await;
+        Tally { in_time, behind, ..self.tally() }
+    }
+
+    /// Waits until every reading client has the last event, for no longer than [`SETTLE`]. Returns
+    /// how many do not.
+    async fn settle(&self, last: LastEvent) -> u64 {
+        let end = Instant::now() + SETTLE;
+        loop {
+            let behind = self.context.measures.lock().behind(last);
+            if behind == 0 || Instant::now() >= end {
+                return behind;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Lets stalled clients check whether their connections are still there.
-    pub(crate) async fn thaw(&self) {
+    async fn thaw(&self) {
         if self.context.measures.lock().tally.clients.stalled == 0 {
             return;
         }
@@ -191,7 +208,7 @@ impl Fleet {
         sleep(LAST_CHECK + Duration::from_millis(200)).await;
     }
 
-    pub(crate) fn tally(&self) -> Tally {
+    fn tally(&self) -> Tally {
         self.context.measures.lock().tally()
     }
 
@@ -212,7 +229,7 @@ impl Fleet {
                     return Ok(());
                 }
                 if let Some(reason) = reason(&measures.tally) {
-                    return Err(report::refusal(&self.context.plan.target, reason));
+                    return Err(report::refusal(&self.context.plan.target, "", reason));
                 }
             }
             changed.await;
@@ -220,9 +237,11 @@ impl Fleet {
     }
 }
 
+/// Why most of the clients that are gone for good are so.
 fn reason(tally: &Tally) -> Option<&str> {
     let most = tally.clients.gave_up.iter().max_by_key(|(_, clients)| **clients);
-    most.map(|(reason, _)| reason.as_str())
+    let finished = (tally.clients.finished > 0).then_some("the server answers 204");
+    most.map(|(reason, _)| reason.as_str()).or(finished)
 }
 
 async fn run(context: Arc<FleetContext>, protocol: Arc<Protocol>, stopped: oneshot::Receiver<()>) {

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::context::FleetContext;
@@ -30,9 +31,10 @@ pub(crate) async fn stream(
     fleet: &FleetContext,
     client: usize,
     kind: ClientKind,
+    began: &Notify,
     reconnect_due: impl Future<Output = StreamEnd>,
 ) -> StreamEnd {
-    let began = Instant::now();
+    let asked = Instant::now();
     let connected = timeout(stream::CONNECT_LIMIT, stream::connect(fleet, client, kind)).await;
     let mut stream = match connected {
         Ok(Ok(stream)) => stream,
@@ -41,10 +43,11 @@ pub(crate) async fn stream(
     };
     let request = {
         let mut measures = fleet.measures.lock();
-        measures.tally.connect.record(stream::micros_since(began));
+        measures.tally.connect.record(stream::micros_since(asked));
         fleet.plan.target.get(measures.last_id(client))
     };
-    let mut http1 = Http1 { response: Response::new(), reader: StreamReader::new(fleet, client) };
+    let reader = StreamReader::new(fleet, client, began);
+    let mut http1 = Http1 { response: Response::new(), reader };
     if let Err(error) = stream.write_all(&request).await {
         return StreamEnd::Broken(stream::reason(&error));
     }
@@ -132,7 +135,8 @@ impl Http1<'_> {
             return Err(match response.head() {
                 None => StreamEnd::Broken("the connection ended before the response".into()),
                 // A response without a length ends in this way.
-                Some(_) => StreamEnd::Server,
+                Some(_) if response.lasts_until_close() => StreamEnd::Server,
+                Some(_) => StreamEnd::Broken("the connection ended inside the response".into()),
             });
         }
         let mut measures = reader.fleet.measures.lock();

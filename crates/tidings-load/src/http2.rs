@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::context::FleetContext;
@@ -82,13 +82,14 @@ pub(crate) async fn stream(
     connections: &Connections,
     client: usize,
     kind: ClientKind,
+    began: &Notify,
     reconnect_due: impl Future<Output = StreamEnd>,
 ) -> StreamEnd {
     let streamed = async {
         let mut send = connections.of(fleet, client).await?;
         let request = fleet.plan.target.get_http2(fleet.measures.lock().last_id(client));
         let request = request.map_err(|error| StreamEnd::Refused(error.to_string()))?;
-        let reader = StreamReader::new(fleet, client);
+        let reader = StreamReader::new(fleet, client, began);
         let unanswered = |error| StreamEnd::Broken(no_answer(&error));
         let (response, sent) = send.send_request(request, true).map_err(unanswered)?;
         drop(send);

@@ -1,20 +1,45 @@
 //! Whether a client received every event once and in order.
 
+use std::collections::HashMap;
+
 use crate::comparison::{Comparison, Span};
 use crate::counts::Verdict;
 use crate::fields::{self, Reading};
 use crate::track::{Arrival, Track};
 
+/// An event that is earlier than the first one by so much was not overtaken by it.
+const NOT_OVERTAKEN: u64 = 8;
+
+/// How many streams of a client are known. Events of others are not judged.
+const MOST_STREAMS: usize = 1000;
+
+/// How many epochs of a client are known.
+const MOST_HISTORIES: usize = 16;
+
+/// The digits of a time in milliseconds, until the year 2286.
+const MILLIS_DIGITS: usize = 13;
+/// How many events one millisecond of a Redis Stream may have.
+const MOST_IN_A_MILLI: u64 = 1 << 20;
+
 /// Judges the events of one client, over all its connections.
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
-    /// A hash of the ids' epoch.
-    history: u64,
+    /// One for each epoch of the ids; the one of the newest event is the last. Usually a client has
+    /// one.
+    histories: Vec<History>,
+    /// The numbers of each stream.
+    streams: HashMap<u64, Track>,
+}
+
+/// The events whose ids have the same epoch.
+#[derive(Debug, Default)]
+struct History {
+    /// A hash of it.
+    epoch: u64,
     positions: Track,
+    has_several: bool,
     /// The events without a number, since the last reset, that were compared.
     span: Option<Span>,
-    /// The numbers of each stream. Usually a client has one stream.
-    streams: Vec<(u64, Track)>,
 }
 
 impl Judge {
@@ -27,74 +52,100 @@ impl Judge {
         comparison: &mut Comparison,
     ) {
         verdict.foreign += u64::from(reading.foreign);
-        let by_id = id.and_then(position).map(|(history, position)| {
+        let by_id = id.and_then(position).and_then(|(epoch, position)| {
+            let arrival = self.judge_position(epoch, position, verdict, comparison)?;
             verdict.judged_by_id += 1;
-            (position, self.judge_position(history, position, verdict, comparison))
+            Some((position, arrival))
         });
         let order_is_judged = by_id.is_some();
         let is_new =
             by_id.is_none_or(|(_, arrival)| matches!(arrival, Arrival::First | Arrival::Ahead(_)));
-        if let Some(number) = reading.number {
-            verdict.judged_by_number += 1;
-            // A duplicate by its id is one by its number, too.
-            if !matches!(by_id, Some((_, Arrival::Repeated))) {
-                self.judge_number(
-                    reading.stream,
-                    number,
-                    order_is_judged && is_new,
-                    by_id.is_some(),
-                    verdict,
-                );
+        let is_known =
+            self.streams.len() < MOST_STREAMS || self.streams.contains_key(&reading.stream);
+        match (reading.number, by_id) {
+            (Some(number), _) if is_known => {
+                verdict.judged_by_number += 1;
+                // A duplicate by its id is one by its number, too.
+                if !matches!(by_id, Some((_, Arrival::Repeated))) {
+                    self.judge_number(
+                        reading.stream,
+                        number,
+                        order_is_judged && is_new,
+                        by_id.is_some(),
+                        verdict,
+                    );
+                }
             }
-        } else if let Some((position, arrival)) = by_id {
-            verdict.compared += 1;
-            self.compare(position, arrival, comparison);
-        } else {
-            verdict.unjudged += 1;
+            (None, Some((position, arrival))) => {
+                verdict.compared += 1;
+                self.compare(position, arrival, comparison);
+            }
+            _ => verdict.unjudged += 1,
         }
     }
 
     /// The server has announced a gap, or the client has no id to resume from.
     pub(crate) fn restart(&mut self, comparison: &mut Comparison) {
-        self.close(comparison);
-        self.positions.restart();
-        for (_, track) in &mut self.streams {
+        for history in &mut self.histories {
+            history.close(comparison);
+            history.positions.restart();
+        }
+        for track in self.streams.values_mut() {
             track.restart();
         }
     }
 
-    /// The span that is still open.
-    pub(crate) fn span(&self) -> Option<Span> {
-        self.span
+    /// Goes on in another comparison, from the newest events on.
+    pub(crate) fn continue_in(&mut self, comparison: &mut Comparison) {
+        for span in self.histories.iter_mut().filter_map(|history| history.span.as_mut()) {
+            span.first = span.last;
+            comparison.receive((span.history, span.last));
+        }
     }
 
-    /// The newest number of each stream.
-    pub(crate) fn newest(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.streams.iter().filter_map(|(stream, track)| Some((*stream, track.newest()?)))
+    /// The spans that are still open.
+    pub(crate) fn spans(&self) -> impl Iterator<Item = Span> {
+        self.histories.iter().filter_map(|history| history.span)
     }
 
+    /// `None` if the position says nothing, because the epoch changes with every event.
     fn judge_position(
         &mut self,
-        history: u64,
+        epoch: u64,
         position: u64,
         verdict: &mut Verdict,
         comparison: &mut Comparison,
-    ) -> Arrival {
-        if history != self.history {
-            self.close(comparison);
-            self.history = history;
-            self.positions = Track::default();
-        }
-        let arrival = self.positions.record(position);
+    ) -> Option<Arrival> {
+        let is_judged = self.enter(epoch, verdict, comparison);
+        let History { positions, .. } = self.histories.last_mut()?;
+        let arrival = positions.record(position);
         match arrival {
             Arrival::Repeated => verdict.duplicates += 1,
-            Arrival::Late => verdict.disordered += 1,
-            Arrival::First | Arrival::Ahead(_) if self.positions.is_from_before(position) => {
+            Arrival::Late | Arrival::Earlier(_) => verdict.disordered += 1,
+            Arrival::First | Arrival::Ahead(_) if positions.is_from_before(position) => {
                 verdict.repeated_after_reset += 1;
             }
             Arrival::First | Arrival::Ahead(_) => {}
         }
-        arrival
+        is_judged.then_some(arrival)
+    }
+
+    /// Makes the epoch's history the last one. Returns whether it has had an event, or may be the
+    /// successor of another history, which has had several.
+    fn enter(&mut self, epoch: u64, verdict: &mut Verdict, comparison: &mut Comparison) -> bool {
+        if let Some(at) = self.histories.iter().position(|history| history.epoch == epoch) {
+            let mut history = self.histories.remove(at);
+            history.has_several = true;
+            self.histories.push(history);
+            return true;
+        }
+        let is_judged = self.histories.last().is_none_or(|history| history.has_several);
+        verdict.histories += u64::from(!self.histories.is_empty());
+        if self.histories.len() == MOST_HISTORIES {
+            self.histories.remove(0).close(comparison);
+        }
+        self.histories.push(History { epoch, ..History::default() });
+        is_judged
     }
 
     /// `moved_on`: by its id it is newer than all earlier ones. `has_id`: the id has decided on
@@ -107,12 +158,7 @@ impl Judge {
         has_id: bool,
         verdict: &mut Verdict,
     ) {
-        let at = self.streams.iter().position(|(known, _)| *known == stream);
-        let at = at.unwrap_or_else(|| {
-            self.streams.push((stream, Track::default()));
-            self.streams.len() - 1
-        });
-        let Some((_, track)) = self.streams.get_mut(at) else { return };
+        let track = self.streams.entry(stream).or_default();
         let from_before = track.is_from_before(number);
         match track.record(number) {
             Arrival::First => verdict.missed_after_reset += track.since_before(number),
@@ -123,10 +169,11 @@ impl Judge {
                 verdict.disordered += u64::from(!has_id);
             }
             // The id says that it is new: the publisher has started to count again.
-            Arrival::Repeated if moved_on => {
+            Arrival::Repeated | Arrival::Earlier(NOT_OVERTAKEN..) if moved_on => {
                 *track = Track::default();
                 track.record(number);
             }
+            Arrival::Earlier(_) => verdict.disordered += u64::from(!has_id),
             Arrival::Repeated => verdict.duplicates += u64::from(!has_id),
         }
         if from_before && !has_id {
@@ -135,9 +182,10 @@ impl Judge {
     }
 
     fn compare(&mut self, position: u64, arrival: Arrival, comparison: &mut Comparison) {
-        let history = self.history;
-        let Some(span) = &mut self.span else {
-            self.span = Some(Span { history, first: position, last: position });
+        let Some(History { epoch, span, .. }) = self.histories.last_mut() else { return };
+        let history = *epoch;
+        let Some(span) = span else {
+            *span = Some(Span { history, first: position, last: position });
             comparison.receive((history, position));
             return;
         };
@@ -147,7 +195,9 @@ impl Judge {
         span.last = span.last.max(position);
         comparison.receive((history, position));
     }
+}
 
+impl History {
     fn close(&mut self, comparison: &mut Comparison) {
         if let Some(span) = self.span.take() {
             comparison.close(span);
@@ -155,12 +205,18 @@ impl Judge {
     }
 }
 
-/// The history and the position in an id `<epoch>-<position>`, or `<position>`.
+/// A hash of the epoch, and the position, in an id `<epoch>-<position>` or `<position>`. The id of a
+/// Redis Stream, `<milliseconds>-<number>`, is a position.
 fn position(id: &str) -> Option<(u64, u64)> {
-    let (epoch, position) = id.rsplit_once('-').unwrap_or(("", id));
     // The parser of numbers would accept a sign.
-    let position = position.parse().ok().filter(|_| !position.starts_with('+'))?;
-    Some((fields::hash_of(epoch), position))
+    let number = |text: &str| text.parse::<u64>().ok().filter(|_| !text.starts_with('+'));
+    let (epoch, position) = id.rsplit_once('-').unwrap_or(("", id));
+    let position = number(position)?;
+    let may_be_time = epoch.len() == MILLIS_DIGITS && position < MOST_IN_A_MILLI;
+    Some(match number(epoch).filter(|_| may_be_time) {
+        Some(millis) => (fields::hash_of(""), millis * MOST_IN_A_MILLI + position),
+        None => (fields::hash_of(epoch), position),
+    })
 }
 
 #[cfg(test)]
@@ -229,7 +285,8 @@ mod tests {
         /// Missed, duplicates, disordered, foreign.
         fn faults(&self) -> [u64; 4] {
             let v = self.verdict;
-            let compared = self.comparison.missed(self.judges.iter().filter_map(Judge::span));
+            let spans = self.judges.iter().flat_map(|judge| judge.spans());
+            let compared = self.comparison.missed(spans);
             [v.missed + compared, v.duplicates, v.disordered, v.foreign]
         }
     }
@@ -342,6 +399,61 @@ mod tests {
     }
 
     #[test]
+    fn a_comparison_that_starts_again_finds_what_is_missed_from_then_on() {
+        let mut clients = Clients::new();
+        let sent = without_numbers(numbered(1..50));
+        clients.add(&sent[..20]);
+        clients.add(&sent[..15]);
+        clients.comparison = Comparison::default();
+        for judge in &mut clients.judges {
+            judge.continue_in(&mut clients.comparison);
+        }
+        assert_eq!(clients.faults(), [0; 4]);
+        clients.continue_with(&[&sent[15..30], &sent[31..]].concat());
+        clients.judges.rotate_left(1);
+        clients.continue_with(&sent[20..]);
+        assert_eq!(clients.faults(), [1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn ids_whose_epoch_always_changes_are_judged_as_a_whole_or_not_at_all() {
+        let of_redis = |n: u64| format!("{}-{}", 1_700_000_000_000 + n / 2, n % 2);
+        let other = |n: u64| format!("x{n}-0");
+        let ids: [(fn(u64) -> String, u64); 2] = [(of_redis, 51), (other, 1)];
+        for (id, judged_by_id) in ids {
+            let mut clients = Clients::new();
+            let mut sent = numbered(1..50);
+            for (n, event) in (1..).zip(&mut sent) {
+                event.id = Some(id(n));
+            }
+            // A replay from the wrong position.
+            let again = sent[5..7].to_vec();
+            drop(sent.splice(40..40, again));
+            clients.add(&sent);
+            assert_eq!(clients.faults(), [0, 2, 0, 0], "{}", id(0));
+            assert_eq!(clients.verdict.judged_by_id, judged_by_id, "{}", id(0));
+        }
+    }
+
+    #[test]
+    fn epochs_that_take_turns_are_judged_each() {
+        let sent = |n: u64| {
+            let topic = if n.is_multiple_of(2) { "orders" } else { "news" };
+            Sent { id: Some(format!("{topic}-{n}")), data: "x".into() }
+        };
+        let all: Vec<_> = (1..50).map(sent).collect();
+        let mut spoilt = all.clone();
+        spoilt.remove(20);
+        spoilt.insert(31, spoilt[20].clone());
+        spoilt.swap(40, 42);
+        let mut clients = Clients::new();
+        clients.add(&all);
+        clients.add(&spoilt);
+        assert_eq!(clients.faults(), [1, 1, 1, 0]);
+        assert_eq!(clients.verdict.histories, 2);
+    }
+
+    #[test]
     fn numbers_that_start_again_are_no_duplicates_if_the_ids_go_on() {
         let mut clients = Clients::new();
         clients.add(&numbered(1..100));
@@ -355,6 +467,45 @@ mod tests {
     }
 
     #[test]
+    fn what_is_earlier_than_a_clients_first_event_was_not_missed() {
+        let mut clients = Clients::new();
+        let mut dropped = numbered(1..60);
+        dropped.remove(20);
+        clients.add(&dropped);
+        clients.add(&numbered(50..60));
+        // The publisher starts to count again.
+        let mut again = numbered(60..90);
+        for (n, event) in again.iter_mut().enumerate() {
+            event.data = format!("{{\"n\":{}}}", n + 1);
+        }
+        again.remove(10);
+        clients.continue_with(&again);
+        assert_eq!(clients.faults(), [2, 0, 0, 0]);
+        // The first two in the wrong order.
+        for of_kind in [|sent| sent, without_ids] {
+            let mut swapped = of_kind(numbered(1..20));
+            swapped.swap(0, 1);
+            clients.add(&swapped);
+        }
+        assert_eq!(clients.faults(), [2, 0, 2, 0]);
+    }
+
+    #[test]
+    fn events_of_more_streams_than_a_client_knows_are_not_judged() {
+        let mut clients = Clients::new();
+        let of_stream = |stream: usize| Sent {
+            id: None,
+            data: format!("{{\"n\":1,\"stream\":\"{stream}\"}}"),
+        };
+        let sent: Vec<_> = (0..MOST_STREAMS + 5).map(of_stream).collect();
+        clients.add(&sent);
+        clients.continue_with(&sent[..10]);
+        assert_eq!(clients.faults(), [0, 10, 0, 0]);
+        assert_eq!((clients.verdict.judged_by_number, clients.verdict.unjudged), (1010, 5));
+        assert_eq!(clients.judges[0].streams.len(), MOST_STREAMS);
+    }
+
+    #[test]
     fn an_opaque_id_is_counted_as_unjudged() {
         let mut clients = Clients::new();
         let opaque = Sent { id: Some("c9f0f895".into()), data: "x".into() };
@@ -362,6 +513,7 @@ mod tests {
         assert_eq!((clients.verdict.unjudged, clients.verdict.judged_by_id), (2, 0));
         assert_eq!(position("17"), Some((fields::hash_of(""), 17)));
         assert_eq!(position("a-b-17"), Some((fields::hash_of("a-b"), 17)));
+        assert_eq!(position("1700000000000-1").unwrap().0, fields::hash_of(""));
         assert_eq!((position(""), position("a-"), position("a-1x")), (None, None, None));
     }
 }

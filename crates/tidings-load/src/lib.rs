@@ -59,7 +59,7 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | no fault was found |
-//! | 1 | the run failed; or, without `--tolerate`, there were faults: events were missed, doubled, out of order or foreign, clients were behind at the end or never got a stream, or events could not be published |
+//! | 1 | the run failed; or, without `--tolerate`, there were faults: events were missed, doubled, out of order or foreign, clients were behind at the end, never got a stream or lost it, or events could not be published |
 //! | 2 | the arguments are invalid |
 //!
 //! With 1 and 2, standard error names the cause.
@@ -81,14 +81,19 @@
 //! - **connect**: from the first packet until the connection is made. If the server's queue of
 //!   connections is full, it takes a second, after which systems try again, and then two and four. Some
 //!   systems accept a connection for which they have no room; then the first byte is late instead.
-//! - **first byte**: from the request until the first byte of the stream.
+//! - **first byte**: from the request until the head of the response has come.
 //! - **latency**: from the time in the event's data until the event is read. The time is a field of a
 //!   JSON object, `at`, or the number with which the data begins. Its magnitude tells milliseconds,
 //!   microseconds and nanoseconds since the Unix epoch apart. Both clocks must agree, as those of one
 //!   machine do. An event that was sent before the client's request is a replay: it is counted, but has
 //!   no latency. Neither have the events of slow clients.
-//! - **deliveries**: events with data, over all clients. A hub's own `tidings:status` events do not
-//!   count.
+//! - **deliveries**: events with data, over all clients. A hub's own events, `tidings:status` and
+//!   `tidings:end`, do not count.
+//! - **lost**: clients that had a stream and have none at the end, because they were refused when they
+//!   came back, or could not connect. A client that waits to reconnect has lost nothing yet, nor has one
+//!   that is answered with 204, which is **finished**.
+//! - **closed by the server**: streams that ended as a response should; a response with a length or in
+//!   chunks that lacks its end was cut.
 //! - **evicted**: stalled and slow clients whose connection the server has ended. A stalled client
 //!   checks once more at the end of the run. It does not reconnect; a slow one does.
 //!
@@ -96,10 +101,10 @@
 //!
 //! | fault | judged by |
 //! |---|---|
-//! | duplicates, order | the position in the event's id, `<epoch>-<position>` or `<position>`, for each client over all its connections; without one, the number in the data |
+//! | duplicates, order | the position in the event's id, `<epoch>-<position>`, `<position>` or that of a Redis Stream, for each client over all its connections; without one, the number in the data |
 //! | missed events | the number in the data, for each client and stream; without one, comparison with the other clients of the same process |
 //! | foreign events | `--expect` |
-//! | behind at the end | the newest number in the process, 2 seconds after the last event was published; only with `--publish` |
+//! | behind at the end | the number of the last event that was published, 2 seconds after it; only with `--publish` |
 //!
 //! - *Positions need not be dense*: they count the events of the whole hub, of which a client receives
 //!   its topics.
@@ -111,10 +116,16 @@
 //!   event. Comparison needs ids with positions, and clients with the same topics. The first million
 //!   events are compared.
 //! - *Late or repeated*: the last 128 numbers are known. A number from further back counts as repeated.
+//! - *Behind at the end*: a client that reads, streams, and did so when the last event was published,
+//!   or has an id to resume from, must have that event. Events of `--publish` are told from others by
+//!   their `stream`. If clients receive only others, nobody is behind, and the report says so.
 //! - *Resets*: after a `tidings:status` event with the status `reset`, earlier events may come again,
 //!   and others may be left out. Both have separate counts, and are no faults. A client without an id to
-//!   resume from starts again in the same way. Another epoch is another history.
-//! - Events with neither position nor number are counted as `unjudged`.
+//!   resume from starts again in the same way.
+//! - *Epochs*: another epoch is another history, and each is judged for itself. Where the epoch changes
+//!   with every event, ids say nothing, and numbers are judged as without ids.
+//! - Events with neither position nor number are counted as `unjudged`, and so are numbers of streams
+//!   beyond the first thousand of a client.
 //!
 //! # As a library
 //!

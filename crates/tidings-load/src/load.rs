@@ -8,12 +8,10 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::counts::{Sample, Tally};
-use crate::publisher::{PublishTally, publish};
+use crate::publisher::{LastEvent, PublishTally, new_stream, publish};
 use crate::workers::Workers;
 use crate::{Fleet, LoadError, Plan, Publishing, Report, files, report};
 
-/// How long clients may take to receive the last events.
-const SETTLE: Duration = Duration::from_secs(2);
 /// The number of samples in a plot.
 const SAMPLES: f64 = 100.0;
 /// The shortest and the longest sample, in seconds.
@@ -132,7 +130,9 @@ impl Load {
         let every = (self.run_for.as_secs_f64() / SAMPLES).clamp(shortest, longest);
         let every = Duration::from_secs_f64(every);
         let server = self.plan.target.resolve().await?;
-        let plan = self.plan.clone().with_sources_for(server).sample_every(every);
+        let mut plan = self.plan.clone().with_sources_for(server).sample_every(every);
+        let stream = new_stream();
+        plan.fields.published = self.publishing.is_some().then(|| stream.clone());
         let per_process = self.clients_per_process.unwrap_or_else(files::clients_per_process);
         let processes = plan.sockets().div_ceil(per_process.max(1));
         let mut clients = match processes {
@@ -148,7 +148,7 @@ impl Load {
         let publishing = self.publishing.clone();
         let publisher = async move {
             match publishing {
-                Some(publishing) => publish(publishing, tally).await,
+                Some(publishing) => publish(publishing, stream, tally).await,
                 None => pending().await,
             }
         };
@@ -170,7 +170,7 @@ impl Load {
                     }
                     () = &mut end => break,
                     reason = clients.failed() => {
-                        return Err(report::refusal(&plan.target, &reason));
+                        return Err(report::refusal(&plan.target, "", &reason));
                     }
                     failed = &mut publisher => match failed {
                         Err(error) => return Err(error),
@@ -185,16 +185,19 @@ impl Load {
         }
         // The publisher ended with its scope. The time for the last deliveries does not count.
         let took = began.elapsed();
-        let settle = if self.publishing.is_some() { SETTLE } else { Duration::ZERO };
-        let tally = clients.finish(settle).await?;
-        let behind = tally.behind;
+        let last = published.lock().last();
+        let tally = clients.finish(last).await?;
+        let received_by = tally.received_published;
+        // If other events came, the server may have changed the data.
+        let can_tell = received_by > 0 || tally.deliveries.total == 0;
+        let behind = if can_tell { tally.behind } else { 0 };
         history.add(clients.take_samples());
         let samples = history.until(took);
         let mut report = Report::new(&plan.target, took, tally).with_timeline(&samples, every);
         report.processes = processes;
         report.interrupted = interrupted;
         if self.publishing.is_some() {
-            report.published = Some(published.lock().report(took));
+            report.published = Some(published.lock().report(took, received_by));
             report.behind_at_end = behind;
             report.clean &= behind == 0;
         }
@@ -243,14 +246,10 @@ impl RunClients {
         }
     }
 
-    async fn finish(&mut self, settle: Duration) -> Result<Tally, LoadError> {
+    async fn finish(&mut self, last: Option<LastEvent>) -> Result<Tally, LoadError> {
         match self {
-            Self::Own(fleet) => {
-                fleet.settle(settle).await;
-                fleet.thaw().await;
-                Ok(fleet.tally())
-            }
-            Self::Workers(workers) => workers.finish(settle).await,
+            Self::Own(fleet) => Ok(fleet.finish(last).await),
+            Self::Workers(workers) => workers.finish(last).await,
         }
     }
 }

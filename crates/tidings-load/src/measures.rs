@@ -1,8 +1,7 @@
-use std::collections::HashMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
-use tidings::{Message, STATUS_EVENT};
+use tidings::{END_EVENT, Message, STATUS_EVENT};
 
 use crate::Fields;
 use crate::comparison::Comparison;
@@ -10,7 +9,17 @@ use crate::counts::{Clients, Sample, Tally};
 use crate::judge::Judge;
 use crate::latency::Latency;
 use crate::plan::ClientKind;
+use crate::publisher::LastEvent;
 use crate::stream_end::StreamEnd;
+
+/// A server may subscribe a client this many microseconds after it has sent the head.
+const SUBSCRIBE_MICROS: u64 = 100_000;
+
+/// A client that comes back has lost its stream if it waits longer for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// If so many clients give up first, the others will, too.
+const FIRST_CLIENTS: usize = 20;
 
 /// Microseconds since the Unix epoch.
 pub(crate) fn wall_micros() -> u64 {
@@ -27,10 +36,30 @@ struct ClientState {
     last_id: String,
     /// What the stream has set.
     retry: Option<Duration>,
+    /// It must receive what is published after this time, in microseconds since the Unix epoch. None
+    /// until its first stream, and while it reconnects without an id.
+    subscribed: Option<u64>,
+    /// The newest number of the load's own publisher.
+    newest_published: Option<u64>,
     deliveries: u64,
     is_streaming: bool,
     has_streamed: bool,
     was_evicted: bool,
+    has_given_up: bool,
+    is_finished: bool,
+    /// It has tried in vain since its last stream.
+    has_failed: bool,
+    /// Since when it has requested a stream.
+    requested: Option<Instant>,
+}
+
+impl ClientState {
+    fn is_lost(&self) -> bool {
+        let is_away = self.has_streamed && !self.is_streaming && !self.is_finished;
+        let is_unanswered = self.requested.is_some_and(|since| since.elapsed() > PATIENCE);
+        let is_evicted = self.kind != ClientKind::Reader && self.was_evicted;
+        is_away && !is_evicted && (self.has_failed || is_unanswered)
+    }
 }
 
 /// Everything that the clients of one fleet measure, under one lock that each read takes once. All
@@ -73,8 +102,10 @@ impl Measures {
     /// starts again.
     pub(crate) fn last_id(&mut self, client: usize) -> &str {
         let Some(state) = self.clients.get_mut(client) else { return "" };
+        state.requested = state.requested.or_else(|| Some(Instant::now()));
         if state.last_id.is_empty() {
             state.judge.restart(&mut self.comparison);
+            state.subscribed = None;
         }
         &state.last_id
     }
@@ -87,9 +118,11 @@ impl Measures {
         self.clients.get(client)?.retry
     }
 
-    /// The head of a stream has come.
-    pub(crate) fn stream_began(&mut self, client: usize) {
+    /// The head of a stream has come at `now`, in microseconds since the Unix epoch.
+    pub(crate) fn stream_began(&mut self, client: usize, now: u64) {
         let Some(state) = self.clients.get_mut(client) else { return };
+        state.subscribed = state.subscribed.or(Some(now + SUBSCRIBE_MICROS));
+        (state.has_failed, state.requested) = (false, None);
         self.tally.connections.opened += 1;
         let counts = &mut self.tally.clients;
         counts.connected_at_end += u64::from(!state.is_streaming);
@@ -112,6 +145,9 @@ impl Measures {
                 _ => {}
             }
         }
+        if let StreamEnd::Broken(_) | StreamEnd::NotConnected(_) | StreamEnd::Refused(_) = end {
+            state.has_failed |= !had_stream;
+        }
         let is_evicted = match end {
             StreamEnd::Server | StreamEnd::Evicted => true,
             StreamEnd::Broken(_) | StreamEnd::NotConnected(_) => had_stream,
@@ -127,12 +163,27 @@ impl Measures {
         had_stream
     }
 
+    /// The server has nothing more for this client.
+    pub(crate) fn finished(&mut self, client: usize) {
+        let Some(state) = self.clients.get_mut(client) else { return };
+        state.is_finished = true;
+        self.tally.clients.finished += 1;
+    }
+
     /// A connection has failed; if that is final, its client gives up.
-    pub(crate) fn failed(&mut self, reason: String, is_final: bool) {
+    pub(crate) fn failed(&mut self, client: usize, reason: String, is_final: bool) {
+        let Some(state) = self.clients.get_mut(client) else { return };
         if is_final {
+            state.has_given_up = true;
             *self.tally.clients.gave_up.entry(reason.clone()).or_default() += 1;
         }
         *self.tally.connections.failures.entry(reason).or_default() += 1;
+    }
+
+    /// Whether no client will get a stream.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        self.tally.clients.streamed == 0
+            && self.clients.iter().take(FIRST_CLIENTS).all(|client| client.has_given_up)
     }
 
     /// Takes over what the stream has set for the next connection.
@@ -161,11 +212,22 @@ impl Measures {
             if is_reset(message.data()) {
                 self.tally.verdict.resets += 1;
                 state.judge.restart(&mut self.comparison);
+                state.subscribed = Some(now + SUBSCRIBE_MICROS);
             }
+            return false;
+        }
+        if message.event() == END_EVENT {
+            let reason = end_reason(message.data());
+            // Its stream began, but that is no success.
+            state.has_failed |= reason == "limited";
+            *self.tally.connections.announced_ends.entry(reason).or_default() += 1;
             return false;
         }
         let read = fields.read(message.event(), message.data());
         state.judge.event(id, &read, &mut self.tally.verdict, &mut self.comparison);
+        if read.is_published {
+            state.newest_published = state.newest_published.max(read.number);
+        }
         state.deliveries += 1;
         let counts = &mut self.tally.deliveries;
         counts.total += 1;
@@ -215,24 +277,27 @@ impl Measures {
     /// What was measured so far.
     pub(crate) fn tally(&self) -> Tally {
         let mut tally = self.tally.clone();
-        let open = self.clients.iter().filter_map(|client| client.judge.span());
+        let open = self.clients.iter().flat_map(|client| client.judge.spans());
         tally.verdict.missed += self.comparison.missed(open);
-        tally.behind = self.behind();
+        let count = |is_so: fn(&ClientState) -> bool| {
+            self.clients.iter().filter(|client| is_so(client)).count() as u64
+        };
+        tally.clients.waiting = count(|client| !client.has_streamed && !client.has_given_up);
+        tally.clients.lost = count(ClientState::is_lost);
+        tally.in_time = tally.deliveries.total;
+        tally.received_published = count(|client| client.newest_published.is_some());
         tally
     }
 
-    /// How many reading clients do not have the newest number of a stream.
-    pub(crate) fn behind(&self) -> u64 {
-        let is_reading =
-            |client: &&ClientState| client.kind == ClientKind::Reader && client.is_streaming;
-        let readers = || self.clients.iter().filter(is_reading);
-        let mut newest = HashMap::new();
-        for (stream, number) in readers().flat_map(|client| client.judge.newest()) {
-            let most = newest.entry(stream).or_insert(number);
-            *most = number.max(*most);
-        }
-        let is_behind = |(stream, number)| newest.get(&stream).is_some_and(|most| number < *most);
-        readers().filter(|client| client.judge.newest().any(is_behind)).count() as u64
+    /// How many reading clients should have the last event that was published, and do not.
+    pub(crate) fn behind(&self, last: LastEvent) -> u64 {
+        let is_behind = |client: &&ClientState| {
+            client.kind == ClientKind::Reader
+                && client.is_streaming
+                && client.subscribed.is_some_and(|since| since <= last.sent)
+                && client.newest_published.is_none_or(|newest| newest < last.number)
+        };
+        self.clients.iter().filter(is_behind).count() as u64
     }
 
     /// Forgets all counts and times, but not who is connected, nor what the judges know of each
@@ -243,11 +308,23 @@ impl Measures {
         self.tally = Tally { clients, ..Tally::default() };
         self.next_sample.deliveries = 0;
         self.next_sample.latency = Latency::default();
+        self.comparison = Comparison::default();
         for client in &mut self.clients {
             client.deliveries = 0;
+            client.judge.continue_in(&mut self.comparison);
         }
         (self.wanted, self.have_wanted) = (0, 0);
     }
+}
+
+/// Why a Tidings hub ends a stream, as its end event says.
+fn end_reason(end: &str) -> String {
+    #[derive(Deserialize)]
+    struct End {
+        reason: String,
+    }
+
+    serde_json::from_str(end).map_or_else(|_| "unknown".to_owned(), |read: End| read.reason)
 }
 
 /// Whether a status event of a Tidings hub announces a reset.
@@ -258,4 +335,105 @@ fn is_reset(status: &str) -> bool {
     }
 
     serde_json::from_str(status).is_ok_and(|read: Status<'_>| read.status == "reset")
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings::Decoder;
+
+    use super::*;
+
+    const RESET: &str = "event: tidings:status\ndata: {\"status\":\"reset\"}\n\n";
+
+    /// Clients whose streams began at 0.
+    fn readers(clients: usize) -> Measures {
+        let mut measures = Measures::new((0..clients).map(|_| ClientKind::Reader));
+        for client in 0..clients {
+            measures.last_id(client);
+            measures.stream_began(client, 0);
+        }
+        measures
+    }
+
+    fn receive(measures: &mut Measures, client: usize, text: &str, now: u64) {
+        let fields = Fields { published: Some("own".into()), ..Fields::default() };
+        let mut decoder = Decoder::new();
+        decoder.feed(text.as_bytes()).unwrap();
+        while let Some(message) = decoder.next_message() {
+            measures.event(client, &message, message.id(), &fields, 0, now);
+        }
+    }
+
+    fn published(number: u64) -> String {
+        format!("data: {{\"n\":{number},\"stream\":\"own\"}}\n\n")
+    }
+
+    #[test]
+    fn a_client_without_the_last_event_is_behind_whatever_the_others_have() {
+        let mut measures = readers(3);
+        let last = LastEvent { number: 2, sent: 1_000_000 };
+        assert_eq!((measures.behind(last), measures.tally().received_published), (3, 0));
+        receive(&mut measures, 0, &(published(1) + &published(2)), 1_000_000);
+        receive(&mut measures, 1, &published(1), 1_000_000);
+        receive(&mut measures, 2, "data: {\"n\":2,\"stream\":\"other\"}\n\n", 1_000_000);
+        assert_eq!((measures.behind(last), measures.tally().received_published), (2, 2));
+    }
+
+    #[test]
+    fn a_load_is_hopeless_when_its_first_clients_have_given_up() {
+        let mut measures = Measures::new((0..100).map(|_| ClientKind::Reader));
+        for client in (0..19).chain(20..50) {
+            measures.failed(client, "the server answers 503".into(), true);
+        }
+        assert!(!measures.is_hopeless());
+        measures.failed(19, "the server answers 503".into(), true);
+        assert!(measures.is_hopeless());
+        measures.stream_began(99, 0);
+        assert!(!measures.is_hopeless());
+    }
+
+    #[test]
+    fn a_client_that_comes_back_in_vain_has_lost_its_stream() {
+        let mut measures = readers(2);
+        measures.stream_ended(0, &StreamEnd::Broken("cut".into()));
+        assert_eq!(measures.tally().clients.lost, 0);
+        measures.stream_ended(0, &StreamEnd::NotConnected("refused".into()));
+        assert_eq!(measures.tally().clients.lost, 1);
+        measures.stream_began(0, 0);
+        assert_eq!(measures.tally().clients.lost, 0);
+        let limited = "event: tidings:end\ndata: {\"reason\":\"limited\"}\n\n";
+        receive(&mut measures, 0, limited, 0);
+        measures.stream_ended(0, &StreamEnd::Server);
+        assert_eq!(measures.tally().clients.lost, 1);
+    }
+
+    #[test]
+    fn only_a_client_that_must_have_the_last_event_is_behind_without_it() {
+        let last = LastEvent { number: 2, sent: 1_000_000 };
+        // It does not stream.
+        let mut measures = readers(1);
+        measures.stream_ended(0, &StreamEnd::Planned);
+        assert_eq!(measures.behind(last), 0);
+        // It has come back without an id, too late; with one, it should be sent what it has missed.
+        for (id, behind) in [(None, 0), (Some("e-1"), 1)] {
+            let mut measures = readers(1);
+            measures.set_resume(0, id, None);
+            measures.stream_ended(0, &StreamEnd::Planned);
+            measures.last_id(0);
+            measures.stream_began(0, 2_000_000);
+            assert_eq!(measures.behind(last), behind, "{id:?}");
+        }
+        // The server has announced a gap.
+        let mut measures = readers(1);
+        receive(&mut measures, 0, RESET, 2_000_000);
+        assert_eq!(measures.behind(last), 0);
+        // It had the event on its previous stream.
+        let mut measures = readers(1);
+        receive(&mut measures, 0, &published(2), 1_000_000);
+        measures.set_resume(0, Some("e-2"), None);
+        measures.stream_ended(0, &StreamEnd::Storm);
+        measures.last_id(0);
+        measures.stream_began(0, 1_000_000);
+        assert_eq!(measures.behind(last), 0);
+    }
 }

@@ -16,7 +16,7 @@ const OTHER_FILES: usize = 16;
 #[derive(Debug, Clone, Parser)]
 #[command(version, after_help = AFTER_HELP, name = "tidings-load")]
 pub(crate) struct Options {
-    /// The stream, such as http://127.0.0.1:3000/events?topic=load
+    /// The stream, such as http://127.0.0.1:3000/events?topic=load; without TLS, and no redirect
     #[arg(value_name = "URL")]
     pub(crate) url: String,
 
@@ -133,8 +133,8 @@ pub(crate) struct Options {
 
 const AFTER_HELP: &str = "\
 Exits with 0 if no fault was found; with 1 if the run failed, events were missed, doubled, out of
-order or foreign, clients got no stream or were behind at the end, or events could not be
-published; with 2 if the arguments are invalid. Ctrl-C ends early.";
+order or foreign, clients got no stream, lost it or were behind at the end, or events could not
+be published; with 2 if the arguments are invalid. Ctrl-C ends early.";
 
 /// What the command line asks for.
 pub(crate) enum Call {
@@ -148,6 +148,10 @@ pub(crate) enum Call {
 impl Options {
     pub(crate) fn read() -> Call {
         match Self::try_parse() {
+            Ok(options) if options.connects_for_too_long() => {
+                let sentence = "connect-rate: all clients must connect before the end of the run";
+                Call::Refuse(sentence.to_owned())
+            }
             Ok(options) => Call::Run(Box::new(options)),
             Err(error) => match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -156,6 +160,11 @@ impl Options {
                 _ => Call::Refuse(sentence(&error)),
             },
         }
+    }
+
+    fn connects_for_too_long(&self) -> bool {
+        let clients = self.clients as f64;
+        self.connect_rate.is_some_and(|rate| clients / rate >= self.run_for.as_secs_f64())
     }
 
     pub(crate) fn load(&self) -> Result<Load, LoadError> {

@@ -71,7 +71,7 @@ impl Plan {
         self
     }
 
-    /// How long each client keeps its connection until it closes it and resumes at once. The first
+    /// How long each client keeps its stream until it closes it and resumes at once. The first
     /// reconnects are spread evenly over this time. Default: until the end.
     pub fn reconnect_every(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.reconnect_every = interval.into();

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -12,7 +12,7 @@ use crate::latency::Latency;
 use crate::measures::wall_micros;
 use crate::report::{Published, Times, rate, refusal};
 use crate::response::Response;
-use crate::stream::micros_since;
+use crate::stream::{micros_since, reason};
 use crate::{LoadError, Target};
 
 /// How long a response may take.
@@ -65,13 +65,21 @@ impl Publishing {
     }
 
     pub(crate) fn check(&self) -> Result<(), LoadError> {
-        let is_rate = self.rate > 0.0 && self.rate <= 1e6;
+        let is_rate = (1e-6..=1e6).contains(&self.rate);
         LoadError::refuse_if([
-            (!is_rate, "rate: must be greater than 0, and at most 1,000,000 a second"),
+            (!is_rate, "rate: must be between 0.000001 and 1,000,000 a second"),
             (self.burst == 0, "burst: must be at least 1"),
             (self.size > 8 * 1024 * 1024, "size: must not exceed 8 MiB"),
         ])
     }
+}
+
+/// The last event that the server has accepted.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct LastEvent {
+    pub(crate) number: u64,
+    /// When its request was sent, in microseconds since the Unix epoch.
+    pub(crate) sent: u64,
 }
 
 /// Counts what was published.
@@ -79,14 +87,20 @@ impl Publishing {
 pub(crate) struct PublishTally {
     events: u64,
     failed: u64,
+    last: Option<LastEvent>,
     round_trip: Latency,
 }
 
 impl PublishTally {
-    pub(crate) fn report(&self, took: Duration) -> Published {
+    pub(crate) fn last(&self) -> Option<LastEvent> {
+        self.last
+    }
+
+    pub(crate) fn report(&self, took: Duration, received_by: u64) -> Published {
         Published {
             events: self.events,
             failed: self.failed,
+            received_by,
             per_second: rate(self.events, took.as_secs_f64()),
             round_trip_ms: Times::of(&self.round_trip),
         }
@@ -102,6 +116,11 @@ struct Data<'a> {
     pad: &'a str,
 }
 
+/// The name of a run's stream.
+pub(crate) fn new_stream() -> String {
+    format!("load-{:08x}", fastrand::u32(..))
+}
+
 /// Publishes until it is dropped.
 ///
 /// # Errors
@@ -109,11 +128,11 @@ struct Data<'a> {
 /// If the server does not accept the first event. Later failures are counted, and tried again.
 pub(crate) async fn publish(
     publishing: Publishing,
+    stream: String,
     tally: Arc<Mutex<PublishTally>>,
 ) -> Result<std::convert::Infallible, LoadError> {
     let Publishing { target, rate, size, burst } = publishing;
     let server = target.resolve().await?;
-    let stream = format!("load-{:08x}", fastrand::u32(..));
     let empty = Data { at: wall_micros(), n: 0, stream: &stream, pad: "" };
     let bare = serde_json::to_string(&empty).map_or(0, |data| data.len());
     let pad = "x".repeat(size.saturating_sub(bare + r#","pad":"""#.len()));
@@ -123,7 +142,8 @@ pub(crate) async fn publish(
     loop {
         sleep_until(due).await;
         for _ in 0..burst {
-            let data = Data { at: wall_micros(), n: number, stream: &stream, pad: &pad };
+            let sent = wall_micros();
+            let data = Data { at: sent, n: number, stream: &stream, pad: &pad };
             let body = serde_json::to_vec(&data).unwrap_or_default();
             let began = Instant::now();
             let posted = match timeout(RESPONSE_LIMIT, post.send(&body)).await {
@@ -135,13 +155,14 @@ pub(crate) async fn publish(
                 Ok(()) => {
                     tally.round_trip.record(micros_since(began));
                     tally.events += 1;
+                    tally.last = Some(LastEvent { number, sent });
                     number += 1;
                 }
                 Err(reason) => {
                     post.stream = None;
                     tally.failed += 1;
                     if tally.events == 0 {
-                        return Err(refusal(&target, &format!("the publisher fails: {reason}")));
+                        return Err(refusal(&target, "the publisher fails: ", &reason));
                     }
                 }
             }
@@ -168,20 +189,20 @@ impl Post<'_> {
         {
             return accepted(status);
         }
-        let stream = TcpStream::connect(self.server).await.map_err(|error| error.to_string())?;
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        let stream = TcpStream::connect(self.server).await.map_err(|error| reason(&error))?;
+        stream.set_nodelay(true).map_err(|error| reason(&error))?;
         self.stream = Some(stream);
         accepted(self.exchange(&request).await?)
     }
 
     async fn exchange(&mut self, request: &[u8]) -> Result<u16, String> {
         let Some(mut stream) = self.stream.take() else { return Err("no connection".into()) };
-        stream.write_all(request).await.map_err(|error| error.to_string())?;
+        stream.write_all(request).await.map_err(|error| reason(&error))?;
         let mut response = Response::new();
         let mut buffer = [0; 2048];
         let mut has_ended = false;
         while !response.is_complete() && !has_ended {
-            let read = stream.read(&mut buffer).await.map_err(|error| error.to_string())?;
+            let read = stream.read(&mut buffer).await.map_err(|error| reason(&error))?;
             has_ended = read == 0;
             let mut bytes = buffer.get(..read).unwrap_or_default();
             while response.next_data(&mut bytes).map_err(|bad| bad.to_string())?.is_some() {}

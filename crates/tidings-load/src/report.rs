@@ -32,7 +32,7 @@ pub struct Report {
     pub connections: Connections,
     /// From the first packet until the connection is made.
     pub connect_ms: Times,
-    /// From the request until the first byte of the stream.
+    /// From the request until the head of the response, with which the stream begins.
     pub first_byte_ms: Times,
     /// The events that were received.
     pub deliveries: Deliveries,
@@ -40,8 +40,8 @@ pub struct Report {
     pub latency_ms: Times,
     /// Whether every client received what it should have.
     pub verdict: Verdict,
-    /// Reading clients without the newest event two seconds after the last one was published. 0
-    /// without `--publish`.
+    /// Reading clients without the last event two seconds after it was published. 0 without
+    /// `--publish`, and if other events came, but none that was published.
     pub behind_at_end: u64,
     /// The verdict is clean, and no client was behind at the end.
     pub clean: bool,
@@ -84,6 +84,8 @@ pub struct Published {
     pub events: u64,
     /// Attempts that failed.
     pub failed: u64,
+    /// Clients that received any of these events, as far as their data tells.
+    pub received_by: u64,
     /// The average.
     pub per_second: f64,
     /// From the request until the whole response.
@@ -112,7 +114,7 @@ impl Report {
     pub(crate) fn new(target: &Target, took: Duration, tally: Tally) -> Self {
         let seconds = took.as_secs_f64();
         let mut deliveries = tally.deliveries;
-        deliveries.per_second = rate(deliveries.total, seconds);
+        deliveries.per_second = rate(tally.in_time, seconds);
         let distribution = tally.latency.counts();
         Self {
             target: target.to_string(),
@@ -161,26 +163,27 @@ impl Report {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Whether no fault was found, every client had its stream, and no publication failed. That the
-    /// server evicts slow clients is no fault.
+    /// Whether no fault was found, every client had its stream and did not lose it, and no
+    /// publication failed. That the server evicts slow clients is no fault.
     #[must_use]
     pub fn is_good(&self) -> bool {
         let published = self.published.is_none_or(|published| published.failed == 0);
-        self.clean && self.clients.streamed >= self.clients.wanted && published
+        let clients = &self.clients;
+        self.clean && clients.streamed >= clients.wanted && clients.lost == 0 && published
     }
 
     /// What went wrong, in sentences; empty if nothing did.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
-        let Clients { wanted, streamed, gave_up, .. } = &self.clients;
+        let Clients { wanted, gave_up, waiting, lost, .. } = &self.clients;
         let of_wanted = |clients: u64| format!("{} of {} clients", count(clients), count(*wanted));
         let mut complaints = Vec::new();
         for (reason, clients) in gave_up {
             complaints.push(format!("{} gave up: {reason}.", of_wanted(*clients)));
         }
-        let without = wanted.saturating_sub(streamed + gave_up.values().sum::<u64>());
-        if without > 0 {
-            complaints.push(format!("{} had no stream until the end.", of_wanted(without)));
+        let without = [(waiting, "had no stream until the end"), (lost, "lost their stream")];
+        for (clients, what) in without.into_iter().filter(|(clients, _)| **clients > 0) {
+            complaints.push(format!("{} {what}.", of_wanted(*clients)));
         }
         for (reason, times) in &self.connections.failures {
             if !gave_up.contains_key(reason) {
@@ -195,11 +198,15 @@ impl Report {
             (verdict.duplicates, "events came again"),
             (verdict.disordered, "events came after a later one"),
             (verdict.foreign, "events were foreign"),
-            (self.behind_at_end, "clients did not have the newest event at the end"),
+            (self.behind_at_end, "clients did not have the last event at the end"),
             (failed, "events could not be published"),
         ];
         let faults = faults.into_iter().filter(|(times, _)| *times > 0);
         complaints.extend(faults.map(|(times, what)| format!("{} {what}.", count(times))));
+        let is_unknown = |sent: Published| sent.events > 0 && sent.received_by == 0;
+        if self.deliveries.total > 0 && self.published.is_some_and(is_unknown) {
+            complaints.push("No client received a published event as it was sent.".to_owned());
+        }
         complaints
     }
 }
@@ -218,11 +225,12 @@ impl Times {
     }
 }
 
-/// The error of a load in which no client could stream.
-pub(crate) fn refusal(target: &Target, reason: &str) -> LoadError {
+/// The error of a load in which no client could stream, or in which the publisher, which is then
+/// `who`, failed.
+pub(crate) fn refusal(target: &Target, who: &str, reason: &str) -> LoadError {
     let is_response = reason.starts_with("the ");
     let kind = if is_response { LoadErrorKind::Refused } else { LoadErrorKind::Unreachable };
-    LoadError::new(kind, format!("{target}: {reason}"))
+    LoadError::new(kind, format!("{target}: {who}{reason}"))
 }
 
 pub(crate) fn rate(times: u64, seconds: f64) -> f64 {

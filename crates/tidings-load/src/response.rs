@@ -120,6 +120,11 @@ impl Response {
         self.next == ResponsePart::End
     }
 
+    /// Whether its body lasts until the connection ends.
+    pub(crate) fn lasts_until_close(&self) -> bool {
+        self.next == ResponsePart::BodyUntilClose
+    }
+
     /// Reads on in `bytes`, up to the end of the next piece of the body, and returns that. `None` when all bytes are
     /// used up. It ignores what comes after the response.
     ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidings::Decoder;
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::context::FleetContext;
@@ -49,9 +49,11 @@ pub(crate) async fn connect(
     Ok(stream)
 }
 
-/// Waits until this client, or every client, must reconnect.
+/// Waits until this client, or every client, must reconnect. The client's own time begins with its
+/// stream, because a response may take longer.
 pub(crate) async fn reconnect_due(
     stay: Option<Duration>,
+    began: &Notify,
     storm: &mut watch::Receiver<u64>,
     kind: ClientKind,
 ) -> StreamEnd {
@@ -60,7 +62,10 @@ pub(crate) async fn reconnect_due(
     }
     let planned = async {
         match stay {
-            Some(stay) => sleep(stay).await,
+            Some(stay) => {
+                began.notified().await;
+                sleep(stay).await;
+            }
             None => pending().await,
         }
     };
@@ -74,30 +79,34 @@ pub(crate) async fn reconnect_due(
 pub(crate) struct StreamReader<'a> {
     pub(crate) fleet: &'a FleetContext,
     pub(crate) is_streaming: bool,
+    /// Notified when the stream begins.
+    began: &'a Notify,
     client: usize,
     decoder: Decoder,
     requested: Instant,
     requested_wall: u64,
-    has_body: bool,
     has_id: bool,
 }
 
 impl<'a> StreamReader<'a> {
-    pub(crate) fn new(fleet: &'a FleetContext, client: usize) -> Self {
+    pub(crate) fn new(fleet: &'a FleetContext, client: usize, began: &'a Notify) -> Self {
         Self {
             fleet,
             is_streaming: false,
+            began,
             client,
             decoder: Decoder::new().max_event_bytes(MAX_EVENT_BYTES),
             requested: Instant::now(),
             requested_wall: wall_micros(),
-            has_body: false,
             has_id: false,
         }
     }
 
     /// The head has come: it begins a stream, or refuses the client.
     pub(crate) fn begin(&mut self, measures: &mut Measures, head: &Head) -> Result<(), StreamEnd> {
+        if head.status == 204 && measures.has_streamed(self.client) {
+            return Err(StreamEnd::Finished);
+        }
         if head.status != 200 {
             return Err(StreamEnd::Refused(format!("the server answers {}", head.status)));
         }
@@ -110,7 +119,9 @@ impl<'a> StreamReader<'a> {
             return Err(StreamEnd::Refused(reason));
         }
         self.is_streaming = true;
-        measures.stream_began(self.client);
+        measures.tally.first_byte.record(micros_since(self.requested));
+        measures.stream_began(self.client, wall_micros());
+        self.began.notify_one();
         self.fleet.changed.notify_waiters();
         Ok(())
     }
@@ -122,9 +133,6 @@ impl<'a> StreamReader<'a> {
         bytes: &[u8],
         now: u64,
     ) -> Result<(), StreamEnd> {
-        if !std::mem::replace(&mut self.has_body, true) {
-            measures.tally.first_byte.record(micros_since(self.requested));
-        }
         let (fields, requested) = (&self.fleet.plan.fields, self.requested_wall);
         let mut is_awaited = false;
         let fed = self.decoder.feed(bytes);
@@ -163,4 +171,25 @@ pub(crate) fn reason(error: &io::Error) -> String {
 
 pub(crate) fn timed_out() -> StreamEnd {
     StreamEnd::NotConnected(reason(&io::ErrorKind::TimedOut.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_stays_for_its_time_from_the_beginning_of_its_stream() {
+        let stay = Duration::from_secs(1);
+        let began = Notify::new();
+        let mut storm = watch::Sender::new(0).subscribe();
+        let mut due = pin!(reconnect_due(Some(stay), &began, &mut storm, ClientKind::Reader));
+        assert!(timeout(stay * 60, &mut due).await.is_err());
+        began.notify_one();
+        assert!(timeout(stay / 2, &mut due).await.is_err());
+        assert!(matches!(timeout(stay, due).await, Ok(StreamEnd::Planned)));
+    }
 }

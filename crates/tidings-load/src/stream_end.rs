@@ -13,6 +13,8 @@ pub(crate) enum StreamEnd {
     NotConnected(String),
     /// The server does not want this client, now or ever (HTML standard, 9.2.3).
     Refused(String),
+    /// 204 to a client that comes back: there is nothing more to stream.
+    Finished,
     /// The server has ended the stream of a client that did not read.
     Evicted,
     /// The run has ended.

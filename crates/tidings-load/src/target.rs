@@ -13,6 +13,8 @@ use crate::{LoadError, LoadErrorKind};
 /// The headers of a client of an event stream.
 const ACCEPT: &[(&str, &str)] = &[("Accept", "text/event-stream"), ("Cache-Control", "no-cache")];
 
+const LAST_EVENT_ID: &str = "Last-Event-ID";
+
 /// How long one of several addresses may take to accept a connection.
 const TRY_LIMIT: Duration = Duration::from_secs(2);
 
@@ -82,7 +84,7 @@ impl Target {
     }
 
     /// Adds a header to every request. It replaces `Host`, `Accept` or `Cache-Control`, which are
-    /// otherwise sent with their defaults.
+    /// otherwise sent with their defaults. A `Last-Event-ID` is sent until the stream sets an id.
     ///
     /// # Errors
     ///
@@ -139,53 +141,57 @@ impl Target {
 
     /// A whole `GET`.
     pub(crate) fn get(&self, last_id: &str) -> Vec<u8> {
-        let mut request = self.head("GET", ACCEPT);
-        if !last_id.is_empty() {
-            request.push_str(&format!("Last-Event-ID: {last_id}\r\n"));
-        }
-        (request + "\r\n").into_bytes()
+        (self.head("GET", ACCEPT, last_id) + "\r\n").into_bytes()
     }
 
     /// A `GET` over HTTP/2.
     pub(crate) fn get_http2(&self, last_id: &str) -> Result<http::Request<()>, http::Error> {
-        let mut request = http::Request::get(self.to_string());
-        for (name, value) in self.all_headers(ACCEPT) {
+        let host = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let authority = host.map_or(&self.authority, |(_, host)| host);
+        let mut request = http::Request::get(format!("http://{authority}{}", self.path_and_query));
+        for (name, value) in self.all_headers(ACCEPT, last_id) {
             // The URL has it already.
             if !name.eq_ignore_ascii_case("host") {
                 request = request.header(name, value);
             }
-        }
-        if !last_id.is_empty() {
-            request = request.header("last-event-id", last_id);
         }
         request.body(())
     }
 
     /// A whole `POST` of `body`.
     pub(crate) fn post(&self, body: &[u8]) -> Vec<u8> {
-        let head = self.head("POST", &[("Content-Type", "application/json")]);
+        let head = self.head("POST", &[("Content-Type", "application/json")], "");
         let mut request = format!("{head}Content-Length: {}\r\n\r\n", body.len()).into_bytes();
         request.extend_from_slice(body);
         request
     }
 
-    fn head(&self, method: &str, defaults: &[(&'static str, &'static str)]) -> String {
+    fn head(
+        &self,
+        method: &str,
+        defaults: &[(&'static str, &'static str)],
+        last_id: &str,
+    ) -> String {
         let mut head = format!("{method} {} HTTP/1.1\r\n", self.path_and_query);
         let host = [("Host", self.authority.as_str())].into_iter();
         let host = host.filter(|(name, _)| !self.replaces(name));
-        for (name, value) in host.chain(self.all_headers(defaults)) {
+        for (name, value) in host.chain(self.all_headers(defaults, last_id)) {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head
     }
 
-    /// The defaults that are not replaced, and the target's own headers.
+    /// The defaults that are not replaced, the target's own headers, and the id, if there is one.
     fn all_headers<'a>(
         &'a self,
         defaults: &'a [(&'static str, &'static str)],
+        last_id: &'a str,
     ) -> impl Iterator<Item = (&'a str, &'a str)> {
         let defaults = defaults.iter().copied().filter(|(name, _)| !self.replaces(name));
-        defaults.chain(self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+        let id = (!last_id.is_empty()).then_some((LAST_EVENT_ID, last_id));
+        let own = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let is_sent = move |name: &str| id.is_none() || !name.eq_ignore_ascii_case(LAST_EVENT_ID);
+        defaults.chain(own.filter(move |(name, _)| is_sent(name))).chain(id)
     }
 
     fn replaces(&self, name: &str) -> bool {
@@ -257,6 +263,13 @@ mod tests {
         let sent = String::from_utf8(sent).unwrap();
         assert!(sent.contains("accept: x\r\n") && !sent.contains("text/event-stream"), "{sent}");
         assert!(sent.ends_with("Last-Event-ID: 7\r\n\r\n"), "{sent}");
+        let first = target.clone().header("last-event-id", "3").unwrap();
+        let first = |last_id| String::from_utf8(first.get(last_id)).unwrap();
+        assert!(first("").ends_with("last-event-id: 3\r\n\r\n"), "{}", first(""));
+        assert_eq!(first("7").to_lowercase().matches("last-event-id").count(), 1, "{}", first("7"));
+        let other = target.clone().header("host", "b:1").unwrap().get_http2("7").unwrap();
+        assert_eq!(other.uri().to_string(), "http://b:1/");
+        assert_eq!((other.headers().get("host"), other.headers().len()), (None, 3));
         assert!(target.clone().header("a b", "x").is_err());
         assert!(target.clone().header("", "x").is_err());
         assert!(target.clone().header("a", "x\r\ny: z").is_err());

@@ -10,6 +10,8 @@ pub(crate) enum Arrival {
     Ahead(u64),
     /// Smaller than another one, and new.
     Late,
+    /// New, and smaller than the first one, by this much.
+    Earlier(u64),
     /// It has come already.
     Repeated,
 }
@@ -20,6 +22,8 @@ pub(crate) enum Arrival {
 pub(crate) struct Track {
     /// One more than the newest number; 0 while there is none.
     next: u64,
+    /// The number that came first since the last restart.
+    first: u64,
     /// Bit `i`: number `next - 1 - i` has come.
     seen: u128,
     /// What `next` was before the last restart.
@@ -29,7 +33,7 @@ pub(crate) struct Track {
 impl Track {
     pub(crate) fn record(&mut self, number: u64) -> Arrival {
         if self.next == 0 {
-            (self.next, self.seen) = (number.saturating_add(1), 1);
+            (self.first, self.next, self.seen) = (number, number.saturating_add(1), 1);
             return Arrival::First;
         }
         if number >= self.next {
@@ -47,12 +51,10 @@ impl Track {
             return Arrival::Repeated;
         }
         self.seen |= 1 << back;
-        Arrival::Late
-    }
-
-    /// The newest number.
-    pub(crate) fn newest(&self) -> Option<u64> {
-        self.next.checked_sub(1)
+        match number < self.first {
+            true => Arrival::Earlier(self.first - number),
+            false => Arrival::Late,
+        }
     }
 
     /// Forgets which numbers have come, except how far they went.
@@ -88,9 +90,8 @@ mod tests {
         assert_eq!(track.record(12), Arrival::Late);
         assert_eq!(track.record(12), Arrival::Repeated);
         assert_eq!(track.record(14), Arrival::Repeated);
-        assert_eq!(track.record(9), Arrival::Late);
+        assert_eq!(track.record(9), Arrival::Earlier(1));
         assert_eq!(track.record(1000), Arrival::Ahead(985));
-        assert_eq!(track.newest(), Some(1000));
     }
 
     #[test]
@@ -112,11 +113,13 @@ mod tests {
             let mut track = Track::default();
             let mut seen = HashSet::new();
             let mut newest = None;
+            let first = numbers[0];
             for number in numbers {
                 let expected = match newest {
                     None => Arrival::First,
                     Some(newest) if number > newest => Arrival::Ahead(number - newest - 1),
                     _ if seen.contains(&number) => Arrival::Repeated,
+                    _ if number < first => Arrival::Earlier(first - number),
                     _ => Arrival::Late,
                 };
                 prop_assert_eq!(track.record(number), expected);

@@ -16,6 +16,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::sync::mpsc;
 
 use crate::counts::{Sample, Tally};
+use crate::fleet::SETTLE;
+use crate::publisher::LastEvent;
 use crate::{Fleet, LoadError, LoadErrorKind, Plan};
 
 /// The argument that makes the program a worker.
@@ -27,7 +29,7 @@ const REPORT_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug, Serialize, Deserialize)]
 enum Command {
     Start { plan: Box<Plan>, server: SocketAddr },
-    Finish { settle: Duration },
+    Finish { last: Option<LastEvent> },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,8 +45,10 @@ enum Report {
 pub(crate) struct Workers {
     workers: Vec<Worker>,
     reports: mpsc::UnboundedReceiver<Report>,
-    /// Samples that came while something else was awaited.
+    /// Samples that nobody has taken yet.
     samples: Vec<Sample>,
+    /// Why workers have failed, one reason for each.
+    failures: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -87,54 +91,57 @@ impl Workers {
             tokio::spawn(read_reports(stdout, sender.clone()));
             workers.push(Worker { stdin, _child: child });
         }
-        Ok(Self { workers, reports, samples: Vec::new() })
+        Ok(Self { workers, reports, samples: Vec::new(), failures: Vec::new() })
     }
 
     /// Takes the samples since the last call.
     pub(crate) fn take_samples(&mut self) -> Vec<Sample> {
         while let Ok(report) = self.reports.try_recv() {
-            if let Report::Sample(sample) = report {
-                self.samples.push(sample);
-            }
+            let _ = self.note(report);
         }
         std::mem::take(&mut self.samples)
     }
 
-    /// Waits until a worker reports that none of its clients gets a stream, or until all workers
-    /// have ended. Returns the reason.
+    /// Waits until every worker has reported that none of its clients gets a stream, or until all
+    /// workers have ended. Returns the reason.
     pub(crate) async fn failed(&mut self) -> String {
-        loop {
+        while self.failures.len() < self.workers.len() {
             match self.reports.recv().await {
-                Some(Report::Sample(sample)) => self.samples.push(sample),
-                Some(Report::Failed(reason)) => return reason,
-                Some(Report::Tally(_)) => {}
+                Some(report) => drop(self.note(report)),
                 None => return "the worker processes have ended".to_owned(),
             }
         }
+        self.failures.first().cloned().unwrap_or_default()
+    }
+
+    /// Keeps what a worker has reported, except its result, which it returns.
+    fn note(&mut self, report: Report) -> Option<Box<Tally>> {
+        match report {
+            Report::Sample(sample) => self.samples.push(sample),
+            Report::Failed(reason) => self.failures.push(reason),
+            Report::Tally(tally) => return Some(tally),
+        }
+        None
     }
 
     /// Ends the workers, and returns what they have measured.
-    pub(crate) async fn finish(&mut self, settle: Duration) -> Result<Tally, LoadError> {
+    pub(crate) async fn finish(&mut self, last: Option<LastEvent>) -> Result<Tally, LoadError> {
         for worker in &mut self.workers {
             // A worker that has ended does not report below.
-            let _ = send(&mut worker.stdin, &Command::Finish { settle }).await;
+            let _ = send(&mut worker.stdin, &Command::Finish { last }).await;
         }
         let mut all = Tally::default();
         let mut missing = self.workers.len();
         let collect = async {
             while missing > 0 {
-                match self.reports.recv().await {
-                    Some(Report::Tally(tally)) => {
-                        all.add(&tally);
-                        missing -= 1;
-                    }
-                    Some(Report::Sample(sample)) => self.samples.push(sample),
-                    Some(Report::Failed(_)) => {}
-                    None => return,
+                let Some(report) = self.reports.recv().await else { return };
+                if let Some(tally) = self.note(report) {
+                    all.add(&tally);
+                    missing -= 1;
                 }
             }
         };
-        let _ = tokio::time::timeout(settle + REPORT_LIMIT, collect).await;
+        let _ = tokio::time::timeout(SETTLE + REPORT_LIMIT, collect).await;
         match missing {
             0 => Ok(all),
             missing => {
@@ -181,10 +188,10 @@ pub async fn work() -> Result<(), LoadError> {
     let report_samples = || fleet.take_samples().into_iter().map(Report::Sample).for_each(report);
     let mut ticks = tokio::time::interval(every);
     let mut has_failed = false;
-    let settle = loop {
+    let last = loop {
         tokio::select! {
             command = next_command(&mut commands) => match command {
-                Some(Command::Finish { settle }) => break settle,
+                Some(Command::Finish { last }) => break last,
                 _ => return Ok(()),
             },
             () = fleet.failed(), if !has_failed => {
@@ -194,10 +201,9 @@ pub async fn work() -> Result<(), LoadError> {
             _ = ticks.tick() => report_samples(),
         }
     };
-    fleet.settle(settle).await;
-    fleet.thaw().await;
+    let tally = fleet.finish(last).await;
     report_samples();
-    report(Report::Tally(Box::new(fleet.tally())));
+    report(Report::Tally(Box::new(tally)));
     fleet.close().await;
     Ok(())
 }

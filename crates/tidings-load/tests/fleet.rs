@@ -7,7 +7,7 @@ mod scripted;
 use std::time::Duration;
 
 use scripted::{Answer, STREAM, Scripted, events};
-use tidings_load::{Connections, Fields, Fleet, LoadErrorKind, Plan, Report, Target};
+use tidings_load::{Connections, Fields, Fleet, LoadErrorKind, Plan, Report, Target, Verdict};
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::process::Process;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -38,12 +38,17 @@ fn events_of(hub: &Process, topic: &str) -> Target {
 /// Two clients: the server sends `first` to one and `second` to the other, `deliveries` events in
 /// all.
 async fn two_clients(first: &str, second: &str, deliveries: u64, fields: Fields) -> Report {
+    fleet_of_two(first, second, deliveries, fields).await.report()
+}
+
+/// As [`two_clients`], before the report.
+async fn fleet_of_two(first: &str, second: &str, deliveries: u64, fields: Fields) -> Fleet {
     let answers = [first, second].map(|body| Answer::stays(format!("{STREAM}{body}")));
     let server = Scripted::start(move |number| answers[number % 2].clone()).await;
     let plan = Plan::new(Target::parse(&server.url()).unwrap(), 2).fields(fields);
     let fleet = within("the start", Fleet::start(plan)).await.unwrap();
     eventually("all deliveries", || fleet.deliveries() == deliveries).await;
-    fleet.report()
+    fleet
 }
 
 #[tokio::test]
@@ -131,6 +136,34 @@ async fn a_stream_that_the_server_ends_is_resumed_after_its_retry_delay() {
 }
 
 #[tokio::test]
+async fn a_head_is_the_first_byte_even_if_no_event_comes() {
+    let server = Scripted::start(|_| Answer::stays(STREAM)).await;
+    let target = Target::parse(&server.url()).unwrap();
+    let fleet = within("all clients", Fleet::connect(&target, 3)).await.unwrap();
+    assert_eq!(fleet.report().first_byte_ms.count, 3);
+}
+
+#[tokio::test]
+async fn a_response_without_its_last_chunk_is_cut() {
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+                           transfer-encoding: chunked\r\n\r\na\r\nretry: 1\n\n\r\n";
+    for (end, broken) in [("", 1), ("0\r\n\r\n", 0)] {
+        let server = Scripted::start(move |number| match number {
+            0 => Answer::ends(format!("{CHUNKED}{end}")),
+            _ => Answer::stays(STREAM),
+        })
+        .await;
+        let plan = Plan::new(Target::parse(&server.url()).unwrap(), 1);
+        let fleet = within("the start", Fleet::start(plan)).await.unwrap();
+        eventually("the second stream", || fleet.report().connections.opened == 2).await;
+        let connections = fleet.report().connections;
+        assert_eq!((connections.broken, connections.ended_by_server), (broken, 1 - broken));
+        let cut = connections.failures.get("the connection ended inside the response");
+        assert_eq!(cut.is_some(), broken == 1, "{:?}", connections.failures);
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_drops_doubles_or_reorders_is_caught() {
     let clean = events(1..20);
     let dropped = events((1..20).filter(|n| *n != 7));
@@ -166,8 +199,11 @@ async fn without_numbers_an_event_that_only_others_received_was_missed() {
     let unnumbered =
         |ids: &[u64]| ids.iter().map(|id| format!("id: e-{id}\ndata: x\n\n")).collect::<String>();
     let (all, some) = (unnumbered(&[2, 5, 9, 12]), unnumbered(&[2, 9, 12]));
-    let report = two_clients(&all, &some, 7, Fields::default()).await;
-    assert_eq!((report.verdict.missed, report.verdict.compared), (1, 7));
+    let mut fleet = fleet_of_two(&all, &some, 7, Fields::default()).await;
+    let verdict = fleet.report().verdict;
+    assert_eq!((verdict.missed, verdict.compared), (1, 7));
+    fleet.restart_measuring();
+    assert_eq!(fleet.report().verdict, Verdict::default());
 }
 
 #[tokio::test]
@@ -178,6 +214,17 @@ async fn an_event_of_another_topic_is_caught() {
     let (own, mixed) = (event("load").repeat(2), event("load") + &event("other"));
     let report = two_clients(&own, &mixed, 4, fields).await;
     assert_eq!(report.verdict.foreign, 1);
+}
+
+#[tokio::test]
+async fn the_end_event_of_a_hub_is_no_delivery() {
+    let end = "event: tidings:end\ndata: {\"reason\":\"lifetime\"}\n\n";
+    let event = "data: {\"topic\":\"load\"}\n\n";
+    let mut fields = Fields::default();
+    fields.expected = Some(("topic".into(), "load".into()));
+    let report = two_clients(&format!("{end}{event}"), event, 2, fields).await;
+    assert_eq!((report.verdict.foreign, report.deliveries.total), (0, 2));
+    assert_eq!(report.connections.announced_ends.get("lifetime"), Some(&1));
 }
 
 #[tokio::test]

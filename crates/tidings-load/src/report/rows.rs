@@ -12,10 +12,11 @@ impl Report {
         let deliveries = &self.deliveries;
         let whole = |rate: f64| rate.round() as u64;
         let (streamed, at_end) = (clients.streamed, clients.connected_at_end);
+        let gave_up = clients.gave_up.values().sum();
         let (opened, failed) = (connections.opened, connections.failures.values().sum());
         let mut rows = vec![
             ("clients", vec![(streamed, "streamed"), (at_end, "at the end")]),
-            ("", vec![(clients.gave_up.values().sum(), "gave up")]),
+            ("", vec![(gave_up, "gave up"), (clients.lost, "lost"), (clients.finished, "finished")]),
             ("stalled", vec![(clients.stalled, "clients"), (clients.stalled_evicted, "evicted")]),
             ("slow", vec![(clients.slow, "clients"), (clients.slow_evicted, "evicted")]),
             ("connections", vec![(opened, "opened"), (failed, "failed or cut")]),
@@ -80,7 +81,8 @@ impl Report {
                     (verdict.compared, "compared"),
                 ],
             ),
-            ("not judged", vec![(verdict.unjudged, "events without id and number")]),
+            ("", vec![(verdict.histories, "further epochs in ids")]),
+            ("not judged", vec![(verdict.unjudged, "events")]),
         ]));
         rows
     }
