@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::error::Error;
 use crate::loads::Load;
 use crate::paced::Paced;
-use crate::run::{Figure, Run};
+use crate::run::{self, Figure, Run};
 use crate::servers::Server;
 use crate::servers::nchan::Nchan;
 use crate::values::Values;
@@ -14,8 +14,8 @@ use crate::{check, cores, profile};
 
 /// Measures Tidings and its peers side by side, under the same load.
 ///
-/// Prints the tables, and writes docs/BENCHMARKS.md and its pictures. Figures that are not measured
-/// this time are kept from the last run.
+/// Prints the tables, and writes docs/BENCHMARKS.md and its pictures. With `--server`, `--figure` or `--load`, the other
+/// figures are kept from the last run, which must be of this machine.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Options {
@@ -98,6 +98,11 @@ impl Options {
                 "the folder {docs} is missing; name another with --docs"
             )));
         }
+        if self.rewrite {
+            let docs = docs.ok_or_else(|| Error::new("--rewrite with --quick needs --docs"))?;
+            return run::rewrite(&docs);
+        }
+        let whole = self.server.is_empty() && self.figure.is_empty() && self.load.is_empty();
         let servers = installed(&self.server);
         let or_all = |loads: Vec<Load>| if loads.is_empty() { Load::all().into() } else { loads };
         let figures = match self.figure {
@@ -105,7 +110,7 @@ impl Options {
             figures => figures,
         };
         let loads = or_all(self.load);
-        Run { servers, figures, loads, quick: self.quick, docs }.run(self.rewrite)
+        Run { servers, figures, loads, quick: self.quick, whole, docs }.run()
     }
 }
 
