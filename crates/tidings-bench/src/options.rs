@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::error::Error;
 use crate::loads::Load;
 use crate::paced::Paced;
+use crate::past::Past;
 use crate::run::{self, Figure, Run};
 use crate::servers::Server;
 use crate::servers::nchan::Nchan;
@@ -63,6 +64,8 @@ enum Role {
     },
     /// Publish values of keys faster than a reader can read, which must come to know the last of each
     Values(Values),
+    /// Measure for how long the past of a pattern over many topics keeps the thread that serves it
+    Past(Past),
     /// Measure what a least interval between two writes saves
     Paced(Paced),
     /// Check with a few clients that the servers work; all servers by default
@@ -80,6 +83,7 @@ impl Options {
         match self.role {
             Some(Role::Serve { server, listen }) => return Ok(server.serve(listen)?),
             Some(Role::Paced(paced)) => return paced.run(),
+            Some(Role::Past(past)) => return past.run(),
             Some(Role::Values(values)) => return values.run(),
             Some(Role::Check { server }) => return check_all(&installed(&server)),
             None => {}

@@ -54,7 +54,9 @@ impl Run {
         let machine = Machine::here();
         let instrument = Instrument::find()?;
         let mut results = match &self.docs {
-            Some(docs) if !self.whole => Results::to_add_to(&results_in(docs), machine, instrument)?,
+            Some(docs) if !self.whole => {
+                Results::to_add_to(&results_in(docs), machine, instrument)?
+            }
             _ => Results::new(machine, instrument),
         };
         cores::keep_off_server();
