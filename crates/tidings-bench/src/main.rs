@@ -14,6 +14,7 @@ mod machine;
 mod memory;
 mod options;
 mod paced;
+mod past;
 mod plots;
 mod process;
 mod profile;

@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::error::Error;
 use crate::loads::Load;
 use crate::paced::Paced;
-use crate::run::{Figure, Run};
+use crate::past::Past;
+use crate::run::{self, Figure, Run};
 use crate::servers::Server;
 use crate::servers::nchan::Nchan;
 use crate::values::Values;
@@ -14,8 +15,8 @@ use crate::{check, cores, profile};
 
 /// Measures Tidings and its peers side by side, under the same load.
 ///
-/// Prints the tables, and writes docs/BENCHMARKS.md and its pictures. Figures that are not measured
-/// this time are kept from the last run.
+/// Prints the tables, and writes docs/BENCHMARKS.md and its pictures. With `--server`, `--figure` or `--load`, the other
+/// figures are kept from the last run, which must be of this machine.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Options {
@@ -63,6 +64,8 @@ enum Role {
     },
     /// Publish values of keys faster than a reader can read, which must come to know the last of each
     Values(Values),
+    /// Measure for how long the past of a pattern over many topics keeps the thread that serves it
+    Past(Past),
     /// Measure what a least interval between two writes saves
     Paced(Paced),
     /// Check with a few clients that the servers work; all servers by default
@@ -80,6 +83,7 @@ impl Options {
         match self.role {
             Some(Role::Serve { server, listen }) => return Ok(server.serve(listen)?),
             Some(Role::Paced(paced)) => return paced.run(),
+            Some(Role::Past(past)) => return past.run(),
             Some(Role::Values(values)) => return values.run(),
             Some(Role::Check { server }) => return check_all(&installed(&server)),
             None => {}
@@ -98,6 +102,11 @@ impl Options {
                 "the folder {docs} is missing; name another with --docs"
             )));
         }
+        if self.rewrite {
+            let docs = docs.ok_or_else(|| Error::new("--rewrite with --quick needs --docs"))?;
+            return run::rewrite(&docs);
+        }
+        let whole = self.server.is_empty() && self.figure.is_empty() && self.load.is_empty();
         let servers = installed(&self.server);
         let or_all = |loads: Vec<Load>| if loads.is_empty() { Load::all().into() } else { loads };
         let figures = match self.figure {
@@ -105,7 +114,7 @@ impl Options {
             figures => figures,
         };
         let loads = or_all(self.load);
-        Run { servers, figures, loads, quick: self.quick, docs }.run(self.rewrite)
+        Run { servers, figures, loads, quick: self.quick, whole, docs }.run()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::clients::Fleet;
 use crate::error::Error;
 use crate::instrument::Instrument;
 use crate::loads::{subscription, topic};
+use crate::process::Process;
 use crate::publisher::Publisher;
 use crate::servers::Server;
 use crate::stamp::Clock;
@@ -16,7 +17,7 @@ use crate::stamp::Clock;
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Paced {
     /// Clients
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 100)]
     clients: usize,
     /// Events each second
     #[arg(long, default_value_t = 1_000)]
@@ -34,12 +35,14 @@ const WARM_UP: usize = 100;
 
 const BYTES: usize = 200;
 
+const SERVER: Server = Server::TidingsAxumDirect;
+
 impl Paced {
     /// Measures without and with the interval, and prints both.
     pub(crate) fn run(self) -> Result<(), Error> {
         let instrument = Instrument::find()?;
         println!(
-            "| interval | events | user instructions per delivery | µs of the processor | segments of data |"
+            "| interval | events a second | user instructions per delivery | µs of the processor | segments of data |"
         );
         println!("|---|--:|--:|--:|--:|");
         for interval in [0, self.interval] {
@@ -49,45 +52,65 @@ impl Paced {
     }
 
     fn measure(self, instrument: Instrument, interval: u32) -> Result<String, Error> {
-        let server = Server::TidingsAxumDirect;
-        let instrumented = instrument.start(server)?;
-        let process = &instrumented.process;
+        let counted = instrument.start(SERVER)?;
+        let prepare = || counted.prepare();
+        let (counting, _) = self.play(&counted.process, interval, prepare, || counted.begin())?;
+        let counts = counted.end(counting)?;
+
+        // An instrument takes time of its own.
+        let process = Process::start(SERVER)?;
+        let begin = || Ok((process.time_on_cpu()?, segments()?));
+        let (before, took) = self.play(&process, interval, || Ok(()), begin)?;
+        let (used, sent) = (process.time_on_cpu()? - before.0, segments()? - before.1);
+
+        let deliveries = f64::from(self.events()) * self.clients as f64;
+        Ok(format!(
+            "| {interval} ms | {:.0} | {:.1} | {:.3} | {:.3} |",
+            f64::from(self.events()) / took.as_secs_f64(),
+            counts.user / deliveries,
+            used.as_secs_f64() * 1e6 / deliveries,
+            sent as f64 / deliveries,
+        ))
+    }
+
+    fn events(self) -> u32 {
+        self.rate * self.seconds
+    }
+
+    /// Publishes until each client has everything. Returns what `begin` has returned before, and how long it took.
+    fn play<T>(
+        self,
+        process: &Process,
+        interval: u32,
+        prepare: impl FnOnce() -> Result<(), Error>,
+        begin: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<(T, Duration), Error> {
         let clock = Clock::new();
         let mut fleet = Fleet::new(process.addr(), clock)?;
-        let path = format!("{}&interval={interval}", subscription(server, &[topic(0)]));
+        let path = format!("{}&interval={interval}", subscription(SERVER, &[topic(0)]));
         fleet.connect(self.clients, |_| path.clone())?;
         let mut publisher = Publisher::connect(process.addr(), true)?;
-        instrumented.prepare()?;
+        prepare()?;
         let data = clock.now().data(BYTES);
         publisher.publish(&[topic(0)], WARM_UP, &data)?;
         fleet.wait_for_total((WARM_UP * self.clients) as u64)?;
 
-        let before = (process.time_on_cpu()?, segments()?);
-        let counting = instrumented.begin()?;
-        let events = self.rate * self.seconds;
+        let before = begin()?;
+        let began = Instant::now();
         thread::scope(|scope| {
             let publishing = scope.spawn(|| -> Result<(), Error> {
-                let began = Instant::now();
-                for n in 0..events {
+                for n in 0..self.events() {
                     let due = began + Duration::from_secs(1) * n / self.rate;
                     thread::sleep(due.saturating_duration_since(Instant::now()));
                     publisher.publish(&[topic(0)], 1, &data)?;
                 }
                 Ok(())
             });
-            let all = (WARM_UP + events as usize) * self.clients;
+            let all = (WARM_UP + self.events() as usize) * self.clients;
             fleet.wait_for_total(all as u64)?;
             publishing.join().map_err(|_| Error::new("the publisher has panicked"))?
         })?;
-        let counts = instrumented.end(counting)?;
-        let (used, sent) = (process.time_on_cpu()? - before.0, segments()? - before.1);
-        let deliveries = f64::from(events) * self.clients as f64;
-        let micros = used.as_secs_f64() * 1e6 / deliveries;
-        Ok(format!(
-            "| {interval} ms | {events} | {:.1} | {micros:.3} | {:.3} |",
-            counts.user / deliveries,
-            sent as f64 / deliveries,
-        ))
+        Ok((before, began.elapsed()))
     }
 }
 

@@ -51,15 +51,32 @@ impl Results {
         Self { machine, instrument, servers: BTreeMap::new() }
     }
 
-    /// The last results, if they are of the same instrument and machine.
-    pub(crate) fn load(path: &Path, machine: Machine, instrument: Instrument) -> Self {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        match serde_json::from_str::<Self>(&text) {
-            Ok(results) if results.machine == machine && results.instrument == instrument => {
-                results
-            }
-            _ => Self::new(machine, instrument),
+    /// The last results.
+    pub(crate) fn load(path: &Path) -> Result<Self, Error> {
+        let within = |error: Error| error.within(path.display());
+        let text = fs::read_to_string(path).map_err(|error| within(error.into()))?;
+        serde_json::from_str(&text).map_err(|error| within(Error::new(error.to_string())))
+    }
+
+    /// The last results, if there are any, to which a part is added. An error if they are of another instrument or
+    /// machine: figures of two cannot be compared.
+    pub(crate) fn to_add_to(
+        path: &Path,
+        machine: Machine,
+        instrument: Instrument,
+    ) -> Result<Self, Error> {
+        if !path.exists() {
+            return Ok(Self::new(machine, instrument));
         }
+        let results = Self::load(path)?;
+        if results.machine == machine && results.instrument == instrument {
+            return Ok(results);
+        }
+        Err(Error::new(format!(
+            "{}: is of another machine or instrument: {} Measure everything, or name another folder with --docs",
+            path.display(),
+            results.machine.sentence()
+        )))
     }
 
     /// Writes them to a file.
@@ -77,5 +94,36 @@ impl Results {
     /// The memory of idle connections, if it was measured.
     pub(crate) fn memory(&self, server: Server) -> Option<Memory> {
         self.servers.get(&server)?.memory
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn elsewhere(machine: &Machine) -> Machine {
+        let mut other = serde_json::to_value(machine).unwrap();
+        other["kernel"] = "1.0".into();
+        serde_json::from_value(other).unwrap()
+    }
+
+    #[test]
+    fn a_part_is_added_to_results_of_the_same_machine_only() {
+        let (here, instrument) = (Machine::here(), Instrument::Callgrind);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("results.json");
+        let of = |machine: &Machine| Results::to_add_to(&path, machine.clone(), instrument);
+        assert!(of(&here).unwrap().servers.is_empty());
+
+        let mut results = Results::new(here.clone(), instrument);
+        results.servers.insert(Server::RawEpoll, Figures::default());
+        results.save(&path).unwrap();
+        assert_eq!(of(&here).unwrap().servers.len(), 1);
+        let error = of(&elsewhere(&here)).unwrap_err().to_string();
+        assert!(error.contains("results.json: is of another machine"), "{error}");
+
+        fs::write(&path, "{").unwrap();
+        let error = of(&here).unwrap_err().to_string();
+        assert!(error.contains("results.json: EOF"), "{error}");
     }
 }

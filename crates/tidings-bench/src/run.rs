@@ -1,7 +1,7 @@
 //! A run: every figure of every server, one after the other.
 
 use std::fmt::Debug;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::ValueEnum;
@@ -42,47 +42,41 @@ pub(crate) struct Run {
     pub(crate) figures: Vec<Figure>,
     pub(crate) loads: Vec<Load>,
     pub(crate) quick: bool,
+    /// Whether that is everything.
+    pub(crate) whole: bool,
     /// The folder of the document, if it is written.
     pub(crate) docs: Option<PathBuf>,
 }
 
 impl Run {
-    /// Measures, and writes the results after each server; or only writes them. Fails at once if
-    /// nothing can be counted or written, and at the end if a measurement failed.
-    pub(crate) fn run(&self, only_write: bool) -> Result<(), Error> {
+    /// Measures, and writes the results. Fails at once if nothing can be counted, and at the end if a measurement failed.
+    pub(crate) fn run(&self) -> Result<(), Error> {
         let machine = Machine::here();
         let instrument = Instrument::find()?;
         let mut results = match &self.docs {
-            Some(docs) => Results::load(&docs.join("benchmarks/results.json"), machine, instrument),
-            None => Results::new(machine, instrument),
+            Some(docs) if !self.whole => {
+                Results::to_add_to(&results_in(docs), machine, instrument)?
+            }
+            _ => Results::new(machine, instrument),
         };
         cores::keep_off_server();
         let mut failures = 0;
-        if !only_write {
-            for server in &self.servers {
-                let figures = results.servers.entry(*server).or_default();
-                figures.versions = versions::of(*server);
-                for figure in &self.figures {
-                    failures += self.measure(instrument, *server, *figure, figures);
-                }
-                self.write(&results)?;
+        for server in &self.servers {
+            let figures = results.servers.entry(*server).or_default();
+            figures.versions = versions::of(*server);
+            for figure in &self.figures {
+                failures += self.measure(instrument, *server, *figure, figures);
             }
         }
-        self.write(&results)?;
+        if let Some(docs) = &self.docs {
+            write(docs, &results)?;
+        }
         println!("\n{}", report::report(&results));
         match failures {
             0 => Ok(()),
             1 => Err(Error::new("a measurement failed")),
             _ => Err(Error::new(format!("{failures} measurements failed"))),
         }
-    }
-
-    fn write(&self, results: &Results) -> Result<(), Error> {
-        let Some(docs) = &self.docs else { return Ok(()) };
-        let pictures = docs.join("benchmarks");
-        plots::write(&pictures, results)?;
-        results.save(&pictures.join("results.json"))?;
-        document::write(&docs.join("BENCHMARKS.md"), &report::report(results))
     }
 
     /// Measures a figure of a server, and prints it. Returns how many measurements failed.
@@ -150,6 +144,21 @@ impl Run {
             _ => 0,
         }
     }
+}
+
+/// Writes the document and its pictures from the last results.
+pub(crate) fn rewrite(docs: &Path) -> Result<(), Error> {
+    write(docs, &Results::load(&results_in(docs))?)
+}
+
+fn results_in(docs: &Path) -> PathBuf {
+    docs.join("benchmarks/results.json")
+}
+
+fn write(docs: &Path, results: &Results) -> Result<(), Error> {
+    plots::write(&docs.join("benchmarks"), results)?;
+    results.save(&results_in(docs))?;
+    document::write(&docs.join("BENCHMARKS.md"), &report::report(results))
 }
 
 /// Keeps a figure, and describes it.
