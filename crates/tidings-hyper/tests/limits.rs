@@ -10,7 +10,7 @@ use site::{Site, read_to_end, read_until};
 use tidings::Hub;
 use tidings_net::{Limits, Network};
 use tidings_testkit::limit::{eventually, within};
-use tidings_testkit::wire::{Connection, Ending, Http2, Request, Response};
+use tidings_testkit::wire::{Connection, Ending, Http2, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -273,21 +273,6 @@ async fn at_the_limit_of_connections_those_without_a_request_go_first() {
 }
 
 #[tokio::test]
-async fn an_address_has_a_limit_of_its_own() {
-    let site = site(limits().connections_per_address(2)).await;
-    let one = site.follow("/events/a").await;
-    let _two = site.follow("/events/a").await;
-    let mut three = connected(&site, &get("/text/1")).await;
-    assert_eq!(until_its_end(&mut three).await, "");
-    assert_eq!(site.hub.metrics().connections_refused, 1);
-    let other = Connection::open_from(Ipv4Addr::new(127, 0, 0, 2).into(), site.addr).await;
-    assert_eq!(other.send(&Request::get("/text/1")).await.status(), 200);
-    one.close().await;
-    eventually("one is gone", || site.hub.clients().count() == 1).await;
-    let _again = site.follow("/events/a").await;
-}
-
-#[tokio::test]
 async fn nobody_goes_for_a_connection_that_its_own_address_has_too_many_of() {
     let site = site(limits().connections(2).connections_per_address(1)).await;
     let mut stream = site.follow("/events/a").await;
@@ -340,27 +325,6 @@ fn proxy() -> [Network; 1] {
     [IpAddr::from(Ipv4Addr::LOCALHOST).into()]
 }
 
-async fn who(site: &Site, from: [u8; 4], forwarded: &str) -> String {
-    let connection = Connection::open_from(IpAddr::from(from), site.addr).await;
-    let request = Request::get("/who/1").header("X-Forwarded-For", forwarded);
-    let mut response = connection.send(&request).await;
-    response.read_to_end().await;
-    response.text().to_owned()
-}
-
-#[tokio::test]
-async fn a_proxy_names_the_client_and_nobody_else_does() {
-    let proxies: [Network; 2] = ["127.0.0.1".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
-    let site = site(limits().proxies(proxies)).await;
-    let local = [127, 0, 0, 1];
-    assert_eq!(who(&site, local, "192.0.2.7").await, "192.0.2.7");
-    assert_eq!(who(&site, local, "198.51.100.1, 192.0.2.7, 10.1.2.3").await, "192.0.2.7");
-    assert_eq!(who(&site, local, "[2001:db8::1]:443").await, "2001:db8::1");
-    assert_eq!(who(&site, local, "10.0.0.2, 10.0.0.1").await, "10.0.0.2");
-    assert_eq!(who(&site, local, "nonsense").await, "127.0.0.1");
-    assert_eq!(who(&site, [127, 0, 0, 2], "192.0.2.7").await, "127.0.0.2");
-}
-
 #[tokio::test]
 async fn a_connection_that_comes_back_from_a_writer_is_still_not_a_proxys() {
     let site = site(limits().proxies(proxy())).await;
@@ -378,63 +342,6 @@ async fn a_connection_that_comes_back_from_a_writer_is_still_not_a_proxys() {
         response.close().await;
         site.has(0, 0).await;
     }
-}
-
-#[tokio::test]
-async fn requests_count_for_the_client_that_a_proxy_names() {
-    let site = site(limits().proxies(proxy()).connections_per_address(1)).await;
-    let as_client = |client: &str, target: &str| {
-        Response::to(site.addr, Request::get(target).header("x-forwarded-for", client))
-    };
-    let mut one = as_client("192.0.2.7", "/events/a").await;
-    one.next_message().await;
-    assert_eq!(as_client("192.0.2.7", "/text/1").await.status(), 429);
-    assert_eq!(site.hub.metrics().connections_refused, 1);
-    let mut other = as_client("192.0.2.8", "/loud/a").await;
-    other.read_exactly(1).await;
-    assert_eq!(as_client("192.0.2.8", "/text/1").await.status(), 429);
-    one.close().await;
-    other.close().await;
-    eventually("they are gone", || site.hub.clients().count() == 0).await;
-    for client in ["192.0.2.7", "192.0.2.8", "192.0.2.7"] {
-        let mut response = as_client(client, "/text/1").await;
-        assert_eq!(response.status(), 200);
-        response.read_to_end().await;
-    }
-}
-
-#[tokio::test]
-async fn a_proxy_of_the_proxy_protocol_begins_with_its_client() {
-    let limits = limits().proxies(proxy()).proxy_protocol(true).connections_per_address(1);
-    let site = site(limits.head_timeout(SHORT * 5)).await;
-    let header = |client: &str| format!("PROXY TCP4 {client} 127.0.0.1 5000 80\r\n");
-    let mut socket = connected(&site, header("192.0.2.7").as_bytes()).await;
-    // The header that anybody can send is not believed.
-    let request = Request::get("/who/1").header("x-forwarded-for", "198.51.100.1");
-    socket.write_all(&request.bytes()).await.unwrap();
-    read_until(&mut socket, "192.0.2.7\r\n").await;
-    // A stream and back.
-    socket.write_all(&get("/events/a")).await.unwrap();
-    read_until(&mut socket, "\n\n").await;
-    site.close_client();
-    read_until(&mut socket, "0\r\n\r\n").await;
-    socket.write_all(&get("/who/1")).await.unwrap();
-    read_until(&mut socket, "192.0.2.7\r\n").await;
-    // The limit is the client's.
-    let mut too_many = connected(&site, header("192.0.2.7").as_bytes()).await;
-    assert_eq!(until_its_end(&mut too_many).await, "");
-    let mut other = connected(&site, header("192.0.2.8").as_bytes()).await;
-    other.write_all(&get("/who/1")).await.unwrap();
-    read_until(&mut other, "192.0.2.8\r\n").await;
-    // Without a header, or with half of it.
-    for first in [&get("/who/1")[..], b"PROXY TCP4 192"] {
-        let mut socket = connected(&site, first).await;
-        assert_eq!(until_its_end(&mut socket).await, "");
-    }
-    // Somebody else is not a proxy.
-    let mut connection = Connection::open_from(Ipv4Addr::new(127, 0, 0, 2).into(), site.addr).await;
-    connection.write(header("192.0.2.9").as_bytes()).await;
-    assert_eq!(connection.send(&Request::get("/who/1")).await.status(), 400);
 }
 
 #[tokio::test]

@@ -203,6 +203,8 @@ macro_rules! adapter_suite {
             stall {
                 #[cfg(target_os = "linux")]
                 a_stalled_client_is_evicted
+                #[cfg(target_os = "linux")]
+                a_client_that_has_vanished_is_ended_though_the_kernel_takes_all_events
                 a_slow_client_stays
                 a_slow_client_gets_the_last_value_of_each_key_and_few_before_it
             }

@@ -16,7 +16,7 @@
 //! - [`proxy`]: a link that can be cut.
 //! - [`program`]: builds the programs of the workspace.
 //! - [`process`]: runs one of them, and ends it with the test.
-//! - [`network`]: a network of a test's own, which can be taken away.
+//! - [`network`]: a network of a test's own, and clients whose network is gone.
 //! - [`watch`]: ends a process with the test, even if the test is killed.
 //! - [`limit`]: time limits.
 //!

@@ -1,7 +1,11 @@
-//! A network of its own for a test, with nothing but a loopback interface, which the test can make narrow or take away.
+//! A network of its own for a test, with nothing but a loopback interface, which the test can make narrow; and clients
+//! whose network is gone.
 
 use std::env;
 use std::process::{Command, Stdio};
+
+use socket2::{SockFilter, SockRef};
+use tokio::net::TcpStream;
 
 use crate::requirements::{Missing, on_path};
 
@@ -21,7 +25,7 @@ pub fn test_inside(name: &str) -> Option<Command> {
     Some(inside)
 }
 
-/// Changes the interface of a network in which this test is alone: `up`, `down`, `mtu 1500`.
+/// Changes the interface of a network in which this test is alone: `up`, `mtu 1500`.
 ///
 /// # Panics
 ///
@@ -29,6 +33,18 @@ pub fn test_inside(name: &str) -> Option<Command> {
 pub fn set_loopback(what: &[&str]) {
     let status = Command::new("ip").args(["link", "set", "lo"]).args(what).status();
     assert!(status.is_ok_and(|status| status.success()), "ip link set lo {what:?}");
+}
+
+/// Takes the network of a client away: nothing that is sent to it arrives, so its system acknowledges nothing.
+///
+/// # Panics
+///
+/// If the system refuses it.
+pub fn vanish(client: &TcpStream) {
+    /// `BPF_RET | BPF_K`: how many bytes of each packet are kept.
+    const KEEP: u16 = 6;
+    let nothing = [SockFilter::new(KEEP, 0, 0, 0)];
+    SockRef::from(client).attach_filter(&nothing).expect("a filter");
 }
 
 /// What a test in a network of its own requires.

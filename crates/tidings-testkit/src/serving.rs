@@ -7,6 +7,8 @@ mod site;
 
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod ends;
+#[allow(missing_docs, reason = "each name states its promise")]
+pub mod limits;
 #[cfg(unix)]
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod signals;
@@ -46,6 +48,14 @@ macro_rules! serving_suite {
                 a_shutdown_drains_the_hubs_and_answers_meanwhile
                 streams_end_by_reset_where_the_application_wants_it
                 a_server_says_where_it_listens
+            }
+            limits {
+                an_address_has_a_limit_of_its_own
+                requests_count_for_the_client_that_a_proxy_names
+                a_proxy_names_the_client_and_nobody_else_does
+                a_proxy_of_the_proxy_protocol_begins_with_its_client
+                a_head_that_is_too_large_is_refused
+                a_head_of_http_2_that_is_too_large_is_refused
             }
             signals {
                 #[cfg(unix)]

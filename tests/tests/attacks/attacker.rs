@@ -121,6 +121,14 @@ pub(crate) async fn drip(mut socket: TcpStream, byte: u8, pause: Duration) {
     }
 }
 
+/// Reads a little again and again, with a pause after each, until the connection ends.
+pub(crate) async fn sip(mut socket: TcpStream, pause: Duration) {
+    let mut piece = [0; 1_024];
+    while let Ok(1..) = socket.read(&mut piece).await {
+        tokio::time::sleep(pause).await;
+    }
+}
+
 /// Reads and forgets what comes, until the connection ends.
 pub(crate) async fn read_on(socket: &mut TcpStream) {
     let mut piece = [0; 16_384];

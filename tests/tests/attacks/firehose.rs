@@ -21,41 +21,40 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::attacker::{open, rest};
 use crate::target::{Target, load, transports};
 
-/// The longest that half of the events of a quiet topic and half of the new streams may take beside a short firehose.
-/// Generous: a hub that is not fair takes seconds.
+/// The longest that the events of a quiet topic and the new streams may take beside a firehose: half of them in a short run,
+/// which has few of them and a machine that does other things, and 99 % in a long one. A hub that is not fair takes
+/// seconds. The targets, which need an idle machine, are 20 and 50 ms.
 const LATENCY: Duration = Duration::from_millis(1_000);
 
-struct Figures {
-    /// Milliseconds: from a publication to its receipt on a quiet topic, and from a request to the head of its stream.
-    quiet: Vec<f64>,
-    heads: Vec<f64>,
-    /// Deliveries of the busy topic, a second.
-    busy: f64,
-}
+/// Of the table.
+const HEAD: &str = "\
+| hub | transport | quiet topic, p99 alone | beside | new stream, p99 alone | beside \
+| deliveries a second without these two | beside |
+|---|---|--:|--:|--:|--:|--:|--:|
+";
 
 /// The value that a part of the sorted values does not exceed.
 fn quantile(values: &[f64], part: f64) -> f64 {
     values[((values.len() - 1) as f64 * part) as usize]
 }
 
-async fn measure(target: &Target, readers: usize, time: Duration) -> Figures {
-    let addr = target.addr();
-    let quiet = tokio::spawn(quiet(addr, time));
-    let heads = tokio::spawn(heads(addr, time));
-    let busy = match readers {
-        0 => 0.0,
-        _ => {
-            let publishing = tokio::spawn(saturate(addr));
-            let report = load(addr, "busy", &["--clients", &readers.to_string()], time).await;
-            publishing.abort();
-            report["deliveries"]["per_second"].as_f64().expect("a number")
-        }
-    };
-    let [mut quiet, mut heads] =
-        [quiet.await, heads.await].map(|times| times.expect("it is served"));
-    quiet.sort_by(f64::total_cmp);
-    heads.sort_by(f64::total_cmp);
-    Figures { quiet, heads, busy }
+/// Milliseconds, sorted: from publications to their receipts on a quiet topic, and from requests to the heads of their
+/// streams.
+async fn probe(addr: SocketAddr, time: Duration) -> [Vec<f64>; 2] {
+    let (quiet, heads) = (tokio::spawn(quiet(addr, time)), tokio::spawn(heads(addr, time)));
+    [quiet.await, heads.await].map(|times| {
+        let mut times = times.expect("it is served");
+        times.sort_by(f64::total_cmp);
+        times
+    })
+}
+
+/// Deliveries of the busy topic, a second.
+async fn hammer(addr: SocketAddr, readers: usize, time: Duration) -> f64 {
+    let publishing = tokio::spawn(saturate(addr));
+    let report = load(addr, "busy", &["--clients", &readers.to_string()], time).await;
+    publishing.abort();
+    report["deliveries"]["per_second"].as_f64().expect("a number")
 }
 
 /// Publishes to the busy topic as fast as the hub takes it, on some connections.
@@ -114,37 +113,39 @@ async fn heads(addr: SocketAddr, time: Duration) -> Vec<f64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn quiet_topics_and_new_streams_go_on_beside_a_firehose() {
-    let (readers, time) = match document::is_written() {
-        true => (2_000, Duration::from_secs(20)),
-        false => (200, Duration::from_secs(3)),
+    let (readers, time, part) = match document::is_written() {
+        true => (2_000, Duration::from_secs(20), 0.99),
+        false => (200, Duration::from_secs(3), 0.5),
     };
-    let mut table = "| hub | transport | quiet topic, p99 alone | beside | new stream, p99 alone | beside | deliveries a second |\n\
-                     |---|---|--:|--:|--:|--:|--:|\n".to_owned();
+    let (mut table, mut late) = (HEAD.to_owned(), Vec::new());
     for package in ["hub-axum", "hub-warp", "hub-actix-web"] {
         for transport in transports(package) {
             let target = Target::start_on(package, transport).await;
-            let alone = measure(&target, 0, time / 4).await;
-            let beside = measure(&target, readers, time).await;
-            let row = [&alone.quiet, &beside.quiet, &alone.heads, &beside.heads]
+            let addr = target.addr();
+            let [quiet_alone, heads_alone] = probe(addr, time / 4).await;
+            let busy_alone = hammer(addr, readers, time).await;
+            target.let_go(0).await;
+            let ([quiet, heads], busy) =
+                tokio::join!(probe(addr, time), hammer(addr, readers, time));
+            let row = [&quiet_alone, &quiet, &heads_alone, &heads]
                 .map(|times| format!("{:.1} ms", quantile(times, 0.99)));
-            writeln!(
-                table,
-                "| {package} | {transport} | {} | {:.0} |",
-                row.join(" | "),
-                beside.busy
-            )
-            .unwrap();
-            for times in [&beside.quiet, &beside.heads] {
-                let half = Duration::from_secs_f64(quantile(times, 0.5) / 1e3);
-                assert!(half < LATENCY, "{package}, {transport}: {half:?} beside a firehose");
+            let row = row.join(" | ");
+            writeln!(table, "| {package} | {transport} | {row} | {busy_alone:.0} | {busy:.0} |")
+                .unwrap();
+            for times in [&quiet, &heads] {
+                let took = Duration::from_secs_f64(quantile(times, part) / 1e3);
+                if took >= LATENCY {
+                    late.push(format!("{package}, {transport}: {took:?}"));
+                }
             }
-            assert!(beside.busy > 0.0, "nothing was delivered");
+            assert!(busy > 0.0, "nothing was delivered");
         }
     }
     println!("{table}");
     if document::is_written() {
         write("firehose", &table);
     }
+    assert!(late.is_empty(), "beside a firehose: {late:?}");
 }
 
 fn write(part: &str, text: &str) {

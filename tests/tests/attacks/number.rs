@@ -1,7 +1,7 @@
 //! More connections than a hub can have, or than can wait.
 
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tidings_testkit::limit::within;
 use tidings_testkit::wire::{Connection, Request};
@@ -104,7 +104,7 @@ async fn honest_clients_get_their_streams_while_others_crowd_the_lobby(package: 
 }
 
 async fn more_streams_than_files_are_closed_and_do_not_hang(package: &str) {
-    let target = Target::start_with_files(package, FILES).await;
+    let target = Target::start_with_files(package, "auto", FILES).await;
     let request = Request::get("/events?topic=a").bytes();
     let sockets = crowd(target.addr(), 2 * FILES as usize, &request).await;
     // No stream is ended for another. What the hub cannot serve ends, and is not left waiting.
@@ -142,25 +142,27 @@ async fn a_burst_of_connections_is_accepted_at_once(package: &str) {
 
 /// Beside a thread that does nothing but accept, with the longest queue that the system allows.
 async fn a_crowd_connects_about_as_fast_as_to_a_server_that_only_accepts(package: &str) {
-    const COUNT: usize = 6_000;
+    // A debug build beside other tests shows only what waits for second packets.
+    let (count, most) = if cfg!(debug_assertions) { (6_000, 5) } else { (15_000, 3) };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     rustix::net::listen(&listener, i32::MAX).unwrap();
     let addr = listener.local_addr().unwrap();
-    let accepting = std::thread::spawn(move || -> Vec<_> {
-        (0..COUNT).map(|_| listener.accept().expect("a connection")).collect()
+    // It closes them: this process may not have enough files for both ends.
+    let accepting = std::thread::spawn(move || {
+        for _ in 0..count {
+            drop(listener.accept().expect("a connection"));
+        }
     });
-    let began = Instant::now();
-    let sockets = burst(addr, COUNT).await.0;
-    assert_eq!(sockets.len(), COUNT);
+    let (sockets, floor) = burst(addr, count).await;
+    assert_eq!(sockets.len(), count);
     tokio::task::spawn_blocking(|| accepting.join()).await.unwrap().unwrap();
-    let floor = began.elapsed();
     drop(sockets);
 
-    let target = Target::start(package).await;
-    let began = Instant::now();
-    let sockets = burst(target.addr(), COUNT).await.0;
-    assert_eq!(sockets.len(), COUNT);
-    let took = began.elapsed();
-    println!("{package}: {COUNT} connections took {took:?}; a server that only accepts: {floor:?}");
-    assert!(took < floor * 5, "{took:?}, not about {floor:?}");
+    // With limits in time that end none of them meanwhile.
+    let target = Target::start_as_usual(package).await;
+    let (sockets, took) = burst(target.addr(), count).await;
+    assert_eq!(sockets.len(), count);
+    let times = took.as_secs_f64() / floor.as_secs_f64();
+    println!("{package}: {count} connections took {took:?}, {times:.1} times {floor:?}");
+    assert!(took < floor * most, "{took:?}, not about {floor:?}");
 }

@@ -3,6 +3,7 @@
 //! Forty seconds for each hub; `TIDINGS_ATTACKS_SECONDS` sets another time, and `TIDINGS_ATTACKS_SEED` another seed,
 //! which repeats the attacks, but not the kernel's timing. `TIDINGS_ATTACKS_CLIENTS` and `TIDINGS_ATTACKS_RATE` set
 //! the number of honest clients and of events a second: 1,000 and 100 in release mode, and otherwise 250 and 20.
+//! `TIDINGS_ATTACKS_TRANSPORT=body` has the hub send all streams so.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tidings_testkit::network::vanish;
 use tidings_testkit::wire::Request;
 use tidings_tests::on_every_framework;
 use tidings_tests::random::Random;
@@ -19,7 +21,7 @@ use tokio::sync::oneshot::{self, Receiver};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::attacker::{burst, crowd, drip, ends, flood, open, open_narrow, rest};
+use crate::attacker::{burst, crowd, drip, ends, flood, open, open_narrow, rest, sip};
 use crate::http2::{self, PING, PREFACE, SETTINGS, rage};
 use crate::junk::STREAM;
 use crate::target::{Target, load};
@@ -37,9 +39,18 @@ const SPARE_FILES: usize = 1_000;
 /// what its allocator keeps.
 const MOST: usize = 256 << 20;
 
-/// How much longer than without attacks the p99 of the latency may be, unless it is less than a second: machines that test
-/// are shared, so this finds only what stops a hub. The figure is printed.
-const RATIO: f64 = 5.0;
+/// How much longer than without attacks the p99 of the latency may be, in release mode and over [`LONG`].
+const RATIO: f64 = 2.0;
+
+/// From then on, what else a machine does matters little.
+const LONG: Duration = Duration::from_secs(600);
+
+/// The same in any other run, unless it is less than a second: machines that test are shared, so this finds only what stops
+/// a hub. The figure is printed.
+const ROUGH_RATIO: f64 = 5.0;
+
+/// A stream of the events that attackers have published.
+const LARGE: &[u8] = b"GET /events?topic=large HTTP/1.1\r\nhost: a\r\n\r\n";
 
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -67,6 +78,10 @@ attacks! {
     "half a preface": |addr, random| ends(crowd(addr, 1 + random.below(1_000), b"PRI * HT").await).await;
     "a preface": |addr, random| ends(crowd(addr, 1 + random.below(500), PREFACE).await).await;
     "idle connections": |addr, random| ends(crowd(addr, 1 + random.below(1_000), IDLE).await).await;
+    "idle connections of HTTP/2": |addr, random| {
+        let frames = [PREFACE, SETTINGS].concat();
+        ends(crowd(addr, 1 + random.below(500), &frames).await).await;
+    };
     "bodies that stop": |addr, random| ends(crowd(addr, 1 + random.below(200), STOPPED_BODY).await).await;
     "large heads": |addr, random| {
         let head = [HALF_HEAD, &vec![b'x'; random.below(350 * 1024)]].concat();
@@ -84,7 +99,27 @@ attacks! {
     "stalled readers of large events": |addr, random| {
         let mut stalled = Vec::new();
         for _ in 0..random.below(60) {
-            stalled.extend(open_narrow(addr, b"GET /events?topic=large HTTP/1.1\r\nhost: a\r\n\r\n").await);
+            stalled.extend(open_narrow(addr, LARGE).await);
+            publish(addr, "large", 900_000).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    "slow readers of large events": |addr, random| {
+        let mut reading = JoinSet::new();
+        for _ in 0..1 + random.below(60) {
+            if let Ok(socket) = open_narrow(addr, LARGE).await {
+                reading.spawn(sip(socket, Duration::from_millis(random.logarithmic(500) as u64)));
+            }
+        }
+        for _ in 0..random.below(20) {
+            publish(addr, "large", 900_000).await;
+        }
+        while reading.join_next().await.is_some() {}
+    };
+    "clients that vanish": |addr, random| {
+        let vanished = crowd(addr, 1 + random.below(50), LARGE).await;
+        vanished.iter().for_each(vanish);
+        for _ in 0..random.below(20) {
             publish(addr, "large", 900_000).await;
         }
         std::future::pending::<()>().await;
@@ -187,7 +222,7 @@ async fn publish(addr: SocketAddr, topic: &str, size: usize) {
 
 fn variable<T: std::str::FromStr>(name: &str, default: T) -> T {
     let value = std::env::var(name).ok();
-    value.map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} is no number")))
+    value.map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} is invalid")))
 }
 
 async fn honest_clients_lose_nothing_under_attack(package: &str) {
@@ -196,8 +231,10 @@ async fn honest_clients_lose_nothing_under_attack(package: &str) {
     let (clients, rate) = if cfg!(debug_assertions) { (250, 20) } else { (1_000, 100) };
     let clients: usize = variable("TIDINGS_ATTACKS_CLIENTS", clients);
     let rate: u32 = variable("TIDINGS_ATTACKS_RATE", rate);
+    let transport: String = variable("TIDINGS_ATTACKS_TRANSPORT", "auto".to_owned());
 
-    let target = Arc::new(Target::start_with_files(package, (clients + SPARE_FILES) as u32).await);
+    let files = (clients + SPARE_FILES) as u32;
+    let target = Arc::new(Target::start_with_files(package, &transport, files).await);
     let addr = target.addr();
     let calm = Duration::from_secs((seconds / 5).max(5));
     let under_attack = Duration::from_secs(seconds) - calm;
@@ -224,12 +261,17 @@ async fn honest_clients_lose_nothing_under_attack(package: &str) {
     assert_eq!(with["connections"]["ended_by_server"], 0, "{what}: {with}");
     assert_eq!(with["published"]["failed"], 0, "{what}: {with}");
     assert!(with["deliveries"]["total"].as_u64() > Some(0), "{what}: {with}");
-    assert!(ratio < RATIO || after < 1_000.0, "{what}: {after} ms, {ratio} times the latency");
     let most = memory.iter().max().expect("it was measured");
     assert!(*most < MOST, "{what}: {most} bytes");
     // Everything that the attacks did ends with them.
     target.let_go(0).await;
     target.closed_all_but(0).await;
+    let is_long = !cfg!(debug_assertions) && Duration::from_secs(seconds) >= LONG;
+    let is_fair = match is_long {
+        true => ratio <= RATIO,
+        false => ratio < ROUGH_RATIO || after < 1_000.0,
+    };
+    assert!(is_fair, "{what}: {after} ms, {ratio} times the latency");
 }
 
 /// What honest clients report after some time.
@@ -240,7 +282,8 @@ async fn honest(addr: SocketAddr, clients: usize, rate: u32, time: Duration) -> 
     load(addr, "honest", &arguments, time).await
 }
 
-/// Runs on a thread that takes only the processor time that others leave: real attackers have machines of their own.
+/// Runs on a thread that takes only the processor time that others leave: real attackers have machines of their own. So a
+/// hub that needs all there is is attacked less.
 fn aside<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Receiver<T> {
     let (done, result) = oneshot::channel();
     std::thread::spawn(move || {

@@ -18,9 +18,11 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 /// The time limits of the hubs in these tests. The defaults are minutes.
 pub(crate) const SOON: Duration = Duration::from_millis(1_000);
 
-/// [`SOON`] for everything before a response. The limit of writes is longer: what is slow may live.
-const LIMITS: &str = "head_timeout=1000,handshake_timeout=1000,body_timeout=1000,idle_timeout=1000,\
-                      write_timeout=3000";
+/// [`SOON`] for everything before a response.
+const SHORT: &str = "head_timeout=1000,handshake_timeout=1000,body_timeout=1000,idle_timeout=1000";
+
+/// Longer: what is slow may live.
+const WRITES: &str = "write_timeout=3000";
 
 /// The longest that an event may take to an honest client. Generous: the faults that it finds stop a hub for longer.
 const LATENCY: Duration = Duration::from_secs(2);
@@ -44,7 +46,17 @@ impl Target {
 
     /// With this transport.
     pub(crate) async fn start_on(package: &str, transport: &str) -> Self {
-        let arguments = arguments(&["--limit", LIMITS, "--transport", transport]);
+        let arguments = ["--limit", SHORT, "--limit", WRITES, "--transport", transport];
+        Self::start_with(package, &arguments).await
+    }
+
+    /// With this limit in time, and the default of each other one: none of those comes within the time of a test.
+    pub(crate) async fn start_limited(package: &str, limit: &str) -> Self {
+        Self::start_with(package, &["--limit", limit]).await
+    }
+
+    async fn start_with(package: &str, more: &[&str]) -> Self {
+        let arguments = arguments(more);
         Self::of(package, Process::start_in(package, &arguments, &[EXACT_MEMORY]).await).await
     }
 
@@ -54,8 +66,8 @@ impl Target {
     }
 
     /// With so many files that it may open.
-    pub(crate) async fn start_with_files(package: &str, files: u32) -> Self {
-        let arguments = arguments(&["--limit", LIMITS]);
+    pub(crate) async fn start_with_files(package: &str, transport: &str, files: u32) -> Self {
+        let arguments = arguments(&["--limit", SHORT, "--limit", WRITES, "--transport", transport]);
         Self::of(package, Process::start_with_files(package, &arguments, files).await).await
     }
 

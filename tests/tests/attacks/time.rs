@@ -27,9 +27,9 @@ pub(crate) const IDLE: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: tidings.test\r\n
 pub(crate) const STOPPED_BODY: &[u8] =
     b"POST /publish?topic=a HTTP/1.1\r\nhost: tidings.test\r\ncontent-length: 100000\r\n\r\nabc";
 
-/// Connections that send this are ended, and not at once. Honest clients do not notice.
-async fn is_ended_soon(package: &str, bytes: &[u8]) {
-    let target = Target::start(package).await;
+/// Connections that send this are ended by this limit of [`SOON`]. Honest clients do not notice.
+async fn is_ended_soon(package: &str, bytes: &[u8], limit: &str) {
+    let target = Target::start_limited(package, &format!("{limit}={}", SOON.as_millis())).await;
     let honest = Honest::start(&target).await;
     let began = Instant::now();
     let sockets = crowd(target.addr(), 200, bytes).await;
@@ -56,36 +56,38 @@ async fn silent_connections_are_ended_and_cost_little(package: &str) {
 }
 
 async fn half_a_head_is_ended(package: &str) {
-    is_ended_soon(package, HALF_HEAD).await;
+    is_ended_soon(package, HALF_HEAD, "head_timeout").await;
 }
 
 async fn a_head_of_one_byte_now_and_then_is_ended(package: &str) {
-    let target = Target::start(package).await;
+    let target = Target::start_limited(package, "head_timeout=1000").await;
+    let honest = Honest::start(&target).await;
     let socket = open(target.addr(), HALF_HEAD).await.unwrap();
     within("the end of the connection", drip(socket, b'x', SOON / 5)).await;
     // Before its first request, and after one.
     let socket = open(target.addr(), &[IDLE, HALF_HEAD].concat()).await.unwrap();
     within("the end of the connection", drip(socket, b'x', SOON / 5)).await;
+    honest.noticed_nothing().await;
 }
 
 async fn half_a_preface_of_http2_is_ended(package: &str) {
-    is_ended_soon(package, b"PRI * HT").await;
+    is_ended_soon(package, b"PRI * HT", "head_timeout").await;
 }
 
 async fn a_preface_of_http2_and_nothing_more_is_ended(package: &str) {
-    is_ended_soon(package, PREFACE).await;
+    is_ended_soon(package, PREFACE, "handshake_timeout").await;
 }
 
 async fn an_idle_connection_of_http2_is_ended(package: &str) {
-    is_ended_soon(package, &[PREFACE, SETTINGS].concat()).await;
+    is_ended_soon(package, &[PREFACE, SETTINGS].concat(), "idle_timeout").await;
 }
 
 async fn an_idle_connection_is_ended_after_its_request(package: &str) {
-    is_ended_soon(package, IDLE).await;
+    is_ended_soon(package, IDLE, "idle_timeout").await;
 }
 
 async fn a_body_that_stops_is_ended(package: &str) {
-    is_ended_soon(package, STOPPED_BODY).await;
+    is_ended_soon(package, STOPPED_BODY, "body_timeout").await;
 }
 
 async fn a_head_of_350_kib_is_refused_and_costs_little(package: &str) {

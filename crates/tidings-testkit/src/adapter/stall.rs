@@ -36,6 +36,23 @@ pub async fn a_stalled_client_is_evicted<A: Adapter>() {
     assert_eq!(other.next_message().await.data(), "still connected");
 }
 
+#[cfg(target_os = "linux")]
+pub async fn a_client_that_has_vanished_is_ended_though_the_kernel_takes_all_events<A: Adapter>() {
+    let site = Site::with_write_timeout::<A>(WRITE_TIMEOUT);
+    let mut clients = [site.follow("/events?topic=a").await, site.follow("/events?topic=b").await];
+    let first = site.publish("a", "it is there");
+    assert_eq!(clients[0].next_message().await.last_event_id(), first);
+    for client in &clients {
+        client.vanish();
+    }
+    let began = Instant::now();
+    site.publish("a", "a few bytes");
+    eventually("only one is left", || site.hub.clients().count() == 1).await;
+    assert!(began.elapsed() >= WRITE_TIMEOUT, "after {:?}", began.elapsed());
+    assert_eq!(site.hub.clients().list()[0].topics[0].as_str(), "b", "nothing was sent to it");
+    assert_eq!(site.hub.metrics().connections_timed_out, 1);
+}
+
 pub async fn a_slow_client_stays<A: Adapter>() {
     let site = Site::with_write_timeout::<A>(WRITE_TIMEOUT);
     site.follow("/events?topic=b").await.reset();

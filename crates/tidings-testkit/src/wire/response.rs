@@ -225,6 +225,12 @@ impl Response {
         self.connection
     }
 
+    /// Takes the client's network away: see [`network::vanish`](crate::network::vanish).
+    #[cfg(target_os = "linux")]
+    pub fn vanish(&self) {
+        crate::network::vanish(self.connection.socket.tcp());
+    }
+
     /// Resets the connection.
     pub fn reset(self) {
         self.connection.reset();
