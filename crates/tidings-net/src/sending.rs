@@ -53,12 +53,16 @@ impl Sending {
 
     /// Waits until it is almost sent.
     pub fn poll_almost_sent(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // An executor's code: not under the lock.
+        let waker = cx.waker().clone();
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         // Under the lock, so that the last bytes do not leave meanwhile.
         if self.is_almost_sent() {
             return Poll::Ready(());
         }
-        *task = Some(cx.waker().clone());
+        let before = task.replace(waker);
+        drop(task);
+        drop(before);
         Poll::Pending
     }
 }
