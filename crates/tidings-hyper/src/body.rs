@@ -1,14 +1,18 @@
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tidings_net::{Activity, AddressPermit, Answering, ReadingBody};
+use tidings_net::{Activity, AddressPermit, Answering, ReadingBody, Sending};
 use tokio::time::{Sleep, sleep};
+
+use crate::portion::Portion;
+use crate::streams::Streams;
 
 /// The body of a request. It fails if it brings no bytes for [`Limits::body_timeout`](tidings_net::Limits::body_timeout).
 #[derive(Debug)]
@@ -100,7 +104,7 @@ impl Error for RequestBodyError {
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// What a body has said when it was probed. It is sent before the rest.
+/// What a body has said before its time: when it was probed, or at its end. It is sent before the rest.
 #[derive(Debug)]
 pub(crate) struct Kept {
     /// `None` is the body's end.
@@ -114,7 +118,8 @@ pub(crate) struct ResponseBody<B> {
     /// None if the server answers.
     body: Option<B>,
     kept: Option<Box<Kept>>,
-    answering: Answering,
+    sending: Option<Arc<Sending>>,
+    _answering: Answering,
     _address: Option<AddressPermit>,
 }
 
@@ -122,17 +127,16 @@ impl<B> ResponseBody<B> {
     pub(crate) fn new(
         body: B,
         kept: Option<Box<Kept>>,
-        mut answering: Answering,
+        answering: Answering,
         address: Option<AddressPermit>,
     ) -> Self {
-        // Until the server asks for it.
-        answering.moved(true);
-        Self { body: Some(body), kept, answering, _address: address }
+        let sending = Streams::sending();
+        Self { body: Some(body), kept, sending, _answering: answering, _address: address }
     }
 
     /// No body, of the server's own answer.
     pub(crate) fn none(answering: Answering) -> Self {
-        Self { body: None, kept: None, answering, _address: None }
+        Self { body: None, kept: None, sending: None, _answering: answering, _address: None }
     }
 }
 
@@ -141,25 +145,37 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    type Data = Bytes;
+    type Data = Portion;
     type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Portion>, BoxError>>> {
         let this = self.get_mut();
         let next = match (this.kept.take(), &mut this.body) {
-            (Some(kept), _) => Poll::Ready(kept.next),
-            (None, Some(body)) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-            (None, None) => Poll::Ready(None),
+            (Some(kept), _) => kept.next,
+            (None, Some(body)) => {
+                let next = ready!(Pin::new(body).poll_frame(cx));
+                next.map(|next| next.map_err(Into::into))
+            }
+            (None, None) => None,
         };
-        this.answering.moved(next.is_ready());
-        next
+        let sending = this.sending.as_ref();
+        // With its end, a stream gives up its task.
+        let is_last = next.as_ref().is_none_or(|next| next.as_ref().is_ok_and(Frame::is_trailers));
+        if is_last && sending.is_some_and(|sending| sending.poll_almost_sent(cx).is_pending()) {
+            this.kept = Some(Box::new(Kept { next, size: SizeHint::default() }));
+            return Poll::Pending;
+        }
+        let portion = |bytes| Portion::new(bytes, sending);
+        Poll::Ready(next.map(|next| next.map(|frame| frame.map_data(portion))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.kept.is_none() && self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.kept.is_none()
+            && self.body.as_ref().is_none_or(Body::is_end_stream)
+            && self.sending.as_ref().is_none_or(|sending| sending.is_almost_sent())
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -18,7 +18,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 #[cfg(feature = "http2")]
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 #[cfg(not(feature = "http2"))]
 use tidings_net::refuse_http2;
 use tidings_net::{
@@ -31,6 +31,8 @@ use crate::body::RequestBody;
 use crate::handoff::{NewStream, ReturnedConnection, StreamResponse};
 use crate::head::Framing;
 use crate::requests::Requests;
+#[cfg(feature = "http2")]
+use crate::streams::Streams;
 use crate::writers::Writers;
 
 /// An application, which answers requests.
@@ -262,7 +264,8 @@ async fn serve_http2<IO, L, A, B>(
         })
     });
     let limits = server.connections.limits();
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let streams = Streams::new(activity.clone(), limits.write_timeout_value());
+    let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
         .keep_alive_interval(limits.keepalive_value())

@@ -74,10 +74,13 @@ mod connection;
 mod handoff;
 mod head;
 mod inbox;
+mod portion;
 mod requests;
 mod response;
 mod serve;
 mod server;
+#[cfg_attr(not(feature = "http2"), allow(dead_code, reason = "only HTTP/2 has streams"))]
+mod streams;
 mod writer;
 mod writers;
 

@@ -9,7 +9,6 @@ use site::Site;
 use tidings::Hub;
 use tidings_net::Limits;
 use tidings_testkit::limit::{eventually, within};
-use tidings_testkit::wire::Http2;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -20,6 +19,7 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
 const END_STREAM: u8 = 1;
@@ -67,6 +67,25 @@ impl Attacker {
         .await;
         Frame::all(&all)
     }
+
+    /// Reads until these streams have been reset for their stall, and no other.
+    async fn read_until_reset(&mut self, all: &mut Vec<u8>, expected: &[u32]) {
+        within("the reset of the stalled streams", async {
+            loop {
+                let frames = Frame::all(all);
+                let resets = frames.iter().filter(|frame| frame.kind == RST_STREAM);
+                let mut streams: Vec<_> = resets.clone().map(|frame| frame.stream).collect();
+                streams.sort_unstable();
+                // `CANCEL`.
+                assert!(resets.clone().all(|frame| frame.payload == [0, 0, 0, 8]), "{frames:?}");
+                if streams == expected {
+                    break;
+                }
+                assert_ne!(self.0.read_buf(all).await.unwrap(), 0, "{streams:?} of {expected:?}");
+            }
+        })
+        .await;
+    }
 }
 
 /// A frame of the server.
@@ -107,11 +126,13 @@ async fn a_client_that_sends_no_settings_until_cut_off() {
 async fn floods_of_control_frames_end() {
     let site = Site::new().await;
     let open_stream = frame(HEADERS, END_HEADERS, 1, &head("POST", "/echo/1"));
-    let floods: [(&str, Vec<u8>); 5] = [
+    let floods: [(&str, Vec<u8>); 7] = [
         ("settings", frame(SETTINGS, 0, 0, &[])),
         ("ping", frame(PING, 0, 0, &[7; 8])),
         ("priority", frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 1])),
         ("empty data", frame(DATA, 0, 1, &[])),
+        ("windows of the connection", window_update(0, 1)),
+        ("windows of a stream", window_update(1, 1)),
         ("unknown", frame(77, 0, 1, &[])),
     ];
     for (what, flood) in floods {
@@ -218,47 +239,135 @@ async fn a_connection_has_a_limited_number_of_streams() {
     assert!(site.hub.clients().count() <= 100);
 }
 
+/// For a request without a body.
+fn get(stream: u32, path: &str) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET", path))
+}
+
+/// `SETTINGS_INITIAL_WINDOW_SIZE`.
+fn window_of_streams(bytes: u32) -> Vec<u8> {
+    frame(SETTINGS, 0, 0, &[&[0, 4], &bytes.to_be_bytes()[..]].concat())
+}
+
+fn window_update(stream: u32, bytes: u32) -> Vec<u8> {
+    frame(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes())
+}
+
 #[tokio::test]
-async fn a_connection_whose_streams_have_no_window_ends() {
+async fn a_stream_without_a_window_is_reset_and_no_other() {
     let limit = Duration::from_millis(200);
     let site = Site::with(Hub::new(), Limits::default().write_timeout(limit)).await;
-    let mut attacker = Attacker::connect(&site).await;
-    // `SETTINGS_INITIAL_WINDOW_SIZE`.
-    attacker.0.write_all(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await.unwrap();
-    let streams = [1, 3, 5]
-        .map(|stream| frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET", "/events/a")));
-    attacker.0.write_all(&streams.concat()).await.unwrap();
-    eventually("they are open", || site.hub.clients().count() == 3).await;
-    // One that reads, and has nothing to read for longer.
-    let client = Http2::open(site.addr).await;
-    let mut stream = client.get("/events/a").await;
-    stream.next_message().await;
-    attacker.until_cut_off(std::iter::empty()).await;
+    let mut client = Attacker::connect(&site).await;
+    // The first has a window, and nothing to send.
+    let frames = [
+        window_of_streams(0),
+        get(1, "/events/a"),
+        window_update(1, 1 << 16),
+        get(3, "/events/a"),
+        get(5, "/events/b"),
+    ];
+    client.0.write_all(&frames.concat()).await.unwrap();
+    let mut all = Vec::new();
+    client.read_until_reset(&mut all, &[3, 5]).await;
     eventually("only that one is left", || site.hub.clients().count() == 1).await;
-    assert_eq!(site.hub.metrics().connections_timed_out, 1);
     tokio::time::sleep(limit * 3).await;
     site.publish("a", "hello");
-    assert_eq!(stream.next_message().await.data(), "hello");
+    within("an event", async {
+        while !String::from_utf8_lossy(&all).contains("data: hello\n") {
+            assert_ne!(client.0.read_buf(&mut all).await.unwrap(), 0);
+        }
+    })
+    .await;
+    assert_eq!(site.hub.metrics().connections_timed_out, 0);
+}
+
+#[tokio::test]
+async fn a_stream_that_waits_for_the_window_of_the_connection_is_reset() {
+    let limit = Duration::from_millis(200);
+    let site = Site::with(Hub::new(), Limits::default().write_timeout(limit)).await;
+    let mut client = Attacker::connect(&site).await;
+    // Of which the connection has 65,535 bytes.
+    let frames = [window_of_streams(1 << 20), get(1, "/events/a"), get(3, "/events/b")];
+    client.0.write_all(&frames.concat()).await.unwrap();
+    eventually("they are open", || site.hub.clients().count() == 2).await;
+    site.publish("a", &"x".repeat(100_000));
+    client.read_until_reset(&mut Vec::new(), &[1]).await;
+    eventually("only the other is left", || site.hub.clients().count() == 1).await;
+}
+
+#[tokio::test]
+async fn a_response_whose_end_waits_for_a_window_is_reset() {
+    let limit = Duration::from_millis(200);
+    let site = Site::with(Hub::new(), Limits::default().write_timeout(limit)).await;
+    let mut client = Attacker::connect(&site).await;
+    let frames = [
+        window_of_streams(100),
+        frame(HEADERS, END_HEADERS, 1, &head("POST", "/echo/1")),
+        frame(DATA, END_STREAM, 1, &[b'x'; 10_000]),
+    ];
+    client.0.write_all(&frames.concat()).await.unwrap();
+    client.read_until_reset(&mut Vec::new(), &[1]).await;
 }
 
 #[tokio::test]
 async fn a_stream_whose_window_opens_slowly_goes_on() {
-    const WINDOW_UPDATE: u8 = 8;
-
     let limit = Duration::from_millis(400);
     let site = Site::with(Hub::new(), Limits::default().write_timeout(limit)).await;
     let mut client = Attacker::connect(&site).await;
     // An event of 60,000 bytes, and a window of 500.
-    client.0.write_all(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 1, 0xf4])).await.unwrap();
-    let open = frame(HEADERS, END_HEADERS | END_STREAM, 1, &head("GET", "/events/a"));
-    client.0.write_all(&open).await.unwrap();
+    client.0.write_all(&[window_of_streams(500), get(1, "/events/a")].concat()).await.unwrap();
     eventually("it is open", || site.hub.clients().count() == 1).await;
     site.publish("a", &"x".repeat(60_000));
     for _ in 0..12 {
         tokio::time::sleep(limit / 4).await;
         assert_eq!(site.hub.clients().count(), 1);
-        client.0.write_all(&frame(WINDOW_UPDATE, 0, 1, &[0, 0, 0, 100])).await.unwrap();
+        client.0.write_all(&window_update(1, 100)).await.unwrap();
     }
-    client.until_cut_off(std::iter::empty()).await;
+    client.read_until_reset(&mut Vec::new(), &[1]).await;
     eventually("it is gone", || site.hub.clients().count() == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_may_open_windows_for_each_kib_that_it_reads() {
+    const EVENT: usize = 60_000;
+
+    // So few that any frame of these would end it.
+    let site = Site::with(Hub::new(), Limits::default().h2_control_frames(1)).await;
+    let mut client = Attacker::connect(&site).await;
+    client.0.write_all(&get(1, "/events/a")).await.unwrap();
+    eventually("it is open", || site.hub.clients().count() == 1).await;
+    let mut all = Vec::new();
+    for number in 1..=5 {
+        site.publish("a", &"x".repeat(EVENT));
+        let mut received = 0;
+        within("an event", async {
+            while received < EVENT {
+                assert_ne!(client.0.read_buf(&mut all).await.unwrap(), 0, "at event {number}");
+                let frames = Frame::all(&all);
+                all.drain(..frames.iter().map(|frame| 9 + frame.payload.len()).sum::<usize>());
+                for frame in frames.iter().filter(|frame| frame.kind == DATA) {
+                    received += frame.payload.len();
+                    for piece in frame.payload.chunks(1024) {
+                        let length = piece.len() as u32;
+                        let updates = [window_update(1, length), window_update(0, length)];
+                        client.0.write_all(&updates.concat()).await.unwrap();
+                    }
+                }
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_to_its_end_ends_beside_an_open_stream() {
+    let short = Duration::from_millis(100);
+    let site = Site::with(Hub::new(), Limits::default().head_timeout(short)).await;
+    let whole = get(3, "/events/a");
+    let without_end = frame(HEADERS, END_STREAM, 3, &head("GET", "/events/a"));
+    for half in [&without_end[..], &whole[..whole.len() - 1]] {
+        let first = get(1, "/events/a");
+        Attacker::connect(&site).await.until_cut_off([first, half.to_vec()].into_iter()).await;
+    }
+    assert_eq!(site.hub.metrics().connections_timed_out, 2);
 }

@@ -14,16 +14,13 @@ struct Counts {
     changes: AtomicUsize,
     /// How many of them are being answered.
     answering: AtomicUsize,
-    /// How many responses have something that the client does not let the server send.
-    blocked: AtomicUsize,
-    /// How often a response went on.
-    moves: AtomicUsize,
     /// How many bodies of requests are wanted.
     reading: AtomicUsize,
     /// The last request's body was not read to its end.
     has_unread_body: AtomicBool,
     is_upgraded: AtomicBool,
     must_end: AtomicBool,
+    is_full: AtomicBool,
 }
 
 impl Counts {
@@ -39,7 +36,7 @@ impl Activity {
         self.0.has_unread_body.store(false, Ordering::Relaxed);
         self.0.answering.fetch_add(1, Ordering::Relaxed);
         self.0.change();
-        Answering { counts: self.0.clone(), is_blocked: false }
+        Answering(self.0.clone())
     }
 
     /// A request has a body, which is wanted until the result is dropped.
@@ -74,19 +71,13 @@ impl Activity {
         self.0.changes.load(Ordering::Acquire)
     }
 
-    /// Whether any response is blocked.
-    pub(crate) fn has_blocked(&self) -> bool {
-        self.0.blocked.load(Ordering::Relaxed) > 0
+    /// Whether the connection takes no bytes at the moment.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.is_full.load(Ordering::Relaxed)
     }
 
-    /// Whether all responses are blocked.
-    pub(crate) fn is_blocked(&self) -> bool {
-        let blocked = self.0.blocked.load(Ordering::Relaxed);
-        blocked > 0 && blocked >= self.0.answering.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn moves(&self) -> usize {
-        self.0.moves.load(Ordering::Relaxed)
+    pub(crate) fn set_full(&self, is_full: bool) {
+        self.0.is_full.store(is_full, Ordering::Relaxed);
     }
 
     pub(crate) fn is_reading(&self) -> bool {
@@ -105,34 +96,12 @@ impl Activity {
 
 /// A request that is being answered: see [`Activity::answer`].
 #[derive(Debug)]
-pub struct Answering {
-    counts: Arc<Counts>,
-    is_blocked: bool,
-}
-
-impl Answering {
-    /// The response went on. It is blocked from now on, if it has given something to the server, until the server asks for
-    /// more: over HTTP/2, it does so when the stream has a window. It is not, if it has nothing more at the moment.
-    #[inline]
-    pub fn moved(&mut self, is_blocked: bool) {
-        if !self.is_blocked && !is_blocked {
-            return;
-        }
-        self.counts.moves.fetch_add(1, Ordering::Relaxed);
-        match (self.is_blocked, is_blocked) {
-            (false, true) => _ = self.counts.blocked.fetch_add(1, Ordering::Relaxed),
-            (true, false) => _ = self.counts.blocked.fetch_sub(1, Ordering::Relaxed),
-            _ => {}
-        }
-        self.is_blocked = is_blocked;
-    }
-}
+pub struct Answering(Arc<Counts>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.moved(false);
-        self.counts.answering.fetch_sub(1, Ordering::Relaxed);
-        self.counts.change();
+        self.0.answering.fetch_sub(1, Ordering::Relaxed);
+        self.0.change();
     }
 }
 

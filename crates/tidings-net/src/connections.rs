@@ -54,6 +54,8 @@ struct State {
     addresses: HashMap<IpAddr, usize>,
     /// A file that is given up to accept a connection when there is no other.
     spare: Option<File>,
+    /// Whoever waits now was refused: there is no spare file, and nobody can go.
+    has_refused: bool,
 }
 
 impl State {
@@ -61,8 +63,11 @@ impl State {
         if self.spare.is_none() {
             self.spare = File::open(if cfg!(windows) { "NUL" } else { "/dev/null" }).ok();
         }
+        self.has_refused &= self.spare.is_none();
     }
 }
+
+const NO_FILES: &str = "there are no files left for connections";
 
 /// Why a connection ends in the lobby.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +152,7 @@ impl Connections {
             None => self.plain_permit(),
         };
         let full = match has_last_file {
-            true => Some("there are no files left for connections"),
+            true => Some(NO_FILES),
             false => (open >= self.shared.most).then_some("the limit of connections is reached"),
         };
         if let Some(why) = full {

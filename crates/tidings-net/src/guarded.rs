@@ -37,10 +37,10 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// - While a request's body is wanted, bytes pass; the server must limit the time.
 /// - While a request is answered, what the client sends is kept for later, up to 8 KiB: more of it ends the connection. So
 ///   does its end, at once.
-/// - A connection of HTTP/2 may be idle for as long; and the time to its settings is limited, and the number of its control
-///   frames.
+/// - A connection of HTTP/2 may be idle for as long; and the time to its settings is limited, the time for the head of each
+///   request, and the number of its control frames. [`Stall`](crate::Stall) limits the time of its streams.
 ///
-/// At all times, writes must make progress. Over HTTP/2, so must one of the streams that have something to send.
+/// At all times, writes must make progress.
 ///
 /// One timer serves all of this. It exists only while there is something to wait for.
 #[derive(Debug)]
@@ -61,11 +61,8 @@ pub struct Guarded<IO> {
     head_length: usize,
     /// The server has not looked yet whether the head is whole.
     has_unseen_head: bool,
+    /// Of HTTP/2.
     frames: Option<Box<Frames>>,
-    /// What the server sends over HTTP/2.
-    sent: Option<Box<Frames>>,
-    /// How often responses had gone on when one last did, and when.
-    moves: (usize, Instant),
     writes: Writes,
     timer: Option<Box<Alarm>>,
     /// Whether the timer is set by what is the case now.
@@ -131,9 +128,7 @@ impl<IO: Io> Guarded<IO> {
             changes: 0,
             head_length: 0,
             has_unseen_head: false,
-            frames: is_http2.then(|| Box::new(Frames::received(control_frames))),
-            sent: is_http2.then(|| Box::new(Frames::sent())),
-            moves: (0, Instant::now()),
+            frames: is_http2.then(|| Box::new(Frames::new(control_frames))),
             writes: Writes::new(connections.limits().write_timeout),
             connections,
             timer: None,
@@ -250,7 +245,9 @@ impl<IO: Io> Guarded<IO> {
         let before = buf.filled().len();
         let outcome = self.poll_pass(cx, buf);
         if let Some(frames) = &mut self.frames {
+            let head_since = frames.head_since();
             frames.read(&buf.filled()[before..], Instant::now)?;
+            self.is_set &= frames.head_since() == head_since;
         }
         if outcome.is_pending() {
             self.phase();
@@ -327,12 +324,17 @@ impl<IO: Io> Guarded<IO> {
             Phase::Body | Phase::Answer | Phase::Open => None,
         };
         let mut due = timeout.map(|timeout| self.since + timeout);
+        // Over HTTP/2, beside everything else.
+        let head_since = self.frames.as_ref().and_then(|frames| frames.head_since());
+        let head = head_since.zip(limits.head_timeout).map(|(since, timeout)| since + timeout);
         if due.is_some_and(|due| due <= now) {
             due = self.time_is_up(now, cx)?;
         }
-        let streams = self.look_at_streams(now)?;
+        if head.is_some_and(|due| due <= now) {
+            return Err(timed_out("request's head takes too long"));
+        }
         let writes = self.writes.look(&self.io, now)?;
-        Ok([due, self.look_at_place(now), streams, writes].into_iter().flatten().min())
+        Ok([due, head, self.look_at_place(now), writes].into_iter().flatten().min())
     }
 
     /// Gives others a claim to the place of a connection that waits for a request. Returns when to look again.
@@ -380,24 +382,6 @@ impl<IO: Io> Guarded<IO> {
         }
     }
 
-    /// All streams of a connection of HTTP/2 may wait for windows that the client does not open.
-    fn look_at_streams(&mut self, now: Instant) -> io::Result<Option<Instant>> {
-        let limit = self.connections.limits().write_timeout;
-        let (Some(limit), Some(sent), true) = (limit, &self.sent, self.activity.has_blocked())
-        else {
-            return Ok(None);
-        };
-        // A large event may take long, and goes on as long as some of it is sent.
-        let moves = self.activity.moves().wrapping_add(sent.data());
-        if moves != self.moves.0 || !self.activity.is_blocked() {
-            self.moves = (moves, now);
-        }
-        match now < self.moves.1 + limit {
-            true => Ok(Some((self.moves.1 + limit).min(now + limit / 2))),
-            false => Err(timed_out("no stream has a window")),
-        }
-    }
-
     /// The time of a phase is up. Returns when to look again.
     fn time_is_up(&mut self, now: Instant, cx: &mut Context<'_>) -> io::Result<Option<Instant>> {
         match self.phase {
@@ -419,15 +403,19 @@ impl<IO: Io> Guarded<IO> {
     }
 
     /// The server has sent some of these bytes.
-    fn has_sent<'a>(&mut self, bufs: impl Iterator<Item = &'a [u8]>, mut length: usize) {
-        if let Some(sent) = &mut self.sent {
+    fn has_sent<'a>(
+        &mut self,
+        bufs: impl Iterator<Item = &'a [u8]>,
+        mut length: usize,
+    ) -> io::Result<()> {
+        if let Some(frames) = &mut self.frames {
             for buf in bufs {
                 let part = buf.len().min(length);
                 length -= part;
-                // The server's own frames have no limit.
-                let _ = sent.read(&buf[..part], Instant::now);
+                frames.wrote(&buf[..part], Instant::now)?;
             }
         }
+        Ok(())
     }
 
     /// After a write.
@@ -436,6 +424,7 @@ impl<IO: Io> Guarded<IO> {
         outcome: Poll<io::Result<T>>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
+        self.activity.set_full(outcome.is_pending());
         if self.writes.after(outcome.is_pending()) {
             self.is_set = false;
         }
@@ -484,7 +473,7 @@ impl<IO: Io> AsyncWrite for Guarded<IO> {
         this.unflushed.store(true, Ordering::Relaxed);
         let outcome = Pin::new(&mut this.io).poll_write(cx, buf);
         if let Poll::Ready(Ok(length)) = outcome {
-            this.has_sent(std::iter::once(buf), length);
+            this.has_sent(std::iter::once(buf), length)?;
         }
         this.watch(outcome, cx)
     }
@@ -498,7 +487,7 @@ impl<IO: Io> AsyncWrite for Guarded<IO> {
         this.unflushed.store(true, Ordering::Relaxed);
         let outcome = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
         if let Poll::Ready(Ok(length)) = outcome {
-            this.has_sent(bufs.iter().map(|buf| &**buf), length);
+            this.has_sent(bufs.iter().map(|buf| &**buf), length)?;
         }
         this.watch(outcome, cx)
     }

@@ -8,7 +8,8 @@
 //! - [`Listener`] and [`Io`]: what a server listens on, and what it gets from there; [`AnyIo`], if that does not tell;
 //! - [`Connections`], which accepts, counts, refuses and evicts;
 //! - [`Reception`], which reads a connection's first request head before any server allocates for it;
-//! - [`Guarded`], the connection as the server sees it, with the limits that remain;
+//! - [`Guarded`], the connection as the server sees it, with the limits that remain, and [`Stall`], the limit of a stream of
+//!   HTTP/2;
 //! - [`Serve`], a server that is being set up, with a [`Graceful`] shutdown;
 //! - [`shutdown_signal`], the clean end of streams under any other server.
 //!
@@ -33,6 +34,7 @@ mod peer;
 mod proxy_protocol;
 mod reception;
 mod refuse_http2;
+mod sending;
 mod serve;
 mod signals;
 // The same without the feature, so that no server overlooks it because of another crate's features.
@@ -55,6 +57,7 @@ pub use network::{Network, ParseNetworkError};
 pub use peer::Peer;
 pub use reception::{Protocol, Received, Reception};
 pub use refuse_http2::refuse_http2;
+pub use sending::{Sending, Stall};
 pub use serve::{Options, Serve, Server, WithWorkers};
 pub use signals::shutdown_signal;
 pub use tidings_sys::Progress;

@@ -91,8 +91,9 @@ impl Limits {
     /// Sets how long written bytes may wait without any progress, before the connection ends: the
     /// other end's system acknowledges none of them (Linux, Android), or the connection takes none.
     /// A client whose system answers, but has no room, has longer: the time in which a client that reads
-    /// 32 KiB in this time would read what it has taken up, four times this at most. `None`: only the system
-    /// ends such connections, and a connection of HTTP/2 whose client opens no window stays. Default: 30 seconds.
+    /// 32 KiB in this time would read what it has taken up, four times this at most. Over HTTP/2, a stream is
+    /// reset of whose bytes none were sent for as long, because the client opens no window for them. `None`: only
+    /// the system ends such connections, and such streams stay. Default: 30 seconds.
     pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.write_timeout = bounded(timeout);
         self
@@ -108,8 +109,8 @@ impl Limits {
     /// Sets how long the head of a request may take: the first one's from when the connection was
     /// accepted, so that it also limits the time to the first byte; a later one's from its first byte.
     /// With TLS, the first one's from the end of the handshake, for which there is
-    /// [`handshake_timeout`](Self::handshake_timeout). If a part of it has come, the answer is 408.
-    /// Default: 30 seconds.
+    /// [`handshake_timeout`](Self::handshake_timeout). If a part of it has come, the answer is 408; over
+    /// HTTP/2, where other streams may be open, the connection ends without one. Default: 30 seconds.
     pub fn head_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.head_timeout = bounded(timeout);
         self
@@ -184,7 +185,9 @@ impl Limits {
     /// Sets how many frames of HTTP/2 that carry no request a client may send each second, for which the
     /// server must do something: SETTINGS, PING, PRIORITY, RST_STREAM, CONTINUATION, DATA without
     /// data, and unknown ones. DATA with padding has none if it is so short that it may be all padding: 256 bytes.
-    /// It may save up those of 10 seconds. With more of them, the connection ends. Default: 100.
+    /// So count HEADERS that are neither a new request nor the trailers of one, a request that is refused, and each
+    /// WINDOW_UPDATE beyond one for each request, and two for each frame of data that the client was sent and each KiB
+    /// of it. It may save up those of 10 seconds. With more of them, the connection ends. Default: 100.
     pub fn h2_control_frames(mut self, each_second: impl Into<Option<u32>>) -> Self {
         self.h2_control_frames = each_second.into();
         self

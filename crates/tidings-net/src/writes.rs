@@ -40,7 +40,7 @@ struct Look {
 const RATE: u32 = 32 * 1024;
 
 /// How many limits a client has to read what it has taken up: enough for 128 KiB.
-const MOST: u32 = 4;
+pub(crate) const MOST: u32 = 4;
 
 impl Writes {
     pub(crate) fn new(limit: Option<Duration>) -> Self {

@@ -22,9 +22,11 @@ const _: () = {
     shared::<Options>();
     shared::<Transport>();
     shared::<ParseTransportError>();
+    shared::<Sending>();
     shared::<Tls>();
     sent::<Graceful>();
     sent::<Reception>();
     sent::<Guarded<tokio::net::TcpStream>>();
     sent::<Received<tokio::net::TcpStream>>();
+    sent::<Stall>();
 };

@@ -19,6 +19,7 @@ on_every_framework! { "hub";
     more_streams_than_allowed_are_refused
     a_flood_of_settings_is_ended
     a_flood_of_pings_is_ended
+    a_flood_of_windows_is_ended
     a_flood_whose_answers_are_not_read_is_ended
 }
 
@@ -31,6 +32,7 @@ pub(crate) const PING: &[u8] = b"\x00\x00\x08\x06\x00\x00\x00\x00\x00attacker";
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -94,8 +96,8 @@ fn literal() -> Vec<u8> {
 }
 
 /// The beginning of a header block that does not end.
-pub(crate) fn endless_headers() -> Vec<u8> {
-    frame(HEADERS, END_STREAM, 1, &request(false, "/events?topic=a"))
+pub(crate) fn endless_headers(stream: u32) -> Vec<u8> {
+    frame(HEADERS, END_STREAM, stream, &request(false, "/events?topic=a"))
 }
 
 pub(crate) fn continuation() -> Vec<u8> {
@@ -161,7 +163,7 @@ async fn streams_that_are_reset_at_once_cost_nothing(package: &str) {
 }
 
 async fn endless_continuation_is_ended(package: &str) {
-    flood_is_ended(package, &endless_headers(), &continuation()).await;
+    flood_is_ended(package, &endless_headers(1), &continuation()).await;
 }
 
 async fn a_small_block_that_becomes_large_headers_is_refused(package: &str) {
@@ -200,6 +202,10 @@ async fn a_flood_of_settings_is_ended(package: &str) {
 
 async fn a_flood_of_pings_is_ended(package: &str) {
     flood_is_ended(package, b"", PING).await;
+}
+
+async fn a_flood_of_windows_is_ended(package: &str) {
+    flood_is_ended(package, b"", &frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])).await;
 }
 
 async fn a_flood_whose_answers_are_not_read_is_ended(package: &str) {

@@ -181,7 +181,7 @@ attacks! {
         }
     };
     "endless continuation": |addr, _random| {
-        rage(addr, &http2::endless_headers(), &http2::continuation(), Duration::from_micros(10)).await;
+        rage(addr, &http2::endless_headers(1), &http2::continuation(), Duration::from_micros(10)).await;
     };
     "header bombs": |addr, random| {
         if let Ok(socket) = open(addr, &[PREFACE, SETTINGS].concat()).await {

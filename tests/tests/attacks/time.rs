@@ -6,7 +6,7 @@ use tidings_testkit::limit::within;
 use tidings_tests::on_every_framework;
 
 use crate::attacker::{crowd, drip, ends, open, rest};
-use crate::http2::{PREFACE, SETTINGS};
+use crate::http2::{PREFACE, SETTINGS, endless_headers, get};
 use crate::target::{Honest, SOON, Target};
 
 on_every_framework! { "hub";
@@ -16,6 +16,7 @@ on_every_framework! { "hub";
     half_a_preface_of_http2_is_ended
     a_preface_of_http2_and_nothing_more_is_ended
     an_idle_connection_of_http2_is_ended
+    half_a_head_of_http2_is_ended
     an_idle_connection_is_ended_after_its_request
     a_body_that_stops_is_ended
     a_head_of_350_kib_is_refused_and_costs_little
@@ -80,6 +81,12 @@ async fn a_preface_of_http2_and_nothing_more_is_ended(package: &str) {
 
 async fn an_idle_connection_of_http2_is_ended(package: &str) {
     is_ended_soon(package, &[PREFACE, SETTINGS].concat(), "idle_timeout").await;
+}
+
+/// Beside a stream, so that the connection is not idle.
+async fn half_a_head_of_http2_is_ended(package: &str) {
+    let stream = get(1, "/events?topic=quiet");
+    is_ended_soon(package, &[PREFACE, SETTINGS, &stream, &endless_headers(3)].concat()).await;
 }
 
 async fn an_idle_connection_is_ended_after_its_request(package: &str) {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tidings::ServerEvent;
 
-use super::{Connections, Ending, now};
+use super::{Connections, Ending, NO_FILES, now};
 use crate::{Listener, Reception};
 
 impl Connections {
@@ -90,8 +90,13 @@ impl Connections {
             // What was evicted has not closed yet; or somebody else has taken the file, and another must go for it.
             tokio::time::sleep(PAUSE).await;
             self.shared.state().keep_spare();
-            if self.shared.state().spare.is_none() {
-                self.evict();
+            let has_none = self.shared.state().spare.is_none();
+            if has_none && !self.evict() {
+                // Without a file, it cannot even be closed.
+                self.is_full(NO_FILES, self.count());
+                if !std::mem::replace(&mut self.shared.state().has_refused, true) {
+                    self.refuse();
+                }
             }
             return None;
         }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::reception::HTTP2_PREFACE;
 use crate::{Limits, Options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -75,6 +76,66 @@ async fn a_head_is_answered_when_its_time_is_up() {
     let mut answer = [0; 10];
     client.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, TIMEOUT[..10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_with_too_many_bytes_is_answered() {
+    let (mut guarded, mut client, answering) = answered();
+    drop(answering);
+    let sending = tokio::spawn(async move {
+        client.write_all(&[b'x'; 64 * 1024]).await.unwrap();
+        let mut answer = [0; 10];
+        client.read_exact(&mut answer).await.unwrap();
+        answer
+    });
+    let mut read = 0;
+    let error = loop {
+        match guarded.read(&mut [0; 10]).await {
+            Ok(0) => panic!("it must not end so"),
+            Ok(length) => read += length,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(read, 64 * 1024);
+    assert_eq!(error.to_string(), "request's head has too many bytes");
+    assert_eq!(sending.await.unwrap(), TOO_LARGE[..10]);
+}
+
+/// How a connection of HTTP/2 ends that has an open stream, and whose client has sent this after its settings. It sends the
+/// rest byte by byte, one each second.
+async fn http2_ends(first: &[u8], rest: &'static [u8]) -> (String, u64) {
+    let connections = Connections::new(&Options::default());
+    let (io, mut client) = duplex(1000);
+    let settings: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let early = [HTTP2_PREFACE, settings, first].concat();
+    let mut guarded = Guarded::new(io, early, Protocol::Http2, connections, Permit::default());
+    let _answering = guarded.activity().answer();
+    let began = Instant::now();
+    let sending = tokio::spawn(async move {
+        for byte in rest {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            client.write_all(&[*byte]).await.unwrap();
+        }
+        client
+    });
+    let error = loop {
+        match guarded.read(&mut [0; 100]).await {
+            Ok(length) => assert!(length > 0),
+            Err(error) => break error,
+        }
+    };
+    sending.abort();
+    (error.to_string(), began.elapsed().as_secs())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_over_http_2_has_a_time_limit() {
+    let ends = ("request's head takes too long".to_owned(), 30);
+    // One byte that goes on in another frame; two of which one has come.
+    assert_eq!(http2_ends(&[0, 0, 1, 1, 0, 0, 0, 0, 1, 7], b"").await, ends);
+    assert_eq!(http2_ends(&[0, 0, 2, 1, 4, 0, 0, 0, 1, 7], b"").await, ends);
+    // 50 that come slowly.
+    assert_eq!(http2_ends(&[0, 0, 50, 1, 4, 0, 0, 0, 1], &[7; 49]).await, ends);
 }
 
 #[tokio::test]

@@ -1,0 +1,55 @@
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper::rt::Executor;
+use tidings_net::{Activity, Sending, Stall};
+
+tokio::task_local! {
+    /// Of the stream whose task this is.
+    static SENDING: Arc<Sending>;
+}
+
+/// Has tokio run the streams of a connection of HTTP/2, and ends those that are stalled: hyper does not poll the response of a
+/// stream whose client opens no window for it, but resets one whose task is dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct Streams {
+    activity: Activity,
+    limit: Option<Duration>,
+}
+
+impl Streams {
+    pub(crate) fn new(activity: Activity, limit: Option<Duration>) -> Self {
+        Self { activity, limit }
+    }
+
+    /// What the stream is sending whose task asks, if its time is limited.
+    pub(crate) fn sending() -> Option<Arc<Sending>> {
+        SENDING.try_with(Arc::clone).ok()
+    }
+}
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let Some(limit) = self.limit else {
+            tokio::spawn(stream);
+            return;
+        };
+        let sending = Arc::new(Sending::default());
+        let mut stall = Stall::new(sending.clone(), self.activity.clone(), limit);
+        let stream = SENDING.scope(sending, stream);
+        tokio::spawn(async move {
+            let mut stream = pin!(stream);
+            poll_fn(|cx| match stream.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(()),
+                Poll::Pending => stall.poll(cx),
+            })
+            .await;
+        });
+    }
+}
