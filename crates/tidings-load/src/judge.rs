@@ -493,10 +493,8 @@ mod tests {
     #[test]
     fn events_of_more_streams_than_a_client_knows_are_not_judged() {
         let mut clients = Clients::new();
-        let of_stream = |stream: usize| Sent {
-            id: None,
-            data: format!("{{\"n\":1,\"stream\":\"{stream}\"}}"),
-        };
+        let of_stream =
+            |stream: usize| Sent { id: None, data: format!("{{\"n\":1,\"stream\":\"{stream}\"}}") };
         let sent: Vec<_> = (0..MOST_STREAMS + 5).map(of_stream).collect();
         clients.add(&sent);
         clients.continue_with(&sent[..10]);

@@ -16,7 +16,10 @@ impl Report {
         let (opened, failed) = (connections.opened, connections.failures.values().sum());
         let mut rows = vec![
             ("clients", vec![(streamed, "streamed"), (at_end, "at the end")]),
-            ("", vec![(gave_up, "gave up"), (clients.lost, "lost"), (clients.finished, "finished")]),
+            (
+                "",
+                vec![(gave_up, "gave up"), (clients.lost, "lost"), (clients.finished, "finished")],
+            ),
             ("stalled", vec![(clients.stalled, "clients"), (clients.stalled_evicted, "evicted")]),
             ("slow", vec![(clients.slow, "clients"), (clients.slow_evicted, "evicted")]),
             ("connections", vec![(opened, "opened"), (failed, "failed or cut")]),
