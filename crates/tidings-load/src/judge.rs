@@ -417,9 +417,10 @@ mod tests {
 
     #[test]
     fn ids_whose_epoch_always_changes_are_judged_as_a_whole_or_not_at_all() {
+        type Id = fn(u64) -> String;
         let of_redis = |n: u64| format!("{}-{}", 1_700_000_000_000 + n / 2, n % 2);
         let other = |n: u64| format!("x{n}-0");
-        let ids: [(fn(u64) -> String, u64); 2] = [(of_redis, 51), (other, 1)];
+        let ids: [(Id, u64); 2] = [(of_redis, 51), (other, 1)];
         for (id, judged_by_id) in ids {
             let mut clients = Clients::new();
             let mut sent = numbered(1..50);

@@ -55,10 +55,10 @@ mod tests {
         let AggregatedMetrics::U64(data) = metric.expect(name).data() else { panic!("{name}") };
         let mut values: Vec<_> = match data {
             MetricData::Gauge(gauge) => {
-                gauge.data_points().map(|it| (text(it.attributes()), *it.value())).collect()
+                gauge.data_points().map(|it| (text(it.attributes()), it.value())).collect()
             }
             MetricData::Sum(sum) => {
-                sum.data_points().map(|it| (text(it.attributes()), *it.value())).collect()
+                sum.data_points().map(|it| (text(it.attributes()), it.value())).collect()
             }
             _ => panic!("{name}"),
         };

@@ -86,7 +86,8 @@ async fn an_idle_connection_of_http2_is_ended(package: &str) {
 /// Beside a stream, so that the connection is not idle.
 async fn half_a_head_of_http2_is_ended(package: &str) {
     let stream = get(1, "/events?topic=quiet");
-    is_ended_soon(package, &[PREFACE, SETTINGS, &stream, &endless_headers(3)].concat()).await;
+    let head = [PREFACE, SETTINGS, &stream, &endless_headers(3)].concat();
+    is_ended_soon(package, &head, "head_timeout").await;
 }
 
 async fn an_idle_connection_is_ended_after_its_request(package: &str) {
