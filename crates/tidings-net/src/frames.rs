@@ -238,8 +238,10 @@ impl Heads {
 
     /// How many bytes of the frame are looked at, as far as that is known.
     fn whole(&self) -> usize {
-        let has_reason = self.length >= HEAD && self.head[3] == RST_STREAM;
-        HEAD + if has_reason { REASON } else { 0 }
+        if self.length < HEAD || self.head[3] != RST_STREAM {
+            return HEAD;
+        }
+        HEAD + REASON.min(number(&self.head[..3]) as usize)
     }
 }
 
