@@ -180,7 +180,9 @@ fn what_a_stream_keeps_for_a_past_that_it_does_not_read_is_taken_too() {
     let mut stalled = open(&|| hub.metrics().pinned_bytes == EACH);
     let _other = open(&|| hub.metrics().streams_cut == 1);
     assert_eq!(hub.metrics().pinned_bytes, EACH);
-    assert!(stalled.chunk().is_none());
+    // Its status may come before it learns that it is cut.
+    while stalled.chunk().is_some() {}
+    assert!(stalled.messages_so_far().len() < 2);
     assert_eq!(stalled.error.unwrap().kind(), StreamErrorKind::Cut);
 }
 
