@@ -479,6 +479,13 @@ async fn the_streams_of_a_principal_can_be_closed(package: &str) {
     };
     close(1).await;
     assert_eq!(hers.read_to_end().await, Ending::Whole);
+    // The server drops it after its end.
+    within("one client to be left", async {
+        while json(&ask(&hub, Request::get("/clients")).await)["total"] != 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     close(0).await;
     publish(&hub, "topic=a", "still connected").await;
     assert_eq!(other.next_message().await.data(), "still connected");
