@@ -7,7 +7,7 @@ const HUB = process.env.HUB_URL;
 export default async function Page({ searchParams }: { searchParams: Promise<{ topic: string }> }) {
   const { topic } = await searchParams;
   const answer = await fetch(`${HUB}/history?topic=${topic}`, { cache: "no-store" });
-  const { events, id } = await answer.json() as { events: { data: string }[]; id: string };
+  const { events, position } = await answer.json() as { events: { data: string }[]; position: string };
   const initial = events.map(({ data }): number => JSON.parse(data).n);
-  return <Numbers topic={topic} initial={initial} lastEventId={id} />;
+  return <Numbers topic={topic} initial={initial} lastEventId={position} />;
 }
