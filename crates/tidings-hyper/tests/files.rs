@@ -12,12 +12,12 @@ use tidings_testkit::wire::Request;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-/// Takes all files that the process may still open.
+/// Takes all files that the process may still open: some, so that there is more than a spare one when they are dropped.
 fn take_all_files() -> Vec<File> {
     let files = std::fs::read_dir("/proc/self/fd").unwrap();
     let numbers = files.filter_map(|file| file.ok()?.file_name().to_str()?.parse::<u64>().ok());
-    let most = Some(numbers.max().unwrap() + 1);
-    let limit = Rlimit { current: most, ..getrlimit(Resource::Nofile) };
+    let most = numbers.max().unwrap() + 10;
+    let limit = Rlimit { current: Some(most), ..getrlimit(Resource::Nofile) };
     setrlimit(Resource::Nofile, limit).unwrap();
     std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
 }
