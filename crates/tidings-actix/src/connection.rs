@@ -145,8 +145,8 @@ where
         if protocol == Protocol::Http2 {
             #[cfg(feature = "http2")]
             return Box::pin(async move {
-                let limits = site.connections.limits();
-                http2::serve(io, activity, client, service, limits, site.closed()).await;
+                let connections = &site.connections;
+                http2::serve(io, activity, client, service, connections, site.closed()).await;
             });
             #[cfg(not(feature = "http2"))]
             return Box::pin(refuse_http2(io));

@@ -6,8 +6,9 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use actix_http::body::{BodySize, BoxBody, MessageBody};
 use actix_http::header::{CONNECTION, CONTENT_LENGTH, DATE, HttpDate, TRANSFER_ENCODING, UPGRADE};
@@ -18,13 +19,10 @@ use actix_web::web::Bytes;
 use h2_03::server::{Builder, SendResponse};
 use h2_03::{Reason, RecvStream, SendStream};
 use http_02::HeaderValue;
-use tidings_net::{Activity, Limits};
+use tidings_net::{Activity, Connections, Portion, Sending, Stall};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::watched::Watched;
-
-/// How many bytes of a stream may wait for the connection.
-const SEND_BUFFER: usize = 64 * 1024;
 
 /// Serves requests until the connection ends, or, once `closing` resolves, until they are answered.
 pub(crate) async fn serve<S, B>(
@@ -32,7 +30,7 @@ pub(crate) async fn serve<S, B>(
     activity: Activity,
     peer: Option<SocketAddr>,
     service: Watched<S, B>,
-    limits: &Limits,
+    connections: &Connections,
     closing: impl Future<Output = ()>,
 ) where
     S: Service<Request, Error = HttpResponse> + 'static,
@@ -40,12 +38,12 @@ pub(crate) async fn serve<S, B>(
     S::Future: 'static,
     B: MessageBody + 'static,
 {
-    let stall = limits.write_timeout_value();
+    let limits = connections.limits();
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(limits.h2_streams_value())
         .max_header_list_size(limits.head_size_value().try_into().unwrap_or(u32::MAX))
-        .max_send_buffer_size(SEND_BUFFER);
+        .max_send_buffer_size(Sending::BUFFER);
     let Ok(mut connection) = builder.handshake(io).await else { return };
     let mut closing = pin!(closing);
     let mut is_closing = false;
@@ -68,9 +66,22 @@ pub(crate) async fn serve<S, B>(
         let Some(Ok((request, respond))) = accepted else { return };
         let is_head = request.method() == Method::HEAD;
         let answer = service.answer(convert(request, peer), &activity);
+        let limit = limits.write_timeout_value();
+        let sending = limit.map(|_| Arc::<Sending>::default());
+        let stall = sending
+            .clone()
+            .zip(limit)
+            .map(|(sending, limit)| Stall::new(sending, activity.clone(), limit));
+        let hubs = connections.hubs().clone();
         actix_rt::spawn(async move {
-            // An error means that the client has cancelled the stream, or is gone.
-            let _ = respond_with(answer, respond, is_head, stall).await;
+            let responding = async {
+                // An error means that the client has cancelled the stream, or is gone.
+                let _ = respond_with(answer, respond, is_head, sending.as_ref()).await;
+            };
+            match stall {
+                Some(stall) => stall.watch(responding, hubs).await,
+                None => responding.await,
+            }
         });
     }
 }
@@ -88,7 +99,7 @@ fn convert(request: http_02::Request<RecvStream>, peer: Option<SocketAddr>) -> R
     request
 }
 
-/// Why a stream has ended early.
+/// The client has cancelled the stream, or is gone; or the body has failed.
 struct Ended;
 
 impl From<h2_03::Error> for Ended {
@@ -99,9 +110,9 @@ impl From<h2_03::Error> for Ended {
 
 async fn respond_with<R, E, B>(
     answer: impl Future<Output = Result<R, E>>,
-    mut respond: SendResponse<Bytes>,
+    mut respond: SendResponse<Portion>,
     is_head: bool,
-    stall: Option<Duration>,
+    sending: Option<&Arc<Sending>>,
 ) -> Result<(), Ended>
 where
     R: Into<Response<B>>,
@@ -113,16 +124,16 @@ where
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return Err(Ended),
     };
     match answer {
-        Ok(response) => send(response.into(), respond, is_head, stall).await,
-        Err(error) => send(error.into(), respond, is_head, stall).await,
+        Ok(response) => send(response.into(), respond, is_head, sending).await,
+        Err(error) => send(error.into(), respond, is_head, sending).await,
     }
 }
 
 async fn send<B: MessageBody>(
     response: Response<B>,
-    mut respond: SendResponse<Bytes>,
+    mut respond: SendResponse<Portion>,
     is_head: bool,
-    stall: Option<Duration>,
+    sending: Option<&Arc<Sending>>,
 ) -> Result<(), Ended> {
     let size = response.body().size();
     let is_end = is_head || size.is_eof();
@@ -132,55 +143,49 @@ async fn send<B: MessageBody>(
     }
     let mut body = pin!(response.into_body());
     loop {
-        // Before the body is asked for bytes: those of a stalled stream stay where they are.
-        let _ = capacity(&mut stream, 1, stall).await?;
-        let bytes = poll_fn(|cx| match stream.poll_reset(cx) {
-            Poll::Ready(_) => Poll::Ready(Err(Ended)),
-            Poll::Pending => body.as_mut().poll_next(cx).map(Ok),
-        });
-        match bytes.await? {
-            Some(Ok(mut bytes)) => {
-                while !bytes.is_empty() {
-                    let length = capacity(&mut stream, bytes.len(), stall).await?;
-                    stream.send_data(bytes.split_to(length), false)?;
-                }
+        let bytes = unless_reset(&mut stream, |cx| body.as_mut().poll_next(cx)).await?;
+        match bytes {
+            Some(Ok(bytes)) if bytes.is_empty() => {}
+            Some(Ok(bytes)) => {
+                let portion = Portion::new(bytes, sending);
+                some_capacity(&mut stream).await?;
+                stream.send_data(portion, false)?;
             }
             Some(Err(_)) => {
                 stream.send_reset(Reason::INTERNAL_ERROR);
                 return Err(Ended);
             }
-            None => return Ok(stream.send_data(Bytes::new(), true)?),
+            None => break,
         }
     }
+    if let Some(sending) = sending {
+        // With its end, a stream gives up its task.
+        unless_reset(&mut stream, |cx| sending.poll_almost_sent(cx)).await?;
+    }
+    Ok(stream.send_data(Portion::new(Bytes::new(), None), true)?)
 }
 
-/// Waits until some of these bytes may be sent, and returns how many.
-async fn capacity(
-    stream: &mut SendStream<Bytes>,
-    wanted: usize,
-    stall: Option<Duration>,
-) -> Result<usize, Ended> {
-    stream.reserve_capacity(wanted);
-    let available = stream.capacity().min(wanted);
-    if available > 0 {
-        return Ok(available);
+async fn unless_reset<T>(
+    stream: &mut SendStream<Portion>,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Result<T, Ended> {
+    poll_fn(|cx| match stream.poll_reset(cx) {
+        Poll::Ready(_) => Poll::Ready(Err(Ended)),
+        Poll::Pending => poll(cx).map(Ok),
+    })
+    .await
+}
+
+/// Waits until some bytes may be sent: then h2 takes any number of them, and sends them one after the other.
+async fn some_capacity(stream: &mut SendStream<Portion>) -> Result<(), Ended> {
+    stream.reserve_capacity(1);
+    while stream.capacity() == 0 {
+        match poll_fn(|cx| stream.poll_capacity(cx)).await {
+            Some(Ok(_)) => {}
+            _ => return Err(Ended),
+        }
     }
-    let more = poll_fn(|cx| stream.poll_capacity(cx));
-    // In a box, which exists while the stream is stalled.
-    let more = match stall {
-        None => more.await,
-        Some(stall) => match Box::pin(tokio::time::timeout(stall, more)).await {
-            Ok(more) => more,
-            Err(_) => {
-                stream.send_reset(Reason::CANCEL);
-                return Err(Ended);
-            }
-        },
-    };
-    match more {
-        Some(Ok(available)) => Ok(available.min(wanted)),
-        _ => Err(Ended),
-    }
+    Ok(())
 }
 
 fn head(response: &ResponseHead, size: BodySize) -> http_02::Response<()> {

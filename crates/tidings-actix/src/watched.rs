@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use actix_http::body::{BodySize, MessageBody};
 use actix_http::error::PayloadError;
-use actix_http::{Method, Payload, Request, Response, StatusCode};
+use actix_http::{Method, Payload, Request, Response, StatusCode, Version};
 use actix_service::Service;
 use actix_web::HttpResponse;
 use actix_web::http::header::X_FORWARDED_FOR;
@@ -79,12 +79,16 @@ where
             *request.payload() = Payload::Stream { payload };
         }
         let is_connect = request.method() == Method::CONNECT;
+        // There, only a stream would be another protocol's.
+        let is_http2 = request.version() == Version::HTTP_2;
         let activity = activity.clone();
         let answer = self.service.call(request);
         Box::pin(async move {
             let response = answer.await?.into();
             let status = response.status();
-            if status == StatusCode::SWITCHING_PROTOCOLS || is_connect && status.is_success() {
+            let is_upgraded =
+                status == StatusCode::SWITCHING_PROTOCOLS || (is_connect && status.is_success());
+            if is_upgraded && !is_http2 {
                 activity.upgrade();
             }
             Ok(response.map_body(|_, body| Answer { body, _open: (answering, address) }))

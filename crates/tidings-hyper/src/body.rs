@@ -8,10 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tidings_net::{Activity, AddressPermit, Answering, ReadingBody, Sending};
+use tidings_net::{Activity, AddressPermit, Answering, Portion, ReadingBody, Sending};
 use tokio::time::{Sleep, sleep};
 
-use crate::portion::Portion;
 use crate::streams::Streams;
 
 /// The body of a request. It fails if it brings no bytes for [`Limits::body_timeout`](tidings_net::Limits::body_timeout).

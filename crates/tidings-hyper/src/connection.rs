@@ -264,13 +264,17 @@ async fn serve_http2<IO, L, A, B>(
         })
     });
     let limits = server.connections.limits();
-    let streams = Streams::new(activity.clone(), limits.write_timeout_value());
+    let hubs = server.connections.hubs().clone();
+    let streams = Streams::new(activity.clone(), limits.write_timeout_value(), hubs);
     let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
         .keep_alive_interval(limits.keepalive_value())
+        // A PING waits until a slow client has read what is before it. `Guarded` ends what makes no progress.
+        .keep_alive_timeout(std::time::Duration::from_secs(u32::MAX.into()))
         .max_concurrent_streams(limits.h2_streams_value())
         .max_header_list_size(u32::try_from(limits.head_size_value()).unwrap_or(u32::MAX))
+        .max_send_buf_size(Sending::BUFFER)
         // For WebSockets over HTTP/2: RFC 8441.
         .enable_connect_protocol();
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));

@@ -74,7 +74,6 @@ mod connection;
 mod handoff;
 mod head;
 mod inbox;
-mod portion;
 mod requests;
 mod response;
 mod serve;

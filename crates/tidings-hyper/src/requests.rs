@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 
-use http::{HeaderName, Method, Request, Response, StatusCode};
+use http::{HeaderName, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tidings_net::{Activity, AddressPermit, Answering, Connections, Peer};
 
@@ -24,6 +24,8 @@ pub(crate) struct Open {
     answering: Answering,
     activity: Activity,
     is_connect: bool,
+    /// Where a stream has its own task, and the connection goes on.
+    is_http2: bool,
     /// It counts for the client's address.
     pub(crate) address: Option<AddressPermit>,
 }
@@ -58,7 +60,9 @@ impl<L: Clone, A> Requests<L, A> {
             }
         }
         let is_connect = request.method() == Method::CONNECT;
-        let open = Open { answering, activity: self.activity.clone(), is_connect, address };
+        let is_http2 = request.version() == Version::HTTP_2;
+        let activity = self.activity.clone();
+        let open = Open { answering, activity, is_connect, is_http2, address };
         let timeout = limits.body_timeout_value();
         let request = request.map(|body| RequestBody::new(body, timeout, &self.activity));
         Ok((self.app.borrow_mut()(request, peer), open))
@@ -73,7 +77,9 @@ impl Open {
         kept: Option<Box<Kept>>,
     ) -> Response<ResponseBody<B>> {
         let status = response.status();
-        if status == StatusCode::SWITCHING_PROTOCOLS || (self.is_connect && status.is_success()) {
+        let is_upgraded =
+            status == StatusCode::SWITCHING_PROTOCOLS || (self.is_connect && status.is_success());
+        if is_upgraded && !self.is_http2 {
             self.activity.upgrade();
         }
         response.map(|body| ResponseBody::new(body, kept, self.answering, self.address))

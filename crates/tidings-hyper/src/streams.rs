@@ -1,11 +1,8 @@
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use hyper::rt::Executor;
-use tidings_net::{Activity, Sending, Stall};
+use tidings_net::{Activity, Hubs, Sending, Stall};
 
 tokio::task_local! {
     /// Of the stream whose task this is.
@@ -18,11 +15,12 @@ tokio::task_local! {
 pub(crate) struct Streams {
     activity: Activity,
     limit: Option<Duration>,
+    hubs: Hubs,
 }
 
 impl Streams {
-    pub(crate) fn new(activity: Activity, limit: Option<Duration>) -> Self {
-        Self { activity, limit }
+    pub(crate) fn new(activity: Activity, limit: Option<Duration>, hubs: Hubs) -> Self {
+        Self { activity, limit, hubs }
     }
 
     /// What the stream is sending whose task asks, if its time is limited.
@@ -36,20 +34,18 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
+        // Also of one that was upgraded.
+        let answering = self.activity.answer();
+        let stream = async move {
+            stream.await;
+            drop(answering);
+        };
         let Some(limit) = self.limit else {
             tokio::spawn(stream);
             return;
         };
         let sending = Arc::new(Sending::default());
-        let mut stall = Stall::new(sending.clone(), self.activity.clone(), limit);
-        let stream = SENDING.scope(sending, stream);
-        tokio::spawn(async move {
-            let mut stream = pin!(stream);
-            poll_fn(|cx| match stream.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(()),
-                Poll::Pending => stall.poll(cx),
-            })
-            .await;
-        });
+        let stall = Stall::new(sending.clone(), self.activity.clone(), limit);
+        tokio::spawn(stall.watch(SENDING.scope(sending, stream), self.hubs.clone()));
     }
 }

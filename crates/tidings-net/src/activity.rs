@@ -46,7 +46,7 @@ impl Activity {
         ReadingBody { counts: self.0.clone(), is_finished: false }
     }
 
-    /// The connection, or a stream of it, belongs to another protocol from now on: no limits on requests apply.
+    /// The connection belongs to another protocol from now on: no limits on requests apply.
     pub fn upgrade(&self) {
         self.0.is_upgraded.store(true, Ordering::Relaxed);
         self.0.change();

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tidings::ServerEvent;
 use tokio::sync::{Notify, oneshot};
 
+use crate::hubs::CONNECTION;
 use crate::limits::NEVER;
 use crate::{Hubs, Limits, Options, Reception};
 pub use address::{AddressPermit, TooMany};
@@ -211,7 +212,7 @@ impl Connections {
     /// Warns once, until there is room again.
     fn is_full(&self, why: &str, open: usize) {
         if self.shared.full_at.swap(open.max(1), Ordering::Relaxed) == 0 {
-            tracing::warn!(open, "{why}: those without a request make room for others");
+            tracing::warn!(target: CONNECTION, open, "{why}: those without a request make room for others");
         }
     }
 }

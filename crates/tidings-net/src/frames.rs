@@ -132,7 +132,9 @@ impl Frames {
                 // The length of the padding is a byte, and as much as it says has no data.
                 let is_padded = frame.flags & PADDED > 0;
                 let padding = if is_padded { 1 + usize::from(u8::MAX) } else { 0 };
-                frame.length > padding || ends
+                // A body has one end, if no trailers are it.
+                let is_end = ends && take_one(&mut self.bodies);
+                frame.length > padding || is_end
             }
             // Requests are for the application to limit.
             HEADERS if frame.stream > self.newest => {

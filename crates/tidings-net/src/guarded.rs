@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::alarm::Alarm;
 use crate::connections::{Place, Rank};
 use crate::frames::Frames;
+use crate::hubs::CONNECTION;
 use crate::reception::{TIMEOUT, TOO_LARGE, poll_append};
 use crate::writes::Writes;
 use crate::{Activity, Connections, Io, Permit, Protocol};
@@ -246,7 +247,8 @@ impl<IO: Io> Guarded<IO> {
         let outcome = self.poll_pass(cx, buf);
         if let Some(frames) = &mut self.frames {
             let head_since = frames.head_since();
-            frames.read(&buf.filled()[before..], Instant::now)?;
+            let read = frames.read(&buf.filled()[before..], Instant::now);
+            read.map_err(|error| flooded(&self.connections, error))?;
             self.is_set &= frames.head_since() == head_since;
         }
         if outcome.is_pending() {
@@ -264,7 +266,8 @@ impl<IO: Io> Guarded<IO> {
                 return Poll::Ready(Ok(()));
             }
             if self.early.len() > AHEAD {
-                return Poll::Ready(Err(invalid("client sends much while it is answered")));
+                let error = invalid("client sends much while it is answered");
+                return Poll::Ready(Err(flooded(&self.connections, error)));
             }
         }
     }
@@ -296,7 +299,7 @@ impl<IO: Io> Guarded<IO> {
                 }
             }
             let next = self.look(Instant::now(), cx).inspect_err(|error| {
-                tracing::debug!(%error, "a connection ends");
+                tracing::debug!(target: CONNECTION, %error, "a connection ends");
                 if error.kind() == io::ErrorKind::TimedOut {
                     self.connections.hubs().report(ServerEvent::ConnectionTimedOut);
                 }
@@ -412,7 +415,8 @@ impl<IO: Io> Guarded<IO> {
             for buf in bufs {
                 let part = buf.len().min(length);
                 length -= part;
-                frames.wrote(&buf[..part], Instant::now)?;
+                let wrote = frames.wrote(&buf[..part], Instant::now);
+                wrote.map_err(|error| flooded(&self.connections, error))?;
             }
         }
         Ok(())
@@ -433,6 +437,13 @@ impl<IO: Io> Guarded<IO> {
         }
         outcome
     }
+}
+
+/// The client has sent more than it may.
+fn flooded(connections: &Connections, error: io::Error) -> io::Error {
+    tracing::debug!(target: CONNECTION, %error, "a connection ends");
+    connections.hubs().report(ServerEvent::ConnectionFlooded);
+    error
 }
 
 fn timed_out(what: &'static str) -> io::Error {

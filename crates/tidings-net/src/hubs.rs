@@ -3,6 +3,9 @@ use std::time::Duration;
 
 use tidings::{Hub, ServerEvent};
 
+/// The target of what is told through `tracing`: see the core's docs.
+pub(crate) const CONNECTION: &str = "tidings::connection";
+
 /// The hubs whose streams a server sends.
 ///
 /// ```

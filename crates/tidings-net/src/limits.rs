@@ -82,7 +82,7 @@ impl Limits {
     /// Sets how long a connection may be idle before the system probes its peer. It repeats the probe
     /// every 10 seconds, and ends the connection when three probes have failed. `None` for no probes.
     /// Default: 30 seconds. Systems count whole seconds. With axum and warp, a client of HTTP/2 is sent a PING
-    /// as often, and its connection ends if no answer comes within 20 seconds (that end is not tested).
+    /// as often. No answer to it is waited for, but one that has vanished does not acknowledge its bytes.
     pub fn keepalive(mut self, idle: impl Into<Option<Duration>>) -> Self {
         self.keepalive = bounded(idle);
         self

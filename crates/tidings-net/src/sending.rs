@@ -1,13 +1,16 @@
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use tidings::ServerEvent;
 use tokio::time::Instant;
 
-use crate::Activity;
 use crate::alarm::Alarm;
 use crate::writes::MOST;
+use crate::{Activity, Hubs};
 
 /// How many bytes of a response may wait that has no task any more, which could end it.
 const LITTLE: usize = 4 * 1024;
@@ -23,6 +26,9 @@ pub struct Sending {
 }
 
 impl Sending {
+    /// How many bytes of a response a server may have before it takes more of it: two pieces of a large event.
+    pub const BUFFER: usize = 8 * 1024;
+
     /// The server has so many bytes more.
     pub fn begin(&self, bytes: usize) {
         self.waiting.fetch_add(bytes, Ordering::Relaxed);
@@ -37,7 +43,7 @@ impl Sending {
     /// So many of them were sent, or never will be.
     pub fn leave(&self, bytes: usize) {
         let before = self.waiting.fetch_sub(bytes, Ordering::Relaxed);
-        if before > LITTLE && before - bytes <= LITTLE {
+        if !Self::is_little(before) && Self::is_little(before - bytes) {
             let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(task) = task {
                 task.wake();
@@ -48,7 +54,11 @@ impl Sending {
     /// Whether no more than 4 KiB wait. A response must not end before that: servers have no task for what it leaves, which
     /// could then stay for as long as the connection.
     pub fn is_almost_sent(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) <= LITTLE
+        Self::is_little(self.waiting.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn is_little(bytes: usize) -> bool {
+        bytes <= LITTLE
     }
 
     /// Waits until it is almost sent.
@@ -90,8 +100,20 @@ impl Stall {
         Self { sending, activity, limit, sent: 0, since: Instant::now(), alarm: None }
     }
 
-    /// Is ready when the stream must end. It is to be polled after each poll of the response.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Runs the task of the stream. Gives it up, and reports that, when the stream is stalled.
+    pub async fn watch(mut self, task: impl Future<Output = ()>, hubs: Hubs) {
+        let mut task = pin!(task);
+        let is_stalled = poll_fn(|cx| match task.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(false),
+            Poll::Pending => self.poll(cx).map(|()| true),
+        });
+        if is_stalled.await {
+            hubs.report(ServerEvent::StreamStalled);
+        }
+    }
+
+    /// Is ready when the stream must end. It is to be polled after each poll of its task.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let sent = self.sending.sent.load(Ordering::Relaxed);
             let is_waiting = self.sending.waiting.load(Ordering::Relaxed) > 0;
@@ -124,7 +146,6 @@ impl Stall {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::future::poll_fn;
 
     const LIMIT: Duration = Duration::from_secs(30);
 

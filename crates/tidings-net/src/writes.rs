@@ -158,29 +158,35 @@ mod tests {
         }
     }
 
+    /// How long a connection lives from `began` on that has this progress from then on.
+    fn lives(peer: &Peer, writes: &mut Writes, began: Instant, progress: Progress) -> Duration {
+        let mut now = began;
+        let mut next = writes.look(peer, now);
+        peer.0.set(progress);
+        loop {
+            match next {
+                Ok(at) => {
+                    let at = at.expect("something is outstanding");
+                    assert!(at > now && at <= now + LIMIT / 2);
+                    now = at;
+                }
+                Err(error) => {
+                    assert_eq!(error.to_string(), "client has taken no bytes for 30s");
+                    return now - began;
+                }
+            }
+            next = writes.look(peer, now);
+        }
+    }
+
     /// How many seconds after `acknowledged` bytes the connection ends.
     fn ends_after(acknowledged: u64, is_in_flight: bool) -> u64 {
-        let began = Instant::now();
-        let progress = Progress::new(0, true, is_in_flight);
-        let peer = Peer(Cell::new(progress), Cell::default());
+        let peer = Peer(Cell::new(Progress::new(0, true, is_in_flight)), Cell::default());
         let mut writes = Writes::new(Some(LIMIT));
         assert!(writes.after(false));
         assert!(!writes.after(false), "it is watched already");
-        let mut now = began;
-        let mut next = writes.look(&peer, now).unwrap();
-        peer.0.set(Progress::new(acknowledged, true, is_in_flight));
-        while let Some(at) = next {
-            assert!(at > now && at <= now + LIMIT / 2);
-            now = at;
-            next = match writes.look(&peer, now) {
-                Ok(next) => next,
-                Err(error) => {
-                    assert_eq!(error.to_string(), "client has taken no bytes for 30s");
-                    return (now - began).as_secs();
-                }
-            };
-        }
-        unreachable!("something is outstanding")
+        let progress = Progress::new(acknowledged, true, is_in_flight);
+        lives(&peer, &mut writes, Instant::now(), progress).as_secs()
     }
 
     /// A connection whose first write has arrived.
@@ -215,35 +221,21 @@ mod tests {
 
     #[test]
     fn what_a_client_has_taken_up_counts_although_nothing_was_outstanding_before() {
-        let mut now = Instant::now();
+        let now = Instant::now();
         let (peer, mut writes) = idle_at(now);
         writes.after(false);
-        let mut next = writes.look(&peer, now).unwrap();
-        let progress = peer.0.get();
-        peer.0.set(Progress::new(64 * 1024 + 7, true, progress.is_in_flight));
-        let began = now;
-        while let Some(at) = next {
-            now = at;
-            next = writes.look(&peer, now).unwrap_or(None);
-        }
+        let progress = Progress::new(64 * 1024 + 7, true, peer.0.get().is_in_flight);
         // As for one that was watched all the time.
-        assert_eq!((now - began).as_secs(), 15 + 60 + 30);
+        assert_eq!(lives(&peer, &mut writes, now, progress).as_secs(), 15 + 60 + 30);
     }
 
     #[test]
     fn a_connection_that_was_idle_has_no_more_time_than_another() {
-        let mut now = Instant::now();
+        let now = Instant::now();
         let (peer, mut writes) = idle_at(now);
-        now += LIMIT * 10;
-        let began = now;
         assert!(writes.after(false), "its time begins");
-        let mut next = writes.look(&peer, now).unwrap();
-        peer.0.set(Progress::new(peer.0.get().acknowledged, true, true));
-        while let Some(at) = next {
-            now = at;
-            next = writes.look(&peer, now).unwrap_or(None);
-        }
-        assert_eq!(now - began, LIMIT);
+        let progress = Progress::new(peer.0.get().acknowledged, true, true);
+        assert_eq!(lives(&peer, &mut writes, now + LIMIT * 10, progress), LIMIT);
     }
 
     #[test]

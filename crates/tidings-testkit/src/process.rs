@@ -55,11 +55,22 @@ impl Process {
 
     /// As [`start_with`](Self::start_with). The process may open no more than `files` files. On Unix.
     pub async fn start_with_files(package: &str, arguments: &[&str], files: u32) -> Self {
-        let program = built(package).await.into_os_string().into_string().expect("a path of text");
         // The shell becomes the program.
-        let shell = ["-c", r#"ulimit -n "$0" && exec "$@""#, &files.to_string(), &program];
-        let arguments = shell.iter().chain(arguments).map(|argument| argument.to_string());
-        Self::spawn(package, "sh".into(), arguments.collect(), Vec::new()).await
+        let shell = ["sh", "-c", r#"ulimit -n "$0" && exec "$@""#, &files.to_string()];
+        Self::start_through(&shell, package, arguments).await
+    }
+
+    /// As [`start_with`](Self::start_with). The process runs on this core of the machine only. On Linux.
+    pub async fn start_on_core(package: &str, arguments: &[&str], core: u32) -> Self {
+        Self::start_through(&["taskset", "-c", &core.to_string()], package, arguments).await
+    }
+
+    /// A program that becomes the one that it is given.
+    async fn start_through(first: &[&str], package: &str, arguments: &[&str]) -> Self {
+        let program = built(package).await.into_os_string().into_string().expect("a path of text");
+        let arguments = [&first[1..], &[&program], arguments].concat();
+        let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
+        Self::spawn(package, first[0].into(), arguments, Vec::new()).await
     }
 
     /// Runs this test binary again, as a server: the tests whose names contain `filter`. The one that finds what it needs

@@ -121,8 +121,8 @@ impl Client {
 
     /// Makes the stream end with an [`END_EVENT`](crate::END_EVENT), which tells the client the reason, and when to come back,
     /// with a jitter. The first reason counts, unless it leaves time and this one is that of rights. Nothing is lost: the client's id stays where it is.
-    pub(crate) fn end(&self, reason: EndReason, retry: Option<Duration>) {
-        self.end_as(End::new(reason, retry));
+    pub(crate) fn end(&self, reason: EndReason) {
+        self.end_as(End::new(reason));
     }
 
     pub(crate) fn end_as(&self, end: End) {

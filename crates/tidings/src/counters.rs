@@ -24,6 +24,8 @@ pub(crate) struct Counters {
     pub(crate) connections_refused: Counter,
     pub(crate) connections_evicted: Counter,
     pub(crate) connections_timed_out: Counter,
+    pub(crate) connections_flooded: Counter,
+    pub(crate) streams_stalled: Counter,
     pub(crate) writer_restarts: Counter,
     pub(crate) ended_expired: Counter,
     pub(crate) ended_revoked: Counter,
@@ -63,6 +65,8 @@ impl Counters {
             ServerEvent::ConnectionRefused => self.connections_refused.add(),
             ServerEvent::ConnectionEvicted => self.connections_evicted.add(),
             ServerEvent::ConnectionTimedOut => self.connections_timed_out.add(),
+            ServerEvent::ConnectionFlooded => self.connections_flooded.add(),
+            ServerEvent::StreamStalled => self.streams_stalled.add(),
             ServerEvent::WriterRestarted => self.writer_restarts.add(),
         }
     }

@@ -59,6 +59,16 @@ impl EndReason {
         matches!(self, Self::Finished | Self::Drained | Self::Lifetime)
     }
 
+    /// When the client is to come back, if it usually does so after this: one in whose place a newer stream came would supersede
+    /// that in turn, so not soon.
+    fn retry(self, usual: Option<Duration>) -> Option<Duration> {
+        match self {
+            Self::Revoked | Self::Finished => None,
+            Self::Superseded => usual.map(|usual| usual.saturating_mul(10)),
+            Self::Expired | Self::Limited | Self::Drained | Self::Lifetime => usual,
+        }
+    }
+
     /// Whether the client may not be sent any more.
     pub(crate) fn is_of_rights(self) -> bool {
         matches!(self, Self::Expired | Self::Revoked)
@@ -81,8 +91,6 @@ impl Serialize for EndReason {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct End {
     pub(crate) reason: EndReason,
-    /// When the client is to come back, but for the jitter.
-    pub(crate) retry: Option<Duration>,
     /// Which limit, if that is the reason.
     pub(crate) limit: Option<StreamLimit>,
     /// The rest that is sent before it ends at this offset: a topic that never rests would keep the stream otherwise.
@@ -90,16 +98,16 @@ pub(crate) struct End {
 }
 
 impl End {
-    pub(crate) fn new(reason: EndReason, retry: Option<Duration>) -> Self {
-        Self { reason, retry, limit: None, until: u64::MAX }
+    pub(crate) fn new(reason: EndReason) -> Self {
+        Self { reason, limit: None, until: u64::MAX }
     }
 
-    /// The last event of the stream.
-    pub(crate) fn event(self) -> Event {
-        let Self { reason, retry, limit, .. } = self;
+    /// The last event of the stream, whose client usually comes back after `retry`.
+    pub(crate) fn event(self, retry: Option<Duration>) -> Event {
+        let Self { reason, limit, .. } = self;
         let limit = limit.map_or(String::new(), |limit| format!(r#","limit":"{limit}""#));
         let event = Event::new(format!(r#"{{"reason":"{reason}"{limit}}}"#));
         let event = event.with_name(EventName::trusted(END_EVENT));
-        retry.map(jittered).into_iter().fold(event, Event::with_retry)
+        reason.retry(retry).map(jittered).into_iter().fold(event, Event::with_retry)
     }
 }

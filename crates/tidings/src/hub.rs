@@ -465,6 +465,9 @@ impl Hub {
             ServerEvent::WriterRestarted => {
                 tracing::error!(target: telling::CONNECTION, "a writer thread failed, and was restarted");
             }
+            ServerEvent::StreamStalled => {
+                tracing::debug!(target: telling::CONNECTION, "stream stalled, and was reset");
+            }
             event => {
                 tracing::debug!(target: telling::CONNECTION, reason = ?event, "connection ended")
             }

@@ -78,7 +78,8 @@
 //! | `tidings::publish` | `WARN` | `publication failed`: the hub's log does not take it, and the outcome was awaited |
 //! | | `DEBUG` | `publication refused`: its caller's mistake |
 //! | `tidings::connection` | `ERROR` | a writer thread failed, which is a defect |
-//! | | `DEBUG` | `connection ended`: refused, evicted or timed out |
+//! | | `WARN` | `…: those without a request make room for others` and `no connection can be accepted`, by the server |
+//! | | `DEBUG` | `connection ended`: refused, evicted, timed out or flooded; `stream stalled, and was reset`; `a connection ends` |
 //!
 //! Each stream of a hub has a span `stream` at `INFO`, from when it is opened until it is dropped, in which its events are, but for
 //! `stream cut` and `client's right could not be checked`. It is a

@@ -56,6 +56,10 @@ pub struct Metrics {
     pub connections_evicted: u64,
     /// Connections that were ended by a limit on their time.
     pub connections_timed_out: u64,
+    /// Connections that were ended because their clients have sent more than they may.
+    pub connections_flooded: u64,
+    /// Streams of HTTP/2 that were reset because their clients took nothing of what they had to send.
+    pub streams_stalled: u64,
     /// Writer threads that failed and were started again.
     pub writer_restarts: u64,
     /// Streams whose clients' rights had expired.
@@ -148,9 +152,12 @@ impl Metrics {
             ("reason=\"refused\"", self.connections_refused as f64),
             ("reason=\"evicted\"", self.connections_evicted as f64),
             ("reason=\"timeout\"", self.connections_timed_out as f64),
+            ("reason=\"flood\"", self.connections_flooded as f64),
         ];
         let help = "Connections that the server did not take, or ended by a limit.";
         metric("connections_ended_total", "counter", help, &connections)?;
+        let help = "Streams of HTTP/2 that were reset because their clients took nothing.";
+        metric("streams_stalled_total", "counter", help, &[("", self.streams_stalled as f64)])?;
         let help = "Writer threads that failed and were started again.";
         metric("writer_restarts_total", "counter", help, &[("", self.writer_restarts as f64)])?;
         let ended = [

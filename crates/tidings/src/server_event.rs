@@ -10,6 +10,11 @@ pub enum ServerEvent {
     /// A connection was ended by a limit on its time: for its first bytes, a request, the next request, or reading what
     /// it was sent.
     ConnectionTimedOut,
+    /// A connection was ended because its client has sent more than it may: control frames of HTTP/2, or bytes while it is
+    /// answered.
+    ConnectionFlooded,
+    /// A stream of HTTP/2 was reset: none of what it had to send was sent within the limit on time.
+    StreamStalled,
     /// A writer thread failed. Its streams have ended, and it serves new ones.
     WriterRestarted,
 }

@@ -136,7 +136,7 @@ impl Subscription {
         (snapshot, rights): (Option<SharedSnapshot>, RightsOptions),
         (request, head): (Request, Head),
     ) -> Self {
-        let rights = Rights::new(rights, options.retry, &shared, &client);
+        let rights = Rights::new(rights, &shared, &client);
         let heartbeat = options.heartbeat.bytes;
         let mut this = Self {
             cursor: StartPoint::live(&head).cursor,
@@ -154,6 +154,7 @@ impl Subscription {
             shared,
             client,
         };
+        this.set_retry(options.retry);
         let mut ready = Ready::default();
         if let Some(retry) = options.retry {
             encode::retry(jittered(retry), &mut ready.bytes);
@@ -170,6 +171,18 @@ impl Subscription {
         // The first bytes leave at once, or proxies would hold back the headers.
         this.out_of_band().ready.get_or_insert_with(Ready::comment);
         this
+    }
+
+    fn set_retry(&mut self, retry: Option<Duration>) {
+        if retry != self.shared.defaults.retry {
+            self.attached.get_or_insert_default().retry = Some(retry);
+        }
+    }
+
+    /// How long its client is told to wait before it comes back.
+    fn retry(&self) -> Option<Duration> {
+        let own = self.attached.as_ref().and_then(|attached| attached.retry);
+        own.unwrap_or(self.shared.defaults.retry)
     }
 
     /// Does what is due to a stream that the registry has, under this name, too.

@@ -47,6 +47,24 @@ fn a_principal_has_so_many_streams_and_one_more_is_told_to_come_later() {
 }
 
 #[test]
+fn a_stream_that_is_turned_away_is_told_its_own_retry() {
+    let hub = Hub::builder().streams_per_principal(1).retry(None).build();
+    let ada = || hub.subscribe("a").principal("ada");
+    let _one = Reader::open_with_status(ada());
+    let assert_told = |reason: &str| {
+        let own = text(Reader::open(ada().retry(Duration::from_secs(10))));
+        let lines: Vec<_> = own.lines().collect();
+        let retry: u64 = lines[1].strip_prefix("retry: ").unwrap().parse().unwrap();
+        assert!((8_000..=12_000).contains(&retry) && own.contains(reason), "{own}");
+        let usual = text(Reader::open(ada()));
+        assert!(!usual.contains("retry") && usual.contains(reason), "{usual}");
+    };
+    assert_told("limited");
+    let _drain = hub.drain(Duration::from_secs(10));
+    assert_told("drained");
+}
+
+#[test]
 fn a_client_key_has_a_limit_of_its_own() {
     let hub = Hub::builder().streams_per_client_key(1).build();
     let with = |key: &str| hub.subscribe("a").principal("ada").client_key(key);

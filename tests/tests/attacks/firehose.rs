@@ -1,7 +1,7 @@
 //! What else is served beside a topic that never rests: a quiet topic, and new streams.
 //!
 //! In a short run, both must go on. A long one in release mode, with 2,000 readers, writes its figures into
-//! docs/BENCHMARKS.md:
+//! docs/BENCHMARKS.md: of hubs that share all cores with their clients, and, on Linux, of hubs that have a core:
 //!
 //! ```sh
 //! TIDINGS_WRITE_DOCS=1 cargo test --release -p tidings-tests --test attacks firehose
@@ -10,6 +10,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tidings_testkit::limit::within;
@@ -113,6 +114,26 @@ async fn heads(addr: SocketAddr, time: Duration) -> Vec<f64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn quiet_topics_and_new_streams_go_on_beside_a_firehose() {
+    let shared = compare(None).await;
+    if document::is_written() {
+        write("firehose", &shared);
+        if cfg!(target_os = "linux") {
+            move_to_core_1();
+            write("firehose, a core each", &compare(Some(0)).await);
+        }
+    }
+}
+
+/// This process, and those that it starts, use core 1 from now on.
+fn move_to_core_1() {
+    let process = std::process::id().to_string();
+    let arguments = ["--all-tasks", "--cpu-list", "--pid", "1", &process];
+    let moved = Command::new("taskset").args(arguments).output();
+    assert!(moved.expect("taskset runs").status.success());
+}
+
+/// A table of all hubs, which share all cores with their clients, or have this core. Asserts that nothing takes too long.
+async fn compare(core: Option<u32>) -> String {
     let (readers, time, part) = match document::is_written() {
         true => (2_000, Duration::from_secs(20), 0.99),
         false => (200, Duration::from_secs(3), 0.5),
@@ -120,7 +141,10 @@ async fn quiet_topics_and_new_streams_go_on_beside_a_firehose() {
     let (mut table, mut late) = (HEAD.to_owned(), Vec::new());
     for package in ["hub-axum", "hub-warp", "hub-actix-web"] {
         for transport in transports(package) {
-            let target = Target::start_on(package, transport).await;
+            let target = match core {
+                None => Target::start_on(package, transport).await,
+                Some(core) => Target::start_on_core(package, transport, core).await,
+            };
             let addr = target.addr();
             let [quiet_alone, heads_alone] = probe(addr, time / 4).await;
             let busy_alone = hammer(addr, readers, time).await;
@@ -142,10 +166,8 @@ async fn quiet_topics_and_new_streams_go_on_beside_a_firehose() {
         }
     }
     println!("{table}");
-    if document::is_written() {
-        write("firehose", &table);
-    }
     assert!(late.is_empty(), "beside a firehose: {late:?}");
+    table
 }
 
 fn write(part: &str, text: &str) {

@@ -49,6 +49,14 @@ pub(crate) fn narrow_window(bytes: u32) -> Vec<u8> {
     frame(4, 0, 0, &[&[0, 4], &bytes.to_be_bytes()[..]].concat())
 }
 
+/// Settings and a frame that leave each stream and the connection a window as large as it may be.
+pub(crate) fn wide_windows() -> Vec<u8> {
+    const MOST: u32 = (1 << 31) - 1;
+
+    // The connection has 65,535 already.
+    [narrow_window(MOST), frame(WINDOW_UPDATE, 0, 0, &(MOST - 65_535).to_be_bytes())].concat()
+}
+
 /// A text of HPACK (RFC 7541, section 5.2), without Huffman's code.
 fn text(bytes: &[u8]) -> Vec<u8> {
     let mut coded = match bytes.len() {
@@ -135,9 +143,11 @@ pub(crate) async fn open_h2(addr: SocketAddr, frames: &[u8]) -> TcpStream {
 /// How much a hub may grow by what ends at once: what its allocator keeps.
 const NOTHING: usize = 8 << 20;
 
-/// A connection that begins with these frames and goes on with the others is ended, and honest clients do not notice.
-async fn flood_is_ended(package: &str, first: &[u8], then: &[u8]) {
-    let target = Target::start(package).await;
+/// A connection that begins with these frames and goes on with the others is ended, and honest clients do not notice. Returns
+/// how many such connections were counted.
+async fn flood_is_ended(package: &str, first: &[u8], then: &[u8]) -> f64 {
+    // The limits of idle connections, of heads and of bodies would end it, too.
+    let target = Target::start_limited(package, "handshake_timeout=1000").await;
     let honest = Honest::start(&target).await;
     let socket = open_h2(target.addr(), first).await;
     let then = then.repeat(1 + 10_000 / then.len());
@@ -146,6 +156,7 @@ async fn flood_is_ended(package: &str, first: &[u8], then: &[u8]) {
     target.grew_at_most(NOTHING);
     target.closed_all_but(Honest::CLIENTS).await;
     honest.noticed_nothing().await;
+    target.metric("tidings_connections_ended_total{reason=\"flood\"}").await
 }
 
 async fn streams_that_are_reset_at_once_cost_nothing(package: &str) {
@@ -197,15 +208,16 @@ async fn more_streams_than_allowed_are_refused(package: &str) {
 }
 
 async fn a_flood_of_settings_is_ended(package: &str) {
-    flood_is_ended(package, b"", SETTINGS).await;
+    assert_eq!(flood_is_ended(package, b"", SETTINGS).await, 1.0);
 }
 
 async fn a_flood_of_pings_is_ended(package: &str) {
-    flood_is_ended(package, b"", PING).await;
+    assert_eq!(flood_is_ended(package, b"", PING).await, 1.0);
 }
 
 async fn a_flood_of_windows_is_ended(package: &str) {
-    flood_is_ended(package, b"", &frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])).await;
+    let window = frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]);
+    assert_eq!(flood_is_ended(package, b"", &window).await, 1.0);
 }
 
 async fn a_flood_whose_answers_are_not_read_is_ended(package: &str) {

@@ -1,17 +1,20 @@
 //! Readers that stall, one after the other, each on an event that its topic no longer retains.
 
+use std::time::Duration;
+
 use tidings_testkit::limit::within;
 use tidings_testkit::wire::{Connection, Request};
 use tidings_tests::on_every_framework;
 use tokio::io::AsyncWriteExt;
 
-use crate::attacker::rest;
-use crate::http2::{get, narrow_window, open_h2};
+use crate::attacker::{open_narrow, rest};
+use crate::http2::{PREFACE, get, narrow_window, open_h2, wide_windows};
 use crate::target::{Honest, Target, transports};
 
 on_every_framework! { "hub";
     waves_of_stalled_readers_hold_no_more_than_the_budget
     streams_of_http2_with_a_small_window_hold_no_more_than_the_budget
+    streams_of_http2_with_large_windows_that_are_not_read_hold_some_pieces_each
 }
 
 const WAVES: u64 = 200;
@@ -64,4 +67,37 @@ async fn streams_of_http2_with_a_small_window_hold_no_more_than_the_budget(packa
     reader.abort();
     // Nobody waits for a window for ever.
     within("the end of stalled streams", async { while target.clients().await > 0 {} }).await;
+}
+
+async fn streams_of_http2_with_large_windows_that_are_not_read_hold_some_pieces_each(
+    package: &str,
+) {
+    const STREAMS: u32 = 250;
+    /// Twelve KiB for each, and as much again for the stream and its allocations; and the event twice.
+    const MOST: usize = 8 << 20;
+
+    // The limit of writes would end it.
+    let target = Target::start_limited(package, "handshake_timeout=1000").await;
+    let honest = Honest::start(&target).await;
+    target.publish("large", large()).await;
+    let streams =
+        (0..STREAMS).flat_map(|n| get(2 * n + 1, "/events?topic=large&history=all")).collect();
+    let frames = [PREFACE.to_vec(), wide_windows(), streams].concat();
+    let socket = open_narrow(target.addr(), &frames).await.expect("a connection");
+    let all = u64::from(STREAMS) + Honest::CLIENTS as u64;
+    within("all streams", async { while target.clients().await < all {} }).await;
+    within("the end of growth", async {
+        let (mut most, mut since) = (0, tokio::time::Instant::now());
+        while since.elapsed() < Duration::from_secs(1) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if target.growth() > most {
+                (most, since) = (target.growth(), tokio::time::Instant::now());
+            }
+        }
+    })
+    .await;
+    target.grew_at_most(MOST);
+    honest.noticed_nothing().await;
+    drop(socket);
+    target.let_go(0).await;
 }

@@ -136,6 +136,14 @@ attacks! {
         }
         drop(rest(socket).await);
     };
+    "large windows of HTTP/2 that are not read": |addr, random| {
+        let streams = 1 + random.below(250) as u32;
+        let gets = (0..streams).flat_map(|n| http2::get(2 * n + 1, "/events?topic=large&history=all"));
+        let frames = [PREFACE.to_vec(), http2::wide_windows(), gets.collect()].concat();
+        let _socket = open_narrow(addr, &frames).await;
+        publish(addr, "large", 900_000).await;
+        std::future::pending::<()>().await;
+    };
     "many topics": |addr, random| {
         let first = random.below(1_000_000);
         let topics = (first..first + random.logarithmic(6_000)).map(|n| n % 1_000_000);

@@ -16,6 +16,7 @@ use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
+use crate::http2::{PREFACE, get, wide_windows};
 use crate::junk::STREAM;
 use crate::target::transports;
 
@@ -61,10 +62,17 @@ async fn clients_stay() {
             let arguments = ["--listen", ANY_PORT, "--demo", "false", "--transport", transport];
             let hub = Process::start_with(package, &arguments).await;
             clients.spawn(publish(hub.addr()));
-            for (rate, buffer) in CLIENTS {
-                let client = read_slowly(hub.addr(), rate, buffer);
-                let who =
-                    format!("{package}, {transport}: {rate} bytes a second, {buffer} of buffer");
+            let protocols = match transport {
+                "body" => vec![("HTTP/1.1", STREAM.to_vec()), ("HTTP/2", stream_of_http2())],
+                _ => vec![("HTTP/1.1", STREAM.to_vec())],
+            };
+            for ((protocol, request), (rate, buffer)) in
+                protocols.into_iter().flat_map(|protocol| CLIENTS.map(|it| (protocol.clone(), it)))
+            {
+                let client = read_slowly(hub.addr(), request, rate, buffer);
+                let who = format!(
+                    "{package}, {transport}, {protocol}: {rate} bytes a second, {buffer} of buffer"
+                );
                 clients.spawn(async move {
                     let read = client.await;
                     println!("{who}: {read:?}");
@@ -79,6 +87,11 @@ async fn clients_stay() {
         cut.extend(client.expect("no task fails"));
     }
     assert!(cut.is_empty(), "{cut:#?}");
+}
+
+/// [`STREAM`] over HTTP/2: only what the client reads opens the way.
+fn stream_of_http2() -> Vec<u8> {
+    [PREFACE.to_vec(), wide_windows(), get(1, "/events?topic=junk")].concat()
 }
 
 /// Publishes more than anybody here reads.
@@ -100,11 +113,16 @@ async fn publish(hub: SocketAddr) -> Option<String> {
 /// # Errors
 ///
 /// When the stream has ended: with the time since its beginning.
-async fn read_slowly(hub: SocketAddr, rate: usize, buffer: u32) -> Result<usize, Duration> {
+async fn read_slowly(
+    hub: SocketAddr,
+    request: Vec<u8>,
+    rate: usize,
+    buffer: u32,
+) -> Result<usize, Duration> {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(buffer).expect("a buffer of this size");
     let mut socket = within("connecting", socket.connect(hub)).await.expect("a connection");
-    socket.write_all(STREAM).await.expect("a request");
+    socket.write_all(&request).await.expect("a request");
     let (began, mut total) = (Instant::now(), 0);
     let mut every = interval(Duration::from_millis(250));
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -55,6 +55,12 @@ impl Target {
         Self::start_with(package, &["--limit", limit]).await
     }
 
+    /// With this transport, on this core.
+    pub(crate) async fn start_on_core(package: &str, transport: &str, core: u32) -> Self {
+        let arguments = arguments(&["--limit", SHORT, "--limit", WRITES, "--transport", transport]);
+        Self::of(package, Process::start_on_core(package, &arguments, core).await).await
+    }
+
     async fn start_with(package: &str, more: &[&str]) -> Self {
         let arguments = arguments(more);
         Self::of(package, Process::start_in(package, &arguments, &[EXACT_MEMORY]).await).await

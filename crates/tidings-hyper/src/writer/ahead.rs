@@ -49,7 +49,7 @@ impl Ahead {
         self.received == 0
     }
 
-    fn is_tolerable(&self) -> bool {
+    pub(super) fn is_tolerable(&self) -> bool {
         self.received <= Self::MOST
     }
 

@@ -135,6 +135,11 @@ impl<B> Member<B> {
         self.is_gone || self.is_cut() || (self.is_readable && !self.read().unwrap_or(false))
     }
 
+    /// Whether its client has sent more than it may.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.ahead.as_ref().is_some_and(|ahead| !ahead.is_tolerable())
+    }
+
     /// Whether the hub needs the memory of what the socket does not take.
     pub(super) fn is_cut(&self) -> bool {
         self.stalled.is_some() && self.subscription.is_cut()

@@ -6,6 +6,7 @@ use std::task::{Poll, Waker};
 use bytes::Bytes;
 use mio::net::TcpStream;
 use mio::{Interest, Token};
+use tidings::ServerEvent;
 use tidings_net::Unsent;
 
 use super::ahead::Ahead;
@@ -67,6 +68,9 @@ impl<B: Send + 'static> Writer<B> {
         let member = &mut self.members[key];
         if member.is_over() {
             turn.count(Turn::CHANGE);
+            if member.is_flooded() {
+                self.hubs.report(ServerEvent::ConnectionFlooded);
+            }
             return self.remove(key);
         }
         let group = member.group as usize;

@@ -4,6 +4,7 @@ use std::time::Duration;
 use tidings::ServerEvent;
 
 use super::{Connections, Ending, NO_FILES, now};
+use crate::hubs::CONNECTION;
 use crate::{Listener, Reception};
 
 impl Connections {
@@ -43,7 +44,7 @@ impl Connections {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "no connection can be accepted");
+                    tracing::warn!(target: CONNECTION, %error, "no connection can be accepted");
                     tokio::time::sleep(PAUSE).await;
                 }
             }

@@ -117,11 +117,10 @@ impl Census {
 
     fn end(&self, shared: &Shared, client: &Client) {
         if shared.defaults.stream_limits.over == OverLimit::Supersede {
-            shared.supersede(client);
+            client.end(EndReason::Superseded);
             return shared.review_oldest(self.of, &self.name);
         }
-        let end = End::new(EndReason::Limited, shared.defaults.retry);
-        client.end_as(End { limit: Some(self.of), ..end });
+        client.end_as(End { limit: Some(self.of), ..End::new(EndReason::Limited) });
     }
 }
 

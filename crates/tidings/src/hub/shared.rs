@@ -199,17 +199,9 @@ impl Shared {
         Draining::begin(self, over)
     }
 
-    /// Ends a stream on purpose. Its client comes back after the hub's retry.
+    /// Ends a stream on purpose, when it has sent what was published until now.
     pub(crate) fn end(&self, client: &Client, reason: EndReason) {
-        let end = End::new(reason, self.defaults.retry);
-        client.end_as(End { until: self.watermark(), ..end });
-    }
-
-    /// Ends a stream in whose place a newer one came. Its client comes back by itself, and would supersede that one in turn:
-    /// so not soon.
-    pub(crate) fn supersede(&self, client: &Client) {
-        let retry = self.defaults.retry.map(|retry| retry.saturating_mul(10));
-        client.end(EndReason::Superseded, retry);
+        client.end_as(End { until: self.watermark(), ..End::new(reason) });
     }
 
     /// Whether a source may publish once more, which is then counted.
@@ -503,6 +495,8 @@ impl Shared {
             connections_refused: counters.connections_refused.get(),
             connections_evicted: counters.connections_evicted.get(),
             connections_timed_out: counters.connections_timed_out.get(),
+            connections_flooded: counters.connections_flooded.get(),
+            streams_stalled: counters.streams_stalled.get(),
             writer_restarts: counters.writer_restarts.get(),
             ended_expired: counters.ended_expired.get(),
             ended_revoked: counters.ended_revoked.get(),

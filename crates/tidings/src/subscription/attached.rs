@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::Span;
 use tracing::span::Id;
@@ -20,6 +21,8 @@ pub(crate) struct Attached {
     pub(crate) client_key: Option<Arc<str>>,
     pub(crate) lifetime: Option<Lifetime>,
     pub(crate) rights: Option<Box<Rights>>,
+    /// When the client is to come back, if that is not what the hub says.
+    pub(crate) retry: Option<Option<Duration>>,
     /// The stream's topics, if it has changed them.
     pub(crate) feed: Option<Arc<Feed>>,
     span: Span,
@@ -79,6 +82,7 @@ impl Default for Attached {
             client_key: None,
             lifetime: None,
             rights: None,
+            retry: None,
             feed: None,
             span: Span::none(),
         }

@@ -55,14 +55,14 @@ fn a_stream_that_is_ended_says_why_and_ends_and_goes_on_where_it_was() {
     ] {
         let hub = Hub::new();
         hub.end_streams_by_reset(by_reset);
-        let mut stream = hub.subscribe(["a"]).open().unwrap();
+        let mut stream = hub.subscribe(["a"]).retry(Duration::from_secs(10)).open().unwrap();
         let cohort = Cohort::of(&stream, Waker::noop().clone());
         let mut cx = Context::from_waker(Waker::noop());
         while cohort.poll_member(&mut stream, &mut cx).is_ready() {}
         let id = hub.position();
         hub.publish("a", Event::new("last")).wait().unwrap();
-        stream.client.end(reason, Some(Duration::from_secs(10)));
-        stream.client.end(EndReason::Limited, None);
+        stream.client.end(reason);
+        stream.client.end(EndReason::Limited);
 
         let (text, events, error) = rest(&mut stream, is_member);
         let sent: Vec<_> = events.iter().map(Message::event).collect();
@@ -74,9 +74,11 @@ fn a_stream_that_is_ended_says_why_and_ends_and_goes_on_where_it_was() {
         let block = text.trim_end_matches('\n').rsplit("\n\n").next().unwrap();
         let lines: Vec<_> = block.lines().collect();
         assert_eq!(lines[0], format!("event: {END_EVENT}"), "{text}");
-        let retry: u64 = lines[1].strip_prefix("retry: ").unwrap().parse().unwrap();
-        assert!((8_000..=12_000).contains(&retry), "{text}");
-        assert!(lines.len() == 3 && !block.contains("id:"), "{text}");
+        let retry = lines[1].strip_prefix("retry: ").map(|retry| retry.parse::<u64>().unwrap());
+        assert_eq!(retry.is_some(), reason != EndReason::Finished, "{text}");
+        assert!(retry.is_none_or(|retry| (8_000..=12_000).contains(&retry)), "{text}");
+        let count = if retry.is_some() { 3 } else { 2 };
+        assert!(lines.len() == count && !block.contains("id:"), "{text}");
         assert_eq!(error, by_reset.then_some(StreamErrorKind::Ended));
         assert_eq!(
             hub.metrics().to_prometheus().lines().find(|line| {
@@ -100,7 +102,7 @@ fn a_stream_that_is_ended_before_it_was_polled_sends_its_status_first() {
     for is_member in [false, true] {
         let hub = Hub::new();
         let mut stream = hub.subscribe(["a"]).open().unwrap();
-        stream.client.end(EndReason::Revoked, None);
+        stream.client.end(EndReason::Revoked);
         let (text, events, error) = rest(&mut stream, is_member);
         let sent: Vec<_> = events.iter().map(Message::event).collect();
         assert_eq!((sent, error), (vec![STATUS_EVENT, END_EVENT], None));
@@ -114,10 +116,10 @@ fn a_stream_that_is_closed_ends_without_a_word() {
         let hub = Hub::new();
         let mut stream = hub.subscribe(["a"]).open().unwrap();
         if is_ended_first {
-            stream.client.end(EndReason::Revoked, None);
+            stream.client.end(EndReason::Revoked);
         }
         assert!(hub.clients().close(stream.client_id()));
-        stream.client.end(EndReason::Expired, None);
+        stream.client.end(EndReason::Expired);
         assert!(rest(&mut stream, false).1.is_empty());
         assert_eq!(hub.metrics().ended_revoked + hub.metrics().ended_expired, 0);
     }
@@ -136,7 +138,7 @@ fn a_large_event_is_whole_before_the_end() {
         };
         decoder.feed(&bytes).unwrap();
     }
-    stream.client.end(EndReason::Expired, None);
+    stream.client.end(EndReason::Expired);
     decoder.feed(rest(&mut stream, false).0.as_bytes()).unwrap();
     let events: Vec<_> = std::iter::from_fn(|| decoder.next_message()).collect();
     assert_eq!(events[1].data().len(), 100_000);

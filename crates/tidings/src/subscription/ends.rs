@@ -60,7 +60,7 @@ impl Subscription {
     #[cold]
     fn may_end(&mut self, end: End) -> bool {
         if end == End::Reached {
-            self.client.end(EndReason::Finished, None);
+            self.client.end(EndReason::Finished);
             return true;
         }
         let is_asking = self.out_of_band.as_ref().is_some_and(|it| it.ends.is_some());

@@ -352,7 +352,7 @@ impl Subscription {
         tell!(DEBUG, &self.client, self.span(), reason = %end.reason, "stream is ended");
         self.shared.counters.ended(end.reason);
         let Ready { mut bytes, events, position } = out_of_band.ready.unwrap_or_default();
-        bytes.extend_from_slice(&end.event().encode());
+        bytes.extend_from_slice(&end.event(self.retry()).encode());
         self.client.sent(bytes.len(), events + 1, position);
         Some(self.shared.pinned.hold(bytes))
     }

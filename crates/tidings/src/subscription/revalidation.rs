@@ -59,7 +59,6 @@ impl fmt::Debug for Check {
 /// The checks of one stream: when the next one is due, and what the last ones said.
 pub(super) struct Revalidation {
     check: Check,
-    retry: Option<Duration>,
     shared: Arc<Shared>,
     client: Arc<Client>,
     state: Mutex<State>,
@@ -93,18 +92,12 @@ impl Revalidation {
     /// After so many checks in a row that have failed, the stream ends.
     const FAILURES: u32 = 3;
 
-    pub(super) fn start(
-        check: Check,
-        retry: Option<Duration>,
-        shared: &Arc<Shared>,
-        client: &Arc<Client>,
-    ) -> Arc<Self> {
+    pub(super) fn start(check: Check, shared: &Arc<Shared>, client: &Arc<Client>) -> Arc<Self> {
         // Streams that were opened at one moment are not checked at one moment.
         let first = check.every.mul_f64(fastrand::f64());
         let state = State { phase: Phase::Resting, number: 0, failures: 0, holds_back: false };
         let this = Arc::new(Self {
             check,
-            retry,
             shared: shared.clone(),
             client: client.clone(),
             state: Mutex::new(state),
@@ -185,10 +178,8 @@ impl Revalidation {
         state.failures = if outcome.is_ok() { 0 } else { state.failures + 1 };
         let end = match outcome {
             Ok(true) => None,
-            Ok(false) => Some((EndReason::Revoked, None)),
-            Err(_) => {
-                (state.failures >= Self::FAILURES).then_some((EndReason::Expired, self.retry))
-            }
+            Ok(false) => Some(EndReason::Revoked),
+            Err(_) => (state.failures >= Self::FAILURES).then_some(EndReason::Expired),
         };
         let held_back = state.holds_back;
         state.holds_back &= !matches!(outcome, Ok(true));
@@ -201,8 +192,8 @@ impl Revalidation {
             let span = Attached::span(None);
             tell!(WARN, &self.client, span, reason = %error, "client's right could not be checked");
         }
-        if let Some((reason, retry)) = end {
-            self.client.end(reason, retry);
+        if let Some(reason) = end {
+            self.client.end(reason);
             return None;
         }
         if held_back {

@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
-use std::time::Duration;
 
 use super::revalidation::{Check, CheckTask, Revalidation};
 use crate::client::Client;
@@ -30,10 +29,9 @@ pub(crate) struct Rights {
 }
 
 impl Rights {
-    /// `None` without limits. `retry` is when a client whose right has expired is to come back.
+    /// `None` without limits.
     pub(super) fn new(
         options: RightsOptions,
-        retry: Option<Duration>,
         shared: &Arc<Shared>,
         client: &Arc<Client>,
     ) -> Option<Box<Self>> {
@@ -41,8 +39,8 @@ impl Rights {
         if expires_at.is_none() && check.is_none() {
             return None;
         }
-        let expiry = expires_at.map(|at| Expiry::start(at, retry, shared, client));
-        let revalidation = check.map(|check| Revalidation::start(check, retry, shared, client));
+        let expiry = expires_at.map(|at| Expiry::start(at, shared, client));
+        let revalidation = check.map(|check| Revalidation::start(check, shared, client));
         Some(Box::new(Self { shared: shared.clone(), expiry, revalidation, task: None }))
     }
 
@@ -88,13 +86,12 @@ impl Drop for Rights {
 #[derive(Debug)]
 struct Expiry {
     client: Arc<Client>,
-    retry: Option<Duration>,
     slot: TimerSlot,
 }
 
 impl Expiry {
-    fn start(at: u64, retry: Option<Duration>, shared: &Shared, client: &Arc<Client>) -> Arc<Self> {
-        let this = Arc::new(Self { client: client.clone(), retry, slot: TimerSlot::new() });
+    fn start(at: u64, shared: &Shared, client: &Arc<Client>) -> Arc<Self> {
+        let this = Arc::new(Self { client: client.clone(), slot: TimerSlot::new() });
         if at <= shared.clock.now() {
             this.fire(at);
         } else {
@@ -110,7 +107,7 @@ impl Timed for Expiry {
     }
 
     fn fire(&self, _: u64) -> Option<u64> {
-        self.client.end(EndReason::Expired, self.retry);
+        self.client.end(EndReason::Expired);
         None
     }
 }

@@ -317,6 +317,9 @@ impl Subscribe {
 
     /// How long the client is told to wait before it connects again, with a jitter of ±20 %; `None` to leave it to the
     /// client. Default: the hub's.
+    ///
+    /// The client is told so at the beginning of the stream, and again by an [`END_EVENT`](crate::END_EVENT) after which it is to
+    /// come back: then ten times as long if a newer stream has [taken its place](crate::EndReason::Superseded).
     pub fn retry(mut self, delay: impl Into<Option<Duration>>) -> Self {
         self.options.retry = delay.into();
         self
@@ -392,8 +395,8 @@ impl Subscribe {
         }
         let Self { shared, history, snapshot, rights, options, identity, .. } = self;
         if options.is_listed && shared.turns_away() {
-            let end = End::new(EndReason::Drained, shared.defaults.retry);
-            return Ok(Subscription::turned_away(shared, identity, end));
+            let end = End::new(EndReason::Drained);
+            return Ok(Subscription::turned_away(shared, identity, end, options.retry));
         }
         let limits = shared.defaults.stream_limits;
         let (logs, head) = shared.subscribe(names, filter);
@@ -409,7 +412,8 @@ impl Subscribe {
         };
         if is_counted && limits.of_topic < usize::MAX && is_crowded() {
             shared.unsubscribe(&logs);
-            return Subscription::one_too_many(shared, identity, StreamLimit::Topic);
+            let limit = StreamLimit::Topic;
+            return Subscription::one_too_many(shared, identity, limit, options.retry);
         }
         let claim = self.last_event_id.map_or(Claim::None, |id| {
             id.position(&head.epoch).map_or(Claim::Unknown, Claim::Position)
@@ -427,12 +431,12 @@ impl Subscribe {
             match registry.enter(feed.clone(), identity.clone(), heartbeat, head.position, &limits)
             {
                 Ok(Entered { client, superseded }) => {
-                    superseded.iter().for_each(|older| shared.supersede(older));
+                    superseded.iter().for_each(|older| older.end(EndReason::Superseded));
                     client
                 }
                 Err(limit) => {
                     shared.unsubscribe(&feed.topics);
-                    return Subscription::one_too_many(shared, identity, limit);
+                    return Subscription::one_too_many(shared, identity, limit, options.retry);
                 }
             }
         } else {

@@ -1,6 +1,7 @@
 //! Streams that have nothing but their end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Subscription;
 use super::polling::Rejoin;
@@ -17,13 +18,18 @@ use crate::stream_limit::{OverLimit, StreamLimit};
 
 impl Subscription {
     /// A stream of nothing but its end. It costs no place in any topic.
-    pub(super) fn turned_away(shared: Arc<Shared>, identity: Identity, end: End) -> Self {
+    pub(super) fn turned_away(
+        shared: Arc<Shared>,
+        identity: Identity,
+        end: End,
+        retry: Option<Duration>,
+    ) -> Self {
         let feed = shared.feeds.of(Vec::new(), 0, &shared);
         let heartbeat = HeartbeatTimer::new(shared.clock.clone(), None);
         let client = Arc::new(Client::new(ClientId::random(), feed, identity, heartbeat, 0));
         client.end_as(end);
         let offset = shared.watermark();
-        Self {
+        let mut this = Self {
             cursor: Cursor { offset, joined: offset },
             topic_cursors: Box::default(),
             attached: None,
@@ -38,7 +44,9 @@ impl Subscription {
             waited: 0,
             shared,
             client,
-        }
+        };
+        this.set_retry(retry);
+        this
     }
 
     /// One more stream than a limit allows.
@@ -46,11 +54,12 @@ impl Subscription {
         shared: Arc<Shared>,
         identity: Identity,
         limit: StreamLimit,
+        retry: Option<Duration>,
     ) -> Result<Self, SubscribeErrorCause> {
         if shared.defaults.stream_limits.over == OverLimit::Status {
             return Err(SubscribeErrorCause::TooManyStreams(limit));
         }
-        let end = End::new(EndReason::Limited, shared.defaults.retry);
-        Ok(Self::turned_away(shared, identity, End { limit: Some(limit), ..end }))
+        let end = End { limit: Some(limit), ..End::new(EndReason::Limited) };
+        Ok(Self::turned_away(shared, identity, end, retry))
     }
 }
