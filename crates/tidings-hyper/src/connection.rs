@@ -274,7 +274,7 @@ async fn serve_http2<IO, L, A, B>(
         .keep_alive_timeout(std::time::Duration::from_secs(u32::MAX.into()))
         .max_concurrent_streams(limits.h2_streams_value())
         .max_header_list_size(u32::try_from(limits.head_size_value()).unwrap_or(u32::MAX))
-        .max_send_buf_size(Sending::BUFFER)
+        .max_send_buf_size(tidings_net::Sending::BUFFER)
         // For WebSockets over HTTP/2: RFC 8441.
         .enable_connect_protocol();
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));

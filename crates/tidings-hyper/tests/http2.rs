@@ -144,6 +144,21 @@ async fn floods_of_control_frames_end() {
 }
 
 #[tokio::test]
+async fn a_connection_is_idle_after_a_tunnel() {
+    let limits = Limits::default().idle_timeout(Duration::from_millis(200));
+    let site = Site::with(Hub::new(), limits).await;
+    let client = Attacker::connect(&site).await;
+    // RFC 8441, section 4.
+    let protocol = [&[0, 9], &b":protocol"[..], &[9], b"websocket"].concat();
+    let request = [head("CONNECT", "/text/1"), protocol].concat();
+    let request = frame(HEADERS, END_HEADERS, 1, &request);
+    let said = client.until_cut_off([request].into_iter()).await;
+    // `:status: 200`, of the static table.
+    assert!(said.iter().any(|frame| frame.kind == HEADERS && frame.payload[0] == 0x88), "{said:?}");
+    assert_eq!(site.hub.metrics().connections_timed_out, 1);
+}
+
+#[tokio::test]
 async fn a_silent_client_is_sent_a_ping() {
     let limits = Limits::default().keepalive(Duration::from_millis(100));
     let site = Site::with(Hub::new(), limits).await;

@@ -318,7 +318,7 @@ mod tests {
     fn frames_with_data_and_requests_are_free_and_empty_ones_are_not() {
         let now = Instant::now();
         let mut frames = after_preface(0);
-        for free in [frame(0, 0, 1), frame(0, 1, 0), frame(1, 4, 1)] {
+        for free in [frame(0, 0, 1), frame(1, 4, 1), frame(0, 1, 0)] {
             frames.read(&free, || now).unwrap();
         }
         for kind in [0, 2, 3, 4, 6, 8, 9, 77] {
@@ -331,7 +331,7 @@ mod tests {
     fn padding_is_no_data() {
         let now = Instant::now();
         let mut frames = after_preface(0);
-        for free in [frame(0, 8, 257), frame(0, 8, 1000), frame(0, 9, 1)] {
+        for free in [frame(0, 8, 257), frame(0, 8, 1000), frame(1, 4, 1), frame(0, 9, 1)] {
             frames.read(&free, || now).unwrap();
         }
         for padded in [1, 256] {
@@ -351,6 +351,16 @@ mod tests {
         let mut frames = after_preface(0);
         frames.read(&frame(HEADERS, END_HEADERS, 1), || now).unwrap();
         assert_eq!(free(&mut frames, WINDOW_UPDATE, 0), 1);
+    }
+
+    #[test]
+    fn a_body_has_one_end() {
+        let now = Instant::now();
+        for last in [frame(DATA, END_STREAM, 0), frame(DATA, END_STREAM, 1)] {
+            let mut frames = after_preface(0);
+            frames.read(&[frame(HEADERS, END_HEADERS, 1), last].concat(), || now).unwrap();
+            assert!(frames.read(&frame(DATA, END_STREAM, 0), || now).is_err());
+        }
     }
 
     #[test]
