@@ -63,7 +63,7 @@ async function render(t, context, origin, count) {
 const found = (numbers) => flaws(numbers, numbers[0], Math.max(...numbers));
 
 describe("a rendered page and its stream", () => {
-  test("miss and double nothing, a thousand times, at a thousand events a second", { timeout }, async (t) => {
+  test("miss and double nothing, a thousand times, while up to a thousand events a second are published", { timeout }, async (t) => {
     const { hub, browser } = await setUp(t);
     const firehose = await Firehose.start(t, hub, { topics: TOPICS, perSecond: PER_SECOND });
     await firehose.published(RENDERED_LINES);

@@ -17,7 +17,7 @@ use crate::listener::Listener;
 /// - with the feature `tls`, TLS;
 /// - the client's address as [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo), for the registry and for
 ///   handlers;
-/// - the direct transport of [`tidings_hyper`], by which a subscription costs less than a kilobyte
+/// - the direct transport of [`tidings_hyper`], by which a subscription costs about a kilobyte
 ///   and no task.
 ///
 /// Requests go through the application and all its layers. hyper sends what the direct transport cannot

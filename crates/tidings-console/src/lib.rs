@@ -1,4 +1,4 @@
-//! A console for a hub: what its clients, topics and logs are doing, live in the browser, behind a token.
+//! A console for a hub: what its clients, topics and logs are doing, live in the browser, for whoever has its token.
 //!
 //! ```
 //! use tidings::Hub;

@@ -90,17 +90,18 @@ impl Limits {
 
     /// Sets how long written bytes may wait without any progress, before the connection ends: the
     /// other end's system acknowledges none of them (Linux, Android), or the connection takes none.
-    /// A client whose system answers, but has no room, has longer: the time in which a client that reads
-    /// 32 KiB in this time would read what it has taken up, four times this at most. Over HTTP/2, a stream is
-    /// reset of whose bytes none were sent for as long, because the client opens no window for them. `None`: only
-    /// the system ends such connections, and such streams stay. Default: 30 seconds.
+    /// A client whose system answers, but has no room, has longer, by the time in which a client that reads
+    /// 32 KiB in this time would read what it has taken up, at most by four times this: by default, 150 seconds
+    /// in all, and up to 15 until it is found. Over HTTP/2, a stream is reset of whose bytes none were sent for as
+    /// long, because the client opens no window for them. `None`: only the system ends such connections, and such
+    /// streams stay. Default: 30 seconds.
     pub fn write_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.write_timeout = bounded(timeout);
         self
     }
 
-    /// Sets how long a client has for the handshake of TLS, and for the beginning of HTTP/2: its
-    /// preface and settings. Default: 10 seconds.
+    /// Sets how long a client has for the handshake of TLS, and over HTTP/2 from the end of its preface to its
+    /// settings; up to there, it has [`head_timeout`](Self::head_timeout). Default: 10 seconds.
     pub fn handshake_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.handshake_timeout = bounded(timeout);
         self
@@ -117,7 +118,8 @@ impl Limits {
     }
 
     /// Sets how many bytes the head of a request may have. If there are more, the answer is 431.
-    /// Default: 64 KiB.
+    /// Default: 64 KiB. With actix-web, a head of HTTP/1 may not have more than 128 KiB, whatever is set
+    /// (not tested).
     pub fn head_size(mut self, bytes: usize) -> Self {
         self.head_size = bytes;
         self
@@ -141,8 +143,9 @@ impl Limits {
     /// the place of one that waits for a request. Those go first that have waited for their next request for more than a
     /// second, or whose stream on the direct transport has ended; then those that have sent nothing; then those whose head has
     /// not come to its end; of each, the oldest. Those that came within the last second go last. If there is none, the new one
-    /// is closed at once. Default: the number of files that the process may have (`RLIMIT_NOFILE`) less an eighth, of which no
-    /// more than 1,024 are kept back; where systems have no such limit, no limit.
+    /// is closed at once, or waits if there is not even a file with which to close it. Default: the number of files that the
+    /// process may have (`RLIMIT_NOFILE`) less an eighth, of which no more than 1,024 are kept back; where systems have no such
+    /// limit, no limit.
     pub fn connections(mut self, number: usize) -> Self {
         self.connections = Some(number);
         self

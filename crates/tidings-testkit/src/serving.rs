@@ -13,6 +13,8 @@ pub mod limits;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod signals;
 #[allow(missing_docs, reason = "each name states its promise")]
+pub mod stall;
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod tls;
 
 use std::io;
@@ -70,6 +72,11 @@ macro_rules! serving_suite {
                 a_signal_has_its_default_action_under_a_shutdown_of_the_application
                 #[cfg(unix)]
                 disabled_signals_have_their_default_action
+            }
+            stall {
+                a_stream_without_a_window_is_reset_and_no_other
+                a_stream_that_waits_for_the_window_of_the_connection_is_reset
+                a_response_whose_end_waits_for_a_window_is_reset
             }
             tls {
                 the_client_chooses_the_protocol

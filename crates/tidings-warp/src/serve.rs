@@ -24,7 +24,7 @@ use crate::request::Client;
 /// - a shutdown at SIGTERM or Ctrl-C that ends the hub's streams, and has a time limit: see [`Serve`];
 /// - with the feature `tls`, TLS;
 /// - responses to HEAD that end at once, where over HTTP/2 warp would send the stream;
-/// - the direct transport of [`tidings_hyper`], by which a subscription costs less than a kilobyte
+/// - the direct transport of [`tidings_hyper`], by which a subscription costs about a kilobyte
 ///   and no task.
 ///
 /// Requests go through all filters. hyper sends what the direct transport cannot send, such as HTTP/2,

@@ -5,7 +5,7 @@
 pub enum ServerEvent {
     /// A connection was refused, because of a limit or because no file was left for it.
     ConnectionRefused,
-    /// A connection that had not sent its first request was ended to make room for another.
+    /// A connection that waited for a request, its first or its next, was ended to make room for another.
     ConnectionEvicted,
     /// A connection was ended by a limit on its time: for its first bytes, a request, the next request, or reading what
     /// it was sent.

@@ -97,9 +97,9 @@ pub(crate) struct SubscriptionOptions {
 /// (`:`) if nothing is. If the hub must ask its log first, or the application for a snapshot, `retry` or the comment comes
 /// at once, and the status later.
 ///
-/// After that, each chunk is one or several whole events, or a heartbeat. Only what is more than 4 KiB and not shared with other
-/// readers comes in pieces of 4 KiB, with nothing between them, which may end within an event: a large event, a snapshot, a page
-/// of the hub's log, history of a topic that was added. An error comes after a whole event, except where the stream is cut
+/// After that, each chunk is one or several whole events, or a heartbeat. Only what is more than 4 KiB and not several events that
+/// readers share comes in pieces of 4 KiB, with nothing between them, which may end within an event: a large event, a snapshot, a
+/// page of the hub's log, history of a topic that was added. An error comes after a whole event, except where the stream is cut
 /// because of its memory.
 ///
 /// Adapters send it as a response body. An application that reads topics itself takes the

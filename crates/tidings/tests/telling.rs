@@ -7,10 +7,15 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
-use reader::Reader;
+use futures_util::stream;
+use reader::{Reader, after, publish};
+use tidings::backend::{
+    Append, Appended, Epoch, Log, LogError, LogErrorKind, Origin, Page, Read, Replica, Reply,
+};
 use tidings::error::StreamErrorKind;
-use tidings::{Event, Hub, Retention, ServerEvent, Subscribe};
+use tidings::{Event, EventStream, Hub, Retention, ServerEvent, Subscribe, clock::ManualClock};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Level, Metadata, Subscriber};
@@ -182,6 +187,107 @@ fn what_fails_is_told_and_counted() {
     let metrics = hub.metrics();
     assert_eq!((metrics.streams_untold, metrics.snapshots_failed), (1, 1));
     assert_eq!((metrics.subscriptions_refused, metrics.refused), (1, 2));
+}
+
+#[test]
+fn a_stream_tells_that_it_begins_with_a_reset_and_why_it_is_ended() {
+    let hub = Hub::builder().clock(ManualClock::new().clock()).build();
+    let (told, _) = told(|| {
+        let subscribe = hub.subscribe("news").principal("ada").resume(after("another-7"));
+        let mut reader = Reader::open(subscribe.expires_at(SystemTime::UNIX_EPOCH));
+        reader.bytes();
+        assert!(reader.ended);
+    });
+    for (message, reason) in
+        [("stream begins with a reset", "unknown"), ("stream is ended", "expired")]
+    {
+        let event = find(&told, message);
+        let found = (event.level, &*event.target, event.span);
+        assert_eq!(found, (Level::DEBUG, "tidings::stream", Some(1)), "{message}");
+        assert_eq!((&*event.fields["principal"], &*event.fields["reason"]), ("ada", reason));
+    }
+}
+
+#[test]
+fn a_stream_that_is_cut_and_a_check_that_fails_are_told_outside_of_spans() {
+    /// More than a live window has.
+    const EVENT: usize = 1_000_000;
+
+    let clock = ManualClock::new();
+    let retention = Retention::default().events(1);
+    let builder = Hub::builder().clock(clock.clock()).retention(retention);
+    let hub = builder.pinned_limit(EVENT / 2).heartbeat(None).build();
+    let (told, _) = told(|| {
+        let (mut stalled, _) = Reader::open_with_status(hub.subscribe("news").principal("ada"));
+        publish(&hub, "news", &"x".repeat(EVENT));
+        assert!(stalled.chunk().is_some(), "a piece of it");
+        publish(&hub, "news", &"x".repeat(EVENT));
+        let checked = hub.subscribe("other").principal("ada");
+        let every = Duration::from_secs(10);
+        let mut checked =
+            Reader::open(checked.revalidate(every, || async { Err("no database".into()) }));
+        checked.bytes();
+        clock.advance(every + Duration::from_secs(1));
+        checked.bytes();
+    });
+    for message in ["stream cut", "client's right could not be checked"] {
+        let event = find(&told, message);
+        let found = (event.level, &*event.target, event.span);
+        assert_eq!(found, (Level::WARN, "tidings::stream", None), "{message}");
+        assert_eq!(event.fields["principal"], "ada");
+    }
+    assert_eq!(find(&told, "client's right").fields["reason"], "no database");
+}
+
+/// A log that cannot be reached.
+#[derive(Debug)]
+struct DownLog;
+
+impl DownLog {
+    fn refuse<T>(reply: Reply<T>) {
+        reply.send(Err(LogError::new(LogErrorKind::Unavailable, "log is down")));
+    }
+}
+
+impl Log for DownLog {
+    fn origin(&self) -> Origin {
+        Origin::new(Epoch::new("one").expect("an epoch"), 0, 0)
+    }
+
+    fn start(&self, _: Replica) {}
+
+    fn append(&self, _: Append, reply: Reply<Appended>) {
+        Self::refuse(reply);
+    }
+
+    fn read(&self, _: Read, reply: Reply<Page>) {
+        Self::refuse(reply);
+    }
+
+    fn end(&self, reply: Reply<u64>) {
+        Self::refuse(reply);
+    }
+
+    fn stop(&self) {}
+}
+
+#[test]
+fn a_stream_of_events_and_a_log_that_fail_are_told() {
+    let (told, _) = told(|| {
+        let failing = "x".parse::<u8>().map(|number| Event::new(number.to_string()));
+        Reader::new(EventStream::new(stream::iter([failing]))).bytes();
+        let hub = Hub::builder().build_on(DownLog);
+        hub.publish("news", Event::new("x")).wait().expect_err("the log is down");
+    });
+    for (message, target, reason) in [
+        ("stream of events failed", "tidings::stream", "invalid digit"),
+        ("publication failed", "tidings::publish", "log is down"),
+    ] {
+        let event = find(&told, message);
+        assert_eq!((event.level, &*event.target), (Level::WARN, target), "{message}");
+        assert!(event.fields["reason"].contains(reason), "{event:?}");
+    }
+    assert_eq!(find(&told, "publication failed").fields["topic"], "news");
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub async fn pages_without_a_match_are_passed_over<E: Engine>(log: E) {
         assert_eq!(client.status().await["status"], "resumed");
         let expected: Vec<_> = wanted.iter().map(|n| &*published[*n].id).collect();
         assert_eq!(client.read_ids(wanted.len()).await, expected);
-        // It goes on behind the last page.
+        // It goes on after the last page.
         let last = publish_events(&hub, [("a", event(last))]).await;
         assert_eq!(client.read_ids(1).await, [&*last[0].id]);
     }
