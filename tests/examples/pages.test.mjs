@@ -129,6 +129,7 @@ describe("the page", { concurrency: 2 }, () => {
     await shows(page, "article p.good", ["50,000 rows were imported"]);
     await send("a;1\nb;?\n");
     await shows(page, "article p.bad", ['Row 2: "?" is not a number']);
+    assert.equal(await page.locator("progress").evaluate((bar) => bar.value), 0);
     const unknown = await open(t, `${url}/#99`, { provoked: [/status of 404/] });
     await shows(unknown, "article p.bad", ["There is no such import"]);
   });
