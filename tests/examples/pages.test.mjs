@@ -237,6 +237,8 @@ describe("the page", { concurrency: 2 }, () => {
     send();
     await grace.waitForFunction(() => document.querySelectorAll("small")[1].textContent === "grace has written this");
     assert.equal(await second.inputValue(), "ab");
+    // Who writes and does not leave the box has written all the same.
+    await ada.waitForFunction(() => document.querySelectorAll("textarea")[1].value === "ab");
   });
 
   test("of sensors shows those that match", { timeout }, async (t) => {
