@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn what_the_hub_refuses_has_the_status_of_its_cause() {
         let hub = Hub::builder().max_event_bytes(10).build();
-        let publish = |text| {
+        let publish = |text: &str| {
             let published = hub.publish("a", Event::new(text)).wait();
             Refusal::from(published.unwrap_err())
         };
