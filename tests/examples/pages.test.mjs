@@ -21,7 +21,7 @@ describe("the page", { concurrency: 2 }, () => {
     const server = await start(t, "htmx");
     let cut = { after: 1_500, how: "end" };
     const proxy = await Proxy.start(t, server, { retryMs: 5, cut: () => { const now = cut; cut = undefined; return now; } });
-    const [one, two] = [await open(t, server.url), await open(t, proxy.url, { provoked: [/ERR_INCOMPLETE_CHUNKED_ENCODING/, /\[object Event\] at .*\/htmx\.js/] })];
+    const [one, two] = [await open(t, server.url, { provoked: [/413/] }), await open(t, proxy.url, { provoked: [/ERR_INCOMPLETE_CHUNKED_ENCODING/, /\[object Event\] at .*\/htmx\.js/] })];
     const dishes = Array.from({ length: 6 }, (_, n) => `dish ${n} <i>`);
     for (const dish of dishes) {
       await one.getByLabel("Dish").fill(dish);
@@ -35,6 +35,11 @@ describe("the page", { concurrency: 2 }, () => {
     await two.getByRole("button", { name: "Served" }).first().click();
     await one.locator("li", { hasText: dishes[0] }).waitFor({ state: "detached" });
     assert.equal(await one.locator("li").count(), dishes.length - 1);
+    // What is refused is still in the field.
+    await one.getByLabel("Dish").fill("x".repeat(2_000));
+    await one.getByRole("button", { name: "Order" }).click();
+    await one.getByRole("alert").waitFor();
+    assert.equal(await one.getByLabel("Dish").inputValue(), "x".repeat(2_000));
   });
 
   test("of Datastar shows the newest result, after a cut and after a restart", { timeout }, async (t) => {
@@ -80,7 +85,7 @@ describe("the page", { concurrency: 2 }, () => {
       await page.getByRole("heading", { name: `For ${user}` }).waitFor();
       await page.locator("#state.open").waitFor();
     };
-    const provoked = [/status of 401/];
+    const provoked = [/status of 401/, /ERR_FAILED/];
     const [ada, grace] = [await open(t, url, { provoked }), await open(t, url, { provoked })];
     await ada.getByLabel("User").fill("ada");
     await ada.getByLabel("Password").fill("wrong");
@@ -89,6 +94,11 @@ describe("the page", { concurrency: 2 }, () => {
     await logIn(ada, "ada", "engine");
     await logIn(grace, "grace", "compiler");
     const tab = await open(t, url, { context: ada.context(), provoked });
+    await grace.route("**/notify/*", (route) => route.abort(), { times: 1 });
+    await grace.getByLabel("Text").fill("zero");
+    await grace.getByRole("button", { name: "Notify" }).click();
+    await grace.getByRole("alert").waitFor();
+    assert.equal(await grace.getByLabel("Text").inputValue(), "zero");
     for (const [to, text] of [["ada", "one"], ["grace", "two"], ["ada", "<b>three"]]) {
       await grace.getByLabel("To").selectOption(to);
       await grace.getByLabel("Text").fill(text);
@@ -119,6 +129,7 @@ describe("the page", { concurrency: 2 }, () => {
     await shows(page, "article p.good", ["50,000 rows were imported"]);
     await send("a;1\nb;?\n");
     await shows(page, "article p.bad", ['Row 2: "?" is not a number']);
+    assert.equal(await page.locator("progress").evaluate((bar) => bar.value), 0);
     const unknown = await open(t, `${url}/#99`, { provoked: [/status of 404/] });
     await shows(unknown, "article p.bad", ["There is no such import"]);
   });
@@ -168,6 +179,19 @@ describe("the page", { concurrency: 2 }, () => {
     await shows(page, "li > span", ["four", "three", "two", "<i>one"]);
   });
 
+  test("of news keeps what could not be published", { timeout }, async (t) => {
+    const { url } = await start(t, "news");
+    const page = await open(t, url, { provoked: [/ERR_FAILED/] });
+    await page.route("**/news", (route) => route.abort(), { times: 1 });
+    await page.getByLabel("Headline").fill("one");
+    await page.getByRole("button", { name: "Publish" }).click();
+    await page.getByRole("alert").waitFor();
+    assert.equal(await page.getByLabel("Headline").inputValue(), "one");
+    await page.getByRole("button", { name: "Publish" }).click();
+    await shows(page, "li > span", ["one"]);
+    await page.waitForFunction(() => document.querySelector("[name=headline]").value === "");
+  });
+
   test("of a document shows what others write, and who is there", { timeout }, async (t) => {
     const { url } = await start(t, "collaboration");
     const [ada, grace] = [await open(t, `${url}/?user=ada`), await open(t, `${url}/?user=grace`)];
@@ -213,6 +237,8 @@ describe("the page", { concurrency: 2 }, () => {
     send();
     await grace.waitForFunction(() => document.querySelectorAll("small")[1].textContent === "grace has written this");
     assert.equal(await second.inputValue(), "ab");
+    // Who writes and does not leave the box has written all the same.
+    await ada.waitForFunction(() => document.querySelectorAll("textarea")[1].value === "ab");
   });
 
   test("of sensors shows those that match", { timeout }, async (t) => {

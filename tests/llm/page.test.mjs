@@ -100,4 +100,24 @@ describe("the page", { concurrency: 2 }, () => {
     const other = await open(context, `${answers.url}/#${"0".repeat(32)}`);
     await is(other, "There is no such answer");
   });
+
+  test("asks for answers only, whatever its address says", { timeout }, async (t) => {
+    const { answers, context } = await start(t);
+    const asked = [];
+    context.on("request", (request) => asked.push(new URL(request.url()).pathname));
+    const page = await open(context, `${answers.url}/#../api/chat/ada/stream`);
+    await is(page, "There is no such answer");
+    assert.deepEqual(asked.filter((path) => path.startsWith("/api")), []);
+  });
+
+  test("says that a question was not taken", { timeout }, async (t) => {
+    const { answers, context } = await start(t);
+    const page = await open(context, answers.url);
+    await page.route("**/answers", (route) => route.fulfill({ status: 503, body: "try again later" }), { times: 1 });
+    await ask(page, "count to 3");
+    await page.getByRole("alert").waitFor();
+    await ask(page, "count to 3");
+    await is(page, "Done");
+    assert.equal(await page.getByRole("alert").count(), 0);
+  });
 });

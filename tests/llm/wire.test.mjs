@@ -36,6 +36,19 @@ describe("the wire", { concurrency: 2 }, () => {
     });
   }
 
+  test("what is too large is refused for good, and `null` is taken for nothing", { timeout }, async (t) => {
+    const answers = await Answers.start(t);
+    const large = "x".repeat(1_200_000);
+    const photo = [{ id: "1", role: "user", parts: [{ type: "text", text: content }, { type: "file", url: large }] }];
+    const refused = await answers.ask("/api/chat", { id: "ada", messages: photo });
+    assert.deepEqual([refused.status, Object.keys(await refused.json())], [400, ["error"]]);
+    assert.deepEqual(await (await fetch(`${answers.url}/api/chat/ada`)).json(), []);
+    const ask = (body) => answers.ask("/v1/chat/completions", { model: "m", ...body });
+    assert.equal((await ask({ messages: [{ role: "user", content: large }] })).status, 400);
+    const nulls = { messages: [{ role: "assistant", content: null }, ...messages], stream: null, stream_options: null };
+    assert.equal((await ask(nulls)).status, 200);
+  });
+
   test("/answers/{id} is 204 for who has it all, the rest for who has a part, and all for anybody else", { timeout }, async (t) => {
     const answers = await Answers.start(t);
     const { id } = await (await answers.ask("/answers", { question: content })).json();

@@ -85,6 +85,21 @@ fn the_code_of_all_pages_is_tested_unless_they_say_otherwise() {
 }
 
 #[test]
+fn code_is_tested_as_it_is_shown() {
+    let mut hidden = Vec::new();
+    for page in pages() {
+        for code in read(&page).split("```").skip(1).step_by(2) {
+            // Which rustdoc hides, and others show.
+            let lines = code.lines().filter(|line| line.trim_start().starts_with("# "));
+            if code.starts_with("rust") {
+                hidden.extend(lines.map(|line| format!("{}: {line}", page.display())));
+            }
+        }
+    }
+    assert!(hidden.is_empty(), "{}", hidden.join("\n"));
+}
+
+#[test]
 fn links_lead_to_files_and_headings() {
     let repository = repository();
     let published = pages();

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 on_every_framework! { "hub";
     without_a_token_it_listens_on_loopback_only
+    without_a_token_pages_of_other_sites_are_refused
     with_a_token_strangers_can_only_read
     a_stranger_is_refused_before_the_body_is_read
     a_log_that_cannot_be_opened_is_one_sentence
@@ -70,6 +71,23 @@ async fn without_a_token_it_listens_on_loopback_only(package: &str) {
              TIDINGS_TOKEN"
         );
         assert_eq!(complaint, expected);
+    }
+}
+
+async fn without_a_token_pages_of_other_sites_are_refused(package: &str) {
+    let hub = Process::start_with(package, &["--listen", ANY_PORT]).await;
+    for (method, target) in GUARDED {
+        let of = |origin: &str| request(method, target, None).header("origin", origin);
+        for origin in ["https://evil.example", "http://tidings.test:8080", "null"] {
+            let response = ask(&hub, of(origin)).await;
+            assert_eq!(response.status(), 403, "{method} {target} {origin}");
+            let expected = "origin is not this host; pages of others need a token";
+            assert_eq!(json(&response)["error"], expected);
+        }
+        let response = ask(&hub, of("http://tidings.test")).await;
+        // Nobody has this client id.
+        let expected = if target.starts_with("/clients/") { 404 } else { 200 };
+        assert_eq!(response.status(), expected, "{method} {target}: {}", response.text());
     }
 }
 

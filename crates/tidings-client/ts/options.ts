@@ -8,7 +8,10 @@ export interface ClientOptions {
    * one connection for all tabs.
    */
   readonly transport?: Transport;
-  /** `GET` by default, and `POST` with a body. */
+  /**
+   * `GET` by default, and `POST` with a body. The request is made again at each connection, also after an orderly end: it may ask for
+   * something, and must not do anything.
+   */
   readonly method?: string;
   readonly headers?: HeadersInit;
   readonly body?: BodyInit;

@@ -86,9 +86,15 @@ async fn upload(
     body: Payload,
 ) -> actix_web::Result<impl Responder> {
     imports.check(*import)?;
-    let (hub, topic) = (&imports.hub, topic(*import));
-    let end = read(hub, &topic, length(http.headers()), body).await?;
-    hub.finish(topic, Event::typed(&end).map_err(Error::from)?).await.map_err(Error::from)?;
+    let of = length(http.headers());
+    // In a task of its own: the one of a request that is cut is dropped, and the import must end all the same.
+    let job = actix_web::rt::spawn(async move {
+        let (hub, topic) = (&imports.hub, topic(*import));
+        let end = read(hub, &topic, of, body).await?;
+        hub.finish(topic, Event::typed(&end)?).await?;
+        Ok::<_, Error>(())
+    });
+    job.await.map_err(actix_web::error::ErrorInternalServerError)??;
     Ok(HttpResponse::NoContent())
 }
 

@@ -131,6 +131,8 @@ impl Subscription {
         let progress = context.data::<Progress>()?.clone();
         let subscribe = context.data::<Resume>()?.subscribe(context.data::<Hub>()?, TOPIC);
         let messages = subscribe.history(History::Last(SHOWN)).open()?.into_messages();
+        // No subscription completes by itself.
+        let messages = messages.map(Some).chain(stream::once(ready(None)));
         Ok(messages.filter_map(move |message| ready(progress.note(message))))
     }
 }
@@ -156,18 +158,19 @@ impl Progress {
         self.0.lock().is_cut
     }
 
-    fn note(&self, message: Result<Message, StreamError>) -> Option<Result<ChatMessage>> {
+    /// Takes what comes; `None` is the end of the stream.
+    fn note(&self, message: Option<Result<Message, StreamError>>) -> Option<Result<ChatMessage>> {
         let message = match message {
-            Ok(message) if message.event() == STATUS_EVENT => {
+            Some(Ok(message)) if message.event() == STATUS_EVENT => {
                 return message.data().contains(r#""reset""#).then(|| {
                     let error = Error::new("messages were missed that are gone");
                     Err(error.extend_with(|_, fields| fields.set("code", "RESET")))
                 });
             }
-            // The hub ends, or the client was too slow.
-            Ok(message) if message.event() == END_EVENT => None,
-            Ok(message) => Some(message),
-            Err(_) => None,
+            // The hub ends it, or the client was too slow.
+            Some(Ok(message)) if message.event() == END_EVENT => None,
+            Some(Ok(message)) => Some(message),
+            Some(Err(_)) | None => None,
         };
         let mut state = self.0.lock();
         match message {
@@ -180,5 +183,28 @@ impl Progress {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_subscription_that_the_hub_closes_is_cut() {
+        let hub = Hub::new();
+        let progress = Progress::default();
+        let request = Request::new("subscription { messages { text } }");
+        let request = request.data(Resume::new()).data(progress.clone());
+        // Its stream ends at once.
+        hub.close();
+        let results = schema(&hub).execute_stream(request).collect::<Vec<_>>();
+        let results = timeout(Duration::from_secs(10), results).await.expect("an end");
+        assert!(results.is_empty(), "{results:?}");
+        assert!(progress.is_cut());
     }
 }

@@ -6,7 +6,8 @@
 
 use std::{collections::BTreeMap, io, time::Duration};
 
-use actix_web::web::{self, Data, Form, Html, Path};
+use actix_web::http::StatusCode;
+use actix_web::web::{self, Data, Form, FormConfig, Html, Path};
 use actix_web::{App, HttpResponse, Responder};
 use page_example::escaped;
 use serde::Deserialize;
@@ -15,6 +16,10 @@ use tidings_actix_web::{Error, Event, History, Hub, Retention, Sse, SseRequest};
 use tokio::sync::Mutex;
 
 const ORDERS: &str = "orders";
+
+/// With these, the list is never too large for an event.
+const MAX_OPEN: usize = 100;
+const MAX_FORM_BYTES: usize = 1024;
 
 /// The orders that are not served. An application has a database for them.
 #[derive(Default)]
@@ -55,8 +60,12 @@ async fn order(
     Form(order): Form<Order>,
 ) -> Result<impl Responder, Error> {
     change(&hub, &kitchen, |kitchen| {
+        if kitchen.open.len() == MAX_OPEN {
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
+        }
         kitchen.last_number += 1;
         kitchen.open.insert(kitchen.last_number, order.dish);
+        Ok(())
     })
     .await
 }
@@ -68,6 +77,7 @@ async fn serve(
 ) -> Result<impl Responder, Error> {
     change(&hub, &kitchen, |kitchen| {
         kitchen.open.remove(&number);
+        Ok(())
     })
     .await
 }
@@ -76,10 +86,12 @@ async fn serve(
 async fn change(
     hub: &Hub,
     kitchen: &Mutex<Kitchen>,
-    change: impl FnOnce(&mut Kitchen),
+    change: impl FnOnce(&mut Kitchen) -> Result<(), StatusCode>,
 ) -> Result<HttpResponse, Error> {
     let mut kitchen = kitchen.lock().await;
-    change(&mut kitchen);
+    if let Err(status) = change(&mut kitchen) {
+        return Ok(HttpResponse::new(status));
+    }
     publish(hub, &kitchen).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -102,6 +114,7 @@ async fn main() -> io::Result<()> {
         App::new()
             .app_data(topics.clone())
             .app_data(kitchen.clone())
+            .app_data(FormConfig::default().limit(MAX_FORM_BYTES))
             .route("/", web::get().to(page))
             .configure(page_example::actix_web::files)
             .route("/events", web::get().to(events))

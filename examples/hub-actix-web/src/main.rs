@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use actix_web::body::MessageBody;
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{AUTHORIZATION, ContentType, HeaderValue, WWW_AUTHENTICATE};
+use actix_web::http::header::{ContentType, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::web::{Bytes, Data, Path, PayloadConfig, ServiceConfig, delete, get, post, to};
 use actix_web::{App, FromRequest, HttpRequest, HttpResponse, ResponseError};
 use hub_example::access::Access;
@@ -117,9 +117,9 @@ impl FromRequest for Authorized {
     type Future = Ready<Result<Self, Refused>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let authorization = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
         let access = request.app_data::<Data<Access>>().expect("`run` sets it");
-        ready(access.check(authorization).map(|()| Self).map_err(Refused))
+        let checked = access.check(|name| request.headers().get(name).map(HeaderValue::as_bytes));
+        ready(checked.map(|()| Self).map_err(Refused))
     }
 }
 

@@ -78,7 +78,7 @@ async fn check_access(
     request: Request,
     next: Next,
 ) -> Result<Response, Refused> {
-    access.check(headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes))?;
+    access.check(|name| headers.get(name).map(HeaderValue::as_bytes))?;
     Ok(next.run(request).await)
 }
 

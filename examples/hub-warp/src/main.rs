@@ -20,7 +20,7 @@ use tidings_warp::Hub;
 use tidings_warp::{Sse, SseRequest};
 use warp::filters::BoxedFilter;
 use warp::http::StatusCode;
-use warp::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use warp::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use warp::reject::{LengthRequired, PayloadTooLarge, Reject, Rejection};
 use warp::reply::Response;
 use warp::{Filter, Reply};
@@ -167,7 +167,7 @@ fn routes(hub: Hub, access: Access, console: Option<Console>) -> BoxedFilter<(im
 fn authorized(access: Access) -> impl Filter<Extract = (), Error = Rejection> + Clone {
     warp::header::headers_cloned()
         .and_then(move |headers: HeaderMap| {
-            let checked = access.check(headers.get(AUTHORIZATION).map(HeaderValue::as_bytes));
+            let checked = access.check(|name| headers.get(name).map(HeaderValue::as_bytes));
             ready(checked.map_err(|refusal| warp::reject::custom(Refused(refusal))))
         })
         .untuple_one()

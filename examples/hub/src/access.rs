@@ -1,4 +1,5 @@
-//! Who may publish, look inside and end streams: everybody on the machine, or those who have the token.
+//! Who may publish, look inside and end streams: everybody on the machine, but no page of another site; or those who have the
+//! token.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -58,14 +59,16 @@ impl Access {
         }
     }
 
-    /// Checks the header `Authorization` of a request.
+    /// Checks the headers of a request, which `header` finds by their names.
     ///
     /// # Errors
     ///
-    /// When it does not have the token: 401.
-    pub fn check(&self, authorization: Option<&[u8]>) -> Result<(), Refusal> {
-        let Some(Token(token)) = &self.0 else { return Ok(()) };
-        let given = authorization.and_then(bearer).unwrap_or_default();
+    /// When they do not have the token: 401. Without one, when a page of another origin sends the request: 403.
+    pub fn check<'a>(&self, header: impl Fn(&str) -> Option<&'a [u8]>) -> Result<(), Refusal> {
+        let Some(Token(token)) = &self.0 else {
+            return check_origin(header("origin"), header("host"));
+        };
+        let given = header("authorization").and_then(bearer).unwrap_or_default();
         match given.ct_eq(token.as_bytes()).into() {
             true => Ok(()),
             false => Err(Refusal {
@@ -73,6 +76,20 @@ impl Access {
                 reason: "token is missing or wrong; send `Authorization: Bearer TOKEN`".to_owned(),
             }),
         }
+    }
+}
+
+/// Any page that is open on this machine can send a request here: it only cannot read the answer. Its browser says whose page it
+/// is.
+fn check_origin(origin: Option<&[u8]>, host: Option<&[u8]>) -> Result<(), Refusal> {
+    let Some(origin) = origin else { return Ok(()) };
+    let page = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+    match page.is_some() && page == host {
+        true => Ok(()),
+        false => Err(Refusal {
+            status: 403,
+            reason: "origin is not this host; pages of others need a token".to_owned(),
+        }),
     }
 }
 
@@ -90,14 +107,21 @@ mod tests {
         Access::new(token, address.parse().unwrap())
     }
 
+    fn check(access: &Access, headers: &[(&str, &str)]) -> Result<(), Refusal> {
+        access.check(|name| {
+            let header = headers.iter().find(|(it, _)| *it == name);
+            header.map(|(_, value)| value.as_bytes())
+        })
+    }
+
     #[test]
     fn without_a_token_only_a_loopback_address_will_do() {
         for address in ["127.0.0.1:80", "127.1.2.3:80", "[::1]:80", "[::ffff:127.0.0.1]:80"] {
-            assert!(access(None, address).unwrap().check(None).is_ok(), "{address}");
+            assert!(check(&access(None, address).unwrap(), &[]).is_ok(), "{address}");
         }
         for address in ["0.0.0.0:80", "[::]:80", "192.168.0.1:80", "[::ffff:10.0.0.1]:80"] {
             assert!(access(None, address).is_err(), "{address}");
-            assert!(access(Some("x"), address).unwrap().check(None).is_err(), "{address}");
+            assert!(check(&access(Some("x"), address).unwrap(), &[]).is_err(), "{address}");
         }
     }
 
@@ -105,14 +129,31 @@ mod tests {
     fn only_the_whole_token_gives_access() {
         let access = access(Some("s3cret"), "127.0.0.1:80").unwrap();
         for header in ["Bearer s3cret", "bearer s3cret"] {
-            assert!(access.check(Some(header.as_bytes())).is_ok(), "{header}");
+            assert!(check(&access, &[("authorization", header)]).is_ok(), "{header}");
         }
         for header in
             ["", "s3cret", "Bearer", "Bearer ", "Bearer s3cre", "Bearer s3cret2", "Basic s3cret"]
         {
-            assert_eq!(access.check(Some(header.as_bytes())).unwrap_err().status, 401, "{header}");
+            let refusal = check(&access, &[("authorization", header)]).unwrap_err();
+            assert_eq!(refusal.status, 401, "{header}");
         }
-        assert!(access.check(Some(b"\xff\xff\xff\xff\xff\xff\xff\xff")).is_err());
+        assert!(access.check(|_| Some(&b"\xff\xff\xff\xff\xff\xff\xff\xff"[..])).is_err());
+    }
+
+    #[test]
+    fn without_a_token_only_pages_of_the_host_itself_have_access() {
+        let open = access(None, "127.0.0.1:80").unwrap();
+        let of = |origin| check(&open, &[("host", "localhost:3000"), ("origin", origin)]);
+        for origin in ["http://localhost:3000", "https://localhost:3000"] {
+            assert!(of(origin).is_ok(), "{origin}");
+        }
+        for origin in ["https://evil.example", "http://localhost", "localhost:3000", "null", ""] {
+            assert_eq!(of(origin).unwrap_err().status, 403, "{origin}");
+        }
+        assert!(check(&open, &[("origin", "null")]).is_err());
+        // A token is what a page of another site does not have.
+        let headers = [("origin", "https://evil.example"), ("authorization", "Bearer s3cret")];
+        assert!(check(&access(Some("s3cret"), "127.0.0.1:80").unwrap(), &headers).is_ok());
     }
 
     #[test]

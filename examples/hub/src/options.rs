@@ -50,8 +50,8 @@ pub struct Options {
     /// Whoever has this token may publish, finish topics, list clients and nodes, change and end streams, and read metrics, with
     /// the header `Authorization: Bearer TOKEN`; the live page takes it from its address: `/#token=TOKEN`. There is a console at
     /// `/console` then, which asks for it. Needed to listen on an
-    /// address that is not a loopback address; without one, everybody may. The variable keeps it out of the list of
-    /// processes
+    /// address that is not a loopback address; without one, everybody on the machine may, but no page of another site. The variable
+    /// keeps it out of the list of processes
     #[arg(
         long,
         env = "TIDINGS_TOKEN",

@@ -57,7 +57,11 @@ async fn send(
     let question = question.map_err(|error| Refused::Invalid(error.to_string()))?;
     let answer = app.answers.begin("fake", question::last(&[question])?).await?;
     let turn = Turn { message, answer: answer.clone() };
-    app.answers.hub.publish(topic, Event::json_data(&turn)?).await?;
+    if let Err(error) = app.answers.hub.publish(topic, Event::json_data(&turn)?).await {
+        // Nobody could read it, or stop it.
+        app.answers.stop(&answer).await?;
+        return Err(error.into());
+    }
     chunks(&app, &answer).await
 }
 

@@ -20,7 +20,8 @@ pub(crate) fn hub(heartbeat: Duration) -> Result<Hub, FieldError> {
     let for_an_hour = Retention::default().age(Duration::from_secs(3600));
     let whole = for_an_hour.events(100_000).bytes(4 * 1024 * 1024);
     let hub = Hub::builder().heartbeat(heartbeat).retain("answer:*", whole)?;
-    Ok(hub.retain("chat:*", for_an_hour)?.build())
+    // A message may have photos.
+    Ok(hub.retain("chat:*", for_an_hour.bytes(16 * 1024 * 1024))?.build())
 }
 
 /// All answers.
@@ -211,6 +212,13 @@ mod tests {
         timeout(LIMIT, reading.next()).await.unwrap().unwrap_err();
         let refused = timeout(LIMIT, whole).await.unwrap().unwrap().unwrap_err();
         assert!(matches!(refused, Refused::Unavailable));
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_too_large_is_refused_for_good() {
+        let (answers, _) = thinking().await;
+        let refused = answers.begin("fake", "x".repeat(2 << 20)).await.unwrap_err();
+        assert!(matches!(refused, Refused::Invalid(_)), "{refused}");
     }
 
     #[tokio::test]

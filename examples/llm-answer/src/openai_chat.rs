@@ -42,10 +42,8 @@ pub(crate) fn openai_error(refused: &Refused) -> Value {
 struct Request {
     model: String,
     messages: Vec<Message>,
-    #[serde(default)]
-    stream: bool,
-    #[serde(default)]
-    stream_options: StreamOptions,
+    stream: Option<bool>,
+    stream_options: Option<StreamOptions>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -60,10 +58,10 @@ async fn create(
 ) -> Result<Response, Refused> {
     let Json(request) = request?;
     let id = app.answers.begin(&request.model, question::last(&request.messages)?).await?;
-    if !request.stream {
+    if request.stream != Some(true) {
         return completion(&app.answers.whole(&id).await?);
     }
-    let StreamOptions { include_usage } = request.stream_options;
+    let StreamOptions { include_usage } = request.stream_options.unwrap_or_default();
     let chunks = move |answer: &Answer, part: &Part| chunks(answer, part, include_usage);
     Ok(app.stream(&id, chunks).await?.into_response())
 }

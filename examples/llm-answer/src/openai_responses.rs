@@ -36,10 +36,8 @@ pub(crate) fn router() -> Router<App> {
 struct Request {
     model: String,
     input: Input,
-    #[serde(default)]
-    stream: bool,
-    #[serde(default)]
-    background: bool,
+    stream: Option<bool>,
+    background: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -59,7 +57,7 @@ async fn create(
         Input::Messages(messages) => question::last(&messages)?,
     };
     let id = app.answers.begin(&request.model, question).await?;
-    let answer = match (request.stream, request.background) {
+    let answer = match (request.stream == Some(true), request.background == Some(true)) {
         (true, _) => return Ok(events(&app, &id, None).await?.into_response()),
         (false, true) => app.answers.so_far(&id).await?,
         (false, false) => app.answers.whole(&id).await?,

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tidings_axum::tidings::error::{
-    EventError, MessageError, PublishError, StreamError, SubscribeError,
+    EventError, MessageError, PublishError, PublishErrorKind, StreamError, SubscribeError,
 };
 
 use crate::answer::{NoBeginning, ParseAnswerIdError};
@@ -71,6 +71,16 @@ impl From<ParseAnswerIdError> for Refused {
     }
 }
 
+impl From<PublishError> for Refused {
+    fn from(error: PublishError) -> Self {
+        match error.kind() {
+            // To ask again would be in vain.
+            PublishErrorKind::TooLarge => Self::Invalid(error.to_string()),
+            _ => Self::unavailable(error),
+        }
+    }
+}
+
 macro_rules! unavailable {
     ($($cause:ty)+) => {
         $(impl From<$cause> for Refused {
@@ -81,7 +91,7 @@ macro_rules! unavailable {
     };
 }
 
-unavailable! { getrandom::Error EventError MessageError NoBeginning PublishError StreamError SubscribeError }
+unavailable! { getrandom::Error EventError MessageError NoBeginning StreamError SubscribeError }
 
 /// As plain text, and for [`in_words_of`].
 impl IntoResponse for Refused {

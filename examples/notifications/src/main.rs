@@ -12,17 +12,21 @@ use auth_example::accounts::{Accounts, Caller, Credentials, SESSION_COOKIE};
 use auth_example::refusal::Refusal;
 use auth_example::users;
 use axum::Router;
-use axum::extract::{Form, FromRequestParts, Path, State};
+use axum::extract::{DefaultBodyLimit, Form, FromRequestParts, Path, State};
 use axum::http::{StatusCode, header, request::Parts};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum_extra::extract::CookieJar;
 use serde::{Deserialize, Serialize};
+use tidings::EventKey;
 use tidings::error::FieldError;
 use tidings_axum::{Event, History, Hub, Retention, Sse, SseRequest};
 use ts_rs::TS;
 
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Room for the 400 characters that the page allows in a text, with up to nine bytes for each.
+const MAX_FORM_BYTES: usize = 4 * 1024;
 
 #[derive(Clone)]
 struct App {
@@ -93,7 +97,9 @@ async fn read(
     User(caller): User,
     Form(Read { id }): Form<Read>,
 ) -> Result<StatusCode, Refused> {
-    app.hub.publish(caller.user.topic(), Event::typed(&Notice::Read(&id))?).await?;
+    let key = EventKey::new("read").map_err(Refusal::internal)?;
+    let notice = Event::typed(&Notice::Read(&id))?.with_key(key);
+    app.hub.publish(caller.user.topic(), notice).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -147,7 +153,8 @@ impl IntoResponse for Refused {
 }
 
 fn hub() -> Result<Hub, FieldError> {
-    let retention = Retention::default().events(200).age(MONTH);
+    // Whatever somebody writes, and however often a user has read everything, this keeps their last 199 notifications.
+    let retention = Retention::latest_per_key().events(200).bytes(2 * 1024 * 1024).age(MONTH);
     Ok(Hub::builder().retain("user:*", retention)?.build())
 }
 
@@ -166,6 +173,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/events/{user}", get(events))
         .route("/notify/{user}", post(notify))
         .route("/read", post(read))
+        .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
         .with_state(state);
 
     tidings_axum::serve(page_example::listen().await?, app, &hub).await?;

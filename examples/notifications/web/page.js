@@ -13,8 +13,16 @@ const events = (user) => `/events/${user}`;
 const $ = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (document.querySelector(selector));
 const field = (/** @type {string} */ name) => /** @type {HTMLInputElement} */ ($(`[name=${name}]`));
 
-/** @param {string} path @param {Record<string, string>} [fields] */
-const post = (path, fields) => fetch(path, { method: "POST", body: new URLSearchParams(fields) });
+/**
+ * The answer, if there is one.
+ *
+ * @param {string} path
+ * @param {Record<string, string>} [fields]
+ */
+const post = (path, fields) => fetch(path, { method: "POST", body: new URLSearchParams(fields) }).catch(() => undefined);
+
+/** Whether it was done. If not, the page says so. */
+const isDone = (/** @type {Response | undefined} */ answer) => ($("#failed").hidden = answer?.ok === true);
 
 function show(/** @type {string} */ user) {
   $("section").hidden = false;
@@ -43,10 +51,13 @@ function show(/** @type {string} */ user) {
   client.onState((state) => { $("#state").textContent = state; $("#state").className = state; });
   // Logged out, here or elsewhere, and maybe somebody else is logged in.
   client.onError(({ status }) => { if (status === 401) location.reload(); });
-  $("#read").onclick = () => post("/read", { id: notices.get().all.at(-1)?.id ?? "" });
+  $("#read").onclick = async () => {
+    const { all, read } = notices.get();
+    if (read < all.length) isDone(await post("/read", { id: all.at(-1)?.id ?? "" }));
+  };
   $("#logout").onclick = async () => {
+    if (!isDone(await post("/logout"))) return;
     client.close();
-    await post("/logout");
     location.reload();
   };
 }
@@ -56,21 +67,27 @@ function element(kind, text) {
   return Object.assign(document.createElement(kind), { textContent: text });
 }
 
-$("#notify").onsubmit = (event) => {
+$("#notify").onsubmit = async (event) => {
   event.preventDefault();
-  post(`/notify/${field("to").value}`, { text: field("text").value });
-  field("text").value = "";
+  const text = field("text").value;
+  const answer = await post(`/notify/${field("to").value}`, { text });
+  // One may write the next one meanwhile.
+  if (isDone(answer) && field("text").value === text) field("text").value = "";
 };
 $("#login").onsubmit = async (event) => {
   event.preventDefault();
-  const { ok } = await post("/login", { user: field("user").value, password: field("password").value });
-  if (ok) return location.reload();
-  field("password").setCustomValidity("User or password is wrong");
-  field("password").reportValidity();
+  const answer = await post("/login", { user: field("user").value, password: field("password").value });
+  if (answer?.status === 401) {
+    field("password").setCustomValidity("User or password is wrong");
+    field("password").reportValidity();
+  } else if (isDone(answer)) location.reload();
 };
 $("#login").oninput = () => field("password").setCustomValidity("");
 
-fetch("/me").then(async (me) => {
-  if (me.ok) show(await me.text());
-  else $("#login").hidden = false;
-});
+async function begin() {
+  const me = await fetch("/me").catch(() => undefined);
+  if (me?.ok) show(await me.text());
+  else if (me?.status === 401) $("#login").hidden = false;
+  else setTimeout(begin, 3_000);   // a phone that wakes up has no network yet
+}
+begin();

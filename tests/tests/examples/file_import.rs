@@ -1,7 +1,7 @@
 use serde_json::json;
 use tidings::END_EVENT;
 use tidings_testkit::process::Process;
-use tidings_testkit::wire::{Ending, Request, Response};
+use tidings_testkit::wire::{Connection, Ending, Request, Response};
 use tidings_tests::example::{ask, follow};
 
 use super::{next, next_json, put, resume, start};
@@ -44,6 +44,20 @@ async fn an_import_reports_its_progress_and_ends_with_204() {
     let (mut late, _) = follow(&server, events()).await;
     assert_eq!(next_json(&mut late, "finished").await, json!({ "rows": 20_000 }));
     next(&mut late, END_EVENT).await;
+}
+
+#[tokio::test]
+async fn an_import_that_is_cut_ends() {
+    let server = start("file-import").await;
+    let import = create(&server).await;
+    let (mut watching, _) = follow(&server, Request::get(&format!("{import}/events"))).await;
+    let mut upload = Connection::open(server.addr()).await;
+    upload.write(&Request::new("PUT", &import).header("content-length", "1000").bytes()).await;
+    upload.write(b"name;1.25\n").await;
+    next(&mut watching, "progress").await;
+    drop(upload);
+    assert_eq!(next_json(&mut watching, "failed").await["row"], 1);
+    next(&mut watching, END_EVENT).await;
 }
 
 #[tokio::test]

@@ -27,3 +27,18 @@ async fn the_newest_list_is_enough_for_every_page() {
     assert!(!newest.data().contains("chips"), "{}", newest.data());
     while next(&mut back, "orders").await.data() != newest.data() {}
 }
+
+#[tokio::test]
+async fn no_order_is_too_much_to_show() {
+    let server = start("htmx").await;
+    // Each of these is six bytes in the list.
+    let dish = format!("dish={}", "%22".repeat(339));
+    for _ in 0..100 {
+        assert_eq!(ask(&server, post_form("/orders", &dish)).await.status(), 204);
+    }
+    assert_eq!(ask(&server, post_form("/orders", "dish=tea")).await.status(), 503);
+    assert_eq!(ask(&server, post_form("/orders/1/served", "")).await.status(), 204);
+    let long = format!("dish={}", "x".repeat(2_000));
+    assert_eq!(ask(&server, post_form("/orders", &long)).await.status(), 413);
+    assert_eq!(ask(&server, post_form("/orders", "dish=tea")).await.status(), 204);
+}

@@ -49,6 +49,23 @@ async fn a_user_gets_their_own_notifications_in_every_session() {
 }
 
 #[tokio::test]
+async fn nobody_pushes_notifications_out() {
+    let server = start("notifications").await;
+    let ada = log_in(&server, "ada", "engine").await;
+    let post = |target: &str, form: &str| post_form(target, form).header("cookie", &ada);
+    ask(&server, post("/notify/ada", "text=one")).await;
+    let long = format!("text={}", "x".repeat(5_000));
+    assert_eq!(ask(&server, post("/notify/ada", &long)).await.status(), 413);
+    // As many as the stream begins with.
+    for _ in 0..50 {
+        assert_eq!(ask(&server, post("/read", "id=none")).await.status(), 204);
+    }
+    let (mut page, _) = follow(&server, events("ada").header("cookie", &ada)).await;
+    assert_eq!(page.next_message().await.event(), "notification");
+    assert_eq!(page.next_message().await.event(), "read");
+}
+
+#[tokio::test]
 async fn a_logout_ends_the_stream_and_the_session_and_no_other() {
     let server = start("notifications").await;
     let [out, stays] =

@@ -14,17 +14,21 @@ enum Part {
 }
 
 /// `POST /answers`: begins an answer, and says which.
-async fn ask(State(hub): State<Hub>, Json(question): Json<String>) -> Json<u64> {
-    let id = 17; // a random number, so that nobody can guess it; or check who asks, in `events`
-    tokio::spawn(async move {
-        if let Err(error) = answer(&hub, id, &question).await {
-            eprintln!("answer {id} does not go on: {error}");
+async fn ask(State(hub): State<Hub>, Json(question): Json<String>) -> Json<String> {
+    // 128 random bits, so that nobody can guess it. As text: numbers of JSON are exact up to 2^53.
+    let id = "17".to_owned();
+    tokio::spawn({
+        let id = id.clone();
+        async move {
+            if let Err(error) = answer(&hub, &id, &question).await {
+                eprintln!("answer {id} does not go on: {error}");
+            }
         }
     });
     Json(id)
 }
 
-async fn answer(hub: &Hub, id: u64, question: &str) -> Result<(), Error> {
+async fn answer(hub: &Hub, id: &str, question: &str) -> Result<(), Error> {
     let topic = format!("answer:{id}");
     let mut tokens = stream::iter(question.split_inclusive(' ')); // the model's
     while let Some(token) = tokens.next().await {
@@ -35,12 +39,12 @@ async fn answer(hub: &Hub, id: u64, question: &str) -> Result<(), Error> {
 }
 
 /// `GET /answers/{id}`: the whole answer so far, then the rest as it comes.
-async fn events(State(hub): State<Hub>, Path(id): Path<u64>, request: SseRequest) -> Sse {
+async fn events(State(hub): State<Hub>, Path(id): Path<String>, request: SseRequest) -> Sse {
     request.subscribe(&hub, format!("answer:{id}")).history(History::All).into()
 }
 
 /// `POST /answers/{id}/stop` (in the example, `DELETE /answers/{id}`): nothing follows a last event, so the next token is refused.
-async fn stop(State(hub): State<Hub>, Path(id): Path<u64>) -> Result<StatusCode, Error> {
+async fn stop(State(hub): State<Hub>, Path(id): Path<String>) -> Result<StatusCode, Error> {
     hub.finish(format!("answer:{id}"), Event::typed(&Part::Stopped)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -13,7 +13,7 @@ enum Part {
 }
 
 /// `GET /answers/{id}/chunks`: an answer from its first token on, in a format of somebody else.
-async fn chunks(State(hub): State<Hub>, Path(id): Path<u64>) -> Result<Sse, Error> {
+async fn chunks(State(hub): State<Hub>, Path(id): Path<String>) -> Result<Sse, Error> {
     let parts = hub.subscribe(format!("answer:{id}")).history(History::All).status(false);
     let chunks = stream::try_unfold(Some(parts.open()?.into_messages()), async |messages| {
         let Some(mut messages) = messages else { return Ok(None) };

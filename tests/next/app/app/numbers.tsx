@@ -3,7 +3,7 @@
 import { useTidings } from "tidings-client/react";
 
 export function Numbers({ topic, initial, lastEventId }: { topic: string; initial: number[]; lastEventId: string }) {
-  const { state, connection } = useTidings<number[], { tick: { n: number } }>(`/events?topic=${topic}`, {
+  const { state, connection } = useTidings<number[], { tick: { n: number } }>(`/events?topic=${encodeURIComponent(topic)}`, {
     initial,
     afterReset: [],
     lastEventId,
