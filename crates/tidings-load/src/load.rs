@@ -9,8 +9,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::counts::{Sample, Tally};
 use crate::publisher::{LastEvent, PublishTally, new_stream, publish};
-use crate::workers::Workers;
-use crate::{Fleet, LoadError, Plan, Publishing, Report, files, report};
+use crate::workers::{self, Workers};
+use crate::{Fleet, LoadError, Plan, Publishing, Report, Target, files, report};
 
 /// The number of samples in a plot.
 const SAMPLES: f64 = 100.0;
@@ -86,7 +86,7 @@ impl Load {
     }
 
     /// How many clients, or connections of HTTP/2, one process may have. Default: the limit of open
-    /// files, less 64.
+    /// files, less 64. For more, further processes are started: see [`worker`](Self::worker).
     pub fn clients_per_process(mut self, clients: impl Into<Option<usize>>) -> Self {
         self.clients_per_process = clients.into();
         self
@@ -101,13 +101,16 @@ impl Load {
 
     /// Runs to its end.
     ///
+    /// For more clients than one process may have, it starts further processes of this program, which
+    /// must call [`work`](crate::work): see [`worker`](Self::worker).
+    ///
     /// # Errors
     ///
     /// [`LoadErrorKind::Settings`](crate::LoadErrorKind::Settings) if an option is invalid;
     /// [`Unreachable`](crate::LoadErrorKind::Unreachable) or
     /// [`Refused`](crate::LoadErrorKind::Refused) if no client gets a stream, or the first event
     /// cannot be published; [`System`](crate::LoadErrorKind::System) if a process or thread is
-    /// unavailable.
+    /// unavailable, if a worker process ends, or if this process is one.
     ///
     /// If only some clients fail, the report says so.
     pub async fn run(self) -> Result<Report, LoadError> {
@@ -125,6 +128,7 @@ impl Load {
         ended: impl Future<Output = ()>,
         mut on_progress: impl FnMut(Progress),
     ) -> Result<Report, LoadError> {
+        workers::refuse_in_worker()?;
         self.check()?;
         let (shortest, longest) = SAMPLE_SECONDS;
         let every = (self.run_for.as_secs_f64() / SAMPLES).clamp(shortest, longest);
@@ -169,9 +173,7 @@ impl Load {
                         break;
                     }
                     () = &mut end => break,
-                    reason = clients.failed() => {
-                        return Err(report::refusal(&plan.target, "", &reason));
-                    }
+                    error = clients.failed(&plan.target) => return Err(error),
                     failed = &mut publisher => match failed {
                         Err(error) => return Err(error),
                         Ok(never) => match never {},
@@ -235,14 +237,14 @@ impl RunClients {
         }
     }
 
-    /// Waits until it is clear that no client gets a stream. Returns the reason.
-    async fn failed(&mut self) -> String {
+    /// Waits until it is clear that no client gets a stream, or that a worker has failed.
+    async fn failed(&mut self, target: &Target) -> LoadError {
         match self {
             Self::Own(fleet) => {
                 fleet.failed().await;
-                fleet.reason()
+                report::refusal(target, "", &fleet.reason())
             }
-            Self::Workers(workers) => workers.failed().await,
+            Self::Workers(workers) => workers.failed(target).await,
         }
     }
 

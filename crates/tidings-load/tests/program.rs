@@ -169,6 +169,45 @@ async fn workers_end_with_the_process_that_started_them() {
     has_clients(&hub, 0).await;
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_worker_that_is_killed_ends_the_run() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let hub = Process::start("hub-axum").await;
+    let events = format!("http://{}/events?topic=load", hub.addr());
+    let arguments = [&*events, "-c", "60", "--for", "1h", "--files-per-process", "50"];
+    let child = program(&arguments).spawn().unwrap();
+    has_clients(&hub, 60).await;
+    let id = child.id().unwrap();
+    let workers = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    let worker = workers.split_whitespace().next().unwrap().parse().unwrap();
+    kill_process(Pid::from_raw(worker).unwrap(), Signal::KILL).unwrap();
+    let output = within("the end", child.wait_with_output()).await.unwrap();
+    let (code, _, complaints) = ended(output);
+    assert_eq!(code, Some(1), "{complaints}");
+    assert_eq!(complaints, "tidings-load: a worker process has ended: signal: 9 (SIGKILL)\n");
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_work_is_no_worker() {
+    let server = Scripted::start(|_| Answer::stays(STREAM)).await;
+    let plan = Plan::new(Target::parse(&server.url()).unwrap(), 2);
+    // The workers are this test, which does not know their argument.
+    let load = Load::new(plan).clients_per_process(1).run_for(LIMIT * 60);
+    let error = within("the end", load.run()).await.unwrap_err();
+    assert_eq!(error.kind(), LoadErrorKind::System, "{error}");
+}
+
+#[tokio::test]
+async fn a_worker_starts_no_load() {
+    let mut command = program(&["http://127.0.0.1:1/"]);
+    let output = command.env("TIDINGS_LOAD_WORKER", "1").output();
+    let (code, _, complaints) = ended(within("the program", output).await.unwrap());
+    assert_eq!(code, Some(1));
+    assert!(complaints.starts_with("tidings-load: this process is a worker"), "{complaints}");
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn ctrl_c_ends_early_with_what_was_measured() {
