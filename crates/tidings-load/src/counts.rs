@@ -92,7 +92,7 @@ pub struct Deliveries {
     pub per_second: f64,
     /// The best sample.
     pub peak_per_second: f64,
-    /// With heads and framing.
+    /// With heads and framing; over HTTP/2 only the bodies.
     pub bytes: u64,
     /// Events that were sent before the client had connected: they have no latency.
     pub replayed: u64,
@@ -167,6 +167,8 @@ pub(crate) struct Tally {
     pub(crate) behind: u64,
     /// Clients with any event that was published.
     pub(crate) received_published: u64,
+    /// Reading clients that had a stream before the last event was published.
+    pub(crate) published_to: u64,
     /// Deliveries until the end of the run; later ones do not count for the rate.
     pub(crate) in_time: u64,
     pub(crate) connect: Latency,
@@ -182,7 +184,7 @@ impl Tally {
         self.connections.add(&other.connections);
         self.deliveries.add(&other.deliveries);
         self.verdict.add(&other.verdict);
-        add!(self += other: behind, received_published, in_time);
+        add!(self += other: behind, received_published, published_to, in_time);
         self.connect.add(&other.connect);
         self.first_byte.add(&other.first_byte);
         self.latency.add(&other.latency);

@@ -59,7 +59,7 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | no fault was found |
-//! | 1 | the run failed; or, without `--tolerate`, there were faults: events were missed, doubled, out of order or foreign, clients were behind at the end, never got a stream or lost it, or events could not be published |
+//! | 1 | the run failed; or, without `--tolerate`, there were faults: events were missed, doubled, out of order or foreign, clients were behind at the end, never got a stream or lost it, attempts to publish failed, or no client received what was published |
 //! | 2 | the arguments are invalid |
 //!
 //! With 1 and 2, standard error names the cause.
@@ -118,7 +118,9 @@
 //! - *Late or repeated*: the last 128 numbers are known. A number from further back counts as repeated.
 //! - *Behind at the end*: a client that reads, streams, and did so when the last event was published,
 //!   or has an id to resume from, must have that event. Events of `--publish` are told from others by
-//!   their `stream`. If clients receive only others, nobody is behind, and the report says so.
+//!   their `stream`, so a server that changes the data is measured with `--tolerate`.
+//! - *In vain*: that no client receives any event of `--publish` is a fault, also if their streams end
+//!   too early to be behind. Only what was published after the first stream began counts.
 //! - *Resets*: after a `tidings:status` event with the status `reset`, earlier events may come again,
 //!   and others may be left out. Both have separate counts, and are no faults. A client without an id to
 //!   resume from starts again in the same way.
@@ -137,7 +139,7 @@
 //!
 //! There is no TLS: `https://` is refused. Events are published over HTTP/1.1, also with `--http2`.
 //! Redirects are not followed, compression is not requested, and all clients use the same one of
-//! several addresses of a name.
+//! several addresses of a name. An event of more than 16 MiB ends its connection.
 
 mod client;
 mod comparison;

@@ -187,12 +187,12 @@ impl Load {
         }
         // The publisher ended with its scope. The time for the last deliveries does not count.
         let took = began.elapsed();
+        published.lock().end();
         let last = published.lock().last();
         let tally = clients.finish(last).await?;
         let received_by = tally.received_published;
-        // If other events came, the server may have changed the data.
-        let can_tell = received_by > 0 || tally.deliveries.total == 0;
-        let behind = if can_tell { tally.behind } else { 0 };
+        let behind = tally.behind;
+        let is_in_vain = received_by == 0 && tally.published_to > 0;
         history.add(clients.take_samples());
         let samples = history.until(took);
         let mut report = Report::new(&plan.target, took, tally).with_timeline(&samples, every);
@@ -201,7 +201,7 @@ impl Load {
         if self.publishing.is_some() {
             report.published = Some(published.lock().report(took, received_by));
             report.behind_at_end = behind;
-            report.clean &= behind == 0;
+            report.clean &= behind == 0 && !is_in_vain;
         }
         if let RunClients::Own(fleet) = clients {
             fleet.close().await;

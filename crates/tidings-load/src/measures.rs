@@ -39,6 +39,8 @@ struct ClientState {
     /// It must receive what is published after this time, in microseconds since the Unix epoch. None
     /// until its first stream, and while it reconnects without an id.
     subscribed: Option<u64>,
+    /// The first time for which that was so.
+    first_subscribed: Option<u64>,
     /// The newest number of the load's own publisher.
     newest_published: Option<u64>,
     deliveries: u64,
@@ -122,6 +124,7 @@ impl Measures {
     pub(crate) fn stream_began(&mut self, client: usize, now: u64) {
         let Some(state) = self.clients.get_mut(client) else { return };
         state.subscribed = state.subscribed.or(Some(now + SUBSCRIBE_MICROS));
+        state.first_subscribed = state.first_subscribed.or(state.subscribed);
         (state.has_failed, state.requested) = (false, None);
         self.tally.connections.opened += 1;
         let counts = &mut self.tally.clients;
@@ -300,6 +303,15 @@ impl Measures {
         self.clients.iter().filter(is_behind).count() as u64
     }
 
+    /// How many reading clients had a stream before the last event was published.
+    pub(crate) fn published_to(&self, last: LastEvent) -> u64 {
+        let had_stream = |client: &&ClientState| {
+            client.kind == ClientKind::Reader
+                && client.first_subscribed.is_some_and(|since| since <= last.sent)
+        };
+        self.clients.iter().filter(had_stream).count() as u64
+    }
+
     /// Forgets all counts and times, but not who is connected, nor what the judges know of each
     /// client: the next event must be the next one.
     pub(crate) fn restart(&mut self) {
@@ -373,6 +385,7 @@ mod tests {
         let mut measures = readers(3);
         let last = LastEvent { number: 2, sent: 1_000_000 };
         assert_eq!((measures.behind(last), measures.tally().received_published), (3, 0));
+        assert_eq!(measures.published_to(last), 3);
         receive(&mut measures, 0, &(published(1) + &published(2)), 1_000_000);
         receive(&mut measures, 1, &published(1), 1_000_000);
         receive(&mut measures, 2, "data: {\"n\":2,\"stream\":\"other\"}\n\n", 1_000_000);
@@ -413,7 +426,8 @@ mod tests {
         // It does not stream.
         let mut measures = readers(1);
         measures.stream_ended(0, &StreamEnd::Planned);
-        assert_eq!(measures.behind(last), 0);
+        assert_eq!((measures.behind(last), measures.published_to(last)), (0, 1));
+        assert_eq!(measures.published_to(LastEvent { number: 1, sent: 0 }), 0);
         // It has come back without an id, too late; with one, it should be sent what it has missed.
         for (id, behind) in [(None, 0), (Some("e-1"), 1)] {
             let mut measures = readers(1);

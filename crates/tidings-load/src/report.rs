@@ -3,6 +3,7 @@ mod plot;
 mod rows;
 mod table;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -41,9 +42,10 @@ pub struct Report {
     /// Whether every client received what it should have.
     pub verdict: Verdict,
     /// Reading clients without the last event two seconds after it was published. 0 without
-    /// `--publish`, and if other events came, but none that was published.
+    /// `--publish`.
     pub behind_at_end: u64,
-    /// The verdict is clean, and no client was behind at the end.
+    /// The verdict is clean, no client was behind at the end, and of what `--publish` has published
+    /// to clients, at least one client has received something.
     pub clean: bool,
     /// What this load has published, if it was asked to.
     pub published: Option<Published>,
@@ -77,13 +79,15 @@ pub struct Times {
 }
 
 /// What was published.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct Published {
     /// Events that the server accepted.
     pub events: u64,
     /// Attempts that failed.
     pub failed: u64,
+    /// The same, by the reason.
+    pub failures: BTreeMap<String, u64>,
     /// Clients that received any of these events, as far as their data tells.
     pub received_by: u64,
     /// The average.
@@ -163,11 +167,13 @@ impl Report {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Whether no fault was found, every client had its stream and did not lose it, and no
-    /// publication failed. That the server evicts slow clients is no fault.
+    /// Whether no fault was found, every client had its stream and did not lose it, and something
+    /// was published, if it was asked for, without a failure. That the server evicts slow clients is
+    /// no fault.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        let published = self.published.is_none_or(|published| published.failed == 0);
+        let is_published = |sent: &Published| sent.failed == 0 && sent.events > 0;
+        let published = self.published.as_ref().is_none_or(is_published);
         let clients = &self.clients;
         self.clean && clients.streamed >= clients.wanted && clients.lost == 0 && published
     }
@@ -192,19 +198,22 @@ impl Report {
             }
         }
         let verdict = &self.verdict;
-        let failed = self.published.map_or(0, |published| published.failed);
         let faults = [
             (verdict.missed, "events were missed by clients that received later ones"),
             (verdict.duplicates, "events came again"),
             (verdict.disordered, "events came after a later one"),
             (verdict.foreign, "events were foreign"),
             (self.behind_at_end, "clients did not have the last event at the end"),
-            (failed, "events could not be published"),
         ];
         let faults = faults.into_iter().filter(|(times, _)| *times > 0);
         complaints.extend(faults.map(|(times, what)| format!("{} {what}.", count(times))));
-        let is_unknown = |sent: Published| sent.events > 0 && sent.received_by == 0;
-        if self.deliveries.total > 0 && self.published.is_some_and(is_unknown) {
+        let Some(published) = &self.published else { return complaints };
+        for (reason, times) in &published.failures {
+            complaints.push(format!("{} attempts to publish failed: {reason}.", count(*times)));
+        }
+        if published.events == 0 {
+            complaints.push("No event was published.".to_owned());
+        } else if published.received_by == 0 {
             complaints.push("No client received a published event as it was sent.".to_owned());
         }
         complaints
