@@ -29,8 +29,10 @@ pub struct Clients {
     pub connected_at_end: u64,
     /// Clients that were refused, or never got a connection, by the reason.
     pub gave_up: BTreeMap<String, u64>,
-    /// Clients that have had no stream yet, and still try.
+    /// Clients that have had no stream yet, and try in vain, or for more than half a second.
     pub waiting: u64,
+    /// Clients that come back, and have had no answer for half a second to 5 seconds: no fault yet.
+    pub unanswered: u64,
     /// Clients that have lost their stream: they gave up, came back in vain, or were turned away
     /// because there are too many. Slow and stalled clients that were evicted do not count.
     pub lost: u64,
@@ -48,7 +50,7 @@ pub struct Clients {
 
 impl Clients {
     fn add(&mut self, other: &Self) {
-        add!(self += other: wanted, streamed, connected_at_end, waiting, lost, finished);
+        add!(self += other: wanted, streamed, connected_at_end, waiting, unanswered, lost, finished);
         add!(self += other: stalled, stalled_evicted, slow, slow_evicted);
         add_all(&mut self.gave_up, &other.gave_up);
     }

@@ -79,8 +79,8 @@
 //! # What is measured
 //!
 //! - **connect**: from the first packet until the connection is made. If the server's queue of
-//!   connections is full, it takes a second, after which systems try again, and then two and four. Some
-//!   systems accept a connection for which they have no room; then the first byte is late instead.
+//!   connections is full, it takes a second, after which systems try again, and then two and four.
+//!   What has not succeeded is in none of these times. Some systems accept a connection for which they have no room; then the first byte is late instead.
 //! - **first byte**: from the request until the head of the response has come.
 //! - **latency**: from the time in the event's data until the event is read. The time is a field of a
 //!   JSON object, `at`, or the number with which the data begins. Its magnitude tells milliseconds,
@@ -90,8 +90,9 @@
 //! - **deliveries**: events with data, over all clients. A hub's own events, `tidings:status` and
 //!   `tidings:end`, do not count.
 //! - **lost**: clients that had a stream and have none at the end, because they were refused when they
-//!   came back, or could not connect. A client that waits to reconnect has lost nothing yet, nor has one
-//!   that is answered with 204, which is **finished**.
+//!   came back, could not connect, or had no answer for 5 seconds. A client that waits to reconnect has
+//!   lost nothing yet, nor has one that is answered with 204, which is **finished**. A shorter wait for
+//!   an answer is no fault, but the report names it (`unanswered`).
 //! - **closed by the server**: streams that ended as a response should; a response with a length or in
 //!   chunks that lacks its end was cut.
 //! - **evicted**: stalled and slow clients whose connection the server has ended. A stalled client
@@ -119,8 +120,8 @@
 //! - *Behind at the end*: a client that reads, streams, and did so when the last event was published,
 //!   or has an id to resume from, must have that event. Events of `--publish` are told from others by
 //!   their `stream`, so a server that changes the data is measured with `--tolerate`.
-//! - *In vain*: that no client receives any event of `--publish` is a fault, also if their streams end
-//!   too early to be behind. Only what was published after the first stream began counts.
+//! - *In vain*: that no client receives any event of `--publish` is a fault, also if their streams
+//!   end too early to be behind. Only what was published after the first stream began counts.
 //! - *Resets*: after a `tidings:status` event with the status `reset`, earlier events may come again,
 //!   and others may be left out. Both have separate counts, and are no faults. A client without an id to
 //!   resume from starts again in the same way.

@@ -101,8 +101,8 @@ impl Load {
 
     /// Runs to its end.
     ///
-    /// For more clients than one process may have, it starts further processes of this program, which
-    /// must call [`work`](crate::work): see [`worker`](Self::worker).
+    /// For more clients than one process may have, it starts further processes of this program,
+    /// which must call [`work`](crate::work): see [`worker`](Self::worker).
     ///
     /// # Errors
     ///

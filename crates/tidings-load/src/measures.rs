@@ -18,6 +18,9 @@ const SUBSCRIBE_MICROS: u64 = 100_000;
 /// A client that comes back has lost its stream if it waits longer for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A client may be about to have its stream if it waits no longer for it.
+const MOMENT: Duration = Duration::from_millis(500);
+
 /// If so many clients give up first, the others will, too.
 const FIRST_CLIENTS: usize = 20;
 
@@ -51,16 +54,29 @@ struct ClientState {
     is_finished: bool,
     /// It has tried in vain since its last stream.
     has_failed: bool,
-    /// Since when it has requested a stream.
+    /// Since when it has tried to get a stream.
     requested: Option<Instant>,
 }
 
 impl ClientState {
     fn is_lost(&self) -> bool {
         let is_away = self.has_streamed && !self.is_streaming && !self.is_finished;
-        let is_unanswered = self.requested.is_some_and(|since| since.elapsed() > PATIENCE);
         let is_evicted = self.kind != ClientKind::Reader && self.was_evicted;
-        is_away && !is_evicted && (self.has_failed || is_unanswered)
+        is_away && !is_evicted && (self.has_failed || self.tries_for(PATIENCE))
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.has_streamed && !self.has_given_up && (self.has_failed || self.tries_for(MOMENT))
+    }
+
+    /// It has had a stream, and may still have another one.
+    fn is_unanswered(&self) -> bool {
+        self.has_streamed && !self.is_finished && self.tries_for(MOMENT) && !self.is_lost()
+    }
+
+    /// Whether it has tried for longer than this to get a stream.
+    fn tries_for(&self, time: Duration) -> bool {
+        self.requested.is_some_and(|since| since.elapsed() > time)
     }
 }
 
@@ -100,11 +116,17 @@ impl Measures {
         }
     }
 
-    /// The `Last-Event-ID` of a client that is about to connect; empty for one without. That one
-    /// starts again.
+    /// A client is about to connect.
+    pub(crate) fn attempt(&mut self, client: usize) {
+        if let Some(state) = self.clients.get_mut(client) {
+            state.requested = state.requested.or_else(|| Some(Instant::now()));
+        }
+    }
+
+    /// The `Last-Event-ID` of a client that is about to send its request; empty for one without.
+    /// That one starts again.
     pub(crate) fn last_id(&mut self, client: usize) -> &str {
         let Some(state) = self.clients.get_mut(client) else { return "" };
-        state.requested = state.requested.or_else(|| Some(Instant::now()));
         if state.last_id.is_empty() {
             state.judge.restart(&mut self.comparison);
             state.subscribed = None;
@@ -285,7 +307,8 @@ impl Measures {
         let count = |is_so: fn(&ClientState) -> bool| {
             self.clients.iter().filter(|client| is_so(client)).count() as u64
         };
-        tally.clients.waiting = count(|client| !client.has_streamed && !client.has_given_up);
+        tally.clients.waiting = count(ClientState::is_waiting);
+        tally.clients.unanswered = count(ClientState::is_unanswered);
         tally.clients.lost = count(ClientState::is_lost);
         tally.in_time = tally.deliveries.total;
         tally.received_published = count(|client| client.newest_published.is_some());
@@ -418,6 +441,35 @@ mod tests {
         receive(&mut measures, 0, limited, 0);
         measures.stream_ended(0, &StreamEnd::Server);
         assert_eq!(measures.tally().clients.lost, 1);
+    }
+
+    #[test]
+    fn a_client_that_has_not_tried_for_long_waits_for_nothing() {
+        let waiting = |measures: &Measures| {
+            let clients = measures.tally().clients;
+            (clients.waiting, clients.unanswered, clients.lost)
+        };
+        let tries_for = |measures: &mut Measures, client: usize, time: Duration| {
+            measures.clients[client].requested = Instant::now().checked_sub(time);
+        };
+        let mut measures = Measures::new((0..3).map(|_| ClientKind::Reader));
+        measures.attempt(0);
+        measures.attempt(1);
+        assert_eq!(waiting(&measures), (0, 0, 0));
+        measures.stream_ended(0, &StreamEnd::NotConnected("refused".into()));
+        assert_eq!(waiting(&measures), (1, 0, 0));
+        tries_for(&mut measures, 1, MOMENT * 2);
+        assert_eq!(waiting(&measures), (2, 0, 0));
+        measures.stream_began(0, 0);
+        measures.stream_began(1, 0);
+        // One comes back.
+        measures.stream_ended(0, &StreamEnd::Storm);
+        measures.attempt(0);
+        assert_eq!(waiting(&measures), (0, 0, 0));
+        tries_for(&mut measures, 0, MOMENT * 2);
+        assert_eq!(waiting(&measures), (0, 1, 0));
+        tries_for(&mut measures, 0, PATIENCE * 2);
+        assert_eq!(waiting(&measures), (0, 0, 1));
     }
 
     #[test]

@@ -31,7 +31,7 @@ const OVERDUE: Duration = Duration::from_secs(5);
 ///
 /// `at` is the time in microseconds at which the request is sent; `n` counts from 1; `stream` is
 /// different for every run; `pad` fills the data up to its size. An event that the server does not
-/// accept is sent again, with the same number, as the next one. If there was no response, the server
+/// accept is sent again as the next one, with the same number. If there was no response, the server
 /// may have published it nevertheless: then it is there twice.
 #[derive(Debug, Clone)]
 #[must_use]

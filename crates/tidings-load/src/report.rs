@@ -167,27 +167,35 @@ impl Report {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Whether no fault was found, every client had its stream and did not lose it, and something
-    /// was published, if it was asked for, without a failure. That the server evicts slow clients is
-    /// no fault.
+    /// Whether no fault was found, there were clients with a stream, none waited for it in vain or
+    /// lost it, and something was published, if it was asked for, without a failure. That the server
+    /// evicts slow clients is no fault.
     #[must_use]
     pub fn is_good(&self) -> bool {
         let is_published = |sent: &Published| sent.failed == 0 && sent.events > 0;
         let published = self.published.as_ref().is_none_or(is_published);
-        let clients = &self.clients;
-        self.clean && clients.streamed >= clients.wanted && clients.lost == 0 && published
+        let Clients { streamed, gave_up, waiting, lost, .. } = &self.clients;
+        let clients = *streamed > 0 && gave_up.is_empty() && *waiting == 0 && *lost == 0;
+        self.clean && clients && published
     }
 
     /// What went wrong, in sentences; empty if nothing did.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
-        let Clients { wanted, gave_up, waiting, lost, .. } = &self.clients;
+        let Clients { wanted, streamed, gave_up, waiting, lost, unanswered, .. } = &self.clients;
         let of_wanted = |clients: u64| format!("{} of {} clients", count(clients), count(*wanted));
         let mut complaints = Vec::new();
         for (reason, clients) in gave_up {
             complaints.push(format!("{} gave up: {reason}.", of_wanted(*clients)));
         }
-        let without = [(waiting, "had no stream until the end"), (lost, "lost their stream")];
+        if *streamed == 0 && gave_up.is_empty() && *waiting == 0 {
+            complaints.push("No client had a stream.".to_owned());
+        }
+        let without = [
+            (waiting, "had no stream until the end"),
+            (lost, "lost their stream"),
+            (unanswered, "still waited for their next stream at the end"),
+        ];
         for (clients, what) in without.into_iter().filter(|(clients, _)| **clients > 0) {
             complaints.push(format!("{} {what}.", of_wanted(*clients)));
         }

@@ -183,8 +183,8 @@ pub(crate) fn refuse_in_worker() -> Result<(), LoadError> {
         return Ok(());
     }
     let message = format!(
-        "this process is a worker: its program must call tidings_load::work if its only argument is \
-         {WORKER_ARGUMENT}"
+        "this process is a worker: its program must call tidings_load::work if its only argument \
+         is {WORKER_ARGUMENT}"
     );
     Err(LoadError::new(LoadErrorKind::System, message))
 }

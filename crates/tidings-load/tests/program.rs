@@ -260,7 +260,9 @@ async fn ctrl_c_ends_early_with_what_was_measured() {
         _ => Answer::stays(STREAM),
     })
     .await;
-    let child = program(&[&server.url(), "-c", "1", "--for", "1h", "--json"]).spawn().unwrap();
+    // The second client would begin after half an hour.
+    let arguments = [&*server.url(), "-c", "2", "--ramp", "1h", "--for", "2h", "--json"];
+    let child = program(&arguments).spawn().unwrap();
     // A client that comes back has read its first stream.
     eventually("the second request", || server.requests().len() == 2).await;
     let id = Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();
