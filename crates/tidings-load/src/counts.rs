@@ -50,8 +50,8 @@ pub struct Clients {
 
 impl Clients {
     fn add(&mut self, other: &Self) {
-        add!(self += other: wanted, streamed, connected_at_end, waiting, unanswered, lost, finished);
-        add!(self += other: stalled, stalled_evicted, slow, slow_evicted);
+        add!(self += other: wanted, streamed, connected_at_end, waiting, unanswered, lost);
+        add!(self += other: finished, stalled, stalled_evicted, slow, slow_evicted);
         add_all(&mut self.gave_up, &other.gave_up);
     }
 }
@@ -132,8 +132,9 @@ pub struct Verdict {
     pub missed_after_reset: u64,
     /// Events that came with an id whose position could be judged.
     pub judged_by_id: u64,
-    /// Times that a client received an id with an epoch that was new to it, except the first one.
-    /// With as many as there are events, the ids have no epoch, and only numbers are judged.
+    /// Times that a client received an id with an epoch that was new to it, except the first one, or
+    /// an id again for an event that is new by its number. With as many as there are events, the ids
+    /// have no epoch, and only numbers are judged.
     pub histories: u64,
     /// Events that came with a number in their data.
     pub judged_by_number: u64,

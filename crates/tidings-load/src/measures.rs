@@ -40,12 +40,14 @@ struct ClientState {
     /// What the stream has set.
     retry: Option<Duration>,
     /// It must receive what is published after this time, in microseconds since the Unix epoch. None
-    /// until its first stream, and while it reconnects without an id.
+    /// until its first stream, and while it reconnects without an id of what is published.
     subscribed: Option<u64>,
     /// The first time for which that was so.
     first_subscribed: Option<u64>,
     /// The newest number of the load's own publisher.
     newest_published: Option<u64>,
+    /// That came without an id.
+    published_without_id: bool,
     deliveries: u64,
     is_streaming: bool,
     has_streamed: bool,
@@ -129,6 +131,10 @@ impl Measures {
         let Some(state) = self.clients.get_mut(client) else { return "" };
         if state.last_id.is_empty() {
             state.judge.restart(&mut self.comparison);
+        } else {
+            state.judge.resume();
+        }
+        if state.last_id.is_empty() || state.published_without_id {
             state.subscribed = None;
         }
         &state.last_id
@@ -252,6 +258,7 @@ impl Measures {
         state.judge.event(id, &read, &mut self.tally.verdict, &mut self.comparison);
         if read.is_published {
             state.newest_published = state.newest_published.max(read.number);
+            state.published_without_id = id.is_none();
         }
         state.deliveries += 1;
         let counts = &mut self.tally.deliveries;
@@ -400,7 +407,7 @@ mod tests {
     }
 
     fn published(number: u64) -> String {
-        format!("data: {{\"n\":{number},\"stream\":\"own\"}}\n\n")
+        format!("id: e-{number}\ndata: {{\"n\":{number},\"stream\":\"own\"}}\n\n")
     }
 
     #[test]
@@ -500,6 +507,14 @@ mod tests {
         measures.stream_ended(0, &StreamEnd::Storm);
         measures.last_id(0);
         measures.stream_began(0, 1_000_000);
+        assert_eq!(measures.behind(last), 0);
+        // What it had came without an id, so the server cannot know what it has missed.
+        let mut measures = readers(1);
+        receive(&mut measures, 0, "data: {\"n\":1,\"stream\":\"own\"}\n\n", 500_000);
+        measures.set_resume(0, Some("e-0"), None);
+        measures.stream_ended(0, &StreamEnd::Storm);
+        measures.last_id(0);
+        measures.stream_began(0, 2_000_000);
         assert_eq!(measures.behind(last), 0);
     }
 }

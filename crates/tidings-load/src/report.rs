@@ -167,9 +167,9 @@ impl Report {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Whether no fault was found, there were clients with a stream, none waited for it in vain or
-    /// lost it, and something was published, if it was asked for, without a failure. That the server
-    /// evicts slow clients is no fault.
+    /// Whether no fault was found, clients had streams, none waited in vain for its own or lost it,
+    /// and something was published, if it was asked for, without a failure. That the server evicts
+    /// slow clients is no fault.
     #[must_use]
     pub fn is_good(&self) -> bool {
         let is_published = |sent: &Published| sent.failed == 0 && sent.events > 0;
