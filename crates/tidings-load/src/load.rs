@@ -17,6 +17,9 @@ const SAMPLES: f64 = 100.0;
 /// The shortest and the longest sample, in seconds.
 const SAMPLE_SECONDS: (f64, f64) = (0.25, 60.0);
 
+/// The end of such a run is a time that the system knows.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// A whole run: clients, in as many processes as necessary, and optionally a publisher.
 ///
 /// ```no_run
@@ -73,7 +76,7 @@ impl Load {
         Self { plan, run_for, publishing: None, clients_per_process: None, worker: None }
     }
 
-    /// The length of the run, including the ramp. Default 10 seconds.
+    /// The length of the run, including the ramp; at most a year. Default 10 seconds.
     pub fn run_for(mut self, duration: Duration) -> Self {
         self.run_for = duration;
         self
@@ -217,6 +220,7 @@ impl Load {
         let clients_per_process = self.clients_per_process;
         LoadError::refuse_if([
             (self.run_for.is_zero(), "for: must be greater than 0"),
+            (self.run_for > LONGEST, "for: must not be longer than a year"),
             (self.plan.ramp >= self.run_for, "ramp: must be shorter than the whole run"),
             (clients_per_process == Some(0), "clients per process: must be at least 1"),
         ])
@@ -316,6 +320,13 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_that_would_never_end_is_refused() {
+        let target = Target::parse("http://127.0.0.1:3000/").unwrap();
+        let error = Load::new(Plan::new(target, 1)).run_for(Duration::MAX).check().unwrap_err();
+        assert_eq!(error.to_string(), "for: must not be longer than a year");
+    }
 
     #[test]
     fn a_sample_is_complete_when_every_process_has_added_to_it() {
