@@ -42,9 +42,9 @@ impl Paced {
     pub(crate) fn run(self) -> Result<(), Error> {
         let instrument = Instrument::find()?;
         println!(
-            "| interval | events a second | user instructions per delivery | µs of the processor | segments of data |"
+            "| interval | events a second | while counted | user instructions per delivery | µs of the processor | segments of data |"
         );
-        println!("|---|--:|--:|--:|--:|");
+        println!("|---|--:|--:|--:|--:|--:|");
         for interval in [0, self.interval] {
             println!("{}", self.measure(instrument, interval)?);
         }
@@ -54,7 +54,8 @@ impl Paced {
     fn measure(self, instrument: Instrument, interval: u32) -> Result<String, Error> {
         let counted = instrument.start(SERVER)?;
         let prepare = || counted.prepare();
-        let (counting, _) = self.play(&counted.process, interval, prepare, || counted.begin())?;
+        let (counting, slowly) =
+            self.play(&counted.process, interval, prepare, || counted.begin())?;
         let counts = counted.end(counting)?;
 
         // An instrument takes time of its own.
@@ -64,9 +65,11 @@ impl Paced {
         let (used, sent) = (process.time_on_cpu()? - before.0, segments()? - before.1);
 
         let deliveries = f64::from(self.events()) * self.clients as f64;
+        let rate = |took: Duration| f64::from(self.events()) / took.as_secs_f64();
         Ok(format!(
-            "| {interval} ms | {:.0} | {:.1} | {:.3} | {:.3} |",
-            f64::from(self.events()) / took.as_secs_f64(),
+            "| {interval} ms | {:.0} | {:.0} | {:.1} | {:.3} | {:.3} |",
+            rate(took),
+            rate(slowly),
             counts.user / deliveries,
             used.as_secs_f64() * 1e6 / deliveries,
             sent as f64 / deliveries,

@@ -23,6 +23,9 @@ pub(crate) struct Past {
     clients: usize,
 }
 
+/// How long to wait without an event.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The longest of some steps, and all of them together.
 #[derive(Debug, Default)]
 struct Steps {
@@ -112,12 +115,17 @@ impl Past {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut cx = Context::from_waker(&waker);
         let mut events = 0;
+        let mut last = Instant::now();
         while events < self.topics {
             match polls.time(|| Pin::new(&mut *stream).poll_next(&mut cx)) {
                 Poll::Ready(Some(Ok(bytes))) => {
                     events += memmem::find_iter(&bytes, "data: x\n").count();
+                    last = Instant::now();
                 }
                 Poll::Ready(_) => return Err(Error::new("the stream has ended")),
+                Poll::Pending if last.elapsed() > PATIENCE => {
+                    return Err(Error::new(format!("no event for a minute, after {events}")));
+                }
                 Poll::Pending => thread::park_timeout(Duration::from_secs(10)),
             }
         }

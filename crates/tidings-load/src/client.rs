@@ -33,6 +33,7 @@ pub(crate) async fn live(fleet: Arc<FleetContext>, protocol: Arc<Protocol>, clie
     let mut stay = plan.reconnect_every.map(|interval| interval.mul_f64(fastrand::f64()));
     loop {
         storm.mark_unchanged();
+        fleet.measures.lock().attempt(client);
         let began = Notify::new();
         let due = reconnect_due(stay, &began, &mut storm, kind);
         let end = match &*protocol {

@@ -29,8 +29,10 @@ pub struct Clients {
     pub connected_at_end: u64,
     /// Clients that were refused, or never got a connection, by the reason.
     pub gave_up: BTreeMap<String, u64>,
-    /// Clients that have had no stream yet, and still try.
+    /// Clients that have had no stream yet, and try in vain, or for more than half a second.
     pub waiting: u64,
+    /// Clients that come back, and have had no answer for half a second to 5 seconds: no fault yet.
+    pub unanswered: u64,
     /// Clients that have lost their stream: they gave up, came back in vain, or were turned away
     /// because there are too many. Slow and stalled clients that were evicted do not count.
     pub lost: u64,
@@ -48,8 +50,8 @@ pub struct Clients {
 
 impl Clients {
     fn add(&mut self, other: &Self) {
-        add!(self += other: wanted, streamed, connected_at_end, waiting, lost, finished);
-        add!(self += other: stalled, stalled_evicted, slow, slow_evicted);
+        add!(self += other: wanted, streamed, connected_at_end, waiting, unanswered, lost);
+        add!(self += other: finished, stalled, stalled_evicted, slow, slow_evicted);
         add_all(&mut self.gave_up, &other.gave_up);
     }
 }
@@ -92,7 +94,7 @@ pub struct Deliveries {
     pub per_second: f64,
     /// The best sample.
     pub peak_per_second: f64,
-    /// With heads and framing.
+    /// With heads and framing; over HTTP/2 only the bodies.
     pub bytes: u64,
     /// Events that were sent before the client had connected: they have no latency.
     pub replayed: u64,
@@ -130,8 +132,9 @@ pub struct Verdict {
     pub missed_after_reset: u64,
     /// Events that came with an id whose position could be judged.
     pub judged_by_id: u64,
-    /// Times that a client received an id with an epoch that was new to it, except the first one.
-    /// With as many as there are events, the ids have no epoch, and only numbers are judged.
+    /// Times that a client received an id with an epoch that was new to it, except the first one, or
+    /// an id again for an event that is new by its number. With as many as there are events, the ids
+    /// have no epoch, and only numbers are judged.
     pub histories: u64,
     /// Events that came with a number in their data.
     pub judged_by_number: u64,
@@ -167,6 +170,8 @@ pub(crate) struct Tally {
     pub(crate) behind: u64,
     /// Clients with any event that was published.
     pub(crate) received_published: u64,
+    /// Reading clients that had a stream before the last event was published.
+    pub(crate) published_to: u64,
     /// Deliveries until the end of the run; later ones do not count for the rate.
     pub(crate) in_time: u64,
     pub(crate) connect: Latency,
@@ -182,7 +187,7 @@ impl Tally {
         self.connections.add(&other.connections);
         self.deliveries.add(&other.deliveries);
         self.verdict.add(&other.verdict);
-        add!(self += other: behind, received_published, in_time);
+        add!(self += other: behind, received_published, published_to, in_time);
         self.connect.add(&other.connect);
         self.first_byte.add(&other.first_byte);
         self.latency.add(&other.latency);

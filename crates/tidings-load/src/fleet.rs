@@ -178,12 +178,13 @@ impl Fleet {
     /// connections. Returns what was measured.
     pub(crate) async fn finish(&self, last: Option<LastEvent>) -> Tally {
         let in_time = self.deliveries();
-        let behind = match last {
-            Some(last) => self.settle(last).await,
-            None => 0,
-        };
+        let (mut published_to, mut behind) = (0, 0);
+        if let Some(last) = last {
+            published_to = self.context.measures.lock().published_to(last);
+            behind = self.settle(last).await;
+        }
         self.thaw().await;
-        Tally { in_time, behind, ..self.tally() }
+        Tally { in_time, published_to, behind, ..self.tally() }
     }
 
     /// Waits until every reading client has the last event, for no longer than [`SETTLE`]. Returns

@@ -28,7 +28,15 @@ pub(crate) struct Judge {
     /// one.
     histories: Vec<History>,
     /// The numbers of each stream.
-    streams: HashMap<u64, Track>,
+    streams: HashMap<u64, Numbers>,
+}
+
+/// The numbers of one stream.
+#[derive(Debug, Default)]
+struct Numbers {
+    track: Track,
+    /// The newest event had no id, so nobody can resume after it.
+    without_id: bool,
 }
 
 /// The events whose ids have the same epoch.
@@ -52,16 +60,20 @@ impl Judge {
         comparison: &mut Comparison,
     ) {
         verdict.foreign += u64::from(reading.foreign);
+        let is_known =
+            self.streams.len() < MOST_STREAMS || self.streams.contains_key(&reading.stream);
+        let is_new_number = reading.number.is_some_and(|number| {
+            let numbers = self.streams.get(&reading.stream);
+            is_known && numbers.is_none_or(|numbers| numbers.track.is_new(number))
+        });
         let by_id = id.and_then(position).and_then(|(epoch, position)| {
-            let arrival = self.judge_position(epoch, position, verdict, comparison)?;
+            let arrival = self.judge_position(epoch, position, is_new_number, verdict, comparison)?;
             verdict.judged_by_id += 1;
             Some((position, arrival))
         });
         let order_is_judged = by_id.is_some();
         let is_new =
             by_id.is_none_or(|(_, arrival)| matches!(arrival, Arrival::First | Arrival::Ahead(_)));
-        let is_known =
-            self.streams.len() < MOST_STREAMS || self.streams.contains_key(&reading.stream);
         match (reading.number, by_id) {
             (Some(number), _) if is_known => {
                 verdict.judged_by_number += 1;
@@ -75,6 +87,9 @@ impl Judge {
                         verdict,
                     );
                 }
+                if let Some(numbers) = self.streams.get_mut(&reading.stream) {
+                    numbers.without_id = id.is_none();
+                }
             }
             (None, Some((position, arrival))) => {
                 verdict.compared += 1;
@@ -84,14 +99,21 @@ impl Judge {
         }
     }
 
+    /// The client comes back, and resumes after its last id.
+    pub(crate) fn resume(&mut self) {
+        for numbers in self.streams.values_mut().filter(|numbers| numbers.without_id) {
+            numbers.track.restart();
+        }
+    }
+
     /// The server has announced a gap, or the client has no id to resume from.
     pub(crate) fn restart(&mut self, comparison: &mut Comparison) {
         for history in &mut self.histories {
             history.close(comparison);
             history.positions.restart();
         }
-        for track in self.streams.values_mut() {
-            track.restart();
+        for numbers in self.streams.values_mut() {
+            numbers.track.restart();
         }
     }
 
@@ -113,12 +135,19 @@ impl Judge {
         &mut self,
         epoch: u64,
         position: u64,
+        is_new_number: bool,
         verdict: &mut Verdict,
         comparison: &mut Comparison,
     ) -> Option<Arrival> {
         let is_judged = self.enter(epoch, verdict, comparison);
         let History { positions, .. } = self.histories.last_mut()?;
-        let arrival = positions.record(position);
+        let mut arrival = positions.record(position);
+        if arrival == Arrival::Repeated && is_new_number {
+            // The id is of several events, or ids have started again.
+            verdict.histories += 1;
+            *positions = Track::default();
+            arrival = positions.record(position);
+        }
         match arrival {
             Arrival::Repeated => verdict.duplicates += 1,
             Arrival::Late | Arrival::Earlier(_) => verdict.disordered += 1,
@@ -158,7 +187,7 @@ impl Judge {
         has_id: bool,
         verdict: &mut Verdict,
     ) {
-        let track = self.streams.entry(stream).or_default();
+        let Numbers { track, .. } = self.streams.entry(stream).or_default();
         let from_before = track.is_from_before(number);
         match track.record(number) {
             Arrival::First => verdict.missed_after_reset += track.since_before(number),
@@ -465,6 +494,53 @@ mod tests {
         again.remove(30);
         clients.continue_with(&again);
         assert_eq!(clients.faults(), [1, 0, 0, 0]);
+    }
+
+    #[test]
+    fn ids_that_repeat_or_start_again_are_no_duplicates_if_the_numbers_go_on() {
+        type Id = fn(u64) -> u64;
+        // A time, which several events have, and a counter that starts again with its server.
+        let ids: [Id; 2] = [|n| n / 5, |n| n % 300];
+        for (kind, id) in ids.into_iter().enumerate() {
+            let mut sent = numbered(1..900);
+            for (n, event) in (1..).zip(&mut sent) {
+                event.id = Some(id(n).to_string());
+            }
+            let mut clients = Clients::new();
+            clients.add(&sent);
+            assert_eq!(clients.faults(), [0; 4], "kind {kind}");
+            assert!(clients.verdict.histories > 0, "kind {kind}");
+            sent.insert(700, sent[699].clone());
+            sent.remove(450);
+            clients.add(&sent);
+            assert_eq!(clients.faults(), [1, 1, 0, 0], "kind {kind}");
+        }
+    }
+
+    #[test]
+    fn what_came_without_an_id_may_be_left_out_or_repeated_when_its_client_comes_back() {
+        let all = without_ids(numbered(1..20));
+        let mut clients = Clients::new();
+        clients.add(&all[..10]);
+        clients.judges[0].resume();
+        clients.continue_with(&all[15..]);
+        assert_eq!((clients.faults(), clients.verdict.missed_after_reset), ([0; 4], 5));
+        // Only the tenth has an id, after which the server resumes.
+        let mut some = all;
+        some[9] = numbered(10..11).remove(0);
+        let mut clients = Clients::new();
+        clients.add(&some[..15]);
+        clients.judges[0].resume();
+        clients.continue_with(&some[10..]);
+        assert_eq!((clients.faults(), clients.verdict.repeated_after_reset), ([0; 4], 5));
+        // What has an id must be neither.
+        let mut clients = Clients::new();
+        clients.add(&numbered(1..10));
+        clients.judges[0].resume();
+        clients.continue_with(&numbered(9..15));
+        clients.judges[0].resume();
+        clients.continue_with(&numbered(16..20));
+        assert_eq!(clients.faults(), [1, 1, 0, 0]);
     }
 
     #[test]

@@ -59,7 +59,7 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | no fault was found |
-//! | 1 | the run failed; or, without `--tolerate`, there were faults: events were missed, doubled, out of order or foreign, clients were behind at the end, never got a stream or lost it, or events could not be published |
+//! | 1 | the run failed; or, without `--tolerate`, there were faults: events were missed, doubled, out of order or foreign, clients were behind at the end, never got a stream or lost it, attempts to publish failed, or no client received what was published |
 //! | 2 | the arguments are invalid |
 //!
 //! With 1 and 2, standard error names the cause.
@@ -79,8 +79,9 @@
 //! # What is measured
 //!
 //! - **connect**: from the first packet until the connection is made. If the server's queue of
-//!   connections is full, it takes a second, after which systems try again, and then two and four. Some
-//!   systems accept a connection for which they have no room; then the first byte is late instead.
+//!   connections is full, it takes a second, after which systems try again, and then two and four.
+//!   Some systems accept a connection for which they have no room; then the first byte is late
+//!   instead. A connection that is never made is in none of the times.
 //! - **first byte**: from the request until the head of the response has come.
 //! - **latency**: from the time in the event's data until the event is read. The time is a field of a
 //!   JSON object, `at`, or the number with which the data begins. Its magnitude tells milliseconds,
@@ -89,9 +90,10 @@
 //!   no latency. Neither have the events of slow clients.
 //! - **deliveries**: events with data, over all clients. A hub's own events, `tidings:status` and
 //!   `tidings:end`, do not count.
-//! - **lost**: clients that had a stream and have none at the end, because they were refused when they
-//!   came back, or could not connect. A client that waits to reconnect has lost nothing yet, nor has one
-//!   that is answered with 204, which is **finished**.
+//! - **lost**: clients that had a stream and have none at the end, because they were refused when
+//!   they came back, could not connect, or had no answer for 5 seconds. A client that waits to
+//!   reconnect has lost nothing yet, nor has one that is answered with 204, which is **finished**. A
+//!   shorter wait for an answer is no fault, but the report names it (`unanswered`).
 //! - **closed by the server**: streams that ended as a response should; a response with a length or in
 //!   chunks that lacks its end was cut.
 //! - **evicted**: stalled and slow clients whose connection the server has ended. A stalled client
@@ -110,7 +112,9 @@
 //!   its topics.
 //! - *Numbers must be dense*. They go up by one within a stream, which is the event's name and, if
 //!   present, the field `stream`. `--publish` numbers its events in this way. If numbers start again
-//!   while the positions go on, the publisher has started again, which is no fault.
+//!   while the positions go on, the publisher has started again, which is no fault. If a position
+//!   comes again while the numbers go on, ids repeat or have started again, which is none either. What
+//!   a client should have had before its first number is not found.
 //! - *Comparison*: a client has missed an event that other clients have if it has events before and
 //!   after it. An event that no client of a process has is not found, nor one after a client's last
 //!   event. Comparison needs ids with positions, and clients with the same topics. The first million
@@ -118,10 +122,13 @@
 //! - *Late or repeated*: the last 128 numbers are known. A number from further back counts as repeated.
 //! - *Behind at the end*: a client that reads, streams, and did so when the last event was published,
 //!   or has an id to resume from, must have that event. Events of `--publish` are told from others by
-//!   their `stream`. If clients receive only others, nobody is behind, and the report says so.
+//!   their `stream`, so a server that changes the data is measured with `--tolerate`.
+//! - *In vain*: that no client receives any event of `--publish` is a fault, also if their streams
+//!   end too early to be behind. Only what was published after the first stream began counts.
 //! - *Resets*: after a `tidings:status` event with the status `reset`, earlier events may come again,
 //!   and others may be left out. Both have separate counts, and are no faults. A client without an id to
-//!   resume from starts again in the same way.
+//!   resume from starts again in the same way, and so does a stream of numbers whose newest event had
+//!   no id.
 //! - *Epochs*: another epoch is another history, and each is judged for itself. Where the epoch changes
 //!   with every event, ids say nothing, and numbers are judged as without ids.
 //! - Events with neither position nor number are counted as `unjudged`, and so are numbers of streams
@@ -137,7 +144,7 @@
 //!
 //! There is no TLS: `https://` is refused. Events are published over HTTP/1.1, also with `--http2`.
 //! Redirects are not followed, compression is not requested, and all clients use the same one of
-//! several addresses of a name.
+//! several addresses of a name. An event of more than 16 MiB ends its connection.
 
 mod client;
 mod comparison;

@@ -9,13 +9,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::counts::{Sample, Tally};
 use crate::publisher::{LastEvent, PublishTally, new_stream, publish};
-use crate::workers::Workers;
-use crate::{Fleet, LoadError, Plan, Publishing, Report, files, report};
+use crate::workers::{self, Workers};
+use crate::{Fleet, LoadError, Plan, Publishing, Report, Target, files, report};
 
 /// The number of samples in a plot.
 const SAMPLES: f64 = 100.0;
 /// The shortest and the longest sample, in seconds.
 const SAMPLE_SECONDS: (f64, f64) = (0.25, 60.0);
+
+/// The end of such a run is a time that the system knows.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// A whole run: clients, in as many processes as necessary, and optionally a publisher.
 ///
@@ -73,7 +76,7 @@ impl Load {
         Self { plan, run_for, publishing: None, clients_per_process: None, worker: None }
     }
 
-    /// The length of the run, including the ramp. Default 10 seconds.
+    /// The length of the run, including the ramp; at most a year. Default 10 seconds.
     pub fn run_for(mut self, duration: Duration) -> Self {
         self.run_for = duration;
         self
@@ -86,7 +89,7 @@ impl Load {
     }
 
     /// How many clients, or connections of HTTP/2, one process may have. Default: the limit of open
-    /// files, less 64.
+    /// files, less 64. For more, further processes are started: see [`worker`](Self::worker).
     pub fn clients_per_process(mut self, clients: impl Into<Option<usize>>) -> Self {
         self.clients_per_process = clients.into();
         self
@@ -101,13 +104,16 @@ impl Load {
 
     /// Runs to its end.
     ///
+    /// For more clients than one process may have, it starts further processes of this program,
+    /// which must call [`work`](crate::work): see [`worker`](Self::worker).
+    ///
     /// # Errors
     ///
     /// [`LoadErrorKind::Settings`](crate::LoadErrorKind::Settings) if an option is invalid;
     /// [`Unreachable`](crate::LoadErrorKind::Unreachable) or
     /// [`Refused`](crate::LoadErrorKind::Refused) if no client gets a stream, or the first event
     /// cannot be published; [`System`](crate::LoadErrorKind::System) if a process or thread is
-    /// unavailable.
+    /// unavailable, if a worker process ends, or if this process is one.
     ///
     /// If only some clients fail, the report says so.
     pub async fn run(self) -> Result<Report, LoadError> {
@@ -125,6 +131,7 @@ impl Load {
         ended: impl Future<Output = ()>,
         mut on_progress: impl FnMut(Progress),
     ) -> Result<Report, LoadError> {
+        workers::refuse_in_worker()?;
         self.check()?;
         let (shortest, longest) = SAMPLE_SECONDS;
         let every = (self.run_for.as_secs_f64() / SAMPLES).clamp(shortest, longest);
@@ -169,9 +176,7 @@ impl Load {
                         break;
                     }
                     () = &mut end => break,
-                    reason = clients.failed() => {
-                        return Err(report::refusal(&plan.target, "", &reason));
-                    }
+                    error = clients.failed(&plan.target) => return Err(error),
                     failed = &mut publisher => match failed {
                         Err(error) => return Err(error),
                         Ok(never) => match never {},
@@ -185,12 +190,12 @@ impl Load {
         }
         // The publisher ended with its scope. The time for the last deliveries does not count.
         let took = began.elapsed();
+        published.lock().end();
         let last = published.lock().last();
         let tally = clients.finish(last).await?;
         let received_by = tally.received_published;
-        // If other events came, the server may have changed the data.
-        let can_tell = received_by > 0 || tally.deliveries.total == 0;
-        let behind = if can_tell { tally.behind } else { 0 };
+        let behind = tally.behind;
+        let is_in_vain = received_by == 0 && tally.published_to > 0;
         history.add(clients.take_samples());
         let samples = history.until(took);
         let mut report = Report::new(&plan.target, took, tally).with_timeline(&samples, every);
@@ -199,7 +204,7 @@ impl Load {
         if self.publishing.is_some() {
             report.published = Some(published.lock().report(took, received_by));
             report.behind_at_end = behind;
-            report.clean &= behind == 0;
+            report.clean &= behind == 0 && !is_in_vain;
         }
         if let RunClients::Own(fleet) = clients {
             fleet.close().await;
@@ -215,6 +220,7 @@ impl Load {
         let clients_per_process = self.clients_per_process;
         LoadError::refuse_if([
             (self.run_for.is_zero(), "for: must be greater than 0"),
+            (self.run_for > LONGEST, "for: must not be longer than a year"),
             (self.plan.ramp >= self.run_for, "ramp: must be shorter than the whole run"),
             (clients_per_process == Some(0), "clients per process: must be at least 1"),
         ])
@@ -235,14 +241,14 @@ impl RunClients {
         }
     }
 
-    /// Waits until it is clear that no client gets a stream. Returns the reason.
-    async fn failed(&mut self) -> String {
+    /// Waits until it is clear that no client gets a stream, or that a worker has failed.
+    async fn failed(&mut self, target: &Target) -> LoadError {
         match self {
             Self::Own(fleet) => {
                 fleet.failed().await;
-                fleet.reason()
+                report::refusal(target, "", &fleet.reason())
             }
-            Self::Workers(workers) => workers.failed().await,
+            Self::Workers(workers) => workers.failed(target).await,
         }
     }
 
@@ -314,6 +320,13 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_that_would_never_end_is_refused() {
+        let target = Target::parse("http://127.0.0.1:3000/").unwrap();
+        let error = Load::new(Plan::new(target, 1)).run_for(Duration::MAX).check().unwrap_err();
+        assert_eq!(error.to_string(), "for: must not be longer than a year");
+    }
 
     #[test]
     fn a_sample_is_complete_when_every_process_has_added_to_it() {

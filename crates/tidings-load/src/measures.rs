@@ -18,6 +18,9 @@ const SUBSCRIBE_MICROS: u64 = 100_000;
 /// A client that comes back has lost its stream if it waits longer for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A client may be about to have its stream if it waits no longer for it.
+const MOMENT: Duration = Duration::from_millis(500);
+
 /// If so many clients give up first, the others will, too.
 const FIRST_CLIENTS: usize = 20;
 
@@ -37,10 +40,14 @@ struct ClientState {
     /// What the stream has set.
     retry: Option<Duration>,
     /// It must receive what is published after this time, in microseconds since the Unix epoch. None
-    /// until its first stream, and while it reconnects without an id.
+    /// until its first stream, and while it reconnects without an id of what is published.
     subscribed: Option<u64>,
+    /// The first time for which that was so.
+    first_subscribed: Option<u64>,
     /// The newest number of the load's own publisher.
     newest_published: Option<u64>,
+    /// That came without an id.
+    published_without_id: bool,
     deliveries: u64,
     is_streaming: bool,
     has_streamed: bool,
@@ -49,16 +56,29 @@ struct ClientState {
     is_finished: bool,
     /// It has tried in vain since its last stream.
     has_failed: bool,
-    /// Since when it has requested a stream.
+    /// Since when it has tried to get a stream.
     requested: Option<Instant>,
 }
 
 impl ClientState {
     fn is_lost(&self) -> bool {
         let is_away = self.has_streamed && !self.is_streaming && !self.is_finished;
-        let is_unanswered = self.requested.is_some_and(|since| since.elapsed() > PATIENCE);
         let is_evicted = self.kind != ClientKind::Reader && self.was_evicted;
-        is_away && !is_evicted && (self.has_failed || is_unanswered)
+        is_away && !is_evicted && (self.has_failed || self.tries_for(PATIENCE))
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.has_streamed && !self.has_given_up && (self.has_failed || self.tries_for(MOMENT))
+    }
+
+    /// It has had a stream, and may still have another one.
+    fn is_unanswered(&self) -> bool {
+        self.has_streamed && !self.is_finished && self.tries_for(MOMENT) && !self.is_lost()
+    }
+
+    /// Whether it has tried for longer than this to get a stream.
+    fn tries_for(&self, time: Duration) -> bool {
+        self.requested.is_some_and(|since| since.elapsed() > time)
     }
 }
 
@@ -98,13 +118,23 @@ impl Measures {
         }
     }
 
-    /// The `Last-Event-ID` of a client that is about to connect; empty for one without. That one
-    /// starts again.
+    /// A client is about to connect.
+    pub(crate) fn attempt(&mut self, client: usize) {
+        if let Some(state) = self.clients.get_mut(client) {
+            state.requested = state.requested.or_else(|| Some(Instant::now()));
+        }
+    }
+
+    /// The `Last-Event-ID` of a client that is about to send its request; empty for one without.
+    /// That one starts again.
     pub(crate) fn last_id(&mut self, client: usize) -> &str {
         let Some(state) = self.clients.get_mut(client) else { return "" };
-        state.requested = state.requested.or_else(|| Some(Instant::now()));
         if state.last_id.is_empty() {
             state.judge.restart(&mut self.comparison);
+        } else {
+            state.judge.resume();
+        }
+        if state.last_id.is_empty() || state.published_without_id {
             state.subscribed = None;
         }
         &state.last_id
@@ -122,6 +152,7 @@ impl Measures {
     pub(crate) fn stream_began(&mut self, client: usize, now: u64) {
         let Some(state) = self.clients.get_mut(client) else { return };
         state.subscribed = state.subscribed.or(Some(now + SUBSCRIBE_MICROS));
+        state.first_subscribed = state.first_subscribed.or(state.subscribed);
         (state.has_failed, state.requested) = (false, None);
         self.tally.connections.opened += 1;
         let counts = &mut self.tally.clients;
@@ -227,6 +258,7 @@ impl Measures {
         state.judge.event(id, &read, &mut self.tally.verdict, &mut self.comparison);
         if read.is_published {
             state.newest_published = state.newest_published.max(read.number);
+            state.published_without_id = id.is_none();
         }
         state.deliveries += 1;
         let counts = &mut self.tally.deliveries;
@@ -282,7 +314,8 @@ impl Measures {
         let count = |is_so: fn(&ClientState) -> bool| {
             self.clients.iter().filter(|client| is_so(client)).count() as u64
         };
-        tally.clients.waiting = count(|client| !client.has_streamed && !client.has_given_up);
+        tally.clients.waiting = count(ClientState::is_waiting);
+        tally.clients.unanswered = count(ClientState::is_unanswered);
         tally.clients.lost = count(ClientState::is_lost);
         tally.in_time = tally.deliveries.total;
         tally.received_published = count(|client| client.newest_published.is_some());
@@ -298,6 +331,15 @@ impl Measures {
                 && client.newest_published.is_none_or(|newest| newest < last.number)
         };
         self.clients.iter().filter(is_behind).count() as u64
+    }
+
+    /// How many reading clients had a stream before the last event was published.
+    pub(crate) fn published_to(&self, last: LastEvent) -> u64 {
+        let had_stream = |client: &&ClientState| {
+            client.kind == ClientKind::Reader
+                && client.first_subscribed.is_some_and(|since| since <= last.sent)
+        };
+        self.clients.iter().filter(had_stream).count() as u64
     }
 
     /// Forgets all counts and times, but not who is connected, nor what the judges know of each
@@ -365,7 +407,7 @@ mod tests {
     }
 
     fn published(number: u64) -> String {
-        format!("data: {{\"n\":{number},\"stream\":\"own\"}}\n\n")
+        format!("id: e-{number}\ndata: {{\"n\":{number},\"stream\":\"own\"}}\n\n")
     }
 
     #[test]
@@ -373,6 +415,7 @@ mod tests {
         let mut measures = readers(3);
         let last = LastEvent { number: 2, sent: 1_000_000 };
         assert_eq!((measures.behind(last), measures.tally().received_published), (3, 0));
+        assert_eq!(measures.published_to(last), 3);
         receive(&mut measures, 0, &(published(1) + &published(2)), 1_000_000);
         receive(&mut measures, 1, &published(1), 1_000_000);
         receive(&mut measures, 2, "data: {\"n\":2,\"stream\":\"other\"}\n\n", 1_000_000);
@@ -408,12 +451,42 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_has_not_tried_for_long_waits_for_nothing() {
+        let waiting = |measures: &Measures| {
+            let clients = measures.tally().clients;
+            (clients.waiting, clients.unanswered, clients.lost)
+        };
+        let tries_for = |measures: &mut Measures, client: usize, time: Duration| {
+            measures.clients[client].requested = Instant::now().checked_sub(time);
+        };
+        let mut measures = Measures::new((0..3).map(|_| ClientKind::Reader));
+        measures.attempt(0);
+        measures.attempt(1);
+        assert_eq!(waiting(&measures), (0, 0, 0));
+        measures.stream_ended(0, &StreamEnd::NotConnected("refused".into()));
+        assert_eq!(waiting(&measures), (1, 0, 0));
+        tries_for(&mut measures, 1, MOMENT * 2);
+        assert_eq!(waiting(&measures), (2, 0, 0));
+        measures.stream_began(0, 0);
+        measures.stream_began(1, 0);
+        // One comes back.
+        measures.stream_ended(0, &StreamEnd::Storm);
+        measures.attempt(0);
+        assert_eq!(waiting(&measures), (0, 0, 0));
+        tries_for(&mut measures, 0, MOMENT * 2);
+        assert_eq!(waiting(&measures), (0, 1, 0));
+        tries_for(&mut measures, 0, PATIENCE * 2);
+        assert_eq!(waiting(&measures), (0, 0, 1));
+    }
+
+    #[test]
     fn only_a_client_that_must_have_the_last_event_is_behind_without_it() {
         let last = LastEvent { number: 2, sent: 1_000_000 };
         // It does not stream.
         let mut measures = readers(1);
         measures.stream_ended(0, &StreamEnd::Planned);
-        assert_eq!(measures.behind(last), 0);
+        assert_eq!((measures.behind(last), measures.published_to(last)), (0, 1));
+        assert_eq!(measures.published_to(LastEvent { number: 1, sent: 0 }), 0);
         // It has come back without an id, too late; with one, it should be sent what it has missed.
         for (id, behind) in [(None, 0), (Some("e-1"), 1)] {
             let mut measures = readers(1);
@@ -434,6 +507,14 @@ mod tests {
         measures.stream_ended(0, &StreamEnd::Storm);
         measures.last_id(0);
         measures.stream_began(0, 1_000_000);
+        assert_eq!(measures.behind(last), 0);
+        // What it had came without an id, so the server cannot know what it has missed.
+        let mut measures = readers(1);
+        receive(&mut measures, 0, "data: {\"n\":1,\"stream\":\"own\"}\n\n", 500_000);
+        measures.set_resume(0, Some("e-0"), None);
+        measures.stream_ended(0, &StreamEnd::Storm);
+        measures.last_id(0);
+        measures.stream_began(0, 2_000_000);
         assert_eq!(measures.behind(last), 0);
     }
 }

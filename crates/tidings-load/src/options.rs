@@ -133,8 +133,9 @@ pub(crate) struct Options {
 
 const AFTER_HELP: &str = "\
 Exits with 0 if no fault was found; with 1 if the run failed, events were missed, doubled, out of
-order or foreign, clients got no stream, lost it or were behind at the end, or events could not
-be published; with 2 if the arguments are invalid. Ctrl-C ends early.";
+order or foreign, clients got no stream, lost it or were behind at the end, attempts to publish
+failed, or no client received what was published; with 2 if the arguments are invalid. Ctrl-C ends
+early.";
 
 /// What the command line asks for.
 pub(crate) enum Call {

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use crate::{LoadError, Target};
 
 /// How long a response may take.
 const RESPONSE_LIMIT: Duration = Duration::from_secs(10);
+/// At the end of the run, a request fails that has had no response for so long.
+const OVERDUE: Duration = Duration::from_secs(5);
 
 /// Events to publish while the clients listen.
 ///
@@ -28,7 +31,8 @@ const RESPONSE_LIMIT: Duration = Duration::from_secs(10);
 ///
 /// `at` is the time in microseconds at which the request is sent; `n` counts from 1; `stream` is
 /// different for every run; `pad` fills the data up to its size. An event that the server does not
-/// accept is sent again, with the same number, when the next one is due.
+/// accept is sent again as the next one, with the same number. If there was no response, the server
+/// may have published it nevertheless: then it is there twice.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Publishing {
@@ -86,9 +90,11 @@ pub(crate) struct LastEvent {
 #[derive(Debug, Default)]
 pub(crate) struct PublishTally {
     events: u64,
-    failed: u64,
+    failures: BTreeMap<String, u64>,
     last: Option<LastEvent>,
     round_trip: Latency,
+    /// When the request was sent that waits for its response.
+    waiting: Option<Instant>,
 }
 
 impl PublishTally {
@@ -96,10 +102,23 @@ impl PublishTally {
         self.last
     }
 
+    fn fail(&mut self, reason: String) {
+        *self.failures.entry(reason).or_default() += 1;
+    }
+
+    /// The publisher was dropped.
+    pub(crate) fn end(&mut self) {
+        let is_overdue = |sent: Instant| self.events == 0 || sent.elapsed() > OVERDUE;
+        if self.waiting.take().is_some_and(is_overdue) {
+            self.fail("no response until the end".to_owned());
+        }
+    }
+
     pub(crate) fn report(&self, took: Duration, received_by: u64) -> Published {
         Published {
             events: self.events,
-            failed: self.failed,
+            failed: self.failures.values().sum(),
+            failures: self.failures.clone(),
             received_by,
             per_second: rate(self.events, took.as_secs_f64()),
             round_trip_ms: Times::of(&self.round_trip),
@@ -146,11 +165,13 @@ pub(crate) async fn publish(
             let data = Data { at: sent, n: number, stream: &stream, pad: &pad };
             let body = serde_json::to_vec(&data).unwrap_or_default();
             let began = Instant::now();
+            tally.lock().waiting = Some(began);
             let posted = match timeout(RESPONSE_LIMIT, post.send(&body)).await {
                 Ok(posted) => posted,
                 Err(_) => Err("no response within 10 seconds".to_owned()),
             };
             let mut tally = tally.lock();
+            tally.waiting = None;
             match posted {
                 Ok(()) => {
                     tally.round_trip.record(micros_since(began));
@@ -160,10 +181,10 @@ pub(crate) async fn publish(
                 }
                 Err(reason) => {
                     post.stream = None;
-                    tally.failed += 1;
                     if tally.events == 0 {
                         return Err(refusal(&target, "the publisher fails: ", &reason));
                     }
+                    tally.fail(reason);
                 }
             }
         }

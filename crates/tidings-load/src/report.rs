@@ -3,6 +3,7 @@ mod plot;
 mod rows;
 mod table;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -41,9 +42,10 @@ pub struct Report {
     /// Whether every client received what it should have.
     pub verdict: Verdict,
     /// Reading clients without the last event two seconds after it was published. 0 without
-    /// `--publish`, and if other events came, but none that was published.
+    /// `--publish`.
     pub behind_at_end: u64,
-    /// The verdict is clean, and no client was behind at the end.
+    /// The verdict is clean, no client was behind at the end, and of what `--publish` has published
+    /// to clients, at least one client has received something.
     pub clean: bool,
     /// What this load has published, if it was asked to.
     pub published: Option<Published>,
@@ -77,13 +79,15 @@ pub struct Times {
 }
 
 /// What was published.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct Published {
     /// Events that the server accepted.
     pub events: u64,
     /// Attempts that failed.
     pub failed: u64,
+    /// The same, by the reason.
+    pub failures: BTreeMap<String, u64>,
     /// Clients that received any of these events, as far as their data tells.
     pub received_by: u64,
     /// The average.
@@ -163,25 +167,35 @@ impl Report {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Whether no fault was found, every client had its stream and did not lose it, and no
-    /// publication failed. That the server evicts slow clients is no fault.
+    /// Whether no fault was found, clients had streams, none waited in vain for its own or lost it,
+    /// and something was published, if it was asked for, without a failure. That the server evicts
+    /// slow clients is no fault.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        let published = self.published.is_none_or(|published| published.failed == 0);
-        let clients = &self.clients;
-        self.clean && clients.streamed >= clients.wanted && clients.lost == 0 && published
+        let is_published = |sent: &Published| sent.failed == 0 && sent.events > 0;
+        let published = self.published.as_ref().is_none_or(is_published);
+        let Clients { streamed, gave_up, waiting, lost, .. } = &self.clients;
+        let clients = *streamed > 0 && gave_up.is_empty() && *waiting == 0 && *lost == 0;
+        self.clean && clients && published
     }
 
     /// What went wrong, in sentences; empty if nothing did.
     #[must_use]
     pub fn complaints(&self) -> Vec<String> {
-        let Clients { wanted, gave_up, waiting, lost, .. } = &self.clients;
+        let Clients { wanted, streamed, gave_up, waiting, lost, unanswered, .. } = &self.clients;
         let of_wanted = |clients: u64| format!("{} of {} clients", count(clients), count(*wanted));
         let mut complaints = Vec::new();
         for (reason, clients) in gave_up {
             complaints.push(format!("{} gave up: {reason}.", of_wanted(*clients)));
         }
-        let without = [(waiting, "had no stream until the end"), (lost, "lost their stream")];
+        if *streamed == 0 && gave_up.is_empty() && *waiting == 0 {
+            complaints.push("No client had a stream.".to_owned());
+        }
+        let without = [
+            (waiting, "had no stream until the end"),
+            (lost, "lost their stream"),
+            (unanswered, "still waited for their next stream at the end"),
+        ];
         for (clients, what) in without.into_iter().filter(|(clients, _)| **clients > 0) {
             complaints.push(format!("{} {what}.", of_wanted(*clients)));
         }
@@ -192,19 +206,22 @@ impl Report {
             }
         }
         let verdict = &self.verdict;
-        let failed = self.published.map_or(0, |published| published.failed);
         let faults = [
             (verdict.missed, "events were missed by clients that received later ones"),
             (verdict.duplicates, "events came again"),
             (verdict.disordered, "events came after a later one"),
             (verdict.foreign, "events were foreign"),
             (self.behind_at_end, "clients did not have the last event at the end"),
-            (failed, "events could not be published"),
         ];
         let faults = faults.into_iter().filter(|(times, _)| *times > 0);
         complaints.extend(faults.map(|(times, what)| format!("{} {what}.", count(times))));
-        let is_unknown = |sent: Published| sent.events > 0 && sent.received_by == 0;
-        if self.deliveries.total > 0 && self.published.is_some_and(is_unknown) {
+        let Some(published) = &self.published else { return complaints };
+        for (reason, times) in &published.failures {
+            complaints.push(format!("{} attempts to publish failed: {reason}.", count(*times)));
+        }
+        if published.events == 0 {
+            complaints.push("No event was published.".to_owned());
+        } else if published.received_by == 0 {
             complaints.push("No client received a published event as it was sent.".to_owned());
         }
         complaints

@@ -19,6 +19,10 @@ pub enum BadResponse {
     Head,
     /// Its head is longer than 32 KiB.
     HeadTooLong,
+    /// It has more than 64 headers.
+    TooManyHeaders,
+    /// Its `Content-Length` is not a number.
+    Length,
     /// Its chunks are malformed.
     Chunks,
 }
@@ -30,6 +34,8 @@ impl fmt::Display for BadResponse {
         f.write_str(match self {
             Self::Head => "the response is not HTTP/1.1",
             Self::HeadTooLong => "the head of the response is longer than 32 KiB",
+            Self::TooManyHeaders => "the response has more than 64 headers",
+            Self::Length => "the content-length of the response is not a number",
             Self::Chunks => "the response has a malformed chunk",
         })
     }
@@ -211,6 +217,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, ResponsePart, usize)>, BadRe
     let length = match response.parse(bytes) {
         Ok(Status::Complete(length)) => length,
         Ok(Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => return Err(BadResponse::TooManyHeaders),
         Err(_) => return Err(BadResponse::Head),
     };
     let status = response.code.ok_or(BadResponse::Head)?;
@@ -227,7 +234,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, ResponsePart, usize)>, BadRe
     } else if has("transfer-encoding", "chunked") {
         ResponsePart::ChunkSize
     } else if let Some(length) = value("content-length") {
-        match length.parse().map_err(|_| BadResponse::Head)? {
+        match length.parse().map_err(|_| BadResponse::Length)? {
             0 => ResponsePart::End,
             length => ResponsePart::Body(length),
         }
@@ -286,6 +293,11 @@ mod tests {
         assert_eq!(refusal("SSH-2.0-x\r\n"), BadResponse::Head);
         let long = "x".repeat(MAX_HEAD_BYTES);
         assert_eq!(refusal(&format!("HTTP/1.1 200 OK\r\nx: {long}")), BadResponse::HeadTooLong);
+        let many = "x: y\r\n".repeat(MAX_HEADERS + 1);
+        let many = format!("HTTP/1.1 200 OK\r\n{many}\r\n");
+        assert_eq!(refusal(&many), BadResponse::TooManyHeaders);
+        let length = "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n";
+        assert_eq!(refusal(length), BadResponse::Length);
         for chunk in ["x\r\n", "\r\n", "3\r\nabcd\r\n", "10000000000000000\r\n", ";x\r\n", &long] {
             assert_eq!(refusal(&format!("{CHUNKED}{chunk}")), BadResponse::Chunks, "{chunk:.20}");
         }

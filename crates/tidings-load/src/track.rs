@@ -57,6 +57,11 @@ impl Track {
         }
     }
 
+    /// Whether no number that has come since the last restart is as great.
+    pub(crate) fn is_new(&self, number: u64) -> bool {
+        number >= self.next
+    }
+
     /// Forgets which numbers have come, except how far they went.
     pub(crate) fn restart(&mut self) {
         *self = Self { before: self.before.max(self.next), ..Self::default() };
@@ -85,6 +90,7 @@ mod tests {
     fn every_kind_of_arrival_is_recognized() {
         let mut track = Track::default();
         assert_eq!(track.record(10), Arrival::First);
+        assert!(track.is_new(11) && !track.is_new(10));
         assert_eq!(track.record(11), Arrival::Ahead(0));
         assert_eq!(track.record(14), Arrival::Ahead(2));
         assert_eq!(track.record(12), Arrival::Late);

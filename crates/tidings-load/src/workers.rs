@@ -14,14 +14,19 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines, Stdin};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::counts::{Sample, Tally};
 use crate::fleet::SETTLE;
 use crate::publisher::LastEvent;
-use crate::{Fleet, LoadError, LoadErrorKind, Plan};
+use crate::report::refusal;
+use crate::{Fleet, LoadError, LoadErrorKind, Plan, Target};
 
 /// The argument that makes the program a worker.
 pub const WORKER_ARGUMENT: &str = "--worker";
+/// Set for a worker, which may not start others: a program that does not call [`work`] would start
+/// itself without end.
+const WORKER_VARIABLE: &str = "TIDINGS_LOAD_WORKER";
 
 /// How long a worker may take to report, in addition to the time that it waits for deliveries.
 const REPORT_LIMIT: Duration = Duration::from_secs(10);
@@ -38,6 +43,9 @@ enum Report {
     /// No client gets a stream, for this reason.
     Failed(String),
     Tally(Box<Tally>),
+    /// The worker with this number has ended. No worker says so, but the end of its output.
+    #[serde(skip)]
+    Ended(usize),
 }
 
 /// The processes of one load.
@@ -49,13 +57,15 @@ pub(crate) struct Workers {
     samples: Vec<Sample>,
     /// Why workers have failed, one reason for each.
     failures: Vec<String>,
+    /// A worker that has ended.
+    ended: Option<usize>,
 }
 
 #[derive(Debug)]
 struct Worker {
     stdin: ChildStdin,
     /// Killed when it is dropped.
-    _child: Child,
+    child: Child,
 }
 
 impl Workers {
@@ -76,22 +86,16 @@ impl Workers {
         let (sender, reports) = mpsc::unbounded_channel();
         let mut workers = Vec::new();
         for process in 0..processes {
-            let mut child = tokio::process::Command::new(&program)
-                .arg(WORKER_ARGUMENT)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .kill_on_drop(true)
-                .spawn()
-                .map_err(cannot)?;
+            let mut child = command(&program).spawn().map_err(cannot)?;
             let no_pipe = || cannot(ErrorKind::BrokenPipe.into());
             let mut stdin = child.stdin.take().ok_or_else(no_pipe)?;
             let stdout = child.stdout.take().ok_or_else(no_pipe)?;
             let plan = Box::new(plan.share(process, processes));
             send(&mut stdin, &Command::Start { plan, server }).await.map_err(cannot)?;
-            tokio::spawn(read_reports(stdout, sender.clone()));
-            workers.push(Worker { stdin, _child: child });
+            tokio::spawn(read_reports(process, stdout, sender.clone()));
+            workers.push(Worker { stdin, child });
         }
-        Ok(Self { workers, reports, samples: Vec::new(), failures: Vec::new() })
+        Ok(Self { workers, reports, samples: Vec::new(), failures: Vec::new(), ended: None })
     }
 
     /// Takes the samples since the last call.
@@ -102,16 +106,36 @@ impl Workers {
         std::mem::take(&mut self.samples)
     }
 
-    /// Waits until every worker has reported that none of its clients gets a stream, or until all
-    /// workers have ended. Returns the reason.
-    pub(crate) async fn failed(&mut self) -> String {
-        while self.failures.len() < self.workers.len() {
+    /// Waits until every worker has reported that none of its clients gets a stream, or until one
+    /// has ended.
+    pub(crate) async fn failed(&mut self, target: &Target) -> LoadError {
+        loop {
+            if let Some(process) = self.ended {
+                return self.end_of(process).await;
+            }
+            if self.failures.len() >= self.workers.len() {
+                let reason = self.failures.first().map_or("", String::as_str);
+                return refusal(target, "", reason);
+            }
             match self.reports.recv().await {
                 Some(report) => drop(self.note(report)),
-                None => return "the worker processes have ended".to_owned(),
+                None => {
+                    let message = "the worker processes have ended";
+                    return LoadError::new(LoadErrorKind::System, message);
+                }
             }
         }
-        self.failures.first().cloned().unwrap_or_default()
+    }
+
+    /// The error of a worker that has ended before its time.
+    async fn end_of(&mut self, process: usize) -> LoadError {
+        let mut message = "a worker process has ended".to_owned();
+        if let Some(worker) = self.workers.get_mut(process)
+            && let Ok(Ok(status)) = timeout(REPORT_LIMIT, worker.child.wait()).await
+        {
+            message.push_str(&format!(": {status}"));
+        }
+        LoadError::new(LoadErrorKind::System, message)
     }
 
     /// Keeps what a worker has reported, except its result, which it returns.
@@ -120,6 +144,7 @@ impl Workers {
             Report::Sample(sample) => self.samples.push(sample),
             Report::Failed(reason) => self.failures.push(reason),
             Report::Tally(tally) => return Some(tally),
+            Report::Ended(process) => self.ended = Some(process),
         }
         None
     }
@@ -141,7 +166,7 @@ impl Workers {
                 }
             }
         };
-        let _ = tokio::time::timeout(SETTLE + REPORT_LIMIT, collect).await;
+        let _ = timeout(SETTLE + REPORT_LIMIT, collect).await;
         match missing {
             0 => Ok(all),
             missing => {
@@ -152,6 +177,25 @@ impl Workers {
     }
 }
 
+/// An error in a process that was started as a worker.
+pub(crate) fn refuse_in_worker() -> Result<(), LoadError> {
+    if std::env::var_os(WORKER_VARIABLE).is_none() {
+        return Ok(());
+    }
+    let message = format!(
+        "this process is a worker: its program must call tidings_load::work if its only argument \
+         is {WORKER_ARGUMENT}"
+    );
+    Err(LoadError::new(LoadErrorKind::System, message))
+}
+
+fn command(program: &Path) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(program);
+    command.arg(WORKER_ARGUMENT).env(WORKER_VARIABLE, "1");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    command
+}
+
 async fn send(stdin: &mut ChildStdin, command: &Command) -> io::Result<()> {
     let mut line = serde_json::to_vec(command)?;
     line.push(b'\n');
@@ -159,7 +203,7 @@ async fn send(stdin: &mut ChildStdin, command: &Command) -> io::Result<()> {
     stdin.flush().await
 }
 
-async fn read_reports(stdout: ChildStdout, reports: mpsc::UnboundedSender<Report>) {
+async fn read_reports(process: usize, stdout: ChildStdout, reports: mpsc::UnboundedSender<Report>) {
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let Ok(report) = serde_json::from_str(&line) else { continue };
@@ -167,6 +211,7 @@ async fn read_reports(stdout: ChildStdout, reports: mpsc::UnboundedSender<Report
             return;
         }
     }
+    let _ = reports.send(Report::Ended(process));
 }
 
 /// Runs a worker. A program must call it if [`WORKER_ARGUMENT`] is its only argument. It returns
@@ -216,5 +261,17 @@ fn report(report: Report) {
     if let Ok(line) = serde_json::to_string(&report) {
         // If the reader has ended, so does standard input.
         let _ = writeln!(io::stdout(), "{line}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_told_that_it_is_one() {
+        let command = command(Path::new("x"));
+        let mut told = command.as_std().get_envs();
+        assert!(told.any(|(name, value)| name == WORKER_VARIABLE && value.is_some()));
     }
 }

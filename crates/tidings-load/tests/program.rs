@@ -120,7 +120,8 @@ async fn a_run_in_which_nothing_arrives_has_a_fault() {
     for more in [&["--json"][..], &["--json", "--files-per-process", "32"]] {
         let (code, text, complaints) = run(&[&arguments[..], more].concat()).await;
         assert_eq!(code, Some(1), "{text}");
-        let complaint = "tidings-load: 30 clients did not have the last event at the end.\n";
+        let complaint = "tidings-load: 30 clients did not have the last event at the end.\n\
+                         tidings-load: No client received a published event as it was sent.\n";
         assert_eq!(complaints, complaint);
         let report = json(&text);
         assert_eq!((&report["behind_at_end"], &report["clean"]), (&30.into(), &false.into()));
@@ -128,15 +129,56 @@ async fn a_run_in_which_nothing_arrives_has_a_fault() {
 }
 
 #[tokio::test]
-async fn published_events_that_nobody_recognizes_are_a_complaint_and_no_fault() {
+async fn published_events_that_nobody_recognizes_are_a_fault() {
     let hub = Process::start("hub-axum").await;
     let arguments = ["-c", "5", "--for", "1s", "--rate", "50", "--stream-field", "x", "--json"];
     let (code, text, complaints) = run_at(&hub, &arguments).await;
-    assert_eq!(code, Some(0), "{text}");
-    let complaint = "tidings-load: No client received a published event as it was sent.\n";
+    assert_eq!(code, Some(1), "{text}");
+    let complaint = "tidings-load: 5 clients did not have the last event at the end.\n\
+                     tidings-load: No client received a published event as it was sent.\n";
     assert_eq!(complaints, complaint);
     let report = json(&text);
-    assert_eq!((&report["behind_at_end"], &report["clean"]), (&0.into(), &true.into()));
+    assert_eq!((&report["behind_at_end"], &report["clean"]), (&5.into(), &false.into()));
+}
+
+#[tokio::test]
+async fn streams_that_end_at_once_are_a_fault_if_events_are_published() {
+    let server = Scripted::start(|_| Answer::ends(STREAM)).await;
+    let publisher = Scripted::start(|_| Answer::ends("HTTP/1.1 204 No Content\r\n\r\n")).await;
+    let arguments = [&*server.url(), "--publish", &*publisher.url(), "-c", "2", "--for", "1s"];
+    let (code, _, complaints) = run(&arguments).await;
+    assert_eq!(code, Some(1));
+    let complaint = "tidings-load: No client received a published event as it was sent.\n";
+    assert_eq!(complaints, complaint);
+}
+
+#[tokio::test]
+async fn a_publication_that_is_never_answered_is_a_fault() {
+    let server = Scripted::start(|_| Answer::stays(STREAM)).await;
+    let publisher = Scripted::start(|_| Answer::stays("")).await;
+    let arguments = [&*server.url(), "--publish", &*publisher.url(), "-c", "2", "--for", "500ms"];
+    let (code, _, complaints) = run(&arguments).await;
+    assert_eq!(code, Some(1));
+    let complaint = "tidings-load: 1 attempts to publish failed: no response until the end.\n\
+                     tidings-load: No event was published.\n";
+    assert_eq!(complaints, complaint);
+}
+
+#[tokio::test]
+async fn attempts_to_publish_that_fail_are_named_with_their_reason() {
+    let server = Scripted::start(|_| Answer::stays(STREAM)).await;
+    let publisher = Scripted::start(|number| match number {
+        0 => Answer::ends("HTTP/1.1 204 No Content\r\n\r\n"),
+        _ => Answer::ends("HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n"),
+    })
+    .await;
+    let arguments = [&*server.url(), "--publish", &*publisher.url(), "-c", "2", "--for", "1s"];
+    let (code, text, complaints) = run(&[&arguments[..], &["--json"]].concat()).await;
+    assert_eq!(code, Some(1));
+    let cause = " attempts to publish failed: the server answers 429.\n";
+    assert!(complaints.contains(cause), "{complaints}");
+    let published = &json(&text)["published"];
+    assert_eq!(published["failures"]["the server answers 429"], published["failed"]);
 }
 
 #[tokio::test]
@@ -169,6 +211,45 @@ async fn workers_end_with_the_process_that_started_them() {
     has_clients(&hub, 0).await;
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_worker_that_is_killed_ends_the_run() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let hub = Process::start("hub-axum").await;
+    let events = format!("http://{}/events?topic=load", hub.addr());
+    let arguments = [&*events, "-c", "60", "--for", "1h", "--files-per-process", "50"];
+    let child = program(&arguments).spawn().unwrap();
+    has_clients(&hub, 60).await;
+    let id = child.id().unwrap();
+    let workers = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    let worker = workers.split_whitespace().next().unwrap().parse().unwrap();
+    kill_process(Pid::from_raw(worker).unwrap(), Signal::KILL).unwrap();
+    let output = within("the end", child.wait_with_output()).await.unwrap();
+    let (code, _, complaints) = ended(output);
+    assert_eq!(code, Some(1), "{complaints}");
+    assert_eq!(complaints, "tidings-load: a worker process has ended: signal: 9 (SIGKILL)\n");
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_work_is_no_worker() {
+    let server = Scripted::start(|_| Answer::stays(STREAM)).await;
+    let plan = Plan::new(Target::parse(&server.url()).unwrap(), 2);
+    // The workers are this test, which does not know their argument.
+    let load = Load::new(plan).clients_per_process(1).run_for(LIMIT * 60);
+    let error = within("the end", load.run()).await.unwrap_err();
+    assert_eq!(error.kind(), LoadErrorKind::System, "{error}");
+}
+
+#[tokio::test]
+async fn a_worker_starts_no_load() {
+    let mut command = program(&["http://127.0.0.1:1/"]);
+    let output = command.env("TIDINGS_LOAD_WORKER", "1").output();
+    let (code, _, complaints) = ended(within("the program", output).await.unwrap());
+    assert_eq!(code, Some(1));
+    assert!(complaints.starts_with("tidings-load: this process is a worker"), "{complaints}");
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn ctrl_c_ends_early_with_what_was_measured() {
@@ -179,7 +260,9 @@ async fn ctrl_c_ends_early_with_what_was_measured() {
         _ => Answer::stays(STREAM),
     })
     .await;
-    let child = program(&[&server.url(), "-c", "1", "--for", "1h", "--json"]).spawn().unwrap();
+    // The second client would begin after half an hour.
+    let arguments = [&*server.url(), "-c", "2", "--ramp", "1h", "--for", "2h", "--json"];
+    let child = program(&arguments).spawn().unwrap();
     // A client that comes back has read its first stream.
     eventually("the second request", || server.requests().len() == 2).await;
     let id = Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap();

@@ -74,7 +74,8 @@
 //!
 //! # What it does not do
 //!
-//! There is no socket and no server: nothing here tests TLS, HTTP/2, the limits of `serve`, or a proxy.
+//! There is no socket and no server: nothing here tests TLS, HTTP/2, the limits of `serve`, or a proxy. A redirect is not
+//! followed, as a browser would.
 
 mod app;
 mod client;

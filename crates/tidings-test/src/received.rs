@@ -107,6 +107,8 @@ impl fmt::Display for Excerpt<'_> {
 pub(crate) struct Parser {
     decoder: Decoder,
     line: Vec<u8>,
+    /// The first line has ended, which a byte order mark may begin.
+    has_begun: bool,
     last_event_id: String,
 }
 
@@ -124,7 +126,12 @@ impl Parser {
                 continue;
             };
             self.line.extend_from_slice(text);
-            if let Some(comment) = self.line.strip_prefix(b":") {
+            let mut line = &*self.line;
+            if !self.has_begun {
+                line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+                self.has_begun = true;
+            }
+            if let Some(comment) = line.strip_prefix(b":") {
                 let comment = comment.strip_prefix(b" ").unwrap_or(comment);
                 pass(Received::Comment(String::from_utf8_lossy(comment).into_owned()));
             }
@@ -171,6 +178,11 @@ mod tests {
             let bytes: Vec<_> = stream.split("").collect();
             assert_eq!(parse(&bytes), expected, "{line_end:?}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_hides_no_comment() {
+        assert_eq!(parse(&["\u{feff}: one\n\u{feff}: no\n"]), ["comment: one"]);
     }
 
     #[test]

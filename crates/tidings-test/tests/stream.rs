@@ -1,4 +1,4 @@
-//! Streams of bytes without a framework, and without a runtime.
+//! Streams of bytes without a framework, and mostly without a runtime.
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,6 +47,23 @@ fn comments_without_end_do_not_outlast_the_limit() {
     let mut stream = TestStream::new(comments).limit(Duration::from_millis(10));
     let message = failure(stream.expect("created"));
     assert!(message.contains("nothing came within 10ms"), "{:.200}", message);
+}
+
+/// Comments without a pause, for long enough, and an end for a client that waits for longer.
+fn comments() -> TestStream {
+    let comments = stream::repeat(Ok::<_, Infallible>(": x\n\n")).take(10_000_000);
+    TestStream::new(comments).limit(Duration::from_millis(10))
+}
+
+#[tokio::test]
+async fn comments_without_end_do_not_outlast_a_silence() {
+    comments().expect_silence(Duration::from_millis(10)).await;
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "expected silence for 10ms, but comments come without a pause")]
+async fn comments_without_end_stop_a_paused_clock_and_do_not_outlast_the_limit() {
+    comments().expect_silence(Duration::from_millis(10)).await;
 }
 
 #[test]

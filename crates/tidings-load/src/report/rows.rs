@@ -96,7 +96,8 @@ impl Report {
             ("first byte", self.first_byte_ms),
             ("latency", self.latency_ms),
         ];
-        rows.extend(self.published.map(|published| ("publish", published.round_trip_ms)));
+        let published = self.published.as_ref();
+        rows.extend(published.map(|published| ("publish", published.round_trip_ms)));
         rows.push(("own lag", self.generator_lag_ms));
         rows
     }

@@ -68,7 +68,14 @@ async fn serve(mut stream: TcpStream, answer: Answer, heard: Arc<Mutex<Vec<Strin
             Err(_) => return,
         }
     }
-    heard.lock().unwrap().push(String::from_utf8(head).unwrap());
+    let head = String::from_utf8(head).unwrap();
+    // A body that nobody has read would reset the connection.
+    let length = head.split_once("Content-Length: ").and_then(|(_, rest)| rest.lines().next());
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    if stream.read_exact(&mut body).await.is_err() {
+        return;
+    }
+    heard.lock().unwrap().push(head);
     if stream.write_all(answer.text.as_bytes()).await.is_ok() && answer.stays {
         // Until the client closes it.
         let _ = stream.read_u8().await;
