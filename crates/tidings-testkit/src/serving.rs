@@ -52,9 +52,12 @@ macro_rules! serving_suite {
                 a_server_says_where_it_listens
             }
             limits {
+                #[cfg(target_os = "linux")]
                 an_address_has_a_limit_of_its_own
                 requests_count_for_the_client_that_a_proxy_names
+                #[cfg(target_os = "linux")]
                 a_proxy_names_the_client_and_nobody_else_does
+                #[cfg(target_os = "linux")]
                 a_proxy_of_the_proxy_protocol_begins_with_its_client
                 a_head_that_is_too_large_is_refused
                 a_head_of_http_2_that_is_too_large_is_refused

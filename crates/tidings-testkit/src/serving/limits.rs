@@ -15,7 +15,7 @@ const EVENTS: &str = "/events?topic=a";
 /// The only proxy, and the address from which clients connect unless they say otherwise.
 const PROXY: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// An address of this machine that is not the proxy's.
+/// An address of this machine that is not the proxy's. On Linux: others do not have it by themselves.
 const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 fn open<A: Serving>(limits: Limits) -> Site {
