@@ -1,5 +1,6 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 /// What a server does with a connection, for its [`Guarded`](crate::Guarded). Clones are of the same connection.
 ///
@@ -21,12 +22,18 @@ struct Counts {
     is_upgraded: AtomicBool,
     must_end: AtomicBool,
     is_full: AtomicBool,
+    /// Waits until no request is being answered.
+    idle_waker: Mutex<Option<Waker>>,
 }
 
 impl Counts {
     /// To be called after a change.
     fn change(&self) {
         self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    fn idle_waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.idle_waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -55,6 +62,12 @@ impl Activity {
     /// Whether no request is being answered.
     pub fn is_idle(&self) -> bool {
         self.0.answering.load(Ordering::Relaxed) == 0
+    }
+
+    /// Wakes this when no request is being answered any more; the caller looks again whether that is so already.
+    pub(crate) fn wake_when_idle(&self, waker: Waker) {
+        let before = self.0.idle_waker().replace(waker);
+        drop(before);
     }
 
     /// Whether a connection of HTTP/2 has been idle for so long that the server should end it, by GOAWAY.
@@ -100,8 +113,12 @@ pub struct Answering(Arc<Counts>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.answering.fetch_sub(1, Ordering::Relaxed);
+        let is_last = self.0.answering.fetch_sub(1, Ordering::Relaxed) == 1;
         self.0.change();
+        if is_last {
+            let waker = self.0.idle_waker().take();
+            waker.inspect(Waker::wake_by_ref);
+        }
     }
 }
 

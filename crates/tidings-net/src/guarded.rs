@@ -305,6 +305,11 @@ impl<IO: Io> Guarded<IO> {
                 }
             })?;
             self.is_set = true;
+            if self.protocol == Protocol::Http2 && self.phase == Phase::Open {
+                // Its last stream may end after the server has looked at it.
+                self.activity.wake_when_idle(cx.waker().clone());
+                self.phase();
+            }
             match (next, &mut self.timer) {
                 (None, _) => self.timer = None,
                 (Some(at), Some(timer)) => timer.reset(at),

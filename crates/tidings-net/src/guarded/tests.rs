@@ -129,6 +129,31 @@ async fn http2_ends(first: &[u8], rest: &'static [u8]) -> (String, u64) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_of_http_2_is_idle_from_the_end_of_its_last_stream() {
+    let connections = Connections::new(&Options::default());
+    let (io, _client) = duplex(1000);
+    let early = [HTTP2_PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
+    let mut guarded = Guarded::new(io, early, Protocol::Http2, connections, Permit::default());
+    let answering = guarded.activity().answer();
+    let began = Instant::now();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(answering);
+    });
+    let ending = async {
+        loop {
+            match guarded.read(&mut [0; 100]).await {
+                Ok(length) => assert!(length > 0),
+                Err(error) => break error,
+            }
+        }
+    };
+    let error = tokio::time::timeout(Duration::from_secs(1000), ending).await.expect("it ends");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+    assert_eq!(began.elapsed().as_secs(), 1 + 75 + 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_head_over_http_2_has_a_time_limit() {
     let ends = ("request's head takes too long".to_owned(), 30);
     // One byte that goes on in another frame; two of which one has come.
