@@ -67,7 +67,8 @@ impl Judge {
             is_known && numbers.is_none_or(|numbers| numbers.track.is_new(number))
         });
         let by_id = id.and_then(position).and_then(|(epoch, position)| {
-            let arrival = self.judge_position(epoch, position, is_new_number, verdict, comparison)?;
+            let arrival =
+                self.judge_position(epoch, position, is_new_number, verdict, comparison)?;
             verdict.judged_by_id += 1;
             Some((position, arrival))
         });
