@@ -49,7 +49,7 @@ impl fmt::Display for StreamError {
         let what = match self.kind {
             StreamErrorKind::Application => "event stream failed",
             StreamErrorKind::Snapshot => "snapshot failed",
-            StreamErrorKind::Cut => "stream was cut because its client reads too slowly",
+            StreamErrorKind::Cut => "stream was cut because of the memory that it held",
             StreamErrorKind::Reset(reason) => {
                 return write!(
                     f,

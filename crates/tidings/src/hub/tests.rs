@@ -367,13 +367,14 @@ fn vanished_topics_that_are_still_read_are_pinned() {
     assert_eq!(hub.metrics().topics, 0);
     let vanished = pinned() - 2 * 24_000;
     assert!((200_000..1_000_000).contains(&vanished), "{vanished}");
+    assert_eq!(hub.shared().pinned.vanished(), vanished);
     let [mut one, other] = readers;
     drop(other);
     assert_eq!(pinned(), 24_000 + vanished);
     // It learns that they are gone.
     let text = String::from_utf8(read_all(&mut one)).unwrap();
     assert!(text.contains("reset"), "{text}");
-    assert_eq!(pinned(), 0);
+    assert_eq!((pinned(), hub.shared().pinned.vanished()), (0, 0));
 }
 
 /// A hub with an event in so many topics that comparing them with [`many_patterns`] takes long.
