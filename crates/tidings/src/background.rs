@@ -134,7 +134,7 @@ impl Background {
             let unwanted = queue.add(work);
             drop(queue);
             self.more.notify_one();
-            drop(unwanted);
+            drop_safely(unwanted);
         } else {
             // No thread could be started: the caller does the work.
             drop(queue);

@@ -85,6 +85,7 @@ pub enum StreamErrorKind {
     /// The client was to be reset in mid-stream, and cannot be told, because the subscription
     /// [sends no status events](crate::Subscribe::status).
     Reset(ResetReason),
-    /// From the hub, in place of an orderly end: see [`Hub::end_streams_by_reset`](crate::Hub::end_streams_by_reset).
+    /// From the hub, in place of an orderly end: see [`Hub::end_streams_by_reset`](crate::Hub::end_streams_by_reset). Or because
+    /// it has failed, which would be a defect.
     Ended,
 }
