@@ -8,6 +8,8 @@ use std::thread::{self, available_parallelism};
 // Not those of `crate::sync`: in a model, nothing takes long.
 use parking_lot::{Condvar, Mutex};
 
+use crate::timers::drop_safely;
+
 struct Work {
     /// Makes a step. Returns whether there is more to do.
     step: Box<dyn FnMut() -> bool + Send>,
@@ -84,14 +86,28 @@ impl Queue {
         unwanted
     }
 
-    fn next(&mut self) -> Option<Work> {
+    /// Whether the first that waits has room.
+    fn has_room(&self) -> bool {
         let has_room = |work: &Work| self.memory == 0 || self.memory + work.memory <= Self::MEMORY;
-        if self.new.front().is_some_and(has_room) {
+        self.new.front().is_some_and(has_room)
+    }
+
+    fn has_next(&self) -> bool {
+        self.has_room() || !self.begun.is_empty()
+    }
+
+    fn next(&mut self) -> Option<Work> {
+        if self.has_room() {
             let work = self.new.pop_front()?;
             self.memory += work.memory;
             return Some(work);
         }
         self.begun.pop_front()
+    }
+
+    /// Work has ended that might have come to hold this.
+    fn finish(&mut self, memory: usize) {
+        self.memory -= memory;
     }
 }
 
@@ -118,7 +134,7 @@ impl Background {
             let unwanted = queue.add(work);
             drop(queue);
             self.more.notify_one();
-            drop(unwanted);
+            drop_safely(unwanted);
         } else {
             // No thread could be started: the caller does the work.
             drop(queue);
@@ -135,15 +151,20 @@ impl Background {
                 queue.idle -= 1;
                 continue;
             };
+            // There may be more to do than this: much that has waited for room, for instance.
+            if queue.has_next() {
+                self.more.notify_one();
+            }
             drop(queue);
             // Work that panics must not keep the other from being done.
-            let is_more = catch_unwind(AssertUnwindSafe(|| work.step())).unwrap_or_default();
-            let memory = work.memory;
-            let more = is_more.then_some(work);
-            queue = self.queue.lock();
-            match more {
-                Some(more) => queue.begun.push_back(more),
-                None => queue.memory -= memory,
+            if catch_unwind(AssertUnwindSafe(|| work.step())).unwrap_or_default() {
+                queue = self.queue.lock();
+                queue.begun.push_back(work);
+            } else {
+                let memory = work.memory;
+                drop_safely(work);
+                queue = self.queue.lock();
+                queue.finish(memory);
             }
         }
     }
@@ -152,7 +173,7 @@ impl Background {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::sync::mpsc::channel;
     use std::time::Duration;
 
@@ -200,11 +221,65 @@ mod tests {
             [next(), next(), next(), next()],
             [Some(Queue::MEMORY - 10), Some(10), Some(0), None]
         );
-        queue.memory = 0;
+        queue.finish(10);
+        assert!(queue.has_next());
         assert_eq!(queue.next().map(|work| work.memory), Some(1));
+        assert!(!queue.has_next() && queue.next().is_none());
+        queue.finish(Queue::MEMORY - 10);
         assert!(queue.next().is_none());
-        queue.memory = 0;
+        queue.finish(1);
         assert_eq!(queue.next().map(|work| work.memory), Some(2 * Queue::MEMORY), "alone");
+    }
+
+    /// How a work ends.
+    #[derive(Clone, Copy, PartialEq)]
+    enum End {
+        Done,
+        Panics,
+        PanicsWhenDropped,
+        Unwanted,
+    }
+
+    /// What a work holds, which is counted.
+    struct Much(Arc<AtomicUsize>, End);
+
+    impl Drop for Much {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+            assert!(self.1 != End::PanicsWhenDropped, "on purpose");
+        }
+    }
+
+    #[test]
+    fn work_that_may_hold_much_waits_for_the_one_before_however_that_ends() {
+        static OWN: Background = Background::new();
+        const STEPS: usize = 3;
+        const MEMORY: usize = Queue::MEMORY / 2 + 1;
+
+        let held = Arc::new(AtomicUsize::new(0));
+        let (tell, told) = channel();
+        let ends = [End::Done, End::Panics, End::PanicsWhenDropped, End::Unwanted].repeat(3);
+        for end in ends.iter().copied() {
+            let (held, tell) = (held.clone(), tell.clone());
+            let (mut much, mut steps) = (None, 0);
+            let step = move || {
+                if much.is_none() {
+                    tell.send(held.fetch_add(1, Ordering::Relaxed)).unwrap();
+                    much = Some(Much(held.clone(), end));
+                }
+                steps += 1;
+                assert!(steps < STEPS || end != End::Panics, "on purpose");
+                steps < STEPS || end == End::Unwanted
+            };
+            let looks = AtomicUsize::new(0);
+            let is_wanted =
+                move || end != End::Unwanted || looks.fetch_add(1, Ordering::Relaxed) < STEPS;
+            OWN.add(Work { step: Box::new(step), is_wanted: Box::new(is_wanted), memory: MEMORY });
+        }
+        for _ in ends {
+            let others = told.recv_timeout(Duration::from_secs(10));
+            assert_eq!(others, Ok(0), "it begins when nothing else is held");
+        }
     }
 
     #[test]

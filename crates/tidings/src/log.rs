@@ -456,7 +456,7 @@ impl TopicState {
 
     pub(crate) fn begin_replay(&mut self, pinned: &Pinned) {
         if self.is_removed && self.replays == 0 {
-            pinned.add(Self::EMPTY);
+            pinned.add_vanished(Self::EMPTY);
         }
         self.replays += 1;
     }
@@ -464,7 +464,7 @@ impl TopicState {
     pub(crate) fn end_replay(&mut self, pinned: &Pinned) {
         self.replays -= 1;
         if self.is_removed && self.replays == 0 {
-            pinned.remove(Self::EMPTY);
+            pinned.remove_vanished(Self::EMPTY);
         }
     }
 
@@ -472,7 +472,7 @@ impl TopicState {
     pub(crate) fn on_removed(&mut self, pinned: &Pinned) {
         self.is_removed = true;
         if self.replays > 0 {
-            pinned.add(Self::EMPTY);
+            pinned.add_vanished(Self::EMPTY);
         }
     }
 

@@ -5,6 +5,7 @@ mod cohort;
 mod delivery;
 mod finish;
 mod leaving;
+mod past;
 mod patterns;
 mod presence;
 mod replica;

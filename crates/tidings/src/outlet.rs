@@ -36,7 +36,10 @@ struct InTransit {
 
 /// Memory of a stream that can be taken from it, whatever it is doing.
 pub(crate) trait CanLetGo: Debug + Send + Sync {
-    /// Takes it. Returns how many bytes are free only later. To be called with no lock held.
+    /// How many bytes are pinned because of it, at most.
+    fn bytes(&self) -> usize;
+
+    /// Takes it. Returns how many bytes of vanished topics may be free only later. To be called with no lock held.
     fn let_go(&self) -> usize;
 }
 
@@ -175,20 +178,28 @@ impl Outlet {
         self.0.lock().as_ref().is_some_and(|in_transit| in_transit.is_cut)
     }
 
-    /// Since when the client has taken nothing; `None` if it holds nothing that counts, or is cut already.
-    pub(crate) fn stalled_since(&self) -> Option<u64> {
+    /// Whether there may be anything that can be taken.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
+    /// Since when the client has taken nothing, and how many bytes are pinned for what its stream needs; `None` if it holds
+    /// nothing that counts, or is cut already. To be called with no lock held.
+    pub(crate) fn stalled(&self) -> Option<(u64, usize)> {
         let outlet = self.0.lock();
         let in_transit = outlet.as_ref().filter(|in_transit| !in_transit.is_cut)?;
-        let holds =
-            in_transit.held.is_some() || !in_transit.rest.is_empty() || in_transit.needs_memory();
-        holds.then_some(in_transit.since)
+        let holds = in_transit.held.is_some() || !in_transit.rest.is_empty();
+        let (since, needed) = (in_transit.since, in_transit.needed.clone());
+        drop(outlet);
+        // It may be the last reference by now.
+        let needs = needed.and_then(|it| it.upgrade()).map_or(0, |needed| needed.bytes());
+        (holds || needs > 0).then_some((since, needs))
     }
 }
 
 impl Client {
-    /// Makes the stream end with an error, and takes what is on its way. Returns how many bytes will be free later, when its
-    /// transport is woken for instance, and what is to be woken when no lock is held.
-    pub(crate) fn cut(self: Arc<Self>) -> (usize, CutStream) {
+    /// Makes the stream end with an error, and takes what is on its way. To be called with no lock held.
+    pub(crate) fn cut(self: Arc<Self>) -> CutStream {
         let mut outlet = self.outlet.0.lock();
         let in_transit = outlet.get_or_insert_default();
         in_transit.is_cut = true;
@@ -196,17 +207,21 @@ impl Client {
         let needed = in_transit.needed.take().and_then(|needed| needed.upgrade());
         drop(outlet);
         drop(rest);
-        let later = needed.map_or(0, |needed| needed.let_go());
-        let (bytes, waker) = held.map_or((0, None), |(bytes, waker)| (bytes, Some(waker)));
-        (bytes + later, CutStream { client: self, waker })
+        let vanished = needed.map_or(0, |needed| needed.let_go());
+        let (held, waker) = held.map_or((0, None), |(bytes, waker)| (bytes, Some(waker)));
+        CutStream { client: self, waker, held, vanished }
     }
 }
 
 /// A stream that was cut, and does not know yet.
 #[must_use = "it has to be woken"]
 pub(crate) struct CutStream {
-    client: Arc<Client>,
+    pub(crate) client: Arc<Client>,
     waker: Option<Waker>,
+    /// How many bytes its transport lets go of when it is woken.
+    pub(crate) held: usize,
+    /// How many bytes of vanished topics may be free only later.
+    pub(crate) vanished: usize,
 }
 
 impl CutStream {

@@ -16,6 +16,8 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) struct Pinned {
     /// It wraps: an event that is dropped while it is evicted is counted out first.
     bytes: AtomicUsize,
+    /// Of these, those of topics that have vanished.
+    vanished: AtomicUsize,
     limit: usize,
     /// Above this many bytes, streams are ended. It is above the limit for a while when that was done and did not help at
     /// once, so that not every publication tries again.
@@ -29,12 +31,22 @@ impl Pinned {
     pub(crate) fn new(limit: usize) -> Arc<Self> {
         // So that the sums below cannot overflow.
         let limit = limit.min(usize::MAX / 4);
-        Arc::new(Self { bytes: AtomicUsize::new(0), limit, threshold: AtomicUsize::new(limit) })
+        Arc::new(Self {
+            bytes: AtomicUsize::new(0),
+            vanished: AtomicUsize::new(0),
+            limit,
+            threshold: AtomicUsize::new(limit),
+        })
     }
 
     pub(crate) fn bytes(&self) -> usize {
         let bytes = self.bytes.load(Ordering::Relaxed);
         if bytes > usize::MAX / 2 { 0 } else { bytes }
+    }
+
+    /// How many of them are those of topics that have vanished, and are still read.
+    pub(crate) fn vanished(&self) -> usize {
+        self.vanished.load(Ordering::Relaxed)
     }
 
     /// Whether streams must be ended.
@@ -100,6 +112,18 @@ impl Pinned {
         self.bytes.fetch_sub(length, Ordering::Relaxed);
     }
 
+    /// A topic has vanished that is still read.
+    pub(crate) fn add_vanished(&self, length: usize) {
+        self.vanished.fetch_add(length, Ordering::Relaxed);
+        self.add(length);
+    }
+
+    /// It is not read any more.
+    pub(crate) fn remove_vanished(&self, length: usize) {
+        self.vanished.fetch_sub(length, Ordering::Relaxed);
+        self.remove(length);
+    }
+
     fn counted(self: &Arc<Self>, bytes: Vec<u8>) -> Bytes {
         Bytes::from_owner(Counted { pinned: self.clone(), bytes })
     }
@@ -124,6 +148,12 @@ impl Drop for Kept {
 pub(crate) struct Held {
     pinned: Arc<Pinned>,
     length: usize,
+}
+
+impl Held {
+    pub(crate) fn bytes(&self) -> usize {
+        self.length
+    }
 }
 
 impl Drop for Held {

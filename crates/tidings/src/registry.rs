@@ -222,15 +222,6 @@ impl Registry {
         clients.filter(|client| filter(client)).cloned().collect()
     }
 
-    /// The clients that have something on its way to them, with the time since which they have taken none of it.
-    pub(crate) fn stalled(&self) -> Vec<(u64, Arc<Client>)> {
-        let entries = self.entries.lock();
-        let clients = entries.clients.iter().map(|ById(client)| client);
-        clients
-            .filter_map(|client| Some((client.outlet.stalled_since()?, client.clone())))
-            .collect()
-    }
-
     /// Observers are among them.
     pub(crate) fn of_principal(&self, principal: &str) -> Vec<Arc<Client>> {
         let entries = self.entries.lock();

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use reader::{Reader, Wakes, publish};
 use tidings::{
-    Event, History, Hub, HubBuilder, Retention, Snapshot, Subscription, clock::ManualClock,
-    error::StreamErrorKind, transport::Cohort,
+    Event, History, Hub, HubBuilder, Retention, Snapshot, Subscribe, Subscription,
+    clock::ManualClock, error::StreamErrorKind, transport::Cohort,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -54,7 +54,7 @@ fn a_reader_that_is_cut_in_the_middle_of_an_event_resumes_without_loss() {
     assert!(reader.data().is_empty(), "half an event is none");
     let error = reader.error.take().unwrap();
     assert_eq!(error.kind(), StreamErrorKind::Cut);
-    assert_eq!(error.to_string(), "stream was cut because its client reads too slowly");
+    assert_eq!(error.to_string(), "stream was cut because of the memory that it held");
     assert!(reader.chunk().is_none() && reader.ended);
     let (mut again, status) =
         Reader::open_with_status(hub.subscribe(["a"]).resume(reader.resume()));
@@ -123,22 +123,30 @@ fn snapshots_that_readers_hold_count() {
     assert_eq!(number(readers.pop().unwrap().messages().pop().unwrap().data()), 1);
 }
 
-/// For each topic: where its next event is, and the topic itself.
-#[test]
-fn what_streams_keep_of_the_past_of_many_topics_counts_and_is_taken_from_the_one_that_stalls() {
-    const TOPICS: usize = 1_500;
-    const EACH: usize = 24 * TOPICS;
+const TOPICS: usize = 1_500;
+/// What a stream keeps for the past of so many topics: for each, where its next event is, and the topic itself.
+const EACH: usize = 24 * TOPICS;
 
-    let clock = ManualClock::new();
-    let builder = Hub::builder().clock(clock.clock()).pinned_limit(3 * EACH - 1).heartbeat(None);
+fn hub_of_many_topics(clock: &ManualClock, pinned_limit: usize) -> Hub {
+    let builder = Hub::builder().clock(clock.clock()).pinned_limit(pinned_limit).heartbeat(None);
     let hub = builder.build();
     for n in 0..TOPICS {
         publish(&hub, &format!("p/{n}"), &"x".repeat(500));
     }
+    hub
+}
+
+fn past(hub: &Hub) -> Subscribe {
+    hub.subscribe_matching(["p/*"]).history(History::All)
+}
+
+#[test]
+fn what_streams_keep_of_the_past_of_many_topics_counts_and_is_taken_from_the_one_that_stalls() {
+    let clock = ManualClock::new();
+    let hub = hub_of_many_topics(&clock, 3 * EACH - 1);
     let open = || {
         clock.advance(Duration::from_millis(10));
-        let subscribe = hub.subscribe_matching(["p/*"]).history(History::All);
-        Reader::open_with_status(subscribe).0
+        Reader::open_with_status(past(&hub)).0
     };
     let [mut first, mut stalled] = [open(), open()];
     clock.advance(Duration::from_millis(10));
@@ -151,6 +159,81 @@ fn what_streams_keep_of_the_past_of_many_topics_counts_and_is_taken_from_the_one
     assert_eq!(stalled.error.unwrap().kind(), StreamErrorKind::Cut);
     assert_eq!([first.data().len(), third.data().len()], [TOPICS; 2]);
     assert_eq!(hub.metrics().pinned_bytes, 0);
+}
+
+#[test]
+fn as_many_streams_are_cut_at_once_as_need_be() {
+    const FIT: usize = 24;
+
+    let clock = ManualClock::new();
+    let hub = hub_of_many_topics(&clock, FIT * EACH);
+    let mut readers = Vec::new();
+    for n in 0..=FIT {
+        clock.advance(Duration::from_millis(10));
+        readers.push(Reader::open_with_status(past(&hub)).0);
+        assert_eq!(hub.metrics().streams_cut, if n < FIT { 0 } else { 4 });
+    }
+    // An eighth is free again.
+    assert_eq!(hub.metrics().pinned_bytes, 21 * EACH);
+    let is_cut: Vec<_> = readers.iter_mut().map(|reader| reader.chunk().is_none()).collect();
+    assert_eq!(is_cut, (0..=FIT).map(|n| n < 4).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_stream_whose_past_alone_needs_more_than_the_limit_gets_it_whole() {
+    for limit in [0, EACH - 1] {
+        let hub = hub_of_many_topics(&ManualClock::new(), limit);
+        let (mut reader, _) = Reader::open_with_status(past(&hub));
+        assert_eq!(hub.metrics().pinned_bytes, EACH);
+        assert_eq!(reader.data().len(), TOPICS);
+        let figures = hub.metrics();
+        assert_eq!((figures.streams_cut, figures.pinned_bytes), (0, 0));
+    }
+}
+
+#[test]
+fn streams_whose_pasts_need_more_than_the_limit_are_sent_them_in_turn() {
+    let clock = ManualClock::new();
+    let hub = hub_of_many_topics(&clock, EACH / 2);
+    let mut readers = [(); 3].map(|()| {
+        clock.advance(Duration::from_millis(10));
+        Reader::open_with_status(past(&hub)).0
+    });
+    assert_eq!(hub.metrics().streams_cut, 2);
+    let mut received = [0; 3];
+    for _ in 0..100 {
+        for (reader, received) in readers.iter_mut().zip(&mut received) {
+            clock.advance(Duration::from_millis(10));
+            // It comes back, and reads at once.
+            while reader.chunk().is_none() && reader.error.is_some() {
+                *reader = Reader::open_with_status(past(&hub).resume(reader.resume())).0;
+            }
+            *received += reader.messages_so_far().len();
+        }
+    }
+    assert_eq!(received, [TOPICS; 3]);
+    assert_eq!(hub.metrics().pinned_bytes, 0);
+}
+
+/// It is sent the past of some topics, for which nothing is counted.
+#[test]
+fn a_stream_that_holds_nothing_is_not_cut_in_place_of_others() {
+    const FEW: usize = 20;
+
+    let clock = ManualClock::new();
+    let hub = builder(MIB).clock(clock.clock()).build();
+    for n in 0..FEW {
+        publish(&hub, &format!("p/{n}"), &"x".repeat(8_000));
+    }
+    let (mut slow, _) = Reader::open_with_status(past(&hub));
+    assert!(slow.chunk().is_some());
+    let stalled = [0, 1, 2].map(|event| {
+        clock.advance(Duration::from_millis(10));
+        stall(&hub, event)
+    });
+    assert!(hub.metrics().streams_cut > 0);
+    assert_eq!(slow.data().len(), FEW);
+    drop(stalled);
 }
 
 /// It takes long to find out what this keeps, and then nobody reads it.

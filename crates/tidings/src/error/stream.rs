@@ -49,7 +49,7 @@ impl fmt::Display for StreamError {
         let what = match self.kind {
             StreamErrorKind::Application => "event stream failed",
             StreamErrorKind::Snapshot => "snapshot failed",
-            StreamErrorKind::Cut => "stream was cut because its client reads too slowly",
+            StreamErrorKind::Cut => "stream was cut because of the memory that it held",
             StreamErrorKind::Reset(reason) => {
                 return write!(
                     f,
@@ -85,6 +85,7 @@ pub enum StreamErrorKind {
     /// The client was to be reset in mid-stream, and cannot be told, because the subscription
     /// [sends no status events](crate::Subscribe::status).
     Reset(ResetReason),
-    /// From the hub, in place of an orderly end: see [`Hub::end_streams_by_reset`](crate::Hub::end_streams_by_reset).
+    /// From the hub, in place of an orderly end: see [`Hub::end_streams_by_reset`](crate::Hub::end_streams_by_reset). Or because
+    /// it has failed, which would be a defect.
     Ended,
 }

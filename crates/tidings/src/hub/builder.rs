@@ -143,13 +143,18 @@ impl HubBuilder {
         self
     }
 
-    /// The memory that stalled readers may hold together in addition, in bytes: events that no topic retains any more, and
-    /// what was read back from a [log](crate::backend), and 24 bytes for each topic of a pattern that has a past, until they have read that.
-    /// An event counts once, however many readers hold it. Above the
-    /// limit, the stream whose client has taken nothing for the longest time is ended with an error, then the next one;
-    /// their clients connect again, and resume. Events below 4 KiB are not counted. Chunks of several small
-    /// events, which readers share, have a limit of their own (16 MiB): above it, none is made, and events are sent one by one.
-    /// Default: 64 MiB.
+    /// The memory that readers may hold together in addition, in bytes: events that no topic retains any more, snapshots, and
+    /// what was read back from a [log](crate::backend). An event counts once, however many readers hold it; below 4 KiB, it
+    /// does not count. And what a stream keeps until it has been sent the past of a pattern: 24 bytes for each topic that has
+    /// any, and topics that vanish meanwhile, some 400 bytes each. Default: 64 MiB.
+    ///
+    /// Above the limit, the stream whose client has taken nothing for the longest time is ended with an error, then the next
+    /// one; their clients connect again, and resume. It may be one that reads, if those that read hold more than the limit. Of
+    /// the streams that keep memory for the past of patterns, the one that has gone on last is not ended: a past that needs
+    /// more than the limit is sent to one after the other.
+    ///
+    /// Chunks of several small events, which readers share, have a limit of their own (16 MiB): above it, none is made, and
+    /// events are sent one by one.
     pub fn pinned_limit(mut self, bytes: usize) -> Self {
         self.pinned_limit = bytes;
         self

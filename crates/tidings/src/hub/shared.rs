@@ -273,36 +273,43 @@ impl Shared {
     }
 
     /// Too much memory is pinned: ends streams until it is not, those first whose clients have taken nothing for the
-    /// longest time. To be called with no lock held.
+    /// longest time. Of those that need memory for their past, the one that has gone on last goes on: or none could be sent
+    /// a past that needs more than the limit. To be called with no lock held.
     #[cold]
     fn relieve(&self) {
         if self.is_relieving.swap(true, Ordering::Acquire) {
             return;
         }
-        let mut stalled = self.registry.stalled();
-        stalled.sort_unstable_by_key(|(since, _)| *since);
+        let in_use = self.registry.select(|client| client.outlet.is_in_use());
+        let stalled = in_use.into_iter().filter_map(|client| {
+            let (since, needs) = client.outlet.stalled()?;
+            Some((since, needs, client))
+        });
+        let mut stalled: Vec<_> = stalled.collect();
+        stalled.sort_unstable_by_key(|(since, ..)| *since);
+        let newest = stalled.iter().rposition(|(_, needs, _)| *needs > 0);
+        let spared = newest.map_or(0, |newest| stalled.remove(newest).1);
+        let target = self.pinned.target();
+        // Others need not end for what that one alone has above the limit.
+        let target = if spared > target { target + spared } else { target };
         let mut cut = Vec::new();
-        // Transports let go of what they hold when they are woken.
-        let mut will_be_free = 0;
-        for (_, client) in stalled {
-            if self.pinned.bytes().saturating_sub(will_be_free) <= self.pinned.target() {
+        // Transports let go of what they hold when they are woken, and topics that vanished are freed in steps.
+        let (mut held, mut vanished) = (0, 0);
+        for (.., client) in stalled {
+            let will_be_free = held + self.pinned.vanished().min(vanished);
+            if self.pinned.bytes().saturating_sub(will_be_free) <= target {
                 break;
             }
-            let (bytes, stream) = client.clone().cut();
-            will_be_free += bytes;
+            let stream = client.cut();
+            (held, vanished) = (held + stream.held, vanished + stream.vanished);
             self.counters.streams_cut.add();
-            cut.push((client, stream));
+            cut.push(stream);
         }
         self.pinned.be_patient();
         self.is_relieving.store(false, Ordering::Release);
         // Wakers may come back here.
-        for (client, stream) in cut {
-            tell!(
-                WARN,
-                &client,
-                None,
-                "stream cut: its client reads too slowly, and others need the memory"
-            );
+        for stream in cut {
+            tell!(WARN, &stream.client, None, "stream cut: others need the memory that it held");
             stream.wake();
         }
     }

@@ -162,8 +162,12 @@ impl CatchUp {
                     }
                 }
                 CatchUpState::LookBack(look) => {
-                    let Some((answer, head)) = look.take() else { return Poll::Pending };
+                    let Some(outcome) = look.take() else { return Poll::Pending };
                     self.state = CatchUpState::Look;
+                    let Ok((answer, head)) = outcome else {
+                        self.wait_for_retry();
+                        continue;
+                    };
                     if let Poll::Ready(progress) = self.looked(answer, head, shared, feed, client) {
                         return Poll::Ready(progress);
                     }

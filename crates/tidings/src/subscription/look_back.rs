@@ -6,6 +6,7 @@ use super::beginning::{Beginning, Request, View};
 use super::start_point::StartPoint;
 use crate::background;
 use crate::client::Client;
+use crate::heartbeat::timer::Call;
 use crate::hub::journal::Head;
 use crate::hub::journal::topics::Past;
 use crate::hub::search::Search;
@@ -45,9 +46,38 @@ pub(super) enum LookBack {
     Pending(PendingLook),
 }
 
-/// A look that takes long. Nobody looks any more once it is dropped.
+/// A look that takes long. Nobody looks any more once it is dropped, or its stream is closed.
 #[derive(Debug)]
-pub(super) struct PendingLook(Arc<Mutex<Option<(Answer, Head)>>>);
+pub(super) struct PendingLook(Outcome);
+
+type Outcome = Arc<Mutex<Option<Result<(Answer, Head), Failed>>>>;
+
+/// A look has ended without an answer, which is a defect.
+#[derive(Debug)]
+pub(super) struct Failed;
+
+/// The stream that a look is for, which is woken however that ends.
+struct Asking {
+    outcome: Outcome,
+    client: Arc<Client>,
+    is_answered: bool,
+}
+
+impl Asking {
+    fn answer(&mut self, outcome: Result<(Answer, Head), Failed>) {
+        self.is_answered = true;
+        *self.outcome.lock() = Some(outcome);
+        self.client.wake();
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.answer(Err(Failed));
+        }
+    }
+}
 
 /// How much of a search is done at once, in comparisons: a millisecond or two. It is little for almost all streams, and many
 /// requests at a time must not keep a thread that serves others. The rest is left to threads of its own.
@@ -112,12 +142,12 @@ impl PendingLook {
         (client, feed): (Arc<Client>, Arc<Feed>),
     ) -> Self {
         let this = Self(Arc::default());
-        let outcome = this.0.clone();
         let is_wanted = {
-            let outcome = outcome.clone();
+            let (outcome, client) = (this.0.clone(), client.clone());
             // This, that of the work, and that of the stream.
-            move || Arc::strong_count(&outcome) > 2
+            move || Arc::strong_count(&outcome) > 2 && !client.heartbeat.calls().has(Call::Close)
         };
+        let mut asking = Asking { outcome: this.0.clone(), client, is_answered: false };
         let (mut search, mut past, mut head) = (Some(search), None, Some(head));
         let memory = search.as_ref().map_or(0, |search| search.most_memory(&shared));
         background::run(memory, is_wanted, move || {
@@ -132,9 +162,8 @@ impl PendingLook {
             }
             if let (Some(past), Some(head)) = (past.take(), head.take()) {
                 let answer = question.answer_from(past, head, &feed.topics, &shared);
-                answer.0.note_need(&client, &shared);
-                *outcome.lock() = Some(answer);
-                client.wake();
+                answer.0.note_need(&asking.client, &shared);
+                asking.answer(Ok(answer));
                 shared.keep_pinned_limit();
             }
             false
@@ -143,7 +172,7 @@ impl PendingLook {
     }
 
     /// The answer, if it is there. The caller has registered the client's waker.
-    pub(super) fn take(&self) -> Option<(Answer, Head)> {
+    pub(super) fn take(&self) -> Option<Result<(Answer, Head), Failed>> {
         self.0.lock().take()
     }
 }
@@ -192,5 +221,72 @@ impl Question {
                 Err(reason) => Answer::Lost(reason),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use bytes::Bytes;
+    use futures_core::Stream;
+
+    use super::*;
+    use crate::error::{StreamError, StreamErrorKind};
+    use crate::event::Event;
+    use crate::hub::Hub;
+    use crate::subscription::Subscription;
+
+    fn look(stream: &Subscription) -> PendingLook {
+        let (shared, client) = (stream.shared().clone(), stream.client().clone());
+        let feed = client.feed.clone();
+        let search = Search::of(&feed.topics, &shared).unwrap();
+        let question = Question::AfterOffset(0, ResetReason::Trimmed);
+        PendingLook::begin(question, shared.head(), search, shared, (client, feed))
+    }
+
+    /// The outcome, when nobody looks any more.
+    #[track_caller]
+    fn outcome(look: &PendingLook) -> Option<Result<(Answer, Head), Failed>> {
+        let began = Instant::now();
+        while Arc::strong_count(&look.0) > 1 {
+            assert!(began.elapsed() < Duration::from_secs(30), "it ends");
+            thread::yield_now();
+        }
+        look.take()
+    }
+
+    fn poll(stream: &mut Subscription) -> Poll<Option<Result<Bytes, StreamError>>> {
+        Pin::new(stream).poll_next(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn nobody_looks_for_a_stream_that_is_closed() {
+        let hub = Hub::new();
+        hub.publish("p/1", Event::new("x")).wait().unwrap();
+        let stream = hub.subscribe_matching(["p/*"]).open().unwrap();
+        assert!(matches!(outcome(&look(&stream)), Some(Ok((Answer::GoOn(_), _)))));
+        stream.client().close();
+        assert!(matches!(outcome(&look(&stream)), Some(Err(Failed))));
+    }
+
+    #[test]
+    fn a_stream_whose_look_fails_is_woken_and_ends_with_an_error() {
+        let hub = Hub::new();
+        let mut stream = hub.subscribe("a").open().unwrap();
+        let (look, client) = (PendingLook(Arc::default()), stream.client().clone());
+        let (outcome, asks) = (look.0.clone(), client.clone());
+        let asking = Asking { outcome, client: asks, is_answered: false };
+        stream.out_of_band().look_back = Some(look);
+        while poll(&mut stream).is_ready() {}
+        assert!(client.heartbeat.is_registered(Waker::noop()));
+        drop(asking);
+        assert!(!client.heartbeat.is_registered(Waker::noop()));
+        assert!(poll(&mut stream).is_pending(), "the server sends what it has");
+        let Poll::Ready(Some(Err(error))) = poll(&mut stream) else { panic!("it goes on") };
+        assert_eq!(error.kind(), StreamErrorKind::Ended);
     }
 }

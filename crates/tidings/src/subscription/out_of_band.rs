@@ -13,7 +13,7 @@ use super::application_task::ApplicationTask;
 use super::catch_up::CatchUp;
 use super::ends::AskedEnds;
 use super::handing_out::Item;
-use super::look_back::PendingLook;
+use super::look_back::{Failed, PendingLook};
 use super::replay::Replay;
 use super::snapshot::{AwaitedSnapshot, SharedSnapshot, Snapshot};
 use super::topics::AddedHistory;
@@ -220,9 +220,12 @@ impl Subscription {
             if let Some(look) = &out_of_band.look_back {
                 // The waker first, as above.
                 self.client.heartbeat.register(cx.waker());
-                let Some((answer, head)) = look.take() else { return NextStep::Wait };
+                let Some(outcome) = look.take() else { return NextStep::Wait };
                 out_of_band.look_back = None;
-                self.on_answer(answer, head, Ready::default());
+                match outcome {
+                    Ok((answer, head)) => self.on_answer(answer, head, Ready::default()),
+                    Err(Failed) => self.fail(StreamError::ended()),
+                }
                 continue;
             }
             if let Some(catch_up) = out_of_band.catch_up.take() {

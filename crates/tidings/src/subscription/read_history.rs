@@ -131,13 +131,14 @@ impl fmt::Debug for ReadHistory {
     }
 }
 
-/// What was being read is gone.
+/// What was being read is gone, or could not be found.
 struct Overrun;
 
 impl Reader {
     /// Ready when everything is read.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Overrun>> {
-        while let Some(bytes) = std::task::ready!(self.subscription.poll_past(&mut self.rounds, cx))
+        while let Some(bytes) =
+            std::task::ready!(self.subscription.poll_past(&mut self.rounds, cx))?
         {
             // There is no limit that it could exceed.
             if self.decoder.feed(&bytes).is_err() {
@@ -185,15 +186,18 @@ impl Reader {
 impl Subscription {
     /// The next bytes of the past: `None` where the stream goes live, which is moved on so many times if something was
     /// published meanwhile.
-    fn poll_past(&mut self, rounds: &mut usize, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_past(
+        &mut self,
+        rounds: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, Overrun>> {
         loop {
             if self.out_of_band.is_some() {
                 // A hub that is closed has the same past.
                 match self.poll_out_of_band(false, false, cx) {
-                    NextStep::Yield(item) => return Poll::Ready(Some(item.bytes)),
-                    NextStep::Wait | NextStep::LetServerSend | NextStep::End => {
-                        return Poll::Pending;
-                    }
+                    NextStep::Yield(item) => return Poll::Ready(Ok(Some(item.bytes))),
+                    NextStep::Wait | NextStep::LetServerSend => return Poll::Pending,
+                    NextStep::End => return Poll::Ready(Err(Overrun)),
                     NextStep::Read => {}
                 }
             }
@@ -201,14 +205,14 @@ impl Subscription {
             if self.cursor.offset >= joined {
                 let watermark = self.shared.watermark();
                 if *rounds == 0 || self.cursor.offset >= watermark {
-                    return Poll::Ready(None);
+                    return Poll::Ready(Ok(None));
                 }
                 *rounds -= 1;
                 self.cursor.joined = watermark;
                 continue;
             }
             match self.read(joined.min(self.shared.watermark())) {
-                Ok(Some(item)) => return Poll::Ready(Some(item.bytes)),
+                Ok(Some(item)) => return Poll::Ready(Ok(Some(item.bytes))),
                 Ok(None) => {}
                 Err(reason) => self.on_overrun(reason),
             }

@@ -58,7 +58,10 @@ impl PastLogs {
 #[derive(Debug)]
 pub(crate) struct Replay {
     reading: Mutex<Option<Reading>>,
-    is_large: bool,
+    topics: usize,
+    /// What is pinned for it, besides topics that vanish.
+    memory: usize,
+    pinned: Arc<Pinned>,
 }
 
 #[derive(Debug)]
@@ -77,20 +80,21 @@ impl Replay {
     pub(super) fn new(shared: &Arc<Shared>, past: PastLogs, cursor: Cursor) -> Self {
         let whole_from = past.whole_from(cursor.joined);
         let PastLogs { logs, next, filter, readers, .. } = past;
-        let is_large = logs.len() * (Self::EACH + TopicState::EMPTY) >= Pinned::COUNTED;
         // The topics keep their live window meanwhile, or the next event might push out what is about to be read.
         logs.iter().for_each(|log| log.lock().begin_replay(&shared.pinned));
         let merge = Merge::new(&next, cursor.joined, whole_from);
         // Clients that come back at the same time share what is written for them.
         let feed = shared.feeds.of_past(logs, filter, readers);
-        let memory = shared.pinned.hold_memory(feed.topics.len() * Self::EACH);
-        let reading = Reading { shared: shared.clone(), feed, cursor, merge, _memory: memory };
-        Self { reading: Mutex::new(Some(reading)), is_large }
+        let (topics, pinned) = (feed.topics.len(), shared.pinned.clone());
+        let held = pinned.hold_memory(topics * Self::EACH);
+        let memory = held.as_ref().map_or(0, Held::bytes);
+        let reading = Reading { shared: shared.clone(), feed, cursor, merge, _memory: held };
+        Self { reading: Mutex::new(Some(reading)), topics, memory, pinned }
     }
 
     /// It goes on now: if it keeps much, that is taken from those first that have not gone on for the longest time.
     pub(super) fn note_need(self: &Arc<Self>, outlet: &Outlet, now: u64) {
-        if self.is_large {
+        if self.topics * (Self::EACH + TopicState::EMPTY) >= Pinned::COUNTED {
             let memory = Arc::downgrade(self);
             outlet.need(memory, now);
         }
@@ -111,6 +115,10 @@ impl Replay {
 }
 
 impl CanLetGo for Replay {
+    fn bytes(&self) -> usize {
+        self.memory + self.pinned.vanished().min(self.topics * TopicState::EMPTY)
+    }
+
     fn let_go(&self) -> usize {
         let reading = self.reading.lock().take();
         // Dropped outside the lock: it takes others.

@@ -91,8 +91,10 @@ impl Feed {
         siblings: Option<Arc<Feeds>>,
         gate: Option<Arc<Gate>>,
     ) -> Self {
+        // With a filter or of newcomers, it is only read for its past, which needs no index.
+        let may_be_live = siblings.is_some() && filter.is_none() && readers == Readers::Any;
         Self {
-            index: siblings.as_ref().and_then(|_| TopicIndex::of(&topics)),
+            index: may_be_live.then(|| TopicIndex::of(&topics)).flatten(),
             is_latest: topics.iter().any(|topic| topic.retention.is_latest_per_key()),
             topics: topics.into(),
             filter,

@@ -39,10 +39,12 @@ pub(crate) enum PastRead {
 impl Merge {
     /// `next`: the offset of each topic's next event, in the feed's order. Those after `joined` are of no concern.
     pub(crate) fn new(next: &[u64], joined: u64, whole_from: u64) -> Self {
+        let most = next.len();
         let next = (0..).zip(next.iter().copied()).filter(|(_, offset)| *offset <= joined);
-        let next = next.map(|(place, offset)| Reverse(Next { offset, place }));
-        let next: Vec<_> = next.collect();
-        Self { next: next.into(), left: VecDeque::new(), whole_from }
+        // With room for no more: this is counted.
+        let mut heap = Vec::with_capacity(most);
+        heap.extend(next.map(|(place, offset)| Reverse(Next { offset, place })));
+        Self { next: heap.into(), left: VecDeque::new(), whole_from }
     }
 
     /// Bytes of memory for each topic.
@@ -58,8 +60,8 @@ impl Merge {
 }
 
 impl Feed {
-    /// How many frames are compared with a filter before others have their turn.
-    const MOST_HIDDEN: usize = 16 * Self::COMPARED;
+    /// How many frames that are hidden, and topics that have none to send, are looked at before others have their turn.
+    const MOST_LOOKS: usize = 16 * Self::COMPARED;
 
     /// What follows the cursor in the past, which ends where the subscription joined. The cursor moves on.
     ///
@@ -102,7 +104,7 @@ impl Feed {
     }
 
     /// Collects the next frames of all topics in a range, in the hub's order: up to `room` bytes, and at least one frame
-    /// unless many are hidden.
+    /// unless there is much that is not sent.
     fn gather_merged(
         &self,
         range: Range,
@@ -110,13 +112,14 @@ impl Feed {
         room: usize,
     ) -> Result<Gathered, ResetReason> {
         let mut frames: Vec<Frame> = Vec::new();
-        let (mut size, mut hidden, mut is_full) = (0, 0_usize, false);
+        let (mut size, mut looks, mut is_full) = (0, 0_usize, false);
         while let Some(Reverse(Next { offset, place })) = merge.next.pop() {
             // Before what is next in any other topic.
             let until = merge.first().map_or(range.to, |first| first.min(range.to));
             let Some(topic) = self.topics.get(place as usize) else { continue };
             // Another reader's chunk may have taken this one past it.
             let from = range.from.max(offset - 1);
+            let before = frames.len();
             let state = topic.lock();
             if let Some(reason) = self.gap_after(from, &state) {
                 return Err(reason);
@@ -133,8 +136,8 @@ impl Feed {
                     continue;
                 }
                 if !self.passes(frame) {
-                    hidden += 1;
-                    if hidden.is_multiple_of(Self::COMPARED) {
+                    looks += 1;
+                    if looks.is_multiple_of(Self::COMPARED) {
                         merge.push(frame.offset + 1, place);
                         break;
                     }
@@ -151,7 +154,9 @@ impl Feed {
             drop(state);
             #[cfg(test)]
             super::test_hook::between_topics();
-            if is_full || hidden >= Self::MOST_HIDDEN {
+            // Of values, what was next may be superseded, in all topics.
+            looks += usize::from(frames.len() == before);
+            if is_full || looks >= Self::MOST_LOOKS {
                 // Everything before what is next was taken.
                 let taken = frames.last().map_or(range.from, |last| last.offset);
                 let to = merge.first().map_or(range.to, |first| taken.max(first - 1));
@@ -159,5 +164,18 @@ impl Feed {
             }
         }
         Ok(Gathered { to: range.to, frames })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_for_a_topic_is_what_is_counted() {
+        // One more than a vector has room for that doubles.
+        let next: Vec<u64> = (1..=65_537).collect();
+        let merge = Merge::new(&next, 65_537, 0);
+        assert!(merge.next.capacity() < next.len() + next.len() / 8);
     }
 }
