@@ -32,7 +32,7 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn new(options: RedisOptions, endpoint: Endpoint) -> Self {
         let endpoint = Arc::new(endpoint);
-        let keys = Keys::new(&options.name);
+        let keys = Keys::new(&options.name, endpoint.database());
         let link = Link::new(endpoint.clone(), keys.stream.clone(), options.answer_timeout);
         Self { options, endpoint, keys, link, epoch: Mutex::default() }
     }

@@ -60,7 +60,7 @@
 //! | `{tidings}:log` | the stream |
 //! | `{tidings}:once:…` | for each idempotency key, the id of its entry; with a time to live |
 //! | `{tidings}:ends`, `{tidings}:ends-by-time` | the topics that are finished, with the ids of their last events: for as long as the stream has these |
-//! | `{tidings}:signal` | a channel, not a key: ephemeral events, and what nodes ask each other |
+//! | `{tidings}:signal` | a channel, not a key: ephemeral events, and what nodes ask each other; `{tidings}:signal:5` in database 5 |
 //!
 //! `tidings` is the log's [name](RedisLogBuilder::name). All keys share a hash tag, so one node of a Redis Cluster
 //! has them all. The stream has a consumer group called `tidings:…` that nobody reads by: it names the history.
@@ -81,7 +81,7 @@
 //! A user needs these. `wait` is for replicas that are waited for, `select` for databases other than 0:
 //!
 //! ```text
-//! ACL SETUSER hub on >secret resetchannels ~{tidings}:* &{tidings}:signal -@all
+//! ACL SETUSER hub on >secret resetchannels ~{tidings}:* &{tidings}:signal* -@all
 //!   +info +ping +eval +evalsha +xadd +xread +xrange +xrevrange +xlen +xinfo +xgroup +xtrim
 //!   +hget +hmget +hset +hdel +zadd +zrem +zrangebyscore +get +set +time +exists +publish +subscribe +wait +select
 //! ```
