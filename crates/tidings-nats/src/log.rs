@@ -1,6 +1,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -179,7 +180,8 @@ impl Log for NatsLog {
         let follower =
             Follower::new(engine, replica.clone(), commands, state, position, is_selective);
         self.spawn(follower.run());
-        self.spawn(send_signals(self.engine.clone(), signals));
+        // It ends by itself when everything in its queue is sent: that this node leaves is the last.
+        self.runtime.spawn(send_signals(self.engine.clone(), signals));
         self.spawn(take_signals(self.engine.clone(), replica));
     }
 
@@ -261,6 +263,8 @@ async fn send_signals(engine: Arc<Engine>, mut signals: mpsc::Receiver<Bytes>) {
             let _ = engine.client.publish(engine.subjects.signal(), signal).await;
         }
     }
+    // The client may end with the log, and what it has not written then is lost.
+    let _ = timeout(Duration::from_secs(1), engine.client.flush()).await;
 }
 
 async fn take_signals(engine: Arc<Engine>, replica: Replica) {

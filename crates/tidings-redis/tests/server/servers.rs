@@ -10,7 +10,7 @@ use tidings_testkit::log::Client;
 use tidings_testkit::redis::Server;
 #[cfg(feature = "sentinel")]
 use tidings_testkit::requirements::met;
-use tokio::time::interval;
+use tokio::time::{interval, sleep};
 
 use super::{epoch, id_of, node, publish, server, server_with};
 
@@ -108,6 +108,24 @@ async fn another_database_is_another_log() {
     for hub in ours.iter().chain(&theirs) {
         assert!(hub.cluster().nodes().len() <= 2);
     }
+}
+
+#[tokio::test]
+async fn what_nodes_tell_each_other_in_an_outage_is_not_sent_after_it() {
+    let Some(server) = server().await else { return };
+    let hubs = [node(&server.url()).await, node(&server.url()).await];
+    let mut client = Client::expect(&hubs[1], &["a"], None, "fresh").await;
+    hear(&mut client, &hubs[0], "before").await;
+    server.pause();
+    // The first may be on its way already, and the others wait for the answer.
+    for data in ["first", "late", "late", "late"] {
+        hubs[0].publish_ephemeral("a", Event::new(data)).expect("it is published");
+    }
+    // Longer than anybody waits for the answer.
+    sleep(Duration::from_secs(4)).await;
+    server.resume();
+    let heard = hear(&mut client, &hubs[0], "after").await;
+    assert!(heard.iter().all(|data| data != "late"), "{heard:?}");
 }
 
 #[tokio::test]
