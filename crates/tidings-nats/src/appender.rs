@@ -164,8 +164,10 @@ impl Appender {
     pub(crate) fn new(engine: Arc<Engine>, timeout: Duration) -> Self {
         let context = ContextBuilder::new()
             .timeout(timeout)
-            // Includes, for a while, those of markers and of attempts that were lost.
-            .max_ack_inflight(4 * Self::IN_FLIGHT)
+            // Includes, for a while, those of markers and of attempts that were lost. Nothing may wait for room here: only
+            // this task makes it.
+            .max_ack_inflight(1 << 20)
+            .backpressure_on_inflight(false)
             .build(engine.client.clone());
         let connects = engine.connects();
         Self {
