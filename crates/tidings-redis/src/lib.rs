@@ -26,7 +26,7 @@
 //! events in it.
 //!
 //! Each node follows the stream over its own connection, and serves its clients from what it has read. It reads
-//! older events back from Redis. It appends in batches: the events that arrive during one round trip. After a
+//! older events back from Redis, some 256 KiB with a command if they are of similar sizes. It appends in batches: the events that arrive during one round trip. After a
 //! lost link it continues after the last entry that it has, with a random wait of up to 2 s between attempts.
 //! A link on which no answer comes counts as dead after 1.4 s.
 //!

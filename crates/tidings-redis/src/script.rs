@@ -115,6 +115,15 @@ pub(crate) static STATE: LazyLock<Lua> = LazyLock::new(|| {
 pub(crate) static PRESENT: LazyLock<Lua> =
     LazyLock::new(|| Lua::new("return #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])"));
 
+/// `OLDEST stream end count` answers with the id of the oldest of the newest entries up to `end`, at most `count` of them, or
+/// with nothing. Not with the entries, which may be large.
+pub(crate) static OLDEST: LazyLock<Lua> = LazyLock::new(|| {
+    Lua::new(
+        "local newest = redis.call('XREVRANGE', KEYS[1], ARGV[1], '-', 'COUNT', ARGV[2])\n\
+         return #newest > 0 and newest[#newest][1] or ''",
+    )
+});
+
 /// `CLAIM stream before after` replaces the group that names the history, or makes the first if `before` is empty;
 /// unless the stream has another one than `before`. Answers with the one that the stream has then.
 pub(crate) static CLAIM: LazyLock<Lua> = LazyLock::new(|| {
