@@ -189,13 +189,15 @@ impl CoreBridgeBuilder {
         if self.subjects.is_empty() {
             return Err(error(LogErrorKind::Refused, "bridge has no subject"));
         }
-        let options = connection(self.options).await?;
+        let (options, complaint) = connection(self.options).await?;
         let client = options.connect(&*addresses(servers.as_ref())).await.map_err(connecting)?;
         let mut subscriptions = SelectAll::new();
         for subject in self.subjects {
             subscriptions.push(subscribe(&client, subject, self.queue_group.clone()).await?);
         }
-        timeout(ROUND_TRIP, round_trip(&client)).await.map_err(|_| no_answer("subscribe"))??;
+        let subscribed = timeout(ROUND_TRIP, round_trip(&client)).await;
+        let subscribed = subscribed.unwrap_or_else(|_| Err(no_answer("subscribe")));
+        subscribed.map_err(|error| complaint.explain(error))?;
         let counters = Arc::new(Counters::default());
         let task = run(subscriptions, hub, self.format, counters.clone());
         Ok(CoreBridge { counters, task: tokio::spawn(task) })
