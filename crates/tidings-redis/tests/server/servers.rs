@@ -187,6 +187,14 @@ async fn an_event_is_acknowledged_only_when_the_replicas_have_it() {
         .append_timeout(Duration::from_secs(5));
     let hub = Hub::builder().build_on(log.connect().await.expect("the server is running"));
     id_of(&hub, "a", "one").await;
+    let mut once = Vec::new();
+    for _ in 0..2 {
+        let publish = hub.publish_once("key", "a", Event::new("once"));
+        once.push(within("an answer", publish).await.expect("the replica has it"));
+    }
+    assert_eq!((once[0].id(), once[1].is_duplicate()), (once[1].id(), true));
+    let left = primary.cli(&["TTL", "{tidings}:once:key"]).await;
+    assert!(left.parse::<i64>().is_ok_and(|seconds| seconds > 0), "{left}");
     replica.kill().await;
     let error = publish(&hub, "a", "two").await.unwrap_err();
     assert!(error.to_string().contains("0 of 1 replicas have it"), "{error}");
