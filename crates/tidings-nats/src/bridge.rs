@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use async_nats::{Client, Message, Subject, Subscriber};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, SelectAll};
+use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tidings::backend::{Append, Envelope, LogError, LogErrorKind, RecordError};
 use tidings::error::{PublishError, PublishErrorKind};
-use tidings::{Hub, Publish, Published, Topic};
+use tidings::{Hub, Published, Topic};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -244,6 +245,9 @@ async fn round_trip(client: &Client) -> Result<(), LogError> {
     messages.next().await.map(|_| ()).ok_or_else(|| no_answer("subscribe"))
 }
 
+/// What became of a message of a subject.
+type Answer = (Subject, Result<Published, PublishError>);
+
 async fn run(
     mut messages: SelectAll<Subscriber>,
     hub: Hub,
@@ -253,7 +257,7 @@ async fn run(
     // Further messages wait in their subscription.
     const UNANSWERED: usize = 1_024;
 
-    let mut answers = FuturesUnordered::new();
+    let mut answers: FuturesUnordered<BoxFuture<'static, Answer>> = FuturesUnordered::new();
     loop {
         tokio::select! {
             Some((subject, answer)) = answers.next() => match answer {
@@ -272,7 +276,8 @@ async fn run(
                             Some(key) => hub.publish_once(key, topic, event),
                             None => hub.publish(topic, event),
                         };
-                        answers.push(answer(message.subject, publish));
+                        let subject = message.subject;
+                        answers.push(async move { (subject, publish.await) }.boxed());
                     }
                     Err(error) => {
                         let error = format!("subject {:?}: {error}", message.subject.as_str());
@@ -282,13 +287,6 @@ async fn run(
             }
         }
     }
-}
-
-async fn answer(
-    subject: Subject,
-    publish: Publish,
-) -> (Subject, Result<Published, PublishError>) {
-    (subject, publish.await)
 }
 
 #[cfg(test)]

@@ -49,6 +49,8 @@
 //!   [`append_timeout`](RedisLogBuilder::append_timeout) has passed. An event without a key is tried once: if the
 //!   link is lost before the answer, it has failed as
 //!   [`Unacknowledged`](tidings::backend::LogErrorKind::Unacknowledged), and may be in the stream.
+//! - Events are appended in the order in which a hub published them. Those that the server refuses for a moment, because it
+//!   loads its data or its cluster is down, are tried again, and may come after later ones.
 //! - While Redis cannot be reached, streams stay open, and publications wait up to `append_timeout`.
 //! - When Redis's memory or disk is full, publications are refused with
 //!   [`Full`](tidings::backend::LogErrorKind::Full); clients still receive what is in the stream.
@@ -65,6 +67,8 @@
 //! `tidings` is the log's [name](RedisLogBuilder::name). All keys share a hash tag, so one node of a Redis Cluster
 //! has them all. The stream has a consumer group called `tidings:…` that nobody reads by: it names the history.
 //! Destroying it begins another history. To empty a log, `DEL {tidings}:log`: all clients are reset.
+//! Delete `{tidings}:once:*` with it, or do not use old idempotency keys again within their window: a publication with
+//! one of them would be acknowledged as a duplicate of an event that is gone.
 //!
 //! An event takes its fields and about 50 bytes, up to a third more if it is large; 100,000 events of 200 bytes take
 //! 26 MB. A remembered idempotency key takes about 200 bytes. The log keeps

@@ -31,8 +31,8 @@ impl Lua {
     }
 }
 
-/// `APPEND stream ends ends-by-time [once] max_events is_last window nonce waits "topic" topic field value …` appends an entry,
-/// unless the topic is finished, which is an error, or `once` exists. `once` then holds the entry's id and the nonce of its
+/// `APPEND stream ends ends-by-time [once] max_events is_last window nonce waits "topic" topic field value …` appends an
+/// entry, unless the topic is finished, which is an error, or `once` exists. `once` then holds the entry's id and the nonce of its
 /// publication, for `window` milliseconds. The answer is what it holds, or would hold. If
 /// replicas are waited for (`waits`), it is written also where it exists: a server waits only for what the connection wrote.
 pub(crate) static APPEND: LazyLock<Lua> = LazyLock::new(|| {
