@@ -94,7 +94,7 @@ impl Publication {
             match timeout_at(self.deadline, engine.end_of(&self.subject)).await {
                 Ok(Ok(end)) => break end,
                 Ok(Err(refusal)) if engine.is_connected() && engine.connects() == connects => {
-                    self.reply.send(Err(refusal));
+                    self.reply.send(Err(engine.complaint.explain(refusal)));
                     return None;
                 }
                 // It was lost with the connection, and is asked again over the next one.
@@ -164,8 +164,10 @@ impl Appender {
     pub(crate) fn new(engine: Arc<Engine>, timeout: Duration) -> Self {
         let context = ContextBuilder::new()
             .timeout(timeout)
-            // Includes, for a while, those of markers and of attempts that were lost.
-            .max_ack_inflight(4 * Self::IN_FLIGHT)
+            // Includes, for a while, those of markers and of attempts that were lost. Nothing may wait for room here: only
+            // this task makes it.
+            .max_ack_inflight(1 << 20)
+            .backpressure_on_inflight(false)
             .build(engine.client.clone());
         let connects = engine.connects();
         Self {
@@ -312,7 +314,7 @@ impl Appender {
 
     fn fail(&mut self, number: u64, error: LogError) {
         if let Some(publication) = self.sent.remove(&number) {
-            publication.reply.send(Err(error));
+            publication.reply.send(Err(self.engine.complaint.explain(error)));
         }
     }
 
@@ -322,7 +324,8 @@ impl Appender {
             if entry.get().deadline > now {
                 return;
             }
-            entry.remove().reply.send(Err(unacknowledged()));
+            let error = self.engine.complaint.explain(unacknowledged());
+            entry.remove().reply.send(Err(error));
         }
     }
 

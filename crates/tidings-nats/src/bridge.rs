@@ -3,12 +3,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_nats::{Client, Message, Subscriber};
+use async_nats::{Client, Message, Subject, Subscriber};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, SelectAll};
+use futures_util::{FutureExt, StreamExt};
+use parking_lot::Mutex;
 use tidings::backend::{Append, Envelope, LogError, LogErrorKind, RecordError};
-use tidings::{Hub, Publish, Topic};
+use tidings::error::{PublishError, PublishErrorKind};
+use tidings::{Hub, Published, Topic};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -25,7 +28,7 @@ use crate::error::{asking, connecting, error, no_answer};
 /// The subject of a message is its topic. The subjects of a bridge may have the wildcards of NATS: `*` for one
 /// token, `>` for all that follow.
 ///
-/// The bridge ends when it is dropped.
+/// The bridge ends when it is dropped, or at the first message after the hub was closed.
 ///
 /// ```no_run
 /// use tidings::Hub;
@@ -86,6 +89,19 @@ struct Counters {
     published: AtomicU64,
     rejected: AtomicU64,
     failed: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Counters {
+    fn published(&self) {
+        self.published.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a message as malformed, or as one that the hub did not take.
+    fn lost(&self, counter: &AtomicU64, error: String) {
+        *self.last_error.lock() = Some(error);
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl CoreBridge {
@@ -114,6 +130,12 @@ impl CoreBridge {
             rejected: count(&self.counters.rejected),
             failed: count(&self.counters.failed),
         }
+    }
+
+    /// What was wrong with the last message that was rejected or has failed, with its subject.
+    #[must_use]
+    pub fn last_error(&self) -> Option<String> {
+        self.counters.last_error.lock().clone()
     }
 }
 
@@ -168,13 +190,15 @@ impl CoreBridgeBuilder {
         if self.subjects.is_empty() {
             return Err(error(LogErrorKind::Refused, "bridge has no subject"));
         }
-        let options = connection(self.options).await?;
+        let (options, complaint) = connection(self.options).await?;
         let client = options.connect(&*addresses(servers.as_ref())).await.map_err(connecting)?;
         let mut subscriptions = SelectAll::new();
         for subject in self.subjects {
             subscriptions.push(subscribe(&client, subject, self.queue_group.clone()).await?);
         }
-        timeout(ROUND_TRIP, round_trip(&client)).await.map_err(|_| no_answer("subscribe"))??;
+        let subscribed = timeout(ROUND_TRIP, round_trip(&client)).await;
+        let subscribed = subscribed.unwrap_or_else(|_| Err(no_answer("subscribe")));
+        subscribed.map_err(|error| complaint.explain(error))?;
         let counters = Arc::new(Counters::default());
         let task = run(subscriptions, hub, self.format, counters.clone());
         Ok(CoreBridge { counters, task: tokio::spawn(task) })
@@ -221,6 +245,9 @@ async fn round_trip(client: &Client) -> Result<(), LogError> {
     messages.next().await.map(|_| ()).ok_or_else(|| no_answer("subscribe"))
 }
 
+/// What became of a message of a subject.
+type Answer = (Subject, Result<Published, PublishError>);
+
 async fn run(
     mut messages: SelectAll<Subscriber>,
     hub: Hub,
@@ -230,29 +257,35 @@ async fn run(
     // Further messages wait in their subscription.
     const UNANSWERED: usize = 1_024;
 
-    let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
-    let mut answers: FuturesUnordered<Publish> = FuturesUnordered::new();
+    let mut answers: FuturesUnordered<BoxFuture<'static, Answer>> = FuturesUnordered::new();
     loop {
         tokio::select! {
-            Some(answer) = answers.next() => match answer {
-                Ok(_) => count(&counters.published),
-                Err(_) => count(&counters.failed),
+            Some((subject, answer)) = answers.next() => match answer {
+                Ok(_) => counters.published(),
+                Err(error) if error.kind() == PublishErrorKind::Closed => return,
+                Err(error) => {
+                    let error = format!("subject {:?}: {error}", subject.as_str());
+                    counters.lost(&counters.failed, error);
+                }
             },
             message = messages.next(), if answers.len() < UNANSWERED => {
                 let Some(message) = message else { return };
                 match format.read(&message) {
-                    Ok(Append { topic, event, key: None, .. }) => {
-                        answers.push(hub.publish(topic, event));
-                        continue;
+                    Ok(Append { topic, event, key, .. }) => {
+                        let publish = match key {
+                            Some(key) => hub.publish_once(key, topic, event),
+                            None => hub.publish(topic, event),
+                        };
+                        let subject = message.subject;
+                        answers.push(async move { (subject, publish.await) }.boxed());
                     }
-                    Ok(Append { topic, event, key: Some(key), .. }) => {
-                        answers.push(hub.publish_once(key, topic, event));
-                        continue;
+                    Err(error) => {
+                        let error = format!("subject {:?}: {error}", message.subject.as_str());
+                        counters.lost(&counters.rejected, error);
                     }
-                    Err(_) => count(&counters.rejected),
                 }
             }
-        };
+        }
     }
 }
 

@@ -79,8 +79,8 @@ impl NatsLogBuilder {
         self
     }
 
-    /// For how long idempotency keys are remembered: the stream's window for duplicates. At least 100 ms, and
-    /// at most `max_age`. Default 2 minutes, or `max_age` if that is shorter.
+    /// For how long idempotency keys are remembered: the stream's window for duplicates. At least 100 ms and
+    /// `append_timeout`, and at most `max_age`. Default 2 minutes, or `max_age` if that is shorter.
     pub fn idempotency_window(mut self, window: Duration) -> Self {
         self.options.limits.idempotency_window = Some(window);
         self
@@ -103,7 +103,9 @@ impl NatsLogBuilder {
     }
 
     /// How long an event may take to be acknowledged, including lost connections. After that the publication fails.
-    /// Default 5 s. At most 16,384 events of a node wait; further ones are refused with [`LogErrorKind::Busy`].
+    /// Default 5 s. At most `idempotency_window`, or the window of a stream that exists: an event is sent again for so
+    /// long, and the stream must know that it has it. At most 16,384 events of a node wait; further ones are refused
+    /// with [`LogErrorKind::Busy`].
     pub fn append_timeout(mut self, timeout: Duration) -> Self {
         self.options.append_timeout = timeout;
         self

@@ -1,8 +1,10 @@
 use std::fmt;
+use std::future::ready;
 use std::path::PathBuf;
 
 use tidings::backend::{LogError, LogErrorKind};
 
+use crate::complaint::Complaint;
 use crate::error::error;
 
 /// How a log or a bridge introduces itself to NATS, and whom it trusts. The default is an anonymous client.
@@ -21,15 +23,28 @@ use crate::error::error;
 /// Files are read when the connection is made; one that cannot be read is [`LogErrorKind::Refused`] then. Pings,
 /// reconnecting and the capacity of subscriptions are not options: what this crate promises rests on them.
 #[must_use = "options do nothing until a builder has them"]
-#[derive(Default)]
 pub struct ConnectOptions {
     client: async_nats::ConnectOptions,
     credentials: Option<Credentials>,
+    /// What is heard of the connection.
+    pub(crate) complaint: Complaint,
 }
 
 enum Credentials {
     Text(String),
     File(PathBuf),
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        let complaint = Complaint::default();
+        let heard = complaint.clone();
+        let client = async_nats::ConnectOptions::default().event_callback(move |event| {
+            heard.hear(event);
+            ready(())
+        });
+        Self { client, credentials: None, complaint }
+    }
 }
 
 impl ConnectOptions {
@@ -124,6 +139,7 @@ impl fmt::Debug for ConnectOptions {
 #[cfg(feature = "unstable-async-nats")]
 impl From<async_nats::ConnectOptions> for ConnectOptions {
     fn from(client: async_nats::ConnectOptions) -> Self {
-        Self { client, credentials: None }
+        // Its own callback stays.
+        Self { client, credentials: None, complaint: Complaint::default() }
     }
 }

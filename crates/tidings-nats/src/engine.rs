@@ -15,6 +15,7 @@ use tidings::backend::{Epoch, LogError};
 use tokio::sync::watch;
 use tokio::time::interval;
 
+use crate::complaint::Complaint;
 use crate::epoch::Epochs;
 use crate::error::{asking, publishing};
 use crate::limits::StreamLimits;
@@ -25,6 +26,7 @@ use crate::subject::Subjects;
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) client: Client,
+    pub(crate) complaint: Complaint,
     pub(crate) context: Context,
     pub(crate) subjects: Subjects,
     stream: Stream<()>,
@@ -40,7 +42,7 @@ pub(crate) struct Engine {
 impl Engine {
     /// Finds or makes the stream.
     pub(crate) async fn open(
-        client: Client,
+        (client, complaint): (Client, Complaint),
         name: String,
         subjects: Subjects,
         limits: StreamLimits,
@@ -55,8 +57,18 @@ impl Engine {
         // Replaced below.
         let history = Mutex::new(History { epoch: Epoch::random(), created: 0 });
         let verified = watch::Sender::new(0);
-        let engine =
-            Self { client, context, subjects, stream, name, limits, epochs, history, verified };
+        let engine = Self {
+            client,
+            complaint,
+            context,
+            subjects,
+            stream,
+            name,
+            limits,
+            epochs,
+            history,
+            verified,
+        };
         let state = engine.state().await?;
         Ok((Arc::new(engine), state))
     }
@@ -168,6 +180,7 @@ async fn make_stream(
         Ok(stream) => stream.cached_info().clone(),
         Err(error) if is_absent(&error) => {
             let config = limits.config(name, subjects);
+            limits.check(&config, subjects)?;
             let made = context.create_stream(config).await;
             made.map_err(|error| asking("create stream", error))?.cached_info().clone()
         }

@@ -188,6 +188,7 @@ impl Follower {
                     self.begin_history().await;
                 }
                 Interruption::LinkLost(error) => {
+                    let error = self.engine.complaint.explain(error);
                     self.marker_requests.fail(&error);
                     if self.replica.link(Err(&error)).is_err() {
                         return;

@@ -100,7 +100,8 @@
 //! `$JS.API.STREAM.INFO.TIDINGS`, `$JS.API.STREAM.MSG.GET.TIDINGS`, the same of `TIDINGS_EPOCH`, and, if it is to make
 //! the streams, `$JS.API.STREAM.CREATE.` of both; and to subscribe to `tidings-live.>`, `tidings-signal` and
 //! `_INBOX.>`. Nobody else should be allowed to publish to `tidings-live.>`: nodes would mistake it for what the
-//! stream republishes.
+//! stream republishes. What lacks a permission gets no answer from the server; the error then says what the server has
+//! complained about.
 //!
 //! # Sizes
 //!
@@ -123,6 +124,7 @@
 mod appender;
 mod bridge;
 mod builder;
+mod complaint;
 mod connect_options;
 mod connection;
 mod engine;

@@ -18,6 +18,8 @@ pub(crate) struct StreamLimits {
     pub(crate) max_bytes: Option<u64>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) idempotency_window: Option<Duration>,
+    /// For how long an event is sent again. The stream must know for as long that it has it.
+    pub(crate) append_timeout: Duration,
 }
 
 impl StreamLimits {
@@ -78,7 +80,16 @@ impl StreamLimits {
                     || found.duplicate_window == expected.duplicate_window,
             ),
         ];
+        let (window, timeout) = (found.duplicate_window, self.append_timeout);
         match needed.into_iter().chain(given).find(|(_, is_so)| !is_so) {
+            None if window < timeout => {
+                let name = &found.name;
+                let cause = format!(
+                    "stream {name}: its duplicate_window of {window:?} is shorter than \
+                     append_timeout of {timeout:?}: an event could be stored twice"
+                );
+                Err(error(LogErrorKind::Refused, cause))
+            }
             None => Ok(()),
             Some((field, _)) => {
                 let cause =
@@ -125,6 +136,20 @@ mod tests {
         config.republish = None;
         let error = StreamLimits::default().check(&config, &subjects()).unwrap_err();
         assert!(error.to_string().contains("its republish is not"), "{error}");
+    }
+
+    #[test]
+    fn a_window_that_is_shorter_than_events_are_sent_again_is_refused() {
+        let append_timeout = Duration::from_secs(5);
+        let limits = StreamLimits { append_timeout, ..StreamLimits::default() };
+        let mut config = limits.config("S", &subjects());
+        limits.check(&config, &subjects()).unwrap();
+        config.duplicate_window = Duration::from_secs(1);
+        let error = limits.check(&config, &subjects()).unwrap_err();
+        assert_eq!(error.kind(), LogErrorKind::Refused);
+        let expected = "nats: stream S: its duplicate_window of 1s is shorter than \
+                        append_timeout of 5s: an event could be stored twice";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

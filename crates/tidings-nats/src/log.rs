@@ -1,6 +1,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -20,6 +21,7 @@ use crate::connection::{addresses, connection};
 use crate::engine::Engine;
 use crate::error::{asking, connecting, error, no_answer};
 use crate::follower::{Command, Follower};
+use crate::limits::StreamLimits;
 use crate::options::NatsOptions;
 use crate::reader::{Question, Reader};
 use crate::stream_state::StreamState;
@@ -108,11 +110,15 @@ impl NatsLog {
         let runtime = Handle::try_current()
             .map_err(|source| error(LogErrorKind::Closed, &source).with_source(source))?;
         let timeout = options.request_timeout;
-        let connect_options = connection(connect_options).await?.request_timeout(Some(timeout));
+        let (connect_options, complaint) = connection(connect_options).await?;
+        let connect_options = connect_options.request_timeout(Some(timeout));
         let client = connect_options.connect(&*addresses(servers)).await.map_err(connecting)?;
         let subjects = Subjects::new(options.prefix.clone());
-        let (name, limits) = (options.stream.clone(), options.limits.clone());
-        let (engine, state) = Engine::open(client, name, subjects, limits, timeout).await?;
+        let (name, append_timeout) = (options.stream.clone(), options.append_timeout);
+        let limits = StreamLimits { append_timeout, ..options.limits.clone() };
+        let link = (client, complaint.clone());
+        let opened = Engine::open(link, name, subjects, limits, timeout).await;
+        let (engine, state) = opened.map_err(|error| complaint.explain(error))?;
         let (appends, queue) = mpsc::channel(Self::APPENDS);
         let (questions, asked) = mpsc::channel(Self::QUESTIONS);
         let (commands, commanded) = mpsc::unbounded_channel();
@@ -179,7 +185,8 @@ impl Log for NatsLog {
         let follower =
             Follower::new(engine, replica.clone(), commands, state, position, is_selective);
         self.spawn(follower.run());
-        self.spawn(send_signals(self.engine.clone(), signals));
+        // It ends by itself when everything in its queue is sent: that this node leaves is the last.
+        self.runtime.spawn(send_signals(self.engine.clone(), signals));
         self.spawn(take_signals(self.engine.clone(), replica));
     }
 
@@ -261,6 +268,8 @@ async fn send_signals(engine: Arc<Engine>, mut signals: mpsc::Receiver<Bytes>) {
             let _ = engine.client.publish(engine.subjects.signal(), signal).await;
         }
     }
+    // The client may end with the log, and what it has not written then is lost.
+    let _ = timeout(Duration::from_secs(1), engine.client.flush()).await;
 }
 
 async fn take_signals(engine: Arc<Engine>, replica: Replica) {

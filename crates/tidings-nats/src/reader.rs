@@ -102,11 +102,13 @@ impl Reader {
                 match question {
                     Question::Read(read, reply) => {
                         let page = tokio::time::timeout(timeout, engine.read(&read)).await;
-                        reply.send(page.unwrap_or_else(|_| Err(no_answer("read"))));
+                        let page = page.unwrap_or_else(|_| Err(no_answer("read")));
+                        reply.send(page.map_err(|error| engine.complaint.explain(error)));
                     }
                     Question::Finished(topics, reply) => {
                         let ends = tokio::time::timeout(timeout, engine.finished(topics)).await;
-                        reply.send(ends.unwrap_or_else(|_| Err(no_answer("read"))));
+                        let ends = ends.unwrap_or_else(|_| Err(no_answer("read")));
+                        reply.send(ends.map_err(|error| engine.complaint.explain(error)));
                     }
                 }
                 drop(permit);

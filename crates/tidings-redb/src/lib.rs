@@ -84,7 +84,7 @@
 //! | writing fails otherwise | the file is opened again; publishing fails with [`Unavailable`] if the events are not in it, with [`Unacknowledged`] if they are: they may or may not be on disk, and a [key](tidings::Hub::publish_once) makes it safe to try again |
 //! | publishers are faster than the disk | with 10,000 events or 64 MiB waiting, publishing fails with [`Busy`] |
 //! | the file is damaged | opening it fails with [`Corrupt`]; with [`RedbLogBuilder::salvage`], the events before the damage are kept, in a new history, and clients are reset |
-//! | the file is damaged while it is open | reading it fails with [`Corrupt`], never with other events; clients that memory serves notice nothing |
+//! | the file is damaged while it is open | reading it fails with [`Corrupt`], never with other events, and is told through `tracing`; clients that memory serves notice nothing; those that missed what is damaged are reset (`trimmed`) |
 //! | the file is deleted, moved or replaced while it is open | publishing fails with [`Unavailable`] until it is back, or until the log is opened again; [health](tidings::Hub::health) says so; streams continue, and clients read what was there before |
 //! | the file is cut while it is open | the same with [`Corrupt`], for good |
 //! | the file is open already, is something else, or has another format | [`Refused`], and it is not touched |

@@ -1,3 +1,5 @@
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::ops::Bound;
 
 use redb::{Range, ReadOnlyTable, ReadTransaction};
@@ -147,12 +149,14 @@ impl Reader {
         }
         let mut page = Page::new(self.state.epoch.clone(), Vec::new(), from, self.to.max(from));
         let mut bytes = 0;
-        while let Some(cursor) = cursors
-            .iter_mut()
-            .filter(|cursor| cursor.next.is_some())
-            .min_by_key(|cursor| cursor.next)
-        {
+        // So that an event costs no look at all topics.
+        let next = cursors.iter().enumerate();
+        let next = next.filter_map(|(place, cursor)| Some(Reverse((cursor.next?, place))));
+        let mut next: BinaryHeap<_> = next.collect();
+        while let Some(Reverse((_, place))) = next.pop() {
+            let cursor = &mut cursors[place];
             let record = self.advance(cursor)?;
+            next.extend(cursor.next.map(|position| Reverse((position, place))));
             // Events without text take room, too.
             bytes += record.event.size() + RECORD_BYTES;
             let position = record.position;
@@ -183,21 +187,25 @@ impl Reader {
     /// The position before the newest events, and why it is not before others.
     fn before_newest(&self, count: usize, since: u64) -> Result<(u64, Reach), Fault> {
         let mut cursors = Vec::with_capacity(self.topics.len());
+        let mut next = BinaryHeap::new();
         for topic in &self.topics {
             let mut positions = self.positions(topic.as_str(), self.state.trimmed, self.to)?;
-            cursors.push((previous_of(&mut positions, self.to)?, positions));
+            let newest = previous_of(&mut positions, self.to)?;
+            next.extend(newest.map(|position| (position, cursors.len())));
+            cursors.push(positions);
         }
         let mut from = self.to;
         for _ in 0..count {
-            let newest = cursors.iter_mut().max_by_key(|(position, _)| *position);
-            let Some((next, positions)) = newest else { return Ok((from, self.reach_of_all()?)) };
-            let Some(position) = *next else { return Ok((from, self.reach_of_all()?)) };
+            let Some((position, place)) = next.pop() else {
+                return Ok((from, self.reach_of_all()?));
+            };
             // The events themselves are only read where it matters.
             if since > 0 && self.entry(position, |entry| Ok(entry.header().at))? < since {
                 return Ok((from, Reach::Time));
             }
             from = position - 1;
-            *next = previous_of(positions, self.to)?;
+            let previous = previous_of(&mut cursors[place], self.to)?;
+            next.extend(previous.map(|position| (position, place)));
         }
         Ok((from, Reach::Count))
     }

@@ -5,8 +5,9 @@
 pub(crate) struct BatchSize(usize);
 
 impl Default for BatchSize {
+    /// One may be large already.
     fn default() -> Self {
-        Self(64)
+        Self(1)
     }
 }
 
@@ -26,7 +27,9 @@ impl BatchSize {
         if bytes > Self::LARGE {
             self.smaller();
         } else if entries >= self.0 && bytes < Self::SMALL {
-            self.0 = (self.0 * 2).min(Self::LARGEST);
+            // Not many times more, because the next may be larger.
+            let more = (Self::SMALL / bytes.max(1)).clamp(2, 16);
+            self.0 = (self.0 * more).min(Self::LARGEST);
         }
     }
 
@@ -39,6 +42,19 @@ impl BatchSize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_soon_has_about_a_quarter_of_a_mebibyte() {
+        for (bytes, asked) in [(1 << 20, [1, 1, 1]), (100_000, [1, 2, 4]), (10_000, [1, 16, 32])] {
+            let mut size = BatchSize::default();
+            let seen = asked.map(|_| {
+                let entries = size.entries();
+                size.seen(entries, entries * bytes);
+                entries
+            });
+            assert_eq!(seen, asked, "of {bytes} bytes");
+        }
+    }
 
     #[test]
     fn small_events_are_asked_for_in_large_batches_and_large_ones_in_small() {

@@ -43,8 +43,8 @@ use crate::subscriber::Subscriber;
 ///
 /// # At most once
 ///
-/// Pub/Sub keeps nothing. A message that is published while the bridge is not connected, or while the hub's log
-/// refuses events, is lost. Clients see no reset for it: the hub never knew of it. Services that need
+/// Pub/Sub keeps nothing. A message that is published while the bridge is not connected, while the hub's log
+/// refuses events, or while 10,000 wait for that, is lost. Clients see no reset for it: the hub never knew of it. Services that need
 /// every event to arrive should append to the log instead: see
 /// [the crate's documentation](crate#publishing-from-any-language).
 ///
@@ -269,8 +269,9 @@ struct BridgeTask {
 }
 
 impl BridgeTask {
-    /// While this many messages are on their way to the hub's log, no further ones are received.
-    const MAX_PUBLISHING: usize = 1_000;
+    /// While this many messages are on their way to the hub's log, further ones are rejected. Not left for later: what
+    /// the server has sent would take memory here.
+    const MAX_PUBLISHING: usize = 10_000;
 
     async fn run(mut self) {
         let mut backoff = Backoff::default();
@@ -297,19 +298,20 @@ impl BridgeTask {
         while !self.hub.is_closed() {
             let message = subscriber.next().await?;
             self.status.received.fetch_add(1, Ordering::Relaxed);
-            if let Err(error) = self.publish(&message) {
-                self.status.reject(format!("channel {:?}: {error}", message.get_channel_name()));
-            }
             while self.publishing.try_join_next().is_some() {}
-            if self.publishing.len() >= Self::MAX_PUBLISHING {
-                self.publishing.join_next().await;
+            let channel = message.get_channel_name();
+            if let Err(error) = self.publish(channel, &message) {
+                self.status.reject(format!("channel {channel:?}: {error}"));
             }
         }
         Ok(())
     }
 
-    fn publish(&mut self, message: &Msg) -> Result<(), String> {
-        let topic = (self.options.topic)(message.get_channel_name());
+    fn publish(&mut self, channel: &str, message: &Msg) -> Result<(), String> {
+        if self.publishing.len() >= Self::MAX_PUBLISHING {
+            return Err("too many messages are waiting for the hub's log".to_owned());
+        }
+        let topic = (self.options.topic)(channel);
         let topic = Topic::new(topic.ok_or_else(|| "has no topic".to_owned())?);
         let topic = topic.map_err(|error| error.to_string())?;
         let append = self.options.envelope.open(&topic, message.get_payload_bytes());
@@ -322,11 +324,11 @@ impl BridgeTask {
             Some(key) => self.hub.publish_once(key, append.topic, event),
             None => self.hub.publish(append.topic, event),
         };
-        let status = self.status.clone();
+        let (status, channel) = (self.status.clone(), channel.to_owned());
         self.publishing.spawn(async move {
             match publish.await {
                 Err(error) if error.kind() != PublishErrorKind::Closed => {
-                    status.reject(error.to_string());
+                    status.reject(format!("channel {channel:?}: {error}"));
                 }
                 _ => {}
             }

@@ -85,6 +85,11 @@ impl Endpoint {
             Some(redis::TlsCertificates { client_tls: None, root_cert: Some(authority) });
     }
 
+    /// The number of the database.
+    pub(crate) fn database(&self) -> i64 {
+        self.servers[0].redis_settings().db()
+    }
+
     /// Connects to the server that has this key. An answer that takes longer than `patience` is an error.
     pub(crate) async fn connect(
         &self,

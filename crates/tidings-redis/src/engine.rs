@@ -7,14 +7,14 @@ use redis::{Cmd, RedisResult, Value, cmd};
 use tidings::backend::{Epoch, LogError, LogErrorKind, Origin};
 
 use crate::endpoint::Endpoint;
-use crate::entry::{bytes, entries};
+use crate::entry::bytes;
 use crate::entry_id::EntryId;
 use crate::error::{failed, refused};
 use crate::history;
 use crate::keys::Keys;
 use crate::link::Link;
 use crate::options::RedisOptions;
-use crate::script::{CLAIM, STATE};
+use crate::script::{CLAIM, OLDEST, STATE};
 use crate::stream_state::StreamState;
 
 /// What all parts of a log share.
@@ -32,7 +32,7 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn new(options: RedisOptions, endpoint: Endpoint) -> Self {
         let endpoint = Arc::new(endpoint);
-        let keys = Keys::new(&options.name);
+        let keys = Keys::new(&options.name, endpoint.database());
         let link = Link::new(endpoint.clone(), keys.stream.clone(), options.answer_timeout);
         Self { options, endpoint, keys, link, epoch: Mutex::default() }
     }
@@ -102,14 +102,15 @@ impl Engine {
         }
         let mut before = "+".to_owned();
         while left > 0 {
-            let mut range = cmd("XREVRANGE");
-            range.arg(&self.keys.stream).arg(before).arg("-").arg("COUNT").arg(left.min(STEP));
-            let step = self.ask("read", &range).await.map(entries)?;
-            let step = step.map_err(|error| failed("read", &error))?;
-            let Some(oldest) = step.last() else { break };
-            reached = oldest.id;
+            let step = left.min(STEP);
+            let mut oldest = OLDEST.on(&[&self.keys.stream]);
+            oldest.arg(before).arg(step);
+            let oldest = self.ask("read", &oldest).await.map(bytes)?;
+            let oldest = oldest.map_err(|error| failed("read", &error))?;
+            let Some(oldest) = EntryId::parse(&oldest) else { break };
+            reached = oldest;
             before = format!("({reached}");
-            left = left.saturating_sub(step.len() as u64);
+            left -= step;
         }
         Ok(reached)
     }

@@ -8,7 +8,7 @@ use tidings::IdempotencyKey;
 pub(crate) struct Keys {
     /// The stream.
     pub(crate) stream: String,
-    /// The channel for signals.
+    /// The channel for signals. Channels are the same in all databases of a server, so it names the database.
     pub(crate) signals: String,
     /// The topics that are finished, with the ids of their last events.
     pub(crate) ends: String,
@@ -18,11 +18,12 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    pub(crate) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str, database: i64) -> Self {
         let key = |what| format!("{{{name}}}:{what}");
+        let signals = key("signal");
         Self {
             stream: key("log"),
-            signals: key("signal"),
+            signals: if database == 0 { signals } else { format!("{signals}:{database}") },
             ends: key("ends"),
             ends_by_time: key("ends-by-time"),
             once: key("once"),
@@ -41,9 +42,10 @@ mod tests {
 
     #[test]
     fn names_share_a_hash_tag() {
-        let keys = Keys::new("shop");
+        let keys = Keys::new("shop", 0);
         assert_eq!(keys.stream, "{shop}:log");
         assert_eq!(keys.once(&IdempotencyKey::new("a").unwrap()), "{shop}:once:a");
         assert_eq!(keys.signals, "{shop}:signal");
+        assert_eq!(Keys::new("shop", 5).signals, "{shop}:signal:5");
     }
 }

@@ -26,7 +26,7 @@
 //! events in it.
 //!
 //! Each node follows the stream over its own connection, and serves its clients from what it has read. It reads
-//! older events back from Redis. It appends in batches: the events that arrive during one round trip. After a
+//! older events back from Redis, some 256 KiB with a command if they are of similar sizes. It appends in batches: the events that arrive during one round trip. After a
 //! lost link it continues after the last entry that it has, with a random wait of up to 2 s between attempts.
 //! A link on which no answer comes counts as dead after 1.4 s.
 //!
@@ -49,6 +49,8 @@
 //!   [`append_timeout`](RedisLogBuilder::append_timeout) has passed. An event without a key is tried once: if the
 //!   link is lost before the answer, it has failed as
 //!   [`Unacknowledged`](tidings::backend::LogErrorKind::Unacknowledged), and may be in the stream.
+//! - Events are appended in the order in which a hub published them. Those that the server refuses for a moment, because it
+//!   loads its data or its cluster is down, are tried again, and may come after later ones.
 //! - While Redis cannot be reached, streams stay open, and publications wait up to `append_timeout`.
 //! - When Redis's memory or disk is full, publications are refused with
 //!   [`Full`](tidings::backend::LogErrorKind::Full); clients still receive what is in the stream.
@@ -60,11 +62,13 @@
 //! | `{tidings}:log` | the stream |
 //! | `{tidings}:once:…` | for each idempotency key, the id of its entry; with a time to live |
 //! | `{tidings}:ends`, `{tidings}:ends-by-time` | the topics that are finished, with the ids of their last events: for as long as the stream has these |
-//! | `{tidings}:signal` | a channel, not a key: ephemeral events, and what nodes ask each other |
+//! | `{tidings}:signal` | a channel, not a key: ephemeral events, and what nodes ask each other; `{tidings}:signal:5` in database 5 |
 //!
 //! `tidings` is the log's [name](RedisLogBuilder::name). All keys share a hash tag, so one node of a Redis Cluster
 //! has them all. The stream has a consumer group called `tidings:…` that nobody reads by: it names the history.
 //! Destroying it begins another history. To empty a log, `DEL {tidings}:log`: all clients are reset.
+//! Delete `{tidings}:once:*` with it, or do not use old idempotency keys again within their window: a publication with
+//! one of them would be acknowledged as a duplicate of an event that is gone.
 //!
 //! An event takes its fields and about 50 bytes, up to a third more if it is large; 100,000 events of 200 bytes take
 //! 26 MB. A remembered idempotency key takes about 200 bytes. The log keeps
@@ -81,7 +85,7 @@
 //! A user needs these. `wait` is for replicas that are waited for, `select` for databases other than 0:
 //!
 //! ```text
-//! ACL SETUSER hub on >secret resetchannels ~{tidings}:* &{tidings}:signal -@all
+//! ACL SETUSER hub on >secret resetchannels ~{tidings}:* &{tidings}:signal* -@all
 //!   +info +ping +eval +evalsha +xadd +xread +xrange +xrevrange +xlen +xinfo +xgroup +xtrim
 //!   +hget +hmget +hset +hdel +zadd +zrem +zrangebyscore +get +set +time +exists +publish +subscribe +wait +select
 //! ```

@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 
 use crate::engine::Engine;
 use crate::follower::Follower;
+use crate::signals::Signal;
 use crate::writer::{Job, Writer};
 use crate::{reader, signals};
 
@@ -39,21 +40,27 @@ pub struct RedisLog {
     runtime: Handle,
     origin: Origin,
     pending: Arc<Semaphore>,
-    /// To the writer, which ends when this is closed and all is answered. `None` when the log was stopped.
-    writer: Mutex<Option<mpsc::UnboundedSender<Job>>>,
+    /// `None` when the log was stopped.
+    queues: Mutex<Option<Queues>>,
     doubt: Arc<Notify>,
-    signals: mpsc::Sender<Bytes>,
     tasks: Mutex<Vec<AbortHandle>>,
+}
+
+/// To the tasks that end when these are closed and they have done everything in them.
+#[derive(Clone)]
+struct Queues {
+    jobs: mpsc::UnboundedSender<Job>,
+    signals: mpsc::Sender<Signal>,
 }
 
 impl RedisLog {
     /// On a server that answers.
     pub(crate) fn new(engine: Arc<Engine>, origin: Origin, runtime: Handle) -> Self {
         let doubt = Arc::<Notify>::default();
-        let (writer, jobs) = mpsc::unbounded_channel();
-        runtime.spawn(Writer::new(engine.clone(), jobs, doubt.clone()).run());
-        let (signals, receiver) = mpsc::channel(signals::MAX_WAITING);
-        let publish = runtime.spawn(signals::publish(engine.clone(), receiver));
+        let (jobs, queue) = mpsc::unbounded_channel();
+        runtime.spawn(Writer::new(engine.clone(), queue, doubt.clone()).run());
+        let (signals, queue) = mpsc::channel(signals::MAX_WAITING);
+        runtime.spawn(signals::publish(engine.clone(), queue));
         Self {
             pending: Arc::new(Semaphore::new(
                 engine.options.max_pending.min(Semaphore::MAX_PERMITS),
@@ -61,10 +68,9 @@ impl RedisLog {
             engine,
             runtime,
             origin,
-            writer: Mutex::new(Some(writer)),
+            queues: Mutex::new(Some(Queues { jobs, signals })),
             doubt,
-            signals,
-            tasks: Mutex::new(vec![publish.abort_handle()]),
+            tasks: Mutex::default(),
         }
     }
 
@@ -79,7 +85,7 @@ impl RedisLog {
         reply: Reply<T>,
         question: impl Future<Output = Result<T, LogError>> + Send + 'static,
     ) {
-        let is_open = self.writer.lock().is_some();
+        let is_open = self.queues.lock().is_some();
         match is_open {
             true => drop(self.runtime.spawn(async move { reply.send(question.await) })),
             false => reply.send(Err(closed())),
@@ -105,10 +111,10 @@ impl Log for RedisLog {
             return reply.send(Err(LogError::new(LogErrorKind::Busy, message)));
         };
         let timeout = self.engine.options.append_timeout;
-        let writer = self.writer.lock().clone();
-        let Some(writer) = writer else { return reply.send(Err(closed())) };
+        let queues = self.queues.lock().clone();
+        let Some(Queues { jobs, .. }) = queues else { return reply.send(Err(closed())) };
         // A writer that is gone went with its runtime; then dropping the job answers.
-        let _ = writer.send(Job::new(append, reply, timeout, pending));
+        let _ = jobs.send(Job::new(append, reply, timeout, pending));
     }
 
     fn read(&self, read: Read, reply: Reply<Page>) {
@@ -125,7 +131,7 @@ impl Log for RedisLog {
     }
 
     fn stop(&self) {
-        self.writer.lock().take();
+        self.queues.lock().take();
         for task in self.tasks.lock().drain(..) {
             task.abort();
         }
@@ -136,8 +142,10 @@ impl Log for RedisLog {
     }
 
     fn signal(&self, signal: Bytes) {
-        // Lost if too many wait: signals are delivered at most once.
-        let _ = self.signals.try_send(signal);
+        if let Some(queues) = &*self.queues.lock() {
+            // Lost if too many wait: signals are delivered at most once.
+            let _ = queues.signals.try_send(Signal::new(signal));
+        }
     }
 }
 

@@ -33,7 +33,8 @@ pub(crate) async fn read(engine: Arc<Engine>, read: Read) -> Result<Page, LogErr
             let state = reader.check(None).await?;
             let begin = EntryId::before(since);
             let reach = match state.first {
-                _ if is_count => Reach::Count,
+                // What was counted may be trimmed by now.
+                _ if is_count && page.from == from => Reach::Count,
                 first if state.is_complete() && first.is_none_or(|first| first > begin) => {
                     Reach::All
                 }

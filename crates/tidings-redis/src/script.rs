@@ -31,19 +31,23 @@ impl Lua {
     }
 }
 
-/// `APPEND stream ends ends-by-time [once] max_events is_last window nonce "topic" topic field value …` appends an entry,
-/// unless the topic is finished, which is an error, or `once` exists. `once` then holds the entry's id and the nonce of its
-/// publication, for `window` milliseconds. The answer is what it holds, or would hold.
+/// `APPEND stream ends ends-by-time [once] max_events is_last window nonce waits "topic" topic field value …` appends an
+/// entry, unless the topic is finished, which is an error, or `once` exists. `once` then holds the entry's id and the nonce of its
+/// publication, for `window` milliseconds. The answer is what it holds, or would hold. If
+/// replicas are waited for (`waits`), it is written also where it exists: a server waits only for what the connection wrote.
 pub(crate) static APPEND: LazyLock<Lua> = LazyLock::new(|| {
     Lua::new(
-        "local once, topic = KEYS[4], ARGV[6]\n\
+        "local once, topic = KEYS[4], ARGV[7]\n\
          local done = once and redis.call('GET', once)\n\
-         if done then return done end\n\
+         if done then\n\
+           if ARGV[5] == '1' then redis.call('SET', once, done, 'KEEPTTL') end\n\
+           return done\n\
+         end\n\
          local last = redis.call('HGET', KEYS[2], topic)\n\
          if last and #redis.call('XRANGE', KEYS[1], last, last) > 0 then\n\
            return redis.error_reply('FINISHED topic is finished')\n\
          end\n\
-         local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 5))\n\
+         local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 6))\n\
          if ARGV[2] == '1' then\n\
            redis.call('HSET', KEYS[2], topic, id)\n\
            redis.call('ZADD', KEYS[3], string.match(id, '^%d+'), topic)\n\
@@ -114,6 +118,15 @@ pub(crate) static STATE: LazyLock<Lua> = LazyLock::new(|| {
 /// `PRESENT stream id` answers with 1 if the stream has the entry, and with 0 if not. Not with the entry, which may be large.
 pub(crate) static PRESENT: LazyLock<Lua> =
     LazyLock::new(|| Lua::new("return #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])"));
+
+/// `OLDEST stream end count` answers with the id of the oldest of the newest entries up to `end`, at most `count` of them, or
+/// with nothing. Not with the entries, which may be large.
+pub(crate) static OLDEST: LazyLock<Lua> = LazyLock::new(|| {
+    Lua::new(
+        "local newest = redis.call('XREVRANGE', KEYS[1], ARGV[1], '-', 'COUNT', ARGV[2])\n\
+         return #newest > 0 and newest[#newest][1] or ''",
+    )
+});
 
 /// `CLAIM stream before after` replaces the group that names the history, or makes the first if `before` is empty;
 /// unless the stream has another one than `before`. Answers with the one that the stream has then.

@@ -2,6 +2,7 @@
 
 use std::slice;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use redis::cmd;
@@ -15,12 +16,29 @@ use crate::subscriber::Subscriber;
 /// How many signals may wait to be published; further ones are lost, as they may be.
 pub(crate) const MAX_WAITING: usize = 1_000;
 
-/// Publishes signals. What cannot be published now is lost.
-pub(crate) async fn publish(engine: Arc<Engine>, mut signals: mpsc::Receiver<Bytes>) {
-    while let Some(signal) = signals.recv().await {
-        let mut publish = cmd("PUBLISH");
-        publish.arg(&engine.keys.signals).arg(&signal[..]);
-        let _ = engine.ask("publish a signal", &publish).await;
+/// A signal that waits to be published.
+pub(crate) struct Signal {
+    bytes: Bytes,
+    since: Instant,
+}
+
+impl Signal {
+    /// One that has waited for longer would come as news, and is none.
+    const LATE: Duration = Duration::from_secs(1);
+
+    pub(crate) fn new(bytes: Bytes) -> Self {
+        Self { bytes, since: Instant::now() }
+    }
+}
+
+/// Publishes signals until there can be no more. What cannot be published now is lost.
+pub(crate) async fn publish(engine: Arc<Engine>, mut signals: mpsc::Receiver<Signal>) {
+    while let Some(Signal { bytes, since }) = signals.recv().await {
+        if since.elapsed() < Signal::LATE {
+            let mut publish = cmd("PUBLISH");
+            publish.arg(&engine.keys.signals).arg(&bytes[..]);
+            let _ = engine.ask("publish a signal", &publish).await;
+        }
     }
 }
 

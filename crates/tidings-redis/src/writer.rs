@@ -275,7 +275,8 @@ impl Writer {
                 .arg(options.max_events)
                 .arg(i32::from(event.is_last()))
                 .arg(options.idempotency_window.as_millis().max(1).to_string())
-                .arg(format!("{:x}", job.nonce));
+                .arg(format!("{:x}", job.nonce))
+                .arg(i32::from(options.replicas.is_some()));
             command
         };
         for (name, value) in job.append.fields() {

@@ -184,6 +184,7 @@ macro_rules! log_suite {
                 a_publication_that_is_retried_on_another_node_is_not_doubled
                 a_late_node_serves_what_was_published_before_it
                 a_node_that_ends_takes_nothing_with_it
+                a_node_that_ends_says_so
                 values_are_the_same_on_all_nodes
                 a_topic_that_is_added_from_another_node_is_delivered
                 a_publication_on_another_node_is_before_the_end_or_is_told_that_it_is_not

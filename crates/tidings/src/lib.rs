@@ -72,7 +72,7 @@
 //!
 //! | target | level | message |
 //! |---|---|---|
-//! | `tidings::stream` | `WARN` | `stream failed` (a snapshot), `stream of events failed` (an [`EventStream`]), `stream cut` (for memory), `client's right could not be checked` |
+//! | `tidings::stream` | `WARN` | `stream failed` (a snapshot), `stream of events failed` (an [`EventStream`]), `stream cut` (for memory), `client's right could not be checked`, `hub's log cannot be read` (of one of the streams that wait for it; the same cause once a minute) |
 //! | | `INFO` | `client lagged too far, and is reset`; `stream failed`, if it cannot be told that |
 //! | | `DEBUG` | `stream opened`, `stream begins with a reset`, `stream is ended`, `stream ended`, `subscription refused` |
 //! | `tidings::publish` | `WARN` | `publication failed`: the hub's log does not take it, and the outcome was awaited |
@@ -82,7 +82,7 @@
 //! | | `DEBUG` | `connection ended`: refused, evicted, timed out or flooded; `stream stalled, and was reset`; `a connection ends` |
 //!
 //! Each stream of a hub has a span `stream` at `INFO`, from when it is opened until it is dropped, in which its events are, but for
-//! `stream cut` and `client's right could not be checked`. It is a
+//! `stream cut`, `client's right could not be checked` and `hub's log cannot be read`. It is a
 //! root: it *follows from* the request's span, and is never entered, so it does not make requests look as if they took hours.
 //! A layer that makes a histogram of the durations of all spans must leave it out by its target, for instance with
 //! `Targets::new().with_default(LevelFilter::INFO).with_target("tidings::stream", LevelFilter::OFF)`.

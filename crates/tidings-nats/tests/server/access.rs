@@ -1,5 +1,7 @@
 //! Credentials, TLS, and servers and streams that are refused.
 
+use std::time::Duration;
+
 use data_encoding::BASE64URL_NOPAD;
 use nkeys::KeyPair;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -166,6 +168,28 @@ async fn a_node_works_with_the_permissions_that_are_documented() {
     let three = hub().await;
     let mut client = Client::expect(&three, &["a"], Some(&first.id), "resumed").await;
     client.read_to(&second.id).await;
+}
+
+#[tokio::test]
+async fn a_permission_that_is_missing_is_named() {
+    let configuration = r#"authorization { users: [ { user: u, password: p },
+        { user: reader, password: p, permissions: { publish: { deny: "tidings.>" } } } ] }"#;
+    let Some(server) = server_with(configuration).await else { return };
+    works(&server, ConnectOptions::new().user_and_password("u", "p")).await;
+    let options = ConnectOptions::new().user_and_password("reader", "p");
+    let log = NatsLog::builder().connect_options(options).append_timeout(Duration::from_secs(1));
+    let hub = Hub::builder().build_on(within("a log", log.connect(server.url())).await.unwrap());
+    let error = within("an error", hub.publish("a", Event::new("x"))).await.unwrap_err();
+    assert!(error.to_string().contains("Permissions Violation for Publish"), "{error}");
+}
+
+#[tokio::test]
+async fn a_window_that_is_shorter_than_events_are_sent_again_is_refused_and_makes_no_stream() {
+    let Some(server) = server().await else { return };
+    let log = NatsLog::builder().idempotency_window(Duration::from_secs(1)).connect(server.url());
+    let error = refused(log).await;
+    assert!(error.contains("duplicate_window of 1s"), "{error}");
+    works(&server, ConnectOptions::new()).await;
 }
 
 /// A server with TLS, and more lines for it; its certificate is in `certificate.pem`.

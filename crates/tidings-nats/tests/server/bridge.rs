@@ -1,11 +1,14 @@
 //! The bridge from core NATS.
 
+use std::time::Duration;
+
 use tidings::Hub;
 use tidings::backend::Envelope;
 use tidings_nats::{BridgeCounts, CoreBridge};
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::log::Client;
 use tidings_testkit::nats::Server;
+use tokio::time::timeout;
 
 use crate::{client_of, node, server};
 
@@ -61,6 +64,28 @@ async fn envelopes_are_read_and_malformed_ones_counted() {
         (published, rejected, failed) == (3, 1, 0)
     })
     .await;
+    let error = bridge.last_error().expect("one was no envelope");
+    assert!(error.starts_with("subject \"events.x\": "), "{error}");
+}
+
+#[tokio::test]
+async fn what_the_hub_refuses_is_told_and_a_bridge_ends_with_its_hub() {
+    let Some((server, nats)) = begin().await else { return };
+    let hub = Hub::builder().max_event_bytes(10).build();
+    let bridge = CoreBridge::builder().subject("a");
+    let bridge = within("a bridge", bridge.connect(server.url(), hub.clone())).await.unwrap();
+    nats.publish("a", "x".repeat(100).into()).await.unwrap();
+    eventually("one that has failed", || bridge.counts().failed == 1).await;
+    assert!(bridge.last_error().unwrap().starts_with("subject \"a\": "));
+    hub.close();
+    nats.publish("a", "late".into()).await.unwrap();
+    // Soon nobody is subscribed any more.
+    let has_ended = async {
+        let look = Duration::from_millis(100);
+        while !matches!(timeout(look, nats.request("a", "later".into())).await, Ok(Err(_))) {}
+    };
+    within("the end of the bridge", has_ended).await;
+    assert_eq!(bridge.counts().failed, 1);
 }
 
 #[tokio::test]

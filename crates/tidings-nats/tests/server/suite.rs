@@ -1,5 +1,7 @@
 //! What every log must do.
 
+use std::time::Duration;
+
 use tidings::{Hub, HubBuilder};
 use tidings_nats::NatsLog;
 use tidings_testkit::log::{Engine, EngineOptions};
@@ -21,6 +23,7 @@ impl<const IS_SELECTIVE: bool> Engine for Nats<IS_SELECTIVE> {
         let log = NatsLog::builder()
             .max_events(self.options.max_events as u64)
             .idempotency_window(self.options.idempotency_window)
+            .append_timeout(self.options.idempotency_window.min(Duration::from_secs(5)))
             .selective(IS_SELECTIVE)
             .connect(self.server.lock().await.url())
             .await;

@@ -6,6 +6,7 @@ use tidings_redis::{PubSubBridge, PubSubBridgeBuilder};
 use tidings_testkit::limit::eventually;
 use tidings_testkit::log::Client;
 use tidings_testkit::redis::Server;
+use tidings_testkit::shared_log::SharedLog;
 
 use super::{node, server};
 
@@ -121,6 +122,23 @@ async fn a_bridge_connects_again_when_its_server_is_back() {
     publish(&server, "a", "three").await;
     assert_eq!(next(&mut client).await, message("three"));
     assert!(bridge.last_error().expect("an error").starts_with("redis: cannot subscribe: "));
+}
+
+#[tokio::test]
+async fn messages_do_not_pile_up_while_the_hubs_log_is_slow() {
+    let Some(server) = server().await else { return };
+    let link = SharedLog::new().node();
+    let hub = Hub::builder().build_on(link.clone());
+    // What is published waits until the hub has it.
+    link.hold();
+    let bridge = run(PubSubBridge::builder(server.url()).channel("a"), &hub).await;
+    let script = "for n = 1, 20000 do redis.call('PUBLISH', 'a', n) end";
+    server.cli(&["EVAL", script, "0"]).await;
+    // Those that are not rejected may wait for longer than this does.
+    eventually("all received", || bridge.received() == 20_000 && bridge.rejected() > 0).await;
+    let error = bridge.last_error().expect("an error");
+    assert!(error.starts_with("channel \"a\": "), "{error}");
+    link.release();
 }
 
 #[tokio::test]

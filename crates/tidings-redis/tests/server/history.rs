@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use tidings::backend::{LogError, LogErrorKind};
 use tidings::{Event, Hub, error::PublishError};
+use tidings_redis::RedisLog;
 use tidings_testkit::guarded::copy_folder;
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::log::Client;
@@ -186,6 +187,65 @@ async fn what_is_trimmed_in_the_step_that_adds_it_resets_clients_before_the_rest
     let seen: Vec<_> = client.messages()[2..].iter().map(number).collect();
     assert!(seen[0] > 900 && seen.windows(2).all(|two| two[0] + 1 == two[1]), "{seen:?}");
     Client::expect(&hub, &["a"], Some(&before), "trimmed").await;
+}
+
+/// How many bytes a server has sent.
+async fn sent(server: &Server) -> usize {
+    let stats = server.cli(&["INFO", "stats"]).await;
+    let bytes = stats.lines().find_map(|line| line.strip_prefix("total_net_output_bytes:"));
+    bytes.and_then(|bytes| bytes.trim().parse().ok()).expect("a number of bytes")
+}
+
+/// Adds events of a size to topic `a`.
+async fn fill(server: &Server, events: usize, size: usize) {
+    let script = format!(
+        "for n = 1, {events} do\n\
+         redis.call('XADD', KEYS[1], '*', 'topic', 'a', 'data', string.rep('x', {size}))\n\
+         end"
+    );
+    server.cli(&["EVAL", &script, "1", "{tidings}:log"]).await;
+}
+
+/// A node that begins with so many events.
+async fn node_with(server: &Server, replay: u64) -> Hub {
+    let log = RedisLog::builder(server.url()).replay(replay).connect();
+    Hub::builder().build_on(within("a connection", log).await.expect("the server is running"))
+}
+
+#[tokio::test]
+async fn large_events_are_not_read_many_times() {
+    const EVENTS: usize = 60;
+    const SIZE: usize = 200_000;
+
+    let Some(server) = server().await else { return };
+    let first = id_of(&node(&server.url()).await, "a", "first").await;
+    fill(&server, EVENTS, SIZE).await;
+    let hub = node_with(&server, 1).await;
+    let before = sent(&server).await;
+    let mut client = Client::expect(&hub, &["a"], Some(&first), "resumed").await;
+    client.read(EVENTS).await;
+    let bytes = sent(&server).await - before;
+    assert!(bytes < 3 * EVENTS * SIZE, "{bytes}");
+}
+
+#[tokio::test]
+async fn a_node_begins_with_as_many_events_as_it_was_told() {
+    let Some(server) = server().await else { return };
+    let first = id_of(&node(&server.url()).await, "a", "first").await;
+    fill(&server, 1_000, 1).await;
+    let hub = node_with(&server, 600).await;
+    eventually("a node that is ready", || hub.health().is_ready()).await;
+    let newest = server.cli(&["XREVRANGE", "{tidings}:log", "+", "-"]).await;
+    for (events, is_read) in [(500, false), (700, true)] {
+        // An entry has five lines.
+        let id = newest.lines().nth(5 * events).expect("as many");
+        let (ms, seq) = id.split_once('-').expect("an id");
+        let [ms, seq] = [ms, seq].map(|part| part.parse::<u64>().expect("a number"));
+        let id = format!("{}-{}", epoch(&first), ms << 22 | seq);
+        let mut client = Client::expect(&hub, &["a"], Some(&id), "resumed").await;
+        client.read(events).await;
+        assert_eq!(hub.metrics().log_reads > 0, is_read, "after {events}");
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tidings_testkit::log::Client;
 use tidings_testkit::redis::Server;
 #[cfg(feature = "sentinel")]
 use tidings_testkit::requirements::met;
-use tokio::time::interval;
+use tokio::time::{interval, sleep};
 
 use super::{epoch, id_of, node, publish, server, server_with};
 
@@ -34,19 +34,28 @@ async fn works(url: &str) {
     let second = within("an answer", once(&hubs[1])).await.expect("it was published");
     assert_eq!((first.id(), second.is_duplicate()), (second.id(), true));
     client.read(1).await;
-    // By Pub/Sub, which may not be connected at once.
+    assert_eq!(hear(&mut client, &hubs[0], "three").await, ["three"]);
+}
+
+/// What a client receives up to an ephemeral event with this data, which is published until it comes: Pub/Sub may not be
+/// connected at once.
+async fn hear(client: &mut Client, from: &Hub, data: &str) -> Vec<String> {
     let mut again = interval(Duration::from_millis(20));
-    let ephemeral = async {
-        loop {
+    let mut heard = Vec::<String>::new();
+    let hearing = async {
+        while heard.last().is_none_or(|last| last != data) {
             tokio::select! {
-                message = client.next() => break message.expect("the stream goes on"),
+                message = client.next() => {
+                    heard.push(message.expect("the stream goes on").data().to_owned());
+                }
                 _ = again.tick() => {
-                    hubs[0].publish_ephemeral("a", Event::new("three")).expect("it is published");
+                    from.publish_ephemeral("a", Event::new(data)).expect("it is published");
                 }
             }
         }
     };
-    assert_eq!(within("an ephemeral event", ephemeral).await.data(), "three");
+    within("an ephemeral event", hearing).await;
+    heard
 }
 
 #[tokio::test]
@@ -83,10 +92,40 @@ async fn resp3_can_be_selected() {
 #[tokio::test]
 async fn another_database_is_another_log() {
     let Some(server) = server().await else { return };
-    let first = id_of(&node(&server.url()).await, "a", "one").await;
     let url = format!("{}5", server.url());
-    let other = id_of(&node(&url).await, "a", "one").await;
+    let ours = [node(&server.url()).await, node(&server.url()).await];
+    let theirs = [node(&url).await, node(&url).await];
+    let first = id_of(&ours[0], "a", "one").await;
+    let other = id_of(&theirs[0], "a", "one").await;
     assert_ne!(epoch(&first), epoch(&other));
+    // Nor do they hear each other, although Pub/Sub has no databases.
+    let mut our_client = Client::expect(&ours[1], &["a"], None, "fresh").await;
+    let mut their_client = Client::expect(&theirs[1], &["a"], None, "fresh").await;
+    hear(&mut their_client, &theirs[0], "begin").await;
+    hear(&mut our_client, &ours[0], "ours").await;
+    let heard = hear(&mut their_client, &theirs[0], "end").await;
+    assert!(heard.iter().all(|data| data != "ours"), "{heard:?}");
+    for hub in ours.iter().chain(&theirs) {
+        assert!(hub.cluster().nodes().len() <= 2);
+    }
+}
+
+#[tokio::test]
+async fn what_nodes_tell_each_other_in_an_outage_is_not_sent_after_it() {
+    let Some(server) = server().await else { return };
+    let hubs = [node(&server.url()).await, node(&server.url()).await];
+    let mut client = Client::expect(&hubs[1], &["a"], None, "fresh").await;
+    hear(&mut client, &hubs[0], "before").await;
+    server.pause();
+    // The first may be on its way already, and the others wait for the answer.
+    for data in ["first", "late", "late", "late"] {
+        hubs[0].publish_ephemeral("a", Event::new(data)).expect("it is published");
+    }
+    // Longer than anybody waits for the answer.
+    sleep(Duration::from_secs(4)).await;
+    server.resume();
+    let heard = hear(&mut client, &hubs[0], "after").await;
+    assert!(heard.iter().all(|data| data != "late"), "{heard:?}");
 }
 
 #[tokio::test]
@@ -148,6 +187,14 @@ async fn an_event_is_acknowledged_only_when_the_replicas_have_it() {
         .append_timeout(Duration::from_secs(5));
     let hub = Hub::builder().build_on(log.connect().await.expect("the server is running"));
     id_of(&hub, "a", "one").await;
+    let mut once = Vec::new();
+    for _ in 0..2 {
+        let publish = hub.publish_once("key", "a", Event::new("once"));
+        once.push(within("an answer", publish).await.expect("the replica has it"));
+    }
+    assert_eq!((once[0].id(), once[1].is_duplicate()), (once[1].id(), true));
+    let left = primary.cli(&["TTL", "{tidings}:once:key"]).await;
+    assert!(left.parse::<i64>().is_ok_and(|seconds| seconds > 0), "{left}");
     replica.kill().await;
     let error = publish(&hub, "a", "two").await.unwrap_err();
     assert!(error.to_string().contains("0 of 1 replicas have it"), "{error}");

@@ -173,6 +173,16 @@ pub async fn a_node_that_ends_takes_nothing_with_it<E: Engine>(log: E) {
     client.read_to(&last.id).await;
 }
 
+pub async fn a_node_that_ends_says_so<E: Engine>(log: E) {
+    let [one, other]: [Hub; 2] = nodes(&log).await;
+    let knows = |count: usize| one.cluster().nodes().len() == count;
+    eventually("the nodes know each other", || knows(2) && other.cluster().nodes().len() == 2)
+        .await;
+    drop(other);
+    // One that had said nothing would be listed for ten minutes.
+    eventually("the node has left", || knows(1)).await;
+}
+
 pub async fn values_are_the_same_on_all_nodes<E: Engine>(log: E) {
     let (one, other) = (log.node(values::builder()).await, log.node(values::builder()).await);
     let open = |hub: &Hub, topics: &[&str]| {

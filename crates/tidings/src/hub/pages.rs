@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 
-use crate::backend::{LogErrorKind, Page, Reach, Read, Receiver, Record, Reply, Start};
+use crate::backend::{LogError, Page, Reach, Read, Receiver, Record, Reply, Start};
 use crate::encode;
 use crate::epoch::Epoch;
 use crate::event::EventKey;
@@ -87,7 +87,7 @@ struct SharedPage {
 enum PageState {
     /// With the topics that have ended before the page.
     Waiting(Receiver<Page>, Ends, Vec<Waker>, Turn),
-    Done(Result<EncodedPage, LogErrorKind>),
+    Done(Result<EncodedPage, Arc<LogError>>),
 }
 
 impl Pages {
@@ -182,8 +182,15 @@ impl SharedPage {
     }
 }
 
+impl Reading {
+    /// Up to where it was asked for.
+    pub(crate) fn to(&self) -> u64 {
+        self.0.to
+    }
+}
+
 impl Future for Reading {
-    type Output = Result<EncodedPage, LogErrorKind>;
+    type Output = Result<EncodedPage, Arc<LogError>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Cloned before the lock is taken, and dropped after it: a waker is an executor's code.
@@ -202,7 +209,7 @@ impl Future for Reading {
         };
         let SharedPage { filter, rules, limit, pinned, .. } = &*self.0;
         let encode = |page| EncodedPage::of(page, ends, filter.as_ref(), rules, *limit, pinned);
-        let page = page.map(encode).map_err(|error| error.kind());
+        let page = page.map(encode).map_err(Arc::new);
         let before = std::mem::replace(&mut *state, PageState::Done(page.clone()));
         drop(state);
         if let PageState::Waiting(_, _, wakers, turn) = before {
@@ -305,7 +312,7 @@ mod tests {
     use futures_executor::block_on;
 
     use super::*;
-    use crate::backend::LogError;
+    use crate::backend::LogErrorKind;
     use crate::event::Event;
     use crate::event::tags::Tags;
     use crate::log::retention::Retention;
@@ -364,7 +371,7 @@ mod tests {
         assert!(pages.iter().all(|page| page.bytes.as_ptr() == one));
 
         replies.next().unwrap().send(Err(LogError::new(LogErrorKind::Trimmed, "gone")));
-        assert_eq!(block_on(other).unwrap_err(), LogErrorKind::Trimmed);
+        assert_eq!(block_on(other).unwrap_err().kind(), LogErrorKind::Trimmed);
     }
 
     #[test]
@@ -429,7 +436,7 @@ mod tests {
         assert!(ask(1_001, &bells[1]).is_none());
         replies.remove(0).send(Err(LogError::new(LogErrorKind::Trimmed, "gone")));
         let gone = reading.remove(0);
-        assert_eq!(block_on(gone).unwrap_err(), LogErrorKind::Trimmed);
+        assert_eq!(block_on(gone).unwrap_err().kind(), LogErrorKind::Trimmed);
         assert_eq!(bells.each_ref().map(|bell| bell.rung()), [1, 1]);
         assert_eq!(first.rung(), 0);
     }

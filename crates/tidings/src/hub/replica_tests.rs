@@ -6,10 +6,10 @@ use std::task::{Context, Poll, Waker};
 
 use super::scripted_log::{ScriptedLog, epoch, other_epoch, received, record};
 use super::*;
-use crate::Resume;
-use crate::backend::{Appended, Epoch, Origin, Replica};
+use crate::backend::{Appended, Epoch, LogError, LogErrorKind, Origin, Replica};
 use crate::clock::ManualClock;
 use crate::subscription::Subscription;
+use crate::{History, Resume};
 
 fn deliver(replica: &Replica, positions: impl IntoIterator<Item = u64>) {
     for position in positions {
@@ -131,6 +131,56 @@ fn events_that_only_the_log_still_has_are_read_from_it() {
     replica.restart(origin(epoch(), 5)).unwrap();
     deliver(&replica, [6]);
     assert_eq!(received(&mut stream), ["fresh", "1", "2", "3", "4", "5", "6"]);
+}
+
+#[test]
+fn what_is_damaged_in_the_log_is_a_reset_and_is_not_waited_for() {
+    let log = ScriptedLog::default();
+    log.state().trimmed = 5;
+    let (hub, replica) = log.hub();
+    log.state().trimmed = 0;
+    log.state().records = (1..=5).map(|position| record("a", position)).collect();
+    log.state().damaged = Some(4);
+    let mut stream = resumed(&hub, 2);
+    assert_eq!(received(&mut stream), ["trimmed"]);
+    assert_eq!(received(&mut resumed(&hub, 4)), ["resumed", "5"]);
+    deliver(&replica, [6]);
+    assert_eq!(received(&mut stream), ["6"]);
+}
+
+#[test]
+fn a_client_whose_history_is_damaged_begins_without_it_and_is_reset_once() {
+    let log = ScriptedLog::default();
+    log.state().is_selective = true;
+    log.state().end = 3;
+    log.state().records = (1..=3).map(|position| record("a", position)).collect();
+    log.state().damaged = Some(3);
+    let (hub, replica) = log.hub();
+    let mut stream = hub.subscribe("a").history(History::All).open().unwrap();
+    let (name, interest) = log.state().interests.last().cloned().unwrap();
+    let pattern = name.parse().unwrap();
+    replica.followed([(&pattern, interest.unwrap())], 3).unwrap();
+    assert_eq!(received(&mut stream), ["fresh"]);
+    // The damage is on a later page.
+    log.state().page_records = Some(1);
+    let mut other = hub.subscribe("a").history(History::All).open().unwrap();
+    assert_eq!(received(&mut other), ["fresh", "1", "2", "trimmed", "1", "2"]);
+    deliver(&replica, [4]);
+    for stream in [&mut stream, &mut other] {
+        assert_eq!(received(stream), ["4"]);
+    }
+}
+
+#[test]
+fn operators_are_told_once_a_minute_why_the_log_cannot_be_read() {
+    let (hub, _replica) = ScriptedLog::default().hub();
+    let replication = hub.shared().replication.as_ref().unwrap();
+    let error = |cause| LogError::new(LogErrorKind::Refused, cause);
+    assert!(replication.is_news(&error("no permission")));
+    assert!(!replication.is_news(&error("no permission")));
+    assert!(replication.is_news(&error("no answer")), "another cause");
+    (0..60).for_each(|_| replication.retry());
+    assert!(replication.is_news(&error("no answer")));
 }
 
 #[test]

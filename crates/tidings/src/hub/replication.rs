@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use super::link::LinkState;
 use super::pages::Pages;
-use crate::backend::Log;
+use crate::backend::{Log, LogError};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{HashMap, Mutex};
 use crate::waking::{self, Waiter, Waiters};
@@ -23,9 +23,14 @@ pub(crate) struct Replication {
     undelivered: Mutex<BTreeMap<(u64, u64), Waker>>,
     retry_generation: AtomicU64,
     link: Mutex<LinkState>,
+    /// Why the log could not be read, as operators were last told, and the retry generation in which they were.
+    told: Mutex<Option<(String, u64)>>,
 }
 
 impl Replication {
+    /// For how many retry generations the same cause is no news: about a minute.
+    const REMIND: u64 = 60;
+
     pub(super) fn new(log: Arc<dyn Log>, now: u64) -> Self {
         Self {
             is_selective: log.is_selective(),
@@ -36,6 +41,7 @@ impl Replication {
             undelivered: Mutex::default(),
             retry_generation: AtomicU64::new(0),
             link: Mutex::new(LinkState::new(now)),
+            told: Mutex::default(),
         }
     }
 
@@ -45,6 +51,17 @@ impl Replication {
 
     pub(super) fn update_link(&self, update: impl FnOnce(&mut LinkState)) {
         update(&mut self.link.lock());
+    }
+
+    /// Whether operators are to be told that the log cannot be read.
+    pub(crate) fn is_news(&self, error: &LogError) -> bool {
+        let (cause, now) = (error.to_string(), self.retry_generation());
+        let mut told = self.told.lock();
+        if told.as_ref().is_some_and(|(known, at)| *known == cause && now < at + Self::REMIND) {
+            return false;
+        }
+        *told = Some((cause, now));
+        true
     }
 
     /// Has a stream woken when anything new comes from the log. The caller looks once more after this.

@@ -30,6 +30,8 @@ pub(crate) struct Script {
     pub(crate) trimmed: u64,
     /// How many records a page has at most, if not all.
     pub(crate) page_records: Option<usize>,
+    /// A page with the record at this position cannot be read.
+    pub(crate) damaged: Option<u64>,
     /// Where it ends.
     pub(crate) end: u64,
     /// What was asked of it.
@@ -134,6 +136,10 @@ impl Log for ScriptedLog {
         let most = state.page_records.filter(|most| *most < records.len());
         records.truncate(most.unwrap_or(usize::MAX));
         let to = most.and_then(|_| records.last()).map_or(read.to, |record| record.position);
+        if records.iter().any(|record| Some(record.position) == state.damaged) {
+            let error = LogError::new(LogErrorKind::Corrupt, "scripted log: is damaged");
+            return reply.send(Err(error));
+        }
         let epoch = state.epoch.clone().unwrap_or_else(epoch);
         drop(state);
         reply.send(Ok(Page::new(epoch, records, from, to).with_reach(reach)));

@@ -11,7 +11,7 @@ use super::look_back::{Answer, LookBack, PendingLook, Question};
 use super::out_of_band::{Announcement, NextStep};
 use super::start_point::StartPoint;
 use super::{Ready, Subscription};
-use crate::backend::{Epoch, LogErrorKind, Read, Receiver, Reply, Start};
+use crate::backend::{Epoch, LogError, LogErrorKind, Read, Receiver, Reply, Start};
 use crate::client::Client;
 use crate::clock;
 use crate::heartbeat::timer::Call;
@@ -23,6 +23,7 @@ use crate::log::feed::Feed;
 use crate::log::filtered::filter_of;
 use crate::log::reset_reason::ResetReason;
 use crate::status::Status;
+use crate::telling::tell;
 
 /// A subscription that is further back than the hub's memory reaches, or ahead of it.
 ///
@@ -35,6 +36,8 @@ pub(super) struct CatchUp {
     replication: Arc<Replication>,
     /// The client's status, which is announced as soon as it is certain.
     announce: Option<Status>,
+    /// That is, or was, a reset.
+    is_reset: bool,
     start: Start,
     /// Up to where the newest events are read, if not up to the head.
     to: Option<u64>,
@@ -123,6 +126,7 @@ impl CatchUp {
         Box::new(Self {
             replication,
             announce,
+            is_reset: matches!(announce, Some(Status::Reset(_))),
             start,
             to,
             whole,
@@ -143,11 +147,11 @@ impl CatchUp {
         matches!(self.state, CatchUpState::WaitForRetry(_)) || generation > since + 1
     }
 
-    /// `client.heartbeat` has the waker of `cx`.
+    /// `client.heartbeat` has the waker of `cx`. `is_listed`: whether it is a client's, and not the application's.
     fn poll(
         &mut self,
         shared: &Arc<Shared>,
-        client: &Arc<Client>,
+        (client, is_listed): (&Arc<Client>, bool),
         feed: &Arc<Feed>,
         cx: &mut Context<'_>,
     ) -> Poll<Progress> {
@@ -185,7 +189,7 @@ impl CatchUp {
                     }
                 }
                 CatchUpState::ReadPage(epoch, page) => {
-                    let epoch = epoch.clone();
+                    let (epoch, to) = (epoch.clone(), page.to());
                     let page = std::task::ready!(Pin::new(page).poll(cx));
                     self.state = CatchUpState::Look;
                     match page {
@@ -209,11 +213,13 @@ impl CatchUp {
                                 return Poll::Ready(Progress::Announce(announcement));
                             }
                         }
-                        Err(LogErrorKind::Trimmed) if matches!(self.start, Start::After(_)) => {
-                            return Poll::Ready(Progress::Reset(ResetReason::Trimmed));
+                        // The hub will learn of the other history.
+                        Ok(_) => self.wait_for_retry(),
+                        Err(error) => {
+                            if self.has_lost(&error, to, client, is_listed) {
+                                return Poll::Ready(Progress::Reset(ResetReason::Trimmed));
+                            }
                         }
-                        // The link will come back, or the hub will learn of the other history.
-                        _ => self.wait_for_retry(),
                     }
                 }
                 CatchUpState::SendPage(page) => {
@@ -252,6 +258,36 @@ impl CatchUp {
             self.ends.clear();
         }
         true
+    }
+
+    /// The log could not read a page up to a position: whether the client has missed what was to be in it. If not, it is
+    /// read again, or passed over.
+    fn has_lost(&mut self, error: &LogError, to: u64, client: &Client, is_listed: bool) -> bool {
+        let is_newest = matches!(self.start, Start::Newest { .. });
+        if error.kind() == LogErrorKind::Trimmed {
+            // Of the newest events none can be missed: the hub will learn of the other history.
+            if is_newest {
+                self.wait_for_retry();
+            }
+            return !is_newest;
+        }
+        if self.replication.is_news(error) {
+            tell!(WARN, client, None, reason = %error, "hub's log cannot be read");
+        }
+        // What is damaged remains so. The application gets an error in place of a history with a hole.
+        if error.kind() != LogErrorKind::Corrupt || !is_listed {
+            self.wait_for_retry();
+            return false;
+        }
+        // A client that was reset for the damage would be reset for it again and again.
+        if !is_newest && self.newest_passing.is_none() && !self.is_reset {
+            return true;
+        }
+        self.is_complete &= self.announce != Some(Status::Fresh);
+        self.start = Start::After(to);
+        self.newest_passing = None;
+        self.ends.clear();
+        false
     }
 
     fn wait_for_retry(&mut self) {
@@ -385,7 +421,8 @@ impl Subscription {
         cx: &mut Context<'_>,
     ) -> Option<NextStep> {
         self.client.heartbeat.register(cx.waker());
-        let progress = catch_up.poll(&self.shared, &self.client, self.feed(), cx);
+        let client = (&self.client, self.is_listed);
+        let progress = catch_up.poll(&self.shared, client, self.feed(), cx);
         let Poll::Ready(progress) = progress else {
             // The client comes back, here or elsewhere.
             if closing && catch_up.is_hopeless() {
