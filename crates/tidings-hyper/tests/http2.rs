@@ -53,7 +53,7 @@ async fn floods_of_control_frames_end() {
 async fn a_connection_is_idle_after_a_tunnel() {
     let limits = Limits::default().idle_timeout(Duration::from_millis(200));
     let site = Site::with(Hub::new(), limits).await;
-    let client = Attacker::connect(&site).await;
+    let client = RawHttp2::open(site.addr).await;
     // RFC 8441, section 4.
     let protocol = [&[0, 9], &b":protocol"[..], &[9], b"websocket"].concat();
     let request = [head("CONNECT", "/text/1"), protocol].concat();
