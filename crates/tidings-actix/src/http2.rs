@@ -19,7 +19,7 @@ use actix_web::web::Bytes;
 use h2_03::server::{Builder, SendResponse};
 use h2_03::{Reason, RecvStream, SendStream};
 use http_02::HeaderValue;
-use tidings_net::{Activity, Connections, Portion, Sending, Stall};
+use tidings_net::{Activity, Connections, Hubs, Portion, Sending, Stall};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::watched::Watched;
@@ -66,24 +66,23 @@ pub(crate) async fn serve<S, B>(
         let Some(Ok((request, respond))) = accepted else { return };
         let is_head = request.method() == Method::HEAD;
         let answer = service.answer(convert(request, peer), &activity);
-        let limit = limits.write_timeout_value();
-        let sending = limit.map(|_| Arc::<Sending>::default());
-        let stall = sending
-            .clone()
-            .zip(limit)
-            .map(|(sending, limit)| Stall::new(sending, activity.clone(), limit));
-        let hubs = connections.hubs().clone();
+        let watch = limits.write_timeout_value().map(|limit| {
+            let sending = Arc::<Sending>::default();
+            let stall = Stall::new(sending.clone(), activity.clone(), limit);
+            Watch { sending, stall, hubs: connections.hubs().clone() }
+        });
         actix_rt::spawn(async move {
-            let responding = async {
-                // An error means that the client has cancelled the stream, or is gone.
-                let _ = respond_with(answer, respond, is_head, sending.as_ref()).await;
-            };
-            match stall {
-                Some(stall) => stall.watch(responding, hubs).await,
-                None => responding.await,
-            }
+            // An error means that the client has cancelled the stream, or is gone.
+            let _ = respond_with(answer, respond, is_head, watch).await;
         });
     }
+}
+
+/// What ends a response that is stalled.
+struct Watch {
+    sending: Arc<Sending>,
+    stall: Stall,
+    hubs: Hubs,
 }
 
 fn convert(request: http_02::Request<RecvStream>, peer: Option<SocketAddr>) -> Request {
@@ -99,7 +98,7 @@ fn convert(request: http_02::Request<RecvStream>, peer: Option<SocketAddr>) -> R
     request
 }
 
-/// The client has cancelled the stream, or is gone; or the body has failed.
+/// The client has cancelled the stream, is gone, or takes nothing; or the body has failed.
 struct Ended;
 
 impl From<h2_03::Error> for Ended {
@@ -112,7 +111,7 @@ async fn respond_with<R, E, B>(
     answer: impl Future<Output = Result<R, E>>,
     mut respond: SendResponse<Portion>,
     is_head: bool,
-    sending: Option<&Arc<Sending>>,
+    watch: Option<Watch>,
 ) -> Result<(), Ended>
 where
     R: Into<Response<B>>,
@@ -124,8 +123,8 @@ where
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return Err(Ended),
     };
     match answer {
-        Ok(response) => send(response.into(), respond, is_head, sending).await,
-        Err(error) => send(error.into(), respond, is_head, sending).await,
+        Ok(response) => send(response.into(), respond, is_head, watch).await,
+        Err(error) => send(error.into(), respond, is_head, watch).await,
     }
 }
 
@@ -133,7 +132,7 @@ async fn send<B: MessageBody>(
     response: Response<B>,
     mut respond: SendResponse<Portion>,
     is_head: bool,
-    sending: Option<&Arc<Sending>>,
+    watch: Option<Watch>,
 ) -> Result<(), Ended> {
     let size = response.body().size();
     let is_end = is_head || size.is_eof();
@@ -141,14 +140,32 @@ async fn send<B: MessageBody>(
     if is_end {
         return Ok(());
     }
-    let mut body = pin!(response.into_body());
+    let body = response.into_body();
+    let Some(Watch { sending, stall, hubs }) = watch else {
+        return send_body(&mut stream, body, None).await;
+    };
+    match stall.watch(send_body(&mut stream, body, Some(&sending)), &hubs).await {
+        Some(sent) => sent,
+        None => {
+            stream.send_reset(Reason::CANCEL);
+            Err(Ended)
+        }
+    }
+}
+
+async fn send_body(
+    stream: &mut SendStream<Portion>,
+    body: impl MessageBody,
+    sending: Option<&Arc<Sending>>,
+) -> Result<(), Ended> {
+    let mut body = pin!(body);
     loop {
-        let bytes = unless_reset(&mut stream, |cx| body.as_mut().poll_next(cx)).await?;
+        let bytes = unless_reset(stream, |cx| body.as_mut().poll_next(cx)).await?;
         match bytes {
             Some(Ok(bytes)) if bytes.is_empty() => {}
             Some(Ok(bytes)) => {
                 let portion = Portion::new(bytes, sending);
-                some_capacity(&mut stream).await?;
+                some_capacity(stream).await?;
                 stream.send_data(portion, false)?;
             }
             Some(Err(_)) => {
@@ -160,7 +177,7 @@ async fn send<B: MessageBody>(
     }
     if let Some(sending) = sending {
         // With its end, a stream gives up its task.
-        unless_reset(&mut stream, |cx| sending.poll_almost_sent(cx)).await?;
+        unless_reset(stream, |cx| sending.poll_almost_sent(cx)).await?;
     }
     Ok(stream.send_data(Portion::new(Bytes::new(), None), true)?)
 }

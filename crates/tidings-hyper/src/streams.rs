@@ -46,6 +46,7 @@ where
         };
         let sending = Arc::new(Sending::default());
         let stall = Stall::new(sending.clone(), self.activity.clone(), limit);
-        tokio::spawn(stall.watch(SENDING.scope(sending, stream), self.hubs.clone()));
+        let hubs = self.hubs.clone();
+        tokio::spawn(async move { stall.watch(SENDING.scope(sending, stream), &hubs).await });
     }
 }

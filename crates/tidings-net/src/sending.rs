@@ -100,16 +100,18 @@ impl Stall {
         Self { sending, activity, limit, sent: 0, since: Instant::now(), alarm: None }
     }
 
-    /// Runs the task of the stream. Gives it up, and reports that, when the stream is stalled.
-    pub async fn watch(mut self, task: impl Future<Output = ()>, hubs: Hubs) {
+    /// Runs the task of the stream. When the stream is stalled, that is reported, and the task given up: `None`.
+    pub async fn watch<T>(mut self, task: impl Future<Output = T>, hubs: &Hubs) -> Option<T> {
         let mut task = pin!(task);
-        let is_stalled = poll_fn(|cx| match task.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(false),
-            Poll::Pending => self.poll(cx).map(|()| true),
+        let outcome = poll_fn(|cx| match task.as_mut().poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending => self.poll(cx).map(|()| None),
         });
-        if is_stalled.await {
+        let outcome = outcome.await;
+        if outcome.is_none() {
             hubs.report(ServerEvent::StreamStalled);
         }
+        outcome
     }
 
     /// Is ready when the stream must end. It is to be polled after each poll of its task.
