@@ -59,8 +59,9 @@
 //! that come or go at once delay other topics and new streams by no more than a turn of each.
 //!
 //! A socket that takes no bytes delays nothing. Its connection ends when the client makes no progress
-//! for [`Limits::write_timeout`](tidings_net::Limits::write_timeout), which is found within half of that
-//! time more: looking at each client twice in that time costs a system call each, and no timer. A
+//! for [`Limits::write_timeout`](tidings_net::Limits::write_timeout), or for up to five times that if its
+//! system answers and has taken up much, which is found within half of that time more: looking at each
+//! client twice in that time costs a system call each, and no timer. A
 //! stalled stream ends earlier if the hub needs the memory that it holds. The writer notices at once
 //! when a client closes its connection. A stream that ends while the server goes on returns its
 //! connection to hyper, for the client's next request.
