@@ -71,7 +71,7 @@ async fn envelopes_are_read_and_malformed_ones_counted() {
 #[tokio::test]
 async fn what_the_hub_refuses_is_told_and_a_bridge_ends_with_its_hub() {
     let Some((server, nats)) = begin().await else { return };
-    let hub = Hub::builder().max_event_bytes(10).build();
+    let hub = Hub::builder().max_event_bytes(50).build();
     let bridge = CoreBridge::builder().subject("a");
     let bridge = within("a bridge", bridge.connect(server.url(), hub.clone())).await.unwrap();
     nats.publish("a", "x".repeat(100).into()).await.unwrap();
