@@ -4,6 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tidings_testkit::limit::within;
+use tidings_testkit::wire::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, frame, window_update,
+};
+pub(crate) use tidings_testkit::wire::frames::{PREFACE, window_of_streams as narrow_window};
 use tidings_tests::on_every_framework;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -23,38 +27,17 @@ on_every_framework! { "hub";
     a_flood_whose_answers_are_not_read_is_ended
 }
 
-pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// SETTINGS without a setting.
 pub(crate) const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 /// PING.
 pub(crate) const PING: &[u8] = b"\x00\x00\x08\x06\x00\x00\x00\x00\x00attacker";
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-/// A frame (RFC 9113, section 4.1).
-pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a small frame").to_be_bytes();
-    let head = [length[1], length[2], length[3], kind, flags];
-    [&head, &stream.to_be_bytes()[..], payload].concat()
-}
-
-/// Settings that leave each stream a window of so many bytes.
-pub(crate) fn narrow_window(bytes: u32) -> Vec<u8> {
-    frame(4, 0, 0, &[&[0, 4], &bytes.to_be_bytes()[..]].concat())
-}
 
 /// Settings and a frame that leave each stream and the connection a window as large as it may be.
 pub(crate) fn wide_windows() -> Vec<u8> {
     const MOST: u32 = (1 << 31) - 1;
 
     // The connection has 65,535 already.
-    [narrow_window(MOST), frame(WINDOW_UPDATE, 0, 0, &(MOST - 65_535).to_be_bytes())].concat()
+    [narrow_window(MOST), window_update(0, MOST - 65_535)].concat()
 }
 
 /// A text of HPACK (RFC 7541, section 5.2), without Huffman's code.
@@ -216,7 +199,7 @@ async fn a_flood_of_pings_is_ended(package: &str) {
 }
 
 async fn a_flood_of_windows_is_ended(package: &str) {
-    let window = frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]);
+    let window = window_update(0, 1);
     assert_eq!(flood_is_ended(package, b"", &window).await, 1.0);
 }
 
