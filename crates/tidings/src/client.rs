@@ -16,7 +16,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::timers::{Timed, TimerSlot};
 use crate::topic::{Topic, TopicPattern};
 use crate::topic_changes::TopicChanges;
-use crate::waking::Waiter;
+use crate::waking::{Turn, Waiter, Waking};
 
 /// One open stream, as the registry, the wait lists and the timers see it.
 #[derive(Debug)]
@@ -209,6 +209,14 @@ impl Client {
 impl Waiter for Client {
     fn wake(&self) {
         self.heartbeat.wake();
+    }
+
+    fn turn(&self) -> Option<&Turn> {
+        Some(&self.heartbeat.turn)
+    }
+
+    fn wake_in_turn(&self, waking: &Waking) {
+        self.heartbeat.wake_in_turn(waking);
     }
 }
 

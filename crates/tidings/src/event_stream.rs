@@ -75,7 +75,7 @@ impl StartedTimer {
 
 impl Drop for StartedTimer {
     fn drop(&mut self) {
-        self.0.cancel();
+        self.0.stop();
     }
 }
 
@@ -187,6 +187,7 @@ where
         let interval = this.heartbeat.interval;
         let StartedTimer(timer) =
             this.timer.get_or_insert_with(|| StartedTimer::new(this.clock, interval));
+        timer.turn.end();
         // Whether it has more, only its next poll would tell.
         if this.pace.is_spent() && this.pace.pauses(|| true, timer, timer, cx) {
             return Poll::Pending;

@@ -209,7 +209,7 @@ impl TopicLog {
 
     fn take_waiting(&self, state: &mut TopicState) -> Waiters {
         if state.waiting.is_empty() {
-            return Waiters::new();
+            return Waiters::default();
         }
         state.waiting.take(&self.generation)
     }

@@ -440,7 +440,7 @@ impl Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.client.heartbeat.cancel();
+        self.client.heartbeat.stop();
         self.abandon_changes();
         self.feed().stop_waiting(&self.topic_cursors);
         self.shared.unsubscribe(&self.feed().topics);

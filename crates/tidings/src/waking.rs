@@ -1,46 +1,349 @@
-//! Waking the streams that wait for an event, without delaying the publisher.
+//! Waking the streams that wait for an event, without delaying the publisher, or those that wait for another.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, thread};
 
 /// Waits for a topic's next event: one stream, or a cohort of them.
 pub(crate) trait Waiter: Send + Sync + fmt::Debug {
     /// Runs with no lock held: it may run, or drop, what it wakes.
     fn wake(&self);
+
+    /// The turn of a stream that a server runs; `None` for what is always woken at once.
+    fn turn(&self) -> Option<&Turn> {
+        None
+    }
+
+    /// The same as `wake`. A stream [is awake](Turn::begin) until it runs.
+    fn wake_in_turn(&self, _: &Waking) {
+        self.wake();
+    }
 }
 
 /// Waiters in no order.
-pub(crate) type Waiters = Slab<Arc<dyn Waiter>>;
+#[derive(Debug, Default)]
+pub(crate) struct Waiters {
+    waiting: Slab<Arc<dyn Waiter>>,
+    list: usize,
+}
 
-/// More than this many are woken by another thread: publishing takes its caller a few microseconds, however many wait.
-const AT_ONCE: usize = if cfg!(shuttle) { 1 } else { 16 };
+impl Waiters {
+    /// Those of a list, which its address tells from others: they wait in one line.
+    pub(crate) fn of(list: usize, waiting: Slab<Arc<dyn Waiter>>) -> Self {
+        Self { waiting, list }
+    }
 
-/// Wakes all of them: a few at once, many from the thread `tidings-waker`.
-///
-/// A thread, not a task: there may be several runtimes, or none. Waking from outside a runtime has a second effect:
-/// runtimes run what their own workers wake before what is woken from outside. So thousands of streams that become ready
-/// at one moment do not delay a request that has just arrived.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}
+
+/// Wakes all of them, each in its turn.
 pub(crate) fn wake(waiters: Waiters) {
-    #[cfg(not(shuttle))]
-    static WAKING: Waking = Waking::new();
-    // Each run of a model starts from the beginning.
-    #[cfg(shuttle)]
-    shuttle::lazy_static! {
-        static ref WAKING: Waking = Waking::new();
+    Waking::shared().wake(waiters);
+}
+
+/// Whether a stream waits to be woken, or was woken and has not run.
+#[derive(Debug, Default)]
+pub(crate) struct Turn(AtomicU32);
+
+impl Turn {
+    /// Beside the round in which it was woken, which is 0 when it has run.
+    const IN_LINE: u32 = 1 << 31;
+
+    /// False if it is in a line already.
+    fn line_up(&self) -> bool {
+        self.0.fetch_or(Self::IN_LINE, Ordering::AcqRel) & Self::IN_LINE == 0
     }
 
-    if waiters.len() <= AT_ONCE {
-        wake_all(waiters);
-    } else {
-        WAKING.add(waiters);
+    fn leave_line(&self) {
+        self.0.fetch_and(!Self::IN_LINE, Ordering::AcqRel);
     }
+
+    /// The stream is about to be woken. To be called under the lock of its waker, which is there.
+    pub(crate) fn begin(&self, waking: &Waking) {
+        if !self.is_awake() {
+            self.0.fetch_or(waking.on_woken(), Ordering::AcqRel);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_awake(&self) -> bool {
+        self.0.load(Ordering::Acquire) & !Self::IN_LINE != 0
+    }
+
+    /// The stream runs, or is dropped.
+    #[inline]
+    pub(crate) fn end(&self) {
+        if self.is_awake() {
+            self.end_in(Waking::shared());
+        }
+    }
+
+    fn end_in(&self, waking: &Waking) {
+        let round = self.0.fetch_and(Self::IN_LINE, Ordering::AcqRel) & !Self::IN_LINE;
+        waking.on_run(round);
+    }
+}
+
+/// Streams that were woken stand in the queue of their server until it runs them: a request that has just come, or a stream
+/// of another topic, waits for all of them. So only so many are woken, and when they have run, the next ones: in lines, one for
+/// each list that they were in, which take turns.
+#[derive(Debug)]
+pub(crate) struct Waking {
+    /// How many streams may be awake: woken, and not run.
+    window: u32,
+    /// For how long to wait until half of them have run: their servers may be busy, or not poll them.
+    patience: Duration,
+    /// How many are awake, and in the upper half the round: they are counted anew when the patience is at an end.
+    awake: AtomicU64,
+    /// Whether the thread waits for streams to run.
+    is_full: AtomicBool,
+    inbox: Mutex<Inbox>,
+    changed: Condvar,
+    #[cfg(test)]
+    sleeps: AtomicU32,
+}
+
+/// What the thread is told.
+#[derive(Debug, Default)]
+struct Inbox {
+    lists: Vec<Waiters>,
+    /// The lists of which some were woken at once since the thread has last waited.
+    at_once: BTreeSet<usize>,
+    has_thread: bool,
+}
+
+/// Those that are still to be woken, by the list that they were in; a stream is in one of them.
+#[derive(Default)]
+struct Lines {
+    lines: BTreeMap<usize, VecDeque<Arc<dyn Waiter>>>,
+    /// The list that had the last turn.
+    last: usize,
+}
+
+impl Waking {
+    /// More than this many are woken by another thread: publishing takes its caller a few microseconds, however many wait.
+    /// So many of a line are woken in one turn.
+    const TURN: usize = if cfg!(shuttle) { 1 } else { 16 };
+
+    /// To write to so many sockets takes a processor about a millisecond.
+    const WINDOW: u32 = if cfg!(shuttle) { 2 } else { 64 };
+
+    /// In a model, no time passes: all run, or are dropped.
+    const PATIENCE: Duration = Duration::from_millis(if cfg!(shuttle) { 1_000_000 } else { 10 });
+
+    /// The thread need not remember more lists of which some were woken at once.
+    const MOST_AT_ONCE: usize = 1_024;
+
+    fn new(window: u32, patience: Duration) -> Self {
+        Self {
+            window,
+            patience,
+            awake: AtomicU64::new(1 << 32),
+            is_full: AtomicBool::new(false),
+            inbox: Mutex::default(),
+            changed: Condvar::new(),
+            #[cfg(test)]
+            sleeps: AtomicU32::new(0),
+        }
+    }
+
+    /// That of the process, because hubs share their servers' threads.
+    pub(crate) fn shared() -> &'static Self {
+        #[cfg(not(shuttle))]
+        static SHARED: std::sync::LazyLock<Waking> = std::sync::LazyLock::new(|| {
+            let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            // A server may use fewer than there are.
+            Waking::new(Waking::WINDOW * processors.min(8) as u32, Waking::PATIENCE)
+        });
+        // Each run of a model starts from the beginning.
+        #[cfg(shuttle)]
+        shuttle::lazy_static! {
+            static ref SHARED: Waking = Waking::new(Waking::WINDOW, Waking::PATIENCE);
+        }
+        &SHARED
+    }
+
+    fn awake(&self) -> u32 {
+        self.awake.load(Ordering::SeqCst) as u32
+    }
+
+    /// A few are woken at once, many by the thread `tidings-waker`. When enough are awake, a few are woken at once, too, if none
+    /// of their list were since others have run: a topic with little to say has not to wait.
+    ///
+    /// A thread, not a task: there may be several runtimes, or none. Waking from outside a runtime has a second effect:
+    /// runtimes run what their own workers wake before what is woken from outside.
+    fn wake(&'static self, mut waiters: Waiters) {
+        if waiters.waiting.len() <= Self::TURN {
+            let is_busy = self.is_full.load(Ordering::SeqCst) || self.awake() >= self.window;
+            if is_busy {
+                waiters.waiting.retain(|_, waiter| {
+                    let is_stream = waiter.turn().is_some();
+                    if !is_stream {
+                        waiter.wake();
+                    }
+                    is_stream
+                });
+            }
+            if !is_busy || waiters.is_empty() || self.may_be_woken_at_once(waiters.list) {
+                return self.wake_all(waiters);
+            }
+        }
+        self.hand_over(waiters);
+    }
+
+    fn may_be_woken_at_once(&self, list: usize) -> bool {
+        let at_once = &mut self.inbox.lock().at_once;
+        at_once.len() < Self::MOST_AT_ONCE && at_once.insert(list)
+    }
+
+    fn wake_all(&self, waiters: Waiters) {
+        waiters.waiting.into_iter().for_each(|(_, waiter)| waiter.wake_in_turn(self));
+    }
+
+    fn hand_over(&'static self, waiters: Waiters) {
+        let mut inbox = self.inbox.lock();
+        if !inbox.has_thread {
+            let thread = thread::Builder::new().name("tidings-waker".into());
+            inbox.has_thread = thread.spawn(move || self.run()).is_ok();
+        }
+        if !inbox.has_thread {
+            drop(inbox);
+            // No thread could be started: the publisher does the work.
+            return self.wake_all(waiters);
+        }
+        inbox.lists.push(waiters);
+        let is_first = inbox.lists.len() == 1;
+        drop(inbox);
+        if is_first {
+            self.changed.notify_one();
+        }
+    }
+
+    fn run(&self) {
+        let mut lines = Lines::default();
+        loop {
+            self.take_lists(&mut lines);
+            self.wait_until_streams_have_run(&mut lines);
+            for waiter in lines.take_turn() {
+                if let Some(turn) = waiter.turn() {
+                    turn.leave_line();
+                }
+                guarded(waiter, |waiter| waiter.wake_in_turn(self));
+            }
+        }
+    }
+
+    /// Waits until there is somebody to wake.
+    fn take_lists(&self, lines: &mut Lines) {
+        let mut inbox = self.inbox.lock();
+        if lines.lines.is_empty() {
+            inbox.at_once.clear();
+        }
+        while inbox.lists.is_empty() && lines.lines.is_empty() {
+            self.changed.wait(&mut inbox);
+        }
+        let lists = std::mem::take(&mut inbox.lists);
+        drop(inbox);
+        self.sort(lists, lines);
+    }
+
+    /// Has streams line up, each once, and wakes the others.
+    fn sort(&self, lists: Vec<Waiters>, lines: &mut Lines) {
+        for Waiters { waiting, list } in lists {
+            for (_, waiter) in waiting {
+                match waiter.turn() {
+                    None => guarded(waiter, |waiter| waiter.wake()),
+                    Some(turn) if turn.line_up() => {
+                        lines.lines.entry(list).or_default().push_back(waiter);
+                    }
+                    Some(_) => guarded(waiter, |_| ()),
+                }
+            }
+        }
+    }
+
+    /// If as many are awake as may be, waits until it is half of them.
+    fn wait_until_streams_have_run(&self, lines: &mut Lines) {
+        if self.awake() < self.window || lines.lines.is_empty() {
+            return;
+        }
+        let until = Instant::now() + self.patience;
+        let mut inbox = self.inbox.lock();
+        self.is_full.store(true, Ordering::SeqCst);
+        while self.awake() > self.window / 2 {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                self.begin_round();
+            } else if inbox.lists.is_empty() {
+                #[cfg(test)]
+                self.sleeps.fetch_add(1, Ordering::SeqCst);
+                self.changed.wait_for(&mut inbox, left);
+            } else {
+                let lists = std::mem::take(&mut inbox.lists);
+                drop(inbox);
+                self.sort(lists, lines);
+                inbox = self.inbox.lock();
+            }
+        }
+        self.is_full.store(false, Ordering::SeqCst);
+        inbox.at_once.clear();
+    }
+
+    /// Nobody is awake any more, as far as is counted.
+    fn begin_round(&self) {
+        let round = (self.awake.load(Ordering::SeqCst) >> 32) as u32;
+        let next = round.wrapping_add(1) & !Turn::IN_LINE;
+        self.awake.store(u64::from(next.max(1)) << 32, Ordering::SeqCst);
+    }
+
+    /// A stream was woken. Returns the round.
+    fn on_woken(&self) -> u32 {
+        (self.awake.fetch_add(1, Ordering::SeqCst) >> 32) as u32
+    }
+
+    /// A stream has run, or is dropped, that was woken in this round.
+    fn on_run(&self, round: u32) {
+        let less_one = |awake: u64| ((awake >> 32) as u32 == round).then(|| awake - 1);
+        let before = self.awake.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less_one);
+        let is_half = before.is_ok_and(|before| before as u32 == self.window / 2 + 1);
+        if is_half && self.is_full.load(Ordering::SeqCst) {
+            // With the lock: the thread either sees the number, or waits.
+            drop(self.inbox.lock());
+            self.changed.notify_one();
+        }
+    }
+}
+
+impl Lines {
+    /// Takes those that are woken next: of the line after the last one.
+    fn take_turn(&mut self) -> Vec<Arc<dyn Waiter>> {
+        let after = (Bound::Excluded(self.last), Bound::Unbounded);
+        let next = self.lines.range(after).next().or_else(|| self.lines.first_key_value());
+        let Some(list) = next.map(|(list, _)| *list) else { return Vec::new() };
+        self.last = list;
+        let Some(line) = self.lines.get_mut(&list) else { return Vec::new() };
+        let turn = line.drain(..Waking::TURN.min(line.len())).collect();
+        if line.is_empty() {
+            self.lines.remove(&list);
+        }
+        turn
+    }
+}
+
+/// A waker that panics, or what is dropped with it, must not keep the others from being woken.
+fn guarded(waiter: Arc<dyn Waiter>, wake: impl FnOnce(&dyn Waiter)) {
+    let _ = catch_unwind(AssertUnwindSafe(move || wake(&*waiter)));
 }
 
 /// Runs a future to its end on this thread, which sleeps meanwhile.
@@ -63,119 +366,242 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-fn wake_all(waiters: Waiters) {
-    for (_, waiter) in waiters {
-        waiter.wake();
-    }
-}
-
-/// The lists that the thread has not woken yet.
-struct Waking {
-    queue: Mutex<Queue>,
-    more: Condvar,
-}
-
-struct Queue {
-    lists: VecDeque<Waiters>,
-    running: bool,
-}
-
-impl Waking {
-    const fn new() -> Self {
-        let queue = Queue { lists: VecDeque::new(), running: false };
-        Self { queue: Mutex::new(queue), more: Condvar::new() }
-    }
-
-    fn add(&'static self, waiters: Waiters) {
-        let mut queue = self.queue.lock();
-        if !queue.running {
-            queue.running = thread::Builder::new()
-                .name("tidings-waker".into())
-                .spawn(move || self.run())
-                .is_ok();
-        }
-        if queue.running {
-            queue.lists.push_back(waiters);
-            drop(queue);
-            self.more.notify_one();
-        } else {
-            // No thread could be started: the publisher does the work.
-            drop(queue);
-            wake_all(waiters);
-        }
-    }
-
-    fn run(&self) {
-        loop {
-            let mut queue = self.queue.lock();
-            let waiters = loop {
-                match queue.lists.pop_front() {
-                    Some(waiters) => break waiters,
-                    None => self.more.wait(&mut queue),
-                }
-            };
-            drop(queue);
-            for (_, waiter) in waiters {
-                // A waker that panics must not keep the others from being woken.
-                let _ = catch_unwind(AssertUnwindSafe(|| waiter.wake()));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::mpsc::{Sender, channel};
+    use std::sync::Weak;
+    use std::sync::mpsc::{Receiver, Sender, channel};
     use std::thread::{self, ThreadId};
-    use std::time::Duration;
+
+    const TURN: usize = Waking::TURN;
+    const WINDOW: usize = 4 * TURN;
+    const FOR_EVER: Duration = Duration::from_secs(3600);
+    const LIMIT: Duration = Duration::from_secs(10);
 
     #[derive(Debug)]
     struct Sleeper {
-        woken: AtomicUsize,
-        tell: Sender<ThreadId>,
+        this: Weak<Self>,
+        /// `None` for what is no stream.
+        turn: Option<Turn>,
+        list: usize,
+        tell: Sender<Woken>,
         panics: bool,
+    }
+
+    #[derive(Debug)]
+    struct Woken {
+        sleeper: Arc<Sleeper>,
+        by: ThreadId,
     }
 
     impl Waiter for Sleeper {
         fn wake(&self) {
-            self.woken.fetch_add(1, Ordering::Relaxed);
-            self.tell.send(thread::current().id()).unwrap();
+            let sleeper = self.this.upgrade().unwrap();
+            self.tell.send(Woken { sleeper, by: thread::current().id() }).unwrap();
             assert!(!self.panics, "woken");
         }
-    }
 
-    /// Wakes that many, and returns by which threads.
-    fn woken_by(count: usize, panics: bool) -> Vec<ThreadId> {
-        let (tell, woken_by) = channel();
-        let sleepers: Vec<_> = (0..count)
-            .map(|_| Arc::new(Sleeper { woken: AtomicUsize::new(0), tell: tell.clone(), panics }))
-            .collect();
-        let mut waiters = Waiters::new();
-        for sleeper in &sleepers {
-            waiters.insert(sleeper.clone());
+        fn turn(&self) -> Option<&Turn> {
+            self.turn.as_ref()
         }
-        wake(waiters);
-        let threads = (0..count).map(|_| woken_by.recv_timeout(Duration::from_secs(10)).unwrap());
-        let threads = threads.collect();
-        assert!(sleepers.iter().all(|sleeper| sleeper.woken.load(Ordering::Relaxed) == 1));
-        threads
+
+        fn wake_in_turn(&self, waking: &Waking) {
+            self.turn.iter().for_each(|turn| turn.begin(waking));
+            self.wake();
+        }
+    }
+
+    /// What waits, and what was woken.
+    struct Sleepers {
+        waking: &'static Waking,
+        tell: Sender<Woken>,
+        woken: Receiver<Woken>,
+    }
+
+    impl Sleepers {
+        fn new(patience: Duration) -> Self {
+            let (tell, woken) = channel();
+            let waking = Waking::new(u32::try_from(WINDOW).unwrap(), patience);
+            Self { waking: Box::leak(Box::new(waking)), tell, woken }
+        }
+
+        fn sleepers(
+            &self,
+            list: usize,
+            count: usize,
+            are_streams: bool,
+            panics: bool,
+        ) -> Vec<Arc<Sleeper>> {
+            let turn = || are_streams.then(Turn::default);
+            let sleeper = |this: &Weak<Sleeper>| Sleeper {
+                this: this.clone(),
+                turn: turn(),
+                list,
+                tell: self.tell.clone(),
+                panics,
+            };
+            (0..count).map(|_| Arc::new_cyclic(sleeper)).collect()
+        }
+
+        fn wake_these(&self, list: usize, sleepers: &[Arc<Sleeper>]) {
+            let waiting = sleepers.iter().map(|sleeper| sleeper.clone() as Arc<dyn Waiter>);
+            self.waking.wake(Waiters::of(list, waiting.enumerate().collect()));
+        }
+
+        /// Wakes so many streams of a list.
+        fn wake(&self, list: usize, count: usize) {
+            self.wake_these(list, &self.sleepers(list, count, true, false));
+        }
+
+        /// The next ones that are woken.
+        #[track_caller]
+        fn woken(&self, count: usize) -> Vec<Woken> {
+            (0..count).map(|_| self.woken.recv_timeout(LIMIT).unwrap()).collect()
+        }
+
+        /// Those that are woken until the thread waits for them to run. They must be so many.
+        #[track_caller]
+        fn woken_until_it_waits(&self, count: usize) -> Vec<Woken> {
+            let woken = self.woken(count);
+            let until = Instant::now() + LIMIT;
+            let sleeps = self.waking.sleeps.load(Ordering::SeqCst);
+            // It looks again when it is told of a list.
+            self.waking.hand_over(Waiters::default());
+            while self.waking.sleeps.load(Ordering::SeqCst) == sleeps {
+                assert!(Instant::now() < until, "it does not wait");
+                thread::yield_now();
+            }
+            assert_eq!(self.woken.try_iter().count(), 0, "no more are woken");
+            woken
+        }
+
+        fn run(&self, woken: impl IntoIterator<Item = Woken>) {
+            for Woken { sleeper, .. } in woken {
+                if let Some(turn) = &sleeper.turn {
+                    turn.end_in(self.waking);
+                }
+            }
+        }
+    }
+
+    fn of(list: usize, woken: &[Woken]) -> usize {
+        woken.iter().filter(|woken| woken.sleeper.list == list).count()
+    }
+
+    fn by_this_thread(woken: &[Woken]) -> usize {
+        woken.iter().filter(|woken| woken.by == thread::current().id()).count()
     }
 
     #[test]
-    fn a_few_are_woken_at_once() {
-        assert!(woken_by(AT_ONCE, false).iter().all(|by| *by == thread::current().id()));
-    }
-
-    #[test]
-    fn many_are_woken_by_another_thread_each_once() {
-        assert!(woken_by(AT_ONCE + 1, false).iter().all(|by| *by != thread::current().id()));
+    fn a_few_are_woken_at_once_and_many_by_another_thread() {
+        let sleepers = Sleepers::new(FOR_EVER);
+        sleepers.wake(1, TURN);
+        assert_eq!(by_this_thread(&sleepers.woken(TURN)), TURN);
+        sleepers.wake(1, TURN + 1);
+        assert_eq!(by_this_thread(&sleepers.woken(TURN + 1)), 0);
     }
 
     #[test]
     fn a_waker_that_panics_does_not_keep_the_others_from_being_woken() {
-        woken_by(AT_ONCE + 1, true);
-        woken_by(AT_ONCE + 1, false);
+        let sleepers = Sleepers::new(FOR_EVER);
+        for are_streams in [true, false] {
+            sleepers.wake_these(1, &sleepers.sleepers(1, TURN + 1, are_streams, true));
+        }
+        sleepers.wake(1, TURN + 1);
+        sleepers.woken(3 * (TURN + 1));
+    }
+
+    #[test]
+    fn no_more_are_woken_than_may_be_awake_until_half_of_them_have_run() {
+        let sleepers = Sleepers::new(FOR_EVER);
+        sleepers.wake(1, 100 * TURN);
+        let mut awake = sleepers.woken_until_it_waits(WINDOW);
+        for _ in 0..10 {
+            sleepers.run(awake.drain(..WINDOW / 2 - 1));
+            sleepers.woken_until_it_waits(0);
+            sleepers.run(awake.drain(..1));
+            awake.extend(sleepers.woken_until_it_waits(WINDOW / 2));
+        }
+    }
+
+    #[test]
+    fn lists_take_turns() {
+        for [first, second] in [[1, 2], [2, 1]] {
+            let sleepers = Sleepers::new(FOR_EVER);
+            sleepers.wake(first, 100 * TURN);
+            let mut awake = sleepers.woken_until_it_waits(WINDOW);
+            sleepers.wake(second, 100 * TURN);
+            for _ in 0..10 {
+                sleepers.run(awake.drain(..2 * TURN));
+                let woken = sleepers.woken_until_it_waits(2 * TURN);
+                assert_eq!([first, second].map(|list| of(list, &woken)), [TURN; 2]);
+                awake.extend(woken);
+            }
+        }
+    }
+
+    #[test]
+    fn a_topic_with_little_to_say_does_not_wait_for_a_busy_one() {
+        let sleepers = Sleepers::new(FOR_EVER);
+        sleepers.wake(1, 100 * TURN);
+        let mut awake = sleepers.woken_until_it_waits(WINDOW);
+        for _ in 0..10 {
+            sleepers.wake(2, TURN);
+            let woken = sleepers.woken(TURN);
+            assert_eq!([of(2, &woken), by_this_thread(&woken)], [TURN; 2]);
+            // But those of a topic that has more to say do not get in front again and again.
+            sleepers.wake(2, TURN);
+            sleepers.woken_until_it_waits(0);
+            awake.extend(woken);
+            sleepers.run(awake.drain(..3 * TURN));
+            let woken = sleepers.woken_until_it_waits(2 * TURN);
+            assert_eq!(of(2, &woken), TURN);
+            awake.extend(woken);
+        }
+    }
+
+    #[test]
+    fn what_is_no_stream_is_always_woken_at_once() {
+        let sleepers = Sleepers::new(FOR_EVER);
+        sleepers.wake(1, 100 * TURN);
+        sleepers.woken_until_it_waits(WINDOW);
+        for _ in 0..10 {
+            sleepers.wake_these(2, &sleepers.sleepers(2, TURN, false, false));
+            assert_eq!(by_this_thread(&sleepers.woken_until_it_waits(TURN)), TURN);
+            sleepers.wake_these(2, &sleepers.sleepers(2, TURN + 1, false, false));
+            assert_eq!(by_this_thread(&sleepers.woken_until_it_waits(TURN + 1)), 0);
+        }
+    }
+
+    #[test]
+    fn a_stream_of_several_lists_is_woken_once() {
+        let sleepers = Sleepers::new(FOR_EVER);
+        sleepers.wake(1, WINDOW);
+        let mut awake = sleepers.woken(WINDOW);
+        let streams = sleepers.sleepers(2, TURN + 1, true, false);
+        for list in 2..10 {
+            sleepers.wake_these(list, &streams);
+        }
+        sleepers.wake(10, TURN + 1);
+        sleepers.woken_until_it_waits(0);
+        sleepers.run(awake.drain(..2 * TURN));
+        let mut woken = sleepers.woken_until_it_waits(2 * TURN);
+        sleepers.run(awake);
+        woken.extend(sleepers.woken(2));
+        assert_eq!([of(2, &woken), of(10, &woken)], [TURN + 1; 2]);
+        // And once more, when something is published again.
+        sleepers.run(woken);
+        sleepers.wake_these(2, &streams);
+        sleepers.woken(TURN + 1);
+    }
+
+    #[test]
+    fn those_that_do_not_run_do_not_keep_the_others_from_being_woken() {
+        let sleepers = Sleepers::new(Duration::from_millis(1));
+        sleepers.wake(1, 100 * TURN);
+        let woken = sleepers.woken(100 * TURN);
+        // They run all the same, later.
+        sleepers.run(woken);
+        assert_eq!(sleepers.waking.awake(), 0);
     }
 }

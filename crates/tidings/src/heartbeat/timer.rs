@@ -6,7 +6,7 @@ use crate::clock::{Clock, millis};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::timers::{Timed, TimerSlot};
-use crate::waking::Waiter;
+use crate::waking::{Turn, Waiter, Waking};
 
 /// What a stream can be called for, besides events and heartbeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,7 @@ pub(crate) struct HeartbeatTimer {
     waker: Mutex<Option<Waker>>,
     is_due: AtomicBool,
     calls: AtomicU8,
+    pub(crate) turn: Turn,
     last_write: AtomicU64,
     /// Milliseconds; 0 for no heartbeats.
     interval: AtomicU64,
@@ -58,6 +59,7 @@ impl HeartbeatTimer {
             waker: Mutex::new(None),
             is_due: AtomicBool::new(false),
             calls: AtomicU8::new(0),
+            turn: Turn::default(),
             last_write: AtomicU64::new(clock.now()),
             interval: AtomicU64::new(in_millis(interval)),
             slot: TimerSlot::new(),
@@ -80,9 +82,12 @@ impl HeartbeatTimer {
         self.start(target);
     }
 
-    /// Removes the stream from the timers, for good.
-    pub(crate) fn cancel(&self) {
+    /// The stream is dropped: it is not woken any more.
+    pub(crate) fn stop(&self) {
         self.clock.cancel(&self.slot);
+        let waker = self.waker.lock().take();
+        drop(waker);
+        self.turn.end();
     }
 
     #[inline]
@@ -181,6 +186,23 @@ fn in_millis(interval: Option<Duration>) -> u64 {
 impl Waiter for HeartbeatTimer {
     fn wake(&self) {
         self.wake();
+    }
+
+    fn turn(&self) -> Option<&Turn> {
+        Some(&self.turn)
+    }
+
+    fn wake_in_turn(&self, waking: &Waking) {
+        let mut registered = self.waker.lock();
+        let waker = registered.take();
+        // One without a waker runs without being asked.
+        if waker.is_some() {
+            self.turn.begin(waking);
+        }
+        drop(registered);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 

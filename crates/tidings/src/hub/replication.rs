@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::ptr;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -105,11 +106,8 @@ impl Replication {
         self.is_waited_for.store(false, Ordering::Release);
         let waiting = std::mem::take(&mut *guard);
         drop(guard);
-        let mut waiters = Waiters::new();
-        for (_, waiter) in waiting {
-            waiters.insert(waiter);
-        }
-        waking::wake(waiters);
+        let waiting = waiting.into_values().enumerate().collect();
+        waking::wake(Waiters::of(ptr::from_ref(self).addr(), waiting));
     }
 
     /// The generation counts the moments at which failed work is tried again: every second, and when the link

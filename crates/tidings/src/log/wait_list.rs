@@ -1,6 +1,8 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use slab::Slab;
+
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::waking::{Waiter, Waiters};
 
@@ -11,7 +13,7 @@ use crate::waking::{Waiter, Waiters};
 /// quiet topic does not collect dead entries.
 #[derive(Debug, Default)]
 pub(crate) struct WaitList {
-    waiting: Waiters,
+    waiting: Slab<Arc<dyn Waiter>>,
 }
 
 /// Counts, from 1, how often a wait list was taken. It is kept outside the list's lock, so that a stream sees without that
@@ -57,7 +59,7 @@ impl WaitList {
     /// Most topics have one reader: a slab would begin with room for four.
     #[cold]
     fn make_room(&mut self) {
-        self.waiting = Waiters::with_capacity(1);
+        self.waiting = Slab::with_capacity(1);
     }
 
     pub(crate) fn leave(
@@ -70,7 +72,7 @@ impl WaitList {
         }
         let waiter = self.waiting.try_remove(ticket.index);
         if self.waiting.is_empty() && self.waiting.capacity() > 16 {
-            self.waiting = Waiters::new();
+            self.waiting = Slab::new();
         }
         waiter
     }
@@ -78,7 +80,7 @@ impl WaitList {
     /// Gives back the memory of an empty list.
     pub(crate) fn shrink(&mut self) {
         if self.waiting.is_empty() {
-            self.waiting = Waiters::new();
+            self.waiting = Slab::new();
         }
     }
 
@@ -86,8 +88,9 @@ impl WaitList {
     pub(crate) fn take(&mut self, generation: &Generation) -> Waiters {
         generation.0.fetch_add(1, Ordering::Release);
         // The woken streams will come back: the list need not grow in steps again.
-        let empty = Waiters::with_capacity(self.waiting.len());
-        std::mem::replace(&mut self.waiting, empty)
+        let empty = Slab::with_capacity(self.waiting.len());
+        let taken = std::mem::replace(&mut self.waiting, empty);
+        Waiters::of(std::ptr::from_ref(generation).addr(), taken)
     }
 
     #[cfg(test)]

@@ -65,6 +65,20 @@ fn a_subscriber_that_is_dropped_while_a_publish_takes_the_list_leaves_nothing() 
     });
 }
 
+#[test]
+fn streams_that_are_dropped_before_they_run_do_not_keep_others_from_being_woken() {
+    explore(|| {
+        let hub = hub().build();
+        // More than may be awake.
+        let leaving = [(); 3].map(|()| waiting(&hub, &["a"]).0);
+        let (mut stays, _) = Client::new(&hub, &["a"]);
+        let staying = spawn(move || stays.expect(1..=1));
+        publish(&hub, "a", "x").expect("it is open");
+        join(leaving.map(|stream| spawn(move || drop(stream))));
+        join([staying]);
+    });
+}
+
 /// The last client of what retains nothing leaves, and another one comes, while three events are published.
 pub(super) fn come_and_go(join_in: fn(&Hub) -> (Client, u64), topics: [&'static str; 3]) {
     let hub = hub().retention(Retention::none()).build();

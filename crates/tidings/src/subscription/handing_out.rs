@@ -39,6 +39,7 @@ impl Subscription {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, StreamError>>> {
+        self.client.heartbeat.turn.end();
         if self.is_quiet(cx.waker()) {
             return Poll::Pending;
         }

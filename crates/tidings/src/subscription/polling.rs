@@ -43,6 +43,7 @@ impl Subscription {
         limit: Option<u64>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Item, StreamError>>> {
+        self.client.heartbeat.turn.end();
         loop {
             // Read before the watermark: what was published before closing is still sent.
             let is_closed = self.shared.is_closed();

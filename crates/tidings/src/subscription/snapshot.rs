@@ -10,6 +10,7 @@ use std::future::Future;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::ptr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -19,7 +20,7 @@ use crate::event::Event;
 use crate::hub::shared::Shared;
 use crate::sync::{HashMap, Mutex};
 use crate::timers::{Timed, TimerSlot, drop_safely};
-use crate::waking::{self, Waiters};
+use crate::waking::{self, Waiter, Waiters};
 
 type Made = Result<Snapshot, Box<dyn Error + Send + Sync>>;
 
@@ -198,18 +199,16 @@ impl State {
             Some(task) => Wakes::Task(task.clone()),
             None => {
                 let waiting = self.running.iter().flat_map(|call| call.waiting.values());
-                Wakes::Streams(waiters(waiting.chain(self.joined.values())))
+                Wakes::Streams(waiters(self, waiting.chain(self.joined.values())))
             }
         }
     }
 }
 
-fn waiters<'a>(waiting: impl Iterator<Item = &'a Arc<Pending>>) -> Waiters {
-    let mut waiters = Waiters::new();
-    for pending in waiting {
-        waiters.insert(pending.client.clone());
-    }
-    waiters
+/// Those that wait for something.
+fn waiters<'a, T>(of: &T, waiting: impl Iterator<Item = &'a Arc<Pending>>) -> Waiters {
+    let waiting = waiting.map(|pending| pending.client.clone() as Arc<dyn Waiter>);
+    Waiters::of(ptr::from_ref(of).addr(), waiting.enumerate().collect())
 }
 
 /// To be woken with no lock held.
@@ -341,7 +340,7 @@ impl Call {
         for pending in waiting.values() {
             *pending.outcome.lock() = Some(outcome.clone());
         }
-        waking::wake(waiters(waiting.values()));
+        waking::wake(waiters(&waiting, waiting.values()));
     }
 }
 

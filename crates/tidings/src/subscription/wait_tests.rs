@@ -13,6 +13,7 @@ use super::Subscription;
 use crate::event::Event;
 use crate::hub::Hub;
 use crate::log::feed::test_hook;
+use crate::waking::{Waiter, Waking};
 
 type Hook = Box<dyn FnOnce()>;
 
@@ -114,4 +115,37 @@ fn an_event_of_a_list_that_was_just_joined_is_not_forgotten() {
     publish(&hub, "a");
     assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
     assert!(poll(&mut stream, &wakes).is_some());
+}
+
+#[test]
+fn a_stream_that_was_woken_in_its_turn_is_awake_until_it_runs_or_is_dropped() {
+    let hub = Hub::builder().retry(None).build();
+    let mut stream = hub.subscribe(["a"]).status(false).open().unwrap();
+    let client = stream.client.clone();
+    let wakes = Arc::new(Wakes::default());
+    assert!(poll(&mut stream, &wakes).is_some(), "the first bytes");
+    let assert_is_woken = || {
+        let woken = wakes.0.load(Ordering::Relaxed);
+        client.wake_in_turn(Waking::shared());
+        assert!(client.heartbeat.turn.is_awake() && wakes.0.load(Ordering::Relaxed) == woken + 1);
+        // It is awake once, whoever wakes it.
+        client.wake_in_turn(Waking::shared());
+        assert_eq!(wakes.0.load(Ordering::Relaxed), woken + 1);
+    };
+    for _ in 0..2 {
+        assert!(poll(&mut stream, &wakes).is_none());
+        assert!(!client.heartbeat.turn.is_awake());
+        assert_is_woken();
+    }
+    // As a member of a cohort.
+    let waker = Waker::from(wakes.clone());
+    for _ in 0..2 {
+        let next = stream.poll_whole(hub.shared().watermark(), &mut Context::from_waker(&waker));
+        assert!(next.is_pending() && !client.heartbeat.turn.is_awake());
+        assert_is_woken();
+    }
+    drop(stream);
+    assert!(!client.heartbeat.turn.is_awake());
+    client.wake_in_turn(Waking::shared());
+    assert!(!client.heartbeat.turn.is_awake(), "nobody would end it");
 }
