@@ -8,6 +8,7 @@ use serde_json::Value;
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::process::{ANY_PORT, Process};
 use tidings_testkit::program;
+use tidings_testkit::watch::Watch;
 use tidings_testkit::wire::{Connection, Request, Response};
 use tidings_tests::example::{ask, json};
 use tokio::process::Command;
@@ -184,9 +185,11 @@ pub(crate) async fn load(
     let mut command = Command::new(program.expect("it builds"));
     command.arg(format!("http://{addr}/events?topic={topic}")).args(arguments);
     command.args(["--for", &format!("{}ms", time.as_millis()), "--json", "--tolerate"]);
-    command.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    let child = command.spawn().expect("it starts");
+    let _watch = Watch::over(&child);
     let limit = time + Duration::from_secs(30);
-    let output = timeout(limit, command.output()).await.expect("it ends in time");
+    let output = timeout(limit, child.wait_with_output()).await.expect("it ends in time");
     serde_json::from_slice(&output.expect("it runs").stdout).expect("a report")
 }
 
