@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 
@@ -148,4 +150,23 @@ fn a_stream_that_was_woken_in_its_turn_is_awake_until_it_runs_or_is_dropped() {
     assert!(!client.heartbeat.turn.is_awake());
     client.wake_in_turn(Waking::shared());
     assert!(!client.heartbeat.turn.is_awake(), "nobody would end it");
+}
+
+#[test]
+fn a_stream_that_has_paused_is_awake_until_it_goes_on() {
+    let hub = Hub::builder().retry(None).build();
+    let mut stream = hub.subscribe(["a"]).status(false).open().unwrap();
+    let client = stream.client.clone();
+    let wakes = Arc::new(Wakes::default());
+    assert!(poll(&mut stream, &wakes).is_some(), "the first bytes");
+    hub.publish("a", Event::new("x".repeat(500_000))).wait().unwrap();
+    while poll(&mut stream, &wakes).is_some() {}
+    let until = Instant::now() + Duration::from_secs(10);
+    while wakes.0.load(Ordering::Relaxed) == 0 {
+        assert!(Instant::now() < until, "it is woken");
+        thread::yield_now();
+    }
+    assert!(client.heartbeat.turn.is_awake());
+    assert!(poll(&mut stream, &wakes).is_some(), "the next piece");
+    assert!(!client.heartbeat.turn.is_awake());
 }
