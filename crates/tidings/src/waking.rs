@@ -37,7 +37,7 @@ pub(crate) struct Waiters {
 }
 
 impl Waiters {
-    /// Those of a list, which its address tells from others: they wait in one line.
+    /// Those of a list, which wait in one line. Its address tells it from others; 0 is for those that pause.
     pub(crate) fn of(list: usize, waiting: Slab<Arc<dyn Waiter>>) -> Self {
         Self { waiting, list }
     }
