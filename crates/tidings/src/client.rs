@@ -26,7 +26,7 @@ pub(crate) struct Client {
     pub(crate) feed: Arc<Feed>,
     pub(crate) principal: Option<Arc<str>>,
     remote_addr: RemoteAddr,
-    /// Microseconds since the Unix epoch.
+    /// Microseconds since the Unix epoch: in the registry, after all that have come before.
     pub(crate) connected_at: u64,
     pub(crate) heartbeat: HeartbeatTimer,
     pub(crate) outlet: Outlet,
@@ -247,7 +247,8 @@ pub struct ClientInfo {
     /// The client's address, if the server knows it. With a proxy in front of the server, it is the proxy's, unless the
     /// server believes what that proxy says: see `Limits::proxies` of the adapters.
     pub remote_addr: Option<SocketAddr>,
-    /// When the subscription was opened.
+    /// When the subscription was opened, by the wall clock. After that of all streams that this node had before: when the
+    /// clock is set back, those that come then continue from the newest, until it has come there again.
     pub connected_at: SystemTime,
     /// Bytes handed to the transport: headers are not counted, and bytes that the kernel still holds
     /// for a slow client are.

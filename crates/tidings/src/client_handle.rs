@@ -41,7 +41,8 @@ impl ClientHandle {
         self
     }
 
-    /// Adds topics to the stream. Returns whether it is open on this node. Topics that it has already stay as they are.
+    /// Adds topics to the stream. Returns whether it is open on this node; one that was told to end is not. Topics that it has
+    /// already stay as they are.
     ///
     /// # Errors
     ///

@@ -69,7 +69,8 @@ impl<'a> Clients<'a> {
     pub fn patterns(&self) -> Vec<(TopicPattern, usize)> {
         let logs = self.shared.journal.lock().topics.patterns();
         let patterns = logs.iter().map(|log| (log.name.clone(), log.lock().all_subscribers()));
-        let mut patterns: Vec<_> = patterns.collect();
+        // The hub may read some itself.
+        let mut patterns: Vec<_> = patterns.filter(|(_, subscribers)| *subscribers > 0).collect();
         patterns.sort();
         patterns
     }

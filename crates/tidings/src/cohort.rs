@@ -22,7 +22,8 @@ use crate::waking::Waiter;
 /// A transport keeps one cohort for each [`CohortKey`]. [`poll_member`](Self::poll_member) yields what concerns a single
 /// stream (its status event, events that it missed, a snapshot, a reset, heartbeats, its end), and stops where the
 /// cohort is. A stream that has [caught up](Self::is_caught_up) is sent the cohort's [batches](Self::next_batch), and
-/// each is [marked as sent](Self::mark_sent). A stream that lags is read with `poll_member` again.
+/// each is [marked as sent](Self::mark_sent). A stream that lags is read with `poll_member` again; so is one whose waker was
+/// woken before the batch was taken, and it is not sent the batch: it may have been closed before that was published.
 ///
 /// ```
 /// use std::task::{Context, Poll, Waker};

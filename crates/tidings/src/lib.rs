@@ -72,7 +72,7 @@
 //!
 //! | target | level | message |
 //! |---|---|---|
-//! | `tidings::stream` | `WARN` | `stream failed` (a snapshot), `stream of events failed` (an [`EventStream`]), `stream cut` (for memory), `client's right could not be checked`, `hub's log cannot be read` (of one of the streams that wait for it; the same cause once a minute) |
+//! | `tidings::stream` | `WARN` | `stream failed` (a snapshot), `stream of events failed` (an [`EventStream`]), `stream cut` (for memory), `client's right could not be checked`, `hub's log cannot be read` (of one of the streams that wait for it; the same cause once a minute, and 16 causes at most) |
 //! | | `INFO` | `client lagged too far, and is reset`; `stream failed`, if it cannot be told that |
 //! | | `DEBUG` | `stream opened`, `stream begins with a reset`, `stream is ended`, `stream ended`, `subscription refused` |
 //! | `tidings::publish` | `WARN` | `publication failed`: the hub's log does not take it, and the outcome was awaited |

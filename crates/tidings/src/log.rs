@@ -66,6 +66,8 @@ pub(crate) struct TopicState {
     pub(crate) subscribers: u32,
     /// Those of its filtered logs.
     pub(crate) filtered_subscribers: u32,
+    /// What reads it or a filtered log of it like a stream, and is none: for the application, or the hub itself.
+    pub(crate) readers: u32,
     /// How many events were appended, whatever has become of them.
     pub(crate) appended: u64,
     /// Pattern subscriptions that are reading what was published here before they began.
@@ -104,6 +106,7 @@ impl TopicLog {
                 is_asked_for,
                 subscribers: 0,
                 filtered_subscribers: 0,
+                readers: 0,
                 appended: 0,
                 replays: 0,
                 is_removed: false,
@@ -366,7 +369,7 @@ impl TopicLog {
 impl TopicState {
     /// Whether anybody may be reading.
     pub(crate) fn is_read(&self) -> bool {
-        self.subscribers + self.replays > 0
+        self.subscribers + self.readers + self.replays > 0
     }
 
     /// Whether a frame of a ring stays for connected clients, retained or not.
@@ -446,6 +449,16 @@ impl TopicState {
         (self.subscribers + self.filtered_subscribers) as usize
     }
 
+    /// The count that has a stream, or another reader, of this log.
+    pub(crate) fn count(&mut self, is_stream: bool) -> &mut u32 {
+        if is_stream { &mut self.subscribers } else { &mut self.readers }
+    }
+
+    /// The count that has one of a filtered log of this log.
+    pub(crate) fn filtered_count(&mut self, is_stream: bool) -> &mut u32 {
+        if is_stream { &mut self.filtered_subscribers } else { &mut self.readers }
+    }
+
     /// Gives back what only readers need.
     pub(crate) fn on_last_reader_gone(&mut self) {
         self.waiting.shrink();
@@ -476,9 +489,9 @@ impl TopicState {
         }
     }
 
-    /// Neither subscribers nor retained events.
+    /// Neither subscribers nor other readers nor retained events.
     pub(crate) fn is_vacant(&self) -> bool {
-        self.all_subscribers() == 0 && self.durable.is_empty()
+        self.all_subscribers() == 0 && self.readers == 0 && self.durable.is_empty()
     }
 }
 

@@ -50,13 +50,15 @@ pub struct Metrics {
     pub streams_untold: u64,
     /// Subscriptions that were refused.
     pub subscriptions_refused: u64,
-    /// Connections that a server refused, because of a limit or because no file was left.
+    /// Connections that a server refused: because of a limit, because no file was left, or because a proxy's did not begin
+    /// with a header of the PROXY protocol.
     pub connections_refused: u64,
     /// Connections that waited for a request, their first or their next, and were ended to make room for others.
     pub connections_evicted: u64,
     /// Connections that were ended by a limit on their time.
     pub connections_timed_out: u64,
-    /// Connections that were ended because their clients have sent more than they may.
+    /// Connections that were ended because their clients have sent more than they may: see
+    /// [`ServerEvent::ConnectionFlooded`](crate::ServerEvent::ConnectionFlooded).
     pub connections_flooded: u64,
     /// Streams of HTTP/2 that were reset because their clients took nothing of what they had to send.
     pub streams_stalled: u64,

@@ -39,7 +39,7 @@
 //!   that to which the streams are connected, and `since` is in milliseconds of the Unix epoch. The same may be said again.
 //! - [`LEAVE_EVENT`], with `{"topic":"room/1","principal":"ada","node":"0123456789abcdef"}`.
 //!
-//! To read what other nodes say, the hub itself is subscribed to `presence/*`. It is no client, and counts as a subscriber.
+//! To read what other nodes say, the hub itself is subscribed to `presence/*`. It is no client, and is counted nowhere.
 //!
 //! A principal with streams on two nodes is two entries: it is there as long as one of them is. A client that moves to another
 //! node joins there before it leaves here, so a list that goes by principals never lacks it.

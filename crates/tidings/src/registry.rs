@@ -49,6 +49,8 @@ struct Entries {
     client_keys: Groups,
     /// Those of the clients that neither limits count nor presence shows. There are few, so the others do not pay for it.
     observers: HashSet<ClientId>,
+    /// When the newest client connected.
+    newest: u64,
 }
 
 /// The clients that have something in common, by its name.
@@ -86,6 +88,13 @@ pub(crate) struct Entered {
 }
 
 impl Entries {
+    /// When a client connects, by the wall clock and after all others: which is older must not change when the clock is set
+    /// back.
+    fn connects_at(&mut self, micros: u64) -> u64 {
+        self.newest = micros.max(self.newest + 1);
+        self.newest
+    }
+
     /// The clients of a group that its limit counts.
     fn group(&self, of: StreamLimit, name: &str) -> impl Iterator<Item = &Arc<Client>> {
         let groups = match of {
@@ -147,7 +156,9 @@ impl Registry {
                 break id;
             }
         };
-        let client = Arc::new(Client::new(id, feed, identity, heartbeat, position));
+        let mut client = Client::new(id, feed, identity, heartbeat, position);
+        client.connected_at = entries.connects_at(client.connected_at);
+        let client = Arc::new(client);
         entries.principals.enter(client.principal.as_ref(), id);
         entries.client_keys.enter(client_key.as_ref(), id);
         if is_observer {
@@ -255,5 +266,17 @@ impl Registry {
         for client in self.select(|_| true) {
             client.heartbeat.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_streams_is_that_in_which_they_came_also_when_the_clock_is_set_back() {
+        let mut entries = Entries::default();
+        let times = [100, 200, 50, 50, 300].map(|micros| entries.connects_at(micros));
+        assert_eq!(times, [100, 200, 201, 202, 300]);
     }
 }

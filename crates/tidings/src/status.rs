@@ -6,7 +6,8 @@ use crate::field::{EventId, EventName};
 use crate::log::reset_reason::ResetReason;
 
 /// The name of the status event, which is the first event of a hub's stream unless it is
-/// [turned off](crate::Subscribe::status) or the stream is turned away, and is sent again at a reset in mid-stream.
+/// [turned off](crate::Subscribe::status), and is sent again at a reset in mid-stream. A stream that is turned away has none, and
+/// one that has to end while it waits for the hub's log or for a snapshot: [`END_EVENT`](crate::END_EVENT) may be their only event.
 ///
 /// A browser cannot read the response headers of an EventSource, so the stream itself says what the client's
 /// Last-Event-ID has led to. The data is JSON:
@@ -32,8 +33,8 @@ pub enum Status {
     Resumed,
     /// The client has missed something that is gone.
     Reset(ResetReason),
-    /// The hub is reading its [log](crate::backend), or compares patterns with thousands of topics, and does not know yet.
-    /// The stream's first event will say.
+    /// The hub is reading its [log](crate::backend), or compares patterns with thousands of topics or a filter with thousands of
+    /// events, and does not know yet. The stream's first event will say.
     Pending,
 }
 

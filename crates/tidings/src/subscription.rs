@@ -119,6 +119,8 @@ pub struct Subscription {
     status: Status,
     sends_status: bool,
     is_listed: bool,
+    /// The least interval between two writes is the stream's, and not that of the topics that it has.
+    has_own_interval: bool,
     ended: bool,
     rejoin: Rejoin,
     /// The client's outlet has the rest of an event.
@@ -146,6 +148,7 @@ impl Subscription {
             status: Status::Pending,
             sends_status: options.sends_status,
             is_listed: options.is_listed,
+            has_own_interval: options.interval.is_some(),
             ended: false,
             rejoin: Rejoin::All,
             has_rest: false,
@@ -302,7 +305,8 @@ impl Subscription {
     }
 
     /// Whether the client was fresh, resumed or reset when the subscription was opened. On a hub with a log, or with
-    /// patterns over thousands of topics, this may be [`Pending`](Status::Pending) until the stream's first event.
+    /// patterns over thousands of topics, or [`History::Last`](crate::History::Last) of thousands of events with a filter, this may
+    /// be [`Pending`](Status::Pending) until the stream's first event.
     pub fn status(&self) -> Status {
         self.status
     }
@@ -394,7 +398,8 @@ impl Subscription {
             }
             Some(_) => self.reset(ResetReason::Unknown),
             None => {
-                let head = self.head();
+                // A change of its topics is made when it has come there.
+                let head = self.head_before_change();
                 let question = Question::AfterOffset(self.cursor.offset, reason);
                 self.look_back(question, head, Ready::default());
             }
@@ -443,7 +448,7 @@ impl Drop for Subscription {
         self.client.heartbeat.stop();
         self.abandon_changes();
         self.feed().stop_waiting(&self.topic_cursors);
-        self.shared.unsubscribe(&self.feed().topics);
+        self.shared.unsubscribe_as(&self.feed().topics, self.is_listed);
         // When the registry is empty, no topic counts a subscriber any more.
         if self.is_listed {
             let client_key = self.attached.as_ref().and_then(|it| it.client_key.as_ref());

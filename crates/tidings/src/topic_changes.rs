@@ -47,15 +47,12 @@ pub(crate) struct Change {
 }
 
 /// Where a change is to be made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Due {
     /// The hub's head when it was asked for.
-    pub(crate) offset: u64,
-    pub(crate) position: u64,
+    pub(crate) head: Head,
     /// See [`Change::after`].
     pub(crate) after: u64,
-    /// The offset at which the history began that the positions are of.
-    pub(crate) began: u64,
 }
 
 impl TopicChanges {
@@ -64,7 +61,7 @@ impl TopicChanges {
     }
 
     /// Adds topics and patterns: what they retain, and what comes after the hub's head, or after an id that is ahead of it.
-    /// Returns whether the stream is still open.
+    /// Returns whether the stream is still open: one that is about to end makes no more changes.
     ///
     /// # Errors
     ///
@@ -83,7 +80,7 @@ impl TopicChanges {
         names.retain(|name| before.binary_search(name).is_err());
         shared.defaults.check_names(Ok([&*before, &*names].concat()))?;
         if names.is_empty() {
-            return Ok(!client.is_gone());
+            return Ok(is_open(client));
         }
         if !state.call(shared, client) {
             return Ok(false);
@@ -113,7 +110,7 @@ impl TopicChanges {
             state.names().into_iter().partition(|name| names.contains(name));
         shared.defaults.check_names(Ok(left))?;
         if removed.is_empty() {
-            return Ok(!client.is_gone());
+            return Ok(is_open(client));
         }
         if !state.call(shared, client) {
             return Ok(false);
@@ -136,10 +133,8 @@ impl TopicChanges {
             // Under the lock, so that it is not called meanwhile.
             client.heartbeat.clear(Call::Topics);
         }
-        state.due.front().map(|Change { head, after, .. }| {
-            let began = head.replica.map_or(0, |history| history.began);
-            Due { offset: head.offset, position: head.position, after: *after, began }
-        })
+        let change = state.due.front()?;
+        Some(Due { head: change.head.clone(), after: change.after })
     }
 
     /// The next change, which the caller makes.
@@ -167,7 +162,7 @@ impl State {
     fn call(&self, shared: &Shared, client: &Client) -> bool {
         client.heartbeat.note(Call::Topics);
         // A stream that ends afterwards takes what it has not made.
-        if client.is_gone() {
+        if !is_open(client) {
             return false;
         }
         if self.due.len() >= Self::MOST {
@@ -179,6 +174,10 @@ impl State {
         }
         true
     }
+}
+
+fn is_open(client: &Client) -> bool {
+    !client.is_gone() && !client.is_ending()
 }
 
 impl Change {

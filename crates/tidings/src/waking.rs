@@ -235,12 +235,12 @@ impl Waking {
         loop {
             self.take_lists(&mut lines);
             self.wait_until_streams_have_run(&mut lines);
-            for waiter in lines.take_turn() {
+            lines.take_turn(|waiter| {
                 if let Some(turn) = waiter.turn() {
                     turn.leave_line();
                 }
                 guarded(waiter, |waiter| waiter.wake_in_turn(self));
-            }
+            });
         }
     }
 
@@ -261,14 +261,16 @@ impl Waking {
     /// Has streams line up, each once, and wakes the others.
     fn sort(&self, lists: Vec<Waiters>, lines: &mut Lines) {
         for Waiters { waiting, list } in lists {
+            let line = lines.lines.entry(list).or_default();
             for (_, waiter) in waiting {
                 match waiter.turn() {
                     None => guarded(waiter, |waiter| waiter.wake()),
-                    Some(turn) if turn.line_up() => {
-                        lines.lines.entry(list).or_default().push_back(waiter);
-                    }
+                    Some(turn) if turn.line_up() => line.push_back(waiter),
                     Some(_) => guarded(waiter, |_| ()),
                 }
+            }
+            if line.is_empty() {
+                lines.lines.remove(&list);
             }
         }
     }
@@ -326,18 +328,17 @@ impl Waking {
 }
 
 impl Lines {
-    /// Takes those that are woken next: of the line after the last one.
-    fn take_turn(&mut self) -> Vec<Arc<dyn Waiter>> {
+    /// Passes those that are woken next: of the line after the last one.
+    fn take_turn(&mut self, wake: impl FnMut(Arc<dyn Waiter>)) {
         let after = (Bound::Excluded(self.last), Bound::Unbounded);
         let next = self.lines.range(after).next().or_else(|| self.lines.first_key_value());
-        let Some(list) = next.map(|(list, _)| *list) else { return Vec::new() };
+        let Some(list) = next.map(|(list, _)| *list) else { return };
         self.last = list;
-        let Some(line) = self.lines.get_mut(&list) else { return Vec::new() };
-        let turn = line.drain(..Waking::TURN.min(line.len())).collect();
+        let Some(line) = self.lines.get_mut(&list) else { return };
+        line.drain(..Waking::TURN.min(line.len())).for_each(wake);
         if line.is_empty() {
             self.lines.remove(&list);
         }
-        turn
     }
 }
 

@@ -171,6 +171,41 @@ fn a_topic_has_an_interval_that_a_subscription_may_replace() {
 }
 
 #[test]
+fn a_stream_has_the_interval_of_the_topics_that_it_has_now_unless_it_has_its_own() {
+    let clock = ManualClock::new();
+    let hub = builder(&clock).at_most_every("slow", INTERVAL).unwrap().build();
+    let mut readers = [
+        hub.subscribe("other"),
+        hub.subscribe("other").at_most_every(Duration::ZERO),
+        hub.subscribe("other").at_most_every(2 * INTERVAL),
+    ]
+    .map(|subscribe| Reader::open_with_status(subscribe).0);
+    let clients = readers.each_ref().map(|reader| hub.client(reader.subscription().client_id()));
+    let mut read = || readers.each_mut().map(|reader| reader.data().len());
+    assert_eq!(read(), [0; 3]);
+    assert!(clients.iter().all(|client| client.subscribe("slow").unwrap()));
+    assert_eq!(read(), [0; 3]);
+    publish(&hub, "slow", "1");
+    assert_eq!(read(), [1; 3]);
+    publish(&hub, "slow", "2");
+    assert_eq!(read(), [0, 1, 0]);
+    millis(&clock, 15);
+    assert_eq!(read(), [0; 3]);
+    millis(&clock, 1);
+    assert_eq!(read(), [1, 0, 0]);
+    millis(&clock, 16);
+    assert_eq!(read(), [0, 0, 1]);
+    // It goes with its topic.
+    millis(&clock, 100);
+    assert!(clients.iter().all(|client| client.unsubscribe("slow").unwrap()));
+    assert_eq!(read(), [0; 3]);
+    publish(&hub, "other", "3");
+    assert_eq!(read(), [1; 3]);
+    publish(&hub, "other", "4");
+    assert_eq!(read(), [1, 1, 0]);
+}
+
+#[test]
 fn a_cohort_has_one_batch_in_an_interval() {
     let clock = ManualClock::new();
     let hub = builder(&clock).build();

@@ -100,6 +100,28 @@ fn a_stream_that_lags_is_not_sent_what_a_hidden_event_has_superseded() {
 }
 
 #[test]
+fn a_stream_that_finds_nothing_of_what_woke_it_is_woken_for_the_next_event() {
+    let hub = builder(&ManualClock::new()).build();
+    for more in [&[][..], &["values/other"], &["1", "2", "3", "4", "5", "6", "7", "8", "9"]] {
+        let topics: Vec<_> = ["values"].iter().chain(more).copied().collect();
+        let (mut reader, _) =
+            Reader::open_with_status(hub.subscribe(&*topics).filter(role("admin")));
+        assert_eq!(reader.data().len(), 0);
+        for round in 0..3 {
+            let before = reader.wakes.count();
+            set(&hub, "a", "admin", round);
+            set(&hub, "a", "guest", round);
+            assert!(reader.wakes.count() > before);
+            assert_eq!(reader.data().len(), 0, "it is hidden");
+            let before = reader.wakes.count();
+            set(&hub, "b", "admin", round);
+            assert!(reader.wakes.count() > before, "{topics:?} {round}");
+            assert_eq!(reader.data(), [format!("b {round}")]);
+        }
+    }
+}
+
+#[test]
 fn a_removal_is_sent_to_those_whom_it_matches_and_forgotten_for_all() {
     let clock = ManualClock::new();
     let hub = builder(&clock).build();

@@ -10,6 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use reader::{Reader, after, position};
 use tidings::clock::ManualClock;
+use tidings::error::{PublishErrorKind, SubscribeErrorKind};
 use tidings::{Event, EventId, History, Hub, HubBuilder, Message, Resume, Retention, STATUS_EVENT};
 
 const REMOVALS: Duration = Duration::from_secs(600);
@@ -120,6 +121,36 @@ fn a_superseded_value_is_gone_at_once_and_memory_is_bounded_by_the_keys() {
     assert!(hub.metrics().retained_bytes <= full + 1_000, "{}", hub.metrics().retained_bytes);
     // Of all that, a reader that was not in time gets one value of each key.
     assert_eq!(reader.data().len(), 100);
+}
+
+#[test]
+fn a_topic_that_ends_with_a_removal_has_that_as_its_last_event_for_as_long_as_it_is_finished() {
+    const END: &str = r#"{"reason":"finished"}"#;
+
+    for (events, before) in [(100, &["a 0"][..]), (1, &[][..])] {
+        let clock = ManualClock::new();
+        let values = Retention::latest_per_key().events(events);
+        let hub = Hub::builder().clock(&clock).heartbeat(None).retention(values).build();
+        let first = set(&hub, "values", "a", 0);
+        let last = Event::remove_key("b", "b gone").unwrap();
+        let last = hub.finish("values", last).wait().unwrap().id();
+        clock.advance(REMOVALS + Duration::from_secs(2));
+        let error = hub.publish("values", Event::new("late")).wait().unwrap_err();
+        assert_eq!(error.kind(), PublishErrorKind::Finished);
+        for (history, before) in [(History::All, before), (History::None, &[][..])] {
+            let subscribe = hub.subscribe("values").history(history);
+            let (mut fresh, status) = Reader::open_with_status(subscribe);
+            assert_eq!(status["status"], "fresh");
+            assert_eq!(fresh.data(), [before, &["b gone", END][..]].concat());
+            assert_eq!(fresh.last_id(), last.as_str());
+        }
+        let (mut resumed, status) =
+            Reader::open_with_status(after(first.as_str()).subscribe(&hub, "values"));
+        assert_eq!(status["status"], "resumed");
+        assert_eq!(resumed.data(), ["b gone", END]);
+        let error = resumed.resume().subscribe(&hub, "values").open().unwrap_err();
+        assert_eq!(error.kind(), SubscribeErrorKind::Finished);
+    }
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use reader::{Reader, after, numbered, position, publish, within};
 use tidings::{
-    ClientHandle, Decoder, Event, History, Hub, Message, Retention, STATUS_EVENT, Subscription,
-    Topic,
+    ClientHandle, Decoder, Event, Filter, History, Hub, Message, Retention, STATUS_EVENT,
+    Subscription, Topic,
     error::SubscribeErrorKind,
     transport::{Cohort, CohortKey},
 };
@@ -258,6 +258,87 @@ fn a_stream_that_is_overrun_before_its_change_is_reset_with_all_topics() {
     expected.extend(numbered("a", 995..1_000));
     expected.push("later".to_owned());
     assert_eq!(reader.data(), expected);
+}
+
+/// Publishes more than what is kept for connected clients, and less than a topic retains.
+fn publish_a_burst(hub: &Hub, from: usize) {
+    for data in numbered("x", from..from + 300) {
+        let event = Event::new(data).with_attribute("role", "admin").unwrap();
+        hub.publish("x/1", event).wait().unwrap();
+    }
+}
+
+#[test]
+fn a_stream_that_is_overrun_before_its_change_makes_it_where_it_was_asked_for() {
+    for is_filtered in [false, true] {
+        for history in [History::None, History::All] {
+            let hub = Hub::new();
+            let admin = || Event::new("b").with_attribute("role", "admin").unwrap();
+            let mut reader = Reader::open_with_status(match is_filtered {
+                false => hub.subscribe_matching("x/*"),
+                true => hub.subscribe("x/1").filter(Filter::equal("role", "admin").unwrap()),
+            })
+            .0;
+            assert!(reader.data().is_empty());
+            for from in [0, 300] {
+                hub.publish("b", admin()).wait().unwrap();
+                publish_a_burst(&hub, from);
+            }
+            assert!(handle(&hub, &reader).history(history).subscribe("b").unwrap());
+            let last = hub.publish("b", admin()).wait().unwrap().id();
+            let messages = reader.messages();
+            let data: Vec<_> = messages.iter().map(|it| it.data().to_owned()).collect();
+            let mut expected = numbered("x", 0..600);
+            let count = if history == History::All { 3 } else { 1 };
+            expected.extend(vec!["b".to_owned(); count]);
+            assert_eq!(data, expected, "{is_filtered} {history:?}");
+            // A client that is cut off after any of them loses nothing. Within the block, an id has no position.
+            let ids = messages.iter().map(|it| it.last_event_id().rsplit_once('-').unwrap().1);
+            let positions: Vec<u64> = ids.filter_map(|position| position.parse().ok()).collect();
+            assert!(positions.is_sorted(), "{positions:?}");
+            assert_eq!(reader.last_id(), last.as_str());
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_is_overrun_before_it_leaves_a_pattern_gets_what_was_before_that() {
+    let hub = Hub::new();
+    let mut reader = Reader::open_with_status(hub.subscribe("a").matching("x/*")).0;
+    assert!(reader.data().is_empty());
+    publish_a_burst(&hub, 0);
+    assert!(handle(&hub, &reader).unsubscribe_matching("x/*").unwrap());
+    publish(&hub, "x/1", "not");
+    publish(&hub, "a", "last");
+    let mut expected = numbered("x", 0..300);
+    expected.push("last".to_owned());
+    assert_eq!(reader.data(), expected);
+}
+
+#[test]
+fn a_stream_that_was_told_to_end_is_not_open() {
+    let hub = Hub::new();
+    let mut readers = ["a", "b", "c"].map(|topic| open(&hub, &[topic]));
+    let [finished, closed, not_there_yet] = readers.each_ref().map(|it| handle(&hub, it));
+    for topic in ["a", "c"] {
+        hub.finish(topic, Event::new("last")).wait().unwrap();
+    }
+    assert!(not_there_yet.subscribe("new").unwrap());
+    assert!(hub.clients().close(readers[1].subscription().client_id()));
+    readers[0].bytes();
+    assert!(readers[0].ended);
+    for client in [finished, closed] {
+        assert!(!client.subscribe("new").unwrap());
+        assert!(!client.subscribe(["a", "b"]).unwrap());
+        assert!(!client.unsubscribe("other").unwrap());
+    }
+    // It goes on with its new topic.
+    publish(&hub, "new", "new");
+    assert_eq!(readers[2].data(), ["last", "new"]);
+    assert!(!readers[2].ended);
+    let [finished, ..] = readers;
+    drop(finished);
+    assert_eq!(hub.clients().count_of_topic(&Topic::new("new").unwrap()), 1);
 }
 
 #[test]

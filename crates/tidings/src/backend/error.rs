@@ -69,7 +69,8 @@ pub enum LogErrorKind {
     Refused,
     /// The log was closed.
     Closed,
-    /// The topic is finished: its newest event [is its last](crate::Event::is_last). Nothing has happened.
+    /// The topic is finished: its newest event [is its last](crate::Event::is_last). Nothing has happened; but if this is a second
+    /// attempt with an [`IdempotencyKey`](crate::IdempotencyKey), the first one may have put a void event after the last.
     Finished,
 }
 

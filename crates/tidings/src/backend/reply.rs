@@ -41,6 +41,21 @@ impl<T> Reply<T> {
         (Self(Some(answer.clone())), Receiver(answer))
     }
 
+    /// Whether anybody waits for the answer: a log may give up a long search for what nobody wants any more.
+    ///
+    /// ```
+    /// use tidings::backend::Reply;
+    ///
+    /// let (reply, answer) = Reply::<u64>::new();
+    /// assert!(reply.is_awaited());
+    /// drop(answer);
+    /// assert!(!reply.is_awaited());
+    /// ```
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.0.as_ref().is_some_and(|answer| Arc::strong_count(answer) > 1)
+    }
+
     /// Answers.
     pub fn send(mut self, answer: Result<T, LogError>) {
         self.put(answer);

@@ -106,6 +106,12 @@ impl HeartbeatTimer {
         self.calls.fetch_or(call as u8, Ordering::AcqRel);
     }
 
+    /// Notes one call, if another was not noted before. Returns whether it was not.
+    pub(crate) fn note_unless(&self, call: Call, other: Call) -> bool {
+        let note = |calls| (!Calls(calls).has(other)).then_some(calls | call as u8);
+        self.calls.fetch_update(Ordering::AcqRel, Ordering::Acquire, note).is_ok()
+    }
+
     /// The stream has done what it was called for.
     pub(crate) fn clear(&self, call: Call) {
         self.calls.fetch_and(!(call as u8), Ordering::AcqRel);

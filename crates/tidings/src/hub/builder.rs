@@ -183,7 +183,7 @@ impl HubBuilder {
     }
 
     /// How long a stream may be open, with a jitter of ±20 %; `None` for as long as the client likes. Then it is sent what was
-    /// published until then, and ends: [`EndReason::Lifetime`](crate::EndReason::Lifetime). Its client resumes, wherever the
+    /// published until then, as by [`Hub::drain`], and ends: [`EndReason::Lifetime`](crate::EndReason::Lifetime). Its client resumes, wherever the
     /// load balancer sends it. So after a rolling restart, which leaves the node that came back last with few streams, the
     /// load is even again after about this time. Default: `None`.
     pub fn max_lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {

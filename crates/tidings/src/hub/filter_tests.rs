@@ -4,7 +4,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 
@@ -16,6 +17,7 @@ use crate::error::SubscribeErrorKind;
 use crate::filter::comparisons;
 use crate::log::retention::Retention;
 use crate::resume::Resume;
+use crate::status::Status;
 use crate::subscription::Subscription;
 use crate::subscription::history::History;
 use crate::transport::Cohort;
@@ -202,6 +204,68 @@ fn filtered_streams_leave_nothing() {
     assert_eq!((shared.feeds.len(), shared.journal.lock().index_sizes()), (0, (0, 0)));
     assert_eq!(shared.metrics().retained_bytes, 0);
     assert!(shared.journal.lock().topics.all().is_empty());
+}
+
+/// The next so many that a stream receives, which may have to wait for what is looked for meanwhile.
+fn next_received(stream: &mut Subscription, count: usize) -> Vec<String> {
+    let (began, mut all) = (Instant::now(), Vec::new());
+    while all.len() < count {
+        assert!(began.elapsed() < Duration::from_secs(30), "{all:?}");
+        all.extend(received(stream));
+        thread::yield_now();
+    }
+    all
+}
+
+#[test]
+fn history_is_looked_for_in_steps_that_compare_little() {
+    let retentions = [Retention::default(), Retention::latest_per_key()];
+    for retention in retentions.map(|it| it.events(20_000).bytes(16 * 1024 * 1024)) {
+        let hub = Hub::builder().retention(retention).heartbeat(None).build();
+        let hide = |count: usize| {
+            for _ in 0..count {
+                publish(&hub, "guest", "hidden");
+            }
+        };
+        hide(10_000);
+        publish(&hub, "admin", "first");
+        hide(5_000);
+        publish(&hub, "admin", "last");
+        let (both, last) = (["fresh", "first", "last"], ["fresh", "last"]);
+        for (history, expected, most, status) in [
+            (History::All, &both[..], 256, Status::Fresh),
+            (History::Within(Duration::from_secs(60)), &both, 256, Status::Fresh),
+            (History::Last(1), &last, 257, Status::Fresh),
+            (History::Last(2), &both, 5_258, Status::Fresh),
+            // So much is looked through elsewhere.
+            (History::Last(3), &both, 8_192, Status::Pending),
+        ] {
+            comparisons::take();
+            let subscribe = hub.subscribe("a").filter(role("admin")).history(history);
+            let mut stream = subscribe.open().unwrap();
+            let compared = comparisons::take();
+            assert!(compared <= most, "{compared} for {history:?}");
+            assert_eq!(stream.status(), status, "{history:?}");
+            assert_eq!(next_received(&mut stream, expected.len()), expected, "{history:?}");
+        }
+    }
+}
+
+#[test]
+fn history_of_many_topics_is_not_compared_before_it_is_read() {
+    let hub = Hub::new();
+    for n in 0..500 {
+        for _ in 0..20 {
+            hub.publish(format!("t/{n}").as_str(), Event::new("hidden")).wait().unwrap();
+        }
+    }
+    let (filter, topics) = (role("admin"), (0..500).map(|n| format!("t/{n}")));
+    let subscribe = hub.subscribe(topics.collect::<Vec<_>>()).filter(filter);
+    comparisons::take();
+    let mut stream = subscribe.history(History::All).open().unwrap();
+    let compared = comparisons::take();
+    assert!(compared <= 4_096, "{compared}");
+    assert_eq!(received(&mut stream), ["fresh"]);
 }
 
 #[test]

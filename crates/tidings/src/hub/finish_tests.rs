@@ -3,9 +3,13 @@
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::scripted_log::{ScriptedLog, epoch, received, record};
 use crate::backend::{Appended, LogError, LogErrorKind, Origin, Record};
+use crate::clock::ManualClock;
 use crate::cohort::Cohort;
 use crate::error::{PublishErrorKind, SubscribeErrorKind};
 use crate::topic::TopicPattern;
@@ -195,6 +199,47 @@ fn a_topic_in_memory_is_as_new_when_its_last_event_is_gone() {
     assert_eq!(received(&mut live), ["last", END]);
     drop(live);
     assert_eq!(received(&mut hub.subscribe("a").open().unwrap()), ["fresh"]);
+}
+
+#[test]
+fn a_node_knows_for_a_minute_that_a_topic_is_finished_whose_last_event_it_has_not_kept() {
+    let log = ScriptedLog::default();
+    let clock = ManualClock::new();
+    let builder = Hub::builder().clock(&clock).retention(Retention::none()).retry(None);
+    let hub = builder.heartbeat(None).build_on(log.clone());
+    log.replica().deliver(last("a", 1)).unwrap();
+    clock.advance(Duration::from_millis(59_999));
+    assert!(is_over(&hub, &["a"], 1));
+    let error = hub.publish("a", Event::new("late")).wait().unwrap_err();
+    assert_eq!(error.kind(), PublishErrorKind::Finished);
+    assert!(log.state().ends.is_empty(), "it has not asked");
+    // The log has lost the event meanwhile.
+    clock.advance(Duration::from_millis(1));
+    assert!(!is_over(&hub, &["a"], 1));
+    assert_eq!(received(&mut resume(&hub, &["a"], 1)), ["resumed"]);
+    let mut publish = pin!(hub.publish("a", Event::new("anew")));
+    assert!(publish.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(log.state().appends.len(), 1);
+}
+
+#[test]
+fn an_ephemeral_event_that_is_refused_reaches_no_other_node() {
+    let log = ScriptedLog::default();
+    log.state().is_shared = true;
+    let (hub, replica) = log.hub();
+    let told = || {
+        let is_event = |signal: &&Bytes| String::from_utf8_lossy(signal).contains("ephemeral");
+        log.state().signals.iter().filter(is_event).count()
+    };
+    let send = |topic: &str| hub.publish_ephemeral(topic, Event::new("typing"));
+    assert_eq!(send("a").unwrap(), 0);
+    assert_eq!(told(), 1);
+    let _stream = hub.subscribe("a").open().unwrap();
+    replica.deliver(last("a", 1)).unwrap();
+    assert_eq!(send("a").unwrap_err().kind(), PublishErrorKind::Finished);
+    hub.close();
+    assert_eq!(send("b").unwrap_err().kind(), PublishErrorKind::Closed);
+    assert_eq!(told(), 1);
 }
 
 #[test]

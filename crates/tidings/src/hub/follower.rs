@@ -103,7 +103,7 @@ impl Follower for Shared {
                 let body = encode::fields_without_id(&event, 0);
                 let tags = event.tags().cloned();
                 let entry = Entry { topic: &topic, body, tags, kind: EntryKind::Ephemeral };
-                // The only error is that the hub is closed.
+                // The hub is closed, or knows that the topic is finished, and that node does not.
                 let _ = self.append(entry);
             }
         }

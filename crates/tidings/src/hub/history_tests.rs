@@ -8,9 +8,10 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::scripted_log::{ScriptedLog, epoch, other_epoch, record};
 use crate::backend::{Appended, Origin};
+use crate::clock::ManualClock;
 use crate::error::{SubscribeError, SubscribeErrorKind};
 use crate::log::feed::test_hook;
-use crate::{Event, EventHistory, EventId, History, Hub, ReadHistory, Retention};
+use crate::{Event, EventHistory, EventId, Filter, History, Hub, ReadHistory, Retention, Topic};
 
 /// The outcome, if it is known.
 fn poll(read: &mut ReadHistory) -> Option<Result<EventHistory, SubscribeError>> {
@@ -46,6 +47,32 @@ fn a_hub_that_lags_behind_its_log_has_the_position_of_the_log_and_waits_for_its_
     is_read(&mut reads[1], &["2", "3"], epoch().id(3));
     is_read(&mut reads[2], &[], epoch().id(3));
     assert_eq!(hub.position(), epoch().id(3));
+}
+
+#[test]
+fn a_history_that_is_being_read_takes_no_place_of_a_stream() {
+    let log = ScriptedLog::default();
+    log.state().end = 1;
+    log.state().records = vec![record("a", 1)];
+    let builder = Hub::builder().clock(&ManualClock::new()).streams_per_topic(1);
+    let hub = builder.build_on(log.clone());
+    let of_admins = || Filter::equal("role", "admin").unwrap();
+    let history = || hub.history("a", History::All);
+    let mut reads = [history(), history().filter(of_admins())];
+    assert!(reads.iter_mut().all(|read| poll(read).is_none()));
+    let topic = Topic::new("a").unwrap();
+    assert_eq!(hub.clients().count_of_topic(&topic), 0);
+    for subscribe in [hub.subscribe("a"), hub.subscribe("a").filter(of_admins())] {
+        let _stream = subscribe.open().unwrap();
+        assert_eq!((hub.clients().count_of_topic(&topic), hub.clients().count()), (1, 1));
+        let _one_too_many = hub.subscribe("a").open().unwrap();
+        assert_eq!(hub.clients().count(), 1);
+    }
+    log.replica().deliver(record("a", 1)).unwrap();
+    is_read(&mut reads[0], &["1"], epoch().id(1));
+    assert!(poll(&mut reads[1]).expect("it is read").unwrap().events.is_empty());
+    drop(reads);
+    assert_eq!(hub.shared().journal.lock().log("a").unwrap().lock().readers, 0);
 }
 
 #[test]

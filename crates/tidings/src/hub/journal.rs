@@ -239,11 +239,12 @@ impl Journal {
         Frame::new(self.offset, position, at, body, tags, &self.pinned)
     }
 
-    /// Counts one more subscriber in each of these topics and patterns, or in what passes a filter of them.
+    /// Counts one more stream, or other reader, in each of these topics and patterns, or in what passes a filter of them.
     pub(super) fn subscribe(
         &mut self,
         names: &[TopicPattern],
         filter: Option<&Filter>,
+        is_stream: bool,
         now: u64,
     ) -> Vec<Arc<TopicLog>> {
         // A new pattern or filtered log has every event from here on.
@@ -252,7 +253,7 @@ impl Journal {
             position: self.source.position(),
             reason: ResetReason::Trimmed,
         };
-        self.topics.subscribe(names, filter, low, now)
+        self.topics.subscribe(names, filter, is_stream, low, now)
     }
 
     /// Whether all of these topics are finished, with last events up to a position.

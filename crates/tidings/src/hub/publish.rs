@@ -269,10 +269,12 @@ fn send_ephemeral(
     event: &Event,
 ) -> Result<usize, PublishError> {
     let body = accept(shared, event, true)?;
-    shared.signal(|cluster| cluster.ephemeral(topic, event));
     let tags = event.tags().cloned();
     let entry = Entry { topic, body, tags, kind: EntryKind::Ephemeral };
-    shared.append(entry).map(|published| published.subscribers())
+    let published = shared.append(entry)?;
+    // After that: the others are not to have what is refused here.
+    shared.signal(|cluster| cluster.ephemeral(topic, event));
+    Ok(published.subscribers())
 }
 
 /// Room for the id that a durable event gets: `id: `, epoch, `-`, 20 digits, line end.

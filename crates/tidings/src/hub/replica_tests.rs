@@ -175,12 +175,16 @@ fn a_client_whose_history_is_damaged_begins_without_it_and_is_reset_once() {
 fn operators_are_told_once_a_minute_why_the_log_cannot_be_read() {
     let (hub, _replica) = ScriptedLog::default().hub();
     let replication = hub.shared().replication.as_ref().unwrap();
-    let error = |cause| LogError::new(LogErrorKind::Refused, cause);
+    let error = |cause: &str| LogError::new(LogErrorKind::Refused, cause);
     assert!(replication.is_news(&error("no permission")));
     assert!(!replication.is_news(&error("no permission")));
     assert!(replication.is_news(&error("no answer")), "another cause");
+    assert!(!replication.is_news(&error("no permission")), "which was told, too");
     (0..60).for_each(|_| replication.retry());
     assert!(replication.is_news(&error("no answer")));
+    // Streams may name as many causes as there are of them.
+    let told = (0..100).filter(|n| replication.is_news(&error(&format!("no answer to {n}"))));
+    assert_eq!(told.count(), 15);
 }
 
 #[test]

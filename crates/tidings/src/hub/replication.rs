@@ -24,13 +24,16 @@ pub(crate) struct Replication {
     undelivered: Mutex<BTreeMap<(u64, u64), Waker>>,
     retry_generation: AtomicU64,
     link: Mutex<LinkState>,
-    /// Why the log could not be read, as operators were last told, and the retry generation in which they were.
-    told: Mutex<Option<(String, u64)>>,
+    /// Why the log could not be read, as operators were told, and the retry generations in which they were.
+    told: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Replication {
     /// For how many retry generations the same cause is no news: about a minute.
     const REMIND: u64 = 60;
+
+    /// How many causes operators are told in that time: a cause may name what is another thing for each stream.
+    const CAUSES: usize = 16;
 
     pub(super) fn new(log: Arc<dyn Log>, now: u64) -> Self {
         Self {
@@ -58,10 +61,11 @@ impl Replication {
     pub(crate) fn is_news(&self, error: &LogError) -> bool {
         let (cause, now) = (error.to_string(), self.retry_generation());
         let mut told = self.told.lock();
-        if told.as_ref().is_some_and(|(known, at)| *known == cause && now < at + Self::REMIND) {
+        told.retain(|_, at| now < *at + Self::REMIND);
+        if told.contains_key(&cause) || told.len() == Self::CAUSES {
             return false;
         }
-        *told = Some((cause, now));
+        told.insert(cause, now);
         true
     }
 
@@ -117,7 +121,7 @@ impl Replication {
     }
 
     /// Has everything tried again.
-    pub(super) fn retry(&self) {
+    pub(crate) fn retry(&self) {
         self.retry_generation.fetch_add(1, Ordering::AcqRel);
         // Those that wait for a position give up after a while.
         let undelivered = std::mem::take(&mut *self.undelivered.lock());

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use futures_core::Stream;
 
 use crate::backend::{
@@ -23,6 +24,7 @@ pub(crate) struct ScriptedLog(Arc<(Mutex<Script>, Condvar)>);
 pub(crate) struct Script {
     replica: Option<Replica>,
     pub(crate) is_selective: bool,
+    pub(crate) is_shared: bool,
     /// The history that it has: that of [`epoch`] unless it is set.
     pub(crate) epoch: Option<Epoch>,
     /// What can be read, after the position up to which nothing is left.
@@ -34,9 +36,13 @@ pub(crate) struct Script {
     pub(crate) damaged: Option<u64>,
     /// Where it ends.
     pub(crate) end: u64,
+    /// Reads are answered when the test [says so](ScriptedLog::answer_reads).
+    pub(crate) holds_reads: bool,
+    held_reads: Vec<(Read, Reply<Page>)>,
     /// What was asked of it.
     pub(crate) interests: Vec<(String, Option<u64>)>,
     pub(crate) appends: Vec<Reply<Appended>>,
+    pub(crate) signals: Vec<Bytes>,
     /// For the ends of how many topics, each time.
     pub(crate) ends: Vec<usize>,
     /// Questions for ends fail.
@@ -93,24 +99,14 @@ impl ScriptedLog {
     pub(crate) fn replica(&self) -> Replica {
         self.state().replica.clone().unwrap()
     }
-}
 
-impl Log for ScriptedLog {
-    fn origin(&self) -> Origin {
-        let state = self.state();
-        Origin { epoch: epoch(), position: state.trimmed, end: state.trimmed.max(state.end) }
+    /// Answers the reads that it holds.
+    pub(crate) fn answer_reads(&self) {
+        let held = std::mem::take(&mut self.state().held_reads);
+        held.into_iter().for_each(|(read, reply)| self.answer_read(&read, reply));
     }
 
-    fn start(&self, replica: Replica) {
-        self.state().replica = Some(replica);
-    }
-
-    fn append(&self, _: Append, reply: Reply<Appended>) {
-        self.state().appends.push(reply);
-        self.notify();
-    }
-
-    fn read(&self, read: Read, reply: Reply<Page>) {
+    fn answer_read(&self, read: &Read, reply: Reply<Page>) {
         let state = self.state();
         let is_asked =
             |record: &&Record| record.position <= read.to && read.is_of(record.topic.as_str());
@@ -144,6 +140,31 @@ impl Log for ScriptedLog {
         drop(state);
         reply.send(Ok(Page::new(epoch, records, from, to).with_reach(reach)));
     }
+}
+
+impl Log for ScriptedLog {
+    fn origin(&self) -> Origin {
+        let state = self.state();
+        Origin { epoch: epoch(), position: state.trimmed, end: state.trimmed.max(state.end) }
+    }
+
+    fn start(&self, replica: Replica) {
+        self.state().replica = Some(replica);
+    }
+
+    fn append(&self, _: Append, reply: Reply<Appended>) {
+        self.state().appends.push(reply);
+        self.notify();
+    }
+
+    fn read(&self, read: Read, reply: Reply<Page>) {
+        let mut state = self.state();
+        if state.holds_reads {
+            return state.held_reads.push((read, reply));
+        }
+        drop(state);
+        self.answer_read(&read, reply);
+    }
 
     fn end(&self, reply: Reply<u64>) {
         let end = self.state().end;
@@ -167,6 +188,14 @@ impl Log for ScriptedLog {
     }
 
     fn stop(&self) {}
+
+    fn is_shared(&self) -> bool {
+        self.state().is_shared
+    }
+
+    fn signal(&self, signal: Bytes) {
+        self.state().signals.push(signal);
+    }
 
     fn is_selective(&self) -> bool {
         self.state().is_selective

@@ -326,26 +326,36 @@ impl Shared {
         }
     }
 
-    /// Counts one more subscriber in these topics and patterns, or in what passes a filter of them. Every event after the
-    /// head is for it.
+    /// Counts one more stream in these topics and patterns, or in what passes a filter of them; or one more of what reads
+    /// them and is no stream. Every event after the head is for it.
     pub(crate) fn subscribe(
         &self,
         names: &[TopicPattern],
         filter: Option<&Filter>,
+        is_stream: bool,
     ) -> (Vec<Arc<TopicLog>>, Head) {
-        let entered = self.enter(names, filter);
+        let entered = self.enter_as(names, filter, is_stream);
         self.tell_interests();
         entered
     }
 
-    /// The same for a caller that tells the interests when it holds no lock.
+    /// The same for a stream whose caller tells the interests when it holds no lock.
     pub(crate) fn enter(
         &self,
         names: &[TopicPattern],
         filter: Option<&Filter>,
     ) -> (Vec<Arc<TopicLog>>, Head) {
+        self.enter_as(names, filter, true)
+    }
+
+    fn enter_as(
+        &self,
+        names: &[TopicPattern],
+        filter: Option<&Filter>,
+        is_stream: bool,
+    ) -> (Vec<Arc<TopicLog>>, Head) {
         let now = self.clock.now();
-        let subscribe = |names| self.journal.lock().subscribe(names, filter, now);
+        let subscribe = |names| self.journal.lock().subscribe(names, filter, is_stream, now);
         let logs = names.chunks(STEP).flat_map(subscribe).collect();
         (logs, self.head())
     }
@@ -383,12 +393,17 @@ impl Shared {
         }
     }
 
-    /// Ends a subscription to topics.
+    /// Ends the subscription of a stream to topics.
     pub(crate) fn unsubscribe(&self, topics: &[Arc<TopicLog>]) {
+        self.unsubscribe_as(topics, true);
+    }
+
+    /// The same of a stream, or of what reads them and is none.
+    pub(crate) fn unsubscribe_as(&self, topics: &[Arc<TopicLog>], is_stream: bool) {
         for filtered in topics.iter().filter_map(|log| log.filtered.as_ref()) {
-            filtered.of.lock().filtered_subscribers -= 1;
+            *filtered.of.lock().filtered_count(is_stream) -= 1;
         }
-        self.leave(topics, |state| state.subscribers -= 1);
+        self.leave(topics, |state| *state.count(is_stream) -= 1);
     }
 
     /// Ends a replay of the topics of a feed: of many elsewhere, because others wait for whoever drops a stream.

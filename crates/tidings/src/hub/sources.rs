@@ -41,7 +41,7 @@ impl Bucket {
     }
 
     fn is_full(&self, rate: Rate) -> bool {
-        self.untold == 0 && self.tokens >= i64::from(rate.burst) * Self::TOKEN
+        self.tokens >= i64::from(rate.burst) * Self::TOKEN
     }
 }
 
@@ -78,6 +78,9 @@ impl Sources {
     }
 }
 
+/// With more sources than these, the other nodes are not told of all of them.
+const MOST_TOLD: usize = 100_000;
+
 /// A source's bucket as it is now.
 fn bucket_of(
     sources: &mut HashMap<Arc<str>, Bucket>,
@@ -85,11 +88,12 @@ fn bucket_of(
     rate: Rate,
     now: u64,
 ) -> &mut Bucket {
-    // A full bucket is as good as none.
+    // A full bucket is as good as none, when the other nodes were told.
     if sources.len() == sources.capacity() {
+        let are_told = sources.len() < MOST_TOLD;
         sources.retain(|_, bucket| {
             bucket.fill(rate, now);
-            !bucket.is_full(rate)
+            !bucket.is_full(rate) || are_told && bucket.untold > 0
         });
     }
     let bucket = sources.entry(source).or_insert_with(|| Bucket::full(rate, now));
@@ -140,6 +144,19 @@ mod tests {
             sources.admit(&source, RATE, n * 100, false);
         }
         assert!(sources.0.lock().capacity() < 100);
+    }
+
+    #[test]
+    fn sources_that_rest_are_forgotten_though_there_are_too_many_to_tell_of() {
+        let sources = Sources::default();
+        for second in 0..60_u64 {
+            for n in 0..10_000_u64 {
+                let source = Arc::from(format!("{second} {n}"));
+                assert!(sources.admit(&source, RATE, second * 1_000 + n / 10, true));
+            }
+            assert!(!sources.take_untold(1_000).is_empty());
+        }
+        assert!(sources.0.lock().capacity() < 3 * MOST_TOLD);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(crate) struct Latest {
     frames: BTreeMap<u64, Frame>,
     /// The offset of each key's frame.
     keys: HashMap<EventKey, u64>,
-    /// The offsets of events that remove their keys.
+    /// The offsets of events that remove their keys, but for a last event, which is kept as values are.
     removals: BTreeSet<u64>,
     /// The position after which the topic had every event.
     pub(super) began: u64,
@@ -40,7 +40,7 @@ impl Latest {
         let offset = frame.offset;
         let key = frame.tags.as_ref().and_then(|tags| tags.key.clone());
         let superseded = key.and_then(|key| self.keys.insert(key, offset));
-        if frame.removes_key() {
+        if frame.removes_key() && !frame.is_last() {
             self.removals.insert(offset);
         }
         self.frames.insert(offset, frame);
@@ -111,6 +111,11 @@ impl Latest {
     pub(super) fn after(&self, offset: u64) -> impl DoubleEndedIterator<Item = &Frame> {
         let range = (Bound::Excluded(offset), Bound::Unbounded);
         self.frames.range(range).map(|(_, frame)| frame)
+    }
+
+    /// The frames before `offset`, newest first.
+    pub(super) fn before(&self, offset: u64) -> impl Iterator<Item = &Frame> {
+        self.frames.range(..offset).map(|(_, frame)| frame).rev()
     }
 
     /// The first frame for which this holds, as it does for all that follow: by bisection of the offsets.

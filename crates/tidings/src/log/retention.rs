@@ -51,7 +51,8 @@ impl Retention {
     ///
     /// [`Event::remove_key`](crate::Event::remove_key) takes a key away. That is kept for [ten minutes](Self::removals), and no
     /// longer if there are more events than the limits allow; a client that lags or stays away for longer is reset. An event without
-    /// a key is superseded by nothing: it stays until it is the oldest and a limit is reached.
+    /// a key is superseded by nothing: it stays until it is the oldest and a limit is reached. So does the
+    /// [last](crate::Hub::finish) event of a topic, also one that removes a key.
     ///
     /// ```
     /// use tidings::{Event, Hub, Retention};

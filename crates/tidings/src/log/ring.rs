@@ -79,7 +79,7 @@ impl Ring {
         Some(frame)
     }
 
-    /// The oldest event that removes its key.
+    /// The oldest event that removes its key, and may be forgotten as that: see [`Latest`].
     pub(crate) fn oldest_removal(&self) -> Option<&Frame> {
         self.latest()?.oldest_removal()
     }
@@ -171,6 +171,18 @@ impl Ring {
                 (Some(frames.range(first..)), None)
             }
             Frames::Latest(latest) => (None, Some(latest.after(offset))),
+        };
+        all.into_iter().flatten().chain(latest.into_iter().flatten())
+    }
+
+    /// The frames before `offset`, newest first.
+    pub(crate) fn before(&self, offset: u64) -> impl Iterator<Item = &Frame> {
+        let (all, latest) = match &self.frames {
+            Frames::All(frames) => {
+                let end = frames.partition_point(|frame| frame.offset < offset);
+                (Some(frames.range(..end).rev()), None)
+            }
+            Frames::Latest(latest) => (None, Some(latest.before(offset))),
         };
         all.into_iter().flatten().chain(latest.into_iter().flatten())
     }

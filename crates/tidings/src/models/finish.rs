@@ -45,6 +45,28 @@ fn a_stream_ends_after_the_last_events_whenever_they_came() {
 }
 
 #[test]
+fn a_stream_that_is_said_to_be_open_does_not_end_without_its_new_topic() {
+    explore(|| {
+        let hub = hub().build();
+        let (mut client, _) = Client::new(&hub, &["a"]);
+        let id = client.stream.client_id();
+        let changing = spawn_with(&hub, move |hub| {
+            let is_open = hub.client(id).subscribe("b").expect("a good topic");
+            if is_open {
+                hub.finish("b", Event::new("last")).wait().expect("it is open");
+            }
+            is_open
+        });
+        let finishing = spawn_with(&hub, |hub| {
+            hub.finish("a", Event::new("last")).wait().expect("it is open");
+        });
+        let count = read_to_the_end(&mut client).len();
+        join([finishing]);
+        assert_eq!(count, if join([changing]) == [true] { 2 } else { 1 });
+    });
+}
+
+#[test]
 fn clients_of_a_topic_whose_end_only_the_log_has_learn_of_it_from_each_other() {
     explore(|| {
         let log = ScriptedLog::default();

@@ -115,6 +115,8 @@ pub(super) struct View<'a> {
     pub(super) rules: &'a RetentionRules,
     /// The hub's time in milliseconds.
     pub(super) now: u64,
+    /// The offset before the newest events that the client asks for, if that was looked for.
+    pub(super) newest: Option<u64>,
 }
 
 impl Beginning {
@@ -194,7 +196,8 @@ impl Beginning {
     }
 
     fn retained(status: Status, history: History, view: &View<'_>) -> Self {
-        let (then, is_complete) = StartPoint::retained(history, &view.past, view.head, view.now);
+        let asked = (history, view.newest);
+        let (then, is_complete) = StartPoint::retained(asked, &view.past, view.head, view.now);
         // A reset client knows that it has missed something.
         let is_complete = is_complete || status != Status::Fresh;
         Self { is_complete, ..Self::from_memory(status, then) }
@@ -223,7 +226,8 @@ impl<'a> View<'a> {
         logs: &'a [Arc<TopicLog>],
         past: Past<'a>,
     ) -> Self {
-        Self { head, logs, past, rules: &shared.retention, now: shared.clock.now() }
+        let (rules, now) = (&*shared.retention, shared.clock.now());
+        Self { head, logs, past, rules, now, newest: None }
     }
 
     /// Where memory goes on after a position.

@@ -64,7 +64,7 @@ fn beginning(hub: HubKind, request: &Request) -> Beginning {
     let logs = [Arc::new(log)];
     let rules = RetentionRules::default();
     let past = Past::of(&logs);
-    let view = View { head: &head, logs: &logs, past, rules: &rules, now: 5_500 };
+    let view = View { head: &head, logs: &logs, past, rules: &rules, now: 5_500, newest: None };
     Beginning::of(request, &view)
 }
 

@@ -53,8 +53,17 @@ pub(super) struct CatchUp {
     /// The topics whose last events were read.
     ends: Ends,
     state: CatchUpState,
-    /// The retry generation in which the hub was found to be closing.
-    closing: Option<u64>,
+    /// Since the stream is to end.
+    closing: Option<Closing>,
+}
+
+/// A stream is sent what was published until it was told to end, as long as the log gives that.
+#[derive(Debug)]
+struct Closing {
+    /// The newest position that the hub knew of when it was told.
+    end: u64,
+    /// The retry generation in which the log has last given something.
+    since: u64,
 }
 
 /// The newest events that pass the client's filter, at most so many: how many events of the log these are is only known when
@@ -140,11 +149,21 @@ impl CatchUp {
         })
     }
 
-    /// Whether a hub that is closing should wait for this no longer: the log does not answer.
-    fn is_hopeless(&mut self) -> bool {
-        let generation = self.replication.retry_generation();
-        let since = *self.closing.get_or_insert(generation);
-        matches!(self.state, CatchUpState::WaitForRetry(_)) || generation > since + 1
+    /// Whether a stream that is to end has what was published until it was told that.
+    fn has_the_rest(&mut self, shared: &Shared) -> bool {
+        let closing = self.closing.get_or_insert_with(|| {
+            let since = self.replication.retry_generation();
+            Closing { end: shared.head().newest_known(), since }
+        });
+        let is_there = matches!(self.start, Start::After(position) if position >= closing.end);
+        is_there && self.announce.is_none() && matches!(self.state, CatchUpState::Look)
+    }
+
+    /// Whether a stream that is to end should wait for this no longer: the log does not answer.
+    fn is_hopeless(&self) -> bool {
+        let Some(Closing { since, .. }) = self.closing else { return false };
+        matches!(self.state, CatchUpState::WaitForRetry(_))
+            || self.replication.retry_generation() > since + 1
     }
 
     /// `client.heartbeat` has the waker of `cx`. `is_listed`: whether it is a client's, and not the application's.
@@ -194,6 +213,9 @@ impl CatchUp {
                     self.state = CatchUpState::Look;
                     match page {
                         Ok(page) if page.epoch == epoch => {
+                            if let Some(closing) = &mut self.closing {
+                                closing.since = self.replication.retry_generation();
+                            }
                             if self.look_through(&page) {
                                 continue;
                             }
@@ -420,12 +442,15 @@ impl Subscription {
         closing: bool,
         cx: &mut Context<'_>,
     ) -> Option<NextStep> {
+        if closing && catch_up.has_the_rest(&self.shared) {
+            return Some(NextStep::End);
+        }
         self.client.heartbeat.register(cx.waker());
         let client = (&self.client, self.is_listed);
         let progress = catch_up.poll(&self.shared, client, self.feed(), cx);
         let Poll::Ready(progress) = progress else {
             // The client comes back, here or elsewhere.
-            if closing && catch_up.is_hopeless() {
+            if catch_up.is_hopeless() {
                 return Some(NextStep::End);
             }
             self.out_of_band().catch_up = Some(catch_up);

@@ -7,12 +7,14 @@ use std::time::Duration;
 use futures_core::Stream;
 
 use super::Subscription;
+use crate::backend::{Origin, Replica};
 use crate::cohort::Cohort;
 use crate::decode::{Decoder, Message};
 use crate::end_reason::{END_EVENT, EndReason};
 use crate::error::StreamErrorKind;
 use crate::event::Event;
 use crate::hub::Hub;
+use crate::hub::scripted_log::{ScriptedLog, epoch, received, record};
 use crate::resume::Resume;
 use crate::status::STATUS_EVENT;
 
@@ -143,4 +145,58 @@ fn a_large_event_is_whole_before_the_end() {
     let events: Vec<_> = std::iter::from_fn(|| decoder.next_message()).collect();
     assert_eq!(events[1].data().len(), 100_000);
     assert_eq!(events[2].event(), END_EVENT);
+}
+
+/// A stream that resumes after position 0 of a log with so many events, page by page: one has one event, and comes when the
+/// test says so. Its hub has none of them in memory, and drains.
+fn reading_from(events: u64) -> (ScriptedLog, Hub, Replica, Subscription) {
+    let log = ScriptedLog::default();
+    log.state().records = (1..=events).map(|position| record("a", position)).collect();
+    log.state().page_records = Some(1);
+    log.state().holds_reads = true;
+    let (hub, replica) = log.hub();
+    replica.restart(Origin { epoch: epoch(), position: events, end: events }).unwrap();
+    let resume = Resume::new().with_last_event_id(epoch().id(0).as_str());
+    let mut stream = hub.subscribe(["a"]).resume(resume).open().unwrap();
+    assert!(received(&mut stream).is_empty());
+    drop(hub.drain(Duration::ZERO));
+    assert!(received(&mut stream).is_empty());
+    (log, hub, replica, stream)
+}
+
+const DRAINED: &str = r#"{"reason":"drained"}"#;
+
+#[test]
+fn a_stream_that_reads_the_log_is_sent_what_was_published_until_it_was_told_to_end() {
+    let (log, hub, replica, mut stream) = reading_from(20);
+    // More than what memory retains.
+    for position in 21..2_000 {
+        log.state().records.push(record("a", position));
+        replica.deliver(record("a", position)).unwrap();
+    }
+    let mut data = Vec::new();
+    for _ in 0..20 {
+        // A second.
+        hub.shared().replication.as_ref().unwrap().retry();
+        assert!(received(&mut stream).is_empty());
+        log.answer_reads();
+        data.extend(received(&mut stream));
+    }
+    let mut expected = vec!["resumed".to_owned()];
+    expected.extend((1..=20).map(|position| position.to_string()));
+    expected.push(DRAINED.to_owned());
+    assert_eq!(data, expected);
+}
+
+#[test]
+fn a_stream_whose_log_gives_nothing_ends_without_the_rest() {
+    let (log, hub, _replica, mut stream) = reading_from(20);
+    let retry = || hub.shared().replication.as_ref().unwrap().retry();
+    retry();
+    log.answer_reads();
+    assert_eq!(received(&mut stream), ["resumed", "1"]);
+    retry();
+    assert!(received(&mut stream).is_empty());
+    retry();
+    assert_eq!(received(&mut stream), [DRAINED]);
 }

@@ -11,6 +11,7 @@ use super::look_back::Question;
 use super::out_of_band::Ready;
 use crate::backend::{LogError, Receiver, Reply};
 use crate::end_reason::EndReason;
+use crate::heartbeat::timer::Call;
 use crate::hub::journal::Head;
 use crate::hub::pages::Ends;
 use crate::log::TopicLog;
@@ -60,7 +61,10 @@ impl Subscription {
     #[cold]
     fn may_end(&mut self, end: End) -> bool {
         if end == End::Reached {
-            self.client.end(EndReason::Finished);
+            // Whoever changes the topics is told that the stream is open, or it ends: not both.
+            if self.client.heartbeat.note_unless(Call::End, Call::Topics) {
+                self.client.end(EndReason::Finished);
+            }
             return true;
         }
         let is_asking = self.out_of_band.as_ref().is_some_and(|it| it.ends.is_some());

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::beginning::{Beginning, Request, View};
-use super::start_point::StartPoint;
+use super::beginning::{Beginning, Claim, Request, View};
+use super::history::History;
+use super::start_point::{Newest, StartPoint};
 use crate::background;
 use crate::client::Client;
 use crate::heartbeat::timer::Call;
@@ -11,8 +12,8 @@ use crate::hub::journal::Head;
 use crate::hub::journal::topics::Past;
 use crate::hub::search::Search;
 use crate::hub::shared::Shared;
-use crate::log::TopicLog;
 use crate::log::feed::Feed;
+use crate::log::filtered::filter_of;
 use crate::log::reset_reason::ResetReason;
 use crate::sync::Mutex;
 use crate::waking::Waiter;
@@ -79,17 +80,65 @@ impl Drop for Asking {
     }
 }
 
-/// How much of a search is done at once, in comparisons: a millisecond or two. It is little for almost all streams, and many
+/// What is looked for, in steps.
+struct Look {
+    question: Question,
+    head: Head,
+    feed: Arc<Feed>,
+    /// First, where the past is, if it is not where the present is.
+    search: Option<Search>,
+    past: Option<Past<'static>>,
+    /// Then the newest events that pass a filter.
+    newest: Option<Newest>,
+}
+
+impl Look {
+    fn new(question: Question, head: Head, feed: Arc<Feed>, shared: &Shared) -> Self {
+        let search = question.needs_past().then(|| Search::of(&feed.topics, shared)).flatten();
+        let count = question.newest().filter(|_| filter_of(&feed.topics).is_some());
+        let newest = count.map(|count| Newest::new(count, &head, shared.clock.now()));
+        Self { question, head, feed, search, past: None, newest }
+    }
+
+    /// Makes a step, unless it is at its end. Returns what it has cost, in comparisons.
+    fn step(&mut self, shared: &Shared) -> Option<usize> {
+        if let Some(cost) = self.search.as_mut().and_then(|search| search.step(shared)) {
+            return Some(cost);
+        }
+        if let Some(search) = self.search.take() {
+            self.past = Some(search.finish(shared));
+            return Some(0);
+        }
+        let Self { feed, past, newest, .. } = self;
+        let newest = newest.as_mut()?;
+        let past = past.get_or_insert_with(|| {
+            let Past { logs, vanished, filter } = Past::of(&feed.topics);
+            Past { logs: logs.into_owned().into(), vanished, filter }
+        });
+        newest.step(past)
+    }
+
+    /// The answer, with what reads the past made ready.
+    fn answer(self, shared: &Arc<Shared>) -> (Answer, Head) {
+        let Self { question, head, feed, past, newest, .. } = self;
+        let past = past.unwrap_or_else(|| Past::of(&feed.topics));
+        let newest = newest.as_ref().map(Newest::offset);
+        let view = View::new(shared, &head, &feed.topics, past);
+        let mut answer = question.answer(&View { newest, ..view });
+        match &mut answer {
+            Answer::Begin(beginning) => beginning.then.prepare(shared),
+            Answer::GoOn(start) => start.prepare(shared),
+            Answer::Lost(_) => {}
+        }
+        (answer, head)
+    }
+}
+
+/// How much of a look is done at once, in comparisons: a millisecond or two. It is little for almost all streams, and many
 /// requests at a time must not keep a thread that serves others. The rest is left to threads of its own.
 const AT_ONCE: usize = if cfg!(shuttle) { usize::MAX } else { 8 * 1024 };
 
 impl LookBack {
-    fn done((answer, head): (Answer, Head), client: &Client, shared: &Shared) -> Self {
-        answer.note_need(client, shared);
-        shared.keep_pinned_limit();
-        Self::Done(answer, head)
-    }
-
     /// Begins it. If it takes long, the client is woken when it is done.
     pub(super) fn begin(
         question: Question,
@@ -97,25 +146,18 @@ impl LookBack {
         shared: &Arc<Shared>,
         (client, feed): (&Arc<Client>, &Arc<Feed>),
     ) -> Self {
-        let logs = &feed.topics;
-        let search = question.needs_past().then(|| Search::of(logs, shared)).flatten();
-        let Some(mut search) = search else {
-            let answer = question.answer_from(Past::of(logs), head, logs, shared);
-            return Self::done(answer, client, shared);
-        };
+        let mut look = Look::new(question, head, feed.clone(), shared);
         let mut cost = 0;
-        while cost < AT_ONCE {
-            match search.step(shared) {
-                Some(more) => cost += more,
-                None => {
-                    let past = search.finish(shared);
-                    let answer = question.answer_from(past, head, logs, shared);
-                    return Self::done(answer, client, shared);
-                }
+        while let Some(more) = look.step(shared) {
+            cost += more;
+            if cost >= AT_ONCE {
+                return Self::Pending(PendingLook::begin(look, shared.clone(), client.clone()));
             }
         }
-        let (shared, client, feed) = (shared.clone(), client.clone(), feed.clone());
-        Self::Pending(PendingLook::begin(question, head, search, shared, (client, feed)))
+        let (answer, head) = look.answer(shared);
+        answer.note_need(client, shared);
+        shared.keep_pinned_limit();
+        Self::Done(answer, head)
     }
 }
 
@@ -134,13 +176,7 @@ impl Answer {
 }
 
 impl PendingLook {
-    fn begin(
-        question: Question,
-        head: Head,
-        search: Search,
-        shared: Arc<Shared>,
-        (client, feed): (Arc<Client>, Arc<Feed>),
-    ) -> Self {
+    fn begin(look: Look, shared: Arc<Shared>, client: Arc<Client>) -> Self {
         let this = Self(Arc::default());
         let is_wanted = {
             let (outcome, client) = (this.0.clone(), client.clone());
@@ -148,20 +184,14 @@ impl PendingLook {
             move || Arc::strong_count(&outcome) > 2 && !client.heartbeat.calls().has(Call::Close)
         };
         let mut asking = Asking { outcome: this.0.clone(), client, is_answered: false };
-        let (mut search, mut past, mut head) = (Some(search), None, Some(head));
-        let memory = search.as_ref().map_or(0, |search| search.most_memory(&shared));
+        let memory = look.search.as_ref().map_or(0, |search| search.most_memory(&shared));
+        let mut look = Some(look);
         background::run(memory, is_wanted, move || {
-            if let Some(search) = search.as_mut()
-                && search.step(&shared).is_some()
-            {
+            if look.as_mut().is_some_and(|look| look.step(&shared).is_some()) {
                 return true;
             }
-            if let Some(search) = search.take() {
-                past = Some(search.finish(&shared));
-                return true;
-            }
-            if let (Some(past), Some(head)) = (past.take(), head.take()) {
-                let answer = question.answer_from(past, head, &feed.topics, &shared);
+            if let Some(look) = look.take() {
+                let answer = look.answer(&shared);
                 answer.0.note_need(&asking.client, &shared);
                 asking.answer(Ok(answer));
                 shared.keep_pinned_limit();
@@ -187,21 +217,14 @@ impl Question {
         }
     }
 
-    /// The answer, with what reads the past of these logs made ready.
-    fn answer_from(
-        self,
-        past: Past<'_>,
-        head: Head,
-        logs: &[Arc<TopicLog>],
-        shared: &Arc<Shared>,
-    ) -> (Answer, Head) {
-        let mut answer = self.answer(&View::new(shared, &head, logs, past));
-        match &mut answer {
-            Answer::Begin(beginning) => beginning.then.prepare(shared),
-            Answer::GoOn(start) => start.prepare(shared),
-            Answer::Lost(_) => {}
+    /// How many of the newest events of its topics the client is sent.
+    fn newest(&self) -> Option<usize> {
+        match self {
+            Self::Begin(Request { claim: Claim::None, history: History::Last(count), .. }) => {
+                Some(*count)
+            }
+            _ => None,
         }
-        (answer, head)
     }
 
     fn answer(self, view: &View<'_>) -> Answer {
@@ -243,10 +266,9 @@ mod tests {
 
     fn look(stream: &Subscription) -> PendingLook {
         let (shared, client) = (stream.shared().clone(), stream.client().clone());
-        let feed = client.feed.clone();
-        let search = Search::of(&feed.topics, &shared).unwrap();
         let question = Question::AfterOffset(0, ResetReason::Trimmed);
-        PendingLook::begin(question, shared.head(), search, shared, (client, feed))
+        let look = Look::new(question, shared.head(), client.feed.clone(), &shared);
+        PendingLook::begin(look, shared, client)
     }
 
     /// The outcome, when nobody looks any more.

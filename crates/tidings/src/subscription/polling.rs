@@ -130,15 +130,15 @@ impl Subscription {
 
     /// Joins the wait lists of all topics. Returns false when one has something new instead.
     ///
-    /// The waker is registered. So if the watermark says that nothing was published since the last look, tickets that
-    /// were valid then are valid now, or are being taken by a publisher that will wake the stream.
+    /// The waker is registered. So tickets that are valid now stay so, or are being taken by a publisher that will wake the
+    /// stream. If one topic was read, and the watermark says that there was nothing else, only its list was taken.
     #[inline]
     fn wait(&mut self) -> bool {
         let is_unchanged = self.shared.watermark() == self.cursor.offset;
         let changed = self.attached.as_ref().and_then(|attached| attached.feed.as_ref());
         let feed = changed.unwrap_or(&self.client.feed);
         let waits = match self.rejoin {
-            Rejoin::Nothing if is_unchanged => true,
+            Rejoin::Nothing if self.is_waited_for() => true,
             Rejoin::One(topic) if is_unchanged => {
                 feed.wait_for(topic, self.cursor, &mut self.topic_cursors, &self.client)
             }
@@ -208,8 +208,13 @@ impl Subscription {
             && self.out_of_band.is_none()
             && !self.has_rest
             && self.rejoin == Rejoin::Nothing
-            && (self.shared.watermark() == self.cursor.offset
-                || self.feed().is_waited_for(&self.topic_cursors, self.waited, self.shared.tail()))
+            && (self.shared.watermark() == self.cursor.offset || self.is_waited_for())
+    }
+
+    /// Whether it is in all wait lists that it has joined.
+    #[inline]
+    fn is_waited_for(&self) -> bool {
+        self.feed().is_waited_for(&self.topic_cursors, self.waited, self.shared.tail())
     }
 
     /// The next bytes of the topics' logs, up to an offset that the watermark has reached before.
@@ -217,9 +222,14 @@ impl Subscription {
     pub(super) fn read(&mut self, limit: u64) -> Result<Option<Item>, ResetReason> {
         let changed = self.attached.as_ref().and_then(|attached| attached.feed.as_ref());
         let feed = changed.unwrap_or(&self.client.feed);
+        let before = self.cursor.offset;
         let slice =
             feed.read(&mut self.cursor, &self.topic_cursors, limit, &self.shared.coalescing)?;
         let Some(Slice { bytes, is_chunk, events, position, topic, .. }) = slice else {
+            // What has taken the stream from a wait list may be gone: superseded, or evicted.
+            if self.cursor.offset > before {
+                self.rejoin = Rejoin::All;
+            }
             return Ok(None);
         };
         self.rejoin = match (self.rejoin, topic) {

@@ -66,8 +66,8 @@ impl ReadHistory {
         self
     }
 
-    /// The history, for code that is not async. On a hub in memory this blocks only for patterns over thousands of topics,
-    /// until those are looked through.
+    /// The history, for code that is not async. On a hub in memory this blocks only for patterns over thousands of topics, and for
+    /// [`History::Last`] of thousands of events with a filter, until those are looked through.
     ///
     /// On a hub with a log it blocks the thread until the log has answered. Do not call it from async code: a log whose
     /// tasks run on the caller's own runtime could not answer.

@@ -1,3 +1,5 @@
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::history::History;
@@ -132,28 +134,37 @@ impl StartPoint {
     }
 
     /// Before the events that the topics retain, as far as `history` asks for them, and whether these are all that it
-    /// asks for. `now` is the hub's time.
+    /// asks for. `newest`: what [`Newest`] has found, if that was looked for. `now` is the hub's time.
+    ///
+    /// With a filter, a topic may begin with an event that does not pass: who reads the past looks at them in turns.
     pub(crate) fn retained(
-        history: History,
+        (history, newest): (History, Option<u64>),
         past: &Past<'_>,
         head: &Head,
         now: u64,
     ) -> (Self, bool) {
+        let look = |count| {
+            let mut look = Newest::new(count, head, now);
+            while look.step(past).is_some() {}
+            look.offset()
+        };
         let (after, since) = match history {
             History::None => return (Self::live(head), true),
             History::All => (0, None),
-            History::Last(count) => (offset_before_last(past, count, head, now), None),
+            History::Last(count) => (newest.unwrap_or_else(|| look(count)), None),
             History::Within(age) => (0, Some(now.saturating_sub(millis(age)))),
         };
         // With what each topic begins, and the lowest of them for all.
         let (mut offset, mut position) = (head.offset, head.position);
         let mut next = Vec::with_capacity(past.logs.len());
         let mut is_complete = !past.vanished.is_after(after);
+        let mut looks = Looks::new(past);
         for log in past.logs.iter() {
+            looks.begin_topic();
             let state = log.lock();
             let retained_after = log.retained_after(&state, now);
             let time = since.map(|since| (since, now));
-            is_complete &= has_all(past, log, &state, retained_after, after, time);
+            is_complete &= has_all(&mut looks, log, &state, retained_after, after, time);
             let first_in_time = match since {
                 None => 0,
                 // An event of exactly the given age is included.
@@ -162,7 +173,7 @@ impl StartPoint {
                 }
             };
             let from = retained_after.max(first_in_time).max(after);
-            let first = state.durable.after(from).find(|frame| past.passes(frame));
+            let first = state.durable.after(from).find(|frame| looks.may_pass(frame));
             let first = first.filter(|frame| frame.offset <= head.offset);
             next.push(first.map_or(Self::NONE, |frame| frame.offset));
             if let Some(frame) = first {
@@ -179,7 +190,7 @@ impl StartPoint {
 /// Whether a topic, which retains its events after an offset, has all that was published to it after another and in the
 /// time from one moment to another. If it cannot be sure, no.
 fn has_all(
-    past: &Past<'_>,
+    looks: &mut Looks<'_>,
     log: &TopicLog,
     state: &TopicState,
     retained_after: u64,
@@ -189,7 +200,7 @@ fn has_all(
     let is_too_old = |frame: &Frame| time.is_some_and(|(since, _)| frame.at < since);
     // The live window has events that are not retained.
     let is_missed =
-        |frame: &Frame| frame.offset > after && !is_too_old(frame) && past.passes(frame);
+        |frame: &Frame| frame.offset > after && !is_too_old(frame) && looks.may_pass(frame);
     let mut others = state.durable.iter().take_while(|frame| frame.offset <= retained_after);
     if others.any(is_missed) {
         return false;
@@ -204,19 +215,134 @@ fn has_all(
     has_expired || state.durable.front().is_some_and(is_too_old)
 }
 
-/// The offset after which there are exactly `count` retained events of all topics, or all of them.
-fn offset_before_last(past: &Past<'_>, count: usize, head: &Head, now: u64) -> u64 {
-    let mut newest: Vec<u64> = Vec::new();
-    for log in past.logs.iter() {
-        let state = log.lock();
-        let retained = state.durable.after(log.retained_after(&state, now)).rev();
-        let frames = retained.filter(|frame| frame.offset <= head.offset && past.passes(frame));
-        newest.extend(frames.take(count).map(|frame| frame.offset));
+/// How many frames are compared with a filter under a topic's lock.
+const COMPARED: usize = 256;
+
+/// Compares the frames of topics with a filter, as many as may be while others wait for the topics and for the caller.
+struct Looks<'a> {
+    past: &'a Past<'a>,
+    of_topic: usize,
+    of_all: usize,
+}
+
+impl<'a> Looks<'a> {
+    const MOST: usize = 16 * COMPARED;
+
+    fn new(past: &'a Past<'a>) -> Self {
+        Self { past, of_topic: 0, of_all: Self::MOST }
     }
-    newest.sort_unstable_by(|a, b| b.cmp(a));
-    match count.checked_sub(1).map(|last| newest.get(last)) {
-        Some(Some(offset)) => offset - 1,
-        Some(None) => 0,
-        None => head.offset,
+
+    fn begin_topic(&mut self) {
+        self.of_topic = COMPARED.min(self.of_all);
+    }
+
+    /// Whether a frame passes. It may if there was too much to compare.
+    fn may_pass(&mut self, frame: &Frame) -> bool {
+        if self.past.filter.is_none() || self.of_topic == 0 {
+            return true;
+        }
+        self.of_topic -= 1;
+        self.of_all -= 1;
+        self.past.passes(frame)
+    }
+}
+
+/// Looks for the newest retained events of all topics, in steps: a filter may pass few of very many.
+#[derive(Debug)]
+pub(super) struct Newest {
+    count: usize,
+    head: u64,
+    now: u64,
+    /// The topic that is being looked through, and the offset down to which that is done.
+    place: usize,
+    before: u64,
+    /// The offsets of the newest so far, the lowest first.
+    found: BinaryHeap<Reverse<u64>>,
+}
+
+impl Newest {
+    pub(super) fn new(count: usize, head: &Head, now: u64) -> Self {
+        let (head, before) = (head.offset, head.offset + 1);
+        Self { count, head, now, place: 0, before, found: BinaryHeap::new() }
+    }
+
+    /// Makes a step. Returns what it has cost, in comparisons; `None` at the end.
+    pub(super) fn step(&mut self, past: &Past<'_>) -> Option<usize> {
+        let log = past.logs.get(self.place)?;
+        let state = log.lock();
+        let after = log.retained_after(&state, self.now);
+        let frames = state.durable.before(self.before);
+        let mut frames = frames.take_while(|frame| frame.offset > after);
+        let mut compared = 0;
+        loop {
+            // Those that follow are older still.
+            let Some(frame) = frames.next().filter(|frame| self.is_newer(frame.offset)) else {
+                (self.place, self.before) = (self.place + 1, self.head + 1);
+                break;
+            };
+            if compared == COMPARED {
+                break;
+            }
+            compared += 1;
+            self.before = frame.offset;
+            if past.passes(frame) {
+                self.add(frame.offset);
+            }
+        }
+        Some(compared + 1)
+    }
+
+    fn is_newer(&self, offset: u64) -> bool {
+        let is_newer = |Reverse(lowest): &Reverse<u64>| offset > *lowest;
+        self.found.len() < self.count || self.found.peek().is_some_and(is_newer)
+    }
+
+    fn add(&mut self, offset: u64) {
+        self.found.push(Reverse(offset));
+        if self.found.len() > self.count {
+            self.found.pop();
+        }
+    }
+
+    /// The offset after which there are exactly so many, or all of them.
+    pub(super) fn offset(&self) -> u64 {
+        match self.found.peek() {
+            Some(Reverse(lowest)) if self.found.len() == self.count => lowest - 1,
+            None if self.count == 0 => self.head,
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use crate::filter::{Filter, comparisons};
+    use crate::hub::Hub;
+    use crate::log::retention::Retention;
+
+    #[test]
+    fn the_newest_events_that_pass_are_looked_for_in_steps() {
+        let retention = Retention::default().events(5_000).bytes(16 * 1024 * 1024);
+        let hub = Hub::builder().retention(retention).build();
+        for n in 0..2_000 {
+            let role = if n == 700 { "admin" } else { "guest" };
+            let event = Event::new("x").with_attribute("role", role).unwrap();
+            hub.publish("a", event).wait().unwrap();
+        }
+        let filter = Filter::equal("role", "admin").unwrap();
+        let stream = hub.subscribe("a").filter(filter).open().unwrap();
+        let past = Past::of(&stream.client().feed.topics);
+        for (count, steps, offset) in [(0, 1, 2_000), (1, 6, 700), (2, 8, 0)] {
+            let mut newest = Newest::new(count, &hub.shared().head(), 0);
+            let mut taken = 0;
+            comparisons::take();
+            while newest.step(&past).is_some() {
+                assert!(comparisons::take() <= COMPARED);
+                taken += 1;
+            }
+            assert_eq!((taken, newest.offset()), (steps, offset), "{count}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use super::history::History;
 use super::revalidation::Check;
 use super::rights::RightsOptions;
 use super::snapshot::{SharedSnapshot, Snapshot};
+use super::topics::feed_of;
 use super::{Subscription, SubscriptionOptions};
 use crate::client::{Client, Identity};
 use crate::client_id::ClientId;
@@ -253,8 +254,8 @@ impl Subscribe {
     ///   or takes longer than `every` or 10 seconds. The stream goes on. After three such checks in a row it ends, with the
     ///   reason [`Expired`](crate::EndReason::Expired): the client comes back, and the handler decides.
     ///
-    /// So a refusal takes effect within 1.2 times `every` and the time of the check, and a client whose right cannot be
-    /// checked stays for no longer than three times that. A client that has not read for so long that the check could not be
+    /// So a refusal takes effect within 1.2 times `every`, plus 50 ms and the time of the check, and a client whose right cannot
+    /// be checked stays for no longer than three times that. A client that has not read for so long that the check could not be
     /// made is sent nothing before it is.
     ///
     /// The check runs where the stream is polled, or, with the direct transport, as a task of the server's runtime; events are
@@ -298,7 +299,7 @@ impl Subscribe {
 
     /// The least interval between two writes of events to the stream: what is published meanwhile leaves as one write, or, of a
     /// topic that [keeps the newest event of each key](crate::Retention::latest_per_key), as the newest of each key. Zero for
-    /// none. Default: the [hub's](crate::HubBuilder::at_most_every) for its topics. In milliseconds, rounded up.
+    /// none. Default: the [hub's](crate::HubBuilder::at_most_every) for the topics that it has. In milliseconds, rounded up.
     ///
     /// The first event after a quiet time is sent at once. Streams of the same topics and interval are served at the same
     /// time, and what is published until then costs nothing for each. What a client has missed, snapshots, the status and
@@ -399,7 +400,7 @@ impl Subscribe {
             return Ok(Subscription::turned_away(shared, identity, end, options.retry));
         }
         let limits = shared.defaults.stream_limits;
-        let (logs, head) = shared.subscribe(names, filter);
+        let (logs, head) = shared.subscribe(names, filter, options.is_listed);
         let is_counted = options.is_listed && !identity.is_observer;
         let is_crowded = || {
             logs.iter().any(|log| {
@@ -420,10 +421,7 @@ impl Subscribe {
         });
         let (has_snapshot, is_client) = (snapshot.is_some(), options.is_listed);
         let request = Request { claim, history, has_snapshot, is_client };
-        let of_topics = || logs.iter().map(|log| shared.defaults.pace_of(&log.name)).max();
-        let interval = options.interval.or_else(of_topics).unwrap_or_default();
-        let interval = u64::try_from(interval.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-        let feed = shared.feeds.of(logs, interval.min(u64::MAX / 4), &shared);
+        let feed = feed_of(logs, options.interval, &shared);
         let heartbeat = HeartbeatTimer::new(shared.clock.clone(), options.heartbeat.interval);
         let client_key = identity.client_key.clone();
         let client = if options.is_listed {

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::Subscription;
 use super::attached::Attached;
@@ -20,9 +21,23 @@ use crate::event::Event;
 use crate::field::EventName;
 use crate::heartbeat::timer::Call;
 use crate::hub::journal::Head;
+use crate::hub::shared::Shared;
+use crate::log::TopicLog;
 use crate::log::feed::{Feed, TopicCursor};
 use crate::subscription::history::History;
 use crate::topic_changes::Change;
+
+/// The feed of topics, for streams with a least interval of their own between two writes, or that of their topics.
+pub(super) fn feed_of(
+    logs: Vec<Arc<TopicLog>>,
+    own_interval: Option<Duration>,
+    shared: &Shared,
+) -> Arc<Feed> {
+    let of_topics = || logs.iter().map(|log| shared.defaults.pace_of(&log.name)).max();
+    let interval = own_interval.or_else(of_topics).unwrap_or_default();
+    let interval = u64::try_from(interval.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    shared.feeds.of(logs, interval.min(u64::MAX / 4), shared)
+}
 
 /// What the new topics of an open stream retain, up to the position at which it has them.
 pub(super) struct AddedHistory {
@@ -98,20 +113,21 @@ impl Subscription {
             if !self.is_in_band() {
                 return None;
             }
-            if self.cursor.offset < due.offset {
-                return Some(due.offset);
+            if self.cursor.offset < due.head.offset {
+                return Some(due.head.offset);
             }
             // Where the stream is: the hub's log may have more for it up to the change.
-            let position = due.position.max(self.client.position());
+            let position = due.head.position.max(self.client.position());
+            let began = due.head.replica.map_or(0, |history| history.began);
             if position < due.after {
-                self.read_log(LogStart::AfterClaim(position), due.began, None);
+                self.read_log(LogStart::AfterClaim(position), began, None);
                 return None;
             }
             self.client.set_position(position);
             self.make_next_change(position);
             // Or events of the others would be sent before those of a topic that the hub's log does not deliver yet.
             if !self.feed().is_followed() {
-                self.read_log(LogStart::AfterClaim(position), due.began, None);
+                self.read_log(LogStart::AfterClaim(position), began, None);
                 return None;
             }
         }
@@ -136,7 +152,9 @@ impl Subscription {
         before.stop_waiting(&self.topic_cursors);
         let (epoch, history, names) = (change.head.epoch.clone(), change.history, change.added());
         let (topics, left) = change.apply(&before.topics);
-        let feed = self.shared.feeds.of(topics, before.interval(), &self.shared);
+        let interval = Duration::from_millis(before.interval());
+        let own_interval = self.has_own_interval.then_some(interval);
+        let feed = feed_of(topics, own_interval, &self.shared);
         self.topic_cursors = TopicCursor::for_each_of(&feed.topics);
         (self.rejoin, self.waited) = (Rejoin::All, 0);
         Attached::set_feed(&mut self.attached, feed);
@@ -163,6 +181,21 @@ impl Subscription {
                 return head;
             }
             self.change_topics_here();
+        }
+    }
+
+    /// Up to where the stream goes on with the topics that it has: the head of its next change, or the hub's.
+    pub(super) fn head_before_change(&self) -> Head {
+        loop {
+            let head = self.shared.head();
+            // After that, as above.
+            if !self.is_changing() {
+                return head;
+            }
+            let changes = self.client.outlet.topic_changes();
+            if let Some(due) = changes.and_then(|changes| changes.next(&self.client)) {
+                return due.head;
+            }
         }
     }
 

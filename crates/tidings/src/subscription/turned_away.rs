@@ -37,6 +37,7 @@ impl Subscription {
             status: Status::Pending,
             sends_status: false,
             is_listed: false,
+            has_own_interval: false,
             ended: false,
             rejoin: Rejoin::All,
             has_rest: false,

@@ -280,25 +280,26 @@ impl Topics {
         self.vanished.merged()
     }
 
-    /// Gets topics and patterns, or what passes a filter of them, and counts one more subscriber in each, so that they
-    /// stay. `low` is what a new pattern or filtered log has not got.
+    /// Gets topics and patterns, or what passes a filter of them, and counts one more stream, or other reader, in each, so
+    /// that they stay. `low` is what a new pattern or filtered log has not got.
     pub(super) fn subscribe(
         &mut self,
         names: &[TopicPattern],
         filter: Option<&Filter>,
+        is_stream: bool,
         low: LowWatermark,
         now: u64,
     ) -> Vec<Arc<TopicLog>> {
         let subscribe = |name| {
             let log = self.find(name).cloned().unwrap_or_else(|| self.create(name, low, now));
             let Some(filter) = filter else {
-                log.lock().subscribers += 1;
+                *log.lock().count(is_stream) += 1;
                 return log;
             };
-            log.lock().filtered_subscribers += 1;
+            *log.lock().filtered_count(is_stream) += 1;
             let filtered = self.filtered.get(&log.id).and_then(|logs| logs.get(filter)).cloned();
             let filtered = filtered.unwrap_or_else(|| self.create_filtered(log, filter, low));
-            filtered.lock().subscribers += 1;
+            *filtered.lock().count(is_stream) += 1;
             filtered
         };
         names.iter().map(subscribe).collect()
