@@ -24,7 +24,8 @@ use tidings_net::IntoListener;
 /// - a graceful shutdown that ends the hub's streams and has a time limit.
 ///
 /// What `HttpServer` sets for its connections (`keep_alive`, `client_request_timeout`,
-/// `max_connections` and others) is in the limits.
+/// `max_connections` and others) is in the limits. Its `client_disconnect_timeout` is a second here: so
+/// long, a client that was answered may send what was not read of its request's body.
 ///
 /// ```no_run
 /// use actix_web::App;

@@ -126,7 +126,7 @@ where
 {
     let app = service.clone();
     let http1 = HttpService::build()
-        // `Guarded` limits the time of everything.
+        // `Guarded` limits the time of everything, and lingers.
         .keep_alive(KeepAlive::Os)
         .client_request_timeout(Duration::ZERO)
         .client_disconnect_timeout(Duration::ZERO)

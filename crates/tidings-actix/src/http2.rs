@@ -1,24 +1,30 @@
 //! A connection of HTTP/2.
 //!
 //! actix-http's own sets none of h2's limits: a client may open any number of streams, each with a
-//! head of 16 MiB. And it notices that a stream was cancelled only when it next writes to it.
+//! head of 16 MiB. And it notices that a stream was cancelled only when it next writes to it. Its h2 is
+//! 0.3, which keeps any number of tiny frames of data, and the window of bodies that nobody reads.
 
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 
-use actix_http::body::{BodySize, BoxBody, MessageBody};
-use actix_http::header::{CONNECTION, CONTENT_LENGTH, DATE, HttpDate, TRANSFER_ENCODING, UPGRADE};
-use actix_http::{Method, Payload, Request, Response, ResponseHead};
+use actix_http::body::{BodySize, MessageBody};
+use actix_http::error::PayloadError;
+use actix_http::header::{
+    CONNECTION, HeaderName, HeaderValue, HttpDate, TRANSFER_ENCODING, UPGRADE,
+};
+use actix_http::{Method, Payload, Request, Response, ResponseHead, StatusCode, Uri, Version};
 use actix_service::Service;
 use actix_web::HttpResponse;
 use actix_web::web::Bytes;
-use h2_03::server::{Builder, SendResponse};
-use h2_03::{Reason, RecvStream, SendStream};
-use http_02::HeaderValue;
+use futures_core::Stream;
+use h2::server::{Builder, SendResponse};
+use h2::{Reason, RecvStream, SendStream};
+use http::header::{CONTENT_LENGTH, DATE};
 use tidings_net::{Activity, Connections, Hubs, Portion, Sending, Stall};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -63,9 +69,13 @@ pub(crate) async fn serve<S, B>(
         })
         .await;
         // Else the client is gone, or everything is answered.
-        let Some(Ok((request, respond))) = accepted else { return };
+        let Some(Ok((request, mut respond))) = accepted else { return };
+        let Some(request) = convert(request, peer) else {
+            respond.send_reset(Reason::PROTOCOL_ERROR);
+            continue;
+        };
         let is_head = request.method() == Method::HEAD;
-        let answer = service.answer(convert(request, peer), &activity);
+        let answer = service.answer(request, &activity);
         let watch = limits.write_timeout_value().map(|limit| {
             let sending = Arc::<Sending>::default();
             let stall = Stall::new(sending.clone(), activity.clone(), limit);
@@ -85,47 +95,79 @@ struct Watch {
     hubs: Hubs,
 }
 
-fn convert(request: http_02::Request<RecvStream>, peer: Option<SocketAddr>) -> Request {
+/// The request in actix-web's own types, which are older than those of h2; `None` if it is none for them.
+fn convert(request: http::Request<RecvStream>, peer: Option<SocketAddr>) -> Option<Request> {
     let (parts, body) = request.into_parts();
-    let payload = if body.is_end_stream() { Payload::None } else { Payload::from(body) };
+    let payload: Payload = match body.is_end_stream() {
+        true => Payload::None,
+        false => Payload::Stream { payload: Box::pin(Body(body)) },
+    };
     let mut request = Request::with_payload(payload);
     let head = request.head_mut();
-    head.method = parts.method;
-    head.uri = parts.uri;
-    head.version = parts.version;
-    head.headers = parts.headers.into();
+    head.method = Method::from_bytes(parts.method.as_str().as_bytes()).ok()?;
+    head.uri = convert_uri(&parts.uri)?;
+    head.version = Version::HTTP_2;
+    for (name, value) in &parts.headers {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
+        let mut converted = HeaderValue::from_bytes(value.as_bytes()).ok()?;
+        converted.set_sensitive(value.is_sensitive());
+        head.headers.append(name, converted);
+    }
     head.peer_addr = peer;
-    request
+    Some(request)
+}
+
+fn convert_uri(uri: &http::Uri) -> Option<Uri> {
+    let mut converted = Uri::builder();
+    if let Some(scheme) = uri.scheme_str() {
+        converted = converted.scheme(scheme);
+    }
+    if let Some(authority) = uri.authority() {
+        converted = converted.authority(authority.as_str());
+    }
+    if let Some(path) = uri.path_and_query() {
+        converted = converted.path_and_query(path.as_str());
+    }
+    converted.build().ok()
+}
+
+/// The body of a request. If it is dropped, h2 opens the connection's window for what was not read of it.
+struct Body(RecvStream);
+
+impl Stream for Body {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let stream = &mut self.0;
+        let Some(data) = ready!(stream.poll_data(cx)) else { return Poll::Ready(None) };
+        let released = data.and_then(|bytes| {
+            stream.flow_control().release_capacity(bytes.len())?;
+            Ok(bytes)
+        });
+        Poll::Ready(Some(released.map_err(|error| PayloadError::Io(io::Error::other(error)))))
+    }
 }
 
 /// The client has cancelled the stream, is gone, or takes nothing; or the body has failed.
 struct Ended;
 
-impl From<h2_03::Error> for Ended {
-    fn from(_: h2_03::Error) -> Self {
+impl From<h2::Error> for Ended {
+    fn from(_: h2::Error) -> Self {
         Self
     }
 }
 
-async fn respond_with<R, E, B>(
-    answer: impl Future<Output = Result<R, E>>,
+async fn respond_with<B: MessageBody>(
+    answer: impl Future<Output = Response<B>>,
     mut respond: SendResponse<Portion>,
     is_head: bool,
     watch: Option<Watch>,
-) -> Result<(), Ended>
-where
-    R: Into<Response<B>>,
-    E: Into<Response<BoxBody>>,
-    B: MessageBody,
-{
-    let answer = tokio::select! {
-        answer = answer => answer,
+) -> Result<(), Ended> {
+    let response = tokio::select! {
+        response = answer => response,
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return Err(Ended),
     };
-    match answer {
-        Ok(response) => send(response.into(), respond, is_head, watch).await,
-        Err(error) => send(error.into(), respond, is_head, watch).await,
-    }
+    send(response, respond, is_head, watch).await
 }
 
 async fn send<B: MessageBody>(
@@ -135,7 +177,7 @@ async fn send<B: MessageBody>(
     watch: Option<Watch>,
 ) -> Result<(), Ended> {
     let size = response.body().size();
-    let is_end = is_head || size.is_eof();
+    let is_end = is_head || size.is_eof() || is_without_body(response.status());
     let mut stream = respond.send_response(head(response.head(), size), is_end)?;
     if is_end {
         return Ok(());
@@ -205,26 +247,60 @@ async fn some_capacity(stream: &mut SendStream<Portion>) -> Result<(), Ended> {
     Ok(())
 }
 
-fn head(response: &ResponseHead, size: BodySize) -> http_02::Response<()> {
-    let mut head = http_02::Response::new(());
-    *head.status_mut() = response.status;
+/// These have neither a body nor the length of one: RFC 9110, section 8.6.
+fn is_without_body(status: StatusCode) -> bool {
+    status.is_informational() || status == StatusCode::NO_CONTENT
+}
+
+fn head(response: &ResponseHead, size: BodySize) -> http::Response<()> {
+    let mut head = http::Response::new(());
+    *head.status_mut() = http::StatusCode::from_u16(response.status.as_u16())
+        .unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     let fields = head.headers_mut();
     for (name, value) in response.headers() {
         // The others are about a connection of HTTP/1.
         if ![CONNECTION, TRANSFER_ENCODING, UPGRADE].contains(name)
             && !matches!(name.as_str(), "keep-alive" | "proxy-connection")
+            && let Ok(name) = http::HeaderName::from_bytes(name.as_str().as_bytes())
+            && let Ok(mut converted) = http::HeaderValue::from_bytes(value.as_bytes())
         {
-            fields.append(name, value.clone());
+            converted.set_sensitive(value.is_sensitive());
+            fields.append(name, converted);
         }
     }
-    if let BodySize::Sized(length) = size {
+    if is_without_body(response.status) {
+        fields.remove(CONTENT_LENGTH);
+    } else if let BodySize::Sized(length) = size {
         fields.insert(CONTENT_LENGTH, length.into());
     }
     if !fields.contains_key(DATE) {
         let date = HttpDate::from(SystemTime::now()).to_string();
-        if let Ok(date) = HeaderValue::from_str(&date) {
+        if let Ok(date) = http::HeaderValue::from_str(&date) {
             fields.insert(DATE, date);
         }
     }
     head
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_the_same_in_both_versions_of_the_types() {
+        for target in ["http://tidings.test/events?topic=a", "/events", "tidings.test:443", "*"] {
+            let converted = convert_uri(&target.parse::<http::Uri>().unwrap());
+            assert_eq!(converted.unwrap().to_string(), target);
+        }
+    }
+
+    #[test]
+    fn a_response_without_a_body_has_no_length() {
+        let length = |status| {
+            let response = Response::new(status);
+            head(response.head(), BodySize::Sized(0)).headers().contains_key(CONTENT_LENGTH)
+        };
+        assert!(length(StatusCode::OK));
+        assert!(!length(StatusCode::NO_CONTENT));
+    }
 }

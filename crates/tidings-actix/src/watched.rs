@@ -1,6 +1,5 @@
 //! The application, as a connection sees it.
 
-use std::future::ready;
 use std::io;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
@@ -9,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_http::body::{BodySize, MessageBody};
+use actix_http::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_http::error::PayloadError;
 use actix_http::{Method, Payload, Request, Response, StatusCode, Version};
 use actix_service::Service;
@@ -55,19 +54,10 @@ where
         &self,
         mut request: Request,
         activity: &Activity,
-    ) -> Local<Result<Response<Answer<B>>, HttpResponse>> {
+    ) -> impl Future<Output = Response<Answer<B>>> + 'static + use<S, B> {
         let answering = activity.answer();
         let limits = self.connections.limits();
-        let proxy = request.peer_addr().map(|addr| addr.ip());
-        let values = request.head().headers.get_all(X_FORWARDED_FOR).map(|value| value.as_bytes());
-        let mut address = None;
-        if let Some(client) = limits.forwarded(proxy, values.collect::<Vec<_>>().into_iter()) {
-            match self.connections.admit_address(client) {
-                Ok(permit) => address = permit,
-                Err(_) => return Box::pin(ready(Err(HttpResponse::TooManyRequests().finish()))),
-            }
-            request.head_mut().peer_addr = Some(SocketAddr::new(client, 0));
-        }
+        // Also of a request that is refused: what is not read of it may be in the way.
         if !matches!(request.payload(), Payload::None) {
             let payload = Box::pin(RequestBody {
                 payload: request.take_payload(),
@@ -78,21 +68,40 @@ where
             });
             *request.payload() = Payload::Stream { payload };
         }
+        let values = request.head().headers.get_all(X_FORWARDED_FOR).map(|value| value.as_bytes());
+        let client = limits.forwarded(activity, values.collect::<Vec<_>>().into_iter());
+        let admitted = client.map_or(Ok(None), |client| self.connections.admit_address(client));
+        if let Some(client) = client {
+            request.head_mut().peer_addr = Some(SocketAddr::new(client, 0));
+        }
         let is_connect = request.method() == Method::CONNECT;
         // There, only a stream would be another protocol's.
         let is_http2 = request.version() == Version::HTTP_2;
         let activity = activity.clone();
-        let answer = self.service.call(request);
-        Box::pin(async move {
-            let response = answer.await?.into();
+        let called = admitted.map(|address| (self.service.call(request), address));
+        async move {
+            let (answer, address) = match called {
+                Ok((answer, address)) => (answer.await, address),
+                Err(_) => (Err(HttpResponse::TooManyRequests().finish()), None),
+            };
+            let response = match answer {
+                Ok(response) => {
+                    let response: Response<B> = response.into();
+                    response.map_body(|_, body| EitherBody::left(body))
+                }
+                Err(error) => {
+                    let response: Response<BoxBody> = error.into();
+                    response.map_body(|_, body| EitherBody::right(body))
+                }
+            };
             let status = response.status();
             let is_upgraded =
                 status == StatusCode::SWITCHING_PROTOCOLS || (is_connect && status.is_success());
             if is_upgraded && !is_http2 {
                 activity.upgrade();
             }
-            Ok(response.map_body(|_, body| Answer { body, _open: (answering, address) }))
-        })
+            response.map_body(|_, body| Answer { body, _open: (answering, address) })
+        }
     }
 }
 
@@ -111,22 +120,24 @@ where
 
     fn call(&self, request: Request) -> Self::Future {
         let activity = request.conn_data::<Activity>().cloned().unwrap_or_default();
-        self.answer(request, &activity)
+        let answer = self.answer(request, &activity);
+        Box::pin(async move { Ok(answer.await) })
     }
 }
 
 pin_project_lite::pin_project! {
     /// The body of a response, while which its request is being answered.
     pub(crate) struct Answer<B> {
+        // The application's, or that of an error.
         #[pin]
-        body: B,
+        body: EitherBody<B>,
         // An address counts for its client.
         _open: (Answering, Option<AddressPermit>),
     }
 }
 
-impl<B: MessageBody> MessageBody for Answer<B> {
-    type Error = B::Error;
+impl<B: MessageBody + 'static> MessageBody for Answer<B> {
+    type Error = actix_http::Error;
 
     fn size(&self) -> BodySize {
         self.body.size()

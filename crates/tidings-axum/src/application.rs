@@ -15,7 +15,8 @@ use crate::request::Client;
 /// What [`serve`](crate::serve()) serves: any service of requests, or a make-service.
 ///
 /// - A service of requests is a `Router`, a `MethodRouter`, a handler's service, or what a layer such as
-///   `NormalizePath` makes of them. Its requests have the client's address as [`ConnectInfo`], if they come over TCP.
+///   `NormalizePath` makes of them. Its requests have the client's address as [`ConnectInfo`], if they come over TCP: from a
+///   listener whose connections are `TcpStream`s, or whose addresses are `SocketAddr`s.
 /// - A make-service makes such a service for each connection, at its first request: it is `into_make_service()` or
 ///   `into_make_service_with_connect_info::<C>()` of these. It gets the other end's address: `C` must be
 ///   [`Connected<L::Addr>`](axum::extract::connect_info::Connected), because only axum's own server can make an

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,7 +16,7 @@ use axum::serve::{Listener, ListenerExt};
 use axum::{Router, ServiceExt};
 use futures_util::future::{Ready, ready};
 use tidings_axum::tidings::{Event, Hub, STATUS_EVENT};
-use tidings_axum::{Application, Sse, SseRequest};
+use tidings_axum::{Application, Limits, Sse, SseRequest};
 use tidings_testkit::adapter::Server;
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::wire::{Connection, Ending, Http2, Request as WireRequest};
@@ -211,6 +211,86 @@ async fn a_listener_of_the_application() {
 
     serves_on(Mine, router(), "/who").await;
     serves_on(Mine, router().into_make_service(), "/who").await;
+}
+
+/// Serves `/who` and a stream on one connection, of which the listener knows `known`, or the client's address.
+async fn serves_a_stream_on<L: Listener<Addr: Clone + Sync + 'static>>(
+    listen: impl FnOnce(TcpListener) -> L + Send + 'static,
+    known: Option<SocketAddr>,
+) {
+    let hub = hub();
+    let served = hub.clone();
+    let server = Server::start(async move |listener, shutdown| {
+        let listener = listen(TcpListener::from_std(listener)?);
+        let streamed = served.clone();
+        let app = router().route("/news", get(move || news(streamed)));
+        // The client is not one of these.
+        let limits = Limits::default().proxies([Ipv4Addr::new(10, 0, 0, 1)].map(IpAddr::from));
+        let serve = tidings_axum::serve(listener, app, &served).limits(limits);
+        serve.with_graceful_shutdown(shutdown).await
+    });
+    let connection = Connection::open(server.addr()).await;
+    let addr = known.unwrap_or(connection.local_addr()).to_string();
+    let request = WireRequest::get("/who").header("x-forwarded-for", "198.51.100.1");
+    let mut response = connection.send(&request).await;
+    assert_eq!(response.read_to_end().await, Ending::Whole);
+    let data: Vec<_> = response.messages().iter().map(|message| message.data()).collect();
+    assert_eq!(data, [&addr, &addr]);
+    let mut stream = response.into_connection().send(&WireRequest::get("/news")).await;
+    assert_eq!(stream.next_message().await.event(), STATUS_EVENT);
+    eventually("the stream is direct", || server.tasks() == 0).await;
+    // Its socket would tell another address.
+    assert_eq!(stream.header("connection"), Some("close"));
+    hub.close();
+    assert_eq!(stream.read_to_end().await, Ending::Whole);
+    stream.into_connection().ended().await;
+}
+
+#[tokio::test]
+async fn a_connection_whose_listener_knows_its_client_ends_with_its_stream() {
+    const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), 5000);
+
+    /// It has been told by a proxy.
+    struct Mine(TcpListener);
+
+    impl Listener for Mine {
+        type Io = TcpStream;
+        type Addr = SocketAddr;
+
+        async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+            (Listener::accept(&mut self.0).await.0, CLIENT)
+        }
+
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            self.0.local_addr()
+        }
+    }
+
+    serves_a_stream_on(Mine, Some(CLIENT)).await;
+}
+
+#[tokio::test]
+async fn a_client_of_tcp_has_an_address_whatever_its_listener_says() {
+    /// What an application wants to know of a client.
+    #[derive(Clone)]
+    struct Caller;
+
+    struct Mine(TcpListener);
+
+    impl Listener for Mine {
+        type Io = TcpStream;
+        type Addr = Caller;
+
+        async fn accept(&mut self) -> (TcpStream, Caller) {
+            (Listener::accept(&mut self.0).await.0, Caller)
+        }
+
+        fn local_addr(&self) -> io::Result<Caller> {
+            Ok(Caller)
+        }
+    }
+
+    serves_a_stream_on(Mine, None).await;
 }
 
 async fn news(hub: Hub) -> Sse {

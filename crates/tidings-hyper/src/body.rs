@@ -1,17 +1,14 @@
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tidings_net::{Activity, AddressPermit, Answering, Portion, ReadingBody, Sending};
+use tidings_net::{Activity, AddressPermit, Answering, ReadingBody};
 use tokio::time::{Sleep, sleep};
-
-use crate::streams::Streams;
 
 /// The body of a request. It fails if it brings no bytes for [`Limits::body_timeout`](tidings_net::Limits::body_timeout).
 #[derive(Debug)]
@@ -101,23 +98,24 @@ impl Error for RequestBodyError {
     }
 }
 
-type BoxError = Box<dyn Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
-/// What a body has said before its time: when it was probed, or at its end. It is sent before the rest.
+/// What a body says; `None` is its end.
+pub(crate) type Next = Option<Result<Frame<Bytes>, BoxError>>;
+
+/// What a body has said when it was probed. It is sent before the rest.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    /// `None` is the body's end.
-    pub(crate) next: Option<Result<Frame<Bytes>, BoxError>>,
+    pub(crate) next: Next,
     /// The size of the body before that.
     pub(crate) size: SizeHint,
 }
 
 /// The body of a response: when it is dropped, the request has been answered.
 pub(crate) struct ResponseBody<B> {
-    /// None if the server answers.
+    /// None if the server answers, or HEAD was asked for.
     body: Option<B>,
     kept: Option<Box<Kept>>,
-    sending: Option<Arc<Sending>>,
     _answering: Answering,
     _address: Option<AddressPermit>,
 }
@@ -129,13 +127,12 @@ impl<B> ResponseBody<B> {
         answering: Answering,
         address: Option<AddressPermit>,
     ) -> Self {
-        let sending = Streams::sending();
-        Self { body: Some(body), kept, sending, _answering: answering, _address: address }
+        Self { body: Some(body), kept, _answering: answering, _address: address }
     }
 
-    /// No body, of the server's own answer.
+    /// No body.
     pub(crate) fn none(answering: Answering) -> Self {
-        Self { body: None, kept: None, sending: None, _answering: answering, _address: None }
+        Self { body: None, kept: None, _answering: answering, _address: None }
     }
 }
 
@@ -144,37 +141,22 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
-    type Data = Portion;
+    type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Portion>, BoxError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Next> {
         let this = self.get_mut();
-        let next = match (this.kept.take(), &mut this.body) {
-            (Some(kept), _) => kept.next,
-            (None, Some(body)) => {
-                let next = ready!(Pin::new(body).poll_frame(cx));
-                next.map(|next| next.map_err(Into::into))
-            }
-            (None, None) => None,
-        };
-        let sending = this.sending.as_ref();
-        // With its end, a stream gives up its task.
-        let is_last = next.as_ref().is_none_or(|next| next.as_ref().is_ok_and(Frame::is_trailers));
-        if is_last && sending.is_some_and(|sending| sending.poll_almost_sent(cx).is_pending()) {
-            this.kept = Some(Box::new(Kept { next, size: SizeHint::default() }));
-            return Poll::Pending;
+        if let Some(kept) = this.kept.take() {
+            return Poll::Ready(kept.next);
         }
-        let portion = |bytes| Portion::new(bytes, sending);
-        Poll::Ready(next.map(|next| next.map(|frame| frame.map_data(portion))))
+        match &mut this.body {
+            Some(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            None => Poll::Ready(None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.kept.is_none()
-            && self.body.as_ref().is_none_or(Body::is_end_stream)
-            && self.sending.as_ref().is_none_or(|sending| sending.is_almost_sent())
+        self.kept.is_none() && self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -19,6 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 #[cfg(feature = "http2")]
 use hyper_util::rt::TokioTimer;
+use tidings::ServerEvent;
 #[cfg(not(feature = "http2"))]
 use tidings_net::refuse_http2;
 use tidings_net::{
@@ -32,7 +33,7 @@ use crate::handoff::{NewStream, ReturnedConnection, StreamResponse};
 use crate::head::Framing;
 use crate::requests::Requests;
 #[cfg(feature = "http2")]
-use crate::streams::Streams;
+use crate::streams::{StreamBody, Streams};
 use crate::writers::Writers;
 
 /// An application, which answers requests.
@@ -58,7 +59,7 @@ where
 pub(crate) struct Server<A, B> {
     pub(crate) app: Mutex<A>,
     pub(crate) writers: Arc<Writers<B>>,
-    /// Whether the server is shutting down.
+    /// Changes when the server shuts down, and is closed when it is gone.
     pub(crate) closing: watch::Receiver<bool>,
     /// Takes connections whose streams have ended.
     pub(crate) back: mpsc::UnboundedSender<ReturnedConnection>,
@@ -120,7 +121,7 @@ where
         L: Clone + Send + 'static,
         A: App<L, B>,
     {
-        let Received { io, protocol, client, .. } = received;
+        let Received { io, protocol, client, can_return, .. } = received;
         let app = self.app.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let activity = io.activity().clone();
         let peer = Peer::new(addr, client);
@@ -130,7 +131,7 @@ where
             Protocol::Http2 => drop(tokio::spawn(serve_http2(io, requests, self))),
             #[cfg(not(feature = "http2"))]
             Protocol::Http2 => drop(tokio::spawn(refuse_http2(io))),
-            Protocol::Http1 => drop(tokio::spawn(serve_http1(io, requests, self))),
+            Protocol::Http1 => drop(tokio::spawn(serve_http1(io, requests, self, can_return))),
         }
     }
 }
@@ -140,6 +141,7 @@ fn serve_http1<IO, L, A, B>(
     io: Guarded<IO>,
     requests: Requests<L, A>,
     server: Arc<Server<A, B>>,
+    can_return: bool,
 ) -> impl Future<Output = ()> + Send + 'static
 where
     IO: Io,
@@ -153,7 +155,10 @@ where
         is_direct.then(|| Handoff { response: Arc::default(), unflushed: io.unflushed() });
     let slot = handoff.as_ref().map(|handoff| handoff.response.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        let handoff = slot.clone().zip(Framing::of(&request));
+        let handoff = slot.clone().zip(Framing::of(&request)).map(|(slot, mut framing)| {
+            framing.keep_alive &= can_return;
+            (slot, framing)
+        });
         let called = requests.call(request);
         // In a box: hyper keeps room for it as long as the connection lives.
         Box::pin(async move {
@@ -181,18 +186,26 @@ where
     let mut connection = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
     // A block, not a function: the future of a function holds its arguments twice.
     async move {
-        let mut closing = server.closing.clone();
-        let mut closed = pin!(closing.changed());
+        let mut gone = pin!(gone(server.closing.clone()));
         let (mut is_first, mut is_closing) = (true, false);
         let response = poll_fn(|cx| {
+            let has_closed = || server.closing.has_changed().unwrap_or(true);
             // The first poll registers this task, which stays the same. Later polls look at the
-            // version only: this runs for each event of a body.
-            let is_closed = std::mem::take(&mut is_first) && closed.as_mut().poll(cx).is_ready();
-            if !is_closing && (is_closed || server.closing.has_changed().unwrap_or(true)) {
-                is_closing = true;
-                Pin::new(&mut connection).graceful_shutdown();
+            // version only, unless it has changed: this runs for each event of a body.
+            if std::mem::take(&mut is_first) || has_closed() {
+                if gone.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+                if !is_closing && has_closed() {
+                    is_closing = true;
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
             }
-            if Pin::new(&mut connection).poll(cx).is_ready() {
+            if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+                // `Guarded` would have found it at the next read.
+                if ended.is_err_and(|error| error.is_parse_too_large()) {
+                    server.connections.hubs().report(ServerEvent::ConnectionFlooded);
+                }
                 return Poll::Ready(None);
             }
             match handoff.as_ref().and_then(Handoff::take) {
@@ -216,6 +229,11 @@ where
             }
         }
     }
+}
+
+/// Resolves when the server is gone: its connections end with it. Whoever waits is also woken when it shuts down.
+async fn gone(mut closing: watch::Receiver<bool>) {
+    while closing.changed().await.is_ok() {}
 }
 
 /// hyper's own minimum.
@@ -257,10 +275,11 @@ async fn serve_http2<IO, L, A, B>(
     let service = service_fn(move |request: Request<Incoming>| {
         let called = requests.call(request);
         Box::pin(async move {
-            match called {
-                Ok((answer, open)) => Ok::<_, Infallible>(open.respond(answer.await?, None)),
-                Err(refused) => Ok(refused.respond()),
-            }
+            let response = match called {
+                Ok((answer, open)) => open.respond(answer.await?, None),
+                Err(refused) => refused.respond(),
+            };
+            Ok::<_, Infallible>(response.map(StreamBody::new))
         })
     });
     let limits = server.connections.limits();
@@ -278,15 +297,15 @@ async fn serve_http2<IO, L, A, B>(
         // For WebSockets over HTTP/2: RFC 8441.
         .enable_connect_protocol();
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
-    let mut closing = server.closing.clone();
-    let mut closed = pin!(closing.wait_for(|closing| *closing));
+    let mut gone = pin!(gone(server.closing.clone()));
     let mut is_closing = false;
     poll_fn(|cx| {
         // Connections end for many reasons; the server goes on.
-        if connection.as_mut().poll(cx).is_ready() {
+        if connection.as_mut().poll(cx).is_ready() || gone.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        if !is_closing && (activity.must_end() || closed.as_mut().poll(cx).is_ready()) {
+        let has_closed = || server.closing.has_changed().unwrap_or(true);
+        if !is_closing && (activity.must_end() || has_closed()) {
             is_closing = true;
             connection.as_mut().graceful_shutdown();
             return connection.as_mut().poll(cx).map(drop);

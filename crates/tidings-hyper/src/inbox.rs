@@ -76,13 +76,11 @@ impl<B> Inbox<B> {
         std::mem::swap(&mut self.messages().list, messages);
     }
 
-    /// The writer has ended: drops its messages, and those to come.
-    pub(crate) fn close(&self) {
+    /// The writer has ended: returns its messages, and drops those to come.
+    pub(crate) fn close(&self) -> Vec<Message<B>> {
         let mut messages = self.messages();
         messages.closed = true;
-        let left = std::mem::take(&mut messages.list);
-        drop(messages);
-        drop(left);
+        std::mem::take(&mut messages.list)
     }
 }
 

@@ -35,7 +35,8 @@
 //!
 //! hyper sends everything else: over TLS, Unix sockets and HTTP/2, upgrades such as WebSockets, responses to HEAD and
 //! to requests with a body, and responses that are not subscriptions or whose body a layer changes.
-//! What a layer keeps in the body is dropped when the stream ends. But a layer that looks at the
+//! What a layer keeps in the body is dropped when the stream ends, on the writer's thread, from which it may spawn a task
+//! of tokio. But a layer that looks at the
 //! *frames* of a body without changing them (tracing's `on_body_chunk`, a limit on the time between
 //! frames) sees none, because the body is not polled.
 //!
@@ -79,7 +80,7 @@ mod requests;
 mod response;
 mod serve;
 mod server;
-#[cfg_attr(not(feature = "http2"), allow(dead_code, reason = "only HTTP/2 has streams"))]
+#[cfg(feature = "http2")]
 mod streams;
 mod writer;
 mod writers;

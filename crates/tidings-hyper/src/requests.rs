@@ -1,6 +1,7 @@
 use std::cell::RefCell;
 use std::net::SocketAddr;
 
+use http::header::CONTENT_LENGTH;
 use http::{HeaderName, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tidings_net::{Activity, AddressPermit, Answering, Connections, Peer};
@@ -24,6 +25,7 @@ pub(crate) struct Open {
     answering: Answering,
     activity: Activity,
     is_connect: bool,
+    is_head: bool,
     /// Where a stream has its own task, and the connection goes on.
     is_http2: bool,
     /// It counts for the client's address.
@@ -49,20 +51,23 @@ impl<L: Clone, A> Requests<L, A> {
         let mut address = None;
         let limits = self.connections.limits();
         let values = request.headers().get_all(X_FORWARDED_FOR);
-        let other_end = peer.client.map(|addr| addr.ip());
-        if let Some(client) =
-            limits.forwarded(other_end, values.iter().map(|value| value.as_bytes()))
-        {
+        let values = values.iter().map(|value| value.as_bytes());
+        if let Some(client) = limits.forwarded(&self.activity, values) {
             peer.client = Some(SocketAddr::new(client, 0));
             match self.connections.admit_address(client) {
                 Ok(permit) => address = permit,
-                Err(_) => return Err(Refused(answering)),
+                Err(_) => {
+                    // What is not read of its body may be in the way.
+                    drop(RequestBody::new(request.into_body(), None, &self.activity));
+                    return Err(Refused(answering));
+                }
             }
         }
         let is_connect = request.method() == Method::CONNECT;
+        let is_head = request.method() == Method::HEAD;
         let is_http2 = request.version() == Version::HTTP_2;
         let activity = self.activity.clone();
-        let open = Open { answering, activity, is_connect, is_http2, address };
+        let open = Open { answering, activity, is_connect, is_head, is_http2, address };
         let timeout = limits.body_timeout_value();
         let request = request.map(|body| RequestBody::new(body, timeout, &self.activity));
         Ok((self.app.borrow_mut()(request, peer), open))
@@ -73,16 +78,27 @@ impl Open {
     /// The response is open until its body is dropped. What is kept of the body is sent first.
     pub(crate) fn respond<B>(
         self,
-        response: Response<B>,
+        mut response: Response<B>,
         kept: Option<Box<Kept>>,
     ) -> Response<ResponseBody<B>> {
         let status = response.status();
+        let has_length = !status.is_informational() && status != StatusCode::NO_CONTENT;
+        if self.is_http2 && !has_length {
+            // RFC 9110, section 8.6; over HTTP/1, hyper sees to that.
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
         let is_upgraded =
             status == StatusCode::SWITCHING_PROTOCOLS || (self.is_connect && status.is_success());
         if is_upgraded && !self.is_http2 {
             self.activity.upgrade();
         }
-        response.map(|body| ResponseBody::new(body, kept, self.answering, self.address))
+        response.map(|body| {
+            // There, hyper would send it.
+            if self.is_head && self.is_http2 {
+                return ResponseBody::none(self.answering);
+            }
+            ResponseBody::new(body, kept, self.answering, self.address)
+        })
     }
 }
 

@@ -20,7 +20,7 @@ use crate::writers::Writers;
 ///
 /// After `shutdown` resolves, the server ends when all connections have ended: idle ones end at once,
 /// others after their response. The caller must end the streams, and should limit the time. If the
-/// future is dropped, direct streams end at once, and other connections go on in the runtime.
+/// future is dropped, all connections end at once, but those that have become another protocol's.
 ///
 /// # Errors
 ///
@@ -48,6 +48,7 @@ where
         _ => Writers::start(options.limits.write_timeout_value(), &options.hubs)?,
     });
     let _stop = writers.stop_on_drop();
+    let lobby = Lobby(&connections);
     let (close, closing) = watch::channel(false);
     let (back, mut returned) = mpsc::unbounded_channel();
     let server = Arc::new(Server {
@@ -79,10 +80,18 @@ where
     drop(listener);
     writers.close();
     close.send_replace(true);
-    // Nothing was requested there.
-    connections.close_lobby();
+    drop(lobby);
     // Connections that are still served hold a sender. What they return now is closed.
     drop(server);
     while returned.recv().await.is_some() {}
     Ok(())
+}
+
+/// Nothing was requested there: its connections end when the server shuts down or is dropped.
+struct Lobby<'a>(&'a Connections);
+
+impl Drop for Lobby<'_> {
+    fn drop(&mut self) {
+        self.0.close_lobby();
+    }
 }

@@ -53,7 +53,13 @@ pub(crate) fn start<B: Send + 'static>(
     let mut writer = Writer::new(write_timeout, hubs, runtime)?;
     let inbox = writer.inbox.clone();
     let name = format!("tidings-writer-{number}");
-    std::thread::Builder::new().name(name).spawn(move || writer.run_until_stopped())?;
+    std::thread::Builder::new().name(name).spawn(move || {
+        // What bodies keep may spawn a task when it is dropped.
+        let runtime = writer.runtime.clone();
+        let _entered = runtime.enter();
+        writer.run_until_stopped();
+        drop(writer);
+    })?;
     Ok(inbox)
 }
 
@@ -78,6 +84,7 @@ struct Writer<B> {
     /// A batch as a chunk, for all streams that are sent it.
     framed: Vec<u8>,
     closing: bool,
+    is_stopped: bool,
     /// Takes connections that outlive their streams. It is dropped with the last stream, because a
     /// server that shuts down waits for that.
     back: Option<UnboundedSender<ReturnedConnection>>,
@@ -102,6 +109,7 @@ impl<B: Send + 'static> Writer<B> {
             progress: |socket| tidings_sys::progress(socket),
             framed: Vec::new(),
             closing: false,
+            is_stopped: false,
             back: None,
         })
     }
@@ -121,11 +129,17 @@ impl<B: Send + 'static> Writer<B> {
     /// Ends all streams, whose clients reconnect: what has failed may have left them in any state. New streams are
     /// served.
     fn restart(&mut self) {
-        for member in self.members.drain() {
-            drop_safely(member);
-        }
+        self.members.drain().for_each(drop_safely);
         drop_safely(std::mem::take(&mut self.cohorts));
+        self.let_server_end();
         self.hubs.report(ServerEvent::WriterRestarted);
+    }
+
+    /// A server that shuts down does not wait for a writer without streams.
+    fn let_server_end(&mut self) {
+        if self.members.is_empty() && self.arrivals.is_empty() {
+            self.back = None;
+        }
     }
 
     /// Returns at [`Message::Stop`].
@@ -149,7 +163,7 @@ impl<B: Send + 'static> Writer<B> {
 
     /// How long the poll may wait; `None` until something happens.
     fn timeout(&self) -> Option<Duration> {
-        if !self.arrivals.is_empty() || self.cohorts.queued() > 0 {
+        if self.is_stopped || !self.arrivals.is_empty() || self.cohorts.queued() > 0 {
             return Some(Duration::ZERO);
         }
         if self.members.is_empty() {
@@ -168,13 +182,14 @@ impl<B: Send + 'static> Writer<B> {
                 self.socket_event(event);
             }
         }
-        self.read_inbox()?;
+        self.read_inbox();
+        if self.is_stopped {
+            return ControlFlow::Break(());
+        }
         self.accept_arrivals();
         self.serve_cohorts();
         self.look_at_streams();
-        if self.members.is_empty() && self.arrivals.is_empty() {
-            self.back = None;
-        }
+        self.let_server_end();
         ControlFlow::Continue(())
     }
 
@@ -195,7 +210,7 @@ impl<B: Send + 'static> Writer<B> {
         }
     }
 
-    fn read_inbox(&mut self) -> ControlFlow<()> {
+    fn read_inbox(&mut self) {
         let mut messages = std::mem::take(&mut self.messages);
         self.inbox.take(&mut messages);
         for message in messages.drain(..) {
@@ -210,21 +225,21 @@ impl<B: Send + 'static> Writer<B> {
                 }
                 Message::Cohort(index) => self.cohorts.wake(index),
                 Message::Close => self.closing = true,
-                Message::Stop => return ControlFlow::Break(()),
+                Message::Stop => self.is_stopped = true,
                 #[cfg(test)]
                 Message::Panic => panic!("on purpose, in a writer"),
             }
         }
         self.messages = messages;
-        ControlFlow::Continue(())
     }
 
-    /// Has a stream served by itself, in a turn of its cohort.
+    /// Has a stream served by itself, in a turn of its cohort. Until then, it is sent no batch: it may have been called to end.
     fn enqueue(&mut self, key: usize) {
-        let member = &mut self.members[key];
-        if !std::mem::replace(&mut member.is_queued, true) {
-            let index = member.group as usize;
-            self.cohorts.groups[index].queue.push_back(key as u32);
+        let index = self.members[key].group as usize;
+        let group = &mut self.cohorts.groups[index];
+        group.leave_roster(key, &mut self.members);
+        if !std::mem::replace(&mut self.members[key].is_queued, true) {
+            group.queue.push_back(key as u32);
             self.cohorts.enqueue(index);
         }
     }
@@ -274,22 +289,20 @@ impl<B: Send + 'static> Writer<B> {
             if !group.is_awake || turn.is_spent() {
                 return;
             }
-            match group.next_batch() {
-                Ok(Some(batch)) => {
-                    // They read by themselves up to where their topics change.
-                    for key in group.take_changing(&mut self.members) {
-                        self.enqueue(key);
-                    }
-                    self.send_batch(index, batch, turn);
-                }
-                Ok(None) => {}
-                // Each stream learns by itself that it has missed events.
-                Err(_) => {
-                    for key in group.roster.take() {
-                        self.members[key as usize].seat = None;
-                        self.enqueue(key as usize);
-                    }
-                }
+            let batch = group.next_batch();
+            // A stream that was called before the events were published is not sent them.
+            self.read_inbox();
+            let group = &self.cohorts.groups[index];
+            let alone = match batch {
+                Ok(_) => group.to_be_served_alone(&self.members),
+                // Each stream learns by itself that it has missed events, or that its topics are finished.
+                Err(_) => group.waiting(),
+            };
+            for key in alone {
+                self.enqueue(key as usize);
+            }
+            if let Ok(Some(batch)) = batch {
+                self.send_batch(index, batch, turn);
             }
             turn.count(1);
         }
@@ -381,7 +394,9 @@ impl<B: Send + 'static> Writer<B> {
 impl<B> Drop for Writer<B> {
     /// What comes too late is dropped and does not wait for ever, however the writer ends.
     fn drop(&mut self) {
-        self.inbox.close();
+        self.inbox.close().into_iter().for_each(drop_safely);
+        self.arrivals.drain(..).for_each(drop_safely);
+        self.members.drain().for_each(drop_safely);
     }
 }
 

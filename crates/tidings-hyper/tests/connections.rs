@@ -406,6 +406,25 @@ async fn a_shutdown_ends_all_streams_with_their_last_chunk() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_dropped_ends_what_hyper_sends_and_who_waits() {
+    let site = Site::with_bodies(Limits::default()).await;
+    let mut stream = site.follow("/events/a").await;
+    let silent = Connection::open(site.addr).await;
+    let mut idle = Response::to(site.addr, Request::get("/text/1")).await;
+    assert_eq!(idle.read_to_end().await, Ending::Whole);
+    site.has(1, 3).await;
+    site.server.abort();
+    let ending = stream.read_to_end().await;
+    assert!(matches!(ending, Ending::Cut | Ending::Reset), "{ending:?}");
+    silent.ended().await;
+    idle.into_connection().ended().await;
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let is_empty = || metrics.num_alive_tasks() == 0;
+    tidings_testkit::limit::eventually("no task is left", is_empty).await;
+    assert_eq!(site.hub.clients().count(), 0);
+}
+
+#[tokio::test]
 async fn a_server_that_is_dropped_closes_its_direct_streams() {
     let mut site = Site::new().await;
     let mut streams = Vec::new();

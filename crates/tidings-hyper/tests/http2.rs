@@ -9,11 +9,11 @@ use site::Site;
 use tidings::Hub;
 use tidings_net::Limits;
 use tidings_testkit::limit::eventually;
-use tidings_testkit::wire::Connection;
 use tidings_testkit::wire::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING, PREFACE, PRIORITY,
     RST_STREAM, RawHttp2, SETTINGS, frame, get, head, window_of_streams, window_update,
 };
+use tidings_testkit::wire::{Connection, Ending, Http2};
 
 /// More than any limit allows.
 const FLOOD: usize = 5_000;
@@ -71,6 +71,31 @@ async fn a_silent_client_is_sent_a_ping() {
     let mut client = RawHttp2::open(site.addr).await;
     client.write(&get(1, "/events/a")).await;
     client.read_until("a ping", |frames| frames.iter().any(|frame| frame.kind == PING)).await;
+}
+
+/// hyper does not, and this application is no router.
+#[tokio::test]
+async fn a_response_to_head_has_no_body_whatever_the_application_answers() {
+    let site = Site::new().await;
+    let client = Http2::open(site.addr).await;
+    for target in ["/events/a", "/text/1"] {
+        let mut response = client.send("HEAD", target, &[]).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.read_to_end().await, Ending::Whole);
+        assert_eq!(response.text(), "");
+    }
+    assert_eq!(site.hub.clients().count(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_is_dropped_ends_its_connections() {
+    let site = Site::new().await;
+    let mut client = RawHttp2::open(site.addr).await;
+    client.write(&get(1, "/events/a")).await;
+    eventually("it is open", || site.hub.clients().count() == 1).await;
+    site.server.abort();
+    client.until_cut_off([]).await;
+    eventually("no client is left", || site.hub.clients().count() == 0).await;
 }
 
 #[tokio::test]

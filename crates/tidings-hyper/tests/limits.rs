@@ -130,6 +130,8 @@ async fn a_head_that_is_too_large_is_answered_431() {
         let _ = socket.write_all(&head).await;
         assert!(until_its_end(&mut socket).await.starts_with("HTTP/1.1 431 "));
     }
+    // hyper says so when the client has had its time to read the answer.
+    eventually("all are counted", || site.hub.metrics().connections_flooded == 3).await;
 }
 
 #[tokio::test]

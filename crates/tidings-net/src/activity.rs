@@ -22,6 +22,7 @@ struct Counts {
     is_upgraded: AtomicBool,
     must_end: AtomicBool,
     is_full: AtomicBool,
+    is_of_proxy: AtomicBool,
     /// Waits until no request is being answered.
     idle_waker: Mutex<Option<Waker>>,
 }
@@ -82,6 +83,15 @@ impl Activity {
     /// Is another number when another request is answered, or something else is done for it.
     pub(crate) fn changes(&self) -> usize {
         self.0.changes.load(Ordering::Acquire)
+    }
+
+    /// Whether the connection is a proxy's, whose `X-Forwarded-For` is believed.
+    pub(crate) fn is_of_proxy(&self) -> bool {
+        self.0.is_of_proxy.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_of_proxy(&self, is_of_proxy: bool) {
+        self.0.is_of_proxy.store(is_of_proxy, Ordering::Relaxed);
     }
 
     /// Whether the connection takes no bytes at the moment.

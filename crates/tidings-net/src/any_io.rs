@@ -1,5 +1,6 @@
 use std::any::Any;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -52,6 +53,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for AnyIo<IO> {
 
     fn progress(&self) -> Option<Progress> {
         self.tcp()?.progress()
+    }
+
+    fn peer_addr(&self) -> Option<SocketAddr> {
+        self.tcp()?.peer_addr().ok()
+    }
+
+    fn is_unix(&self) -> bool {
+        #[cfg(unix)]
+        {
+            (&self.0 as &dyn Any).is::<tokio::net::UnixStream>()
+        }
+        #[cfg(not(unix))]
+        {
+            false
+        }
     }
 
     fn is_tcp(&self) -> bool {

@@ -245,10 +245,25 @@ fn now() -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{AnyIo, Io, Listener, Received};
+    use tokio::io::{AsyncWrite, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
     fn connections(limits: Limits) -> Connections {
         Connections::new(&Options { limits, ..Options::default() })
+    }
+
+    fn one_proxy() -> Limits {
+        Limits::default().proxies([IpAddr::from([10, 0, 0, 1])])
+    }
+
+    /// What is known of a connection with its first head, which `client` sends.
+    async fn received<IO: Io>(
+        mut client: impl AsyncWrite + Unpin,
+        (io, reception): (IO, Reception),
+    ) -> Received<IO> {
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        reception.receive(io, bytes::Bytes::new()).await.unwrap()
     }
 
     #[test]
@@ -289,11 +304,58 @@ mod tests {
         assert_eq!(first.ending.try_recv(), Ok(Ending::Evicted));
     }
 
+    #[tokio::test]
+    async fn a_connection_of_tcp_has_an_address_whatever_its_listener_says() {
+        struct Mine(TcpListener);
+
+        impl Listener for Mine {
+            type Io = TcpStream;
+            type Addr = ();
+
+            async fn accept(&mut self) -> std::io::Result<(TcpStream, ())> {
+                Ok((TcpListener::accept(&self.0).await?.0, ()))
+            }
+
+            fn local_addr(&self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let connections = connections(one_proxy());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let addr = client.local_addr().unwrap();
+        let (io, (), reception) = connections.accept(&mut Mine(listener)).await;
+        let received = received(client, (io, reception)).await;
+        assert_eq!(received.client, Some(addr));
+        assert!(!received.io.activity().is_of_proxy());
+        assert!(!received.can_return, "nobody can make its address again");
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_other_end_nobody_knows_is_no_proxys() {
+        let connections = connections(one_proxy());
+        let (client, io) = tokio::io::duplex(64);
+        let reception = connections.admit(None, false).unwrap();
+        let received = received(client, (AnyIo::new(io), reception)).await;
+        assert!(!received.io.activity().is_of_proxy());
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_unix_socket_is_a_proxys_if_there_are_any() {
+        for (limits, expected) in [(Limits::default(), false), (one_proxy(), true)] {
+            let connections = connections(limits);
+            let (client, io) = tokio::net::UnixStream::pair().unwrap();
+            let reception = connections.admit(None, false).unwrap();
+            let received = received(client, (AnyIo::new(io), reception)).await;
+            assert_eq!(received.io.activity().is_of_proxy(), expected);
+        }
+    }
+
     #[cfg(unix)]
     #[tokio::test]
     async fn a_proxy_on_a_unix_socket_says_who_its_client_is() {
-        use tokio::io::AsyncWriteExt;
-
         let path = std::env::temp_dir().join(format!("tidings-net-proxy-{}", std::process::id()));
         let limits = Limits::default().proxies([IpAddr::from([127, 0, 0, 1])]).proxy_protocol(true);
         let connections = connections(limits);

@@ -65,7 +65,8 @@ impl Graceful {
     /// Runs a server to its end, or until a shutdown has taken too long.
     ///
     /// When the shutdown begins, the hubs are drained, and then closed. `server` gets a signal that resolves
-    /// right after that, on which it must shut down; it goes on until then.
+    /// right after that, on which it must shut down; it goes on until then. When it has taken too long, the server
+    /// is dropped, on which it must end its connections, and the hubs are closed.
     ///
     /// # Errors
     ///
@@ -81,6 +82,7 @@ impl Graceful {
             None => Box::pin(pending()),
         };
         let (begin, mut begun) = watch::channel(false);
+        let overdue_hubs = hubs.clone();
         let server = server(Box::pin(async move {
             signal.await;
             if handles_signals {
@@ -100,7 +102,10 @@ impl Graceful {
         };
         tokio::select! {
             result = server => result,
-            () = overdue => Ok(()),
+            () = overdue => {
+                overdue_hubs.close();
+                Ok(())
+            }
         }
     }
 }
@@ -193,5 +198,22 @@ mod tests {
         };
         graceful.run(Hubs::default(), server).await.unwrap();
         assert_eq!(began.elapsed().as_secs(), 63);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shutdown_that_does_not_come_to_the_end_of_its_drain_closes_the_hubs() {
+        let clock = tidings::clock::ManualClock::new();
+        let hub = Hub::builder().clock(&clock).build();
+        let _stream = hub.subscribe("a").open().unwrap();
+        let mut graceful = Graceful::new();
+        graceful.set_signal(async {});
+        graceful.set_drain(Duration::from_secs(60));
+        graceful.set_timeout(Duration::from_secs(3));
+        let server = async |begun: Signal| {
+            begun.await;
+            Ok(())
+        };
+        graceful.run(Hubs::from(&hub), server).await.unwrap();
+        assert!(hub.is_closed());
     }
 }

@@ -13,7 +13,7 @@ use crate::alarm::Alarm;
 use crate::connections::{Place, Rank};
 use crate::frames::Frames;
 use crate::hubs::CONNECTION;
-use crate::reception::{TIMEOUT, TOO_LARGE, poll_append};
+use crate::reception::{LINGER, LINGER_BYTES, TIMEOUT, TOO_LARGE, poll_append};
 use crate::writes::Writes;
 use crate::{Activity, Connections, Io, Permit, Protocol};
 
@@ -38,6 +38,9 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// - While a request's body is wanted, bytes pass; the server must limit the time.
 /// - While a request is answered, what the client sends is kept for later, up to 8 KiB: more of it ends the connection. So
 ///   does its end, at once.
+/// - A body that the server has not read to its end may come during and after the answer for some time, and is no head. If the
+///   server shuts the connection down then, or after a head that it has refused, the client may still send for a second: what
+///   is left unread would reset the connection, and the client might not see the answer.
 /// - A connection of HTTP/2 may be idle for as long; and the time to its settings is limited, the time for the head of each
 ///   request, and the number of its control frames. [`Stall`](crate::Stall) limits the time of its streams.
 ///
@@ -58,6 +61,10 @@ pub struct Guarded<IO> {
     since: Instant,
     /// The number of changes of the activity when the phase was found.
     changes: usize,
+    /// How long the rest of a body that the server has not read may be in the way. Over HTTP/1.
+    unread_until: Option<Instant>,
+    /// Everything was sent: how many bytes the client may still send.
+    lingering: Option<usize>,
     /// How many bytes of a head have come.
     head_length: usize,
     /// The server has not looked yet whether the head is whole.
@@ -127,6 +134,8 @@ impl<IO: Io> Guarded<IO> {
             phase: if is_http2 { Phase::Settings } else { Phase::Head },
             since: Instant::now(),
             changes: 0,
+            unread_until: None,
+            lingering: None,
             head_length: 0,
             has_unseen_head: false,
             frames: is_http2.then(|| Box::new(Frames::new(control_frames))),
@@ -162,12 +171,17 @@ impl<IO: Io> Guarded<IO> {
     }
 
     /// What it is for now.
+    #[inline]
     fn phase(&mut self) -> Phase {
+        if self.activity.changes() != self.changes || self.protocol == Protocol::Http2 {
+            self.find_phase();
+        }
+        self.phase
+    }
+
+    fn find_phase(&mut self) {
         let activity = &self.activity;
         let changes = activity.changes();
-        if changes == self.changes && self.protocol == Protocol::Http1 {
-            return self.phase;
-        }
         let has_settings = || self.frames.as_ref().is_none_or(|frames| frames.has_settings());
         let phase = match self.protocol {
             _ if activity.is_upgraded() => Phase::Open,
@@ -182,12 +196,14 @@ impl<IO: Io> Guarded<IO> {
             self.phase = phase;
             self.changes = changes;
             self.begin_waiting();
+            let has_unread = self.protocol == Protocol::Http1 && self.activity.has_unread_body();
+            let limit = self.connections.limits().write_timeout.unwrap_or(UNREAD_BODY);
+            self.unread_until = has_unread.then(|| self.since + limit);
             self.head_length = 0;
             self.is_over = false;
             self.has_unseen_head = false;
             self.is_readable = phase == Phase::Head && !self.early.is_empty();
         }
-        phase
     }
 
     /// Time begins again.
@@ -219,9 +235,16 @@ impl<IO: Io> Guarded<IO> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if self.head_length >= self.connections.limits().head_size.max(1) {
+        let is_rest = self.has_unread_body();
+        if !is_rest && self.head_length >= self.connections.limits().head_size.max(1) {
+            let error = invalid("request's head has too many bytes");
+            let error = flooded(&self.connections, error);
+            if self.unread_until.is_some() {
+                // It may be the rest of a body, whose request was answered.
+                return Poll::Ready(Ok(()));
+            }
             self.answer(TOO_LARGE, cx);
-            return Poll::Ready(Err(invalid("request's head has too many bytes")));
+            return Poll::Ready(Err(error));
         }
         let before = buf.filled().len();
         match self.poll_pass(cx, buf) {
@@ -229,7 +252,7 @@ impl<IO: Io> Guarded<IO> {
                 if self.head_length == 0 {
                     self.begin_waiting();
                 }
-                let length = buf.filled().len() - before;
+                let length = if is_rest { 0 } else { buf.filled().len() - before };
                 self.head_length += length;
                 self.has_unseen_head = length > 0;
                 Poll::Ready(outcome)
@@ -272,13 +295,31 @@ impl<IO: Io> Guarded<IO> {
         }
     }
 
-    /// Whether the rest of a body that the application did not read may still be in the way of the next request.
-    fn has_unread_body(&self) -> bool {
-        self.activity.has_unread_body() && Instant::now() < self.unread_body_until()
+    /// Reads what the client still sends when everything was sent, until it has closed, or has had its time. The server gets
+    /// nothing of it.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(left) = self.lingering.filter(|left| *left > 0 && !self.is_over) {
+            let mut some = [0; 2048];
+            let mut some = ReadBuf::new(&mut some);
+            match Pin::new(&mut self.io).poll_read(cx, &mut some) {
+                Poll::Ready(Ok(())) if !some.filled().is_empty() => {
+                    self.lingering = Some(left.saturating_sub(some.filled().len()));
+                }
+                Poll::Ready(_) => break,
+                Poll::Pending => {
+                    self.check(cx)?;
+                    if !self.is_over {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
-    fn unread_body_until(&self) -> Instant {
-        self.since + self.connections.limits().write_timeout.unwrap_or(UNREAD_BODY)
+    /// Whether the rest of a body that the application did not read may still be in the way of the next request.
+    fn has_unread_body(&self) -> bool {
+        self.unread_until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Answers without the server, if nothing is in the way, and as much as the connection takes.
@@ -322,14 +363,13 @@ impl<IO: Io> Guarded<IO> {
     fn look(&mut self, now: Instant, cx: &mut Context<'_>) -> io::Result<Option<Instant>> {
         let limits = self.connections.limits();
         let timeout = match self.phase {
+            _ if self.lingering.is_some() => Some(LINGER),
             Phase::Idle if self.is_over => Some(GOODBYE),
             Phase::Head if self.head_length > 0 => limits.head_timeout,
             Phase::Head | Phase::Idle => limits.idle_timeout,
             Phase::Settings => limits.handshake_timeout,
-            Phase::Answer if self.activity.has_unread_body() => {
-                Some(self.unread_body_until() - self.since)
-            }
-            Phase::Body | Phase::Answer | Phase::Open => None,
+            Phase::Answer => self.unread_until.map(|until| until - self.since),
+            Phase::Body | Phase::Open => None,
         };
         let mut due = timeout.map(|timeout| self.since + timeout);
         // Over HTTP/2, beside everything else.
@@ -393,7 +433,11 @@ impl<IO: Io> Guarded<IO> {
     /// The time of a phase is up. Returns when to look again.
     fn time_is_up(&mut self, now: Instant, cx: &mut Context<'_>) -> io::Result<Option<Instant>> {
         match self.phase {
-            Phase::Head if self.head_length > 0 => {
+            _ if self.lingering.is_some() => {
+                self.is_over = true;
+                Ok(None)
+            }
+            Phase::Head if self.head_length > 0 && self.unread_until.is_none() => {
                 self.answer(TIMEOUT, cx);
                 Err(timed_out("request's head takes too long"))
             }
@@ -537,8 +581,19 @@ impl<IO: Io> AsyncWrite for Guarded<IO> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let outcome = Pin::new(&mut this.io).poll_shutdown(cx);
-        this.watch(outcome, cx)
+        if this.lingering.is_none() {
+            let outcome = Pin::new(&mut this.io).poll_shutdown(cx);
+            ready!(this.watch(outcome, cx))?;
+            this.phase();
+            // Also after a head that the server has refused.
+            if this.unread_until.is_none() && this.head_length == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            this.lingering = Some(LINGER_BYTES);
+            this.begin_waiting();
+            this.is_over = false;
+        }
+        this.poll_linger(cx)
     }
 }
 

@@ -1,4 +1,5 @@
 use std::io;
+use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use tidings_sys::Progress;
@@ -7,7 +8,8 @@ use tokio::net::TcpStream;
 
 /// A connection, as a [`Listener`](crate::Listener) accepts it.
 ///
-/// What the methods say is an optimisation; their defaults do for any connection.
+/// The defaults of all methods do for any connection. Most of them are an optimisation; but a client whose address nobody
+/// says counts for none, and a Unix socket that does not say that it is one is no proxy's.
 pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Waits until there is something to read, or the other end has closed. By default it does not wait: then a connection
     /// needs a buffer while it waits.
@@ -27,6 +29,18 @@ pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// sign of a client that does not read.
     fn progress(&self) -> Option<Progress> {
         None
+    }
+
+    /// The address of the other end, if this is TCP or in TCP: for listeners whose addresses do not tell. By default it is
+    /// not known.
+    fn peer_addr(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    /// Whether this is a Unix socket, or in one: then its other end is a proxy, if there are
+    /// [`Limits::proxies`](crate::Limits::proxies). By default it is not.
+    fn is_unix(&self) -> bool {
+        false
     }
 
     /// Moves the connection to the runtime that calls this, whose thread is woken when something comes. By default it stays
@@ -69,6 +83,10 @@ impl Io for TcpStream {
         tidings_sys::progress(self)
     }
 
+    fn peer_addr(&self) -> Option<SocketAddr> {
+        Self::peer_addr(self).ok()
+    }
+
     fn reregister(self) -> io::Result<Self> {
         Self::from_std(self.into_std()?)
     }
@@ -88,6 +106,10 @@ impl Io for tokio::net::UnixStream {
         self.poll_read_ready(cx)
     }
 
+    fn is_unix(&self) -> bool {
+        true
+    }
+
     fn reregister(self) -> io::Result<Self> {
         Self::from_std(self.into_std()?)
     }
@@ -97,6 +119,14 @@ impl Io for tokio::net::UnixStream {
 impl<IO: Io> Io for tokio_rustls::server::TlsStream<IO> {
     fn progress(&self) -> Option<Progress> {
         self.get_ref().0.progress()
+    }
+
+    fn peer_addr(&self) -> Option<SocketAddr> {
+        self.get_ref().0.peer_addr()
+    }
+
+    fn is_unix(&self) -> bool {
+        self.get_ref().0.is_unix()
     }
 }
 

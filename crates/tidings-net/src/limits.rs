@@ -10,7 +10,7 @@ use std::os::windows::io::AsSocket;
 
 use socket2::{SockRef, TcpKeepalive};
 
-use crate::Network;
+use crate::{Activity, Io, Network};
 
 /// The limits of a server's connections, in time and number.
 ///
@@ -226,24 +226,23 @@ impl Limits {
         self.proxies.iter().any(|network| network.contains(addr))
     }
 
-    /// Whether a connection with this other end is a proxy's. One without an address is, if there are any.
-    pub(crate) fn is_of_proxy(&self, peer: Option<IpAddr>) -> bool {
-        peer.map_or(!self.proxies.is_empty(), |peer| self.is_proxy(peer))
+    /// Whether a connection with this other end is a proxy's. A Unix socket is, if there are any; one whose other end nobody
+    /// knows is not.
+    pub(crate) fn is_of_proxy(&self, peer: Option<SocketAddr>, io: &impl Io) -> bool {
+        match peer {
+            Some(peer) => self.is_proxy(peer.ip()),
+            None => io.is_unix() && !self.proxies.is_empty(),
+        }
     }
 
-    /// Whether the `X-Forwarded-For` of a connection with this other end is believed.
-    pub(crate) fn believes(&self, peer: Option<IpAddr>) -> bool {
-        !self.proxy_protocol && self.is_of_proxy(peer)
-    }
-
-    /// The client's address by the values of `X-Forwarded-For` of a request from this address: the last one in them that
-    /// is not a proxy's; or the first one, if all are. `None` if the other end is not a proxy, or names nobody.
+    /// The client's address by the values of `X-Forwarded-For` of a request on this connection: the last one in them that is
+    /// not a proxy's; or the first one, if all are. `None` if the connection is not a proxy's, or names nobody.
     pub fn forwarded<'a>(
         &self,
-        peer: Option<IpAddr>,
+        connection: &Activity,
         values: impl DoubleEndedIterator<Item = &'a [u8]>,
     ) -> Option<IpAddr> {
-        if !self.believes(peer) {
+        if !connection.is_of_proxy() {
             return None;
         }
         let named = values.rev().flat_map(|value| value.rsplit(|&byte| byte == b','));

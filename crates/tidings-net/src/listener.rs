@@ -49,13 +49,15 @@ pub trait Listener: Send + 'static {
     }
 
     /// Makes a connection of this listener of a TCP connection that [`Io::into_tcp`] gave away, when its stream by the direct
-    /// transport has ended. By default it does not, and the connection ends with the stream.
+    /// transport has ended. By default it does not, and the connection ends with the stream. So does one whose address
+    /// is not known to be that of its socket, of which this must make it.
     fn from_tcp(socket: TcpStream) -> Option<(Self::Io, Self::Addr)> {
         let _ = socket;
         None
     }
 
-    /// An address as that of a socket, if it is one. By default it is if its type is [`SocketAddr`].
+    /// An address as that of a socket, if it is one. By default it is if its type is [`SocketAddr`]. If it is not, the
+    /// connection has the address that [`Io::peer_addr`] says.
     fn socket_addr(addr: &Self::Addr) -> Option<SocketAddr> {
         (addr as &dyn Any).downcast_ref().copied()
     }

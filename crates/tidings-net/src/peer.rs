@@ -7,7 +7,7 @@ pub struct Peer<A = SocketAddr> {
     /// The other end's address, as the listener knows it: a proxy's, if there is one.
     pub addr: A,
     /// The client's address: what a proxy of [`Limits::proxies`](crate::Limits::proxies) said, or else the other end's. A
-    /// proxy that says no port leaves it at 0. `None` if the connection is not TCP and nobody said it.
+    /// proxy that says no port leaves it at 0. `None` if the connection is not known to be TCP and nobody said it.
     pub client: Option<SocketAddr>,
 }
 

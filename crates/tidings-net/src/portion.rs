@@ -9,8 +9,6 @@ use crate::Sending;
 pub struct Portion {
     bytes: Bytes,
     sending: Option<Arc<Sending>>,
-    /// Its memory is no more than the rest may be that waits for as long as its connection.
-    is_little: bool,
 }
 
 impl Portion {
@@ -19,8 +17,7 @@ impl Portion {
         if let Some(sending) = sending {
             sending.begin(bytes.len());
         }
-        let is_little = sending.is_none() || Sending::is_little(bytes.len());
-        Self { bytes, sending: sending.cloned(), is_little }
+        Self { bytes, sending: sending.cloned() }
     }
 }
 
@@ -37,14 +34,13 @@ impl Buf for Portion {
 
     #[inline]
     fn advance(&mut self, count: usize) {
+        let before = self.bytes.len();
         self.bytes.advance(count);
-        if let Some(sending) = &self.sending {
-            sending.advance(count);
-        }
-        if !self.is_little && Sending::is_little(self.bytes.len()) {
-            // Or the rest would keep the memory of all.
+        let Some(sending) = &self.sending else { return };
+        sending.advance(count);
+        // The rest may wait for as long as its connection, and would keep the memory of all.
+        if !Sending::is_little(before) && Sending::is_little(self.bytes.len()) {
             self.bytes = Bytes::copy_from_slice(&self.bytes);
-            self.is_little = true;
         }
     }
 }

@@ -6,9 +6,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tidings::ServerEvent;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 
 use crate::connections::{Ending, Place};
+use crate::hubs::CONNECTION;
 use crate::{Connections, Guarded, Io, Permit, Tls, TlsStream, proxy_protocol};
 
 /// The first bytes of a client that knows that the server speaks HTTP/2: RFC 9113, section 3.4.
@@ -17,6 +19,11 @@ pub(crate) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The answer to a head that does not come to its end.
 pub(crate) const TIMEOUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// How long, and how many bytes, a client may still send when everything was sent: it may not have seen the answer, and a
+/// connection that is closed with unread bytes is reset.
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
+pub(crate) const LINGER_BYTES: usize = 256 * 1024;
 
 /// The answer to a head with too many bytes.
 pub(crate) const TOO_LARGE: &[u8] =
@@ -34,6 +41,8 @@ pub struct Reception {
     client: Option<SocketAddr>,
     /// Whether it has sent a request before.
     is_known: bool,
+    /// See [`Received::can_return`].
+    pub(crate) can_return: bool,
 }
 
 /// A connection with the head of a request.
@@ -46,6 +55,9 @@ pub struct Received<IO> {
     pub protocol: Protocol,
     /// The client's address: what a proxy said in the PROXY protocol, or else the other end's.
     pub client: Option<SocketAddr>,
+    /// Whether it may come back as a socket when its stream by the direct transport has ended: its listener knows no other
+    /// address of it than the socket has.
+    pub can_return: bool,
 }
 
 /// What a connection speaks.
@@ -65,7 +77,7 @@ impl Reception {
         client: Option<SocketAddr>,
         is_known: bool,
     ) -> Self {
-        Self { connections, permit, place, client, is_known }
+        Self { connections, permit, place, client, is_known, can_return: true }
     }
 
     /// Reads the head of a request; of which `before` was read already.
@@ -120,12 +132,19 @@ impl Reception {
             return Ok(());
         }
         let limits = self.connections.limits();
-        if !limits.proxy_protocol || !limits.is_of_proxy(self.client.map(|addr| addr.ip())) {
+        if !limits.proxy_protocol || !limits.is_of_proxy(self.client, io) {
             return Ok(());
         }
         let mut reading = Box::pin(proxy_protocol::read(io));
-        let client = self.within_its_time(|cx| reading.as_mut().poll(cx)).await?;
+        let client = self.within_its_time(|cx| reading.as_mut().poll(cx)).await;
         drop(reading);
+        let client = client.inspect_err(|error| {
+            // Otherwise it has ended, or its time was up.
+            if error.kind() == io::ErrorKind::InvalidData {
+                tracing::debug!(target: CONNECTION, %error, "a connection ends");
+                self.connections.refuse();
+            }
+        })?;
         let Some(client) = client else {
             // The proxy itself, for instance to see whether the server is well.
             return Ok(());
@@ -146,7 +165,7 @@ impl Reception {
             if let Poll::Ready(ending) = self.place.poll_ending(cx) {
                 let answers = ending == Some(Ending::TimedOut) && head.has_begun();
                 return Poll::Ready(Err(if answers {
-                    Rejection::Answer(TIMEOUT)
+                    Rejection::TimedOut
                 } else {
                     Rejection::End
                 }));
@@ -165,13 +184,24 @@ impl Reception {
         .await;
         match rejection {
             Ok(protocol) => {
-                let Self { connections, permit, place, client, .. } = self;
+                let Self { connections, permit, place, client, can_return, .. } = self;
                 drop(place);
+                let limits = connections.limits();
+                let is_of_proxy = !limits.proxy_protocol && limits.is_of_proxy(client, &io);
                 let io = Guarded::new(io, head.read, protocol, connections, permit);
-                Ok(Received { io, protocol, client })
+                io.activity().set_of_proxy(is_of_proxy);
+                Ok(Received { io, protocol, client, can_return })
             }
             Err(rejection) => {
-                if let Rejection::Answer(answer) = rejection {
+                let answer = match rejection {
+                    Rejection::TooLarge => {
+                        self.connections.hubs().report(ServerEvent::ConnectionFlooded);
+                        Some(TOO_LARGE)
+                    }
+                    Rejection::TimedOut => Some(TIMEOUT),
+                    Rejection::End => None,
+                };
+                if let Some(answer) = answer {
                     Box::pin(reject(&mut io, answer)).await;
                 }
                 Err(io::Error::other("connection has ended before a request"))
@@ -181,13 +211,16 @@ impl Reception {
 }
 
 enum Rejection {
-    Answer(&'static [u8]),
+    TooLarge,
+    TimedOut,
     End,
 }
 
 /// The head of a request, as far as it was read.
 struct Head {
     read: Vec<u8>,
+    /// How many line breaks are before it.
+    begin: usize,
     /// How far its end was looked for.
     searched: usize,
     most: usize,
@@ -195,7 +228,7 @@ struct Head {
 
 impl Head {
     fn new(read: Vec<u8>, most: usize) -> Self {
-        Self { read, searched: 0, most }
+        Self { read, begin: 0, searched: 0, most }
     }
 
     fn has_begun(&self) -> bool {
@@ -213,7 +246,7 @@ impl Head {
                 return Poll::Ready(Ok(protocol));
             }
             if self.read.len() >= self.most {
-                return Poll::Ready(Err(Rejection::Answer(TOO_LARGE)));
+                return Poll::Ready(Err(Rejection::TooLarge));
             }
             // Without a buffer, while there is nothing to read.
             match io.poll_readable(cx) {
@@ -238,10 +271,11 @@ impl Head {
             return None;
         }
         // Empty lines before a request are ignored: RFC 9112, section 2.2.
-        let begin = self.read.iter().position(|byte| !b"\r\n".contains(byte))?;
-        let is_method = self.read[begin].is_ascii_alphanumeric()
-            || b"!#$%&'*+-.^_`|~".contains(&self.read[begin]);
-        let mut from = self.searched.max(begin);
+        let rest = self.read[self.begin..].iter();
+        self.begin += rest.take_while(|byte| b"\r\n".contains(byte)).count();
+        let first = self.read.get(self.begin)?;
+        let is_method = first.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(first);
+        let mut from = self.searched.max(self.begin);
         while let Some(at) = self.read[from..].iter().position(|&byte| byte == b'\n') {
             let rest = &self.read[from + at + 1..];
             if rest.starts_with(b"\n") || rest.starts_with(b"\r\n") {
@@ -252,7 +286,7 @@ impl Head {
             }
             from += at + 1;
         }
-        self.searched = self.read.len().saturating_sub(2).max(begin);
+        self.searched = self.read.len().saturating_sub(2).max(self.begin);
         (!is_method).then_some(Protocol::Http1)
     }
 }
@@ -274,14 +308,10 @@ pub(crate) fn poll_append<IO: AsyncRead + Unpin>(
 /// Answers, and lets the client read the answer: it may still be sending, and a connection that is closed with unread bytes
 /// is reset.
 async fn reject<IO: Io>(io: &mut IO, answer: &[u8]) {
-    /// How long, and how many bytes, a client may still send.
-    const TIME: Duration = Duration::from_secs(1);
-    const BYTES: usize = 256 * 1024;
-
     let lingering = async {
         io.write_all(answer).await?;
         io.shutdown().await?;
-        let mut left = BYTES;
+        let mut left = LINGER_BYTES;
         let mut some = vec![0; 4096];
         while left > 0 {
             match io.read(&mut some).await? {
@@ -291,5 +321,26 @@ async fn reject<IO: Io>(io: &mut IO, answer: &[u8]) {
         }
         io::Result::Ok(())
     };
-    let _ = tokio::time::timeout(TIME, lingering).await;
+    let _ = tokio::time::timeout(LINGER, lingering).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn line_breaks_before_a_request_are_looked_at_once() {
+        let mut head = Head::new(Vec::new(), usize::MAX);
+        let began = Instant::now();
+        for _ in 0..128 * 1024 {
+            head.read.push(b'\n');
+            assert_eq!(head.protocol(), None);
+            assert!(began.elapsed() < Duration::from_secs(5), "{} bytes", head.read.len());
+        }
+        head.read.extend_from_slice(b"GET / HTTP/1.1\r\n");
+        assert_eq!(head.protocol(), None);
+        head.read.extend_from_slice(b"\r\n");
+        assert_eq!(head.protocol(), Some(Protocol::Http1));
+    }
 }

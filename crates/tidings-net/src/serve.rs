@@ -64,6 +64,8 @@ impl Options {
 /// 2. It accepts no more connections, and closes the hubs: what streams are left end after the last
 ///    published event.
 /// 3. It waits for open responses.
+///
+/// What is open at the time limit is cut, and the hubs are closed.
 #[must_use = "a server does nothing unless it is awaited"]
 pub struct Serve<S> {
     server: S,

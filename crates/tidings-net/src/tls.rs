@@ -1,7 +1,6 @@
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -25,30 +24,48 @@ use crate::Io;
 /// }
 /// ```
 #[derive(Clone)]
-pub struct Tls(Arc<Configuration>);
+pub struct Tls(Arc<RwLock<Configuration>>);
 
 struct Configuration {
-    current: RwLock<Arc<ServerConfig>>,
+    current: Arc<ServerConfig>,
     /// The server does not speak HTTP/2.
-    is_without_http2: AtomicBool,
+    is_without_http2: bool,
+}
+
+impl Configuration {
+    /// Returns the one before, which must be dropped without the lock: it holds what the application has made.
+    #[must_use]
+    fn replace(&mut self, config: Arc<ServerConfig>) -> Arc<ServerConfig> {
+        let config = with_protocols(config, self.is_without_http2);
+        std::mem::replace(&mut self.current, config)
+    }
 }
 
 impl Tls {
     /// Replaces the configuration: new connections have the new certificates.
     pub fn reload(&self, config: impl Into<Arc<ServerConfig>>) {
-        let is_without_http2 = self.0.is_without_http2.load(Ordering::Relaxed);
-        let config = with_protocols(config.into(), is_without_http2);
-        *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+        let config = config.into();
+        let before = self.write().replace(config);
+        drop(before);
     }
 
     /// For a server that is built without HTTP/2: does not offer it, whatever the configuration says.
     pub fn do_not_offer_http2(&self) {
-        self.0.is_without_http2.store(true, Ordering::Relaxed);
-        self.reload(self.config());
+        let mut configuration = self.write();
+        configuration.is_without_http2 = true;
+        // In one step: a certificate may be renewed meanwhile.
+        let current = configuration.current.clone();
+        let before = configuration.replace(current);
+        drop(configuration);
+        drop(before);
     }
 
     fn config(&self) -> Arc<ServerConfig> {
-        self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).current.clone()
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Configuration> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the handshake, with the configuration that there is now.
@@ -65,8 +82,8 @@ impl From<ServerConfig> for Tls {
 
 impl From<Arc<ServerConfig>> for Tls {
     fn from(config: Arc<ServerConfig>) -> Self {
-        let current = RwLock::new(with_protocols(config, false));
-        Self(Arc::new(Configuration { current, is_without_http2: AtomicBool::new(false) }))
+        let current = with_protocols(config, false);
+        Self(Arc::new(RwLock::new(Configuration { current, is_without_http2: false })))
     }
 }
 
@@ -86,5 +103,44 @@ const HTTP2: &[u8] = b"h2";
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::server::ResolvesServerCertUsingSni;
+
+    #[test]
+    fn what_is_renewed_while_a_server_starts_without_http2_is_neither_lost_nor_offers_it() {
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let config = builder.with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
+        let tls = Tls::from(config.clone());
+        tls.do_not_offer_http2();
+        let is_done = AtomicBool::new(false);
+        let wrong = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    tls.do_not_offer_http2();
+                }
+            });
+            // Something that tells one configuration from another.
+            let wrong = (0..20_000).find(|number| {
+                let mut renewed = config.clone();
+                renewed.send_tls13_tickets = *number;
+                tls.reload(renewed);
+                thread::yield_now();
+                let current = tls.config();
+                let offers = &current.alpn_protocols;
+                current.send_tls13_tickets != *number || offers.contains(&HTTP2.to_vec())
+            });
+            is_done.store(true, Ordering::Relaxed);
+            wrong
+        });
+        assert_eq!(wrong, None);
     }
 }

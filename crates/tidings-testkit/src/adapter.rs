@@ -75,7 +75,7 @@ pub mod stream;
 pub mod tls;
 
 pub use app::{Answer, App, AppStream};
-pub use server::{Adapter, Server, Shutdown};
+pub use server::{Adapter, Left, Server, Shutdown};
 
 /// Makes a test of each promise in the suite, for an [`Adapter`].
 #[macro_export]

@@ -6,6 +6,8 @@
 mod site;
 
 #[allow(missing_docs, reason = "each name states its promise")]
+pub mod bodies;
+#[allow(missing_docs, reason = "each name states its promise")]
 pub mod ends;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod limits;
@@ -45,6 +47,11 @@ pub trait Serving: 'static {
 macro_rules! serving_suite {
     ($serving:ty) => {
         $crate::suite_tests! { serving for $serving;
+            bodies {
+                an_answer_reaches_a_client_that_still_sends_its_body
+                the_rest_of_a_body_is_not_taken_for_a_head
+                a_body_that_is_not_read_keeps_no_window_from_other_streams
+            }
             ends {
                 a_shutdown_ends_the_streams_of_all_hubs
                 a_shutdown_drains_the_hubs_and_answers_meanwhile

@@ -2,7 +2,7 @@
 //! token.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -63,10 +63,11 @@ impl Access {
     ///
     /// # Errors
     ///
-    /// When they do not have the token: 401. Without one, when a page of another origin sends the request: 403.
+    /// When they do not have the token: 401. Without one, when a page of another origin, or with a public name, sends the
+    /// request: 403.
     pub fn check<'a>(&self, header: impl Fn(&str) -> Option<&'a [u8]>) -> Result<(), Refusal> {
         let Some(Token(token)) = &self.0 else {
-            return check_origin(header("origin"), header("host"));
+            return check_page(header("origin"), header("host"));
         };
         let given = header("authorization").and_then(bearer).unwrap_or_default();
         match given.ct_eq(token.as_bytes()).into() {
@@ -79,18 +80,30 @@ impl Access {
     }
 }
 
-/// Any page that is open on this machine can send a request here: it only cannot read the answer. Its browser says whose page it
-/// is.
-fn check_origin(origin: Option<&[u8]>, host: Option<&[u8]>) -> Result<(), Refusal> {
+/// Any page that is open on this machine can send a request here, though it cannot read the answer: unless its own name leads here,
+/// too. Its browser says whose page it is.
+fn check_page(origin: Option<&[u8]>, host: Option<&[u8]>) -> Result<(), Refusal> {
     let Some(origin) = origin else { return Ok(()) };
     let page = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
-    match page.is_some() && page == host {
+    match page.is_some_and(|page| !is_public_name(page)) && page == host {
         true => Ok(()),
         false => Err(Refusal {
             status: 403,
-            reason: "origin is not this host; pages of others need a token".to_owned(),
+            reason: "origin is not this host, or a public name; pages of others need a token"
+                .to_owned(),
         }),
     }
+}
+
+/// Whether a host, with a port or without, is a name that anybody could have. Names without a dot are of the local network.
+fn is_public_name(host: &[u8]) -> bool {
+    let Ok(host) = str::from_utf8(host) else { return true };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    name.contains('.') && literal.parse::<IpAddr>().is_err()
 }
 
 fn bearer(authorization: &[u8]) -> Option<&[u8]> {
@@ -151,6 +164,16 @@ mod tests {
             assert_eq!(of(origin).unwrap_err().status, 403, "{origin}");
         }
         assert!(check(&open, &[("origin", "null")]).is_err());
+        // A page whose own name leads here has the same host.
+        let is_let_in = |host: &str| {
+            check(&open, &[("host", host), ("origin", &format!("http://{host}"))]).is_ok()
+        };
+        for host in ["127.0.0.1", "127.1.2.3:80", "[::1]:80", "[::ffff:127.0.0.1]", "hub:80"] {
+            assert!(is_let_in(host), "{host}");
+        }
+        for host in ["evil.example:3000", "127.0.0.1.evil.example", "[::1].evil:80", "1.2.3.4.5"] {
+            assert!(!is_let_in(host), "{host}");
+        }
         // A token is what a page of another site does not have.
         let headers = [("origin", "https://evil.example"), ("authorization", "Bearer s3cret")];
         assert!(check(&access(Some("s3cret"), "127.0.0.1:80").unwrap(), &headers).is_ok());

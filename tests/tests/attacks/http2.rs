@@ -12,7 +12,7 @@ use tidings_tests::on_every_framework;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::attacker::{flood, open, rest};
+use crate::attacker::{ends, flood, open, rest};
 use crate::target::{Honest, Target};
 
 on_every_framework! { "hub";
@@ -20,6 +20,7 @@ on_every_framework! { "hub";
     endless_continuation_is_ended
     a_small_block_that_becomes_large_headers_is_refused
     empty_data_is_ended
+    tiny_data_costs_little
     more_streams_than_allowed_are_refused
     a_flood_of_settings_is_ended
     a_flood_of_pings_is_ended
@@ -115,6 +116,12 @@ pub(crate) fn empty_data(stream: u32) -> Vec<u8> {
     frame(DATA, 0, stream, b"")
 }
 
+/// A request whose body comes byte by byte, as far as the windows allow, and that nobody reads; and a stream that goes on.
+fn tiny_data() -> Vec<u8> {
+    let head = frame(HEADERS, END_HEADERS, 1, &request(true, "/nowhere"));
+    [head, frame(DATA, 0, 1, b"x").repeat(60_000), get(3, "/events?topic=tiny")].concat()
+}
+
 /// Connects, and sends the preface and frames.
 pub(crate) async fn open_h2(addr: SocketAddr, frames: &[u8]) -> TcpStream {
     // A server without HTTP/2 may end it at any byte.
@@ -173,6 +180,19 @@ async fn a_small_block_that_becomes_large_headers_is_refused(package: &str) {
 
 async fn empty_data_is_ended(package: &str) {
     flood_is_ended(package, &post(1), &empty_data(1)).await;
+}
+
+async fn tiny_data_costs_little(package: &str) {
+    let target = Target::start_limited(package, "handshake_timeout=1000").await;
+    let honest = Honest::start(&target).await;
+    let mut sockets = Vec::new();
+    for _ in 0..20 {
+        sockets.push(open_h2(target.addr(), &tiny_data()).await);
+    }
+    within("the end of the connections", ends(sockets)).await;
+    target.grew_at_most(NOTHING);
+    target.closed_all_but(Honest::CLIENTS).await;
+    honest.noticed_nothing().await;
 }
 
 async fn more_streams_than_allowed_are_refused(package: &str) {

@@ -1,4 +1,4 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::task::Waker;
 
@@ -30,6 +30,8 @@ pub(super) struct Group {
     pub(super) cohort: Cohort,
     key: CohortKey,
     pub(super) roster: Roster,
+    /// Streams that wait until the cohort has come to where they are.
+    pub(super) ahead: BTreeSet<u32>,
     /// Streams with something to do for themselves, in this order. One that is gone, or is queued no more, is passed over.
     pub(super) queue: VecDeque<u32>,
     /// There may be new events. If not, its waker is in the wait lists of its topics.
@@ -57,6 +59,7 @@ impl Cohorts {
                 cohort: Cohort::of(subscription, waker(index)),
                 key,
                 roster: Roster::default(),
+                ahead: BTreeSet::new(),
                 queue: VecDeque::new(),
                 // Its first turn takes it to the wait lists.
                 is_awake: true,
@@ -180,16 +183,22 @@ impl Group {
         }
     }
 
-    /// Takes out of the roster those that are about to change their topics, and returns them.
-    pub(super) fn take_changing<B>(&mut self, members: &mut Slab<Member<B>>) -> Vec<usize> {
-        if !self.cohort.is_any_changing() {
-            return Vec::new();
+    /// The streams that are to be served by themselves before a batch is sent: those to which the cohort has come, and those
+    /// that read by themselves up to where their topics change.
+    pub(super) fn to_be_served_alone<B>(&self, members: &Slab<Member<B>>) -> Vec<u32> {
+        let subscription = |key: &u32| &members[*key as usize].subscription;
+        let is_reached = |key: &&u32| !self.cohort.is_overtaken_by(subscription(key));
+        let mut keys: Vec<u32> = self.ahead.iter().filter(is_reached).copied().collect();
+        if self.cohort.is_any_changing() {
+            let is_changing = |key: &&u32| subscription(key).is_changing();
+            keys.extend(self.roster.keys().iter().filter(is_changing));
         }
-        let keys = self.roster.keys().iter().map(|key| *key as usize);
-        let changing = keys.filter(|key| members[*key].subscription.is_changing());
-        let changing: Vec<_> = changing.collect();
-        changing.iter().for_each(|key| self.leave_roster(*key, members));
-        changing
+        keys
+    }
+
+    /// The streams that wait for the cohort's next batch.
+    pub(super) fn waiting(&self) -> Vec<u32> {
+        self.roster.keys().iter().chain(&self.ahead).copied().collect()
     }
 
     /// Adds a stream that is caught up.
@@ -199,8 +208,9 @@ impl Group {
         members[key].seat = Some(Seat::at(index));
     }
 
-    /// Removes a stream, if it is there.
+    /// Removes a stream, if it is there or waits to be.
     pub(super) fn leave_roster<B>(&mut self, key: usize, members: &mut Slab<Member<B>>) {
+        self.ahead.remove(&(key as u32));
         if let Some(seat) = members[key].seat.take() {
             let moved = |key, index| members[key as usize].seat = Some(Seat::at(index));
             self.roster.leave(seat.index(), moved);

@@ -82,12 +82,6 @@ impl Roster {
             moved(*key, hole as u32);
         }
     }
-
-    /// Removes all streams, and returns them.
-    pub(super) fn take(&mut self) -> Vec<u32> {
-        self.served = 0;
-        std::mem::take(&mut self.keys)
-    }
 }
 
 #[cfg(test)]

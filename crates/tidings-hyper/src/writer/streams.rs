@@ -142,12 +142,13 @@ impl<B: Send + 'static> Writer<B> {
     /// Puts a stream that has nothing to send into its cohort's roster, if it is caught up.
     fn join_roster(&mut self, key: usize) {
         let member = &self.members[key];
-        let group = &mut self.cohorts.groups[member.group as usize];
+        let index = member.group as usize;
+        let group = &mut self.cohorts.groups[index];
         if group.cohort.is_overtaken_by(&member.subscription) {
-            // It was opened or reset at the hub's head, and the cohort need not be woken: its topics
-            // may have nothing new.
-            group.is_awake = true;
-            self.enqueue(key);
+            // It was opened or reset at the hub's head. The cohort need not be woken before that: its topics may have nothing
+            // new. Or their pace lets nobody read.
+            group.ahead.insert(key as u32);
+            self.cohorts.wake(index);
         } else if group.cohort.is_caught_up(&member.subscription) {
             group.join_roster(key, &mut self.members);
         }

@@ -1,5 +1,7 @@
 //! A writer that is driven by hand: the test chooses what comes first, not the kernel.
 
+mod alone;
+mod end;
 mod progress;
 mod sent_ahead;
 mod turns;
@@ -95,11 +97,15 @@ impl Desk {
     }
 
     fn stream(&self, socket: StdStream, subscribe: Subscribe) -> NewStream<()> {
+        self.stream_with(socket, subscribe, ())
+    }
+
+    fn stream_with<B>(&self, socket: StdStream, subscribe: Subscribe, body: B) -> NewStream<B> {
         let response = StreamResponse {
             subscription: Box::new(subscribe.heartbeat(None).retry(None).open().unwrap()),
             head: Vec::new(),
             framing: Framing { chunked: true, keep_alive: true },
-            body: (),
+            body,
         };
         NewStream {
             response,

@@ -5,7 +5,7 @@ use tidings::ServerEvent;
 
 use super::{Connections, Ending, NO_FILES, now};
 use crate::hubs::CONNECTION;
-use crate::{Listener, Reception};
+use crate::{Io, Listener, Reception};
 
 impl Connections {
     /// The next connection that there is room for, with its place in the lobby.
@@ -31,7 +31,7 @@ impl Connections {
             self.end_overdue();
             match accepted {
                 Ok((io, addr)) => {
-                    if let Some(reception) = self.admit(L::socket_addr(&addr), false) {
+                    if let Some(reception) = self.admit_accepted::<L>(&io, &addr, false) {
                         listener.prepare_connection(&io, self.limits());
                         return (io, addr, reception);
                     }
@@ -49,6 +49,19 @@ impl Connections {
                 }
             }
         }
+    }
+
+    /// A place in the lobby for a connection that was accepted; `None` if there is no room for it.
+    fn admit_accepted<L: Listener>(
+        &self,
+        io: &L::Io,
+        addr: &L::Addr,
+        has_last_file: bool,
+    ) -> Option<Reception> {
+        let (named, own) = (L::socket_addr(addr), io.peer_addr());
+        let mut reception = self.admit(named.or(own), has_last_file)?;
+        reception.can_return = named == own;
+        Some(reception)
     }
 
     /// Waits until the first place's time is up.
@@ -108,7 +121,7 @@ impl Connections {
             () = std::future::ready(()) => None,
         };
         accepted.and_then(|(io, addr)| {
-            let reception = self.admit(L::socket_addr(&addr), true)?;
+            let reception = self.admit_accepted::<L>(&io, &addr, true)?;
             Some((io, addr, reception))
         })
     }

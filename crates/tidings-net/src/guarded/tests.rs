@@ -101,6 +101,105 @@ async fn a_head_with_too_many_bytes_is_answered() {
     assert_eq!(sending.await.unwrap(), TOO_LARGE[..10]);
 }
 
+/// A connection whose last request was answered, and had a body that was not read to its end.
+fn with_unread_body() -> (Guarded<DuplexStream>, DuplexStream) {
+    let (guarded, client, answering) = answered();
+    drop(guarded.activity().read_body());
+    drop(answering);
+    (guarded, client)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_body_is_no_head_for_as_long_as_a_write_may_take() {
+    let (mut guarded, mut client) = with_unread_body();
+    let sending = tokio::spawn(async move {
+        client.write_all(&[b'x'; 200 * 1024]).await.unwrap();
+        client
+    });
+    let mut read = 0;
+    while read < 200 * 1024 {
+        let length = guarded.read(&mut [0; 10]).await.unwrap();
+        assert!(length > 0, "the end after {read} bytes");
+        read += length;
+    }
+    let mut client = sending.await.unwrap();
+    tokio::time::advance(Duration::from_secs(30)).await;
+    // It may be either. Nothing is said behind the answer.
+    client.write_all(b"x").await.unwrap();
+    assert_eq!(guarded.read(&mut [0; 10]).await.unwrap(), 1);
+    let began = Instant::now();
+    assert_eq!(guarded.read(&mut [0; 10]).await.unwrap(), 0);
+    assert_eq!(began.elapsed().as_secs(), 30);
+    drop(guarded);
+    let mut told = Vec::new();
+    client.read_to_end(&mut told).await.unwrap();
+    assert!(told.is_empty(), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rest_of_a_body_that_does_not_end_is_the_end_of_its_connection() {
+    let (mut guarded, mut client) = with_unread_body();
+    let mut buf = [0; 10];
+    // Its time begins.
+    let is_waiting = std::future::poll_fn(|cx| {
+        let read = Pin::new(&mut guarded).poll_read(cx, &mut ReadBuf::new(&mut buf));
+        Poll::Ready(read.is_pending())
+    });
+    assert!(is_waiting.await);
+    tokio::time::advance(Duration::from_secs(30)).await;
+    let sending = tokio::spawn(async move {
+        let _ = client.write_all(&[b'x'; 70 * 1024]).await;
+        let mut told = Vec::new();
+        client.read_to_end(&mut told).await.unwrap();
+        told
+    });
+    let mut read = 0;
+    while let Ok(length @ 1..) = guarded.read(&mut [0; 10]).await {
+        read += length;
+    }
+    assert_eq!(read / 1024, 64, "{read} bytes");
+    drop(guarded);
+    assert!(sending.await.unwrap().is_empty(), "nothing is said behind the answer");
+}
+
+/// How long a connection takes to shut down whose client sends so many bytes of a body that was not read, and then closes or
+/// stays.
+async fn lingers(bytes: usize, closes: bool) -> Duration {
+    let (mut guarded, mut client) = with_unread_body();
+    let began = Instant::now();
+    let closing = tokio::spawn(async move {
+        guarded.shutdown().await.unwrap();
+        began.elapsed()
+    });
+    assert_eq!(client.read(&mut [0; 10]).await.unwrap(), 0, "the end of the answer");
+    for _ in 0..bytes / 10 {
+        // It fails when the connection has ended.
+        let _ = client.write_all(&[b'x'; 10]).await;
+    }
+    let _client = Some(client).filter(|_| !closes);
+    closing.await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_may_still_send_for_a_second_what_nobody_reads() {
+    assert_eq!(lingers(200 * 1024, false).await.as_secs(), 1);
+    assert_eq!(lingers(200 * 1024, true).await.as_secs(), 0);
+    assert_eq!(lingers(300 * 1024, false).await.as_secs(), 0);
+    // All of this was wanted; then there is a head that the server may have refused.
+    for (next, expected) in [("", 0), ("GET", 1)] {
+        let (mut guarded, mut client, answering) = answered();
+        guarded.activity().read_body().finish();
+        drop(answering);
+        client.write_all(next.as_bytes()).await.unwrap();
+        if !next.is_empty() {
+            assert_eq!(guarded.read(&mut [0; 10]).await.unwrap(), next.len());
+        }
+        let began = Instant::now();
+        guarded.shutdown().await.unwrap();
+        assert_eq!(began.elapsed().as_secs(), expected, "{next:?}");
+    }
+}
+
 /// How a connection of HTTP/2 ends that has an open stream, and whose client has sent this after its settings. It sends the
 /// rest byte by byte, one each second.
 async fn http2_ends(first: &[u8], rest: &'static [u8]) -> (String, u64) {

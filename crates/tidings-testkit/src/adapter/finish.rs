@@ -121,6 +121,7 @@ pub async fn streams_of_http_2_end_and_do_not_come_back<A: Adapter>() {
     }
     let mut over = client.send("GET", "/events?topic=a", &[("last-event-id", &*last)]).await;
     assert_eq!(over.status(), 204);
+    assert!(over.headers().iter().all(|(name, _)| *name != "content-length"), "RFC 9110, 8.6");
     assert_eq!(over.read_to_end().await, Ending::Whole);
     assert_eq!(over.text(), "");
 }

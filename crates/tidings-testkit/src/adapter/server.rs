@@ -1,6 +1,8 @@
+use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::pin::Pin;
+use std::sync::mpsc;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -59,6 +61,13 @@ pub struct Server {
     /// Dropping it begins the shutdown.
     shutdown: oneshot::Sender<()>,
     ended: oneshot::Receiver<io::Result<()>>,
+    left: Left,
+}
+
+/// The runtime of a server that has ended. It goes on until this is dropped, with what the server has left there.
+#[derive(Debug)]
+pub struct Left {
+    _runtime: mpsc::Sender<Infallible>,
 }
 
 impl Server {
@@ -71,6 +80,7 @@ impl Server {
         let addr = listener.local_addr().expect("the address of a listener");
         let (shutdown, begun) = oneshot::channel();
         let (end, ended) = oneshot::channel();
+        let (keep, dropped) = mpsc::channel();
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let handle = runtime.handle().clone();
@@ -82,9 +92,11 @@ impl Server {
             // Some frameworks' servers are not `Send`.
             let outcome = LocalSet::new().block_on(&runtime, serve(listener, begun));
             let _ = end.send(outcome);
+            // Fails when the sender is dropped.
+            let _ = dropped.recv();
             runtime.shutdown_background();
         });
-        Self { addr, runtime: handle, shutdown, ended }
+        Self { addr, runtime: handle, shutdown, ended, left: Left { _runtime: keep } }
     }
 
     /// Where it listens.
@@ -93,15 +105,16 @@ impl Server {
     }
 
     /// How many tasks its runtime has.
-    pub(super) fn tasks(&self) -> usize {
+    pub fn tasks(&self) -> usize {
         self.runtime.metrics().num_alive_tasks()
     }
 
-    /// Shuts down gracefully, and waits until the server has ended.
-    pub async fn shutdown(self) {
-        let Self { shutdown, ended, .. } = self;
+    /// Shuts down gracefully, and waits until the server has ended. Returns its runtime.
+    pub async fn shutdown(self) -> Left {
+        let Self { shutdown, ended, left, .. } = self;
         drop(shutdown);
         outcome(within("the end of the server", ended).await);
+        left
     }
 
     /// Waits until the server has ended by itself, without a time limit.

@@ -68,8 +68,14 @@ pub async fn a_shutdown_has_a_time_limit<A: Adapter>() {
     for _ in 0..16 {
         site.publish("a", &"x".repeat(500_000));
     }
-    site.server.shutdown().await;
-    drop((endless, idle, stalled));
+    let left = site.server.shutdown().await;
+    assert!(site.hub.is_closed());
+    // Nothing goes on, though the server's runtime does.
+    let ending = endless.read_to_end().await;
+    assert!(matches!(ending, Ending::Cut | Ending::Reset), "{ending:?}");
+    idle.into_connection().ended().await;
+    eventually("no client is left", || site.hub.clients().count() == 0).await;
+    drop((stalled, left));
 }
 
 pub async fn a_server_outlives_its_hub<A: Adapter>() {

@@ -114,10 +114,13 @@ pub async fn a_proxy_of_the_proxy_protocol_begins_with_its_client<A: Serving>() 
     connect(&site, PROXY, &header("192.0.2.7")).await.ended().await;
     let other = connect(&site, PROXY, &header("192.0.2.8")).await;
     assert_eq!(other.send(&Request::get("/stream")).await.status(), 200);
+    assert_eq!(site.app.hub().metrics().connections_refused, 1);
     // Without a header, or with half of it.
     for first in [&Request::get(EVENTS).bytes()[..], b"PROXY TCP4 192"] {
         connect(&site, PROXY, first).await.ended().await;
     }
+    let metrics = site.app.hub().metrics();
+    assert_eq!((metrics.connections_refused, metrics.connections_timed_out), (2, 1));
     // Somebody else is not a proxy.
     let all = [header("192.0.2.9"), Request::get(EVENTS).bytes()].concat();
     let stranger = connect(&site, STRANGER, &all).await;
@@ -137,6 +140,7 @@ pub async fn a_head_that_is_too_large_is_refused<A: Serving>() {
         let request = Request::get("/stream").header("x", "y".repeat(kib * 1024));
         assert_eq!(Response::to(site.addr(), request).await.status(), status, "{kib} KiB");
     }
+    assert_eq!(site.app.hub().metrics().connections_flooded, 1);
 }
 
 pub async fn a_head_of_http_2_that_is_too_large_is_refused<A: Serving>() {

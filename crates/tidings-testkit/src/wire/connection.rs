@@ -114,6 +114,27 @@ impl Connection {
         }
     }
 
+    /// Waits until the server has sent something, and leaves it unread.
+    #[track_caller]
+    pub fn answered(&self) -> impl Future<Output = ()> {
+        within_at(Location::caller(), "an answer", async move {
+            self.socket.tcp().peek(&mut [0]).await.expect("an answer");
+        })
+    }
+
+    /// Reads until the server has closed the connection. Returns what has come.
+    ///
+    /// # Panics
+    ///
+    /// When the connection is reset.
+    #[track_caller]
+    pub fn read_to_end(mut self) -> impl Future<Output = Vec<u8>> {
+        within_at(Location::caller(), "the end of the connection", async move {
+            while self.socket.read_buf(&mut self.raw).await.expect("no reset") > 0 {}
+            self.raw.to_vec()
+        })
+    }
+
     /// Waits until the server has ended the connection, whatever it sends before.
     #[track_caller]
     pub fn ended(mut self) -> impl Future<Output = ()> {

@@ -15,6 +15,7 @@ pub struct Request {
     method: String,
     target: String,
     version: &'static str,
+    host: String,
     headers: Vec<u8>,
     body: Vec<u8>,
 }
@@ -22,14 +23,19 @@ pub struct Request {
 impl Request {
     /// A request of any method.
     pub fn new(method: &str, target: &str) -> Self {
-        let request = Self {
+        Self {
             method: method.to_owned(),
             target: target.to_owned(),
             version: "1.1",
+            host: "tidings.test".to_owned(),
             headers: Vec::new(),
             body: Vec::new(),
-        };
-        request.header("host", "tidings.test")
+        }
+    }
+
+    /// Sets another host.
+    pub fn host(self, host: &str) -> Self {
+        Self { host: host.to_owned(), ..self }
     }
 
     /// A GET request.
@@ -66,8 +72,9 @@ impl Request {
 
     /// The bytes on the wire.
     pub fn bytes(&self) -> Vec<u8> {
-        let line = format!("{} {} HTTP/{}\r\n", self.method, self.target, self.version);
-        [line.as_bytes(), &self.headers, b"\r\n", &self.body].concat()
+        let Self { method, target, version, host, .. } = self;
+        let begin = format!("{method} {target} HTTP/{version}\r\nhost: {host}\r\n");
+        [begin.as_bytes(), &self.headers, b"\r\n", &self.body].concat()
     }
 
     /// Whether the response to it has no body, whatever its headers say.
