@@ -135,7 +135,8 @@ impl RedbLogBuilder {
         self
     }
 
-    /// Opens the log in a file, or makes one. An empty file is a log that has not begun.
+    /// Opens the log in a file, or makes one. An empty file is a log that has not begun; so is one for whose first page
+    /// there was not enough room.
     ///
     /// This reads the whole file and compares its checksums, at a few hundred MiB a second or as fast as the disk.
     ///

@@ -76,6 +76,7 @@ const OLD_VERSION: u32 = 1;
 /// In another sector than the magic, so that writing it cannot harm that.
 const MARK_AT: u64 = 512;
 const MARK_BYTES: usize = 12;
+const MARK_END: u64 = MARK_AT + MARK_BYTES as u64;
 
 impl LogFile {
     /// Opens and locks a file, or makes it. The path is absolute.
@@ -95,12 +96,15 @@ impl LogFile {
     fn check_head(&self, path: &Path) -> Result<(), Fault> {
         let file = &self.0.file;
         let length = file.len()?;
-        if length == 0 {
+        let mut head = [0; HEAD_BYTES as usize];
+        file.read(0, &mut head[..length.min(HEAD_BYTES) as usize])?;
+        // There was room for a part of the first page only. Up to the end of the mark, it shows that nothing was
+        // acknowledged.
+        let is_part = (MARK_END..HEAD_BYTES).contains(&length) && head == Self::new_head();
+        if length == 0 || is_part {
             self.begin()?;
             return sync_folder_of(path);
         }
-        let mut head = [0; HEAD_BYTES as usize];
-        file.read(0, &mut head[..length.min(HEAD_BYTES) as usize])?;
         if head.starts_with(b"redb") {
             return Err(Fault::Foreign("is a database of redb, but not a log".to_owned()));
         }
@@ -130,12 +134,18 @@ impl LogFile {
     }
 
     fn begin(&self) -> Result<(), Fault> {
-        let mut head = vec![0; HEAD_BYTES as usize];
-        head[..MAGIC.len()].copy_from_slice(MAGIC);
         self.set_length(0)?;
-        self.put(0, &head)?;
-        self.set_version()?;
+        // In one write, so that any part of it is one of a new head.
+        self.put(0, &Self::new_head())?;
         self.sync()
+    }
+
+    /// The first page of a log of which nothing was acknowledged.
+    fn new_head() -> [u8; HEAD_BYTES as usize] {
+        let mut head = [0; HEAD_BYTES as usize];
+        head[..MAGIC.len()].copy_from_slice(MAGIC);
+        head[MAGIC.len()..][..4].copy_from_slice(&VERSION.to_le_bytes());
+        head
     }
 
     /// Writes which format the file has from the next commit on.

@@ -1,5 +1,6 @@
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,10 +16,7 @@ const COPIED_BYTES: u64 = 8 * 1024 * 1024;
 /// Makes a new file of the events before the first damage, and replaces the damaged file with it.
 pub(crate) fn salvage(path: &Path) -> Result<(), Fault> {
     let rescued = beside(path, ".salvaged");
-    match fs::remove_file(&rescued) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
-    }
+    remove(&rescued)?;
     {
         // Held until the end, so that no other process opens it meanwhile.
         let damaged = Store::open_unchecked(path, Arc::default());
@@ -33,9 +31,26 @@ pub(crate) fn salvage(path: &Path) -> Result<(), Fault> {
         }
         target.file.set_mark(state.last)?;
     }
-    fs::rename(path, beside(path, ".damaged"))?;
+    keep(path)?;
     fs::rename(&rescued, path)?;
     sync_folder_of(path)
+}
+
+/// Gives the damaged file another name in addition. It is at its path until the new one takes its place: a process that
+/// ends in between would leave nothing there, which is a log that has not begun.
+fn keep(path: &Path) -> io::Result<()> {
+    let damaged = beside(path, ".damaged");
+    remove(&damaged)?;
+    // Not every file system has links.
+    fs::hard_link(path, &damaged).or_else(|_| fs::rename(path, &damaged))
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -81,4 +96,24 @@ fn undamaged(damaged: &Store, position: u64) -> Option<(Vec<u8>, tidings::Topic,
         Ok(Some((bytes.value().to_vec(), entry.topic()?, entry.cost())))
     });
     read.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_damaged_file_stays_at_its_path_until_another_takes_its_place() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("events.redb");
+        for content in ["once", "again"] {
+            fs::write(&path, content).unwrap();
+            keep(&path).unwrap();
+            for file in [&path, &beside(&path, ".damaged")] {
+                assert_eq!(fs::read_to_string(file).unwrap(), content);
+            }
+        }
+    }
 }

@@ -103,10 +103,14 @@ impl Writer {
         }
         let time = self.clock.now();
         let committed = self.shared.with(|store| {
-            let committed = append(store, &self.state, &self.limits, time, &batch)?;
+            let mut committed = append(store, &self.state, &self.limits, time, &batch)?;
             if !committed.records.is_empty() {
                 // A failure is tolerable: the mark only serves to notice another damage.
                 let _ = store.file.set_mark(committed.state.last);
+            } else if self.pause.is_some() {
+                // Duplicates only. The first may not be on disk, and nothing shows that writing works again.
+                let written = tidy(store, &self.limits, &self.state, time, true)?;
+                committed.state = written.unwrap_or(committed.state);
             }
             Ok(committed)
         });
@@ -354,11 +358,21 @@ mod tests {
 
     /// Appends without the threads, and returns the kind of error.
     fn fail(writer: &mut Writer, key: &str) -> LogErrorKind {
+        attempt(writer, key).unwrap_err().kind()
+    }
+
+    fn attempt(writer: &mut Writer, key: &str) -> Result<Appended, LogError> {
         let key = Some(IdempotencyKey::new(key).unwrap());
         let (reply, appended) = Reply::new();
         let append = Append::new(Topic::new("a").unwrap(), Event::new("x"), key);
         writer.append(vec![append], vec![reply]);
-        appended.wait().unwrap_err().kind()
+        appended.wait()
+    }
+
+    /// The next sync of the file fails.
+    fn fail_next_sync(writer: &Writer) {
+        let disk = &writer.shared.counts.disk;
+        disk.failing_sync.store(disk.syncs.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// The pause is over.
@@ -466,6 +480,24 @@ mod tests {
         writer.idle();
         assert_eq!(hub.health().link, Link::Up);
         assert!(writer.pause.is_none());
+    }
+
+    #[test]
+    fn a_duplicate_is_acknowledged_after_a_failure_only_when_writing_works() {
+        let folder = TempDir::new().unwrap();
+        let mut writer = RedbLog::builder().writer(&folder.path().join("events.redb")).unwrap();
+        let (hub, replica) = hub_of(&writer);
+        writer.begin(replica);
+        attempt(&mut writer, "first").unwrap();
+        fail_next_sync(&writer);
+        fail(&mut writer, "second");
+        end_pause(&mut writer);
+        fail_next_sync(&writer);
+        fail(&mut writer, "first");
+        assert!(matches!(hub.health().link, Link::Down { .. }), "{:?}", hub.health());
+        end_pause(&mut writer);
+        assert!(attempt(&mut writer, "first").unwrap().is_duplicate);
+        assert_eq!(hub.health().link, Link::Up);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Publishes in a hub what comes by Redis's Pub/Sub.
 
 use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -170,7 +171,7 @@ impl PubSubBridgeBuilder {
     }
 
     /// The topic of a message is the result of this function for its channel. Messages are rejected if that is `None`,
-    /// or not a valid [`Topic`].
+    /// or not a valid [`Topic`], or if the function panics.
     pub fn topic<F>(mut self, topic: F) -> Self
     where
         F: Fn(&str) -> Option<String> + Send + Sync + 'static,
@@ -311,7 +312,9 @@ impl BridgeTask {
         if self.publishing.len() >= Self::MAX_PUBLISHING {
             return Err("too many messages are waiting for the hub's log".to_owned());
         }
-        let topic = (self.options.topic)(channel);
+        // It has nothing of the bridge's, so a panic leaves nothing inconsistent there.
+        let topic = panic::catch_unwind(AssertUnwindSafe(|| (self.options.topic)(channel)));
+        let topic = topic.map_err(|_| "the function for its topic has panicked".to_owned())?;
         let topic = Topic::new(topic.ok_or_else(|| "has no topic".to_owned())?);
         let topic = topic.map_err(|error| error.to_string())?;
         let append = self.options.envelope.open(&topic, message.get_payload_bytes());

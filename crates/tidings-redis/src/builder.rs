@@ -10,6 +10,7 @@ use crate::endpoint::Endpoint;
 use crate::engine::Engine;
 use crate::log::RedisLog;
 use crate::options::RedisOptions;
+use crate::signals;
 
 /// Options of a [`RedisLog`]. All nodes should have the same.
 ///
@@ -58,7 +59,8 @@ impl RedisLogBuilder {
     /// How many events the log keeps, over all topics, approximately: Redis trims in steps of about a hundred.
     /// Default: 100,000.
     pub fn max_events(mut self, events: u64) -> Self {
-        self.options.max_events = events;
+        // Redis counts no further.
+        self.options.max_events = events.min(i64::MAX.unsigned_abs());
         self
     }
 
@@ -75,7 +77,7 @@ impl RedisLogBuilder {
         self
     }
 
-    /// How long an idempotency key is remembered. Default: two minutes.
+    /// How long an idempotency key is remembered, a year at most. Default: two minutes.
     pub fn idempotency_window(mut self, window: Duration) -> Self {
         self.options.idempotency_window = window;
         self
@@ -89,28 +91,28 @@ impl RedisLogBuilder {
     }
 
     /// How long an event waits for a connection, and how long one with an idempotency key is tried again over
-    /// lost connections; one attempt to connect may exceed it. Default: 5 s.
+    /// lost connections; one attempt to connect may exceed it. A year at most. Default: 5 s.
     pub fn append_timeout(mut self, timeout: Duration) -> Self {
         self.options.append_timeout = timeout;
         self
     }
 
-    /// How long the server may take to answer before the connection counts as dead. Default: 3 s. An event that was
-    /// sent and not answered is [`LogErrorKind::Unacknowledged`]. (On the connection that follows the stream,
-    /// the limit is 1.4 s.)
+    /// How long the server may take to answer before the connection counts as dead, a year at most. Default: 3 s. An
+    /// event that was sent and not answered is [`LogErrorKind::Unacknowledged`]. (On the connection that follows the
+    /// stream, the limit is 1.4 s.)
     pub fn answer_timeout(mut self, timeout: Duration) -> Self {
         self.options.answer_timeout = timeout;
         self
     }
 
-    /// How long making a connection may take. Default: 2 s.
+    /// How long making a connection may take, a year at most. Default: 2 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.options.connect_timeout = timeout;
         self
     }
 
     /// An event is acknowledged only when as many replicas have it, too (`WAIT`). One that they do not have within
-    /// the timeout is [`LogErrorKind::Unacknowledged`]. Default: the primary alone acknowledges.
+    /// the timeout, a year at most, is [`LogErrorKind::Unacknowledged`]. Default: the primary alone acknowledges.
     ///
     /// A failover is then much less likely to lose acknowledged events; it still may.
     pub fn wait_replicas(mut self, replicas: u32, timeout: Duration) -> Self {
@@ -126,7 +128,8 @@ impl RedisLogBuilder {
         self
     }
 
-    /// Connects, checks the server, and finds out which history it holds, or begins one.
+    /// Connects, checks the server and that nodes can hear each other by it, and finds out which history it holds, or
+    /// begins one.
     ///
     /// Must be called within a tokio runtime; the log lives on it.
     ///
@@ -152,6 +155,7 @@ impl RedisLogBuilder {
         }
         let engine = Arc::new(Engine::new(self.options, endpoint));
         engine.check_server().await?;
+        signals::check(&engine).await?;
         let origin = engine.begin(None).await?;
         Ok(RedisLog::new(engine, origin, runtime))
     }
@@ -195,6 +199,12 @@ impl std::fmt::Debug for RedisLogBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_limit_of_events_is_the_largest_that_redis_knows() {
+        let builder = RedisLog::builder("redis://localhost").max_events(u64::MAX);
+        assert_eq!(builder.options.max_events.to_string(), i64::MAX.to_string());
+    }
 
     #[test]
     fn a_builder_does_not_print_passwords() {

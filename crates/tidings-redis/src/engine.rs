@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use redis::{Cmd, RedisResult, Value, cmd};
+use redis::{Cmd, RedisError, RedisResult, Value, cmd};
 use tidings::backend::{Epoch, LogError, LogErrorKind, Origin};
 
 use crate::endpoint::Endpoint;
@@ -24,9 +24,11 @@ pub(crate) struct Engine {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) keys: Keys,
     /// For questions.
-    link: Link,
+    pub(crate) link: Link,
     /// The history that the replica follows.
     epoch: Mutex<Option<Epoch>>,
+    /// Why other nodes are not heard, if so.
+    deafness: Mutex<Option<RedisError>>,
 }
 
 impl Engine {
@@ -34,12 +36,24 @@ impl Engine {
         let endpoint = Arc::new(endpoint);
         let keys = Keys::new(&options.name, endpoint.database());
         let link = Link::new(endpoint.clone(), keys.stream.clone(), options.answer_timeout);
-        Self { options, endpoint, keys, link, epoch: Mutex::default() }
+        let (epoch, deafness) = (Mutex::default(), Mutex::default());
+        Self { options, endpoint, keys, link, epoch, deafness }
     }
 
     /// The history that the replica follows.
     pub(crate) fn epoch(&self) -> Option<Epoch> {
         self.epoch.lock().clone()
+    }
+
+    /// Other nodes are heard from now on, or not any more.
+    pub(crate) fn hears(&self, outcome: Result<(), RedisError>) {
+        *self.deafness.lock() = outcome.err();
+    }
+
+    /// Whether other nodes are heard.
+    pub(crate) fn check_hearing(&self) -> Result<(), LogError> {
+        let deafness = self.deafness.lock().clone();
+        deafness.map_or(Ok(()), |error| Err(failed("hear other nodes", &error)))
     }
 
     /// Finds out which history the stream holds and from where a replica can have all of it. Begins a

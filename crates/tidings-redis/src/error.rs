@@ -4,8 +4,8 @@ use redis::{ErrorKind, RedisError};
 use tidings::backend::{LogError, LogErrorKind};
 
 /// Codes of errors that Redis answers with, and what they mean for a log. A command that is answered with one of
-/// them has changed nothing.
-const CODES: [(&str, LogErrorKind); 18] = [
+/// them has changed nothing, but for the last.
+const CODES: [(&str, LogErrorKind); 19] = [
     ("OOM", LogErrorKind::Full),
     // Redis can no longer write its snapshots or its AOF.
     ("MISCONF", LogErrorKind::Full),
@@ -26,7 +26,11 @@ const CODES: [(&str, LogErrorKind); 18] = [
     ("NOSCRIPT", LogErrorKind::Unavailable),
     // Of the log's own script.
     ("FINISHED", LogErrorKind::Finished),
+    (KEPT, LogErrorKind::Unacknowledged),
 ];
+
+/// The event is in the stream, and what belongs to it could not be noted.
+const KEPT: &str = "KEPT";
 
 /// What a script says that may not run one of its commands. It does not say which.
 const NO_PERMISSION: &str = "user executing the script can't run this command";
@@ -37,14 +41,10 @@ pub(crate) fn failed(action: &str, error: &RedisError) -> LogError {
     LogError::new(kind(error), message).with_source(error.clone())
 }
 
-/// As [`failed`], for an append that was sent: it may have happened, unless the server answered with an error.
+/// As [`failed`], for what may have happened all the same.
 pub(crate) fn unacknowledged(action: &str, error: &RedisError) -> LogError {
-    let kind = match code(error) {
-        Some(_) => kind(error),
-        None => LogErrorKind::Unacknowledged,
-    };
     let message = format!("redis: cannot {action}: {}", cause(error));
-    LogError::new(kind, message).with_source(error.clone())
+    LogError::new(LogErrorKind::Unacknowledged, message).with_source(error.clone())
 }
 
 /// An address, an option or a server that the log cannot work with.
@@ -96,8 +96,10 @@ fn code(error: &RedisError) -> Option<&str> {
 fn cause(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some(_), Some(detail)) if detail.contains(NO_PERMISSION) => {
-            format!("NOPERM {detail}; it needs xadd, xrange, hget, hset, hdel, zadd and zrem")
+            const NEEDED: &str = "get, set, xadd, xrange, hget, hset, hdel, zadd and zrem";
+            format!("NOPERM {detail}; it needs {NEEDED}")
         }
+        (Some(KEPT), Some(detail)) => format!("it is in the stream, but then: {detail}"),
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         (None, Some(detail)) if error.kind() == ErrorKind::Client => detail.to_owned(),
         _ if error.is_timeout() => "no answer in time".to_owned(),
@@ -137,10 +139,14 @@ mod tests {
                 LogErrorKind::Refused,
                 "redis: cannot append: ERR syntax error",
             ),
+            (
+                "-KEPT ERR value is not an integer\r\n",
+                LogErrorKind::Unacknowledged,
+                "redis: cannot append: it is in the stream, but then: ERR value is not an integer",
+            ),
         ] {
-            for error in [failed, unacknowledged].map(|error| error("append", &answered(line))) {
-                assert_eq!((error.kind(), error.to_string().as_str()), (kind, message));
-            }
+            let error = failed("append", &answered(line));
+            assert_eq!((error.kind(), error.to_string().as_str()), (kind, message));
         }
     }
 

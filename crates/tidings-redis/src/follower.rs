@@ -35,8 +35,8 @@ pub(crate) struct Follower {
     added_at_cursor: Option<u64>,
     /// The replica was given everything up to here.
     position: u64,
-    /// What the replica knows about the link.
-    is_up: Option<bool>,
+    /// The replica knows that the link is up.
+    is_up: bool,
 }
 
 /// Why following ended.
@@ -83,7 +83,7 @@ impl Follower {
             is_entry: false,
             added_at_cursor: None,
             position,
-            is_up: None,
+            is_up: false,
         }
     }
 
@@ -101,6 +101,7 @@ impl Follower {
                         batch.smaller();
                     }
                     self.doubt.notify_one();
+                    self.engine.link.renew();
                     let outcome = self.report_link(Err(&failed("follow", &error)));
                     backoff.wait().await;
                     outcome
@@ -197,7 +198,8 @@ impl Follower {
             Verdict::AnotherHistory => return Err(Interruption::AnotherHistory),
         }
         self.added_at_cursor = state.added_at(self.cursor).or(self.added_at_cursor);
-        Ok(self.report_link(Ok(()))?)
+        let hearing = self.engine.check_hearing();
+        Ok(self.report_link(hearing.as_ref().copied())?)
     }
 
     /// Entries up to this one, and perhaps it, are gone.
@@ -212,8 +214,9 @@ impl Follower {
     }
 
     fn report_link(&mut self, link: Result<(), &LogError>) -> Result<(), Refused> {
-        let is_up = Some(link.is_ok());
-        match std::mem::replace(&mut self.is_up, is_up) == is_up {
+        let was_up = std::mem::replace(&mut self.is_up, link.is_ok());
+        // Of the errors, the last one is to be shown.
+        match was_up && link.is_ok() {
             true => Ok(()),
             false => self.replica.link(link),
         }
@@ -233,7 +236,7 @@ impl Follower {
         self.cursor = EntryId::at(self.position);
         self.is_entry = false;
         self.added_at_cursor = None;
-        self.is_up = None;
+        self.is_up = false;
         self.replica.restart(self.origin.clone())
     }
 }

@@ -48,10 +48,12 @@
 //!   [`idempotency_window`](RedisLogBuilder::idempotency_window), and tried again over lost connections until
 //!   [`append_timeout`](RedisLogBuilder::append_timeout) has passed. An event without a key is tried once: if the
 //!   link is lost before the answer, it has failed as
-//!   [`Unacknowledged`](tidings::backend::LogErrorKind::Unacknowledged), and may be in the stream.
+//!   [`Unacknowledged`](tidings::backend::LogErrorKind::Unacknowledged), and may be in the stream. So has one that is in
+//!   the stream, and not on the replicas that are waited for, or whose key could not be noted.
 //! - Events are appended in the order in which a hub published them. Those that the server refuses for a moment, because it
 //!   loads its data or its cluster is down, are tried again, and may come after later ones.
 //! - While Redis cannot be reached, streams stay open, and publications wait up to `append_timeout`.
+//! - While a node does not hear the signals of the others, it is not [ready](tidings::Hub::health); events still flow.
 //! - When Redis's memory or disk is full, publications are refused with
 //!   [`Full`](tidings::backend::LogErrorKind::Full); clients still receive what is in the stream.
 //!

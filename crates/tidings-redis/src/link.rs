@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisResult, Value};
-use tokio::sync::Mutex;
 
 use crate::endpoint::Endpoint;
 use crate::error::is_link_error;
@@ -17,11 +17,19 @@ pub(crate) struct Link {
     key: String,
     patience: Duration,
     connection: Mutex<Option<MultiplexedConnection>>,
+    /// Held while connecting: questions that come meanwhile need the same connection.
+    connecting: tokio::sync::Mutex<()>,
 }
 
 impl Link {
     pub(crate) fn new(endpoint: Arc<Endpoint>, key: String, patience: Duration) -> Self {
-        Self { endpoint, key, patience, connection: Mutex::default() }
+        Self {
+            endpoint,
+            key,
+            patience,
+            connection: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Asks once, over the present connection or a new one.
@@ -30,18 +38,25 @@ impl Link {
         let answer = connection.send_packed_command(command).await;
         let answer = answer.and_then(Value::extract_error);
         if answer.as_ref().is_err_and(is_link_error) {
-            *self.connection.lock().await = None;
+            self.renew();
         }
         answer
     }
 
+    /// Leaves the present connection, which may lead to the wrong server: the next question goes over a new one.
+    pub(crate) fn renew(&self) {
+        let left = self.connection.lock().take();
+        drop(left);
+    }
+
     async fn connection(&self) -> RedisResult<MultiplexedConnection> {
-        // Held while connecting: questions that come meanwhile need the same connection.
-        let mut connection = self.connection.lock().await;
-        if let Some(connection) = &*connection {
-            return Ok(connection.clone());
+        let _connecting = self.connecting.lock().await;
+        let present = self.connection.lock().clone();
+        if let Some(connection) = present {
+            return Ok(connection);
         }
         let new = self.endpoint.connect(&self.key, self.patience).await?;
-        Ok(connection.insert(new).clone())
+        *self.connection.lock() = Some(new.clone());
+        Ok(new)
     }
 }

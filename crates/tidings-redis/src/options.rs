@@ -45,6 +45,7 @@ impl RedisOptions {
 
     pub(crate) fn check(&self) -> Result<(), LogError> {
         const MAX_NAME: usize = 100;
+        const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
         let name = &self.name;
         let is_name = |byte: u8| byte.is_ascii_graphic() && byte != b'{' && byte != b'}';
@@ -55,6 +56,18 @@ impl RedisOptions {
         }
         if self.max_events == 0 {
             return Err(refused("max events is 0"));
+        }
+        for (field, time) in [
+            ("idempotency window", self.idempotency_window),
+            ("append timeout", self.append_timeout),
+            ("answer timeout", self.answer_timeout),
+            ("connect timeout", self.connect_timeout),
+            ("timeout of replicas", self.replicas.map_or(Duration::ZERO, |(_, timeout)| timeout)),
+        ] {
+            // Clocks end somewhere, and so do the times to live of keys.
+            if time > YEAR {
+                return Err(refused(format_args!("{field} is longer than a year")));
+            }
         }
         Ok(())
     }
@@ -73,6 +86,16 @@ mod tests {
         }
         let error = refused(RedisOptions { max_events: 0, ..Default::default() });
         assert_eq!(error, "redis: max events is 0");
+        let (ever, options) = (Duration::MAX, RedisOptions::default());
+        for (field, options) in [
+            ("idempotency window", RedisOptions { idempotency_window: ever, ..options.clone() }),
+            ("append timeout", RedisOptions { append_timeout: ever, ..options.clone() }),
+            ("answer timeout", RedisOptions { answer_timeout: ever, ..options.clone() }),
+            ("connect timeout", RedisOptions { connect_timeout: ever, ..options.clone() }),
+            ("timeout of replicas", RedisOptions { replicas: Some((1, ever)), ..options }),
+        ] {
+            assert_eq!(refused(options), format!("redis: {field} is longer than a year"));
+        }
         assert!(RedisOptions::default().check().is_ok());
     }
 }

@@ -35,6 +35,8 @@ impl Lua {
 /// entry, unless the topic is finished, which is an error, or `once` exists. `once` then holds the entry's id and the nonce of its
 /// publication, for `window` milliseconds. The answer is what it holds, or would hold. If
 /// replicas are waited for (`waits`), it is written also where it exists: a server waits only for what the connection wrote.
+///
+/// Redis undoes nothing when a script fails. So what fails after the entry was appended has a code of its own.
 pub(crate) static APPEND: LazyLock<Lua> = LazyLock::new(|| {
     Lua::new(
         "local once, topic = KEYS[4], ARGV[7]\n\
@@ -48,12 +50,18 @@ pub(crate) static APPEND: LazyLock<Lua> = LazyLock::new(|| {
            return redis.error_reply('FINISHED topic is finished')\n\
          end\n\
          local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 6))\n\
-         if ARGV[2] == '1' then\n\
-           redis.call('HSET', KEYS[2], topic, id)\n\
-           redis.call('ZADD', KEYS[3], string.match(id, '^%d+'), topic)\n\
-         end\n\
          done = id .. ' ' .. ARGV[4]\n\
-         if once then redis.call('SET', once, done, 'PX', ARGV[3]) end\n\
+         local failure\n\
+         local function note(...)\n\
+           local answer = redis.pcall(...)\n\
+           if type(answer) == 'table' and answer.err then failure = answer.err end\n\
+         end\n\
+         if once then note('SET', once, done, 'PX', ARGV[3]) end\n\
+         if ARGV[2] == '1' then\n\
+           note('HSET', KEYS[2], topic, id)\n\
+           note('ZADD', KEYS[3], string.match(id, '^%d+'), topic)\n\
+         end\n\
+         if failure then return redis.error_reply('KEPT ' .. failure) end\n\
          return done",
     )
 });

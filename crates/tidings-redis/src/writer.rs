@@ -28,7 +28,7 @@ pub(crate) struct Job {
     deadline: Instant,
     /// Tells this publication from others with the same idempotency key.
     nonce: u64,
-    /// It may be in the stream.
+    /// It may be in the stream, by an attempt that was made before.
     is_sent: bool,
     _pending: OwnedSemaphorePermit,
 }
@@ -53,6 +53,14 @@ impl Job {
     /// Whether it may be sent again, whatever happened to it.
     fn is_repeatable(&self) -> bool {
         self.append.key.is_some()
+    }
+
+    /// The error to answer with. What the server says of the last attempt tells nothing about those before.
+    fn failure(&self, error: &RedisError) -> LogError {
+        match self.is_sent {
+            true => unacknowledged("append", error),
+            false => failed("append", error),
+        }
     }
 
     fn size(&self) -> usize {
@@ -152,7 +160,8 @@ impl Writer {
             self.waiting.drain(..).partition(|job| job.deadline <= now);
         self.waiting = waiting;
         for job in late {
-            job.reply.send(Err(too_late(job.is_sent, self.last_error.as_ref())));
+            let error = too_late(&job, self.last_error.as_ref());
+            job.reply.send(Err(error));
         }
     }
 
@@ -196,25 +205,27 @@ impl Writer {
     }
 
     async fn append(&mut self, mut connection: MultiplexedConnection) {
-        let mut batch = self.next_batch();
+        let batch = self.next_batch();
         let pipeline = self.pipeline(&batch);
         let count = pipeline.len();
-        for job in &mut batch {
-            job.is_sent = true;
-        }
         match connection.send_packed_commands(&pipeline, 0, count).await {
             Ok(mut answers) => {
-                self.backoff.reset();
                 let replicated = match self.engine.options.replicas {
                     Some((needed, _)) => replicated(answers.pop(), needed),
                     None => Ok(()),
                 };
+                match &replicated {
+                    // A server that does not wait is the wrong one, or to be asked again only later.
+                    Err(error) if error.code().is_some() => self.lose(error.clone()),
+                    _ => self.backoff.reset(),
+                }
                 self.answer(batch, answers, replicated);
             }
             Err(error) => {
-                for job in batch.into_iter().rev() {
+                for mut job in batch.into_iter().rev() {
+                    job.is_sent = true;
                     let may_retry = job.is_repeatable();
-                    self.retry_or_fail(job, may_retry, unacknowledged("append", &error));
+                    self.retry_or_fail(job, may_retry, &error);
                 }
                 self.lose(error);
             }
@@ -287,20 +298,25 @@ impl Writer {
 
     fn answer(&mut self, batch: Vec<Job>, answers: Vec<Value>, replicated: RedisResult<()>) {
         let mut again = Vec::new();
-        for (job, answer) in batch.into_iter().zip(answers) {
+        for (mut job, answer) in batch.into_iter().zip(answers) {
             let appended = answer.extract_error().and_then(|answer| read(answer, &job));
             match (appended, &replicated) {
                 (Ok(id), Ok(())) => self.appended(job, id),
-                (Ok(_), Err(error)) => again.push((job, error.clone())),
-                (Err(error), _) => again.push((job, error)),
+                // It is in the stream, whatever is said of the replicas.
+                (Ok(_), Err(error)) => {
+                    job.is_sent = true;
+                    let may_retry = job.is_repeatable();
+                    again.push((job, may_retry, error.clone()));
+                }
+                (Err(error), _) => {
+                    // Nothing has happened to what the server refuses.
+                    job.is_sent |= error.code().is_none();
+                    again.push((job, is_passing(&error), error));
+                }
             }
         }
-        for (mut job, error) in again.into_iter().rev() {
-            let is_passing = is_passing(&error);
-            // Nothing has happened to what was refused for now.
-            job.is_sent &= !is_passing || job.is_repeatable();
-            let may_retry = is_passing || replicated.is_err() && job.is_repeatable();
-            self.retry_or_fail(job, may_retry, unacknowledged("append", &error));
+        for (job, may_retry, error) in again.into_iter().rev() {
+            self.retry_or_fail(job, may_retry, &error);
             if is_link_error(&error) {
                 self.lose(error);
             }
@@ -319,10 +335,11 @@ impl Writer {
     }
 
     /// Puts a job back to the front if it may be tried again, and answers it if not.
-    fn retry_or_fail(&mut self, job: Job, may_retry: bool, failure: LogError) {
+    fn retry_or_fail(&mut self, job: Job, may_retry: bool, error: &RedisError) {
         if may_retry && job.deadline > Instant::now() {
             self.waiting.push_front(job);
         } else {
+            let failure = job.failure(error);
             job.reply.send(Err(failure));
         }
     }
@@ -352,10 +369,9 @@ fn replicated(answer: Option<Value>, needed: u32) -> RedisResult<()> {
     }
 }
 
-fn too_late(is_sent: bool, last_error: Option<&RedisError>) -> LogError {
-    match (last_error, is_sent) {
-        (Some(error), true) => unacknowledged("append", error),
-        (Some(error), false) => failed("append", error),
+fn too_late(job: &Job, last_error: Option<&RedisError>) -> LogError {
+    match (last_error, job.is_sent) {
+        (Some(error), _) => job.failure(error),
         (None, true) => {
             LogError::new(LogErrorKind::Unacknowledged, "redis: cannot append: no answer in time")
         }
@@ -367,7 +383,8 @@ fn too_late(is_sent: bool, last_error: Option<&RedisError>) -> LogError {
 
 #[cfg(test)]
 mod tests {
-    use tidings::{Event, Topic};
+    use tidings::backend::Receiver;
+    use tidings::{Event, IdempotencyKey, Topic};
     use tokio::sync::{Semaphore, mpsc};
 
     use super::*;
@@ -380,11 +397,24 @@ mod tests {
         Writer::new(Arc::new(Engine::new(options, endpoint)), jobs, Arc::default())
     }
 
-    fn job(event: Event) -> Job {
-        let append = Append::new(Topic::new("a").unwrap(), event, None);
+    fn job(event: Event, key: Option<&str>) -> (Job, Receiver<Appended>) {
+        let key = key.map(|key| IdempotencyKey::new(key).unwrap());
+        let append = Append::new(Topic::new("a").unwrap(), event, key);
         let pending = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let (reply, _) = Reply::new();
-        Job::new(append, reply, Duration::from_secs(5), pending)
+        let (reply, appended) = Reply::new();
+        (Job::new(append, reply, Duration::from_secs(5), pending), appended)
+    }
+
+    fn answer(line: &str) -> Value {
+        redis::parse_redis_value(line.as_bytes()).unwrap()
+    }
+
+    fn error(line: &str) -> RedisError {
+        answer(line).extract_error().unwrap_err()
+    }
+
+    fn kind(appended: Receiver<Appended>) -> LogErrorKind {
+        appended.wait().unwrap_err().kind()
     }
 
     #[test]
@@ -404,9 +434,55 @@ mod tests {
         let mut writer = writer(RedisOptions::default());
         for _ in 0..3 {
             let event = Event::comment("x".repeat(Writer::BATCH_BYTES / 2)).unwrap();
-            writer.waiting.push_back(job(event));
+            writer.waiting.push_back(job(event, None).0);
         }
         assert_eq!(writer.next_batch().len(), 2);
         assert_eq!(writer.next_batch().len(), 1);
+    }
+
+    #[test]
+    fn an_event_in_the_stream_is_in_doubt_whatever_is_said_of_the_replicas() {
+        for refusal in ["-BUSY later\r\n", "-NOPERM never\r\n", "-UNBLOCKED a replica\r\n"] {
+            let mut writer = writer(RedisOptions::default());
+            let (plain, in_doubt) = job(Event::new("plain"), None);
+            let (keyed, _waits) = job(Event::new("keyed"), Some("key"));
+            let (last, refused) = job(Event::new("last"), Some("last"));
+            let answers = ["+5-0\r\n", "+5-1 a\r\n", "-FINISHED topic is finished\r\n"];
+            let answers = answers.map(answer).to_vec();
+            writer.answer(vec![plain, keyed, last], answers, Err(error(refusal)));
+            // Only what has a key is tried again.
+            let again: Vec<_> = writer.waiting.iter().map(|job| job.append.event.data()).collect();
+            assert_eq!(again, [Some("keyed")], "{refusal}");
+            assert_eq!(kind(in_doubt), LogErrorKind::Unacknowledged);
+            assert_eq!(kind(refused), LogErrorKind::Finished);
+        }
+    }
+
+    #[test]
+    fn an_event_that_may_be_in_the_stream_stays_in_doubt_whatever_is_said_later() {
+        let expired = |is_sent| {
+            let mut writer = writer(RedisOptions::default());
+            let (mut job, appended) = job(Event::new("x"), Some("key"));
+            (job.is_sent, job.deadline) = (is_sent, Instant::now());
+            writer.last_error = Some(error("-LOADING Redis is loading\r\n"));
+            writer.waiting.push_back(job);
+            writer.expire();
+            assert!(writer.waiting.is_empty());
+            kind(appended)
+        };
+        let refused = |is_sent| {
+            let mut writer = writer(RedisOptions::default());
+            let (mut job, appended) = job(Event::new("x"), Some("key"));
+            job.is_sent = is_sent;
+            writer.answer(vec![job], vec![answer("-OOM no memory\r\n")], Ok(()));
+            assert!(writer.waiting.is_empty());
+            kind(appended)
+        };
+        for (is_sent, kinds) in [
+            (false, [LogErrorKind::Unavailable, LogErrorKind::Full]),
+            (true, [LogErrorKind::Unacknowledged; 2]),
+        ] {
+            assert_eq!([expired(is_sent), refused(is_sent)], kinds);
+        }
     }
 }

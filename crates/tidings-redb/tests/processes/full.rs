@@ -60,7 +60,7 @@ pub(crate) fn a_full_disk_refuses_events_and_loses_none() {
 pub(crate) fn no_room_to_begin_is_a_sentence() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("events.redb");
-    for kib in [0, 4, 40] {
+    for kib in [0, 1, 2, 4, 40] {
         let (said, complaints) = child::try_to_open(limited("open", kib, &path));
         let start = format!("redb: {}: there is no room: ", path.display());
         assert!(

@@ -79,6 +79,24 @@ async fn a_function_maps_channels_to_topics() {
 }
 
 #[tokio::test]
+async fn a_function_that_panics_costs_its_message_only() {
+    let Some(server) = server().await else { return };
+    let hub = Hub::new();
+    let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
+    let bridge = PubSubBridge::builder(server.url()).pattern("*").topic(|channel| {
+        assert_ne!(channel, "bad", "on purpose");
+        Some(channel.to_owned())
+    });
+    let bridge = run(bridge, &hub).await;
+    publish(&server, "bad", "x").await;
+    publish(&server, "a", "one").await;
+    assert_eq!(next(&mut client).await, message("one"));
+    assert_eq!((bridge.received(), bridge.rejected()), (2, 1));
+    let error = bridge.last_error().expect("an error");
+    assert_eq!(error, r#"channel "bad": the function for its topic has panicked"#);
+}
+
+#[tokio::test]
 async fn an_envelope_has_topic_name_and_key() {
     let Some(server) = server().await else { return };
     // Also on a hub whose log is Redis itself, with a bridge on two nodes.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tidings::backend::{LogError, LogErrorKind};
-use tidings::{Event, Hub, error::PublishError};
+use tidings::{Event, Hub, Link, error::PublishError};
 use tidings_redis::RedisLog;
 use tidings_testkit::guarded::copy_folder;
 use tidings_testkit::limit::{eventually, within};
@@ -11,7 +11,7 @@ use tidings_testkit::log::Client;
 use tidings_testkit::proxy::{Passing, Proxy};
 use tidings_testkit::redis::Server;
 
-use super::{epoch, id_of, node, publish, server};
+use super::{epoch, id_of, node, publish, server, server_with};
 
 /// The kind of error that the log answered with.
 fn log_error(error: &PublishError) -> LogErrorKind {
@@ -19,7 +19,7 @@ fn log_error(error: &PublishError) -> LogErrorKind {
     source.downcast_ref::<LogError>().expect("an error of the log").kind()
 }
 
-async fn proxy(server: &Server) -> (Proxy, String) {
+pub(super) async fn proxy(server: &Server) -> (Proxy, String) {
     let addr = SocketAddr::from(([127, 0, 0, 1], server.port()));
     let proxy = Proxy::start(addr).await.expect("a port");
     let url = format!("redis://{}/", proxy.addr());
@@ -280,6 +280,22 @@ async fn a_link_that_passes_nothing_is_noticed_and_what_was_missed_comes() {
         assert_eq!(seen, ids, "{passing:?}");
         eventually("a node that is ready", || cut_off.health().is_ready()).await;
     }
+}
+
+#[tokio::test]
+async fn health_has_the_last_error_of_an_outage() {
+    let Some(server) = server().await else { return };
+    let Some(locked) = server_with(&["--requirepass", "secret"]).await else { return };
+    let (proxy, url) = proxy(&server).await;
+    let hub = node(&url).await;
+    eventually("a node that is ready", || hub.health().is_ready()).await;
+    proxy.pass(Passing::Neither);
+    let is_down = || matches!(hub.health().link, Link::Down { .. });
+    eventually("a link that is down", is_down).await;
+    proxy.lead_to(SocketAddr::from(([127, 0, 0, 1], locked.port())));
+    proxy.pass(Passing::Both);
+    proxy.reset();
+    eventually("its last error", || hub.health().to_string().contains("NOAUTH")).await;
 }
 
 #[tokio::test]

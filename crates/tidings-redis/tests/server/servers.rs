@@ -1,9 +1,10 @@
 //! The ways to a server: credentials, TLS, protocols, Sentinel, Cluster.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use tidings::backend::LogErrorKind;
-use tidings::{Event, Hub};
+use tidings::backend::{LogError, LogErrorKind};
+use tidings::{Event, Hub, error::PublishError};
 use tidings_redis::RedisLog;
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::log::Client;
@@ -12,6 +13,7 @@ use tidings_testkit::redis::Server;
 use tidings_testkit::requirements::met;
 use tokio::time::{interval, sleep};
 
+use super::history::proxy;
 use super::{epoch, id_of, node, publish, server, server_with};
 
 /// The command with all permissions that the crate's documentation lists.
@@ -21,6 +23,19 @@ fn documented_rules() -> Vec<&'static str> {
     let (rules, _) = rules.split_once("//! ```").expect("a block of text ends");
     let rules = rules.split_whitespace().filter(|word| *word != "//!");
     ["ACL", "SETUSER"].into_iter().chain(rules).collect()
+}
+
+/// A user with these permissions, and then these changes of them. The result is an address for it.
+async fn user(server: &Server, changes: &[&str]) -> String {
+    server.cli(&documented_rules()).await;
+    server.cli(&[&["ACL", "SETUSER", "hub"], changes].concat()).await;
+    format!("redis://hub:secret@127.0.0.1:{}/", server.port())
+}
+
+#[track_caller]
+fn assert_in_doubt(error: &PublishError) {
+    let kind = error.log_error().map(LogError::kind);
+    assert_eq!(kind, Some(LogErrorKind::Unacknowledged), "{error}");
 }
 
 /// An event goes through a node at this address to the clients of another.
@@ -73,14 +88,48 @@ async fn a_password_is_required() {
 #[tokio::test]
 async fn a_user_needs_no_more_than_the_documentation_says() {
     let Some(server) = server().await else { return };
-    server.cli(&documented_rules()).await;
-    works(&format!("redis://hub:secret@127.0.0.1:{}/", server.port())).await;
+    works(&user(&server, &[]).await).await;
     // An error names the permission that is missing.
-    server.cli(&["ACL", "SETUSER", "hub", "-xadd"]).await;
-    let hub = node(&format!("redis://hub:secret@127.0.0.1:{}/", server.port())).await;
+    let hub = node(&user(&server, &["-xadd"]).await).await;
     let error = publish(&hub, "a", "refused").await.unwrap_err();
     assert!(error.to_string().contains("NOPERM"), "{error}");
     assert!(error.to_string().contains("xadd"), "{error}");
+}
+
+#[tokio::test]
+async fn a_user_that_may_not_use_the_channel_of_the_nodes_is_refused() {
+    let Some(server) = server().await else { return };
+    for missing in ["resetchannels", "-subscribe", "-publish"] {
+        let url = user(&server, &[missing]).await;
+        let error = within("an answer", RedisLog::connect(&url)).await.expect_err(missing);
+        assert_eq!(error.kind(), LogErrorKind::Refused, "{missing}: {error}");
+        assert!(error.to_string().contains("NOPERM"), "{missing}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_hear_the_others_is_not_ready() {
+    let Some(server) = server().await else { return };
+    let hub = node(&user(&server, &[]).await).await;
+    eventually("a node that is ready", || hub.health().is_ready()).await;
+    server.cli(&["ACL", "SETUSER", "hub", "resetchannels"]).await;
+    let reason = "redis: cannot hear other nodes: NOPERM";
+    eventually("a node that says why", || hub.health().to_string().contains(reason)).await;
+    // Events are appended and delivered.
+    let id = id_of(&hub, "a", "one").await;
+    Client::expect(&hub, &["a"], Some(&id), "resumed").await;
+    user(&server, &[]).await;
+    eventually("a node that is ready", || hub.health().is_ready()).await;
+}
+
+#[tokio::test]
+async fn an_event_whose_key_cannot_be_noted_is_in_doubt() {
+    let Some(server) = server().await else { return };
+    let hub = node(&user(&server, &["-set"]).await).await;
+    let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
+    let published = within("an answer", hub.publish_once("key", "a", Event::new("once"))).await;
+    assert_in_doubt(&published.unwrap_err());
+    assert_eq!(client.read(1).await[0].data(), "once");
 }
 
 #[tokio::test]
@@ -198,6 +247,42 @@ async fn an_event_is_acknowledged_only_when_the_replicas_have_it() {
     replica.kill().await;
     let error = publish(&hub, "a", "two").await.unwrap_err();
     assert!(error.to_string().contains("0 of 1 replicas have it"), "{error}");
+}
+
+#[tokio::test]
+async fn an_event_that_a_server_does_not_wait_for_is_in_doubt_and_comes_once() {
+    let Some(server) = server().await else { return };
+    let log = RedisLog::builder(user(&server, &["-wait"]).await)
+        .wait_replicas(1, Duration::from_millis(500))
+        .append_timeout(Duration::from_secs(1));
+    let hub = Hub::builder().build_on(log.connect().await.expect("the server is running"));
+    let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
+    let error = publish(&hub, "a", "plain").await.unwrap_err();
+    assert_in_doubt(&error);
+    assert!(error.to_string().contains("'wait'"), "{error}");
+    let keyed = within("an answer", hub.publish_once("key", "a", Event::new("keyed"))).await;
+    assert_in_doubt(&keyed.unwrap_err());
+    let seen: Vec<_> = client.read(2).await.iter().map(|m| m.data().to_owned()).collect();
+    assert_eq!(seen, ["plain", "keyed"]);
+    assert_eq!(server.cli(&["XLEN", "{tidings}:log"]).await, "2");
+}
+
+/// Behind one address, which leads to the new primary for new connections only.
+#[tokio::test]
+async fn what_a_node_tells_the_others_reaches_those_of_a_new_primary() {
+    let Some(old) = server().await else { return };
+    let new = Server::start_replica(&old).await.expect("Redis is installed");
+    let (proxy, url) = proxy(&old).await;
+    let (hub, other) = (node(&url).await, node(&url).await);
+    let mut client = Client::expect(&other, &["a"], None, "fresh").await;
+    hear(&mut client, &hub, "before").await;
+    new.until(&["EXISTS", "{tidings}:log"], "1").await;
+    new.cli(&["REPLICAOF", "NO", "ONE"]).await;
+    proxy.lead_to(SocketAddr::from(([127, 0, 0, 1], new.port())));
+    old.cli(&["REPLICAOF", "127.0.0.1", &new.port().to_string()]).await;
+    let later = node(&url).await;
+    let mut client = Client::expect(&later, &["a"], None, "fresh").await;
+    hear(&mut client, &hub, "after").await;
 }
 
 /// A primary, a replica that has the same, and a Sentinel that knows both.
