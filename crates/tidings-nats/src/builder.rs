@@ -14,7 +14,8 @@ use crate::subject::is_prefix;
 /// Options of a [`NatsLog`]; made by [`NatsLog::builder`].
 ///
 /// The node that comes first makes the stream, with its options. A later node whose options differ is refused,
-/// with the field that differs; options of the stream that it does not set are taken from the stream.
+/// with the field that differs; options of the stream that it does not set are taken from the stream. No duration may be longer
+/// than 36,500 days.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -132,8 +133,9 @@ impl NatsLogBuilder {
     /// # Errors
     ///
     /// - [`LogErrorKind::Unavailable`] if no server answers;
-    /// - [`LogErrorKind::Refused`] if an option is out of range, if the server does not accept the credentials or has
-    ///   no JetStream, or if the stream exists with other options, with the field that differs;
+    /// - [`LogErrorKind::Refused`] if an option is out of range, if the server does not accept the credentials, has no
+    ///   JetStream, or complains of a [permission](crate#subjects-and-permissions) that is missing, or if the stream exists with
+    ///   other options, with the field that differs;
     /// - [`LogErrorKind::Full`] if there is no room for the stream;
     /// - [`LogErrorKind::Corrupt`] if the epoch that it has stored cannot be read;
     /// - [`LogErrorKind::Closed`] outside of a tokio runtime.
@@ -166,6 +168,9 @@ impl fmt::Debug for NatsLogBuilder {
     }
 }
 
+/// A server counts nanoseconds, up to some 290 years.
+const LONGEST: Duration = Duration::from_secs(36_500 * 24 * 3600);
+
 fn check(options: &NatsOptions) -> Result<(), LogError> {
     let NatsOptions { stream, prefix, .. } = options;
     let refused = |cause: String| Err(error(LogErrorKind::Refused, cause));
@@ -177,7 +182,17 @@ fn check(options: &NatsOptions) -> Result<(), LogError> {
             "prefix: `{prefix}` is not made of tokens of letters, digits, - and _"
         ));
     }
-    Ok(())
+    let limits = &options.limits;
+    let durations = [
+        ("max_age", limits.max_age.unwrap_or_default()),
+        ("idempotency_window", limits.idempotency_window.unwrap_or_default()),
+        ("append_timeout", options.append_timeout),
+        ("request_timeout", options.request_timeout),
+    ];
+    match durations.into_iter().find(|(_, duration)| *duration > LONGEST) {
+        Some((field, duration)) => refused(format!("{field}: {duration:?} is too long")),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -190,5 +205,23 @@ mod tests {
             let error = builder.connect("nats://127.0.0.1:1").await.unwrap_err();
             assert_eq!(error.kind(), LogErrorKind::Refused);
         }
+    }
+
+    #[tokio::test]
+    async fn durations_out_of_range_are_refused_with_the_field() {
+        let builder = NatsLog::builder;
+        for (field, builder) in [
+            ("max_age", builder().max_age(Duration::MAX)),
+            ("idempotency_window", builder().idempotency_window(Duration::MAX)),
+            ("append_timeout", builder().append_timeout(Duration::MAX)),
+            ("request_timeout", builder().request_timeout(Duration::MAX)),
+        ] {
+            let error = builder.connect("nats://127.0.0.1:1").await.unwrap_err();
+            assert_eq!(error.kind(), LogErrorKind::Refused, "{error}");
+            assert!(error.to_string().starts_with(&format!("nats: {field}: ")), "{error}");
+        }
+        let longest = builder().append_timeout(LONGEST).request_timeout(LONGEST);
+        let error = longest.connect("nats://127.0.0.1:1").await.unwrap_err();
+        assert_eq!(error.kind(), LogErrorKind::Unavailable, "{error}");
     }
 }

@@ -34,6 +34,16 @@ impl Complaint {
             _ => error,
         }
     }
+
+    /// The same for a log that is connecting: it does not get a permission by trying again.
+    pub(crate) fn explain_at_connect(&self, error: LogError) -> LogError {
+        let explained = self.explain(error);
+        let text = explained.to_string();
+        match text.contains("Permissions Violation") {
+            true => LogError::new(LogErrorKind::Refused, text).with_source(explained),
+            false => explained,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -51,6 +61,9 @@ mod tests {
         let explained = complaint.explain(no_answer("read")).to_string();
         let expected = "nats: read: no answer in time; the server said: Permissions Violation";
         assert_eq!(explained, expected);
+        assert_eq!(complaint.explain(no_answer("read")).kind(), LogErrorKind::Unavailable);
+        let refused = complaint.explain_at_connect(no_answer("read"));
+        assert_eq!((refused.kind(), &*refused.to_string()), (LogErrorKind::Refused, expected));
         let full = complaint.explain(error(LogErrorKind::Full, "stream is full"));
         assert_eq!(full.to_string(), "nats: stream is full");
     }

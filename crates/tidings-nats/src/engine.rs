@@ -13,11 +13,11 @@ use async_nats::jetstream::stream::{LastRawMessageError, LastRawMessageErrorKind
 use parking_lot::Mutex;
 use tidings::backend::{Epoch, LogError};
 use tokio::sync::watch;
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 
 use crate::complaint::Complaint;
 use crate::epoch::Epochs;
-use crate::error::{asking, publishing};
+use crate::error::{asking, no_answer, publishing};
 use crate::limits::StreamLimits;
 use crate::stream_state::{History, StreamState};
 use crate::subject::Subjects;
@@ -37,6 +37,8 @@ pub(crate) struct Engine {
     history: Mutex<History>,
     /// The number of the connection over which the history was last examined.
     verified: watch::Sender<u64>,
+    /// How long a question may take, with the wait for the client to take it: without a link, it may take nothing.
+    limit: Duration,
 }
 
 impl Engine {
@@ -68,6 +70,8 @@ impl Engine {
             epochs,
             history,
             verified,
+            // Some questions are several requests.
+            limit: request_timeout.saturating_mul(5),
         };
         let state = engine.state().await?;
         Ok((Arc::new(engine), state))
@@ -122,6 +126,10 @@ impl Engine {
 
     /// Asks for the stream's state, with its history.
     pub(crate) async fn state(&self) -> Result<StreamState, LogError> {
+        self.in_time("stream", self.state_at_any_time()).await
+    }
+
+    async fn state_at_any_time(&self) -> Result<StreamState, LogError> {
         let info = self.stream.get_info().await.map_err(|error| asking("stream", error))?;
         let created = info.created.unix_timestamp_nanos();
         let epoch = self.epochs.of(created).await?;
@@ -150,13 +158,21 @@ impl Engine {
         from: u64,
     ) -> Result<Option<StreamMessage>, LogError> {
         let request = self.stream.raw_message_builder().sequence(from).next_by_subject(filter);
-        answered(request.send().await)
+        self.in_time("read", async { answered(request.send().await) }).await
     }
 
     /// The newest message on a subject, as the stream's leader has it.
     pub(crate) async fn newest_of(&self, subject: &str) -> Result<Option<StreamMessage>, LogError> {
         let request = self.stream.raw_message_builder().last_by_subject(subject);
-        answered(request.send().await)
+        self.in_time("read", async { answered(request.send().await) }).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        what: &str,
+        answer: impl Future<Output = Result<T, LogError>>,
+    ) -> Result<T, LogError> {
+        timeout(self.limit, answer).await.unwrap_or_else(|_| Err(no_answer(what)))
     }
 }
 

@@ -42,6 +42,8 @@ mod interruption;
 mod marker_requests;
 mod merged_subscriptions;
 mod refill;
+#[cfg(all(test, unix))]
+mod tests;
 mod witness;
 
 use std::collections::BTreeSet;
@@ -189,6 +191,10 @@ impl Follower {
                 }
                 Interruption::LinkLost(error) => {
                     let error = self.engine.complaint.explain(error);
+                    // Those that wait are answered, too: without a link, nothing else takes them.
+                    while let Ok(command) = self.commands.try_recv() {
+                        self.take_command(command);
+                    }
                     self.marker_requests.fail(&error);
                     if self.replica.link(Err(&error)).is_err() {
                         return;

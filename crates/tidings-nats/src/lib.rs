@@ -70,7 +70,9 @@
 //! wildcards is sent twice, and handed on once.
 //!
 //! Events of patterns are read back in the same way, by up to eight subjects and wildcards, or else by reading
-//! everything; also by a node that is not selective.
+//! everything; also by a node that is not selective. The newest events are looked for from the end of the stream backwards, with a
+//! request for each message that the wildcards cover: what has few among very many makes its client wait for the first of them.
+//! Clients that resume do not wait for such a search.
 //!
 //! # What acknowledged means
 //!
@@ -101,7 +103,7 @@
 //! the streams, `$JS.API.STREAM.CREATE.` of both; and to subscribe to `tidings-live.>`, `tidings-signal` and
 //! `_INBOX.>`. Nobody else should be allowed to publish to `tidings-live.>`: nodes would mistake it for what the
 //! stream republishes. What lacks a permission gets no answer from the server; the error then says what the server has
-//! complained about.
+//! complained about. A log that connects sends itself a signal, and is refused without the permissions for that.
 //!
 //! # Sizes
 //!
@@ -135,6 +137,7 @@ mod limits;
 mod log;
 mod message;
 mod options;
+mod parts;
 mod reader;
 mod stream_state;
 mod subject;

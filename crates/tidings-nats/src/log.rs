@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use tidings::backend::{
-    Append, Appended, Log, LogError, LogErrorKind, Origin, Page, Read, Replica, Reply,
+    Append, Appended, Log, LogError, LogErrorKind, Origin, Page, Read, Replica, Reply, Start,
 };
 use tidings::{Topic, TopicPattern};
 use tokio::runtime::Handle;
@@ -19,7 +19,7 @@ use crate::appender::{Appender, Publication};
 use crate::connect_options::ConnectOptions;
 use crate::connection::{addresses, connection};
 use crate::engine::Engine;
-use crate::error::{asking, connecting, error, no_answer};
+use crate::error::{asking, connecting, error, link_is_down, no_answer};
 use crate::follower::{Command, Follower};
 use crate::limits::StreamLimits;
 use crate::options::NatsOptions;
@@ -59,7 +59,10 @@ pub struct NatsLog {
 #[derive(Debug, Clone)]
 struct Queues {
     appends: mpsc::Sender<Publication>,
-    questions: mpsc::Sender<Question>,
+    /// For the newest events, which may be looked for in all of the stream.
+    newest: mpsc::Sender<Question>,
+    pages: mpsc::Sender<Question>,
+    ends: mpsc::Sender<Question>,
     commands: mpsc::UnboundedSender<Command>,
     signals: mpsc::Sender<Bytes>,
 }
@@ -81,7 +84,7 @@ impl fmt::Debug for NatsLog {
 impl NatsLog {
     /// How many appends may wait; further ones are refused.
     const APPENDS: usize = 16_384;
-    /// How many questions may wait; further ones are refused.
+    /// How many questions of a kind may wait; further ones are refused.
     const QUESTIONS: usize = 4_096;
     /// How many signals may wait; further ones are dropped.
     const SIGNALS: usize = 1_024;
@@ -118,13 +121,16 @@ impl NatsLog {
         let limits = StreamLimits { append_timeout, ..options.limits.clone() };
         let link = (client, complaint.clone());
         let opened = Engine::open(link, name, subjects, limits, timeout).await;
-        let (engine, state) = opened.map_err(|error| complaint.explain(error))?;
+        let (engine, state) = opened.map_err(|error| complaint.explain_at_connect(error))?;
+        let checked = check_signals(&engine, timeout).await;
+        checked.map_err(|error| complaint.explain_at_connect(error))?;
         let (appends, queue) = mpsc::channel(Self::APPENDS);
-        let (questions, asked) = mpsc::channel(Self::QUESTIONS);
+        // Each kind waits for its own only.
+        let [(newest, newest_asked), (pages, pages_asked), (ends, ends_asked)] =
+            [(); 3].map(|()| mpsc::channel(Self::QUESTIONS));
         let (commands, commanded) = mpsc::unbounded_channel();
         let (signals, signalled) = mpsc::channel(Self::SIGNALS);
         let appender = Appender::new(engine.clone(), options.append_timeout);
-        let reader = Reader::new(engine.clone(), 5 * timeout);
         let oldest = state.first.saturating_sub(1);
         let position = match options.is_selective {
             true => state.last,
@@ -135,7 +141,7 @@ impl NatsLog {
             engine,
             runtime,
             options,
-            queues: Mutex::new(Some(Queues { appends, questions, commands, signals })),
+            queues: Mutex::new(Some(Queues { appends, newest, pages, ends, commands, signals })),
             origin,
             unstarted: Mutex::new(Some(Unstarted {
                 state,
@@ -146,7 +152,9 @@ impl NatsLog {
         };
         // It ends by itself when everything in its queue is answered.
         log.runtime.spawn(appender.run(queue));
-        log.spawn(reader.run(asked));
+        for asked in [newest_asked, pages_asked, ends_asked] {
+            log.spawn(Reader::new(log.engine.clone()).run(asked));
+        }
         Ok(log)
     }
 
@@ -202,26 +210,32 @@ impl Log for NatsLog {
     }
 
     fn read(&self, read: Read, reply: Reply<Page>) {
-        self.enqueue(reply, |queues, reply| match queues.questions.try_reserve() {
-            Ok(permit) => permit.send(Question::Read(read, reply)),
-            Err(_) => reply.send(Err(busy("read"))),
+        self.enqueue(reply, |queues, reply| {
+            let queue = match read.start {
+                Start::After(_) => &queues.pages,
+                Start::Newest { .. } => &queues.newest,
+            };
+            match queue.try_reserve() {
+                Ok(permit) => permit.send(Question::Read(read, reply)),
+                Err(_) => reply.send(Err(busy("read"))),
+            }
         });
     }
 
     fn finished(&self, topics: Vec<Topic>, reply: Reply<Vec<(Topic, u64)>>) {
-        self.enqueue(reply, |queues, reply| match queues.questions.try_reserve() {
+        self.enqueue(reply, |queues, reply| match queues.ends.try_reserve() {
             Ok(permit) => permit.send(Question::Finished(topics, reply)),
             Err(_) => reply.send(Err(busy("read"))),
         });
     }
 
     fn end(&self, reply: Reply<u64>) {
-        let limit = 2 * self.options.request_timeout;
+        let limit = self.options.request_timeout.saturating_mul(2);
         self.enqueue(reply, |queues, reply| {
             let (asked, answer) = Reply::new();
             let _ = queues.commands.send(Command::End(asked));
             self.runtime.spawn(async move {
-                // While the link is down, the follower does not look at its commands.
+                // A follower that begins again does not look at its commands meanwhile.
                 let answer = timeout(limit, answer).await;
                 reply.send(answer.unwrap_or_else(|_| Err(no_answer("end"))));
             });
@@ -259,6 +273,26 @@ impl Drop for NatsLog {
     fn drop(&mut self) {
         self.tasks.get_mut().iter().for_each(AbortHandle::abort);
     }
+}
+
+/// Sends a signal that means nothing, and waits for it. A node that may not send signals, or not receive them, would not be
+/// told, and would take all others for silent.
+async fn check_signals(engine: &Engine, limit: Duration) -> Result<(), LogError> {
+    let came_back = async {
+        let (client, subject) = (&engine.client, engine.subjects.signal());
+        let subscribed = client.subscribe(subject.clone()).await;
+        let mut signals = subscribed.map_err(|error| asking("signal", error))?;
+        let text = Bytes::from(format!("{:016x}", fastrand::u64(..)));
+        let sent = client.publish(subject, text.clone()).await;
+        sent.map_err(|error| asking("signal", error))?;
+        while let Some(signal) = signals.next().await {
+            if signal.payload == text {
+                return Ok(());
+            }
+        }
+        Err(link_is_down())
+    };
+    timeout(limit, came_back).await.unwrap_or_else(|_| Err(no_answer("signal")))
 }
 
 async fn send_signals(engine: Arc<Engine>, mut signals: mpsc::Receiver<Bytes>) {

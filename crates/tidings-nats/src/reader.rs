@@ -4,26 +4,24 @@
 //! [`Engine::next`] for the reason.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::message::StreamMessage;
+use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tidings::backend::{LogError, LogErrorKind, Page, Reach, Read, Record, Reply, Start};
 use tidings::{Topic, TopicPattern};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::interval;
 
 use crate::engine::Engine;
-use crate::error::{error, no_answer};
+use crate::error::error;
 use crate::message;
+use crate::parts::{AT_ONCE, Room, cut};
 use crate::subject::{Purpose, Subjects, covers};
 
-/// How many parts of the stream are read at a time.
-const AT_ONCE: usize = 16;
-/// Into how many parts a span is cut, at most.
-const PARTS: u64 = 32;
-/// The shortest part, in positions.
-const SHORTEST: u64 = 32;
 /// With more subjects and wildcards, everything is read, and the rest left out.
 const ONE_BY_ONE: usize = 8;
 
@@ -36,7 +34,7 @@ pub(crate) struct Span {
     pub(crate) to: u64,
 }
 
-/// The messages that are read: those of some subjects and wildcards, each read by itself.
+/// The messages that are read: those of some subjects and wildcards, none of which covers another.
 #[derive(Debug)]
 pub(crate) struct Filter(Vec<String>);
 
@@ -76,38 +74,38 @@ pub(crate) enum Question {
     Finished(Vec<Topic>, Reply<Vec<(Topic, u64)>>),
 }
 
-/// Answers questions.
-#[derive(Debug, Clone)]
+/// Answers questions of one kind.
+#[derive(Debug)]
 pub(crate) struct Reader {
     engine: Arc<Engine>,
     permits: Arc<Semaphore>,
-    timeout: Duration,
 }
 
 impl Reader {
     /// How many questions are answered at a time.
     const AT_ONCE: usize = 8;
 
-    pub(crate) fn new(engine: Arc<Engine>, timeout: Duration) -> Self {
-        Self { engine, permits: Arc::new(Semaphore::new(Self::AT_ONCE)), timeout }
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+        Self { engine, permits: Arc::new(Semaphore::new(Self::AT_ONCE)) }
     }
 
-    /// Answers questions until the queue is closed.
+    /// Answers questions until the queue is closed. Each takes as long as it takes, if each request is answered in time and
+    /// somebody waits for the answer.
     pub(crate) async fn run(self, mut questions: mpsc::Receiver<Question>) {
         while let Some(question) = questions.recv().await {
             // Fails only when it is closed, which does not happen.
             let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
-            let Self { engine, timeout, .. } = self.clone();
+            let engine = self.engine.clone();
             tokio::spawn(async move {
                 match question {
-                    Question::Read(read, reply) => {
-                        let page = tokio::time::timeout(timeout, engine.read(&read)).await;
-                        let page = page.unwrap_or_else(|_| Err(no_answer("read")));
-                        reply.send(page.map_err(|error| engine.complaint.explain(error)));
-                    }
+                    Question::Read(read, reply) => tokio::select! {
+                        page = engine.read(&read) => {
+                            reply.send(page.map_err(|error| engine.complaint.explain(error)));
+                        }
+                        () = is_given_up(&reply) => {}
+                    },
                     Question::Finished(topics, reply) => {
-                        let ends = tokio::time::timeout(timeout, engine.finished(topics)).await;
-                        let ends = ends.unwrap_or_else(|_| Err(no_answer("read")));
+                        let ends = engine.finished(topics).await;
                         reply.send(ends.map_err(|error| engine.complaint.explain(error)));
                     }
                 }
@@ -137,24 +135,36 @@ impl Engine {
 
     async fn read(&self, read: &Read) -> Result<Page, LogError> {
         let before = self.history();
-        let (from, span, reach) = match read.start {
-            Start::After(position) => {
-                let span = self.span_of(read, position, read.to, read.max_bytes).await?;
-                (position, span, Reach::default())
+        let filter = Filter::of(&self.subjects, &read.topics);
+        let (from, newest) = match read.start {
+            Start::After(position) => (position, None),
+            Start::Newest { count, since } => {
+                let (from, reach) = self.before_newest(read, &filter, count, since).await?;
+                (from, Some(reach))
             }
-            Start::Newest { count, since } => self.newest(read, count, since).await?,
         };
+        let span = self.span(&filter, from, read.to, read.max_bytes).await?;
         let state = self.state().await?;
         if state.history != before {
             return Err(error(LogErrorKind::Unavailable, "read: the history has just changed"));
         }
         // Asked after reading, so that nothing can be trimmed in between.
-        if matches!(read.start, Start::After(_)) && state.first > from + 1 {
-            let cause = format!("read: events after {from} are gone up to {}", state.first - 1);
-            return Err(error(LogErrorKind::Trimmed, cause));
-        }
-        let records = span.messages.iter().filter_map(|message| self.record(message)).collect();
-        Ok(Page::new(state.history.epoch, records, from, span.to).with_reach(reach))
+        let gone = state.first.saturating_sub(1);
+        let (from, reach) = match newest {
+            None if gone > from => {
+                let cause = format!("read: events after {from} are gone up to {gone}");
+                return Err(error(LogErrorKind::Trimmed, cause));
+            }
+            // Of the messages that are gone, it is not known what they were.
+            Some(_) if gone > from => (gone.min(read.to), Reach::Retained),
+            Some(Reach::Retained) if gone == 0 => (from, Reach::All),
+            reach => (from, reach.unwrap_or_default()),
+        };
+        let messages = span.messages.iter().filter(|message| message.sequence > from);
+        let records = messages.filter_map(|message| self.record(message));
+        let records = records.filter(|record| read.is_of(record.topic.as_str())).collect();
+        let to = span.to.max(from);
+        Ok(Page::new(state.history.epoch, records, from, to).with_reach(reach))
     }
 
     /// `None` for a message that is not an event: the replica counted it when it came.
@@ -165,70 +175,60 @@ impl Engine {
         message::record(stored.sequence, at, topic.as_str(), headers, &stored.payload).ok()
     }
 
-    /// The newest messages. Reads backwards in growing steps until there are enough.
-    async fn newest(
+    /// The position before the newest messages that were asked for, and why there are no more of them: looks backwards, and
+    /// remembers nothing but positions.
+    async fn before_newest(
         &self,
         read: &Read,
+        filter: &Filter,
         count: usize,
         since: u64,
-    ) -> Result<(u64, Span, Reach), LogError> {
-        let first = self.state().await?.first;
-        let mut found: Vec<StreamMessage> = Vec::new();
-        let (mut end, mut step) = (read.to, 256);
-        while end >= first && found.len() < count {
-            let begin = end.saturating_sub(step).max(first.saturating_sub(1));
-            let mut messages = self.span_of(read, begin, end, usize::MAX).await?.messages;
-            let is_old = messages.first().is_some_and(|message| millis(message) < since);
-            messages.append(&mut found);
-            found = messages;
-            if is_old || begin == 0 {
-                break;
+    ) -> Result<(u64, Reach), LogError> {
+        let gone = self.state().await?.first.saturating_sub(1);
+        let to = read.to;
+        let parts = cut(to.saturating_sub(gone)).map(move |(begin, end)| (to - end, to - begin));
+        let mut parts = stream::iter(parts)
+            .map(|(after, to)| self.asked_in(read, filter, after, to, since))
+            .buffered(AT_ONCE);
+        let (mut from, mut found) = (to, 0);
+        while found < count {
+            let Some((positions, is_oldest)) = parts.try_next().await? else {
+                return Ok((from, Reach::Retained));
+            };
+            for position in positions.into_iter().rev().take(count - found) {
+                from = position - 1;
+                found += 1;
             }
-            (end, step) = (begin, step * 2);
+            if is_oldest && found < count {
+                return Ok((from, Reach::Time));
+            }
         }
-        let is_old = found.first().is_some_and(|message| millis(message) < since);
-        found.retain(|message| millis(message) >= since);
-        let reach = match is_old {
-            _ if found.len() >= count => Reach::Count,
-            true => Reach::Time,
-            // Of the messages that are gone, it is not known what they were.
-            false if first > 1 => Reach::Retained,
-            false => Reach::All,
-        };
-        found.drain(..found.len().saturating_sub(count));
-        let from = found.first().map_or(read.to, |message| message.sequence - 1);
-        let mut bytes = 0;
-        let fits = |message: &StreamMessage| {
-            let has_room = bytes < read.max_bytes;
-            bytes += size(message);
-            has_room
-        };
-        let fitting = found.iter().map(fits).take_while(|fits| *fits).count();
-        let to = if fitting < found.len() {
-            found.truncate(fitting);
-            found.last().map_or(from, |message| message.sequence)
-        } else {
-            read.to
-        };
-        Ok((from, Span { messages: found, to }, reach))
+        Ok((from, Reach::Count))
     }
 
-    /// The messages that were asked for after a position, up to another or to the one that reaches `max_bytes`.
-    async fn span_of(
+    /// The positions of those messages of a part that were asked for, and whether it has events that are older.
+    async fn asked_in(
         &self,
         read: &Read,
+        filter: &Filter,
         after: u64,
         to: u64,
-        max_bytes: usize,
-    ) -> Result<Span, LogError> {
-        let filter = Filter::of(&self.subjects, &read.topics);
-        let mut span = self.span(&filter, after, to, max_bytes).await?;
-        let is_asked = |subject: &str| match self.subjects.purpose(subject) {
-            Ok(Purpose::Topic(topic)) => read.is_of(topic.as_str()),
-            _ => false,
+        since: u64,
+    ) -> Result<(Vec<u64>, bool), LogError> {
+        let (mut positions, mut is_oldest) = (Vec::new(), false);
+        let look = |message: StreamMessage| {
+            match self.subjects.purpose(&message.subject) {
+                Ok(Purpose::Own) => {}
+                _ if millis(&message) < since => is_oldest = true,
+                Ok(Purpose::Topic(topic)) if read.is_of(topic.as_str()) => {
+                    positions.push(message.sequence);
+                }
+                _ => {}
+            }
+            true
         };
-        span.messages.retain(|message| is_asked(&message.subject));
-        Ok(span)
+        self.walk(filter, after, to, look).await?;
+        Ok((positions, is_oldest))
     }
 
     /// Messages after a position, up to another or to the one that reaches `max_bytes`.
@@ -239,28 +239,11 @@ impl Engine {
         to: u64,
         max_bytes: usize,
     ) -> Result<Span, LogError> {
-        let spans = stream::iter(filter.0.clone())
-            .map(|subject| async move { self.span_of_one(&subject, after, to, max_bytes).await })
-            .buffered(ONE_BY_ONE);
-        let spans: Vec<Span> = spans.try_collect().await?;
-        let to = spans.iter().map(|span| span.to).min().unwrap_or(to);
-        let messages = spans.into_iter().flat_map(|span| span.messages);
-        let mut messages: Vec<_> = messages.filter(|message| message.sequence <= to).collect();
-        messages.sort_unstable_by_key(|message| message.sequence);
-        Ok(Span { messages, to })
-    }
-
-    async fn span_of_one(
-        &self,
-        subject: &str,
-        after: u64,
-        to: u64,
-        max_bytes: usize,
-    ) -> Result<Span, LogError> {
-        let length = (to.saturating_sub(after) / PARTS).max(SHORTEST);
-        let begins = (after..to).step_by(usize::try_from(length).unwrap_or(usize::MAX));
-        let mut parts = stream::iter(begins)
-            .map(|begin| self.part(subject, begin, to.min(begin.saturating_add(length)), max_bytes))
+        let room = Room::new(max_bytes);
+        let parts = cut(to.saturating_sub(after));
+        let parts = parts.map(move |(begin, end)| (after + begin, after + end));
+        let mut parts = stream::iter(parts)
+            .map(|(after, to)| self.part(filter, after, to, &room))
             .buffered(AT_ONCE);
         let (mut span, mut bytes) = (Span { messages: Vec::new(), to: after }, 0);
         while let Some(part) = parts.try_next().await? {
@@ -274,30 +257,72 @@ impl Engine {
             }
             span.to = part.to;
         }
-        Ok(Span { to: to.max(after), ..span })
+        Ok(span)
     }
 
+    /// The messages of a part, as long as there is room for more of them.
     async fn part(
+        &self,
+        filter: &Filter,
+        after: u64,
+        to: u64,
+        room: &Room,
+    ) -> Result<Span, LogError> {
+        let mut messages = Vec::new();
+        let keep = |message: StreamMessage| {
+            let has_room = room.take(after, size(&message));
+            messages.push(message);
+            has_room
+        };
+        let to = self.walk(filter, after, to, keep).await?;
+        Ok(Span { messages, to })
+    }
+
+    /// Calls `take` with the messages of a part, in order, until it returns false. Returns up to where that was.
+    async fn walk(
+        &self,
+        filter: &Filter,
+        after: u64,
+        to: u64,
+        mut take: impl FnMut(StreamMessage) -> bool,
+    ) -> Result<u64, LogError> {
+        let firsts = filter.0.iter().map(|subject| self.first_in(subject, after, to));
+        let firsts = try_join_all(firsts).await?;
+        // The next message of each subject, by its position.
+        let mut next = BTreeMap::new();
+        for (subject, message) in filter.0.iter().zip(firsts) {
+            next.extend(message.map(|message| (message.sequence, (subject, message))));
+        }
+        while let Some((position, (subject, message))) = next.pop_first() {
+            if !take(message) {
+                return Ok(position);
+            }
+            let message = self.first_in(subject, position, to).await?;
+            next.extend(message.map(|message| (message.sequence, (subject, message))));
+        }
+        Ok(to)
+    }
+
+    /// The first message of a subject after a position and up to another.
+    async fn first_in(
         &self,
         subject: &str,
         after: u64,
         to: u64,
-        max_bytes: usize,
-    ) -> Result<Span, LogError> {
-        let (mut span, mut bytes) = (Span { messages: Vec::new(), to }, 0);
-        let mut next = after + 1;
-        while next <= to && bytes < max_bytes {
-            match self.next(subject, next).await? {
-                Some(message) if message.sequence <= to => {
-                    next = message.sequence + 1;
-                    bytes += size(&message);
-                    span.messages.push(message);
-                }
-                _ => return Ok(span),
-            }
+    ) -> Result<Option<StreamMessage>, LogError> {
+        if after >= to {
+            return Ok(None);
         }
-        span.to = next - 1;
-        Ok(span)
+        let message = self.next(subject, after + 1).await?;
+        Ok(message.filter(|message| message.sequence <= to))
+    }
+}
+
+/// Waits until nobody waits for the answer any more.
+async fn is_given_up<T>(reply: &Reply<T>) {
+    let mut look = interval(Duration::from_millis(200));
+    while reply.is_awaited() {
+        look.tick().await;
     }
 }
 

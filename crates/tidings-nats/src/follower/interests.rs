@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::future::AbortHandle;
 use tidings::backend::PatternMap;
@@ -14,8 +14,8 @@ pub(super) struct Interests {
     wildcards: PatternMap<()>,
     /// By their subjects of the stream. Patterns with the same wildcard share one.
     subscriptions: HashMap<String, Subscription>,
-    /// Subjects that are to be subscribed to, and perhaps some that no interest needs any more.
-    unsubscribed: Vec<String>,
+    /// Subjects that are to be subscribed to.
+    unsubscribed: HashSet<String>,
     /// The replica was given everything that it follows up to here, from the stream itself.
     settled: u64,
     /// The newest event of each topic that was handed on after that.
@@ -56,7 +56,7 @@ impl Interests {
         for filter in &filters {
             let subscription = self.subscriptions.entry(filter.clone()).or_default();
             if subscription.users == 0 {
-                self.unsubscribed.push(filter.clone());
+                self.unsubscribed.insert(filter.clone());
             }
             subscription.users += 1;
         }
@@ -78,6 +78,7 @@ impl Interests {
             let Some(subscription) = self.subscriptions.get_mut(filter) else { continue };
             subscription.users -= 1;
             if subscription.users == 0 {
+                self.unsubscribed.remove(filter);
                 let removed = self.subscriptions.remove(filter);
                 removed.and_then(|removed| removed.handle).inspect(AbortHandle::abort);
             }
@@ -85,18 +86,12 @@ impl Interests {
     }
 
     /// A subject that is to be subscribed to, until it [is](Self::subscribed).
-    pub(super) fn next_unsubscribed(&mut self) -> Option<String> {
-        while let Some(filter) = self.unsubscribed.last() {
-            let needed = self.subscriptions.get(filter);
-            if needed.is_some_and(|subscription| subscription.handle.is_none()) {
-                return Some(filter.clone());
-            }
-            self.unsubscribed.pop();
-        }
-        None
+    pub(super) fn next_unsubscribed(&self) -> Option<String> {
+        self.unsubscribed.iter().next().cloned()
     }
 
     pub(super) fn subscribed(&mut self, filter: &str, handle: AbortHandle) {
+        self.unsubscribed.remove(filter);
         match self.subscriptions.get_mut(filter) {
             Some(subscription) => subscription.handle = Some(handle),
             None => handle.abort(),
@@ -238,6 +233,18 @@ mod tests {
         assert_eq!(subscribe(&mut interests), ["tidings.a%2E", "tidings.a.>"]);
         assert!(!interests.follow(&pattern("a.*"), 1, 10), "by an interest that was removed");
         assert!(interests.follow(&pattern("a.*"), 2, 10));
+    }
+
+    #[test]
+    fn nothing_is_left_of_interests_that_are_gone_before_they_are_subscribed_to() {
+        let mut interests = interests(&["a.*"]);
+        for number in 0..1_000 {
+            let pattern = pattern(&format!("user.{number}"));
+            assert!(interests.add(&subjects(), pattern.clone(), number));
+            interests.remove(&pattern);
+        }
+        assert!(interests.unsubscribed.is_empty());
+        assert!(is_subscribed(&interests, "tidings.a.>"));
     }
 
     #[test]

@@ -34,12 +34,15 @@ impl Follower {
 
     /// Asks for the stream's state. Begins another history if the stream does not continue what this node has seen.
     async fn examine(&mut self) -> Result<StreamState, Interruption> {
-        let state = self.engine.state().await?;
+        let mut state = self.engine.state().await?;
         let is_same = state.history == self.state.history;
         if is_same && (self.is_overtaken || !self.is_continued(&state).await?) {
             self.engine.begin_history(&state.history).await?;
+            state = self.engine.state().await?;
+        }
+        // Whoever has begun this one: another node, or this one, and the answer was lost.
+        if state.history != self.state.history {
             self.is_overtaken = false;
-            return Ok(self.engine.state().await?);
         }
         Ok(state)
     }

@@ -170,6 +170,23 @@ async fn a_node_works_with_the_permissions_that_are_documented() {
     client.read_to(&second.id).await;
 }
 
+/// Otherwise it would take the silence of the other nodes for their absence.
+#[tokio::test]
+async fn a_node_that_may_not_send_or_receive_signals_is_refused() {
+    let configuration = r#"authorization { users: [
+        { user: silent, password: p, permissions: { publish: { deny: "tidings-signal" } } },
+        { user: deaf, password: p, permissions: { subscribe: { deny: "tidings-signal" } } } ] }"#;
+    let Some(server) = server_with(configuration).await else { return };
+    for user in ["silent", "deaf"] {
+        let options = ConnectOptions::new().user_and_password(user, "p");
+        let log = NatsLog::builder().connect_options(options);
+        let log = log.request_timeout(Duration::from_secs(1)).connect(server.url());
+        let error = refused(log).await;
+        assert!(error.contains("Permissions Violation for"), "{error}");
+        assert!(error.contains("tidings-signal"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_permission_that_is_missing_is_named() {
     let configuration = r#"authorization { users: [ { user: u, password: p },

@@ -29,6 +29,11 @@ pub(crate) async fn connection(server: &Server, name: &str) -> Connection {
     Connection { subjects, sent: found["out_msgs"].as_u64().expect("a number") }
 }
 
+/// How many messages a server was sent: requests are some.
+pub(crate) async fn received(server: &Server) -> u64 {
+    ask(server, "/varz").await["in_msgs"].as_u64().expect("a number")
+}
+
 async fn ask(server: &Server, target: &str) -> Value {
     let said = server.said();
     let (_, rest) = said.split_once("Starting http monitor on ").expect("it is configured");

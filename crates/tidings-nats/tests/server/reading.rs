@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tidings::{Event, Hub, Retention};
+use tidings::backend::{Log, Read, Reply, Start};
+use tidings::presence::{JOIN_EVENT, Presence};
+use tidings::{Event, Hub, Retention, TopicPattern};
 use tidings_nats::NatsLog;
 use tidings_testkit::checker::is_of;
 use tidings_testkit::limit::within;
-use tidings_testkit::log::{Client, publish};
+use tidings_testkit::log::{Client, publish, publish_all};
 use tidings_testkit::nats::Server;
 use tokio::task::JoinSet;
 
-use crate::{position, server};
+use crate::{hub_at, monitor, node, position, server, server_with};
 
 const TOPICS: [&str; 16] = [
     "a.0", "a.1", "a.2", "a.3", "b.0", "b.1", "b.2", "b.3", "c.0", "c.1", "c.2", "c.3", "d.0",
@@ -30,7 +32,11 @@ async fn hub(server: &Server, is_selective: bool) -> Hub {
 }
 
 /// Publishes until the end. Returns positions and topics, in order.
-async fn publish_all(hub: Hub, number: usize, ending: Arc<AtomicBool>) -> Vec<(u64, &'static str)> {
+async fn keep_publishing(
+    hub: Hub,
+    number: usize,
+    ending: Arc<AtomicBool>,
+) -> Vec<(u64, &'static str)> {
     let mut published = Vec::new();
     for n in 0_usize.. {
         if ending.load(Ordering::Acquire) {
@@ -66,7 +72,7 @@ async fn read_and_publish(is_selective: bool) {
     let ending = Arc::new(AtomicBool::new(false));
     let mut publishers = JoinSet::new();
     for number in 0..4 {
-        publishers.spawn(publish_all(nodes[number % 3].clone(), number, ending.clone()));
+        publishers.spawn(keep_publishing(nodes[number % 3].clone(), number, ending.clone()));
     }
     let mut readers = JoinSet::new();
     for number in 0..12_usize {
@@ -128,4 +134,76 @@ async fn read_and_publish(is_selective: bool) {
     }
     println!("{} published, {count} read", published.len());
     assert!(count > 1_000);
+}
+
+/// How long a server may take to answer a request. Many requests take longer.
+const REQUEST: Duration = Duration::from_millis(200);
+
+/// Publishes events of a topic that nobody reads.
+async fn fill(hub: &Hub, count: usize) {
+    for _ in 0..count / 4_000 {
+        publish_all(hub, (0..4_000).map(|n| ("other", n.to_string()))).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_of_few_among_many_events_is_told_its_status() {
+    let Some(server) = server().await else { return };
+    let publisher = node(&server).await;
+    let wanted = publish(&publisher, "user:42:a", "x").await;
+    fill(&publisher, 20_000).await;
+    let builder = NatsLog::builder().selective(true).request_timeout(REQUEST);
+    let hub = hub_at(&server.url(), builder).await;
+    let mut client = Client::expect(&hub, &["user:42:*"], Some("x"), "unknown").await;
+    client.read_to(&wanted.id).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_starts_with_many_events_says_who_is_there() {
+    let Some(server) = server().await else { return };
+    let publisher = node(&server).await;
+    fill(&publisher, 12_000).await;
+    let log = NatsLog::builder().request_timeout(REQUEST).connect(server.url());
+    let log = within("a log", log).await.expect("the server is running");
+    let builder = Hub::builder().presence("room/*", Presence::default());
+    let hub = builder.expect("a pattern").build_on(log);
+    let mut watcher = Client::expect(&publisher, &["presence/room/1"], None, "fresh").await;
+    let _ada = hub.subscribe("room/1").principal("ada").open().expect("it opens");
+    assert_eq!(watcher.read(1).await[0].event(), JOIN_EVENT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_looked_for_that_nobody_waits_for_any_more() {
+    let Some(server) = server().await else { return };
+    fill(&node(&server).await, 20_000).await;
+    let log = within("a log", NatsLog::connect(server.url())).await.expect("the server is running");
+    let nowhere = vec![TopicPattern::new("user:42:*").expect("a pattern")];
+    let newest = Start::Newest { count: 1, since: 0 };
+    let read = Read::new(nowhere, newest, log.origin().end, 1_000);
+    // More than are answered at a time.
+    for _ in 0..100 {
+        let (reply, answer) = Reply::new();
+        log.read(read.clone(), reply);
+        drop(answer);
+    }
+    let (reply, answer) = Reply::new();
+    log.read(read, reply);
+    let page = within("a page", answer).await.expect("the server is running");
+    assert!(page.records.is_empty());
+}
+
+#[tokio::test]
+async fn a_page_of_large_events_is_not_read_many_times() {
+    const EVENTS: usize = 600;
+    let Some(server) = server_with(monitor::CONFIGURATION).await else { return };
+    let hub = hub(&server, false).await;
+    let first = publish(&hub, "a", "first").await;
+    let large = "x".repeat(10_000);
+    let published = publish_all(&hub, (0..EVENTS).map(|_| ("a", large.clone()))).await;
+    let before = monitor::received(&server).await;
+    let mut client = Client::expect(&hub, &["a"], Some(&first.id), "resumed").await;
+    client.read_to(&published[EVENTS - 1].id).await;
+    let asked = monitor::received(&server).await - before;
+    assert!(asked > EVENTS as u64, "it was read from memory: {asked}");
+    assert!(asked < 5 * EVENTS as u64, "{asked} requests for {EVENTS} events");
 }
