@@ -250,7 +250,7 @@ export class TidingsClient<Events extends EventMap = AnyEvents> implements Async
     };
     const { token } = this.#options;
     if (token !== undefined) {
-      const value = typeof token === "string" ? token : await this.#askForToken(token);
+      const value = typeof token === "string" ? token : await orAborted(this.#askForToken(token), connection.signal);
       request.headers.set("Authorization", `Bearer ${value}`);
     }
     connection.signal.throwIfAborted();
@@ -436,10 +436,21 @@ export class TidingsClient<Events extends EventMap = AnyEvents> implements Async
   }
 
   #setState(state: ConnectionState, detail: Partial<StateDetail> = {}): void {
-    if (state === this.#state && state !== "waiting") return;
+    // A listener that was told of something else may have closed it.
+    if (this.#isClosed || (state === this.#state && state !== "waiting")) return;
     this.#state = state;
     this.#listeners.call("state", state, { failures: this.#failures, ...detail });
   }
+}
+
+/** What is promised, unless the signal is aborted first: whoever makes a token may never answer. */
+function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    promise.then(resolve, reject);
+  });
 }
 
 /** Opens a stream: see {@link TidingsClient}. */

@@ -19,8 +19,9 @@ export interface ClientOptions {
   readonly credentials?: RequestCredentials;
   /**
    * The bearer token, asked for before each connection. `renew` says that the server has refused the last one, or that its time
-   * was over. The client goes on where it was. With `tabs()`, it is asked for when a tab begins to follow the leader: when that
-   * tab makes a connection of its own later, a token that has expired meanwhile must be answered with 401.
+   * was over. The client goes on where it was. It waits as long as that takes, since somebody may have to log in; `reconnect()`,
+   * or the page's coming back, asks again. With `tabs()`, it is asked for when a tab begins to follow the leader: when that tab
+   * makes a connection of its own later, a token that has expired meanwhile must be answered with 401.
    */
   readonly token?: string | ((why: { readonly renew: boolean }) => string | Promise<string>);
   /** The id of the last event that is known, such as that of a page that was rendered with its state. */

@@ -1,3 +1,4 @@
+import { END_EVENT } from "./event.ts";
 import { Received } from "./received.ts";
 import type { Entry, Place } from "./received.ts";
 import type { Message } from "./parser.ts";
@@ -85,6 +86,8 @@ export class Tab {
   #idle: { readonly after: string; readonly id: string } | undefined;
   readonly #waiting = new Set<() => void>();
   #unsent: Entry[] = [];
+  /** The hub has just ended its stream. */
+  #hasEnded = false;
   #saidAliveAt = -Infinity;
 
   constructor(name: string, over: Transport, request: StreamRequest, environment: TabsEnvironment) {
@@ -128,7 +131,11 @@ export class Tab {
       this.#leader = undefined;
       this.#announce();
       this.#changed();
-      return new Promise((resolve) => this.session.addEventListener("abort", () => resolve()));
+      return new Promise((resolve) => this.session.addEventListener("abort", () => {
+        // A tab that takes its place before it hears of the end would supersede what has superseded this one.
+        if (this.#hasEnded) setTimeout(resolve, ANSWER_MS);
+        else resolve();
+      }));
     };
     this.#environment.locks.request(this.#name, options, lead).catch(() => {
       // Or locks are not allowed here, and each tab has its own stream.
@@ -266,7 +273,10 @@ export class Tab {
         const own = this.#own;
         const entry = this.#received.enter(message, stream);
         this.#isAt(message.id);
+        this.#hasEnded = message.event === END_EVENT;
         if (this.#isLeading) this.#tell(entry);
+        // After the end, the client may close.
+        if (this.#hasEnded) this.#flush();
         if (own && own.openSince === undefined) {
           own.openSince = performance.now();
           if (this.#isLeading) this.#announce();

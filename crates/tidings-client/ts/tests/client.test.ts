@@ -345,6 +345,16 @@ describe("a token", () => {
     await pass(1_000);
     expect(server.fetch).not.toHaveBeenCalled();
   });
+
+  test("that never comes is asked for again by reconnect()", async () => {
+    const token = vi.fn<() => Promise<string>>().mockReturnValueOnce(new Promise(() => {})).mockResolvedValue("t");
+    const { client, errors } = open({ token });
+    await pass(100_000);
+    expect(server.fetch).not.toHaveBeenCalled();
+    client.reconnect();
+    await pass();
+    expect([token.mock.calls.length, server.answers.length, errors.length]).toEqual([2, 1, 0]);
+  });
 });
 
 describe("silence", () => {
@@ -493,6 +503,18 @@ test.each<[string, (client: TidingsClient) => void]>([
   listen(client);
   await pass();
   expect(server.fetch).toHaveBeenCalledTimes(2);
+});
+
+test.each<[string, (client: TidingsClient) => void]>([
+  ["onState", (client) => client.onState((state) => { if (state === "waiting") client.close(); })],
+  ["onError", (client) => client.onError(() => client.close())],
+])("close() in a listener of %s is for good", async (_, listen) => {
+  server.plans.push("network error");
+  const { client } = open();
+  listen(client);
+  await pass(100_000);
+  expect(client.state).toBe("closed");
+  expect(server.fetch).toHaveBeenCalledTimes(1);
 });
 
 test("what an old connection still says is not heard", async () => {

@@ -73,6 +73,18 @@ describe("a store", () => {
     await pass(16);
     expect(store.get()).toEqual([2, 3, 4]);
   });
+
+  test("that is closed does not tell what has come before the next paint", async () => {
+    const store = createStore(client, { initial: [] as number[], on });
+    const seen: number[][] = [];
+    store.subscribe((state) => seen.push(state));
+    server.last.send(created(1));
+    await pass();
+    expect(store.get()).toEqual([1]);
+    store.close();
+    await pass(1_000);
+    expect(seen).toEqual([[]]);
+  });
 });
 
 describe("eachPaint", () => {

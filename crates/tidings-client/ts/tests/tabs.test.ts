@@ -205,6 +205,19 @@ describe("tabs of streams that a test writes", () => {
     expect(streams[3]?.lastEventId).toBe("e-120");
     clients[1]?.close();
   });
+
+  test.each(["superseded", "finished"])("that are %s end together, and none takes the place back", async (reason) => {
+    const { streams, clients, ticks } = await two(35);
+    const ended: string[] = [];
+    for (const client of clients) client.onEnded((reason) => ended.push(reason));
+    streams[0]?.sink.event(tick(11));
+    streams[0]?.sink.event({ event: "tidings:end", data: JSON.stringify({ reason }) });
+    await pass(20_000);
+    expect(ended).toEqual([reason, reason]);
+    expect(clients.map(({ state }) => state)).toEqual(["closed", "closed"]);
+    expect(ticks).toEqual([[11], [11]]);
+    expect(streams).toHaveLength(2);
+  });
 });
 
 test("a tab whose stream is ended while it waits to begin opens none", async () => {
