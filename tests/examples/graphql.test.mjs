@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 
+import { buildClientSchema, getIntrospectionQuery } from "graphql";
 import { createClient } from "graphql-sse";
 
 import { defer } from "../browser/cleanup.mjs";
@@ -97,6 +98,15 @@ test("one stream has the results of several operations, and stops them one by on
     return reading;
   });
   assert.deepEqual(await all, numbers);
+});
+
+test("tools get the whole schema", { timeout }, async (t) => {
+  const { url } = await start(t, "graphql");
+  const { client } = connect(t, url);
+  const results = [];
+  for await (const result of client.iterate({ query: getIntrospectionQuery() })) results.push(result);
+  assert.deepEqual(results.map(({ errors }) => errors), [undefined]);
+  assert.ok(buildClientSchema(results[0].data).getQueryType().getFields().messages);
 });
 
 test("the guide's code reads a subscription, and goes on after a cut", { timeout }, async (t) => {

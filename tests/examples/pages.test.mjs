@@ -254,6 +254,42 @@ describe("the page", { concurrency: 2 }, () => {
     await page.getByLabel("At least").blur();
     await shows(page, "tbody tr > :nth-child(-n+3)", ["attic", "heat", "31.3"]);
   });
+
+  test("of sensors shows nothing that came before its filter", { timeout }, async (t) => {
+    const { url } = await start(t, "sensors");
+    const page = await open(t, url);
+    await page.locator("tbody tr").first().waitFor();
+    // A reading has come, and is not painted yet.
+    await page.evaluate(() => new Promise((resolve) => {
+      client.on("reading", () => {
+        form.at_least.value = "1000";
+        form.dispatchEvent(new Event("change"));
+        requestAnimationFrame(resolve);
+      });
+    }));
+    assert.equal(await page.locator("tbody tr").count(), 0);
+  });
+
+  test("of an import whose length is not known says what has come", { timeout }, async (t) => {
+    const { url } = await start(t, "file-import");
+    const id = await (await fetch(`${url}/imports`, { method: "POST" })).text();
+    const page = await open(t, `${url}/#${id}`);
+    await shows(page, "article p", ["Waiting for the file"]);
+    let end;
+    const ended = new Promise((resolve) => { end = resolve; });
+    async function* rows() {
+      yield Buffer.from("a;1\n".repeat(300_000));
+      await ended;
+      yield Buffer.from("b;2\n");
+    }
+    const sent = fetch(`${url}/imports/${id}`, { method: "PUT", body: rows(), duplex: "half" });
+    await page.waitForFunction(() => /^\d{3},\d{3} rows, 1\.\d MB$/.test(document.querySelector("article p").textContent));
+    assert.equal(await page.locator("progress").evaluate((bar) => bar.position), -1);
+    end();
+    assert.equal((await sent).status, 204);
+    await shows(page, "article p.good", ["300,001 rows were imported"]);
+    assert.equal(await page.locator("progress").evaluate((bar) => bar.position), 1);
+  });
 });
 
 describe("on a phone, in the dark, the page", { concurrency: 2 }, () => {

@@ -110,6 +110,29 @@ describe("the page", { concurrency: 2 }, () => {
     assert.deepEqual(asked.filter((path) => path.startsWith("/api")), []);
   });
 
+  test("shows nothing of one answer under the address of another", { timeout }, async (t) => {
+    const { answers, context } = await start(t);
+    const page = await open(context, answers.url);
+    const unknown = "0".repeat(32);
+    // A token has come, and is not painted yet.
+    const changed = page.evaluate((unknown) => new Promise((resolve) => {
+      const { connect, ...others } = tidings;
+      const withChange = (...of) => {
+        const client = connect(...of);
+        client.on("token", () => queueMicrotask(() => {
+          history.replaceState(null, "", `#${unknown}`);
+          dispatchEvent(new HashChangeEvent("hashchange"));
+          requestAnimationFrame(resolve);
+        }));
+        return client;
+      };
+      window.tidings = { ...others, connect: withChange };
+    }), unknown);
+    await Promise.all([changed, ask(page, "count to 400")]);
+    await is(page, "There is no such answer");
+    assert.equal(await shown(page), "");
+  });
+
   test("says that a question was not taken", { timeout }, async (t) => {
     const { answers, context } = await start(t);
     const page = await open(context, answers.url);

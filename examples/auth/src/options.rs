@@ -19,7 +19,7 @@ pub struct Options {
     #[arg(long, value_name = "ORIGIN")]
     pub allow_origin: Vec<Origin>,
 
-    /// How long a query token is valid
+    /// How long a query token is valid; up to 136 years
     #[arg(long, default_value = "30", value_name = "SECONDS", value_parser = seconds)]
     pub token_lifetime: Duration,
 }
@@ -43,8 +43,9 @@ impl Default for Options {
     }
 }
 
+/// No more than the clock has room for.
 fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
-    text.parse().map(Duration::from_secs)
+    text.parse::<u32>().map(|seconds| Duration::from_secs(seconds.into()))
 }
 
 /// The origin of a page, as browsers send it in the header `Origin`: scheme, host, and the port unless it is the
@@ -96,7 +97,19 @@ impl FromStr for Origin {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+
+    #[test]
+    fn no_token_is_valid_for_longer_than_there_is_time() {
+        let parse = |seconds| Options::try_parse_from(["auth", "--token-lifetime", seconds]);
+        let longest = parse("4294967295").unwrap().token_lifetime;
+        assert!(Instant::now().checked_add(longest).is_some());
+        for longer in ["4294967296", "18446744073709551615"] {
+            assert!(parse(longer).is_err(), "{longer}");
+        }
+    }
 
     #[test]
     fn an_origin_is_what_a_browser_sends() {

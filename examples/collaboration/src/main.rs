@@ -19,6 +19,9 @@ use warp::{Filter, Reply};
 
 const DOCUMENT: &str = "document";
 
+/// As many as the page has. Others would push these out.
+const PARAGRAPHS: u16 = 4;
+
 /// Room for the 5,000 characters that the page allows in a paragraph, with up to nine bytes for each.
 const MAX_FORM_BYTES: u64 = 48 * 1024;
 
@@ -58,6 +61,9 @@ async fn write(
     User { user: by }: User,
     Text { text }: Text,
 ) -> Result<StatusCode, tidings_warp::Error> {
+    if number >= PARAGRAPHS {
+        return Ok(StatusCode::NOT_FOUND);
+    }
     let paragraph = Event::typed(&Change::Paragraph { number, text, by })?;
     hub.publish(DOCUMENT, paragraph.with_key(EventKey::new(number.to_string())?)).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -68,6 +74,9 @@ fn writing(
     number: u16,
     User { user: by }: User,
 ) -> Result<StatusCode, tidings_warp::Error> {
+    if number >= PARAGRAPHS {
+        return Ok(StatusCode::NOT_FOUND);
+    }
     hub.publish_ephemeral(DOCUMENT, Event::typed(&Change::Writing { number, by })?)?;
     Ok(StatusCode::NO_CONTENT)
 }

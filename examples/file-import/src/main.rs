@@ -18,13 +18,16 @@ use tidings_actix_web::{Error, Event, History, Hub, Retention, Sse, SseRequest};
 /// So that nobody fills the memory.
 const LONGEST_ROW: usize = 64 * 1024;
 
+/// After how many bytes an import is reported whose length is not known.
+const REPORT_BYTES: u64 = 1024 * 1024;
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 enum Import {
-    /// The bytes that have come, of how many, and the rows in them.
+    /// The bytes that have come, of how many, if that is known, and the rows in them.
     Progress {
         done: u64,
-        of: u64,
+        of: Option<u64>,
         rows: u64,
     },
     Finished {
@@ -98,7 +101,9 @@ async fn upload(
     Ok(HttpResponse::NoContent())
 }
 
-async fn read(hub: &Hub, topic: &str, of: u64, mut body: Payload) -> Result<Import, Error> {
+async fn read(hub: &Hub, topic: &str, of: Option<u64>, mut body: Payload) -> Result<Import, Error> {
+    // A hundred reports are as many as anybody can look at.
+    let step = of.map_or(REPORT_BYTES, |of| of.div_ceil(100));
     let (mut done, mut rows, mut reported) = (0, 0, 0);
     let mut rest = Vec::new();
     while let Some(chunk) = body.next().await {
@@ -120,8 +125,7 @@ async fn read(hub: &Hub, topic: &str, of: u64, mut body: Payload) -> Result<Impo
         if rest.len() > LONGEST_ROW {
             return Ok(failed(rows + 1, "it is too long".to_owned()));
         }
-        // A hundred reports are as many as anybody can look at.
-        if (done - reported) * 100 >= of {
+        if done - reported >= step {
             reported = done;
             hub.publish(topic, Event::typed(&Import::Progress { done, of, rows })?).await?;
         }
@@ -144,9 +148,8 @@ fn failed(row: u64, reason: String) -> Import {
     Import::Failed { row, reason }
 }
 
-fn length(headers: &HeaderMap) -> u64 {
-    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    length.unwrap_or_default()
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 async fn page() -> Html {

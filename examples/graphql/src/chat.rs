@@ -16,6 +16,8 @@ use tidings_axum::tidings::error::StreamError;
 use tidings_axum::tidings::{END_EVENT, EventId, Message, Resume, STATUS_EVENT};
 use tidings_axum::{Event, History, Hub, SseRequest};
 
+use crate::size::is_too_large;
+
 pub(crate) type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
 const TOPIC: &str = "chat";
@@ -37,16 +39,31 @@ pub(crate) fn execute(
     resume: SseRequest,
 ) -> (BoxStream<'static, Response>, Progress) {
     let progress = Progress::default();
-    let is_refused = operation(&mut request).is_some_and(|operation| {
-        operation.ty == OperationType::Subscription && operation.selection_set.node.items.len() > 1
-    });
-    // The position of one field is not that of another.
-    if is_refused {
-        let refused = failed("subscription has more than one field");
+    if let Some(refused) = refusal(&mut request) {
         return (stream::once(ready(refused)).boxed(), progress);
     }
     let request = request.data(Resume::from(resume)).data(progress.clone());
     (schema.execute_stream(request), progress)
+}
+
+/// The result of a request that is no subscription.
+pub(crate) async fn answer(schema: &Schema, mut request: Request) -> Response {
+    match refusal(&mut request) {
+        Some(refused) => refused,
+        None => schema.execute(request).await,
+    }
+}
+
+/// Why a request is not executed.
+fn refusal(request: &mut Request) -> Option<Response> {
+    if request.parsed_query().is_ok_and(is_too_large) {
+        return Some(failed("query is too large"));
+    }
+    let operation = operation(request)?;
+    // The position of one field is not that of another.
+    let is_refused =
+        operation.ty == OperationType::Subscription && operation.selection_set.node.items.len() > 1;
+    is_refused.then(|| failed("subscription has more than one field"))
 }
 
 pub(crate) fn is_mutation(request: &mut Request) -> bool {

@@ -1,7 +1,8 @@
 //! GraphQL subscriptions over server-sent events, on axum: a chat.
 //!
 //! `/graphql` speaks both modes of the graphql-sse protocol: a stream for each subscription ([`distinct`]), or one for all of a
-//! client ([`single`]). Queries and mutations are answered as JSON, too. The schema is in [`chat`].
+//! client ([`single`]). Queries and mutations are answered as JSON, too. The schema is in [`chat`], and how large a query may be
+//! in [`size`].
 //! Everybody may read and speak: `examples/auth` shows users.
 //!
 //! ```sh
@@ -13,11 +14,12 @@
 mod chat;
 mod distinct;
 mod single;
+mod size;
 
 use std::{env, error::Error};
 
 use async_graphql::Request;
-use axum::extract::{Query, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing::get};
@@ -28,6 +30,9 @@ use tokio::net::TcpListener;
 
 /// Names a reservation. Where no header can be set, it is the parameter `token`.
 const TOKEN: &str = "x-graphql-event-stream-token";
+
+/// Room for a text of 2,000 characters, with up to twelve bytes for each.
+const MAX_BODY_BYTES: usize = 32 * 1024;
 
 #[derive(Clone)]
 struct App {
@@ -99,7 +104,7 @@ async fn operation(
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     match accept.is_some_and(|accept| accept.contains("text/event-stream")) {
         true => distinct::stream(&app.schema, request, resume).into_response(),
-        false => Json(app.schema.execute(request).await).into_response(),
+        false => Json(chat::answer(&app.schema, request).await).into_response(),
     }
 }
 
@@ -125,7 +130,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let hub = single::hub()?;
     let app = App { schema: chat::schema(&hub), reservations: Reservations::new(&hub) };
     let routes = get(stream).post(operation).put(reserve).delete(stop);
-    let app = Router::new().route("/graphql", routes).with_state(app);
+    let limit = DefaultBodyLimit::max(MAX_BODY_BYTES);
+    let app = Router::new().route("/graphql", routes).layer(limit).with_state(app);
 
     let address = env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned());
     let listener = TcpListener::bind(address).await?;

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::future::ready;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::{Stream, StreamExt};
@@ -10,10 +11,14 @@ use tidings_axum::tidings::error::{FieldError, PublishErrorKind};
 use tidings_axum::tidings::{Message, Messages};
 use tidings_axum::{Event, History, Hub, Retention};
 use tokio::select;
+use tokio::sync::Semaphore;
 
 use crate::answer::{Answer, AnswerId, Begun, End, Part};
 use crate::model::{Failed, Model};
 use crate::refused::Refused;
+
+/// How many answers are written at a time. An application limits those of each user, too: a model is paid.
+const MAX_AT_A_TIME: usize = 100;
 
 /// A hub whose topics keep whole answers, and the chats that name them, for an hour.
 pub(crate) fn hub(heartbeat: Duration) -> Result<Hub, FieldError> {
@@ -29,15 +34,17 @@ pub(crate) fn hub(heartbeat: Duration) -> Result<Hub, FieldError> {
 pub(crate) struct Answers {
     pub(crate) hub: Hub,
     model: Model,
+    places: Arc<Semaphore>,
 }
 
 impl Answers {
     pub(crate) fn new(hub: Hub, model: Model) -> Self {
-        Self { hub, model }
+        Self { hub, model, places: Arc::new(Semaphore::new(MAX_AT_A_TIME)) }
     }
 
     /// Has the question answered, whoever is there to read it.
     pub(crate) async fn begin(&self, model: &str, question: String) -> Result<AnswerId, Refused> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| Refused::Busy)?;
         let id = AnswerId::random()?;
         let created = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let created = created.unwrap_or_default().as_secs();
@@ -47,6 +54,7 @@ impl Answers {
         self.hub.publish(id.topic(), Event::typed(&begun)?).await?;
         let (hub, answer) = (self.hub.clone(), id.clone());
         tokio::spawn(async move {
+            let _place = place;
             if produce(&hub, &answer, tokens).await.is_err() {
                 // The cause was told. Readers must not wait for ever.
                 let _ = end(&hub, &answer, End::Failed("the server has failed".to_owned())).await;
@@ -219,6 +227,23 @@ mod tests {
         let (answers, _) = thinking().await;
         let refused = answers.begin("fake", "x".repeat(2 << 20)).await.unwrap_err();
         assert!(matches!(refused, Refused::Invalid(_)), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn only_so_many_answers_are_written_at_a_time() {
+        let (answers, first) = thinking().await;
+        let begin = || answers.begin("fake", "count to 1".to_owned());
+        for _ in 1..MAX_AT_A_TIME {
+            begin().await.unwrap();
+        }
+        assert!(matches!(begin().await, Err(Refused::Busy)));
+        answers.stop(&first).await.unwrap();
+        let begun = async {
+            while begin().await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(LIMIT, begun).await.unwrap();
     }
 
     #[tokio::test]

@@ -30,6 +30,7 @@ fn error(refused: &Refused) -> Value {
     let kind = match refused {
         Refused::Invalid(_) => "invalid_request_error",
         Refused::NotFound => "not_found_error",
+        Refused::Busy => "rate_limit_error",
         Refused::Failed(_) => "api_error",
         Refused::Unavailable => "overloaded_error",
     };

@@ -46,16 +46,19 @@ impl Model {
         question: &str,
     ) -> impl Stream<Item = Result<String, Failed>> + use<> {
         let token_every = self.token_every;
-        stream::unfold(tokens(question).into_iter(), move |mut tokens| async move {
+        stream::unfold(tokens(question), move |mut tokens| async move {
             sleep(token_every).await;
             Some((tokens.next()?, tokens))
         })
     }
 }
 
-fn tokens(question: &str) -> Vec<Result<String, Failed>> {
+/// Made one by one.
+type Tokens = Box<dyn Iterator<Item = Result<String, Failed>> + Send>;
+
+fn tokens(question: &str) -> Tokens {
     let Some(count) = question.strip_prefix("count to ") else {
-        return ANSWER.split_inclusive(' ').map(|word| Ok(word.to_owned())).collect();
+        return Box::new(ANSWER.split_inclusive(' ').map(|word| Ok(word.to_owned())));
     };
     let (count, fails) = match count.strip_suffix(" and fail") {
         Some(count) => (count, true),
@@ -63,5 +66,5 @@ fn tokens(question: &str) -> Vec<Result<String, Failed>> {
     };
     let count = count.parse().map_or(0, |count: usize| count.min(MAX_TOKENS));
     let numbers = (1..=count).map(|number| Ok(format!("{number} ")));
-    numbers.chain(fails.then_some(Err(Failed))).collect()
+    Box::new(numbers.chain(fails.then_some(Err(Failed))))
 }

@@ -31,9 +31,10 @@ pub(crate) fn router() -> Router<App> {
 
 /// A refusal in the words of OpenAI.
 pub(crate) fn openai_error(refused: &Refused) -> Value {
-    let kind = match refused.status().is_client_error() {
-        true => "invalid_request_error",
-        false => "server_error",
+    let kind = match refused {
+        Refused::Invalid(_) | Refused::NotFound => "invalid_request_error",
+        Refused::Busy => "rate_limit_exceeded",
+        Refused::Failed(_) | Refused::Unavailable => "server_error",
     };
     json!({ "error": { "message": refused.to_string(), "type": kind, "param": null, "code": null } })
 }

@@ -20,6 +20,8 @@ pub(crate) enum Refused {
     Invalid(String),
     /// There is no such answer, or not any more.
     NotFound,
+    /// As many answers are written as may be at a time.
+    Busy,
     /// The model has failed, with this message.
     Failed(String),
     /// The hub does not answer, for a reason that is not the client's.
@@ -37,6 +39,7 @@ impl Refused {
         match self {
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
             Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -48,6 +51,7 @@ impl fmt::Display for Refused {
         f.write_str(match self {
             Self::Invalid(reason) | Self::Failed(reason) => reason,
             Self::NotFound => "there is no such answer",
+            Self::Busy => "too many answers are being written; try again later",
             Self::Unavailable => "try again later",
         })
     }

@@ -43,3 +43,17 @@ async fn a_paragraph_may_be_long_in_any_language() {
         .header("content-type", "application/x-www-form-urlencoded");
     assert_eq!(ask(&server, write).await.status(), 204);
 }
+
+#[tokio::test]
+async fn the_document_has_the_paragraphs_of_the_page_and_no_others() {
+    let server = start("collaboration").await;
+    for (number, status) in [(0, 204), (3, 204), (4, 404), (u16::MAX, 404)] {
+        let paragraph = format!("/paragraphs/{number}");
+        let write = put(&format!("{paragraph}?user=ada"), "text=One")
+            .header("content-type", "application/x-www-form-urlencoded");
+        let writing = Request::post(&format!("{paragraph}/writing?user=ada"), "");
+        for request in [write, writing] {
+            assert_eq!(ask(&server, request).await.status(), status, "{paragraph}");
+        }
+    }
+}

@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 use tidings::END_EVENT;
 use tidings_testkit::process::Process;
 use tidings_testkit::wire::{Connection, Ending, Request, Response};
@@ -44,6 +44,30 @@ async fn an_import_reports_its_progress_and_ends_with_204() {
     let (mut late, _) = follow(&server, events()).await;
     assert_eq!(next_json(&mut late, "finished").await, json!({ "rows": 20_000 }));
     next(&mut late, END_EVENT).await;
+}
+
+#[tokio::test]
+async fn an_import_whose_length_is_not_known_is_reported_by_what_has_come() {
+    let server = start("file-import").await;
+    let import = create(&server).await;
+    let (mut watching, _) = follow(&server, Request::get(&format!("{import}/events"))).await;
+    let mut upload = Connection::open(server.addr()).await;
+    let head = Request::new("PUT", &import).header("transfer-encoding", "chunked");
+    upload.write(&head.bytes()).await;
+    let rows = "name;1.25\n".repeat(290_000);
+    upload.write(format!("{:x}\r\n{rows}\r\n0\r\n\r\n", rows.len()).as_bytes()).await;
+    let mut reports = Vec::new();
+    loop {
+        let message = watching.next_message().await;
+        match message.event() {
+            "progress" => reports.push(message.json::<Value>().expect("JSON")),
+            "finished" => break,
+            _ => {}
+        }
+    }
+    // One for each whole MiB.
+    assert_eq!(reports.len(), 2, "{reports:?}");
+    assert!(reports.iter().all(|report| report["of"].is_null()), "{reports:?}");
 }
 
 #[tokio::test]

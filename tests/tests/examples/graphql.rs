@@ -80,6 +80,35 @@ async fn what_costs_too_much_is_refused() {
     assert!(refused["errors"].is_array(), "{refused}");
 }
 
+/// Fragments of which each spreads the next one so many times, and what spreads the first one.
+fn nested(fragments: usize, times: usize) -> String {
+    let fragment = |n: usize| {
+        let spreads = format!("...F{} ", n + 1).repeat(times);
+        format!(" fragment F{n} on Query {{ {spreads}}}")
+    };
+    let fragments: String = (0..fragments).map(fragment).collect();
+    format!("{{ ...F0 }}{fragments}")
+}
+
+#[tokio::test]
+async fn a_short_query_does_not_keep_a_server_busy() {
+    let server = start("graphql").await;
+    let client = Client::new(&server).await;
+    let compared = format!("{{ a({}) {} }}", "a: 1 ".repeat(900), "a ".repeat(900));
+    let unused = nested(100, 1).replacen("...F0", "messages { text }", 1);
+    for large in [nested(30, 10), nested(30, 2), compared, unused] {
+        let refused = "query is too large";
+        let answer = query(&server, &json!({ "query": large })).await;
+        assert_eq!(answer["errors"][0]["message"], refused, "{large}");
+        let mut stream = Response::to(server.addr(), distinct(&large)).await;
+        let result = next_json(&mut stream, "next").await;
+        assert_eq!(result["errors"][0]["message"], refused, "{large}");
+        assert_eq!(client.start("a", &large).await.status(), 400, "{large}");
+    }
+    let large = post(&json!({ "query": messages(1), "variables": { "x": "x".repeat(33_000) } }));
+    assert_eq!(Response::to(server.addr(), large).await.status(), 413);
+}
+
 #[tokio::test]
 async fn a_subscription_has_one_field() {
     let server = start("graphql").await;
