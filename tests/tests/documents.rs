@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use tidings::{Hub, Retention};
+use tidings_axum::Limits;
 use tidings_tests::document;
 
 #[test]
@@ -97,6 +100,67 @@ fn code_is_tested_as_it_is_shown() {
         }
     }
     assert!(hidden.is_empty(), "{}", hidden.join("\n"));
+}
+
+#[test]
+fn limits_are_by_default_what_guarantees_says() {
+    let guarantees = read("docs/GUARANTEES.md");
+    for (row, default) in [
+        ("| size of an event", "1 MiB"),
+        ("| a topic's history", "1,000 events, 1 MiB, 10 min"),
+        ("| all events of a hub", "64 MiB"),
+        ("| what stalled clients hold", "64 MiB"),
+        ("| the time for a snapshot", "30 s"),
+        ("| topics of a subscription", "1,000"),
+        ("| patterns of a subscription", "64"),
+        ("| to a first request's head", "30 s"),
+        ("| size of a head", "64 KiB"),
+        ("| idle between requests", "75 s"),
+        ("| a request's body", "30 s"),
+        ("| handshake of TLS", "10 s"),
+        ("| no progress of what is written", "30 s"),
+        ("| HTTP/2: open streams", "250"),
+        ("| HTTP/2: control frames", "100 each second, 1,000 saved up"),
+    ] {
+        let line = guarantees.lines().find(|line| line.starts_with(row));
+        let cell = line.and_then(|line| line.split(" | ").nth(1));
+        assert_eq!(cell, Some(default), "{row}");
+    }
+    for sentence in [
+        "within the log's window (2 minutes unless set)",
+        "It is kept for 10 minutes (settable)",
+        "The topic has limits, too: 100,000 events, 16 MiB and any age, unless set.",
+    ] {
+        assert!(guarantees.contains(sentence), "{sentence}");
+    }
+    let (seconds, mib) = (Duration::from_secs, 1024 * 1024);
+    let topic = Retention::default().events(1_000).bytes(mib).age(seconds(600));
+    let hub = Hub::builder()
+        .max_event_bytes(mib)
+        .retention(topic)
+        .max_retained_bytes(64 * mib)
+        .pinned_limit(64 * mib)
+        .snapshot_timeout(seconds(30))
+        .topics_per_subscription(1_000)
+        .patterns_per_subscription(64)
+        .idempotency_window(seconds(120));
+    assert_eq!(format!("{:?}", Hub::builder()), format!("{hub:?}"));
+    let values = Retention::latest_per_key()
+        .events(100_000)
+        .bytes(16 * mib)
+        .age(Duration::MAX)
+        .removals(seconds(600));
+    assert_eq!(Retention::latest_per_key(), values);
+    let connections = Limits::default()
+        .head_timeout(seconds(30))
+        .head_size(64 * 1024)
+        .idle_timeout(seconds(75))
+        .body_timeout(seconds(30))
+        .handshake_timeout(seconds(10))
+        .write_timeout(seconds(30))
+        .h2_streams(250)
+        .h2_control_frames(100_u32);
+    assert_eq!(Limits::default(), connections);
 }
 
 #[test]
