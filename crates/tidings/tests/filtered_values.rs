@@ -4,8 +4,11 @@
 mod reader;
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
+use futures_core::Stream;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use reader::{Reader, after, position};
@@ -119,6 +122,26 @@ fn a_stream_that_finds_nothing_of_what_woke_it_is_woken_for_the_next_event() {
             assert_eq!(reader.data(), [format!("b {round}")]);
         }
     }
+}
+
+#[test]
+fn a_stream_that_was_just_sent_an_event_of_another_topic_is_woken_for_the_next_event_too() {
+    let hub = builder(&ManualClock::new()).build();
+    let subscribe = hub.subscribe(["values", "other"]).filter(role("admin"));
+    let (mut reader, _) = Reader::open_with_status(subscribe);
+    assert_eq!(reader.data().len(), 0);
+    let other = Event::new("other").with_attribute("role", "admin").unwrap();
+    hub.publish("other", other).wait().unwrap();
+    let waker = Waker::from(reader.wakes.clone());
+    let stream = Pin::new(reader.subscription_mut());
+    assert!(stream.poll_next(&mut Context::from_waker(&waker)).is_ready());
+    set(&hub, "a", "admin", 0);
+    set(&hub, "a", "guest", 1);
+    assert_eq!(reader.data().len(), 0, "it is hidden");
+    let before = reader.wakes.count();
+    set(&hub, "b", "admin", 2);
+    assert!(reader.wakes.count() > before);
+    assert_eq!(reader.data(), ["b 2"]);
 }
 
 #[test]
