@@ -137,7 +137,7 @@ async fn read_and_publish(is_selective: bool) {
 }
 
 /// How long a server may take to answer a request. Many requests take longer.
-const REQUEST: Duration = Duration::from_millis(200);
+const REQUEST: Duration = Duration::from_millis(500);
 
 /// Publishes events of a topic that nobody reads.
 async fn fill(hub: &Hub, count: usize) {
@@ -151,7 +151,7 @@ async fn a_client_of_few_among_many_events_is_told_its_status() {
     let Some(server) = server().await else { return };
     let publisher = node(&server).await;
     let wanted = publish(&publisher, "user:42:a", "x").await;
-    fill(&publisher, 20_000).await;
+    fill(&publisher, 12_000).await;
     let builder = NatsLog::builder().selective(true).request_timeout(REQUEST);
     let hub = hub_at(&server.url(), builder).await;
     let mut client = Client::expect(&hub, &["user:42:*"], Some("x"), "unknown").await;
@@ -175,7 +175,7 @@ async fn a_node_that_starts_with_many_events_says_who_is_there() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_looked_for_that_nobody_waits_for_any_more() {
     let Some(server) = server().await else { return };
-    fill(&node(&server).await, 20_000).await;
+    fill(&node(&server).await, 12_000).await;
     let log = within("a log", NatsLog::connect(server.url())).await.expect("the server is running");
     let nowhere = vec![TopicPattern::new("user:42:*").expect("a pattern")];
     let newest = Start::Newest { count: 1, since: 0 };
