@@ -124,7 +124,7 @@ async fn the_rest_of_a_body_is_no_head_for_as_long_as_a_write_may_take() {
     }
     let mut client = sending.await.unwrap();
     tokio::time::advance(Duration::from_secs(30)).await;
-    // It may be either. Nothing is said behind the answer.
+    // It may be either. Nothing is said after the answer.
     client.write_all(b"x").await.unwrap();
     assert_eq!(guarded.read(&mut [0; 10]).await.unwrap(), 1);
     let began = Instant::now();
@@ -159,7 +159,7 @@ async fn a_rest_of_a_body_that_does_not_end_is_the_end_of_its_connection() {
     }
     assert_eq!(read / 1024, 64, "{read} bytes");
     drop(guarded);
-    assert!(sending.await.unwrap().is_empty(), "nothing is said behind the answer");
+    assert!(sending.await.unwrap().is_empty(), "nothing is said after the answer");
 }
 
 /// How long a connection takes to shut down whose client sends so many bytes of a body that was not read, and then closes or
