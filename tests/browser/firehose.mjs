@@ -63,6 +63,11 @@ export class Firehose {
     while (this.#answered < count) await once(this.#socket, "answered");
   }
 
+  /** Resolves when an event is published that nobody can have seen yet. */
+  async goesOn() {
+    await this.published(this.#sent + 1);
+  }
+
   /** Resolves when everything that was sent is published, to the number of events and the time. */
   async stop() {
     this.#stopped = true;

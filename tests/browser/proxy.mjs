@@ -31,8 +31,9 @@ export class Proxy {
    *   counted from the end of this text.
    * - `refuse()`: true to answer 503 instead of the hub.
    *
-   * `rewriteRequest(head)` may change a request. `rewrite(text)` may change what passes, but not its length. It gets whole
-   * chunks of bytes as latin1. `retryMs` replaces the value of the `retry:` field, so that the browser comes back sooner.
+   * `rewriteRequest(head)` may change a request, and may take its time, as a promise. `rewrite(text)` may change what
+   * passes, but not its length. It gets whole chunks of bytes as latin1. `retryMs` replaces the value of the `retry:`
+   * field, so that the browser comes back sooner.
    */
   static async start(t, hub, options = {}) {
     const proxy = new Proxy();
@@ -68,7 +69,7 @@ export class Proxy {
       // A cut ends the browser's side in its own way.
       if (!response?.cutting) browser.end();
     });
-    browser.on("data", (bytes) => {
+    browser.on("data", async (bytes) => {
       // The head of a request is small, and comes in one piece.
       const head = bytes.toString("latin1");
       if (REQUEST_LINE.test(head)) response = null;
@@ -80,7 +81,10 @@ export class Proxy {
         }
         response = { begun: false, start: "", cut: this.#options.cut?.(), cutting: false };
       }
-      hub.write(this.#options.rewriteRequest?.(head) ?? head, "latin1");
+      // What comes next waits for it.
+      browser.pause();
+      hub.write(await this.#options.rewriteRequest?.(head) ?? head, "latin1");
+      browser.resume();
     });
     hub.on("data", (bytes) => {
       if (response === null) browser.write(bytes);
