@@ -100,7 +100,7 @@ impl Publication {
                 // It was lost with the connection, and is asked again over the next one.
                 Ok(Err(_)) => sleep(Appender::LOOK).await,
                 Err(_) => {
-                    self.reply.send(Err(link_is_down()));
+                    self.reply.send(Err(engine.complaint.explain(link_is_down())));
                     return None;
                 }
             }
@@ -118,11 +118,8 @@ impl Publication {
 
     /// Its size as the server counts it.
     fn size(&self) -> usize {
-        let header = |name: &str, value: &str| name.len() + value.len() + ": \r\n".len();
-        let headers = self.headers.iter().flat_map(|(name, values)| {
-            values.iter().map(move |value| header(name.as_ref(), value.as_str()))
-        });
-        self.payload.len() + headers.sum::<usize>() + "NATS/1.0\r\n\r\n".len()
+        let headers = message::size_of_headers(&self.headers);
+        self.payload.len() + headers + "NATS/1.0\r\n\r\n".len()
     }
 }
 

@@ -10,10 +10,11 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{Context, ContextBuilder, GetStreamError, GetStreamErrorKind};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{LastRawMessageError, LastRawMessageErrorKind, Stream};
+use futures_util::FutureExt;
 use parking_lot::Mutex;
-use tidings::backend::{Epoch, LogError};
+use tidings::backend::{Epoch, LogError, LogErrorKind};
 use tokio::sync::watch;
-use tokio::time::{interval, timeout};
+use tokio::time::{interval, sleep, timeout};
 
 use crate::complaint::Complaint;
 use crate::epoch::Epochs;
@@ -39,9 +40,14 @@ pub(crate) struct Engine {
     verified: watch::Sender<u64>,
     /// How long a question may take, with the wait for the client to take it: without a link, it may take nothing.
     limit: Duration,
+    /// How long it takes until a question is asked again.
+    pause: Duration,
 }
 
 impl Engine {
+    /// How often a question is asked that is not answered.
+    const ATTEMPTS: usize = 3;
+
     /// Finds or makes the stream.
     pub(crate) async fn open(
         (client, complaint): (Client, Complaint),
@@ -72,6 +78,8 @@ impl Engine {
             verified,
             // Some questions are several requests.
             limit: request_timeout.saturating_mul(5),
+            // So that all attempts at one request take less than that.
+            pause: request_timeout / 2,
         };
         let state = engine.state().await?;
         Ok((Arc::new(engine), state))
@@ -157,14 +165,41 @@ impl Engine {
         filter: &str,
         from: u64,
     ) -> Result<Option<StreamMessage>, LogError> {
-        let request = self.stream.raw_message_builder().sequence(from).next_by_subject(filter);
-        self.in_time("read", async { answered(request.send().await) }).await
+        let request = || self.stream.raw_message_builder().sequence(from).next_by_subject(filter);
+        self.message(|| request().send()).await
     }
 
     /// The newest message on a subject, as the stream's leader has it.
     pub(crate) async fn newest_of(&self, subject: &str) -> Result<Option<StreamMessage>, LogError> {
-        let request = self.stream.raw_message_builder().last_by_subject(subject);
-        self.in_time("read", async { answered(request.send().await) }).await
+        self.message(|| self.stream.raw_message_builder().last_by_subject(subject).send()).await
+    }
+
+    async fn message<A>(&self, ask: impl Fn() -> A) -> Result<Option<StreamMessage>, LogError>
+    where
+        A: Future<Output = Result<StreamMessage, LastRawMessageError>>,
+    {
+        self.in_time("read", self.again(|| ask().map(answered))).await
+    }
+
+    /// Asks for something, and again if the answer is late or the stream is unavailable: a server that stalls for a moment, or
+    /// a cluster that elects a leader, does not end what takes many questions. Only over one connection: whoever asks is told
+    /// when the link is lost.
+    pub(crate) async fn again<T, A>(&self, ask: impl Fn() -> A) -> Result<T, LogError>
+    where
+        A: Future<Output = Result<T, LogError>>,
+    {
+        let connects = self.connects();
+        for _ in 1..Self::ATTEMPTS {
+            let answer = ask().await;
+            let is_same = self.is_connected() && self.connects() == connects;
+            match answer {
+                Err(error) if is_same && error.kind() == LogErrorKind::Unavailable => {
+                    sleep(self.pause).await;
+                }
+                answer => return answer,
+            }
+        }
+        ask().await
     }
 
     async fn in_time<T>(

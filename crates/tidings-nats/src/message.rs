@@ -51,6 +51,15 @@ pub(crate) fn payload(append: &Append) -> Bytes {
     append.event.data().map(|data| Bytes::copy_from_slice(data.as_bytes())).unwrap_or_default()
 }
 
+/// The bytes of headers, as a server counts them.
+pub(crate) fn size_of_headers(headers: &HeaderMap) -> usize {
+    let header = |name: &str, value: &str| name.len() + value.len() + ": \r\n".len();
+    let headers = headers.iter().flat_map(|(name, values)| {
+        values.iter().map(move |value| header(name.as_ref(), value.as_str()))
+    });
+    headers.sum()
+}
+
 /// Reads an event of a topic, published by a hub or by any client.
 pub(crate) fn record(
     position: u64,

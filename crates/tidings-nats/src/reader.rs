@@ -18,6 +18,7 @@ use tokio::time::interval;
 
 use crate::engine::Engine;
 use crate::error::error;
+use crate::gaps::Gaps;
 use crate::message;
 use crate::parts::{AT_ONCE, Room, cut};
 use crate::subject::{Purpose, Subjects, covers};
@@ -89,8 +90,8 @@ impl Reader {
         Self { engine, permits: Arc::new(Semaphore::new(Self::AT_ONCE)) }
     }
 
-    /// Answers questions until the queue is closed. Each takes as long as it takes, if each request is answered in time and
-    /// somebody waits for the answer.
+    /// Answers questions until the queue is closed. Each takes as long as it takes, if requests are answered and somebody
+    /// waits for the answer.
     pub(crate) async fn run(self, mut questions: mpsc::Receiver<Question>) {
         while let Some(question) = questions.recv().await {
             // Fails only when it is closed, which does not happen.
@@ -144,7 +145,8 @@ impl Engine {
             }
         };
         let span = self.span(&filter, from, read.to, read.max_bytes).await?;
-        let state = self.state().await?;
+        // A late answer would take with it what was read.
+        let state = self.again(|| self.state()).await?;
         if state.history != before {
             return Err(error(LogErrorKind::Unavailable, "read: the history has just changed"));
         }
@@ -185,10 +187,13 @@ impl Engine {
         since: u64,
     ) -> Result<(u64, Reach), LogError> {
         let gone = self.state().await?.first.saturating_sub(1);
-        let to = read.to;
+        let (to, gaps) = (read.to, Gaps::default());
+        // Nothing is looked for before the oldest message of each subject.
+        let oldest = filter.0.iter().map(|subject| self.first_in(subject, gone, to, &gaps));
+        try_join_all(oldest).await?;
         let parts = cut(to.saturating_sub(gone)).map(move |(begin, end)| (to - end, to - begin));
         let mut parts = stream::iter(parts)
-            .map(|(after, to)| self.asked_in(read, filter, after, to, since))
+            .map(|(after, to)| self.asked_in(read, filter, after, to, since, &gaps))
             .buffered(AT_ONCE);
         let (mut from, mut found) = (to, 0);
         while found < count {
@@ -214,6 +219,7 @@ impl Engine {
         after: u64,
         to: u64,
         since: u64,
+        gaps: &Gaps,
     ) -> Result<(Vec<u64>, bool), LogError> {
         let (mut positions, mut is_oldest) = (Vec::new(), false);
         let look = |message: StreamMessage| {
@@ -227,7 +233,7 @@ impl Engine {
             }
             true
         };
-        self.walk(filter, after, to, look).await?;
+        self.walk(filter, after, to, gaps, look).await?;
         Ok((positions, is_oldest))
     }
 
@@ -239,11 +245,11 @@ impl Engine {
         to: u64,
         max_bytes: usize,
     ) -> Result<Span, LogError> {
-        let room = Room::new(max_bytes);
+        let (room, gaps) = (Room::new(max_bytes), Gaps::default());
         let parts = cut(to.saturating_sub(after));
         let parts = parts.map(move |(begin, end)| (after + begin, after + end));
         let mut parts = stream::iter(parts)
-            .map(|(after, to)| self.part(filter, after, to, &room))
+            .map(|(after, to)| self.part(filter, after, to, &room, &gaps))
             .buffered(AT_ONCE);
         let (mut span, mut bytes) = (Span { messages: Vec::new(), to: after }, 0);
         while let Some(part) = parts.try_next().await? {
@@ -267,6 +273,7 @@ impl Engine {
         after: u64,
         to: u64,
         room: &Room,
+        gaps: &Gaps,
     ) -> Result<Span, LogError> {
         let mut messages = Vec::new();
         let keep = |message: StreamMessage| {
@@ -274,7 +281,7 @@ impl Engine {
             messages.push(message);
             has_room
         };
-        let to = self.walk(filter, after, to, keep).await?;
+        let to = self.walk(filter, after, to, gaps, keep).await?;
         Ok(Span { messages, to })
     }
 
@@ -284,9 +291,10 @@ impl Engine {
         filter: &Filter,
         after: u64,
         to: u64,
+        gaps: &Gaps,
         mut take: impl FnMut(StreamMessage) -> bool,
     ) -> Result<u64, LogError> {
-        let firsts = filter.0.iter().map(|subject| self.first_in(subject, after, to));
+        let firsts = filter.0.iter().map(|subject| self.first_in(subject, after, to, gaps));
         let firsts = try_join_all(firsts).await?;
         // The next message of each subject, by its position.
         let mut next = BTreeMap::new();
@@ -297,7 +305,7 @@ impl Engine {
             if !take(message) {
                 return Ok(position);
             }
-            let message = self.first_in(subject, position, to).await?;
+            let message = self.first_in(subject, position, to, gaps).await?;
             next.extend(message.map(|message| (message.sequence, (subject, message))));
         }
         Ok(to)
@@ -309,11 +317,13 @@ impl Engine {
         subject: &str,
         after: u64,
         to: u64,
+        gaps: &Gaps,
     ) -> Result<Option<StreamMessage>, LogError> {
-        if after >= to {
+        if after >= to || gaps.cover(subject, after, to) {
             return Ok(None);
         }
         let message = self.next(subject, after + 1).await?;
+        gaps.learn(subject, after, message.as_ref().map(|message| message.sequence));
         Ok(message.filter(|message| message.sequence <= to))
     }
 }
@@ -328,7 +338,7 @@ async fn is_given_up<T>(reply: &Reply<T>) {
 
 /// The bytes that a message counts for. A message without data takes memory, too.
 fn size(message: &StreamMessage) -> usize {
-    message.payload.len() + 128
+    message.payload.len() + message::size_of_headers(&message.headers) + 128
 }
 
 /// When a message was stored, in milliseconds since the Unix epoch.

@@ -94,12 +94,13 @@ fn code(error: &RedisError) -> Option<&str> {
 }
 
 fn cause(error: &RedisError) -> String {
+    const NEEDED: &str = "; it needs get, set, xadd, xrange, hget, hset, hdel, zadd and zrem";
+
+    let is_denied = error.detail().is_some_and(|detail| detail.contains(NO_PERMISSION));
+    let needed = if is_denied { NEEDED } else { "" };
     match (error.code(), error.detail()) {
-        (Some(_), Some(detail)) if detail.contains(NO_PERMISSION) => {
-            const NEEDED: &str = "get, set, xadd, xrange, hget, hset, hdel, zadd and zrem";
-            format!("NOPERM {detail}; it needs {NEEDED}")
-        }
-        (Some(KEPT), Some(detail)) => format!("it is in the stream, but then: {detail}"),
+        (Some(KEPT), Some(detail)) => format!("it is in the stream, but then: {detail}{needed}"),
+        (Some(_), Some(detail)) if is_denied => format!("NOPERM {detail}{needed}"),
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         (None, Some(detail)) if error.kind() == ErrorKind::Client => detail.to_owned(),
         _ if error.is_timeout() => "no answer in time".to_owned(),
@@ -143,6 +144,13 @@ mod tests {
                 "-KEPT ERR value is not an integer\r\n",
                 LogErrorKind::Unacknowledged,
                 "redis: cannot append: it is in the stream, but then: ERR value is not an integer",
+            ),
+            (
+                "-KEPT The user executing the script can't run this command or subcommand\r\n",
+                LogErrorKind::Unacknowledged,
+                "redis: cannot append: it is in the stream, but then: The user executing the script \
+                 can't run this command or subcommand; it needs get, set, xadd, xrange, hget, hset, \
+                 hdel, zadd and zrem",
             ),
         ] {
             let error = failed("append", &answered(line));

@@ -101,7 +101,6 @@ impl Follower {
                         batch.smaller();
                     }
                     self.doubt.notify_one();
-                    self.engine.link.renew();
                     let outcome = self.report_link(Err(&failed("follow", &error)));
                     backoff.wait().await;
                     outcome
@@ -121,6 +120,9 @@ impl Follower {
         let patience = Self::BLOCK + Self::PATIENCE;
         let stream = &self.engine.keys.stream;
         let mut connection = self.engine.endpoint.connect(stream, patience).await?;
+        // The address may lead elsewhere by now. Not as soon as the last one fails: what is asked in the meantime may connect
+        // to the old primary once more, and that takes signals even as a replica.
+        self.engine.link.renew();
         let mut verified: Option<Instant> = None;
         loop {
             if verified.is_none_or(|at| at.elapsed() >= Self::VERIFY) {

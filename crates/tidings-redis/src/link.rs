@@ -16,9 +16,17 @@ pub(crate) struct Link {
     endpoint: Arc<Endpoint>,
     key: String,
     patience: Duration,
-    connection: Mutex<Option<MultiplexedConnection>>,
+    present: Mutex<Present>,
     /// Held while connecting: questions that come meanwhile need the same connection.
     connecting: tokio::sync::Mutex<()>,
+}
+
+/// What questions go over.
+#[derive(Debug, Default)]
+struct Present {
+    connection: Option<MultiplexedConnection>,
+    /// How often one was left.
+    renewals: u64,
 }
 
 impl Link {
@@ -27,7 +35,7 @@ impl Link {
             endpoint,
             key,
             patience,
-            connection: Mutex::default(),
+            present: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
         }
     }
@@ -43,20 +51,78 @@ impl Link {
         answer
     }
 
-    /// Leaves the present connection, which may lead to the wrong server: the next question goes over a new one.
+    /// Leaves the present connection, or the one that is being made, which may lead to the wrong server: the next
+    /// question goes over a new one.
     pub(crate) fn renew(&self) {
-        let left = self.connection.lock().take();
+        let mut present = self.present.lock();
+        present.renewals += 1;
+        let left = present.connection.take();
+        drop(present);
         drop(left);
     }
 
     async fn connection(&self) -> RedisResult<MultiplexedConnection> {
         let _connecting = self.connecting.lock().await;
-        let present = self.connection.lock().clone();
-        if let Some(connection) = present {
-            return Ok(connection);
-        }
+        let renewals = {
+            let present = self.present.lock();
+            if let Some(connection) = &present.connection {
+                return Ok(connection.clone());
+            }
+            present.renewals
+        };
         let new = self.endpoint.connect(&self.key, self.patience).await?;
-        *self.connection.lock() = Some(new.clone());
+        let mut present = self.present.lock();
+        if present.renewals == renewals {
+            present.connection = Some(new.clone());
+        }
         Ok(new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::cmd;
+    use tidings_testkit::limit::within;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// Answers each command with OK, until the client is gone.
+    async fn serve(mut client: TcpStream) {
+        let mut buffer = [0; 1_024];
+        while let Ok(read @ 1..) = client.read(&mut buffer).await {
+            // Commands begin with one, and have no other.
+            let commands = buffer[..read].iter().filter(|byte| **byte == b'*').count();
+            if client.write_all(&b"+OK\r\n".repeat(commands)).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_left_while_it_was_made_is_not_kept() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://{}/", listener.local_addr().unwrap());
+        let patience = Duration::from_secs(5);
+        let endpoint = Endpoint::parse(&url, patience).unwrap();
+        let link = Link::new(Arc::new(endpoint), String::new(), patience);
+        let ping = cmd("PING");
+        let asked_over_new = async |is_left: bool| {
+            let accepted = async {
+                let (client, _) = listener.accept().await.unwrap();
+                if is_left {
+                    // What the client has said first is not answered yet.
+                    link.renew();
+                }
+                tokio::spawn(serve(client));
+            };
+            let (answer, ()) = tokio::join!(link.ask(&ping), accepted);
+            answer.unwrap();
+        };
+        within("a connection", asked_over_new(true)).await;
+        within("another connection", asked_over_new(false)).await;
+        // Nobody would accept a third.
+        within("an answer over the same", link.ask(&ping)).await.unwrap();
     }
 }

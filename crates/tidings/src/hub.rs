@@ -491,8 +491,9 @@ impl Hub {
     }
 
     /// Ends all streams, each when it has sent what was published until now. For a clean shutdown: servers wait for open
-    /// responses. Publishing fails from now on. A client that still connects is sent what it missed, and its stream ends. A stream
-    /// that waits for a snapshot, or whose [log](crate::backend) gives nothing for two seconds, ends without: it resumes elsewhere.
+    /// responses. Publishing fails from now on. A client that still connects is sent what it missed, and its stream ends. A
+    /// stream that waits for a snapshot, or whose [log](crate::backend) gives nothing for two seconds, or an error, ends
+    /// without: it resumes elsewhere.
     pub fn close(&self) {
         self.shared().close();
     }
@@ -502,9 +503,10 @@ impl Hub {
     ///
     /// From now on the hub is not [ready](Self::health), so that load balancers send new clients elsewhere, and those that
     /// come all the same are turned away: a stream of nothing but `tidings:end` with the reason `drained`, and a `retry`
-    /// with its own jitter. Each open stream is sent what was published until its turn comes, and the same end; one that waits for a
-    /// snapshot, or whose log gives nothing for two seconds, is sent the end alone. Their order is random. The hub goes on otherwise, until it is [closed](Self::close): publications are accepted, and reach
-    /// the streams that are left.
+    /// with its own jitter. Each open stream is sent what was published until its turn comes, and the same end; one that
+    /// waits for a snapshot or for the history of an added topic, or whose log gives nothing for two seconds, or an error, is
+    /// sent the end alone. Their order is random. The hub goes on otherwise, until it is [closed](Self::close):
+    /// publications are accepted, and reach the streams that are left.
     ///
     /// The future is ready when no stream is left, or when the time is over and all were told; the drain goes on without
     /// it. It cannot be taken back. When it is asked for again, the earlier end counts.

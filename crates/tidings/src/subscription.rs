@@ -311,6 +311,11 @@ impl Subscription {
         self.status
     }
 
+    /// How many topics and patterns it has: a transport that ends many streams needs as much time.
+    pub fn topic_count(&self) -> usize {
+        self.feed().topics.len()
+    }
+
     /// Whether a topic keeps only the newest event of each key: what waits for the client in the kernel may be superseded
     /// meanwhile, so a transport keeps little there.
     pub fn is_latest_per_key(&self) -> bool {

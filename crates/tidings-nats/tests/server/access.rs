@@ -190,14 +190,19 @@ async fn a_node_that_may_not_send_or_receive_signals_is_refused() {
 #[tokio::test]
 async fn a_permission_that_is_missing_is_named() {
     let configuration = r#"authorization { users: [ { user: u, password: p },
-        { user: reader, password: p, permissions: { publish: { deny: "tidings.>" } } } ] }"#;
+        { user: reader, password: p, permissions: { publish: { deny: "tidings.>" } } },
+        { user: writer, password: p,
+          permissions: { publish: { deny: "$JS.API.STREAM.MSG.GET.TIDINGS" } } } ] }"#;
     let Some(server) = server_with(configuration).await else { return };
     works(&server, ConnectOptions::new().user_and_password("u", "p")).await;
-    let options = ConnectOptions::new().user_and_password("reader", "p");
-    let log = NatsLog::builder().connect_options(options).append_timeout(Duration::from_secs(1));
-    let hub = Hub::builder().build_on(within("a log", log.connect(server.url())).await.unwrap());
-    let error = within("an error", hub.publish("a", Event::new("x"))).await.unwrap_err();
-    assert!(error.to_string().contains("Permissions Violation for Publish"), "{error}");
+    for user in ["reader", "writer"] {
+        let options = ConnectOptions::new().user_and_password(user, "p");
+        let log = NatsLog::builder().connect_options(options);
+        let log = log.append_timeout(Duration::from_secs(1)).connect(server.url());
+        let hub = Hub::builder().build_on(within("a log", log).await.unwrap());
+        let error = within("an error", hub.publish("a", Event::new("x"))).await.unwrap_err();
+        assert!(error.to_string().contains("Permissions Violation for Publish"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tidings::backend::{Log, Read, Reply, Start};
+use tidings::backend::{Log, Page, Read, Reply, Start};
 use tidings::presence::{JOIN_EVENT, Presence};
-use tidings::{Event, Hub, Retention, TopicPattern};
-use tidings_nats::NatsLog;
+use tidings::{Comment, Event, Hub, Retention, TopicPattern};
+use tidings_nats::{ConnectOptions, NatsLog};
 use tidings_testkit::checker::is_of;
 use tidings_testkit::limit::within;
 use tidings_testkit::log::{Client, publish, publish_all};
 use tidings_testkit::nats::Server;
+use tidings_testkit::proxy::Passing;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use crate::{hub_at, monitor, node, position, server, server_with};
+use crate::{hub_at, monitor, node, position, proxy, server, server_with};
 
 const TOPICS: [&str; 16] = [
     "a.0", "a.1", "a.2", "a.3", "b.0", "b.1", "b.2", "b.3", "c.0", "c.1", "c.2", "c.3", "d.0",
@@ -206,4 +208,80 @@ async fn a_page_of_large_events_is_not_read_many_times() {
     let asked = monitor::received(&server).await - before;
     assert!(asked > EVENTS as u64, "it was read from memory: {asked}");
     assert!(asked < 5 * EVENTS as u64, "{asked} requests for {EVENTS} events");
+}
+
+/// A log without a hub: the server sends it nothing but answers, over a connection with a name.
+async fn log_at(url: &str) -> NatsLog {
+    let options = ConnectOptions::new().name("log");
+    let builder = NatsLog::builder().connect_options(options).request_timeout(LATE);
+    within("a log", builder.connect(url)).await.expect("the server is running")
+}
+
+/// How many answers the log has got.
+async fn answers(server: &Server) -> u64 {
+    monitor::connection(server, "log").await.sent
+}
+
+/// When an answer is late.
+const LATE: Duration = Duration::from_secs(1);
+const NEWEST: Start = Start::Newest { count: 10, since: 0 };
+
+/// Asks for what the log has of a topic or pattern.
+fn read(log: &NatsLog, topic: &str, start: Start) -> impl Future<Output = Page> + use<> {
+    let topics = vec![TopicPattern::new(topic).expect("a pattern")];
+    let (reply, answer) = Reply::new();
+    log.read(Read::new(topics, start, log.origin().end, 256 * 1024), reply);
+    async { within("a page", answer).await.expect("the server is running") }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_topic_has_no_events_few_requests_are_needed() {
+    let Some(server) = server_with(monitor::CONFIGURATION).await else { return };
+    let publisher = node(&server).await;
+    let first = publish(&publisher, "a", "first").await;
+    fill(&publisher, 24_000).await;
+    for topic in ["a", "b"] {
+        publish(&publisher, topic, "last").await;
+    }
+    let log = log_at(&server.url()).await;
+    for (topic, start) in [("a", Start::After(position(&first.id))), ("b", NEWEST)] {
+        let before = answers(&server).await;
+        let page = read(&log, topic, start).await;
+        let count = answers(&server).await - before;
+        assert_eq!(page.records.len(), 1, "{topic}");
+        assert_eq!(page.to, log.origin().end, "{topic}");
+        assert!(count < 40, "{count} answers for one event of {topic}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_has_room_for_the_comments_of_its_events_too() {
+    let Some(server) = server().await else { return };
+    let hub = node(&server).await;
+    let comment = Comment::new("x".repeat(10_000)).expect("one line");
+    let event = Event::new("x").with_comment(comment);
+    let publishes: Vec<_> = (0..60).map(|_| hub.publish("a", event.clone())).collect();
+    for publish in publishes {
+        within("an acknowledgement", publish).await.expect("it is published");
+    }
+    let log = log_at(&server.url()).await;
+    let page = read(&log, "a", Start::After(0)).await;
+    assert!((20..30).contains(&page.records.len()), "{} events", page.records.len());
+}
+
+/// Only time can make an answer late.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_goes_on_after_answers_that_are_late() {
+    let Some(server) = server_with(monitor::CONFIGURATION).await else { return };
+    let (proxy, url) = proxy(&server).await;
+    fill(&node(&server).await, 12_000).await;
+    let log = log_at(&url).await;
+    let mut page = Box::pin(read(&log, "user:42:*", NEWEST));
+    within("some answers", async { while answers(&server).await < 3_000 {} }).await;
+    proxy.pass(Passing::Neither);
+    // Not so long that the link counts as lost.
+    let early = timeout(LATE.mul_f64(1.3), &mut page).await;
+    assert!(early.is_err(), "{early:?}");
+    proxy.pass(Passing::Both);
+    assert!(page.await.records.is_empty());
 }

@@ -128,7 +128,9 @@ async fn an_event_whose_key_cannot_be_noted_is_in_doubt() {
     let hub = node(&user(&server, &["-set"]).await).await;
     let mut client = Client::expect(&hub, &["a"], None, "fresh").await;
     let published = within("an answer", hub.publish_once("key", "a", Event::new("once"))).await;
-    assert_in_doubt(&published.unwrap_err());
+    let error = published.unwrap_err();
+    assert_in_doubt(&error);
+    assert!(error.to_string().contains("it is in the stream"), "{error}");
     assert_eq!(client.read(1).await[0].data(), "once");
 }
 
@@ -267,9 +269,9 @@ async fn an_event_that_a_server_does_not_wait_for_is_in_doubt_and_comes_once() {
     assert_eq!(server.cli(&["XLEN", "{tidings}:log"]).await, "2");
 }
 
-/// Behind one address, which leads to the new primary for new connections only.
-#[tokio::test]
-async fn what_a_node_tells_the_others_reaches_those_of_a_new_primary() {
+/// Behind one address, which leads to the new primary for new connections only: before the old one becomes its replica,
+/// or only when a node has noticed that, and has signalled over a new connection to the old one.
+async fn signals_reach_a_new_primary(is_led_first: bool) {
     let Some(old) = server().await else { return };
     let new = Server::start_replica(&old).await.expect("Redis is installed");
     let (proxy, url) = proxy(&old).await;
@@ -278,11 +280,31 @@ async fn what_a_node_tells_the_others_reaches_those_of_a_new_primary() {
     hear(&mut client, &hub, "before").await;
     new.until(&["EXISTS", "{tidings}:log"], "1").await;
     new.cli(&["REPLICAOF", "NO", "ONE"]).await;
-    proxy.lead_to(SocketAddr::from(([127, 0, 0, 1], new.port())));
+    let lead = || proxy.lead_to(SocketAddr::from(([127, 0, 0, 1], new.port())));
+    if is_led_first {
+        lead();
+    }
     old.cli(&["REPLICAOF", "127.0.0.1", &new.port().to_string()]).await;
+    if !is_led_first {
+        let has_noticed = || hub.health().to_string().contains("READONLY");
+        eventually("a node that has noticed", has_noticed).await;
+        // The other node still listens there.
+        hear(&mut client, &hub, "meanwhile").await;
+        lead();
+    }
     let later = node(&url).await;
     let mut client = Client::expect(&later, &["a"], None, "fresh").await;
     hear(&mut client, &hub, "after").await;
+}
+
+#[tokio::test]
+async fn what_a_node_tells_the_others_reaches_those_of_a_new_primary() {
+    signals_reach_a_new_primary(true).await;
+}
+
+#[tokio::test]
+async fn signals_reach_a_new_primary_to_which_the_address_leads_only_later() {
+    signals_reach_a_new_primary(false).await;
 }
 
 /// A primary, a replica that has the same, and a Sentinel that knows both.

@@ -117,6 +117,12 @@ pub async fn a_client_that_comes_back_gets_the_rest_and_the_end_once<E: Engine>(
         assert!(is_over(&hub, &["a", "b"], id), "after {id}");
         assert!(!is_over(&hub, &["a", "b", "other"], id) && !is_over(&hub, &["a", "b*"], id));
     }
+    // Nobody was sent these.
+    let (epoch, position) = later.id.rsplit_once('-').expect("an id has a position");
+    let position: u64 = position.parse().expect("a position is a number");
+    for id in [format!("{epoch}-{}", position + 1_000), format!("other-{position}")] {
+        assert!(!is_over(&hub, &["a", "b"], &id), "after {id}");
+    }
     assert!(is_over(&hub, &["a"], &last) && !is_over(&hub, &["b"], &last));
     assert_eq!(hub.clients().count(), 0);
 }

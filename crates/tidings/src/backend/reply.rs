@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,7 +10,11 @@ use crate::sync::Mutex;
 /// Where a log puts the answer to a question. Dropping it answers, too: with an error.
 #[derive(Debug)]
 #[must_use = "the asker waits for the answer"]
-pub struct Reply<T>(Option<Arc<Answer<T>>>);
+pub struct Reply<T> {
+    answer: Option<Arc<Answer<T>>>,
+    /// What the asker has given away until there is an answer, whether anybody waits for it or not.
+    deposit: Option<Box<dyn Any + Send + Sync>>,
+}
 
 /// Waits for the answer to a question.
 #[derive(Debug)]
@@ -38,7 +43,13 @@ impl<T> Reply<T> {
     /// ```
     pub fn new() -> (Self, Receiver<T>) {
         let answer = Arc::new(Answer(Mutex::new(AnswerState::Waiting(None))));
-        (Self(Some(answer.clone())), Receiver(answer))
+        (Self { answer: Some(answer.clone()), deposit: None }, Receiver(answer))
+    }
+
+    /// Keeps something until it has answered.
+    pub(crate) fn with_deposit(mut self, deposit: impl Any + Send + Sync) -> Self {
+        self.deposit = Some(Box::new(deposit));
+        self
     }
 
     /// Whether anybody waits for the answer: a log may give up a long search for what nobody wants any more.
@@ -53,7 +64,7 @@ impl<T> Reply<T> {
     /// ```
     #[must_use]
     pub fn is_awaited(&self) -> bool {
-        self.0.as_ref().is_some_and(|answer| Arc::strong_count(answer) > 1)
+        self.answer.as_ref().is_some_and(|answer| Arc::strong_count(answer) > 1)
     }
 
     /// Answers.
@@ -62,7 +73,7 @@ impl<T> Reply<T> {
     }
 
     fn put(&mut self, answer: Result<T, LogError>) {
-        let Some(place) = self.0.take() else { return };
+        let Some(place) = self.answer.take() else { return };
         let before = std::mem::replace(&mut *place.0.lock(), AnswerState::Answered(answer));
         if let AnswerState::Waiting(Some(waker)) = before {
             waker.wake();

@@ -73,8 +73,10 @@ impl Follower for Shared {
     fn link(&self, link: Result<(), &LogError>) {
         let now = self.clock.now();
         self.with_replication(|replication| {
-            replication.update_link(|state| state.change(link, now));
-            replication.retry();
+            // Not at each attempt of the log's that fails: who waits takes retries for seconds.
+            if replication.update_link(|state| state.change(link, now)) {
+                replication.retry();
+            }
         });
     }
 

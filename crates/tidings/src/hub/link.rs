@@ -23,12 +23,15 @@ impl LinkState {
         Self { since: now, ..Self::default() }
     }
 
-    pub(super) fn change(&mut self, link: Result<(), &LogError>, now: u64) {
-        if self.is_up != link.is_ok() {
+    /// Whether the link has gone up or down with this report. Of errors, the last one is shown.
+    pub(super) fn change(&mut self, link: Result<(), &LogError>, now: u64) -> bool {
+        let has_changed = self.is_up != link.is_ok();
+        if has_changed {
             self.since = now;
         }
         self.is_up = link.is_ok();
         self.down = link.err().map(ToString::to_string);
+        has_changed
     }
 
     pub(super) fn catch_up(&mut self, now: u64) {

@@ -27,6 +27,8 @@ use crate::waking::Waiter;
 pub(crate) struct Pages {
     pages: Mutex<HashMap<Key, Weak<SharedPage>>>,
     turns: Arc<Turns>,
+    /// For the newest events a log may have to look through all that it has: clients that resume do not wait for that.
+    turns_of_newest: Arc<Turns>,
 }
 
 /// What clients that share a page ask for.
@@ -77,6 +79,8 @@ struct SharedPage {
     /// Up to where it was asked for.
     to: u64,
     state: Mutex<PageState>,
+    /// Wakes every client that waits for it.
+    all: Waker,
     filter: Option<Filter>,
     rules: Arc<RetentionRules>,
     /// Of the size of an event.
@@ -86,7 +90,7 @@ struct SharedPage {
 
 enum PageState {
     /// With the topics that have ended before the page.
-    Waiting(Receiver<Page>, Ends, Vec<Waker>, Turn),
+    Waiting(Receiver<Page>, Ends, Vec<Waker>, Arc<Turn>),
     Done(Result<EncodedPage, Arc<LogError>>),
 }
 
@@ -112,22 +116,30 @@ impl Pages {
         if let Some(page) = known.as_ref().filter(fits) {
             return Some(Reading(page.clone()));
         }
-        let turn = self.turns.take(waiter)?;
+        let turns = match read.start {
+            Start::After(_) => &self.turns,
+            Start::Newest { .. } => &self.turns_of_newest,
+        };
+        let turn = Arc::new(turns.take(waiter)?);
         if pages.len() == pages.capacity() {
             pages.retain(|_, page| page.strong_count() > 0);
         }
         let (reply, answer) = Reply::new();
-        let state = Mutex::new(PageState::Waiting(answer, ends, Vec::new(), turn));
+        let state = Mutex::new(PageState::Waiting(answer, ends, Vec::new(), turn.clone()));
         let (rules, pinned) = (rules.clone(), pinned.clone());
-        let page = Arc::new(SharedPage { to: read.to, state, filter, rules, limit, pinned });
+        let page = Arc::new_cyclic(|page| {
+            let all = Arc::new(WakeAll(page.clone())).into();
+            SharedPage { to: read.to, state, all, filter, rules, limit, pinned }
+        });
         pages.insert(key, Arc::downgrade(&page));
         drop(pages);
-        ask(read, reply);
+        // The log may go on reading what nobody waits for any more.
+        ask(read, reply.with_deposit(turn));
         Some(Reading(page))
     }
 }
 
-/// How many pages may be read at a time.
+/// How many pages of a kind may be read at a time.
 #[derive(Debug, Default)]
 struct Turns(Mutex<Queue>);
 
@@ -139,13 +151,14 @@ struct Queue {
     addresses: HashSet<usize>,
 }
 
-/// The right to read a page; another stream has its turn when this is dropped.
+/// The right to read a page; another stream has its turn when this is dropped. The page has it until it is encoded, and the log
+/// until it has answered.
 #[derive(Debug)]
 struct Turn(Arc<Turns>);
 
 impl Turns {
-    /// With pages of 256 KiB, this is 16 MiB.
-    const MOST: usize = 64;
+    /// With pages of 256 KiB, this is 8 MiB.
+    const MOST: usize = 32;
 
     fn take<W: Waiter + 'static>(self: &Arc<Self>, waiter: &Arc<W>) -> Option<Turn> {
         let mut queue = self.0.lock();
@@ -202,8 +215,8 @@ impl Future for Reading {
                 if !wakers.iter().any(|known| known.will_wake(&waker)) {
                     wakers.push(waker);
                 }
-                let all = Waker::from(self.0.clone());
-                let page = std::task::ready!(Pin::new(page).poll(&mut Context::from_waker(&all)));
+                let mut cx = Context::from_waker(&self.0.all);
+                let page = std::task::ready!(Pin::new(page).poll(&mut cx));
                 (page, std::mem::take(ends))
             }
         };
@@ -220,10 +233,14 @@ impl Future for Reading {
     }
 }
 
-/// The log has answered: every client that waits for the page looks.
-impl Wake for SharedPage {
+/// The log has answered: every client that waits for the page looks. It does not keep the page: the log is told that nobody
+/// waits for it any more.
+struct WakeAll(Weak<SharedPage>);
+
+impl Wake for WakeAll {
     fn wake(self: Arc<Self>) {
-        let wakers = match &mut *self.state.lock() {
+        let Some(page) = self.0.upgrade() else { return };
+        let wakers = match &mut *page.state.lock() {
             PageState::Waiting(_, _, wakers, _) => std::mem::take(wakers),
             PageState::Done(_) => Vec::new(),
         };
@@ -309,6 +326,8 @@ impl fmt::Debug for SharedPage {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use futures_executor::block_on;
 
     use super::*;
@@ -419,10 +438,11 @@ mod tests {
     fn some_pages_are_read_at_a_time_and_the_others_have_their_turns() {
         let (pages, pinned, epoch) = (Pages::default(), Pinned::new(0), Epoch::random());
         let rules = Arc::default();
-        let mut replies = Vec::new();
-        let mut ask = |n: usize, bell: &Arc<Bell>| {
+        let replies = RefCell::new(Vec::new());
+        let ask = |n: usize, bell: &Arc<Bell>| {
             let (read, of_records) = (read(&n.to_string(), 9), (None, &rules, usize::MAX));
-            pages.read(&epoch, read, of_records, &pinned, bell, |_, reply| replies.push(reply))
+            let answer = |_, reply| replies.borrow_mut().push(reply);
+            pages.read(&epoch, read, of_records, &pinned, bell, answer)
         };
         let first = Arc::new(Bell::default());
         let mut reading: Vec<_> = (0..Turns::MOST).map(|n| ask(n, &first).unwrap()).collect();
@@ -430,11 +450,23 @@ mod tests {
         assert!(ask(1_000, &bells[0]).is_none() && ask(1_000, &bells[0]).is_none());
         assert!(ask(1_001, &bells[1]).is_none());
         assert!(ask(3, &bells[1]).is_some(), "what is read anyway is shared");
-        drop(reading.pop());
+        let newest = Start::Newest { count: 1, since: 0 };
+        let read = (Read { start: newest, ..read("a", 9).0 }, Ends::new());
+        let newest = pages.read(&epoch, read, (None, &rules, 0), &pinned, &first, |_, _| {});
+        assert!(newest.is_some(), "these have turns of their own");
+        // The log learns that nobody waits for it, and may go on until then.
+        let mut given_up = reading.pop().unwrap();
+        assert!(Pin::new(&mut given_up).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let reply = replies.borrow_mut().pop().unwrap();
+        assert!(reply.is_awaited());
+        drop(given_up);
+        assert!(!reply.is_awaited());
+        assert_eq!(bells.each_ref().map(|bell| bell.rung()), [0, 0]);
+        drop(reply);
         assert_eq!(bells.each_ref().map(|bell| bell.rung()), [1, 0]);
         reading.push(ask(1_000, &bells[0]).unwrap());
         assert!(ask(1_001, &bells[1]).is_none());
-        replies.remove(0).send(Err(LogError::new(LogErrorKind::Trimmed, "gone")));
+        replies.borrow_mut().remove(0).send(Err(LogError::new(LogErrorKind::Trimmed, "gone")));
         let gone = reading.remove(0);
         assert_eq!(block_on(gone).unwrap_err().kind(), LogErrorKind::Trimmed);
         assert_eq!(bells.each_ref().map(|bell| bell.rung()), [1, 1]);

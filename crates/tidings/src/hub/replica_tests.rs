@@ -188,6 +188,21 @@ fn operators_are_told_once_a_minute_why_the_log_cannot_be_read() {
 }
 
 #[test]
+fn a_link_that_fails_again_and_again_has_everything_tried_again_once() {
+    let (hub, replica) = ScriptedLog::default().hub();
+    let replication = hub.shared().replication.as_ref().unwrap();
+    replica.link(Ok(())).unwrap();
+    let up = replication.retry_generation();
+    for cause in ["no answer", "no route", "no permission"] {
+        replica.link(Err(&LogError::new(LogErrorKind::Unavailable, cause))).unwrap();
+        assert!(hub.health().to_string().contains(cause), "the last one is shown");
+    }
+    assert_eq!(replication.retry_generation(), up + 1);
+    replica.link(Ok(())).unwrap();
+    assert_eq!(replication.retry_generation(), up + 2);
+}
+
+#[test]
 fn a_client_that_has_caught_up_has_a_position_without_a_new_event() {
     let log = ScriptedLog::default();
     let (hub, replica) = log.hub();

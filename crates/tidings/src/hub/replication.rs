@@ -53,8 +53,8 @@ impl Replication {
         self.link.lock().clone()
     }
 
-    pub(super) fn update_link(&self, update: impl FnOnce(&mut LinkState)) {
-        update(&mut self.link.lock());
+    pub(super) fn update_link<T>(&self, update: impl FnOnce(&mut LinkState) -> T) -> T {
+        update(&mut self.link.lock())
     }
 
     /// Whether operators are to be told that the log cannot be read.

@@ -449,9 +449,13 @@ impl Subscription {
         let client = (&self.client, self.is_listed);
         let progress = catch_up.poll(&self.shared, client, self.feed(), cx);
         let Poll::Ready(progress) = progress else {
-            // The client comes back, here or elsewhere.
-            if catch_up.is_hopeless() {
-                return Some(NextStep::End);
+            if closing {
+                // This has the stream woken in time.
+                catch_up.replication.wait_for_progress(&self.client);
+                // The client comes back, here or elsewhere.
+                if catch_up.is_hopeless() {
+                    return Some(NextStep::End);
+                }
             }
             self.out_of_band().catch_up = Some(catch_up);
             return Some(NextStep::Wait);

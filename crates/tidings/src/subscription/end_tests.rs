@@ -1,7 +1,9 @@
 //! How a stream ends that its hub ends on purpose: polled as a body, and as a member of a cohort.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -198,5 +200,27 @@ fn a_stream_whose_log_gives_nothing_ends_without_the_rest() {
     retry();
     assert!(received(&mut stream).is_empty());
     retry();
+    assert_eq!(received(&mut stream), [DRAINED]);
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_stream_whose_log_gives_nothing_is_woken_to_end() {
+    let (_log, hub, _replica, mut stream) = reading_from(20);
+    let woken = Arc::new(Woken::default());
+    let waker = woken.clone().into();
+    for _ in 0..2 {
+        assert!(Pin::new(&mut stream).poll_next(&mut Context::from_waker(&waker)).is_pending());
+        hub.shared().replication.as_ref().unwrap().retry();
+        assert!(woken.0.swap(false, Ordering::Relaxed));
+    }
     assert_eq!(received(&mut stream), [DRAINED]);
 }

@@ -95,7 +95,9 @@ struct Look {
 impl Look {
     fn new(question: Question, head: Head, feed: Arc<Feed>, shared: &Shared) -> Self {
         let search = question.needs_past().then(|| Search::of(&feed.topics, shared)).flatten();
-        let count = question.newest().filter(|_| filter_of(&feed.topics).is_some());
+        // Of a selective log, memory has no history.
+        let is_here = !head.is_selective() && filter_of(&feed.topics).is_some();
+        let count = question.newest().filter(|_| is_here);
         let newest = count.map(|count| Newest::new(count, &head, shared.clock.now()));
         Self { question, head, feed, search, past: None, newest }
     }

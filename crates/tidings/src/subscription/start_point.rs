@@ -268,28 +268,33 @@ impl Newest {
 
     /// Makes a step. Returns what it has cost, in comparisons; `None` at the end.
     pub(super) fn step(&mut self, past: &Past<'_>) -> Option<usize> {
-        let log = past.logs.get(self.place)?;
-        let state = log.lock();
-        let after = log.retained_after(&state, self.now);
-        let frames = state.durable.before(self.before);
-        let mut frames = frames.take_while(|frame| frame.offset > after);
-        let mut compared = 0;
-        loop {
-            // Those that follow are older still.
-            let Some(frame) = frames.next().filter(|frame| self.is_newer(frame.offset)) else {
-                (self.place, self.before) = (self.place + 1, self.head + 1);
-                break;
-            };
-            if compared == COMPARED {
-                break;
+        let mut cost = 0;
+        while cost < COMPARED
+            && let Some(log) = past.logs.get(self.place)
+        {
+            let state = log.lock();
+            let after = log.retained_after(&state, self.now);
+            let frames = state.durable.before(self.before);
+            let mut frames = frames.take_while(|frame| frame.offset > after);
+            loop {
+                // Those that follow are older still.
+                let Some(frame) = frames.next().filter(|frame| self.is_newer(frame.offset)) else {
+                    (self.place, self.before) = (self.place + 1, self.head + 1);
+                    break;
+                };
+                if cost == COMPARED {
+                    break;
+                }
+                cost += 1;
+                self.before = frame.offset;
+                if past.passes(frame) {
+                    self.add(frame.offset);
+                }
             }
-            compared += 1;
-            self.before = frame.offset;
-            if past.passes(frame) {
-                self.add(frame.offset);
-            }
+            // The topic itself.
+            cost += 1;
         }
-        Some(compared + 1)
+        Some(cost).filter(|cost| *cost > 0)
     }
 
     fn is_newer(&self, offset: u64) -> bool {
@@ -320,6 +325,7 @@ mod tests {
     use crate::event::Event;
     use crate::filter::{Filter, comparisons};
     use crate::hub::Hub;
+    use crate::hub::search::Search;
     use crate::log::retention::Retention;
 
     #[test]
@@ -344,5 +350,26 @@ mod tests {
             }
             assert_eq!((taken, newest.offset()), (steps, offset), "{count}");
         }
+    }
+
+    #[test]
+    fn a_step_is_of_many_topics_if_there_is_little_in_them() {
+        let hub = Hub::new();
+        for n in 0..1_000 {
+            hub.publish(format!("a/{n}"), Event::new("x")).wait().unwrap();
+        }
+        let filter = Filter::equal("role", "admin").unwrap();
+        let stream = hub.subscribe_matching("a/*").filter(filter).open().unwrap();
+        let feed = &stream.client().feed;
+        let mut search = Search::of(&feed.topics, hub.shared()).unwrap();
+        while search.step(hub.shared()).is_some() {}
+        let past = search.finish(hub.shared());
+        assert_eq!(past.logs.len(), 1_000);
+        let mut newest = Newest::new(10, &hub.shared().head(), 0);
+        let mut taken = 0;
+        while newest.step(&past).is_some() {
+            taken += 1;
+        }
+        assert!(taken < 10, "{taken}");
     }
 }
