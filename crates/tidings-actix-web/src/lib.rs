@@ -77,6 +77,6 @@ pub use response::Sse;
 pub use serve::{Serve, serve};
 pub use tidings;
 pub use tidings::{Event, History, Hub, Retention, Topic};
-pub use tidings_net::{IntoListener, Limits, shutdown_signal};
+pub use tidings_net::{IntoListener, Limits, Listener, shutdown_signal};
 #[cfg(feature = "tls")]
 pub use tidings_net::{Tls, rustls};

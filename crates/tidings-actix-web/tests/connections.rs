@@ -1,6 +1,7 @@
 //! Connections of every kind, and what clients do with them.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,13 +11,13 @@ use actix_web::{App, HttpRequest, HttpResponse};
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use tidings_actix_web::tidings::{Event, Hub};
-use tidings_actix_web::{Limits, Sse, SseRequest, Tls, serve};
+use tidings_actix_web::{Limits, Listener, Sse, SseRequest, Tls, serve};
 use tidings_testkit::adapter::Server;
 use tidings_testkit::limit::{eventually, within};
 use tidings_testkit::tls::Certificate;
 use tidings_testkit::wire::{Connection, Ending, Request, Response};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 /// Short for a test.
 const SHORT: Duration = Duration::from_millis(200);
@@ -295,6 +296,45 @@ async fn a_unix_socket_serves_streams() {
         assert_eq!(read_until(&mut socket, ":\n\n").await, "3\r\n:\n\n");
         publish(&hub, "hello").await;
         assert!(read_until(&mut socket, "\n\n").await.contains("data: hello\n"));
+    }
+}
+
+#[tokio::test]
+async fn a_listener_of_tokio_and_one_of_the_application_serve_streams() {
+    struct Mine(TcpListener);
+
+    impl Listener for Mine {
+        type Io = TcpStream;
+        type Addr = SocketAddr;
+
+        async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+            self.0.accept().await
+        }
+
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            self.0.local_addr()
+        }
+    }
+
+    let hubs = [hub(), hub()];
+    let [served, also_served] = hubs.clone();
+    let servers = [
+        Server::start(async move |listener, begun| {
+            let serve = serve(TcpListener::from_std(listener)?, app!(served), &served);
+            serve.workers(1).with_graceful_shutdown(begun).await
+        }),
+        Server::start(async move |listener, begun| {
+            let listener = Mine(TcpListener::from_std(listener)?);
+            let serve = serve(listener, app!(also_served), &also_served);
+            serve.workers(1).with_graceful_shutdown(begun).await
+        }),
+    ];
+    for (server, hub) in servers.into_iter().zip(hubs) {
+        let mut stream = Response::to(server.addr(), Request::get("/events")).await;
+        stream.read_exactly(3).await;
+        publish(&hub, "hello").await;
+        assert_eq!(stream.next_message().await.data(), "hello");
+        server.shutdown().await;
     }
 }
 

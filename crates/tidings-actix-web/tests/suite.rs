@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Data, ServiceConfig, get, head, post, resource};
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use tidings_actix_web::{Limits, Sse, SseRequest, serve};
-use tidings_testkit::adapter::{Adapter, App, Shutdown};
+use tidings_testkit::adapter::{Adapter, App, Plain, Shutdown};
 use tidings_testkit::serving::Serving;
 use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
 
@@ -46,12 +46,21 @@ impl Adapter for ActixWeb {
 }
 
 async fn answer(app: Data<App>, http: HttpRequest, request: SseRequest) -> HttpResponse {
-    let status = |status| HttpResponse::new(StatusCode::from_u16(status).expect("a status"));
     let respond = |sse: Sse, heartbeat| match heartbeat {
         Some(heartbeat) => Sse::heartbeat(sse, heartbeat).respond_to(&http),
         None => sse.respond_to(&http),
     };
-    app.answer(http.path(), http.uri().query(), request).into_response(respond, status)
+    app.answer(http.path(), http.uri().query(), request).into_response(respond, plain)
+}
+
+/// In actix-web's own types, which are older.
+fn plain(response: Plain) -> HttpResponse {
+    let status = StatusCode::from_u16(response.status().as_u16()).expect("a status");
+    let mut builder = HttpResponse::build(status);
+    for (name, value) in response.headers() {
+        builder.insert_header((name.as_str(), value.as_bytes()));
+    }
+    builder.body(response.into_body())
 }
 
 tidings_testkit::adapter_suite!(ActixWeb);

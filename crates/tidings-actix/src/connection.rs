@@ -7,7 +7,6 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -126,7 +125,7 @@ where
 {
     let app = service.clone();
     let http1 = HttpService::build()
-        // `Guarded` limits the time of everything, and lingers.
+        // `Guarded` limits the time of everything, and lingers. It cannot after actix-http's own 400.
         .keep_alive(KeepAlive::Os)
         .client_request_timeout(Duration::ZERO)
         .client_disconnect_timeout(Duration::ZERO)
@@ -151,7 +150,7 @@ where
             #[cfg(not(feature = "http2"))]
             return Box::pin(refuse_http2(io));
         }
-        let (http1, unflushed) = (http1.clone(), io.unflushed());
+        let http1 = http1.clone();
         Box::pin(async move {
             if poll_fn(|cx| Service::<(Guarded<IO>, _)>::poll_ready(&*http1, cx)).await.is_err() {
                 return;
@@ -161,25 +160,25 @@ where
             let mut closed = pin!(closing.changed());
             let mut is_first = true;
             poll_fn(|cx| {
-                loop {
-                    let was_idle = activity.is_idle();
-                    if connection.as_mut().poll(cx).is_ready() {
-                        return Poll::Ready(());
-                    }
-                    // It does not read again after a response, for what was sent meanwhile.
-                    if was_idle || !activity.is_idle() {
-                        break;
-                    }
-                }
                 // The first poll registers this task, which stays the same. Later polls look at the
                 // version only: this runs for each event of a body.
                 let is_closed =
                     std::mem::take(&mut is_first) && closed.as_mut().poll(cx).is_ready();
                 let is_closing = is_closed || site.closing.has_changed().unwrap_or(true);
-                // Everything was answered and sent.
-                match is_closing && activity.is_idle() && !unflushed.load(Ordering::Relaxed) {
-                    true => Poll::Ready(()),
-                    false => Poll::Pending,
+                loop {
+                    let was_idle = activity.is_idle();
+                    if connection.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(());
+                    }
+                    if is_closing && !activity.must_end() {
+                        // Once everything is answered, it reads the end and shuts down, which lingers.
+                        activity.set_must_end();
+                        continue;
+                    }
+                    // It does not read again after a response, for what was sent meanwhile.
+                    if was_idle || !activity.is_idle() {
+                        return Poll::Pending;
+                    }
                 }
             })
             .await;

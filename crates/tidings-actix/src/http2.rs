@@ -69,9 +69,10 @@ pub(crate) async fn serve<S, B>(
         })
         .await;
         // Else the client is gone, or everything is answered.
-        let Some(Ok((request, mut respond))) = accepted else { return };
+        let Some(Ok((request, respond))) = accepted else { return };
         let Some(request) = convert(request, peer) else {
-            respond.send_reset(Reason::PROTOCOL_ERROR);
+            // As over HTTP/1. An error means that the client has cancelled the stream.
+            let _ = refuse(respond);
             continue;
         };
         let is_head = request.method() == Method::HEAD;
@@ -95,7 +96,14 @@ struct Watch {
     hubs: Hubs,
 }
 
-/// The request in actix-web's own types, which are older than those of h2; `None` if it is none for them.
+fn refuse(mut respond: SendResponse<Portion>) -> Result<(), Ended> {
+    let response = Response::bad_request();
+    respond.send_response(head(response.head(), response.body().size()), true)?;
+    Ok(())
+}
+
+/// The request in actix-web's own types, which are older than those of h2; `None` if it is none for them: such as one whose
+/// target is not escaped.
 fn convert(request: http::Request<RecvStream>, peer: Option<SocketAddr>) -> Option<Request> {
     let (parts, body) = request.into_parts();
     let payload: Payload = match body.is_end_stream() {
@@ -176,8 +184,12 @@ async fn send<B: MessageBody>(
     is_head: bool,
     watch: Option<Watch>,
 ) -> Result<(), Ended> {
-    let size = response.body().size();
-    let is_end = is_head || size.is_eof() || is_without_body(response.status());
+    let size = match response.body().size() {
+        // It need not be that of a response to GET, which only the application knows.
+        BodySize::Sized(0) if is_head => BodySize::None,
+        size => size,
+    };
+    let is_end = is_head || size.is_eof();
     let mut stream = respond.send_response(head(response.head(), size), is_end)?;
     if is_end {
         return Ok(());
@@ -247,11 +259,6 @@ async fn some_capacity(stream: &mut SendStream<Portion>) -> Result<(), Ended> {
     Ok(())
 }
 
-/// These have neither a body nor the length of one: RFC 9110, section 8.6.
-fn is_without_body(status: StatusCode) -> bool {
-    status.is_informational() || status == StatusCode::NO_CONTENT
-}
-
 fn head(response: &ResponseHead, size: BodySize) -> http::Response<()> {
     let mut head = http::Response::new(());
     *head.status_mut() = http::StatusCode::from_u16(response.status.as_u16())
@@ -268,7 +275,8 @@ fn head(response: &ResponseHead, size: BodySize) -> http::Response<()> {
             fields.append(name, converted);
         }
     }
-    if is_without_body(response.status) {
+    if response.status == StatusCode::NO_CONTENT {
+        // RFC 9110, section 8.6.
         fields.remove(CONTENT_LENGTH);
     } else if let BodySize::Sized(length) = size {
         fields.insert(CONTENT_LENGTH, length.into());

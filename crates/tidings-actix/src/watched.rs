@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_http::body::{BodySize, BoxBody, EitherBody, MessageBody};
+use actix_http::body::{self, BodySize, BoxBody, EitherBody, MessageBody};
 use actix_http::error::PayloadError;
 use actix_http::{Method, Payload, Request, Response, StatusCode, Version};
 use actix_service::Service;
@@ -97,9 +97,18 @@ where
             let status = response.status();
             let is_upgraded =
                 status == StatusCode::SWITCHING_PROTOCOLS || (is_connect && status.is_success());
-            if is_upgraded && !is_http2 {
+            let response = if is_upgraded && !is_http2 {
                 activity.upgrade();
-            }
+                response
+            } else if status.is_informational() {
+                // Nothing would follow it.
+                Response::internal_server_error().map_body(|_, body| EitherBody::right(body))
+            } else if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+                // actix-http would send it.
+                response.map_body(|_, _| EitherBody::right(BoxBody::new(body::None::new())))
+            } else {
+                response
+            };
             response.map_body(|_, body| Answer { body, _open: (answering, address) })
         }
     }

@@ -6,13 +6,13 @@ use std::net::{SocketAddr, TcpListener};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::Listener;
 use tidings_axum::{Limits, Sse, SseRequest, Transport};
 use tidings_hyper::Server;
-use tidings_testkit::adapter::{Adapter, App, Shutdown};
+use tidings_testkit::adapter::{Adapter, App, Plain, Shutdown};
 use tidings_testkit::serving::Serving;
 use tidings_testkit::tls::accept;
 use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
@@ -74,8 +74,7 @@ async fn answer(State(app): State<App>, uri: Uri, request: SseRequest) -> Respon
         Some(heartbeat) => Sse::heartbeat(sse, heartbeat).into_response(),
         None => sse.into_response(),
     };
-    let status = |status| StatusCode::from_u16(status).expect("a status").into_response();
-    app.answer(uri.path(), uri.query(), request).into_response(respond, status)
+    app.answer(uri.path(), uri.query(), request).into_response(respond, Plain::into_response)
 }
 
 async fn echo(body: String) -> String {

@@ -113,7 +113,7 @@ pub(crate) struct Kept {
 
 /// The body of a response: when it is dropped, the request has been answered.
 pub(crate) struct ResponseBody<B> {
-    /// None if the server answers, or HEAD was asked for.
+    /// None if the server answers, or the response may not have one.
     body: Option<B>,
     kept: Option<Box<Kept>>,
     _answering: Answering,

@@ -2,7 +2,8 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 
 use http::header::CONTENT_LENGTH;
-use http::{HeaderName, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Version};
+use http_body::Body;
 use hyper::body::Incoming;
 use tidings_net::{Activity, AddressPermit, Answering, Connections, Peer};
 
@@ -76,15 +77,26 @@ impl<L: Clone, A> Requests<L, A> {
 
 impl Open {
     /// The response is open until its body is dropped. What is kept of the body is sent first.
-    pub(crate) fn respond<B>(
+    pub(crate) fn respond<B: Body>(
         self,
         mut response: Response<B>,
         kept: Option<Box<Kept>>,
     ) -> Response<ResponseBody<B>> {
         let status = response.status();
-        let has_length = !status.is_informational() && status != StatusCode::NO_CONTENT;
-        if self.is_http2 && !has_length {
-            // RFC 9110, section 8.6; over HTTP/1, hyper sees to that.
+        if self.is_http2 && status.is_informational() {
+            // Nothing would follow it. Over HTTP/1, hyper answers so.
+            return empty(StatusCode::INTERNAL_SERVER_ERROR, self.answering);
+        }
+        // RFC 9110, section 8.6.
+        let may_have_length = match status {
+            StatusCode::NO_CONTENT => false,
+            // It is that of what the client has. A framework may have set that of this body, which is not sent.
+            StatusCode::NOT_MODIFIED => {
+                length(response.headers()) != response.body().size_hint().exact()
+            }
+            _ => true,
+        };
+        if !may_have_length {
             response.headers_mut().remove(CONTENT_LENGTH);
         }
         let is_upgraded =
@@ -92,9 +104,11 @@ impl Open {
         if is_upgraded && !self.is_http2 {
             self.activity.upgrade();
         }
+        let is_without_body =
+            self.is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         response.map(|body| {
             // There, hyper would send it.
-            if self.is_head && self.is_http2 {
+            if is_without_body && self.is_http2 {
                 return ResponseBody::none(self.answering);
             }
             ResponseBody::new(body, kept, self.answering, self.address)
@@ -102,13 +116,22 @@ impl Open {
     }
 }
 
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A response of the server itself.
+fn empty<B>(status: StatusCode, answering: Answering) -> Response<ResponseBody<B>> {
+    let mut response = Response::new(ResponseBody::none(answering));
+    *response.status_mut() = status;
+    response
+}
+
 /// A request that the server refuses.
 pub(crate) struct Refused(Answering);
 
 impl Refused {
     pub(crate) fn respond<B>(self) -> Response<ResponseBody<B>> {
-        let mut response = Response::new(ResponseBody::none(self.0));
-        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-        response
+        empty(StatusCode::TOO_MANY_REQUESTS, self.0)
     }
 }

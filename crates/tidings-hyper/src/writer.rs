@@ -76,6 +76,8 @@ struct Writer<B> {
     arrivals: VecDeque<Box<NewStream<B>>>,
     members: Slab<Member<B>>,
     cohorts: Cohorts,
+    /// Streams whose connections are over. One that is gone already is passed over.
+    leaving: VecDeque<u32>,
     sweep: Sweep,
     /// How many writes a turn has.
     turn_writes: usize,
@@ -103,6 +105,7 @@ impl<B: Send + 'static> Writer<B> {
             arrivals: VecDeque::new(),
             members: Slab::new(),
             cohorts: Cohorts::default(),
+            leaving: VecDeque::new(),
             sweep: Sweep::new(write_timeout),
             turn_writes: Turn::WRITES,
             clock: Instant::now,
@@ -131,6 +134,7 @@ impl<B: Send + 'static> Writer<B> {
     fn restart(&mut self) {
         self.members.drain().for_each(drop_safely);
         drop_safely(std::mem::take(&mut self.cohorts));
+        self.leaving.clear();
         self.let_server_end();
         self.hubs.report(ServerEvent::WriterRestarted);
     }
@@ -163,7 +167,8 @@ impl<B: Send + 'static> Writer<B> {
 
     /// How long the poll may wait; `None` until something happens.
     fn timeout(&self) -> Option<Duration> {
-        if self.is_stopped || !self.arrivals.is_empty() || self.cohorts.queued() > 0 {
+        let has_more = self.cohorts.queued() > 0 || !self.leaving.is_empty();
+        if self.is_stopped || !self.arrivals.is_empty() || has_more {
             return Some(Duration::ZERO);
         }
         if self.members.is_empty() {
@@ -188,6 +193,7 @@ impl<B: Send + 'static> Writer<B> {
         }
         self.accept_arrivals();
         self.serve_cohorts();
+        self.end_streams();
         self.look_at_streams();
         self.let_server_end();
         ControlFlow::Continue(())
@@ -238,7 +244,14 @@ impl<B: Send + 'static> Writer<B> {
         let index = self.members[key].group as usize;
         let group = &mut self.cohorts.groups[index];
         group.leave_roster(key, &mut self.members);
-        if !std::mem::replace(&mut self.members[key].is_queued, true) {
+        let member = &mut self.members[key];
+        if std::mem::replace(&mut member.is_queued, true) {
+            return;
+        }
+        if member.is_gone {
+            // Cohorts do not wait for those of others.
+            self.leaving.push_back(key as u32);
+        } else {
             group.queue.push_back(key as u32);
             self.cohorts.enqueue(index);
         }
@@ -252,6 +265,20 @@ impl<B: Send + 'static> Writer<B> {
                 return;
             };
             self.accept(*stream, &mut turn);
+        }
+    }
+
+    /// Ends streams whose connections are over, for one turn.
+    fn end_streams(&mut self) {
+        let mut turn = self.turn();
+        while !turn.is_spent() {
+            let Some(key) = self.leaving.pop_front() else {
+                return;
+            };
+            let member = self.members.get_mut(key as usize).filter(|member| member.is_gone);
+            if member.is_some_and(|member| std::mem::take(&mut member.is_queued)) {
+                self.serve(key as usize, &mut turn);
+            }
         }
     }
 

@@ -71,12 +71,15 @@ impl Activity {
         drop(before);
     }
 
-    /// Whether a connection of HTTP/2 has been idle for so long that the server should end it, by GOAWAY.
+    /// Whether the connection must end when no request is being answered. Over HTTP/2, it has been idle for too long, and the
+    /// server should end it, by GOAWAY. Over HTTP/1, the server has said so, and then reads what it would if the client had
+    /// closed.
     pub fn must_end(&self) -> bool {
         self.0.must_end.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_must_end(&self) {
+    /// Says that it [must end](Self::must_end).
+    pub fn set_must_end(&self) {
         self.0.must_end.store(true, Ordering::Relaxed);
     }
 

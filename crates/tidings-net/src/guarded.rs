@@ -1,3 +1,5 @@
+mod lingering;
+
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,9 +15,10 @@ use crate::alarm::Alarm;
 use crate::connections::{Place, Rank};
 use crate::frames::Frames;
 use crate::hubs::CONNECTION;
-use crate::reception::{LINGER, LINGER_BYTES, TIMEOUT, TOO_LARGE, poll_append};
+use crate::reception::{TIMEOUT, TOO_LARGE, poll_append};
 use crate::writes::Writes;
 use crate::{Activity, Connections, Io, Permit, Protocol};
+use lingering::Lingering;
 
 /// How many bytes a client may send while its request is answered. They are kept for the next request.
 const AHEAD: usize = 8 * 1024;
@@ -38,9 +41,12 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// - While a request's body is wanted, bytes pass; the server must limit the time.
 /// - While a request is answered, what the client sends is kept for later, up to 8 KiB: more of it ends the connection. So
 ///   does its end, at once.
-/// - A body that the server has not read to its end may come during and after the answer for some time, and is no head. If the
-///   server shuts the connection down then, or after a head that it has refused, the client may still send for a second: what
-///   is left unread would reset the connection, and the client might not see the answer.
+/// - A body that the server has not read to its end may come during and after the answer for some time, and is no head. What
+///   comes after the answer may be one, too: if no request has come of it when that time and the time for a head are over,
+///   the connection ends, without an answer.
+/// - If the server shuts the connection down then, or after a head that it has refused, or if a head is refused here, the
+///   client may still send for a second: what is left unread would reset the connection, and the client might not see the
+///   answer.
 /// - A connection of HTTP/2 may be idle for as long; and the time to its settings is limited, the time for the head of each
 ///   request, and the number of its control frames. [`Stall`](crate::Stall) limits the time of its streams.
 ///
@@ -63,8 +69,10 @@ pub struct Guarded<IO> {
     changes: usize,
     /// How long the rest of a body that the server has not read may be in the way. Over HTTP/1.
     unread_until: Option<Instant>,
-    /// Everything was sent: how many bytes the client may still send.
-    lingering: Option<usize>,
+    /// Something has come in that time after the answer: of the body, or of a head.
+    has_rest: bool,
+    /// Everything was sent.
+    lingering: Option<Box<Lingering>>,
     /// How many bytes of a head have come.
     head_length: usize,
     /// The server has not looked yet whether the head is whole.
@@ -135,6 +143,7 @@ impl<IO: Io> Guarded<IO> {
             since: Instant::now(),
             changes: 0,
             unread_until: None,
+            has_rest: false,
             lingering: None,
             head_length: 0,
             has_unseen_head: false,
@@ -199,6 +208,7 @@ impl<IO: Io> Guarded<IO> {
             let has_unread = self.protocol == Protocol::Http1 && self.activity.has_unread_body();
             let limit = self.connections.limits().write_timeout.unwrap_or(UNREAD_BODY);
             self.unread_until = has_unread.then(|| self.since + limit);
+            self.has_rest = false;
             self.head_length = 0;
             self.is_over = false;
             self.has_unseen_head = false;
@@ -243,8 +253,8 @@ impl<IO: Io> Guarded<IO> {
                 // It may be the rest of a body, whose request was answered.
                 return Poll::Ready(Ok(()));
             }
-            self.answer(TOO_LARGE, cx);
-            return Poll::Ready(Err(error));
+            self.refuse(TOO_LARGE, error, cx);
+            return self.poll_linger(cx);
         }
         let before = buf.filled().len();
         match self.poll_pass(cx, buf) {
@@ -252,15 +262,19 @@ impl<IO: Io> Guarded<IO> {
                 if self.head_length == 0 {
                     self.begin_waiting();
                 }
-                let length = if is_rest { 0 } else { buf.filled().len() - before };
-                self.head_length += length;
-                self.has_unseen_head = length > 0;
+                let length = buf.filled().len() - before;
+                if is_rest {
+                    self.has_rest |= length > 0;
+                } else {
+                    self.head_length += length;
+                    self.has_unseen_head = length > 0;
+                }
                 Poll::Ready(outcome)
             }
             Poll::Pending => {
                 self.check(cx)?;
                 // The end of the connection.
-                if self.is_over { Poll::Ready(Ok(())) } else { Poll::Pending }
+                if self.is_over { self.poll_linger(cx) } else { Poll::Pending }
             }
         }
     }
@@ -295,26 +309,20 @@ impl<IO: Io> Guarded<IO> {
         }
     }
 
-    /// Reads what the client still sends when everything was sent, until it has closed, or has had its time. The server gets
-    /// nothing of it.
+    /// Reads what the client still sends when everything was sent. The server gets nothing of it.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(left) = self.lingering.filter(|left| *left > 0 && !self.is_over) {
-            let mut some = [0; 2048];
-            let mut some = ReadBuf::new(&mut some);
-            match Pin::new(&mut self.io).poll_read(cx, &mut some) {
-                Poll::Ready(Ok(())) if !some.filled().is_empty() => {
-                    self.lingering = Some(left.saturating_sub(some.filled().len()));
-                }
-                Poll::Ready(_) => break,
-                Poll::Pending => {
-                    self.check(cx)?;
-                    if !self.is_over {
-                        return Poll::Pending;
-                    }
-                }
-            }
+        match &mut self.lingering {
+            Some(lingering) => lingering.poll(&mut self.io, cx),
+            None => Poll::Ready(Ok(())),
         }
-        Poll::Ready(Ok(()))
+    }
+
+    /// From now on, nothing is awaited but the client's end.
+    fn linger(&mut self, why: Option<io::Error>) {
+        self.lingering = Some(Box::new(Lingering::new(why)));
+        self.is_over = true;
+        self.timer = None;
+        self.place = None;
     }
 
     /// Whether the rest of a body that the application did not read may still be in the way of the next request.
@@ -322,16 +330,25 @@ impl<IO: Io> Guarded<IO> {
         self.unread_until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// Answers without the server, if nothing is in the way, and as much as the connection takes.
-    fn answer(&mut self, answer: &[u8], cx: &mut Context<'_>) {
+    /// Answers a head without the server, if nothing is in the way, and as much as the connection takes. When its client has
+    /// had the time to read that, the server gets the error.
+    fn refuse(&mut self, answer: &[u8], error: io::Error, cx: &mut Context<'_>) {
         if !self.unflushed.load(Ordering::Relaxed) {
             let _ = Pin::new(&mut self.io).poll_write(cx, answer);
         }
+        let _ = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.linger(Some(error));
+        // If this is a write, a read sees it.
+        cx.waker().wake_by_ref();
     }
 
     /// Looks whether time is up for something, and has the task woken when it may be.
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         loop {
+            if self.lingering.is_some() {
+                // It has its own timer.
+                return Ok(());
+            }
             self.poll_place(cx)?;
             if self.is_set {
                 let timer = self.timer.as_mut();
@@ -363,7 +380,6 @@ impl<IO: Io> Guarded<IO> {
     fn look(&mut self, now: Instant, cx: &mut Context<'_>) -> io::Result<Option<Instant>> {
         let limits = self.connections.limits();
         let timeout = match self.phase {
-            _ if self.lingering.is_some() => Some(LINGER),
             Phase::Idle if self.is_over => Some(GOODBYE),
             Phase::Head if self.head_length > 0 => limits.head_timeout,
             Phase::Head | Phase::Idle => limits.idle_timeout,
@@ -371,7 +387,11 @@ impl<IO: Io> Guarded<IO> {
             Phase::Answer => self.unread_until.map(|until| until - self.since),
             Phase::Body | Phase::Open => None,
         };
-        let mut due = timeout.map(|timeout| self.since + timeout);
+        let due = timeout.map(|timeout| self.since + timeout);
+        // What has come may be a head. It is as good as idle if it was the rest of a body.
+        let rest = self.unread_until.filter(|_| self.has_rest && self.head_length == 0);
+        let rest = rest.zip(limits.head_timeout).map(|(until, timeout)| until + timeout);
+        let mut due = [due, rest].into_iter().flatten().min();
         // Over HTTP/2, beside everything else.
         let head_since = self.frames.as_ref().and_then(|frames| frames.head_since());
         let head = head_since.zip(limits.head_timeout).map(|(since, timeout)| since + timeout);
@@ -423,6 +443,9 @@ impl<IO: Io> Guarded<IO> {
     fn end_idle(&mut self, cx: &mut Context<'_>) {
         self.begin_waiting();
         self.is_over = true;
+        // Its client has had the time to read what it was sent.
+        self.unread_until = None;
+        self.head_length = 0;
         match self.phase {
             Phase::Idle => self.activity.set_must_end(),
             // If this is a write, a read sees it.
@@ -433,13 +456,11 @@ impl<IO: Io> Guarded<IO> {
     /// The time of a phase is up. Returns when to look again.
     fn time_is_up(&mut self, now: Instant, cx: &mut Context<'_>) -> io::Result<Option<Instant>> {
         match self.phase {
-            _ if self.lingering.is_some() => {
-                self.is_over = true;
-                Ok(None)
-            }
             Phase::Head if self.head_length > 0 && self.unread_until.is_none() => {
-                self.answer(TIMEOUT, cx);
-                Err(timed_out("request's head takes too long"))
+                let error = timed_out("request's head takes too long");
+                let error = reported(&self.connections, ServerEvent::ConnectionTimedOut, error);
+                self.refuse(TIMEOUT, error, cx);
+                Ok(None)
             }
             Phase::Head if self.is_over => Ok(None),
             Phase::Settings => Err(timed_out("settings of HTTP/2 take too long")),
@@ -490,8 +511,12 @@ impl<IO: Io> Guarded<IO> {
 
 /// The client has sent more than it may.
 fn flooded(connections: &Connections, error: io::Error) -> io::Error {
+    reported(connections, ServerEvent::ConnectionFlooded, error)
+}
+
+fn reported(connections: &Connections, event: ServerEvent, error: io::Error) -> io::Error {
     tracing::debug!(target: CONNECTION, %error, "a connection ends");
-    connections.hubs().report(ServerEvent::ConnectionFlooded);
+    connections.hubs().report(event);
     error
 }
 
@@ -510,6 +535,14 @@ impl<IO: Io> AsyncRead for Guarded<IO> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.lingering.is_some() {
+            return this.poll_linger(cx);
+        }
+        let is_http1 = this.protocol == Protocol::Http1;
+        if is_http1 && this.activity.must_end() && this.activity.is_idle() {
+            // A server shuts down in order when its client has closed.
+            return Poll::Ready(Ok(()));
+        }
         match this.phase() {
             Phase::Head => this.poll_head(cx, buf),
             Phase::Answer if !this.has_unread_body() => {
@@ -589,9 +622,7 @@ impl<IO: Io> AsyncWrite for Guarded<IO> {
             if this.unread_until.is_none() && this.head_length == 0 {
                 return Poll::Ready(Ok(()));
             }
-            this.lingering = Some(LINGER_BYTES);
-            this.begin_waiting();
-            this.is_over = false;
+            this.linger(None);
         }
         this.poll_linger(cx)
     }

@@ -119,7 +119,8 @@ impl Limits {
 
     /// Sets how many bytes the head of a request may have. If there are more, the answer is 431.
     /// Default: 64 KiB. With actix-web, a head of HTTP/1 may not have more than 128 KiB, whatever is set
-    /// (not tested).
+    /// (not tested). It may have as many soon after a request whose body the application did not read,
+    /// because it may be more of that.
     pub fn head_size(mut self, bytes: usize) -> Self {
         self.head_size = bytes;
         self

@@ -74,7 +74,7 @@ pub mod stream;
 #[allow(missing_docs, reason = "each name states its promise")]
 pub mod tls;
 
-pub use app::{Answer, App, AppStream};
+pub use app::{Answer, App, AppStream, Plain};
 pub use server::{Adapter, Left, Server, Shutdown};
 
 /// Makes a test of each promise in the suite, for an [`Adapter`].
@@ -90,6 +90,7 @@ macro_rules! adapter_suite {
                 a_head_request_gets_the_headers_and_leaves_no_client
                 a_conditional_or_range_request_gets_the_whole_stream
                 an_http_1_0_client_gets_a_body_without_chunks
+                a_response_without_content_has_neither_a_body_nor_its_length
             }
             delivery {
                 events_arrive_one_by_one_as_they_are_published
@@ -180,6 +181,10 @@ macro_rules! adapter_suite {
             http2 {
                 the_response_has_exactly_the_headers_of_the_contract
                 a_head_request_gets_the_same_headers_and_no_body
+                a_response_without_content_has_neither_a_body_nor_its_length
+                a_304_or_an_answer_to_head_keeps_the_length_that_the_application_says
+                a_response_after_which_another_would_come_is_500
+                a_target_that_is_not_escaped_is_answered
                 the_body_is_the_same_as_over_http_1_1
                 many_streams_share_a_connection
                 a_stream_that_is_not_read_stalls_no_other

@@ -49,7 +49,9 @@ macro_rules! serving_suite {
         $crate::suite_tests! { serving for $serving;
             bodies {
                 an_answer_reaches_a_client_that_still_sends_its_body
+                a_shutdown_does_not_cut_off_a_client_that_still_sends_its_body
                 the_rest_of_a_body_is_not_taken_for_a_head
+                what_follows_a_body_that_is_not_read_has_a_time_limit
                 a_body_that_is_not_read_keeps_no_window_from_other_streams
             }
             ends {

@@ -3,13 +3,16 @@
 #![cfg(unix)]
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 
+use tidings_testkit::adapter::Server;
 use tidings_testkit::limit::{eventually, within};
+use tidings_testkit::wire::{Request, Response};
 use tidings_warp::tidings::{Event, Hub};
-use tidings_warp::{Sse, SseRequest};
+use tidings_warp::{Listener, Sse, SseRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use warp::Filter;
 
 #[tokio::test]
@@ -49,4 +52,38 @@ async fn a_unix_socket() {
     let text = read_to_end(stream).await;
     assert!(text.contains("data: over a path\n") && text.ends_with("\r\n0\r\n\r\n"), "{text:?}");
     within("the shutdown", server).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_listener_of_the_application() {
+    struct Mine(TcpListener);
+
+    impl Listener for Mine {
+        type Io = TcpStream;
+        type Addr = SocketAddr;
+
+        async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+            self.0.accept().await
+        }
+
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            self.0.local_addr()
+        }
+    }
+
+    let hub = Hub::builder().retry(None).build();
+    let served = hub.clone();
+    let server = Server::start(async move |listener, begun| {
+        let listener = Mine(TcpListener::from_std(listener)?);
+        let subscribed = served.clone();
+        let news = tidings_warp::request().map(move |request: SseRequest| {
+            Sse::from(request.subscribe(&subscribed, "news").status(false))
+        });
+        tidings_warp::serve(listener, news, &served).with_graceful_shutdown(begun).await
+    });
+    let mut stream = Response::to(server.addr(), Request::get("/")).await;
+    stream.read_exactly(3).await;
+    hub.publish("news", Event::new("hello")).await.unwrap();
+    assert_eq!(stream.next_message().await.data(), "hello");
+    server.shutdown().await;
 }

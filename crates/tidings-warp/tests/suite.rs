@@ -7,13 +7,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tidings_hyper::Server;
-use tidings_testkit::adapter::{Adapter, App, Shutdown};
+use tidings_testkit::adapter::{Adapter, App, Plain, Shutdown};
 use tidings_testkit::serving::Serving;
 use tidings_testkit::tls::accept;
 use tidings_testkit::tls::tokio_rustls::rustls::ServerConfig;
 use tidings_warp::{Limits, Sse, SseRequest, Transport};
 use warp::filters::BoxedFilter;
-use warp::http::StatusCode;
 use warp::hyper::body::Bytes;
 use warp::path::FullPath;
 use warp::reply::Response;
@@ -71,8 +70,7 @@ fn answer(app: App, path: FullPath, query: String, request: SseRequest) -> Respo
         Some(heartbeat) => Sse::heartbeat(sse, heartbeat).into_response(),
         None => sse.into_response(),
     };
-    let status = |status| StatusCode::from_u16(status).expect("a status").into_response();
-    app.answer(path.as_str(), Some(&query), request).into_response(respond, status)
+    app.answer(path.as_str(), Some(&query), request).into_response(respond, Plain::into_response)
 }
 
 mod direct {

@@ -11,6 +11,23 @@ fn named(document: &str) -> BTreeSet<&str> {
     names.filter(|name| name.matches('_').count() > 1).collect()
 }
 
+/// The rows of tables with tests that name none.
+fn unnamed(document: &str) -> Vec<&str> {
+    let mut has_tests = false;
+    let rows = document.lines().filter(|line| {
+        if !line.starts_with('|') {
+            has_tests = false;
+        } else if line.ends_with("| tests |") {
+            has_tests = true;
+        } else if has_tests && !line.starts_with("|---") {
+            let cell = line.trim_end_matches('|').rsplit('|').next();
+            return !cell.is_some_and(|cell| cell.contains('`'));
+        }
+        false
+    });
+    rows.collect()
+}
+
 /// All tests and promises in a folder, which are functions, and what the lists of promises name.
 fn collect(folder: &Path, functions: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -38,6 +55,7 @@ fn every_test_that_the_document_names_exists_and_every_attack_is_in_it() {
     }
     let missing: Vec<_> = named.iter().filter(|name| !functions.contains(**name)).collect();
     assert!(missing.is_empty(), "docs/SECURITY.md names no tests: {missing:?}");
+    assert_eq!(unnamed(&document), [""; 0], "docs/SECURITY.md names no test of these attacks");
 
     let attacks = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/attacks");
     for entry in std::fs::read_dir(attacks).unwrap() {

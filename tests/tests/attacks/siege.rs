@@ -275,6 +275,9 @@ async fn honest_clients_lose_nothing_under_attack(package: &str) {
     target.let_go(0).await;
     target.closed_all_but(0).await;
     let is_long = !cfg!(debug_assertions) && Duration::from_secs(seconds) >= LONG;
+    let (early, late) = (&memory[..memory.len() / 2], &memory[memory.len() * 3 / 4..]);
+    let grows = late.iter().max() > early.iter().map(|bytes| bytes * 3 / 2).max().as_ref();
+    assert!(!(is_long && grows), "{what}: {memory:?} bytes");
     let is_fair = match is_long {
         true => ratio <= RATIO,
         false => ratio < ROUGH_RATIO || after < 1_000.0,

@@ -69,6 +69,9 @@ async fn many_topics_that_are_silent_do_not_delay_the_shared_one(package: &str) 
         // The status event is the first.
         stream.read_messages(201).await;
     }
+    // Nor when all of them leave at once.
+    drop(streams);
+    target.let_go(Honest::CLIENTS as u64).await;
     honest.noticed_nothing().await;
 }
 
@@ -140,6 +143,8 @@ async fn patterns_that_match_late_do_not_delay_publications(package: &str) {
         }
     })
     .await;
+    drop(streams);
+    target.let_go(Honest::CLIENTS as u64).await;
     honest.noticed_nothing().await;
 }
 

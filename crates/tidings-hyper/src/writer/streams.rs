@@ -67,7 +67,7 @@ impl<B: Send + 'static> Writer<B> {
         let waker = stream_waker(&self.inbox, key);
         let member = &mut self.members[key];
         if member.is_over() {
-            turn.count(Turn::CHANGE);
+            turn.count(Turn::end(member.subscription.topic_count()));
             if member.is_flooded() {
                 self.hubs.report(ServerEvent::ConnectionFlooded);
             }

@@ -42,6 +42,11 @@ impl Turn {
         self.writes_left.min(self.untimed)
     }
 
+    /// As how many writes the end of a stream of so many topics counts: it leaves each of them.
+    pub(super) fn end(topics: usize) -> usize {
+        Self::CHANGE + topics / 16
+    }
+
     /// Counts writes, or what costs about as much.
     pub(super) fn count(&mut self, writes: usize) {
         self.writes_left = self.writes_left.saturating_sub(writes);

@@ -5,7 +5,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 /// A connection that takes 10 bytes, which is being answered. Its system does not tell its progress.
 fn answered() -> (Guarded<DuplexStream>, DuplexStream, crate::Answering) {
-    let limits = Limits::default();
+    answered_within(Limits::default())
+}
+
+fn answered_within(limits: Limits) -> (Guarded<DuplexStream>, DuplexStream, crate::Answering) {
     let connections = Connections::new(&Options { limits, ..Options::default() });
     let (io, client) = duplex(10);
     let http1 = Protocol::Http1;
@@ -72,7 +75,8 @@ async fn a_head_is_answered_when_its_time_is_up() {
     let began = Instant::now();
     let error = guarded.read(&mut [0; 10]).await.unwrap_err();
     assert_eq!(error.to_string(), "request's head takes too long");
-    assert_eq!(began.elapsed().as_secs(), 30);
+    // Its client had a second to read the answer.
+    assert_eq!(began.elapsed().as_secs(), 30 + 1);
     let mut answer = [0; 10];
     client.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, TIMEOUT[..10]);
@@ -86,6 +90,8 @@ async fn a_head_with_too_many_bytes_is_answered() {
         client.write_all(&[b'x'; 64 * 1024]).await.unwrap();
         let mut answer = [0; 10];
         client.read_exact(&mut answer).await.unwrap();
+        // It still sends.
+        client.write_all(&[b'x'; 64 * 1024]).await.unwrap();
         answer
     });
     let mut read = 0;
@@ -98,12 +104,17 @@ async fn a_head_with_too_many_bytes_is_answered() {
     };
     assert_eq!(read, 64 * 1024);
     assert_eq!(error.to_string(), "request's head has too many bytes");
-    assert_eq!(sending.await.unwrap(), TOO_LARGE[..10]);
+    let sent = tokio::time::timeout(Duration::from_secs(1000), sending).await;
+    assert_eq!(sent.expect("all is taken").unwrap(), TOO_LARGE[..10]);
 }
 
 /// A connection whose last request was answered, and had a body that was not read to its end.
 fn with_unread_body() -> (Guarded<DuplexStream>, DuplexStream) {
-    let (guarded, client, answering) = answered();
+    with_unread_body_within(Limits::default())
+}
+
+fn with_unread_body_within(limits: Limits) -> (Guarded<DuplexStream>, DuplexStream) {
+    let (guarded, client, answering) = answered_within(limits);
     drop(guarded.activity().read_body());
     drop(answering);
     (guarded, client)
@@ -160,6 +171,59 @@ async fn a_rest_of_a_body_that_does_not_end_is_the_end_of_its_connection() {
     assert_eq!(read / 1024, 64, "{read} bytes");
     drop(guarded);
     assert!(sending.await.unwrap().is_empty(), "nothing is said after the answer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_be_a_head_or_the_rest_of_a_body_has_a_time_limit() {
+    // The time for a rest and that for a head; or less if nothing more comes for the time of an idle connection.
+    for (idle, expected) in [(None, 30 + 30), (Some(Duration::from_secs(5)), 20 + 5)] {
+        let (mut guarded, mut client) =
+            with_unread_body_within(Limits::default().idle_timeout(idle));
+        let began = Instant::now();
+        let sending = tokio::spawn(async move {
+            for _ in 0..10 {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                client.write_all(b"G").await.unwrap();
+            }
+            client
+        });
+        let reading = async {
+            let mut read = 0;
+            loop {
+                match guarded.read(&mut [0; 10]).await.unwrap() {
+                    0 => break read,
+                    length => read += length,
+                }
+            }
+        };
+        let read = tokio::time::timeout(Duration::from_secs(1000), reading).await;
+        assert_eq!(read.expect("it ends"), 10);
+        assert_eq!(began.elapsed().as_secs(), expected);
+        drop(guarded);
+        let mut told = Vec::new();
+        sending.await.unwrap().read_to_end(&mut told).await.unwrap();
+        assert!(told.is_empty(), "{told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_was_idle_for_too_long_does_not_linger() {
+    let (mut guarded, _client) = with_unread_body();
+    assert_eq!(guarded.read(&mut [0; 10]).await.unwrap(), 0);
+    let began = Instant::now();
+    guarded.shutdown().await.unwrap();
+    assert_eq!(began.elapsed().as_secs(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_must_end_is_at_its_end_when_it_was_answered() {
+    let (mut guarded, _client, answering) = answered();
+    guarded.activity().set_must_end();
+    let read = tokio::time::timeout(Duration::from_secs(10), guarded.read(&mut [0; 10])).await;
+    assert!(read.is_err(), "it is being answered");
+    drop(answering);
+    let read = tokio::time::timeout(Duration::from_secs(10), guarded.read(&mut [0; 10])).await;
+    assert_eq!(read.expect("its end").unwrap(), 0);
 }
 
 /// How long a connection takes to shut down whose client sends so many bytes of a body that was not read, and then closes or

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use futures_util::{StreamExt, stream};
+use http::StatusCode;
+use http::header::CONTENT_LENGTH;
 use tidings::{Event, EventId, EventStream, Filter, Heartbeat, History, Hub, Resume, Subscribe};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -20,6 +22,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 /// | `/beating?topic=a` | one with a heartbeat every [`App::HEARTBEAT`] |
 /// | `/pinging?topic=a` | one whose [response](Answer::into_response) has an event as its heartbeat, `ping` |
 /// | `/dropped?topic=a` | 204; the response with the subscription is dropped |
+/// | `/plain?status=304&length=1234&text=same` | no stream: this status, `Content-Length` and body |
 /// | `/stream` | a stream of events that ends with `[DONE]` |
 /// | `/stream/fed` | a stream of what the test [feeds](App::feed) to it |
 /// | `/stream/pinging` | a stream without events, with the same heartbeat |
@@ -53,9 +56,12 @@ pub enum Answer {
     Dropped(Subscribe),
     /// Respond with this, and with another heartbeat.
     Pinging(Box<Answer>),
-    /// Respond 404.
-    NotFound,
+    /// Respond with this.
+    Plain(Plain),
 }
+
+/// A response that is no stream.
+pub type Plain = http::Response<String>;
 
 /// The events of a stream without a hub.
 pub struct AppStream(Pin<Box<dyn Stream<Item = Item> + Send>>);
@@ -160,7 +166,7 @@ impl App {
                 Some(mut fed) => {
                     stream_of(stream::poll_fn(move |cx| fed.poll_recv(cx)).map(Ok).boxed())
                 }
-                None => Answer::NotFound,
+                None => Answer::Plain(empty(StatusCode::NOT_FOUND)),
             },
             "/stream/pinging" => Answer::Pinging(Box::new(stream_of(stream::pending()))),
             "/stream/error" => {
@@ -175,7 +181,8 @@ impl App {
                     panic!("on purpose, in a stream")
                 })))
             }
-            _ => Answer::NotFound,
+            "/plain" => Answer::Plain(plain(query)),
+            _ => Answer::Plain(empty(StatusCode::NOT_FOUND)),
         }
     }
 
@@ -186,11 +193,11 @@ impl App {
 
 impl Answer {
     /// Makes the framework's response: `respond` makes it of a stream, as the framework's users do, with another heartbeat
-    /// if there is one; and `status` of a status without a body.
+    /// if there is one; and `plain` of a response that is no stream.
     pub fn into_response<S, R>(
         self,
         respond: impl FnOnce(S, Option<Heartbeat>) -> R,
-        status: impl FnOnce(u16) -> R,
+        plain: impl FnOnce(Plain) -> R,
     ) -> R
     where
         S: From<Subscribe> + From<EventStream<AppStream>>,
@@ -206,11 +213,34 @@ impl Answer {
             Self::Stream(stream) => respond(stream.into(), heartbeat),
             Self::Dropped(subscribe) => {
                 drop(respond(subscribe.into(), heartbeat));
-                status(204)
+                plain(empty(StatusCode::NO_CONTENT))
             }
-            Self::Pinging(_) | Self::NotFound => status(404),
+            Self::Plain(response) => plain(response),
+            Self::Pinging(_) => plain(empty(StatusCode::NOT_FOUND)),
         }
     }
+}
+
+fn empty(status: StatusCode) -> Plain {
+    let mut response = Plain::default();
+    *response.status_mut() = status;
+    response
+}
+
+fn plain(query: Option<&str>) -> Plain {
+    let mut response = Plain::default();
+    for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        match &*key {
+            "status" => *response.status_mut() = value.parse().expect("a status"),
+            "length" => {
+                let length = value.parse().expect("a length");
+                response.headers_mut().insert(CONTENT_LENGTH, length);
+            }
+            "text" => *response.body_mut() = value.into_owned(),
+            _ => {}
+        }
+    }
+    response
 }
 
 fn subscribe(hub: &Hub, query: Option<&str>) -> Subscribe {

@@ -5,6 +5,7 @@ use tidings::{END_EVENT, STATUS_EVENT};
 
 use super::Adapter;
 use super::delivery::without_client;
+use super::response::WITHOUT_CONTENT;
 use super::site::{Site, events_of};
 use crate::limit::eventually;
 use crate::wire::{Ending, Http2, Http2Response, Request};
@@ -23,6 +24,11 @@ fn contract() -> Vec<(&'static str, &'static str)> {
     let mut headers = HEADERS.to_vec();
     headers.sort_unstable();
     headers
+}
+
+fn length(response: &Http2Response) -> Option<&str> {
+    let mut headers = response.headers().into_iter();
+    headers.find(|(name, _)| *name == "content-length").map(|(_, length)| length)
 }
 
 /// Opens a stream and reads its status event.
@@ -56,6 +62,53 @@ pub async fn a_head_request_gets_the_same_headers_and_no_body<A: Adapter>() {
         assert_eq!(response.text(), "");
     }
     eventually("no client is left", || site.hub.clients().count() == 0).await;
+}
+
+pub async fn a_response_without_content_has_neither_a_body_nor_its_length<A: Adapter>() {
+    let site = Site::open_h2c::<A>();
+    let client = Http2::open(site.addr()).await;
+    for (target, status) in WITHOUT_CONTENT {
+        let mut response = client.get(target).await;
+        assert_eq!(response.status(), status, "{target}");
+        assert_eq!(length(&response), None, "{target}");
+        assert_eq!(response.read_to_end().await, Ending::Whole, "{target}");
+        assert_eq!(response.text(), "", "{target}");
+    }
+}
+
+pub async fn a_304_or_an_answer_to_head_keeps_the_length_that_the_application_says<A: Adapter>() {
+    let site = Site::open_h2c::<A>();
+    let client = Http2::open(site.addr()).await;
+    for (method, target) in [
+        ("GET", "/plain?status=304&length=1234"),
+        ("GET", "/plain?status=304&length=1234&text=same"),
+        ("HEAD", "/plain?status=200&length=1234"),
+    ] {
+        let mut response = client.send(method, target, &[]).await;
+        assert_eq!(length(&response), Some("1234"), "{method} {target}");
+        assert_eq!(response.read_to_end().await, Ending::Whole, "{method} {target}");
+        assert_eq!(response.text(), "", "{method} {target}");
+    }
+}
+
+pub async fn a_response_after_which_another_would_come_is_500<A: Adapter>() {
+    let site = Site::open_h2c::<A>();
+    let client = Http2::open(site.addr()).await;
+    for target in ["/plain?status=101", "/plain?status=103", "/plain?status=103&text=hints"] {
+        let mut response = client.get(target).await;
+        assert_eq!(response.status(), 500, "{target}");
+        assert_eq!(response.read_to_end().await, Ending::Whole, "{target}");
+        assert_eq!(response.text(), "", "{target}");
+    }
+}
+
+pub async fn a_target_that_is_not_escaped_is_answered<A: Adapter>() {
+    let site = Site::open_h2c::<A>();
+    let client = Http2::open(site.addr()).await;
+    let response = client.get("/stream?ü").await;
+    // Some frameworks do not take it.
+    assert!(matches!(response.status(), 200 | 400), "{}", response.status());
+    assert_eq!(client.get("/stream").await.status(), 200);
 }
 
 pub async fn the_body_is_the_same_as_over_http_1_1<A: Adapter>() {

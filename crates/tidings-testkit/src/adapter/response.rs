@@ -117,6 +117,28 @@ pub async fn a_conditional_or_range_request_gets_the_whole_stream<A: Adapter>() 
     }
 }
 
+/// Responses of a status that has no content, whatever the application or its framework makes of them.
+pub(super) const WITHOUT_CONTENT: [(&str, u16); 5] = [
+    ("/plain?status=204", 204),
+    ("/plain?status=204&text=deleted", 204),
+    ("/plain?status=204&length=7&text=deleted", 204),
+    ("/plain?status=304", 304),
+    ("/plain?status=304&text=same", 304),
+];
+
+pub async fn a_response_without_content_has_neither_a_body_nor_its_length<A: Adapter>() {
+    let site = Site::open::<A>();
+    for (target, status) in WITHOUT_CONTENT {
+        let mut response = site.get(target).await;
+        assert_eq!(response.status(), status, "{target}");
+        assert_eq!(response.header("content-length"), None, "{target}");
+        assert_eq!(response.read_to_end().await, Ending::Whole, "{target}");
+        // Nothing came after the head that a client could mistake for the next response.
+        let next = response.into_connection().send(&Request::get("/stream")).await;
+        assert_eq!(next.status(), 200, "after {target}");
+    }
+}
+
 pub async fn an_http_1_0_client_gets_a_body_without_chunks<A: Adapter>() {
     let site = Site::open::<A>();
     let mut response = site.send(Request::get("/bare?topic=a").http_1_0()).await;

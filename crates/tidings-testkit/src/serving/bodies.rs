@@ -1,6 +1,7 @@
 //! Bodies of requests that the application does not read.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use tidings::STATUS_EVENT;
 use tidings_net::Limits;
@@ -44,6 +45,56 @@ pub async fn an_answer_reaches_a_client_that_still_sends_its_body<A: Serving>() 
     is_answered(&site, as_client("/stream"), 429).await;
 }
 
+pub async fn a_shutdown_does_not_cut_off_a_client_that_still_sends_its_body<A: Serving>() {
+    let length = (3 << 20).to_string();
+    for (name, value) in [("content-length", &*length), ("transfer-encoding", "chunked")] {
+        let site = Site::open::<A>(|_, serve| serve);
+        // Enough that each thread of a server has one.
+        let mut idle = Vec::new();
+        for _ in 0..8 {
+            let mut response = Response::to(site.addr(), Request::get("/stream")).await;
+            assert_eq!(response.read_to_end().await, Ending::Whole);
+            idle.push(response.into_connection());
+        }
+        let mut connection = Connection::open(site.addr()).await;
+        connection.write(&Request::get("/nowhere").header(name, value).bytes()).await;
+        connection.answered().await;
+        let meanwhile = async {
+            for one in idle {
+                one.ended().await;
+            }
+            for _ in 0..PIECES {
+                connection.write(&chunk()).await;
+            }
+            let mut response = connection.response().await;
+            assert_eq!(response.status(), 404);
+            assert_eq!(response.read_to_end().await, Ending::Whole);
+        };
+        tokio::join!(meanwhile, site.server.shutdown());
+    }
+}
+
+pub async fn what_follows_a_body_that_is_not_read_has_a_time_limit<A: Serving>() {
+    let time = Duration::from_secs(1);
+    let limits = Limits::default().write_timeout(time).head_timeout(time).idle_timeout(None);
+    let site = Site::open::<A>(move |_, serve| serve.limits(limits));
+    let mut connection = Connection::open(site.addr()).await;
+    let head = Request::get("/nowhere").header("transfer-encoding", "chunked").bytes();
+    connection.write(&[&head[..], b"1\r\nx\r\n0\r\n\r\n"].concat()).await;
+    let mut response = connection.response().await;
+    assert_eq!(response.status(), 404);
+    assert_eq!(response.read_to_end().await, Ending::Whole);
+    let mut connection = response.into_connection();
+    connection.write(b"GET").await;
+    // It may be more of the body.
+    assert_eq!(String::from_utf8_lossy(&connection.read_to_end().await), "");
+}
+
+/// A piece as a chunk.
+fn chunk() -> Vec<u8> {
+    [&b"1000\r\n"[..], &PIECE, b"\r\n"].concat()
+}
+
 pub async fn the_rest_of_a_body_is_not_taken_for_a_head<A: Serving>() {
     let site = Site::open::<A>(|_, serve| serve);
     let mut connection = Connection::open(site.addr()).await;
@@ -51,7 +102,7 @@ pub async fn the_rest_of_a_body_is_not_taken_for_a_head<A: Serving>() {
     connection.write(&request.bytes()).await;
     connection.answered().await;
     for _ in 0..PIECES {
-        connection.write(&[&b"1000\r\n"[..], &PIECE, b"\r\n"].concat()).await;
+        connection.write(&chunk()).await;
     }
     connection.write(b"0\r\n\r\n").await;
     let mut response = connection.response().await;

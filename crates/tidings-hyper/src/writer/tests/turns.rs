@@ -104,6 +104,26 @@ fn streams_that_end_at_once_delay_nothing_else_by_all_of_them() {
 }
 
 #[test]
+fn streams_that_end_at_once_with_topics_of_their_own_delay_nothing_else_by_all_of_them() {
+    let mut firehose = Firehose::new();
+    let before = firehose.members();
+    let subscribe = |n| firehose.hub.subscribe([format!("own/{n}"), format!("own/{n}/more")]);
+    let others: Vec<_> = (0..100).map(|n| firehose.desk.serve(subscribe(n))).collect();
+    firehose.desk.catch_up();
+    drop(others);
+    // All of them are known to be gone before there is an event.
+    firehose.desk.round_of_sockets();
+    publish(&firehose.hub, "quiet", "at last.");
+    (0..2).for_each(|_| firehose.desk.round_of_sockets());
+    assert!(read_available(&mut firehose.quiet).contains("at last."));
+    assert!(firehose.members() > before + 50, "they end some at a time");
+    while firehose.members() > before {
+        firehose.turns();
+    }
+    firehose.end();
+}
+
+#[test]
 fn a_stream_that_missed_much_delays_nothing_else_by_all_of_it() {
     let mut firehose = Firehose::new();
     // So large that each is read by itself.
