@@ -146,9 +146,40 @@ struct Turns(Mutex<Queue>);
 #[derive(Debug, Default)]
 struct Queue {
     taken: usize,
-    /// Streams that wait for a turn, in their order, and their addresses.
-    waiting: VecDeque<Arc<dyn Waiter>>,
+    /// Streams that wait for a turn, in their order, and their addresses. They are not kept: some leave meanwhile.
+    waiting: VecDeque<Weak<dyn Waiter>>,
     addresses: HashSet<usize>,
+}
+
+impl Queue {
+    fn add<W: Waiter + 'static>(&mut self, waiter: &Arc<W>) {
+        if !self.addresses.insert(Arc::as_ptr(waiter).addr()) {
+            return;
+        }
+        if self.waiting.len() == self.waiting.capacity() {
+            self.waiting.retain(|waiter| waiter.strong_count() > 0);
+            self.waiting.reserve(self.waiting.len() + 1);
+            self.addresses = self.waiting.iter().map(address).collect();
+            self.addresses.insert(Arc::as_ptr(waiter).addr());
+        }
+        let waiter: Weak<W> = Arc::downgrade(waiter);
+        self.waiting.push_back(waiter);
+    }
+
+    /// The first that is still there.
+    fn next(&mut self) -> Option<Arc<dyn Waiter>> {
+        loop {
+            let waiter = self.waiting.pop_front()?;
+            self.addresses.remove(&address(&waiter));
+            if let Some(waiter) = waiter.upgrade() {
+                return Some(waiter);
+            }
+        }
+    }
+}
+
+fn address(waiter: &Weak<dyn Waiter>) -> usize {
+    waiter.as_ptr().cast::<()>().addr()
 }
 
 /// The right to read a page; another stream has its turn when this is dropped. The page has it until it is encoded, and the log
@@ -166,9 +197,7 @@ impl Turns {
             queue.taken += 1;
             return Some(Turn(self.clone()));
         }
-        if queue.addresses.insert(Arc::as_ptr(waiter).addr()) {
-            queue.waiting.push_back(waiter.clone());
-        }
+        queue.add(waiter);
         None
     }
 }
@@ -177,11 +206,8 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let mut queue = self.0.0.lock();
         queue.taken -= 1;
-        // One that is gone loses it: those that wait look again every second.
-        let next = queue.waiting.pop_front();
-        if let Some(next) = &next {
-            queue.addresses.remove(&Arc::as_ptr(next).cast::<()>().addr());
-        }
+        // One that goes now loses it: those that wait look again every second.
+        let next = queue.next();
         drop(queue);
         if let Some(next) = next {
             next.wake();
@@ -446,6 +472,10 @@ mod tests {
         };
         let first = Arc::new(Bell::default());
         let mut reading: Vec<_> = (0..Turns::MOST).map(|n| ask(n, &first).unwrap()).collect();
+        for n in 0..1_002 {
+            assert!(ask(2_000 + n, &Arc::default()).is_none(), "it waits, and leaves");
+        }
+        assert!(pages.turns.0.lock().waiting.capacity() < 100);
         let bells = [(); 2].map(|()| Arc::new(Bell::default()));
         assert!(ask(1_000, &bells[0]).is_none() && ask(1_000, &bells[0]).is_none());
         assert!(ask(1_001, &bells[1]).is_none());

@@ -62,8 +62,8 @@ pub(super) struct CatchUp {
 struct Closing {
     /// The newest position that the hub knew of when it was told.
     end: u64,
-    /// The retry generation in which the log has last given something.
-    since: u64,
+    /// The retry generation since which it waits for the log. `None`: what came is its client's to take, in its time.
+    since: Option<u64>,
 }
 
 /// The newest events that pass the client's filter, at most so many: how many events of the log these are is only known when
@@ -152,16 +152,25 @@ impl CatchUp {
     /// Whether a stream that is to end has what was published until it was told that.
     fn has_the_rest(&mut self, shared: &Shared) -> bool {
         let closing = self.closing.get_or_insert_with(|| {
-            let since = self.replication.retry_generation();
-            Closing { end: shared.head().newest_known(), since }
+            let end = shared.head().newest_known();
+            Closing { end, since: None }
         });
+        closing.since.get_or_insert(self.replication.retry_generation());
         let is_there = matches!(self.start, Start::After(position) if position >= closing.end);
         is_there && self.announce.is_none() && matches!(self.state, CatchUpState::Look)
     }
 
+    /// Something has come: the log gives something, and its client may take it in its time.
+    fn has_come(&mut self) {
+        if let Some(closing) = &mut self.closing {
+            closing.since = None;
+        }
+    }
+
     /// Whether a stream that is to end should wait for this no longer: the log does not answer.
     fn is_hopeless(&self) -> bool {
-        let Some(Closing { since, .. }) = self.closing else { return false };
+        let since = self.closing.as_ref().and_then(|closing| closing.since);
+        let Some(since) = since else { return false };
         matches!(self.state, CatchUpState::WaitForRetry(_))
             || self.replication.retry_generation() > since + 1
     }
@@ -213,9 +222,7 @@ impl CatchUp {
                     self.state = CatchUpState::Look;
                     match page {
                         Ok(page) if page.epoch == epoch => {
-                            if let Some(closing) = &mut self.closing {
-                                closing.since = self.replication.retry_generation();
-                            }
+                            self.has_come();
                             if self.look_through(&page) {
                                 continue;
                             }
@@ -460,6 +467,7 @@ impl Subscription {
             self.out_of_band().catch_up = Some(catch_up);
             return Some(NextStep::Wait);
         };
+        catch_up.has_come();
         let announcement = match progress {
             Progress::ChangeTopics(position) => {
                 self.out_of_band().catch_up = Some(catch_up);

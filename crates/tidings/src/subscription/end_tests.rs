@@ -203,6 +203,22 @@ fn a_stream_whose_log_gives_nothing_ends_without_the_rest() {
     assert_eq!(received(&mut stream), [DRAINED]);
 }
 
+#[test]
+fn a_client_that_takes_its_time_for_a_page_is_sent_the_next_one_before_the_end() {
+    let (log, hub, _replica, mut stream) = reading_from(2);
+    log.answer_reads();
+    let (mut cx, mut text) = (Context::from_waker(Waker::noop()), String::new());
+    while !text.contains("data: 1\n") {
+        let polled = Pin::new(&mut stream).poll_next(&mut cx);
+        let Poll::Ready(Some(Ok(bytes))) = polled else { panic!("{polled:?}") };
+        text.push_str(std::str::from_utf8(&bytes).unwrap());
+    }
+    (0..5).for_each(|_| hub.shared().replication.as_ref().unwrap().retry());
+    assert!(received(&mut stream).is_empty());
+    log.answer_reads();
+    assert_eq!(received(&mut stream), ["2", DRAINED]);
+}
+
 #[derive(Default)]
 struct Woken(AtomicBool);
 
