@@ -112,8 +112,8 @@ impl NatsLogBuilder {
         self
     }
 
-    /// How long the server may take to answer any other question. Default 2 s. What is read from the stream is asked for up to
-    /// three times, with pauses of half of that.
+    /// How long the server may take to answer any other question. Default 2 s. Pages of the stream are asked for up to three
+    /// times, with pauses of half of that.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.options.request_timeout = timeout;
         self

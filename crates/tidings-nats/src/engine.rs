@@ -10,7 +10,6 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{Context, ContextBuilder, GetStreamError, GetStreamErrorKind};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{LastRawMessageError, LastRawMessageErrorKind, Stream};
-use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tidings::backend::{Epoch, LogError, LogErrorKind};
 use tokio::sync::watch;
@@ -165,20 +164,14 @@ impl Engine {
         filter: &str,
         from: u64,
     ) -> Result<Option<StreamMessage>, LogError> {
-        let request = || self.stream.raw_message_builder().sequence(from).next_by_subject(filter);
-        self.message(|| request().send()).await
+        let request = self.stream.raw_message_builder().sequence(from).next_by_subject(filter);
+        self.in_time("read", async { answered(request.send().await) }).await
     }
 
     /// The newest message on a subject, as the stream's leader has it.
     pub(crate) async fn newest_of(&self, subject: &str) -> Result<Option<StreamMessage>, LogError> {
-        self.message(|| self.stream.raw_message_builder().last_by_subject(subject).send()).await
-    }
-
-    async fn message<A>(&self, ask: impl Fn() -> A) -> Result<Option<StreamMessage>, LogError>
-    where
-        A: Future<Output = Result<StreamMessage, LastRawMessageError>>,
-    {
-        self.in_time("read", self.again(|| ask().map(answered))).await
+        let request = self.stream.raw_message_builder().last_by_subject(subject);
+        self.in_time("read", async { answered(request.send().await) }).await
     }
 
     /// Asks for something, and again if the answer is late or the stream is unavailable: a server that stalls for a moment, or

@@ -36,6 +36,11 @@ impl Gaps {
         }
     }
 
+    /// Whether some of these subjects may have a message in a part, after its beginning and up to its end.
+    pub(crate) fn is_open(&self, subjects: &[String], (after, to): (u64, u64)) -> bool {
+        subjects.iter().any(|subject| !self.cover(subject, after, to))
+    }
+
     /// Whether it is known that a subject has no message after a position and up to another.
     pub(crate) fn cover(&self, subject: &str, after: u64, to: u64) -> bool {
         let is_covered = |gap: &Gap| gap.after <= after && to < gap.next;

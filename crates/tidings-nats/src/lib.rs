@@ -72,8 +72,8 @@
 //! Events of patterns are read back in the same way, by up to eight subjects and wildcards, or else by reading
 //! everything; also by a node that is not selective. The newest events are looked for from the end of the stream backwards, with a
 //! request for each message that the wildcards cover: what has few among very many makes its client wait for the first of them.
-//! Clients that resume do not wait for such a search; fresh clients wait while eight of them are under way on their node, also
-//! those whose own search is short.
+//! Clients that resume do not wait for such a search; fresh ones, and those that are reset on a selective node, wait while eight of
+//! them are under way on their node, also those whose own search is short.
 //!
 //! # What acknowledged means
 //!

@@ -105,10 +105,12 @@ impl Reader {
                         }
                         () = is_given_up(&reply) => {}
                     },
-                    Question::Finished(topics, reply) => {
-                        let ends = engine.finished(topics).await;
-                        reply.send(ends.map_err(|error| engine.complaint.explain(error)));
-                    }
+                    Question::Finished(topics, reply) => tokio::select! {
+                        ends = engine.finished(topics) => {
+                            reply.send(ends.map_err(|error| engine.complaint.explain(error)));
+                        }
+                        () = is_given_up(&reply) => {}
+                    },
                 }
                 drop(permit);
             });
@@ -192,7 +194,7 @@ impl Engine {
         let oldest = filter.0.iter().map(|subject| self.first_in(subject, gone, to, &gaps));
         try_join_all(oldest).await?;
         let parts = cut(to.saturating_sub(gone)).map(move |(begin, end)| (to - end, to - begin));
-        let mut parts = stream::iter(parts)
+        let mut parts = stream::iter(parts.filter(|part| gaps.is_open(&filter.0, *part)))
             .map(|(after, to)| self.asked_in(read, filter, after, to, since, &gaps))
             .buffered(AT_ONCE);
         let (mut from, mut found) = (to, 0);
@@ -248,7 +250,7 @@ impl Engine {
         let (room, gaps) = (Room::new(max_bytes), Gaps::default());
         let parts = cut(to.saturating_sub(after));
         let parts = parts.map(move |(begin, end)| (after + begin, after + end));
-        let mut parts = stream::iter(parts)
+        let mut parts = stream::iter(parts.filter(|part| gaps.is_open(&filter.0, *part)))
             .map(|(after, to)| self.part(filter, after, to, &room, &gaps))
             .buffered(AT_ONCE);
         let (mut span, mut bytes) = (Span { messages: Vec::new(), to: after }, 0);
@@ -263,6 +265,8 @@ impl Engine {
             }
             span.to = part.to;
         }
+        // There is nothing in the parts that were left out.
+        span.to = span.to.max(to);
         Ok(span)
     }
 
@@ -322,7 +326,7 @@ impl Engine {
         if after >= to || gaps.cover(subject, after, to) {
             return Ok(None);
         }
-        let message = self.next(subject, after + 1).await?;
+        let message = self.again(|| self.next(subject, after + 1)).await?;
         gaps.learn(subject, after, message.as_ref().map(|message| message.sequence));
         Ok(message.filter(|message| message.sequence <= to))
     }
