@@ -39,8 +39,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// - While it waits for a request, the time for the request's head is limited, and its size; or the time that the connection
 ///   is idle, whose end the server sees as the connection's end.
 /// - While a request's body is wanted, bytes pass; the server must limit the time.
-/// - While a request is answered, what the client sends is kept for later, up to 8 KiB: more of it ends the connection. So
-///   does its end, at once.
+/// - While a request is answered, to the last byte of the answer, what the client sends is kept for later, up to 8 KiB: more
+///   of it ends the connection. So does its end, at once.
 /// - A body that the server has not read to its end may come during and after the answer for some time, and is no head. What
 ///   comes after the answer may be one, too: if no request has come of it when that time and the time for a head are over,
 ///   the connection ends, without an answer.
@@ -182,7 +182,10 @@ impl<IO: Io> Guarded<IO> {
     /// What it is for now.
     #[inline]
     fn phase(&mut self) -> Phase {
-        if self.activity.changes() != self.changes || self.protocol == Protocol::Http2 {
+        // An answer may have been sent since.
+        let may_be_sent = self.phase == Phase::Answer && self.activity.is_idle();
+        let has_changed = self.activity.changes() != self.changes;
+        if has_changed || may_be_sent || self.protocol == Protocol::Http2 {
             self.find_phase();
         }
         self.phase
@@ -191,11 +194,13 @@ impl<IO: Io> Guarded<IO> {
     fn find_phase(&mut self) {
         let activity = &self.activity;
         let changes = activity.changes();
+        // A server may let go of a body when it has queued it.
+        let is_sending = self.unflushed.load(Ordering::Relaxed);
         let has_settings = || self.frames.as_ref().is_none_or(|frames| frames.has_settings());
         let phase = match self.protocol {
             _ if activity.is_upgraded() => Phase::Open,
             Protocol::Http1 if activity.is_reading() => Phase::Body,
-            Protocol::Http1 if !activity.is_idle() => Phase::Answer,
+            Protocol::Http1 if !activity.is_idle() || is_sending => Phase::Answer,
             Protocol::Http1 => Phase::Head,
             Protocol::Http2 if !has_settings() => Phase::Settings,
             Protocol::Http2 if !activity.is_idle() => Phase::Open,
@@ -253,7 +258,7 @@ impl<IO: Io> Guarded<IO> {
                 // It may be the rest of a body, whose request was answered.
                 return Poll::Ready(Ok(()));
             }
-            self.refuse(TOO_LARGE, error, cx);
+            self.refuse(TOO_LARGE, error, cx)?;
             return self.poll_linger(cx);
         }
         let before = buf.filled().len();
@@ -330,24 +335,25 @@ impl<IO: Io> Guarded<IO> {
         self.unread_until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// Answers a head without the server, if nothing is in the way, and as much as the connection takes. When its client has
-    /// had the time to read that, the server gets the error.
-    fn refuse(&mut self, answer: &[u8], error: io::Error, cx: &mut Context<'_>) {
-        if !self.unflushed.load(Ordering::Relaxed) {
-            let _ = Pin::new(&mut self.io).poll_write(cx, answer);
+    /// Answers a head without the server, as much as the connection takes. When its client has had the time to read that, the
+    /// server gets the error; at once if something is in the way of an answer.
+    fn refuse(&mut self, answer: &[u8], error: io::Error, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.unflushed.load(Ordering::Relaxed) {
+            return Err(error);
         }
+        let _ = Pin::new(&mut self.io).poll_write(cx, answer);
         let _ = Pin::new(&mut self.io).poll_shutdown(cx);
         self.linger(Some(error));
-        // If this is a write, a read sees it.
-        cx.waker().wake_by_ref();
+        Ok(())
     }
 
     /// Looks whether time is up for something, and has the task woken when it may be.
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         loop {
-            if self.lingering.is_some() {
-                // It has its own timer.
-                return Ok(());
+            if let Some(lingering) = &mut self.lingering {
+                // A server that writes, and does not read, sees the end here.
+                let ended = lingering.poll(&mut self.io, cx);
+                return if let Poll::Ready(ended) = ended { ended } else { Ok(()) };
             }
             self.poll_place(cx)?;
             if self.is_set {
@@ -457,9 +463,9 @@ impl<IO: Io> Guarded<IO> {
     fn time_is_up(&mut self, now: Instant, cx: &mut Context<'_>) -> io::Result<Option<Instant>> {
         match self.phase {
             Phase::Head if self.head_length > 0 && self.unread_until.is_none() => {
-                let error = timed_out("request's head takes too long");
-                let error = reported(&self.connections, ServerEvent::ConnectionTimedOut, error);
-                self.refuse(TIMEOUT, error, cx);
+                self.refuse(TIMEOUT, timed_out("request's head takes too long"), cx)?;
+                tracing::debug!(target: CONNECTION, "a head takes too long, and is answered 408");
+                self.connections.hubs().report(ServerEvent::ConnectionTimedOut);
                 Ok(None)
             }
             Phase::Head if self.is_over => Ok(None),
@@ -503,6 +509,8 @@ impl<IO: Io> Guarded<IO> {
             self.is_set = false;
         }
         if outcome.is_pending() {
+            // The server may not read meanwhile.
+            self.phase();
             self.check(cx)?;
         }
         outcome
@@ -511,12 +519,8 @@ impl<IO: Io> Guarded<IO> {
 
 /// The client has sent more than it may.
 fn flooded(connections: &Connections, error: io::Error) -> io::Error {
-    reported(connections, ServerEvent::ConnectionFlooded, error)
-}
-
-fn reported(connections: &Connections, event: ServerEvent, error: io::Error) -> io::Error {
     tracing::debug!(target: CONNECTION, %error, "a connection ends");
-    connections.hubs().report(event);
+    connections.hubs().report(ServerEvent::ConnectionFlooded);
     error
 }
 
@@ -594,6 +598,9 @@ impl<IO: Io> AsyncWrite for Guarded<IO> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.io).poll_flush(cx)?;
+        if flushed.is_ready() {
+            this.unflushed.store(false, Ordering::Relaxed);
+        }
         let has_looked = std::mem::take(&mut this.has_looked_ahead);
         if this.phase() == Phase::Answer
             && !has_looked
@@ -607,9 +614,7 @@ impl<IO: Io> AsyncWrite for Guarded<IO> {
             cx.waker().wake_by_ref();
         }
         this.check(cx)?;
-        ready!(flushed);
-        this.unflushed.store(false, Ordering::Relaxed);
-        Poll::Ready(Ok(()))
+        flushed.map(Ok)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

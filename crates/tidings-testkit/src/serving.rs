@@ -55,6 +55,7 @@ macro_rules! serving_suite {
                 a_body_that_is_not_read_keeps_no_window_from_other_streams
             }
             ends {
+                a_response_may_take_longer_than_a_connection_may_be_idle
                 a_shutdown_ends_the_streams_of_all_hubs
                 a_shutdown_drains_the_hubs_and_answers_meanwhile
                 streams_end_by_reset_where_the_application_wants_it

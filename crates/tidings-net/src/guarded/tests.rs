@@ -108,6 +108,112 @@ async fn a_head_with_too_many_bytes_is_answered() {
     assert_eq!(sent.expect("all is taken").unwrap(), TOO_LARGE[..10]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_idle_from_the_last_byte_of_an_answer_on() {
+    let (mut guarded, mut client, answering) = answered();
+    guarded.write_all(&[0; 10]).await.unwrap();
+    // The server has the whole body, and lets go of it.
+    drop(answering);
+    let began = Instant::now();
+    let (mut reading, mut writing) = tokio::io::split(guarded);
+    let sending = tokio::spawn(async move {
+        let send = async {
+            writing.write_all(&[0; 100]).await.unwrap();
+            writing.flush().await.unwrap();
+        };
+        let mut some = [0; 10];
+        tokio::select! {
+            biased;
+            end = reading.read(&mut some) => panic!("it ends while it is sent: {end:?}"),
+            () = send => {}
+        }
+        let sent = began.elapsed().as_secs();
+        // What the server does when it is woken.
+        while tokio::time::timeout(Duration::from_secs(1), reading.read(&mut [0; 10]))
+            .await
+            .is_err()
+        {
+            writing.flush().await.unwrap();
+        }
+        (sent, began.elapsed().as_secs())
+    });
+    for _ in 0..11 {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        client.read_exact(&mut [0; 10]).await.unwrap();
+    }
+    let (sent, ended) = sending.await.unwrap();
+    assert!(sent >= 200 && (sent + 75..=sent + 76).contains(&ended), "{sent} s, {ended} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_has_its_time_though_the_server_does_not_read_meanwhile() {
+    let (mut guarded, mut client, answering) = answered();
+    drop(answering);
+    client.write_all(b"GET").await.unwrap();
+    assert_eq!(guarded.read(&mut [0; 10]).await.unwrap(), 3);
+    drop(guarded.activity().answer());
+    let sending = tokio::spawn(async move { guarded.write_all(&[0; 100]).await });
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        client.read_exact(&mut [0; 10]).await.unwrap();
+    }
+    sending.await.unwrap().unwrap();
+}
+
+/// A connection on which a client has sent one byte, that takes nothing, as one of TLS whose socket is full.
+struct Full(bool);
+
+impl Io for Full {}
+
+impl AsyncRead for Full {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if std::mem::replace(&mut self.0, true) {
+            return Poll::Pending;
+        }
+        buf.put_slice(b"G");
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Full {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_only_writes_learns_that_a_head_was_refused() {
+    for is_refused_first in [false, true] {
+        let limits = Limits::default().write_timeout(None);
+        let connections = Connections::new(&Options { limits, ..Options::default() });
+        let http1 = Protocol::Http1;
+        let mut guarded =
+            Guarded::new(Full(false), Vec::new(), http1, connections, Permit::default());
+        assert_eq!(guarded.read(&mut [0; 10]).await.unwrap(), 1);
+        let began = Instant::now();
+        if is_refused_first {
+            let limit = Duration::from_millis(30_500);
+            assert!(tokio::time::timeout(limit, guarded.read(&mut [0; 10])).await.is_err());
+        }
+        let writing = tokio::time::timeout(Duration::from_secs(1_000), guarded.write_all(b"x"));
+        let error = writing.await.expect("it has an end").unwrap_err();
+        assert_eq!(error.to_string(), "request's head takes too long");
+        assert_eq!(began.elapsed().as_secs(), 30 + u64::from(is_refused_first));
+    }
+}
+
 /// A connection whose last request was answered, and had a body that was not read to its end.
 fn with_unread_body() -> (Guarded<DuplexStream>, DuplexStream) {
     with_unread_body_within(Limits::default())

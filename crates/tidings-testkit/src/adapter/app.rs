@@ -23,6 +23,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 /// | `/pinging?topic=a` | one whose [response](Answer::into_response) has an event as its heartbeat, `ping` |
 /// | `/dropped?topic=a` | 204; the response with the subscription is dropped |
 /// | `/plain?status=304&length=1234&text=same` | no stream: this status, `Content-Length` and body |
+/// | `/plain?text=more&times=1000` | a body that is so many times as long |
 /// | `/stream` | a stream of events that ends with `[DONE]` |
 /// | `/stream/fed` | a stream of what the test [feeds](App::feed) to it |
 /// | `/stream/pinging` | a stream without events, with the same heartbeat |
@@ -237,6 +238,10 @@ fn plain(query: Option<&str>) -> Plain {
                 response.headers_mut().insert(CONTENT_LENGTH, length);
             }
             "text" => *response.body_mut() = value.into_owned(),
+            "times" => {
+                let text = response.body().repeat(value.parse().expect("a number"));
+                *response.body_mut() = text;
+            }
             _ => {}
         }
     }

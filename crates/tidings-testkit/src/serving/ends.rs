@@ -1,14 +1,32 @@
 //! The end of a server and of its streams.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tidings::{END_EVENT, STATUS_EVENT};
+use tidings_net::Limits;
 
 use super::Serving;
 use super::site::{Site, follow};
 use crate::adapter::App;
 use crate::limit::eventually;
-use crate::wire::{Ending, Http2, Request, Response};
+use crate::wire::{Connection, Ending, Http2, Request, Response};
+
+pub async fn a_response_may_take_longer_than_a_connection_may_be_idle<A: Serving>() {
+    // More than the system takes up.
+    const BYTES: usize = 16 << 20;
+    let time = Duration::from_millis(300);
+    let limits = Limits::default().idle_timeout(time);
+    let site = Site::open::<A>(move |_, serve| serve.limits(limits));
+    let mut connection = Connection::open_narrow(site.addr(), 64 * 1024).await;
+    let text = "x".repeat(1024);
+    let target = format!("/plain?text={text}&times={}", BYTES / text.len());
+    connection.write(&Request::get(&target).bytes()).await;
+    connection.answered().await;
+    tokio::time::sleep(3 * time).await;
+    let mut response = connection.response().await;
+    assert_eq!(response.read_to_end().await, Ending::Whole);
+    assert_eq!(response.body().len(), BYTES);
+}
 
 pub async fn a_shutdown_ends_the_streams_of_all_hubs<A: Serving>() {
     let site = Site::open::<A>(|app, serve| serve.hub(app.other_hub()));
