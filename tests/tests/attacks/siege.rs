@@ -276,7 +276,7 @@ async fn honest_clients_lose_nothing_under_attack(package: &str) {
     target.closed_all_but(0).await;
     let is_long = !cfg!(debug_assertions) && Duration::from_secs(seconds) >= LONG;
     let (early, late) = (&memory[..memory.len() / 2], &memory[memory.len() * 3 / 4..]);
-    let grows = late.iter().max() > early.iter().map(|bytes| bytes * 3 / 2).max().as_ref();
+    let grows = late.iter().max() > early.iter().map(|bytes| bytes * 2).max().as_ref();
     assert!(!(is_long && grows), "{what}: {memory:?} bytes");
     let is_fair = match is_long {
         true => ratio <= RATIO,
