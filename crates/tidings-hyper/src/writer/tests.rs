@@ -216,6 +216,10 @@ fn a_stream_may_come_while_the_last_one_of_its_cohort_is_found_gone() {
     desk.catch_up();
     read_until(&mut second, "for the second");
     assert_eq!(hub.clients().count(), 1);
+    // Its cohort is still there.
+    publish(&hub, "news", "for it alone");
+    desk.catch_up();
+    read_until(&mut second, "for it alone");
 }
 
 #[test]
